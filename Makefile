@@ -1,0 +1,37 @@
+# Each target does its own set-up: a checkout, python3, make and git are enough.
+# Another interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+export PYTHON
+PY := .venv/bin/python
+
+.PHONY: demo test check lint bench clean
+
+demo:
+	@tools/setup.sh cli
+	$(PY) demo/demo.py
+
+test:
+	@tools/setup.sh dev
+	@tools/peers.sh
+	$(PY) -m coverage run -m pytest
+	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
+
+lint:
+	@tools/setup.sh dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy --strict
+
+check: lint
+	@tools/peers.sh
+	$(PY) -m pytest -W error
+
+bench:
+	@tools/setup.sh dev
+	@tools/peers.sh
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

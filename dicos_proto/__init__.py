@@ -1,0 +1,101 @@
+"""The DICOM and DICOS network protocol as an engine without I/O: bytes in, events out, bytes out, deadlines out.
+
+association = Association.acceptor()
+association.receive_data(data)
+while (event := association.next_event()) is not None: ...
+connection.send(association.data_to_send())
+"""
+
+from .association import Association
+from .dimse import (
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    Command,
+    CStoreRequest,
+    CStoreResponse,
+    OtherRequest,
+    OtherResponse,
+)
+from .errors import (
+    AbortReason,
+    AbortSource,
+    ConnectionLost,
+    DeadlineExceeded,
+    LocalProtocolError,
+    Malformed,
+    ProtocolError,
+    RemoteProtocolError,
+)
+from .events import Closed, Event, MessageData, MessageStart, ProviderAbort, Sendable
+from .limits import Limits
+from .machine import Role, State
+from .negotiation import AcceptPolicy, PresentationContext, RefusedContext, negotiate, propose
+from .pdu import (
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextAnswer,
+    ContextResult,
+    ProposedContext,
+    ReleaseRequest,
+    ReleaseResponse,
+    UserInformation,
+    decode,
+    encode,
+)
+from .timers import Deadline, Timeouts
+from .upper_layer import UpperLayer
+from .wire import Buffer, Wire
+
+__all__ = [
+    "Abort",
+    "AbortReason",
+    "AbortSource",
+    "AcceptPolicy",
+    "AssociateAccept",
+    "AssociateReject",
+    "AssociateRequest",
+    "Association",
+    "Buffer",
+    "CCancelRequest",
+    "CEchoRequest",
+    "CEchoResponse",
+    "CStoreRequest",
+    "CStoreResponse",
+    "Closed",
+    "Command",
+    "ConnectionLost",
+    "ContextAnswer",
+    "ContextResult",
+    "Deadline",
+    "DeadlineExceeded",
+    "Event",
+    "Limits",
+    "LocalProtocolError",
+    "Malformed",
+    "MessageData",
+    "MessageStart",
+    "OtherRequest",
+    "OtherResponse",
+    "PresentationContext",
+    "ProposedContext",
+    "ProtocolError",
+    "ProviderAbort",
+    "RefusedContext",
+    "ReleaseRequest",
+    "ReleaseResponse",
+    "RemoteProtocolError",
+    "Role",
+    "Sendable",
+    "State",
+    "Timeouts",
+    "UpperLayer",
+    "UserInformation",
+    "Wire",
+    "decode",
+    "encode",
+    "negotiate",
+    "propose",
+]

@@ -1,0 +1,224 @@
+"""One DICOM association, either side: the class that embedders hold.
+
+Bytes go in by `receive_data`, events come out of `next_event`, events go in by `send`, bytes come out of
+`data_to_send`, deadlines come out of `deadline`. It never reads a clock or a socket, calls nothing back, and never
+raises for what the peer did.
+
+Knows: how `UpperLayer` and `Messages` make one association, and which phase of it has which deadline. Must not know:
+bytes of PDUs, policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from .errors import LocalProtocolError, Malformed
+from .events import Event, Fragment, MessageData, MessageStart, Sendable
+from .limits import Limits
+from .machine import Evt, Role, State
+from .messages import Messages
+from .negotiation import Agreement, PresentationContext, agree
+from .pdu_types import AssociateAccept, AssociateRequest
+from .timers import Deadline, Timeouts, Timer
+from .upper_layer import UpperLayer
+from .wire import Buffer
+
+_NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
+_NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
+
+
+class Association:
+    """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
+
+    `request`: the A-ASSOCIATE-RQ sent or received, None before. `agreement`: what was negotiated, None before Sta6.
+    """
+
+    def __init__(self, role: Role, limits: Limits, timeouts: Timeouts) -> None:
+        self._upper = UpperLayer(role, limits=limits, timeouts=timeouts)
+        self._messages = Messages(_NOTHING_AGREED, limits)
+        self._steps = 0  # PDVs received: what shows that a message makes progress
+        self.request: AssociateRequest | None = None
+        self.agreement: Agreement | None = None
+
+    @classmethod
+    def requestor(
+        cls,
+        request: AssociateRequest,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  frozen values
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+    ) -> Self:
+        """The side that asks; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
+        self = cls(Role.REQUESTOR, limits, timeouts)
+        self.send(request)
+        return self
+
+    @classmethod
+    def acceptor(cls, *, limits: Limits = Limits(), timeouts: Timeouts = Timeouts()) -> Self:  # noqa: B008
+        """The side that is asked; ARTIM starts with the first `deadline`."""
+        return cls(Role.ACCEPTOR, limits, timeouts)
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        """Requestor or acceptor."""
+        return self._upper.role
+
+    @property
+    def limits(self) -> Limits:
+        """The limits this association holds its peer to."""
+        return self._upper.limits
+
+    @property
+    def state(self) -> State:
+        """PS3.8 Sta1 to Sta13, true as of the last event returned."""
+        return self._upper.state
+
+    @property
+    def contexts(self) -> Mapping[int, PresentationContext]:
+        """The accepted presentation contexts by id; empty until Sta6."""
+        return self._messages.agreement.contexts
+
+    @property
+    def outstanding(self) -> int:
+        """Requests sent that have no final response yet."""
+        return len(self._messages.sent)
+
+    @property
+    def owed(self) -> int:
+        """Requests received that have no final response yet."""
+        return len(self._messages.owed)
+
+    @property
+    def wants_read(self) -> bool:
+        """False: do not read the connection now."""
+        return self._upper.wants_read
+
+    @property
+    def wants_close(self) -> bool:
+        """The table said close: do so once `data_to_send()` is drained."""
+        return self._upper.wants_close
+
+    @property
+    def bytes_queued(self) -> int:
+        """Bytes that wait to be taken by `data_to_send`."""
+        return self._upper.bytes_queued
+
+    # -- in and out ----------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: Buffer) -> None:
+        """Bytes that arrived. Kept by reference, parsed by `next_event`; do not change the buffer before that."""
+        self._upper.receive_data(data)
+
+    def receive_eof(self) -> None:
+        """The peer will send no more."""
+        self._upper.receive_eof()
+
+    def data_to_send(self) -> list[bytes | memoryview]:
+        """Take all that waits to be sent, in order. Payloads are the buffers that were given to `send`."""
+        return self._upper.data_to_send()
+
+    def deadline(self, now: float) -> Deadline | None:
+        """The next deadline, in seconds on the caller's clock; timers armed since the last call start at `now`."""
+        return self._upper.deadline(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Time is `now`. Takes effect in `next_event`, once what was received before is parsed."""
+        self._upper.handle_timeout(now)
+
+    def next_event(self) -> Event | None:
+        """Parse one event. None: feed me. `Closed` is always last, and repeats."""
+        while True:
+            event = self._upper.poll()
+            if isinstance(event, Fragment):
+                found = self._on_fragment(event)
+                if found is not None:
+                    return found
+            elif event is None:
+                self._watch()
+                if not self._upper.expire():
+                    return None
+            elif isinstance(event, AssociateAccept):
+                if self._on_accept(event):
+                    return event
+            else:
+                if isinstance(event, AssociateRequest):
+                    self.request = event
+                return event
+
+    def send(self, event: Sendable) -> None:
+        """Queue an event: all or nothing. Raises `LocalProtocolError` for what the protocol forbids now; nothing has
+        changed then."""
+        if isinstance(event, MessageData):
+            self._upper.check(Evt.Evt9, "MessageData")
+            buffers, size = self._messages.data(event)
+            self._upper.send_data(buffers, size)
+        elif isinstance(event, MessageStart):
+            self._upper.check(Evt.Evt9, "MessageStart")
+            buffers, size = self._messages.start(event)
+            self._upper.send_data(buffers, size)
+        elif isinstance(event, AssociateAccept):
+            self._accept(event)
+        else:
+            self._upper.send(event)
+            if isinstance(event, AssociateRequest):
+                self.request = event
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _accept(self, accept: AssociateAccept) -> None:
+        self._upper.check(Evt.Evt7, "AssociateAccept")
+        try:
+            agreement = agree(self.request or _NOT_ASKED, accept, requestor=False)
+        except Malformed as fault:
+            raise LocalProtocolError(str(fault)) from None
+        self._upper.send(accept)
+        self._establish(agreement)
+
+    def _on_accept(self, accept: AssociateAccept) -> bool:
+        try:
+            self._establish(agree(self.request or _NOT_ASKED, accept, requestor=True))
+        except Malformed as fault:
+            self._upper.fail(fault)
+            return False
+        return True
+
+    def _establish(self, agreement: Agreement) -> None:
+        self.agreement = agreement
+        self._messages = Messages(agreement, self._upper.limits)
+
+    def _on_fragment(self, fragment: Fragment) -> MessageStart | MessageData | None:
+        self._steps += 1
+        try:
+            return self._messages.receive(fragment)
+        except Malformed as fault:
+            self._upper.fail(fault)
+            return None
+
+    def _watch(self) -> None:
+        """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
+
+        Within a message: for its next PDV. With requests outstanding: for a response. An acceptor that owes no answer:
+        for the next request. The local user's own pauses have none.
+        """
+        messages, timers, timeouts = self._messages, self._upper.timers, self._upper.timeouts
+        if self._upper.state not in (State.Sta6, State.Sta7):
+            timers.cancel(Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE)
+            return
+        if messages.mid_message:
+            timers.arm(Timer.MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
+        else:
+            timers.cancel(Timer.MESSAGE)
+        if messages.sent and not messages.sending:
+            number = next(iter(messages.sent))
+            why = f"response: waiting for the one to message {number}"
+            timers.arm(Timer.RESPONSE, timeouts.response, why, key=(number, messages.received))
+        else:
+            timers.cancel(Timer.RESPONSE)
+        idle = self.role is Role.ACCEPTOR and not (messages.mid_message or messages.owed or messages.sent)
+        if idle:
+            timers.arm(Timer.IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
+        else:
+            timers.cancel(Timer.IDLE)

@@ -1,0 +1,73 @@
+"""The command set codec: group 0000, implicit VR little endian.  # PS3.7 6.3.1, E.1
+
+Knows: how elements lie in bytes. Must not know: which elements a message has (`dimse`).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from .errors import AbortReason, Malformed
+from .wire import Buffer
+
+ELEMENT = struct.Struct("<HHL")
+US_ELEMENT = struct.Struct("<HHLH")
+_GROUP_LENGTH = struct.Struct("<HHLL")
+
+GROUP_LENGTH = 0x0000
+CLAUSE = "PS3.7 6.3.1"
+
+
+def encode_us(element: int, value: int) -> bytes:
+    """A whole US element (0000,`element`)."""
+    return US_ELEMENT.pack(0, element, 2, value)
+
+
+def encode_bytes(element: int, value: bytes) -> bytes:
+    """A whole element (0000,`element`); `value` is of even length."""
+    return ELEMENT.pack(0, element, len(value)) + value
+
+
+def with_group_length(elements: bytes) -> bytes:
+    """The command set: the group length, then `elements`."""
+    return _GROUP_LENGTH.pack(0, GROUP_LENGTH, 4, len(elements)) + elements
+
+
+def decode_elements(data: Buffer) -> dict[int, bytes]:
+    """Element number -> value of one whole command set, in order, without the group length.
+
+    Raises `Malformed` for what is no command set: another group, elements out of order, a length beyond the end,
+    an odd length, a group length that is missing or wrong.
+    """
+    end = len(data)
+    if end < _GROUP_LENGTH.size:
+        raise _malformed(f"command set of {end} bytes; at least {_GROUP_LENGTH.size}")
+    group, element, length, total = _GROUP_LENGTH.unpack_from(data)
+    if group or element or length != 4:
+        raise _malformed(f"command set begins with ({group:04X},{element:04X}); (0000,0000) of 4 bytes")
+    at = _GROUP_LENGTH.size
+    if total != end - at:
+        raise _malformed(f"command group length {total} before {end - at} bytes")
+    elements: dict[int, bytes] = {}
+    previous = GROUP_LENGTH
+    while at < end:
+        if end - at < ELEMENT.size:
+            raise _malformed(f"command element header of {end - at} bytes; {ELEMENT.size}")
+        group, element, length = ELEMENT.unpack_from(data, at)
+        at += ELEMENT.size
+        if group:
+            raise _malformed(f"element ({group:04X},{element:04X}) in a command set; group 0000 only")
+        if element <= previous:
+            raise _malformed(f"command element (0000,{element:04X}) after (0000,{previous:04X}); ascending order")
+        if length > end - at:
+            raise _malformed(f"command element (0000,{element:04X}) of {length} bytes with {end - at} left")
+        if length % 2:
+            raise _malformed(f"command element (0000,{element:04X}) of odd length {length}")
+        elements[element] = bytes(data[at : at + length])
+        at += length
+        previous = element
+    return elements
+
+
+def _malformed(detail: str) -> Malformed:
+    return Malformed(detail, CLAUSE, AbortReason.INVALID_PARAMETER)

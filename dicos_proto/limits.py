@@ -1,0 +1,52 @@
+"""How much a peer may ask of us: every length, count and depth that a peer supplies, each with the attack it stops.
+
+Knows: numbers. Must not know: anything else. Every field is compared before anything is allocated or looped over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_MAX_LENGTH = 131_072
+"""Maximum Length, in bytes, that this side advertises unless told otherwise  # PS3.8 D.1.
+
+It is also the limit of what is received: a longer P-DATA-TF is refused at its header. P-DATA is streamed, so this
+number costs no memory; larger PDUs only mean fewer headers."""
+
+SMALLEST_MAX_LENGTH = 8
+"""The smallest Maximum Length with which a message can be carried: a PDV of 4 + 2 bytes and two bytes of data
+(fragments are of even length, and one that carries nothing makes no progress)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one association may cost. All sizes are bytes."""
+
+    associate_pdu: int = 1 << 20
+    """Length of an A-ASSOCIATE-RQ or -AC body. Stops: gigabytes buffered for a stranger."""
+    contexts: int = 128
+    """Presentation contexts in one A-ASSOCIATE PDU. Stops: quadratic negotiation. 128 is all the odd ids there are."""
+    transfer_syntaxes: int = 64
+    """Transfer syntaxes in one presentation context. Stops: 128 contexts x 16,000 four-byte items."""
+    user_items: int = 512
+    """Sub-items of the user information item. Stops: a megabyte of empty sub-items, an object each."""
+    uid: int = 64
+    """Characters in a UID.  # PS3.5 9.1. Stops: 64 kB strings where names are expected."""
+    command_set: int = 64 << 10
+    """Length of one command set, all its fragments together. Stops: a command that never ends."""
+    command_fragments: int = 256
+    """PDVs that one command set may come in. Stops: a command of one-byte (or empty) fragments."""
+    empty_pdvs: int = 16
+    """PDVs without data in a row. Stops: endless traffic that carries nothing."""
+    outstanding: int = 256
+    """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
+    collected: int = 1 << 30
+    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory."""
+    received_ahead: int = 1 << 20
+    """Bytes received and not yet parsed, above which `wants_read` is False. Stops: a peer faster than its reader."""
+    received_pieces: int = 512
+    """Pieces in which those bytes may lie. Stops: the same, one byte a segment, at 200 bytes of bookkeeping each."""
+    queued: int = 1 << 20
+    """Bytes waiting to be sent, above which a flow asks to be drained. Stops: a peer slower than its sender."""
+    outgoing_pdu: int = 1 << 20
+    """The longest P-DATA-TF built for a peer whose Maximum Length is 0 (unlimited) or larger than this."""

@@ -1,0 +1,258 @@
+"""PDVs <-> DIMSE messages: reassembly, fragmentation, and the operations outstanding in each direction.
+
+Knows: which PDV may follow which (PS3.8 annex E), message ids, the operations window. Must not know: states, PDUs.
+
+Invariants: command sets are held (bounded), data sets never; one message is on the wire at a time in each direction;
+a response belongs to exactly one outstanding request, by message id, type and context.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from .dimse import (
+    N_EVENT_REPORT,
+    RESPONSE_BIT,
+    Request,
+    Response,
+    command_field,
+    command_name,
+    decode_command,
+    encode_command,
+)
+from .errors import AbortReason, LocalProtocolError, Malformed
+from .events import Fragment, MessageData, MessageStart
+from .limits import Limits
+from .negotiation import Agreement, PresentationContext
+from .pdu import COMMAND_BIT, LAST_BIT, PduType
+from .status import Category, category
+from .wire import Buffer
+
+_HEAD = struct.Struct(">BxLLBB")
+"""A P-DATA-TF header and its one PDV's: type, PDU length, PDV length, context, control header."""
+PDV_OVERHEAD = 6
+
+Buffers = list[bytes | memoryview]
+
+
+class Messages:
+    """Both directions of one established association."""
+
+    __slots__ = (
+        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_limits", "_out",
+        "_receiving", "agreement", "owed", "received", "sent",
+    )  # fmt: skip
+
+    def __init__(self, agreement: Agreement, limits: Limits) -> None:
+        self.agreement = agreement
+        self.sent: dict[int, tuple[int, int]] = {}
+        """Requests the local side sent and has no final response to: message id -> (context, command field)."""
+        self.owed: dict[int, tuple[int, int]] = {}
+        """Requests the peer sent and has no final response to, likewise."""
+        self.received = 0
+        """Messages received whole."""
+        self._limits = limits
+        peer = agreement.peer_max_length
+        largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
+        self._fragment = (largest - PDV_OVERHEAD) & ~1  # of even length, so that no element value is cut at odd offset
+        self._full = (0, b"")
+        self._out: int | None = None  # the context whose data set is being sent
+        self._receiving: int | None = None  # the context whose data set is being received
+        self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
+        self._command_pdvs = 0
+        self._empties = 0
+
+    @property
+    def sending(self) -> bool:
+        """Whether a message was begun and its data set is not yet complete."""
+        return self._out is not None
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether a message of the peer has begun and is not complete."""
+        return self._receiving is not None or self._command is not None
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def start(self, event: MessageStart) -> tuple[Buffers, int]:
+        """The PDUs of a command set, and their size. Raises `LocalProtocolError`, and nothing has changed."""
+        if self._out is not None:
+            raise LocalProtocolError(f"a message before the data set on context {self._out} is complete [PS3.7 6.3]")
+        context = self.agreement.contexts.get(event.context)
+        if context is None:
+            known = ", ".join(map(str, self.agreement.contexts)) or "none"
+            raise LocalProtocolError(f"presentation context {event.context} is not accepted; {known} are [PS3.8 9.3.5]")
+        command = event.command
+        encoded = encode_command(command, has_data=event.has_data)
+        if isinstance(command, Response):
+            self._check_response(event.context, command)
+        elif isinstance(command, Request):
+            self._check_request(context, command)
+        buffers, size = self._cut(event.context, COMMAND_BIT, encoded, last=True)
+        if isinstance(command, Request):
+            self.sent[command.message_id] = (event.context, command_field(command))
+        elif isinstance(command, Response) and category(command.status) is not Category.PENDING:
+            del self.owed[command.message_id_being_responded_to]
+        if event.has_data:
+            self._out = event.context
+        return buffers, size
+
+    def data(self, event: MessageData) -> tuple[Buffers, int]:
+        """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
+        if self._out is None or self._out != event.context:
+            wanted = "no data set" if self._out is None else f"the data set on context {self._out}"
+            raise LocalProtocolError(f"data on context {event.context}; {wanted} is being sent [PS3.7 6.3]")
+        if event.last:
+            self._out = None
+        return self._cut(event.context, 0, event.data, last=event.last)
+
+    def _check_request(self, context: PresentationContext, command: Request) -> None:
+        if command.message_id in self.sent:
+            raise LocalProtocolError(f"message id {command.message_id} is still in use [PS3.7 9.1.1]")
+        window = self.agreement.invoke or self._limits.outstanding
+        if len(self.sent) >= window:
+            raise LocalProtocolError(f"{len(self.sent)} operations outstanding; the window is {window} [PS3.7 D.3.3.3]")
+        may = context.scp if command_field(command) == N_EVENT_REPORT else context.scu
+        if not may:
+            raise LocalProtocolError(f"{command_name(command)}: no such role on context {context.id} [PS3.7 D.3.3.4]")
+
+    def _check_response(self, context: int, command: Response) -> None:
+        number = command.message_id_being_responded_to
+        if self.owed.get(number) != (context, command_field(command) & ~RESPONSE_BIT):
+            raise LocalProtocolError(
+                f"{command_name(command)} to message {number}: no such request is owed [PS3.7 9.1]"
+            )
+
+    def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[Buffers, int]:
+        """One PDV a PDU, none longer than the peer's Maximum Length; payloads are views of `data`."""
+        total = len(data)
+        fragment = self._fragment
+        buffers: Buffers = []
+        at = 0
+        size = 0
+        if total > fragment or not isinstance(data, bytes):
+            data = memoryview(data)
+        if total > fragment:
+            if self._full[0] != context << 1 | kind:
+                self._full = (context << 1 | kind, _HEAD.pack(4, fragment + 6, fragment + 2, context, kind))
+            head = self._full[1]
+            view = memoryview(data)
+            while total - at > fragment:
+                buffers.append(head)
+                buffers.append(view[at : at + fragment])
+                at += fragment
+            size = (fragment + 12) * (len(buffers) >> 1)
+            data = view[at:]
+        rest = total - at
+        if rest or last:
+            buffers.append(
+                _HEAD.pack(PduType.P_DATA_TF, rest + 6, rest + 2, context, kind | LAST_BIT if last else kind)
+            )
+            if rest:
+                buffers.append(data if isinstance(data, bytes) else memoryview(data))
+            size += rest + 12
+        return buffers, size
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def receive(self, fragment: Fragment) -> MessageStart | MessageData | None:
+        """The event a fragment makes, if it makes one. Raises `Malformed` for what may not come now."""
+        if fragment.start:
+            self._admit(fragment)
+        if not fragment.command:
+            if not fragment.data and not fragment.last:
+                return None
+            if fragment.last:
+                self._receiving = None
+                self.received += 1
+            return MessageData(context=fragment.context, data=fragment.data, last=fragment.last)
+        kept = self._command
+        if fragment.start and fragment.last and kept is None:
+            return self._decode(fragment.context, fragment.data)
+        if kept is None:
+            kept = self._command = (fragment.context, bytearray())
+        kept[1].extend(fragment.data)
+        if len(kept[1]) > self._limits.command_set:
+            raise self._over("command set too long", "command_set", len(kept[1]))
+        if not fragment.last:
+            return None
+        self._command = None
+        self._command_pdvs = 0
+        return self._decode(fragment.context, kept[1])
+
+    def _admit(self, fragment: Fragment) -> None:
+        """Whether a PDV on this context and of this kind may begin now.  # PS3.8 annex E"""
+        context = fragment.context
+        if fragment.command:
+            if self._receiving is not None:
+                raise _unexpected(f"command PDV inside the data set on context {self._receiving}")
+            if self._command is not None and self._command[0] != context:
+                raise _unexpected(f"command PDV on context {context} inside the command set on {self._command[0]}")
+            self._command_pdvs += 1
+            if self._command_pdvs > self._limits.command_fragments:
+                raise self._over("command set in too many PDVs", "command_fragments", self._command_pdvs)
+        elif self._receiving is None:
+            raise _unexpected(f"data PDV on context {context} where a command set is to begin or to go on")
+        elif context != self._receiving:
+            raise _unexpected(f"data PDV on context {context} inside the data set on {self._receiving}")
+        if context not in self.agreement.contexts:
+            raise Malformed(f"PDV on presentation context {context}, which is not accepted", "PS3.8 9.3.5.1")
+        if fragment.data or fragment.last:
+            self._empties = 0
+        else:
+            self._empties += 1
+            if self._empties > self._limits.empty_pdvs:
+                raise self._over("too many PDVs without data in a row", "empty_pdvs", self._empties)
+
+    def _over(self, detail: str, limit: str, seen: int) -> Malformed:
+        allowed: int = getattr(self._limits, limit)
+        return Malformed(detail, "PS3.8 annex E", limit=limit, seen=seen, allowed=allowed)
+
+    def _decode(self, number: int, raw: Buffer) -> MessageStart:
+        self._command_pdvs = 0
+        if len(raw) > self._limits.command_set:
+            raise self._over("command set too long", "command_set", len(raw))
+        command, has_data = decode_command(raw)
+        if isinstance(command, Response):
+            self._take_response(number, command)
+        elif isinstance(command, Request):
+            self._take_request(self.agreement.contexts[number], command)
+        if has_data:
+            self._receiving = number
+        else:
+            self.received += 1
+        return MessageStart(context=number, command=command, has_data=has_data)
+
+    def _take_request(self, context: PresentationContext, command: Request) -> None:
+        number, name = command.message_id, command_name(command)
+        if number in self.owed:
+            raise _unexpected(f"{name} with message id {number}, which is still in use", "PS3.7 9.1.1")
+        window = self.agreement.perform or self._limits.outstanding
+        if len(self.owed) >= window:
+            raise Malformed(
+                f"{name} beyond the operations window", "PS3.7 D.3.3.3", AbortReason.UNEXPECTED_PARAMETER,
+                limit="window" if self.agreement.perform else "outstanding", seen=len(self.owed) + 1, allowed=window,
+            )  # fmt: skip
+        field = command_field(command)
+        if not (context.scu if field == N_EVENT_REPORT else context.scp):
+            raise _unexpected(f"{name} on context {context.id} from a peer without that role", "PS3.7 D.3.3.4")
+        self.owed[number] = (context.id, field)
+
+    def _take_response(self, context: int, command: Response) -> None:
+        number = command.message_id_being_responded_to
+        asked = self.sent.get(number)
+        name = command_name(command)
+        if asked is None:
+            raise _unexpected(f"{name} to message {number}, which is not outstanding", "PS3.7 9.1")
+        if asked[1] != command_field(command) & ~RESPONSE_BIT:
+            raise _unexpected(f"{name} to message {number}, whose command field was 0x{asked[1]:04X}", "PS3.7 9.1")
+        if asked[0] != context:
+            raise _unexpected(
+                f"{name} to message {number} on context {context}; it was sent on {asked[0]}", "PS3.7 9.1"
+            )
+        if category(command.status) is not Category.PENDING:
+            del self.sent[number]
+
+
+def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:
+    return Malformed(detail, clause, AbortReason.UNEXPECTED_PARAMETER)

@@ -1,0 +1,630 @@
+"""The seven PDUs <-> bytes: `encode`, `decode`, all items of PS3.8 9.3 and annex D and of PS3.7 annex D.3.3.
+
+Knows: layouts, and the counts a peer may send (`Limits`). Must not know: states, roles, answers.
+Every nested length is bounded by what is left of its parent; a decoder gets exactly its own bytes and consumes
+exactly all of them; unknown items are skipped.  # PS3.8 9.3.1
+
+| PDU | layout (big endian) |
+|---|---|
+| all | type 1, reserved 1, length 4, body |
+| A-ASSOCIATE-RQ, -AC | version 2, reserved 2, called 16, calling 16, reserved 32, items |
+| A-ASSOCIATE-RJ | reserved 1, result 1, source 1, reason 1 |
+| P-DATA-TF | PDVs: length 4, context 1, control header 1, data |
+| A-RELEASE-RQ, -RP | reserved 4 |
+| A-ABORT | reserved 2, source 1, reason 1 |
+| items and sub-items | type 1, reserved 1, length 2, value |
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import TypeVar, assert_never
+
+from . import uids
+from .errors import AbortReason, LocalProtocolError, Malformed
+from .limits import Limits
+from .pdu_types import (
+    PROTOCOL_VERSION,
+    REJECT_REASONS,
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    CommonExtendedNegotiation,
+    ContextAnswer,
+    ContextResult,
+    ExtendedNegotiation,
+    Managed,
+    OperationsWindow,
+    PData,
+    Pdu,
+    PduType,
+    Pdv,
+    ProposedContext,
+    RejectResult,
+    RejectSource,
+    ReleaseRequest,
+    ReleaseResponse,
+    RoleSelection,
+    UserIdentity,
+    UserIdentityResponse,
+    UserIdentityType,
+    UserInformation,
+)
+from .wire import Buffer
+
+__all__ = [
+    "Abort",
+    "AssociateAccept",
+    "AssociateReject",
+    "AssociateRequest",
+    "CommonExtendedNegotiation",
+    "ContextAnswer",
+    "ContextResult",
+    "ExtendedNegotiation",
+    "OperationsWindow",
+    "PData",
+    "PROTOCOL_VERSION",
+    "Pdu",
+    "PduType",
+    "Pdv",
+    "ProposedContext",
+    "REJECT_REASONS",
+    "RejectResult",
+    "RejectSource",
+    "ReleaseRequest",
+    "ReleaseResponse",
+    "RoleSelection",
+    "UserIdentity",
+    "UserIdentityResponse",
+    "UserIdentityType",
+    "UserInformation",
+    "check_context_id",
+    "check_header",
+    "check_pdv_length",
+    "decode",
+    "decode_body",
+    "encode",
+    "encode_title",
+    "is_title",
+]
+
+HEADER = struct.Struct(">BxL")
+PDV_HEADER = struct.Struct(">LBB")
+ASSOCIATE_FIXED = struct.Struct(">H2x16s16s32x")
+ITEM_HEADER = struct.Struct(">BxH")
+ANSWER = struct.Struct(">BxBx")
+
+COMMAND_BIT = 1
+LAST_BIT = 2
+"""Message control header: the other bits are sent as 0 and not tested.  # PS3.8 E.2"""
+
+ITEM_LENGTH_MAX = 0xFFFF
+
+
+def encode(pdu: Pdu) -> bytes:
+    """One whole PDU as bytes.
+
+    Raises `LocalProtocolError` for a value the layout cannot hold or the standard forbids to send.
+    """
+    match pdu:
+        case AssociateRequest():
+            kind, body = PduType.ASSOCIATE_RQ, _encode_associate(pdu)
+        case AssociateAccept():
+            kind, body = PduType.ASSOCIATE_AC, _encode_associate(pdu)
+        case AssociateReject():
+            fields = (_byte(pdu.result, "result"), _byte(pdu.source, "source"), _byte(pdu.reason, "reason"))
+            kind, body = PduType.ASSOCIATE_RJ, bytes((0, *fields))
+        case PData():
+            kind, body = PduType.P_DATA_TF, b"".join(_encode_pdv(pdv) for pdv in pdu.pdvs)
+            if not body:
+                raise LocalProtocolError("P-DATA-TF without a PDV; at least one [PS3.8 9.3.5]")
+        case ReleaseRequest():
+            kind, body = PduType.RELEASE_RQ, bytes(4)
+        case ReleaseResponse():
+            kind, body = PduType.RELEASE_RP, bytes(4)
+        case Abort():
+            kind, body = (
+                PduType.ABORT,
+                bytes((0, 0, _byte(pdu.source, "source"), _byte(pdu.reason, "reason"))),
+            )
+        case _ as unreachable:
+            assert_never(unreachable)
+    return HEADER.pack(kind, len(body)) + body
+
+
+def decode(data: Buffer, limits: Limits = Limits()) -> Pdu:  # noqa: B008  a frozen value
+    """One whole PDU, exactly all of `data`.
+
+    Raises `Malformed` with the clause, the abort reason, and the limit where one was passed.
+    """
+    view = memoryview(data)
+    if len(view) < HEADER.size:
+        raise Malformed(f"PDU header of {len(view)} bytes; {HEADER.size}", "PS3.8 9.3.1")
+    number, length = HEADER.unpack_from(view)
+    if length != len(view) - HEADER.size:
+        raise Malformed(f"PDU length {length} before {len(view) - HEADER.size} bytes", "PS3.8 9.3.1")
+    kind, body = check_header(number, length, limits), view[HEADER.size :]
+    if kind is PduType.P_DATA_TF:
+        return PData(pdvs=tuple(_pdvs(body)))
+    return decode_body(kind, body, limits)
+
+
+def check_header(number: int, length: int, limits: Limits, max_length: int = 0) -> PduType:
+    """What a six-byte header alone can tell: the PDU's type, and that its length is one that type may have.
+
+    `max_length`: what this side advertised for P-DATA-TF, 0 unlimited. Raises `Malformed`.
+    """
+    try:
+        kind = PduType(number)
+    except ValueError:
+        raise Malformed(f"PDU type 0x{number:02X}; 0x01 to 0x07", "PS3.8 9.3.1", AbortReason.UNRECOGNIZED_PDU) from None
+    if kind is PduType.P_DATA_TF:
+        if length < PDV_HEADER.size:
+            raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
+        if max_length and length > max_length:
+            raise Malformed(
+                "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
+                allowed=max_length,
+            )  # fmt: skip
+    elif kind is PduType.ASSOCIATE_RQ or kind is PduType.ASSOCIATE_AC:
+        if length < ASSOCIATE_FIXED.size:
+            raise Malformed(f"{kind.label} of {length} bytes; at least {ASSOCIATE_FIXED.size}", "PS3.8 9.3.2")
+        if length > limits.associate_pdu:
+            raise Malformed(
+                f"{kind.label} too long", "PS3.8 9.3.1", limit="associate_pdu", seen=length,
+                allowed=limits.associate_pdu,
+            )  # fmt: skip
+    elif length != ANSWER.size:
+        raise Malformed(f"{kind.label} of {length} bytes; {ANSWER.size}", "PS3.8 9.3.4 to 9.3.8")
+    return kind
+
+
+def decode_body(kind: PduType, body: memoryview, limits: Limits) -> Managed:
+    """The PDU, not P-DATA-TF, whose header was `kind` and the length of `body`. Raises `Malformed`."""
+    if kind is PduType.ASSOCIATE_RQ:
+        return _decode_request(body, limits)
+    if kind is PduType.ASSOCIATE_AC:
+        return _decode_accept(body, limits)
+    if kind is PduType.ASSOCIATE_RJ:
+        return AssociateReject(result=body[1], source=body[2], reason=body[3])
+    if kind is PduType.ABORT:
+        return Abort(source=body[2], reason=body[3])
+    return ReleaseRequest() if kind is PduType.RELEASE_RQ else ReleaseResponse()
+
+
+def check_pdv_length(length: int, left: int) -> None:
+    """A PDV header's length against what is `left` of its PDU after the four length bytes. Raises `Malformed`."""
+    if length < 2:
+        raise Malformed(f"PDV of {length} bytes; at least 2", "PS3.8 9.3.5.1")
+    if length > left:
+        raise Malformed(f"PDV of {length} bytes in a PDU with {left} left", "PS3.8 9.3.5.1")
+
+
+# -- encoding ----------------------------------------------------------------------------------------------------
+
+
+def _byte(value: int, name: str) -> int:
+    if not 0 <= value <= 0xFF:
+        raise LocalProtocolError(f"{name} {value}; 0 to 255")
+    return value
+
+
+def _short(value: int, name: str) -> bytes:
+    if not 0 <= value <= 0xFFFF:
+        raise LocalProtocolError(f"{name} {value}; 0 to 65535")
+    return value.to_bytes(2, "big")
+
+
+def check_context_id(number: int) -> None:
+    """An odd number from 1 to 255.  # PS3.8 9.3.2.2. Raises `LocalProtocolError`."""
+    if not (1 <= number <= 255 and number % 2):
+        raise LocalProtocolError(f"presentation context id {number}; odd, 1 to 255 [PS3.8 9.3.2.2]")
+
+
+def encode_title(title: str, name: str) -> bytes:
+    """An AE title, padded to 16 bytes.  # PS3.8 9.3.2, PS3.5 6.2 (AE). Raises `LocalProtocolError`."""
+    stripped = title.strip(" ")
+    if not is_title(stripped):
+        raise LocalProtocolError(
+            f"{name} AE title {title!r}; 1 to 16 printable ASCII characters, no backslash, not all spaces [PS3.5 6.2]"
+        )
+    return stripped.encode("ascii").ljust(16)
+
+
+def is_title(title: str) -> bool:
+    """Whether this is an AE title once its padding is taken away.  # PS3.5 6.2"""
+    return 1 <= len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
+
+
+def _item(kind: int, value: bytes, name: str) -> bytes:
+    if len(value) > ITEM_LENGTH_MAX:
+        raise LocalProtocolError(f"{name} of {len(value)} bytes; at most {ITEM_LENGTH_MAX} [PS3.8 9.3.1]")
+    return ITEM_HEADER.pack(kind, len(value)) + value
+
+
+def _uid(uid: str, name: str) -> bytes:
+    if not uids.is_valid(uid):
+        raise LocalProtocolError(f"{name} {uid!r} is no UID [PS3.5 9.1]")
+    return uid.encode("ascii")
+
+
+def _sized(value: bytes, name: str) -> bytes:
+    return _short(len(value), f"length of {name}") + value
+
+
+def _encode_pdv(pdv: Pdv) -> bytes:
+    check_context_id(pdv.context)
+    header = COMMAND_BIT * pdv.command + LAST_BIT * pdv.last
+    return PDV_HEADER.pack(len(pdv.data) + 2, pdv.context, header) + pdv.data
+
+
+def _encode_associate(pdu: AssociateRequest | AssociateAccept) -> bytes:
+    _short(pdu.protocol_version, "protocol version")
+    fixed = ASSOCIATE_FIXED.pack(
+        pdu.protocol_version, encode_title(pdu.called_aet, "called"), encode_title(pdu.calling_aet, "calling")
+    )
+    parts = [fixed, _item(0x10, _uid(pdu.application_context, "application context"), "application context")]
+    ids: set[int] = set()
+    for context in pdu.contexts:
+        check_context_id(context.id)
+        if context.id in ids:
+            raise LocalProtocolError(f"presentation context id {context.id} twice [PS3.8 9.3.2.2]")
+        ids.add(context.id)
+        parts.append(_encode_proposed(context) if isinstance(context, ProposedContext) else _encode_answer(context))
+    if not ids and isinstance(pdu, AssociateRequest):
+        raise LocalProtocolError("no presentation context; at least one [PS3.8 9.3.2]")
+    parts.append(_encode_user_information(pdu.user_information, isinstance(pdu, AssociateRequest)))
+    return b"".join(parts)
+
+
+def _encode_proposed(context: ProposedContext) -> bytes:
+    if not context.transfer_syntaxes:
+        raise LocalProtocolError(f"context {context.id} has no transfer syntax; at least one [PS3.8 9.3.2.2]")
+    parts = [bytes((context.id, 0, 0, 0)), _item(0x30, _uid(context.abstract_syntax, "abstract syntax"), "")]
+    parts += [_item(0x40, _uid(syntax, "transfer syntax"), "") for syntax in context.transfer_syntaxes]
+    return _item(0x20, b"".join(parts), f"presentation context {context.id}")
+
+
+def _encode_answer(context: ContextAnswer) -> bytes:
+    head = bytes((context.id, 0, _byte(context.result, "context result"), 0))
+    if context.transfer_syntax is None:
+        if context.result == ContextResult.ACCEPTANCE:
+            raise LocalProtocolError(f"context {context.id} accepted without transfer syntax [PS3.8 9.3.3.2]")
+        # The sub-item has to be there, and its value is not significant: an empty one says so.
+        return _item(0x21, head + _item(0x40, b"", ""), "")
+    return _item(0x21, head + _item(0x40, _uid(context.transfer_syntax, "transfer syntax"), ""), "")
+
+
+def _encode_user_information(user: UserInformation, is_request: bool) -> bytes:
+    if not 0 <= user.max_length <= 0xFFFFFFFF:
+        raise LocalProtocolError(f"Maximum Length {user.max_length}; 0 to 4294967295 [PS3.8 D.1]")
+    parts = [
+        _item(0x51, user.max_length.to_bytes(4, "big"), ""),
+        _item(0x52, _uid(user.implementation_class_uid, "implementation class UID"), ""),
+    ]
+    if user.window is not None:
+        pair = _short(user.window.invoked, "operations invoked") + _short(user.window.performed, "operations performed")
+        parts.append(_item(0x53, pair, ""))
+    for role in user.roles:
+        value = _sized(_uid(role.sop_class_uid, "SOP class"), "") + bytes((role.scu, role.scp))
+        parts.append(_item(0x54, value, ""))
+    if user.implementation_version_name is not None:
+        name = user.implementation_version_name
+        if not (1 <= len(name) <= 16 and name.isascii() and name.isprintable()):
+            raise LocalProtocolError(f"implementation version name {name!r}; 1 to 16 ASCII characters [PS3.7 D.3.3.2]")
+        parts.append(_item(0x55, name.encode("ascii"), ""))
+    for extended in user.extended:
+        value = _sized(_uid(extended.sop_class_uid, "SOP class"), "") + extended.information
+        parts.append(_item(0x56, value, "extended negotiation"))
+    for common in user.common_extended:
+        parts.append(_item(0x57, _encode_common(common), "common extended negotiation"))
+    if user.user_identity is not None:
+        parts.append(_encode_identity(user.user_identity))
+    if user.user_identity_response is not None:
+        parts.append(_item(0x59, _sized(user.user_identity_response.response, "server response"), "server response"))
+    if is_request and user.user_identity_response is not None:
+        raise LocalProtocolError("a user identity response in a request [PS3.7 D.3.3.7.2]")
+    if not is_request and (user.user_identity is not None or user.common_extended):
+        raise LocalProtocolError("user identity or common extended negotiation in an answer [PS3.7 D.3.3.6, D.3.3.7]")
+    return _item(0x50, b"".join(parts), "user information")
+
+
+def _encode_common(common: CommonExtendedNegotiation) -> bytes:
+    related = b"".join(_sized(_uid(uid, "related SOP class"), "") for uid in common.related_general)
+    head = _sized(_uid(common.sop_class_uid, "SOP class"), "") + _sized(
+        _uid(common.service_class_uid, "service class"), ""
+    )
+    return head + _sized(related, "related general SOP classes")
+
+
+def _encode_identity(identity: UserIdentity) -> bytes:
+    value = bytes((_byte(identity.type, "user identity type"), identity.response_requested))
+    value += _sized(identity.primary, "primary field") + _sized(identity.secondary, "secondary field")
+    return _item(0x58, value, "user identity")
+
+
+# -- decoding ----------------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+class _Cursor:
+    """Reads on within one value; every read is bounded by what is left of it."""
+
+    __slots__ = ("at", "clause", "view", "what")
+
+    def __init__(self, view: memoryview, what: str, clause: str) -> None:
+        self.view = view
+        self.at = 0
+        self.what = what
+        self.clause = clause
+
+    @property
+    def left(self) -> int:
+        return len(self.view) - self.at
+
+    def take(self, count: int) -> memoryview:
+        if count > self.left:
+            raise Malformed(f"{self.what}: {count} bytes wanted, {self.left} left", self.clause)
+        self.at += count
+        return self.view[self.at - count : self.at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def sized(self) -> memoryview:
+        return self.take(self.number(2))
+
+    def items(self) -> Iterator[tuple[int, memoryview]]:
+        while self.left:
+            kind, length = ITEM_HEADER.unpack(self.take(ITEM_HEADER.size))
+            yield kind, self.take(length)
+
+    def end(self) -> None:
+        if self.left:
+            raise Malformed(f"{self.what}: {self.left} bytes after its end", self.clause)
+
+
+def _pdvs(body: memoryview) -> Iterator[Pdv]:
+    cursor = _Cursor(body, "P-DATA-TF", "PS3.8 9.3.5")
+    while cursor.left:
+        length = cursor.number(4)
+        check_pdv_length(length, cursor.left)
+        context, header = cursor.take(2)
+        data = bytes(cursor.take(length - 2))
+        yield Pdv(context=context, command=bool(header & COMMAND_BIT), last=bool(header & LAST_BIT), data=data)
+
+
+def _decode_uid(value: memoryview, what: str, limits: Limits) -> str:
+    if len(value) > limits.uid:
+        raise Malformed(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=limits.uid)
+    uid = str(value, "latin-1")
+    if not uids.is_valid(uid):
+        raise Malformed(f"{what} {uid!r} is no UID", "PS3.5 9.1")
+    return uid
+
+
+def _count(number: int, allowed: int, limit: str, what: str) -> None:
+    if number > allowed:
+        raise Malformed(f"too many {what}", "PS3.8 9.3.2", limit=limit, seen=number, allowed=allowed)
+
+
+def _once(present: object, what: str) -> None:
+    if present is not None:
+        raise Malformed(f"{what} twice", "PS3.8 9.3.2")
+
+
+def _needed(value: T | None, what: str, clause: str) -> T:
+    if value is None:
+        raise Malformed(f"no {what}", clause)
+    return value
+
+
+Context = TypeVar("Context", ProposedContext, ContextAnswer)
+
+
+def _associate_items(
+    body: memoryview,
+    limits: Limits,
+    context_item: int,
+    decode_context: Callable[[memoryview, Limits], Context],
+) -> tuple[str, tuple[Context, ...], UserInformation]:
+    """What follows the fixed fields: the application context, the presentation contexts, the user information."""
+    application: str | None = None
+    contexts: dict[int, Context] = {}
+    user: UserInformation | None = None
+    for kind, value in _Cursor(body[ASSOCIATE_FIXED.size :], "A-ASSOCIATE items", "PS3.8 9.3.2").items():
+        if kind == 0x10:
+            _once(application, "application context")
+            application = _decode_uid(value, "application context", limits)
+        elif kind == context_item:
+            _count(len(contexts) + 1, limits.contexts, "contexts", "presentation contexts")
+            context = decode_context(value, limits)
+            if context.id % 2 == 0 or context.id in contexts:
+                fault = "even" if context.id % 2 == 0 else "used twice"
+                raise Malformed(f"presentation context id {context.id} is {fault}; odd and unique", "PS3.8 9.3.2.2")
+            contexts[context.id] = context
+        elif kind == 0x50:
+            _once(user, "user information")
+            user = _decode_user_information(value, limits)
+    return (
+        _needed(application, "application context item", "PS3.8 9.3.2.1"),
+        tuple(contexts.values()),
+        _needed(user, "user information item", "PS3.8 9.3.2.3"),
+    )
+
+
+def _decode_request(body: memoryview, limits: Limits) -> AssociateRequest:
+    version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
+    application, contexts, user = _associate_items(body, limits, 0x20, _decode_proposed)
+    return AssociateRequest(
+        called_aet=called.decode("latin-1").strip(" "),
+        calling_aet=calling.decode("latin-1").strip(" "),
+        contexts=contexts,
+        application_context=application,
+        user_information=user,
+        protocol_version=version,
+    )
+
+
+def _decode_accept(body: memoryview, limits: Limits) -> AssociateAccept:
+    version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
+    application, contexts, user = _associate_items(body, limits, 0x21, _decode_answer)
+    return AssociateAccept(
+        called_aet=called.decode("latin-1").strip(" "),
+        calling_aet=calling.decode("latin-1").strip(" "),
+        contexts=contexts,
+        application_context=application,
+        user_information=user,
+        protocol_version=version,
+    )
+
+
+def _decode_proposed(value: memoryview, limits: Limits) -> ProposedContext:
+    cursor = _Cursor(value, "presentation context", "PS3.8 9.3.2.2")
+    number = cursor.take(4)[0]
+    abstract: str | None = None
+    syntaxes: list[str] = []
+    for kind, item in cursor.items():
+        if kind == 0x30:
+            _once(abstract, "abstract syntax")
+            abstract = _decode_uid(item, "abstract syntax", limits)
+        elif kind == 0x40:
+            _count(len(syntaxes) + 1, limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
+            syntaxes.append(_decode_uid(item, "transfer syntax", limits))
+    if not syntaxes:
+        raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
+    return ProposedContext(
+        id=number,
+        abstract_syntax=_needed(abstract, f"abstract syntax in presentation context {number}", "PS3.8 9.3.2.2"),
+        transfer_syntaxes=tuple(syntaxes),
+    )
+
+
+def _decode_answer(value: memoryview, limits: Limits) -> ContextAnswer:
+    cursor = _Cursor(value, "presentation context", "PS3.8 9.3.3.2")
+    number, _, result, _ = cursor.take(4)
+    try:
+        outcome = ContextResult(result)
+    except ValueError:
+        raise Malformed(f"result {result} for presentation context {number}; 0 to 4", "PS3.8 9.3.3.2") from None
+    if outcome is not ContextResult.ACCEPTANCE:
+        return ContextAnswer(id=number, result=outcome)  # the transfer syntax is not tested
+    syntax: str | None = None
+    for kind, item in cursor.items():
+        if kind == 0x40:
+            _once(syntax, "transfer syntax")
+            syntax = _decode_uid(item, "transfer syntax", limits)
+    accepted = _needed(syntax, f"transfer syntax in presentation context {number}", "PS3.8 9.3.3.2")
+    return ContextAnswer(id=number, result=outcome, transfer_syntax=accepted)
+
+
+def _decode_user_information(value: memoryview, limits: Limits) -> UserInformation:
+    max_length: int | None = None
+    class_uid: str | None = None
+    version: str | None = None
+    window: OperationsWindow | None = None
+    roles: list[RoleSelection] = []
+    extended: list[ExtendedNegotiation] = []
+    common: list[CommonExtendedNegotiation] = []
+    identity: UserIdentity | None = None
+    response: UserIdentityResponse | None = None
+    for count, (kind, item) in enumerate(_Cursor(value, "user information", "PS3.8 9.3.2.3").items(), 1):
+        _count(count, limits.user_items, "user_items", "user information sub-items")
+        if kind == 0x51:
+            _once(max_length, "Maximum Length")
+            max_length = _exactly(item, "Maximum Length", "PS3.8 D.1", lambda cursor: cursor.number(4))
+        elif kind == 0x52:
+            _once(class_uid, "implementation class UID")
+            class_uid = _decode_uid(item, "implementation class UID", limits)
+        elif kind == 0x53:
+            _once(window, "asynchronous operations window")
+            window = _exactly(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window)
+        elif kind == 0x54:
+            roles.append(_exactly(item, "role selection", "PS3.7 D.3.3.4", lambda c: _decode_role(c, limits)))
+        elif kind == 0x55:
+            _once(version, "implementation version name")
+            version = _decode_version(item)
+        elif kind == 0x56:
+            extended.append(
+                _exactly(item, "extended negotiation", "PS3.7 D.3.3.5", lambda c: _decode_extended(c, limits))
+            )
+        elif kind == 0x57:
+            common.append(
+                _exactly(item, "common extended negotiation", "PS3.7 D.3.3.6", lambda c: _decode_common(c, limits))
+            )
+        elif kind == 0x58:
+            _once(identity, "user identity")
+            identity = _exactly(item, "user identity", "PS3.7 D.3.3.7", _decode_identity)
+        elif kind == 0x59:
+            _once(response, "user identity response")
+            response = _exactly(
+                item,
+                "user identity response",
+                "PS3.7 D.3.3.7",
+                lambda c: UserIdentityResponse(response=bytes(c.sized())),
+            )
+    return UserInformation(
+        max_length=_needed(max_length, "Maximum Length sub-item", "PS3.8 D.1"),
+        implementation_class_uid=_needed(class_uid, "implementation class UID sub-item", "PS3.7 D.3.3.2"),
+        implementation_version_name=version,
+        window=window,
+        roles=tuple(roles),
+        extended=tuple(extended),
+        common_extended=tuple(common),
+        user_identity=identity,
+        user_identity_response=response,
+    )
+
+
+def _exactly(item: memoryview, what: str, clause: str, decode_value: Callable[[_Cursor], T]) -> T:
+    """`decode_value` of exactly all of `item`."""
+    cursor = _Cursor(item, what, clause)
+    value = decode_value(cursor)
+    cursor.end()
+    return value
+
+
+def _decode_version(item: memoryview) -> str:
+    if not 1 <= len(item) <= 16:
+        raise Malformed(f"implementation version name of {len(item)} bytes; 1 to 16", "PS3.7 D.3.3.2")
+    return str(item, "latin-1")
+
+
+def _decode_window(cursor: _Cursor) -> OperationsWindow:
+    return OperationsWindow(invoked=cursor.number(2), performed=cursor.number(2))
+
+
+def _decode_role(cursor: _Cursor, limits: Limits) -> RoleSelection:
+    uid = _decode_uid(cursor.sized(), "SOP class of a role selection", limits)
+    scu, scp = cursor.take(2)
+    if scu > 1 or scp > 1:
+        raise Malformed(f"roles {scu} and {scp}; 0 or 1", "PS3.7 D.3.3.4")
+    return RoleSelection(sop_class_uid=uid, scu=bool(scu), scp=bool(scp))
+
+
+def _decode_extended(cursor: _Cursor, limits: Limits) -> ExtendedNegotiation:
+    uid = _decode_uid(cursor.sized(), "SOP class of an extended negotiation", limits)
+    return ExtendedNegotiation(sop_class_uid=uid, information=bytes(cursor.take(cursor.left)))
+
+
+def _decode_common(cursor: _Cursor, limits: Limits) -> CommonExtendedNegotiation:
+    uid = _decode_uid(cursor.sized(), "SOP class of a common extended negotiation", limits)
+    service = _decode_uid(cursor.sized(), "service class", limits)
+    inner = _Cursor(cursor.sized(), "related general SOP classes", "PS3.7 D.3.3.6")
+    related: list[str] = []
+    while inner.left:
+        _count(len(related) + 1, limits.user_items, "user_items", "related general SOP classes")
+        related.append(_decode_uid(inner.sized(), "related general SOP class", limits))
+    cursor.take(cursor.left)  # later versions of the sub-item may say more  # PS3.7 D.3.3.6
+    return CommonExtendedNegotiation(sop_class_uid=uid, service_class_uid=service, related_general=tuple(related))
+
+
+def _decode_identity(cursor: _Cursor) -> UserIdentity:
+    kind, wanted = cursor.take(2)
+    if wanted > 1:
+        raise Malformed(f"positive response requested {wanted}; 0 or 1", "PS3.7 D.3.3.7.1")
+    primary, secondary = bytes(cursor.sized()), bytes(cursor.sized())
+    return UserIdentity(type=kind, primary=primary, secondary=secondary, response_requested=bool(wanted))

@@ -1,0 +1,122 @@
+"""Deadlines, each with its reason; no clock.
+
+Knows: which timers are armed, why, for how long. Must not know: what happens when one expires.
+
+A timer that is armed starts at the next `next_deadline(now)`: arming takes no time. A timer armed again with
+the same `key` keeps running; with another key it starts anew, which is how a phase that makes progress restarts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Timer(Enum):
+    """The phases that have a deadline."""
+
+    ARTIM = "ARTIM"  # PS3.8 9.1.5: from the connection to the whole A-ASSOCIATE-RQ, and in Sta13
+    ASSOCIATION = "association"
+    RELEASE = "release"
+    PDU = "PDU"
+    MESSAGE = "message"
+    RESPONSE = "response"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds each phase may take; None waits for ever."""
+
+    artim: float | None = 30.0
+    """ARTIM: the whole A-ASSOCIATE-RQ, not only its first byte; later the peer's closing.  # PS3.8 9.1.5"""
+    association: float | None = 30.0
+    """From the A-ASSOCIATE-RQ to its answer."""
+    release: float | None = 30.0
+    """From the A-RELEASE-RQ to its answer."""
+    pdu: float | None = 60.0
+    """From the first byte of a PDU to its last: a peer that dribbles or stalls inside one."""
+    message: float | None = 60.0
+    """Between two PDUs of one message."""
+    response: float | None = 60.0
+    """From the last byte of a request to its response, and between two responses."""
+    idle: float | None = 60.0
+    """An acceptor's wait for the next request; does not run while the local side owes an answer."""
+    connect: float | None = 10.0
+    """For adapters: to make the transport connection."""
+    write_stall: float | None = 30.0
+    """For adapters: bytes wait to be sent and the peer takes none of them."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"timeout {name} of {seconds} s; more than 0, or None for no deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When (`at`, on the caller's clock, seconds) and why."""
+
+    at: float
+    why: str
+
+
+class _Armed:
+    __slots__ = ("at", "key", "seconds", "why")
+
+    def __init__(self, seconds: float, why: str, key: object) -> None:
+        self.seconds = seconds
+        self.why = why
+        self.key = key
+        self.at: float | None = None
+
+
+class TimerTable:
+    """The armed timers of one association."""
+
+    __slots__ = ("_armed", "_expired")
+
+    def __init__(self) -> None:
+        self._armed: dict[Timer, _Armed] = {}
+        self._expired: list[_Armed] = []
+
+    def arm(self, timer: Timer, seconds: float | None, why: str, key: object = None) -> None:
+        """Arm `timer`; one already armed with this `key` (not None) keeps its deadline. `seconds` None disarms."""
+        if seconds is None:
+            self.cancel(timer)
+            return
+        armed = self._armed.get(timer)
+        if armed is None or key is None or armed.key != key:
+            self._armed[timer] = _Armed(seconds, why, key)
+
+    def cancel(self, *timers: Timer) -> None:
+        """Disarm; a timer that is not armed is no error."""
+        for timer in timers:
+            self._armed.pop(timer, None)
+
+    def next_deadline(self, now: float) -> Deadline | None:
+        """The earliest deadline. Timers that were armed since the last call start at `now`."""
+        first: _Armed | None = None
+        first_at = 0.0
+        for armed in self._armed.values():
+            at = armed.at
+            if at is None:
+                at = armed.at = now + armed.seconds
+            if first is None or at < first_at:
+                first, first_at = armed, at
+        return None if first is None else Deadline(first_at, first.why)
+
+    def note(self, now: float) -> None:
+        """Remember which timers have passed at `now`; they expire once what was received before is parsed."""
+        self._expired = [armed for armed in self._armed.values() if armed.at is not None and armed.at <= now]
+
+    def take_expired(self) -> tuple[Timer, str] | None:
+        """A noted timer that is still armed and was not restarted since, with its reason; it is disarmed."""
+        while self._expired:
+            noted = self._expired.pop()
+            for timer, armed in self._armed.items():
+                if armed is noted:
+                    del self._armed[timer]
+                    return timer, f"{noted.why}: nothing within {noted.seconds:g} s"
+        return None

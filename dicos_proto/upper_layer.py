@@ -1,0 +1,348 @@
+"""The DICOM upper layer for TCP/IP of PS3.8 as a whole: framing, machine, timers and outbox. Usable alone.
+
+Knows: PDUs in, PDUs out, when. Must not know: DIMSE, policies. `Association` puts messages on top of it; a proxy, a
+fuzzer or a conformance test may use it as it is.
+
+How an event flows: a header is read; if the table has no room for its PDU now (AA-1, AA-6, AA-7, AA-8), that is acted
+on at once and the body is read over; else the body is read and decoded, the table's action is looked up, and its
+effects are carried out in their order. Fragments of P-DATA in Sta6 and Sta7 go straight through.
+
+What the peer does wrong is an event plus an A-ABORT that is already queued; after that, in Sta13, input is read only
+for what the table still wants to know. Once the table says close, `Closed` is the last event and repeats.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import assert_never
+
+from .errors import (
+    AbortReason,
+    AbortSource,
+    ConnectionLost,
+    DeadlineExceeded,
+    LocalProtocolError,
+    Malformed,
+    RemoteProtocolError,
+)
+from .events import Closed, Fragment, ProviderAbort, UpperEvent
+from .framing import PduBody, PduHeader, PduReader
+from .limits import Limits
+from .machine import ACTIONS, NOT_ACCEPTABLE, Action, Effect, Evt, Role, State, step
+from .pdu import decode_body, encode
+from .pdu_types import (
+    PROTOCOL_VERSION,
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    Managed,
+    PduType,
+    RejectResult,
+    RejectSource,
+    ReleaseRequest,
+    ReleaseResponse,
+)
+from .timers import Deadline, Timeouts, Timer, TimerTable
+from .wire import Buffer
+
+_RECEIVED: dict[PduType, Evt] = {
+    PduType.ASSOCIATE_RQ: Evt.Evt6,
+    PduType.ASSOCIATE_AC: Evt.Evt3,
+    PduType.ASSOCIATE_RJ: Evt.Evt4,
+    PduType.P_DATA_TF: Evt.Evt10,
+    PduType.RELEASE_RQ: Evt.Evt12,
+    PduType.RELEASE_RP: Evt.Evt13,
+    PduType.ABORT: Evt.Evt16,
+}
+_UNWANTED = frozenset({Action.AA_1, Action.AA_6, Action.AA_7, Action.AA_8})
+_WHY_ARTIM = {
+    State.Sta2: "ARTIM: waiting for the whole A-ASSOCIATE-RQ",
+    State.Sta13: "ARTIM: waiting for the peer to close",
+}
+_RELEASING = (State.Sta7, State.Sta10, State.Sta11)
+_STREAMING = (State.Sta6, State.Sta7)
+VERSION_REFUSED = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.ACSE, reason=2)
+
+
+class UpperLayer:
+    """One association's upper layer. It is a `Wire`.
+
+    Bytes go in by `receive_data`, events come out of `next_event`, PDUs go in by `send` and `send_data`, and bytes
+    come out of `data_to_send`. Nothing here takes time or raises for what the peer did.
+    """
+
+    def __init__(self, role: Role, *, limits: Limits = Limits(), timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008
+        self.role = role
+        self.limits = limits
+        self.timeouts = timeouts
+        self.timers = TimerTable()
+        self.reader = PduReader(limits)
+        self._state = State.Sta1
+        self._events: deque[UpperEvent] = deque()
+        self._outbox: list[bytes | memoryview] = []
+        self._queued = 0
+        self._eof = False
+        self._closing = False
+        if role is Role.ACCEPTOR:
+            self._apply(Evt.Evt5)
+
+    # -- what a Wire has -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """PS3.8 Sta1 to Sta13, true as of the last event returned."""
+        return self._state
+
+    @property
+    def wants_read(self) -> bool:
+        """False: do not read the connection now."""
+        reader, limits = self.reader, self.limits
+        return (
+            not self._eof
+            and not self._closing
+            and reader.unread < limits.received_ahead
+            and reader.pieces <= limits.received_pieces
+        )
+
+    @property
+    def wants_close(self) -> bool:
+        """The table said close: do so once `data_to_send()` is drained."""
+        return self._closing
+
+    @property
+    def bytes_queued(self) -> int:
+        """Bytes that wait to be taken by `data_to_send`."""
+        return self._queued
+
+    def receive_data(self, data: Buffer) -> None:
+        """Bytes that arrived; kept by reference, not parsed. Ignored once the connection is to be closed."""
+        if not self._closing:
+            self.reader.feed(data)
+
+    def receive_eof(self) -> None:
+        """The peer will send no more: the transport connection is closed.  # PS3.8 Evt17"""
+        self._eof = True
+
+    def data_to_send(self) -> list[bytes | memoryview]:
+        """Take all that waits to be sent. Payloads are the buffers the caller gave."""
+        taken, self._outbox = self._outbox, []
+        self._queued = 0
+        return taken
+
+    def deadline(self, now: float) -> Deadline | None:
+        """The next deadline, in seconds on the caller's clock; timers armed since the last call start at `now`."""
+        return self.timers.next_deadline(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Time is `now`. A passed deadline takes effect once what was received before is parsed (`next_event`)."""
+        self.timers.note(now)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, pdu: Managed) -> None:
+        """Send one PDU that is not P-DATA. Raises `LocalProtocolError`, and nothing has changed, where the table has
+        no such primitive now or the PDU cannot be encoded."""
+        match pdu:
+            case AssociateRequest():
+                event = Evt.Evt1
+            case AssociateAccept():
+                event = Evt.Evt7
+            case AssociateReject():
+                event = Evt.Evt8
+            case ReleaseRequest():
+                event = Evt.Evt11
+            case ReleaseResponse():
+                event = Evt.Evt14
+            case Abort():
+                event = Evt.Evt15
+            case _ as unreachable:
+                assert_never(unreachable)
+        self.check(event, type(pdu).__name__)
+        encoded = encode(pdu)
+        if isinstance(pdu, AssociateRequest | AssociateAccept):
+            self.reader.max_length = pdu.user_information.max_length
+        if event is Evt.Evt1:
+            self._apply(event)
+            event = Evt.Evt2  # the connection is there: whoever made this object has opened it
+        self._apply(event, primitive=encoded)
+
+    def check(self, event: Evt, what: str) -> None:
+        """Raise `LocalProtocolError` where the table has no cell for this local primitive now."""
+        if self._closing or step(self._state, event, self.role) is None:
+            raise LocalProtocolError(f"{what} cannot be sent in {self._state.name} [PS3.8 table 9-10]")
+
+    def send_data(self, buffers: list[bytes | memoryview], size: int) -> None:
+        """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length.
+
+        Raises `LocalProtocolError` outside Sta6 and Sta8."""
+        if self._state is not State.Sta6:
+            self.check(Evt.Evt9, "P-DATA")
+        self._outbox += buffers
+        self._queued += size
+
+    def fail(self, fault: Malformed) -> None:
+        """A layer above found the peer at fault: abort as the table says for an invalid PDU.  # PS3.8 Evt19"""
+        self._violation(Evt.Evt19, RemoteProtocolError.blame(fault))
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    def next_event(self) -> UpperEvent | None:
+        """Parse one event; None: feed me. Never raises for what the peer did."""
+        while True:
+            event = self.poll()
+            if event is not None or not self.expire():
+                return event
+
+    def poll(self) -> UpperEvent | None:
+        """As `next_event`, without regard to deadlines: the layer above judges those first."""
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._closing:
+                return Closed()
+            if self._state is State.Sta1 and not self._eof:
+                return None  # a requestor that has not asked yet: what the peer says waits
+            try:
+                token = self.reader.next()
+            except Malformed as fault:
+                self.fail(fault)
+                self.reader.lose()
+                continue
+            if token is None:
+                if not self._eof:
+                    self._watch_pdu()
+                    return None
+                self._on_eof()
+            elif type(token) is Fragment:
+                return token
+            elif isinstance(token, PduHeader):
+                self._on_header(token)
+            elif isinstance(token, PduBody):
+                self._on_body(token)
+
+    def expire(self) -> bool:
+        """Let a passed deadline take effect; whether one did."""
+        expired = self.timers.take_expired()
+        if expired is None:
+            return False
+        timer, why = expired
+        error = DeadlineExceeded(why)
+        if timer is Timer.ARTIM:
+            if self._state is State.Sta2:
+                self._events.append(ProviderAbort(error=error))
+            self._apply(Evt.Evt18)
+        else:
+            # Not a timer of the standard: the local user gives up.
+            self._events.append(ProviderAbort(error=error))
+            self._apply(Evt.Evt15, primitive=encode(Abort()))
+        return True
+
+    def _on_header(self, header: PduHeader) -> None:
+        """Act at once where the table has no use for this PDU now; otherwise its body is next."""
+        event = _RECEIVED[header.kind]
+        found = step(self._state, event, self.role)
+        if found is not None and found[0] in _UNWANTED:
+            detail = f"{header.kind.label} in {self._state.name}"
+            self._violation(event, RemoteProtocolError(detail, "PS3.8 table 9-10", AbortReason.UNEXPECTED_PDU))
+            self.reader.skip_pdu()
+
+    def _on_body(self, token: PduBody) -> None:
+        try:
+            pdu = decode_body(token.kind, memoryview(token.body), self.limits)
+        except Malformed as fault:
+            self.fail(fault)
+            return
+        event = _RECEIVED[token.kind]
+        if isinstance(pdu, AssociateRequest) and not pdu.protocol_version & PROTOCOL_VERSION:
+            detail = f"protocol version 0x{pdu.protocol_version:04X}; bit 0 set"
+            self._events.append(ProviderAbort(error=RemoteProtocolError(detail, "PS3.8 9.3.2")))
+            self._apply(event, acceptable=False)
+        else:
+            self._apply(event, indications=(pdu,))
+
+    def _on_eof(self) -> None:
+        error = ConnectionLost(f"connection closed by the peer in {self._state.name}, {self.reader.describe()}")
+        if self._state is State.Sta2 and self.reader.mid_pdu:
+            self._events.append(ProviderAbort(error=error))
+        if self._state is State.Sta1:
+            self._closing = True
+        else:
+            self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
+
+    def _violation(self, event: Evt, error: RemoteProtocolError) -> None:
+        abort = Abort(source=AbortSource.SERVICE_PROVIDER, reason=error.reason)
+        if self._state is State.Sta2:
+            self._events.append(ProviderAbort(error=error))  # the table has no indication here; its user has a log
+        self._apply(event, primitive=encode(abort), indications=(ProviderAbort(error=error),))
+
+    def _watch_pdu(self) -> None:
+        """The rest of a PDU has a deadline of its own, but where ARTIM runs."""
+        if self.reader.mid_pdu and self._state not in _WHY_ARTIM:
+            why = "PDU: waiting for the rest of one"
+            self.timers.arm(Timer.PDU, self.timeouts.pdu, why, key=self.reader.completed)
+        else:
+            self.timers.cancel(Timer.PDU)
+
+    # -- the table's actions -------------------------------------------------------------------------------------
+
+    def _apply(
+        self,
+        event: Evt,
+        *,
+        indications: tuple[UpperEvent, ...] = (),
+        primitive: bytes = b"",
+        acceptable: bool = True,
+    ) -> None:
+        """Look the event up, go to the next state, carry out the action's effects in their order.
+
+        `indications`: what the primitives it issues tell the user. `primitive`: the bytes of the PDU that the event
+        stands for or asks for.
+        """
+        found = step(self._state, event, self.role, acceptable=acceptable)
+        if found is None or self._closing:
+            raise LocalProtocolError(f"{event.name} cannot happen in {self._state.name} [PS3.8 table 9-10]")
+        action, self._state = found
+        for effect in ACTIONS[action] if acceptable else NOT_ACCEPTABLE:
+            match effect:
+                case Effect.SEND | Effect.SEND_PROVIDER_ABORT:
+                    self._put(primitive)
+                case Effect.SEND_REJECT:
+                    self._put(encode(VERSION_REFUSED))
+                case Effect.SEND_USER_ABORT:
+                    self._put(primitive if event is Evt.Evt15 else encode(Abort()))
+                case Effect.INDICATE | Effect.INDICATE_P_ABORT:
+                    self._events.extend(indications)
+                case Effect.START_ARTIM:
+                    self.timers.arm(Timer.ARTIM, self.timeouts.artim, _WHY_ARTIM[self._state])
+                case Effect.STOP_ARTIM:
+                    self.timers.cancel(Timer.ARTIM)
+                case Effect.CONNECT | Effect.ANSWER_TRANSPORT | Effect.CLOSE | Effect.IGNORE:
+                    pass  # the connection is the driver's: it is told by `wants_close`
+                case _ as unreachable:
+                    assert_never(unreachable)
+        self._enter()
+
+    def _put(self, encoded: bytes) -> None:
+        self._outbox.append(encoded)
+        self._queued += len(encoded)
+
+    def _enter(self) -> None:
+        """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""
+        state, timers = self._state, self.timers
+        self.reader.stream_data = state in _STREAMING
+        if state is State.Sta5:
+            timers.arm(Timer.ASSOCIATION, self.timeouts.association, "association: waiting for the answer", key=state)
+        else:
+            timers.cancel(Timer.ASSOCIATION)
+        if state in _RELEASING:
+            timers.arm(Timer.RELEASE, self.timeouts.release, "release: waiting for the A-RELEASE-RP", key="release")
+        else:
+            timers.cancel(Timer.RELEASE)
+        if state is State.Sta13 or state is State.Sta1:
+            timers.cancel(Timer.PDU, Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE)
+            self.reader.skip_pdu()
+        if state is State.Sta1:
+            self._closing = True
+            timers.cancel(Timer.ARTIM)
+            self.reader.lose()

@@ -1,0 +1,312 @@
+"""DICOM files: found, inspected, and their data sets streamed out.  PS3.10 section 7
+
+Knows: the preamble, the prefix, the meta information of group 0002, and the file system. What is in a data set
+is `transcode`'s business; files are written by `part10_writer`, whose class is here too. Invariants: memory is
+one chunk, whatever the size; whatever is wrong with a file is a Part10Error, and nothing else.
+"""
+
+import os
+import stat
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import Final
+
+from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, name_of
+from dicos_transports import transcode
+from dicos_transports.part10_writer import TEMPORARY, Part10Writer
+from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
+
+__all__ = [
+    "inspect",
+    "read_chunks",
+    "convert_chunks",
+    "can_convert",
+    "find_files",
+    "Part10File",
+    "Part10Writer",
+    "Part10Error",
+    "CONVERTIBLE",
+    "CHUNK",
+    "META_LIMIT",
+]
+
+CHUNK: Final = 512 * 1024
+"""Default size of the pieces a data set is read in, in bytes."""
+META_LIMIT: Final = 64 * 1024
+"""Limit on the meta information (group 0002) of a file that is read, in bytes."""
+
+PREFIX_END: Final = 132  # 128 bytes of preamble, then "DICM".  PS3.10 7.1
+FIRST_READ: Final = 2048  # holds all of the meta information of an ordinary file
+
+META_LENGTH: Final = 0x0000
+MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x0002
+MEDIA_STORAGE_SOP_INSTANCE_UID: Final = 0x0003
+TRANSFER_SYNTAX_UID: Final = 0x0010
+_WANTED = (META_LENGTH, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID, TRANSFER_SYNTAX_UID)
+
+# Flags that only some systems have: binary mode is a matter of Windows; a FIFO is not waited for.
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+_TAG_VR_LENGTH = Struct("<HH2sH")
+_LONG = Struct("<I")
+
+
+class Part10Error(Exception):
+    """A file that cannot be used: one line with its path, what was seen and what was allowed.
+
+    It never holds a value from the data set.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        shown = str(path)
+        super().__init__(f"{shown if shown.isprintable() else ascii(shown)}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part10File:
+    """What a C-STORE needs to know of a file: what it holds, and where the data set lies, in bytes."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    data_offset: int
+    data_length: int
+
+
+def inspect(path: Path) -> Part10File:
+    """Reads the meta information of the file at `path`, and of its data set nothing.
+
+    Only where the meta information lacks the SOP class or instance UID, the data set's first elements are
+    read for them. Raises Part10Error: no DICOM file, cut short, unreadable.  PS3.10 7.1
+    """
+    with _opened(path) as (fd, size):
+        found, offset = _read_meta(path, fd)
+        sop_class, sop_instance, syntax = (_text(found.get(element, b"")) for element in _WANTED[1:])
+        if size - offset < 8:  # less than the header of one element
+            raise Part10Error(
+                path, f"is cut short: no data set follows the meta information, at byte {offset}"
+            )
+        if not syntax:
+            raise Part10Error(path, "has no Transfer Syntax UID (0002,0010)")
+    file = Part10File(
+        path=path,
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        transfer_syntax=syntax,
+        data_offset=offset,
+        data_length=size - offset,
+    )
+    return file if sop_class and sop_instance else _with_uids_of_data_set(file)
+
+
+def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, None, None]:
+    """The data set as it lies on disk, in pieces of up to `chunk` bytes.
+
+    The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if
+    it cannot be read or has become shorter than it was.
+    """
+    if chunk < 1:
+        raise ValueError(f"pieces of {chunk} bytes")
+    with _opened(file.path) as (fd, _):
+        os.lseek(fd, file.data_offset, os.SEEK_SET)
+        left = file.data_length
+        while left:
+            data = os.read(fd, min(chunk, left))
+            if not data:
+                raise Part10Error(
+                    file.path, f"has become shorter while it was read: {left} bytes are missing"
+                )
+            left -= len(data)
+            yield data
+
+
+def convert_chunks(
+    file: Part10File,
+    transfer_syntax: str,
+    *,
+    chunk: int = CHUNK,
+    inflate_ratio: int = transcode.INFLATE_RATIO,
+    inflate_bytes: int = transcode.INFLATE_BYTES,
+    depth: int = transcode.DEPTH,
+) -> Generator[bytes, None, None]:
+    """The data set in `transfer_syntax`, in pieces of about `chunk` bytes.
+
+    Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one
+    pass and in the memory of a few chunks; what already is in `transfer_syntax` passes as it is. Limits:
+    `inflate_ratio` bytes out of each deflated byte, judged from the first MiB on; `inflate_bytes` out of all;
+    `depth` sequences in one another. Raises Part10Error: not a pair that is converted, not a data set, or a
+    limit.
+    """
+    if not can_convert(file.transfer_syntax, transfer_syntax):
+        raise Part10Error(
+            file.path,
+            f"is in {name_of(file.transfer_syntax)}, which cannot be converted to {name_of(transfer_syntax)}",
+        )
+    try:
+        yield from transcode.convert(
+            lambda: read_chunks(file, chunk=chunk),
+            file.transfer_syntax,
+            transfer_syntax,
+            sop_class_uid=file.sop_class_uid,
+            chunk=chunk,
+            inflate_ratio=inflate_ratio,
+            inflate_bytes=inflate_bytes,
+            depth=depth,
+        )
+    except TranscodeError as error:
+        raise Part10Error(file.path, str(error)) from error
+
+
+def find_files(paths: Iterable[Path], *, recurse: bool) -> Iterator[Path]:
+    """The files that `paths` name, in their order; with `recurse` those in folders too, sorted by name.
+
+    A folder is entered once, however many links lead to it. Temporary files of writers are passed over.
+    Raises Part10Error: a path that does not exist, a folder without `recurse` or without files.
+    """
+    for path in paths:
+        with _reported(path):
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        if not is_folder:
+            yield path
+            continue
+        if not recurse:
+            raise Part10Error(path, "is a folder (use -r)")
+        empty = True
+        for found in _walk(path):
+            empty = False
+            yield found
+        if empty:
+            raise Part10Error(path, "is a folder without files")
+
+
+def _read_meta(path: Path, fd: int) -> tuple[dict[int, bytes], int]:
+    """The wanted values of group 0002 by element, and where the data set begins.
+
+    The elements themselves tell: the group length is missing or wrong in many files. It is believed only
+    before deflated data, whose first bytes may look like anything.
+    """
+    data = os.read(fd, FIRST_READ)
+    if data[128:PREFIX_END] != b"DICM":
+        reason = "it is empty" if not data else f"no DICM at byte 128 of {len(data)} or more"
+        raise Part10Error(path, f"not a DICOM file: {reason}")
+    found: dict[int, bytes] = {}
+    at = PREFIX_END
+    declared_end = -1
+    while True:
+        if at + 12 > len(data):
+            data = _read_on(fd, data)
+        if at + 8 > len(data) or (at == declared_end and _is_deflated(found)):
+            return found, at
+        group, element, vr, length = _TAG_VR_LENGTH.unpack_from(data, at)
+        if group != 2:
+            return found, at
+        start = at + 8
+        if vr in transcode.LONG_VRS:
+            start += 4
+            length = _LONG.unpack_from(data.ljust(start, b"\0"), at + 8)[0]
+        elif vr not in transcode.SHORT_VRS:
+            raise Part10Error(path, f"meta element (0002,{element:04X}) at byte {at} has the VR {vr!r}")
+        at = start + length
+        if at > PREFIX_END + META_LIMIT:
+            raise Part10Error(
+                path,
+                f"meta element (0002,{element:04X}) has {length} bytes; {META_LIMIT} are allowed for all of "
+                "the meta information",
+            )
+        if at > len(data):
+            data = _read_on(fd, data)
+            if at > len(data):
+                raise Part10Error(path, f"is cut short in meta element (0002,{element:04X}), at {len(data)}")
+        if element in _WANTED:
+            found[element] = data[start:at]
+            if element == META_LENGTH and length == 4:
+                declared_end = at + _LONG.unpack_from(data, start)[0]
+
+
+def _read_on(fd: int, data: bytes) -> bytes:
+    """`data` and what follows it, as far as meta information and one more element header may reach."""
+    pieces = [data]
+    left = PREFIX_END + META_LIMIT + 12 - len(data)
+    while left > 0 and (piece := os.read(fd, left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _is_deflated(found: dict[int, bytes]) -> bool:
+    return _text(found.get(TRANSFER_SYNTAX_UID, b"")) == DEFLATED_EXPLICIT_VR_LE
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace").rstrip("\0 ")
+
+
+def _with_uids_of_data_set(file: Part10File) -> Part10File:
+    try:
+        with closing(read_chunks(file, chunk=transcode.SMALL)) as chunks:
+            sop_class, sop_instance = transcode.sop_uids(chunks, file.transfer_syntax)
+    except TranscodeError as error:
+        raise Part10Error(file.path, f"neither meta information nor data set name it: {error}") from error
+    sop_class, sop_instance = file.sop_class_uid or sop_class, file.sop_instance_uid or sop_instance
+    if not sop_class or not sop_instance:
+        tag = "(0008,0018)" if sop_class else "(0008,0016)"
+        raise Part10Error(file.path, f"neither meta information nor data set name it: no {tag}")
+    return Part10File(
+        path=file.path,
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        transfer_syntax=file.transfer_syntax,
+        data_offset=file.data_offset,
+        data_length=file.data_length,
+    )
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """What the system says about `path`, as one line."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Part10Error(path, f"cannot be read: {said[:1].lower()}{said[1:]}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """The regular file at `path`, open for reading, and its size in bytes."""
+    with _reported(path):
+        fd = os.open(path, _READ)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+                raise Part10Error(path, what)
+            yield fd, status.st_size
+        finally:
+            os.close(fd)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, sorted by name, a folder's own files first."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        with _reported(here):
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(here) as entries:
+                listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+        for name, is_folder in listed:
+            is_temporary = name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
+            if not is_folder and not is_temporary:
+                yield here / name
+        waiting.extend(here / name for name, is_folder in reversed(listed) if is_folder)

@@ -1,0 +1,260 @@
+"""One received object written to a file: whole under its final name, or not at all.  PS3.10 section 7
+
+Knows: the preamble, the meta information of group 0002 as this implementation writes it, and names. Invariants:
+what is written waits under a hidden name in the same folder; a file under its final name is complete; an object
+that is not committed leaves nothing behind; no text from a peer is ever a path.
+"""
+
+import errno
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from types import TracebackType
+from typing import Final, Self
+
+from dicos_proto.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_safe
+from dicos_transports.transcode import DICOS_PREFIX
+
+TEMPORARY: Final = (".dicos-", ".part")
+"""How the hidden names begin and end."""
+FIRST_WRITE: Final = 64 * 1024
+"""Bytes gathered before the first write: a small object takes one."""
+TEXT_LIMIT: Final = 1024
+"""Bytes of a peer's UID or title that the meta information takes; a real one has 64 or 16."""
+
+# Binary mode is a matter of Windows.
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# What file systems without hard links, or out of them, say to one.
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+
+_TAG_VR_LENGTH = Struct("<HH2sH")
+_TAG_VR_LONG = Struct("<HH2s2xI")
+
+
+class Part10Writer:
+    """One received object on its way into a folder, under a hidden name until `commit`.
+
+    A context manager that discards what was not committed. Every OSError (no space, no permission) reaches
+    the caller after the object has discarded itself.
+    """
+
+    __slots__ = ("_fd", "_folder", "_gathered", "_gathered_size", "_name", "_temporary", "bytes_written")
+
+    def __init__(self, folder: str, name: tuple[str, str], header: bytes) -> None:
+        """For `create`, which builds the name and the header."""
+        self._folder = folder
+        self._name = name
+        # Everything before the first write, which takes it all at once; None from then on.
+        self._gathered: list[bytes] | None = [header]
+        self._gathered_size = len(header)
+        self.bytes_written = 0
+        """Bytes of the data set so far."""
+        while True:
+            self._temporary = os.path.join(folder, os.urandom(8).hex().join(TEMPORARY))
+            try:
+                self._fd = os.open(self._temporary, _CREATE, 0o666)
+                return
+            except FileExistsError:
+                continue
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax: str,
+        source_aet: str | None = None,
+    ) -> Self:
+        """Starts a file in `folder`, which exists. The UIDs may be anything a peer has sent.
+
+        Raises OSError.
+        """
+        header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax, source_aet)
+        return cls(os.path.abspath(folder), file_name(sop_class_uid, sop_instance_uid), header)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Appends to the data set; `data` may be reused afterwards. Raises OSError."""
+        if self._fd < 0:
+            raise ValueError("the file is committed or discarded")
+        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        self.bytes_written += size
+        if self._gathered is None:
+            self._put([data])
+        elif self._gathered_size + size <= FIRST_WRITE:
+            self._gathered.append(bytes(data))
+            self._gathered_size += size
+        else:
+            gathered, self._gathered = self._gathered, None
+            self._put([b"".join(gathered), data])
+
+    def commit(self, *, overwrite: bool = False, fsync: bool = False) -> Path:
+        """Completes the file and gives it its name: the SOP Instance UID, and the path of the result back.
+
+        If the name is taken, `_2`, `_3` ... is added: peers send different objects under one UID, and none is
+        lost; with `overwrite` the new file takes the old one's place. `fsync` waits until the disk has it.
+        Raises OSError.
+        """
+        if self._fd < 0:
+            raise ValueError("the file is committed or discarded")
+        if self._gathered is not None:
+            gathered, self._gathered = self._gathered, None
+            self._put([b"".join(gathered)])
+        try:
+            if fsync:
+                os.fsync(self._fd)
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            if overwrite:
+                path = os.path.join(self._folder, "".join(self._name))
+                os.replace(self._temporary, path)
+            else:
+                path = self._claim_name()
+            if fsync:
+                _fsync_folder(self._folder)
+        except OSError:
+            self.discard()
+            raise
+        return Path(path)
+
+    def discard(self) -> None:
+        """Removes what was written, if it is not committed. May be called at any time, and again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+        with suppress(OSError):
+            os.unlink(self._temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            self.discard()
+
+    def _put(self, buffers: list[bytes | bytearray | memoryview]) -> None:
+        """Writes all of `buffers`, which are not empty together; a short write is gone on with."""
+        try:
+            written = os.writev(self._fd, buffers) if hasattr(os, "writev") else 0
+            for buffer in buffers:
+                view = memoryview(buffer).cast("B")
+                skip = min(written, len(view))
+                written -= skip
+                while skip < len(view):
+                    skip += os.write(self._fd, view[skip:])
+        except OSError:
+            self.discard()
+            raise
+
+    def _claim_name(self) -> str:
+        """Moves the file to the first free name, never onto another file.
+
+        The system call that claims the name is the one that makes the file appear under it.
+        """
+        stem, suffix = os.path.join(self._folder, self._name[0]), self._name[1]
+        path, number = stem + suffix, 1
+        while not self._appear(path):
+            number = _first_free(stem, suffix, number)
+            path = f"{stem}_{number}{suffix}"
+        return path
+
+    def _appear(self, path: str) -> bool:
+        """Whether `path` was free; the file is there now."""
+        try:
+            os.link(self._temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            return self._reserve(path)
+        os.unlink(self._temporary)
+        return True
+
+    def _reserve(self, path: str) -> bool:
+        """`_appear` for file systems without hard links: an empty file holds the name until the whole one."""
+        try:
+            os.close(os.open(path, _CREATE, 0o666))
+        except FileExistsError:
+            return False
+        try:
+            os.replace(self._temporary, path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
+        return True
+
+
+def file_name(sop_class_uid: str, sop_instance_uid: str) -> tuple[str, str]:
+    """Stem and suffix of the name for an object: its UID if a name can be made of that, else a hash of it."""
+    if is_safe(sop_instance_uid):
+        stem = sop_instance_uid
+    else:
+        encoded = sop_instance_uid.encode("utf-8", "surrogatepass")
+        stem = "sha256-" + hashlib.sha256(encoded).hexdigest()[:32]
+    return stem, ".dcs" if sop_class_uid.startswith(DICOS_PREFIX) else ".dcm"
+
+
+def file_header(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, source_aet: str | None = None
+) -> bytes:
+    """All of a file that stands before the data set.  PS3.10 7.1
+
+    The preamble is zeros, never a peer's: a program can hide in it.
+    """
+    meta = [
+        _TAG_VR_LONG.pack(2, 0x0001, b"OB", 2) + b"\0\1",
+        _element(0x0002, b"UI", sop_class_uid),
+        _element(0x0003, b"UI", sop_instance_uid),
+        _element(0x0010, b"UI", transfer_syntax),
+        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+    ]
+    if source_aet is not None:
+        meta.append(_element(0x0016, b"AE", source_aet))
+    length = _TAG_VR_LENGTH.pack(2, 0x0000, b"UL", 4) + sum(map(len, meta)).to_bytes(4, "little")
+    return b"".join([bytes(128), b"DICM", length, *meta])
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    """An element of group 0002, padded as its VR asks for.  PS3.5 6.2"""
+    value = text.encode("ascii", "backslashreplace")[:TEXT_LIMIT]
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    return _TAG_VR_LENGTH.pack(2, element, vr, len(value)) + value
+
+
+def _first_free(stem: str, suffix: str, taken: int) -> int:
+    """A number above `taken` whose name is free; the lowest one, if the names in use have no gaps.
+
+    Steps double, then halve: to find number 1000 takes 20 looks, not 1000.
+    """
+    step = 1
+    while os.path.lexists(f"{stem}_{taken + step}{suffix}"):
+        taken += step
+        step *= 2
+    free = taken + step
+    while free - taken > 1:
+        middle = (free + taken) // 2
+        if os.path.lexists(f"{stem}_{middle}{suffix}"):
+            taken = middle
+        else:
+            free = middle
+    return free
+
+
+def _fsync_folder(folder: str) -> None:
+    """Makes the new name last as the content does; Windows has no such call for folders."""
+    if os.name == "posix":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
