@@ -217,8 +217,8 @@ class Association:
             timers.arm(Timer.RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
             timers.cancel(Timer.RESPONSE)
-        idle = self.role is Role.ACCEPTOR and not (messages.mid_message or messages.owed or messages.sent)
-        if idle:
+        busy = messages.mid_message or messages.sending or messages.owed or messages.sent
+        if self.role is Role.ACCEPTOR and not busy:
             timers.arm(Timer.IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:
             timers.cancel(Timer.IDLE)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, get_args, get_type_hints
 
-from .command import decode_elements, encode_bytes, encode_us, with_group_length
+from .command import GROUP_LENGTH, decode_elements, encode_bytes, encode_us, with_group_length
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .wire import Buffer
 
@@ -52,10 +52,12 @@ class _Text:
         self.pad = pad
 
     def encode(self, element: int, value: Value) -> bytes:
-        if not isinstance(value, str) or len(value) > self.most or not value.isascii():
+        if not isinstance(value, str) or len(value) > self.most or not (value.isascii() and value.isprintable()):
             raise LocalProtocolError(
-                f"(0000,{element:04X}) {value!r}; {self.vr}, at most {self.most} ASCII characters [PS3.5 6.2]"
+                f"(0000,{element:04X}) {value!r}; {self.vr}, at most {self.most} printable ASCII characters [PS3.5 6.2]"
             )
+        if "\\" in value:
+            raise LocalProtocolError(f"(0000,{element:04X}) {value!r}; one value, no backslash [PS3.5 6.4]")
         if len(value) % 2:
             value += self.pad
         return encode_bytes(element, value.encode("ascii"))
@@ -68,6 +70,8 @@ class _Text:
                 f"(0000,{element:04X}) of {len(raw)} bytes; {self.vr}, at most {self.most} ASCII characters",
                 "PS3.5 6.2",
             )
+        if "\\" in text:
+            raise Malformed(f"(0000,{element:04X}) of {text.count(chr(92)) + 1} values; one {self.vr}", "PS3.5 6.4")
         return text
 
 
@@ -290,10 +294,15 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
         value = getattr(command, each.name)
         if value is not None:
             parts.append((each.element, each.kind.encode(each.element, value)))
+    previous = GROUP_LENGTH
     for element, raw in command.other:
-        if element in _ELEMENTS[cls] or not 0 < element <= 0xFFFF or len(raw) % 2:
-            raise LocalProtocolError(f"(0000,{element:04X}) of {len(raw)} bytes cannot be among the other elements")
+        if element in _ELEMENTS[cls] or not previous < element <= 0xFFFF or len(raw) % 2:
+            raise LocalProtocolError(
+                f"(0000,{element:04X}) of {len(raw)} bytes after (0000,{previous:04X}) cannot be among the other "
+                "elements; of even length, in ascending order, not an element of the message itself [PS3.7 6.3.1]"
+            )
         parts.append((element, encode_bytes(element, raw)))
+        previous = element
     parts.sort()
     return with_group_length(b"".join([part for _, part in parts]))
 

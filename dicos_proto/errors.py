@@ -44,14 +44,16 @@ class ProtocolError(Exception):
 
 
 class _Violation(ProtocolError):
-    """A rule that was broken: what was seen, the clause, the abort reason, and the limit if one was passed."""
+    """A rule that was broken: what was seen, the clause, the abort reason, and the limit if one was passed.
+
+    Every parameter is positional too: `copy` and `pickle` rebuild an exception from its `args`.
+    """
 
     def __init__(
         self,
         detail: str,
         clause: str,
         reason: AbortReason = AbortReason.INVALID_PARAMETER,
-        *,
         limit: str | None = None,
         seen: int | None = None,
         allowed: int | None = None,

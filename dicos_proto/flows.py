@@ -103,17 +103,12 @@ def drained(association: Association) -> Flow[None]:
 def establish(association: Association) -> Flow[AssociateAccept]:
     """User side: wait for the answer to the request. Raises `AssociationRejected`, `AssociationAborted`."""
     event = yield from next_event(association)
-    match event:
-        case AssociateAccept():
-            return event
-        case AssociateReject():
-            yield from finish(association)
-            raise AssociationRejected(event)
-        case Abort() | ProviderAbort() | Closed():
-            yield from finish(association)
-            raise AssociationAborted(event)
-        case _:  # cannot be: the table indicates nothing else in Sta5
-            raise AssociationError(f"{type(event).__name__} instead of an answer")
+    if isinstance(event, AssociateAccept):
+        return event
+    yield from finish(association)
+    if isinstance(event, AssociateReject):
+        raise AssociationRejected(event)
+    raise AssociationAborted(event if isinstance(event, Abort | ProviderAbort) else Closed())
 
 
 def await_request(association: Association) -> Flow[AssociateRequest]:

@@ -49,4 +49,8 @@ class Limits:
     queued: int = 1 << 20
     """Bytes waiting to be sent, above which a flow asks to be drained. Stops: a peer slower than its sender."""
     outgoing_pdu: int = 1 << 20
-    """The longest P-DATA-TF built for a peer whose Maximum Length is 0 (unlimited) or larger than this."""
+    """The longest P-DATA-TF built for a peer whose Maximum Length is 0 (unlimited) or larger than this; at least 8."""
+
+    def __post_init__(self) -> None:
+        if self.outgoing_pdu < SMALLEST_MAX_LENGTH:
+            raise ValueError(f"limit outgoing_pdu of {self.outgoing_pdu} bytes; at least {SMALLEST_MAX_LENGTH}")

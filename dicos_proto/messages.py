@@ -39,7 +39,7 @@ class Messages:
     """Both directions of one established association."""
 
     __slots__ = (
-        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_limits", "_out",
+        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_limits", "_odd", "_out",
         "_receiving", "agreement", "owed", "received", "sent",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class Messages:
         largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
         self._fragment = (largest - PDV_OVERHEAD) & ~1  # of even length, so that no element value is cut at odd offset
         self._full = (0, b"")
+        self._odd = b""  # the last byte of that data set, while it has no pair
         self._out: int | None = None  # the context whose data set is being sent
         self._receiving: int | None = None  # the context whose data set is being received
         self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
@@ -102,9 +103,14 @@ class Messages:
         if self._out is None or self._out != event.context:
             wanted = "no data set" if self._out is None else f"the data set on context {self._out}"
             raise LocalProtocolError(f"data on context {event.context}; {wanted} is being sent [PS3.7 6.3]")
-        if event.last:
+        data, last = event.data, event.last
+        if isinstance(data, memoryview) and (data.ndim != 1 or data.itemsize != 1 or not data.c_contiguous):
+            raise LocalProtocolError("data in a memoryview that is no run of bytes; one cast to 'B' is")
+        if last:
             self._out = None
-        return self._cut(event.context, 0, event.data, last=event.last)
+        if self._odd or (len(data) & 1 and not last):
+            return self._cut_odd(event.context, memoryview(data), last=last)
+        return self._cut(event.context, 0, data, last=last)
 
     def _check_request(self, context: PresentationContext, command: Request) -> None:
         if command.message_id in self.sent:
@@ -122,6 +128,21 @@ class Messages:
             raise LocalProtocolError(
                 f"{command_name(command)} to message {number}: no such request is owed [PS3.7 9.1]"
             )
+
+    def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[Buffers, int]:
+        """As `_cut`, where a piece begins or ends at an odd offset: its last byte waits for the one that makes a pair,
+        since every fragment is of an even number of bytes.  # PS3.8 E.1"""
+        buffers: Buffers = []
+        size = 0
+        if self._odd and (len(data) or last):
+            pair, data = self._odd + data[:1], data[1:]
+            self._odd = b""
+            buffers, size = self._cut(context, 0, pair, last=last and not len(data))
+            last = last and len(data) > 0
+        if len(data) & 1 and not last:
+            self._odd, data = bytes(data[-1:]), data[:-1]
+        more, more_size = self._cut(context, 0, data, last=last)
+        return buffers + more, size + more_size
 
     def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[Buffers, int]:
         """One PDV a PDU, none longer than the peer's Maximum Length; payloads are views of `data`."""
@@ -171,9 +192,10 @@ class Messages:
             return self._decode(fragment.context, fragment.data)
         if kept is None:
             kept = self._command = (fragment.context, bytearray())
+        length = len(kept[1]) + len(fragment.data)
+        if length > self._limits.command_set:
+            raise self._over("command set too long", "command_set", length)
         kept[1].extend(fragment.data)
-        if len(kept[1]) > self._limits.command_set:
-            raise self._over("command set too long", "command_set", len(kept[1]))
         if not fragment.last:
             return None
         self._command = None

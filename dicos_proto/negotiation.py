@@ -54,7 +54,9 @@ class IdentityPolicy:
     """What an acceptor wants of a user identity.  # PS3.7 D.3.3.7
 
     `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None accepts
-    any. `types`: the identity types understood; another is refused. `response`: what a positive response carries.
+    any. A user without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
+    `types`: the identity types understood; where an identity is checked another is refused, and one that is not
+    understood gets no positive response. `response`: what a positive response carries.
     """
 
     required: bool = False
@@ -166,7 +168,7 @@ def negotiate(request: AssociateRequest, policy: AcceptPolicy) -> AssociateAccep
     theirs = request.user_information
     identity = theirs.user_identity
     response = None
-    if identity is not None and identity.response_requested:
+    if identity is not None and identity.response_requested and identity.type in policy.identity.types:
         response = UserIdentityResponse(response=policy.identity.response)
     window = None
     if policy.window is not None and theirs.window is not None:
@@ -224,7 +226,7 @@ def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
         return not policy.required or identity.type in policy.types
     if identity.type not in policy.types or identity.primary not in policy.known:
         return False
-    return identity.type == 1 or policy.known[identity.primary] == identity.secondary
+    return policy.known[identity.primary] == identity.secondary
 
 
 def _answer(context: ProposedContext, policy: AcceptPolicy, *, room: bool) -> ContextAnswer:
@@ -253,12 +255,20 @@ def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> t
     """Only what was proposed can be granted.  # PS3.7 D.3.3.4"""
     default = Roles()
     granted = []
-    for role in proposed:
+    for role in _first_roles(proposed).values():
         allowed = policy.roles.get(role.sop_class_uid, default)
         granted.append(
             RoleSelection(sop_class_uid=role.sop_class_uid, scu=role.scu and allowed.scu, scp=role.scp and allowed.scp)
         )
     return tuple(granted)
+
+
+def _first_roles(roles: tuple[RoleSelection, ...]) -> dict[str, RoleSelection]:
+    """By SOP class, in their order. There is to be one a SOP class; of several the first counts.  # PS3.7 D.3.3.4"""
+    found: dict[str, RoleSelection] = {}
+    for role in roles:
+        found.setdefault(role.sop_class_uid, role)
+    return found
 
 
 def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool) -> Agreement:
@@ -314,7 +324,7 @@ def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool
 
 def _granted_roles(request: AssociateRequest, accept: AssociateAccept) -> dict[str, tuple[bool, bool]]:
     """SOP class -> the requestor's (scu, scp) roles, where they were negotiated."""
-    asked = {role.sop_class_uid: role for role in request.user_information.roles}
+    asked = _first_roles(request.user_information.roles)
     granted: dict[str, tuple[bool, bool]] = {}
     for role in accept.user_information.roles:
         wish = asked.get(role.sop_class_uid)

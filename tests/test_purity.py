@@ -212,9 +212,7 @@ def test_the_checker_sees_other_ways_out(source: str) -> None:
     assert breaches(source, "machine") != []
 
 
-@pytest.mark.parametrize(
-    "library", ["pydicom", "numpy", "numpy.typing", "h11", "dicos_transports", "dicos_fuzz"]
-)
+@pytest.mark.parametrize("library", ["pydicom", "numpy", "numpy.typing", "h11", "dicos_transports", "dicos_fuzz"])
 def test_the_checker_sees_a_library_in_the_core(library: str) -> None:
     for module in ("uids", "flows", "dissect", ""):
         assert breaches(f"import {library}", module) != []
@@ -296,17 +294,11 @@ def test_a_breach_says_where_it_is() -> None:
 
 def test_importing_the_core_loads_neither_libraries_nor_the_network() -> None:
     heavy = {"asyncio", "logging", "numpy", "pydicom", "selectors", "socket", "ssl", "subprocess", "trio"}
-    core = [
-        f"{PACKAGE}.{module}"
-        for module in modules()
-        if module and module.partition(".")[0] not in ABOVE_THE_CORE
-    ]
+    core = [f"{PACKAGE}.{module}" for module in modules() if module and module.partition(".")[0] not in ABOVE_THE_CORE]
     # -I and -S keep what this interpreter's site packages load at start-up out of the picture.
     code = (
         f"import sys; sys.path.insert(0, {str(ENGINE.parent)!r}); import {PACKAGE}, {', '.join(core)};"
         f"print(*sorted(set(sys.modules) & {heavy!r}))"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

@@ -5,9 +5,7 @@ import pytest
 from dicos_proto import status
 from dicos_proto.status import Category, category, describe
 
-CONSTANTS = {
-    name: value for name, value in vars(status).items() if name.isupper() and not name.startswith("_")
-}
+CONSTANTS = {name: value for name, value in vars(status).items() if name.isupper() and not name.startswith("_")}
 
 
 def annex_c(code: int) -> Category:

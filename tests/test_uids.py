@@ -56,9 +56,7 @@ def test_names_agree_with_pydicom() -> None:
     assert known == {uid: UID(uid).name for uid in known}
 
 
-@pytest.mark.parametrize(
-    "kind", ["Transfer Syntax", "SOP Class", "Meta SOP Class", "Application Context Name"]
-)
+@pytest.mark.parametrize("kind", ["Transfer Syntax", "SOP Class", "Meta SOP Class", "Application Context Name"])
 def test_nothing_named_by_pydicom_is_missing(kind: str) -> None:
     named = {uid for uid, entry in UID_dictionary.items() if entry[1] == kind and entry[0]}
     assert named - uids.NAMES.keys() == set()
@@ -101,9 +99,7 @@ def test_storage_classes_are_sorted_by_component_and_hold_the_usual_ones() -> No
 
 
 def test_storage_classes_leave_out_what_only_sounds_like_storage() -> None:
-    left_out = {
-        name for uid, name in uids.NAMES.items() if uid not in uids.STORAGE_SOP_CLASSES and "Storage" in name
-    }
+    left_out = {name for uid, name in uids.NAMES.items() if uid not in uids.STORAGE_SOP_CLASSES and "Storage" in name}
     assert sorted(left_out) == [
         "Media Storage Directory Storage",
         "Storage Commitment Pull Model SOP Class",

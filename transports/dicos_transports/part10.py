@@ -1,8 +1,8 @@
 """DICOM files: found, inspected, and their data sets streamed out.  PS3.10 section 7
 
-Knows: the preamble, the prefix, the meta information of group 0002, and the file system. What is in a data set
-is `transcode`'s business; files are written by `part10_writer`, whose class is here too. Invariants: memory is
-one chunk, whatever the size; whatever is wrong with a file is a Part10Error, and nothing else.
+Knows: the preamble, the prefix, the meta information of group 0002, and the file system. What is in a data
+set is `transcode`'s business; files are written by `part10_writer`, whose class is here too. Invariants:
+memory is one chunk, whatever the size; whatever is wrong with a file is a Part10Error, and nothing else.
 """
 
 import os
@@ -89,9 +89,7 @@ def inspect(path: Path) -> Part10File:
         found, offset = _read_meta(path, fd)
         sop_class, sop_instance, syntax = (_text(found.get(element, b"")) for element in _WANTED[1:])
         if size - offset < 8:  # less than the header of one element
-            raise Part10Error(
-                path, f"is cut short: no data set follows the meta information, at byte {offset}"
-            )
+            raise Part10Error(path, f"is cut short: no data set follows the meta information, at byte {offset}")
         if not syntax:
             raise Part10Error(path, "has no Transfer Syntax UID (0002,0010)")
     file = Part10File(
@@ -119,9 +117,7 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, Non
         while left:
             data = os.read(fd, min(chunk, left))
             if not data:
-                raise Part10Error(
-                    file.path, f"has become shorter while it was read: {left} bytes are missing"
-                )
+                raise Part10Error(file.path, f"has become shorter while it was read: {left} bytes are missing")
             left -= len(data)
             yield data
 
@@ -193,7 +189,7 @@ def _read_meta(path: Path, fd: int) -> tuple[dict[int, bytes], int]:
     """
     data = os.read(fd, FIRST_READ)
     if data[128:PREFIX_END] != b"DICM":
-        reason = "it is empty" if not data else f"no DICM at byte 128 of {len(data)} or more"
+        reason = "it is empty" if not data else "no DICM at byte 128"
         raise Part10Error(path, f"not a DICOM file: {reason}")
     found: dict[int, bytes] = {}
     at = PREFIX_END

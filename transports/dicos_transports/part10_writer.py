@@ -1,8 +1,8 @@
 """One received object written to a file: whole under its final name, or not at all.  PS3.10 section 7
 
-Knows: the preamble, the meta information of group 0002 as this implementation writes it, and names. Invariants:
-what is written waits under a hidden name in the same folder; a file under its final name is complete; an object
-that is not committed leaves nothing behind; no text from a peer is ever a path.
+Knows: the preamble, the meta information of group 0002 as this implementation writes it, and names.
+Invariants: what is written waits under a hidden name in the same folder; a file under its final name is
+complete; an object that is not committed leaves nothing behind; no text from a peer is ever a path.
 """
 
 import errno
@@ -23,6 +23,8 @@ FIRST_WRITE: Final = 64 * 1024
 """Bytes gathered before the first write: a small object takes one."""
 TEXT_LIMIT: Final = 1024
 """Bytes of a peer's UID or title that the meta information takes; a real one has 64 or 16."""
+DICOS_VERSION: Final = "V03"
+"""The version of DICOS that files of its SOP classes are marked with."""
 
 # Binary mode is a matter of Windows.
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -75,6 +77,10 @@ class Part10Writer:
         """
         header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax, source_aet)
         return cls(os.path.abspath(folder), file_name(sop_class_uid, sop_instance_uid), header)
+
+    def fileno(self) -> int:
+        """The descriptor of the file that is being written; -1 once it is committed or discarded."""
+        return self._fd
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Appends to the data set; `data` may be reused afterwards. Raises OSError."""
@@ -207,12 +213,14 @@ def file_header(
 ) -> bytes:
     """All of a file that stands before the data set.  PS3.10 7.1
 
-    The preamble is zeros, never a peer's: a program can hide in it.
+    The preamble is zeros, never a peer's: a program can hide in it. In a DICOS object the meta information also
+    has (0002,0004), without which DICOS readers refuse the file.
     """
     meta = [
         _TAG_VR_LONG.pack(2, 0x0001, b"OB", 2) + b"\0\1",
         _element(0x0002, b"UI", sop_class_uid),
         _element(0x0003, b"UI", sop_instance_uid),
+        _element(0x0004, b"CS", DICOS_VERSION) if sop_class_uid.startswith(DICOS_PREFIX) else b"",
         _element(0x0010, b"UI", transfer_syntax),
         _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),

@@ -114,7 +114,8 @@ class Source:
         left = length
         while left:
             if self.at_end():
-                raise TranscodeError(f"the data set ends at byte {self.position}, {left} bytes short")
+                what = "1 byte" if left == 1 else f"{left} bytes"
+                raise TranscodeError(f"the data set ends at byte {self.position}, {what} short")
             piece = memoryview(self._data)[self._at : self._at + left]
             left -= len(piece)
             self._at += len(piece)
@@ -207,9 +208,7 @@ class Walker:
             return tag, vr, length, level
         # Undefined length means a sequence; that of a UN is implicit VR inside.  PS3.5 6.2.2, 7.1.3
         if level.explicit and vr not in (b"SQ", b"UN"):
-            raise TranscodeError(
-                f"{_shown(tag)} at byte {start} is encapsulated: its syntax does not allow that"
-            )
+            raise TranscodeError(f"{_shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
         self._push(level, items=True, explicit=level.explicit and vr == b"SQ", length=length)
         return tag, b"SQ", length, level
 
@@ -261,7 +260,7 @@ def convert(
     inflate_ratio: int = INFLATE_RATIO,
     inflate_bytes: int = INFLATE_BYTES,
     depth: int = DEPTH,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The data set that each call of `read` yields from its start, in `to_ts`, in pieces of about `chunk`.
 
     `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. The pair is one that `can_convert`.
@@ -303,10 +302,10 @@ def sop_uids(chunks: Iterator[bytes], transfer_syntax: str) -> tuple[str, str]:
     )
     found = {SOP_CLASS_UID: "", SOP_INSTANCE_UID: ""}
     for tag, _, length, level in walker:
-        if level is walker.root and tag > SOP_INSTANCE_UID:
-            break
         if level is walker.root and tag in found and length <= SMALL:
             found[tag] = walker.source.take(length).decode("ascii", "replace").rstrip("\0 ")
+        if level is walker.root and tag >= SOP_INSTANCE_UID:
+            break
     return found[SOP_CLASS_UID], found[SOP_INSTANCE_UID]
 
 
