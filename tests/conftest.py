@@ -1,4 +1,4 @@
-"""Settings all tests share. The default Hypothesis profile gives the same examples every time: a failure is a change."""
+"""Settings all tests share. The default Hypothesis profile gives the same examples each time: a failure is a change."""
 
 from hypothesis import HealthCheck, settings
 
