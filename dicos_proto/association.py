@@ -37,6 +37,7 @@ class Association:
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts) -> None:
         self._upper = UpperLayer(role, limits=limits, timeouts=timeouts)
         self._messages = Messages(_NOTHING_AGREED, limits)
+        self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
         self.request: AssociateRequest | None = None
         self.agreement: Agreement | None = None
@@ -105,6 +106,18 @@ class Association:
     def bytes_queued(self) -> int:
         """Bytes that wait to be taken by `data_to_send`."""
         return self._upper.bytes_queued
+
+    def new_message_id(self) -> int:
+        """A message id for the next request: 1, 2, 3 and so on, those in use passed over.  # PS3.7 9.1.1
+
+        Raises `LocalProtocolError` where all are in use."""
+        sent = self._messages.sent
+        if len(sent) >= 0xFFFF:
+            raise LocalProtocolError("65535 operations outstanding: no message id is free [PS3.7 9.1.1]")
+        while True:
+            self._message_id = self._message_id % 0xFFFF + 1
+            if self._message_id not in sent:
+                return self._message_id
 
     # -- in and out ----------------------------------------------------------------------------------------------
 

@@ -205,6 +205,8 @@ class CCancelRequest:
 
 Command = CEchoRequest | CEchoResponse | CStoreRequest | CStoreResponse | CCancelRequest | OtherRequest | OtherResponse
 
+AnyRequest = CEchoRequest | CStoreRequest | OtherRequest
+
 Message = Command | Request | Response
 
 OTHER_NAMES: dict[int, str] = {

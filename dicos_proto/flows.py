@@ -4,20 +4,36 @@ A flow yields `Need.INPUT` (feed the association: bytes, end of file, or time) o
 queued) and returns its result. It raises what its user has to know: `AssociationRejected`, `AssociationAborted`,
 `AssociationReleased`.
 
-Knows: the order of events. Must not know: how bytes travel, what waits mean in a runtime.
+Knows: the order of events. Must not know: how bytes travel, what waits mean in a runtime, what a service is for
+(`services`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from enum import Enum, auto
 from typing import TypeVar
 
+from . import status, uids
 from .association import Association
+from .dimse import (
+    RESPONSE_BIT,
+    AnyRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CStoreRequest,
+    CStoreResponse,
+    OtherRequest,
+    OtherResponse,
+    Request,
+    Response,
+    command_field,
+    command_name,
+)
 from .errors import ProtocolError
-from .events import Closed, Event, ProviderAbort
+from .events import Closed, Event, MessageData, MessageStart, ProviderAbort
 from .machine import State
-from .negotiation import AcceptPolicy, negotiate
+from .negotiation import AcceptPolicy, PresentationContext, negotiate
 from .pdu_types import (
     Abort,
     AssociateAccept,
@@ -26,6 +42,7 @@ from .pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
 )
+from .wire import Buffer
 
 
 class Need(Enum):
@@ -73,6 +90,51 @@ class AssociationReleased(AssociationError):
         super().__init__("the peer released the association")
 
 
+class ContextNotAccepted(ProtocolError):
+    """No accepted presentation context serves; the text says what was proposed, what became of it, what to try.
+
+    The association is as it was. `abstract_syntax`, `transfer_syntaxes`: what was wanted; no syntaxes: any.
+    """
+
+    def __init__(self, association: Association, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> None:
+        super().__init__(_why_no_context(association, abstract_syntax, transfer_syntaxes))
+        self.abstract_syntax = abstract_syntax
+        self.transfer_syntaxes = transfer_syntaxes
+
+
+def _why_no_context(association: Association, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> str:
+    wanted = uids.name_of(abstract_syntax)
+    if transfer_syntaxes:
+        wanted += f" in {' or '.join(map(uids.name_of, transfer_syntaxes))}"
+    refused = association.agreement.refused if association.agreement else ()
+    found = [str(one) for one in refused if one.abstract_syntax == abstract_syntax]
+    found += [
+        f"accepted with {uids.name_of(one.transfer_syntax)}" + ("" if one.scu else ", but not in the role of an SCU")
+        for one in association.contexts.values()
+        if one.abstract_syntax == abstract_syntax
+    ]
+    if not found:
+        return f"no presentation context for {wanted}: none was proposed; propose one for it"
+    return f"no presentation context for {wanted}: {'; '.join(found)}; propose other syntaxes, or ask another peer"
+
+
+def find_context(
+    association: Association, abstract_syntax: str, transfer_syntaxes: tuple[str, ...] = ()
+) -> PresentationContext:
+    """The accepted context on which the local side may invoke operations of this SOP class.
+
+    `transfer_syntaxes`: the ones that will do, best first; none: any. Raises `ContextNotAccepted`.
+    """
+    usable = [one for one in association.contexts.values() if one.abstract_syntax == abstract_syntax and one.scu]
+    for syntax in transfer_syntaxes:
+        for context in usable:
+            if context.transfer_syntax == syntax:
+                return context
+    if transfer_syntaxes or not usable:
+        raise ContextNotAccepted(association, abstract_syntax, transfer_syntaxes)
+    return usable[0]
+
+
 def next_event(association: Association) -> Flow[Event]:
     """The next event, waited for. Once what may be sent is queued, that wait also sends it."""
     while (event := association.next_event()) is None:
@@ -86,12 +148,17 @@ def expect(association: Association) -> Flow[Event]:
     Raises `AssociationAborted`; `AssociationReleased` after answering an A-RELEASE-RQ.
     """
     event = yield from next_event(association)
+    yield from _heed(association, event)
+    return event
+
+
+def _heed(association: Association, event: Event) -> Flow[None]:
+    """Raise if `event` is the end of the association."""
     if isinstance(event, Abort | ProviderAbort | Closed):
         raise AssociationAborted(event)
     if isinstance(event, ReleaseRequest):
         yield from _answer_release(association)
         raise AssociationReleased
-    return event
 
 
 def drained(association: Association) -> Flow[None]:
@@ -158,6 +225,130 @@ def release(association: Association) -> Flow[None]:
 def _answer_release(association: Association) -> Flow[None]:
     association.send(ReleaseResponse())
     yield from finish(association)
+
+
+def ask(
+    association: Association, context: int, request: AnyRequest, data: Iterable[Buffer] | None = None
+) -> Flow[Response]:
+    """Send a request, with its data set if it has one, and wait for its final response, whatever the status.
+
+    `data`: the data set in pieces of any size, each kept until it is sent. An exception of its own leaves the
+    association within a message: abort is then all that can be done. A request of the peer that comes meanwhile is
+    refused. Raises `AssociationAborted`, `AssociationReleased`; `LocalProtocolError`, and nothing was sent.
+    """
+    association.send(MessageStart(context=context, command=request, has_data=data is not None))
+    event: Event | None = None
+    if data is not None:
+        event = yield from send_data(association, context, data)
+    while True:
+        if event is None:
+            event = yield from next_event(association)
+        yield from _heed(association, event)
+        if isinstance(event, MessageStart):
+            command = event.command
+            if event.has_data:
+                yield from skip_data(association)
+            if isinstance(command, Request):
+                association.send(refusal(event))
+            elif isinstance(command, Response) and status.category(command.status) is not status.Category.PENDING:
+                return command
+        event = None
+
+
+def send_data(association: Association, context: int, pieces: Iterable[Buffer]) -> Flow[Event | None]:
+    """Send a data set whose command set was sent; the first thing that the peer said meanwhile, if it said any.
+
+    Raises `AssociationAborted` as soon as the peer aborts: the rest is then of no use to it.
+    """
+    early: Event | None = None
+    waiting: Buffer | None = None
+    for piece in pieces:
+        if waiting is not None:
+            association.send(MessageData(context=context, data=waiting, last=False))
+            if association.bytes_queued >= association.limits.queued:
+                yield Need.DRAIN
+                if early is None:
+                    early = association.next_event()
+                    if isinstance(early, Abort | ProviderAbort | Closed):
+                        raise AssociationAborted(early)
+        waiting = piece
+    association.send(MessageData(context=context, data=b"" if waiting is None else waiting, last=True))
+    return early
+
+
+def next_request(association: Association) -> Flow[MessageStart | None]:
+    """Provider side: the next request of the peer, or None once it has released the association.
+
+    What is left of a data set that nobody read is read over, and so is a C-CANCEL of what is over already. Raises
+    `AssociationAborted`, once the connection may be closed.
+    """
+    while True:
+        event = yield from next_event(association)
+        match event:
+            case MessageStart(command=Request()):
+                return event
+            case ReleaseRequest():
+                yield from _answer_release(association)
+                return None
+            case Abort() | ProviderAbort() | Closed():
+                yield from finish(association)
+                raise AssociationAborted(event)
+            case _:
+                pass
+
+
+def next_piece(association: Association) -> Flow[MessageData]:
+    """The next piece of the data set that is being received; `last` tells the end. Raises as `expect` does."""
+    while True:
+        event = yield from expect(association)
+        if isinstance(event, MessageData):
+            return event
+
+
+def skip_data(association: Association) -> Flow[None]:
+    """Read over what is left of the data set that is being received."""
+    while not (yield from next_piece(association)).last:
+        pass
+
+
+def response_to(start: MessageStart, code: int, comment: str | None = None) -> MessageStart:
+    """The response to a received request, with this status and, for people, at most 64 characters of comment.
+
+    Raises TypeError for what is no request.
+    """
+    command = start.command
+    response: CEchoResponse | CStoreResponse | OtherResponse
+    match command:
+        case CEchoRequest():
+            response = CEchoResponse(
+                message_id_being_responded_to=command.message_id,
+                affected_sop_class_uid=command.affected_sop_class_uid,
+                status=code,
+                error_comment=comment,
+            )
+        case CStoreRequest():
+            response = CStoreResponse(
+                message_id_being_responded_to=command.message_id,
+                affected_sop_class_uid=command.affected_sop_class_uid,
+                affected_sop_instance_uid=command.affected_sop_instance_uid,
+                status=code,
+                error_comment=comment,
+            )
+        case OtherRequest():
+            response = OtherResponse(
+                message_id_being_responded_to=command.message_id,
+                command_field=command_field(command) | RESPONSE_BIT,
+                status=code,
+                error_comment=comment,
+            )
+        case _:
+            raise TypeError(f"{command_name(command)} is no request")
+    return MessageStart(context=start.context, command=response)
+
+
+def refusal(start: MessageStart) -> MessageStart:
+    """The response to a request that this side does not perform.  # PS3.7 annex C, 0211H"""
+    return response_to(start, status.UNRECOGNIZED_OPERATION)
 
 
 def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # noqa: B008  a frozen value

@@ -48,6 +48,9 @@ class PduBody:
     body: bytes
 
 
+_EMPTY = memoryview(b"")
+
+
 class PduReader:
     """Bytes in; headers, bodies and fragments out.
 
@@ -83,7 +86,7 @@ class PduReader:
         self.completed = 0  # PDUs read to their end
         self._chunks: deque[memoryview] = deque()
         self._waiting = 0  # bytes in _chunks
-        self._head = memoryview(b"")
+        self._head = _EMPTY
         self._pos = 0
         self._end = 0
         self._body = bytearray()  # what is kept: a partial header, or a body
@@ -143,7 +146,7 @@ class PduReader:
         self._lost = True
         self._chunks.clear()
         self._waiting = 0
-        self._head = memoryview(b"")
+        self._head = _EMPTY
         self._pos = self._end = 0
         self._body = bytearray()
         self._kind = None
@@ -153,6 +156,7 @@ class PduReader:
         pos, end = self._pos, self._end
         if pos == end:
             if not self._chunks:
+                self._head, self._pos, self._end = _EMPTY, 0, 0  # whoever fed it may want its buffer back
                 return None
             self._head = self._chunks.popleft()
             pos, end = 0, len(self._head)
@@ -250,7 +254,7 @@ class PduReader:
             self._pdv_left = wanted = wanted - len(view)
             self._left -= len(view)
         else:
-            view = memoryview(b"")
+            view = _EMPTY
         self._pdv_start = False
         if not self._left:
             self._end_pdu()
