@@ -93,6 +93,11 @@ class Association:
         return len(self._messages.owed)
 
     @property
+    def sending(self) -> bool:
+        """Whether a data set is being sent and is not complete: only the rest of it, or an abort, can follow."""
+        return self._messages.sending
+
+    @property
     def wants_read(self) -> bool:
         """False: do not read the connection now."""
         return self._upper.wants_read

@@ -192,10 +192,17 @@ def answer_request(
 ) -> Flow[AssociateAccept | AssociateReject]:
     """Provider side: negotiate and send the answer; after a rejection, wait for the end of the connection."""
     answer = negotiate(request, policy)
-    association.send(answer)
     if isinstance(answer, AssociateReject):
-        yield from finish(association)
+        yield from reject(association, answer)
+    else:
+        association.send(answer)
     return answer
+
+
+def reject(association: Association, answer: AssociateReject) -> Flow[None]:
+    """Provider side: reject the request, and read until the peer closes or ARTIM expires."""
+    association.send(answer)
+    yield from finish(association)
 
 
 def release(association: Association) -> Flow[None]:
@@ -354,9 +361,12 @@ def refusal(start: MessageStart) -> MessageStart:
 def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # noqa: B008  a frozen value
     """Abort, and read until the peer closes or ARTIM expires, so that the A-ABORT is not lost to a reset.
 
-    An association that is already over is left alone.
+    An association that is already over is left alone, and so is a connection on which none was asked for yet: it is
+    closed without a word.
     """
-    if association.state not in (State.Sta1, State.Sta2, State.Sta13):
+    if association.state is State.Sta2:
+        return
+    if association.state not in (State.Sta1, State.Sta13):
         association.send(event)
     yield from finish(association)
 
