@@ -179,7 +179,7 @@ class Session:
     @property
     def established(self) -> bool:
         """Whether messages can be sent."""
-        return self.association.state is State.Sta6
+        return self.association.state is State.Sta6 and not self.driver.broken
 
     # -- user side -----------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Driver:
         self._pending: list[Buffer] = []
         self._pending_size = 0
         self._stalled_at: float | None = None  # since when the peer takes nothing
-        self._broken = False  # the peer takes nothing any more; it may still have said something
+        self.broken = False  # the peer takes nothing any more; it may still have said something
         self._more = False  # the last receive was so large that more is likely to be there
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
         self._poll = select.poll()
@@ -98,6 +98,7 @@ class Driver:
                 fault = self._drain() if need is Need.DRAIN else self._input()
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
+            self.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
             result: T = done.value
             return result
         finally:
@@ -198,7 +199,7 @@ class Driver:
     def _collect(self) -> None:
         """Take what the wire has to send."""
         buffers = self.wire.data_to_send()
-        if buffers and not self._broken:
+        if buffers and not self.broken:
             if self._trace is not None:
                 self._trace("sent", buffers)
             self._pending += buffers
@@ -234,7 +235,7 @@ class Driver:
 
     def _break(self) -> None:
         """The peer takes nothing any more. What it said before that is still read."""
-        self._broken = True
+        self.broken = True
         self._pending.clear()
         self._pending_size = 0
         self._stalled_at = None

@@ -1,0 +1,120 @@
+"""Servers, sessions and rude peers over real sockets, for the tests of adapters."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dicos_proto import uids
+from dicos_proto.negotiation import AcceptPolicy, propose
+from dicos_proto.pdu import AssociateRequest, decode, encode
+from dicos_proto.pdu_types import Abort
+from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
+from dicos_transports.blocking_server import Handler, Server, serve
+
+CT, EXPLICIT, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.EXPLICIT_VR_LE, uids.VERIFICATION
+POLICY = AcceptPolicy(other_contexts=(EXPLICIT,))
+CONTEXTS = propose([VERIFICATION, CT], (EXPLICIT,))
+ASKED = encode(AssociateRequest(called_aet="A", calling_aet="B", contexts=CONTEXTS))
+PATIENCE = 10.0
+"""Seconds after which a test gives up; none of them takes so long."""
+
+
+def answer_all(session: Session) -> None:
+    """A handler that answers 0 to everything and keeps nothing."""
+    for request in session:
+        if isinstance(request, StoreRequest):
+            for _ in request.data():
+                pass
+        if isinstance(request, EchoRequest | StoreRequest):
+            request.respond()
+
+
+@contextmanager
+def server(handler: Handler = answer_all, **options: Any) -> Iterator[Server]:
+    """A server on a free port of 127.0.0.1, closed in the end; no thread of it is left then."""
+    before = set(threading.enumerate())
+    options.setdefault("policy", POLICY)
+    with serve(("127.0.0.1", 0), handler, **options) as running:
+        yield running
+    assert set(threading.enumerate()) <= before
+
+
+def user(running: Server, **options: Any) -> Session:
+    """An association with `running`."""
+    return connect(("127.0.0.1", running.port), CONTEXTS, **options)
+
+
+@contextmanager
+def raw(running: Server) -> Iterator[socket.socket]:
+    """A connection to `running` that no engine handles."""
+    with socket.create_connection(("127.0.0.1", running.port), PATIENCE) as sock:
+        yield sock
+
+
+@contextmanager
+def raw_association(running: Server) -> Iterator[socket.socket]:
+    """The same with an association established."""
+    with raw(running) as sock:
+        sock.sendall(ASKED)
+        assert read_pdu(sock)[0] == 2
+        yield sock
+
+
+def read_pdu(sock: socket.socket) -> bytes:
+    """One whole PDU; what there is of it at end of file."""
+    data = read_exactly(sock, 6)
+    if len(data) == 6:
+        data += read_exactly(sock, struct.unpack_from(">L", data, 2)[0])
+    return data
+
+
+def read_exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        try:
+            more = sock.recv(size - len(data))
+        except ConnectionResetError:
+            return data
+        if not more:
+            return data
+        data += more
+    return data
+
+
+def abort_of(sock: socket.socket) -> Abort:
+    """The A-ABORT that is all that comes, before the connection is closed once this side has closed."""
+    pdu = decode(read_pdu(sock))
+    assert isinstance(pdu, Abort)
+    sock.shutdown(socket.SHUT_WR)
+    assert read_pdu(sock) == b""
+    return pdu
+
+
+class Lines(logging.Handler):
+    """The log lines of servers, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+        self._changed = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._changed:
+            self.records.append(record)
+            self._changed.notify_all()
+
+    def texts(self, least: int = logging.WARNING) -> list[str]:
+        return [record.getMessage() for record in self.records if record.levelno >= least]
+
+    def wait_for(self, part: str, *, count: int = 1) -> None:
+        def there() -> bool:
+            return sum(part in text for text in self.texts(logging.DEBUG)) >= count
+
+        with self._changed:
+            assert self._changed.wait_for(there, PATIENCE), f"{part!r} not in {self.texts(logging.DEBUG)}"
