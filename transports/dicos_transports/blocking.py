@@ -123,9 +123,16 @@ def _accepted(association: Association, policy: AcceptPolicy) -> flows.Flow[None
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
     try:
+        check_port(where[1])
         return socket.create_connection(where, timeout)
     except (OSError, UnicodeError, OverflowError) as error:
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+
+
+def check_port(port: int) -> None:
+    """Raise OverflowError for a port that is none: some systems take 70000 for 4464."""
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"port {port}; 0 to 65535")
 
 
 def said(error: Exception) -> str:

@@ -27,12 +27,13 @@ from typing import Final, Self
 from dicos_proto import flows
 from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
+from dicos_proto.events import Closed
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu_types import AssociateReject, RejectResult, RejectSource
 from dicos_proto.timers import Timeouts
 
-from .blocking import Address, Session, said, show_address
+from .blocking import Address, Session, check_port, said, show_address
 from .blocking_driver import Driver, ServerStopping, Trace
 
 LOG: Final = logging.getLogger("dicos.server")
@@ -99,6 +100,7 @@ def serve(
 def _listener(where: Address) -> socket.socket:
     host, port = where
     try:
+        check_port(port)
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
@@ -157,7 +159,7 @@ class Server:
         self._hosts: Counter[str] = Counter()
         self._quiet = threading.Condition(self._lock)
         self._accepting: threading.Thread | None = None
-        self._listener: socket.socket | None = None
+        self._listening_on: object = None  # an address as sockets have it; None: it never listens
         self._stop, self._stop_bell = os.pipe()
         self._kill, self._kill_bell = os.pipe()
         os.set_blocking(self._stop_bell, False)
@@ -170,15 +172,14 @@ class Server:
     @property
     def address(self) -> str:
         """What it listens on: `127.0.0.1:11112`."""
-        return show_address(self._listener.getsockname()) if self._listener is not None else "one connection"
+        return "one connection" if self._listening_on is None else show_address(self._listening_on)
 
     @property
     def port(self) -> int:
         """The port it listens on. Raises ValueError where it has none."""
-        if self._listener is None or self._listener.family not in (socket.AF_INET, socket.AF_INET6):
+        if not isinstance(self._listening_on, tuple):
             raise ValueError("a server without a port")
-        port: int = self._listener.getsockname()[1]
-        return port
+        return int(self._listening_on[1])
 
     @property
     def associations(self) -> int:
@@ -241,8 +242,9 @@ class Server:
     def listen(self, listener: socket.socket) -> None:
         """Accept from `listener` in a thread of its own."""
         listener.setblocking(False)
-        self._listener = listener
-        self._accepting = threading.Thread(target=self._accept_all, name=f"accept {self.address}", daemon=True)
+        self._listening_on = listener.getsockname()
+        name = f"accept {self.address}"
+        self._accepting = threading.Thread(target=self._accept_all, args=(listener,), name=name, daemon=True)
         self._accepting.start()
 
     def take(self, sock: socket.socket) -> None:
@@ -261,10 +263,7 @@ class Server:
             self._forget(connection)
             sock.close()
 
-    def _accept_all(self) -> None:
-        listener = self._listener
-        if listener is None:
-            return
+    def _accept_all(self, listener: socket.socket) -> None:
         waiting = select.poll()
         waiting.register(listener, select.POLLIN)
         waiting.register(self._stop, select.POLLIN)
@@ -316,6 +315,8 @@ class Server:
             if connection.evicted:
                 waited = monotonic() - connection.since
                 LOG.warning("%s: closed after %.1f s without an association, to make room", peer, waited)
+            elif isinstance(error, flows.AssociationAborted) and error.event == Closed():
+                LOG.info("%s: closed by the peer without an A-ASSOCIATE-RQ", peer)
             else:
                 LOG.warning("%s: %s", peer, error)
         except Exception:  # a handler's own fault ends its association and no other one

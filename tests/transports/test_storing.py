@@ -1,0 +1,282 @@
+"""Files to C-STORE and back over real sockets: which contexts, which bytes, and what is answered when it fails."""
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dicos_proto import flows, uids
+from dicos_proto.dimse import CStoreRequest
+from dicos_proto.negotiation import AcceptPolicy
+from dicos_transports import part10, part10_writer, storing
+from dicos_transports.blocking import Session, StoreRequest, connect
+from dicos_transports.part10 import Part10Error, Part10File
+from dicos_transports.storing import Stored
+from tests.transports.connections import CT, EXPLICIT, server
+
+IMPLICIT, DEFLATED, JPEG = uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE, uids.JPEG_BASELINE
+MR = uids.MR_IMAGE_STORAGE
+DATA = {
+    EXPLICIT: b"\x08\0\x18\0UI\x06\x001.2.3\0" + b"\xe0\x7f\x10\0OW\0\0\x04\0\0\0abcd",
+    IMPLICIT: b"\x08\0\x18\0\x06\0\0\x001.2.3\0" + b"\xe0\x7f\x10\0\x04\0\0\0abcd",
+}
+
+
+def write_file(path: Path, syntax: str = EXPLICIT, data: bytes | None = None, sop_class: str = CT) -> Part10File:
+    header = part10_writer.file_header(sop_class, "1.2.3", syntax)
+    path.write_bytes(header + (DATA.get(syntax, DATA[EXPLICIT]) if data is None else data))
+    return part10.inspect(path)
+
+
+def described(syntax: str, sop_class: str = CT) -> Part10File:
+    return Part10File(
+        path=Path("x"), sop_class_uid=sop_class, sop_instance_uid="1", transfer_syntax=syntax,
+        data_offset=0, data_length=8,
+    )  # fmt: skip
+
+
+@contextmanager
+def archive(folder: Path, *accepted: str, **options: object) -> Iterator[tuple[Callable[..., Session], list[Stored]]]:
+    """A server that stores into `folder`; how to connect to it with contexts for files, and what it stored."""
+    stored: list[Stored] = []
+
+    def handle(session: Session) -> None:
+        for request in session:
+            assert isinstance(request, StoreRequest)
+            stored.append(storing.store_into(folder, request, **options))  # type: ignore[arg-type]
+
+    with server(handle, policy=AcceptPolicy(other_contexts=accepted or (EXPLICIT,))) as running:
+
+        def open_for(*files: Part10File) -> Session:
+            (batch,) = storing.plan(files)
+            return connect(("127.0.0.1", running.port), batch.contexts, calling_aet="SCANNER")
+
+        yield open_for, stored
+
+
+# -- which contexts ----------------------------------------------------------------------------------------------
+
+
+def proposed(*files: Part10File) -> list[list[tuple[str, tuple[str, ...]]]]:
+    return [[(one.abstract_syntax, one.transfer_syntaxes) for one in batch.contexts] for batch in storing.plan(files)]
+
+
+def test_each_sop_class_and_transfer_syntax_gets_a_context_of_its_own() -> None:
+    files = [described(JPEG), described(JPEG, MR), described(JPEG), described(uids.RLE_LOSSLESS)]
+    assert proposed(*files) == [[(CT, (JPEG,)), (MR, (JPEG,)), (CT, (uids.RLE_LOSSLESS,))]]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "others"),
+    [(EXPLICIT, (IMPLICIT,)), (IMPLICIT, (EXPLICIT,)), (DEFLATED, (EXPLICIT, IMPLICIT))],
+)
+def test_what_can_be_converted_offers_one_more(syntax: str, others: tuple[str, ...]) -> None:
+    assert proposed(described(syntax)) == [[(CT, (syntax,)), (CT, others)]]
+
+
+@pytest.mark.parametrize("classes", [127, 128, 129, 256, 257])
+def test_more_than_128_contexts_are_more_than_one_association(classes: int) -> None:
+    files = [described(JPEG, f"1.2.{number}") for number in range(classes)]
+    batches = storing.plan(files)
+    assert [len(batch.contexts) for batch in batches] == [min(128, classes - at) for at in range(0, classes, 128)]
+    assert [file for batch in batches for file in batch.files] == files
+
+
+def test_nothing_to_send_needs_no_association() -> None:
+    assert storing.plan([]) == []
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, JPEG, uids.EXPLICIT_VR_BE])
+def test_a_file_is_sent_as_it_is_where_that_is_accepted(tmp_path: Path, syntax: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", syntax, DATA[EXPLICIT] + os.urandom(2_000_000))
+    sizes: list[int] = []
+    with (
+        archive(folder, EXPLICIT, IMPLICIT, JPEG, uids.EXPLICIT_VR_BE) as (open_for, stored),
+        open_for(file) as session,
+    ):
+        assert storing.send_file(session, file, progress=sizes.append).status == 0
+    (result,) = stored
+    assert result.path == folder / "1.2.3.dcm"
+    assert sum(sizes) == result.size == file.data_length
+    copy = part10.inspect(result.path)
+    assert copy.transfer_syntax == syntax
+    assert b"".join(part10.read_chunks(copy)) == b"".join(part10.read_chunks(file))
+
+
+@pytest.mark.parametrize(("syntax", "accepted"), [(EXPLICIT, IMPLICIT), (IMPLICIT, EXPLICIT)])
+def test_a_file_is_converted_where_it_must_be(tmp_path: Path, syntax: str, accepted: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", syntax)
+    with archive(folder, accepted) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].path is not None
+    copy = part10.inspect(stored[0].path)
+    assert copy.transfer_syntax == accepted
+    assert b"".join(part10.read_chunks(copy)) == DATA[accepted]
+
+
+def test_a_file_nobody_takes_is_reported_and_costs_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    jpeg, plain = write_file(tmp_path / "a.dcm", JPEG), write_file(tmp_path / "b.dcm")
+    with archive(folder, EXPLICIT) as (open_for, _), open_for(jpeg, plain) as session:
+        with pytest.raises(flows.ContextNotAccepted, match=r"JPEG Baseline .*: none of the transfer syntaxes"):
+            storing.send_file(session, jpeg)
+        assert storing.send_file(session, plain).status == 0
+
+
+@pytest.mark.parametrize("fault", ["gone", "no data set"])
+def test_a_file_that_cannot_be_read_costs_nothing(tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = write_file(tmp_path / "good.dcm")
+    bad = write_file(tmp_path / "bad.dcm", IMPLICIT, b"\x08\0\x18\0\xff\xff\0\0" + bytes(20))
+    if fault == "gone":
+        bad.path.unlink()
+    with archive(folder, EXPLICIT) as (open_for, _), open_for(good, bad) as session:
+        with pytest.raises(Part10Error):
+            storing.send_file(session, bad)
+        assert storing.send_file(session, good).status == 0
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_aborts_the_association(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", data=DATA[EXPLICIT] + bytes(3 * part10.CHUNK))
+
+    def cut(_: int) -> None:
+        os.truncate(file.path, file.data_offset + part10.CHUNK)
+
+    with archive(folder) as (open_for, _), open_for(file) as session:
+        with pytest.raises(Part10Error, match="has become shorter while it was read"):
+            storing.send_file(session, file, progress=cut)
+        assert not session.established
+    assert list(folder.iterdir()) == []
+
+
+# -- what is stored ----------------------------------------------------------------------------------------------
+
+
+def test_success_is_answered_once_the_file_is_there(tmp_path: Path) -> None:
+    file = write_file(tmp_path / "a.dcm")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with archive(folder) as (open_for, _), open_for(file) as session:
+        for count in (1, 2, 3):
+            assert storing.send_file(session, file).status == 0
+            assert len(list(folder.iterdir())) == count  # the same UID again: nothing is lost
+
+
+@pytest.mark.parametrize("uid", ["../../escape", "/etc/passwd", "..", "1.2/../3", "a" * 64, "", "1.2.", "1..2"])
+def test_no_name_from_the_wire_leaves_the_folder(tmp_path: Path, uid: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with archive(folder) as (open_for, stored), open_for(described(EXPLICIT)) as session:
+        assert session.store(CT, uid, EXPLICIT, DATA[EXPLICIT]).status == 0
+    assert [path.parent for path in folder.iterdir()] == [folder]
+    assert stored[0].path is not None
+    assert stored[0].path.name.startswith("sha256-")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "comment"),
+    [
+        (errno.ENOSPC, 0xA700, "No space left on device"),
+        (errno.EDQUOT, 0xA700, "Disk quota exceeded"),
+        (errno.EACCES, 0x0110, "Permission denied"),
+        (errno.EIO, 0x0110, "Input/output error"),
+    ],
+)
+def test_what_the_system_refuses_is_a_failure_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int, code: int, comment: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(fault, os.strerror(fault))
+
+    with archive(tmp_path) as (open_for, stored), open_for(described(EXPLICIT)) as session:
+        monkeypatch.setattr(os, "writev", refuse)
+        response = session.store(CT, "1.2.3", EXPLICIT, os.urandom(1 << 20))
+        monkeypatch.undo()
+        assert (response.status, response.error_comment) == (code, comment)
+        assert session.store(CT, "1.2.3", EXPLICIT, b"ab").status == 0  # the association goes on
+    assert stored[0].path is None
+    assert [path.name for path in tmp_path.iterdir()] == ["1.2.3.dcm"]
+
+
+def test_a_real_limit_of_the_system_is_a_failure_status(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+            response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert (response.status, response.error_comment) == (0xA700, "File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_a_failure_status(tmp_path: Path) -> None:
+    with archive(tmp_path / "gone") as (open_for, stored), open_for(described(EXPLICIT)) as session:
+        response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+    assert (response.status, response.error_comment) == (0x0110, "No such file or directory")
+    assert stored[0].error == "No such file or directory"
+
+
+@pytest.mark.parametrize("size", [998, 1000, 1002])
+def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> None:
+    with archive(tmp_path, most=1000) as (open_for, _), open_for(described(EXPLICIT)) as session:
+        response = session.store(CT, "1.2.3", EXPLICIT, bytes(size))
+    assert response.status == (0 if size <= 1000 else 0xA700)
+    assert len(list(tmp_path.iterdir())) == (size <= 1000)
+
+
+def test_another_sop_class_than_the_contexts_is_refused(tmp_path: Path) -> None:
+    with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
+        wrong = CStoreRequest(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2")
+        response = session.run(flows.ask(session.association, 1, wrong, [b"ab"]))
+        assert response.status == 0x0122
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_discarded_is_read_and_answered() -> None:
+    sizes: list[int] = []
+
+    def drop(session: Session) -> None:
+        for request in session:
+            assert isinstance(request, StoreRequest)
+            sizes.append(storing.discard(request).size)
+
+    with server(drop) as running:
+        (batch,) = storing.plan([described(EXPLICIT)])
+        with connect(("127.0.0.1", running.port), batch.contexts) as session:
+            assert session.store(CT, "1.2.3", EXPLICIT, bytes(1_000_000)).status == 0
+    assert sizes == [1_000_000]
+
+
+# -- which files -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_dicom_in_a_folder_is_told_apart(tmp_path: Path) -> None:
+    file = write_file(tmp_path / "a.dcm")
+    (tmp_path / "notes.txt").write_text("nothing")
+    files, errors = storing.inspect_all([tmp_path], recurse=True)
+    assert files == [file]
+    assert [error.path.name for error in errors] == ["notes.txt"]
+    with pytest.raises(Part10Error, match="use -r"):
+        storing.inspect_all([tmp_path], recurse=False)
