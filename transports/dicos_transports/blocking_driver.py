@@ -29,6 +29,8 @@ RECEIVE_SIZE: Final = 256 * 1024
 """Bytes asked for in one receive."""
 COPY_BELOW: Final = RECEIVE_SIZE // 8
 """A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer."""
+STREAK: Final = 64
+"""Large receives in a row after which time and `kill` are looked at, however much more is there."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -78,6 +80,7 @@ class Driver:
         self._stalled_at: float | None = None  # since when the peer takes nothing
         self.broken = False  # the peer takes nothing any more; it may still have said something
         self._more = False  # the last receive was so large that more is likely to be there
+        self._streak = 0  # large receives in a row
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
@@ -92,6 +95,7 @@ class Driver:
         """
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, select.POLLIN)
+            self._more = False  # so that it is looked at
         try:
             need = next(flow)
             while True:
@@ -255,8 +259,10 @@ class Driver:
             self.wire.receive_eof()
             return True
         self.bytes_received += count
-        self._more = count >= COPY_BELOW
-        data: Buffer = memoryview(buffer)[:count] if self._more else bytes(memoryview(buffer)[:count])
+        large = count >= COPY_BELOW
+        self._streak = self._streak + 1 if large else 0
+        self._more = self._streak % STREAK > 0
+        data: Buffer = memoryview(buffer)[:count] if large else bytes(memoryview(buffer)[:count])
         if self._trace is not None:
             self._trace("received", [data])
         self.wire.receive_data(data)
