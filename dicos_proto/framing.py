@@ -20,6 +20,7 @@ from .wire import Buffer
 
 _FOREIGN = (
     (b"\x16\x03", "a TLS handshake"),
+    (b"\x15\x03", "a TLS alert"),
     (b"SSH-", "SSH"),
     (b"GET ", "HTTP"),
     (b"POST", "HTTP"),
