@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicos_proto.dimse import (
     OTHER_NAMES,
@@ -199,7 +200,7 @@ def test_optional_values_may_be_empty() -> None:
 
 
 @settings(max_examples=200)
-@given(strategies.commands, strategies.st.booleans())
+@given(strategies.commands, st.booleans())
 def test_what_is_encoded_is_decoded_equal(command: Command, has_data: bool) -> None:
     whole = encode_command(command, has_data=has_data)
     assert decode_command(whole) == (command, has_data)

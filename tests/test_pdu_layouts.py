@@ -1,5 +1,7 @@
 """Each PDU, item and sub-item byte by byte as PS3.8 9.3, annex D and PS3.7 D.3.3 lay it out: read, written alike."""
 
+from dataclasses import replace
+
 import pytest
 
 from dicos_proto.pdu import (
@@ -83,8 +85,8 @@ ACCEPT = """
 
 def information(**fields: object) -> UserInformation:
     """What `layouts.user_item` begins with, and `fields`."""
-    values = {"max_length": 16384, "implementation_class_uid": "1.2.3", "implementation_version_name": None}
-    return UserInformation(**(values | fields))
+    bare = UserInformation(max_length=16384, implementation_class_uid="1.2.3", implementation_version_name=None)
+    return replace(bare, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("layout", "value"), FIXED_PDUS, ids=[layout.replace(" ", "") for layout, _ in FIXED_PDUS])

@@ -30,6 +30,7 @@ from dicos_proto.pdu import (
     encode_title,
     is_title,
 )
+from dicos_proto.wire import Buffer
 
 PROPOSED = ProposedContext(id=1, abstract_syntax="1.2", transfer_syntaxes=("1.3",))
 ANSWER = ContextAnswer(id=1, result=ContextResult.ACCEPTANCE, transfer_syntax="1.3")
@@ -53,7 +54,7 @@ def extended(size: int) -> tuple[ExtendedNegotiation, ...]:
     return (ExtendedNegotiation(sop_class_uid="1.2", information=bytes(size)),)
 
 
-def data(context: int = 1, payload: bytes = b"") -> Pdv:
+def data(context: int = 1, payload: Buffer = b"") -> Pdv:
     return Pdv(context=context, command=False, last=True, data=payload)
 
 
@@ -174,7 +175,7 @@ def test_p_data_beyond_what_its_length_can_say_is_not_sent() -> None:
     [memoryview(array("H", b"abcd")), memoryview(b"a-b-c-d-")[::2], bytearray(b"abcd"), memoryview(b"abcd")],
     ids=["items of two bytes", "every other byte", "bytearray", "memoryview"],
 )
-def test_data_is_sent_by_its_bytes_whatever_buffer_it_lies_in(view: memoryview) -> None:
+def test_data_is_sent_by_its_bytes_whatever_buffer_it_lies_in(view: Buffer) -> None:
     whole = bytes.fromhex("04 00 0000000a 00000006 01 02") + b"abcd"
     assert encode(PData(pdvs=(Pdv(context=1, command=False, last=True, data=view),))) == whole
 
