@@ -52,12 +52,18 @@ class _Text:
         self.pad = pad
 
     def encode(self, element: int, value: Value) -> bytes:
-        if not isinstance(value, str) or len(value) > self.most or not (value.isascii() and value.isprintable()):
+        # A comment may speak of a person: the texts of these errors do not repeat what they refuse.
+        if not isinstance(value, str):
+            raise LocalProtocolError(f"(0000,{element:04X}) {type(value).__name__}; text, {self.vr} [PS3.7 E.1]")
+        if len(value) > self.most or not (value.isascii() and value.isprintable()):
             raise LocalProtocolError(
-                f"(0000,{element:04X}) {value!r}; {self.vr}, at most {self.most} printable ASCII characters [PS3.5 6.2]"
+                f"(0000,{element:04X}) of {len(value)} characters; {self.vr}, at most {self.most} printable ASCII "
+                "characters [PS3.5 6.2]"
             )
         if "\\" in value:
-            raise LocalProtocolError(f"(0000,{element:04X}) {value!r}; one value, no backslash [PS3.5 6.4]")
+            raise LocalProtocolError(
+                f"(0000,{element:04X}) of {value.count(chr(92)) + 1} values; one {self.vr} [PS3.5 6.4]"
+            )
         if len(value) % 2:
             value += self.pad
         return encode_bytes(element, value.encode("ascii"))
@@ -65,9 +71,9 @@ class _Text:
     def decode(self, element: int, raw: bytes) -> Value:
         text = raw.decode("latin-1")
         text = text.removesuffix("\0") if self.pad == "\0" else text.strip(" ")
-        if len(text) > self.most or not text.isascii():
+        if len(text) > self.most or not (text.isascii() and text.isprintable()):
             raise Malformed(
-                f"(0000,{element:04X}) of {len(raw)} bytes; {self.vr}, at most {self.most} ASCII characters",
+                f"(0000,{element:04X}) of {len(raw)} bytes; {self.vr}, at most {self.most} printable ASCII characters",
                 "PS3.5 6.2",
             )
         if "\\" in text:
@@ -294,6 +300,10 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
     ]
     for each in _FIELDS[cls]:
         value = getattr(command, each.name)
+        if each.mandatory and value in (None, ""):
+            raise LocalProtocolError(
+                f"no (0000,{each.element:04X}) {each.name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]"
+            )
         if value is not None:
             parts.append((each.element, each.kind.encode(each.element, value)))
     previous = GROUP_LENGTH
@@ -320,8 +330,9 @@ def decode_command(data: Buffer) -> tuple[Command, bool]:
     values: dict[str, Value] = {}
     for each in _FIELDS[cls]:
         raw = elements.pop(each.element, None)
-        if raw is not None:
-            values[each.name] = each.kind.decode(each.element, raw)
+        value = None if raw is None else each.kind.decode(each.element, raw)
+        if value is not None and not (each.mandatory and value == ""):
+            values[each.name] = value
         elif each.mandatory:
             raise Malformed(f"no (0000,{each.element:04X}) {each.name.replace('_', ' ')} in {cls.NAME}", "PS3.7 9.3")
     if cls is OtherRequest or cls is OtherResponse:

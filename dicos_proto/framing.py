@@ -20,6 +20,7 @@ from .wire import Buffer
 
 _FOREIGN = (
     (b"\x16\x03", "a TLS handshake"),
+    (b"\x15\x03", "a TLS alert"),
     (b"SSH-", "SSH"),
     (b"GET ", "HTTP"),
     (b"POST", "HTTP"),
@@ -129,7 +130,8 @@ class PduReader:
     def describe(self) -> str:
         """Where what was read ends, for an error text."""
         if self._kind is not None:
-            return f"in a {self._kind.label}, {self._left - len(self._body)} bytes before its end"
+            article = "a" if self._kind is PduType.P_DATA_TF else "an"
+            return f"in {article} {self._kind.label}, {self._left - len(self._body)} bytes before its end"
         return f"{len(self._body)} bytes into a PDU header" if self._body else "between PDUs"
 
     def skip_pdu(self) -> None:

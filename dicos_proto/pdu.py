@@ -101,6 +101,7 @@ LAST_BIT = 2
 """Message control header: the other bits are sent as 0 and not tested.  # PS3.8 E.2"""
 
 ITEM_LENGTH_MAX = 0xFFFF
+PDU_LENGTH_MAX = 0xFFFFFFFF
 
 
 def encode(pdu: Pdu) -> bytes:
@@ -117,9 +118,7 @@ def encode(pdu: Pdu) -> bytes:
             fields = (_byte(pdu.result, "result"), _byte(pdu.source, "source"), _byte(pdu.reason, "reason"))
             kind, body = PduType.ASSOCIATE_RJ, bytes((0, *fields))
         case PData():
-            kind, body = PduType.P_DATA_TF, b"".join(_encode_pdv(pdv) for pdv in pdu.pdvs)
-            if not body:
-                raise LocalProtocolError("P-DATA-TF without a PDV; at least one [PS3.8 9.3.5]")
+            kind, body = PduType.P_DATA_TF, _encode_p_data(pdu)
         case ReleaseRequest():
             kind, body = PduType.RELEASE_RQ, bytes(4)
         case ReleaseResponse():
@@ -254,10 +253,20 @@ def _sized(value: bytes, name: str) -> bytes:
     return _short(len(value), f"length of {name}") + value
 
 
+def _encode_p_data(pdu: PData) -> bytes:
+    size = sum(PDV_HEADER.size + memoryview(pdv.data).nbytes for pdv in pdu.pdvs)
+    if not pdu.pdvs:
+        raise LocalProtocolError("P-DATA-TF without a PDV; at least one [PS3.8 9.3.5]")
+    if size > PDU_LENGTH_MAX:
+        raise LocalProtocolError(f"P-DATA-TF of {size} bytes; at most {PDU_LENGTH_MAX} [PS3.8 9.3.5]")
+    return b"".join(_encode_pdv(pdv) for pdv in pdu.pdvs)
+
+
 def _encode_pdv(pdv: Pdv) -> bytes:
     check_context_id(pdv.context)
     header = COMMAND_BIT * pdv.command + LAST_BIT * pdv.last
-    return PDV_HEADER.pack(len(pdv.data) + 2, pdv.context, header) + pdv.data
+    data = bytes(pdv.data)  # a view may have items of more than one byte, or gaps
+    return PDV_HEADER.pack(len(data) + 2, pdv.context, header) + data
 
 
 def _encode_associate(pdu: AssociateRequest | AssociateAccept) -> bytes:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for every PDU and item, and for damage done to bytes. Shared by all tests.
+"""Hypothesis strategies for every PDU, item and message, and for damage done to bytes. Shared by all tests.
 
 What they give is legal to send, and comes back equal: a refused context carries no transfer syntax, data is `bytes`.
 """
@@ -8,6 +8,18 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from dicos_proto import uids
+from dicos_proto.dimse import (
+    OTHER_NAMES,
+    RESPONSE_BIT,
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    Command,
+    CStoreRequest,
+    CStoreResponse,
+    OtherRequest,
+    OtherResponse,
+)
 from dicos_proto.pdu import (
     Abort,
     AssociateAccept,
@@ -204,3 +216,63 @@ def _damage(draw: st.DrawFn, kind: str, data: bytes, at: int) -> bytes:
     return set_length(
         data, at, size, draw(st.sampled_from((-1, 1, 2))), draw(st.sampled_from((None, *EXTREME_LENGTHS)))
     )
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+texts = st.text(TITLE_CHARACTERS, max_size=64).map(lambda text: text.strip(" "))
+"""LO of one value, without the spaces around it, which are not significant.  # PS3.5 6.2"""
+
+
+def others(*taken: int) -> st.SearchStrategy[tuple[tuple[int, bytes], ...]]:
+    """Elements a message does not define: not `taken`, of even length, in ascending order."""
+    numbers = st.integers(1, 0xFFFF).filter(lambda number: number not in {0x0100, 0x0800, *taken})
+    values = st.binary(max_size=6).map(lambda value: value + value)
+    return st.dictionaries(numbers, values, max_size=3).map(lambda found: tuple(sorted(found.items())))
+
+
+_status = {
+    "message_id_being_responded_to": shorts,
+    "status": shorts,
+    "offending_element": st.none() | up_to(st.integers(0, 0xFFFFFFFF), 3),
+    "error_comment": st.none() | texts,
+    "error_id": st.none() | shorts,
+}
+_STATUS_ELEMENTS = (0x0120, 0x0900, 0x0901, 0x0902, 0x0903)
+_request_fields = st.sampled_from(sorted(OTHER_NAMES))
+
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(CEchoRequest, message_id=shorts, affected_sop_class_uid=uid_strings, other=others(0x0110, 0x0002)),
+    st.builds(
+        CEchoResponse,
+        affected_sop_class_uid=st.none() | uid_strings,
+        other=others(0x0002, *_STATUS_ELEMENTS),
+        **_status,
+    ),
+    st.builds(
+        CStoreRequest,
+        message_id=shorts,
+        affected_sop_class_uid=uid_strings,
+        affected_sop_instance_uid=uid_strings,
+        priority=shorts,
+        move_originator_aet=st.none() | titles,
+        move_originator_message_id=st.none() | shorts,
+        other=others(0x0002, 0x0110, 0x0700, 0x1000, 0x1030, 0x1031),
+    ),
+    st.builds(
+        CStoreResponse,
+        affected_sop_class_uid=st.none() | uid_strings,
+        affected_sop_instance_uid=st.none() | uid_strings,
+        other=others(0x0002, 0x1000, *_STATUS_ELEMENTS),
+        **_status,
+    ),
+    st.builds(CCancelRequest, message_id_being_responded_to=shorts, other=others(0x0120)),
+    st.builds(OtherRequest, message_id=shorts, command_field=_request_fields, other=others(0x0110)),
+    st.builds(
+        OtherResponse,
+        command_field=_request_fields.map(lambda number: number | RESPONSE_BIT),
+        other=others(*_STATUS_ELEMENTS),
+        **_status,
+    ),
+)
+"""Every message."""

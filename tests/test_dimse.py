@@ -1,0 +1,234 @@
+"""Messages <-> command sets: bytes typed from PS3.7 9.3 and E.1, every fault named, what is not defined passed on."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dicos_proto.dimse import (
+    OTHER_NAMES,
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    Command,
+    CStoreRequest,
+    CStoreResponse,
+    OtherRequest,
+    OtherResponse,
+    command_field,
+    command_name,
+    decode_command,
+    encode_command,
+)
+from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
+from tests import strategies
+from tests.layouts import command_set, element, us
+
+VERIFICATION, CT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
+
+TYPED: dict[str, tuple[str, Command, bool]] = {
+    "C-ECHO-RQ": (
+        "00000000 04000000 38000000"
+        "00000200 12000000 312e322e3834302e31303030382e312e3100"
+        "00000001 02000000 3000"
+        "00001001 02000000 0700"
+        "00000008 02000000 0101",
+        CEchoRequest(message_id=7, affected_sop_class_uid=VERIFICATION),
+        False,
+    ),
+    "C-ECHO-RSP": (
+        "00000000 04000000 42000000"
+        "00000200 12000000 312e322e3834302e31303030382e312e3100"
+        "00000001 02000000 3080"
+        "00002001 02000000 0700"
+        "00000008 02000000 0101"
+        "00000009 02000000 0000",
+        CEchoResponse(message_id_being_responded_to=7, status=0, affected_sop_class_uid=VERIFICATION),
+        False,
+    ),
+    "C-STORE-RQ": (
+        "00000000 04000000 72000000"
+        "00000200 1a000000 312e322e3834302e31303030382e352e312e342e312e312e3200"
+        "00000001 02000000 0100"
+        "00001001 02000000 feff"
+        "00000007 02000000 0200"
+        "00000008 02000000 0100"
+        "00000010 06000000 312e322e3300"
+        "00003010 08000000 4d4f564553435520"
+        "00003110 02000000 0900",
+        CStoreRequest(
+            message_id=0xFFFE,
+            affected_sop_class_uid=CT,
+            affected_sop_instance_uid="1.2.3",
+            priority=2,
+            move_originator_aet="MOVESCU",
+            move_originator_message_id=9,
+        ),
+        True,
+    ),
+    "C-STORE-RSP": (
+        "00000000 04000000 7e000000"
+        "00000200 1a000000 312e322e3834302e31303030382e352e312e342e312e312e3200"
+        "00000001 02000000 0180"
+        "00002001 02000000 0700"
+        "00000008 02000000 0101"
+        "00000009 02000000 00a9"
+        "00000109 08000000 0800180010001000"
+        "00000209 04000000 6f646420"
+        "00000309 02000000 0201"
+        "00000010 06000000 312e322e3300",
+        CStoreResponse(
+            message_id_being_responded_to=7,
+            status=0xA900,
+            affected_sop_class_uid=CT,
+            affected_sop_instance_uid="1.2.3",
+            offending_element=(0x00080018, 0x00100010),
+            error_comment="odd",
+            error_id=0x0102,
+        ),
+        False,
+    ),
+    "C-CANCEL-RQ": (
+        "00000000 04000000 1e000000 00000001 02000000 ff0f 00002001 02000000 0700 00000008 02000000 0101",
+        CCancelRequest(message_id_being_responded_to=7),
+        False,
+    ),
+    "N-ACTION-RQ": (
+        "00000000 04000000 28000000"
+        "00000001 02000000 3001"
+        "00001001 02000000 0700"
+        "00000008 02000000 0100"
+        "00000810 02000000 0100",
+        OtherRequest(message_id=7, command_field=0x0130, other=((0x1008, b"\x01\0"),)),
+        True,
+    ),
+    "C-FIND-RSP": (
+        "00000000 04000000 28000000"
+        "00000001 02000000 2080"
+        "00002001 02000000 0700"
+        "00000008 02000000 0100"
+        "00000009 02000000 00ff",
+        OtherResponse(message_id_being_responded_to=7, status=0xFF00, command_field=0x8020),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("typed", "command", "has_data"), TYPED.values(), ids=TYPED)
+def test_command_set_of_its_layout(typed: str, command: Command, has_data: bool) -> None:
+    whole = bytes.fromhex(typed)
+    assert encode_command(command, has_data=has_data) == whole
+    assert decode_command(whole) == (command, has_data)
+
+
+@pytest.mark.parametrize(("name", "command"), [(name, case[1]) for name, case in TYPED.items()], ids=TYPED)
+def test_messages_have_the_names_of_the_standard(name: str, command: Command) -> None:
+    assert command_name(command) == name
+    assert us(0x0100, command_field(command)) in encode_command(command, has_data=False)
+
+
+# PS3.7 E.1, (0000,0100): what has no class of its own.
+PRINTED = {
+    0x0010: "C-GET-RQ", 0x8010: "C-GET-RSP", 0x0020: "C-FIND-RQ", 0x8020: "C-FIND-RSP",
+    0x0021: "C-MOVE-RQ", 0x8021: "C-MOVE-RSP", 0x0100: "N-EVENT-REPORT-RQ", 0x8100: "N-EVENT-REPORT-RSP",
+    0x0110: "N-GET-RQ", 0x8110: "N-GET-RSP", 0x0120: "N-SET-RQ", 0x8120: "N-SET-RSP",
+    0x0130: "N-ACTION-RQ", 0x8130: "N-ACTION-RSP", 0x0140: "N-CREATE-RQ", 0x8140: "N-CREATE-RSP",
+    0x0150: "N-DELETE-RQ", 0x8150: "N-DELETE-RSP",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", PRINTED, ids=PRINTED.values())
+def test_services_not_spoken_are_read_named_and_written(number: int) -> None:
+    message = us(0x0120, 3) + us(0x0800, 0x0101) + us(0x0900, 0) if number & 0x8000 else us(0x0110, 3) + us(0x0800, 0)
+    whole = command_set(us(0x0100, number), message)
+    command, has_data = decode_command(whole)
+    assert isinstance(command, OtherResponse if number & 0x8000 else OtherRequest)
+    assert (command_field(command), command_name(command)) == (number, PRINTED[number])
+    assert has_data == (not number & 0x8000)
+    assert len(OTHER_NAMES) * 2 == len(PRINTED)
+
+
+@pytest.mark.parametrize("value", [0x0000, 0x0001, 0x0100, 0x0102, 0xFFFF])
+def test_any_data_set_type_but_0101_says_that_one_follows(value: int) -> None:
+    whole = command_set(us(0x0100, 0x0FFF), us(0x0120, 1), us(0x0800, value))
+    assert decode_command(whole) == (CCancelRequest(message_id_being_responded_to=1), True)
+
+
+def test_elements_a_message_does_not_define_are_kept_and_passed_on() -> None:
+    strange = (
+        element(0x0001, b""),
+        element(0x0002, b"1.2\0"),
+        element(0x0010, b"NEMA"),
+        us(0x0100, 0x0030),
+        us(0x0110, 1),
+        us(0x0120, 2),
+        us(0x0800, 0x0101),
+        element(0xFFFE, b"ab"),
+    )
+    command, has_data = decode_command(command_set(*strange))
+    assert command == CEchoRequest(
+        message_id=1,
+        affected_sop_class_uid="1.2",
+        other=((0x0001, b""), (0x0010, b"NEMA"), (0x0120, b"\x02\0"), (0xFFFE, b"ab")),
+    )
+    assert encode_command(command, has_data=has_data) == command_set(*strange)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"1.2\0", "1.2"),
+        (b"12", "12"),
+        (b"1.2 ", "1.2 "),
+        (b"not a UID!", "not a UID!"),
+        (b"1" * 64, "1" * 64),
+    ],
+    ids=["padded", "even", "padded with a space", "no UID", "longest"],
+)
+def test_a_uid_is_read_without_its_padding_and_is_not_judged(raw: bytes, text: str) -> None:
+    """Whether the service knows it is for a status to say, not for an abort.  # PS3.7 annex C"""
+    whole = command_set(element(0x0002, raw), us(0x0100, 0x0030), us(0x0110, 1), us(0x0800, 0x0101))
+    assert decode_command(whole)[0] == CEchoRequest(message_id=1, affected_sop_class_uid=text)
+
+
+def test_optional_values_may_be_empty() -> None:
+    fields = (us(0x0100, 0x8030), us(0x0120, 1), us(0x0800, 0x0101), us(0x0900, 0))
+    whole = command_set(element(0x0002, b""), *fields, element(0x0901, b""), element(0x0902, b"  "))
+    command, _ = decode_command(whole)
+    assert command == CEchoResponse(
+        message_id_being_responded_to=1, status=0, affected_sop_class_uid="", offending_element=(), error_comment=""
+    )
+
+
+@settings(max_examples=200)
+@given(strategies.commands, st.booleans())
+def test_what_is_encoded_is_decoded_equal(command: Command, has_data: bool) -> None:
+    whole = encode_command(command, has_data=has_data)
+    assert decode_command(whole) == (command, has_data)
+
+
+def decode_or_fault(whole: bytes) -> tuple[Command, bool] | Malformed:
+    try:
+        return decode_command(whole)
+    except Malformed as fault:
+        return fault
+
+
+@settings(max_examples=500)
+@given(strategies.damaged(strategies.commands.map(lambda command: encode_command(command, has_data=True))))
+def test_damaged_bytes_are_a_message_that_can_be_sent_on_or_malformed(damaged: bytes) -> None:
+    """A provider that answers with what it was sent must not be made to fail by it."""
+    rest = damaged[12:]
+    for whole in (damaged, command_set(rest)):
+        result = decode_or_fault(whole)
+        if isinstance(result, Malformed):
+            assert result.clause.startswith("PS3.")
+        else:
+            command, has_data = result
+            assert decode_command(encode_command(command, has_data=has_data)) == result
+
+
+def test_faults_are_the_decoders_own_not_the_callers() -> None:
+    with pytest.raises(Malformed) as caught:
+        decode_command(command_set(us(0x0100, 0x0031), us(0x0800, 0x0101)))
+    assert not isinstance(caught.value, LocalProtocolError)
+    assert caught.value.reason is AbortReason.UNRECOGNIZED_PARAMETER
