@@ -1,0 +1,65 @@
+"""The `dicos` command: one subcommand a tool, named as this field names them.
+
+Exit status: 0 all that was asked for succeeded, 1 an operation failed, 2 bad usage or unreadable input, 3 no
+association could be made, 130 interrupted. A subcommand's module is imported only when it is chosen: `dicos echoscu`
+starts fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+SUBCOMMANDS: Final = {
+    "echoscu": "ask a peer whether it is there (C-ECHO)",
+    "echoscp": "answer C-ECHO",
+    "storescu": "send files (C-STORE)",
+    "storescp": "receive objects and make files of them (C-STORE)",
+}
+OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (that of the process if None); its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else ""
+    if name in SUBCOMMANDS:
+        try:
+            status: int = import_module(f".{name}", __name__).main(words[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except KeyboardInterrupt:
+            print("dicos: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except SystemExit as end:  # argparse
+            return end.code if isinstance(end.code, int) else USAGE
+        return status
+    if name == "--version":
+        print(f"dicos {version()}")
+        return OK
+    wanted = name in ("-h", "--help")
+    print(_usage(), file=sys.stdout if wanted else sys.stderr)
+    if wanted:
+        return OK
+    print(f"dicos: {name!a} is no subcommand" if name else "dicos: a subcommand is missing", file=sys.stderr)
+    return USAGE
+
+
+def version() -> str:
+    """The release of this distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dicos-proto")
+    except PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10} {text}" for name, text in SUBCOMMANDS.items()]
+    return "\n".join(("usage: dicos SUBCOMMAND ... (--help after a subcommand explains it)", "", *lines))

@@ -1,0 +1,53 @@
+"""`dicos echoscu`: is a peer there, and does it speak DICOM?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+from dicos_proto import propose, uids
+from dicos_proto.flows import AssociationError, ContextNotAccepted
+from dicos_proto.status import Category, category, describe
+
+from . import FAILED, NO_ASSOCIATION, OK
+from .options import count, user_parser
+from .output import Output, plural
+from .user import leave, open_session
+
+
+def main(words: Sequence[str]) -> int:
+    parser = user_parser("echoscu", "Ask a peer whether it is there: an association, C-ECHO, release.")
+    parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send N C-ECHO (default: %(default)s)")
+    options = parser.parse_args(words)
+    out = Output(options)
+    try:
+        session = open_session(options, out, propose([uids.VERIFICATION]))
+    except AssociationError as error:
+        out.error(str(error))
+        return NO_ASSOCIATION
+    failed, done = 0, 0
+    begun = perf_counter()
+    try:
+        for _ in range(options.repeat):
+            sent = perf_counter()
+            status = session.echo().status
+            seconds = perf_counter() - sent
+            done += 1
+            failed += category(status) not in (Category.SUCCESS, Category.WARNING)
+            out.event("echo", status=status, seconds=round(seconds, 6))
+            out.detail(f"C-ECHO {done}: {describe(status)} in {seconds * 1000:.2f} ms")
+    except (AssociationError, ContextNotAccepted) as error:
+        out.error(str(error))
+        failed += options.repeat - done
+    except BaseException:
+        session.abort()
+        raise
+    seconds = perf_counter() - begun
+    if session.established:
+        leave(session, out)
+    else:
+        session.abort()
+    rate = f"{seconds * 1000:.1f} ms" if done <= 1 else f"{seconds:.2f} s, {done / seconds:.0f} a second"
+    out.info(f"{session.peer}: {options.repeat - failed} of {plural(options.repeat, 'C-ECHO')} succeeded in {rate}")
+    out.event("summary", sent=options.repeat, answered=done, failed=failed, seconds=round(seconds, 6))
+    return FAILED if failed else OK

@@ -1,0 +1,163 @@
+"""Options that subcommands share: names and meanings as DCMTK and pynetdicom have them, where those agree."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from dicos_proto import uids
+from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
+from dicos_proto.pdu import is_title
+from dicos_proto.timers import Timeouts
+
+from . import version
+
+APPLICATION_CONTEXTS: Final = {
+    "dicom": uids.DICOM_APPLICATION_CONTEXT,
+    "dicos": uids.DICOS_APPLICATION_CONTEXT_V03,
+    "dicos-v03": uids.DICOS_APPLICATION_CONTEXT_V03,
+    "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
+}
+_DEFAULT = Timeouts()
+
+
+def parser(name: str, text: str) -> argparse.ArgumentParser:
+    """A parser with what every subcommand has."""
+    made = argparse.ArgumentParser(prog=f"dicos {name}", description=text, allow_abbrev=False)
+    made.add_argument("--version", action="version", version=f"dicos {version()}")
+    output = made.add_argument_group("output")
+    output.add_argument("-v", "--verbose", action="store_true", help="say what happens")
+    output.add_argument("-d", "--debug", action="store_true", help="also show every PDU, dissected")
+    output.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    output.add_argument("--json", action="store_true", help="one JSON object a line on standard output, for machines")
+    network = made.add_argument_group("network")
+    network.add_argument(
+        "--transport", choices=("blocking",), default="blocking", help="what carries the bytes (default: %(default)s)"
+    )
+    network.add_argument(
+        "--max-pdu", type=max_pdu, default=DEFAULT_MAX_LENGTH, metavar="BYTES",
+        help="largest P-DATA-TF that is received, 0 unlimited (default: %(default)s)",
+    )  # fmt: skip
+    for short, long, seconds, what in (
+        ("-ta", "--acse-timeout", _DEFAULT.association, "for the association, its release and the first PDU"),
+        ("-td", "--dimse-timeout", _DEFAULT.response, "for the next message, or the rest of one"),
+        (
+            "-tn",
+            "--network-timeout",
+            _DEFAULT.pdu,
+            "for the rest of a PDU, an idle peer, one that takes no data",
+        ),
+    ):
+        network.add_argument(
+            short, long, type=seconds_or_none, default=seconds, metavar="SECONDS",
+            help=f"{what}; 0 waits for ever (default: %(default)g)",
+        )  # fmt: skip
+    return made
+
+
+def user_parser(name: str, text: str) -> argparse.ArgumentParser:
+    """A parser of a subcommand that asks for associations."""
+    made = parser(name, text)
+    made.add_argument("host", help="name or address of the peer")
+    made.add_argument("port", type=port)
+    titles(made, calling="DICOS_PROTO")
+    made.add_argument("-aec", "--called-aet", type=title, default="ANY-SCP", metavar="TITLE",
+                      help="title of the peer (default: %(default)s)")  # fmt: skip
+    made.add_argument("--application-context", type=application_context, default="dicom", metavar="NAME",
+                      help="dicom, dicos (= dicos-v03), dicos-v02a, or a UID (default: %(default)s)")  # fmt: skip
+    made.add_argument("-tc", "--connect-timeout", type=seconds_or_none, default=_DEFAULT.connect, metavar="SECONDS",
+                      help="for the connection; 0 waits for ever (default: %(default)g)")  # fmt: skip
+    return made
+
+
+def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
+    """A parser of a subcommand that serves associations."""
+    made = parser(name, text)
+    made.add_argument("port", type=port, help="0 takes a free one")
+    titles(made, calling="ANY-SCP")
+    made.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
+                      help="address to listen on, 0.0.0.0 for all (default: %(default)s)")  # fmt: skip
+    made.add_argument("--require-called-aet", action="store_true",
+                      help="reject associations that do not ask for the own title")  # fmt: skip
+    made.add_argument("--max-associations", type=count, default=100, metavar="N",
+                      help="at the same time (default: %(default)s)")  # fmt: skip
+    made.add_argument("--max-per-address", type=count, default=10, metavar="N",
+                      help="of these, from one address (default: %(default)s)")  # fmt: skip
+    made.add_argument("--grace", type=seconds, default=10.0, metavar="SECONDS",
+                      help="time that operations get to finish when it is stopped (default: %(default)g)")  # fmt: skip
+    return made
+
+
+def titles(made: argparse.ArgumentParser, *, calling: str) -> None:
+    made.add_argument("-aet", "--aet", type=title, default=calling, metavar="TITLE",
+                      help="the own AE title (default: %(default)s)")  # fmt: skip
+
+
+def timeouts(options: argparse.Namespace) -> Timeouts:
+    """What the timeout options say."""
+    acse, dimse, network = options.acse_timeout, options.dimse_timeout, options.network_timeout
+    return Timeouts(
+        artim=acse,
+        association=acse,
+        release=acse,
+        message=dimse,
+        response=dimse,
+        pdu=network,
+        idle=network,
+        write_stall=network,
+        connect=getattr(options, "connect_timeout", None),
+    )
+
+
+# -- what a word means -------------------------------------------------------------------------------------------
+
+
+def port(word: str) -> int:
+    return _number(word, 0, 65535)
+
+
+def count(word: str) -> int:
+    return _number(word, 1, 1_000_000_000)
+
+
+def max_pdu(word: str) -> int:
+    value = _number(word, 0, 0xFFFFFFFF)
+    if 0 < value < SMALLEST_MAX_LENGTH:
+        raise argparse.ArgumentTypeError(f"{value}; 0, or {SMALLEST_MAX_LENGTH} and more")
+    return value
+
+
+def _number(word: str, least: int, most: int) -> int:
+    if not word.isdecimal() or not least <= int(word) <= most:
+        raise argparse.ArgumentTypeError(f"{word!a}; {least} to {most}")
+    return int(word)
+
+
+def seconds(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{word!a}; seconds, 0 or more")
+    return value
+
+
+def seconds_or_none(word: str) -> float | None:
+    return seconds(word) or None
+
+
+def title(word: str) -> str:
+    found = word.strip(" ")
+    if not is_title(found):
+        raise argparse.ArgumentTypeError(
+            f"{word!a}; 1 to 16 ASCII characters, no backslash, no control characters, not only spaces"
+        )
+    return found
+
+
+def application_context(word: str) -> str:
+    found = APPLICATION_CONTEXTS.get(word.lower(), word)
+    if not uids.is_valid(found):
+        raise argparse.ArgumentTypeError(f"{word!a}; {', '.join(APPLICATION_CONTEXTS)}, or a UID")
+    return found

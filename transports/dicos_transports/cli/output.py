@@ -1,0 +1,131 @@
+"""What a command says: text for people on standard error, JSON for machines on standard output, a progress bar.
+
+Text of a peer or of a file name goes out escaped; what is in a data set never goes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Final, Literal
+
+from dicos_proto.wire import Buffer
+
+from ..blocking_driver import Trace
+
+BAR_AFTER: Final = 0.7
+"""Seconds of work after which a progress bar is worth its line."""
+BAR_EVERY: Final = 0.1
+_BAR_WIDTH = 30
+
+
+class Output:
+    """Where the words of one command go. `verbose`, `debug`, `quiet` as the options say."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.debug: bool = options.debug
+        self.verbose: bool = options.verbose or options.debug
+        self.quiet: bool = options.quiet
+        self._json: bool = options.json
+        self._bar: Progress | None = None
+
+    def error(self, text: str) -> None:
+        """What went wrong: shown always."""
+        self._print(f"error: {text}")
+        self.event("error", text=text)
+
+    def info(self, text: str) -> None:
+        """A result."""
+        if not self.quiet:
+            self._print(text)
+
+    def detail(self, text: str) -> None:
+        """What happens on the way to it."""
+        if self.verbose and not self.quiet:
+            self._print(text)
+
+    def event(self, name: str, **fields: object) -> None:
+        """One JSON object a line."""
+        if self._json:
+            print(json.dumps({"event": name, **fields}), flush=True)
+
+    def trace(self, peer: str) -> Trace:
+        """What shows the PDUs of a connection."""
+        from dicos_proto.dissect import Dissector
+
+        directions = {"sent": Dissector(), "received": Dissector()}
+        words = {"sent": f"to {peer}", "received": f"from {peer}"}
+
+        def show(direction: Literal["sent", "received"], buffers: Sequence[Buffer]) -> None:
+            for buffer in buffers:
+                for line in directions[direction].feed(buffer):
+                    self._print(f"{words[direction]}: {line}")
+
+        return show
+
+    def progress(self, total: int) -> Progress:
+        """A bar that counts to `total` bytes, shown where a person looks and the work is long."""
+        self._bar = Progress(total, shown=sys.stderr.isatty() and not self.quiet)
+        return self._bar
+
+    def _print(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        with suppress(OSError):  # nobody reads it
+            print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A progress bar on standard error."""
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        self._total = total
+        self._shown = shown
+        self._done = 0
+        self._begun = monotonic()
+        self._next = self._begun + BAR_AFTER
+        self._drawn = False
+
+    def advance(self, count: int) -> None:
+        """So many bytes more."""
+        self._done += count
+        if self._shown and monotonic() >= self._next:
+            now = monotonic()
+            self._next = now + BAR_EVERY
+            part = min(1.0, self._done / self._total) if self._total else 1.0
+            rate = self._done / (now - self._begun)
+            bar = "#" * int(part * _BAR_WIDTH)
+            text = f"\r[{bar:<{_BAR_WIDTH}}] {part:4.0%}  {size(self._done)} of {size(self._total)}  {size(rate)}/s"
+            sys.stderr.write(f"{text}\x1b[K")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def clear(self) -> None:
+        """Take the bar off its line, so that text can stand there."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+
+def size(count: float) -> str:
+    """Bytes for people: `105.3 MB`."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = 1 if count < 999_950 else 2 if count < 999_950_000 else 3
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def shown(path: object) -> str:
+    """A path as text that cannot harm a terminal."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,116 @@
+"""What the subcommands that serve associations share: listening, log lines, signals, the end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from types import FrameType
+
+from dicos_proto.negotiation import AcceptPolicy
+
+from ..blocking import Session
+from ..blocking_server import LOG, ListenFailed, Server, ServerLimits, serve
+from . import NO_ASSOCIATION, OK
+from .options import timeouts
+from .output import Output, plural, size
+
+
+class _SecondSignal(BaseException):
+    """Whoever runs this does not want to wait."""
+
+
+@dataclass
+class Counts:
+    """What a provider did; its threads add to it under `lock`."""
+
+    echoes: int = 0
+    stored: int = 0
+    failed: int = 0
+    bytes: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
+class _Lines(logging.Handler):
+    """The server's log lines, as this command's output."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__(logging.INFO if out.verbose else logging.ERROR if out.quiet else logging.WARNING)
+        self._out = out
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record) if self._out.debug else record.getMessage()
+        if record.levelno >= logging.ERROR:
+            self._out.error(text)
+        else:
+            self._out.info(text)
+            self._out.event("log", level=record.levelname.lower(), text=text)
+
+
+def run(
+    options: argparse.Namespace,
+    out: Output,
+    policy: AcceptPolicy,
+    handler: Callable[[Session], None],
+    counts: Counts,
+    where_to: str,
+) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status. `where_to`: what becomes of what is received."""
+    lines = _Lines(out)
+    LOG.addHandler(lines)
+    LOG.setLevel(lines.level)
+    LOG.propagate = False
+    try:
+        server = serve(
+            (options.bind, options.port),
+            handler,
+            policy=policy,
+            timeouts=timeouts(options),
+            server_limits=ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
+            trace=out.trace if out.debug and not out.quiet else None,
+        )
+    except ListenFailed as error:
+        LOG.removeHandler(lines)
+        out.error(str(error))
+        return NO_ASSOCIATION
+    try:
+        _until_stopped(server, options, out, where_to)
+    finally:
+        LOG.removeHandler(lines)
+    text = f"served {plural(server.served, 'association')}, {plural(counts.echoes, 'C-ECHO')}"
+    if counts.stored or counts.failed:
+        text += f"; stored {plural(counts.stored, 'object')}, {size(counts.bytes)}; {counts.failed} failed"
+    out.info(text)
+    out.event("summary", associations=server.served, echoes=counts.echoes, stored=counts.stored,
+              failed=counts.failed, bytes=counts.bytes)  # fmt: skip
+    return OK
+
+
+def _until_stopped(server: Server, options: argparse.Namespace, out: Output, where_to: str) -> None:
+    signals = 0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
+            raise _SecondSignal
+        server.stop()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        hint = "" if options.bind != "127.0.0.1" else "; --bind 0.0.0.0 listens on all interfaces"
+        out.info(f"listening on {server.address} as {options.aet!a}, {where_to}{hint}")
+        out.event("listening", address=options.bind, port=server.port, aet=options.aet)
+        server.wait()
+        out.detail(f"stopping: operations have {options.grace:g} s to finish")
+        server.close(options.grace)
+    except _SecondSignal:
+        out.info("stopping at once")
+        server.close(0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,73 @@
+"""What the subcommands that ask for associations share."""
+
+from __future__ import annotations
+
+import argparse
+
+from dicos_proto import uids
+from dicos_proto.flows import AssociationError
+from dicos_proto.pdu_types import ProposedContext
+
+from ..blocking import Session, connect, show_address
+from .options import timeouts
+from .output import Output, plural
+
+
+def open_session(options: argparse.Namespace, out: Output, contexts: tuple[ProposedContext, ...]) -> Session:
+    """An association with the peer that the options name; what was negotiated is told. Raises `AssociationError`."""
+    where = (options.host, options.port)
+    out.detail(f"connecting to {show_address(where)}, {options.aet!a} calls {options.called_aet!a}")
+    session = connect(
+        where,
+        contexts,
+        called_aet=options.called_aet,
+        calling_aet=options.aet,
+        max_length=options.max_pdu,
+        application_context=options.application_context,
+        timeouts=timeouts(options),
+        trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
+    )
+    tell_contexts(session, out)
+    return session
+
+
+def tell_contexts(session: Session, out: Output) -> None:
+    """What was proposed and what became of it."""
+    accepted, refused = session.contexts.values(), session.refused
+    agreement = session.association.agreement
+    most = agreement.peer_max_length if agreement else 0
+    out.detail(
+        f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
+        f"accepted, P-DATA-TF of up to {f'{most} bytes' if most else 'any length'}"
+    )
+    for one in accepted:
+        out.detail(
+            f"  {one.id:3} accepted: {uids.name_of(one.abstract_syntax)} with {uids.name_of(one.transfer_syntax)}"
+        )
+    for other in refused:
+        out.detail(f"  {other.id:3} refused: {other}")
+    out.event(
+        "association",
+        peer=session.peer,
+        accepted=[
+            {"id": one.id, "abstract_syntax": one.abstract_syntax, "transfer_syntax": one.transfer_syntax}
+            for one in accepted
+        ],
+        refused=[
+            {
+                "id": other.id,
+                "abstract_syntax": other.abstract_syntax,
+                "transfer_syntaxes": other.transfer_syntaxes,
+                "result": other.result,
+            }
+            for other in refused
+        ],
+    )
+
+
+def leave(session: Session, out: Output) -> None:
+    """Release; a peer that does not see it through changes nothing of what was done before."""
+    try:
+        session.release()
+    except AssociationError as error:
+        out.detail(f"the release did not go well: {error}")
