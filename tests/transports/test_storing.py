@@ -179,7 +179,7 @@ def test_success_is_answered_once_the_file_is_there(tmp_path: Path) -> None:
             assert len(list(folder.iterdir())) == count  # the same UID again: nothing is lost
 
 
-@pytest.mark.parametrize("uid", ["../../escape", "/etc/passwd", "..", "1.2/../3", "a" * 64, "", "1.2.", "1..2"])
+@pytest.mark.parametrize("uid", ["../../escape", "/etc/passwd", "..", "1.2/../3", "a" * 64, "1.2.", "1..2"])
 def test_no_name_from_the_wire_leaves_the_folder(tmp_path: Path, uid: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
