@@ -221,7 +221,7 @@ class UpperLayer:
                 return token
             elif isinstance(token, PduHeader):
                 self._on_header(token)
-            elif isinstance(token, PduBody):
+            else:
                 self._on_body(token)
 
     def expire(self) -> bool:

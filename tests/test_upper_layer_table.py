@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, RemoteProtocolError
+from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, Malformed, RemoteProtocolError
 from dicos_proto.events import Closed, Fragment, ProviderAbort
 from dicos_proto.machine import Role, State
 from dicos_proto.negotiation import negotiate
@@ -230,6 +230,11 @@ def test_a_requestor_that_has_not_asked_reads_nothing_and_may_be_closed() -> Non
     assert events(layer)[-1] == Closed()
     with pytest.raises(LocalProtocolError, match="cannot be sent in Sta1"):
         layer.send(REQUEST)
+
+
+def test_there_is_no_fault_to_find_before_anything_was_asked() -> None:
+    with pytest.raises(LocalProtocolError, match="Evt19 cannot happen in Sta1"):
+        UpperLayer(USER).fail(Malformed("nothing", "PS3.8 9.3.1"))
 
 
 def test_after_the_end_bytes_are_of_no_use() -> None:
