@@ -39,6 +39,7 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
     Raises `Malformed` for what is no command set: another group, elements out of order, a length beyond the end,
     an odd length, a group length that is missing or wrong.
     """
+    data = bytes(data)  # a command set is small, and its values are kept
     end = len(data)
     if end < _GROUP_LENGTH.size:
         raise _malformed(f"command set of {end} bytes; at least {_GROUP_LENGTH.size}")
@@ -50,11 +51,12 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
         raise _malformed(f"command group length {total} before {end - at} bytes")
     elements: dict[int, bytes] = {}
     previous = GROUP_LENGTH
+    unpack = ELEMENT.unpack_from
     while at < end:
-        if end - at < ELEMENT.size:
+        if end - at < 8:
             raise _malformed(f"command element header of {end - at} bytes; {ELEMENT.size}")
-        group, element, length = ELEMENT.unpack_from(data, at)
-        at += ELEMENT.size
+        group, element, length = unpack(data, at)
+        at += 8
         if group:
             raise _malformed(f"element ({group:04X},{element:04X}) in a command set; group 0000 only")
         if element <= previous:
@@ -63,7 +65,7 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
             raise _malformed(f"command element (0000,{element:04X}) of {length} bytes with {end - at} left")
         if length % 2:
             raise _malformed(f"command element (0000,{element:04X}) of odd length {length}")
-        elements[element] = bytes(data[at : at + length])
+        elements[element] = data[at : at + length]
         at += length
         previous = element
     return elements

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, get_args, get_type_hints
+from functools import lru_cache
+from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
 from .command import GROUP_LENGTH, decode_elements, encode_bytes, encode_us, with_group_length
 from .errors import AbortReason, LocalProtocolError, Malformed
@@ -52,6 +53,12 @@ class _Text:
         self.pad = pad
 
     def encode(self, element: int, value: Value) -> bytes:
+        return _encode_text(self, element, value)
+
+    def decode(self, element: int, raw: bytes) -> Value:
+        return _decode_text(self, element, raw) if len(raw) <= _CACHED else self.decoded(element, raw)
+
+    def encoded(self, element: int, value: Value) -> bytes:
         # A comment may speak of a person: the texts of these errors do not repeat what they refuse.
         if not isinstance(value, str):
             raise LocalProtocolError(f"(0000,{element:04X}) {type(value).__name__}; text, {self.vr} [PS3.7 E.1]")
@@ -68,7 +75,7 @@ class _Text:
             value += self.pad
         return encode_bytes(element, value.encode("ascii"))
 
-    def decode(self, element: int, raw: bytes) -> Value:
+    def decoded(self, element: int, raw: bytes) -> Value:
         text = raw.decode("latin-1")
         text = text.removesuffix("\0") if self.pad == "\0" else text.strip(" ")
         if len(text) > self.most or not (text.isascii() and text.isprintable()):
@@ -79,6 +86,21 @@ class _Text:
         if "\\" in text:
             raise Malformed(f"(0000,{element:04X}) of {text.count(chr(92)) + 1} values; one {self.vr}", "PS3.5 6.4")
         return text
+
+
+@lru_cache(maxsize=256)
+def _encode_text(kind: _Text, element: int, value: Value) -> bytes:
+    """Most texts are the same in each message of an association."""
+    return kind.encoded(element, value)
+
+
+_CACHED = 66
+"""Bytes of a text that is remembered: a peer's longer ones are refused anyway, and are not to be kept."""
+
+
+@lru_cache(maxsize=256)
+def _decode_text(kind: _Text, element: int, raw: bytes) -> Value:
+    return kind.decoded(element, raw)
 
 
 class _Tags:
@@ -228,13 +250,15 @@ OTHER_NAMES: dict[int, str] = {
 }
 """The requests of PS3.7 E.1 (0000,0100) that have no class of their own yet; their responses add bit 15."""
 
+_OTHERS = (OtherRequest, OtherResponse)
+
 N_EVENT_REPORT = 0x0100
 """The one request that goes from SCP to SCU.  # PS3.7 10.1.1"""
 
 
 def command_field(command: Message) -> int:
     """(0000,0100) of this message."""
-    if isinstance(command, OtherRequest | OtherResponse):
+    if isinstance(command, _OTHERS):
         return command.command_field
     return command.COMMAND_FIELD
 
@@ -248,11 +272,11 @@ def command_name(command: Message) -> str:
     return command.NAME
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     name: str
     element: int
-    kind: _Kind
+    encode: Callable[[int, Value], bytes]
+    decode: Callable[[int, bytes], Value]
     mandatory: bool
 
 
@@ -278,11 +302,13 @@ def _fields_of(cls: _Class) -> tuple[_Field, ...]:
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for mark in getattr(hint, "__metadata__", ()):
             mandatory = type(None) not in get_args(get_args(hint)[0])
-            found.append(_Field(name, mark.number, mark.kind, mandatory))
+            found.append(_Field(name, mark.number, mark.kind.encode, mark.kind.decode, mandatory))
     return tuple(sorted(found, key=lambda one: one.element))
 
 
 _FIELDS: dict[_Class, tuple[_Field, ...]] = {cls: _fields_of(cls) for cls in _CLASSES.values()}
+_FIELD_ELEMENTS: dict[int, bytes] = {number: encode_us(0x0100, number) for number in _CLASSES}
+_WITH_DATA, _WITHOUT_DATA = ((0x0800, encode_us(0x0800, code)) for code in (DATA_SET, NO_DATA_SET))
 _ELEMENTS: dict[_Class, frozenset[int]] = {
     cls: frozenset(each.element for each in found) | {0x0100, 0x0800} for cls, found in _FIELDS.items()
 }
@@ -294,29 +320,31 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
     cls = type(command)
     if _CLASSES.get(number) is not cls:
         raise LocalProtocolError(f"command field 0x{number:04X} is no {cls.NAME} [PS3.7 E.1]")
-    parts = [
-        (0x0100, encode_us(0x0100, number)),
-        (0x0800, encode_us(0x0800, DATA_SET if has_data else NO_DATA_SET)),
-    ]
-    for each in _FIELDS[cls]:
-        value = getattr(command, each.name)
-        if each.mandatory and value in (None, ""):
-            raise LocalProtocolError(
-                f"no (0000,{each.element:04X}) {each.name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]"
-            )
+    parts = [(0x0100, _FIELD_ELEMENTS[number]), _WITH_DATA if has_data else _WITHOUT_DATA]
+    for name, element, encode, _, mandatory in _FIELDS[cls]:
+        value = getattr(command, name)
+        if mandatory and (value is None or value == ""):
+            raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
         if value is not None:
-            parts.append((each.element, each.kind.encode(each.element, value)))
+            parts.append((element, encode(element, value)))
+    if command.other:
+        parts += _encode_others(command.other, _ELEMENTS[cls])
+    parts.sort()
+    return with_group_length(b"".join([part for _, part in parts]))
+
+
+def _encode_others(others: Other, own: frozenset[int]) -> list[tuple[int, bytes]]:
+    parts = []
     previous = GROUP_LENGTH
-    for element, raw in command.other:
-        if element in _ELEMENTS[cls] or not previous < element <= 0xFFFF or len(raw) % 2:
+    for element, raw in others:
+        if element in own or not previous < element <= 0xFFFF or len(raw) % 2:
             raise LocalProtocolError(
                 f"(0000,{element:04X}) of {len(raw)} bytes after (0000,{previous:04X}) cannot be among the other "
                 "elements; of even length, in ascending order, not an element of the message itself [PS3.7 6.3.1]"
             )
         parts.append((element, encode_bytes(element, raw)))
         previous = element
-    parts.sort()
-    return with_group_length(b"".join([part for _, part in parts]))
+    return parts
 
 
 def decode_command(data: Buffer) -> tuple[Command, bool]:
@@ -328,13 +356,13 @@ def decode_command(data: Buffer) -> tuple[Command, bool]:
     if cls is None:
         raise Malformed(f"command field 0x{number:04X} is no message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER)
     values: dict[str, Value] = {}
-    for each in _FIELDS[cls]:
-        raw = elements.pop(each.element, None)
-        value = None if raw is None else each.kind.decode(each.element, raw)
-        if value is not None and not (each.mandatory and value == ""):
-            values[each.name] = value
-        elif each.mandatory:
-            raise Malformed(f"no (0000,{each.element:04X}) {each.name.replace('_', ' ')} in {cls.NAME}", "PS3.7 9.3")
+    for name, element, _, decode, mandatory in _FIELDS[cls]:
+        raw = elements.pop(element, None)
+        value = None if raw is None else decode(element, raw)
+        if value is not None and not (mandatory and value == ""):
+            values[name] = value
+        elif mandatory:
+            raise Malformed(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}", "PS3.7 9.3")
     if cls is OtherRequest or cls is OtherResponse:
         values["command_field"] = number
     make: Callable[..., Command] = cls

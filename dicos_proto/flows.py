@@ -52,6 +52,8 @@ class Need(Enum):
     DRAIN = auto()
 
 
+_ENDS = (Abort, ProviderAbort, Closed)
+
 T = TypeVar("T")
 Flow = Generator[Need, None, T]
 
@@ -154,7 +156,7 @@ def expect(association: Association) -> Flow[Event]:
 
 def _heed(association: Association, event: Event) -> Flow[None]:
     """Raise if `event` is the end of the association."""
-    if isinstance(event, Abort | ProviderAbort | Closed):
+    if isinstance(event, _ENDS):
         raise AssociationAborted(event)
     if isinstance(event, ReleaseRequest):
         yield from _answer_release(association)
@@ -274,7 +276,7 @@ def send_data(association: Association, context: int, pieces: Iterable[Buffer]) 
                 yield Need.DRAIN
                 if early is None:
                     early = association.next_event()
-                    if isinstance(early, Abort | ProviderAbort | Closed):
+                    if isinstance(early, _ENDS):
                         raise AssociationAborted(early)
         waiting = piece
     association.send(MessageData(context=context, data=b"" if waiting is None else waiting, last=True))
