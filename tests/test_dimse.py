@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from dicos_proto.dimse import (
     OTHER_NAMES,
+    PRIORITY_HIGH,
+    PRIORITY_LOW,
+    PRIORITY_MEDIUM,
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -151,6 +154,11 @@ def test_services_not_spoken_are_read_named_and_written(number: int) -> None:
 def test_any_data_set_type_but_0101_says_that_one_follows(value: int) -> None:
     whole = command_set(us(0x0100, 0x0FFF), us(0x0120, 1), us(0x0800, value))
     assert decode_command(whole) == (CCancelRequest(message_id_being_responded_to=1), True)
+
+
+def test_priorities_are_those_of_the_standard() -> None:
+    """PS3.7 E.1, (0000,0700)."""
+    assert (PRIORITY_LOW, PRIORITY_MEDIUM, PRIORITY_HIGH) == (2, 0, 1)
 
 
 def test_elements_a_message_does_not_define_are_kept_and_passed_on() -> None:

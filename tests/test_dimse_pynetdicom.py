@@ -1,11 +1,11 @@
 """pynetdicom's command sets and ours are the same bytes, and each reads the other's."""
 
+from importlib import import_module
 from io import BytesIO
+from unittest.mock import patch
 
 import pytest
-from pynetdicom import dimse_messages, dimse_primitives
-from pynetdicom.dsutils import decode as dataset_of
-from pynetdicom.dsutils import encode as bytes_of
+from pydicom.uid import UID_dictionary
 
 from dicos_proto.dimse import (
     CCancelRequest,
@@ -21,6 +21,13 @@ from dicos_proto.dimse import (
     decode_command,
     encode_command,
 )
+
+with patch.dict(UID_dictionary):
+    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
+    dimse_messages, dimse_primitives = (
+        import_module(f"pynetdicom.dimse_{name}") for name in ("messages", "primitives")
+    )
+    dsutils = import_module("pynetdicom.dsutils")
 
 VERIFICATION, CT, FIND = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.2.2.1"
 FIND_VALUE = FIND.encode() + b"\0"
@@ -131,7 +138,7 @@ def test_same_bytes(message: str, primitive: str, fields: Fields, command: Comma
         setattr(asked, DATA_OF[message], BytesIO(b"\x08\0\x16\0\0\0\0\0"))
     theirs = getattr(dimse_messages, message)()
     theirs.primitive_to_message(asked)
-    whole = bytes_of(theirs.command_set, True, True)
+    whole = dsutils.encode(theirs.command_set, True, True)
     assert whole is not None
     assert encode_command(command, has_data=has_data) == whole
     assert decode_command(whole) == (command, has_data)
@@ -141,7 +148,7 @@ def test_same_bytes(message: str, primitive: str, fields: Fields, command: Comma
 def test_theirs_reads_ours(message: str, primitive: str, fields: Fields, command: Command, has_data: bool) -> None:
     whole = BytesIO(encode_command(command, has_data=has_data))
     read = getattr(dimse_messages, message)()
-    read.command_set = dataset_of(whole, True, True)
+    read.command_set = dsutils.decode(whole, True, True)
     primitive_read = read.message_to_primitive()
     assert type(primitive_read).__name__ == primitive
     assert read.command_set.CommandField == command_field(command)

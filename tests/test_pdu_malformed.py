@@ -91,6 +91,7 @@ SUB_ITEMS = {
     "role without roles": (item(0x54, sized(b"1.2")), "PS3.7 D.3.3.4"),
     "role of one byte more": (item(0x54, sized(b"1.2") + b"\x01\x01\0"), "PS3.7 D.3.3.4"),
     "SCU role 2": (item(0x54, sized(b"1.2") + b"\x02\x01"), "PS3.7 D.3.3.4"),
+    "SCP role 2": (item(0x54, sized(b"1.2") + b"\x01\x02"), "PS3.7 D.3.3.4"),
     "SCP role 255": (item(0x54, sized(b"1.2") + b"\x01\xff"), "PS3.7 D.3.3.4"),
     "role whose UID is longer": (item(0x54, b"\0\x041.2"), "PS3.7 D.3.3.4"),
     "role without UID": (item(0x54, sized(b"") + b"\x01\x01"), "PS3.5 9.1"),

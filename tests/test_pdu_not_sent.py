@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dicos_proto.errors import LocalProtocolError
+from dicos_proto.limits import Limits
 from dicos_proto.pdu import (
     Abort,
     AssociateAccept,
@@ -156,6 +157,17 @@ def test_not_sent(value: Pdu, text: str) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         encode(value)
     assert text in str(caught.value)
+
+
+def test_an_item_of_65535_bytes_is_sent_and_one_of_65536_is_not() -> None:
+    """A context: 4 bytes, an abstract syntax of 4 + 3, transfer syntaxes of 4 + 64 each, the last one shorter."""
+    long = ("2" * 64,) * 963
+    full = replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "1" * 36)),))
+    whole = encode(full)
+    assert b"\x20\x00\xff\xff\x01" in whole
+    assert decode(whole, Limits(transfer_syntaxes=1000)) == full
+    with pytest.raises(LocalProtocolError, match=r"presentation context 1 of 65536 bytes; at most 65535"):
+        encode(replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "1" * 37)),)))
 
 
 def test_the_longest_that_fits_is_sent() -> None:

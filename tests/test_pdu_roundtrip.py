@@ -58,7 +58,7 @@ def assert_sound(result: Pdu | Malformed) -> None:
     assert decode(whole) == result
 
 
-@settings(max_examples=600)
+@settings(max_examples=400)
 @given(strategies.damaged(wholes))
 def test_damaged_bytes_are_a_pdu_or_malformed(damaged: bytes) -> None:
     assert_sound(outcome(damaged))
