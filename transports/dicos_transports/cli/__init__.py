@@ -22,22 +22,32 @@ SUBCOMMANDS: Final = {
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+class OutputLost(Exception):
+    """Standard output takes no more. Why is said once, when the command ends."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process if None); its exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed by whoever started it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("dicos: interrupted", file=sys.stderr)
+        status = INTERRUPTED
+    except OutputLost:
+        status = FAILED
+    except SystemExit as end:  # argparse
+        status = end.code if isinstance(end.code, int) else USAGE
+    return status if _flushed() else FAILED
+
+
+def _dispatch(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in SUBCOMMANDS:
-        try:
-            status: int = import_module(f".{name}", __name__).main(words[1:])
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
-        except KeyboardInterrupt:
-            print("dicos: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        except SystemExit as end:  # argparse
-            return end.code if isinstance(end.code, int) else USAGE
+        status: int = import_module(f".{name}", __name__).main(words[1:])
         return status
     if name == "--version":
         print(f"dicos {version()}")
@@ -48,6 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     print(f"dicos: {name!a} is no subcommand" if name else "dicos: a subcommand is missing", file=sys.stderr)
     return USAGE
+
+
+def _flushed() -> bool:
+    """Whether standard output took all that was written to it. A reader that has gone is not worth a word."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
+        return False
+    return True
 
 
 def version() -> str:
