@@ -23,7 +23,11 @@ OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class OutputLost(Exception):
-    """Standard output takes no more. Why is said once, when the command ends."""
+    """Standard output takes no more: `error` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,15 +37,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
-        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        try:
+            status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as end:  # argparse
+            status = end.code if isinstance(end.code, int) else USAGE
+        _flush()
     except KeyboardInterrupt:
         print("dicos: interrupted", file=sys.stderr)
-        status = INTERRUPTED
-    except OutputLost:
-        status = FAILED
-    except SystemExit as end:  # argparse
-        status = end.code if isinstance(end.code, int) else USAGE
-    return status if _flushed() else FAILED
+        return INTERRUPTED
+    except OutputLost as lost:
+        if not isinstance(lost.error, BrokenPipeError):  # a reader that has gone is not worth a word
+            print(f"error: standard output: {lost.error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
+        return FAILED
+    return status
 
 
 def _dispatch(words: list[str]) -> int:
@@ -60,16 +69,11 @@ def _dispatch(words: list[str]) -> int:
     return USAGE
 
 
-def _flushed() -> bool:
-    """Whether standard output took all that was written to it. A reader that has gone is not worth a word."""
+def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
-        return False
-    return True
+        raise OutputLost(error) from None
 
 
 def version() -> str:

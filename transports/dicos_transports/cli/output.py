@@ -28,7 +28,8 @@ _BAR_WIDTH = 30
 class Output:
     """Where the words of one command go; its threads may share it. `verbose`, `debug`, `quiet` as the options say.
 
-    `on_lost`: called when standard output takes no more; where there is none, `event` raises `OutputLost`.
+    `lost`: why standard output takes no more, once that is so. `on_lost` is called then; where there is none, `event`
+    raises `lost`.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -38,6 +39,7 @@ class Output:
         self._json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
+        self.lost: OutputLost | None = None
         self.on_lost: Callable[[], None] | None = None
 
     def error(self, text: str) -> None:
@@ -70,10 +72,11 @@ class Output:
             with self._lock:
                 sys.stdout.write(line)
                 sys.stdout.flush()
-        except OSError:
+        except OSError as error:
             self._json = False
+            self.lost = OutputLost(error)
             if self.on_lost is None:
-                raise OutputLost from None
+                raise self.lost from None
             self.on_lost()
 
     def trace(self, peer: str) -> Trace:

@@ -88,6 +88,8 @@ def run(
     finally:
         LOG.removeHandler(lines)
     _sum_up(server, counts, out)
+    if out.lost is not None:
+        raise out.lost
     return FAILED if counts.failed or counts.cut_off else OK
 
 
