@@ -61,7 +61,11 @@ def open_session(options: argparse.Namespace, out: Output, contexts: tuple[Propo
         timeouts=timeouts(options),
         trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
     )
-    tell_contexts(session, out)
+    try:
+        tell_contexts(session, out)
+    except BaseException:  # nobody has the session yet
+        session.abort()
+        raise
     return session
 
 
