@@ -38,6 +38,8 @@ def test_an_echo() -> None:
     assert end.status == 0
     assert "listening on 127.0.0.1:" in end.err
     assert "--bind 0.0.0.0" in end.err
+    assert [event["event"] for event in end.events] == ["association", "echo", "summary"]
+    assert end.named("association")[0]["called_aet"] == "ANY-SCP"
     assert end.named("echo")[0]["calling_aet"] == "DICOS_PROTO"
     assert end.named("summary")[0]["echoes"] == 1
 

@@ -70,10 +70,17 @@ def run(
     LOG.addHandler(lines)
     LOG.setLevel(lines.level)
     LOG.propagate = False
+
+    def handle(session: Session) -> None:
+        asked = session.request
+        out.event("association", peer=session.peer, calling_aet=asked.calling_aet, called_aet=asked.called_aet,
+                  accepted=len(session.contexts), refused=len(session.refused))  # fmt: skip
+        handler(session)
+
     try:
         server = serve(
             (options.bind, options.port),
-            handler,
+            handle,
             policy=policy,
             timeouts=timeouts(options),
             server_limits=ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
