@@ -235,7 +235,7 @@ class Association:
             timers.arm(Timer.RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
             timers.cancel(Timer.RESPONSE)
-        busy = messages.mid_message or messages.sending or messages.owed or messages.sent
+        busy = self._upper.reader.mid_pdu or messages.mid_message or messages.sending or messages.owed or messages.sent
         if self.role is Role.ACCEPTOR and not busy:
             timers.arm(Timer.IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:

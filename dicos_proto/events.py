@@ -7,6 +7,7 @@ sends is what the other receives.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 from .dimse import Command
 from .errors import ConnectionLost, DeadlineExceeded, RemoteProtocolError
@@ -51,6 +52,7 @@ class Closed:
     """Nothing more will come. Always the last event, and then repeated."""
 
 
+@final
 @dataclass(slots=True)
 class Fragment:
     """A piece of one PDV as it arrived; what `UpperLayer` gives instead of `MessageStart` and `MessageData`.

@@ -30,7 +30,7 @@ from .dimse import (
     command_field,
     command_name,
 )
-from .errors import ProtocolError
+from .errors import LocalProtocolError, ProtocolError
 from .events import Closed, Event, MessageData, MessageStart, ProviderAbort
 from .machine import State
 from .negotiation import AcceptPolicy, PresentationContext, negotiate
@@ -161,12 +161,6 @@ def _heed(association: Association, event: Event) -> Flow[None]:
         raise AssociationReleased
 
 
-def drained(association: Association) -> Flow[None]:
-    """Wait until the association has room to queue more."""
-    if association.bytes_queued >= association.limits.queued:
-        yield Need.DRAIN
-
-
 def establish(association: Association) -> Flow[AssociateAccept]:
     """User side: wait for the answer to the request. Raises `AssociationRejected`, `AssociationAborted`."""
     event = yield from next_event(association)
@@ -244,22 +238,26 @@ def ask(
     refused. Raises `AssociationAborted`, `AssociationReleased`; `LocalProtocolError`, and nothing was sent.
     """
     association.send(MessageStart(context=context, command=request, has_data=data is not None))
-    event: Event | None = None
+    early: Event | None = None
     if data is not None:
-        event = yield from send_data(association, context, data)
+        early = yield from send_data(association, context, data)
     while True:
-        if event is None:
-            event = yield from next_event(association)
+        event = early or (yield from next_event(association))
+        early = None
         yield from _heed(association, event)
-        if isinstance(event, MessageStart):
-            command = event.command
-            if event.has_data:
-                yield from skip_data(association)
-            if isinstance(command, Request):
+        if isinstance(event, MessageStart) and event.has_data:
+            yield from skip_data(association)
+        match event:
+            case MessageStart(command=Request()):
                 association.send(refusal(event))
-            elif isinstance(command, Response) and status.category(command.status) is not status.Category.PENDING:
-                return command
-        event = None
+            case MessageStart(command=Response() as response) if not _pending(response):
+                return response
+            case _:
+                pass
+
+
+def _pending(response: Response) -> bool:
+    return status.category(response.status) is status.Category.PENDING
 
 
 def send_data(association: Association, context: int, pieces: Iterable[Buffer]) -> Flow[Event | None]:
@@ -305,11 +303,14 @@ def next_request(association: Association) -> Flow[MessageStart | None]:
 
 
 def next_piece(association: Association) -> Flow[MessageData]:
-    """The next piece of the data set that is being received; `last` tells the end. Raises as `expect` does."""
-    while True:
-        event = yield from expect(association)
-        if isinstance(event, MessageData):
-            return event
+    """The next piece of the data set that is being received; `last` tells the end.
+
+    Raises as `expect` does; `LocalProtocolError` if what comes is no piece of one.
+    """
+    event = yield from expect(association)
+    if not isinstance(event, MessageData):
+        raise LocalProtocolError(f"a data set is read where {type(event).__name__} comes [PS3.7 6.3]")
+    return event
 
 
 def skip_data(association: Association) -> Flow[None]:

@@ -109,7 +109,9 @@ class TimerTable:
 
     def note(self, now: float) -> None:
         """Remember which timers have passed at `now`; they expire once what was received before is parsed."""
-        self._expired = [armed for armed in self._armed.values() if armed.at is not None and armed.at <= now]
+        passed = [(armed.at, armed) for armed in self._armed.values() if armed.at is not None and armed.at <= now]
+        passed.sort(key=lambda one: one[0], reverse=True)
+        self._expired = [armed for _, armed in passed]  # the earliest is taken first
 
     def take_expired(self) -> tuple[Timer, str] | None:
         """A noted timer that is still armed and was not restarted since, with its reason; it is disarmed."""

@@ -201,8 +201,11 @@ class UpperLayer:
                 return self._events.popleft()
             if self._closing:
                 return Closed()
-            if self._state is State.Sta1 and not self._eof:
-                return None  # a requestor that has not asked yet: what the peer says waits
+            if self._state is State.Sta1:  # a requestor that has not asked yet: what the peer says waits
+                if not self._eof:
+                    return None
+                self._enter()
+                continue
             try:
                 token = self.reader.next()
             except Malformed as fault:
@@ -218,7 +221,7 @@ class UpperLayer:
                 return token
             elif isinstance(token, PduHeader):
                 self._on_header(token)
-            elif isinstance(token, PduBody):
+            else:
                 self._on_body(token)
 
     def expire(self) -> bool:
@@ -265,10 +268,7 @@ class UpperLayer:
         error = ConnectionLost(f"connection closed by the peer in {self._state.name}, {self.reader.describe()}")
         if self._state is State.Sta2 and self.reader.mid_pdu:
             self._events.append(ProviderAbort(error=error))
-        if self._state is State.Sta1:
-            self._closing = True
-        else:
-            self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
+        self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
 
     def _violation(self, event: Evt, error: RemoteProtocolError) -> None:
         abort = Abort(source=AbortSource.SERVICE_PROVIDER, reason=error.reason)

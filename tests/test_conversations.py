@@ -226,6 +226,13 @@ def test_a_data_set_cut_short_is_no_data_set() -> None:
     assert isinstance(caught.value.event.error, ConnectionLost)
 
 
+def test_reading_a_data_set_where_there_is_none_is_a_mistake() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(1, ECHO))
+    with pytest.raises(LocalProtocolError, match="a data set is read where MessageStart comes"):
+        list(flows.next_piece(provider.engine))
+
+
 def test_an_operation_nobody_speaks_is_refused_by_name() -> None:
     refused = flows.refusal(start(5, FIND, has_data=True))
     assert refused == start(

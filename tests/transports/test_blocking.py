@@ -315,7 +315,7 @@ def test_a_response_that_never_comes_is_given_up(pair: tuple[socket.socket, sock
 
     with ThreadPoolExecutor(1) as pool:
         provided = pool.submit(provide)
-        with connect(pair[0], CONTEXTS, timeouts=SHORT) as session:
+        with connect(pair[0], CONTEXTS, timeouts=Timeouts(artim=0.2, pdu=0.2, response=0.4)) as session:
             why = "PDU: waiting for the rest of one" if said else "response: waiting for the one to message 1"
             with pytest.raises(flows.AssociationAborted, match=why):
                 session.echo()

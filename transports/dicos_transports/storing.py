@@ -106,9 +106,16 @@ def send_file(
 
 
 def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, None]:
-    if transfer_syntax == file.transfer_syntax:
-        return part10.read_chunks(file)
-    return part10.convert_chunks(file, transfer_syntax)
+    if transfer_syntax != file.transfer_syntax:
+        yield from part10.convert_chunks(file, transfer_syntax)
+        return
+    odd = file.data_length % 2 == 1
+    if odd and transfer_syntax != DEFLATED_EXPLICIT_VR_LE:
+        size = file.data_length
+        raise Part10Error(file.path, f"has a data set of {size} bytes, an odd number: it is cut short or no data set")
+    yield from part10.read_chunks(file)
+    if odd:
+        yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
 
 
 def _counted(pieces: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:

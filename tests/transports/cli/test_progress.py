@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 from dicos_transports.blocking import Session, StoreRequest
-from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, dicom_file
-from tests.transports.connections import server
+from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, dicom_file, dicos
+from tests.transports.connections import answer_all, server
 
 
 def send_on_a_terminal(path: Path, *flags: str, until: bytes) -> str:
@@ -56,3 +56,14 @@ def test_a_long_transfer_shows_a_bar_and_takes_it_away_again(tmp_path: Path) -> 
 def test_no_bar_with_q(tmp_path: Path) -> None:
     file = dicom_file(tmp_path / "large.dcm", pixels=6 << 20)
     assert send_on_a_terminal(file, "-q", until=b"%") == ""
+
+
+def test_progress_that_is_asked_for_is_lines_where_no_terminal_is(tmp_path: Path) -> None:
+    file = dicom_file(tmp_path / "large.dcm", pixels=6 << 20)
+    with server(answer_all) as running:
+        lines = dicos("storescu", "--progress", "127.0.0.1", running.port, file).err.splitlines()
+        (only,) = dicos("storescu", "127.0.0.1", running.port, file).err.splitlines()
+    tenths = [int(line.split("%")[0]) // 10 for line in lines[:-1]]
+    assert tenths == list(range(1, 11))
+    assert only.startswith("stored 1 of 1 file")
+    assert lines[-1].startswith("stored 1 of 1 file")

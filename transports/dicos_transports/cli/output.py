@@ -93,9 +93,14 @@ class Output:
 
         return show
 
-    def progress(self, total: int) -> Progress:
-        """A bar that counts to `total` bytes, shown where a person looks and the work is long."""
-        self._bar = Progress(total, shown=sys.stderr.isatty() and not self.quiet)
+    def progress(self, total: int, *, wanted: bool = False) -> Progress:
+        """A bar that counts to `total` bytes, where a person looks and the work is long. `wanted`: however short it is,
+        and elsewhere as a line for each tenth."""
+        terminal = sys.stderr.isatty()
+        shown = not self.quiet and (wanted or terminal)
+        self._bar = Progress(
+            total, bar=shown and terminal, lines=shown and not terminal, after=0 if wanted else BAR_AFTER
+        )
         return self._bar
 
     def _print(self, text: str) -> None:
@@ -107,28 +112,37 @@ class Output:
 
 
 class Progress:
-    """A progress bar on standard error."""
+    """Progress on standard error: a bar on one line, or a line for each tenth."""
 
-    def __init__(self, total: int, *, shown: bool) -> None:
+    def __init__(self, total: int, *, bar: bool, lines: bool, after: float) -> None:
         self._total = total
-        self._shown = shown
+        self._bar = bar
+        self._lines = lines
         self._done = 0
         self._begun = monotonic()
-        self._next = self._begun + BAR_AFTER
+        self._next = self._begun + after
+        self._tenths = 0
         self._drawn = False
 
     def advance(self, count: int) -> None:
         """So many bytes more."""
         self._done += count
-        if self._shown and monotonic() >= self._next:
-            now = monotonic()
-            self._next = now + BAR_EVERY
-            part = min(1.0, self._done / self._total) if self._total else 1.0
-            rate = self._done / (now - self._begun)
-            bar = "#" * int(part * _BAR_WIDTH)
-            text = f"[{bar:<{_BAR_WIDTH}}] {part:4.0%}  {size(self._done)} of {size(self._total)}  {size(rate)}/s"
+        if self._bar and monotonic() >= self._next:
+            self._next = monotonic() + BAR_EVERY
+            bar = "#" * int(self._part() * _BAR_WIDTH)
+            text = f"[{bar:<{_BAR_WIDTH}}] {self._text()}"
             self._write(f"\r{text[: _columns() - 1]}\x1b[K")
             self._drawn = True
+        elif self._lines and int(10 * self._part()) > self._tenths:
+            self._tenths = int(10 * self._part())
+            self._write(f"{self._text()}\n")
+
+    def _part(self) -> float:
+        return min(1.0, self._done / self._total) if self._total else 1.0
+
+    def _text(self) -> str:
+        rate = self._done / max(monotonic() - self._begun, 1e-6)
+        return f"{self._part():4.0%}  {size(self._done)} of {size(self._total)}  {size(rate)}/s"
 
     def clear(self) -> None:
         """Take the bar off its line, so that text can stand there."""
@@ -141,7 +155,7 @@ class Progress:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:  # nobody looks any more
-            self._shown = False
+            self._bar = self._lines = False
 
 
 def _columns() -> int:

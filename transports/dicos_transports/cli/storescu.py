@@ -34,6 +34,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("-r", "--recurse", action="store_true", help="also send what is in folders")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send all N times (default: %(default)s)")
     parser.add_argument("--halt", action="store_true", help="stop at the first file that fails")
+    parser.add_argument("--progress", action="store_true",
+                        help="show progress however short the work is, and also where no terminal is")  # fmt: skip
     parser.add_argument("--priority", choices=_PRIORITIES, default="medium", help="default: %(default)s")
     options = parser.parse_intermixed_args(words)
     out = Output(options)
@@ -98,7 +100,7 @@ class _Sending:
 
     def run(self) -> int:
         total = sum(file.data_length for file in self.files) * self.options.repeat
-        bar = self.out.progress(total)
+        bar = self.out.progress(total, wanted=self.options.progress)
         try:
             batches = storing.plan(self.files)
             for _ in range(self.options.repeat):

@@ -1,0 +1,183 @@
+"""Other implementations as real processes and threads on 127.0.0.1, and our own command beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from dicos_proto.uids import STORAGE_SOP_CLASSES
+from dicos_transports import part10
+from dicos_transports.part10 import Part10File
+
+PATIENCE = 60.0
+"""Seconds after which a peer is given up."""
+
+needs_dcmtk = pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK is not installed")
+
+
+def _dcmtk_environment() -> dict[str, str]:
+    return {**os.environ, "TCP_NODELAY": "1"}
+
+
+def dcmtk(tool: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run one of DCMTK's user-side tools to its end."""
+    return subprocess.run(
+        [tool, *map(str, words)],
+        capture_output=True, text=True, errors="replace", timeout=PATIENCE, env=_dcmtk_environment(), check=False,
+    )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextmanager
+def dcmtk_storescp(folder: Path, *options: object) -> Iterator[int]:
+    """DCMTK's storescp, storing into `folder`; the port. It also answers C-ECHO."""
+    port = free_port()
+    log = folder.parent / "storescp.log"
+    with log.open("w") as output, subprocess.Popen(
+        ["storescp", "-od", str(folder), *map(str, options), str(port)],
+        stdout=output, stderr=subprocess.STDOUT, env=_dcmtk_environment(),
+    ) as process:  # fmt: skip
+        try:
+            _wait_for_listener(process, port, log)
+            yield port
+        except BaseException:
+            print(log.read_text(errors="replace"))
+            raise
+        finally:
+            process.kill()
+
+
+def _wait_for_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)  # there is no event to wait for: it does not say when it listens
+    raise AssertionError(f"storescp does not listen: {log.read_text(errors='replace')}")
+
+
+class Ours:
+    """A run of our own provider: its port, and when it is over what it said."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+        self.events: list[dict[str, Any]] = []
+        self.peak_bytes = 0
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == name]
+
+
+DICOS = [sys.executable, "-m", "dicos_transports.cli"]
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'transports'}"}
+
+
+@contextmanager
+def our_provider(*words: object) -> Iterator[Ours]:
+    """`dicos storescp` or `dicos echoscp` on a free port; stopped in the end, in good order."""
+    process = subprocess.Popen(
+        [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
+    )
+    assert process.stdout is not None
+    try:
+        listening = json.loads(process.stdout.readline())
+        run = Ours(process, listening["port"])
+        yield run
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE)
+        run.events = [json.loads(line) for line in said.splitlines()]
+        assert process.returncode == 0
+        assert run.of("error") == []
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ours(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run our command to its end."""
+    return subprocess.run(
+        [*DICOS, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE, env=OUR_ENVIRONMENT, check=False
+    )
+
+
+def peak_of(*words: object) -> tuple[int, int]:
+    """Exit status and peak memory in bytes of a run of our command."""
+    process = subprocess.Popen([*DICOS, *map(str, words)], env=OUR_ENVIRONMENT)
+    _, wait_status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(wait_status)
+    return process.returncode, usage.ru_maxrss * 1024
+
+
+def peak_so_far(process: subprocess.Popen[str]) -> int:
+    """Peak memory in bytes of a running process."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+def shipped_files() -> list[Part10File]:
+    """The storage objects among the files inside the installed pydicom.
+
+    One for each SOP Instance UID; where several share one, the one in the rarest transfer syntax.
+    """
+    root = Path(pydicom.__file__).parent / "data" / "test_files"
+    every: list[Part10File] = []
+    for path in part10.find_files([root], recurse=True):
+        with suppress(part10.Part10Error):
+            file = part10.inspect(path)
+            if file.sop_class_uid in STORAGE_SOP_CLASSES:
+                every.append(file)
+    common = Counter(file.transfer_syntax for file in every)
+    every.sort(key=lambda file: (common[file.transfer_syntax], str(file.path)))
+    found: dict[str, Part10File] = {}
+    for file in every:
+        found.setdefault(file.sop_instance_uid, file)
+    return list(found.values())
+
+
+def files_in(folder: Path) -> dict[str, Part10File]:
+    """The DICOM files in a folder, by SOP Instance UID."""
+    paths = (path for path in folder.iterdir() if path.is_file())
+    return {file.sop_instance_uid: file for file in map(part10.inspect, sorted(paths))}
+
+
+def digest(file: Part10File) -> str:
+    """Of the data set, as it lies in the file."""
+    found = hashlib.sha256()
+    for piece in part10.read_chunks(file):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def read(path: Path) -> pydicom.Dataset:
+    """The data set, every element decoded; group lengths, which writers may add and drop, left out."""
+    ds = pydicom.dcmread(path)
+    ds.walk(lambda inner, element: inner.__delitem__(element.tag) if element.tag.element == 0 else None)
+    return ds

@@ -1,0 +1,271 @@
+"""Every phase has a deadline with its reason; time is virtual and jumps from one to the next."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dicos_proto import flows
+from dicos_proto.association import Association
+from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse
+from dicos_proto.errors import DeadlineExceeded
+from dicos_proto.events import Closed, Event, ProviderAbort
+from dicos_proto.machine import State
+from dicos_proto.pdu import Abort, ReleaseRequest, decode, encode
+from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
+from tests.pair import CT, REQUEST, VERIFICATION, Lone, Pair, command, data, p_data, start
+
+ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
+ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
+STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+
+
+def expire(engine: Association, at: float) -> tuple[str, list[Event]]:
+    """What is waited for at `at`, and what comes when its time is up."""
+    assert engine.next_event() is None
+    deadline = engine.deadline(at)
+    assert deadline is not None
+    engine.handle_timeout(deadline.at - 0.001)
+    assert engine.next_event() is None, "early"
+    engine.handle_timeout(deadline.at)
+    found: list[Event] = []
+    while (event := engine.next_event()) is not None:
+        found.append(event)
+        if event == Closed():
+            break
+    engine.handle_timeout(deadline.at)  # repeated calls do nothing
+    return deadline.why, found
+
+
+def given_up(found: list[Event]) -> str:
+    abort = found[0]
+    assert isinstance(abort, ProviderAbort)
+    assert isinstance(abort.error, DeadlineExceeded)
+    return str(abort.error)
+
+
+# -- one phase after another --------------------------------------------------------------------------------------
+
+
+def test_artim_runs_from_the_connection_to_the_whole_request() -> None:
+    lone = Lone(Association.acceptor())
+    assert lone.engine.deadline(100.0) == Deadline(130.0, "ARTIM: waiting for the whole A-ASSOCIATE-RQ")
+    for at, value in enumerate(encode(REQUEST)[:-1]):
+        lone.feed(bytes((value,)))
+        assert lone.engine.deadline(100.0 + at / 10) == Deadline(130.0, "ARTIM: waiting for the whole A-ASSOCIATE-RQ")
+    lone.engine.handle_timeout(130.0)
+    found = lone.events()
+    assert given_up(found) == "ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 30 s"
+    assert found[1:] == [Closed()]
+    assert lone.sent() == b""
+
+
+def test_a_request_that_is_there_in_time_stops_artim() -> None:
+    lone = Lone(Association.acceptor())
+    lone.engine.deadline(0.0)
+    assert lone.feed(encode(REQUEST)) == [REQUEST]
+    assert lone.engine.deadline(10.0) is None  # it is the local user's turn
+    lone.engine.handle_timeout(1000.0)
+    assert lone.events() == []
+
+
+def test_what_arrived_before_its_deadline_counts_though_it_is_parsed_after_it() -> None:
+    lone = Lone(Association.acceptor())
+    lone.engine.deadline(0.0)
+    lone.engine.receive_data(encode(REQUEST))
+    lone.engine.handle_timeout(30.0)
+    assert lone.events() == [REQUEST]
+    assert lone.engine.state is State.Sta3
+
+
+def phase(name: str) -> tuple[Association, str]:
+    """An association in a phase, and the reason of its deadline."""
+    if name == "association":
+        return Association.requestor(REQUEST), "association: waiting for the answer"
+    user, provider = Lone.user(), Lone.provider()
+    if name == "release":
+        user.engine.send(ReleaseRequest())
+        return user.engine, "release: waiting for the A-RELEASE-RP"
+    if name == "response":
+        user.engine.send(start(1, ECHO))
+        return user.engine, "response: waiting for the one to message 1"
+    if name == "message":
+        provider.feed(command(3, STORE, has_data=True))
+        return provider.engine, "message: waiting for the rest of one"
+    if name == "pdu":
+        provider.feed(command(1, ECHO)[:9])
+        return provider.engine, "PDU: waiting for the rest of one"
+    assert name == "idle"
+    return provider.engine, "idle: waiting for a request"
+
+
+@pytest.mark.parametrize("name", ["association", "release", "response", "message", "pdu", "idle"])
+def test_each_phase_ends_with_its_reason_and_an_abort(name: str) -> None:
+    engine, reason = phase(name)
+    engine.data_to_send()
+    why, found = expire(engine, 5.0)
+    assert why == reason
+    assert given_up(found) == f"{reason}: nothing within {getattr(Timeouts(), name):g} s"
+    assert decode(b"".join(engine.data_to_send())) == Abort()
+    assert engine.state is State.Sta13
+    why, found = expire(engine, 200.0)
+    assert why == "ARTIM: waiting for the peer to close"
+    assert found == [Closed()]
+
+
+@pytest.mark.parametrize("name", ["association", "release", "response", "message", "pdu", "idle", "artim"])
+def test_a_phase_without_a_timeout_waits_for_ever(name: str) -> None:
+    forever = Timeouts(**dict.fromkeys(("artim", "association", "release", "response", "message", "pdu", "idle"), None))
+    engine = Association.acceptor(timeouts=forever)
+    if name == "association":
+        engine = Association.requestor(REQUEST, timeouts=forever)
+    elif name != "artim":
+        lone = (Lone.user if name in ("release", "response") else Lone.provider)(timeouts=forever)
+        engine = lone.engine
+        if name == "release":
+            engine.send(ReleaseRequest())
+        elif name == "response":
+            engine.send(start(1, ECHO))
+        elif name in ("message", "pdu"):
+            lone.feed(command(3, STORE, has_data=True)[: None if name == "message" else 9])
+    assert engine.next_event() is None
+    assert engine.deadline(0.0) is None
+
+
+@pytest.mark.parametrize("name", Timeouts.__slots__)
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_timeout_of_no_time_is_a_mistake(name: str, seconds: int) -> None:
+    with pytest.raises(ValueError, match=f"timeout {name} of {seconds} s; more than 0, or None"):
+        Timeouts(**{name: seconds})
+
+
+# -- what moves a deadline, and what does not ---------------------------------------------------------------------
+
+
+def after(engine: Association, now: float) -> Deadline | None:
+    assert engine.next_event() is None
+    return engine.deadline(now)
+
+
+def test_progress_within_a_message_moves_its_deadline() -> None:
+    provider = Lone.provider()
+    provider.feed(command(3, STORE, has_data=True))
+    assert after(provider.engine, 0.0) == Deadline(60.0, "message: waiting for the rest of one")
+    assert after(provider.engine, 30.0) == Deadline(60.0, "message: waiting for the rest of one")
+    provider.feed(p_data((3, False, False, b"ab")))
+    assert after(provider.engine, 50.0) == Deadline(110.0, "message: waiting for the rest of one")
+
+
+def test_a_byte_of_a_pdu_does_not_move_its_deadline() -> None:
+    provider = Lone.provider()
+    for at, value in enumerate(command(1, ECHO)[:-1]):
+        provider.feed(bytes((value,)))
+        deadline = after(provider.engine, float(at))
+        assert deadline is not None
+        assert deadline.at == 60.0
+
+
+def test_the_idle_clock_does_not_run_while_an_answer_is_owed() -> None:
+    provider = Lone.provider()
+    assert after(provider.engine, 0.0) == Deadline(60.0, "idle: waiting for a request")
+    provider.feed(command(1, ECHO))
+    assert after(provider.engine, 59.0) is None
+    assert after(provider.engine, 900.0) is None
+    provider.engine.send(start(1, ECHOED))
+    assert after(provider.engine, 1000.0) == Deadline(1060.0, "idle: waiting for a request")
+
+
+def test_a_requestor_may_pause_as_long_as_it_likes() -> None:
+    assert after(Lone.user().engine, 0.0) is None
+
+
+def test_the_response_is_waited_for_once_the_request_is_complete() -> None:
+    user = Lone.user()
+    user.engine.send(start(3, STORE, has_data=True))
+    assert after(user.engine, 0.0) is None
+    user.engine.send(data(3, b"ab"))
+    assert after(user.engine, 500.0) == Deadline(560.0, "response: waiting for the one to message 1")
+    user.feed(command(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
+    assert after(user.engine, 501.0) is None
+
+
+def test_a_pair_that_stops_talking_ends_by_itself() -> None:
+    pair = Pair.established()
+    pair.user.send(start(1, ECHO))
+    user, provider = pair.settle()
+    assert provider == [start(1, ECHO)]
+    reasons = []
+    while (deadline := pair.jump()) is not None:
+        reasons.append(deadline.why)
+        more = pair.settle()
+        user += more[0]
+        provider += more[1]
+    assert reasons == ["response: waiting for the one to message 1"]
+    assert user[-1] == provider[-1] == Closed()
+    assert provider[1] == Abort()
+
+
+# -- the table of timers ------------------------------------------------------------------------------------------
+
+
+def test_a_timer_armed_again_with_its_key_keeps_its_deadline() -> None:
+    table = TimerTable()
+    table.arm(Timer.IDLE, 10.0, "a", key=1)
+    assert table.next_deadline(0.0) == Deadline(10.0, "a")
+    table.arm(Timer.IDLE, 10.0, "a", key=1)
+    assert table.next_deadline(5.0) == Deadline(10.0, "a")
+    table.arm(Timer.IDLE, 10.0, "b", key=2)
+    assert table.next_deadline(5.0) == Deadline(15.0, "b")
+    table.arm(Timer.IDLE, None, "b", key=2)
+    assert table.next_deadline(6.0) is None
+
+
+def test_the_earliest_deadline_is_next_and_each_expires_once() -> None:
+    table = TimerTable()
+    table.arm(Timer.ARTIM, 30.0, "late")
+    table.arm(Timer.PDU, 10.0, "early")
+    assert table.next_deadline(0.0) == Deadline(10.0, "early")
+    table.note(40.0)
+    assert table.take_expired() == (Timer.PDU, "early: nothing within 10 s")
+    assert table.take_expired() == (Timer.ARTIM, "late: nothing within 30 s")
+    assert table.take_expired() is None
+    assert table.next_deadline(40.0) is None
+
+
+@pytest.mark.parametrize("change", ["cancelled", "restarted"])
+def test_what_was_noted_and_is_not_armed_any_more_does_not_expire(change: str) -> None:
+    table = TimerTable()
+    table.arm(Timer.PDU, 10.0, "a")
+    table.arm(Timer.ARTIM, 99.0, "b")
+    table.next_deadline(0.0)
+    table.note(10.0)
+    if change == "cancelled":
+        table.cancel(Timer.PDU, Timer.IDLE)
+    else:
+        table.arm(Timer.PDU, 10.0, "a")
+    assert table.take_expired() is None
+
+
+# -- flows with a clock -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flow", "why"),
+    [
+        (flows.establish, "association: waiting for the answer"),
+        (flows.await_request, "ARTIM: waiting for the whole A-ASSOCIATE-RQ"),
+    ],
+)
+def test_a_flow_raises_the_deadline_that_ended_it(flow: Callable[[Association], flows.Flow[object]], why: str) -> None:
+    engine = Association.requestor(REQUEST) if flow is flows.establish else Association.acceptor()
+    engine.data_to_send()
+
+    def run() -> None:
+        now = 0.0
+        for _ in flow(engine):
+            deadline = engine.deadline(now)
+            if deadline is not None:
+                now = deadline.at
+                engine.handle_timeout(now)
+
+    with pytest.raises(flows.AssociationAborted, match=why):
+        run()

@@ -1,0 +1,330 @@
+"""What an acceptor answers to a request, and what both sides then hold to."""
+
+from dataclasses import replace
+
+import pytest
+
+from dicos_proto import uids
+from dicos_proto.errors import LocalProtocolError, Malformed
+from dicos_proto.negotiation import (
+    AcceptPolicy,
+    IdentityPolicy,
+    Preference,
+    PresentationContext,
+    RefusedContext,
+    Roles,
+    agree,
+    negotiate,
+    number_contexts,
+    propose,
+)
+from dicos_proto.pdu import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextAnswer,
+    ContextResult,
+    ExtendedNegotiation,
+    OperationsWindow,
+    ProposedContext,
+    RoleSelection,
+    UserIdentity,
+    UserIdentityResponse,
+    UserInformation,
+)
+
+CT, MR, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.VERIFICATION
+IMPLICIT, EXPLICIT, JPEG = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.JPEG_BASELINE
+EVERYTHING = AcceptPolicy(other_contexts=(IMPLICIT, EXPLICIT))
+
+
+def asked(*contexts: tuple[str, tuple[str, ...]], **user: object) -> AssociateRequest:
+    return AssociateRequest(
+        called_aet="STORE",
+        calling_aet="SCANNER",
+        contexts=number_contexts(contexts or [(CT, (IMPLICIT,))]),
+        user_information=UserInformation(**user),  # type: ignore[arg-type]
+    )
+
+
+def accepted(request: AssociateRequest, policy: AcceptPolicy = EVERYTHING) -> AssociateAccept:
+    answer = negotiate(request, policy)
+    assert isinstance(answer, AssociateAccept)
+    return answer
+
+
+def rejected(request: AssociateRequest, policy: AcceptPolicy = EVERYTHING) -> tuple[int, int, int]:
+    answer = negotiate(request, policy)
+    assert isinstance(answer, AssociateReject)
+    return answer.result, answer.source, answer.reason
+
+
+# -- proposing ---------------------------------------------------------------------------------------------------
+
+
+def test_contexts_have_odd_ids_and_each_abstract_syntax_one() -> None:
+    contexts = propose([CT, MR, CT])
+    assert [(one.id, one.abstract_syntax) for one in contexts] == [(1, CT), (3, MR)]
+    assert contexts[0].transfer_syntaxes == (EXPLICIT, IMPLICIT)
+
+
+def test_as_many_as_there_are_odd_ids() -> None:
+    assert propose(f"1.2.{number}" for number in range(128))[-1].id == 255
+    with pytest.raises(LocalProtocolError, match="129 presentation contexts; at most 128"):
+        propose(f"1.2.{number}" for number in range(129))
+
+
+# -- a result for each context -------------------------------------------------------------------------------------
+
+
+def test_each_result() -> None:
+    request = asked((CT, (JPEG, IMPLICIT)), (MR, (IMPLICIT,)), ("1.2.3", (IMPLICIT,)), (CT, (JPEG,)), (CT, (IMPLICIT,)))
+    policy = AcceptPolicy(contexts={CT: (EXPLICIT, IMPLICIT), MR: (IMPLICIT,)}, refused=frozenset({MR}), max_contexts=4)
+    assert [(one.id, one.result.value, one.transfer_syntax) for one in accepted(request, policy).contexts] == [
+        (1, 0, IMPLICIT),
+        (3, 1, None),
+        (5, 3, None),
+        (7, 4, None),
+        (9, 2, None),
+    ]
+
+
+@pytest.mark.parametrize(("preference", "chosen"), [(Preference.OWN, EXPLICIT), (Preference.REQUESTOR, IMPLICIT)])
+def test_whose_order_decides(preference: Preference, chosen: str) -> None:
+    policy = AcceptPolicy(contexts={CT: (EXPLICIT, IMPLICIT)}, preference=preference)
+    assert accepted(asked((CT, (JPEG, IMPLICIT, EXPLICIT))), policy).contexts[0].transfer_syntax == chosen
+
+
+def test_other_abstract_syntaxes_are_refused_unless_there_are_syntaxes_for_them() -> None:
+    request = asked(("1.2.3", (EXPLICIT,)))
+    for others, result in ((None, 3), ((IMPLICIT,), 4), ((EXPLICIT,), 0)):
+        assert accepted(request, AcceptPolicy(other_contexts=others)).contexts[0].result == result
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+def test_contexts_beyond_the_policy_are_refused_without_a_reason(room: int) -> None:
+    request = asked(*[(CT, (IMPLICIT,))] * 2)
+    answer = accepted(request, replace(EVERYTHING, max_contexts=room))
+    assert [one.result.value for one in answer.contexts] == [0 if index < room else 2 for index in range(2)]
+
+
+# -- rejecting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", uids.APPLICATION_CONTEXTS)
+def test_the_application_contexts_of_dicom_and_dicos_are_let_in(name: str) -> None:
+    assert accepted(replace(asked(), application_context=name)).application_context == name
+
+
+def test_another_application_context_is_rejected() -> None:
+    assert rejected(replace(asked(), application_context="1.2.3")) == (1, 1, 2)
+    dicom_only = replace(EVERYTHING, application_contexts=(uids.DICOM_APPLICATION_CONTEXT,))
+    dicos = replace(asked(), application_context=uids.DICOS_APPLICATION_CONTEXT_V03)
+    assert rejected(dicos, dicom_only) == (1, 1, 2)
+
+
+def test_titles_are_let_in_by_name() -> None:
+    policy = replace(EVERYTHING, called_aets=frozenset({"STORE"}), calling_aets=frozenset({"SCANNER"}))
+    assert accepted(asked(), policy)
+    assert rejected(replace(asked(), calling_aet="OTHER"), policy) == (1, 1, 3)
+    assert rejected(replace(asked(), called_aet="OTHER"), policy) == (1, 1, 7)
+
+
+@pytest.mark.parametrize("title", ["", "a\\b", "a\nb", "\xe4", "x" * 17])
+def test_what_is_no_title_is_not_recognized(title: str) -> None:
+    assert rejected(replace(asked(), calling_aet=title)) == (1, 1, 3)
+    assert rejected(replace(asked(), called_aet=title)) == (1, 1, 7)
+
+
+def test_a_request_without_contexts_is_rejected() -> None:
+    assert rejected(replace(asked(), contexts=())) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 16384])
+def test_a_maximum_length_no_message_fits_in_is_rejected(length: int) -> None:
+    if 0 < length < 8:
+        assert rejected(asked(max_length=length)) == (1, 2, 1)
+    else:
+        assert accepted(asked(max_length=length))
+
+
+# -- user identity  PS3.7 D.3.3.7 ------------------------------------------------------------------------------------
+
+ADA = UserIdentity(type=1, primary=b"ada", response_requested=True)
+ADA_2 = UserIdentity(type=2, primary=b"ada", secondary=b"secret")
+KNOWN = IdentityPolicy(known={b"ada": b"secret", b"bob": b""})
+REFUSED = (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("identity", "policy", "welcome"),
+    [
+        (None, IdentityPolicy(), True),
+        (None, IdentityPolicy(required=True), False),
+        (ADA, IdentityPolicy(), True),
+        (ADA, IdentityPolicy(required=True), True),
+        (UserIdentity(type=3, primary=b"ticket"), IdentityPolicy(), True),
+        (UserIdentity(type=3, primary=b"ticket"), IdentityPolicy(required=True), False),
+        (ADA_2, KNOWN, True),
+        (replace(ADA_2, secondary=b"wrong"), KNOWN, False),
+        (ADA, KNOWN, False),  # a name alone is not the name and its passcode
+        (UserIdentity(type=1, primary=b"bob"), KNOWN, True),
+        (UserIdentity(type=1, primary=b"eve"), KNOWN, False),
+        (replace(ADA_2, type=3), KNOWN, False),
+    ],
+)
+def test_who_is_let_in(identity: UserIdentity | None, policy: IdentityPolicy, welcome: bool) -> None:
+    request, rule = asked(user_identity=identity), replace(EVERYTHING, identity=policy)
+    if welcome:
+        assert accepted(request, rule)
+    else:
+        assert rejected(request, rule) == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("identity", "response"),
+    [
+        (None, None),
+        (ADA_2, None),
+        (ADA, UserIdentityResponse(response=b"hello")),
+        (UserIdentity(type=3, primary=b"t", response_requested=True), None),
+    ],
+)
+def test_a_response_is_given_where_it_was_asked_for(
+    identity: UserIdentity | None, response: UserIdentityResponse | None
+) -> None:
+    policy = replace(EVERYTHING, identity=IdentityPolicy(response=b"hello"))
+    assert accepted(asked(user_identity=identity), policy).user_information.user_identity_response == response
+
+
+def test_passcodes_are_not_shown() -> None:
+    assert "secret" not in repr(ADA_2) + repr(KNOWN)
+
+
+# -- window, roles, extended negotiation -----------------------------------------------------------------------------
+
+W = OperationsWindow
+
+
+@pytest.mark.parametrize(
+    ("wish", "offer", "grant"),
+    [
+        (None, W(invoked=5, performed=5), None),
+        (W(invoked=5, performed=5), None, None),
+        (W(invoked=5, performed=2), W(invoked=3, performed=4), W(invoked=3, performed=2)),
+        (W(invoked=0, performed=0), W(invoked=3, performed=0), W(invoked=3, performed=0)),
+        (W(invoked=4, performed=1), W(invoked=0, performed=0), W(invoked=4, performed=1)),
+    ],
+)
+def test_the_smaller_window_is_granted(wish: W | None, offer: W | None, grant: W | None) -> None:
+    request = asked(window=wish)
+    answer = accepted(request, replace(EVERYTHING, window=offer))
+    assert answer.user_information.window == grant
+    user, provider = agree(request, answer, requestor=True), agree(request, answer, requestor=False)
+    invoked, performed = (grant.invoked, grant.performed) if grant else (1, 1)
+    assert (user.invoke, user.perform) == (invoked, performed) == (provider.perform, provider.invoke)
+
+
+def roles(uid: str, scu: bool, scp: bool) -> RoleSelection:
+    return RoleSelection(sop_class_uid=uid, scu=scu, scp=scp)
+
+
+def test_only_roles_that_were_proposed_are_granted() -> None:
+    request = asked((CT, (IMPLICIT,)), (MR, (IMPLICIT,)), roles=(roles(CT, True, True), roles(MR, False, True)))
+    answer = accepted(
+        request, replace(EVERYTHING, roles={CT: Roles(scu=True, scp=True), MR: Roles(scu=True, scp=True)})
+    )
+    assert answer.user_information.roles == (roles(CT, True, True), roles(MR, False, True))
+    user = agree(request, answer, requestor=True).contexts
+    provider = agree(request, answer, requestor=False).contexts
+    assert [(one.scu, one.scp) for one in user.values()] == [(True, True), (False, True)]
+    assert [(one.scu, one.scp) for one in provider.values()] == [(True, True), (True, False)]
+
+
+def test_without_a_policy_the_default_roles_are_granted() -> None:
+    request = asked((CT, (IMPLICIT,)), roles=(roles(CT, True, True), roles(CT, False, False)))
+    answer = accepted(request)
+    assert answer.user_information.roles == (roles(CT, True, False),)  # of several the first counts
+    assert agree(request, answer, requestor=True).contexts[1] == PresentationContext(
+        id=1, abstract_syntax=CT, transfer_syntax=IMPLICIT, scu=True, scp=False
+    )
+
+
+def test_extended_negotiation_is_answered_where_there_is_an_answer() -> None:
+    offered = tuple(ExtendedNegotiation(sop_class_uid=uid, information=b"\1\1") for uid in (CT, MR))
+    answer = accepted(asked(extended=offered), replace(EVERYTHING, extended={MR: b"\1\0"}))
+    assert answer.user_information.extended == (ExtendedNegotiation(sop_class_uid=MR, information=b"\1\0"),)
+
+
+# -- answers that do not fit their request ---------------------------------------------------------------------------
+
+
+def misfit(request: AssociateRequest, **changes: object) -> str:
+    answer = accepted(request)
+    information = {name: value for name, value in changes.items() if name in UserInformation.__slots__}
+    answer = replace(
+        answer,
+        **{name: value for name, value in changes.items() if name not in information},  # type: ignore[arg-type]
+        user_information=replace(answer.user_information, **information),  # type: ignore[arg-type]
+    )
+    with pytest.raises(Malformed) as caught:
+        agree(request, answer, requestor=True)
+    return str(caught.value)
+
+
+def test_an_answer_to_nothing() -> None:
+    stray = ContextAnswer(id=9, result=ContextResult.ACCEPTANCE, transfer_syntax=IMPLICIT)
+    assert misfit(asked(), contexts=(stray,)) == (
+        "presentation context 9 answered, which was not proposed [PS3.8 9.3.3.2]"
+    )
+
+
+def test_a_transfer_syntax_that_was_not_offered() -> None:
+    wrong = ContextAnswer(id=1, result=ContextResult.ACCEPTANCE, transfer_syntax=JPEG)
+    assert misfit(asked(), contexts=(wrong,)).startswith(f"context 1 accepted with {JPEG}, which was not offered")
+
+
+@pytest.mark.parametrize(
+    ("wish", "grant"), [((True, False), (True, True)), ((False, True), (True, True)), (None, (True, False))]
+)
+def test_a_role_that_was_not_proposed(wish: tuple[bool, bool] | None, grant: tuple[bool, bool]) -> None:
+    request = asked(roles=() if wish is None else (roles(CT, *wish),))
+    assert "that were not proposed [PS3.7 D.3.3.4]" in misfit(request, roles=(roles(CT, *grant),))
+
+
+def test_a_window_that_was_not_proposed_or_is_larger() -> None:
+    assert "that was not proposed" in misfit(asked(), window=W())
+    for wish, grant in ((2, 3), (2, 0)):
+        request = asked(window=W(invoked=wish, performed=0))
+        assert misfit(request, window=W(invoked=grant, performed=9)) == (
+            f"operations window {grant} answered to {wish} [PS3.7 D.3.3.3]"
+        )
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_a_maximum_length_no_message_fits_in(length: int) -> None:
+    assert misfit(asked(), max_length=length) == f"Maximum Length {length}; 0 or at least 8 [PS3.8 D.1]"
+
+
+def test_what_was_refused_is_kept_with_its_reason() -> None:
+    request = asked((CT, (IMPLICIT,)), (MR, (JPEG, EXPLICIT)), ("1.2.3", (IMPLICIT,)), ("1.2.4", (IMPLICIT,)))
+    answers = (
+        ContextAnswer(id=1, result=ContextResult.ACCEPTANCE, transfer_syntax=IMPLICIT),
+        ContextAnswer(id=3, result=ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED),
+        ContextAnswer(id=5, result=ContextResult.USER_REJECTION),
+    )
+    found = agree(request, replace(accepted(request), contexts=answers), requestor=True)
+    assert list(found.contexts) == [1]
+    assert [str(one) for one in found.refused] == [
+        "MR Image Storage with JPEG Baseline (Process 1), Explicit VR Little Endian: "
+        "none of the transfer syntaxes supported",
+        "1.2.3 with Implicit VR Little Endian: refused by the user",
+        "1.2.4 with Implicit VR Little Endian: not answered",
+    ]
+    assert isinstance(found.refused[0], RefusedContext)
+
+
+def test_ids_need_not_begin_at_one() -> None:
+    context = ProposedContext(id=255, abstract_syntax=CT, transfer_syntaxes=(IMPLICIT,))
+    request = replace(asked(), contexts=(context,))
+    assert list(agree(request, accepted(request), requestor=True).contexts) == [255]
