@@ -249,6 +249,8 @@ class Session:
 
     def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
         """Abort, and close. An association that is over is left alone, but its connection is closed."""
+        if self.driver.closed:
+            return
         try:
             self.run(flows.abort(self.association, event))
         except AssociationError:

@@ -88,6 +88,11 @@ class Driver:
         if kill is not None:
             self._poll.register(kill, select.POLLIN)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.sock.fileno() < 0
+
     def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
 

@@ -39,6 +39,8 @@ from .blocking_driver import Driver, ServerStopping, Trace
 LOG: Final = logging.getLogger("dicos.server")
 GRACE: Final = 10.0
 """Seconds that operations get to finish when a server is stopped."""
+AFTER_KILL: Final = 5.0
+"""Seconds that handlers get to return once all their waits have ended."""
 BACKLOG: Final = 128
 _OUT_OF_SOMETHING = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _BREATHER_MS = 50  # before accepting goes on when the system is out of something
@@ -222,7 +224,7 @@ class Server:
             with self._lock:
                 left = [*self._pending, *self._active, *self._leaving]
             LOG.warning("%d associations did not finish within %g s and are aborted", len(left), grace)
-            if not self.wait(grace):
+            if not self.wait(AFTER_KILL):
                 LOG.error("%d handlers do not return; their threads are left behind", len(self._active))
                 return  # their descriptors are still in use
         self._closed = True

@@ -22,22 +22,41 @@ SUBCOMMANDS: Final = {
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+class OutputLost(Exception):
+    """Standard output takes no more: `error` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process if None); its exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed by whoever started it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        try:
+            status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as end:  # argparse
+            status = end.code if isinstance(end.code, int) else USAGE
+        _flush()
+    except KeyboardInterrupt:
+        print("dicos: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OutputLost as lost:
+        if not isinstance(lost.error, BrokenPipeError):  # a reader that has gone is not worth a word
+            print(f"error: standard output: {lost.error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
+        return FAILED
+    return status
+
+
+def _dispatch(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in SUBCOMMANDS:
-        try:
-            status: int = import_module(f".{name}", __name__).main(words[1:])
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read our output has gone: there is nobody to tell
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
-        except KeyboardInterrupt:
-            print("dicos: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        except SystemExit as end:  # argparse
-            return end.code if isinstance(end.code, int) else USAGE
+        status: int = import_module(f".{name}", __name__).main(words[1:])
         return status
     if name == "--version":
         print(f"dicos {version()}")
@@ -48,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     print(f"dicos: {name!a} is no subcommand" if name else "dicos: a subcommand is missing", file=sys.stderr)
     return USAGE
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputLost(error) from None
 
 
 def version() -> str:

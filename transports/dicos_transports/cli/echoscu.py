@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -12,7 +13,7 @@ from dicos_proto.status import Category, category, describe
 from . import FAILED, NO_ASSOCIATION, OK
 from .options import count, user_parser
 from .output import Output, plural
-from .user import leave, open_session
+from .user import interruptible, leave, open_session
 
 
 def main(words: Sequence[str]) -> int:
@@ -20,6 +21,11 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send N C-ECHO (default: %(default)s)")
     options = parser.parse_args(words)
     out = Output(options)
+    with interruptible():
+        return _ask(options, out)
+
+
+def _ask(options: argparse.Namespace, out: Output) -> int:
     try:
         session = open_session(options, out, propose([uids.VERIFICATION]))
     except AssociationError as error:
@@ -33,9 +39,11 @@ def main(words: Sequence[str]) -> int:
             status = session.echo().status
             seconds = perf_counter() - sent
             done += 1
-            failed += category(status) not in (Category.SUCCESS, Category.WARNING)
+            found = category(status)
+            failed += found not in (Category.SUCCESS, Category.WARNING)
+            tell = {Category.SUCCESS: out.detail, Category.WARNING: out.info}.get(found, out.failure)
+            tell(f"C-ECHO {done}: {describe(status)} in {seconds * 1000:.2f} ms")
             out.event("echo", status=status, seconds=round(seconds, 6))
-            out.detail(f"C-ECHO {done}: {describe(status)} in {seconds * 1000:.2f} ms")
     except (AssociationError, ContextNotAccepted) as error:
         out.error(str(error))
         failed += options.repeat - done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 from dicos_proto import uids
@@ -18,13 +19,29 @@ APPLICATION_CONTEXTS: Final = {
     "dicos-v03": uids.DICOS_APPLICATION_CONTEXT_V03,
     "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
 }
+TRANSPORTS: Final = ("blocking",)
+LATER_TRANSPORTS: Final = ("trio", "asyncio")
 _DEFAULT = Timeouts()
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than all the rest of the start."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        print(f"dicos {version()}")
+        parser.exit()
 
 
 def parser(name: str, text: str) -> argparse.ArgumentParser:
     """A parser with what every subcommand has."""
     made = argparse.ArgumentParser(prog=f"dicos {name}", description=text, allow_abbrev=False)
-    made.add_argument("--version", action="version", version=f"dicos {version()}")
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="say what happens")
     output.add_argument("-d", "--debug", action="store_true", help="also show every PDU, dissected")
@@ -32,8 +49,9 @@ def parser(name: str, text: str) -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="one JSON object a line on standard output, for machines")
     network = made.add_argument_group("network")
     network.add_argument(
-        "--transport", choices=("blocking",), default="blocking", help="what carries the bytes (default: %(default)s)"
-    )
+        "--transport", type=transport, default="blocking", metavar="NAME",
+        help="what carries the bytes: blocking (default: %(default)s)",
+    )  # fmt: skip
     network.add_argument(
         "--max-pdu", type=max_pdu, default=DEFAULT_MAX_LENGTH, metavar="BYTES",
         help="largest P-DATA-TF that is received, 0 unlimited (default: %(default)s)",
@@ -110,6 +128,14 @@ def timeouts(options: argparse.Namespace) -> Timeouts:
 
 
 # -- what a word means -------------------------------------------------------------------------------------------
+
+
+def transport(word: str) -> str:
+    if word in LATER_TRANSPORTS:
+        raise argparse.ArgumentTypeError(f"{word} comes in a later version; {', '.join(TRANSPORTS)} is there now")
+    if word not in TRANSPORTS:
+        raise argparse.ArgumentTypeError(f"{word!a}; {', '.join(TRANSPORTS)}")
+    return word
 
 
 def port(word: str) -> int:

@@ -6,16 +6,18 @@ Text of a peer or of a file name goes out escaped; what is in a data set never g
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from threading import Lock
 from time import monotonic
 from typing import Final, Literal
 
 from dicos_proto.wire import Buffer
 
 from ..blocking_driver import Trace
+from . import OutputLost
 
 BAR_AFTER: Final = 0.7
 """Seconds of work after which a progress bar is worth its line."""
@@ -24,7 +26,11 @@ _BAR_WIDTH = 30
 
 
 class Output:
-    """Where the words of one command go. `verbose`, `debug`, `quiet` as the options say."""
+    """Where the words of one command go; its threads may share it. `verbose`, `debug`, `quiet` as the options say.
+
+    `lost`: why standard output takes no more, once that is so. `on_lost` is called then; where there is none, `event`
+    raises `lost`.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.debug: bool = options.debug
@@ -32,11 +38,18 @@ class Output:
         self.quiet: bool = options.quiet
         self._json: bool = options.json
         self._bar: Progress | None = None
+        self._lock = Lock()
+        self.lost: OutputLost | None = None
+        self.on_lost: Callable[[], None] | None = None
 
     def error(self, text: str) -> None:
-        """What went wrong: shown always."""
-        self._print(f"error: {text}")
+        """Why the command does not go on, or a fault that nothing else tells of: shown always."""
+        self.failure(f"error: {text}")
         self.event("error", text=text)
+
+    def failure(self, text: str) -> None:
+        """One operation that failed: shown always."""
+        self._print(text)
 
     def info(self, text: str) -> None:
         """A result."""
@@ -50,8 +63,21 @@ class Output:
 
     def event(self, name: str, **fields: object) -> None:
         """One JSON object a line."""
-        if self._json:
-            print(json.dumps({"event": name, **fields}), flush=True)
+        if not self._json:
+            return
+        import json
+
+        line = json.dumps({"event": name, **fields}) + "\n"
+        try:
+            with self._lock:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        except OSError as error:
+            self._json = False
+            self.lost = OutputLost(error)
+            if self.on_lost is None:
+                raise self.lost from None
+            self.on_lost()
 
     def trace(self, peer: str) -> Trace:
         """What shows the PDUs of a connection."""
@@ -78,10 +104,11 @@ class Output:
         return self._bar
 
     def _print(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.clear()
-        with suppress(OSError):  # nobody reads it
-            print(text, file=sys.stderr, flush=True)
+        with self._lock, suppress(OSError):  # nobody reads it
+            if self._bar is not None:
+                self._bar.clear()
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
 
 class Progress:
@@ -103,12 +130,12 @@ class Progress:
         if self._bar and monotonic() >= self._next:
             self._next = monotonic() + BAR_EVERY
             bar = "#" * int(self._part() * _BAR_WIDTH)
-            sys.stderr.write(f"\r[{bar:<{_BAR_WIDTH}}] {self._text()}\x1b[K")
-            sys.stderr.flush()
+            text = f"[{bar:<{_BAR_WIDTH}}] {self._text()}"
+            self._write(f"\r{text[: _columns() - 1]}\x1b[K")
             self._drawn = True
         elif self._lines and int(10 * self._part()) > self._tenths:
             self._tenths = int(10 * self._part())
-            print(self._text(), file=sys.stderr, flush=True)
+            self._write(f"{self._text()}\n")
 
     def _part(self) -> float:
         return min(1.0, self._done / self._total) if self._total else 1.0
@@ -120,9 +147,22 @@ class Progress:
     def clear(self) -> None:
         """Take the bar off its line, so that text can stand there."""
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._write("\r\x1b[K")
             self._drawn = False
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:  # nobody looks any more
+            self._bar = self._lines = False
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def size(count: float) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dicos_proto import uids
+from dicos_proto.flows import AssociationError
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Preference
 from dicos_proto.status import SUCCESS, describe
 
 from .. import storing
-from ..blocking import EchoRequest, Session, StoreRequest
+from ..blocking import EchoRequest, ServerStopping, Session, StoreRequest, said
 from . import USAGE
 from .options import count, provider_parser
 from .output import Output, shown, size
@@ -33,8 +35,9 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     out = Output(options)
     folder: Path = options.output_directory
-    if not options.ignore and not folder.is_dir():
-        out.error(f"{shown(folder)}: {'is no folder' if folder.exists() else 'does not exist'}; -od names a folder")
+    trouble = None if options.ignore else unfit(folder)
+    if trouble is not None:
+        out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
         return USAGE
     counts = Counts()
 
@@ -55,6 +58,17 @@ def main(words: Sequence[str]) -> int:
     return run(options, out, policy(options), handle, counts, where_to)
 
 
+def unfit(folder: Path) -> str | None:
+    """Why no files can be made in `folder`, as far as can be told beforehand."""
+    try:
+        os.stat(folder)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        return "does not exist" if isinstance(error, FileNotFoundError) else said(error)
+    if not os.path.isdir(folder):
+        return "is no folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "may not be written to"
+
+
 def policy(options: argparse.Namespace) -> AcceptPolicy:
     """Verification and storage, in every transfer syntax: data sets are stored as they come."""
     contexts = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
@@ -68,12 +82,18 @@ def policy(options: argparse.Namespace) -> AcceptPolicy:
 
 
 def _store(request: StoreRequest, folder: Path, options: argparse.Namespace, out: Output, counts: Counts) -> None:
-    if options.ignore:
-        result = storing.discard(request)
-    else:
-        result = storing.store_into(
-            folder, request, overwrite=options.overwrite, fsync=options.fsync, most=options.max_object
-        )
+    try:
+        if options.ignore:
+            result = storing.discard(request)
+        else:
+            result = storing.store_into(
+                folder, request, overwrite=options.overwrite, fsync=options.fsync, most=options.max_object
+            )
+    except AssociationError as error:  # the server tells the reason
+        with counts.lock:
+            counts.incomplete += 1
+            counts.cut_off += isinstance(error, ServerStopping)
+        raise
     good = result.status == SUCCESS
     with counts.lock:
         counts.stored += good
@@ -83,7 +103,7 @@ def _store(request: StoreRequest, folder: Path, options: argparse.Namespace, out
     if good:
         out.detail(f"{what}: {shown(result.path.name) if result.path else 'received'}")
     else:
-        out.info(f"{what}: failed: {describe(result.status)}: {result.error}")
+        out.failure(f"{what}: failed: {describe(result.status)}: {result.error}")
     out.event(
         "stored" if good else "failed",
         peer=request.session.peer,

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Final
 
 from dicos_proto import dimse, uids
+from dicos_proto.errors import LocalProtocolError
 from dicos_proto.flows import AssociationError, ContextNotAccepted
 from dicos_proto.status import SUCCESS, Category, category, describe
 
@@ -20,7 +21,7 @@ from ..storing import Batch
 from . import FAILED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
 from .output import Output, Progress, plural, shown, size
-from .user import leave, open_session
+from .user import interruptible, leave, open_session
 
 GIVE_UP_AFTER: Final = 3
 """Associations lost one after another, with no file stored in between, after which the rest is not tried."""
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--progress", action="store_true",
                         help="show progress however short the work is, and also where no terminal is")  # fmt: skip
     parser.add_argument("--priority", choices=_PRIORITIES, default="medium", help="default: %(default)s")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     out = Output(options)
     try:
         files, skipped = find(options, out)
@@ -47,7 +48,8 @@ def main(words: Sequence[str]) -> int:
         out.error(f"no DICOM file among {plural(skipped, 'file')}")
         return USAGE
     out.detail(f"{plural(len(files), 'file')}, {size(sum(file.data_length for file in files))}")
-    return _Sending(options, out, files, skipped).run()
+    with interruptible():
+        return _Sending(options, out, files, skipped).run()
 
 
 def find(options: argparse.Namespace, out: Output) -> tuple[list[Part10File], int]:
@@ -58,8 +60,7 @@ def find(options: argparse.Namespace, out: Output) -> tuple[list[Part10File], in
         for found in part10.find_files([path], recurse=options.recurse):
             try:
                 file = part10.inspect(found)
-                if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
-                    raise Part10Error(found, "is a DICOMDIR, which describes files and is not stored itself")
+                check(file)
                 files.append(file)
             except Part10Error as error:
                 if found == path:
@@ -68,6 +69,15 @@ def find(options: argparse.Namespace, out: Output) -> tuple[list[Part10File], in
                 out.detail(f"skipped: {error}")
                 out.event("skipped", path=str(found), why=error.reason)
     return files, skipped
+
+
+def check(file: Part10File) -> None:
+    """Raise `Part10Error` for what no presentation context can be proposed for."""
+    if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
+        raise Part10Error(file.path, "is a DICOMDIR, which describes files and is not stored itself")
+    for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
+        if not uids.is_valid(uid):
+            raise Part10Error(file.path, f"what it has as {name} is no UID [PS3.5 9.1]")
 
 
 @dataclass
@@ -130,11 +140,10 @@ class _Sending:
             response = storing.send_file(
                 session, file, priority=_PRIORITIES[self.options.priority], progress=bar.advance
             )
-        except ContextNotAccepted as error:
-            self.fail(file, str(error))
-        except Part10Error as error:
-            self.fail(file, error.reason)
+        except (ContextNotAccepted, LocalProtocolError, Part10Error) as error:  # aborted, if any of it was sent
+            self.fail(file, error.reason if isinstance(error, Part10Error) else str(error))
             if not session.established:
+                session.abort()
                 self.session = None
         except AssociationError as error:
             self.fail(file, str(error))
@@ -165,7 +174,7 @@ class _Sending:
 
     def fail(self, file: Part10File, why: str, status: int | None = None) -> None:
         self.failed += 1
-        self.out.info(f"{shown(file.path)}: failed: {why}")
+        self.out.failure(f"{shown(file.path)}: failed: {why}")
         self.out.event("failed", path=str(file.path), sop_instance_uid=file.sop_instance_uid, status=status, why=why)
 
     def leave(self) -> None:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
 
 from dicos_proto import uids
 from dicos_proto.flows import AssociationError
@@ -11,6 +17,34 @@ from dicos_proto.pdu_types import ProposedContext
 from ..blocking import Session, connect, show_address
 from .options import timeouts
 from .output import Output, plural
+
+PATIENCE: Final = 2.0
+"""Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # whoever started this has other plans
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        raise KeyboardInterrupt
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    alarm = signal.signal(signal.SIGALRM, give_up)
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGALRM, alarm)
 
 
 def open_session(options: argparse.Namespace, out: Output, contexts: tuple[ProposedContext, ...]) -> Session:
@@ -27,7 +61,11 @@ def open_session(options: argparse.Namespace, out: Output, contexts: tuple[Propo
         timeouts=timeouts(options),
         trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
     )
-    tell_contexts(session, out)
+    try:
+        tell_contexts(session, out)
+    except BaseException:  # nobody has the session yet
+        session.abort()
+        raise
     return session
 
 

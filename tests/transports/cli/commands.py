@@ -1,0 +1,134 @@
+"""The `dicos` command as processes of their own, and files for it, for the tests of the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from dicos_proto import uids
+from dicos_transports import part10_writer
+from tests.transports.connections import CT, EXPLICIT
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = [sys.executable, "-m", "dicos_transports.cli"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {
+    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'transports'}"
+}
+TIMEOUT = 20.0
+ELEMENT = b"\x08\0\x18\0UI\x06\x001.2.3\0"
+VERIFICATION = uids.VERIFICATION
+
+
+class Result:
+    """How one command ended: `status`, what it said on `err`, and the JSON `events` on standard output."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        assert "Traceback" not in err, err
+        self.status = status
+        self.out = out
+        self.err = err
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == name]
+
+
+def dicos(*words: object, **options: Any) -> Result:
+    """Run the command to its end."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, words)], env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT, **options
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+class Provider:
+    """A running echoscp or storescp. It listens on `port`."""
+
+    def __init__(self, words: tuple[object, ...], options: dict[str, Any]) -> None:
+        line = [*COMMAND, str(words[0]), "0", "--json", *map(str, words[1:])]
+        self.process = subprocess.Popen(
+            line, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        )
+        first = self._out.readline()
+        assert first, self._err.read()
+        self.listening: dict[str, Any] = json.loads(first)
+        self.port: int = self.listening["port"]
+        self.said = ""
+
+    @property
+    def _out(self) -> IO[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    @property
+    def _err(self) -> IO[str]:
+        assert self.process.stderr is not None
+        return self.process.stderr
+
+    def signal(self, number: int = signal.SIGTERM, until: str = "") -> None:
+        """Send a signal, and wait until standard error has a line with `until` in it."""
+        self.process.send_signal(number)
+        while until and until not in self.said:
+            line = self._err.readline()
+            assert line, self.said
+            self.said += line
+
+    def hang_up(self) -> None:
+        """Close the reading end of its standard output."""
+        self._out.close()
+
+    def end(self) -> Result:
+        """What it said, and its status, once it has ended."""
+        out, err = ("", self._err.read()) if self._out.closed else self.process.communicate(timeout=TIMEOUT)
+        return Result(self.process.wait(TIMEOUT), out, self.said + err)
+
+    def stop(self) -> Result:
+        """SIGTERM, and the end."""
+        self.signal()
+        return self.end()
+
+
+@contextmanager
+def provider(*words: object, **options: Any) -> Iterator[Provider]:
+    """An SCP on a free port, which is known once it listens. No process is left."""
+    running = Provider(words, options)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+        for stream in (running.process.stdout, running.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def dicom_file(
+    path: Path, *, sop_class: str = CT, uid: str = "1.2.3", syntax: str = EXPLICIT, pixels: int = 4, data: bytes = b""
+) -> Path:
+    """A small file; `pixels` bytes of zeros, which take no room on most disks; or the data set `data`."""
+    header = part10_writer.file_header(sop_class, uid, syntax)
+    body = data or ELEMENT + b"\xe0\x7f\x10\0OW\0\0" + pixels.to_bytes(4, "little")
+    with open(path, "wb") as file:
+        file.write(header + body)
+        if not data:
+            file.truncate(len(header) + len(body) + pixels)
+    return path
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port that is taken and that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

@@ -1,0 +1,93 @@
+"""What is typed wrongly, and what cannot be read: one clear line, and exit status 2, before anything is connected."""
+
+from pathlib import Path
+
+import pytest
+
+from dicos_proto import uids
+from tests.transports.cli.commands import dicom_file, dicos
+
+USAGE = 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "a subcommand is missing"),
+        (("frobnicate",), "'frobnicate' is no subcommand"),
+        (("echoscu",), "required: host, port"),
+        (("echoscu", "localhost", "70000"), "'70000'; 0 to 65535"),
+        (("echoscu", "localhost", "dicom"), "'dicom'; 0 to 65535"),
+        (("echoscu", "localhost", "1", "--repeat", "0"), "'0'; 1 to"),
+        (("echoscu", "localhost", "1", "-aet", "SEVENTEEN_LETTERS"), "1 to 16 ASCII characters"),
+        (("echoscu", "localhost", "1", "-aec", "a\\b"), "no backslash"),
+        (("echoscu", "localhost", "1", "--max-pdu", "7"), "0, or 8 and more"),
+        (("echoscu", "localhost", "1", "-ta", "-1"), "seconds, 0 or more"),
+        (("echoscu", "localhost", "1", "-td", "nan"), "seconds, 0 or more"),
+        (("echoscu", "localhost", "1", "--application-context", "1.02"), "dicos-v02a, or a UID"),
+        (("echoscu", "localhost", "1", "--transport", "trio"), "trio comes in a later version; blocking"),
+        (("echoscu", "localhost", "1", "--transport", "pigeon"), "'pigeon'; blocking"),
+        (("storescu", "localhost", "1"), "required: PATH"),
+        (("storescp", "0", "--prefer", "nobody"), "invalid choice"),
+        (("storescp", "0", "-od", "/nonexistent"), "/nonexistent: does not exist"),
+        (("storescp", "0", "-od", __file__), "is no folder"),
+        (("storescp", "0", "-od", "x" * 300), "file name too long"),
+    ],
+)
+def test_bad_usage(words: tuple[str, ...], said: str) -> None:
+    result = dicos(*words)
+    assert (result.status, result.out) == (USAGE, "")
+    assert said in result.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("--help",), ("echoscu", "--help"), ("--version",), ("storescp", "--version")])
+def test_help_and_version_are_no_errors(words: tuple[str, ...]) -> None:
+    result = dicos(*words)
+    assert (result.status, result.err) == (0, "")
+    assert "dicos" in result.out
+
+
+def unreadable(folder: Path, kind: str) -> tuple[Path, str]:
+    path = folder / "input"
+    match kind:
+        case "missing":
+            return path, "no such file"
+        case "folder without -r":
+            path.mkdir()
+            return path, "(use -r)"
+        case "text":
+            path.write_text("Dear diary," * 50)
+            return path, "not a DICOM file"
+        case "cut short":
+            path.write_bytes(dicom_file(path).read_bytes()[:200])
+            return path, "cut short"
+        case "no data set":
+            path.write_bytes(dicom_file(path).read_bytes()[:-30])
+            return path, "cut short"
+        case "DICOMDIR":
+            return dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "DICOMDIR"
+        case _:
+            return dicom_file(path, sop_class="none"), "is no UID"
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "folder without -r", "text", "cut short", "no data set", "DICOMDIR", "bad SOP class"]
+)
+def test_a_named_file_that_cannot_be_sent_stops_all_before_a_connection(tmp_path: Path, kind: str) -> None:
+    good = dicom_file(tmp_path / "good.dcm")
+    path, said = unreadable(tmp_path, kind)
+    result = dicos("storescu", "--json", "127.0.0.1", 1, good, path)  # nobody listens on port 1: that would be 3
+    assert result.status == USAGE
+    (line,) = result.err.splitlines()
+    assert line.startswith(f"error: {path}")
+    assert said in line
+    assert [event["event"] for event in result.events] == ["error"]
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "folder without files"), (b"text", "no DICOM file among 1 file")])
+def test_a_folder_without_dicom_files(tmp_path: Path, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "notes.txt").write_bytes(content)
+    result = dicos("storescu", "-r", "127.0.0.1", 1, tmp_path)
+    assert result.status == USAGE
+    assert said in result.err
