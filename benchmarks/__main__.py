@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from . import report
-from .contenders import CONTENDERS, Contender, Run, run
+from .contenders import CONTENDERS, Contender, Run, run, warm_up
 from .processes import Failed, end_on_signals
 from .report import Result, Results
 from .workloads import NAMES, NoSpace, Workload, make
@@ -74,6 +74,7 @@ def _measure(
     skipped = [f"{one.title}: skipped: {why}" for one in wanted if (why := one.missing())]
     taking_part = [one for one in wanted if not one.missing()]
     results: Results = {}
+    warm_up(taking_part, folder)
     for number in range(rounds):
         if number and time.monotonic() - begun > BUDGET * number / (number + 1):
             skipped.append(f"only {number} of {rounds} rounds: the time is up")

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,8 @@ PYNETDICOM_MOST: Final = {"small": 40, "medium": 40, "echo": 200}
 
 Kind = Literal["raw", "ours", "dcmtk", "pynetdicom"]
 _NODELAY: Final = {"TCP_NODELAY": "1"}  # what DCMTK looks for in its environment; others do not care
+BYTECODE: Final = "bytecode"
+"""The folder of compiled modules, inside the temporary one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +88,31 @@ class Run:
     server_peak: int
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """Compiled modules are kept, as they are for whoever runs something a second time."""
+    return _NODELAY | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / BYTECODE)}
+
+
+def warm_up(contenders: Iterable[Contender], folder: Path) -> None:
+    """Compile what the Python contenders import. Raises `Failed`."""
+    kinds = {kind for one in contenders for kind in (one.client, one.server) if kind != "dcmtk"}
+    for kind in sorted(kinds):
+        modules = f"benchmarks.side_{kind}" + (", dicos_transports.blocking_server" if kind == "ours" else "")
+        with Child([sys.executable, "-c", f"import {modules}"], _environment(folder), str(folder)) as child:
+            child.ended(LIMIT)
+
+
 def run(contender: Contender, workload: Workload, folder: Path) -> Run:
     """A new server, one client that does the workload over one association, and both measured. Raises `Failed`."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         port = free_port() if contender.server == "dcmtk" else 0
-        with Child(_server(contender, port, own), _NODELAY, own) as server:
+        env = _environment(folder)
+        with Child(_server(contender, port, own), env, own) as server:
             if port:
                 server.listening(port)
             else:
                 port = server.port()
-            with Child(_client(contender, workload, port), _NODELAY, own) as client:
+            with Child(_client(contender, workload, port), env, own) as client:
                 done = client.ended(LIMIT)
             if contender.storing:
                 _check_stored(Path(own), workload)

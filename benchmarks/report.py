@@ -96,8 +96,8 @@ EXPLAINED: Final = f"""\
 Each round runs every contender once, each time a little later in the order; figures are medians over the rounds, with
 the lowest and the highest. A run is a new server and one client, which does it all over one association.
 
-- *whole*: the client's process from before it is made until it is reaped: interpreter and imports, files looked at,
-  connection, association, transfer, release. The server is up before.
+- *whole*: the client's process from before it is made until it is reaped: interpreter and imports (of modules that
+  are compiled already), files looked at, connection, association, transfer, release. The server is up before.
 - *start*: the same with a single small object, or a single echo.
 - *net*: (workload - that one) / (whole - start): what remains without starting up, by the same clock for everybody.
 - *in association*: by the client's own clock, from before the connection until after the release. DCMTK tells none.

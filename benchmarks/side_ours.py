@@ -15,10 +15,11 @@ from dicos_proto import uids
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, propose
 from dicos_transports import part10, storing
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
 
 
 def scp(max_pdu: int, folder: Path | None) -> None:
+    from dicos_transports.blocking_server import serve  # the client has no use for it
+
     contexts = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
     policy = AcceptPolicy(contexts=contexts | {uids.VERIFICATION: UNCOMPRESSED}, max_length=max_pdu)
 

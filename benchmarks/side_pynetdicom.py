@@ -23,7 +23,9 @@ STORED = (str(CTImageStorage), DICOS_CT)
 
 
 def scp(max_pdu: int) -> None:
-    _config.UNRESTRICTED_STORAGE_SERVICE = True  # it knows DICOS SOP classes by name, but does not serve them as storage
+    _config.UNRESTRICTED_STORAGE_SERVICE = (
+        True  # it knows DICOS SOP classes by name, but does not serve them as storage
+    )
     ae = AE()
     ae.maximum_pdu_size = max_pdu
     for each in STORED:
