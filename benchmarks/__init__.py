@@ -1,0 +1,1 @@
+"""`python -m benchmarks`, from the checkout's root: this implementation beside raw sockets, DCMTK and pynetdicom."""
