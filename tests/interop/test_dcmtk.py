@@ -1,5 +1,6 @@
 """DCMTK's command-line tools and ours, both ways: C-ECHO, C-STORE of every file at hand, refusals, aborts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from dicos_proto import flows, propose, uids
 from dicos_proto.negotiation import UNCOMPRESSED
 from dicos_transports import part10, storing
 from dicos_transports.blocking import connect
+from tests.interop import peers
 from tests.interop.peers import (
+    contents,
     dcmtk,
     dcmtk_storescp,
     digest,
@@ -16,13 +19,13 @@ from tests.interop.peers import (
     needs_dcmtk,
     our_provider,
     ours,
-    read,
     shipped_files,
 )
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]
 
 FILES = shipped_files()
+EXPLICIT = [file for file in FILES if file.transfer_syntax == uids.EXPLICIT_VR_LE]
 PLAIN = (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE)
 
 
@@ -56,19 +59,12 @@ def test_every_file_arrives_as_it_was(folder: Path) -> None:
     """DCMTK keeps the bits (+B) of every transfer syntax (+xa)."""
     with dcmtk_storescp(folder, "+xa", "+B", "-pm") as port:
         result = ours("storescu", "127.0.0.1", port, *[file.path for file in FILES])
+    assert result.returncode == 0, result.stderr
     stored = files_in(folder)
-    refused = {file.sop_instance_uid for file in FILES if f"{file.path}: failed" in result.stderr}
-    assert result.returncode == (1 if refused else 0), result.stderr
-    assert refused <= NOT_TAKEN_BY_DCMTK
     for file in FILES:
-        if file.sop_instance_uid not in refused:
-            copy = stored[file.sop_instance_uid]
-            assert copy.transfer_syntax == file.transfer_syntax
-            assert digest(copy) == digest(file), file.path
-
-
-NOT_TAKEN_BY_DCMTK: set[str] = set()
-"""SOP Instance UIDs that DCMTK refuses, each for its reason."""
+        copy = stored[file.sop_instance_uid]
+        assert copy.transfer_syntax == file.transfer_syntax
+        assert digest(copy) == digest(file), file.path
 
 
 def test_what_is_accepted_only_in_implicit_vr_is_converted(folder: Path) -> None:
@@ -79,16 +75,8 @@ def test_what_is_accepted_only_in_implicit_vr_is_converted(folder: Path) -> None
     assert {file.transfer_syntax for file in stored.values()} == {uids.IMPLICIT_VR_LE}
     assert len(stored) == len(plain), result.stderr
     assert result.returncode == 0
-    compared = 0
     for file in plain:
-        if file.transfer_syntax != uids.IMPLICIT_VR_LE and file.path.name not in ODD:
-            assert read(stored[file.sop_instance_uid].path) == read(file.path), file.path
-            compared += 1
-    assert compared > 50
-
-
-ODD: set[str] = set()
-"""Files whose elements have other VRs than the dictionary says: in implicit VR that is lost."""
+        assert contents(stored[file.sop_instance_uid].path) == contents(file.path), file.path
 
 
 def test_the_api_sends_files_over_one_association(folder: Path) -> None:
@@ -163,25 +151,26 @@ def test_their_echo(folder: Path) -> None:
 
 
 def test_dcmsend_sends_every_file_it_can_read(folder: Path) -> None:
+    readable = [file for file in FILES if file.path.name not in MISREAD]
     with our_provider("storescp", 0, "-od", folder) as provider:
-        result = dcmtk(
-            "dcmsend", "-nh", "-dn", "-nuc", "+ma", "127.0.0.1", provider.port, *[file.path for file in FILES]
-        )
+        result = dcmtk("dcmsend", "-dn", "-nuc", "+ma", "127.0.0.1", provider.port, *[file.path for file in readable])
     assert result.returncode == 0, result.stderr
     stored = files_in(folder)
-    assert len(stored) >= len(FILES) - 5
-    same = sum(
-        digest(stored[file.sop_instance_uid]) == digest(file) for file in FILES if file.sop_instance_uid in stored
-    )
-    print(f"{len(stored)} of {len(FILES)} files sent, {same} of them byte for byte")
-    for file in FILES:
-        copy = stored.get(file.sop_instance_uid)
-        if copy is not None and copy.transfer_syntax == file.transfer_syntax and file.path.name not in REWRITTEN:
-            assert read(copy.path) == read(file.path), file.path
+    assert len(stored) == len(readable) > 110
+    for file in readable:
+        if file.path.name != "SC_rgb_small_odd_big_endian.dcm":  # DCMTK swaps the bytes of its OB pixels
+            assert contents(stored[file.sop_instance_uid].path) == contents(file.path), file.path
 
 
-REWRITTEN: set[str] = set()
-"""Files that DCMTK changes when it reads and writes them."""
+MISREAD = {
+    "UN_sequence.dcm": "a private UN of undefined length, which DCMTK reads in another syntax than it is in",
+    "rtdose_expb.dcm": "DCMTK finds no SOP class in it",
+    "no_meta_group_length.dcm": "DCMTK finds no SOP class in it",
+    "priv_SQ.dcm": "DCMTK finds no SOP class in it",
+    "rtplan.dcm": "DCMTK finds another SOP class in it, 31",
+    "rtdose_rle.dcm": "DCMTK decompresses it although it is told not to",
+}
+"""Files that DCMTK 3.6.7 does not read as they are, and why. They do go from us to DCMTK, which then keeps the bits."""
 
 SYNTAX_OPTIONS = {
     uids.EXPLICIT_VR_LE: "-xe",
@@ -201,7 +190,7 @@ SYNTAX_OPTIONS = {
 
 @pytest.mark.parametrize("syntax", SYNTAX_OPTIONS, ids=uids.name_of)
 def test_storescu_sends_each_transfer_syntax(folder: Path, syntax: str) -> None:
-    chosen = [file for file in FILES if file.transfer_syntax == syntax and file.path.name not in REWRITTEN][:4]
+    chosen = [file for file in shipped_files(syntax) if file.path.name not in MISREAD][:4]
     assert chosen
     with our_provider("storescp", 0, "-od", folder) as provider:
         result = dcmtk(
@@ -212,16 +201,18 @@ def test_storescu_sends_each_transfer_syntax(folder: Path, syntax: str) -> None:
     for file in chosen:
         copy = stored[file.sop_instance_uid]
         assert copy.transfer_syntax == syntax
-        assert read(copy.path) == read(file.path)
+        if file.path.name != "SC_rgb_small_odd_big_endian.dcm":  # DCMTK swaps the bytes of its OB pixels
+            assert contents(copy.path) == contents(file.path), file.path
 
 
 def test_storescu_that_aborts_leaves_nothing_behind(folder: Path) -> None:
-    file = FILES[0]
+    file = EXPLICIT[0]
     with our_provider("storescp", 0, "-od", folder) as provider:
         result = dcmtk("storescu", "-R", "--abort", "-xe", "127.0.0.1", provider.port, file.path)
     assert result.returncode == 0
     assert len(list(folder.iterdir())) == 1  # it aborts once all is sent
-    assert [event["text"] for event in provider.of("log")][0].endswith("aborted by the service user")
+    (line,) = provider.of("log")
+    assert line["text"].endswith("aborted by the service user")
 
 
 def test_a_called_title_that_is_not_ours_is_rejected(folder: Path) -> None:
@@ -234,26 +225,24 @@ def test_a_called_title_that_is_not_ours_is_rejected(folder: Path) -> None:
 
 @pytest.mark.parametrize("size", [4096, 16384, 131072])
 def test_pdus_of_the_size_that_we_receive(folder: Path, size: int) -> None:
-    file = max((one for one in FILES if one.transfer_syntax == uids.EXPLICIT_VR_LE), key=lambda one: one.data_length)
+    file = max(EXPLICIT, key=lambda one: one.data_length)
     with our_provider("storescp", 0, "-od", folder, "--max-pdu", size) as provider:
         result = dcmtk("storescu", "-R", "-xe", "127.0.0.1", provider.port, file.path)
     assert result.returncode == 0, result.stderr
-    assert read(files_in(folder)[file.sop_instance_uid].path) == read(file.path)
+    assert contents(files_in(folder)[file.sop_instance_uid].path) == contents(file.path)
 
 
 def test_user_identities_are_taken(folder: Path) -> None:
     with our_provider("storescp", 0, "--ignore") as provider:
         for words in (("-usr", "ada"), ("-usr", "ada", "-pwd", "secret"), ("-usr", "ada", "-rsp")):
-            result = dcmtk("storescu", "-R", "-xe", *words, "127.0.0.1", provider.port, FILES[0].path)
+            result = dcmtk("storescu", "-R", "-xe", *words, "127.0.0.1", provider.port, EXPLICIT[0].path)
             assert result.returncode == 0, result.stderr
 
 
 def test_small_objects_pass_a_peer_with_nagle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unchanged DCMTK waits for acknowledgements; it has to get them."""
-    from tests.interop import peers
-
-    monkeypatch.setattr(peers, "_dcmtk_environment", lambda: None)
-    file = min((one for one in FILES if one.transfer_syntax == uids.EXPLICIT_VR_LE), key=lambda one: one.data_length)
+    monkeypatch.setattr(peers, "_dcmtk_environment", lambda: {**os.environ})
+    file = min(EXPLICIT, key=lambda one: one.data_length)
     with dcmtk_storescp(folder, "--ignore", "-pm") as port:
         assert ours("storescu", "127.0.0.1", port, file.path, "--repeat", 50).returncode == 0
     with our_provider("storescp", 0, "--ignore") as provider:
@@ -263,7 +252,7 @@ def test_small_objects_pass_a_peer_with_nagle(folder: Path, monkeypatch: pytest.
 
 def test_inspect_reads_what_dcmtk_wrote(folder: Path) -> None:
     with dcmtk_storescp(folder, "-pm") as port:
-        file = next(one for one in FILES if one.transfer_syntax == uids.EXPLICIT_VR_LE)
+        file = EXPLICIT[0]
         assert ours("storescu", "127.0.0.1", port, file.path).returncode == 0
     (copy,) = folder.iterdir()
     assert part10.inspect(copy).transfer_syntax in UNCOMPRESSED
