@@ -76,7 +76,8 @@ def test_what_is_accepted_only_in_implicit_vr_is_converted(folder: Path) -> None
     assert len(stored) == len(plain), result.stderr
     assert result.returncode == 0
     for file in plain:
-        assert contents(stored[file.sop_instance_uid].path) == contents(file.path), file.path
+        copy = stored[file.sop_instance_uid]
+        assert contents(copy.path, private=False) == contents(file.path, private=False), file.path
 
 
 def test_the_api_sends_files_over_one_association(folder: Path) -> None:
@@ -167,7 +168,8 @@ MISREAD = {
     "rtdose_expb.dcm": "DCMTK finds no SOP class in it",
     "no_meta_group_length.dcm": "DCMTK finds no SOP class in it",
     "priv_SQ.dcm": "DCMTK finds no SOP class in it",
-    "rtplan.dcm": "DCMTK finds another SOP class in it, 31",
+    "rtplan.dcm": "its data set has another SOP Instance UID than its meta information",
+    "rtdose.dcm": "its data set has another SOP Instance UID than its meta information",
     "rtdose_rle.dcm": "DCMTK decompresses it although it is told not to",
 }
 """Files that DCMTK 3.6.7 does not read as they are, and why. They do go from us to DCMTK, which then keeps the bits."""
