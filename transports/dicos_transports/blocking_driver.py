@@ -82,7 +82,6 @@ class Driver:
         self._more = False  # the last receive was so large that more is likely to be there
         self._streak = 0  # large receives in a row
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
-        self._unacknowledged = False  # something came, and nothing was sent since that could carry the ACK
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._polled = select.POLLIN
@@ -165,11 +164,9 @@ class Driver:
         if wants != self._polled:
             self._poll.modify(self._fd, wants)
             self._polled = wants
-        if self._unacknowledged and self._quick_ack:
-            # A peer with Nagle's algorithm waits for this before it sends the rest; the kernel forgets it again. Where
-            # each request is answered, the answer carries the ACK, and packets of their own would only cost time.
+        if self._quick_ack:
+            # A peer with Nagle's algorithm waits for this before it sends the rest; the kernel forgets it again.
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            self._unacknowledged = False
         while True:
             now = monotonic()
             deadline = self.wire.deadline(now)
@@ -227,7 +224,6 @@ class Driver:
                 self._break()
                 return
             self._stalled_at = None
-            self._unacknowledged = False
             self.bytes_sent += sent
             self._pending_size -= sent
             if not self._pending_size:
@@ -263,7 +259,6 @@ class Driver:
             self.wire.receive_eof()
             return True
         self.bytes_received += count
-        self._unacknowledged = True
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
         self._more = self._streak % STREAK > 0
