@@ -139,6 +139,8 @@ def memory(workload: Workload, results: Results) -> Iterator[str]:
     """Peaks of both processes with this workload."""
     yield f"### Peak memory, MB (ru_maxrss), {workload.title}"
     yield ""
+    yield "The kernel counts what the runner had when it made a process: the lowest figure here is its own, a floor."
+    yield ""
     yield "| | client | server |"
     yield "|---|--:|--:|"
     for row in results.values():
