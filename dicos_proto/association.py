@@ -25,6 +25,8 @@ from .upper_layer import UpperLayer
 from .wire import Buffer
 
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
+_STA6 = State.Sta6
+_OPEN = (State.Sta6, State.Sta7)
 _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
 
@@ -150,7 +152,7 @@ class Association:
         """Parse one event. None: feed me. `Closed` is always last, and repeats."""
         while True:
             event = self._upper.poll()
-            if isinstance(event, Fragment):
+            if type(event) is Fragment:
                 found = self._on_fragment(event)
                 if found is not None:
                     return found
@@ -169,18 +171,21 @@ class Association:
     def send(self, event: Sendable) -> None:
         """Queue an event: all or nothing. Raises `LocalProtocolError` for what the protocol forbids now; nothing has
         changed then."""
+        upper = self._upper
         if isinstance(event, MessageData):
-            self._upper.check(Evt.Evt9, "MessageData")
+            if upper.state is not _STA6:
+                upper.check(Evt.Evt9, "MessageData")
             buffers, size = self._messages.data(event)
-            self._upper.send_data(buffers, size)
+            upper.send_data(buffers, size)
         elif isinstance(event, MessageStart):
-            self._upper.check(Evt.Evt9, "MessageStart")
+            if upper.state is not _STA6:
+                upper.check(Evt.Evt9, "MessageStart")
             buffers, size = self._messages.start(event)
-            self._upper.send_data(buffers, size)
+            upper.send_data(buffers, size)
         elif isinstance(event, AssociateAccept):
             self._accept(event)
         else:
-            self._upper.send(event)
+            upper.send(event)
             if isinstance(event, AssociateRequest):
                 self.request = event
 
@@ -222,7 +227,7 @@ class Association:
         for the next request. The local user's own pauses have none.
         """
         messages, timers, timeouts = self._messages, self._upper.timers, self._upper.timeouts
-        if self._upper.state not in (State.Sta6, State.Sta7):
+        if self._upper.state not in _OPEN:
             timers.cancel(Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE)
             return
         if messages.mid_message:

@@ -23,6 +23,8 @@ class Timer(Enum):
     RESPONSE = "response"
     IDLE = "idle"
 
+    __hash__ = object.__hash__  # each is one object: that of Enum hashes the name, in Python
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:

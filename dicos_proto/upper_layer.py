@@ -61,6 +61,7 @@ _WHY_ARTIM = {
     State.Sta13: "ARTIM: waiting for the peer to close",
 }
 _RELEASING = (State.Sta7, State.Sta10, State.Sta11)
+_STA1, _STA6 = State.Sta1, State.Sta6
 _STREAMING = (State.Sta6, State.Sta7)
 VERSION_REFUSED = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.ACSE, reason=2)
 
@@ -78,7 +79,8 @@ class UpperLayer:
         self.timeouts = timeouts
         self.timers = TimerTable()
         self.reader = PduReader(limits)
-        self._state = State.Sta1
+        self.state = State.Sta1
+        """PS3.8 Sta1 to Sta13, true as of the last event returned. Only this object changes it."""
         self._events: deque[UpperEvent] = deque()
         self._outbox: list[bytes | memoryview] = []
         self._queued = 0
@@ -88,11 +90,6 @@ class UpperLayer:
             self._apply(Evt.Evt5)
 
     # -- what a Wire has -----------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """PS3.8 Sta1 to Sta13, true as of the last event returned."""
-        return self._state
 
     @property
     def wants_read(self) -> bool:
@@ -169,14 +166,14 @@ class UpperLayer:
 
     def check(self, event: Evt, what: str) -> None:
         """Raise `LocalProtocolError` where the table has no cell for this local primitive now."""
-        if self._closing or step(self._state, event, self.role) is None:
-            raise LocalProtocolError(f"{what} cannot be sent in {self._state.name} [PS3.8 table 9-10]")
+        if self._closing or step(self.state, event, self.role) is None:
+            raise LocalProtocolError(f"{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
 
     def send_data(self, buffers: list[bytes | memoryview], size: int) -> None:
         """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length.
 
         Raises `LocalProtocolError` outside Sta6 and Sta8."""
-        if self._state is not State.Sta6:
+        if self.state is not _STA6:
             self.check(Evt.Evt9, "P-DATA")
         self._outbox += buffers
         self._queued += size
@@ -201,7 +198,7 @@ class UpperLayer:
                 return self._events.popleft()
             if self._closing:
                 return Closed()
-            if self._state is State.Sta1:  # a requestor that has not asked yet: what the peer says waits
+            if self.state is _STA1:  # a requestor that has not asked yet: what the peer says waits
                 if not self._eof:
                     return None
                 self._enter()
@@ -232,7 +229,7 @@ class UpperLayer:
         timer, why = expired
         error = DeadlineExceeded(why)
         if timer is Timer.ARTIM:
-            if self._state is State.Sta2:
+            if self.state is State.Sta2:
                 self._events.append(ProviderAbort(error=error))
             self._apply(Evt.Evt18)
         else:
@@ -244,9 +241,9 @@ class UpperLayer:
     def _on_header(self, header: PduHeader) -> None:
         """Act at once where the table has no use for this PDU now; otherwise its body is next."""
         event = _RECEIVED[header.kind]
-        found = step(self._state, event, self.role)
+        found = step(self.state, event, self.role)
         if found is not None and found[0] in _UNWANTED:
-            detail = f"{header.kind.label} in {self._state.name}"
+            detail = f"{header.kind.label} in {self.state.name}"
             self._violation(event, RemoteProtocolError(detail, "PS3.8 table 9-10", AbortReason.UNEXPECTED_PDU))
             self.reader.skip_pdu()
 
@@ -265,20 +262,20 @@ class UpperLayer:
             self._apply(event, indications=(pdu,))
 
     def _on_eof(self) -> None:
-        error = ConnectionLost(f"connection closed by the peer in {self._state.name}, {self.reader.describe()}")
-        if self._state is State.Sta2 and self.reader.mid_pdu:
+        error = ConnectionLost(f"connection closed by the peer in {self.state.name}, {self.reader.describe()}")
+        if self.state is State.Sta2 and self.reader.mid_pdu:
             self._events.append(ProviderAbort(error=error))
         self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
 
     def _violation(self, event: Evt, error: RemoteProtocolError) -> None:
         abort = Abort(source=AbortSource.SERVICE_PROVIDER, reason=error.reason)
-        if self._state is State.Sta2:
+        if self.state is State.Sta2:
             self._events.append(ProviderAbort(error=error))  # the table has no indication here; its user has a log
         self._apply(event, primitive=encode(abort), indications=(ProviderAbort(error=error),))
 
     def _watch_pdu(self) -> None:
         """The rest of a PDU has a deadline of its own, but where ARTIM runs."""
-        if self.reader.mid_pdu and self._state not in _WHY_ARTIM:
+        if self.reader.mid_pdu and self.state not in _WHY_ARTIM:
             why = "PDU: waiting for the rest of one"
             self.timers.arm(Timer.PDU, self.timeouts.pdu, why, key=self.reader.completed)
         else:
@@ -299,10 +296,10 @@ class UpperLayer:
         `indications`: what the primitives it issues tell the user. `primitive`: the bytes of the PDU that the event
         stands for or asks for.
         """
-        found = step(self._state, event, self.role, acceptable=acceptable)
+        found = step(self.state, event, self.role, acceptable=acceptable)
         if found is None or self._closing:
-            raise LocalProtocolError(f"{event.name} cannot happen in {self._state.name} [PS3.8 table 9-10]")
-        action, self._state = found
+            raise LocalProtocolError(f"{event.name} cannot happen in {self.state.name} [PS3.8 table 9-10]")
+        action, self.state = found
         for effect in ACTIONS[action] if acceptable else NOT_ACCEPTABLE:
             match effect:
                 case Effect.SEND | Effect.SEND_PROVIDER_ABORT:
@@ -314,7 +311,7 @@ class UpperLayer:
                 case Effect.INDICATE | Effect.INDICATE_P_ABORT:
                     self._events.extend(indications)
                 case Effect.START_ARTIM:
-                    self.timers.arm(Timer.ARTIM, self.timeouts.artim, _WHY_ARTIM[self._state])
+                    self.timers.arm(Timer.ARTIM, self.timeouts.artim, _WHY_ARTIM[self.state])
                 case Effect.STOP_ARTIM:
                     self.timers.cancel(Timer.ARTIM)
                 case Effect.CONNECT | Effect.ANSWER_TRANSPORT | Effect.CLOSE | Effect.IGNORE:
@@ -329,7 +326,7 @@ class UpperLayer:
 
     def _enter(self) -> None:
         """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""
-        state, timers = self._state, self.timers
+        state, timers = self.state, self.timers
         self.reader.stream_data = state in _STREAMING
         if state is State.Sta5:
             timers.arm(Timer.ASSOCIATION, self.timeouts.association, "association: waiting for the answer", key=state)

@@ -22,7 +22,11 @@ from tests.interop.peers import (
     shipped_files,
 )
 
-pytestmark = [pytest.mark.interop, needs_dcmtk]
+pytestmark = [
+    pytest.mark.interop,
+    needs_dcmtk,
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),  # of values in files that are none too well
+]
 
 FILES = shipped_files()
 EXPLICIT = [file for file in FILES if file.transfer_syntax == uids.EXPLICIT_VR_LE]

@@ -25,7 +25,10 @@ from tests.interop.peers import (
     peak_so_far,
 )
 
-pytestmark = pytest.mark.interop
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),  # of values in files that are none too well
+]
 
 PHANTOM = Path(__file__).resolve().parent.parent.parent / "demo" / "phantom.py"
 ROOM = 2_000_000_000

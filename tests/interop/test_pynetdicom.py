@@ -17,7 +17,10 @@ from dicos_transports.part10 import Part10File
 from tests.interop.peers import contents, digest, files_in, our_provider, ours, shipped_files
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
-pytestmark = pytest.mark.interop
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),  # of values in files that are none too well
+]
 
 FILES = shipped_files()
 CT, VERIFICATION, EXPLICIT = uids.CT_IMAGE_STORAGE, uids.VERIFICATION, uids.EXPLICIT_VR_LE

@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -325,6 +326,17 @@ def test_a_response_that_never_comes_is_given_up(pair: tuple[socket.socket, sock
 def _blocking(sock: socket.socket) -> socket.socket:
     sock.settimeout(PATIENCE)
     return sock
+
+
+def test_waiting_costs_no_processor_time(pair: tuple[socket.socket, socket.socket]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        provided = pool.submit(accept, pair[1], POLICY)
+        with connect(pair[0], CONTEXTS, timeouts=Timeouts(artim=0.1, response=0.6)) as session:
+            provided.result(PATIENCE)
+            begun = time.thread_time()
+            with pytest.raises(flows.AssociationAborted, match=r"nothing within 0\.6 s"):
+                session.echo()
+            assert time.thread_time() - begun < 0.3  # of 0.7 s; a millisecond in truth
 
 
 def test_a_peer_that_takes_nothing_stalls_the_write(pair: tuple[socket.socket, socket.socket]) -> None:

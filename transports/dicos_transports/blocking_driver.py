@@ -3,7 +3,7 @@
 Theory of operation: the socket is non-blocking and always full duplex. A flow that needs input makes the driver write
 what is queued and read what comes, whichever is possible first; one that needs draining makes it write, and it reads
 meanwhile as long as the wire wants more. Every wait is one `poll` whose timeout is the wire's next deadline, or the
-write stall's. Nothing polls in the other sense: an idle association costs no processor time.
+write stall's, after some looks that cost a tenth of a millisecond at most: an idle association costs no processor time.
 
 Invariants: a buffer is used again only when nobody holds a view of it; what was taken from the wire is sent in order or
 not at all; after the connection is lost, `Closed` is what the wire has to say.
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import select
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, Literal, TypeVar
@@ -31,6 +33,10 @@ COPY_BELOW: Final = RECEIVE_SIZE // 8
 """A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer."""
 STREAK: Final = 64
 """Large receives in a row after which time and `kill` are looked at, however much more is there."""
+LOOKS: Final = 100
+"""How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
+AWAKE: Final = 0.0004
+"""Seconds of sleep after which a peer counts as slow: the next wait looks half as often."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -38,6 +44,11 @@ Trace = Callable[[Literal["sent", "received"], Sequence[Buffer]], None]
 """What watches the bytes of a connection: the direction, and buffers that it must not keep."""
 
 T = TypeVar("T")
+
+
+_LOOKING = threading.Lock()
+_ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) == 1
+"""Then to look is to keep the peer from answering."""
 
 
 class ServerStopping(AssociationError):
@@ -82,6 +93,7 @@ class Driver:
         self._more = False  # the last receive was so large that more is likely to be there
         self._streak = 0  # large receives in a row
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
+        self._looks = LOOKS
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._polled = select.POLLIN
@@ -182,7 +194,7 @@ class Driver:
                 at = min(at, self._stalled_at + self._write_stall)
             if at <= now:
                 return 0, self._on_time(now)
-            found = self._poll.poll(None if at == math.inf else math.ceil((at - now) * 1000))
+            found = self._spin() or self._sleep(now, at)
             ready = 0
             for fd, events in found:
                 if fd == self._fd:
@@ -191,6 +203,30 @@ class Driver:
                     return 0, ServerStopping()
             if ready:
                 return ready, None
+
+    def _spin(self) -> list[tuple[int, int]]:
+        """Look, for as long as an answer of a peer that is awake takes, before going to sleep.
+
+        To be woken takes longer than to answer a small message. Between two looks whoever else wants the processor
+        gets it; a peer that turns out to be slower is looked out for less and less; and in a process only one thread
+        at a time looks. An idle association sleeps.
+        """
+        if not _ONE_CPU and _LOOKING.acquire(blocking=False):
+            try:
+                for _ in range(self._looks):
+                    found = self._poll.poll(0)
+                    if found:
+                        return found
+                    os.sched_yield()
+            finally:
+                _LOOKING.release()
+        return []
+
+    def _sleep(self, now: float, until: float) -> list[tuple[int, int]]:
+        """Wait for an event; none, if `until` comes first."""
+        found = self._poll.poll(None if until == math.inf else math.ceil((until - now) * 1000))
+        self._looks = LOOKS if monotonic() - now < AWAKE else self._looks >> 1
+        return found
 
     def _on_time(self, now: float) -> ProtocolError | None:
         self.wire.handle_timeout(now)
