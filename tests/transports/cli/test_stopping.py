@@ -156,7 +156,7 @@ def test_ctrl_c_does_not_wait_for_a_peer_that_takes_nothing(tmp_path: Path) -> N
 def test_a_reader_that_goes_away_ends_a_provider_without_a_word(tmp_path: Path) -> None:
     with provider("echoscp", "-q") as scp:
         scp.hang_up()
-        assert dicos("echoscu", "127.0.0.1", scp.port).status == 0
+        dicos("echoscu", "127.0.0.1", scp.port)  # answered or aborted: whichever comes first
         end = scp.end()
     assert (end.status, end.err) == (1, "")
 
