@@ -269,19 +269,6 @@ def test_what_is_discarded_is_read_and_answered() -> None:
     assert sizes == [1_000_000]
 
 
-# -- which files -------------------------------------------------------------------------------------------------
-
-
-def test_what_is_no_dicom_in_a_folder_is_told_apart(tmp_path: Path) -> None:
-    file = write_file(tmp_path / "a.dcm")
-    (tmp_path / "notes.txt").write_text("nothing")
-    files, errors = storing.inspect_all([tmp_path], recurse=True)
-    assert files == [file]
-    assert [error.path.name for error in errors] == ["notes.txt"]
-    with pytest.raises(Part10Error, match="use -r"):
-        storing.inspect_all([tmp_path], recurse=False)
-
-
 def test_a_deflated_data_set_of_odd_length_is_padded(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
