@@ -170,6 +170,8 @@ def store_into(
                 if most is not None and size > most:
                     return _refuse(request, status.OUT_OF_RESOURCES, size, f"more than {most} bytes")
                 writer.write(piece)
+            if not size:
+                return _refuse(request, status.CANNOT_UNDERSTAND, 0, "no data set")
             path = writer.commit(overwrite=overwrite, fsync=fsync)
     except OSError as error:
         code = status.OUT_OF_RESOURCES if error.errno in _OUT_OF_RESOURCES else status.PROCESSING_FAILURE
