@@ -35,6 +35,10 @@ STREAK: Final = 64
 """Large receives in a row after which time and `kill` are looked at, however much more is there."""
 LOOKS: Final = 100
 """How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
+CONTENDED: Final = 0.00005
+"""Seconds that yielding the processor takes where somebody else had it meanwhile."""
+PAUSE: Final = 250
+"""Waits without a look after that."""
 AWAKE: Final = 0.0004
 """Seconds of sleep after which a peer counts as slow: the next wait looks half as often."""
 IOV_MAX: Final = 1024
@@ -94,6 +98,7 @@ class Driver:
         self._streak = 0  # large receives in a row
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
         self._looks = LOOKS
+        self._pause = 0  # waits that do not look at all
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._polled = select.POLLIN
@@ -208,16 +213,25 @@ class Driver:
         """Look, for as long as an answer of a peer that is awake takes, before going to sleep.
 
         To be woken takes longer than to answer a small message. Between two looks whoever else wants the processor
-        gets it; a peer that turns out to be slower is looked out for less and less; and in a process only one thread
-        at a time looks. An idle association sleeps.
+        gets it. A peer that turns out to be slower is looked out for less and less, and not at all for some time if
+        there are more who want a processor than there are processors; in a process only one thread at a time looks.
+        An idle association sleeps.
         """
-        if not _ONE_CPU and _LOOKING.acquire(blocking=False):
+        if self._pause:
+            self._pause -= 1
+        elif not _ONE_CPU and _LOOKING.acquire(blocking=False):
             try:
+                last = monotonic()
                 for _ in range(self._looks):
                     found = self._poll.poll(0)
                     if found:
                         return found
                     os.sched_yield()
+                    now = monotonic()
+                    if now - last > CONTENDED:
+                        self._pause = PAUSE
+                        break
+                    last = now
             finally:
                 _LOOKING.release()
         return []
