@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ PATIENCE = 60.0
 """Seconds after which a peer is given up."""
 
 needs_dcmtk = pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK is not installed")
+needs_pynetdicom = pytest.mark.skipif(find_spec("pynetdicom") is None, reason="pynetdicom is not installed")
 
 
 def _dcmtk_environment() -> dict[str, str]:
@@ -147,6 +149,49 @@ def _peak(status: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
+class Told:
+    """The events that pynetdicom's provider tells, each waited for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.port = int(self.next("listening")["port"])
+
+    def next(self, name: str) -> dict[str, Any]:
+        """The next event, which is of this name. A provider that hangs is ended by the test's own time limit."""
+        assert self.process.stdout is not None
+        event: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert event["event"] == name, event
+        return event
+
+
+PYNETDICOM = [sys.executable, "-m", "tests.interop.pynetdicom_peer"]
+
+
+@contextmanager
+def pynetdicom_provider(**options: object) -> Iterator[Told]:
+    """pynetdicom's provider in a process of its own; the options are those of `pynetdicom_peer.scp`."""
+    with subprocess.Popen(
+        [*PYNETDICOM, "scp", json.dumps(options)], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
+    ) as process:
+        try:
+            yield Told(process)
+        finally:
+            process.kill()
+
+
+def pynetdicom_user(port: int, **options: object) -> dict[str, list[dict[str, Any]]]:
+    """Run pynetdicom's user to its end; what it told, by name. The options are those of `pynetdicom_peer.scu`."""
+    result = subprocess.run(
+        [*PYNETDICOM, "scu", str(port), json.dumps(options)],
+        capture_output=True, text=True, timeout=PATIENCE, env=OUR_ENVIRONMENT, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    told: dict[str, list[dict[str, Any]]] = {}
+    for event in map(json.loads, result.stdout.splitlines()):
+        told.setdefault(event["event"], []).append(event)
+    return told
+
+
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +253,14 @@ def _values(ds: pydicom.Dataset, path: tuple[int, ...]) -> Iterator[tuple[tuple[
                 yield from _values(item, (*here, index))
         else:
             yield here, _plain(element.value)
+
+
+def private_bytes(path: Path) -> dict[int, bytes]:
+    """The encoded values of the private elements outside sequences, which no conversion between transfer syntaxes of
+    one byte order changes. A sequence, or what a reader cannot tell from one, is left out."""
+    ds = pydicom.dcmread(path)
+    raw = {int(tag): ds.get_item(tag) for tag in list(ds.keys()) if tag.is_private}
+    return {tag: element.value for tag, element in raw.items() if element and isinstance(element.value, bytes)}
 
 
 def _plain(value: Any) -> object:

@@ -30,8 +30,6 @@ from pynetdicom.presentation import build_context
 from dicos_proto import uids
 
 _VERIFICATION = [uids.VERIFICATION, [uids.IMPLICIT_VR_LE]]
-# It knows the SOP classes of DICOS by name, but does not serve them as storage unless told so.
-_config.UNRESTRICTED_STORAGE_SERVICE = True
 
 
 def tell(name: str, **fields: object) -> None:
@@ -42,11 +40,14 @@ def tell(name: str, **fields: object) -> None:
 
 
 def scp(options: dict[str, Any]) -> None:
-    """Serve until it is killed; each object is told with its digest.
+    """Serve until it is killed; each object is told with its digest, and with `folder` kept as a file.
 
-    `syntaxes`: accepted for every storage SOP class, `classes` if there are any. `status`: answered to a C-STORE.
-    `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`, `max_pdu`.
+    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
+    accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
+    to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
+    `max_pdu`.
     """
+    _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
     ae.maximum_pdu_size = options.get("max_pdu", 16382)
     ae.maximum_associations = options.get("limit", 10)
