@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pydicom
@@ -105,18 +106,24 @@ def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
         [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
     )
     assert process.stdout is not None
+    lines: list[str] = []
+    # All along, so that it never waits for a reader: a pipe holds the events of some 200 objects.
+    reader = Thread(target=lines.extend, args=(process.stdout,), daemon=True)
     try:
-        listening = json.loads(process.stdout.readline())
-        run = Ours(process, listening["port"])
+        run = Ours(process, json.loads(process.stdout.readline())["port"])
+        reader.start()
         yield run
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=PATIENCE)
-        run.events = [json.loads(line) for line in said.splitlines()]
-        assert process.returncode == status
+        assert process.wait(PATIENCE) == status
+        reader.join(PATIENCE)
+        run.events = [json.loads(line) for line in lines]
         assert run.of("error") == []
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if reader.is_alive():
+            reader.join(PATIENCE)
+        process.stdout.close()
 
 
 def ours(*words: object) -> subprocess.CompletedProcess[str]:
