@@ -25,7 +25,8 @@ from .upper_layer import UpperLayer
 from .wire import Buffer
 
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
-_STA6 = State.Sta6
+_STA6, _ACCEPTOR = State.Sta6, Role.ACCEPTOR
+_PHASES = _MESSAGE, _RESPONSE, _IDLE = Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE
 _OPEN = (State.Sta6, State.Sta7)
 _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
@@ -226,22 +227,23 @@ class Association:
         Within a message: for its next PDV. With requests outstanding: for a response. An acceptor that owes no answer:
         for the next request. The local user's own pauses have none.
         """
-        messages, timers, timeouts = self._messages, self._upper.timers, self._upper.timeouts
-        if self._upper.state not in _OPEN:
-            timers.cancel(Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE)
+        messages, upper = self._messages, self._upper
+        timers, timeouts = upper.timers, upper.timeouts
+        if upper.state not in _OPEN:
+            timers.cancel(*_PHASES)
             return
-        if messages.mid_message:
-            timers.arm(Timer.MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
+        mid_message, sending, sent = messages.mid_message, messages.sending, messages.sent
+        if mid_message:
+            timers.arm(_MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
         else:
-            timers.cancel(Timer.MESSAGE)
-        if messages.sent and not messages.sending:
-            number = next(iter(messages.sent))
+            timers.cancel(_MESSAGE)
+        if sent and not sending:
+            number = next(iter(sent))
             why = f"response: waiting for the one to message {number}"
-            timers.arm(Timer.RESPONSE, timeouts.response, why, key=(number, messages.received))
+            timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
-            timers.cancel(Timer.RESPONSE)
-        busy = self._upper.reader.mid_pdu or messages.mid_message or messages.sending or messages.owed or messages.sent
-        if self.role is Role.ACCEPTOR and not busy:
-            timers.arm(Timer.IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
+            timers.cancel(_RESPONSE)
+        if upper.role is _ACCEPTOR and not (sent or messages.owed or mid_message or sending or upper.reader.mid_pdu):
+            timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:
-            timers.cancel(Timer.IDLE)
+            timers.cancel(_IDLE)

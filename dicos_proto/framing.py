@@ -50,6 +50,7 @@ class PduBody:
 
 
 _EMPTY = memoryview(b"")
+_P_DATA_TF = PduType.P_DATA_TF
 
 
 class PduReader:
@@ -195,7 +196,7 @@ class PduReader:
                 token = self._read_header()
             elif self._skip:
                 token = self._read_over()
-            elif kind is PduType.P_DATA_TF:
+            elif kind is _P_DATA_TF:
                 return self._read_fragment()
             else:
                 return self._read_body(kind)
@@ -204,9 +205,15 @@ class PduReader:
 
     def _read_header(self) -> PduHeader | bool:
         """True: read on. False: feed me."""
-        raw = self._gather(HEADER.size)
-        if raw is None:
-            return False
+        raw: Buffer | None
+        pos = self._pos
+        if self._end - pos >= 6 and not self._body:  # all in one chunk: the most common case by far
+            raw = self._head[pos : pos + 6]
+            self._pos = pos + 6
+        else:
+            raw = self._gather(6)
+            if raw is None:
+                return False
         number, length = HEADER.unpack(raw)
         try:
             kind = check_header(number, length, self.limits, self.max_length)
@@ -214,7 +221,7 @@ class PduReader:
             raise _named(fault, bytes(raw)) from None
         self._kind = kind
         self._left = length
-        if kind is PduType.P_DATA_TF and self.stream_data:
+        if kind is _P_DATA_TF and self.stream_data:
             return True
         return PduHeader(kind, length)
 
@@ -237,10 +244,16 @@ class PduReader:
 
     def _read_fragment(self) -> Fragment | None:
         if not self._pdv_left and not self._pdv_start:
-            raw = self._gather(min(PDV_HEADER.size, self._left))
-            if raw is None:
-                return None
-            if len(raw) < PDV_HEADER.size:
+            raw: Buffer | None
+            pos = self._pos
+            if self._end - pos >= 6 and self._left >= 6 and not self._body:
+                raw = self._head[pos : pos + 6]
+                self._pos = pos + 6
+            else:
+                raw = self._gather(min(PDV_HEADER.size, self._left))
+                if raw is None:
+                    return None
+            if len(raw) < 6:
                 raise Malformed(f"{len(raw)} bytes at the end of a P-DATA-TF; a PDV header is 6", "PS3.8 9.3.5.1")
             length, self._context, self._control = PDV_HEADER.unpack(raw)
             check_pdv_length(length, self._left - 4)

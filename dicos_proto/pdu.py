@@ -101,6 +101,9 @@ LAST_BIT = 2
 """Message control header: the other bits are sent as 0 and not tested.  # PS3.8 E.2"""
 
 ITEM_LENGTH_MAX = 0xFFFF
+
+_TYPES = {kind.value: kind for kind in PduType}
+_P_DATA_TF = PduType.P_DATA_TF
 PDU_LENGTH_MAX = 0xFFFFFFFF
 
 
@@ -155,11 +158,10 @@ def check_header(number: int, length: int, limits: Limits, max_length: int = 0) 
 
     `max_length`: what this side advertised for P-DATA-TF, 0 unlimited. Raises `Malformed`.
     """
-    try:
-        kind = PduType(number)
-    except ValueError:
-        raise Malformed(f"PDU type 0x{number:02X}; 0x01 to 0x07", "PS3.8 9.3.1", AbortReason.UNRECOGNIZED_PDU) from None
-    if kind is PduType.P_DATA_TF:
+    kind = _TYPES.get(number)
+    if kind is None:
+        raise Malformed(f"PDU type 0x{number:02X}; 0x01 to 0x07", "PS3.8 9.3.1", AbortReason.UNRECOGNIZED_PDU)
+    if kind is _P_DATA_TF:
         if length < PDV_HEADER.size:
             raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
         if max_length and length > max_length:

@@ -246,6 +246,16 @@ def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> 
     assert len(list(tmp_path.iterdir())) == (size <= 1000)
 
 
+@pytest.mark.parametrize("pieces", [None, [b""]], ids=["none", "an empty one"])
+def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes] | None) -> None:
+    with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
+        store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
+        response = session.run(flows.ask(session.association, 1, store, pieces))
+        assert (response.status, response.error_comment) == (0xC000, "no data set")
+        assert session.established
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_sop_class_than_the_contexts_is_refused(tmp_path: Path) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         wrong = CStoreRequest(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2")
@@ -267,19 +277,6 @@ def test_what_is_discarded_is_read_and_answered() -> None:
         with connect(("127.0.0.1", running.port), batch.contexts) as session:
             assert session.store(CT, "1.2.3", EXPLICIT, bytes(1_000_000)).status == 0
     assert sizes == [1_000_000]
-
-
-# -- which files -------------------------------------------------------------------------------------------------
-
-
-def test_what_is_no_dicom_in_a_folder_is_told_apart(tmp_path: Path) -> None:
-    file = write_file(tmp_path / "a.dcm")
-    (tmp_path / "notes.txt").write_text("nothing")
-    files, errors = storing.inspect_all([tmp_path], recurse=True)
-    assert files == [file]
-    assert [error.path.name for error in errors] == ["notes.txt"]
-    with pytest.raises(Part10Error, match="use -r"):
-        storing.inspect_all([tmp_path], recurse=False)
 
 
 def test_a_deflated_data_set_of_odd_length_is_padded(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ __all__ = [
 
 DEFAULT_AET = "DICOS_PROTO"
 Address = tuple[str, int]
+_BUFFERS = (bytes, bytearray, memoryview)
 
 
 class ConnectionFailed(AssociationError):
@@ -208,7 +209,7 @@ class Session:
         Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
         within a message then.
         """
-        pieces = (data,) if isinstance(data, bytes | bytearray | memoryview) else data
+        pieces = (data,) if isinstance(data, _BUFFERS) else data
         flow = storage.store(
             self.association, sop_class_uid, sop_instance_uid, transfer_syntax, pieces, priority=priority
         )

@@ -22,6 +22,7 @@ from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
 __all__ = [
     "inspect",
     "read_chunks",
+    "read_whole",
     "convert_chunks",
     "can_convert",
     "find_files",
@@ -117,9 +118,25 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, Non
         while left:
             data = os.read(fd, min(chunk, left))
             if not data:
-                raise Part10Error(file.path, f"has become shorter while it was read: {left} bytes are missing")
+                raise _shorter(file.path, left)
             left -= len(data)
             yield data
+
+
+def read_whole(file: Part10File) -> bytes:
+    """The data set as it lies on disk, of a file that is known to be small. Raises Part10Error, as `read_chunks`."""
+    try:
+        fd = os.open(file.path, _READ)
+        try:
+            _check_regular(file.path, os.fstat(fd))
+            data = os.pread(fd, file.data_length, file.data_offset)
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        raise _unreadable(file.path, error) from error
+    if len(data) < file.data_length:
+        raise _shorter(file.path, file.data_length - len(data))
+    return data
 
 
 def convert_chunks(
@@ -263,14 +280,27 @@ def _with_uids_of_data_set(file: Part10File) -> Part10File:
     )
 
 
+def _unreadable(path: Path, error: OSError | ValueError) -> Part10Error:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Part10Error(path, f"cannot be read: {said[:1].lower()}{said[1:]}")
+
+
+def _shorter(path: Path, missing: int) -> Part10Error:
+    return Part10Error(path, f"has become shorter while it was read: {missing} bytes are missing")
+
+
+def _check_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise Part10Error(path, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+
+
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
     """What the system says about `path`, as one line."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Part10Error(path, f"cannot be read: {said[:1].lower()}{said[1:]}") from error
+        raise _unreadable(path, error) from error
 
 
 @contextmanager
@@ -280,9 +310,7 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
         fd = os.open(path, _READ)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
-                raise Part10Error(path, what)
+            _check_regular(path, status)
             yield fd, status.st_size
         finally:
             os.close(fd)

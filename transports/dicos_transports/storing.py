@@ -7,9 +7,10 @@ accepted is sent as it lies on disk; success is answered only when the file has 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ from . import part10
 from .blocking import Session, StoreRequest
 from .part10 import Part10Error, Part10File
 from .part10_writer import Part10Writer
+
+__all__ = ["Batch", "Stored", "discard", "plan", "send_file", "store_into"]
 
 CONTEXTS: Final = 128
 """Presentation contexts that one association has room for.  PS3.8 9.3.2.2"""
@@ -71,6 +74,7 @@ def _pairs(file: Part10File) -> Iterator[Pair]:
         yield file.sop_class_uid, others
 
 
+@lru_cache(maxsize=64)
 def _convertible_to(transfer_syntax: str) -> tuple[str, ...]:
     """Other transfer syntaxes a data set in this one can be sent in, the one that loses least first."""
     return tuple(
@@ -113,7 +117,10 @@ def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, No
     if odd and transfer_syntax != DEFLATED_EXPLICIT_VR_LE:
         size = file.data_length
         raise Part10Error(file.path, f"has a data set of {size} bytes, an odd number: it is cut short or no data set")
-    yield from part10.read_chunks(file)
+    if file.data_length <= part10.CHUNK:
+        yield part10.read_whole(file)
+    else:
+        yield from part10.read_chunks(file)
     if odd:
         yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
 
@@ -163,6 +170,8 @@ def store_into(
                 if most is not None and size > most:
                     return _refuse(request, status.OUT_OF_RESOURCES, size, f"more than {most} bytes")
                 writer.write(piece)
+            if not size:
+                return _refuse(request, status.CANNOT_UNDERSTAND, 0, "no data set")
             path = writer.commit(overwrite=overwrite, fsync=fsync)
     except OSError as error:
         code = status.OUT_OF_RESOURCES if error.errno in _OUT_OF_RESOURCES else status.PROCESSING_FAILURE
@@ -181,29 +190,3 @@ def discard(request: StoreRequest) -> Stored:
 def _refuse(request: StoreRequest, code: int, size: int, error: str) -> Stored:
     request.respond(code, error[:64])
     return Stored(status=code, size=size, error=error)
-
-
-def inspect_all(paths: Iterable[Path], *, recurse: bool) -> tuple[list[Part10File], list[Part10Error]]:
-    """The DICOM files that `paths` name, and why each of the others is none.
-
-    A path that was named itself and cannot be used raises `Part10Error`, as `find_files` does.
-    """
-    files: list[Part10File] = []
-    errors: list[Part10Error] = []
-    for path in part10.find_files(paths, recurse=recurse):
-        try:
-            files.append(part10.inspect(path))
-        except Part10Error as error:
-            errors.append(error)
-    return files, errors
-
-
-__all__: Sequence[str] = [
-    "Batch",
-    "Stored",
-    "discard",
-    "inspect_all",
-    "plan",
-    "send_file",
-    "store_into",
-]
