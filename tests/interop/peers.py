@@ -14,7 +14,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pydicom
@@ -29,6 +31,7 @@ PATIENCE = 60.0
 """Seconds after which a peer is given up."""
 
 needs_dcmtk = pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK is not installed")
+needs_pynetdicom = pytest.mark.skipif(find_spec("pynetdicom") is None, reason="pynetdicom is not installed")
 
 
 def _dcmtk_environment() -> dict[str, str]:
@@ -103,18 +106,24 @@ def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
         [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
     )
     assert process.stdout is not None
+    lines: list[str] = []
+    # All along, so that it never waits for a reader: a pipe holds the events of some 200 objects.
+    reader = Thread(target=lines.extend, args=(process.stdout,), daemon=True)
     try:
-        listening = json.loads(process.stdout.readline())
-        run = Ours(process, listening["port"])
+        run = Ours(process, json.loads(process.stdout.readline())["port"])
+        reader.start()
         yield run
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=PATIENCE)
-        run.events = [json.loads(line) for line in said.splitlines()]
-        assert process.returncode == status
+        assert process.wait(PATIENCE) == status
+        reader.join(PATIENCE)
+        run.events = [json.loads(line) for line in lines]
         assert run.of("error") == []
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if reader.is_alive():
+            reader.join(PATIENCE)
+        process.stdout.close()
 
 
 def ours(*words: object) -> subprocess.CompletedProcess[str]:
@@ -145,6 +154,49 @@ def peak_so_far(process: subprocess.Popen[str]) -> int:
 
 def _peak(status: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+class Told:
+    """The events that pynetdicom's provider tells, each waited for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.port = int(self.next("listening")["port"])
+
+    def next(self, name: str) -> dict[str, Any]:
+        """The next event, which is of this name. A provider that hangs is ended by the test's own time limit."""
+        assert self.process.stdout is not None
+        event: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert event["event"] == name, event
+        return event
+
+
+PYNETDICOM = [sys.executable, "-m", "tests.interop.pynetdicom_peer"]
+
+
+@contextmanager
+def pynetdicom_provider(**options: object) -> Iterator[Told]:
+    """pynetdicom's provider in a process of its own; the options are those of `pynetdicom_peer.scp`."""
+    with subprocess.Popen(
+        [*PYNETDICOM, "scp", json.dumps(options)], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
+    ) as process:
+        try:
+            yield Told(process)
+        finally:
+            process.kill()
+
+
+def pynetdicom_user(port: int, **options: object) -> dict[str, list[dict[str, Any]]]:
+    """Run pynetdicom's user to its end; what it told, by name. The options are those of `pynetdicom_peer.scu`."""
+    result = subprocess.run(
+        [*PYNETDICOM, "scu", str(port), json.dumps(options)],
+        capture_output=True, text=True, timeout=PATIENCE, env=OUR_ENVIRONMENT, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    told: dict[str, list[dict[str, Any]]] = {}
+    for event in map(json.loads, result.stdout.splitlines()):
+        told.setdefault(event["event"], []).append(event)
+    return told
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -208,6 +260,14 @@ def _values(ds: pydicom.Dataset, path: tuple[int, ...]) -> Iterator[tuple[tuple[
                 yield from _values(item, (*here, index))
         else:
             yield here, _plain(element.value)
+
+
+def private_bytes(path: Path) -> dict[int, bytes]:
+    """The encoded values of the private elements outside sequences, which no conversion between transfer syntaxes of
+    one byte order changes. A sequence, or what a reader cannot tell from one, is left out."""
+    ds = pydicom.dcmread(path)
+    raw = {int(tag): ds.get_item(tag) for tag in list(ds.keys()) if tag.is_private}
+    return {tag: element.value for tag, element in raw.items() if element and isinstance(element.value, bytes)}
 
 
 def _plain(value: Any) -> object:

@@ -76,7 +76,7 @@ def tell_contexts(session: Session, out: Output) -> None:
     most = agreement.peer_max_length if agreement else 0
     out.detail(
         f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
-        f"accepted, P-DATA-TF of up to {f'{most} bytes' if most else 'any length'}"
+        f"accepted, P-DATA-TF of {f'up to {most} bytes' if most else 'any length'}"
     )
     for one in accepted:
         out.detail(

@@ -1,0 +1,194 @@
+"""pynetdicom as a process of its own, told in JSON what to do and telling in JSON what came of it.
+
+    python -m tests.interop.pynetdicom_peer scp '{"syntaxes": [...], ...}'
+    python -m tests.interop.pynetdicom_peer scu PORT '{"paths": [...], ...}'
+
+A process, because importing pynetdicom changes pydicom's dictionary of UIDs, which other tests compare with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import (
+    AsynchronousOperationsWindowNegotiation,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
+)
+from pynetdicom.presentation import build_context
+
+from dicos_proto import uids
+
+_VERIFICATION = [uids.VERIFICATION, [uids.IMPLICIT_VR_LE]]
+
+
+def tell(name: str, **fields: object) -> None:
+    print(json.dumps({"event": name, **fields}), flush=True)
+
+
+# -- provider ----------------------------------------------------------------------------------------------------------
+
+
+def scp(options: dict[str, Any]) -> None:
+    """Serve until it is killed; each object is told with its digest, and with `folder` kept as a file.
+
+    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
+    accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
+    to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
+    `max_pdu`.
+    """
+    _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
+    ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
+    ae.maximum_pdu_size = options.get("max_pdu", 16382)
+    ae.maximum_associations = options.get("limit", 10)
+    ae.require_called_aet = options.get("require_called", False)
+    ae.require_calling_aet = options.get("require_calling", [])
+    ae.add_supported_context(*_VERIFICATION)
+    for each in options.get("classes", uids.STORAGE_SOP_CLASSES):
+        ae.add_supported_context(each, options["syntaxes"])
+
+    def stored(event: evt.Event) -> int:
+        if options.get("abort"):
+            event.assoc.abort()
+            return 0
+        data = event.request.DataSet.getvalue()
+        tell(
+            "stored",
+            uid=str(event.request.AffectedSOPInstanceUID),
+            syntax=str(event.context.transfer_syntax),
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            aet=event.assoc.requestor.ae_title,
+        )
+        if "folder" in options:
+            meta = event.file_meta
+            path = Path(options["folder"]) / f"{event.request.AffectedSOPInstanceUID}.dcm"
+            path.write_bytes(event.encoded_dataset())
+            assert meta.TransferSyntaxUID == event.context.transfer_syntax
+        return int(options.get("status", 0))
+
+    def told(event: evt.Event) -> None:
+        tell(event.event.name[4:].lower())
+
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, stored)]
+    handlers += [(event, told) for event in (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_REJECTED)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    assert server is not None
+    assert server.socket is not None
+    tell("listening", port=server.socket.getsockname()[1])
+    signal.pause()
+
+
+# -- user --------------------------------------------------------------------------------------------------------------
+
+
+def scu(port: int, options: dict[str, Any]) -> None:
+    """One association: `echoes` C-ECHOs, then the files at `paths`, as they are or if `decode` decoded and encoded.
+
+    `contexts`: [abstract syntax, [transfer syntaxes]] pairs, beside those that files need. `identity`: [type, primary,
+    secondary, wants a response]. `window`: [invoked, performed]. `roles`: [SOP class, scu, scp]. `extended`: [SOP
+    class, hex]. `find`: a C-FIND on this SOP class. `abort`: at the end, instead of the release.
+    """
+    _config.STORE_SEND_CHUNKED_DATASET = not options.get("decode", False)
+    ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
+    association = ae.associate(
+        "127.0.0.1",
+        port,
+        contexts=[build_context(*pair) for pair in _contexts(options)],
+        ae_title=options.get("called", "ANY-SCP"),
+        max_pdu=options.get("max_pdu", 16382),
+        ext_neg=_negotiations(options),
+    )
+    if not association.is_established:
+        rejected = association.acceptor.primitive if association.is_rejected else None
+        reason = [rejected.result, rejected.result_source, rejected.diagnostic] if rejected else None
+        tell("refused", rejected=reason, aborted=association.is_aborted)
+        return
+    _tell_agreement(association)
+    tell("echoes", statuses=[association.send_c_echo().get("Status") for _ in range(options.get("echoes", 0))])
+    for path in options.get("paths", []):
+        what: Any = dcmread(path) if options.get("decode") else Path(path)
+        tell("answered", path=path, status=association.send_c_store(what).get("Status"))
+    if "find" in options:
+        from pydicom.dataset import Dataset
+
+        ds = Dataset()
+        ds.QueryRetrieveLevel = "STUDY"
+        tell("found", statuses=[status.get("Status") for status, _ in association.send_c_find(ds, options["find"])])
+    if options.get("abort"):
+        association.abort()
+    else:
+        association.release()
+    tell("over", released=association.is_released, aborted=association.is_aborted)
+
+
+def _contexts(options: dict[str, Any]) -> list[Any]:
+    pairs: list[Any] = [_VERIFICATION, *options.get("contexts", [])]
+    for path in options.get("paths", []):
+        meta = read_file_meta_info(path)
+        pair = [str(meta.MediaStorageSOPClassUID), [str(meta.TransferSyntaxUID)]]
+        if pair not in pairs:
+            pairs.append(pair)
+    return pairs
+
+
+def _negotiations(options: dict[str, Any]) -> list[Any]:
+    items: list[Any] = []
+    if "identity" in options:
+        identity = UserIdentityNegotiation()
+        identity.user_identity_type, primary, secondary, wanted = options["identity"]
+        identity.primary_field = primary.encode()
+        if secondary:
+            identity.secondary_field = secondary.encode()
+        identity.positive_response_requested = wanted
+        items.append(identity)
+    if "window" in options:
+        window = AsynchronousOperationsWindowNegotiation()
+        window.maximum_number_operations_invoked, window.maximum_number_operations_performed = options["window"]
+        items.append(window)
+    for sop_class, is_scu, is_scp in options.get("roles", []):
+        role = SCP_SCU_RoleSelectionNegotiation()
+        role.sop_class_uid, role.scu_role, role.scp_role = sop_class, is_scu, is_scp
+        items.append(role)
+    for sop_class, information in options.get("extended", []):
+        extended = SOPClassExtendedNegotiation()
+        extended.sop_class_uid = sop_class
+        extended.service_class_application_information = bytes.fromhex(information)
+        items.append(extended)
+    return items
+
+
+def _tell_agreement(association: Association) -> None:
+    acceptor = association.acceptor
+    window = acceptor.asynchronous_operations
+    identity = acceptor.user_identity
+    tell(
+        "established",
+        accepted=[[each.abstract_syntax, each.transfer_syntax[0]] for each in association.accepted_contexts],
+        refused=[[each.abstract_syntax, each.result] for each in association.rejected_contexts],
+        max_pdu=acceptor.maximum_length,
+        window=list(window),
+        roles={uid: [role.scu_role, role.scp_role] for uid, role in acceptor.role_selection.items()},
+        identity=None if identity is None else (identity.server_response or b"").decode(),
+        implementation=str(acceptor.implementation_class_uid),
+    )
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["scp", words]:
+            scp(json.loads(words))
+        case ["scu", port, words]:
+            scu(int(port), json.loads(words))
+        case _:
+            sys.exit(__doc__)
