@@ -4,6 +4,8 @@ association = Association.acceptor()
 association.receive_data(data)
 while (event := association.next_event()) is not None: ...
 connection.send(association.data_to_send())
+
+`dissect` and `Dissector` show PDUs as lines for people.
 """
 
 from .association import Association
@@ -17,6 +19,7 @@ from .dimse import (
     OtherRequest,
     OtherResponse,
 )
+from .dissect import Dissector, dissect
 from .errors import (
     AbortReason,
     AbortSource,
@@ -71,6 +74,7 @@ __all__ = [
     "ContextResult",
     "Deadline",
     "DeadlineExceeded",
+    "Dissector",
     "Event",
     "Limits",
     "LocalProtocolError",
@@ -95,6 +99,7 @@ __all__ = [
     "UserInformation",
     "Wire",
     "decode",
+    "dissect",
     "encode",
     "negotiate",
     "propose",
