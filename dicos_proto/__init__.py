@@ -4,6 +4,8 @@ association = Association.acceptor()
 association.receive_data(data)
 while (event := association.next_event()) is not None: ...
 connection.send(association.data_to_send())
+
+`dissect` and `Dissector` show PDUs as lines for people.
 """
 
 from .association import Association

@@ -2,33 +2,35 @@
 
 Knows: how to name what the codecs read. Must not know: states, roles, whether a PDU may come now.
 
-Invariants: a P-DATA-TF is never held whole; no bytes of a data set, a passcode or an identity are shown; text of a peer
-is shown escaped, so that it cannot forge a line; nothing is raised for what the bytes are.
+Invariants: a P-DATA-TF is never held whole, of a command set at most `Limits.command_set` bytes are; no bytes of a data
+set, a passcode or an identity are shown; whatever a peer wrote is shown as printable ASCII, so that it cannot forge a
+line; nothing is raised for what the bytes are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from . import status, uids
+from .command import decode_elements
 from .dimse import (
+    NO_DATA_SET,
+    OTHER_NAMES,
+    RESPONSE_BIT,
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
-    Command,
     CStoreRequest,
     CStoreResponse,
-    OtherRequest,
-    OtherResponse,
-    command_name,
     decode_command,
 )
 from .errors import Malformed
 from .events import Fragment
 from .framing import PduBody, PduHeader, PduReader
 from .limits import Limits
-from .pdu import decode_body
+from .pdu import PDU_LENGTH_MAX, decode_body
 from .pdu_types import (
     Abort,
     AssociateAccept,
@@ -59,35 +61,53 @@ _IDENTITIES = {
     5: "JSON Web Token",
 }
 _PRIORITIES = {0: "medium", 1: "high", 2: "low"}
+_MESSAGES = {
+    **{one.COMMAND_FIELD: one.NAME for one in (CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse)},
+    **OTHER_NAMES,
+    **{number | RESPONSE_BIT: name.replace("-RQ", "-RSP") for number, name in OTHER_NAMES.items()},
+    CCancelRequest.COMMAND_FIELD: CCancelRequest.NAME,
+}
+"""Command field -> name.  # PS3.7 E.1"""
+
+_SHOWN_BYTES = 16
+_SHOWN_TAGS = 16
+"""How much of a long value is shown; a line stays short whatever a peer sends."""
 
 
 def dissect(pdu: Buffer, limits: Limits = Limits()) -> list[str]:  # noqa: B008  a frozen value
-    """The lines of one whole PDU; bytes that are none are called so.
+    """The lines of one whole PDU (or several); bytes that are none are called so.
 
     >>> dissect(bytes.fromhex("07000000000400000206"))
     ['A-ABORT, 4 bytes: association aborted by the service provider: invalid parameter (6)']
     """
     one = Dissector(limits)
-    return [*one.feed(pdu), *one.end()]
+    return [*one.feed(pdu), *one.end()] or ["no PDU: 0 bytes"]
 
 
 class Dissector:
     """One direction of a connection, in chunks of any size: `feed` gives the lines of what is complete, `end` the rest.
 
-    A data set takes one line, when its last PDV has come, however long it is. After bytes that are no PDU nothing more
-    is dissected: where the next one begins is not known.
+    A data set takes one line, when its last PDV has come, however long it is; so does a command set, and its elements
+    follow. After bytes that are no PDU nothing more is dissected: where the next one begins is not known. What is only
+    longer than one of `limits` is named and passed over. No Maximum Length is enforced.
+
+    >>> one = Dissector()
+    >>> one.feed(bytes.fromhex("0500000000"))
+    []
+    >>> one.feed(bytes.fromhex("0400000000"))
+    ['A-RELEASE-RQ, 4 bytes']
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  a frozen value
         self._limits = limits
-        self._reader = PduReader(limits)
+        # A long A-ASSOCIATE is judged here, where it can be passed over: the reader could only give up.
+        self._reader = PduReader(replace(limits, associate_pdu=PDU_LENGTH_MAX))
         self._reader.stream_data = True
         self._lost = False
-        self._command: bytearray | None = None
-        self._command_pdvs = 0
-        self._data_context: int | None = None
-        self._data_size = 0
-        self._data_pdvs = 0
+        self._set: tuple[int, bool] | None = None  # what is under way: its context, whether a command set
+        self._size = 0  # its bytes so far
+        self._pdvs = 0
+        self._command = bytearray()
 
     def feed(self, data: Buffer) -> list[str]:
         """The lines of what these bytes complete."""
@@ -98,8 +118,8 @@ class Dissector:
 
     def end(self) -> list[str]:
         """No more bytes come: the lines of what is not complete."""
-        lines = self._end_data(complete=False)
-        if not self._lost and self._reader.mid_pdu:
+        lines = list(self._end_set(complete=False))
+        if self._reader.mid_pdu:
             lines.append(f"the bytes end {self._reader.describe()}")
         return lines
 
@@ -110,76 +130,81 @@ class Dissector:
             except Malformed as fault:
                 self._lost = True
                 self._reader.lose()
-                yield from self._end_data(complete=False)
-                yield f"no PDU: {fault}; the rest is not dissected"
+                yield from self._end_set(complete=False)
+                yield f"no PDU: {_plain(str(fault))}; the rest is not dissected"
                 return
             match token:
                 case None:
                     return
                 case Fragment():
                     yield from self._fragment(token)
-                case PduBody():
-                    yield from self._end_data(complete=False)
-                    yield from _body_lines(token, self._limits)
                 case PduHeader():
-                    pass  # its body comes next
+                    yield from self._header(token)
+                case PduBody():
+                    yield from _body_lines(token, self._limits)
                 case _ as unreachable:
                     assert_never(unreachable)
 
+    def _header(self, header: PduHeader) -> Iterator[str]:
+        yield from self._end_set(complete=False)
+        if header.length > self._limits.associate_pdu:
+            self._reader.skip_pdu()
+            limit = f"limit associate_pdu: {self._limits.associate_pdu}"
+            yield f"{header.kind.label}, {header.length} bytes: too long to dissect ({limit})"
+
     def _fragment(self, fragment: Fragment) -> Iterator[str]:
-        context = fragment.context
-        if not fragment.command:
-            if self._data_context != context:
-                yield from self._end_data(complete=False)
-                self._data_context = context
-            self._data_size += len(fragment.data)
-            self._data_pdvs += fragment.start
-            if fragment.last:
-                yield from self._end_data(complete=True)
-            return
-        yield from self._end_data(complete=False)
-        if self._command is None:
-            self._command = bytearray()
-        self._command_pdvs += fragment.start
-        if len(self._command) + len(fragment.data) > self._limits.command_set:
-            self._command = None
-            self._command_pdvs = 0
-            yield f"P-DATA-TF, context {context}: a command set of more than {self._limits.command_set} bytes"
-            return
-        self._command += fragment.data
+        part = fragment.context, fragment.command
+        if self._set != part:
+            yield from self._end_set(complete=False)
+            self._set = part
+        self._size += len(fragment.data)
+        self._pdvs += fragment.start
+        if fragment.command:
+            if self._passed_limit():
+                self._command.clear()
+            else:
+                self._command += fragment.data
         if fragment.last:
-            whole, pdvs = self._command, self._command_pdvs
-            self._command = None
-            self._command_pdvs = 0
-            yield f"P-DATA-TF, context {context}: command set, {len(whole)} bytes{_in_pdvs(pdvs)}"
-            yield from _command_lines(whole)
+            yield from self._end_set(complete=True)
 
-    def _end_data(self, *, complete: bool) -> list[str]:
-        if self._data_context is None:
-            return []
-        line = (
-            f"P-DATA-TF, context {self._data_context}: data set, {self._data_size:,} bytes"
-            f"{_in_pdvs(self._data_pdvs)}{'' if complete else ', not complete'}"
-        )
-        self._data_context = None
-        self._data_size = self._data_pdvs = 0
-        return [line]
+    def _passed_limit(self) -> str:
+        """Which limit the command set under way has passed, or nothing."""
+        if self._size > self._limits.command_set:
+            return f"limit command_set: {self._limits.command_set}"
+        if self._pdvs > self._limits.command_fragments:
+            return f"limit command_fragments: {self._limits.command_fragments}"
+        return ""
+
+    def _end_set(self, *, complete: bool) -> Iterator[str]:
+        if self._set is None:
+            return
+        context, is_command = self._set
+        line = f"P-DATA-TF, context {context}: {'command' if is_command else 'data'} set, {self._size:,} bytes"
+        line += f" in {self._pdvs} PDVs" if self._pdvs > 1 else ""
+        line += "" if complete else ", not complete"
+        passed = is_command and self._passed_limit()
+        raw, self._command = self._command, bytearray()
+        self._set = None
+        self._size = self._pdvs = 0
+        yield f"{line}, too long to dissect ({passed})" if passed else line
+        if is_command and complete and not passed:
+            yield from _command_lines(raw)
 
 
-def _in_pdvs(count: int) -> str:
-    return f" in {count} PDVs" if count > 1 else ""
+def _plain(text: str, also: str = "") -> str:
+    """Printable ASCII, the rest and `also` as \\xNN. Texts of peers are decoded as Latin-1: none needs more digits."""
+    return "".join(one if " " <= one <= "~" and one not in also else f"\\x{ord(one):02x}" for one in text)
 
 
-def _shown(text: str) -> str:
-    """Text of a peer that can forge nothing."""
-    return ascii(text)
+def _quoted(text: str) -> str:
+    """Text of a peer in quotes, which it cannot close."""
+    return "'" + _plain(text, also="'\\") + "'"
 
 
 def _named(uid: str) -> str:
-    """A UID with its name, if it has one."""
+    """A UID, its characters already checked, with its name if it has one."""
     name = uids.name_of(uid)
-    safe = uid if uid.isascii() and uid.isprintable() else ascii(uid)
-    return safe if name == uid else f"{safe} {name}"
+    return uid if name == uid else f"{uid} {name}"
 
 
 def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
@@ -187,7 +212,7 @@ def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
     try:
         pdu: Managed = decode_body(token.kind, memoryview(token.body), limits)
     except Malformed as fault:
-        yield f"{title}: malformed: {fault}"
+        yield f"{title}: {'too long to dissect' if fault.limit else 'malformed'}: {_plain(str(fault))}"
         return
     match pdu:
         case AssociateRequest() | AssociateAccept():
@@ -202,7 +227,8 @@ def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
 
 
 def _associate_lines(pdu: AssociateRequest | AssociateAccept) -> Iterator[str]:
-    yield f"  calling AE title: {_shown(pdu.calling_aet)}, called: {_shown(pdu.called_aet)}"
+    yield f"  calling AE title: {_quoted(pdu.calling_aet)}"
+    yield f"  called AE title: {_quoted(pdu.called_aet)}"
     yield f"  protocol version: 0x{pdu.protocol_version:04X}"
     yield f"  application context: {_named(pdu.application_context)}"
     for context in pdu.contexts:
@@ -224,7 +250,7 @@ def _context_lines(context: ProposedContext | ContextAnswer) -> Iterator[str]:
 def _user_lines(user: UserInformation) -> Iterator[str]:
     length = f"{user.max_length} bytes" if user.max_length else "0, unlimited"
     yield f"  maximum length: {length}"
-    version = "" if user.implementation_version_name is None else f", {_shown(user.implementation_version_name)}"
+    version = "" if user.implementation_version_name is None else f", {_quoted(user.implementation_version_name)}"
     yield f"  implementation: {_named(user.implementation_class_uid)}{version}"
     if user.window is not None:
         counts = [str(count) if count else "any number" for count in (user.window.invoked, user.window.performed)]
@@ -233,7 +259,9 @@ def _user_lines(user: UserInformation) -> Iterator[str]:
         played = [name for name, plays in (("SCU", role.scu), ("SCP", role.scp)) if plays]
         yield f"  role {' and '.join(played) or 'none'}: {_named(role.sop_class_uid)}"
     for extended in user.extended:
-        yield f"  extended negotiation: {_named(extended.sop_class_uid)}, {extended.information.hex(' ')}"
+        raw = extended.information
+        shown = raw[:_SHOWN_BYTES].hex(" ") + (" ..." if len(raw) > _SHOWN_BYTES else "")
+        yield f"  extended negotiation: {_named(extended.sop_class_uid)}, {len(raw)} bytes: {shown}"
     for common in user.common_extended:
         yield (
             f"  common extended negotiation: {_named(common.sop_class_uid)}, "
@@ -255,46 +283,92 @@ def _user_lines(user: UserInformation) -> Iterator[str]:
 
 def _command_lines(raw: Buffer) -> Iterator[str]:
     try:
-        command, has_data = decode_command(raw)
+        elements = decode_elements(raw)
     except Malformed as fault:
-        yield f"  malformed: {fault}"
+        yield f"  malformed: {_plain(str(fault))}"
         return
-    yield f"  {command_name(command)}{', a data set follows' if has_data else ''}"
-    for name, value in _command_fields(command):
-        yield f"    {name}: {value}"
-    for element, raw_value in command.other:
-        yield f"    (0000,{element:04X}): {len(raw_value)} bytes"
+    number, follows = _number(elements.pop(0x0100, b"")), _number(elements.pop(0x0800, b""))
+    name = "unknown message" if number is None else _MESSAGES.get(number, f"unknown message 0x{number:04X}")
+    kind = "no data set type" if follows is None else "no data set" if follows == NO_DATA_SET else "a data set follows"
+    yield f"  {name}, {kind}"
+    for element, value in elements.items():
+        label, show = _ELEMENTS.get(element, (f"(0000,{element:04X})", _size))
+        yield f"    {label}: {show(value) or _size(value)}"
+    try:
+        decode_command(raw)
+    except Malformed as fault:
+        yield f"    malformed: {_plain(str(fault))}"
 
 
-def _command_fields(command: Command) -> Iterator[tuple[str, str]]:
-    """Name and value of each field that is there."""
-    if isinstance(command, CEchoRequest | CStoreRequest | OtherRequest):
-        yield "message id", str(command.message_id)
-    else:
-        yield "message id being responded to", str(command.message_id_being_responded_to)
-    if isinstance(command, CEchoRequest | CEchoResponse | CStoreRequest | CStoreResponse):
-        if command.affected_sop_class_uid is not None:
-            yield "affected SOP class", _named(command.affected_sop_class_uid)
-    if isinstance(command, CStoreRequest | CStoreResponse):
-        if command.affected_sop_instance_uid is not None:
-            yield "affected SOP instance", _named(command.affected_sop_instance_uid)
-    match command:
-        case CStoreRequest():
-            yield "priority", _PRIORITIES.get(command.priority, str(command.priority))
-            if command.move_originator_aet is not None:
-                yield "move originator", _shown(command.move_originator_aet)
-            if command.move_originator_message_id is not None:
-                yield "message id of the C-MOVE", str(command.move_originator_message_id)
-        case CEchoResponse() | CStoreResponse() | OtherResponse():
-            yield "status", status.describe(command.status)
-            if command.offending_element is not None:
-                tags = (f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in command.offending_element)
-                yield "offending elements", " ".join(tags)
-            if command.error_comment is not None:
-                yield "error comment", f"{len(command.error_comment)} characters"
-            if command.error_id is not None:
-                yield "error id", f"0x{command.error_id:04X}"
-        case CEchoRequest() | OtherRequest() | CCancelRequest():
-            pass
-        case _ as unreachable:
-            assert_never(unreachable)
+# How an element of a command set is shown; what returns None leaves it at the size.
+
+
+def _size(raw: bytes) -> str:
+    return f"{len(raw)} bytes"
+
+
+def _number(raw: bytes) -> int | None:
+    return int.from_bytes(raw, "little") if len(raw) == 2 else None
+
+
+def _decimal(raw: bytes) -> str | None:
+    number = _number(raw)
+    return None if number is None else str(number)
+
+
+def _hexadecimal(raw: bytes) -> str | None:
+    number = _number(raw)
+    return None if number is None else f"0x{number:04X}"
+
+
+def _priority(raw: bytes) -> str | None:
+    number = _number(raw)
+    return None if number is None else _PRIORITIES.get(number, str(number))
+
+
+def _status(raw: bytes) -> str | None:
+    number = _number(raw)
+    return None if number is None else status.describe(number)
+
+
+def _uid(raw: bytes) -> str | None:
+    text = raw.decode("latin-1").removesuffix("\0")
+    return _named(text) if uids.is_safe(text) else None
+
+
+def _title(raw: bytes) -> str | None:
+    text = raw.decode("latin-1").strip(" ")
+    return _quoted(text) if len(text) <= 16 else None
+
+
+def _tags(raw: bytes) -> str | None:
+    if len(raw) % 4 or len(raw) > 4 * _SHOWN_TAGS:
+        return None
+    words = [int.from_bytes(raw[at : at + 2], "little") for at in range(0, len(raw), 2)]
+    return " ".join(f"({group:04X},{element:04X})" for group, element in zip(words[::2], words[1::2], strict=True))
+
+
+_ELEMENTS: dict[int, tuple[str, Callable[[bytes], str | None]]] = {
+    0x0002: ("affected SOP class", _uid),
+    0x0003: ("requested SOP class", _uid),
+    0x0110: ("message id", _decimal),
+    0x0120: ("message id being responded to", _decimal),
+    0x0600: ("move destination", _title),
+    0x0700: ("priority", _priority),
+    0x0900: ("status", _status),
+    0x0901: ("offending elements", _tags),
+    0x0902: ("error comment", _size),  # it may speak of a person
+    0x0903: ("error id", _hexadecimal),
+    0x1000: ("affected SOP instance", _uid),
+    0x1001: ("requested SOP instance", _uid),
+    0x1002: ("event type", _decimal),
+    0x1005: ("attribute identifiers", _tags),
+    0x1008: ("action type", _decimal),
+    0x1020: ("remaining suboperations", _decimal),
+    0x1021: ("completed suboperations", _decimal),
+    0x1022: ("failed suboperations", _decimal),
+    0x1023: ("warning suboperations", _decimal),
+    0x1030: ("move originator", _title),
+    0x1031: ("message id of the C-MOVE", _decimal),
+}
+"""Element (0000,number) -> what it is called and how it is shown.  # PS3.7 E.1"""
