@@ -19,7 +19,7 @@ from .limits import Limits
 from .machine import Evt, Role, State
 from .messages import Messages
 from .negotiation import Agreement, PresentationContext, agree
-from .pdu_types import AssociateAccept, AssociateRequest
+from .pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .timers import Deadline, Timeouts, Timer
 from .upper_layer import UpperLayer
 from .wire import Buffer
@@ -185,6 +185,9 @@ class Association:
         elif isinstance(event, AssociateAccept):
             self._accept(event)
         else:
+            if self._messages.sending and isinstance(event, ReleaseRequest | ReleaseResponse):
+                # A release loses nothing in transit, and the rest of this data set could not follow it.  # PS3.8 7.2
+                raise LocalProtocolError(f"{type(event).__name__} before the data set is complete [PS3.8 7.2]")
             upper.send(event)
             if isinstance(event, AssociateRequest):
                 self.request = event
@@ -223,8 +226,9 @@ class Association:
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
-        Within a message: for its next PDV. With requests outstanding: for a response. An acceptor that owes no answer:
-        for the next request. The local user's own pauses have none.
+        Within a message: for its next PDV. With requests outstanding: for a response, but not while a message of the
+        peer is under way or the local side owes it an answer. An acceptor that owes no answer and was not the one to
+        ask for release: for the next request. The local user's own pauses have none.
         """
         messages, timers, timeouts = self._messages, self._upper.timers, self._upper.timeouts
         if self._upper.state not in _OPEN:
@@ -234,14 +238,15 @@ class Association:
             timers.arm(Timer.MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
         else:
             timers.cancel(Timer.MESSAGE)
-        if messages.sent and not messages.sending:
+        answering = messages.mid_message or messages.sending or messages.owed
+        if messages.sent and not answering:
             number = next(iter(messages.sent))
             why = f"response: waiting for the one to message {number}"
             timers.arm(Timer.RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
             timers.cancel(Timer.RESPONSE)
-        busy = self._upper.reader.mid_pdu or messages.mid_message or messages.sending or messages.owed or messages.sent
-        if self.role is Role.ACCEPTOR and not busy:
+        busy = self._upper.reader.mid_pdu or answering or messages.sent
+        if self.role is Role.ACCEPTOR and self._upper.state is State.Sta6 and not busy:
             timers.arm(Timer.IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:
             timers.cancel(Timer.IDLE)
