@@ -238,6 +238,22 @@ def test_counts_begin_anew_with_each_message() -> None:
         assert provider.feed(p_data(*parts)) == [start(1, echo(number))]
 
 
+def test_commands_of_one_fragment_are_not_added_up() -> None:
+    provider = Lone.provider(request(window=MANY), policy(window=MANY), limits=Limits(command_fragments=2))
+    for number in range(5):
+        assert provider.feed(command(1, echo(number))) == [start(1, echo(number))]
+
+
+def test_empty_fragments_are_counted_in_a_row_only() -> None:
+    provider = Lone.provider(limits=Limits(empty_pdvs=2))
+    provider.feed(command(3, store(1), has_data=True))
+    empty, full = (3, False, False, b""), (3, False, False, b"ab")
+    assert joined(provider.feed(p_data(empty, empty, full, empty, empty, full, empty, empty))) == [
+        data(3, b"abab", last=False)
+    ]
+    assert isinstance(provider.feed(p_data(empty))[-1], ProviderAbort)
+
+
 def test_a_command_set_that_never_ends_is_refused_while_it_comes() -> None:
     """Not only once its last fragment is there, and not only at a PDV: within one as well."""
     provider = Lone.provider(limits=Limits(command_set=100))

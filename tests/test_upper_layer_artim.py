@@ -240,3 +240,35 @@ def test_a_pdu_that_stalls_has_a_deadline(steps: list[bytes], there: int) -> Non
     assert isinstance(abort, ProviderAbort)
     assert str(abort.error) == "PDU: waiting for the rest of one: nothing within 60 s"
     assert layer.state is State.Sta13
+
+
+@pytest.mark.parametrize("there", [1, 6, 9])
+def test_where_artim_runs_a_pdu_has_no_deadline_of_its_own(there: int) -> None:
+    """In Sta2 and Sta13, where the user has no primitive to give up with, ARTIM alone bounds a PDU."""
+    timeouts = Timeouts(pdu=5.0)
+    closing = aborted(timeouts=timeouts)
+    opening = UpperLayer(PROVIDER, timeouts=timeouts)
+    opening.deadline(100.0)
+    for layer, why in ((closing, CLOSING), (opening, "ARTIM: waiting for the whole A-ASSOCIATE-RQ")):
+        assert feed(layer, ASKED[:there]) == []
+        assert layer.deadline(101.0) == Deadline(130.0, why)
+        layer.handle_timeout(106.0)
+        assert events(layer) == []
+        layer.data_to_send()
+        layer.handle_timeout(130.0)
+        assert events(layer)[-1] == Closed()
+        assert layer.data_to_send() == []
+
+
+def test_each_pdu_has_a_deadline_of_its_own() -> None:
+    """The end of one and the beginning of the next in one chunk."""
+    layer = UpperLayer(PROVIDER)
+    feed(layer, ASKED)
+    layer.send(ACCEPT)
+    stream = p_data((1, True, False, b"abcd"))
+    feed(layer, stream[:9])
+    assert layer.deadline(0.0) == Deadline(60.0, "PDU: waiting for the rest of one")
+    feed(layer, stream[9:] + stream[:9])
+    assert layer.deadline(50.0) == Deadline(110.0, "PDU: waiting for the rest of one")
+    feed(layer, stream[9:])
+    assert layer.deadline(51.0) is None
