@@ -19,7 +19,7 @@ from .limits import Limits
 from .machine import Evt, Role, State
 from .messages import Messages
 from .negotiation import Agreement, PresentationContext, agree
-from .pdu_types import AssociateAccept, AssociateRequest
+from .pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .timers import Deadline, Timeouts, Timer
 from .upper_layer import UpperLayer
 from .wire import Buffer
@@ -186,6 +186,9 @@ class Association:
         elif isinstance(event, AssociateAccept):
             self._accept(event)
         else:
+            if self._messages.sending and isinstance(event, ReleaseRequest | ReleaseResponse):
+                # A release loses nothing in transit, and the rest of this data set could not follow it.  # PS3.8 7.2
+                raise LocalProtocolError(f"{type(event).__name__} before the data set is complete [PS3.8 7.2]")
             upper.send(event)
             if isinstance(event, AssociateRequest):
                 self.request = event
@@ -224,8 +227,9 @@ class Association:
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
-        Within a message: for its next PDV. With requests outstanding: for a response. An acceptor that owes no answer:
-        for the next request. The local user's own pauses have none.
+        Within a message: for its next PDV. With requests outstanding: for a response, but not while a message of the
+        peer is under way or the local side owes it an answer. An acceptor that owes no answer and was not the one to
+        ask for release: for the next request. The local user's own pauses have none.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
@@ -237,13 +241,14 @@ class Association:
             timers.arm(_MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
         else:
             timers.cancel(_MESSAGE)
-        if sent and not sending:
+        answering = mid_message or sending or messages.owed
+        if sent and not answering:
             number = next(iter(sent))
             why = f"response: waiting for the one to message {number}"
             timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
             timers.cancel(_RESPONSE)
-        if upper.role is _ACCEPTOR and not (sent or messages.owed or mid_message or sending or upper.reader.mid_pdu):
+        if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):
             timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:
             timers.cancel(_IDLE)

@@ -252,14 +252,16 @@ def ask(
         match event:
             case MessageStart(command=Request()):
                 association.send(refusal(event))
-            case MessageStart(command=Response() as response) if not _pending(response):
+            case MessageStart(command=Response() as response) if _answers(response, request):
                 return response
             case _:
                 pass
 
 
-def _pending(response: Response) -> bool:
-    return status.category(response.status) is status.Category.PENDING
+def _answers(response: Response, request: Request) -> bool:
+    """Whether this is the final response to that request and not to another one that is outstanding."""
+    mine = response.message_id_being_responded_to == request.message_id
+    return mine and status.category(response.status) is not status.Category.PENDING
 
 
 def send_data(association: Association, context: int, pieces: Iterable[Buffer]) -> Flow[Event | None]:

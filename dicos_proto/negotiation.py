@@ -330,7 +330,7 @@ def _granted_roles(request: AssociateRequest, accept: AssociateAccept) -> dict[s
         wish = asked.get(role.sop_class_uid)
         if wish is None or (role.scu and not wish.scu) or (role.scp and not wish.scp):
             raise _misfit(f"roles granted for {role.sop_class_uid} that were not proposed", "PS3.7 D.3.3.4")
-        granted[role.sop_class_uid] = (role.scu, role.scp)
+        granted.setdefault(role.sop_class_uid, (role.scu, role.scp))  # of several the first counts, as in a request
     return granted
 
 

@@ -93,11 +93,15 @@ class UpperLayer:
 
     @property
     def wants_read(self) -> bool:
-        """False: do not read the connection now."""
+        """False: do not read the connection now.
+
+        In Sta13 each A-ASSOCIATE-RQ is answered by an A-ABORT (AA-7): a peer that takes none of them is not read on.
+        """
         reader, limits = self.reader, self.limits
         return (
             not self._eof
             and not self._closing
+            and (self.state is not State.Sta13 or self._queued < limits.queued)
             and reader.unread < limits.received_ahead
             and reader.pieces <= limits.received_pieces
         )
@@ -254,12 +258,15 @@ class UpperLayer:
             self.fail(fault)
             return
         event = _RECEIVED[token.kind]
-        if isinstance(pdu, AssociateRequest) and not pdu.protocol_version & PROTOCOL_VERSION:
-            detail = f"protocol version 0x{pdu.protocol_version:04X}; bit 0 set"
+        if not isinstance(pdu, AssociateRequest | AssociateAccept) or pdu.protocol_version & PROTOCOL_VERSION:
+            self._apply(event, indications=(pdu,))
+            return
+        detail = f"protocol version 0x{pdu.protocol_version:04X}; bit 0 set"
+        if isinstance(pdu, AssociateAccept):
+            self.fail(Malformed(detail, "PS3.8 9.3.3"))
+        else:
             self._events.append(ProviderAbort(error=RemoteProtocolError(detail, "PS3.8 9.3.2")))
             self._apply(event, acceptable=False)
-        else:
-            self._apply(event, indications=(pdu,))
 
     def _on_eof(self) -> None:
         error = ConnectionLost(f"connection closed by the peer in {self.state.name}, {self.reader.describe()}")

@@ -10,9 +10,9 @@ from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStore
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.events import Closed, Event, ProviderAbort
 from dicos_proto.machine import State
-from dicos_proto.pdu import Abort, ReleaseRequest, decode, encode
+from dicos_proto.pdu import Abort, ReleaseRequest, ReleaseResponse, decode, encode
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
-from tests.pair import CT, REQUEST, VERIFICATION, Lone, Pair, command, data, p_data, start
+from tests.pair import CT, REQUEST, VERIFICATION, Lone, Pair, command, data, p_data, policy, request, start
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
@@ -186,6 +186,83 @@ def test_the_response_is_waited_for_once_the_request_is_complete() -> None:
     assert after(user.engine, 500.0) == Deadline(560.0, "response: waiting for the one to message 1")
     user.feed(command(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
     assert after(user.engine, 501.0) is None
+
+
+def both_ways(role: Callable[..., Lone]) -> Lone:
+    """Its side may ask and be asked."""
+    return role(request(both_roles=True), policy(both_roles=True))
+
+
+def test_the_response_is_not_waited_for_while_the_peer_sends_a_message() -> None:
+    """A data set that takes minutes makes progress all the while: only its next PDV has a deadline."""
+    user = both_ways(Lone.user)
+    user.engine.send(start(1, ECHO))
+    assert after(user.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
+    user.feed(command(3, STORE, has_data=True))
+    for now in (50.0, 100.0, 150.0):
+        user.feed(p_data((3, False, False, b"ab")))
+        assert after(user.engine, now) == Deadline(now + 60.0, "message: waiting for the rest of one")
+
+
+def test_the_response_is_not_waited_for_while_an_answer_is_owed() -> None:
+    """The peer may have to wait for that answer before it can give its own."""
+    user = both_ways(Lone.user)
+    user.engine.send(start(1, ECHO))
+    user.feed(command(3, STORE, has_data=True), p_data((3, False, True, b"ab")))
+    assert after(user.engine, 0.0) is None
+    user.engine.send(start(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
+    assert after(user.engine, 500.0) == Deadline(560.0, "response: waiting for the one to message 1")
+
+
+def test_a_response_that_is_not_the_last_one_moves_the_deadline() -> None:
+    user = Lone.user()
+    user.engine.send(start(1, ECHO))
+    assert after(user.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
+    user.feed(command(1, CEchoResponse(message_id_being_responded_to=1, status=0xFF00)))
+    assert after(user.engine, 59.0) == Deadline(119.0, "response: waiting for the one to message 1")
+
+
+def test_an_acceptor_that_asked_for_release_waits_for_no_request() -> None:
+    timeouts = Timeouts(release=None, idle=5.0)
+    provider = Lone.provider(timeouts=timeouts)
+    assert after(provider.engine, 0.0) == Deadline(5.0, "idle: waiting for a request")
+    provider.engine.send(ReleaseRequest())
+    assert after(provider.engine, 1.0) is None
+
+
+def test_a_release_collision_starts_the_release_deadline_anew() -> None:
+    pair = Pair.established()
+    pair.user.send(ReleaseRequest())
+    pair.provider.send(ReleaseRequest())
+    assert after(pair.user, 0.0) == Deadline(30.0, "release: waiting for the A-RELEASE-RP")
+    pair.events(pair.user)
+    assert after(pair.user, 10.0) is None  # Sta9: the local user's turn
+    pair.user.send(ReleaseResponse())
+    assert after(pair.user, 20.0) == Deadline(50.0, "release: waiting for the A-RELEASE-RP")
+    assert pair.provider.next_event() == ReleaseRequest()
+    assert after(pair.provider, 20.0) == Deadline(50.0, "release: waiting for the A-RELEASE-RP")  # Sta10
+    assert pair.events(pair.provider) == [ReleaseResponse()]
+    assert after(pair.provider, 25.0) is None  # Sta12
+
+
+def test_of_two_that_have_passed_the_first_is_the_reason() -> None:
+    provider = Lone.provider(timeouts=Timeouts(message=20.0, pdu=10.0))
+    provider.feed(command(3, STORE, has_data=True))
+    after(provider.engine, 0.0)
+    provider.feed(p_data((3, False, False, b"ab"))[:3])
+    after(provider.engine, 15.0)
+    provider.engine.handle_timeout(1000.0)
+    assert given_up(provider.events()) == "message: waiting for the rest of one: nothing within 20 s"
+
+
+@pytest.mark.parametrize("clock", [0.0, -1e6, 1e12])
+def test_any_clock_will_do(clock: float) -> None:
+    lone = Lone(Association.acceptor())
+    assert lone.engine.deadline(clock) == Deadline(clock + 30.0, "ARTIM: waiting for the whole A-ASSOCIATE-RQ")
+    lone.engine.handle_timeout(clock - 3600.0)  # one that was set back
+    assert lone.events() == []
+    lone.engine.handle_timeout(clock + 30.0)
+    assert lone.events()[-1] == Closed()
 
 
 def test_a_pair_that_stops_talking_ends_by_itself() -> None:

@@ -292,6 +292,16 @@ def test_a_role_that_was_not_proposed(wish: tuple[bool, bool] | None, grant: tup
     assert "that were not proposed [PS3.7 D.3.3.4]" in misfit(request, roles=(roles(CT, *grant),))
 
 
+def test_of_several_roles_for_a_sop_class_the_first_counts_on_both_sides() -> None:
+    request = asked(roles=(roles(CT, True, True), roles(CT, True, False)))
+    answer = accepted(request)
+    twice = replace(answer.user_information, roles=(roles(CT, False, True), roles(CT, True, False)))
+    for requestor in (True, False):
+        agreement = agree(request, replace(answer, user_information=twice), requestor=requestor)
+        (context,) = (one for one in agreement.contexts.values() if one.abstract_syntax == CT)
+        assert (context.scu, context.scp) == ((False, True) if requestor else (True, False))
+
+
 def test_a_window_that_was_not_proposed_or_is_larger() -> None:
     assert "that was not proposed" in misfit(asked(), window=W())
     for wish, grant in ((2, 3), (2, 0)):

@@ -1,0 +1,245 @@
+"""Everything an association can be asked to send, in every state: sent, or refused and nothing has changed.
+
+The states are those of PS3.8 9.2.1, reached by bytes of a peer; what may be sent where is typed here by hand.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from dicos_proto.association import Association
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.events import Closed, Event, MessageData, Sendable
+from dicos_proto.machine import State
+from dicos_proto.negotiation import negotiate
+from dicos_proto.pdu import (
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ReleaseRequest,
+    ReleaseResponse,
+    encode,
+)
+from dicos_proto.timers import Deadline
+from tests.pair import (
+    CT,
+    POLICY,
+    REQUEST,
+    VERIFICATION,
+    Lone,
+    Pair,
+    command,
+    data,
+    p_data,
+    pdus,
+    policy,
+    request,
+    start,
+)
+
+ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
+ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
+STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+ACCEPT = negotiate(REQUEST, POLICY)
+assert isinstance(ACCEPT, AssociateAccept)
+ASKED, ACCEPTED = encode(REQUEST), encode(ACCEPT)
+RELEASE_RQ, RELEASE_RP = encode(ReleaseRequest()), encode(ReleaseResponse())
+
+SENDABLES: dict[str, Sendable] = {
+    "A-ASSOCIATE-RQ": REQUEST,
+    "A-ASSOCIATE-AC": ACCEPT,
+    "A-ASSOCIATE-RJ": AssociateReject(),
+    "A-RELEASE-RQ": ReleaseRequest(),
+    "A-RELEASE-RP": ReleaseResponse(),
+    "A-ABORT": Abort(),
+    "cancel": start(1, CCancelRequest(message_id_being_responded_to=1)),
+    "data": data(1, b"ab"),
+}
+
+
+def asked_for() -> Association:
+    engine = Association.acceptor()
+    Lone(engine).feed(ASKED)
+    return engine
+
+
+def open_user(*steps: Sendable | bytes) -> Association:
+    engine = Association.requestor(REQUEST)
+    return after(engine, ACCEPTED, *steps)
+
+
+def open_provider(*steps: Sendable | bytes) -> Association:
+    return after(asked_for(), ACCEPT, *steps)
+
+
+def after(engine: Association, *steps: Sendable | bytes) -> Association:
+    lone = Lone(engine)
+    for step in steps:
+        if isinstance(step, bytes):
+            lone.feed(step)
+        else:
+            engine.send(step)
+    return engine
+
+
+COLLISION = (ReleaseRequest(), RELEASE_RQ)
+STATES: dict[str, Callable[[], Association]] = {
+    "Sta1 closed": lambda: open_user(encode(Abort())),
+    "Sta2": Association.acceptor,
+    "Sta3": asked_for,
+    "Sta5": lambda: Association.requestor(REQUEST),
+    "Sta6 user": open_user,
+    "Sta6 provider": open_provider,
+    "Sta7": lambda: open_user(ReleaseRequest()),
+    "Sta8": lambda: open_user(RELEASE_RQ),
+    "Sta9": lambda: open_user(*COLLISION),
+    "Sta10": lambda: open_provider(*COLLISION),
+    "Sta11": lambda: open_user(*COLLISION, ReleaseResponse()),
+    "Sta12": lambda: open_provider(*COLLISION, RELEASE_RP),
+    "Sta13": lambda: open_user(Abort()),
+}
+MAY: dict[str, dict[str, str]] = {
+    "Sta3": {"A-ASSOCIATE-AC": "Sta6", "A-ASSOCIATE-RJ": "Sta13", "A-ABORT": "Sta13"},
+    "Sta5": {"A-ABORT": "Sta13"},
+    "Sta6 user": {"A-RELEASE-RQ": "Sta7", "A-ABORT": "Sta13", "cancel": "Sta6"},
+    "Sta6 provider": {"A-RELEASE-RQ": "Sta7", "A-ABORT": "Sta13", "cancel": "Sta6"},
+    "Sta7": {"A-ABORT": "Sta13"},
+    "Sta8": {"A-RELEASE-RP": "Sta13", "A-ABORT": "Sta13", "cancel": "Sta8"},
+    "Sta9": {"A-RELEASE-RP": "Sta11", "A-ABORT": "Sta13"},
+    "Sta10": {"A-ABORT": "Sta13"},
+    "Sta11": {"A-ABORT": "Sta13"},
+    "Sta12": {"A-RELEASE-RP": "Sta13", "A-ABORT": "Sta13"},
+}
+KINDS = {
+    "A-ASSOCIATE-AC": 2, "A-ASSOCIATE-RJ": 3, "cancel": 4, "A-RELEASE-RQ": 5, "A-RELEASE-RP": 6, "A-ABORT": 7,
+}  # fmt: skip
+
+
+def seen(engine: Association) -> tuple[State, int, int, int, bool, bool, bool, Deadline | None, Event | None]:
+    """All that a user can see of it."""
+    return (
+        engine.state,
+        engine.bytes_queued,
+        engine.outstanding,
+        engine.owed,
+        engine.sending,
+        engine.wants_read,
+        engine.wants_close,
+        engine.deadline(7.0),
+        engine.next_event(),
+    )
+
+
+@pytest.mark.parametrize("what", SENDABLES)
+@pytest.mark.parametrize("state", STATES)
+def test_sent_or_refused_and_nothing_has_changed(state: str, what: str) -> None:
+    engine = STATES[state]()
+    assert engine.state.name == state.split()[0]
+    engine.data_to_send()
+    seen(engine)
+    before = seen(engine)
+    following = MAY.get(state, {}).get(what)
+    if following is None:
+        with pytest.raises(LocalProtocolError):
+            engine.send(SENDABLES[what])
+        assert seen(engine) == before
+        assert engine.data_to_send() == []
+    else:
+        engine.send(SENDABLES[what])
+        assert engine.state.name == following
+        assert [pdu[0] for pdu in pdus(b"".join(engine.data_to_send()))] == [KINDS[what]]
+
+
+def test_what_cannot_be_encoded_changes_nothing() -> None:
+    for event in (AssociateReject(result=256), Abort(source=-1)):
+        engine = asked_for()
+        before = seen(engine)
+        with pytest.raises(LocalProtocolError):
+            engine.send(event)
+        assert seen(engine) == before
+    with pytest.raises(LocalProtocolError, match="AE title"):
+        Association.requestor(AssociateRequest(called_aet="", calling_aet="B", contexts=REQUEST.contexts))
+
+
+def test_a_command_that_cannot_be_encoded_changes_nothing() -> None:
+    engine = open_user()
+    engine.data_to_send()
+    before = seen(engine)
+    with pytest.raises(LocalProtocolError):
+        engine.send(start(1, CEchoRequest(message_id=0x10000, affected_sop_class_uid=VERIFICATION)))
+    assert seen(engine) == before
+
+
+@pytest.mark.parametrize("event", [ReleaseRequest(), ReleaseResponse()])
+def test_a_release_does_not_cut_a_data_set_short(event: ReleaseRequest | ReleaseResponse) -> None:
+    engine = open_user()
+    engine.send(start(3, STORE, has_data=True))
+    engine.send(data(3, b"ab", last=False))
+    if isinstance(event, ReleaseResponse):
+        assert Lone(engine).feed(RELEASE_RQ) == [ReleaseRequest()]
+    engine.data_to_send()
+    before = seen(engine)
+    with pytest.raises(LocalProtocolError, match=r"before the data set is complete \[PS3.8 7.2\]"):
+        engine.send(event)
+    assert seen(engine) == before
+    engine.send(data(3, b"cd"))
+    engine.send(event)
+    assert engine.state is (State.Sta7 if isinstance(event, ReleaseRequest) else State.Sta13)
+
+
+def test_within_a_data_set_an_abort_is_sent_at_once() -> None:
+    pair = Pair.established()
+    pair.user.send(start(3, STORE, has_data=True))
+    pair.user.send(data(3, b"abcd", last=False))
+    pair.user.send(Abort())
+    found = pair.events(pair.provider)
+    assert found == [start(3, STORE, has_data=True), data(3, b"abcd", last=False), Abort(), Closed()]
+
+
+def test_what_is_owed_can_be_sent_after_the_peer_asked_for_release() -> None:
+    """AR-7: P-DATA in Sta8, which the peer takes in Sta7 (AR-6)."""
+    pair = Pair.established()
+    pair.user.send(start(1, ECHO))
+    pair.user.send(ReleaseRequest())
+    assert pair.events(pair.provider) == [start(1, ECHO), ReleaseRequest()]
+    pair.provider.send(start(1, ECHOED))
+    pair.provider.send(ReleaseResponse())
+    assert pair.events(pair.user) == [start(1, ECHOED), ReleaseResponse(), Closed()]
+    assert pair.events(pair.provider) == [Closed()]
+
+
+def test_a_data_set_can_be_completed_in_sta8_and_comes_in_sta7() -> None:
+    pair = Pair.established(request(both_roles=True), policy(both_roles=True))
+    pair.provider.send(start(3, STORE, has_data=True))
+    pair.provider.send(data(3, b"ab", last=False))
+    pair.user.send(ReleaseRequest())
+    assert pair.events(pair.provider) == [ReleaseRequest()]
+    pair.provider.send(data(3, b"cd"))
+    pair.provider.send(ReleaseResponse())
+    found = pair.events(pair.user)
+    assert b"".join(bytes(each.data) for each in found if isinstance(each, MessageData)) == b"abcd"
+    assert found[-2:] == [ReleaseResponse(), Closed()]
+
+
+@pytest.mark.parametrize("state", [name for name in STATES if name not in ("Sta1 closed", "Sta2", "Sta13")])
+def test_an_abort_from_every_state_ends_both_sides(state: str) -> None:
+    engine = STATES[state]()
+    lone = Lone(engine)
+    engine.send(Abort())
+    assert lone.sent().endswith(encode(Abort()))
+    assert lone.feed(command(1, ECHO), p_data((1, False, True, b"ab")), RELEASE_RQ, RELEASE_RP) == []
+    engine.receive_eof()
+    assert lone.events() == [Closed()]
+    assert engine.next_event() == Closed()
+    assert engine.deadline(0.0) is None
+
+
+@pytest.mark.parametrize("source", [0, 1, 2, 99])
+@pytest.mark.parametrize("state", [name for name in STATES if name not in ("Sta1 closed", "Sta2", "Sta13")])
+def test_an_abort_of_the_peer_in_every_state_is_told_and_closes(state: str, source: int) -> None:
+    lone = Lone(STATES[state]())
+    lone.sent()
+    assert lone.feed(encode(Abort(source=source, reason=3))) == [Abort(source=source, reason=3), Closed()]
+    assert (lone.sent(), lone.engine.wants_close, lone.engine.wants_read) == (b"", True, False)
