@@ -230,6 +230,38 @@ def test_an_acceptor_that_asked_for_release_waits_for_no_request() -> None:
     assert after(provider.engine, 1.0) is None
 
 
+def test_the_response_is_not_waited_for_while_it_comes() -> None:
+    """A pending response with a data set that takes longer than the response may."""
+    user = Lone.user()
+    user.engine.send(start(1, ECHO))
+    assert after(user.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
+    pending = CEchoResponse(message_id_being_responded_to=1, status=0xFF00)
+    user.feed(command(1, pending, has_data=True))
+    for now in (50.0, 100.0):
+        user.feed(p_data((1, False, False, b"ab")))
+        assert after(user.engine, now) == Deadline(now + 60.0, "message: waiting for the rest of one")
+    user.feed(p_data((1, False, True, b"ab")))
+    assert after(user.engine, 150.0) == Deadline(210.0, "response: waiting for the one to message 1")
+
+
+def test_an_acceptor_that_asked_something_waits_for_the_response_only() -> None:
+    asked, answer = request(both_roles=True), policy(both_roles=True)
+    provider = Lone.provider(asked, answer, timeouts=Timeouts(idle=5.0))
+    provider.engine.send(start(1, ECHO))
+    assert after(provider.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
+    provider.feed(command(1, ECHOED))
+    assert after(provider.engine, 10.0) == Deadline(15.0, "idle: waiting for a request")
+
+
+@pytest.mark.parametrize("before", [b"", command(3, STORE, has_data=True)], ids=["idle", "within a message"])
+def test_nothing_is_waited_for_once_the_peer_asked_for_release(before: bytes) -> None:
+    provider = Lone.provider()
+    provider.feed(before)
+    assert after(provider.engine, 0.0) is not None
+    assert provider.feed(encode(ReleaseRequest())) == [ReleaseRequest()]
+    assert after(provider.engine, 1.0) is None
+
+
 def test_a_release_collision_starts_the_release_deadline_anew() -> None:
     pair = Pair.established()
     pair.user.send(ReleaseRequest())

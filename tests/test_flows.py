@@ -291,3 +291,15 @@ def test_a_flow_asks_to_be_drained_at_its_limit() -> None:
         pair = Pair.established(user_limits=Limits(queued=queued))
         flow = flows.ask(pair.user, 3, STORE, [bytes(300), bytes(2)])
         assert [next(flow)] == [flows.Need.DRAIN if needs else flows.Need.INPUT]
+
+
+def test_a_flow_that_ends_has_what_is_queued_written() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(RELEASE_RQ)
+    flow = flows.next_request(provider.engine)
+    assert next(flow) is flows.Need.INPUT  # the answer is queued; the peer closes
+    assert provider.engine.bytes_queued == len(RELEASE_RQ)
+    provider.engine.receive_eof()
+    assert next(flow) is flows.Need.DRAIN
+    with pytest.raises(StopIteration):
+        next(flow)

@@ -37,7 +37,7 @@ LOOKS: Final = 100
 """How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
 CONTENDED: Final = 0.00005
 """Seconds that yielding the processor takes where somebody else had it meanwhile."""
-PAUSE: Final = 250
+PAUSE: Final = 60
 """Waits without a look after that."""
 AWAKE: Final = 0.0004
 """Seconds of sleep after which a peer counts as slow: the next wait looks half as often."""
