@@ -278,3 +278,14 @@ def _plain(value: Any) -> object:
     if isinstance(value, MultiValue | list):
         return tuple(map(_plain, value))
     return value.rstrip(" ") if isinstance(value, str) else value
+
+
+def settle(association: Any) -> Any:
+    """The same association of pynetdicom, once its reactor thread waits.
+
+    In pynetdicom 3.0.4 that thread says that it is paused before it is: a response that is fast enough is taken by it,
+    and whoever asked waits until the DIMSE timeout. Stopped beforehand, it is where it should be 5 ms later.
+    """
+    association._reactor_checkpoint.clear()
+    time.sleep(0.005)
+    return association

@@ -28,6 +28,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import build_context
 
 from dicos_proto import uids
+from tests.interop.peers import settle
 
 _VERIFICATION = [uids.VERIFICATION, [uids.IMPLICIT_VR_LE]]
 
@@ -115,16 +116,18 @@ def scu(port: int, options: dict[str, Any]) -> None:
         tell("refused", rejected=reason, aborted=association.is_aborted)
         return
     _tell_agreement(association)
-    tell("echoes", statuses=[association.send_c_echo().get("Status") for _ in range(options.get("echoes", 0))])
+    echoes = range(options.get("echoes", 0))
+    tell("echoes", statuses=[settle(association).send_c_echo().get("Status") for _ in echoes])
     for path in options.get("paths", []):
         what: Any = dcmread(path) if options.get("decode") else Path(path)
-        tell("answered", path=path, status=association.send_c_store(what).get("Status"))
+        tell("answered", path=path, status=settle(association).send_c_store(what).get("Status"))
     if "find" in options:
         from pydicom.dataset import Dataset
 
         ds = Dataset()
         ds.QueryRetrieveLevel = "STUDY"
-        tell("found", statuses=[status.get("Status") for status, _ in association.send_c_find(ds, options["find"])])
+        answers = settle(association).send_c_find(ds, options["find"])
+        tell("found", statuses=[status.get("Status") for status, _ in answers])
     if options.get("abort"):
         association.abort()
     else:

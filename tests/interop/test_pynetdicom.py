@@ -14,7 +14,7 @@ from dicos_transports import part10, storing
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.blocking_server import serve
 from dicos_transports.part10 import Part10File
-from tests.interop.peers import contents, digest, files_in, our_provider, ours, shipped_files
+from tests.interop.peers import contents, digest, files_in, our_provider, ours, settle, shipped_files
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytestmark = [
@@ -127,7 +127,7 @@ def test_their_echo() -> None:
     with our_provider("echoscp", 0) as provider:
         association = their_association(provider.port, [(VERIFICATION, [uids.IMPLICIT_VR_LE])])
         assert association.is_established
-        assert association.send_c_echo().Status == 0
+        assert settle(association).send_c_echo().Status == 0
         association.release()
         assert association.is_released
     assert len(provider.of("echo")) == 1
@@ -143,7 +143,7 @@ def test_files_of_theirs_are_stored(tmp_path: Path) -> None:
         for file in chosen.values():
             association = their_association(provider.port, [(file.sop_class_uid, [file.transfer_syntax])])
             assert association.is_established
-            assert association.send_c_store(file.path).Status == 0
+            assert settle(association).send_c_store(file.path).Status == 0
             association.release()
     stored = files_in(tmp_path)
     assert len(chosen) >= 10
@@ -156,7 +156,7 @@ def test_pdus_of_any_size(tmp_path: Path, max_pdu: int) -> None:
     file = max((one for one in FILES if one.transfer_syntax == EXPLICIT), key=lambda one: one.data_length)
     with our_provider("storescp", 0, "-od", tmp_path, "--max-pdu", max_pdu) as provider:
         association = their_association(provider.port, [(file.sop_class_uid, [EXPLICIT])])
-        assert association.send_c_store(file.path).Status == 0
+        assert settle(association).send_c_store(file.path).Status == 0
         association.release()
     assert digest(files_in(tmp_path)[file.sop_instance_uid]) == digest(file)
 
@@ -193,7 +193,7 @@ def test_everything_else_they_can_propose_is_answered() -> None:
         assert association.acceptor.user_identity is not None
         assert association.acceptor.asynchronous_operations == (1, 1)
         assert association.acceptor.role_selection[CT].scp_role is False
-        assert association.send_c_echo().Status == 0
+        assert settle(association).send_c_echo().Status == 0
         association.release()
 
 
@@ -209,9 +209,9 @@ def test_they_abort_and_ours_goes_on() -> None:
     with serve(("127.0.0.1", 0), handle, policy=AcceptPolicy(other_contexts=(EXPLICIT,))) as server:
         first = their_association(server.port, [(VERIFICATION, [EXPLICIT])])
         second = their_association(server.port, [(VERIFICATION, [EXPLICIT])])
-        assert first.send_c_echo().Status == 0
+        assert settle(first).send_c_echo().Status == 0
         first.abort()
-        assert second.send_c_echo().Status == 0
+        assert settle(second).send_c_echo().Status == 0
         second.release()
     assert seen == ["EchoRequest", "EchoRequest"]
 
@@ -224,7 +224,7 @@ def test_a_service_we_do_not_speak_is_refused_by_status() -> None:
         association = their_association(server.port, [(find, [EXPLICIT])])
         query = Dataset()
         query.QueryRetrieveLevel = "STUDY"
-        (status, identifier), *more = list(association.send_c_find(query, find))
+        (status, identifier), *more = list(settle(association).send_c_find(query, find))
         association.release()
     assert (status.Status, identifier, more) == (0x0211, None, [])
 
