@@ -95,6 +95,10 @@ class Association:
         """Requests received that have no final response yet."""
         return len(self._messages.owed)
 
+    def owes(self, message_id: int) -> bool:
+        """Whether the peer's request with this id has no final response yet."""
+        return message_id in self._messages.owed
+
     @property
     def sending(self) -> bool:
         """Whether a data set is being sent and is not complete: only the rest of it, or an abort, can follow."""

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
 from .command import GROUP_LENGTH, decode_elements, encode_bytes, encode_us, with_group_length
 from .errors import AbortReason, LocalProtocolError, Malformed
+from .status import Category, category
 from .wire import Buffer
 
 NO_DATA_SET = 0x0101  # PS3.7 E.1: any other value says that a data set follows
-DATA_SET = 0x0001
+WITH_DATA_SET = 0x0001
 RESPONSE_BIT = 0x8000
 
 PRIORITY_MEDIUM, PRIORITY_HIGH, PRIORITY_LOW = 0, 1, 2  # PS3.7 E.1 (0000,0700)
@@ -30,6 +32,8 @@ Other = tuple[tuple[int, bytes], ...]
 
 class _Number:
     """US: one unsigned 16-bit number."""
+
+    vr = "US"
 
     @staticmethod
     def encode(element: int, value: Value) -> bytes:
@@ -106,6 +110,8 @@ def _decode_text(kind: _Text, element: int, raw: bytes) -> Value:
 class _Tags:
     """AT: attribute tags, each a number 0xGGGGEEEE."""
 
+    vr = "AT"
+
     @staticmethod
     def encode(element: int, value: Value) -> bytes:
         if not isinstance(value, tuple) or not all(0 <= tag <= 0xFFFFFFFF for tag in value):
@@ -135,12 +141,22 @@ class Element:
     kind: _Kind
 
 
+class DataSet(Enum):
+    """Whether a message carries a data set."""
+
+    NEVER = "no data set"
+    ALWAYS = "a data set"
+    OPTIONAL = "a data set or none"
+    PENDING = "a data set where its status is pending, none where it is not"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What all requests but C-CANCEL share. `other`: elements the message does not define."""
 
     COMMAND_FIELD: ClassVar[int]
     NAME: ClassVar[str]
+    DATA_SET: ClassVar[DataSet]
     message_id: Annotated[int, Element(0x0110, US)]
     other: Other = ()
 
@@ -151,12 +167,17 @@ class Response:
 
     COMMAND_FIELD: ClassVar[int]
     NAME: ClassVar[str]
+    DATA_SET: ClassVar[DataSet]
     message_id_being_responded_to: Annotated[int, Element(0x0120, US)]
     status: Annotated[int, Element(0x0900, US)]
+    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI)] = None
     offending_element: Annotated[tuple[int, ...] | None, Element(0x0901, AT)] = None
     error_comment: Annotated[str | None, Element(0x0902, LO)] = None
     error_id: Annotated[int | None, Element(0x0903, US)] = None
     other: Other = ()
+
+
+# -- DIMSE-C  PS3.7 9.3 ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +186,7 @@ class CEchoRequest(Request):
 
     COMMAND_FIELD: ClassVar[int] = 0x0030
     NAME: ClassVar[str] = "C-ECHO-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
 
 
@@ -174,15 +196,18 @@ class CEchoResponse(Response):
 
     COMMAND_FIELD: ClassVar[int] = 0x8030
     NAME: ClassVar[str] = "C-ECHO-RSP"
-    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI)] = None
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreRequest(Request):
-    """C-STORE-RQ.  # PS3.7 9.3.1.1"""
+    """C-STORE-RQ; the data set is the composite object.  # PS3.7 9.3.1.1
+
+    `move_originator_*`: set where a C-MOVE caused it."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0001
     NAME: ClassVar[str] = "C-STORE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
     affected_sop_instance_uid: Annotated[str, Element(0x1000, UI)]
     priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
@@ -196,80 +221,238 @@ class CStoreResponse(Response):
 
     COMMAND_FIELD: ClassVar[int] = 0x8001
     NAME: ClassVar[str] = "C-STORE-RSP"
-    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI)] = None
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtherRequest(Request):
-    """A request of PS3.7 whose service this version does not speak: it can be read, named and refused.
+class CFindRequest(Request):
+    """C-FIND-RQ; the data set is the identifier to match.  # PS3.7 9.3.2.1"""
 
-    Everything but the message id is in `other`. `command_field`: 0x0020 C-FIND-RQ and so on.
-    """
-
-    COMMAND_FIELD: ClassVar[int] = 0
-    NAME: ClassVar[str] = "other request"
-    command_field: int = 0
+    COMMAND_FIELD: ClassVar[int] = 0x0020
+    NAME: ClassVar[str] = "C-FIND-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtherResponse(Response):
-    """A response of PS3.7 whose service this version does not speak; also how an `OtherRequest` is refused."""
+class CFindResponse(Response):
+    """C-FIND-RSP; each pending one carries a match.  # PS3.7 9.3.2.2"""
 
-    COMMAND_FIELD: ClassVar[int] = 0
-    NAME: ClassVar[str] = "other response"
-    command_field: int = 0
+    COMMAND_FIELD: ClassVar[int] = 0x8020
+    NAME: ClassVar[str] = "C-FIND-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetRequest(Request):
+    """C-GET-RQ; the data set is the identifier of what to send here.  # PS3.7 9.3.3.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0010
+    NAME: ClassVar[str] = "C-GET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetResponse(Response):
+    """C-GET-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.3.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8010
+    NAME: ClassVar[str] = "C-GET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    remaining: Annotated[int | None, Element(0x1020, US)] = None
+    completed: Annotated[int | None, Element(0x1021, US)] = None
+    failed: Annotated[int | None, Element(0x1022, US)] = None
+    warning: Annotated[int | None, Element(0x1023, US)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveRequest(Request):
+    """C-MOVE-RQ; the data set is the identifier of what to send to `move_destination`.  # PS3.7 9.3.4.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0021
+    NAME: ClassVar[str] = "C-MOVE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    move_destination: Annotated[str, Element(0x0600, AE)]
+    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveResponse(Response):
+    """C-MOVE-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.4.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8021
+    NAME: ClassVar[str] = "C-MOVE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    remaining: Annotated[int | None, Element(0x1020, US)] = None
+    completed: Annotated[int | None, Element(0x1021, US)] = None
+    failed: Annotated[int | None, Element(0x1022, US)] = None
+    warning: Annotated[int | None, Element(0x1023, US)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CCancelRequest:
-    """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3"""
+    """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3"""
 
     COMMAND_FIELD: ClassVar[int] = 0x0FFF
     NAME: ClassVar[str] = "C-CANCEL-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
     message_id_being_responded_to: Annotated[int, Element(0x0120, US)]
     other: Other = ()
 
 
-Command = CEchoRequest | CEchoResponse | CStoreRequest | CStoreResponse | CCancelRequest | OtherRequest | OtherResponse
+# -- DIMSE-N  PS3.7 10.3 -----------------------------------------------------------------------------------------
 
-AnyRequest = CEchoRequest | CStoreRequest | OtherRequest
 
-Message = Command | Request | Response
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportRequest(Request):
+    """N-EVENT-REPORT-RQ, the one request that goes from SCP to SCU.  # PS3.7 10.3.1.1"""
 
-OTHER_NAMES: dict[int, str] = {
-    0x0010: "C-GET-RQ",
-    0x0020: "C-FIND-RQ",
-    0x0021: "C-MOVE-RQ",
-    0x0100: "N-EVENT-REPORT-RQ",
-    0x0110: "N-GET-RQ",
-    0x0120: "N-SET-RQ",
-    0x0130: "N-ACTION-RQ",
-    0x0140: "N-CREATE-RQ",
-    0x0150: "N-DELETE-RQ",
-}
-"""The requests of PS3.7 E.1 (0000,0100) that have no class of their own yet; their responses add bit 15."""
+    COMMAND_FIELD: ClassVar[int] = 0x0100
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    affected_sop_instance_uid: Annotated[str, Element(0x1000, UI)]
+    event_type_id: Annotated[int, Element(0x1002, US)]
 
-_OTHERS = (OtherRequest, OtherResponse)
 
-N_EVENT_REPORT = 0x0100
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportResponse(Response):
+    """N-EVENT-REPORT-RSP.  # PS3.7 10.3.1.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8100
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    event_type_id: Annotated[int | None, Element(0x1002, US)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetRequest(Request):
+    """N-GET-RQ; `attribute_identifier_list`: the tags wanted, None for all.  # PS3.7 10.3.2.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0110
+    NAME: ClassVar[str] = "N-GET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetResponse(Response):
+    """N-GET-RSP; the data set is the attribute list; `attribute_identifier_list` is of a status.  # PS3.7 10.3.2.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8110
+    NAME: ClassVar[str] = "N-GET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetRequest(Request):
+    """N-SET-RQ; the data set is the modification list.  # PS3.7 10.3.3.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0120
+    NAME: ClassVar[str] = "N-SET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetResponse(Response):
+    """N-SET-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.3.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8120
+    NAME: ClassVar[str] = "N-SET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionRequest(Request):
+    """N-ACTION-RQ; the data set is the action information.  # PS3.7 10.3.4.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0130
+    NAME: ClassVar[str] = "N-ACTION-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+    action_type_id: Annotated[int, Element(0x1008, US)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionResponse(Response):
+    """N-ACTION-RSP.  # PS3.7 10.3.4.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8130
+    NAME: ClassVar[str] = "N-ACTION-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    action_type_id: Annotated[int | None, Element(0x1008, US)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateRequest(Request):
+    """N-CREATE-RQ; without an instance UID the performer makes one.  # PS3.7 10.3.5.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0140
+    NAME: ClassVar[str] = "N-CREATE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateResponse(Response):
+    """N-CREATE-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.5.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8140
+    NAME: ClassVar[str] = "N-CREATE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteRequest(Request):
+    """N-DELETE-RQ.  # PS3.7 10.3.6.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0150
+    NAME: ClassVar[str] = "N-DELETE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteResponse(Response):
+    """N-DELETE-RSP.  # PS3.7 10.3.6.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8150
+    NAME: ClassVar[str] = "N-DELETE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+
+
+CRequest = CEchoRequest | CStoreRequest | CFindRequest | CGetRequest | CMoveRequest
+CResponse = CEchoResponse | CStoreResponse | CFindResponse | CGetResponse | CMoveResponse
+NRequest = NEventReportRequest | NGetRequest | NSetRequest | NActionRequest | NCreateRequest | NDeleteRequest
+NResponse = NEventReportResponse | NGetResponse | NSetResponse | NActionResponse | NCreateResponse | NDeleteResponse
+
+AnyRequest = CRequest | NRequest
+AnyResponse = CResponse | NResponse
+Command = AnyRequest | AnyResponse | CCancelRequest
+
+N_EVENT_REPORT = NEventReportRequest.COMMAND_FIELD
 """The one request that goes from SCP to SCU.  # PS3.7 10.1.1"""
-
-
-def command_field(command: Message) -> int:
-    """(0000,0100) of this message."""
-    if isinstance(command, _OTHERS):
-        return command.command_field
-    return command.COMMAND_FIELD
-
-
-def command_name(command: Message) -> str:
-    """The message's name in PS3.7: `C-STORE-RQ`."""
-    if isinstance(command, OtherRequest):
-        return OTHER_NAMES[command.command_field]
-    if isinstance(command, OtherResponse):
-        return OTHER_NAMES[command.command_field & ~RESPONSE_BIT].replace("-RQ", "-RSP")
-    return command.NAME
 
 
 class _Field(NamedTuple):
@@ -280,20 +463,8 @@ class _Field(NamedTuple):
     mandatory: bool
 
 
-_Class = (
-    type[CEchoRequest]
-    | type[CEchoResponse]
-    | type[CStoreRequest]
-    | type[CStoreResponse]
-    | type[CCancelRequest]
-    | type[OtherRequest]
-    | type[OtherResponse]
-)
-_CLASSES: dict[int, _Class] = {
-    each.COMMAND_FIELD: each for each in (CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, CCancelRequest)
-}
-_CLASSES |= dict.fromkeys(OTHER_NAMES, OtherRequest)
-_CLASSES |= {number | RESPONSE_BIT: OtherResponse for number in OTHER_NAMES}
+_Class = type[AnyRequest] | type[AnyResponse] | type[CCancelRequest]
+_CLASSES: dict[int, _Class] = {cls.COMMAND_FIELD: cls for cls in get_args(Command)}
 
 
 def _fields_of(cls: _Class) -> tuple[_Field, ...]:
@@ -306,9 +477,14 @@ def _fields_of(cls: _Class) -> tuple[_Field, ...]:
     return tuple(sorted(found, key=lambda one: one.element))
 
 
+_RESPONSES: dict[int, type[AnyResponse]] = {cls.COMMAND_FIELD: cls for cls in get_args(AnyResponse)}
+
+MESSAGES: dict[int, str] = {number: cls.NAME for number, cls in _CLASSES.items()}
+"""Command field (0000,0100) -> the message's name.  # PS3.7 E.1"""
+
 _FIELDS: dict[_Class, tuple[_Field, ...]] = {cls: _fields_of(cls) for cls in _CLASSES.values()}
 _FIELD_ELEMENTS: dict[int, bytes] = {number: encode_us(0x0100, number) for number in _CLASSES}
-_WITH_DATA, _WITHOUT_DATA = ((0x0800, encode_us(0x0800, code)) for code in (DATA_SET, NO_DATA_SET))
+_WITH_DATA, _WITHOUT_DATA = ((0x0800, encode_us(0x0800, code)) for code in (WITH_DATA_SET, NO_DATA_SET))
 _ELEMENTS: dict[_Class, frozenset[int]] = {
     cls: frozenset(each.element for each in found) | {0x0100, 0x0800} for cls, found in _FIELDS.items()
 }
@@ -316,11 +492,8 @@ _ELEMENTS: dict[_Class, frozenset[int]] = {
 
 def encode_command(command: Command, *, has_data: bool) -> bytes:
     """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
-    number = command_field(command)
     cls = type(command)
-    if _CLASSES.get(number) is not cls:
-        raise LocalProtocolError(f"command field 0x{number:04X} is no {cls.NAME} [PS3.7 E.1]")
-    parts = [(0x0100, _FIELD_ELEMENTS[number]), _WITH_DATA if has_data else _WITHOUT_DATA]
+    parts = [(0x0100, _FIELD_ELEMENTS[cls.COMMAND_FIELD]), _WITH_DATA if has_data else _WITHOUT_DATA]
     for name, element, encode, _, mandatory in _FIELDS[cls]:
         value = getattr(command, name)
         if mandatory and (value is None or value == ""):
@@ -363,12 +536,25 @@ def decode_command(data: Buffer) -> tuple[Command, bool]:
             values[name] = value
         elif mandatory:
             raise Malformed(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}", "PS3.7 9.3")
-    if cls is OtherRequest or cls is OtherResponse:
-        values["command_field"] = number
     make: Callable[..., Command] = cls
     if elements:
         return make(**values, other=tuple(elements.items())), has_data
     return make(**values), has_data
+
+
+def misplaced_data(command: Command, has_data: bool) -> str | None:
+    """What is wrong with this message's having a data set or none, if anything is.  # PS3.7 9.3, 10.3, (0000,0800)"""
+    rule = command.DATA_SET
+    if rule is DataSet.OPTIONAL:
+        return None
+    if rule is DataSet.PENDING:
+        pending = isinstance(command, Response) and category(command.status) is Category.PENDING
+        return None if has_data is pending else _misplaced(command, has_data)
+    return None if has_data is (rule is DataSet.ALWAYS) else _misplaced(command, has_data)
+
+
+def _misplaced(command: Command, has_data: bool) -> str:
+    return f"{command.NAME} with {'a' if has_data else 'no'} data set; it has {command.DATA_SET.value}"
 
 
 def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:
@@ -376,3 +562,39 @@ def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:
     if raw is None or len(raw) != 2:
         raise Malformed(f"no (0000,{element:04X}) {name} of 2 bytes in the command set", "PS3.7 E.1")
     return raw[0] | raw[1] << 8
+
+
+def sop_class_of(request: AnyRequest) -> str:
+    """The SOP class a request is about: affected, or requested.  # PS3.7 E.1 (0000,0002), (0000,0003)"""
+    match request:
+        case NGetRequest() | NSetRequest() | NActionRequest() | NDeleteRequest():
+            return request.requested_sop_class_uid
+        case _:
+            return request.affected_sop_class_uid
+
+
+def sop_instance_of(request: AnyRequest) -> str | None:
+    """The SOP instance a request is about, None where it names none.  # PS3.7 E.1 (0000,1000), (0000,1001)"""
+    match request:
+        case NGetRequest() | NSetRequest() | NActionRequest() | NDeleteRequest():
+            return request.requested_sop_instance_uid
+        case CStoreRequest() | NEventReportRequest() | NCreateRequest():
+            return request.affected_sop_instance_uid
+        case _:
+            return None
+
+
+def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
+    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
+    number, sop_class = request.message_id, sop_class_of(request)
+    values: dict[str, Value] = {}
+    for name, value in (
+        ("error_comment", comment),
+        ("affected_sop_instance_uid", sop_instance_of(request)),
+        ("event_type_id", getattr(request, "event_type_id", None)),
+        ("action_type_id", getattr(request, "action_type_id", None)),
+    ):
+        if value is not None:
+            values[name] = value
+    make: Callable[..., AnyResponse] = _RESPONSES[request.COMMAND_FIELD | RESPONSE_BIT]
+    return make(message_id_being_responded_to=number, affected_sop_class_uid=sop_class, status=status, **values)

@@ -15,17 +15,7 @@ from typing import assert_never
 
 from . import status, uids
 from .command import decode_elements
-from .dimse import (
-    NO_DATA_SET,
-    OTHER_NAMES,
-    RESPONSE_BIT,
-    CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
-    CStoreRequest,
-    CStoreResponse,
-    decode_command,
-)
+from .dimse import MESSAGES, NO_DATA_SET, decode_command
 from .errors import Malformed
 from .events import Fragment
 from .framing import PduBody, PduHeader, PduReader
@@ -61,13 +51,6 @@ _IDENTITIES = {
     5: "JSON Web Token",
 }
 _PRIORITIES = {0: "medium", 1: "high", 2: "low"}
-_MESSAGES = {
-    **{one.COMMAND_FIELD: one.NAME for one in (CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse)},
-    **OTHER_NAMES,
-    **{number | RESPONSE_BIT: name.replace("-RQ", "-RSP") for number, name in OTHER_NAMES.items()},
-    CCancelRequest.COMMAND_FIELD: CCancelRequest.NAME,
-}
-"""Command field -> name.  # PS3.7 E.1"""
 
 _SHOWN_BYTES = 16
 _SHOWN_TAGS = 16
@@ -288,7 +271,7 @@ def _command_lines(raw: Buffer) -> Iterator[str]:
         yield f"  malformed: {_plain(str(fault))}"
         return
     number, follows = _number(elements.pop(0x0100, b"")), _number(elements.pop(0x0800, b""))
-    name = "unknown message" if number is None else _MESSAGES.get(number, f"unknown message 0x{number:04X}")
+    name = "unknown message" if number is None else MESSAGES.get(number, f"unknown message 0x{number:04X}")
     kind = "no data set type" if follows is None else "no data set" if follows == NO_DATA_SET else "a data set follows"
     yield f"  {name}, {kind}"
     for element, value in elements.items():

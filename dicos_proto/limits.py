@@ -42,6 +42,14 @@ class Limits:
     """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
     collected: int = 1 << 30
     """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory."""
+    attributes: int = 64 << 20
+    """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
+    decoded. Stops: the same, as a query."""
+    sequence_depth: int = 64
+    """Sequences nested in each other in such a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
+    parked: int = 64 << 10
+    """Requests of the peer, with their data sets, held while a flow waits for something else. Stops: a provider that
+    floods a user who waits for an answer."""
     received_ahead: int = 1 << 20
     """Bytes received and not yet parsed, above which `wants_read` is False. Stops: a peer faster than its reader."""
     received_pieces: int = 512

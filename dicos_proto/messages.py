@@ -10,16 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from .dimse import (
-    N_EVENT_REPORT,
-    RESPONSE_BIT,
-    Request,
-    Response,
-    command_field,
-    command_name,
-    decode_command,
-    encode_command,
-)
+from .dimse import N_EVENT_REPORT, RESPONSE_BIT, Request, Response, decode_command, encode_command, misplaced_data
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .events import Fragment, MessageData, MessageStart
 from .limits import Limits
@@ -84,6 +75,9 @@ class Messages:
             known = ", ".join(map(str, self.agreement.contexts)) or "none"
             raise LocalProtocolError(f"presentation context {event.context} is not accepted; {known} are [PS3.8 9.3.5]")
         command = event.command
+        fault = misplaced_data(command, event.has_data)
+        if fault is not None:
+            raise LocalProtocolError(f"{fault} [PS3.7 E.1]")
         encoded = encode_command(command, has_data=event.has_data)
         if isinstance(command, Response):
             self._check_response(event.context, command)
@@ -91,7 +85,7 @@ class Messages:
             self._check_request(context, command)
         buffers, size = self._cut(event.context, COMMAND_BIT, encoded, last=True)
         if isinstance(command, Request):
-            self.sent[command.message_id] = (event.context, command_field(command))
+            self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
         elif isinstance(command, Response) and category(command.status) is not Category.PENDING:
             del self.owed[command.message_id_being_responded_to]
         if event.has_data:
@@ -118,16 +112,14 @@ class Messages:
         window = self.agreement.invoke or self._limits.outstanding
         if len(self.sent) >= window:
             raise LocalProtocolError(f"{len(self.sent)} operations outstanding; the window is {window} [PS3.7 D.3.3.3]")
-        may = context.scp if command_field(command) == N_EVENT_REPORT else context.scu
+        may = context.scp if command.COMMAND_FIELD == N_EVENT_REPORT else context.scu
         if not may:
-            raise LocalProtocolError(f"{command_name(command)}: no such role on context {context.id} [PS3.7 D.3.3.4]")
+            raise LocalProtocolError(f"{command.NAME}: no such role on context {context.id} [PS3.7 D.3.3.4]")
 
     def _check_response(self, context: int, command: Response) -> None:
         number = command.message_id_being_responded_to
-        if self.owed.get(number) != (context, command_field(command) & ~RESPONSE_BIT):
-            raise LocalProtocolError(
-                f"{command_name(command)} to message {number}: no such request is owed [PS3.7 9.1]"
-            )
+        if self.owed.get(number) != (context, command.COMMAND_FIELD & ~RESPONSE_BIT):
+            raise LocalProtocolError(f"{command.NAME} to message {number}: no such request is owed [PS3.7 9.1]")
 
     def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[Buffers, int]:
         """As `_cut`, where a piece begins or ends at an odd offset: its last byte waits for the one that makes a pair,
@@ -235,6 +227,9 @@ class Messages:
         if len(raw) > self._limits.command_set:
             raise self._over("command set too long", "command_set", len(raw))
         command, has_data = decode_command(raw)
+        fault = misplaced_data(command, has_data)
+        if fault is not None:
+            raise Malformed(fault, "PS3.7 E.1")
         if isinstance(command, Response):
             self._take_response(number, command)
         elif isinstance(command, Request):
@@ -246,7 +241,7 @@ class Messages:
         return MessageStart(context=number, command=command, has_data=has_data)
 
     def _take_request(self, context: PresentationContext, command: Request) -> None:
-        number, name = command.message_id, command_name(command)
+        number, name = command.message_id, command.NAME
         if number in self.owed:
             raise _unexpected(f"{name} with message id {number}, which is still in use", "PS3.7 9.1.1")
         window = self.agreement.perform or self._limits.outstanding
@@ -255,7 +250,7 @@ class Messages:
                 f"{name} beyond the operations window", "PS3.7 D.3.3.3", AbortReason.UNEXPECTED_PARAMETER,
                 limit="window" if self.agreement.perform else "outstanding", seen=len(self.owed) + 1, allowed=window,
             )  # fmt: skip
-        field = command_field(command)
+        field = command.COMMAND_FIELD
         if not (context.scu if field == N_EVENT_REPORT else context.scp):
             raise _unexpected(f"{name} on context {context.id} from a peer without that role", "PS3.7 D.3.3.4")
         self.owed[number] = (context.id, field)
@@ -263,10 +258,10 @@ class Messages:
     def _take_response(self, context: int, command: Response) -> None:
         number = command.message_id_being_responded_to
         asked = self.sent.get(number)
-        name = command_name(command)
+        name = command.NAME
         if asked is None:
             raise _unexpected(f"{name} to message {number}, which is not outstanding", "PS3.7 9.1")
-        if asked[1] != command_field(command) & ~RESPONSE_BIT:
+        if asked[1] != command.COMMAND_FIELD & ~RESPONSE_BIT:
             raise _unexpected(f"{name} to message {number}, whose command field was 0x{asked[1]:04X}", "PS3.7 9.1")
         if asked[0] != context:
             raise _unexpected(

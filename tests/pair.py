@@ -18,6 +18,7 @@ from dicos_proto.association import Association
 from dicos_proto.dimse import Command, encode_command
 from dicos_proto.errors import ProtocolError
 from dicos_proto.events import Closed, Event, MessageData, MessageStart
+from dicos_proto.exchange import Exchange
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy, Roles, negotiate
 from dicos_proto.pdu import decode, encode
@@ -203,6 +204,7 @@ class Pair:
     ) -> None:
         self.user = Association.requestor(asked, limits=user_limits, timeouts=user_timeouts)
         self.provider = Association.acceptor(limits=provider_limits, timeouts=provider_timeouts)
+        self.uses, self.provides = Exchange(self.user), Exchange(self.provider)
         self.now = 0.0
         self.from_user = _Line(self.user, self.provider, split, record)
         self.from_provider = _Line(self.provider, self.user, split, record)
@@ -276,7 +278,7 @@ class Pair:
             progress = False
             for number, flow in list(running.items()):
                 try:
-                    progress |= next(flow) is flows.Need.DRAIN
+                    progress |= next(flow) is not flows.Need.INPUT
                 except StopIteration as done:
                     outcomes[number] = done.value
                     del running[number]
@@ -296,6 +298,7 @@ class Lone:
 
     def __init__(self, engine: Association, split: Splitter = whole) -> None:
         self.engine = engine
+        self.exchange = Exchange(engine)
         self.split = split
 
     @classmethod

@@ -3,23 +3,12 @@
 What they give is legal to send, and comes back equal: a refused context carries no transfer syntax, data is `bytes`.
 """
 
-from typing import TypeVar
+from typing import TypeVar, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
 from dicos_proto import uids
-from dicos_proto.dimse import (
-    OTHER_NAMES,
-    RESPONSE_BIT,
-    CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
-    Command,
-    CStoreRequest,
-    CStoreResponse,
-    OtherRequest,
-    OtherResponse,
-)
+from dicos_proto.dimse import Command
 from dicos_proto.pdu import (
     Abort,
     AssociateAccept,
@@ -231,48 +220,27 @@ def others(*taken: int) -> st.SearchStrategy[tuple[tuple[int, bytes], ...]]:
     return st.dictionaries(numbers, values, max_size=3).map(lambda found: tuple(sorted(found.items())))
 
 
-_status = {
-    "message_id_being_responded_to": shorts,
-    "status": shorts,
-    "offending_element": st.none() | up_to(st.integers(0, 0xFFFFFFFF), 3),
-    "error_comment": st.none() | texts,
-    "error_id": st.none() | shorts,
+_KINDS = {
+    "US": shorts,
+    "UI": uid_strings,
+    "AE": titles,
+    "LO": texts,
+    "AT": up_to(st.integers(0, 0xFFFFFFFF), 3),
 }
-_STATUS_ELEMENTS = (0x0120, 0x0900, 0x0901, 0x0902, 0x0903)
-_request_fields = st.sampled_from(sorted(OTHER_NAMES))
 
-commands: st.SearchStrategy[Command] = st.one_of(
-    st.builds(CEchoRequest, message_id=shorts, affected_sop_class_uid=uid_strings, other=others(0x0110, 0x0002)),
-    st.builds(
-        CEchoResponse,
-        affected_sop_class_uid=st.none() | uid_strings,
-        other=others(0x0002, *_STATUS_ELEMENTS),
-        **_status,
-    ),
-    st.builds(
-        CStoreRequest,
-        message_id=shorts,
-        affected_sop_class_uid=uid_strings,
-        affected_sop_instance_uid=uid_strings,
-        priority=shorts,
-        move_originator_aet=st.none() | titles,
-        move_originator_message_id=st.none() | shorts,
-        other=others(0x0002, 0x0110, 0x0700, 0x1000, 0x1030, 0x1031),
-    ),
-    st.builds(
-        CStoreResponse,
-        affected_sop_class_uid=st.none() | uid_strings,
-        affected_sop_instance_uid=st.none() | uid_strings,
-        other=others(0x0002, 0x1000, *_STATUS_ELEMENTS),
-        **_status,
-    ),
-    st.builds(CCancelRequest, message_id_being_responded_to=shorts, other=others(0x0120)),
-    st.builds(OtherRequest, message_id=shorts, command_field=_request_fields, other=others(0x0110)),
-    st.builds(
-        OtherResponse,
-        command_field=_request_fields.map(lambda number: number | RESPONSE_BIT),
-        other=others(*_STATUS_ELEMENTS),
-        **_status,
-    ),
-)
+
+def _message(cls: type[Command]) -> st.SearchStrategy[Command]:
+    """Messages of one class, whose fields say what they hold."""
+    fields: dict[str, st.SearchStrategy[object]] = {}
+    taken = []
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for mark in getattr(hint, "__metadata__", ()):
+            values = _KINDS[mark.kind.vr]
+            optional = type(None) in get_args(get_args(hint)[0])
+            fields[name] = st.none() | values if optional else values
+            taken.append(mark.number)
+    return st.builds(cls, other=others(*taken), **fields)  # type: ignore[arg-type]
+
+
+commands: st.SearchStrategy[Command] = st.one_of([_message(cls) for cls in get_args(Command)])
 """Every message."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicos_proto import flows
+from dicos_proto import exchange, flows
 from dicos_proto.association import Association
 from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, Request
 from dicos_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
@@ -73,7 +73,7 @@ class Side:
             self.send(data(3, content, last=action == "last"))
         elif action in ("pending", "answer") and self.requests:
             asked = self.requests[0]
-            if self.send(flows.response_to(asked, 0xFF00 if action == "pending" else 0)) and action == "answer":
+            if self.send(exchange.response_to(asked, 0xFF00 if action == "pending" else 0)) and action == "answer":
                 self.requests.pop(0)
         elif action == "read":
             self.read()
@@ -163,7 +163,7 @@ def recorded() -> dict[Role, bytes]:
             for piece in (b"abc", b"", b"defgh", b"ij"):
                 pair.user.send(data(3, piece, last=piece == b"ij"))
         pair.events(pair.provider)
-        pair.provider.send(flows.response_to(message, 0))
+        pair.provider.send(exchange.response_to(message, 0))
         pair.events(pair.user)
     pair.user.send(ReleaseRequest())
     pair.events(pair.provider)
@@ -187,7 +187,7 @@ def react(engine: Association, event: Event) -> None:
         case AssociateAccept():
             replies = [start(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))]
         case MessageStart(command=Request()):
-            replies = [flows.response_to(event, 0)]
+            replies = [exchange.response_to(event, 0)]
         case MessageStart(command=CEchoResponse()):
             replies = [start(3, STORE, has_data=True), data(3, b"abcdefghij")]
         case MessageStart(command=CStoreResponse()):

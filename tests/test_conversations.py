@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows, status, uids
+from dicos_proto import exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.dimse import (
     CCancelRequest,
@@ -13,11 +13,10 @@ from dicos_proto.dimse import (
     CEchoResponse,
     CStoreRequest,
     CStoreResponse,
-    OtherRequest,
-    OtherResponse,
 )
 from dicos_proto.errors import ConnectionLost, LocalProtocolError
-from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
+from dicos_proto.events import Closed, MessageData, ProviderAbort
+from dicos_proto.exchange import Exchange
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy, propose
 from dicos_proto.pdu_types import (
@@ -34,30 +33,29 @@ from tests.pair import CT, IMPLICIT, VERIFICATION, Lone, Pair, bytewise, command
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, affected_sop_class_uid=VERIFICATION, status=0)
 STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
-FIND = OtherRequest(message_id=9, command_field=0x0020)
 
 
-def serve_all(provider: Association, code: int = 0) -> flows.Flow[list[Any]]:
+def serve_all(provider: Exchange, code: int = 0) -> flows.Flow[list[Any]]:
     """Answer every request with `code` until the peer releases; what came."""
     served: list[Any] = []
-    while (received := (yield from flows.next_request(provider))) is not None:
+    while (received := (yield from exchange.next_request(provider))) is not None:
         content = b""
         if received.has_data:
             while True:
-                piece = yield from flows.next_piece(provider)
+                piece = yield from exchange.next_piece(provider)
                 content += piece.data
                 if piece.last:
                     break
         served.append((received.command, content))
-        provider.send(flows.response_to(received, code))
+        provider.reply(exchange.response_to(received, code))
     return served
 
 
-def use(user: Association, *conversations: flows.Flow[Any]) -> flows.Flow[list[Any]]:
+def use(user: Exchange, *conversations: flows.Flow[Any]) -> flows.Flow[list[Any]]:
     results = []
     for conversation in conversations:
         results.append((yield from conversation))
-    yield from flows.release(user)
+    yield from flows.release(user.association)
     return results
 
 
@@ -67,8 +65,8 @@ def test_echo_and_store_are_answered(split: Any) -> None:
     content = bytes(range(256)) * 300
     pieces = [content[:1], content[1:40_000], content[40_000:]]
     results, served = pair.run(
-        use(pair.user, echo(pair.user), store(pair.user, CT, "1.2.3", IMPLICIT, pieces, priority=2)),
-        serve_all(pair.provider),
+        use(pair.uses, echo(pair.uses), store(pair.uses, CT, "1.2.3", IMPLICIT, pieces, priority=2)),
+        serve_all(pair.provides),
     )
     assert [(type(each), each.status) for each in results] == [(CEchoResponse, 0), (CStoreResponse, 0)]
     assert results[1].affected_sop_instance_uid == "1.2.3"
@@ -81,7 +79,7 @@ def test_echo_and_store_are_answered(split: Any) -> None:
 @pytest.mark.parametrize("pieces", [[], [b""], [b"", b""]])
 def test_an_empty_data_set_is_complete(pieces: list[bytes]) -> None:
     pair = Pair.established()
-    results, served = pair.run(use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, pieces)), serve_all(pair.provider))
+    results, served = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, pieces)), serve_all(pair.provides))
     assert results[0].status == 0
     assert served[0][1] == b""
 
@@ -89,8 +87,8 @@ def test_an_empty_data_set_is_complete(pieces: list[bytes]) -> None:
 def test_a_failure_status_is_a_response_like_others() -> None:
     pair = Pair.established()
     results, _ = pair.run(
-        use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, [b"ab"])),
-        serve_all(pair.provider, status.OUT_OF_RESOURCES),
+        use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, [b"ab"])),
+        serve_all(pair.provides, status.OUT_OF_RESOURCES),
     )
     assert results[0].status == 0xA700
 
@@ -105,7 +103,7 @@ def test_a_large_data_set_is_drained_as_it_is_sent() -> None:
             most = max(most, pair.user.bytes_queued)
             yield bytes(5_000)
 
-    _, served = pair.run(use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, pieces())), serve_all(pair.provider))
+    _, served = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, pieces())), serve_all(pair.provides))
     assert len(served[0][1]) == 250_000
     assert most < 16_000
 
@@ -114,12 +112,12 @@ def test_a_response_that_comes_before_the_data_set_is_complete_is_taken() -> Non
     pair = Pair.established(user_limits=Limits(queued=1))
 
     def hasty() -> flows.Flow[None]:
-        received = yield from flows.next_request(pair.provider)
+        received = yield from exchange.next_request(pair.provides)
         assert received is not None
-        pair.provider.send(flows.response_to(received, status.OUT_OF_RESOURCES, "disk full"))
-        assert (yield from flows.next_request(pair.provider)) is None  # the data set is read over
+        pair.provider.send(exchange.response_to(received, status.OUT_OF_RESOURCES, "disk full"))
+        assert (yield from exchange.next_request(pair.provides)) is None  # the data set is read over
 
-    results, _ = pair.run(use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, [b"ab"] * 9)), hasty())
+    results, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, [b"ab"] * 9)), hasty())
     assert (results[0].status, results[0].error_comment) == (0xA700, "disk full")
 
 
@@ -134,10 +132,10 @@ def test_an_abort_while_a_data_set_is_sent_ends_it_at_once() -> None:
             yield b"ab"
 
     def rude() -> flows.Flow[None]:
-        yield from flows.next_request(pair.provider)
+        yield from exchange.next_request(pair.provides)
         yield from flows.abort(pair.provider)
 
-    error, _ = pair.run(use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, pieces())), rude())
+    error, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, pieces())), rude())
     assert isinstance(error, flows.AssociationAborted)
     assert error.event == Abort()
     assert taken < 20
@@ -145,7 +143,7 @@ def test_an_abort_while_a_data_set_is_sent_ends_it_at_once() -> None:
 
 def test_a_release_instead_of_a_response_is_answered_and_raised() -> None:
     user = Lone.user()
-    flow = flows.ask(user.engine, 1, ECHO)
+    flow = exchange.ask(user.exchange, 1, ECHO)
     assert next(flow) is flows.Need.INPUT
     user.engine.receive_data(bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0)))
     user.engine.receive_eof()
@@ -158,39 +156,17 @@ def test_a_release_while_a_data_set_is_sent_is_answered_when_it_is_complete() ->
     pair = Pair.established(user_limits=Limits(queued=1))
 
     def leaving() -> flows.Flow[Any]:
-        yield from flows.next_request(pair.provider)
+        yield from exchange.next_request(pair.provides)
         pair.provider.send(ReleaseRequest())
         return (yield from flows.finish(pair.provider))
 
-    error, _ = pair.run(use(pair.user, store(pair.user, CT, "1.2", IMPLICIT, [b"ab"] * 9)), leaving())
+    error, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, [b"ab"] * 9)), leaving())
     assert isinstance(error, flows.AssociationReleased)
-
-
-def test_a_request_of_the_peer_meanwhile_is_refused() -> None:
-    pair = Pair.established(request(both_roles=True), policy(both_roles=True))
-
-    def crossing() -> flows.Flow[Any]:
-        pair.provider.send(start(3, STORE, has_data=True))
-        pair.provider.send(MessageData(context=3, data=b"abcd", last=True))
-        received = yield from flows.next_request(pair.provider)
-        assert received is not None
-        pair.provider.send(flows.response_to(received, 0))
-        return (yield from flows.expect(pair.provider))
-
-    result, refused = pair.run(echo(pair.user), crossing())
-    assert result == ECHOED
-    assert isinstance(refused, MessageStart)
-    assert refused.command == CStoreResponse(
-        message_id_being_responded_to=1,
-        affected_sop_class_uid=CT,
-        affected_sop_instance_uid="1.2.3",
-        status=status.UNRECOGNIZED_OPERATION,
-    )
 
 
 def test_a_pending_response_is_not_the_final_one() -> None:
     user = Lone.user(split=bytewise)
-    flow = flows.ask(user.engine, 1, ECHO)
+    flow = exchange.ask(user.exchange, 1, ECHO)
     assert next(flow) is flows.Need.INPUT
     pending = CEchoResponse(message_id_being_responded_to=1, status=status.PENDING)
     user.engine.receive_data(command(1, pending) + command(1, ECHOED))
@@ -202,22 +178,24 @@ def test_a_pending_response_is_not_the_final_one() -> None:
 def test_a_cancel_of_what_is_over_is_passed_over() -> None:
     pair = Pair.established()
     pair.user.send(start(1, CCancelRequest(message_id_being_responded_to=77)))
-    results, served = pair.run(use(pair.user, echo(pair.user)), serve_all(pair.provider))
+    results, served = pair.run(use(pair.uses, echo(pair.uses)), serve_all(pair.provides))
     assert results == [ECHOED]
     assert served == [(ECHO, b"")]
 
 
 def test_a_provider_learns_why_the_association_ended() -> None:
     pair = Pair.established()
-    gone, _ = pair.run(flows.next_request(pair.provider), flows.abort(pair.user))
+    gone, _ = pair.run(exchange.next_request(pair.provides), flows.abort(pair.user))
     assert isinstance(gone, flows.AssociationAborted)
     assert str(gone) == "the peer says: association aborted by the service user"
 
 
 def test_a_data_set_cut_short_is_no_data_set() -> None:
     provider = Lone.provider()
-    assert provider.feed(command(3, STORE, has_data=True)) == [start(3, STORE, has_data=True)]
-    flow = flows.skip_data(provider.engine)
+    provider.engine.receive_data(command(3, STORE, has_data=True))
+    with pytest.raises(StopIteration):
+        next(exchange.next_request(provider.exchange))
+    flow = exchange.skip_data(provider.exchange)
     assert next(flow) is flows.Need.INPUT
     provider.engine.receive_eof()
     with pytest.raises(flows.AssociationAborted, match="connection closed by the peer") as caught:
@@ -229,27 +207,20 @@ def test_a_data_set_cut_short_is_no_data_set() -> None:
 def test_reading_a_data_set_where_there_is_none_is_a_mistake() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(command(1, ECHO))
-    with pytest.raises(LocalProtocolError, match="a data set is read where MessageStart comes"):
-        list(flows.next_piece(provider.engine))
-
-
-def test_an_operation_nobody_speaks_is_refused_by_name() -> None:
-    refused = flows.refusal(start(5, FIND, has_data=True))
-    assert refused == start(
-        5, OtherResponse(message_id_being_responded_to=9, command_field=0x8020, status=status.UNRECOGNIZED_OPERATION)
-    )
+    with pytest.raises(LocalProtocolError, match="a data set is read where none is being received"):
+        list(exchange.next_piece(provider.exchange))
 
 
 def test_a_response_is_not_answered() -> None:
     with pytest.raises(TypeError, match="C-ECHO-RSP is no request"):
-        flows.response_to(start(1, ECHOED), 0)
+        exchange.response_to(start(1, ECHOED), 0)
 
 
 def test_an_unsent_request_leaves_the_association_as_it_was() -> None:
     pair = Pair.established()
     with pytest.raises(LocalProtocolError, match="context 9 is not accepted"):
-        next(flows.ask(pair.user, 9, ECHO))
-    results, _ = pair.run(use(pair.user, echo(pair.user)), serve_all(pair.provider))
+        next(exchange.ask(pair.uses, 9, ECHO))
+    results, _ = pair.run(use(pair.uses, echo(pair.uses)), serve_all(pair.provides))
     assert results == [ECHOED]
 
 

@@ -233,9 +233,11 @@ def test_an_acceptor_that_asked_for_release_waits_for_no_request() -> None:
 def test_the_response_is_not_waited_for_while_it_comes() -> None:
     """A pending response with a data set that takes longer than the response may."""
     user = Lone.user()
-    user.engine.send(start(1, ECHO))
+    find = CFindRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
+    user.engine.send(start(1, find, has_data=True))
+    user.engine.send(MessageData(context=1, data=b"ab", last=True))
     assert after(user.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
-    pending = CEchoResponse(message_id_being_responded_to=1, status=0xFF00)
+    pending = CFindResponse(message_id_being_responded_to=1, status=0xFF00)
     user.feed(command(1, pending, has_data=True))
     for now in (50.0, 100.0):
         user.feed(p_data((1, False, False, b"ab")))

@@ -11,8 +11,6 @@ from dicos_proto.dimse import (
     Command,
     CStoreRequest,
     CStoreResponse,
-    OtherRequest,
-    OtherResponse,
     decode_command,
     encode_command,
 )
@@ -81,8 +79,8 @@ MALFORMED = {
     "comment of two values": (echo_answer(element(0x0902, b"a\\b ")), "PS3.5 6.4", "(0000,0902) of 2 values; one LO"),
     "error id empty": (echo_answer(element(0x0903, b"")), "PS3.7 E.1", "(0000,0903) of 0 bytes; one US, 2 bytes"),
     "cancel without the id": (command_set(us(0x0100, 0x0FFF), NO_DATA), "PS3.7 9.3", "being responded to in C-CANCEL"),
-    "other request without id": (command_set(us(0x0100, 0x20), DATA), "PS3.7 9.3", "no (0000,0110) message id"),
-    "other response without status": (
+    "find without id": (command_set(UID, us(0x0100, 0x20), PRIORITY, DATA), "PS3.7 9.3", "no (0000,0110) message id"),
+    "answer to a find without status": (
         command_set(us(0x0100, 0x8020), ANSWERED, NO_DATA), "PS3.7 9.3", "no (0000,0900) status",
     ),
     "group length alone": (command_set(), "PS3.7 E.1", "no (0000,0100) command field of 2 bytes"),
@@ -141,17 +139,6 @@ NOT_SENT: dict[str, tuple[Command, str]] = {
     "other of the message itself": (replace(ECHO, other=((2, b"1.4\0"),)), "(0000,0002) of 4 bytes after (0000,0000)"),
     "other of the command field": (replace(ECHO, other=((0x0100, b"\1\0"),)), "(0000,0100) of 2 bytes after"),
     "other of the data set type": (replace(ECHO, other=((0x0800, b"\1\0"),)), "(0000,0800) of 2 bytes after"),
-    "other request without number": (OtherRequest(message_id=1), "command field 0x0000 is no other request"),
-    "other request of C-STORE": (
-        OtherRequest(message_id=1, command_field=1), "command field 0x0001 is no other request [PS3.7 E.1]",
-    ),
-    "other request of a response": (
-        OtherRequest(message_id=1, command_field=0x8020), "command field 0x8020 is no other request",
-    ),
-    "other response of a request": (
-        OtherResponse(message_id_being_responded_to=1, status=0, command_field=0x0020),
-        "command field 0x0020 is no other response",
-    ),
     "cancel of 65536": (CCancelRequest(message_id_being_responded_to=65536), "(0000,0120) 65536; 0 to 65535"),
 }  # fmt: skip
 

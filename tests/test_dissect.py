@@ -14,12 +14,12 @@ from dicos_proto.dimse import (
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
+    CMoveRequest,
+    CMoveResponse,
     Command,
     CStoreRequest,
     CStoreResponse,
-    OtherRequest,
-    OtherResponse,
-    command_name,
+    NActionRequest,
     encode_command,
 )
 from dicos_proto.dissect import Dissector, dissect
@@ -218,10 +218,7 @@ def test_the_small_pdus(pdu: Abort, line: str) -> None:
             ],
         ),
         (
-            OtherRequest(
-                message_id=2, command_field=0x21,
-                other=((0x0002, MOVE.encode() + b"\0"), (0x0600, b"MOVER "), (0x0700, b"\2\0")),
-            ),
+            CMoveRequest(message_id=2, affected_sop_class_uid=MOVE, move_destination="MOVER", priority=2),
             [
                 "  C-MOVE-RQ, no data set",
                 f"    affected SOP class: {MOVE} {uids.name_of(MOVE)}",
@@ -231,9 +228,7 @@ def test_the_small_pdus(pdu: Abort, line: str) -> None:
             ],
         ),
         (
-            OtherResponse(
-                message_id_being_responded_to=2, command_field=0x8021, status=0xFF00, other=((0x1020, b"\5\0"),)
-            ),
+            CMoveResponse(message_id_being_responded_to=2, status=0xFF00, remaining=5),
             [
                 "  C-MOVE-RSP, no data set",
                 "    message id being responded to: 2",
@@ -242,9 +237,8 @@ def test_the_small_pdus(pdu: Abort, line: str) -> None:
             ],
         ),
         (
-            OtherRequest(
-                message_id=2, command_field=0x130,
-                other=((0x0003, b"1.2.3\0"), (0x1001, b"1.2.4\0"), (0x1008, b"\1\0")),
+            NActionRequest(
+                message_id=2, requested_sop_class_uid="1.2.3", requested_sop_instance_uid="1.2.4", action_type_id=1
             ),
             [
                 "  N-ACTION-RQ, no data set",
@@ -579,7 +573,7 @@ def test_nothing_is_raised_for_damaged_pdus(data: bytes, sizes: list[int]) -> No
 def test_every_message_is_dissected(message: Command, has_data: bool) -> None:
     lines = dissect(p_data((1, True, True, encode_command(message, has_data=has_data))))
     follows = "a data set follows" if has_data else "no data set"
-    assert lines[1] == f"  {command_name(message)}, {follows}"
+    assert lines[1] == f"  {message.NAME}, {follows}"
     assert not any("malformed" in line for line in lines)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows
+from dicos_proto import exchange, flows
 from dicos_proto.association import Association
 from dicos_proto.dimse import CEchoRequest
 from dicos_proto.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
@@ -39,10 +39,10 @@ def ended(pair: Pair) -> bool:
 @ANY
 def test_released_by_either_side(split: Splitter) -> None:
     pair = Pair.established(split=split)
-    released, left = pair.run(flows.release(pair.user), flows.next_request(pair.provider))
+    released, left = pair.run(flows.release(pair.user), exchange.next_request(pair.provides))
     assert (released, left, ended(pair)) == (None, None, True)
     pair = Pair.established(split=split)
-    released, error = pair.run(flows.release(pair.provider), flows.expect(pair.user))
+    released, error = pair.run(flows.release(pair.provider), pair.uses.step())
     assert released is None
     assert isinstance(error, flows.AssociationReleased)
     assert ended(pair)
@@ -81,8 +81,8 @@ def test_what_the_peer_still_sends_is_read_over_while_releasing() -> None:
     pair.events(pair.provider)
     release = flows.release(pair.user)
     assert next(release) is flows.Need.INPUT
-    pair.provider.send(flows.response_to(start(1, ECHO), 0))
-    assert pair.run(release, flows.next_request(pair.provider)) == [None, None]
+    pair.provider.send(exchange.response_to(start(1, ECHO), 0))
+    assert pair.run(release, exchange.next_request(pair.provides)) == [None, None]
 
 
 def test_a_release_that_is_answered_by_an_abort_says_so() -> None:
@@ -96,7 +96,7 @@ def test_a_release_that_is_answered_by_an_abort_says_so() -> None:
 @ANY
 def test_aborted(split: Splitter, event: Abort) -> None:
     pair = Pair.established(split=split)
-    error, done = pair.run(flows.expect(pair.user), flows.abort(pair.provider, event))
+    error, done = pair.run(pair.uses.step(), flows.abort(pair.provider, event))
     assert isinstance(error, flows.AssociationAborted)
     assert (error.event, done) == (event, None)
     assert str(error) == f"the peer says: {event}"
@@ -169,7 +169,7 @@ def test_end_of_file_at_every_byte_of_a_conversation() -> None:
     pair.user.send(start(1, ECHO))
     pair.user.send(ReleaseRequest())
     pair.events(pair.provider)
-    pair.provider.send(flows.response_to(start(1, ECHO), 0))
+    pair.provider.send(exchange.response_to(start(1, ECHO), 0))
     pair.provider.send(ReleaseResponse())
     pair.events(pair.user)
     for role, stream in ((Role.ACCEPTOR, pair.from_user.carried), (Role.REQUESTOR, pair.from_provider.carried)):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dicos_proto import flows, status
+from dicos_proto import exchange, flows, status
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse
+from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, NGetRequest, NGetResponse
 from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, ProviderAbort
 from dicos_proto.limits import Limits
@@ -74,23 +74,25 @@ def outcome(flow: flows.Flow[object], engine: Association, *chunks: bytes, eof: 
 # -- asking --------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_to_another_request_is_not_taken_for_ones_own() -> None:
+def test_nothing_is_asked_while_an_answer_is_out_that_nobody_would_see() -> None:
     user = Lone.user(request(window=WINDOW), policy(window=WINDOW))
     user.engine.send(start(1, echo(7)))
-    assert outcome(flows.ask(user.engine, 1, echo(8)), user.engine, command(1, echoed(7, 0x0110))) == "waits"
-    user = Lone.user(request(window=WINDOW), policy(window=WINDOW))
-    user.engine.send(start(1, echo(7)))
-    stream = command(1, echoed(7, 0x0110)) + command(1, echoed(8))
-    assert outcome(flows.ask(user.engine, 1, echo(8)), user.engine, stream) == echoed(8)
-    assert user.engine.outstanding == 0
+    with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while others are outstanding"):
+        next(exchange.ask(user.exchange, 1, echo(8)))
+    assert user.engine.outstanding == 1
+    assert user.feed(command(1, echoed(7))) == [start(1, echoed(7))]
+    assert outcome(exchange.ask(user.exchange, 1, echo(8)), user.engine, command(1, echoed(8))) == echoed(8)
+
+
+GET = NGetRequest(message_id=1, requested_sop_class_uid=VERIFICATION, requested_sop_instance_uid="1.2.3")
+GOT = NGetResponse(message_id_being_responded_to=1, status=0)
 
 
 def test_a_response_with_a_data_set_is_read_to_its_end() -> None:
-    user = Lone.user()
-    stream = command(1, echoed(1), has_data=True) + p_data((1, False, False, b"ab"), (1, False, True, b"cd"))
+    stream = command(1, GOT, has_data=True) + p_data((1, False, False, b"ab"), (1, False, True, b"cd"))
     for cut in (1, 20, len(stream) - 1):
         user = Lone.user()
-        assert outcome(flows.ask(user.engine, 1, echo(1)), user.engine, stream[:cut], stream[cut:]) == echoed(1)
+        assert outcome(exchange.ask(user.exchange, 1, GET), user.engine, stream[:cut], stream[cut:]) == GOT
         assert user.events() == []
 
 
@@ -101,7 +103,7 @@ def test_a_response_with_a_data_set_is_read_to_its_end() -> None:
 )
 def test_a_wrong_answer_is_an_abort_not_an_answer(answer: CEchoResponse | CStoreResponse | CEchoRequest) -> None:
     user = Lone.user()
-    error = outcome(flows.ask(user.engine, 1, echo(1)), user.engine, command(1, answer))
+    error = outcome(exchange.ask(user.exchange, 1, echo(1)), user.engine, command(1, answer))
     assert isinstance(error, flows.AssociationAborted)
     assert isinstance(error.event, ProviderAbort)
     assert isinstance(error.event.error, RemoteProtocolError)
@@ -112,7 +114,7 @@ def test_a_wrong_answer_is_an_abort_not_an_answer(answer: CEchoResponse | CStore
 def test_an_answer_cut_off_is_no_answer(end: int) -> None:
     stream = command(1, echoed(1))
     user = Lone.user()
-    error = outcome(flows.ask(user.engine, 1, echo(1)), user.engine, stream[: min(end, len(stream) - 1)], eof=True)
+    error = outcome(exchange.ask(user.exchange, 1, echo(1)), user.engine, stream[: min(end, len(stream) - 1)], eof=True)
     assert isinstance(error, flows.AssociationAborted)
     assert "connection closed by the peer in Sta6" in str(error)
 
@@ -126,10 +128,10 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
         raise RuntimeError("the disk is gone")
 
     with pytest.raises(RuntimeError, match="the disk is gone"):
-        next(flows.ask(pair.user, 3, STORE, pieces()))
+        next(exchange.ask(pair.uses, 3, STORE, pieces()))
     assert pair.user.sending
-    with pytest.raises(LocalProtocolError, match="before the data set on context 3 is complete"):
-        next(flows.ask(pair.user, 1, echo(2)))
+    with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while others are outstanding"):
+        next(exchange.ask(pair.uses, 1, echo(2)))
     with pytest.raises(LocalProtocolError, match="before the data set is complete"):
         next(flows.release(pair.user))
     assert pair.run(flows.abort(pair.user), flows.finish(pair.provider)) == [None, None]
@@ -137,7 +139,7 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
 
 def test_a_peer_that_never_answers_is_given_up() -> None:
     pair = Pair.established()
-    error, _ = pair.run(flows.ask(pair.user, 1, echo(1)), flows.finish(pair.provider))
+    error, _ = pair.run(exchange.ask(pair.uses, 1, echo(1)), flows.finish(pair.provider))
     assert isinstance(error, flows.AssociationAborted)
     assert isinstance(error.event, ProviderAbort)
     assert error.event.error == DeadlineExceeded("response: waiting for the one to message 1: nothing within 60 s")
@@ -150,8 +152,8 @@ def test_a_peer_that_never_answers_is_given_up() -> None:
 def test_a_data_set_is_read_only_where_one_comes() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(command(1, echo(1)))
-    flow = flows.next_piece(provider.engine)
-    with pytest.raises(LocalProtocolError, match="a data set is read where MessageStart comes"):
+    flow = exchange.next_piece(provider.exchange)
+    with pytest.raises(LocalProtocolError, match="a data set is read where none is being received"):
         next(flow)
 
 
@@ -164,7 +166,7 @@ def test_what_nobody_read_of_a_data_set_is_read_over(split: Splitter) -> None:
 
     def serve() -> flows.Flow[list[object]]:
         found: list[object] = []
-        while (received := (yield from flows.next_request(pair.provider))) is not None:
+        while (received := (yield from exchange.next_request(pair.provides))) is not None:
             found.append(received.command)
         return found
 
@@ -181,7 +183,7 @@ def test_any_final_status_pays_what_is_owed(code: int) -> None:
     pair.user.send(start(1, echo(1)))
     (received,) = pair.events(pair.provider)
     assert received == start(1, echo(1))
-    pair.provider.send(flows.response_to(start(1, echo(1)), code, "why"))
+    pair.provider.send(exchange.response_to(start(1, echo(1)), code, "why"))
     (answer,) = pair.events(pair.user)
     assert (pair.provider.owed, pair.user.outstanding) == (0, 0)
     assert answer == start(
@@ -289,14 +291,14 @@ def test_a_spurious_release_answer_is_a_violation(split: Splitter) -> None:
 def test_a_flow_asks_to_be_drained_at_its_limit() -> None:
     for queued, needs in ((10_000, 0), (200, 1)):
         pair = Pair.established(user_limits=Limits(queued=queued))
-        flow = flows.ask(pair.user, 3, STORE, [bytes(300), bytes(2)])
+        flow = exchange.ask(pair.uses, 3, STORE, [bytes(300), bytes(2)])
         assert [next(flow)] == [flows.Need.DRAIN if needs else flows.Need.INPUT]
 
 
 def test_a_flow_that_ends_has_what_is_queued_written() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(RELEASE_RQ)
-    flow = flows.next_request(provider.engine)
+    flow = exchange.next_request(provider.exchange)
     assert next(flow) is flows.Need.INPUT  # the answer is queued; the peer closes
     assert provider.engine.bytes_queued == len(RELEASE_RQ)
     provider.engine.receive_eof()

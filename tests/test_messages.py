@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicos_proto.dimse import (
+    CCancelRequest,
     CEchoRequest,
     CEchoResponse,
+    CFindRequest,
+    CFindResponse,
     Command,
     CStoreRequest,
     CStoreResponse,
-    OtherRequest,
-    OtherResponse,
+    NEventReportRequest,
     encode_command,
 )
 from dicos_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
@@ -45,7 +47,7 @@ ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
 STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
 STORED = CStoreResponse(message_id_being_responded_to=1, status=0)
-FIND = OtherRequest(message_id=9, command_field=0x0020)
+FIND = CFindRequest(message_id=9, affected_sop_class_uid=CT)
 WINDOW = OperationsWindow(invoked=3, performed=2)
 ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 
@@ -168,9 +170,9 @@ def test_a_message_id_in_use_is_not_used_again() -> None:
     pair = Pair.established(request(window=WINDOW), policy(window=WINDOW))
     pair.user.send(start(1, ECHO))
     with pytest.raises(LocalProtocolError, match=r"message id 1 is still in use \[PS3.7 9.1.1\]"):
-        pair.user.send(start(3, STORE))
+        pair.user.send(start(3, STORE, has_data=True))
     provider = Lone.provider(request(window=WINDOW), policy(window=WINDOW))
-    error = violated(provider.feed(command(1, ECHO), command(3, STORE)))
+    error = violated(provider.feed(command(1, ECHO), command(3, STORE, has_data=True)))
     assert str(error) == "C-STORE-RQ with message id 1, which is still in use [PS3.7 9.1.1]"
 
 
@@ -180,7 +182,9 @@ def test_roles_are_kept_to() -> None:
         pair.provider.send(start(1, ECHO))
     user = Lone.user()
     assert "from a peer without that role [PS3.7 D.3.3.4]" in str(violated(user.feed(command(1, ECHO))))
-    report = OtherRequest(message_id=1, command_field=0x0100)
+    report = NEventReportRequest(
+        message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3", event_type_id=1
+    )
     with pytest.raises(LocalProtocolError, match="N-EVENT-REPORT-RQ: no such role"):
         pair.user.send(start(3, report))
     pair.provider.send(start(3, report))
@@ -230,7 +234,7 @@ def test_what_may_not_come_is_aborted_after_all_that_was_good(
         (CEchoResponse(message_id_being_responded_to=2, status=0), 1, "to message 2, which is not outstanding"),
         (STORED, 1, "C-STORE-RSP to message 1, whose command field was 0x0030"),
         (ECHOED, 3, "C-ECHO-RSP to message 1 on context 3; it was sent on 1"),
-        (OtherResponse(message_id_being_responded_to=1, command_field=0x8020, status=0), 1, "C-FIND-RSP to message 1"),
+        (CFindResponse(message_id_being_responded_to=1, status=0), 1, "C-FIND-RSP to message 1"),
     ],
 )
 def test_a_response_belongs_to_its_request(answer: Command, context: int, text: str) -> None:
@@ -326,13 +330,51 @@ def test_a_response_is_owed_once() -> None:
     pair.user.send(start(3, FIND, has_data=True))
     pair.user.send(data(3, b"ab"))
     pair.events(pair.provider)
-    pending = OtherResponse(message_id_being_responded_to=9, command_field=0x8020, status=0xFF00)
-    final = OtherResponse(message_id_being_responded_to=9, command_field=0x8020, status=0)
-    for response in (pending, pending, final):
-        pair.provider.send(start(3, response))
+    pending = CFindResponse(message_id_being_responded_to=9, status=0xFF00)
+    final = CFindResponse(message_id_being_responded_to=9, status=0)
+    for _ in range(2):
+        pair.provider.send(start(3, pending, has_data=True))
+        pair.provider.send(data(3, b"cd"))
+    pair.provider.send(start(3, final))
     with pytest.raises(LocalProtocolError, match="no such request is owed"):
         pair.provider.send(start(3, final))
-    assert pair.events(pair.user) == [start(3, pending), start(3, pending), start(3, final)]
+    one = [start(3, pending, has_data=True), data(3, b"cd")]
+    assert pair.events(pair.user) == [*one, *one, start(3, final)]
+
+
+MISPLACED = {
+    "a store without its object": (STORE, False, "C-STORE-RQ with no data set; it has a data set"),
+    "a find without its identifier": (FIND, False, "C-FIND-RQ with no data set; it has a data set"),
+    "an echo with a data set": (ECHO, True, "C-ECHO-RQ with a data set; it has no data set"),
+    "a cancel with a data set": (
+        CCancelRequest(message_id_being_responded_to=1), True, "C-CANCEL-RQ with a data set; it has no data set",
+    ),
+}  # fmt: skip
+
+
+@ANY
+@pytest.mark.parametrize(("message", "has_data", "text"), MISPLACED.values(), ids=MISPLACED)
+def test_a_message_has_its_data_set_and_no_other(split: Splitter, message: Command, has_data: bool, text: str) -> None:
+    provider = Lone.provider(split=split)
+    error = violated(provider.feed(command(3, message, has_data=has_data)))
+    assert str(error) == f"{text} [PS3.7 E.1]"
+    assert error.reason is AbortReason.INVALID_PARAMETER
+    pair = Pair.established(split=split)
+    with pytest.raises(LocalProtocolError) as caught:
+        pair.user.send(start(3, message, has_data=has_data))
+    assert str(caught.value) == f"{text} [PS3.7 E.1]"
+    assert (pair.user.outstanding, pair.user.sending) == (0, False)
+
+
+@ANY
+@pytest.mark.parametrize(("code", "has_data"), [(0xFF00, False), (0xFF01, False), (0x0000, True), (0xFE00, True)])
+def test_a_find_response_has_a_match_where_it_is_pending(split: Splitter, code: int, has_data: bool) -> None:
+    user = Lone.user(split=split)
+    user.engine.send(start(3, FIND, has_data=True))
+    user.engine.send(data(3, b"ab"))
+    answer = CFindResponse(message_id_being_responded_to=9, status=code)
+    error = violated(user.feed(command(3, answer, has_data=has_data)))
+    assert "it has a data set where its status is pending, none where it is not" in str(error)
 
 
 # -- at random ------------------------------------------------------------------------------------------------------

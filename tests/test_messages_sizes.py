@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, OtherRequest
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CFindRequest, CStoreRequest, CStoreResponse
 from dicos_proto.errors import LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits
@@ -208,11 +208,12 @@ def test_a_response_may_come_before_the_data_set_is_complete() -> None:
 
 def test_a_cancel_passes_the_window_and_is_not_answered() -> None:
     pair = Pair.established()
-    find = OtherRequest(message_id=5, command_field=0x0020)
+    find = CFindRequest(message_id=5, affected_sop_class_uid=CT)
     cancel = CCancelRequest(message_id_being_responded_to=5)
-    pair.user.send(start(3, find))
+    pair.user.send(start(3, find, has_data=True))
+    pair.user.send(data(3, b"ab"))
     pair.user.send(start(3, cancel))
-    assert pair.events(pair.provider) == [start(3, find), start(3, cancel)]
+    assert pair.events(pair.provider) == [start(3, find, has_data=True), data(3, b"ab"), start(3, cancel)]
     assert (pair.user.outstanding, pair.provider.owed) == (1, 1)
 
 

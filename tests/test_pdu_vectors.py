@@ -7,7 +7,7 @@ a reserved byte of 0xFF (DCMTK, presentation contexts of a request), the order o
 
 import pytest
 
-from dicos_proto.dimse import CEchoResponse, CStoreRequest, OtherRequest, OtherResponse, decode_command, encode_command
+from dicos_proto.dimse import CEchoResponse, CGetRequest, CGetResponse, CStoreRequest, decode_command, encode_command
 from dicos_proto.pdu import (
     Abort,
     AssociateAccept,
@@ -244,22 +244,17 @@ COMMANDS = {
         True,
     ),
     "dcmtk_roles.c2s": (
-        OtherRequest(
-            message_id=1, command_field=0x0010, other=((0x0002, b"1.2.840.10008.5.1.4.1.2.2.3\0"), (0x0700, b"\0\0"))
-        ),
+        CGetRequest(message_id=1, affected_sop_class_uid="1.2.840.10008.5.1.4.1.2.2.3"),
         True,
     ),
     "dcmtk_roles.s2c": (
-        OtherResponse(
+        CGetResponse(
             message_id_being_responded_to=1,
             status=0,
-            command_field=0x8010,
-            other=(
-                (0x0002, b"1.2.840.10008.5.1.4.1.2.2.3\0"),
-                (0x1021, b"\0\0"),
-                (0x1022, b"\0\0"),
-                (0x1023, b"\0\0"),
-            ),
+            affected_sop_class_uid="1.2.840.10008.5.1.4.1.2.2.3",
+            completed=0,
+            failed=0,
+            warning=0,
         ),
         False,
     ),

@@ -36,6 +36,7 @@ ORDER = [
     "messages",
     "association",
     "flows",
+    "exchange",
     "dissect",
     "datasets",
     "services",

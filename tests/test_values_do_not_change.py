@@ -30,5 +30,5 @@ def test_value(value: type) -> None:
 
 def test_every_pdu_and_message_is_among_them() -> None:
     names = {value.__name__ for value in VALUES}
-    assert {"AssociateRequest", "Abort", "Pdv", "UserIdentity", "CEchoRequest", "OtherResponse", "Limits"} <= names
+    assert {"AssociateRequest", "Abort", "Pdv", "UserIdentity", "CEchoRequest", "NActionRequest", "Limits"} <= names
     assert all(inspect.getdoc(value) for value in VALUES)

@@ -1,1 +1,1 @@
-"""The services of PS3.4 as flows, user side and provider side of each: verification, storage."""
+"""The services of PS3.4 as flows, the user's side and the provider's side of each."""

@@ -1,37 +1,147 @@
 """Storage: composite objects brought to a provider.  # PS3.4 annex B
 
-The provider's side is `flows.next_request`, `flows.next_piece` until `last`, then `flows.response_to`.
+The provider's side is `exchange.next_request`, `exchange.next_piece` until `last`, then `exchange.response_to`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from ..association import Association
+from .. import status
 from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
-from ..flows import Flow, ask, find_context
-from ..wire import Buffer
+from ..errors import LocalProtocolError
+from ..events import MessageStart
+from ..exchange import Data, Exchange, ask
+from ..flows import ContextNotAccepted, Flow, find_context
 
 
 def store(
-    association: Association,
+    exchange: Exchange,
     sop_class_uid: str,
     sop_instance_uid: str,
     transfer_syntax: str,
-    data: Iterable[Buffer],
+    data: Data,
     *,
     priority: int = PRIORITY_MEDIUM,
+    originator: tuple[str, int] | None = None,
 ) -> Flow[Response]:
     """User side: a C-STORE of the data set `data`, which is encoded in `transfer_syntax`, and its response.
 
-    `data`: pieces of any size, taken as the connection takes them, so no data set is ever held whole. Raises
-    `ContextNotAccepted`, and what `ask` raises.
+    `data`: whole, or pieces of any size, taken as the connection takes them, so no data set is ever held whole.
+    `originator`: AE title and message id of the C-MOVE that caused it. Raises `ContextNotAccepted`, and what `ask`
+    raises.
     """
-    context = find_context(association, sop_class_uid, (transfer_syntax,))
+    context = find_context(exchange.association, sop_class_uid, (transfer_syntax,))
+    aet, number = originator or (None, None)
     request = CStoreRequest(
-        message_id=association.new_message_id(),
+        message_id=exchange.association.new_message_id(),
         affected_sop_class_uid=sop_class_uid,
         affected_sop_instance_uid=sop_instance_uid,
         priority=priority,
+        move_originator_aet=aet,
+        move_originator_message_id=number,
     )
-    return (yield from ask(association, context.id, request, data))
+    return (yield from ask(exchange, context.id, request, data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A composite object to send: what it is, and its data set in `transfer_syntax`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    data: Data = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one instance: the provider's response, or why it was never sent."""
+
+    instance: Instance
+    response: Response | None = None
+    problem: ContextNotAccepted | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether the provider has it: a success, or a warning."""
+        good = status.Category.SUCCESS, status.Category.WARNING
+        return self.response is not None and status.category(self.response.status) in good
+
+
+class StoreMany:
+    """User side: C-STORE of one instance after the other, as many outstanding as the window allows.  # PS3.7 D.3.3.3
+
+    `next` gives what became of each, in the order in which the provider answers, until None. `instances` is iterated
+    when there is room for one more, so it may make them as it goes. With a window of 1 it is a plain sequence.
+    """
+
+    __slots__ = ("_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        instances: Iterable[Instance],
+        *,
+        priority: int = PRIORITY_MEDIUM,
+        originator: tuple[str, int] | None = None,
+    ) -> None:
+        """`originator`: as for `store`. Raises `LocalProtocolError` while another operation is under way."""
+        if exchange.association.outstanding or exchange.unread:
+            raise LocalProtocolError("C-STOREs while another operation is under way, whose responses nobody would see")
+        self._exchange = exchange
+        self._instances: Iterator[Instance] = iter(instances)
+        self._more = True
+        self._priority = priority
+        self._originator = originator or (None, None)
+        self._outstanding: dict[int, Instance] = {}
+
+    def next(self) -> Flow[Outcome | None]:
+        """What became of the instance that was decided next; None after the last.
+
+        Raises as `Exchange.step` does, and what the source of the instances raises.
+        """
+        exchange = self._exchange
+        while True:
+            while self._more and not exchange.sending and exchange.room > 0:
+                refused = self._send()
+                if refused is not None:
+                    return refused
+            if not self._outstanding:
+                return None
+            event = yield from exchange.fresh()
+            if isinstance(event, MessageStart) and isinstance(event.command, Response):
+                response = event.command
+                if status.category(response.status) is not status.Category.PENDING:
+                    instance = self._outstanding.pop(response.message_id_being_responded_to)
+                    return Outcome(instance=instance, response=response)
+            elif event is not None:
+                exchange.park(event)
+
+    def stop(self) -> None:
+        """Send no more of them; `next` still tells what becomes of those that were sent."""
+        self._more = False
+
+    def _send(self) -> Outcome | None:
+        """Send the next instance, if there is one; what became of it, if it cannot be sent."""
+        instance = next(self._instances, None)
+        if instance is None:
+            self._more = False
+            return None
+        association = self._exchange.association
+        try:
+            context = find_context(association, instance.sop_class_uid, (instance.transfer_syntax,))
+        except ContextNotAccepted as problem:
+            return Outcome(instance=instance, problem=problem)
+        request = CStoreRequest(
+            message_id=association.new_message_id(),
+            affected_sop_class_uid=instance.sop_class_uid,
+            affected_sop_instance_uid=instance.sop_instance_uid,
+            priority=self._priority,
+            move_originator_aet=self._originator[0],
+            move_originator_message_id=self._originator[1],
+        )
+        self._exchange.send(context.id, request, instance.data)
+        self._outstanding[request.message_id] = instance
+        return None

@@ -1,18 +1,18 @@
 """Verification: is there a DICOM application at the other end?  # PS3.4 annex A
 
-The provider's side is `flows.next_request`, then `flows.response_to` with status 0.
+The provider's side is `exchange.next_request`, then `exchange.response_to` with status 0.
 """
 
 from __future__ import annotations
 
 from .. import uids
-from ..association import Association
 from ..dimse import CEchoRequest, Response
-from ..flows import Flow, ask, find_context
+from ..exchange import Exchange, ask
+from ..flows import Flow, find_context
 
 
-def echo(association: Association) -> Flow[Response]:
+def echo(exchange: Exchange) -> Flow[Response]:
     """User side: a C-ECHO, and its response. Raises `ContextNotAccepted`, and what `ask` raises."""
-    context = find_context(association, uids.VERIFICATION)
-    request = CEchoRequest(message_id=association.new_message_id(), affected_sop_class_uid=uids.VERIFICATION)
-    return (yield from ask(association, context.id, request))
+    context = find_context(exchange.association, uids.VERIFICATION)
+    request = CEchoRequest(message_id=exchange.association.new_message_id(), affected_sop_class_uid=uids.VERIFICATION)
+    return (yield from ask(exchange, context.id, request))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dicos_proto import dimse, flows, status
+from dicos_proto import dimse, exchange, flows, status
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy, negotiate, propose
@@ -262,8 +262,8 @@ def test_what_a_handler_leaves_unanswered_is_refused() -> None:
     with server(idle) as running, user(running) as session:
         assert session.echo().status == status.UNRECOGNIZED_OPERATION
         assert session.store(CT, "1.2", EXPLICIT, b"ab" * 100_000).status == status.UNRECOGNIZED_OPERATION
-        find = dimse.OtherRequest(message_id=5, command_field=0x0020)
-        response = session.run(flows.ask(session.association, 3, find, [b"identifier"]))
+        find = dimse.CFindRequest(message_id=5, affected_sop_class_uid=CT)
+        response = session.run(exchange.ask(session.exchange, 3, find, [b"identifier"]))
         assert response.status == status.UNRECOGNIZED_OPERATION
     assert names == ["EchoRequest", "StoreRequest", "C-FIND-RQ"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import flows, uids
+from dicos_proto import exchange, flows, uids
 from dicos_proto.dimse import CStoreRequest
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_transports import part10, part10_writer, storing
@@ -250,7 +250,7 @@ def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> 
 def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes] | None) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
-        response = session.run(flows.ask(session.association, 1, store, pieces))
+        response = session.run(exchange.ask(session.exchange, 1, store, pieces))
         assert (response.status, response.error_comment) == (0xC000, "no data set")
         assert session.established
     assert list(tmp_path.iterdir()) == []
@@ -259,7 +259,7 @@ def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes] | N
 def test_another_sop_class_than_the_contexts_is_refused(tmp_path: Path) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         wrong = CStoreRequest(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2")
-        response = session.run(flows.ask(session.association, 1, wrong, [b"ab"]))
+        response = session.run(exchange.ask(session.exchange, 1, wrong, [b"ab"]))
         assert response.status == 0x0122
     assert list(tmp_path.iterdir()) == []
 

@@ -15,15 +15,16 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from dicos_proto import dimse, flows, status, uids
+from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
 from dicos_proto.events import MessageStart
+from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.machine import State
@@ -55,7 +56,6 @@ __all__ = [
 
 DEFAULT_AET = "DICOS_PROTO"
 Address = tuple[str, int]
-_BUFFERS = (bytes, bytearray, memoryview)
 
 
 class ConnectionFailed(AssociationError):
@@ -157,6 +157,7 @@ class Session:
 
     def __init__(self, association: Association, driver: Driver) -> None:
         self.association = association
+        self.exchange = Exchange(association)
         self.driver = driver
         try:
             self.peer = show_address(driver.sock.getpeername())
@@ -193,14 +194,14 @@ class Session:
 
     def echo(self) -> dimse.Response:
         """C-ECHO. Raises `ContextNotAccepted`, `AssociationError`."""
-        return self.run(verification.echo(self.association))
+        return self.run(verification.echo(self.exchange))
 
     def store(
         self,
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax: str,
-        data: Buffer | Iterable[Buffer],
+        data: exchange.Data,
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
@@ -209,10 +210,7 @@ class Session:
         Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
         within a message then.
         """
-        pieces = (data,) if isinstance(data, _BUFFERS) else data
-        flow = storage.store(
-            self.association, sop_class_uid, sop_instance_uid, transfer_syntax, pieces, priority=priority
-        )
+        flow = storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
         try:
             return self.run(flow)
         except ProtocolError:
@@ -231,7 +229,7 @@ class Session:
         Raises `AssociationAborted`, `ServerStopping`.
         """
         while True:
-            start = self.driver.run(flows.next_request(self.association), interruptible=True)
+            start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return
             received = _received(self, start)
@@ -311,13 +309,14 @@ class _Received:
 
         Raises `AssociationError`; `LocalProtocolError` if it is answered already.
         """
-        association = self.session.association
+        session = self.session
         if self.unread:
             self.unread = False
-            self.session.run(flows.skip_data(association))
-        association.send(flows.response_to(self.start, code, comment))
+            session.run(exchange.skip_data(session.exchange))
+        answer = exchange.response_to(self.start, code, comment)
+        session.exchange.send(answer.context, answer.command)
         self.answered = True
-        self.session.driver.flush()
+        session.driver.flush()
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -352,7 +351,7 @@ class StoreRequest(_Received):
         Raises `AssociationError` where it does not end well.
         """
         while self.unread:
-            event = self.session.run(flows.next_piece(self.session.association))
+            event = self.session.run(exchange.next_piece(self.session.exchange))
             self.unread = not event.last
             if event.data:
                 yield event.data
@@ -370,12 +369,12 @@ class StoreRequest(_Received):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class UnsupportedRequest(_Received):
-    """A request of a service that this version does not speak."""
+    """A request of another service: `exchange.respond` and `services` answer it."""
 
     @property
     def name(self) -> str:
         """`C-FIND-RQ`, for example."""
-        return dimse.command_name(self.start.command)
+        return self.start.command.NAME
 
 
 Request = EchoRequest | StoreRequest | UnsupportedRequest

@@ -121,7 +121,7 @@ class Driver:
         try:
             need = next(flow)
             while True:
-                fault = self._drain() if need is Need.DRAIN else self._input()
+                fault = self._serve(need)
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
             self.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
@@ -145,6 +145,16 @@ class Driver:
 
     # -- what a flow needs ---------------------------------------------------------------------------------------
 
+    def _serve(self, need: Need) -> ProtocolError | None:
+        if need is Need.INPUT:
+            return self._input()
+        if need is Need.DRAIN:
+            return self._drain()
+        self.flush()
+        if self.wire.wants_read:
+            self._read()
+        return None
+
     def _input(self) -> ProtocolError | None:
         """Until the wire was given bytes, end of file or time. What ends the flow instead, if anything does."""
         self._collect()
@@ -163,7 +173,7 @@ class Driver:
                 return None
 
     def _drain(self) -> ProtocolError | None:
-        """Until all that was queued is written, or time has passed; reads meanwhile."""
+        """Until all that was queued is written, something was received, or time has passed."""
         self._collect()
         self._write()
         while self._pending:
@@ -173,10 +183,10 @@ class Driver:
             if ready & select.POLLOUT:
                 self._write()
             if ready & ~select.POLLOUT:
-                if self.wire.wants_read:
-                    self._read()
-                else:
+                if not self.wire.wants_read:
                     self._write()  # an error or a hang-up: writing tells which
+                elif self._read():
+                    return None
         return None
 
     def _wait(self) -> tuple[int, ProtocolError | None]:

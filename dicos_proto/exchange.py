@@ -1,0 +1,462 @@
+"""Messages both ways over one established association: what is sent goes on while what comes is taken.
+
+`Exchange` holds what a conversation has to remember between two events: the data set that is being sent, answers that
+wait for its end, requests of the peer that came while the local side waited for something else. The flows here and in
+`services` are written on it; `step` is the one place where they wait, so whoever sends also reads, and two sides that
+flood each other never stand still.
+
+Knows: messages, backpressure, C-CANCEL. Must not know: what a service is for, how bytes travel.
+
+Invariants: one data set is on the wire at a time in each direction; of the peer's requests that have to wait, no more
+than `Limits.parked` bytes are held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from . import dimse, status
+from .association import Association
+from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
+from .errors import LocalProtocolError, ProtocolError
+from .events import Closed, Event, MessageData, MessageStart, ProviderAbort
+from .flows import AssociationAborted, AssociationReleased, Flow, Need, answer_release, finish
+from .pdu_types import Abort, ReleaseRequest
+from .wire import Buffer
+
+Incoming = MessageStart | MessageData
+Data = Buffer | Iterable[Buffer]
+"""A data set to send: whole, or in pieces of any size, which are taken as the connection takes them."""
+
+_ENDS = (Abort, ProviderAbort, Closed)
+_START_COST = 256
+"""What a command set that waits counts for in `Limits.parked`."""
+
+
+class Exchange:
+    """The messages of one established association. One flow at a time may run on it."""
+
+    __slots__ = (
+        "_cancelled", "_context", "_current", "_dropped", "_held", "_open", "_parked", "_pieces", "_replies",
+        "_waiting", "association", "unread",
+    )  # fmt: skip
+
+    def __init__(self, association: Association) -> None:
+        self.association = association
+        self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
+        self._waiting: Buffer | None = None  # its next piece, until it is known whether it is the last
+        self._context = 0
+        self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set
+        self._parked: deque[Incoming] = deque()  # what came while the local side waited for something else
+        self._open = False  # whether the last of these has more to come
+        self._current: deque[MessageData] = deque()  # of the message that is being read: pieces that came meanwhile
+        self._held = 0  # what all that costs
+        self._dropped: MessageStart | None = None  # the request whose data set is read over: it was too large to hold
+        self._cancelled: set[int] = set()
+        self.unread = False
+        """Whether the data set of the message that `step` gave last has not come to its end yet."""
+
+    @property
+    def sending(self) -> bool:
+        """Whether a data set is being sent and is not yet handed to the association whole."""
+        return self._pieces is not None
+
+    @property
+    def room(self) -> int:
+        """Requests that may be sent now before one of the outstanding is answered.  # PS3.7 D.3.3.3"""
+        association = self.association
+        agreement = association.agreement
+        window = agreement.invoke if agreement is not None else 0
+        return (window or association.limits.outstanding) - association.outstanding
+
+    def cancelled(self, message_id: int) -> bool:
+        """Whether the peer sent a C-CANCEL for this request of its, which is not answered finally yet."""
+        return message_id in self._cancelled
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def send(self, context: int, command: Command, data: Data | None = None) -> None:
+        """Send a message. Its data set goes as far as it is taken now; `step` sends the rest.
+
+        `data`: each piece is kept until it is sent. An exception out of it leaves the association within a message:
+        abort is then all that can be done. Raises `LocalProtocolError`, and nothing was sent.
+        """
+        self.association.send(MessageStart(context=context, command=command, has_data=data is not None))
+        if isinstance(command, Response) and status.category(command.status) is not status.Category.PENDING:
+            self._cancelled.discard(command.message_id_being_responded_to)
+        if data is not None:
+            self._context = context
+            self._pieces = iter((data,)) if isinstance(data, bytes | bytearray | memoryview) else iter(data)
+            self.pump()
+
+    def reply(self, start: MessageStart) -> None:
+        """Send a response without data set: now, or once the data set that is being sent is complete."""
+        if self._pieces is None:
+            self.send(start.context, start.command)
+        else:
+            self._replies.append(start)
+
+    def pump(self) -> bool:
+        """Hand on the data set until enough is queued; whether that was all of it."""
+        association, context, pieces = self.association, self._context, self._pieces
+        most = association.limits.queued
+        if pieces is None:
+            return True
+        self._pieces = None  # should the source raise, nothing more can be sent
+        while association.bytes_queued < most:
+            piece = next(pieces, None)
+            waiting, self._waiting = self._waiting, piece
+            if piece is None:
+                data = b"" if waiting is None else waiting
+                association.send(MessageData(context=context, data=data, last=True))
+                while self._replies:
+                    start = self._replies.popleft()
+                    self.send(start.context, start.command)
+                return True
+            if waiting is not None:
+                association.send(MessageData(context=context, data=waiting, last=False))
+        self._pieces = pieces
+        return False
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def step(self, *, parked: bool = True) -> Flow[Incoming | None]:
+        """The next message, or the next piece of one; None once the data set that was being sent is handed on.
+
+        `parked`: what was kept for later comes first; without, it stays where it is.
+        The end of the association, whoever brought it about, is raised: `AssociationAborted`; `AssociationReleased`,
+        after an A-RELEASE-RQ was answered.
+        """
+        event: Incoming | None
+        if self._current:
+            event = self._current.popleft()
+            self._held -= _cost(event)
+        elif parked and self._parked and not self.unread:
+            event = self._unpark()
+        else:
+            event = yield from self.fresh()
+        if event is not None:
+            self.unread = event.has_data if isinstance(event, MessageStart) else not event.last
+        return event
+
+    def fresh(self) -> Flow[Incoming | None]:
+        """As `step`, of what was not parked."""
+        association = self.association
+        while True:
+            if self._pieces is not None and self.pump():
+                return None
+            event = association.next_event()
+            if isinstance(event, Incoming):
+                return event
+            if event is None:
+                yield Need.INPUT if self._pieces is None else Need.DRAIN
+            else:
+                yield from self._heed(event)
+
+    def _heed(self, event: Event) -> Flow[None]:
+        """Raise if `event` is the end of the association."""
+        if isinstance(event, _ENDS):
+            raise AssociationAborted(event)
+        if isinstance(event, ReleaseRequest):
+            while self._pieces is not None:  # the peer still takes what was begun.  # PS3.8 table 9-10, Sta7
+                self.pump()
+                yield Need.DRAIN
+            yield from answer_release(self.association)
+            raise AssociationReleased
+
+    # -- what has to wait ----------------------------------------------------------------------------------------
+
+    def park(self, event: Incoming) -> None:
+        """Keep what came for whoever asks for it later; a C-CANCEL is noted. What is too large is refused, 0x0213."""
+        if self._dropped is None and self._keep(event) and self._held > self.association.limits.parked:
+            self._drop()
+        ended = event.last if isinstance(event, MessageData) else not event.has_data
+        if ended and self._dropped is not None:
+            dropped, self._dropped = self._dropped, None
+            if isinstance(dropped.command, Request):
+                self.reply(response_to(dropped, status.RESOURCE_LIMITATION))
+
+    def look(self) -> Flow[None]:
+        """Take note of what has come, as a provider does between two answers: a C-CANCEL, the peer's next requests.
+
+        Nothing is refused: where too much would have to be held, the peer has to wait. Raises as `step` does.
+        """
+        while self._held <= self.association.limits.parked:
+            event = self.association.next_event()
+            if event is None:
+                return
+            if isinstance(event, Incoming):
+                self._keep(event)
+            else:
+                yield from self._heed(event)
+
+    def complete(self) -> Flow[None]:
+        """Send the rest of the data set that is being sent; what comes meanwhile is kept."""
+        while self._pieces is not None:
+            event = yield from self.fresh()
+            if event is not None:
+                self.park(event)
+
+    def note_cancel(self, cancel: CCancelRequest) -> None:
+        """Remember a C-CANCEL. One of a request that is not outstanding came too late: no fault.  # PS3.7 9.3.2.3"""
+        if self.association.owes(cancel.message_id_being_responded_to):
+            self._cancelled.add(cancel.message_id_being_responded_to)
+
+    def _keep(self, event: Incoming) -> bool:
+        """Hold an event; whether it is of a message that waits, and not of the one that is being read."""
+        if isinstance(event, MessageStart):
+            if isinstance(event.command, CCancelRequest):
+                self.note_cancel(event.command)
+                return False
+            self._parked.append(event)
+            self._held += _cost(event)
+            self._open = event.has_data
+            return True
+        # Not the view itself: it would keep a whole receive buffer.
+        piece = MessageData(context=event.context, data=bytes(event.data), last=event.last)
+        waits = self._open
+        self._held += _cost(piece)
+        if waits:
+            self._parked.append(piece)
+            self._open = not event.last
+        else:
+            self._current.append(piece)
+        return waits
+
+    def _unpark(self) -> Incoming:
+        """The message that waits longest is the one that is being read now: its pieces come next."""
+        event = self._parked.popleft()
+        self._held -= _cost(event)
+        while self._parked and isinstance(piece := self._parked[0], MessageData):
+            self._current.append(piece)
+            self._parked.popleft()
+        if not self._parked:
+            self._open = False
+        return event
+
+    def _drop(self) -> None:
+        """Give up the message that came last."""
+        self._open = False
+        while self._dropped is None:
+            event = self._parked.pop()
+            self._held -= _cost(event)
+            if isinstance(event, MessageStart):
+                self._dropped = event
+
+
+def _cost(event: Incoming) -> int:
+    return _START_COST if isinstance(event, MessageStart) else len(event.data)
+
+
+# -- user side -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response and its data set, if it has one: bytes in `transfer_syntax`, that of its context."""
+
+    response: Response
+    data: bytes | None
+    transfer_syntax: str
+
+
+class Operation:
+    """One request of the local side, and its responses as they come.
+
+    Made, the request is sent, its data set as far as it is taken at once. `next` gives the responses one by one; other
+    things that the peer has to say meanwhile are kept for `next_request`, within `Limits.parked`. One operation at a
+    time is waited for so; whoever pipelines uses `Exchange.send` and `Exchange.step`.
+    """
+
+    __slots__ = ("_exchange", "context", "over", "request")
+
+    def __init__(self, exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> None:
+        """Raises `LocalProtocolError`, and nothing was sent."""
+        if exchange.association.outstanding:
+            raise LocalProtocolError(f"{request.NAME} while others are outstanding, whose responses nobody would see")
+        if exchange.unread:
+            raise LocalProtocolError(f"{request.NAME} while a data set is being read; read it to its end")
+        exchange.send(context, request, data)
+        self._exchange = exchange
+        self.context = context
+        self.request = request
+        self.over = False
+        """Whether the final response has come."""
+
+    def next(self) -> Flow[MessageStart]:
+        """The next response; its data set, if it has one, is to be read to its end (`read_data`, `skip_data`).
+
+        Raises as `Exchange.step` does.
+        """
+        exchange, number = self._exchange, self.request.message_id
+        while True:
+            event = yield from exchange.fresh()
+            if event is None:
+                continue
+            if isinstance(event, MessageStart) and isinstance(event.command, Response):
+                response = event.command
+                if response.message_id_being_responded_to == number:
+                    self.note(response)
+                    exchange.unread = event.has_data
+                    if self.over:  # it may come before the request is whole, which still has to become so
+                        yield from exchange.complete()
+                    return event
+            exchange.park(event)
+
+    def note(self, response: Response) -> None:
+        """Take note of a response that was received otherwise than by `next`."""
+        self.over = status.category(response.status) is not status.Category.PENDING
+
+    def cancel(self) -> None:
+        """Send a C-CANCEL, once the data set that is being sent is complete; the final response still comes."""
+        command = CCancelRequest(message_id_being_responded_to=self.request.message_id)
+        self._exchange.reply(MessageStart(context=self.context, command=command))
+
+
+def ask(exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> Flow[Response]:
+    """Send a request, with its data set if it has one, and wait for its final response, whatever the status.
+
+    Data sets of responses are read over. Raises `AssociationAborted`, `AssociationReleased`; `LocalProtocolError`, and
+    nothing was sent.
+    """
+    operation = Operation(exchange, context, request, data)
+    while True:
+        start = yield from operation.next()
+        if start.has_data:
+            yield from skip_data(exchange)
+        if operation.over and isinstance(start.command, Response):
+            return start.command
+
+
+def inquire(exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> Flow[Answer]:
+    """As `ask`, with the data set of the final response.
+
+    Raises `DataSetTooLong` beyond `Limits.attributes`, and the association is as good as before.
+    """
+    operation = Operation(exchange, context, request, data)
+    while True:
+        start = yield from operation.next()
+        if operation.over:
+            return (yield from read_answer(exchange, start))
+        if start.has_data:
+            yield from skip_data(exchange)
+
+
+def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
+    """The response that `start` is, with its data set. Raises `DataSetTooLong`; TypeError for what is no response."""
+    if not isinstance(start.command, Response):
+        raise TypeError(f"{start.command.NAME} is no response")
+    data = (yield from read_data(exchange)) if start.has_data else None
+    syntax = exchange.association.contexts[start.context].transfer_syntax
+    return Answer(response=start.command, data=data, transfer_syntax=syntax)
+
+
+# -- provider side -------------------------------------------------------------------------------------------------
+
+
+def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
+    """The next request of the peer, or None once it has released the association.
+
+    What is left of a data set that nobody read is read over; a C-CANCEL is noted. Raises `AssociationAborted`, once the
+    connection may be closed.
+    """
+    while True:
+        try:
+            event = yield from exchange.step()
+        except AssociationReleased:
+            return None
+        except AssociationAborted:
+            yield from finish(exchange.association)
+            raise
+        match event:
+            case MessageStart(command=Request()):
+                return event
+            case MessageStart(command=CCancelRequest() as cancel):
+                exchange.note_cancel(cancel)
+            case _:
+                pass
+
+
+def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:
+    """Send a response, and wait until little of it waits to be sent; of several, each leaves as it is made.
+
+    Meanwhile what the peer says is noted or kept (`Exchange.look`). Raises as `Exchange.step` does.
+    """
+    yield from _hand_on(exchange)
+    exchange.send(context, response, data)
+    yield from _hand_on(exchange)
+    if status.category(response.status) is status.Category.PENDING:
+        yield Need.TURN
+        yield from exchange.look()
+
+
+def _hand_on(exchange: Exchange) -> Flow[None]:
+    """Until the data set that is being sent is handed on, and little is queued."""
+    association = exchange.association
+    while exchange.sending or association.bytes_queued >= association.limits.queued:
+        yield Need.DRAIN
+        yield from exchange.look()
+        exchange.pump()
+
+
+def response_to(start: MessageStart, code: int, comment: str | None = None) -> MessageStart:
+    """The response to a received request, with this status and, for people, at most 64 characters of comment.
+
+    Raises TypeError for what is no request.
+    """
+    command = start.command
+    if not isinstance(command, AnyRequest):
+        raise TypeError(f"{command.NAME} is no request")
+    return MessageStart(context=start.context, command=dimse.response_to(command, code, comment))
+
+
+# -- data sets that are received -----------------------------------------------------------------------------------
+
+
+class DataSetTooLong(ProtocolError):
+    """A data set that was to be held whole is longer than allowed. It was read over; the association is as it was."""
+
+    def __init__(self, limit: str, allowed: int, seen: int) -> None:
+        super().__init__(limit, allowed, seen)
+        self.limit, self.allowed, self.seen = limit, allowed, seen
+
+    def __str__(self) -> str:
+        return f"data set of {self.seen} bytes (limit {self.limit}: {self.allowed} allowed)"
+
+
+def next_piece(exchange: Exchange) -> Flow[MessageData]:
+    """The next piece of the data set that is being received; `last` tells the end.
+
+    Raises as `Exchange.step` does; `LocalProtocolError` if no data set is being received.
+    """
+    if not exchange.unread:
+        raise LocalProtocolError("a data set is read where none is being received [PS3.7 6.3]")
+    while not isinstance(event := (yield from exchange.step()), MessageData):
+        pass
+    return event
+
+
+def read_data(exchange: Exchange, limit: str = "attributes") -> Flow[bytes]:
+    """The whole data set that is being received, of as many bytes as the field `limit` of `Limits` allows.
+
+    Raises `DataSetTooLong` at its end, and what `next_piece` raises.
+    """
+    allowed: int = getattr(exchange.association.limits, limit)
+    whole = bytearray()
+    seen = 0
+    while exchange.unread:
+        piece = yield from next_piece(exchange)
+        seen += len(piece.data)
+        if seen <= allowed:
+            whole += piece.data
+    if seen > allowed:
+        raise DataSetTooLong(limit, allowed, seen)
+    return bytes(whole)
+
+
+def skip_data(exchange: Exchange) -> Flow[None]:
+    """Read over what is left of the data set that is being received, if one is."""
+    while exchange.unread:
+        yield from next_piece(exchange)

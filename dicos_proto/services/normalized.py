@@ -1,0 +1,147 @@
+"""The DIMSE-N operations in their general form: any SOP class that is created, set, read, acted on or reported.
+
+User side: one flow each, of the same shape; the result is a `Result`. Provider side: `performing.Performing`, whose
+`receive` gives the attributes that came and whose `finish` answers.  # PS3.7 10.1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..datasets import Attributes, Content, content
+from ..dimse import (
+    NActionRequest,
+    NCreateRequest,
+    NDeleteRequest,
+    NEventReportRequest,
+    NGetRequest,
+    NRequest,
+    NSetRequest,
+    Response,
+)
+from ..exchange import Exchange, inquire
+from ..flows import Flow, find_context
+from ..negotiation import PresentationContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The response of an operation, and its attribute list, event or action reply, if it has one."""
+
+    response: Response
+    attributes: Attributes | None
+
+
+def n_create(
+    exchange: Exchange,
+    sop_class_uid: str,
+    sop_instance_uid: str | None = None,
+    attributes: Content | None = None,
+    *,
+    negotiated: str | None = None,
+) -> Flow[Result]:
+    """N-CREATE; without an instance UID the provider makes one, which its response names.  # PS3.7 10.1.5
+
+    `negotiated`: the abstract syntax of the context to use, where it is not the SOP class itself (a meta SOP class, or
+    one that stands for others). Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was
+    sent; `DataSetTooLong`; as `Exchange.step` does. So do the other flows of this module.
+    """
+    context = find_context(exchange.association, negotiated or sop_class_uid)
+    request = NCreateRequest(
+        message_id=exchange.association.new_message_id(),
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+    )
+    return (yield from _invoke(exchange, context, request, attributes))
+
+
+def n_set(
+    exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, attributes: Content, *, negotiated: str | None = None
+) -> Flow[Result]:
+    """N-SET of a modification list.  # PS3.7 10.1.3"""
+    context = find_context(exchange.association, negotiated or sop_class_uid)
+    request = NSetRequest(
+        message_id=exchange.association.new_message_id(),
+        requested_sop_class_uid=sop_class_uid,
+        requested_sop_instance_uid=sop_instance_uid,
+    )
+    return (yield from _invoke(exchange, context, request, attributes))
+
+
+def n_get(
+    exchange: Exchange,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    tags: tuple[int, ...] | None = None,
+    *,
+    negotiated: str | None = None,
+) -> Flow[Result]:
+    """N-GET of the attributes with these tags (0xGGGGEEEE), or of all.  # PS3.7 10.1.2"""
+    context = find_context(exchange.association, negotiated or sop_class_uid)
+    request = NGetRequest(
+        message_id=exchange.association.new_message_id(),
+        requested_sop_class_uid=sop_class_uid,
+        requested_sop_instance_uid=sop_instance_uid,
+        attribute_identifier_list=tags,
+    )
+    return (yield from _invoke(exchange, context, request, None))
+
+
+def n_action(
+    exchange: Exchange,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    action_type_id: int,
+    information: Content | None = None,
+    *,
+    negotiated: str | None = None,
+) -> Flow[Result]:
+    """N-ACTION of a type that the SOP class defines.  # PS3.7 10.1.4"""
+    context = find_context(exchange.association, negotiated or sop_class_uid)
+    request = NActionRequest(
+        message_id=exchange.association.new_message_id(),
+        requested_sop_class_uid=sop_class_uid,
+        requested_sop_instance_uid=sop_instance_uid,
+        action_type_id=action_type_id,
+    )
+    return (yield from _invoke(exchange, context, request, information))
+
+
+def n_delete(
+    exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, *, negotiated: str | None = None
+) -> Flow[Result]:
+    """N-DELETE.  # PS3.7 10.1.6"""
+    context = find_context(exchange.association, negotiated or sop_class_uid)
+    request = NDeleteRequest(
+        message_id=exchange.association.new_message_id(),
+        requested_sop_class_uid=sop_class_uid,
+        requested_sop_instance_uid=sop_instance_uid,
+    )
+    return (yield from _invoke(exchange, context, request, None))
+
+
+def n_event_report(
+    exchange: Exchange,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    event_type_id: int,
+    information: Content | None = None,
+    *,
+    negotiated: str | None = None,
+) -> Flow[Result]:
+    """N-EVENT-REPORT, which the SCP of the SOP class sends to its SCU.  # PS3.7 10.1.1"""
+    context = find_context(exchange.association, negotiated or sop_class_uid, as_scp=True)
+    request = NEventReportRequest(
+        message_id=exchange.association.new_message_id(),
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+        event_type_id=event_type_id,
+    )
+    return (yield from _invoke(exchange, context, request, information))
+
+
+def _invoke(exchange: Exchange, context: PresentationContext, request: NRequest, given: Content | None) -> Flow[Result]:
+    data = None if given is None else content(given, context.transfer_syntax)
+    answer = yield from inquire(exchange, context.id, request, data)
+    attributes = None if answer.data is None else Attributes(answer.data, answer.transfer_syntax)
+    return Result(response=answer.response, attributes=attributes)

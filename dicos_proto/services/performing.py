@@ -1,0 +1,64 @@
+"""The provider's side of one operation, whatever its service: its request, its data set, its answers.  # PS3.7 8, 9, 10
+
+Knows: one request and what was answered to it. Must not know: which service it belongs to, how bytes travel.
+Invariants: exactly one final response; none after it.
+"""
+
+from __future__ import annotations
+
+from ..datasets import Attributes, Content, content
+from ..dimse import AnyRequest, AnyResponse, response_to
+from ..errors import LocalProtocolError
+from ..events import MessageStart
+from ..exchange import Exchange, read_data, respond, skip_data
+from ..flows import Flow
+from ..negotiation import PresentationContext
+from ..status import Category, category
+
+
+class Performing:
+    """One operation that the peer asked for. `start`: its request, as `exchange.next_request` gave it."""
+
+    __slots__ = ("_exchange", "answered", "context", "request", "start")
+
+    def __init__(self, exchange: Exchange, start: MessageStart) -> None:
+        """Raises TypeError for what is no request."""
+        if not isinstance(start.command, AnyRequest):
+            raise TypeError(f"{start.command.NAME} is no request")
+        self._exchange = exchange
+        self.start = start
+        self.request: AnyRequest = start.command
+        self.context: PresentationContext = exchange.association.contexts[start.context]
+        self.answered = False
+        """Whether the final response was sent."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a C-CANCEL for it has come; `finish` then answers 0xFE00 unless told otherwise.  # PS3.4 C.4.1.3"""
+        return self._exchange.cancelled(self.request.message_id)
+
+    def receive(self) -> Flow[Attributes | None]:
+        """Its data set, None if it has none: bytes that are decoded when they are looked at.
+
+        Raises `DataSetTooLong`, and as `Exchange.step` does.
+        """
+        if not self.start.has_data:
+            return None
+        data = yield from read_data(self._exchange)
+        return Attributes(data, self.context.transfer_syntax)
+
+    def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:
+        """Send a response of one's own making; what is unread of the request's data set is read over first.
+
+        Raises `LocalProtocolError` after the final one; `DataSetError`, and nothing was sent; as `Exchange.step`.
+        """
+        if self.answered:
+            raise LocalProtocolError(f"{self.request.NAME} {self.request.message_id} is answered already")
+        data = None if given is None else content(given, self.context.transfer_syntax)
+        yield from skip_data(self._exchange)
+        yield from respond(self._exchange, self.context.id, response, data)
+        self.answered = category(response.status) is not Category.PENDING
+
+    def finish(self, code: int, comment: str | None = None, given: Content | None = None) -> Flow[None]:
+        """Send the final response: a status, at most 64 characters for people, a data set where it may have one."""
+        yield from self.answer(response_to(self.request, code, comment), given)

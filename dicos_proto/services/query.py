@@ -1,0 +1,93 @@
+"""Query: C-FIND, of patient and study root, modality worklist, and all that share it.  # PS3.4 C.4.1, K, Q, U, V, X
+
+User side: `Find`. Provider side: `Finding`, which sends each match as it is made and sees a C-CANCEL between two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .. import status
+from ..datasets import Attributes, Content, content
+from ..dimse import PRIORITY_MEDIUM, CFindRequest, Response, response_to
+from ..exchange import Exchange, Operation, read_answer
+from ..flows import Flow, find_context
+from .performing import Performing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """One match. `all_keys`: whether every optional key that was asked for was matched (0xFF00, not 0xFF01)."""
+
+    attributes: Attributes
+    all_keys: bool
+
+
+class Find:
+    """User side: one C-FIND. Made, the request is sent; `next` gives the matches as they come, until None."""
+
+    __slots__ = ("_exchange", "_operation", "response")
+
+    def __init__(
+        self, exchange: Exchange, sop_class_uid: str, identifier: Content, *, priority: int = PRIORITY_MEDIUM
+    ) -> None:
+        """`identifier`: a data set, or bytes in the transfer syntax of the context that `find_context` finds.
+
+        Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was sent.
+        """
+        context = find_context(exchange.association, sop_class_uid)
+        data = content(identifier, context.transfer_syntax)
+        request = CFindRequest(
+            message_id=exchange.association.new_message_id(), affected_sop_class_uid=sop_class_uid, priority=priority
+        )
+        self._exchange = exchange
+        self._operation = Operation(exchange, context.id, request, data)
+        self.response: Response | None = None
+        """The final response, once `next` has given None."""
+
+    def next(self) -> Flow[Match | None]:
+        """The next match; None after the last. Raises `DataSetTooLong`, and as `Exchange.step` does."""
+        if self.response is not None:
+            return None
+        answer = yield from read_answer(self._exchange, (yield from self._operation.next()))
+        if answer.data is None or self._operation.over:
+            self.response = answer.response
+            return None
+        return Match(
+            attributes=Attributes(answer.data, answer.transfer_syntax),
+            all_keys=answer.response.status == status.PENDING,
+        )
+
+    def cancel(self) -> None:
+        """Ask the provider to stop; matches may still come, and the final response does.  # PS3.7 9.3.2.3"""
+        if self.response is None:
+            self._operation.cancel()
+
+
+class Finding(Performing):
+    """Provider side: one C-FIND. `receive` gives the identifier, `match` sends a match, `finish` ends it."""
+
+    __slots__ = ()
+
+    def match(self, identifier: Content, *, all_keys: bool = True) -> Flow[bool]:
+        """Send one match, with backpressure; whether more are wanted: not after a C-CANCEL.
+
+        Raises `DataSetError`, and as `Exchange.step` does.
+        """
+        code = status.PENDING if all_keys else status.PENDING_WARNING
+        yield from self.answer(response_to(self.request, code), identifier)
+        return not self.cancelled
+
+    def end(self) -> Flow[int]:
+        """Send the final response, success or cancelled; its status."""
+        code = status.CANCEL if self.cancelled else status.SUCCESS
+        yield from self.finish(code)
+        return code
+
+    def send_all(self, matches: Iterable[Content]) -> Flow[int]:
+        """Send `matches`, each made when the one before it is on its way, then the final response; its status."""
+        for identifier in matches:
+            if not (yield from self.match(identifier)):
+                break
+        return (yield from self.end())
