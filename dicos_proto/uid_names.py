@@ -1,6 +1,7 @@
 """Names of the UIDs that appear in association negotiation and in command sets: data only.
 
-One line a UID, named as in PS3.6 annex A (spelt as in the data dictionary of pydicom); DICOS adds its own.
+One line a UID, named as in PS3.6 annex A (spelt as in the data dictionary of pydicom, where it has them); DICOS
+adds its own.
 The file is as long as the registry is. It is kept apart so that `uids` stays short: everything that looks
 something up lives there.
 
@@ -140,6 +141,8 @@ STORAGE_SOP_CLASS_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.5.1.4.1.1.9.7.3": "Electrooculogram Waveform Storage",
     "1.2.840.10008.5.1.4.1.1.9.7.4": "Sleep Electroencephalogram Waveform Storage",
     "1.2.840.10008.5.1.4.1.1.9.8.1": "Body Position Waveform Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
     "1.2.840.10008.5.1.4.1.1.10": "Standalone Modality LUT Storage",
     "1.2.840.10008.5.1.4.1.1.11": "Standalone VOI LUT Storage",
     "1.2.840.10008.5.1.4.1.1.11.1": "Grayscale Softcopy Presentation State Storage",
@@ -175,6 +178,8 @@ STORAGE_SOP_CLASS_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
     "1.2.840.10008.5.1.4.1.1.66.5": "Surface Segmentation Storage",
     "1.2.840.10008.5.1.4.1.1.66.6": "Tractography Results Storage",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
     "1.2.840.10008.5.1.4.1.1.67": "Real World Value Mapping Storage",
     "1.2.840.10008.5.1.4.1.1.68.1": "Surface Scan Mesh Storage",
     "1.2.840.10008.5.1.4.1.1.68.2": "Surface Scan Point Cloud Storage",

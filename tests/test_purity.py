@@ -21,6 +21,8 @@ ORDER = [
     "limits",
     "uid_names",
     "uids",
+    "service_classes",
+    "status_tables",
     "status",
     "timers",
     "wire",

@@ -2,6 +2,8 @@
 
 import re
 import uuid
+from importlib import import_module
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,10 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, UID_dictionary
 
 from dicos_proto import uid_names, uids
+
+with patch.dict(UID_dictionary):
+    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
+    sop_class = import_module("pynetdicom.sop_class")
 
 CONSTANTS = {
     name: value
@@ -60,6 +66,44 @@ def test_names_agree_with_pydicom() -> None:
 def test_nothing_named_by_pydicom_is_missing(kind: str) -> None:
     named = {uid for uid, entry in UID_dictionary.items() if entry[1] == kind and entry[0]}
     assert named - uids.NAMES.keys() == set()
+
+
+# Keywords of the dictionary that say more, or say it otherwise.
+SPELT = {"UPS": "UnifiedProcedureStep"}
+
+
+def test_constants_of_services_are_spelt_like_the_keywords_of_the_dictionary() -> None:
+    """Every word of a constant is in the keyword of its UID, in that order."""
+    checked = 0
+    for name, uid in CONSTANTS.items():
+        keyword = UID_dictionary[uid][4] if uid in UID_dictionary else ""
+        if not keyword or uid in uids.TRANSFER_SYNTAXES or uid in uids.APPLICATION_CONTEXTS or "DICOS" in name:
+            continue
+        pattern = ".*".join(f"({word}|{SPELT.get(word, word)})" for word in name.split("_"))
+        assert re.search(pattern, keyword, re.IGNORECASE), (name, keyword)
+        checked += 1
+    assert checked > 90
+
+
+def test_every_sop_class_and_instance_in_force_has_a_constant_unless_it_is_for_storage() -> None:
+    tables = [table for name, table in vars(sop_class).items() if re.fullmatch("_[A-Z_]+_CLASSES", name)]
+    listed = {uid for table in tables if isinstance(next(iter(table.values())), str) for uid in table.values()}
+    assert len(listed) > 200
+    assert listed - set(uids.STORAGE_SOP_CLASSES) - set(CONSTANTS.values()) == set()
+    instances = {uid for uid, entry in UID_dictionary.items() if entry[1] == "Well-known SOP Instance" and not entry[3]}
+    palettes = {uid for uid in instances if "Palette" in UID_dictionary[uid][0]}
+    assert instances - palettes - set(CONSTANTS.values()) == set()
+
+
+def test_groups_of_queries_and_retrievals_hold_all_that_the_dictionary_names() -> None:
+    names = {uid: entry[0].upper() for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class"}
+    for group, word in (
+        (uids.QUERY_SOP_CLASSES, "- FIND|QUERY$|QUERY SOP CLASS$"),
+        (uids.RETRIEVE_MOVE_SOP_CLASSES, "- MOVE"),
+        (uids.RETRIEVE_GET_SOP_CLASSES, "- GET"),
+    ):
+        expected = {uid for uid, name in names.items() if re.search(word, name)} - {uids.UPS_QUERY}
+        assert list(group) == sorted(expected, key=components)
 
 
 def test_constants_of_dicos_lie_where_their_object_is() -> None:
