@@ -6,9 +6,9 @@ import pytest
 
 from dicos_proto import flows
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse
+from dicos_proto.dimse import CEchoRequest, CEchoResponse, CFindRequest, CFindResponse, CStoreRequest, CStoreResponse
 from dicos_proto.errors import DeadlineExceeded
-from dicos_proto.events import Closed, Event, ProviderAbort
+from dicos_proto.events import Closed, Event, MessageData, ProviderAbort
 from dicos_proto.machine import State
 from dicos_proto.pdu import Abort, ReleaseRequest, ReleaseResponse, decode, encode
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable

@@ -246,8 +246,8 @@ def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> 
     assert len(list(tmp_path.iterdir())) == (size <= 1000)
 
 
-@pytest.mark.parametrize("pieces", [None, [b""]], ids=["none", "an empty one"])
-def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes] | None) -> None:
+@pytest.mark.parametrize("pieces", [[], [b""]], ids=["no pieces", "an empty one"])
+def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes]) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
         response = session.run(exchange.ask(session.exchange, 1, store, pieces))
