@@ -26,7 +26,7 @@ from .wire import Buffer
 
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
 _STA6, _ACCEPTOR = State.Sta6, Role.ACCEPTOR
-_PHASES = _MESSAGE, _RESPONSE, _IDLE = Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE
+_PHASES = _MESSAGE, _RESPONSE, _RETRIEVE, _IDLE = Timer.MESSAGE, Timer.RESPONSE, Timer.RETRIEVE, Timer.IDLE
 _OPEN = (State.Sta6, State.Sta7)
 _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
@@ -232,8 +232,9 @@ class Association:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
         Within a message: for its next PDV. With requests outstanding: for a response, but not while a message of the
-        peer is under way or the local side owes it an answer. An acceptor that owes no answer and was not the one to
-        ask for release: for the next request. The local user's own pauses have none.
+        peer is under way or the local side owes it an answer; of a C-GET or C-MOVE, also for the final one. An acceptor
+        that owes no answer and was not the one to ask for release: for the next request. The local user's own pauses
+        have none.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
@@ -252,6 +253,12 @@ class Association:
             timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
         else:
             timers.cancel(_RESPONSE)
+        retrieving = messages.retrieving
+        if retrieving is not None:
+            why = f"retrieve: waiting for the final response to message {retrieving}"
+            timers.arm(_RETRIEVE, timeouts.retrieve, why, key=messages.retrievals)
+        else:
+            timers.cancel(_RETRIEVE)
         if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):
             timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
         else:

@@ -47,6 +47,16 @@ class ProviderAbort:
     error: RemoteProtocolError | ConnectionLost | DeadlineExceeded
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """The peer asked for nothing within the idle deadline: the association is being released.
+
+    The A-RELEASE-RQ is queued. What follows is what follows a `ReleaseRequest` that the local user sends.
+    """
+
+    error: DeadlineExceeded
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """Nothing more will come. Always the last event, and then repeated."""
@@ -78,7 +88,7 @@ Sendable = (
     | MessageStart
     | MessageData
 )
-Event = Sendable | ProviderAbort | Closed
+Event = Sendable | ProviderAbort | Idle | Closed
 UpperEvent = (
     AssociateRequest
     | AssociateAccept
@@ -88,5 +98,6 @@ UpperEvent = (
     | Abort
     | Fragment
     | ProviderAbort
+    | Idle
     | Closed
 )

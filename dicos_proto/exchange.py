@@ -21,8 +21,17 @@ from . import dimse, status
 from .association import Association
 from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
 from .errors import LocalProtocolError, ProtocolError
-from .events import Closed, Event, MessageData, MessageStart, ProviderAbort
-from .flows import AssociationAborted, AssociationReleased, Flow, Need, answer_release, finish
+from .events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
+from .flows import (
+    AssociationAborted,
+    AssociationIdle,
+    AssociationReleased,
+    Flow,
+    Need,
+    answer_release,
+    await_release,
+    finish,
+)
 from .pdu_types import Abort, ReleaseRequest
 from .wire import Buffer
 
@@ -165,6 +174,9 @@ class Exchange:
                 yield Need.DRAIN
             yield from answer_release(self.association)
             raise AssociationReleased
+        if isinstance(event, Idle):
+            yield from await_release(self.association)
+            raise AssociationIdle(event.error)
 
     # -- what has to wait ----------------------------------------------------------------------------------------
 
@@ -359,12 +371,14 @@ def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """The next request of the peer, or None once it has released the association.
 
-    What is left of a data set that nobody read is read over; a C-CANCEL is noted. Raises `AssociationAborted`, once the
-    connection may be closed.
+    What is left of a data set that nobody read is read over; a C-CANCEL is noted. Raises `AssociationAborted` and
+    `AssociationIdle`, once the connection may be closed.
     """
     while True:
         try:
             event = yield from exchange.step()
+        except AssociationIdle:
+            raise
         except AssociationReleased:
             return None
         except AssociationAborted:

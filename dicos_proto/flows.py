@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from . import uids
 from .association import Association
-from .errors import ProtocolError
+from .errors import DeadlineExceeded, ProtocolError
 from .events import Closed, Event, ProviderAbort
 from .machine import State
 from .negotiation import AcceptPolicy, PresentationContext, negotiate
@@ -72,10 +72,18 @@ class AssociationAborted(AssociationError):
 
 
 class AssociationReleased(AssociationError):
-    """The peer asked for release; it was answered."""
+    """The association was released before its user was done with it: the peer asked for it."""
 
-    def __init__(self) -> None:
-        super().__init__("the peer released the association")
+    def __init__(self, why: str = "the peer released the association") -> None:
+        super().__init__(why)
+
+
+class AssociationIdle(AssociationReleased):
+    """The peer asked for nothing within the idle deadline; this side released the association."""
+
+    def __init__(self, error: DeadlineExceeded) -> None:
+        super().__init__(f"{error}; the association was released")
+        self.error = error
 
 
 class ContextNotAccepted(ProtocolError):
@@ -190,6 +198,11 @@ def release(association: Association) -> Flow[None]:
     Raises `AssociationAborted` if it ends otherwise.  # PS3.8 7.2
     """
     association.send(ReleaseRequest())
+    yield from await_release(association)
+
+
+def await_release(association: Association) -> Flow[None]:
+    """An A-RELEASE-RQ was sent: wait for its answer and for the end. Raises as `release` does."""
     while True:
         event = yield from next_event(association)
         match event:

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import struct
 
-from .dimse import N_EVENT_REPORT, RESPONSE_BIT, Request, Response, decode_command, encode_command, misplaced_data
+from .dimse import (
+    N_EVENT_REPORT,
+    RESPONSE_BIT,
+    CGetRequest,
+    CMoveRequest,
+    Request,
+    Response,
+    decode_command,
+    encode_command,
+    misplaced_data,
+)
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .events import Fragment, MessageData, MessageStart
 from .limits import Limits
@@ -31,7 +41,7 @@ class Messages:
 
     __slots__ = (
         "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_limits", "_odd", "_out",
-        "_receiving", "agreement", "owed", "received", "sent",
+        "_receiving", "agreement", "owed", "received", "retrievals", "retrieving", "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, limits: Limits) -> None:
@@ -42,6 +52,10 @@ class Messages:
         """Requests the peer sent and has no final response to, likewise."""
         self.received = 0
         """Messages received whole."""
+        self.retrieving: int | None = None
+        """The message id of the C-GET or C-MOVE that was sent last and is not over, if one is."""
+        self.retrievals = 0
+        """How many were sent: what tells one from another with the same message id."""
         self._limits = limits
         peer = agreement.peer_max_length
         largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
@@ -86,6 +100,9 @@ class Messages:
         buffers, size = self._cut(event.context, COMMAND_BIT, encoded, last=True)
         if isinstance(command, Request):
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
+            if isinstance(command, CGetRequest | CMoveRequest):
+                self.retrieving = command.message_id
+                self.retrievals += 1
         elif isinstance(command, Response) and category(command.status) is not Category.PENDING:
             del self.owed[command.message_id_being_responded_to]
         if event.has_data:
@@ -269,6 +286,8 @@ class Messages:
             )
         if category(command.status) is not Category.PENDING:
             del self.sent[number]
+            if number == self.retrieving:
+                self.retrieving = None
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:

@@ -17,10 +17,12 @@ class Timer(Enum):
 
     ARTIM = "ARTIM"  # PS3.8 9.1.5: from the connection to the whole A-ASSOCIATE-RQ, and in Sta13
     ASSOCIATION = "association"
+    ACCEPT = "accept"
     RELEASE = "release"
     PDU = "PDU"
     MESSAGE = "message"
     RESPONSE = "response"
+    RETRIEVE = "retrieve"
     IDLE = "idle"
 
     __hash__ = object.__hash__  # each is one object: that of Enum hashes the name, in Python
@@ -34,6 +36,8 @@ class Timeouts:
     """ARTIM: the whole A-ASSOCIATE-RQ, not only its first byte; later the peer's closing.  # PS3.8 9.1.5"""
     association: float | None = 30.0
     """From the A-ASSOCIATE-RQ to its answer."""
+    accept: float | None = 60.0
+    """From the A-ASSOCIATE-RQ to the local user's answer: one who is to decide and forgets. Then it aborts."""
     release: float | None = 30.0
     """From the A-RELEASE-RQ to its answer."""
     pdu: float | None = 60.0
@@ -42,8 +46,11 @@ class Timeouts:
     """Between two PDUs of one message."""
     response: float | None = 60.0
     """From the last byte of a request to its response, and between two responses."""
+    retrieve: float | None = 86_400.0
+    """From a C-GET or C-MOVE request to its final response: a provider that answers pending for ever."""
     idle: float | None = 60.0
-    """An acceptor's wait for the next request; does not run while the local side owes an answer."""
+    """An acceptor's wait for the next request; does not run while the local side owes an answer. Then it asks for
+    release, which loses nothing, and gives its peer the time of `release` to agree.  # PS3.8 7.2"""
     connect: float | None = 10.0
     """For adapters: to make the transport connection."""
     write_stall: float | None = 30.0

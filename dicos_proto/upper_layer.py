@@ -25,7 +25,7 @@ from .errors import (
     Malformed,
     RemoteProtocolError,
 )
-from .events import Closed, Fragment, ProviderAbort, UpperEvent
+from .events import Closed, Fragment, Idle, ProviderAbort, UpperEvent
 from .framing import PduBody, PduHeader, PduReader
 from .limits import Limits
 from .machine import ACTIONS, NOT_ACCEPTABLE, Action, Effect, Evt, Role, State, step
@@ -236,6 +236,9 @@ class UpperLayer:
             if self.state is State.Sta2:
                 self._events.append(ProviderAbort(error=error))
             self._apply(Evt.Evt18)
+        elif timer is Timer.IDLE:
+            self._events.append(Idle(error=error))
+            self._apply(Evt.Evt11, primitive=encode(ReleaseRequest()))
         else:
             # Not a timer of the standard: the local user gives up.
             self._events.append(ProviderAbort(error=error))
@@ -339,12 +342,16 @@ class UpperLayer:
             timers.arm(Timer.ASSOCIATION, self.timeouts.association, "association: waiting for the answer", key=state)
         else:
             timers.cancel(Timer.ASSOCIATION)
+        if state is State.Sta3:
+            timers.arm(Timer.ACCEPT, self.timeouts.accept, "accept: waiting for the local user's answer", key=state)
+        else:
+            timers.cancel(Timer.ACCEPT)
         if state in _RELEASING:
             timers.arm(Timer.RELEASE, self.timeouts.release, "release: waiting for the A-RELEASE-RP", key="release")
         else:
             timers.cancel(Timer.RELEASE)
         if state is State.Sta13 or state is State.Sta1:
-            timers.cancel(Timer.PDU, Timer.MESSAGE, Timer.RESPONSE, Timer.IDLE)
+            timers.cancel(Timer.PDU, Timer.MESSAGE, Timer.RESPONSE, Timer.RETRIEVE, Timer.IDLE)
             self.reader.skip_pdu()
         if state is State.Sta1:
             self._closing = True

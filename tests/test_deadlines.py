@@ -4,15 +4,38 @@ from collections.abc import Callable
 
 import pytest
 
-from dicos_proto import flows
+from dicos_proto import exchange, flows
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CFindRequest, CFindResponse, CStoreRequest, CStoreResponse
+from dicos_proto.dimse import (
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CFindResponse,
+    CGetRequest,
+    CGetResponse,
+    CStoreRequest,
+    CStoreResponse,
+)
 from dicos_proto.errors import DeadlineExceeded
-from dicos_proto.events import Closed, Event, MessageData, ProviderAbort
+from dicos_proto.events import Closed, Event, Idle, MessageData, ProviderAbort
 from dicos_proto.machine import State
 from dicos_proto.pdu import Abort, ReleaseRequest, ReleaseResponse, decode, encode
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
-from tests.pair import CT, REQUEST, VERIFICATION, Lone, Pair, command, data, p_data, policy, request, start
+from tests.pair import (
+    CT,
+    REQUEST,
+    VERIFICATION,
+    Lone,
+    Pair,
+    Splitter,
+    command,
+    data,
+    p_data,
+    policy,
+    request,
+    splitters,
+    start,
+)
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
@@ -63,8 +86,8 @@ def test_a_request_that_is_there_in_time_stops_artim() -> None:
     lone = Lone(Association.acceptor())
     lone.engine.deadline(0.0)
     assert lone.feed(encode(REQUEST)) == [REQUEST]
-    assert lone.engine.deadline(10.0) is None  # it is the local user's turn
-    lone.engine.handle_timeout(1000.0)
+    assert lone.engine.deadline(10.0) == Deadline(70.0, "accept: waiting for the local user's answer")
+    lone.engine.handle_timeout(69.0)
     assert lone.events() == []
 
 
@@ -81,6 +104,10 @@ def phase(name: str) -> tuple[Association, str]:
     """An association in a phase, and the reason of its deadline."""
     if name == "association":
         return Association.requestor(REQUEST), "association: waiting for the answer"
+    if name == "accept":
+        lone = Lone(Association.acceptor())
+        assert lone.feed(encode(REQUEST)) == [REQUEST]
+        return lone.engine, "accept: waiting for the local user's answer"
     user, provider = Lone.user(), Lone.provider()
     if name == "release":
         user.engine.send(ReleaseRequest())
@@ -88,17 +115,20 @@ def phase(name: str) -> tuple[Association, str]:
     if name == "response":
         user.engine.send(start(1, ECHO))
         return user.engine, "response: waiting for the one to message 1"
+    if name == "retrieve":
+        user = Lone.user(timeouts=Timeouts(response=None))
+        user.engine.send(start(3, GET, has_data=True))
+        user.engine.send(data(3, b"ab"))
+        return user.engine, "retrieve: waiting for the final response to message 4"
     if name == "message":
         provider.feed(command(3, STORE, has_data=True))
         return provider.engine, "message: waiting for the rest of one"
-    if name == "pdu":
-        provider.feed(command(1, ECHO)[:9])
-        return provider.engine, "PDU: waiting for the rest of one"
-    assert name == "idle"
-    return provider.engine, "idle: waiting for a request"
+    assert name == "pdu"
+    provider.feed(command(1, ECHO)[:9])
+    return provider.engine, "PDU: waiting for the rest of one"
 
 
-@pytest.mark.parametrize("name", ["association", "release", "response", "message", "pdu", "idle"])
+@pytest.mark.parametrize("name", ["association", "accept", "release", "response", "retrieve", "message", "pdu"])
 def test_each_phase_ends_with_its_reason_and_an_abort(name: str) -> None:
     engine, reason = phase(name)
     engine.data_to_send()
@@ -112,19 +142,89 @@ def test_each_phase_ends_with_its_reason_and_an_abort(name: str) -> None:
     assert found == [Closed()]
 
 
-@pytest.mark.parametrize("name", ["association", "release", "response", "message", "pdu", "idle", "artim"])
+def test_an_idle_peer_is_asked_for_release() -> None:
+    provider = Lone.provider()
+    why, found = expire(provider.engine, 5.0)
+    assert why == "idle: waiting for a request"
+    assert found == [Idle(error=DeadlineExceeded("idle: waiting for a request: nothing within 60 s"))]
+    assert (provider.sent(), provider.engine.state) == (encode(ReleaseRequest()), State.Sta7)
+    assert provider.feed(encode(ReleaseResponse())) == [ReleaseResponse(), Closed()]
+    assert provider.sent() == b""
+
+
+def test_an_idle_peer_that_does_not_agree_to_a_release_is_aborted() -> None:
+    provider = Lone.provider()
+    expire(provider.engine, 5.0)
+    why, found = expire(provider.engine, 65.0)
+    assert why == "release: waiting for the A-RELEASE-RP"
+    assert given_up(found) == "release: waiting for the A-RELEASE-RP: nothing within 30 s"
+    assert provider.sent().endswith(encode(Abort()))
+
+
+def test_an_idle_peer_that_asks_after_all_is_answered_while_it_is_released() -> None:
+    """Its request crossed the A-RELEASE-RQ: it gets P-DATA in Sta7, and the release goes on.  # PS3.8 7.2.2.7"""
+    provider = Lone.provider()
+    expire(provider.engine, 5.0)
+    assert provider.feed(command(1, ECHO)) == [start(1, ECHO)]
+    assert provider.engine.state is State.Sta7
+
+
+@pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+def test_a_provider_learns_that_its_peer_was_idle_once_it_is_released(split: Splitter) -> None:
+    pair = Pair.established(split=split, user_timeouts=Timeouts(response=None))
+    idle, left = pair.run(exchange.next_request(pair.provides), exchange.next_request(pair.uses))
+    assert isinstance(idle, flows.AssociationIdle)
+    assert str(idle) == "idle: waiting for a request: nothing within 60 s; the association was released"
+    assert left is None
+    assert pair.user.state is pair.provider.state is State.Sta1
+
+
+GET = CGetRequest(message_id=4, affected_sop_class_uid=CT)
+
+
+def test_a_retrieve_has_a_deadline_of_its_own_whatever_is_pending() -> None:
+    user = Lone.user(timeouts=Timeouts(response=40.0, retrieve=100.0))
+    user.engine.send(start(3, GET, has_data=True))
+    user.engine.send(data(3, b"ab"))
+    pending = CGetResponse(message_id_being_responded_to=4, status=0xFF00)
+    assert after(user.engine, 0.0) == Deadline(40.0, "response: waiting for the one to message 4")
+    for now in (30.0, 60.0):
+        user.feed(command(3, pending))
+        assert after(user.engine, now) == Deadline(now + 40.0, "response: waiting for the one to message 4") or now > 59
+    user.feed(command(3, pending))
+    assert after(user.engine, 90.0) == Deadline(100.0, "retrieve: waiting for the final response to message 4")
+    user.feed(command(3, CGetResponse(message_id_being_responded_to=4, status=0)))
+    assert after(user.engine, 95.0) is None
+    user.engine.send(start(3, GET, has_data=True))
+    user.engine.send(data(3, b"ab"))
+    user.engine.deadline(99.0)
+    user.engine.handle_timeout(101.0)
+    assert user.events() == []
+
+
+PHASES = ("artim", "association", "accept", "release", "response", "retrieve", "message", "pdu", "idle")
+
+
+@pytest.mark.parametrize("name", PHASES)
 def test_a_phase_without_a_timeout_waits_for_ever(name: str) -> None:
-    forever = Timeouts(**dict.fromkeys(("artim", "association", "release", "response", "message", "pdu", "idle"), None))
+    forever = Timeouts(**dict.fromkeys(PHASES, None))
     engine = Association.acceptor(timeouts=forever)
     if name == "association":
         engine = Association.requestor(REQUEST, timeouts=forever)
+    elif name == "accept":
+        engine.receive_data(encode(REQUEST))
+        assert engine.next_event() == REQUEST
     elif name != "artim":
-        lone = (Lone.user if name in ("release", "response") else Lone.provider)(timeouts=forever)
+        users = ("release", "response", "retrieve")
+        lone = (Lone.user if name in users else Lone.provider)(timeouts=forever)
         engine = lone.engine
         if name == "release":
             engine.send(ReleaseRequest())
         elif name == "response":
             engine.send(start(1, ECHO))
+        elif name == "retrieve":
+            engine.send(start(3, GET, has_data=True))
+            engine.send(data(3, b"ab"))
         elif name in ("message", "pdu"):
             lone.feed(command(3, STORE, has_data=True)[: None if name == "message" else 9])
     assert engine.next_event() is None

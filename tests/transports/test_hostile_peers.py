@@ -5,6 +5,7 @@ import select
 import socket
 import struct
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from dicos_proto.dimse import CStoreRequest
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.pdu_types import Abort
+from dicos_proto.pdu import decode, encode
+from dicos_proto.pdu_types import Abort, ReleaseRequest, ReleaseResponse
 from dicos_proto.timers import Timeouts
 from dicos_transports import storing
 from dicos_transports.blocking import Session, StoreRequest
@@ -138,10 +140,19 @@ def test_the_rest_of_a_message_is_not_waited_for_for_ever(lines: Lines) -> None:
     lines.wait_for("message: waiting for the rest of one: nothing within 0.3 s")
 
 
-def test_an_idle_association_is_given_up(lines: Lines) -> None:
+def test_an_idle_association_is_released(lines: Lines) -> None:
     with server(timeouts=QUICK) as running, raw_association(running) as sock:
+        assert decode(read_pdu(sock)) == ReleaseRequest()
+        sock.sendall(encode(ReleaseResponse()))
+        lines.wait_for("idle: waiting for a request: nothing within 0.3 s")
+
+
+def test_an_idle_association_that_is_not_released_is_aborted(lines: Lines) -> None:
+    short = replace(QUICK, release=0.3)
+    with server(timeouts=short) as running, raw_association(running) as sock:
+        assert decode(read_pdu(sock)) == ReleaseRequest()
         assert abort_of(sock) == Abort()
-    lines.wait_for("idle: waiting for a request: nothing within 0.3 s")
+    lines.wait_for("release: waiting for the A-RELEASE-RP: nothing within 0.3 s")
 
 
 def test_a_slow_handler_is_not_an_idle_peer() -> None:
