@@ -32,6 +32,11 @@ _SYNTAXES = {
 """Transfer syntax -> implicit VR, little endian. Compressed ones are explicit VR little endian.  # PS3.5 A.4"""
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations with 32 bits of length in explicit VR.  # PS3.5 7.1.2"""
+_WIDTHS = {
+    b"AT": 4, b"FD": 8, b"FL": 4, b"OD": 8, b"OF": 4, b"OL": 4, b"OV": 8, b"OW": 2, b"SL": 4, b"SS": 2, b"SV": 8,
+    b"UL": 4, b"US": 2, b"UV": 8,
+}  # fmt: skip
+"""Bytes of one value, where they are always the same.  # PS3.5 6.2"""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
@@ -82,10 +87,10 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
         write_dataset(out, dataset)
-    except _FAULTS as fault:
+    except _faults() as fault:
         raise DataSetError(
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"
-        ) from fault
+        ) from None  # its text repeats values
     encoded: bytes = out.getvalue()
     if transfer_syntax == uids.DEFLATED_EXPLICIT_VR_LE:
         deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -95,7 +100,10 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
 
 
 def decode(data: Buffer, transfer_syntax: str, limits: Limits = Limits()) -> Dataset:  # noqa: B008  a frozen value
-    """A whole data set as pydicom's. Raises `DataSetError`: a broken structure, a value that is none, too deep."""
+    """A whole data set as pydicom's, its values not yet converted. Raises `DataSetError`: broken, cut short, too deep.
+
+    pydicom converts a value when it is looked at, and may warn or raise then: `value_of` raises `DataSetError`.
+    """
     from pydicom.filereader import read_dataset
 
     implicit, little = _syntax(transfer_syntax)
@@ -104,22 +112,32 @@ def decode(data: Buffer, transfer_syntax: str, limits: Limits = Limits()) -> Dat
     raw = bytes(data)
     _Walk(raw, implicit=implicit, little=little, depth=limits.sequence_depth).run()
     try:
-        dataset = read_dataset(BytesIO(raw), implicit, little)
-        waiting = [dataset]
-        while waiting:  # pydicom converts a value when it is looked at: that it can is part of being decodable
-            for element in waiting.pop():
-                if element.VR == "SQ":
-                    waiting += element.value
-    except _FAULTS as fault:
-        raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from fault
-    return dataset
+        return read_dataset(BytesIO(raw), implicit, little)
+    except _faults() as fault:
+        raise DataSetError(
+            f"a data set that cannot be decoded: {type(fault).__name__}"
+        ) from None  # its text repeats values
 
 
-_FAULTS = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, OverflowError, LookupError,
-    EOFError, RecursionError, struct.error, Warning,
-)  # fmt: skip
-"""What pydicom is known to raise for values that do not fit their value representation."""
+def value_of(dataset: Dataset, keyword: str) -> object:
+    """The value of an attribute, None where it is absent. Raises `DataSetError` for one that does not fit its VR."""
+    try:
+        value: object = dataset.get(keyword)
+    except _faults():
+        raise DataSetError(
+            f"a value of {keyword} that does not fit its value representation [PS3.5 6.2]"
+        ) from None  # its text repeats values
+    return value
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What pydicom is known to raise for values that do not fit their value representation."""
+    from pydicom.errors import BytesLengthException
+
+    return (
+        BytesLengthException, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError,
+        OSError, EOFError, RecursionError, struct.error,
+    )  # fmt: skip
 
 
 def _syntax(transfer_syntax: str) -> tuple[bool, bool]:
@@ -135,8 +153,10 @@ def _inflate(data: Buffer, most: int) -> bytes:
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
         raw = inflater.decompress(data, most + 1)
-    except zlib.error as fault:
-        raise DataSetError("a deflated data set that cannot be inflated [PS3.5 A.5]") from fault
+    except zlib.error:
+        raise DataSetError(
+            "a deflated data set that cannot be inflated [PS3.5 A.5]"
+        ) from None  # its text repeats values
     if len(raw) > most:
         raise DataSetError(f"a deflated data set of more than {most} bytes (limit attributes) [PS3.5 A.5]")
     if not inflater.eof:
@@ -197,6 +217,9 @@ class _Walk:
             elif length == _UNDEFINED:
                 raise self._fault("pixel data in fragments, which no attribute list has")
             else:
+                width = _WIDTHS.get(vr or b"", 1)
+                if length % width:
+                    raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long")
                 self._skip(length, end)
 
     def _end(self) -> int:

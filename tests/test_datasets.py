@@ -1,0 +1,268 @@
+"""Data sets to bytes and back through pydicom: what fits, what is broken, what is too deep or too large."""
+
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from dicos_proto import uids
+from dicos_proto.datasets import Attributes, DataSetError, content, decode, encode, value_of
+from dicos_proto.limits import Limits
+
+IMPLICIT, EXPLICIT, BIG, DEFLATED = (
+    uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.EXPLICIT_VR_BE, uids.DEFLATED_EXPLICIT_VR_LE,
+)  # fmt: skip
+SYNTAXES = pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, uids.JPEG_BASELINE])
+
+
+def identifier() -> Dataset:
+    one = Dataset()
+    one.QueryRetrieveLevel = "STUDY"
+    one.PatientName = "A^B"
+    one.NumberOfStudyRelatedInstances = None
+    items = []
+    for number in range(3):
+        item = Dataset()
+        item.ReferencedSOPInstanceUID = f"1.2.{number}"
+        item.ReferencedSOPSequence = [Dataset()]
+        items.append(item)
+    one.ReferencedSeriesSequence = items
+    one.Rows = 258
+    return one
+
+
+@SYNTAXES
+def test_what_is_encoded_is_decoded_equal(syntax: str) -> None:
+    encoded = encode(identifier(), syntax)
+    assert len(encoded) % 2 == 0
+    assert decode(encoded, syntax) == identifier()
+    assert decode(memoryview(encoded), syntax) == identifier()
+    assert Attributes(encoded, syntax).dataset == identifier()
+
+
+def test_layout_of_each_transfer_syntax() -> None:
+    one = Dataset()
+    one.Rows = 258
+    assert encode(one, IMPLICIT) == bytes.fromhex("28001000 02000000 0201")
+    assert encode(one, EXPLICIT) == bytes.fromhex("28001000 5553 0200 0201")
+    assert encode(one, BIG) == bytes.fromhex("00280010 5553 0002 0102")
+    assert zlib.decompress(encode(one, DEFLATED), wbits=-15) == encode(one, EXPLICIT)
+
+
+def test_an_empty_data_set_is_one() -> None:
+    assert decode(b"", IMPLICIT) == Dataset()
+    assert encode(Dataset(), IMPLICIT) == b""
+
+
+def test_sequences_of_undefined_length_and_nested_ones_are_read() -> None:
+    one = identifier()
+    for element in one.iterall():
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                item.is_undefined_length_sequence_item = True
+    for syntax in (IMPLICIT, EXPLICIT, BIG):
+        encoded = encode(one, syntax)
+        assert b"\xff\xff\xff\xff" in encoded
+        assert decode(encoded, syntax) == identifier()
+
+
+def test_what_is_given_as_a_data_set() -> None:
+    encoded = encode(identifier(), EXPLICIT)
+    assert content(encoded, "1.2.3") is encoded  # bytes are taken as they are
+    assert content(Attributes(encoded, EXPLICIT), EXPLICIT) is encoded
+    assert content(Attributes(encoded, EXPLICIT), IMPLICIT) == encode(identifier(), IMPLICIT)
+    assert content(identifier(), IMPLICIT) == encode(identifier(), IMPLICIT)
+
+
+def test_nothing_of_a_data_set_shows_in_a_repr() -> None:
+    assert "DOE" not in repr(Attributes(b"\x10\0\x10\0\4\0\0\0DOE ", IMPLICIT))
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------
+
+
+def short(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value) if length is None else length) + value
+
+
+def long(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value) if length is None else length) + value
+
+
+def bare(tag: int, value: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value) if length is None else length) + value
+
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+NAME, SEQUENCE, PIXELS = 0x00100010, 0x00081140, 0x7FE00010
+END = bare(SEQUENCE_END, b"")
+
+BROKEN = {
+    "a header cut short": (EXPLICIT, short(NAME, b"PN", b"A ")[:6], "an element header of 6 bytes, before byte 0"),
+    "a long header cut short": (EXPLICIT, long(NAME, b"UT", b"")[:10], "an element header that is cut short"),
+    "a value cut short": (EXPLICIT, short(NAME, b"PN", b"A ", 4), "a value of 4 bytes with 2 left, before byte 8"),
+    "an implicit value cut short": (IMPLICIT, bare(NAME, b"A ", 4), "a value of 4 bytes with 2 left"),
+    "no value representation": (EXPLICIT, bare(NAME, b"A "), "no value representation where one is to be"),
+    "an item outside": (EXPLICIT, bare(ITEM, b""), "an item outside a sequence"),
+    "an end of nothing": (EXPLICIT, END, "a delimiter that delimits nothing"),
+    "an end of an item in a sequence": (
+        EXPLICIT, long(SEQUENCE, b"SQ", bare(ITEM_END, b""), UNDEFINED), "a delimiter that delimits nothing",
+    ),
+    "an end with a value": (
+        EXPLICIT, long(SEQUENCE, b"SQ", bare(SEQUENCE_END, b"ab"), UNDEFINED), "a delimiter that delimits nothing",
+    ),
+    "an element in a sequence": (
+        EXPLICIT, long(SEQUENCE, b"SQ", short(NAME, b"PN", b"A "), UNDEFINED), "an element where an item is to begin",
+    ),
+    "a sequence that is not ended": (EXPLICIT, long(SEQUENCE, b"SQ", b"", UNDEFINED), "1 sequences and items that are"),
+    "a sequence longer than what is left": (
+        EXPLICIT, long(SEQUENCE, b"SQ", b"ab", 8), "a length of 8 with 2 bytes left",
+    ),
+    "an item longer than its sequence": (
+        EXPLICIT, long(SEQUENCE, b"SQ", bare(ITEM, b"", 8)) + bytes(8), "a length of 8 with 0 bytes left",
+    ),
+    "a value longer than its item": (
+        IMPLICIT, bare(SEQUENCE, bare(ITEM, bare(NAME, b"A ", 4))) + b"AB", "a value of 4 bytes with 2 left",
+    ),
+    "pixels in fragments": (EXPLICIT, long(PIXELS, b"OB", END, UNDEFINED), "pixel data in fragments"),
+    "a number of three bytes": (EXPLICIT, short(0x00280010, b"US", b"abc"), "3 bytes of US, whose values are 2 long"),
+    "deflated garbage": (DEFLATED, b"\xff" * 8, "cannot be inflated"),
+    "deflated and cut short": (DEFLATED, encode(identifier(), DEFLATED)[:-6], "that is cut short"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("syntax", "data", "text"), BROKEN.values(), ids=BROKEN)
+def test_broken(syntax: str, data: bytes, text: str) -> None:
+    with pytest.raises(DataSetError) as caught:
+        decode(data, syntax)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+def test_a_data_set_cut_short_within_an_element_is_no_data_set(syntax: str) -> None:
+    encoded = encode(identifier(), syntax)
+    complete = 0
+    for size in range(len(encoded)):
+        try:
+            decode(encoded[:size], syntax)
+        except DataSetError:
+            continue
+        complete += 1
+    assert complete == len(identifier())  # between two elements of the top level, and nowhere else
+
+
+def test_an_unknown_sequence_in_un_is_implicit_inside() -> None:
+    """PS3.5 6.2.2, note 2."""
+    item = bare(ITEM, bare(NAME, b"A^B ") + bare(ITEM_END, b""), UNDEFINED)
+    data = long(0x00091001, b"UN", item + END, UNDEFINED) + short(0x00100020, b"LO", b"1 ")
+    assert decode(data, EXPLICIT).PatientID == "1"
+    with pytest.raises(DataSetError, match="a value of 99 bytes"):
+        decode(data.replace(bare(NAME, b"A^B "), bare(NAME, b"A^B ", 99)), EXPLICIT)
+
+
+def deep(levels: int, implicit: bool) -> bytes:
+    """Sequences in sequences, all of undefined length."""
+    head = bare(SEQUENCE, b"", UNDEFINED) if implicit else long(SEQUENCE, b"SQ", b"", UNDEFINED)
+    return (head + bare(ITEM, b"", UNDEFINED)) * levels + (bare(ITEM_END, b"") + END) * levels
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_depth_is_bounded(implicit: bool) -> None:
+    syntax = IMPLICIT if implicit else EXPLICIT
+    limits = Limits(sequence_depth=5)
+    decode(deep(4, implicit), syntax, limits)
+    decode(deep(5, implicit), syntax, limits)
+    with pytest.raises(DataSetError, match=r"nested deeper than allowed \(limit sequence_depth: 5\)"):
+        decode(deep(6, implicit), syntax, limits)
+    decode(deep(64, implicit), syntax)
+    for levels in (65, 300, 5000, 60_000):
+        with pytest.raises(DataSetError, match=r"limit sequence_depth: 64"):
+            decode(deep(levels, implicit), syntax)
+
+
+def test_sequences_side_by_side_are_not_deep() -> None:
+    decode(deep(1, True) * 1, IMPLICIT, Limits(sequence_depth=1))
+    one = Dataset()
+    one.ReferencedSOPSequence = [Dataset()]
+    one.ReferencedSeriesSequence = [Dataset()]
+    assert decode(encode(one, IMPLICIT), IMPLICIT, Limits(sequence_depth=1)) == one
+
+
+def test_what_is_inflated_is_bounded() -> None:
+    bomb = zlib.compressobj(wbits=-15)
+    data = bomb.compress(bytes(10_000_000)) + bomb.flush()
+    assert len(data) < 20_000
+    with pytest.raises(DataSetError, match="more than 1000000 bytes"):
+        decode(data, DEFLATED, Limits(attributes=1_000_000))
+
+
+@pytest.mark.parametrize("syntax", [uids.DICOS_EXPLICIT_VR_LE_EXTENDED, "1.2.3"])
+def test_a_transfer_syntax_without_a_codec_is_told(syntax: str) -> None:
+    with pytest.raises(DataSetError, match="no codec for data sets in"):
+        decode(b"", syntax)
+    with pytest.raises(DataSetError, match="no codec for data sets in"):
+        encode(Dataset(), syntax)
+
+
+def test_a_data_set_that_cannot_be_encoded_is_told_without_its_values() -> None:
+    one = Dataset()
+    one.add(DataElement(0x00280010, "US", "Meier", validation_mode=IGNORE))
+    with pytest.raises(DataSetError, match="cannot be encoded in Explicit VR Little Endian") as caught:
+        encode(one, EXPLICIT)
+    assert "Meier" not in str(caught.value)
+
+
+def test_a_value_that_does_not_fit_is_told_without_it() -> None:
+    one = decode(bare(0x00280010, b"abc"), IMPLICIT)
+    with pytest.raises(DataSetError, match=r"a value of Rows that does not fit its value representation \[PS3.5 6.2\]"):
+        value_of(one, "Rows")
+    assert value_of(one, "Columns") is None
+    assert value_of(identifier(), "Rows") == 258
+
+
+def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRecorder) -> None:
+    """pydicom's warnings repeat what they warn of: they come to whoever looks at the value, not to every receiver."""
+    decode(bare(0x0020000D, b"Meier "), IMPLICIT)
+    assert list(recwarn) == []
+
+
+def ours(data: bytes, syntax: str) -> bool:
+    """Whether these bytes are a data set; anything but `DataSetError` is raised."""
+    try:
+        decode(data, syntax)
+    except DataSetError as error:
+        return not str(error)
+    return True
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60), st.sampled_from([IMPLICIT, EXPLICIT, BIG, DEFLATED]))
+def test_any_bytes_are_a_data_set_or_an_error_of_ours(data: bytes, syntax: str) -> None:
+    ours(data, syntax)
+
+
+@settings(max_examples=300)
+@given(st.data(), st.sampled_from([IMPLICIT, EXPLICIT, BIG]))
+def test_any_damage_is_a_data_set_or_an_error_of_ours(draw: st.DataObject, syntax: str) -> None:
+    encoded = bytearray(encode(identifier(), syntax))
+    for _ in range(draw.draw(st.integers(1, 4))):
+        encoded[draw.draw(st.integers(0, len(encoded) - 1))] = draw.draw(st.integers(0, 255))
+    ours(bytes(encoded), syntax)
+
+
+def test_pydicom_is_imported_only_when_a_data_set_is_looked_at() -> None:
+    code = (
+        "import sys; import dicos_proto.services.query, dicos_proto.services.retrieve, dicos_proto.services.normalized;"
+        "assert 'pydicom' not in sys.modules; from dicos_proto.datasets import decode;"
+        "decode(b'', '1.2.840.10008.1.2'); assert 'pydicom' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

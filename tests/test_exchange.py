@@ -1,0 +1,558 @@
+"""Exchange: what is sent goes on while what comes is taken; what has to wait is kept, within bounds, in order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dicos_proto import flows, status
+from dicos_proto.dimse import (
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CFindResponse,
+    CStoreRequest,
+    CStoreResponse,
+    NEventReportRequest,
+    NGetRequest,
+    NGetResponse,
+    response_to,
+)
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.events import MessageData, MessageStart
+from dicos_proto.exchange import (
+    DataSetTooLong,
+    Exchange,
+    Operation,
+    ask,
+    inquire,
+    next_piece,
+    next_request,
+    read_answer,
+    read_data,
+    respond,
+    skip_data,
+)
+from dicos_proto.exchange import response_to as reply_to
+from dicos_proto.limits import Limits
+from dicos_proto.pdu_types import ReleaseRequest
+from tests.pair import CT, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, splitters, start
+from tests.services.parties import parties, serve, then_release
+
+ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+FIND = CFindRequest(message_id=1, affected_sop_class_uid=CT)
+GET = NGetRequest(message_id=1, requested_sop_class_uid=CT, requested_sop_instance_uid="1.2.3")
+REPORT = NEventReportRequest(
+    message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3", event_type_id=1
+)
+
+
+def echo(number: int = 1) -> CEchoRequest:
+    return CEchoRequest(message_id=number, affected_sop_class_uid=VERIFICATION)
+
+
+def echoed(number: int = 1, code: int = 0) -> CEchoResponse:
+    return CEchoResponse(message_id_being_responded_to=number, affected_sop_class_uid=VERIFICATION, status=code)
+
+
+def found(number: int = 1, code: int = 0xFF00) -> CFindResponse:
+    return CFindResponse(message_id_being_responded_to=number, status=code)
+
+
+def got(flow: flows.Flow[Any]) -> Any:
+    """What a flow that has all it needs comes to."""
+    with pytest.raises(StopIteration) as done:
+        next(flow)
+    return done.value.value
+
+
+# -- both ways at once ---------------------------------------------------------------------------------------------
+
+
+@ANY
+def test_two_sides_that_flood_each_other_never_stand_still(split: Splitter) -> None:
+    """Each sends more than the other takes before it was taken from: only who reads while he writes gets through."""
+    tight = Limits(queued=500, received_ahead=500)
+    pair = parties(VERIFICATION, CT, both_roles=(CT,), split=split, user_limits=tight, provider_limits=tight)
+    size = 20_000
+
+    def flood(exchange: Exchange) -> flows.Flow[tuple[int, int]]:
+        exchange.send(3, STORE, (bytes(300) for _ in range(size // 300)))
+        taken = code = 0
+        answered = done = False
+        while not (answered and done and not exchange.sending):
+            match (yield from exchange.step()):
+                case MessageStart(command=CStoreRequest()) as asked:
+                    assert asked.command == STORE
+                case MessageStart(command=CStoreResponse() as answer):
+                    code, answered = answer.status, True
+                case MessageData(data=piece, last=last):
+                    taken += len(piece)
+                    if last:
+                        exchange.reply(reply_to(start(3, STORE), 0xB000))
+                        done = True
+                case _:
+                    pass
+        return taken, code
+
+    expected = (size // 300 * 300, 0xB000)
+    assert pair.run(flood(pair.uses), flood(pair.provides)) == [expected, expected]
+    assert (pair.user.outstanding, pair.user.owed, pair.provider.outstanding, pair.provider.owed) == (0, 0, 0, 0)
+
+
+def test_room_is_what_the_window_leaves() -> None:
+    pair = parties(VERIFICATION, window=3)
+    assert pair.uses.room == 3
+    pair.uses.send(1, echo(1))
+    assert pair.uses.room == 2
+    unlimited = parties(VERIFICATION, window=0, user_limits=Limits(outstanding=7))
+    assert unlimited.uses.room == 7
+    assert Exchange(Pair().user).room == Limits().outstanding  # nothing is agreed yet, and nothing can be sent
+
+
+def test_a_reply_waits_for_the_end_of_the_data_set_that_is_being_sent() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(VERIFICATION,), user_limits=Limits(queued=1))
+    pair.provider.send(start(1, echo(9)))
+
+    def busy() -> flows.Flow[None]:
+        pair.uses.send(3, STORE, [b"ab"] * 5)
+        asked = yield from pair.uses.step()
+        assert asked == start(1, echo(9))
+        assert isinstance(asked, MessageStart)
+        assert pair.uses.sending
+        pair.uses.reply(reply_to(asked, 0))
+        assert (yield from pair.uses.step()) is None  # the data set is handed on, and then the reply
+
+    pair.run(busy())
+    events = pair.events(pair.provider)
+    assert events[0] == start(3, STORE, has_data=True)
+    assert events[-1] == start(1, echoed(9))
+
+
+@pytest.mark.parametrize("whole", [b"abcd", bytearray(b"abcd"), memoryview(b"abcd")])
+def test_a_data_set_may_be_given_whole(whole: Any) -> None:
+    pair = parties(CT)
+    pair.uses.send(1, STORE, whole)
+    assert pair.events(pair.provider) == [start(1, STORE, has_data=True), data(1, b"abcd")]
+
+
+def test_nothing_more_can_be_sent_after_a_source_that_fails() -> None:
+    pair = parties(CT, user_limits=Limits(queued=1))
+
+    def pieces() -> Iterator[bytes]:
+        yield b"ab"
+        yield b"cd"
+        raise OSError("gone")
+
+    pair.uses.send(1, STORE, pieces())
+    with pytest.raises(OSError, match="gone"):
+        pair.run(pair.uses.step())
+    assert pair.user.sending
+    assert not pair.uses.sending
+
+
+# -- asking --------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_of_the_peer_meanwhile_is_kept() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(CT,))
+
+    def crossing() -> flows.Flow[Any]:
+        pair.provides.send(3, STORE, b"abcd")
+        asked = yield from next_request(pair.provides)
+        assert asked is not None
+        pair.provides.reply(reply_to(asked, 0))
+        answer = yield from pair.provides.step()
+        return answer
+
+    def using() -> flows.Flow[Any]:
+        answer = yield from ask(pair.uses, 1, echo())
+        asked = yield from next_request(pair.uses)
+        assert asked == start(3, STORE, has_data=True)
+        assert asked is not None
+        content = yield from read_data(pair.uses)
+        yield from respond(pair.uses, 3, response_to(STORE, 0))
+        return answer, content
+
+    (answer, content), stored = pair.run(using(), crossing())
+    assert (answer, content) == (echoed(), b"abcd")
+    assert stored == start(3, response_to(STORE, 0))
+
+
+@ANY
+def test_a_request_too_large_to_keep_is_refused_and_read_over(split: Splitter) -> None:
+    user = Lone.user(split=split)
+    flow = ask(user.exchange, 1, echo())
+    assert next(flow) is flows.Need.INPUT
+    user.sent()
+    small = command(3, REPORT, has_data=True) + p_data((3, False, True, b"ab"))
+    large = command(3, REPORT, has_data=True) + b"".join(p_data((3, False, n == 7, bytes(10_000))) for n in range(8))
+    for chunk in split([large + command(1, echoed())]):
+        user.engine.receive_data(chunk)
+    assert got(flow) == echoed()
+    refused = response_to(REPORT, status.RESOURCE_LIMITATION)
+    assert user.sent() == command(3, refused)
+    # And the next one, which is small enough, is kept.
+    flow = ask(user.exchange, 1, echo(2))
+    assert next(flow) is flows.Need.INPUT
+    user.engine.receive_data(small + command(1, echoed(2)))
+    assert got(flow) == echoed(2)
+    assert got(next_request(user.exchange)) == start(3, REPORT, has_data=True)
+    assert got(read_data(user.exchange)) == b"ab"
+
+
+def test_a_command_too_many_to_keep_is_refused() -> None:
+    user = Lone.user(limits=Limits(parked=100))
+    flow = ask(user.exchange, 1, echo())
+    assert next(flow) is flows.Need.INPUT
+    user.sent()
+    user.engine.receive_data(command(3, REPORT) + command(1, echoed()))
+    assert got(flow) == echoed()
+    assert user.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
+
+
+def test_the_answers_data_set_is_not_that_of_a_request_that_came_before_it() -> None:
+    user = Lone.user()
+    flow = inquire(user.exchange, 3, GET)
+    assert next(flow) is flows.Need.INPUT
+    answer = NGetResponse(message_id_being_responded_to=1, status=0)
+    user.engine.receive_data(
+        command(3, REPORT, has_data=True)
+        + p_data((3, False, True, b"report"))
+        + command(3, answer, has_data=True)
+        + p_data((3, False, True, b"answer"))
+    )
+    result = got(flow)
+    assert (result.response, result.data) == (answer, b"answer")
+    assert got(next_request(user.exchange)) == start(3, REPORT, has_data=True)
+    assert got(read_data(user.exchange)) == b"report"
+
+
+def test_a_request_kept_in_part_is_read_to_its_end_from_the_wire() -> None:
+    user = Lone.user()
+    flow = ask(user.exchange, 1, echo())
+    assert next(flow) is flows.Need.INPUT
+    user.engine.receive_data(
+        command(1, echoed()) + command(3, REPORT, has_data=True) + p_data((3, False, False, b"ab"))
+    )
+    assert got(flow) == echoed()
+
+    def look() -> flows.Flow[None]:
+        yield from user.exchange.look()
+
+    got(look())
+    assert got(next_request(user.exchange)) == start(3, REPORT, has_data=True)
+    reading = read_data(user.exchange)
+    assert next(reading) is flows.Need.INPUT
+    user.engine.receive_data(p_data((3, False, True, b"cd")))
+    assert got(reading) == b"abcd"
+
+
+def test_pieces_that_come_while_a_message_is_read_stay_its_own() -> None:
+    """A handler that answers something else in the middle of reading."""
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True) + p_data((3, False, False, b"ab")))
+    assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
+    assert got(next_piece(provider.exchange)).data == b"ab"
+    provider.engine.receive_data(p_data((3, False, True, b"cd")))
+    got(provider.exchange.look())
+    assert got(read_data(provider.exchange)) == b"cd"
+
+
+def test_asking_while_a_data_set_is_being_read_is_a_mistake() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(VERIFICATION,))
+    pair.uses.send(3, STORE, b"abcd")
+    pair.pump()
+    assert got(next_request(pair.provides)) == start(3, STORE, has_data=True)
+    with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while a data set is being read"):
+        Operation(pair.provides, 1, echo())
+
+
+def test_what_an_operation_is_told_ends_with_its_final_response() -> None:
+    pair = parties(CT)
+
+    def provide() -> flows.Flow[None]:
+        yield from next_request(pair.provides)
+        yield from skip_data(pair.provides)
+        for number in range(3):
+            yield from respond(pair.provides, 1, found(), b"match %d" % number)
+        yield from respond(pair.provides, 1, found(code=0))
+
+    def use() -> flows.Flow[list[Any]]:
+        operation = Operation(pair.uses, 1, FIND, b"identifier")
+        seen: list[Any] = []
+        while not operation.over:
+            answer = yield from read_answer(pair.uses, (yield from operation.next()))
+            seen.append((answer.response.status, answer.data))
+        return seen
+
+    seen, _ = pair.run(use(), provide())
+    assert seen == [(0xFF00, b"match 0"), (0xFF00, b"match 1"), (0xFF00, b"match 2"), (0, None)]
+
+
+def test_matches_nobody_reads_are_read_over() -> None:
+    pair = parties(CT)
+
+    def provide() -> flows.Flow[None]:
+        yield from next_request(pair.provides)
+        for number in range(3):
+            yield from respond(pair.provides, 1, found(), b"match %d" % number)
+        yield from respond(pair.provides, 1, found(code=0xA700))
+
+    answer, _ = pair.run(ask(pair.uses, 1, FIND, b"identifier"), provide())
+    assert answer.status == 0xA700
+    pair = parties(CT)
+    answer, _ = pair.run(inquire(pair.uses, 1, FIND, b"identifier"), provide())
+    assert (answer.response.status, answer.data) == (0xA700, None)
+
+
+def test_a_request_is_not_an_answer() -> None:
+    pair = parties(CT)
+    with pytest.raises(TypeError, match="C-FIND-RQ is no response"):
+        next(read_answer(pair.uses, start(1, FIND)))
+
+
+def test_an_early_final_response_does_not_cut_the_request_short() -> None:
+    pair = parties(CT, user_limits=Limits(queued=1))
+
+    def hasty() -> flows.Flow[Any]:
+        asked = yield from next_request(pair.provides)
+        assert asked is not None
+        pair.provides.reply(reply_to(asked, 0xA700))
+        return (yield from read_data(pair.provides))
+
+    answer, content = pair.run(ask(pair.uses, 1, STORE, [b"ab"] * 50), hasty())
+    assert answer.status == 0xA700
+    assert content == b"ab" * 50
+    assert not pair.user.sending
+
+
+# -- C-CANCEL ------------------------------------------------------------------------------------------------------
+
+
+@ANY
+def test_a_cancel_is_seen_between_two_answers(split: Splitter) -> None:
+    pair = parties(CT, split=split)
+    made = 0
+
+    def provide() -> flows.Flow[int]:
+        nonlocal made
+        yield from next_request(pair.provides)
+        yield from skip_data(pair.provides)
+        while not pair.provides.cancelled(1):
+            made += 1
+            yield from respond(pair.provides, 1, found(), b"match")
+        yield from respond(pair.provides, 1, found(code=status.CANCEL))
+        return made
+
+    def use() -> flows.Flow[int]:
+        operation = Operation(pair.uses, 1, FIND, b"identifier")
+        for _ in range(3):
+            yield from operation.next()
+            yield from skip_data(pair.uses)
+        operation.cancel()
+        while not operation.over:
+            last = yield from operation.next()
+            yield from skip_data(pair.uses)
+        assert isinstance(last.command, CFindResponse)
+        return last.command.status
+
+    assert pair.run(use(), provide())[0] == status.CANCEL
+    assert 3 <= made < 20
+    assert not pair.provides.cancelled(1)  # the id is free, and what was cancelled is forgotten
+
+
+@pytest.mark.parametrize("number", [1, 77])
+def test_a_cancel_of_what_is_not_outstanding_is_no_fault(number: int) -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(1, CCancelRequest(message_id_being_responded_to=number)) + command(1, echo()))
+    assert got(next_request(provider.exchange)) == start(1, echo())
+    assert not provider.exchange.cancelled(number)
+
+
+def test_a_cancel_that_comes_with_its_request_is_known_when_it_is_performed() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(
+        command(3, FIND, has_data=True)
+        + p_data((3, False, True, b"identifier"))
+        + command(3, CCancelRequest(message_id_being_responded_to=1))
+    )
+    got(next_request(provider.exchange))
+    got(read_data(provider.exchange))
+    assert next(next_request(provider.exchange)) is flows.Need.INPUT
+    assert provider.exchange.cancelled(1)
+
+
+# -- performing ----------------------------------------------------------------------------------------------------
+
+
+@ANY
+def test_operations_may_be_finished_in_another_order(split: Splitter) -> None:
+    pair = parties(VERIFICATION, window=4, split=split)
+    for number in (1, 2, 3, 4):
+        pair.uses.send(1, echo(number))
+
+    def provide() -> flows.Flow[None]:
+        asked = []
+        for _ in range(4):
+            asked.append((yield from next_request(pair.provides)))
+        for one in reversed(asked):
+            assert one is not None
+            pair.provides.reply(reply_to(one, 0))
+
+    def use() -> flows.Flow[list[int]]:
+        order = []
+        while pair.user.outstanding:
+            event = yield from pair.uses.step()
+            assert isinstance(event, MessageStart)
+            assert isinstance(event.command, CEchoResponse)
+            order.append(event.command.message_id_being_responded_to)
+        return order
+
+    assert pair.run(use(), provide())[0] == [4, 3, 2, 1]
+
+
+def test_answers_are_made_no_faster_than_they_are_taken() -> None:
+    tight = Limits(queued=1000, received_ahead=1000)
+    pair = parties(CT, user_limits=tight, provider_limits=tight)
+    most = 0
+
+    def provide() -> flows.Flow[None]:
+        nonlocal most
+        yield from next_request(pair.provides)
+        yield from skip_data(pair.provides)
+        for _ in range(100):
+            yield from respond(pair.provides, 1, found(), (bytes(100) for _ in range(20)))
+            most = max(most, pair.provider.bytes_queued)
+        yield from respond(pair.provides, 1, found(code=0))
+
+    answer, _ = pair.run(ask(pair.uses, 1, FIND, b"identifier"), provide())
+    assert answer.status == 0
+    assert most <= 1500
+
+
+def test_the_peers_next_requests_wait_while_one_is_performed() -> None:
+    pair = parties(VERIFICATION, CT, window=4, provider_limits=Limits(parked=300))
+    pair.uses.send(3, FIND, b"identifier")
+    for number in (2, 3, 4):
+        pair.uses.send(1, echo(number))
+
+    def find(exchange: Exchange, asked: MessageStart) -> flows.Flow[Any]:
+        yield from skip_data(exchange)
+        if isinstance(asked.command, CEchoRequest):
+            yield from respond(exchange, 1, echoed(asked.command.message_id))
+            return asked.command.message_id
+        for _ in range(3):
+            yield from respond(exchange, 3, found(), b"match")
+        yield from respond(exchange, 3, found(code=0))
+        return "find"
+
+    def use() -> flows.Flow[list[Any]]:
+        seen = []
+        while pair.user.outstanding:
+            event = yield from pair.uses.step()
+            if isinstance(event, MessageStart) and isinstance(event.command, CFindResponse | CEchoResponse):
+                seen.append(event.command.status)
+        return seen
+
+    seen, done = pair.run(then_release(pair.uses, use()), serve(pair.provides, find))
+    assert seen == [0xFF00, 0xFF00, 0xFF00, 0, 0, 0, 0]
+    assert done == ["find", 2, 3, 4]
+
+
+def test_a_response_waits_for_the_data_set_of_the_one_before() -> None:
+    pair = parties(VERIFICATION, CT, window=2, provider_limits=Limits(queued=1))
+    pair.uses.send(3, FIND, b"identifier")
+    pair.uses.send(1, echo(2))
+
+    def provide() -> flows.Flow[None]:
+        yield from next_request(pair.provides)
+        yield from skip_data(pair.provides)
+        yield from next_request(pair.provides)
+        pair.provides.send(3, found(), [b"ab"] * 20)
+        assert pair.provides.sending
+        yield from respond(pair.provides, 1, echoed(2))
+        yield from respond(pair.provides, 3, found(code=0))
+
+    def use() -> flows.Flow[list[Any]]:
+        seen: list[Any] = []
+        while pair.user.outstanding:
+            event = yield from pair.uses.step()
+            seen.append(event.command if isinstance(event, MessageStart) else "data")
+        return seen
+
+    seen, _ = pair.run(use(), provide())
+    assert [one for one in seen if one != "data"] == [found(), echoed(2), found(code=0)]
+
+
+def test_the_end_is_told_while_answers_are_made() -> None:
+    pair = parties(CT)
+
+    def provide() -> flows.Flow[None]:
+        yield from next_request(pair.provides)
+        while True:
+            yield from respond(pair.provides, 1, found(), b"match")
+
+    def leave() -> flows.Flow[None]:
+        pair.uses.send(1, FIND, b"identifier")
+        yield flows.Need.TURN
+        yield from flows.abort(pair.user)
+
+    error, _ = pair.run(provide(), leave())
+    assert isinstance(error, flows.AssociationAborted)
+
+
+def test_a_release_while_answers_are_made_is_agreed_to_and_told() -> None:
+    pair = parties(CT)
+
+    def provide() -> flows.Flow[None]:
+        yield from next_request(pair.provides)
+        while True:
+            yield from respond(pair.provides, 1, found(), b"match")
+
+    def leave() -> flows.Flow[None]:
+        pair.uses.send(1, FIND, b"identifier")
+        yield flows.Need.TURN
+        pair.user.send(ReleaseRequest())
+        yield from flows.await_release(pair.user)
+
+    error, left = pair.run(provide(), leave())
+    assert isinstance(error, flows.AssociationReleased)
+    assert left is None
+
+
+# -- data sets -----------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_longer_than_allowed_is_read_over_and_told() -> None:
+    pair = parties(VERIFICATION, CT, provider_limits=Limits(attributes=1000))
+
+    def provide() -> flows.Flow[Any]:
+        asked = yield from next_request(pair.provides)
+        assert asked is not None
+        with pytest.raises(DataSetTooLong) as caught:
+            yield from read_data(pair.provides)
+        pair.provides.reply(reply_to(asked, 0xA700))
+        assert (yield from next_request(pair.provides)) == start(1, echo(2))
+        pair.provides.reply(start(1, echoed(2)))
+        return caught.value
+
+    def use() -> flows.Flow[Any]:
+        first = yield from ask(pair.uses, 3, STORE, [bytes(600), bytes(600)])
+        return first, (yield from ask(pair.uses, 1, echo(2)))
+
+    (first, second), error = pair.run(use(), provide())
+    assert (first.status, second.status) == (0xA700, 0)
+    assert str(error) == "data set of 1200 bytes (limit attributes: 1000 allowed)"
+    assert (error.limit, error.allowed, error.seen) == ("attributes", 1000, 1200)
+
+
+def test_a_data_set_of_just_the_length_allowed_is_read() -> None:
+    pair = parties(CT, provider_limits=Limits(attributes=1200))
+    pair.uses.send(1, STORE, [bytes(600), bytes(600)])
+    pair.pump()
+    got(next_request(pair.provides))
+    assert got(read_data(pair.provides)) == bytes(1200)
+    assert got(read_data(pair.provides)) == b""  # there is none left
