@@ -90,7 +90,7 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     except _faults() as fault:
         raise DataSetError(
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"
-        ) from None  # its text repeats values
+        ) from None
     encoded: bytes = out.getvalue()
     if transfer_syntax == uids.DEFLATED_EXPLICIT_VR_LE:
         deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -114,9 +114,7 @@ def decode(data: Buffer, transfer_syntax: str, limits: Limits = Limits()) -> Dat
     try:
         return read_dataset(BytesIO(raw), implicit, little)
     except _faults() as fault:
-        raise DataSetError(
-            f"a data set that cannot be decoded: {type(fault).__name__}"
-        ) from None  # its text repeats values
+        raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from None
 
 
 def value_of(dataset: Dataset, keyword: str) -> object:
@@ -124,14 +122,12 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     try:
         value: object = dataset.get(keyword)
     except _faults():
-        raise DataSetError(
-            f"a value of {keyword} that does not fit its value representation [PS3.5 6.2]"
-        ) from None  # its text repeats values
+        raise DataSetError(f"a value of {keyword} that does not fit its value representation [PS3.5 6.2]") from None
     return value
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What pydicom is known to raise for values that do not fit their value representation."""
+    """What pydicom is known to raise for values that do not fit; the texts repeat them, so they are not passed on."""
     from pydicom.errors import BytesLengthException
 
     return (
@@ -154,9 +150,7 @@ def _inflate(data: Buffer, most: int) -> bytes:
     try:
         raw = inflater.decompress(data, most + 1)
     except zlib.error:
-        raise DataSetError(
-            "a deflated data set that cannot be inflated [PS3.5 A.5]"
-        ) from None  # its text repeats values
+        raise DataSetError("a deflated data set that cannot be inflated [PS3.5 A.5]") from None
     if len(raw) > most:
         raise DataSetError(f"a deflated data set of more than {most} bytes (limit attributes) [PS3.5 A.5]")
     if not inflater.eof:

@@ -274,6 +274,7 @@ class Pair:
         """
         outcomes: list[Any] = [None] * len(conversations)
         running = dict(enumerate(conversations))
+        still = 0  # jumps that led nowhere: the side whose deadline it is has no flow any more
         while running:
             progress = False
             for number, flow in list(running.items()):
@@ -288,8 +289,12 @@ class Pair:
                     del running[number]
                     progress = True
                 progress |= self.pump()
+            before = self.now
             if running and not progress and self.jump() is None:
                 raise AssertionError("no flow can go on, and there is no deadline")
+            still = still + 1 if not progress and self.now == before else 0
+            if still > 100:
+                raise AssertionError("no flow can go on, and no deadline changes that")
         return outcomes
 
 

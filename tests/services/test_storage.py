@@ -1,0 +1,213 @@
+"""Storing many: as many outstanding as the window allows, each told apart, answered in any order."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dicos_proto import flows, status
+from dicos_proto.dimse import CEchoRequest, CStoreRequest, CStoreResponse, NEventReportRequest, response_to
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.events import MessageStart
+from dicos_proto.exchange import Exchange, next_request, read_data, skip_data
+from dicos_proto.exchange import response_to as reply_to
+from dicos_proto.limits import Limits
+from dicos_proto.pdu_types import ReleaseRequest
+from dicos_proto.services.storage import Instance, Outcome, StoreMany, store
+from dicos_proto.uids import EXPLICIT_VR_LE, JPEG_BASELINE
+from tests.pair import CT, MR, VERIFICATION, Pair, Splitter, splitters, start
+from tests.services.parties import parties, serve, then_release
+
+ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+
+
+def instance(number: int, *, sop_class: str = CT, syntax: str = EXPLICIT_VR_LE, size: int = 500) -> Instance:
+    return Instance(
+        sop_class_uid=sop_class,
+        sop_instance_uid=f"1.2.{number}",
+        transfer_syntax=syntax,
+        data=[bytes((number % 256,)) * size],
+    )
+
+
+def store_all(exchange: Exchange, instances: Any, **options: Any) -> flows.Flow[list[Outcome]]:
+    stores = StoreMany(exchange, instances, **options)
+    found = []
+    while (outcome := (yield from stores.next())) is not None:
+        found.append(outcome)
+    assert (yield from stores.next()) is None
+    return found
+
+
+def archive(exchange: Exchange, asked: MessageStart) -> flows.Flow[tuple[str, bytes]]:
+    """Take an object; those of an odd number get a warning."""
+    assert isinstance(asked.command, CStoreRequest)
+    uid = asked.command.affected_sop_instance_uid
+    content = yield from read_data(exchange)
+    exchange.reply(reply_to(asked, 0xB000 if int(uid.rsplit(".", 1)[1]) % 2 else 0))
+    return uid, content
+
+
+@ANY
+@pytest.mark.parametrize("window", [1, 4, 0])
+def test_many_are_stored_and_each_is_told(split: Splitter, window: int) -> None:
+    pair = parties(VERIFICATION, CT, window=window, split=split)
+    outcomes, kept = pair.run(
+        then_release(pair.uses, store_all(pair.uses, (instance(n) for n in range(12)), priority=1)),
+        serve(pair.provides, archive),
+    )
+    assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in range(12)]
+    assert [one.response.status for one in outcomes if one.response] == [0, 0xB000] * 6
+    assert all(one.stored for one in outcomes)
+    assert kept == [(f"1.2.{n}", bytes((n,)) * 500) for n in range(12)]
+
+
+def test_as_many_are_outstanding_as_the_window_allows() -> None:
+    pair = parties(CT, window=3)
+    most = 0
+
+    def slow(exchange: Exchange) -> flows.Flow[None]:
+        """Answers only when nothing more comes, the last one first."""
+        nonlocal most
+        waiting: list[MessageStart] = []
+        for _ in range(9):
+            asked = yield from next_request(exchange)
+            assert asked is not None
+            yield from skip_data(exchange)
+            waiting.append(asked)
+            most = max(most, len(waiting))
+            if len(waiting) == 3:
+                while waiting:
+                    exchange.reply(reply_to(waiting.pop(), 0))
+
+    outcomes, _ = pair.run(store_all(pair.uses, (instance(n) for n in range(9))), slow(pair.provides))
+    assert most == 3
+    assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in (2, 1, 0, 5, 4, 3, 8, 7, 6)]
+
+
+def test_what_has_no_context_is_told_and_the_others_go_on() -> None:
+    pair = parties(CT)
+    mixed = [instance(0), instance(2, sop_class=MR), instance(4, syntax=JPEG_BASELINE), instance(6)]
+    outcomes, kept = pair.run(then_release(pair.uses, store_all(pair.uses, mixed)), serve(pair.provides, archive))
+    by_uid = {one.instance.sop_instance_uid: one for one in outcomes}
+    assert [uid for uid, _ in kept] == ["1.2.0", "1.2.6"]
+    assert [uid for uid, one in by_uid.items() if one.stored] == ["1.2.0", "1.2.6"]
+    assert "none was proposed" in str(by_uid["1.2.2"].problem)
+    assert "accepted with Explicit VR Little Endian" in str(by_uid["1.2.4"].problem)
+    assert by_uid["1.2.2"].response is None
+
+
+def test_a_failure_is_not_stored() -> None:
+    outcome = Outcome(instance=instance(0), response=CStoreResponse(message_id_being_responded_to=1, status=0xA700))
+    assert not outcome.stored
+    assert "data" not in repr(outcome.instance)
+
+
+def test_the_instances_are_made_as_there_is_room_for_them() -> None:
+    pair = parties(CT, window=2, user_limits=Limits(queued=2000))
+    made = 0
+
+    def instances() -> Iterator[Instance]:
+        nonlocal made
+        for number in range(10):
+            made += 1
+            yield instance(number, size=5000)
+
+    stores = StoreMany(pair.uses, instances())
+    flow = stores.next()
+    next(flow)
+    assert made == 2  # as many as the window allows, and no more
+    outcomes, _ = pair.run(then_release(pair.uses, flow), serve(pair.provides, archive))
+    assert isinstance(outcomes, Outcome)
+    assert made == 2
+
+
+def test_no_more_are_sent_after_a_stop() -> None:
+    pair = parties(CT)
+    stores = StoreMany(pair.uses, (instance(n) for n in range(10)))
+
+    def some() -> flows.Flow[int]:
+        count = 0
+        while (yield from stores.next()) is not None:
+            count += 1
+            if count == 3:
+                stores.stop()
+        return count
+
+    count, kept = pair.run(then_release(pair.uses, some()), serve(pair.provides, archive))
+    assert (count, len(kept)) == (3, 3)
+
+
+def test_the_cause_of_a_store_is_told() -> None:
+    pair = parties(CT)
+
+    def look(exchange: Exchange, asked: MessageStart) -> flows.Flow[Any]:
+        yield from skip_data(exchange)
+        exchange.reply(reply_to(asked, 0))
+        return asked.command
+
+    def both() -> flows.Flow[None]:
+        yield from store_all(pair.uses, [instance(0)], originator=("MOVER", 9))
+        yield from store(pair.uses, CT, "1.2.1", EXPLICIT_VR_LE, b"ab", originator=("MOVER", 9))
+
+    _, seen = pair.run(then_release(pair.uses, both()), serve(pair.provides, look))
+    assert [(one.move_originator_aet, one.move_originator_message_id) for one in seen] == [("MOVER", 9)] * 2
+
+
+def test_what_the_peer_asks_meanwhile_is_kept() -> None:
+    pair = parties(CT)
+    report = NEventReportRequest(
+        message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
+    )
+
+    def reporting(exchange: Exchange) -> flows.Flow[Any]:
+        asked = yield from next_request(exchange)
+        assert asked is not None
+        yield from skip_data(exchange)
+        exchange.send(1, report)
+        exchange.reply(start(1, CStoreResponse(message_id_being_responded_to=1, status=0xFF00)))  # means nothing
+        exchange.reply(reply_to(asked, 0))
+        answer = yield from exchange.step()
+        return answer
+
+    def use() -> flows.Flow[Any]:
+        outcomes = yield from store_all(pair.uses, [instance(0)])
+        asked = yield from next_request(pair.uses)
+        assert asked == start(1, report)
+        assert asked is not None
+        pair.uses.reply(reply_to(asked, 0))
+        return outcomes
+
+    outcomes, answer = pair.run(use(), reporting(pair.provides))
+    assert outcomes[0].stored
+    assert answer == start(1, response_to(report, 0))
+
+
+def test_nothing_is_stored_while_an_answer_is_out() -> None:
+    pair = parties(VERIFICATION, CT, window=2)
+    pair.uses.send(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))
+    with pytest.raises(LocalProtocolError, match="C-STOREs while another operation is under way"):
+        StoreMany(pair.uses, [])
+
+
+def test_the_end_of_the_association_is_raised() -> None:
+    pair = parties(CT, window=2)
+
+    def leaving(exchange: Exchange) -> flows.Flow[None]:
+        yield from next_request(exchange)
+        exchange.association.send(ReleaseRequest())
+        yield from flows.await_release(exchange.association)
+
+    error, _ = pair.run(store_all(pair.uses, (instance(n) for n in range(10))), leaving(pair.provides))
+    assert isinstance(error, flows.AssociationReleased)
+
+
+def test_one_is_stored_as_before() -> None:
+    pair = Pair.established()
+    answer, _ = pair.run(
+        then_release(pair.uses, store(pair.uses, CT, "1.2.4", "1.2.840.10008.1.2", b"abcd", priority=2)),
+        serve(pair.provides, archive),
+    )
+    assert answer.status == status.SUCCESS
+    assert replace(answer, status=0).affected_sop_instance_uid == "1.2.4"
