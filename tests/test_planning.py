@@ -263,6 +263,17 @@ def test_a_context_without_the_role() -> None:
     )
 
 
+def test_a_context_without_the_role_to_perform() -> None:
+    wanted = "no presentation context for CT Image Storage: "
+    assert explain(agreed(ContextResult.ACCEPTANCE), CT, as_scp=True) == (
+        f"{wanted}accepted with JPEG Baseline (Process 1), but not in the role of an SCP; "
+        "propose the role of an SCP for it"
+    )
+    outcome = agreed(ContextResult.ACCEPTANCE)
+    outcome = replace(outcome, contexts={1: replace(outcome.contexts[1], scu=False, scp=True)})
+    assert explain(outcome, CT, (IMPLICIT,), as_scp=True).endswith("; propose other syntaxes, or ask another peer")
+
+
 def test_why_nothing_is_planned() -> None:
     planned = plan([*[(uid, JPEG) for uid in many(128)], (CT, JPEG), (CT, EXPLICIT)], associations=1)
     assert explain(planned, CT, (JPEG, EXPLICIT)) == (
