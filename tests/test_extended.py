@@ -286,12 +286,12 @@ def test_common_extended_negotiation_is_the_same_item(related: tuple[str, ...]) 
     made = item(
         "SOPClassCommonExtendedNegotiation",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.88.40",
-        service_class_uid=uids.STORAGE_SERVICE_CLASS,
+        service_class_uid=uids.STORAGE,
         related_general_sop_class_identification=list(related),
     )
     ours = CommonExtendedNegotiation(
         sop_class_uid="1.2.840.10008.5.1.4.1.1.88.40",
-        service_class_uid=uids.STORAGE_SERVICE_CLASS,
+        service_class_uid=uids.STORAGE,
         related_general=related,
     )
     assert made in theirs(common_extended=(ours,))

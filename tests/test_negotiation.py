@@ -391,7 +391,7 @@ def test_an_answer_that_is_no_such_thing_is_told_when_it_is_read() -> None:
 # -- common extended negotiation: what is not known by itself ----------------------------------------------------------
 
 NEW, GENERAL, OTHER = "1.2.840.10008.5.1.4.1.1.88.40", "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33"
-STORAGE = uids.STORAGE_SERVICE_CLASS
+STORAGE = uids.STORAGE
 
 
 def common(sop_class: str, *related: str, service: str = STORAGE) -> CommonExtendedNegotiation:

@@ -196,7 +196,7 @@ def test_what_they_say_of_a_sop_class_that_we_do_not_know() -> None:
         answer_all(session)
 
     with serve(("127.0.0.1", 0), handle, policy=policy) as server:
-        common = [[new, uids.STORAGE_SERVICE_CLASS, [general]]]
+        common = [[new, uids.STORAGE, [general]]]
         (agreed,) = pynetdicom_user(server.port, contexts=contexts, common=common)["established"]
     assert [new, EXPLICIT] in agreed["accepted"]
     assert agreed["refused"] == [["1.2.3", 3]]
