@@ -47,9 +47,18 @@ from .errors import (
 )
 from .events import Closed, Event, MessageData, MessageStart, ProviderAbort, Sendable
 from .exchange import Exchange
+from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
 from .limits import Limits
 from .machine import Role, State
-from .negotiation import AcceptPolicy, PresentationContext, RefusedContext, negotiate, propose
+from .negotiation import (
+    AcceptPolicy,
+    IdentityVerdict,
+    PresentationContext,
+    RefusedContext,
+    negotiate,
+    propose,
+    propose_roles,
+)
 from .pdu import (
     Abort,
     AssociateAccept,
@@ -98,6 +107,7 @@ __all__ = [
     "DeadlineExceeded",
     "Event",
     "Exchange",
+    "IdentityVerdict",
     "Limits",
     "LocalProtocolError",
     "Malformed",
@@ -119,13 +129,16 @@ __all__ = [
     "ProposedContext",
     "ProtocolError",
     "ProviderAbort",
+    "QueryExtension",
     "RefusedContext",
     "ReleaseRequest",
     "ReleaseResponse",
     "RemoteProtocolError",
+    "RetrieveExtension",
     "Role",
     "Sendable",
     "State",
+    "StorageExtension",
     "Timeouts",
     "UpperLayer",
     "UserInformation",
@@ -134,4 +147,6 @@ __all__ = [
     "encode",
     "negotiate",
     "propose",
+    "propose_extended",
+    "propose_roles",
 ]

@@ -13,12 +13,11 @@ from collections.abc import Generator
 from enum import Enum, auto
 from typing import TypeVar
 
-from . import uids
 from .association import Association
 from .errors import DeadlineExceeded, ProtocolError
 from .events import Closed, Event, ProviderAbort
 from .machine import State
-from .negotiation import AcceptPolicy, PresentationContext, negotiate
+from .negotiation import AcceptPolicy, IdentityVerdict, PresentationContext, negotiate
 from .pdu_types import (
     Abort,
     AssociateAccept,
@@ -27,6 +26,7 @@ from .pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
 )
+from .planning import explain
 
 
 class Need(Enum):
@@ -100,29 +100,9 @@ class ContextNotAccepted(ProtocolError):
         *,
         as_scp: bool = False,
     ) -> None:
-        super().__init__(_why_no_context(association, abstract_syntax, transfer_syntaxes, as_scp=as_scp))
+        super().__init__(explain(association.agreement, abstract_syntax, transfer_syntaxes, as_scp=as_scp))
         self.abstract_syntax = abstract_syntax
         self.transfer_syntaxes = transfer_syntaxes
-
-
-def _why_no_context(
-    association: Association, abstract_syntax: str, transfer_syntaxes: tuple[str, ...], *, as_scp: bool
-) -> str:
-    role = "SCP" if as_scp else "SCU"
-    wanted = uids.name_of(abstract_syntax)
-    if transfer_syntaxes:
-        wanted += f" in {' or '.join(map(uids.name_of, transfer_syntaxes))}"
-    refused = association.agreement.refused if association.agreement else ()
-    found = [str(one) for one in refused if one.abstract_syntax == abstract_syntax]
-    found += [
-        f"accepted with {uids.name_of(one.transfer_syntax)}"
-        + ("" if (one.scp if as_scp else one.scu) else f", but not in the role of an {role}")
-        for one in association.contexts.values()
-        if one.abstract_syntax == abstract_syntax
-    ]
-    if not found:
-        return f"no presentation context for {wanted}: none was proposed; propose one for it"
-    return f"no presentation context for {wanted}: {'; '.join(found)}; propose other syntaxes, or ask another peer"
 
 
 def find_context(
@@ -175,10 +155,18 @@ def await_request(association: Association) -> Flow[AssociateRequest]:
 
 
 def answer_request(
-    association: Association, request: AssociateRequest, policy: AcceptPolicy
+    association: Association,
+    request: AssociateRequest,
+    policy: AcceptPolicy,
+    *,
+    identity: IdentityVerdict | None = None,
 ) -> Flow[AssociateAccept | AssociateReject]:
-    """Provider side: negotiate and send the answer; after a rejection, wait for the end of the connection."""
-    answer = negotiate(request, policy)
+    """Provider side: negotiate and send the answer; after a rejection, wait for the end of the connection.
+
+    Between `await_request` and this, the caller may take its time to look at the request: `identity` is what it found
+    out about the user (`negotiate`). To reject for another reason there is `reject`.
+    """
+    answer = negotiate(request, policy, identity=identity)
     if isinstance(answer, AssociateReject):
         yield from reject(association, answer)
     else:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeVar
 
 from . import uids
 from .errors import AbortReason, LocalProtocolError, Malformed
+from .extended import Extension, QueryExtension, RetrieveExtension, StorageExtension, grant
 from .limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from .pdu import is_title
 from .pdu_types import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
+    CommonExtendedNegotiation,
     ContextAnswer,
     ContextResult,
     ExtendedNegotiation,
@@ -27,6 +30,7 @@ from .pdu_types import (
     RoleSelection,
     UserIdentity,
     UserIdentityResponse,
+    UserIdentityType,
     UserInformation,
 )
 
@@ -56,7 +60,9 @@ class IdentityPolicy:
     `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None accepts
     any. A user without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
     `types`: the identity types understood; where an identity is checked another is refused, and one that is not
-    understood gets no positive response. `response`: what a positive response carries.
+    understood gets no positive response. `response`: what a positive response carries, to types 3, 4 and 5.
+
+    Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
     """
 
     required: bool = False
@@ -66,18 +72,33 @@ class IdentityPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityVerdict:
+    """What the caller found out about a user identity, in place of an `IdentityPolicy`.  # PS3.7 D.3.3.7
+
+    `response`: the server's ticket, assertion or token. It is sent only to a requestor that asked for a positive
+    response, and empty for types 1 and 2, which have none.
+    """
+
+    accepted: bool
+    response: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptPolicy:
     """What an acceptor says to a request. Values only.
 
     `contexts`: abstract syntax -> transfer syntaxes, best first. `other_contexts`: the transfer syntaxes for every
-    abstract syntax that is not in `contexts`; None refuses those. `refused`: abstract syntaxes refused by the user
-    (result 1) although supported. `called_aets` and `calling_aets`: the titles let in; None lets all in.
+    abstract syntax that is not in `contexts`; None refuses those. `general`: transfer syntaxes for what is in neither,
+    by the related general SOP class or the service class that the request says it has. `refused`: abstract syntaxes
+    refused by the user (result 1) although supported. `called_aets` and `calling_aets`: the titles let in; None lets
+    all in.
     `window`: the most that is granted; None answers no window, so one operation at a time.
-    `extended`: SOP class -> the application information that is answered to an extended negotiation of it.
+    `extended`: SOP class -> what is supported of its options (`extended.grant`), or raw bytes, answered as they are.
     """
 
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     other_contexts: tuple[str, ...] | None = None
+    general: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     preference: Preference = Preference.REQUESTOR
     application_contexts: tuple[str, ...] = uids.APPLICATION_CONTEXTS
@@ -85,7 +106,7 @@ class AcceptPolicy:
     calling_aets: frozenset[str] | None = None
     roles: Mapping[str, Roles] = field(default_factory=dict)
     window: OperationsWindow | None = None
-    extended: Mapping[str, bytes] = field(default_factory=dict)
+    extended: Mapping[str, bytes | Extension] = field(default_factory=dict)
     identity: IdentityPolicy = IdentityPolicy()
     max_length: int = DEFAULT_MAX_LENGTH
     implementation_class_uid: str = uids.IMPLEMENTATION_CLASS_UID
@@ -125,11 +146,15 @@ class RefusedContext:
         return f"{uids.name_of(self.abstract_syntax)} with {syntaxes}: {words.get(self.result, 'refused')}"
 
 
+X = TypeVar("X", StorageExtension, QueryExtension, RetrieveExtension)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """What both sides now hold to. `peer_max_length`: of P-DATA-TF bodies the peer receives, 0 unlimited.
 
-    `invoke`, `perform`: operations the local side may have outstanding in each direction, 0 unlimited.
+    `invoke`, `perform`: operations the local side may have outstanding in each direction, 0 unlimited. `extended`: SOP
+    class -> the application information that the acceptor answered, of what the requestor asked for.
     """
 
     contexts: Mapping[int, PresentationContext]
@@ -137,6 +162,15 @@ class Agreement:
     peer_max_length: int
     invoke: int
     perform: int
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+
+    def extension(self, sop_class_uid: str, kind: type[X]) -> X | None:
+        """What was answered for this SOP class, read as `kind`; None: nothing, so the default conditions hold.
+
+        Raises `Malformed` for an answer that is no such thing.
+        """
+        information = self.extended.get(sop_class_uid)
+        return None if information is None else kind.decode(information)
 
 
 def propose(
@@ -160,16 +194,32 @@ def number_contexts(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[Propo
     return contexts
 
 
-def negotiate(request: AssociateRequest, policy: AcceptPolicy) -> AssociateAccept | AssociateReject:
-    """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal."""
-    refusal = _refusal(request, policy)
+def propose_roles(sop_classes: Iterable[str], *, scu: bool = False, scp: bool = True) -> tuple[RoleSelection, ...]:
+    """The roles to propose for these SOP classes, one item each.  # PS3.7 D.3.3.4
+
+    As they stand, they are those of a requestor that retrieves by C-GET: it is the SCP of what it gets.  # PS3.4 C.5.3
+    Without an item the requestor is the SCU. Raises `LocalProtocolError` for no role at all.
+    """
+    if not (scu or scp):
+        raise LocalProtocolError("role selection without a role; SCU, SCP or both [PS3.7 D.3.3.4]")
+    return tuple(RoleSelection(sop_class_uid=uid, scu=scu, scp=scp) for uid in dict.fromkeys(sop_classes))
+
+
+def negotiate(
+    request: AssociateRequest, policy: AcceptPolicy, *, identity: IdentityVerdict | None = None
+) -> AssociateAccept | AssociateReject:
+    """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
+
+    `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
+    Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
+    """
+    if 0 < policy.max_length < SMALLEST_MAX_LENGTH:
+        raise LocalProtocolError(f"Maximum Length {policy.max_length}; 0 or at least {SMALLEST_MAX_LENGTH} [PS3.8 D.1]")
+    refusal = _refusal(request, policy, identity)
     if refusal is not None:
         return refusal
     theirs = request.user_information
-    identity = theirs.user_identity
-    response = None
-    if identity is not None and identity.response_requested and identity.type in policy.identity.types:
-        response = UserIdentityResponse(response=policy.identity.response)
+    general = _general(theirs.common_extended, policy.general)
     window = None
     if policy.window is not None and theirs.window is not None:
         window = OperationsWindow(
@@ -181,7 +231,8 @@ def negotiate(request: AssociateRequest, policy: AcceptPolicy) -> AssociateAccep
         calling_aet=request.calling_aet,
         application_context=request.application_context,
         contexts=tuple(
-            _answer(context, policy, room=index < policy.max_contexts) for index, context in enumerate(request.contexts)
+            _answer(context, policy, general, room=index < policy.max_contexts)
+            for index, context in enumerate(request.contexts)
         ),
         user_information=UserInformation(
             max_length=policy.max_length,
@@ -189,17 +240,15 @@ def negotiate(request: AssociateRequest, policy: AcceptPolicy) -> AssociateAccep
             implementation_version_name=policy.implementation_version_name,
             window=window,
             roles=_grant_roles(theirs.roles, policy),
-            extended=tuple(
-                ExtendedNegotiation(sop_class_uid=each.sop_class_uid, information=policy.extended[each.sop_class_uid])
-                for each in theirs.extended
-                if each.sop_class_uid in policy.extended
-            ),
-            user_identity_response=response,
+            extended=_grant_extended(theirs.extended, policy),
+            user_identity_response=_identity_response(theirs.user_identity, policy.identity, identity),
         ),
     )
 
 
-def _refusal(request: AssociateRequest, policy: AcceptPolicy) -> AssociateReject | None:
+def _refusal(
+    request: AssociateRequest, policy: AcceptPolicy, identity: IdentityVerdict | None
+) -> AssociateReject | None:
     """The first of the reasons to reject an association as a whole.  # PS3.8 table 9-21"""
     user, acse = RejectSource.SERVICE_USER, RejectSource.ACSE
     if request.application_context not in policy.application_contexts:
@@ -210,7 +259,8 @@ def _refusal(request: AssociateRequest, policy: AcceptPolicy) -> AssociateReject
         return AssociateReject(source=user, reason=7)
     if not request.contexts or 0 < request.user_information.max_length < SMALLEST_MAX_LENGTH:
         return AssociateReject(source=acse, reason=1)
-    if not _identified(request.user_information.user_identity, policy.identity):
+    claimed = request.user_information.user_identity
+    if not (_identified(claimed, policy.identity) if identity is None else identity.accepted):
         return AssociateReject(result=RejectResult.PERMANENT, source=acse, reason=1)  # PS3.7 D.3.3.7.1
     return None
 
@@ -229,9 +279,41 @@ def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
     return policy.known[identity.primary] == identity.secondary
 
 
-def _answer(context: ProposedContext, policy: AcceptPolicy, *, room: bool) -> ContextAnswer:
+def _identity_response(
+    identity: UserIdentity | None, policy: IdentityPolicy, verdict: IdentityVerdict | None
+) -> UserIdentityResponse | None:
+    """A positive response, where one was requested and the identity was understood.  # PS3.7 D.3.3.7.2"""
+    if identity is None or not identity.response_requested:
+        return None
+    if verdict is None and identity.type not in policy.types:
+        return None
+    if identity.type in (UserIdentityType.USERNAME, UserIdentityType.USERNAME_AND_PASSCODE):
+        return UserIdentityResponse()
+    return UserIdentityResponse(response=policy.response if verdict is None else verdict.response)
+
+
+def _general(
+    common: tuple[CommonExtendedNegotiation, ...], supported: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """SOP class -> the transfer syntaxes it is supported with for the sake of what it is said to be.
+
+    A related general SOP class says more than the service class, so it counts first.  # PS3.7 D.3.3.6
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for each in common:
+        for uid in (*each.related_general, each.service_class_uid):
+            if uid in supported:
+                found.setdefault(each.sop_class_uid, supported[uid])
+    return found
+
+
+def _answer(
+    context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
+) -> ContextAnswer:
     """The result for one context.  # PS3.8 9.3.3.2"""
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
+    if supported is None:
+        supported = general.get(context.abstract_syntax)
     if not room:
         return ContextAnswer(id=context.id, result=ContextResult.NO_REASON)
     if supported is None:
@@ -263,6 +345,24 @@ def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> t
     return tuple(granted)
 
 
+def _grant_extended(asked: tuple[ExtendedNegotiation, ...], policy: AcceptPolicy) -> tuple[ExtendedNegotiation, ...]:
+    """Only what was asked is answered, once for each SOP class.  # PS3.7 D.3.3.5"""
+    granted: list[ExtendedNegotiation] = []
+    for uid, information in _first_extended(asked).items():
+        answer = grant(information, policy.extended[uid]) if uid in policy.extended else None
+        if answer is not None:
+            granted.append(ExtendedNegotiation(sop_class_uid=uid, information=answer))
+    return tuple(granted)
+
+
+def _first_extended(items: tuple[ExtendedNegotiation, ...]) -> dict[str, bytes]:
+    """By SOP class, in their order. There is to be one a SOP class; of several the first counts.  # PS3.7 D.3.3.5"""
+    found: dict[str, bytes] = {}
+    for each in items:
+        found.setdefault(each.sop_class_uid, each.information)
+    return found
+
+
 def _first_roles(roles: tuple[RoleSelection, ...]) -> dict[str, RoleSelection]:
     """By SOP class, in their order. There is to be one a SOP class; of several the first counts.  # PS3.7 D.3.3.4"""
     found: dict[str, RoleSelection] = {}
@@ -275,14 +375,16 @@ def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool
     """What `accept`, sent or received, makes of `request`, seen from one side.
 
     Raises `Malformed` for an answer that does not fit its request: a context that was not proposed, a transfer syntax
-    that was not offered, a role or window larger than proposed, a Maximum Length no message fits in.
+    that was not offered, a window larger than proposed, a Maximum Length no message fits in. Roles and extended
+    negotiation that were not proposed must not be answered, and are ignored by a requestor that gets them all the same.
+    # PS3.7 D.3.3.4, D.3.3.5
     """
     proposed = {context.id: context for context in request.contexts}
     answers = {answer.id: answer for answer in accept.contexts}
     for number in answers:
         if number not in proposed:
             raise _misfit(f"presentation context {number} answered, which was not proposed", "PS3.8 9.3.3.2")
-    granted = _granted_roles(request, accept)
+    granted = _granted_roles(request, accept, ignore=requestor)
     contexts: dict[int, PresentationContext] = {}
     refused: list[RefusedContext] = []
     for number, context in proposed.items():
@@ -319,19 +421,31 @@ def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool
         peer_max_length=max_length,
         invoke=invoked if requestor else performed,
         perform=performed if requestor else invoked,
+        extended=_granted_extended(request, accept, ignore=requestor),
     )
 
 
-def _granted_roles(request: AssociateRequest, accept: AssociateAccept) -> dict[str, tuple[bool, bool]]:
-    """SOP class -> the requestor's (scu, scp) roles, where they were negotiated."""
+def _granted_roles(request: AssociateRequest, accept: AssociateAccept, *, ignore: bool) -> dict[str, tuple[bool, bool]]:
+    """SOP class -> the requestor's (scu, scp) roles, where they were negotiated. `ignore` what was not proposed."""
     asked = _first_roles(request.user_information.roles)
     granted: dict[str, tuple[bool, bool]] = {}
-    for role in accept.user_information.roles:
-        wish = asked.get(role.sop_class_uid)
-        if wish is None or (role.scu and not wish.scu) or (role.scp and not wish.scp):
-            raise _misfit(f"roles granted for {role.sop_class_uid} that were not proposed", "PS3.7 D.3.3.4")
-        granted.setdefault(role.sop_class_uid, (role.scu, role.scp))  # of several the first counts, as in a request
+    for uid, role in _first_roles(accept.user_information.roles).items():
+        wish = asked.get(uid)
+        if not ignore and (wish is None or (role.scu and not wish.scu) or (role.scp and not wish.scp)):
+            raise _misfit(f"roles granted for {uid} that were not proposed", "PS3.7 D.3.3.4")
+        if wish is not None:
+            granted[uid] = (role.scu and wish.scu, role.scp and wish.scp)
     return granted
+
+
+def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ignore: bool) -> dict[str, bytes]:
+    """SOP class -> the answer to its extended negotiation. `ignore` what was not proposed."""
+    asked = _first_extended(request.user_information.extended)
+    granted = _first_extended(accept.user_information.extended)
+    for uid in granted:
+        if not ignore and uid not in asked:
+            raise _misfit(f"extended negotiation answered for {uid} that was not proposed", "PS3.7 D.3.3.5")
+    return {uid: information for uid, information in granted.items() if uid in asked}
 
 
 def _window(request: AssociateRequest, accept: AssociateAccept) -> tuple[int, int]:
@@ -341,9 +455,9 @@ def _window(request: AssociateRequest, accept: AssociateAccept) -> tuple[int, in
         return 1, 1
     if asked is None:
         raise _misfit("an asynchronous operations window answered that was not proposed", "PS3.7 D.3.3.3")
-    for wish, grant in ((asked.invoked, given.invoked), (asked.performed, given.performed)):
-        if wish and not 0 < grant <= wish:
-            raise _misfit(f"operations window {grant} answered to {wish}", "PS3.7 D.3.3.3")
+    for wish, granted in ((asked.invoked, given.invoked), (asked.performed, given.performed)):
+        if wish and not 0 < granted <= wish:
+            raise _misfit(f"operations window {granted} answered to {wish}", "PS3.7 D.3.3.3")
     return given.invoked, given.performed
 
 

@@ -23,7 +23,7 @@ from typing import TypeVar, assert_never
 
 from . import uids
 from .errors import AbortReason, LocalProtocolError, Malformed
-from .limits import Limits
+from .limits import SMALLEST_MAX_LENGTH, Limits
 from .pdu_types import (
     PROTOCOL_VERSION,
     REJECT_REASONS,
@@ -101,6 +101,8 @@ LAST_BIT = 2
 """Message control header: the other bits are sent as 0 and not tested.  # PS3.8 E.2"""
 
 ITEM_LENGTH_MAX = 0xFFFF
+
+_WITHOUT_SECONDARY = frozenset(UserIdentityType) - {UserIdentityType.USERNAME_AND_PASSCODE}
 
 _TYPES = {kind.value: kind for kind in PduType}
 _P_DATA_TF = PduType.P_DATA_TF
@@ -311,6 +313,8 @@ def _encode_answer(context: ContextAnswer) -> bytes:
 def _encode_user_information(user: UserInformation, is_request: bool) -> bytes:
     if not 0 <= user.max_length <= 0xFFFFFFFF:
         raise LocalProtocolError(f"Maximum Length {user.max_length}; 0 to 4294967295 [PS3.8 D.1]")
+    if 0 < user.max_length < SMALLEST_MAX_LENGTH:
+        raise LocalProtocolError(f"Maximum Length {user.max_length}; 0 or at least {SMALLEST_MAX_LENGTH} [PS3.8 D.1]")
     parts = [
         _item(0x51, user.max_length.to_bytes(4, "big"), ""),
         _item(0x52, _uid(user.implementation_class_uid, "implementation class UID"), ""),
@@ -351,6 +355,8 @@ def _encode_common(common: CommonExtendedNegotiation) -> bytes:
 
 
 def _encode_identity(identity: UserIdentity) -> bytes:
+    if identity.secondary and identity.type in _WITHOUT_SECONDARY:
+        raise LocalProtocolError(f"secondary field in a user identity of type {identity.type} [PS3.7 D.3.3.7.1]")
     value = bytes((_byte(identity.type, "user identity type"), identity.response_requested))
     value += _sized(identity.primary, "primary field") + _sized(identity.secondary, "secondary field")
     return _item(0x58, value, "user identity")

@@ -53,6 +53,9 @@ ENHANCED_CT_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.2.1"
 MR_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
+# Service classes, as common extended negotiation names them.  PS3.7 D.3.3.6, PS3.6 table A-3
+STORAGE: Final = "1.2.840.10008.4.2"
+
 # Query/retrieve of composite instances.  PS3.4 C.6, Y.5, Z.5; patient/study only is retired.
 PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
 PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"

@@ -95,17 +95,21 @@ common_extended = st.builds(
     service_class_uid=uid_strings,
     related_general=up_to(uid_strings, 3),
 )
-identities = st.builds(
-    UserIdentity,
-    type=st.one_of(st.integers(1, 5), bytes_of_one),
-    primary=st.binary(max_size=20),
-    secondary=st.binary(max_size=20),
-    response_requested=st.booleans(),
+identities = st.one_of(
+    st.builds(UserIdentity, type=st.integers(1, 5), primary=st.binary(max_size=20), response_requested=st.booleans()),
+    st.builds(
+        UserIdentity,
+        type=st.one_of(st.just(2), st.integers(6, 0xFF)),
+        primary=st.binary(max_size=20),
+        secondary=st.binary(max_size=20),
+        response_requested=st.booleans(),
+    ),
 )
+"""Of the types there are, only the second has a secondary field.  # PS3.7 D.3.3.7.1"""
 identity_responses = st.builds(UserIdentityResponse, response=st.binary(max_size=20))
 max_lengths = st.one_of(
-    st.sampled_from([0, 1, 8, 16_382, 131_072, 0xFFFFFFFF]),
-    st.integers(0, 0xFFFFFFFF),
+    st.sampled_from([0, 8, 16_382, 131_072, 0xFFFFFFFF]),
+    st.integers(8, 0xFFFFFFFF),
 )
 
 

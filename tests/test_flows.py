@@ -1,6 +1,7 @@
 """Flows against peers that do not keep to the script: answers to somebody else, ends in the middle, nothing at all."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,14 +12,17 @@ from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, RemoteProto
 from dicos_proto.events import Closed, ProviderAbort
 from dicos_proto.limits import Limits
 from dicos_proto.machine import State
-from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
 from dicos_proto.pdu import (
     Abort,
+    AssociateAccept,
     AssociateReject,
     AssociateRequest,
     OperationsWindow,
     ReleaseRequest,
     ReleaseResponse,
+    UserIdentity,
+    UserIdentityResponse,
     encode,
 )
 from tests.pair import (
@@ -252,6 +256,30 @@ def test_a_rejection_reaches_the_user_whole(split: Splitter, answer: AcceptPolic
     assert isinstance(error, flows.AssociationRejected)
     assert error.reject == reject
     assert pair.user.state is pair.provider.state is State.Sta1
+
+
+@pytest.mark.parametrize("kind", [3, 4, 5])
+@pytest.mark.parametrize("verdict", [True, False])
+@ANY
+def test_the_caller_looks_at_an_identity_before_it_answers(split: Splitter, verdict: bool, kind: int) -> None:
+    claim = UserIdentity(type=kind, primary=b"ticket", response_requested=True)
+    asking = replace(REQUEST, user_information=replace(REQUEST.user_information, user_identity=claim))
+    pair = Pair(asking, split=split)
+
+    def provide() -> flows.Flow[object]:
+        asked = yield from flows.await_request(pair.provider)
+        assert asked.user_information.user_identity == claim
+        found = IdentityVerdict(accepted=verdict, response=b"for " + claim.primary)
+        return (yield from flows.answer_request(pair.provider, asked, POLICY, identity=found))
+
+    got, sent = pair.run(flows.establish(pair.user), provide())
+    if verdict:
+        assert got == sent
+        assert isinstance(got, AssociateAccept)
+        assert got.user_information.user_identity_response == UserIdentityResponse(response=b"for ticket")
+    else:
+        assert isinstance(got, flows.AssociationRejected)
+        assert got.reject == sent == AssociateReject(result=1, source=2, reason=1)
 
 
 def test_a_user_that_leaves_before_the_answer_is_noticed() -> None:

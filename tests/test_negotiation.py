@@ -6,9 +6,18 @@ import pytest
 
 from dicos_proto import uids
 from dicos_proto.errors import LocalProtocolError, Malformed
+from dicos_proto.extended import (
+    Coercion,
+    QueryExtension,
+    RetrieveExtension,
+    StorageExtension,
+    StorageLevel,
+    propose_extended,
+)
 from dicos_proto.negotiation import (
     AcceptPolicy,
     IdentityPolicy,
+    IdentityVerdict,
     Preference,
     PresentationContext,
     RefusedContext,
@@ -17,11 +26,13 @@ from dicos_proto.negotiation import (
     negotiate,
     number_contexts,
     propose,
+    propose_roles,
 )
 from dicos_proto.pdu import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
+    CommonExtendedNegotiation,
     ContextAnswer,
     ContextResult,
     ExtendedNegotiation,
@@ -31,6 +42,7 @@ from dicos_proto.pdu import (
     UserIdentity,
     UserIdentityResponse,
     UserInformation,
+    encode,
 )
 
 CT, MR, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.VERIFICATION
@@ -181,24 +193,65 @@ def test_who_is_let_in(identity: UserIdentity | None, policy: IdentityPolicy, we
         assert rejected(request, rule) == REFUSED
 
 
+def claim(kind: int, *, asks: bool = True) -> UserIdentity:
+    return UserIdentity(type=kind, primary=b"the ticket", response_requested=asks)
+
+
 @pytest.mark.parametrize(
     ("identity", "response"),
     [
         (None, None),
         (ADA_2, None),
-        (ADA, UserIdentityResponse(response=b"hello")),
-        (UserIdentity(type=3, primary=b"t", response_requested=True), None),
+        (ADA, UserIdentityResponse()),  # empty for types 1 and 2  # PS3.7 D.3.3.7.2
+        (replace(ADA_2, response_requested=True), UserIdentityResponse()),
+        (claim(3), None),  # not understood
+        (claim(5), UserIdentityResponse(response=b"hello")),
+        (claim(5, asks=False), None),
     ],
 )
 def test_a_response_is_given_where_it_was_asked_for(
     identity: UserIdentity | None, response: UserIdentityResponse | None
 ) -> None:
-    policy = replace(EVERYTHING, identity=IdentityPolicy(response=b"hello"))
+    policy = replace(EVERYTHING, identity=IdentityPolicy(types=(1, 2, 5), response=b"hello"))
     assert accepted(asked(user_identity=identity), policy).user_information.user_identity_response == response
 
 
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, 6])
+def test_the_caller_decides_in_place_of_the_policy(kind: int, asks: bool) -> None:
+    request = asked(user_identity=claim(kind, asks=asks))
+    policy = replace(EVERYTHING, identity=IdentityPolicy(required=True, known={}, types=(), response=b"of the policy"))
+    assert rejected(request, policy) == REFUSED
+    answer = negotiate(request, policy, identity=IdentityVerdict(accepted=True, response=b"granted"))
+    assert isinstance(answer, AssociateAccept)
+    response = UserIdentityResponse(response=b"" if kind in (1, 2) else b"granted")
+    assert answer.user_information.user_identity_response == (response if asks else None)
+    refusal = negotiate(request, EVERYTHING, identity=IdentityVerdict(accepted=False, response=b"why not"))
+    assert isinstance(refusal, AssociateReject)
+    assert (refusal.result, refusal.source, refusal.reason) == REFUSED
+
+
+@pytest.mark.parametrize("verdict", [False, True])
+def test_a_verdict_on_a_request_without_identity(verdict: bool) -> None:
+    answer = negotiate(asked(), EVERYTHING, identity=IdentityVerdict(accepted=verdict, response=b"granted"))
+    if isinstance(answer, AssociateAccept):
+        assert answer.user_information.user_identity_response is None
+    assert isinstance(answer, AssociateAccept) == verdict
+
+
+def test_a_verdict_does_not_undo_other_refusals() -> None:
+    policy = replace(EVERYTHING, calling_aets=frozenset())
+    answer = negotiate(asked(), policy, identity=IdentityVerdict(accepted=True))
+    assert answer == AssociateReject(source=1, reason=3)
+
+
 def test_passcodes_are_not_shown() -> None:
-    assert "secret" not in repr(ADA_2) + repr(KNOWN)
+    verdict = IdentityVerdict(accepted=True, response=b"secret")
+    assert "secret" not in repr(ADA_2) + repr(KNOWN) + repr(verdict) + repr(UserIdentityResponse(response=b"secret"))
+    for fault in (replace(ADA_2, type=3), replace(ADA_2, primary=b"secret" * 11_000)):
+        with pytest.raises(LocalProtocolError) as caught:
+            encode(asked(user_identity=fault))
+        assert "secret" not in str(caught.value)
 
 
 # -- window, roles, extended negotiation -----------------------------------------------------------------------------
@@ -214,6 +267,11 @@ W = OperationsWindow
         (W(invoked=5, performed=2), W(invoked=3, performed=4), W(invoked=3, performed=2)),
         (W(invoked=0, performed=0), W(invoked=3, performed=0), W(invoked=3, performed=0)),
         (W(invoked=4, performed=1), W(invoked=0, performed=0), W(invoked=4, performed=1)),
+        (W(invoked=0, performed=7), W(invoked=0, performed=0), W(invoked=0, performed=7)),
+        (W(invoked=0, performed=0), W(invoked=0, performed=0), W(invoked=0, performed=0)),
+        (W(), W(invoked=0, performed=9), W()),
+        (None, None, None),
+        (W(invoked=65535, performed=65535), W(invoked=65535, performed=0), W(invoked=65535, performed=65535)),
     ],
 )
 def test_the_smaller_window_is_granted(wish: W | None, offer: W | None, grant: W | None) -> None:
@@ -250,10 +308,129 @@ def test_without_a_policy_the_default_roles_are_granted() -> None:
     )
 
 
+PROPOSALS = [(True, False), (False, True), (True, True)]
+GRANTS = [(False, False), *PROPOSALS]
+
+
+@pytest.mark.parametrize("own", GRANTS)
+@pytest.mark.parametrize("wish", PROPOSALS)
+def test_each_role_is_granted_or_turned_down(wish: tuple[bool, bool], own: tuple[bool, bool]) -> None:
+    """A proposed role (1) is returned or turned down (0); the acceptor has the role that serves the other's."""
+    request = asked((CT, (IMPLICIT,)), roles=(roles(CT, *wish),))
+    answer = accepted(request, replace(EVERYTHING, roles={CT: Roles(scu=own[0], scp=own[1])}))
+    scu, scp = wish[0] and own[0], wish[1] and own[1]
+    assert answer.user_information.roles == (roles(CT, scu, scp),)
+    user = agree(request, answer, requestor=True).contexts[1]
+    provider = agree(request, answer, requestor=False).contexts[1]
+    assert (user.scu, user.scp) == (scu, scp) == (provider.scp, provider.scu)
+
+
+@pytest.mark.parametrize("wish", [None, *PROPOSALS])
+def test_without_an_answer_the_roles_are_the_default_ones(wish: tuple[bool, bool] | None) -> None:
+    request = asked((CT, (IMPLICIT,)), roles=() if wish is None else (roles(CT, *wish),))
+    answer = accepted(request)
+    silent = replace(answer, user_information=replace(answer.user_information, roles=()))
+    for requestor in (True, False):
+        context = agree(request, silent, requestor=requestor).contexts[1]
+        assert (context.scu, context.scp) == (requestor, not requestor)
+
+
+def test_roles_to_retrieve_with() -> None:
+    assert propose_roles([CT, MR, CT]) == (roles(CT, False, True), roles(MR, False, True))
+    assert propose_roles([CT], scu=True) == (roles(CT, True, True),)
+    with pytest.raises(LocalProtocolError, match=r"without a role; SCU, SCP or both \[PS3.7 D.3.3.4\]"):
+        propose_roles([CT], scp=False)
+
+
+# -- extended negotiation --------------------------------------------------------------------------------------------
+
+FIND, GET = uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_GET
+
+
 def test_extended_negotiation_is_answered_where_there_is_an_answer() -> None:
-    offered = tuple(ExtendedNegotiation(sop_class_uid=uid, information=b"\1\1") for uid in (CT, MR))
-    answer = accepted(asked(extended=offered), replace(EVERYTHING, extended={MR: b"\1\0"}))
+    offered = tuple(ExtendedNegotiation(sop_class_uid=uid, information=b"\1\1") for uid in (CT, MR, MR))
+    request = asked(extended=offered)
+    answer = accepted(request, replace(EVERYTHING, extended={MR: b"\1\0"}))
     assert answer.user_information.extended == (ExtendedNegotiation(sop_class_uid=MR, information=b"\1\0"),)
+    for requestor in (True, False):
+        assert agree(request, answer, requestor=requestor).extended == {MR: b"\1\0"}
+
+
+def test_options_are_granted_where_both_sides_have_them() -> None:
+    wish = QueryExtension(relational_queries=True, fuzzy_names=True)
+    request = asked(
+        extended=propose_extended(
+            {FIND: wish, GET: RetrieveExtension(relational_retrieval=True), CT: StorageExtension(), MR: b"\7"}
+        )
+    )
+    own = StorageExtension(level=StorageLevel.LEVEL_2, coercion=Coercion.NONE)
+    policy = replace(
+        EVERYTHING,
+        extended={
+            FIND: QueryExtension(fuzzy_names=True, timezone_adjustment=True),
+            GET: RetrieveExtension(enhanced_conversion=True),
+            CT: own,
+            MR: own,  # what is asked of it is no storage level, so it is not answered
+        },
+    )
+    for requestor in (True, False):
+        agreement = agree(request, accepted(request, policy), requestor=requestor)
+        assert agreement.extension(FIND, QueryExtension) == QueryExtension(fuzzy_names=True)
+        assert agreement.extension(GET, RetrieveExtension) == RetrieveExtension()
+        assert agreement.extension(CT, StorageExtension) == own
+        assert agreement.extension(MR, StorageExtension) is None
+
+
+def test_an_answer_that_is_no_such_thing_is_told_when_it_is_read() -> None:
+    request = asked(extended=propose_extended({FIND: QueryExtension(relational_queries=True)}))
+    agreement = agree(request, accepted(request, replace(EVERYTHING, extended={FIND: b"\2"})), requestor=True)
+    with pytest.raises(Malformed, match="byte 1 of the service class application information is 2"):
+        agreement.extension(FIND, QueryExtension)
+
+
+# -- common extended negotiation: what is not known by itself ----------------------------------------------------------
+
+NEW, GENERAL, OTHER = "1.2.840.10008.5.1.4.1.1.88.40", "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33"
+STORAGE = uids.STORAGE
+
+
+def common(sop_class: str, *related: str, service: str = STORAGE) -> CommonExtendedNegotiation:
+    return CommonExtendedNegotiation(sop_class_uid=sop_class, service_class_uid=service, related_general=related)
+
+
+@pytest.mark.parametrize(
+    ("told", "general", "result", "syntax"),
+    [
+        ((), {STORAGE: (IMPLICIT,)}, 3, None),
+        ((common(NEW),), {}, 3, None),
+        ((common(NEW),), {STORAGE: (IMPLICIT,)}, 0, IMPLICIT),
+        ((common(NEW),), {STORAGE: (EXPLICIT,)}, 4, None),
+        ((common(CT),), {STORAGE: (IMPLICIT,)}, 3, None),  # of another SOP class
+        ((common(NEW, service="1.2.3"),), {STORAGE: (IMPLICIT,)}, 3, None),
+        ((common(NEW, GENERAL),), {GENERAL: (IMPLICIT,)}, 0, IMPLICIT),
+        ((common(NEW, OTHER, GENERAL),), {GENERAL: (IMPLICIT,)}, 0, IMPLICIT),
+        ((common(NEW, GENERAL),), {GENERAL: (JPEG,), STORAGE: (IMPLICIT,)}, 0, JPEG),  # the closer one counts
+        ((common(NEW, GENERAL), common(NEW)), {STORAGE: (IMPLICIT,), GENERAL: (JPEG,)}, 0, JPEG),
+    ],
+)
+def test_a_sop_class_is_supported_for_what_it_is_said_to_be(
+    told: tuple[CommonExtendedNegotiation, ...],
+    general: dict[str, tuple[str, ...]],
+    result: int,
+    syntax: str | None,
+) -> None:
+    request = asked((NEW, (IMPLICIT, JPEG)), common_extended=told)
+    (answer,) = accepted(request, AcceptPolicy(general=general)).contexts
+    assert (answer.result, answer.transfer_syntax) == (result, syntax)
+
+
+def test_what_is_known_by_itself_does_not_depend_on_what_it_is_said_to_be() -> None:
+    request = asked((NEW, (IMPLICIT, JPEG)), common_extended=(common(NEW, GENERAL),))
+    for policy in (AcceptPolicy(contexts={NEW: (IMPLICIT,)}), AcceptPolicy(other_contexts=(IMPLICIT,))):
+        (answer,) = accepted(request, replace(policy, general={GENERAL: (JPEG,)})).contexts
+        assert answer.transfer_syntax == IMPLICIT
+    (answer,) = accepted(request, AcceptPolicy(general={GENERAL: (JPEG,)}, refused=frozenset({NEW}))).contexts
+    assert answer.result is ContextResult.USER_REJECTION
 
 
 # -- answers that do not fit their request ---------------------------------------------------------------------------
@@ -285,11 +462,35 @@ def test_a_transfer_syntax_that_was_not_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "grant"), [((True, False), (True, True)), ((False, True), (True, True)), (None, (True, False))]
+    ("wish", "given", "left"),
+    [
+        ((True, False), (True, True), (True, False)),
+        ((False, True), (True, True), (False, True)),
+        ((False, True), (True, False), (False, False)),
+        (None, (True, True), (True, False)),
+        (None, (False, True), (True, False)),
+    ],
 )
-def test_a_role_that_was_not_proposed(wish: tuple[bool, bool] | None, grant: tuple[bool, bool]) -> None:
+def test_a_role_that_was_not_proposed_is_ignored_and_never_sent(
+    wish: tuple[bool, bool] | None, given: tuple[bool, bool], left: tuple[bool, bool]
+) -> None:
     request = asked(roles=() if wish is None else (roles(CT, *wish),))
-    assert "that were not proposed [PS3.7 D.3.3.4]" in misfit(request, roles=(roles(CT, *grant),))
+    answer = accepted(request)
+    answer = replace(answer, user_information=replace(answer.user_information, roles=(roles(CT, *given),)))
+    context = agree(request, answer, requestor=True).contexts[1]
+    assert (context.scu, context.scp) == left  # PS3.7 D.3.3.4
+    with pytest.raises(Malformed, match=r"roles granted for .* that were not proposed \[PS3.7 D.3.3.4\]"):
+        agree(request, answer, requestor=False)
+
+
+def test_extended_negotiation_that_was_not_proposed_is_ignored_and_never_sent() -> None:
+    request = asked(extended=propose_extended({FIND: QueryExtension()}))
+    answer = accepted(request)
+    given = propose_extended({FIND: QueryExtension(), GET: RetrieveExtension()})
+    answer = replace(answer, user_information=replace(answer.user_information, extended=given))
+    assert agree(request, answer, requestor=True).extended == {FIND: b"\0"}
+    with pytest.raises(Malformed, match=r"answered for 1.2.840.* that was not proposed \[PS3.7 D.3.3.5\]"):
+        agree(request, answer, requestor=False)
 
 
 def test_of_several_roles_for_a_sop_class_the_first_counts_on_both_sides() -> None:
@@ -314,6 +515,20 @@ def test_a_window_that_was_not_proposed_or_is_larger() -> None:
 @pytest.mark.parametrize("length", [1, 7])
 def test_a_maximum_length_no_message_fits_in(length: int) -> None:
     assert misfit(asked(), max_length=length) == f"Maximum Length {length}; 0 or at least 8 [PS3.8 D.1]"
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_an_own_maximum_length_no_message_fits_in_is_not_sent(length: int) -> None:
+    request = asked(max_length=length)
+    accept = replace(accepted(asked()), user_information=UserInformation(max_length=length))
+    policy = replace(EVERYTHING, max_length=length)
+    attempts = (lambda: encode(request), lambda: encode(accept), lambda: negotiate(asked(), policy))
+    for attempt in attempts:
+        if 0 < length < 8:
+            with pytest.raises(LocalProtocolError, match=rf"Maximum Length {length}; 0 or at least 8 \[PS3.8 D.1\]"):
+                attempt()
+        else:
+            assert attempt()
 
 
 def test_what_was_refused_is_kept_with_its_reason() -> None:

@@ -109,6 +109,8 @@ NOT_SENT: dict[str, tuple[Pdu, str]] = {
     ),
     "Maximum Length -1": (asked(max_length=-1), "Maximum Length -1; 0 to 4294967295 [PS3.8 D.1]"),
     "Maximum Length 2**32": (given(max_length=1 << 32), "Maximum Length 4294967296; 0 to 4294967295"),
+    "Maximum Length 7": (asked(max_length=7), "Maximum Length 7; 0 or at least 8 [PS3.8 D.1]"),
+    "Maximum Length 1": (given(max_length=1), "Maximum Length 1; 0 or at least 8 [PS3.8 D.1]"),
     "class UID": (asked(implementation_class_uid="1" * 65), "is no UID [PS3.5 9.1]"),
     "version empty": (asked(implementation_version_name=""), "implementation version name ''; 1 to 16"),
     "version of 17": (asked(implementation_version_name="X" * 17), "1 to 16 ASCII characters [PS3.7 D.3.3.2]"),
@@ -132,6 +134,10 @@ NOT_SENT: dict[str, tuple[Pdu, str]] = {
     "identity primary": (
         asked(user_identity=UserIdentity(type=3, primary=bytes(65536))),
         "length of primary field 65536; 0 to 65535",
+    ),
+    "secondary field of a ticket": (
+        asked(user_identity=UserIdentity(type=3, primary=b"a", secondary=b"b")),
+        "secondary field in a user identity of type 3 [PS3.7 D.3.3.7.1]",
     ),
     "identity secondary": (
         asked(user_identity=UserIdentity(type=2, primary=b"", secondary=bytes(65536))),

@@ -5,11 +5,11 @@ import inspect
 
 import pytest
 
-from dicos_proto import dimse, limits, pdu_types
+from dicos_proto import dimse, extended, limits, pdu_types
 
 VALUES = [
     each
-    for module in (pdu_types, dimse, limits)
+    for module in (pdu_types, dimse, limits, extended)
     for name, each in vars(module).items()
     if dataclasses.is_dataclass(each) and isinstance(each, type) and not name.startswith("_") and name != "Element"
 ]

@@ -71,6 +71,24 @@ def dcmtk_storescp(folder: Path, *options: object) -> Iterator[int]:
             process.kill()
 
 
+@contextmanager
+def dcmtk_dcmqrscp(folder: Path) -> Iterator[int]:
+    """DCMTK's archive, with an empty storage area "QR" below `folder`; the port."""
+    port, log, config = free_port(), folder / "dcmqrscp.log", folder / "dcmqrscp.cfg"
+    (folder / "QR").mkdir()
+    tables = "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+    area = f"AETable BEGIN\nQR {folder / 'QR'} RW (9, 1024mb) ANY\nAETable END\n"
+    config.write_text(f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n{tables}{area}")
+    with log.open("w") as output, subprocess.Popen(
+        ["dcmqrscp", "-c", str(config)], stdout=output, stderr=subprocess.STDOUT, env=_dcmtk_environment()
+    ) as process:  # fmt: skip
+        try:
+            _wait_for_listener(process, port, log)
+            yield port
+        finally:
+            process.kill()
+
+
 def _wait_for_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and process.poll() is None:
@@ -78,7 +96,7 @@ def _wait_for_listener(process: subprocess.Popen[bytes], port: int, log: Path) -
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.01)  # there is no event to wait for: it does not say when it listens
-    raise AssertionError(f"storescp does not listen: {log.read_text(errors='replace')}")
+    raise AssertionError(f"{process.args} does not listen: {log.read_text(errors='replace')}")
 
 
 class Ours:

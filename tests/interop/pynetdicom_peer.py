@@ -19,9 +19,11 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     SCP_SCU_RoleSelectionNegotiation,
+    SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
@@ -46,7 +48,8 @@ def scp(options: dict[str, Any]) -> None:
     `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
     accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
     to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
-    `max_pdu`.
+    `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex that is answered; what
+    was asked is told. `identity`: [accepted, response]; who asked is told.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
@@ -56,7 +59,8 @@ def scp(options: dict[str, Any]) -> None:
     ae.require_calling_aet = options.get("require_calling", [])
     ae.add_supported_context(*_VERIFICATION)
     for each in options.get("classes", uids.STORAGE_SOP_CLASSES):
-        ae.add_supported_context(each, options["syntaxes"])
+        scu_role, scp_role = options.get("roles", {}).get(each, (None, None))
+        ae.add_supported_context(each, options["syntaxes"], scu_role=scu_role, scp_role=scp_role)
 
     def stored(event: evt.Event) -> int:
         if options.get("abort"):
@@ -81,7 +85,21 @@ def scp(options: dict[str, Any]) -> None:
     def told(event: evt.Event) -> None:
         tell(event.event.name[4:].lower())
 
+    def extended(event: evt.Event) -> dict[str, bytes]:
+        asked = {str(uid): information.hex() for uid, information in event.app_info.items()}
+        tell("extended", asked=asked)
+        return {uid: bytes.fromhex(answer) for uid, answer in options["extended"].items()}
+
+    def identified(event: evt.Event) -> tuple[bool, bytes | None]:
+        tell("identity", type=event.user_id_type, primary=event.primary_field.decode())
+        accepted, response = options["identity"]
+        return accepted, response.encode()
+
     handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, stored)]
+    if "extended" in options:
+        handlers.append((evt.EVT_SOP_EXTENDED, extended))
+    if "identity" in options:
+        handlers.append((evt.EVT_USER_ID, identified))
     handlers += [(event, told) for event in (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_REJECTED)]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
@@ -98,10 +116,18 @@ def scu(port: int, options: dict[str, Any]) -> None:
 
     `contexts`: [abstract syntax, [transfer syntaxes]] pairs, beside those that files need. `identity`: [type, primary,
     secondary, wants a response]. `window`: [invoked, performed]. `roles`: [SOP class, scu, scp]. `extended`: [SOP
-    class, hex]. `find`: a C-FIND on this SOP class. `abort`: at the end, instead of the release.
+    class, hex]. `common`: [SOP class, service class, [related general SOP classes]]. `find`: a C-FIND on this SOP
+    class. `abort`: at the end, instead of the release.
     """
     _config.STORE_SEND_CHUNKED_DATASET = not options.get("decode", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
+    # Read from the PDU: where the connection is closed soon after it, pynetdicom 3.0.4 at times reports an abort.
+    rejected: list[list[int]] = []
+
+    def received(event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            rejected.append([event.pdu.result, event.pdu.source, event.pdu.reason_diagnostic])
+
     association = ae.associate(
         "127.0.0.1",
         port,
@@ -109,11 +135,10 @@ def scu(port: int, options: dict[str, Any]) -> None:
         ae_title=options.get("called", "ANY-SCP"),
         max_pdu=options.get("max_pdu", 16382),
         ext_neg=_negotiations(options),
+        evt_handlers=[(evt.EVT_PDU_RECV, received)],
     )
     if not association.is_established:
-        rejected = association.acceptor.primitive if association.is_rejected else None
-        reason = [rejected.result, rejected.result_source, rejected.diagnostic] if rejected else None
-        tell("refused", rejected=reason, aborted=association.is_aborted)
+        tell("refused", rejected=rejected[0] if rejected else None, aborted=association.is_aborted)
         return
     _tell_agreement(association)
     echoes = range(options.get("echoes", 0))
@@ -168,6 +193,11 @@ def _negotiations(options: dict[str, Any]) -> list[Any]:
         extended.sop_class_uid = sop_class
         extended.service_class_application_information = bytes.fromhex(information)
         items.append(extended)
+    for sop_class, service_class, related in options.get("common", []):
+        common = SOPClassCommonExtendedNegotiation()
+        common.sop_class_uid, common.service_class_uid = sop_class, service_class
+        common.related_general_sop_class_identification = related
+        items.append(common)
     return items
 
 
@@ -183,6 +213,8 @@ def _tell_agreement(association: Association) -> None:
         window=list(window),
         roles={uid: [role.scu_role, role.scp_role] for uid, role in acceptor.role_selection.items()},
         identity=None if identity is None else (identity.server_response or b"").decode(),
+        extended={uid: information.hex() for uid, information in acceptor.sop_class_extended.items()},
+        own_roles=[[each.as_scu, each.as_scp] for each in association.accepted_contexts],
         implementation=str(acceptor.implementation_class_uid),
     )
 

@@ -140,7 +140,7 @@ def test_what_is_negotiated_beyond_contexts() -> None:
     assert told["echoes"][0]["statuses"] == [SUCCESS, SUCCESS]
     assert agreed["window"] == [2, 1]
     assert agreed["roles"] == {uids.CT_IMAGE_STORAGE: [True, True]}
-    assert agreed["identity"] == "hello"
+    assert agreed["identity"] == ""  # a response, and an empty one: PS3.7 D.3.3.7.2
     assert agreed["implementation"] == uids.IMPLEMENTATION_CLASS_UID
     assert refused["rejected"] == [1, 2, 1]
     (request,) = seen

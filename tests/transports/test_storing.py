@@ -87,6 +87,20 @@ def test_more_than_128_contexts_are_more_than_one_association(classes: int) -> N
     assert [file for batch in batches for file in batch.files] == files
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (described(EXPLICIT, uids.MEDIA_STORAGE_DIRECTORY), "a DICOMDIR describes files and is not stored itself"),
+        (described(EXPLICIT, "Doe^Jane"), "its SOP class is no UID"),
+        (described("1..2"), "its transfer syntax is no UID"),
+    ],
+)
+def test_what_no_context_can_be_proposed_for_is_told(file: Part10File, reason: str) -> None:
+    with pytest.raises(Part10Error, match=f"^x: cannot be sent: {reason}") as caught:
+        storing.plan([described(EXPLICIT), file])
+    assert "Jane" not in str(caught.value)
+
+
 def test_nothing_to_send_needs_no_association() -> None:
     assert storing.plan([]) == []
 

@@ -15,8 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from dicos_proto import dimse, flows, status
-from dicos_proto.negotiation import number_contexts
+from dicos_proto import dimse, flows, planning, status
 from dicos_proto.pdu_types import ProposedContext
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
 
@@ -27,14 +26,10 @@ from .part10_writer import Part10Writer
 
 __all__ = ["Batch", "Stored", "discard", "plan", "send_file", "store_into"]
 
-CONTEXTS: Final = 128
-"""Presentation contexts that one association has room for.  PS3.8 9.3.2.2"""
 _FALLBACKS: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 _OUT_OF_RESOURCES = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 )
-
-Pair = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +44,28 @@ def plan(files: Iterable[Part10File]) -> list[Batch]:
     """The associations it takes to send `files` in their order: one, unless that needs more than 128 contexts.
 
     Each SOP class and transfer syntax among the files gets a context of its own, so that whoever accepts it gets the
-    file as it is; where it can be converted, one more offers what it can be converted to.
+    file as it is; where it can be converted, one more offers what it can be converted to. Raises `Part10Error` for a
+    file that no context can be proposed for.
     """
-    batches: list[Batch] = []
-    pairs: dict[Pair, None] = {}
-    gathered: list[Part10File] = []
-    for file in files:
-        more = {pair: None for pair in _pairs(file) if pair not in pairs}
-        if len(pairs) + len(more) > CONTEXTS:
-            batches.append(Batch(contexts=number_contexts(pairs), files=tuple(gathered)))
-            pairs, more, gathered = {}, dict.fromkeys(_pairs(file)), []
-        pairs |= more
-        gathered.append(file)
-    if gathered:
-        batches.append(Batch(contexts=number_contexts(pairs), files=tuple(gathered)))
-    return batches
+    files = list(files)
+    fallbacks = {file.transfer_syntax: _offered_for(file.transfer_syntax) for file in files}
+    planned = planning.plan(((file.sop_class_uid, file.transfer_syntax) for file in files), fallbacks=fallbacks)
+    reasons = {(one.sop_class_uid, *one.transfer_syntaxes): one.reason for one in planned.left_out}
+    batches: list[list[Part10File]] = [[] for _ in planned.associations]
+    for file, placed in zip(files, planned.placed, strict=True):
+        if placed is None:
+            reason = reasons[file.sop_class_uid, file.transfer_syntax]
+            raise Part10Error(file.path, f"cannot be sent: {reason}")
+        batches[placed].append(file)
+    return [
+        Batch(contexts=contexts, files=tuple(batch))
+        for contexts, batch in zip(planned.associations, batches, strict=True)
+    ]
 
 
-def _pairs(file: Part10File) -> Iterator[Pair]:
-    yield file.sop_class_uid, (file.transfer_syntax,)
-    others = _convertible_to(file.transfer_syntax)[:2]  # deflated is offered only for what is deflated
-    others = tuple(syntax for syntax in others if syntax != DEFLATED_EXPLICIT_VR_LE)
-    if others:
-        yield file.sop_class_uid, others
+def _offered_for(transfer_syntax: str) -> tuple[str, ...]:
+    """What a file in this transfer syntax is offered in besides; deflated is offered only for what is deflated."""
+    return tuple(other for other in _convertible_to(transfer_syntax)[:2] if other != DEFLATED_EXPLICIT_VR_LE)
 
 
 @lru_cache(maxsize=64)
