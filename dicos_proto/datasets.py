@@ -132,7 +132,7 @@ def _faults() -> tuple[type[Exception], ...]:
 
     return (
         BytesLengthException, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError,
-        OSError, EOFError, RecursionError, struct.error,
+        OSError, EOFError, RecursionError, Warning, struct.error,
     )  # fmt: skip
 
 

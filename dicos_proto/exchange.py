@@ -32,7 +32,7 @@ from .flows import (
     await_release,
     finish,
 )
-from .pdu_types import Abort, ReleaseRequest
+from .pdu_types import Abort, AssociateRequest, ReleaseRequest
 from .wire import Buffer
 
 Incoming = MessageStart | MessageData
@@ -66,6 +66,14 @@ class Exchange:
         self._cancelled: set[int] = set()
         self.unread = False
         """Whether the data set of the message that `step` gave last has not come to its end yet."""
+
+    @property
+    def request(self) -> AssociateRequest:
+        """The A-ASSOCIATE-RQ that was sent or received. Raises `LocalProtocolError` before."""
+        request = self.association.request
+        if request is None:
+            raise LocalProtocolError("no association was asked for yet [PS3.8 7.1]")
+        return request
 
     @property
     def sending(self) -> bool:

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
 import pytest
@@ -233,6 +234,13 @@ def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRe
     """pydicom's warnings repeat what they warn of: they come to whoever looks at the value, not to every receiver."""
     decode(bare(0x0020000D, b"Meier "), IMPLICIT)
     assert list(recwarn) == []
+
+
+def test_what_pydicom_warns_of_is_an_error_where_warnings_are() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataSetError, match="a data set that cannot be decoded: UserWarning"):
+            decode(short(0x00080005, b"CS", b"NOPE"), EXPLICIT)
 
 
 def ours(data: bytes, syntax: str) -> bool:

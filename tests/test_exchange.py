@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from dicos_proto import flows, status
+from dicos_proto.association import Association
 from dicos_proto.dimse import (
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
     CFindRequest,
     CFindResponse,
+    CGetRequest,
+    CGetResponse,
     CStoreRequest,
     CStoreResponse,
     NEventReportRequest,
@@ -327,6 +330,85 @@ def test_an_early_final_response_does_not_cut_the_request_short() -> None:
     assert answer.status == 0xA700
     assert content == b"ab" * 50
     assert not pair.user.sending
+
+
+def test_what_comes_between_an_early_response_and_the_end_of_its_request_is_kept() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(VERIFICATION,), user_limits=Limits(queued=1))
+
+    def hasty() -> flows.Flow[Any]:
+        asked = yield from next_request(pair.provides)
+        assert asked is not None
+        pair.provides.reply(reply_to(asked, 0xA700))
+        pair.provides.send(1, echo(5))
+        yield from skip_data(pair.provides)
+        return (yield from pair.provides.step())
+
+    def use() -> flows.Flow[Any]:
+        answer = yield from ask(pair.uses, 3, STORE, [b"ab"] * 50)
+        asked = yield from next_request(pair.uses)
+        assert asked == start(1, echo(5))
+        assert asked is not None
+        pair.uses.reply(reply_to(asked, 0))
+        return answer.status
+
+    assert pair.run(use(), hasty()) == [0xA700, start(1, echoed(5))]
+
+
+@pytest.mark.parametrize("parked", [1000, 100])
+def test_an_answer_to_something_sent_by_hand_meanwhile_is_kept_if_there_is_room(parked: int) -> None:
+    pair = parties(VERIFICATION, window=2, user_limits=Limits(parked=parked))
+    operation = Operation(pair.uses, 1, echo(1))
+    pair.uses.send(1, echo(2))
+    assert pair.events(pair.provider) == [start(1, echo(1)), start(1, echo(2))]
+    for number in (2, 1):
+        pair.provides.send(1, echoed(number))
+    pair.pump()
+    assert got(operation.next()) == start(1, echoed(1))
+    if parked == 1000:
+        assert got(pair.uses.step()) == start(1, echoed(2))
+    else:
+        assert next(pair.uses.step()) is flows.Need.INPUT
+    assert pair.user.outstanding == 0
+
+
+def test_pending_responses_without_data_are_passed_over() -> None:
+    user = Lone.user()
+    flow = inquire(user.exchange, 3, CGetRequest(message_id=1, affected_sop_class_uid=CT), b"identifier")
+    assert next(flow) is flows.Need.INPUT
+    pending = CGetResponse(message_id_being_responded_to=1, status=0xFF00, remaining=1)
+    final = CGetResponse(message_id_being_responded_to=1, status=0)
+    user.engine.receive_data(command(3, pending) + command(3, final))
+    assert got(flow).response == final
+
+
+def test_a_data_set_is_read_while_another_is_sent() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(CT,), user_limits=Limits(queued=1))
+
+    def use() -> flows.Flow[bytes]:
+        asked = yield from next_request(pair.uses)
+        assert asked is not None
+        pair.uses.send(3, STORE, [b"ab"] * 20)
+        content = yield from read_data(pair.uses)
+        assert not pair.uses.sending
+        return content
+
+    pair.provider.send(start(3, STORE, has_data=True))
+
+    def late() -> flows.Flow[bytes]:
+        asked = yield from next_request(pair.provides)
+        assert asked is not None
+        content = yield from read_data(pair.provides)
+        pair.provider.send(data(3, b"cd"))
+        return content
+
+    assert pair.run(use(), late()) == [b"cd", b"ab" * 20]
+
+
+def test_who_asked_for_the_association_is_known() -> None:
+    pair = parties(VERIFICATION)
+    assert pair.uses.request.calling_aet == pair.provides.request.calling_aet == "USER"
+    with pytest.raises(LocalProtocolError, match="no association was asked for yet"):
+        _ = Exchange(Association.acceptor()).request
 
 
 # -- C-CANCEL ------------------------------------------------------------------------------------------------------

@@ -118,19 +118,16 @@ class _Retrieval:
     def _take(self, start: MessageStart) -> Flow[None]:
         """A response: its counters, and the end if it is the final one."""
         answer = yield from read_answer(self._exchange, start)
-        if isinstance(answer.response, Report):
-            self._count(answer.response)
+        self._count(answer.response)
         if self._operation.over:
             self._end(answer)
 
-    def _count(self, response: Report) -> None:
-        numbers = response.remaining, response.completed, response.failed, response.warning
-        if all(number is None for number in numbers):
+    def _count(self, response: Response) -> None:
+        numbers = {name: getattr(response, name, None) for name in ("remaining", "completed", "failed", "warning")}
+        if all(number is None for number in numbers.values()):
             return
         before = self.counters
-        remaining, completed, failed, warning = (number or 0 for number in numbers)
-        now = Counters(remaining=remaining, completed=completed, failed=failed, warning=warning)
-        self.counters = now
+        now = self.counters = Counters(**{name: number or 0 for name, number in numbers.items()})
         if before is None:
             return
         if now.total != before.total and status.category(response.status) is not Category.CANCEL:
@@ -390,9 +387,7 @@ class Moving(_Retrieving):
         self, contexts: tuple[ProposedContext, ...], *, user_information: UserInformation | None = None
     ) -> MoveTask:
         """The outgoing association for these contexts (`planning.plan`), in the name of this application entity."""
-        asked = self._exchange.association.request
-        if asked is None:
-            raise LocalProtocolError("no association was asked for")
+        asked = self._exchange.request
         return MoveTask(
             destination=self.destination,
             request=AssociateRequest(

@@ -110,6 +110,18 @@ def test_what_is_asked_for_comes_on_the_same_association(split: Splitter, window
     ]  # fmt: skip
 
 
+def test_an_identifier_larger_than_the_queue_is_sent() -> None:
+    pair = ready(user_limits=Limits(queued=100))
+
+    def use() -> flows.Flow[Any]:
+        get = Get(pair.uses, GET, bytes(1000))
+        assert (yield from get.next()) is None
+        return get.result
+
+    result, _ = pair.run(then_release(pair.uses, use()), serve(pair.provides, provide_get([])))
+    assert result.response.status == 0
+
+
 def test_nothing_found_is_a_success() -> None:
     pair = ready()
     (kept, result), done = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, provide_get([])))
@@ -320,6 +332,7 @@ def move(exchange: Exchange, *, cancel_after: int = 10_000) -> flows.Flow[Any]:
         seen.append(counters)
         if len(seen) == cancel_after:
             operation.cancel()
+    assert (yield from operation.next()) is None
     return seen, operation.result
 
 
