@@ -34,6 +34,7 @@ from .pdu_types import (
     ReleaseResponse,
     UserInformation,
 )
+from .service_classes import Service, service_of
 from .wire import Buffer
 
 _RESULTS = {
@@ -274,9 +275,12 @@ def _command_lines(raw: Buffer) -> Iterator[str]:
     name = "unknown message" if number is None else MESSAGES.get(number, f"unknown message 0x{number:04X}")
     kind = "no data set type" if follows is None else "no data set" if follows == NO_DATA_SET else "a data set follows"
     yield f"  {name}, {kind}"
+    sop_class = elements.get(0x0002, b"").decode("latin-1").removesuffix("\0")
+    service = service_of(sop_class)
     for element, value in elements.items():
         label, show = _ELEMENTS.get(element, (f"(0000,{element:04X})", _size))
-        yield f"    {label}: {show(value) or _size(value)}"
+        shown = _status(value, service) if element == 0x0900 else show(value)
+        yield f"    {label}: {shown or _size(value)}"
     try:
         decode_command(raw)
     except Malformed as fault:
@@ -309,9 +313,9 @@ def _priority(raw: bytes) -> str | None:
     return None if number is None else _PRIORITIES.get(number, str(number))
 
 
-def _status(raw: bytes) -> str | None:
+def _status(raw: bytes, service: Service | None = None) -> str | None:
     number = _number(raw)
-    return None if number is None else status.describe(number)
+    return None if number is None else status.describe(number, service)
 
 
 def _uid(raw: bytes) -> str | None:

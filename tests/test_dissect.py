@@ -569,6 +569,13 @@ def test_nothing_is_raised_for_damaged_pdus(data: bytes, sizes: list[int]) -> No
     assert all(line.isprintable() and line.isascii() for line in lines)
 
 
+def test_a_status_is_called_what_its_service_calls_it() -> None:
+    for uid, words in ((MOVE, "Sub-operations complete"), ("1.2.840.10008.5.1.4.1.1.2", "Coercion of data elements")):
+        answer = CMoveResponse(message_id_being_responded_to=1, status=0xB000, affected_sop_class_uid=uid)
+        lines = dissect(p_data((1, True, True, encode_command(answer, has_data=False))))
+        assert any(line.startswith("    status: 0xB000 ") and words in line for line in lines), lines
+
+
 @given(strategies.commands, st.booleans())
 def test_every_message_is_dissected(message: Command, has_data: bool) -> None:
     lines = dissect(p_data((1, True, True, encode_command(message, has_data=has_data))))
