@@ -27,7 +27,17 @@ from hypothesis.stateful import (
 
 from dicos_proto import exchange
 from dicos_proto.association import Association
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CStoreRequest, Request, Response, command_field
+from dicos_proto.dimse import (
+    CCancelRequest,
+    CEchoRequest,
+    CFindRequest,
+    Command,
+    CStoreRequest,
+    NEventReportRequest,
+    NGetRequest,
+    Request,
+    Response,
+)
 from dicos_proto.errors import ConnectionLost, DeadlineExceeded, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, Event, MessageData, MessageStart, ProviderAbort, Sendable
 from dicos_proto.limits import Limits
@@ -66,6 +76,22 @@ PRIMITIVES: dict[type[Sendable], frozenset[int]] = {
 """The states in which table 9-10 has a cell for each primitive: Evt1, 7, 8, 11, 14, 15 and 9."""
 
 PENDING = (0xFF00, 0xFF01)
+NEVER, ALWAYS, OPTIONAL, WHILE_PENDING = "never", "always", "optional", "while pending"
+DATA_SETS = {
+    0x0030: NEVER, 0x8030: NEVER, 0x0001: ALWAYS, 0x8001: NEVER, 0x0020: ALWAYS, 0x8020: WHILE_PENDING,
+    0x0100: OPTIONAL, 0x8100: OPTIONAL, 0x0110: NEVER, 0x8110: OPTIONAL, 0x0FFF: NEVER,
+}  # fmt: skip
+"""Whether the messages used here carry a data set.  PS3.7 9.3, 10.3"""
+
+
+def with_data(command: Command) -> bool | None:
+    """Whether it has to have a data set; None: as its sender likes."""
+    rule = DATA_SETS[command.COMMAND_FIELD]
+    if rule == WHILE_PENDING:
+        return isinstance(command, Response) and command.status in PENDING
+    return {NEVER: False, ALWAYS: True}.get(rule)
+
+
 LOCAL_TURN = frozenset({State.Sta1, State.Sta3, State.Sta8, State.Sta9, State.Sta12})
 """What happens next is up to the local user: nothing there waits for the peer."""
 
@@ -115,15 +141,19 @@ class Side:
 
     def _may_start(self, event: MessageStart) -> bool:
         command = event.command
+        if with_data(command) not in (None, event.has_data):
+            return False
         if isinstance(command, Request):
             room = len(self.outstanding) < (self.invoke or Limits().outstanding)
-            return room and command.message_id not in self.outstanding and self.contexts[event.context][0]
+            scu, scp = self.contexts[event.context]
+            role = scp if isinstance(command, NEventReportRequest) else scu
+            return room and role and command.message_id not in self.outstanding
         if isinstance(command, Response):
             asked = self.owed.get(command.message_id_being_responded_to)
             return (
                 asked is not None
                 and asked.context == event.context
-                and command_field(asked.command) | 0x8000 == command_field(command)
+                and asked.command.COMMAND_FIELD | 0x8000 == command.COMMAND_FIELD
             )
         return True
 
@@ -216,6 +246,25 @@ class Line:
 
 def echo(number: int) -> CEchoRequest:
     return CEchoRequest(message_id=number, affected_sop_class_uid=VERIFICATION)
+
+
+REQUESTS: dict[str, Callable[[int], tuple[int, Command]]] = {
+    "echo": lambda number: (1, echo(number)),
+    "store": lambda number: (
+        3, CStoreRequest(message_id=number, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+    ),
+    "find": lambda number: (3, CFindRequest(message_id=number, affected_sop_class_uid=CT)),
+    "get": lambda number: (
+        1, NGetRequest(message_id=number, requested_sop_class_uid=CT, requested_sop_instance_uid="1.2.3")
+    ),
+    "report": lambda number: (
+        3,
+        NEventReportRequest(
+            message_id=number, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3", event_type_id=1
+        ),
+    ),
+}  # fmt: skip
+"""Message id -> a context and a request; an N-EVENT-REPORT-RQ goes from SCP to SCU, all others from SCU to SCP."""
 
 
 SIDES = st.sampled_from(("user", "provider"))
@@ -326,7 +375,7 @@ class Conversation(RuleBasedStateMachine):
                 side.sent.append(Message(event))
                 side.open = event.context if event.has_data else None
                 if isinstance(event.command, Request):
-                    side.outstanding[event.command.message_id] = event.context, command_field(event.command)
+                    side.outstanding[event.command.message_id] = event.context, event.command.COMMAND_FIELD
                 elif isinstance(event.command, Response) and event.command.status not in PENDING:
                     del side.owed[event.command.message_id_being_responded_to]
                 if not event.has_data:
@@ -433,6 +482,7 @@ class Conversation(RuleBasedStateMachine):
                     moved = True
                 while self.read(line.target) not in (None, Closed()):
                     moved = True
+                moved |= bool(line.flight) and line.target.engine.wants_read
             ever |= moved
         return ever
 
@@ -463,23 +513,23 @@ class Conversation(RuleBasedStateMachine):
         self.send(self.provider, negotiate(asked, self.policy) if accept else AssociateReject())
 
     @precondition(lambda self: self.user.idle() or self.provider.idle())
-    @rule(name=SIDES, number=IDS, store=st.booleans(), pieces=st.lists(PIECES, max_size=4), whole=st.booleans())
-    def ask(self, name: str, number: int, store: bool, pieces: list[bytes], whole: bool) -> None:
+    @rule(
+        name=SIDES, number=IDS, kind=st.sampled_from(sorted(REQUESTS)), pieces=st.lists(PIECES, max_size=4),
+        optional=st.booleans(), whole=st.booleans(),
+    )  # fmt: skip
+    def ask(self, name: str, number: int, kind: str, pieces: list[bytes], optional: bool, whole: bool) -> None:
         """A request with as much of its data set; `whole`: all of it."""
         side = self.side(name)
-        command = (
-            CStoreRequest(message_id=number, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
-            if store
-            else echo(number)
-        )
-        event = start(3 if store else 1, command, has_data=store)
+        context, command = REQUESTS[kind](number)
+        has_data = with_data(command)
+        event = start(context, command, has_data=optional if has_data is None else has_data)
         allowed = side.may(event)
         self.send(side, event)
-        if allowed and store:
+        if allowed and event.has_data:
             for piece in pieces:
-                self.send(side, data(3, piece, last=False))
+                self.send(side, data(context, piece, last=False))
             if whole:
-                self.send(side, data(3, b"", last=True))
+                self.send(side, data(context, b"", last=True))
 
     @precondition(lambda self: self.user.open is not None or self.provider.open is not None)
     @rule(content=PIECES, last=st.booleans(), first=st.booleans())
@@ -490,18 +540,18 @@ class Conversation(RuleBasedStateMachine):
         self.send(side, data(side.open, content, last=last))
 
     @precondition(lambda self: self.user.owed or self.provider.owed)
-    @rule(first=st.booleans(), index=st.integers(0, 3), pending=st.booleans(), identifier=st.none() | PIECES)
-    def respond(self, first: bool, index: int, pending: bool, identifier: bytes | None) -> None:
-        """In any order; a pending one may carry a data set."""
+    @rule(first=st.booleans(), index=st.integers(0, 3), pending=st.booleans(), content=PIECES, odd=st.integers(0, 5))
+    def respond(self, first: bool, index: int, pending: bool, content: bytes, odd: int) -> None:
+        """In any order; `odd` 0: with a data set where there is to be none, or the other way round."""
         sides = [side for side in (self.user, self.provider) if side.owed]
         side = sides[0 if first else -1]
         asked = list(side.owed.values())[index % len(side.owed)]
         response = exchange.response_to(asked, PENDING[index % 2] if pending else 0)
-        response = replace(response, has_data=pending and identifier is not None)
+        response = replace(response, has_data=bool(with_data(response.command)) is not (odd == 0))
         allowed = side.may(response)
         self.send(side, response)
-        if allowed and response.has_data and identifier is not None:
-            self.send(side, data(asked.context, identifier, last=True))
+        if allowed and response.has_data:
+            self.send(side, data(asked.context, content, last=True))
 
     @precondition(lambda self: self.user.outstanding or self.provider.outstanding)
     @rule(name=SIDES, number=IDS)
@@ -657,7 +707,7 @@ class Conversation(RuleBasedStateMachine):
         assert not side.outstanding or side.owed or side.open is not None
 
 
-PROFILE = settings(max_examples=max(settings().max_examples, 400), stateful_step_count=50, report_multiple_bugs=False)
+PROFILE = settings(max_examples=max(settings().max_examples, 300), stateful_step_count=50, report_multiple_bugs=False)
 """As many as it takes to reach every state with room to spare; more where the profile asks for more."""
 
 

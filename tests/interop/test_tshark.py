@@ -18,13 +18,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dicos_proto import flows
+from dicos_proto import exchange
 from dicos_proto.association import Association
 from dicos_proto.dimse import (
     CCancelRequest,
     CEchoRequest,
     CStoreRequest,
-    command_name,
     decode_command,
     encode_command,
 )
@@ -260,7 +259,7 @@ def _associate(pdu: AssociateRequest | AssociateAccept, seen: Seen) -> None:
 
 def _command(raw: bytes, seen: Seen) -> None:
     message, _ = decode_command(raw)
-    seen.commands.append(command_name(message))
+    seen.commands.append(message.NAME)
     while raw:
         size = 8 + int.from_bytes(raw[4:8], "little")
         seen.elements.append(raw[:size])
@@ -325,9 +324,9 @@ def store_and_release() -> list[Said]:
     talk.user_sends(start(1, ECHO))
     talk.user_sends(start(3, STORE, has_data=True), data(3, PIXELS[:4000], last=False), data(3, PIXELS[4000:]))
     echo, store = talk.requests
-    talk.provider_sends(flows.response_to(store, 0xFF00))
+    talk.provider_sends(exchange.response_to(store, 0xFF00))
     talk.user_sends(start(3, CCancelRequest(message_id_being_responded_to=2)))
-    talk.provider_sends(flows.response_to(store, 0xFE00), flows.response_to(echo, 0))
+    talk.provider_sends(exchange.response_to(store, 0xFE00), exchange.response_to(echo, 0))
     talk.user_sends(ReleaseRequest())
     talk.provider_sends(ReleaseResponse())
     return talk.said
