@@ -3,17 +3,35 @@
 # say what is left out where it is not. It never fails: tests that lack their peer are skipped, each with its reason.
 set -uo pipefail
 
-command -v storescp >/dev/null && exit 0
+# command, Debian package, what it is
+peers=("storescp dcmtk DCMTK" "tshark tshark tshark")
+
+missing() {
+    local command package name
+    for peer in "${peers[@]}"; do
+        read -r command package name <<<"$peer"
+        command -v "$command" >/dev/null || echo "$package $name"
+    done
+}
+
+wanted=$(missing)
+[ -z "$wanted" ] && exit 0
 
 if [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]; then
-    echo "peers: installing dcmtk" >&2
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq; apt-get install -y -qq dcmtk; } </dev/null >&2
-    command -v storescp >/dev/null && exit 0
-    echo "peers: apt-get could not install dcmtk: what talks to DCMTK is skipped" >&2
+    apt-get update -qq </dev/null >&2
+    while read -r package _; do
+        echo "peers: installing $package" >&2
+        apt-get install -y -qq --no-install-recommends "$package" </dev/null >&2
+    done <<<"$wanted"
+    why="apt-get could not install it"
 elif [ -f /etc/debian_version ]; then
-    echo "peers: storescp not found and not root: what talks to DCMTK is skipped (as root: apt-get install dcmtk)" >&2
+    why="not found and not root (as root: apt-get install dcmtk tshark)"
 else
-    echo "peers: storescp not found: what talks to DCMTK is skipped (install DCMTK to run it)" >&2
+    why="not found (install it to run this)"
 fi
+
+missing | while read -r _ name; do
+    echo "peers: $name: $why: what needs it is skipped" >&2
+done
 exit 0
