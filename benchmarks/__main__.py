@@ -1,4 +1,4 @@
-"""Measure this implementation beside raw sockets, DCMTK and pynetdicom, all in one run, and print Markdown."""
+"""Measure this implementation beside raw sockets, DCMTK and pynetdicom, and its engine alone; print Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from . import report
+from . import engine, report
 from .contenders import CONTENDERS, Contender, Run, run, warm_up
 from .processes import Failed, end_on_signals
 from .report import Result, Results
@@ -28,12 +28,13 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", metavar="NAME",
                         help=f"only this workload ({', '.join(NAMES)}) or this contender "
-                             f"({', '.join(one.name for one in CONTENDERS)}); may be repeated")  # fmt: skip
+                             f"({', '.join(one.name for one in CONTENDERS)}), or `{engine.NAME}`: the engine "
+                             "without sockets; may be repeated")  # fmt: skip
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 3; 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single run to FILE")
     options = parser.parse_args()
     only = set(options.only or ())
-    unknown = only - set(NAMES) - {one.name for one in CONTENDERS}
+    unknown = only - set(NAMES) - {one.name for one in CONTENDERS} - {engine.NAME}
     if unknown:
         parser.error(f"--only {', '.join(sorted(unknown))}: no such workload or contender")
     rounds = options.rounds or (1 if options.quick else 3)
@@ -43,18 +44,44 @@ def main() -> int:
     wanted = [one for one in CONTENDERS if one.name in only] or list(CONTENDERS)
     end_on_signals()
     print("\n".join(["## Benchmark", "", *report.machine()]), flush=True)
-    with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
+    figures: list[dict[str, object]] = []
+    skipped: list[str] = []
+    if not only or engine.NAME in only:
+        figures, skipped = _engine(rounds, quick=options.quick)
+    if not only or only - {engine.NAME}:
         try:
-            workloads = make(Path(name), names, quick=options.quick)
-            single = _single(Path(name), workloads)
+            more, failed = _against_others(names, wanted, rounds, quick=options.quick)
         except NoSpace as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 2
+        figures += more
+        skipped += failed
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 1 if any("failed" in why for why in skipped) else 0
+
+
+def _engine(rounds: int, *, quick: bool) -> tuple[list[dict[str, object]], list[str]]:
+    """Every figure of the engine alone, printed, and what failed."""
+    try:
+        found, idles = engine.measure(rounds, quick=quick)
+    except Failed as error:
+        print(f"- {engine.NAME}: failed: {error}")
+        return [], [f"{engine.NAME}: failed"]
+    print("\n".join(["", *engine.report(found, idles)]), flush=True)
+    return engine.plain(found, idles), []
+
+
+def _against_others(
+    names: tuple[str, ...], wanted: list[Contender], rounds: int, *, quick: bool
+) -> tuple[list[dict[str, object]], list[str]]:
+    """Every single run, printed as tables, and who is missing from them and why. Raises `NoSpace`."""
+    with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
+        workloads = make(Path(name), names, quick=quick)
+        single = _single(Path(name), workloads)
         results, done, skipped = _measure(wanted, workloads, single, rounds, Path(name))
         _print(results, workloads, done, skipped)
-        if options.json is not None:
-            options.json.write_text(json.dumps([_plain(one) for one in results.values()], indent=1) + "\n")
-    return 1 if any("failed" in why for why in skipped) else 0
+        return [_plain(one) for one in results.values()], skipped
 
 
 def _single(folder: Path, workloads: list[Workload]) -> dict[str, Workload]:

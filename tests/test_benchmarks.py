@@ -29,6 +29,21 @@ def test_it_prints_a_table_and_writes_every_run(tmp_path: Path) -> None:
     assert (result["contender"], result["workload"], len(result["runs"])) == ("ours", "echo", 1)
 
 
+def test_it_measures_the_engine_without_sockets(tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    done = bench("--quick", "--only", "engine", "--rounds", "2", "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
+    for what in ("C-ECHO, window 1", "C-STORE of 1 kB, window 32", "8 MiB, PDUs of 16 KiB, by reference"):
+        assert rows.count(what) == 1
+    figures = json.loads(out.read_text())
+    assert {one["contender"] for one in figures} == {"engine"}
+    timed = [one for one in figures if one["workload"] != "idle"]
+    assert all(len(one["runs"]) == 2 and min(one["runs"]) > 0 for one in timed)
+    assert [one["contexts"] for one in figures if one["workload"] == "idle"] == [2, 128]
+    assert all(0 < one["traced"] < 1e6 for one in figures if one["workload"] == "idle")
+
+
 def test_a_name_that_is_none_is_refused() -> None:
     done = bench("--only", "nothing")
     assert done.returncode == 2
