@@ -9,6 +9,7 @@ one buffer, not as the pieces they came in (a stranger may send one byte a segme
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ class PduBody:
 
 _EMPTY = memoryview(b"")
 _P_DATA_TF = PduType.P_DATA_TF
+_DATA_HEADS = struct.Struct(">BxLLBB")
+"""The headers of a P-DATA-TF and of its first PDV: type, PDU length, PDV length, context, control header."""
 
 
 class PduReader:
@@ -193,6 +196,10 @@ class PduReader:
         while True:
             kind = self._kind
             if kind is None:
+                if self.stream_data and self._end - self._pos >= 12 and not self._body:
+                    fragment = self._read_whole()
+                    if fragment is not None:
+                        return fragment
                 token = self._read_header()
             elif self._skip:
                 token = self._read_over()
@@ -202,6 +209,18 @@ class PduReader:
                 return self._read_body(kind)
             if token is not True:
                 return token or None
+
+    def _read_whole(self) -> Fragment | None:
+        """A P-DATA-TF of one PDV that lies in one chunk, in one step: by far most are such. None: it is another PDU,
+        or empty, or not all here, or not as it must be; the slow way tells which, and nothing was read."""
+        pos, head = self._pos, self._head
+        number, length, pdv_length, context, control = _DATA_HEADS.unpack_from(head, pos)
+        stop = pos + 6 + length
+        if number != 4 or stop > self._end or pdv_length != length - 4 or length <= 6 or 0 < self.max_length < length:
+            return None
+        self._pos = stop
+        self.completed += 1
+        return Fragment(context, control & COMMAND_BIT != 0, True, control & LAST_BIT != 0, head[pos + 12 : stop])
 
     def _read_header(self) -> PduHeader | bool:
         """True: read on. False: feed me."""
