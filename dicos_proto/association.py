@@ -241,17 +241,17 @@ class Association:
         if upper.state not in _OPEN:
             timers.cancel(*_PHASES)
             return
-        mid_message, sending, sent = messages.mid_message, messages.sending, messages.sent
+        mid_message, sent, armed = messages.mid_message, messages.sent, timers.armed
         if mid_message:
             timers.arm(_MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
-        else:
+        elif _MESSAGE in armed:
             timers.cancel(_MESSAGE)
-        answering = mid_message or sending or messages.owed
+        answering = mid_message or messages.owed or messages.sending
         if sent and not answering:
             number = next(iter(sent))
             why = f"response: waiting for the one to message {number}"
             timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
-        else:
+        elif _RESPONSE in armed:
             timers.cancel(_RESPONSE)
         retrieving = messages.retrieving
         if retrieving is not None:
@@ -261,5 +261,5 @@ class Association:
             timers.cancel(_RETRIEVE)
         if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):
             timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
-        else:
+        elif _IDLE in armed:
             timers.cancel(_IDLE)

@@ -57,18 +57,24 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
             raise _malformed(f"command element header of {end - at} bytes; {ELEMENT.size}")
         group, element, length = unpack(data, at)
         at += 8
-        if group:
-            raise _malformed(f"element ({group:04X},{element:04X}) in a command set; group 0000 only")
-        if element <= previous:
-            raise _malformed(f"command element (0000,{element:04X}) after (0000,{previous:04X}); ascending order")
-        if length > end - at:
-            raise _malformed(f"command element (0000,{element:04X}) of {length} bytes with {end - at} left")
-        if length % 2:
-            raise _malformed(f"command element (0000,{element:04X}) of odd length {length}")
-        elements[element] = data[at : at + length]
-        at += length
+        stop = at + length
+        if group or element <= previous or stop > end or length & 1:
+            raise _malformed_element(group, element, length, previous, end - at)
+        elements[element] = data[at:stop]
+        at = stop
         previous = element
     return elements
+
+
+def _malformed_element(group: int, element: int, length: int, previous: int, left: int) -> Malformed:
+    """What is wrong with the header of an element after (0000,`previous`) with `left` bytes after it."""
+    if group:
+        return _malformed(f"element ({group:04X},{element:04X}) in a command set; group 0000 only")
+    if element <= previous:
+        return _malformed(f"command element (0000,{element:04X}) after (0000,{previous:04X}); ascending order")
+    if length > left:
+        return _malformed(f"command element (0000,{element:04X}) of {length} bytes with {left} left")
+    return _malformed(f"command element (0000,{element:04X}) of odd length {length}")
 
 
 def _malformed(detail: str) -> Malformed:

@@ -84,10 +84,12 @@ class _Armed:
 class TimerTable:
     """The armed timers of one association."""
 
-    __slots__ = ("_armed", "_expired")
+    __slots__ = ("_armed", "_expired", "armed")
 
     def __init__(self) -> None:
         self._armed: dict[Timer, _Armed] = {}
+        self.armed = self._armed.keys()
+        """The timers that are armed now: most often the one in question is not, and need not be cancelled."""
         self._expired: list[_Armed] = []
 
     def arm(self, timer: Timer, seconds: float | None, why: str, key: object = None) -> None:

@@ -62,6 +62,7 @@ _WHY_ARTIM = {
 }
 _RELEASING = (State.Sta7, State.Sta10, State.Sta11)
 _STA1, _STA6 = State.Sta1, State.Sta6
+_PDU = Timer.PDU
 _STREAMING = (State.Sta6, State.Sta7)
 VERSION_REFUSED = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.ACSE, reason=2)
 
@@ -287,9 +288,9 @@ class UpperLayer:
         """The rest of a PDU has a deadline of its own, but where ARTIM runs."""
         if self.reader.mid_pdu and self.state not in _WHY_ARTIM:
             why = "PDU: waiting for the rest of one"
-            self.timers.arm(Timer.PDU, self.timeouts.pdu, why, key=self.reader.completed)
-        else:
-            self.timers.cancel(Timer.PDU)
+            self.timers.arm(_PDU, self.timeouts.pdu, why, key=self.reader.completed)
+        elif _PDU in self.timers.armed:
+            self.timers.cancel(_PDU)
 
     # -- the table's actions -------------------------------------------------------------------------------------
 
