@@ -483,30 +483,62 @@ MESSAGES: dict[int, str] = {number: cls.NAME for number, cls in _CLASSES.items()
 """Command field (0000,0100) -> the message's name.  # PS3.7 E.1"""
 
 _FIELDS: dict[_Class, tuple[_Field, ...]] = {cls: _fields_of(cls) for cls in _CLASSES.values()}
-_FIELD_ELEMENTS: dict[int, bytes] = {number: encode_us(0x0100, number) for number in _CLASSES}
-_WITH_DATA, _WITHOUT_DATA = ((0x0800, encode_us(0x0800, code)) for code in (WITH_DATA_SET, NO_DATA_SET))
 _ELEMENTS: dict[_Class, frozenset[int]] = {
     cls: frozenset(each.element for each in found) | {0x0100, 0x0800} for cls, found in _FIELDS.items()
+}
+
+
+class _Step(NamedTuple):
+    """One element to encode. `encode` None: `start` is all of it. Of a number `start` is all but the value."""
+
+    name: str
+    element: int
+    start: bytes
+    encode: Callable[[int, Value], bytes] | None
+    mandatory: bool
+
+
+def _plan(cls: _Class, data_set_type: int) -> tuple[_Step, ...]:
+    """All elements that a message may have, in their order."""
+    steps = [_Step("", element, encode_us(element, value), None, True)
+             for element, value in ((0x0100, cls.COMMAND_FIELD), (0x0800, data_set_type))]  # fmt: skip
+    for name, element, encode, _, mandatory in _FIELDS[cls]:
+        start = encode_us(element, 0)[:-2] if encode == US.encode else b""
+        steps.append(_Step(name, element, start, encode, mandatory))
+    return tuple(sorted(steps, key=lambda one: one.element))
+
+
+_PLANS: dict[bool, dict[_Class, tuple[_Step, ...]]] = {
+    has_data: {cls: _plan(cls, WITH_DATA_SET if has_data else NO_DATA_SET) for cls in _FIELDS}
+    for has_data in (False, True)
 }
 
 
 def encode_command(command: Command, *, has_data: bool) -> bytes:
     """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
     cls = type(command)
-    parts = [(0x0100, _FIELD_ELEMENTS[cls.COMMAND_FIELD]), _WITH_DATA if has_data else _WITHOUT_DATA]
-    for name, element, encode, _, mandatory in _FIELDS[cls]:
+    parts: list[bytes] = []
+    for name, element, start, encode, mandatory in _PLANS[has_data][cls]:
+        if encode is None:
+            parts.append(start)
+            continue
         value = getattr(command, name)
-        if mandatory and (value is None or value == ""):
-            raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
-        if value is not None:
-            parts.append((element, encode(element, value)))
+        if value is None or value == "":
+            if mandatory:
+                raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
+            if value is None:
+                continue
+        if start and type(value) is int and 0 <= value <= 0xFFFF:
+            parts.append(start + value.to_bytes(2, "little"))
+        else:
+            parts.append(encode(element, value))
     if command.other:
         parts += _encode_others(command.other, _ELEMENTS[cls])
-    parts.sort()
-    return with_group_length(b"".join([part for _, part in parts]))
+        parts.sort(key=lambda part: part[3] << 8 | part[2])
+    return with_group_length(b"".join(parts))
 
 
-def _encode_others(others: Other, own: frozenset[int]) -> list[tuple[int, bytes]]:
+def _encode_others(others: Other, own: frozenset[int]) -> list[bytes]:
     parts = []
     previous = GROUP_LENGTH
     for element, raw in others:
@@ -515,7 +547,7 @@ def _encode_others(others: Other, own: frozenset[int]) -> list[tuple[int, bytes]
                 f"(0000,{element:04X}) of {len(raw)} bytes after (0000,{previous:04X}) cannot be among the other "
                 "elements; of even length, in ascending order, not an element of the message itself [PS3.7 6.3.1]"
             )
-        parts.append((element, encode_bytes(element, raw)))
+        parts.append(encode_bytes(element, raw))
         previous = element
     return parts
 
