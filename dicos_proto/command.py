@@ -15,6 +15,8 @@ US_ELEMENT = struct.Struct("<HHLH")
 _GROUP_LENGTH = struct.Struct("<HHLL")
 
 GROUP_LENGTH = 0x0000
+GROUP_LENGTH_SIZE = _GROUP_LENGTH.size
+"""Bytes of the element before all others."""
 CLAUSE = "PS3.7 6.3.1"
 
 
