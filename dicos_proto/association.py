@@ -257,7 +257,7 @@ class Association:
         if retrieving is not None:
             why = f"retrieve: waiting for the final response to message {retrieving}"
             timers.arm(_RETRIEVE, timeouts.retrieve, why, key=messages.retrievals)
-        else:
+        elif _RETRIEVE in armed:
             timers.cancel(_RETRIEVE)
         if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):
             timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)

@@ -671,15 +671,18 @@ def _decode_command(data: bytes) -> tuple[Command, bool]:
     return make(**values), has_data
 
 
+_ALWAYS, _OPTIONAL, _PENDING = DataSet.ALWAYS, DataSet.OPTIONAL, DataSet.PENDING
+
+
 def misplaced_data(command: Command, has_data: bool) -> str | None:
     """What is wrong with this message's having a data set or none, if anything is.  # PS3.7 9.3, 10.3, (0000,0800)"""
     rule = command.DATA_SET
-    if rule is DataSet.OPTIONAL:
+    if rule is _OPTIONAL:
         return None
-    if rule is DataSet.PENDING:
+    if rule is _PENDING:
         pending = isinstance(command, Response) and category(command.status) is Category.PENDING
         return None if has_data is pending else _misplaced(command, has_data)
-    return None if has_data is (rule is DataSet.ALWAYS) else _misplaced(command, has_data)
+    return None if has_data is (rule is _ALWAYS) else _misplaced(command, has_data)
 
 
 def _misplaced(command: Command, has_data: bool) -> str:

@@ -32,6 +32,8 @@ from .wire import Buffer
 _HEAD = struct.Struct(">BxLLBB")
 """A P-DATA-TF header and its one PDV's: type, PDU length, PDV length, context, control header."""
 PDV_OVERHEAD = 6
+_P_DATA_TF, _PENDING = PduType.P_DATA_TF.value, Category.PENDING
+_RETRIEVES = (CGetRequest, CMoveRequest)
 
 Buffers = list[bytes | memoryview]
 
@@ -100,10 +102,10 @@ class Messages:
         buffers, size = self._cut(event.context, COMMAND_BIT, encoded, last=True)
         if isinstance(command, Request):
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
-            if isinstance(command, CGetRequest | CMoveRequest):
+            if isinstance(command, _RETRIEVES):
                 self.retrieving = command.message_id
                 self.retrievals += 1
-        elif isinstance(command, Response) and category(command.status) is not Category.PENDING:
+        elif isinstance(command, Response) and category(command.status) is not _PENDING:
             del self.owed[command.message_id_being_responded_to]
         if event.has_data:
             self._out = event.context
@@ -157,6 +159,9 @@ class Messages:
         """One PDV a PDU, none longer than the peer's Maximum Length; payloads are views of `data`."""
         total = len(data)
         fragment = self._fragment
+        if total <= fragment and isinstance(data, bytes) and total and last:  # by far most messages
+            head = _HEAD.pack(_P_DATA_TF, total + 6, total + 2, context, kind | LAST_BIT)
+            return [head, data], total + 12
         buffers: Buffers = []
         at = 0
         size = 0
@@ -175,9 +180,7 @@ class Messages:
             data = view[at:]
         rest = total - at
         if rest or last:
-            buffers.append(
-                _HEAD.pack(PduType.P_DATA_TF, rest + 6, rest + 2, context, kind | LAST_BIT if last else kind)
-            )
+            buffers.append(_HEAD.pack(_P_DATA_TF, rest + 6, rest + 2, context, kind | LAST_BIT if last else kind))
             if rest:
                 buffers.append(data if isinstance(data, bytes) else memoryview(data))
             size += rest + 12
@@ -284,7 +287,7 @@ class Messages:
             raise _unexpected(
                 f"{name} to message {number} on context {context}; it was sent on {asked[0]}", "PS3.7 9.1"
             )
-        if category(command.status) is not Category.PENDING:
+        if category(command.status) is not _PENDING:
             del self.sent[number]
             if number == self.retrieving:
                 self.retrieving = None
