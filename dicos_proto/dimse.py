@@ -504,24 +504,19 @@ _ELEMENTS: dict[_Class, frozenset[int]] = {
 }
 
 
-class _Step(NamedTuple):
-    """One element to encode. `encode` None: `start` is all of it. Of a number `start` is all but the value."""
-
-    name: str
-    element: int
-    start: bytes
-    encode: Callable[[int, Value], bytes] | None
-    mandatory: bool
+_Step = tuple[str, int, bytes, Callable[[int, Value], bytes] | None, bool]
+"""One element to encode: field, element, its first bytes, how it is encoded, whether it is mandatory. Of a number the
+first bytes are all but the value; of what has no field they are all of it. Plain tuples: they are unpacked faster."""
 
 
 def _plan(cls: _Class, data_set_type: int) -> tuple[_Step, ...]:
     """All elements that a message may have, in their order."""
-    steps = [_Step("", element, encode_us(element, value), None, True)
+    steps: list[_Step] = [("", element, encode_us(element, value), None, True)
              for element, value in ((0x0100, cls.COMMAND_FIELD), (0x0800, data_set_type))]  # fmt: skip
     for name, element, encode, _, mandatory in _FIELDS[cls]:
         start = encode_us(element, 0)[:-2] if encode == US.encode else b""
-        steps.append(_Step(name, element, start, encode, mandatory))
-    return tuple(sorted(steps, key=lambda one: one.element))
+        steps.append((name, element, start, encode, mandatory))
+    return tuple(sorted(steps, key=lambda one: one[1]))
 
 
 _PLANS: dict[bool, dict[_Class, tuple[_Step, ...]]] = {
@@ -539,15 +534,12 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
             parts.append(start)
             continue
         value = getattr(command, name)
-        if value is None or value == "":
-            if mandatory:
-                raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
-            if value is None:
-                continue
         if start and type(value) is int and 0 <= value <= 0xFFFF:
             parts.append(start + value.to_bytes(2, "little"))
-        else:
+        elif value is not None and (value != "" or not mandatory):
             parts.append(encode(element, value))
+        elif mandatory:
+            raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
     if command.other:
         parts += _encode_others(command.other, _ELEMENTS[cls])
         parts.sort(key=lambda part: part[3] << 8 | part[2])
