@@ -18,6 +18,7 @@ ENGINE = Path(__file__).resolve().parent.parent / PACKAGE
 # Lowest first: a module imports only what stands before it. Packages import freely inside.
 ORDER = [
     "errors",
+    "frozen",
     "limits",
     "uid_names",
     "uids",

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 from dicos_proto import dimse, extended, limits, pdu_types
+from dicos_proto.events import MessageData, MessageStart
 
 VALUES = [
     each
@@ -13,6 +14,7 @@ VALUES = [
     for name, each in vars(module).items()
     if dataclasses.is_dataclass(each) and isinstance(each, type) and not name.startswith("_") and name != "Element"
 ]
+VALUES += [MessageStart, MessageData]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
