@@ -420,7 +420,7 @@ def _decode_uid(value: memoryview, what: str, limits: Limits) -> str:
     uid = str(value, "latin-1")
     if not uids.is_valid(uid):
         raise Malformed(f"{what} {uid!r} is no UID", "PS3.5 9.1")
-    return uid
+    return uids.shared(uid)
 
 
 def _count(number: int, allowed: int, limit: str, what: str) -> None:
@@ -475,7 +475,10 @@ def _associate_items(
 
 def _decode_request(body: memoryview, limits: Limits) -> AssociateRequest:
     version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
-    application, contexts, user = _associate_items(body, limits, 0x20, _decode_proposed)
+    offers: dict[tuple[str, ...], tuple[str, ...]] = {}
+    application, contexts, user = _associate_items(
+        body, limits, 0x20, lambda value, limits: _decode_proposed(value, limits, offers)
+    )
     return AssociateRequest(
         called_aet=called.decode("latin-1").strip(" "),
         calling_aet=calling.decode("latin-1").strip(" "),
@@ -499,7 +502,10 @@ def _decode_accept(body: memoryview, limits: Limits) -> AssociateAccept:
     )
 
 
-def _decode_proposed(value: memoryview, limits: Limits) -> ProposedContext:
+def _decode_proposed(
+    value: memoryview, limits: Limits, offers: dict[tuple[str, ...], tuple[str, ...]]
+) -> ProposedContext:
+    """`offers`: the transfer syntaxes of the contexts before. Most contexts offer the same ones, and share them."""
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.2.2")
     number = cursor.take(4)[0]
     abstract: str | None = None
@@ -513,10 +519,11 @@ def _decode_proposed(value: memoryview, limits: Limits) -> ProposedContext:
             syntaxes.append(_decode_uid(item, "transfer syntax", limits))
     if not syntaxes:
         raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
+    offer = tuple(syntaxes)
     return ProposedContext(
         id=number,
         abstract_syntax=_needed(abstract, f"abstract syntax in presentation context {number}", "PS3.8 9.3.2.2"),
-        transfer_syntaxes=tuple(syntaxes),
+        transfer_syntaxes=offers.setdefault(offer, offer),
     )
 
 

@@ -284,6 +284,8 @@ NAMES: Final[dict[str, str]] = {
 }
 """Name by UID: application contexts, transfer syntaxes, SOP classes, well-known instances, services."""
 
+_ONE_EACH: Final[dict[str, str]] = {uid: uid for uid in NAMES}
+
 MAX_LENGTH: Final = 64
 """Characters in a UID, dots included.  PS3.5 9.1"""
 
@@ -293,11 +295,18 @@ def name_of(uid: str) -> str:
     return NAMES.get(uid, uid)
 
 
+def shared(uid: str) -> str:
+    """`uid` itself, as the one string for it where it is a known one: thousands of associations name the same ones."""
+    return _ONE_EACH.get(uid, uid)
+
+
 def is_valid(uid: str) -> bool:
     """Whether `uid` obeys PS3.5 9.1: 1 to 64 characters, decimal components between dots, no leading zeros.
 
     The padding a UI value may carry on the wire (a trailing NUL) is no part of the UID.
     """
+    if uid in NAMES:
+        return True
     return is_safe(uid) and all(component == "0" or component[0] != "0" for component in uid.split("."))
 
 

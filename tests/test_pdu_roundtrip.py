@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.limits import Limits
-from dicos_proto.pdu import Pdu, decode, encode
+from dicos_proto.pdu import AssociateRequest, Pdu, ProposedContext, decode, encode
 from tests import strategies
 from tests.layouts import split, vector, vector_names
 
@@ -20,6 +20,19 @@ def test_what_is_encoded_is_decoded_equal(value: Pdu) -> None:
     whole = encode(value)
     assert decode(whole) == value
     assert encode(decode(whole)) == whole
+
+
+def test_what_contexts_offer_alike_is_kept_once() -> None:
+    offer = ("1.2.840.10008.1.2", "1.2.3")
+    contexts = tuple(
+        ProposedContext(id=number, abstract_syntax="1.2.840.10008.1.1", transfer_syntaxes=offer)
+        for number in range(1, 7, 2)
+    )
+    request = decode(encode(AssociateRequest(called_aet="A", calling_aet="B", contexts=contexts)))
+    assert isinstance(request, AssociateRequest)
+    assert request.contexts == contexts
+    assert len({id(context.transfer_syntaxes) for context in request.contexts}) == 1
+    assert len({id(context.abstract_syntax) for context in request.contexts}) == 1
 
 
 @given(strategies.pdus)

@@ -248,3 +248,10 @@ def test_valid_agrees_with_pydicom(uid: str) -> None:
 @given(near_uids)
 def test_safe_is_digits_between_single_dots(uid: str) -> None:
     assert uids.is_safe(uid) is bool(len(uid) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", uid))
+
+
+def test_known_uids_are_one_string_each() -> None:
+    arrived = b"\x001.2.840.10008.1.1"[1:].decode()
+    assert arrived is not uids.shared(arrived)
+    assert uids.shared(arrived) is uids.shared("1.2.840.10008.1.1 ".strip())
+    assert uids.shared("1.2.3") == "1.2.3"
