@@ -197,8 +197,8 @@ class PduReader:
             kind = self._kind
             if kind is None:
                 if self.stream_data and self._end - self._pos >= 12 and not self._body:
-                    fragment = self._read_whole()
-                    if fragment is not None:
+                    fragment = self._read_heads()
+                    if fragment is not None or self._kind is not None:
                         return fragment
                 token = self._read_header()
             elif self._skip:
@@ -210,17 +210,26 @@ class PduReader:
             if token is not True:
                 return token or None
 
-    def _read_whole(self) -> Fragment | None:
-        """A P-DATA-TF of one PDV that lies in one chunk, in one step: by far most are such. None: it is another PDU,
-        or empty, or not all here, or not as it must be; the slow way tells which, and nothing was read."""
+    def _read_heads(self) -> Fragment | None:
+        """A P-DATA-TF of one PDV, by far the most, in one step: both headers, and what is here of the data.
+
+        None, and `_kind` as it was: it is another PDU, or an empty one, or not as it must be. The slow way tells which,
+        and nothing was read."""
         pos, head = self._pos, self._head
         number, length, pdv_length, context, control = _DATA_HEADS.unpack_from(head, pos)
-        stop = pos + 6 + length
-        if number != 4 or stop > self._end or pdv_length != length - 4 or length <= 6 or 0 < self.max_length < length:
+        if number != 4 or pdv_length != length - 4 or length <= 6 or 0 < self.max_length < length:
             return None
-        self._pos = stop
-        self.completed += 1
-        return Fragment(context, control & COMMAND_BIT != 0, True, control & LAST_BIT != 0, head[pos + 12 : stop])
+        stop = pos + 6 + length
+        if stop <= self._end:
+            self._pos = stop
+            self.completed += 1
+            return Fragment(context, control & COMMAND_BIT != 0, True, control & LAST_BIT != 0, head[pos + 12 : stop])
+        self._pos = pos + 12
+        self._kind = _P_DATA_TF
+        self._left = self._pdv_left = length - 6
+        self._pdv_start = True
+        self._context, self._control = context, control
+        return self._read_fragment()
 
     def _read_header(self) -> PduHeader | bool:
         """True: read on. False: feed me."""
