@@ -409,6 +409,10 @@ PDUS: list[Explained] = [
     ),
     # sub-items of user information
     Explained(
+        r"we refuse: extended negotiation: \d+ bytes wanted", "they take what there is for the UID",
+        _request(item(0x56, b"\0\x19" + CT[:-2])),
+    ),
+    Explained(
         r"we refuse: common extended negotiation: \d+ bytes wanted", "they do not read how long its last field is",
         _request(item(0x57, sized(CT) + sized(CT) + b"\0\x09")),
     ),
@@ -450,6 +454,9 @@ COMMANDS: list[Explained] = [
     ),
     Explained(
         r"we refuse: command set begins with", "they do without a group length", b"".join(ECHO)
+    ),
+    Explained(
+        r"we refuse: command set of \d+ bytes; at least", "likewise, where it is shorter than one", us(0x0100, 0x0FFF)
     ),
     Explained(
         r"we refuse: command element \S+ after \S+ ascending order", "they take elements in any order",
