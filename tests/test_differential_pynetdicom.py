@@ -559,15 +559,17 @@ def test_what_we_encode_they_read_alike_and_encode_as_the_same_bytes(made: Pdu) 
 
 def as_their_primitives_can_hold(made: Pdu) -> Pdu:
     """Their primitives know less than their PDUs: version 1 only, no role that is neither SCU nor SCP, one role a SOP
-    class, no transfer syntax twice, no refused context without one, identity types, results and reasons only from the
-    standard's tables."""
+    class, no transfer syntax twice, no refused context without one, no empty field of an identity that is to have one,
+    identity types, results and reasons only from the standard's tables."""
     match made:
         case AssociateRequest() | AssociateAccept():
             user = made.user_information
             roles = {role.sop_class_uid: role for role in user.roles if role.scu or role.scp}
             identity = user.user_identity
             if identity is not None:
-                identity = replace(identity, type=identity.type % 5 + 1, primary=identity.primary or b"me")
+                kind = identity.type % 5 + 1
+                secondary = (identity.secondary or b"word") if kind == 2 else b""
+                identity = replace(identity, type=kind, primary=identity.primary or b"me", secondary=secondary)
             user = replace(user, roles=tuple(roles.values()), user_identity=identity)
             contexts: list[Any] = []
             for each in made.contexts:
