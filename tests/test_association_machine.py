@@ -308,7 +308,7 @@ class Conversation(RuleBasedStateMachine):
         lengths=st.tuples(MAX_LENGTHS, MAX_LENGTHS),
         roles=st.booleans(),
         ahead=st.sampled_from((1, 30, 1 << 20)),
-        established=st.sampled_from((True, True, True, False)),
+        begin=st.sampled_from(("open", "open", "open", "open", "collision", "idle")),
         quiet=st.booleans(),
         talk=st.integers(0, 30),
     )
@@ -318,13 +318,13 @@ class Conversation(RuleBasedStateMachine):
         lengths: tuple[int, int],
         roles: bool,
         ahead: int,
-        established: bool,
+        begin: str,
         quiet: bool,
         talk: int,
     ) -> None:
         """`quiet`: nobody aborts, nothing is damaged or lost, no time passes; then everything has to arrive.
 
-        `talk`: rules before anybody may end anything."""
+        `talk`: rules before anybody may end anything. `begin`: idle, in Sta6, or in a release collision."""
         self.asked = request(window=windows[0], max_length=lengths[0], both_roles=roles)
         answer = policy(window=windows[1], max_length=lengths[1], both_roles=roles)
         self.policy: AcceptPolicy = replace(answer, refused=frozenset({MR}))
@@ -340,12 +340,16 @@ class Conversation(RuleBasedStateMachine):
         self.rules_left = talk
         self.damaged = False
         self.reached = {(side.engine.role, side.engine.state) for side in (self.user, self.provider)}
-        if established:
+        if begin != "idle":
             self.send(self.user, self.asked)
             self.pump()
             self.send(self.provider, negotiate(self.asked, self.policy))
             self.pump()
             assert (self.user.engine.state, self.provider.engine.state) == (State.Sta6, State.Sta6)
+        if begin == "collision":
+            self.rules_left = 0
+            self.release_both(arrives=True)
+            assert (self.user.engine.state, self.provider.engine.state) == (State.Sta9, State.Sta10)
 
     # -- what both rules and the end are made of -------------------------------------------------------------------
 
@@ -565,21 +569,28 @@ class Conversation(RuleBasedStateMachine):
             self.send(self.side(name), ANYTHING[what](number, context))
 
     @precondition(lambda self: self.ending() and (self.user.idle() or self.provider.idle()))
-    @rule(name=SIDES)
-    def release(self, name: str) -> None:
+    @rule(name=SIDES, arrives=st.booleans())
+    def release(self, name: str, arrives: bool) -> None:
         self.send(self.side(name), ReleaseRequest())
+        if arrives:
+            self.deliver_all(name)
 
     @precondition(lambda self: self.ending() and self.user.may(ReleaseRequest()))
-    @rule()
-    def release_both(self) -> None:
+    @rule(arrives=st.booleans())
+    def release_both(self, arrives: bool) -> None:
         """A release collision, where both may ask."""
         self.send(self.user, ReleaseRequest())
         self.send(self.provider, ReleaseRequest())
+        if arrives:
+            self.deliver_all("user")
+            self.deliver_all("provider")
 
     @precondition(lambda self: self.user.may(ReleaseResponse()) or self.provider.may(ReleaseResponse()))
-    @rule(name=SIDES)
-    def release_back(self, name: str) -> None:
+    @rule(name=SIDES, arrives=st.booleans())
+    def release_back(self, name: str, arrives: bool) -> None:
         self.send(self.side(name), ReleaseResponse())
+        if arrives:
+            self.deliver_all(name)
 
     @precondition(lambda self: self.ending() and not self.quiet and self.alive())
     @rule(name=SIDES, source=st.sampled_from((0, 2)))
