@@ -45,7 +45,7 @@ from .errors import (
     ProtocolError,
     RemoteProtocolError,
 )
-from .events import Closed, Event, MessageData, MessageStart, ProviderAbort, Sendable
+from .events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort, Sendable
 from .exchange import Exchange
 from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
 from .limits import Limits
@@ -74,6 +74,7 @@ from .pdu import (
     encode,
 )
 from .timers import Deadline, Timeouts
+from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 from .upper_layer import UpperLayer
 from .wire import Buffer, Wire
 
@@ -105,8 +106,10 @@ __all__ = [
     "ContextResult",
     "Deadline",
     "DeadlineExceeded",
+    "Deviation",
     "Event",
     "Exchange",
+    "FIELD",
     "IdentityVerdict",
     "Limits",
     "LocalProtocolError",
@@ -136,10 +139,13 @@ __all__ = [
     "RemoteProtocolError",
     "RetrieveExtension",
     "Role",
+    "STRATOVAN",
+    "STRICT",
     "Sendable",
     "State",
     "StorageExtension",
     "Timeouts",
+    "Tolerance",
     "UpperLayer",
     "UserInformation",
     "Wire",

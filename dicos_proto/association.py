@@ -10,17 +10,19 @@ bytes of PDUs, policies.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
 from .errors import LocalProtocolError, Malformed
-from .events import Event, Fragment, MessageData, MessageStart, Sendable
+from .events import Deviation, Event, Fragment, MessageData, MessageStart, Sendable
 from .limits import Limits
 from .machine import Evt, Role, State
 from .messages import Messages
 from .negotiation import Agreement, PresentationContext, agree
 from .pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .timers import Deadline, Timeouts, Timer
+from .tolerance import STRICT, Judge, Tolerance
 from .upper_layer import UpperLayer
 from .wire import Buffer
 
@@ -37,9 +39,11 @@ class Association:
     `request`: the A-ASSOCIATE-RQ sent or received, None before. `agreement`: what was negotiated, None before Sta6.
     """
 
-    def __init__(self, role: Role, limits: Limits, timeouts: Timeouts) -> None:
-        self._upper = UpperLayer(role, limits=limits, timeouts=timeouts)
-        self._messages = Messages(_NOTHING_AGREED, limits)
+    def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
+        self._upper = UpperLayer(role, limits=limits, timeouts=timeouts, tolerance=tolerance)
+        self._judge: Judge = self._upper.judge
+        self._messages = Messages(_NOTHING_AGREED, self._judge)
+        self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
         self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
         self.request: AssociateRequest | None = None
@@ -52,16 +56,23 @@ class Association:
         *,
         limits: Limits = Limits(),  # noqa: B008  frozen values
         timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
     ) -> Self:
         """The side that asks; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
-        self = cls(Role.REQUESTOR, limits, timeouts)
+        self = cls(Role.REQUESTOR, limits, timeouts, tolerance)
         self.send(request)
         return self
 
     @classmethod
-    def acceptor(cls, *, limits: Limits = Limits(), timeouts: Timeouts = Timeouts()) -> Self:  # noqa: B008
+    def acceptor(
+        cls,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  frozen values
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
+    ) -> Self:
         """The side that is asked; ARTIM starts with the first `deadline`."""
-        return cls(Role.ACCEPTOR, limits, timeouts)
+        return cls(Role.ACCEPTOR, limits, timeouts, tolerance)
 
     # -- what is known -------------------------------------------------------------------------------------------
 
@@ -74,6 +85,16 @@ class Association:
     def limits(self) -> Limits:
         """The limits this association holds its peer to."""
         return self._upper.limits
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """What of the peer's deviations is let through."""
+        return self._judge.tolerance
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What was let through, as far as `next_event` told of it; at most one for each flag of `tolerance`."""
+        return self._upper.deviations
 
     @property
     def state(self) -> State:
@@ -156,6 +177,11 @@ class Association:
     def next_event(self) -> Event | None:
         """Parse one event. None: feed me. `Closed` is always last, and repeats."""
         while True:
+            if self._later and not self._judge.untold:
+                held = self._later.popleft()
+                if self._upper.state in _OPEN:  # else the user has aborted meanwhile
+                    return held
+                continue
             event = self._upper.poll()
             if type(event) is Fragment:
                 found = self._on_fragment(event)
@@ -166,8 +192,7 @@ class Association:
                 if not self._upper.expire():
                     return None
             elif isinstance(event, AssociateAccept):
-                if self._on_accept(event):
-                    return event
+                self._on_accept(event)
             else:
                 if isinstance(event, AssociateRequest):
                     self.request = event
@@ -208,25 +233,31 @@ class Association:
         self._upper.send(accept)
         self._establish(agreement)
 
-    def _on_accept(self, accept: AssociateAccept) -> bool:
+    def _on_accept(self, accept: AssociateAccept) -> None:
         try:
-            self._establish(agree(self.request or _NOT_ASKED, accept, requestor=True))
+            self._establish(agree(self.request or _NOT_ASKED, accept, requestor=True, judge=self._judge))
         except Malformed as fault:
             self._upper.fail(fault)
-            return False
-        return True
+        else:
+            self._later.append(accept)
 
     def _establish(self, agreement: Agreement) -> None:
         self.agreement = agreement
-        self._messages = Messages(agreement, self._upper.limits)
+        self._messages = Messages(agreement, self._judge)
 
     def _on_fragment(self, fragment: Fragment) -> MessageStart | MessageData | None:
         self._steps += 1
+        messages = self._messages
         try:
-            return self._messages.receive(fragment)
+            found = messages.receive(fragment)
         except Malformed as fault:
             self._upper.fail(fault)
             return None
+        if not self._judge.untold and messages.rest is None:
+            return found
+        self._later.extend(one for one in (found, messages.rest) if one is not None)
+        messages.rest = None
+        return None
 
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.

@@ -79,5 +79,14 @@ def _malformed_element(group: int, element: int, length: int, previous: int, lef
     return _malformed(f"command element (0000,{element:04X}) of odd length {length}")
 
 
+def end_of_set(data: Buffer) -> int | None:
+    """Where the command set that `data` begins with ends, as its group length says; None: more of it tells, or it is
+    none."""
+    if len(data) < _GROUP_LENGTH.size:
+        return None
+    group, element, length, total = _GROUP_LENGTH.unpack_from(data)
+    return None if group or element or length != 4 else _GROUP_LENGTH.size + total
+
+
 def _malformed(detail: str) -> Malformed:
     return Malformed(detail, CLAUSE, AbortReason.INVALID_PARAMETER)

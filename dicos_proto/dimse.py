@@ -5,6 +5,9 @@ Knows: which elements each message has, their types, which are mandatory. Must n
 A field says where it lies: its element of group 0000 and its value representation. The command field (0000,0100)
 is the class; the data set type (0000,0800) belongs to the message, not to its command: `encode_command` takes and
 `decode_command` returns it as `has_data`. Elements that a message does not define are kept in `other` and passed on.
+
+A UID received obeys PS3.5 9.1, or breaks it in a way that is let through. One that is sent is only text of a legal
+length: it names an object that somebody else named, and to send that under another name would be worse.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
+from . import uids
 from .command import (
     ELEMENT,
     GROUP_LENGTH,
@@ -27,7 +31,9 @@ from .command import (
 )
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .frozen import setter
+from .limits import Limits
 from .status import Category, category
+from .tolerance import CLAUSES, LONGEST_UID, Judge
 from .wire import Buffer
 
 NO_DATA_SET = 0x0101  # PS3.7 E.1: any other value says that a data set follows
@@ -52,7 +58,7 @@ class _Number:
         return encode_us(element, value)
 
     @staticmethod
-    def decode(element: int, raw: bytes) -> Value:
+    def decode(element: int, raw: bytes, judge: Judge) -> Value:
         if len(raw) != 2:
             raise Malformed(f"(0000,{element:04X}) of {len(raw)} bytes; one US, 2 bytes", "PS3.7 E.1")
         return raw[0] | raw[1] << 8
@@ -69,7 +75,7 @@ class _Text:
     def encode(self, element: int, value: Value) -> bytes:
         return _encode_text(self, element, value)
 
-    def decode(self, element: int, raw: bytes) -> Value:
+    def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
         return _decode_text(self, element, raw) if len(raw) <= _CACHED else self.decoded(element, raw)
 
     def encoded(self, element: int, value: Value) -> bytes:
@@ -90,8 +96,7 @@ class _Text:
         return encode_bytes(element, value.encode("ascii"))
 
     def decoded(self, element: int, raw: bytes) -> Value:
-        text = raw.decode("latin-1")
-        text = text.removesuffix("\0") if self.pad == "\0" else text.strip(" ")
+        text = raw.decode("latin-1").strip(" ")
         if len(text) > self.most or not (text.isascii() and text.isprintable()):
             raise Malformed(
                 f"(0000,{element:04X}) of {len(raw)} bytes; {self.vr}, at most {self.most} printable ASCII characters",
@@ -117,6 +122,51 @@ def _decode_text(kind: _Text, element: int, raw: bytes) -> Value:
     return kind.decoded(element, raw)
 
 
+class _Uid(_Text):
+    """UI: a UID, padded to even length with one NUL."""
+
+    def __init__(self) -> None:
+        super().__init__("UI", uids.MAX_LENGTH, "\0")
+
+    def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
+        if len(raw) > _CACHED:
+            return self.decode_new(element, raw, judge)
+        return self._judged(element, raw, *_remembered_uid(raw), judge)
+
+    def decode_new(self, element: int, raw: bytes, judge: Judge) -> Value:
+        """As `decode`, without remembering it."""
+        return self._judged(element, raw, *_read_uid(raw), judge)
+
+    def _judged(self, element: int, raw: bytes, uid: str, broken: tuple[str, ...] | None, judge: Judge) -> Value:
+        if broken is None:
+            raise Malformed(
+                f"(0000,{element:04X}) of {len(raw)} bytes; UI, at most {self.most} digits and dots", "PS3.5 9.1"
+            )
+        for name in broken:
+            detail = f"(0000,{element:04X}) of {len(raw)} bytes {_BROKEN[name]}"
+            if not judge.let(name, detail):
+                raise Malformed(detail, CLAUSES[name])
+        return uid
+
+
+def _read_uid(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
+    """The UID, empty if there is none, and what it breaks; None where it is no UID at all."""
+    if len(raw) > LONGEST_UID + 2:
+        return "", None
+    uid, broken = uids.read(raw.removesuffix(b"\0"))
+    if len(uid) > uids.MAX_LENGTH and broken is not None:
+        return uid, ("uid_too_long", *broken) if len(uid) <= LONGEST_UID else None
+    if not uid:
+        return uid, () if len(raw) < 2 else ("uid_padded",)
+    return uid, broken
+
+
+_remembered_uid = lru_cache(maxsize=256)(_read_uid)
+"""Most UIDs are the same in each message of an association; those of instances are not."""
+
+_BROKEN = {**uids.BROKEN, "uid_too_long": f"is longer than {uids.MAX_LENGTH} characters"}
+
+
 class _Tags:
     """AT: attribute tags, each a number 0xGGGGEEEE."""
 
@@ -130,7 +180,7 @@ class _Tags:
         return encode_bytes(element, b"".join(words))
 
     @staticmethod
-    def decode(element: int, raw: bytes) -> Value:
+    def decode(element: int, raw: bytes, judge: Judge) -> Value:
         if len(raw) % 4:
             raise Malformed(f"(0000,{element:04X}) of {len(raw)} bytes; tags of 4 bytes", "PS3.7 E.1")
         return tuple(
@@ -140,7 +190,7 @@ class _Tags:
 
 _Kind = _Number | _Text | _Tags
 US, AT = _Number(), _Tags()
-UI, AE, LO = _Text("UI", 64, "\0"), _Text("AE", 16, " "), _Text("LO", 64, " ")
+UI, AE, LO = _Uid(), _Text("AE", 16, " "), _Text("LO", 64, " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +519,7 @@ class _Field(NamedTuple):
     name: str
     element: int
     encode: Callable[[int, Value], bytes]
-    decode: Callable[[int, bytes], Value]
+    decode: Callable[[int, bytes, Judge], Value]
     mandatory: bool
 
 
@@ -489,7 +539,9 @@ def _fields_of(cls: _Class) -> tuple[_Field, ...]:
             mandatory = type(None) not in get_args(get_args(hint)[0])
             kind = mark.kind
             # What differs in each message is not worth remembering.
-            encode, decode = (kind.encoded, kind.decoded) if mark.number in _INSTANCES else (kind.encode, kind.decode)
+            encode, decode = (
+                (kind.encoded, kind.decode_new) if mark.number in _INSTANCES else (kind.encode, kind.decode)
+            )
             found.append(_Field(name, mark.number, encode, decode, mandatory))
     return tuple(sorted(found, key=lambda one: one.element))
 
@@ -574,7 +626,7 @@ class _Shape:
         self.cls = cls
         self.has_data = has_data
         known = {each.element: each for each in _FIELDS[cls]}
-        steps: list[tuple[Callable[[object, object], None], Callable[[int, bytes], Value], int]] = []
+        steps: list[tuple[Callable[[object, object], None], Callable[[int, bytes, Judge], Value], int]] = []
         fixed: list[bytes] = []
         layout, at, done = "<", GROUP_LENGTH_SIZE, 0
         for element, value in decode_elements(raw).items():
@@ -596,14 +648,14 @@ class _Shape:
         present = {known[element].name for _, _, element in steps}
         self.absent = tuple((setter(cls, each.name), each.default) for each in fields(cls) if each.name not in present)
 
-    def make(self, values: tuple[Value | bytes, ...]) -> Command | None:
+    def make(self, values: tuple[Value | bytes, ...], judge: Judge) -> Command | None:
         """The message with these values; None, if a text is blank, which not every one may be. Raises `Malformed`.
 
         `__init__` is passed over: it does nothing but set the fields."""
         command: Command = _new(self.cls)
         for (put, decode, element), value in zip(self.steps, values, strict=True):
             if isinstance(value, bytes):
-                value = decode(element, value)
+                value = decode(element, value, judge)
                 if not value:
                     return None
             put(command, value)
@@ -619,16 +671,19 @@ how many, and of how long command sets; a length more, and all begins anew."""
 _LENGTHS, _SHAPES_OF_A_LENGTH, _LONGEST_SHAPE = 64, 4, 512
 
 
-def decode_command(data: Buffer) -> tuple[Command, bool]:
+_STRICT = Judge(Limits())
+
+
+def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]:
     """A whole command set -> the message and whether a data set follows. Raises `Malformed`."""
     raw = bytes(data)
     shapes = _shapes.get(len(raw), ())
     for shape in shapes:
         found = shape.unpack(raw)
         if found[::2] == shape.fixed:
-            seen = shape.make(found[1::2])
-            return _decode_command(raw) if seen is None else (seen, shape.has_data)
-    command, has_data = _decode_command(raw)
+            seen = shape.make(found[1::2], judge)
+            return _decode_command(raw, judge) if seen is None else (seen, shape.has_data)
+    command, has_data = _decode_command(raw, judge)
     if len(shapes) < _SHAPES_OF_A_LENGTH and len(raw) <= _LONGEST_SHAPE and not command.other:
         if len(_shapes) == _LENGTHS:
             _shapes.clear()
@@ -636,7 +691,7 @@ def decode_command(data: Buffer) -> tuple[Command, bool]:
     return command, has_data
 
 
-def _decode_command(data: bytes) -> tuple[Command, bool]:
+def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool]:
     elements = decode_elements(data)
     number = _take_us(elements, 0x0100, "command field")
     has_data = _take_us(elements, 0x0800, "data set type") != NO_DATA_SET
@@ -646,7 +701,7 @@ def _decode_command(data: bytes) -> tuple[Command, bool]:
     values: dict[str, Value] = {}
     for name, element, _, decode, mandatory in _FIELDS[cls]:
         raw = elements.pop(element, None)
-        value = None if raw is None else decode(element, raw)
+        value = None if raw is None else decode(element, raw, judge)
         if value is not None and not (mandatory and value == ""):
             values[name] = value
         elif mandatory:
@@ -704,11 +759,11 @@ def sop_instance_of(request: AnyRequest) -> str | None:
 
 def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
     """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
-    number, sop_class = request.message_id, sop_class_of(request)
+    number, sop_class = request.message_id, _echoed(sop_class_of(request))
     values: dict[str, Value] = {}
     for name, value in (
         ("error_comment", comment),
-        ("affected_sop_instance_uid", sop_instance_of(request)),
+        ("affected_sop_instance_uid", _echoed(sop_instance_of(request))),
         ("event_type_id", getattr(request, "event_type_id", None)),
         ("action_type_id", getattr(request, "action_type_id", None)),
     ):
@@ -716,3 +771,8 @@ def response_to(request: AnyRequest, status: int, comment: str | None = None) ->
             values[name] = value
     make: Callable[..., AnyResponse] = _RESPONSES[request.COMMAND_FIELD | RESPONSE_BIT]
     return make(message_id_being_responded_to=number, affected_sop_class_uid=sop_class, status=status, **values)
+
+
+def _echoed(uid: str | None) -> str | None:
+    """The UID of a request in its response, which may leave it out: one that was let through may not fit."""
+    return uid if uid is None or len(uid) <= uids.MAX_LENGTH else None

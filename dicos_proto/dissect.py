@@ -4,7 +4,8 @@ Knows: how to name what the codecs read. Must not know: states, roles, whether a
 
 Invariants: a P-DATA-TF is never held whole, of a command set at most `Limits.command_set` bytes are; no bytes of a data
 set, a passcode or an identity are shown; whatever a peer wrote is shown as printable ASCII, so that it cannot forge a
-line; nothing is raised for what the bytes are.
+line; nothing is raised for what the bytes are. Every deviation that a `Tolerance` has a flag for is let through, and
+said each time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from . import status, uids
-from .command import decode_elements
+from .command import decode_elements, end_of_set
 from .dimse import MESSAGES, NO_DATA_SET, decode_command
 from .errors import Malformed
 from .events import Fragment
@@ -35,6 +36,7 @@ from .pdu_types import (
     UserInformation,
 )
 from .service_classes import Service, service_of
+from .tolerance import CLAUSES, EVERYTHING, Judge
 from .wire import Buffer
 
 _RESULTS = {
@@ -85,7 +87,7 @@ class Dissector:
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  a frozen value
         self._limits = limits
         # A long A-ASSOCIATE is judged here, where it can be passed over: the reader could only give up.
-        self._reader = PduReader(replace(limits, associate_pdu=PDU_LENGTH_MAX))
+        self._reader = PduReader(Judge(replace(limits, associate_pdu=PDU_LENGTH_MAX), EVERYTHING))
         self._reader.stream_data = True
         self._lost = False
         self._set: tuple[int, bool] | None = None  # what is under way: its context, whether a command set
@@ -126,6 +128,8 @@ class Dissector:
                     yield from self._header(token)
                 case PduBody():
                     yield from _body_lines(token, self._limits)
+                    yield from _deviation_lines(self._reader.judge)
+                    self._reader.judge.untold.clear()
                 case _ as unreachable:
                     assert_never(unreachable)
 
@@ -163,6 +167,8 @@ class Dissector:
         if self._set is None:
             return
         context, is_command = self._set
+        if is_command and not complete:
+            complete = (end_of_set(self._command) or len(self._command)) < len(self._command)  # joined to its data set
         line = f"P-DATA-TF, context {context}: {'command' if is_command else 'data'} set, {self._size:,} bytes"
         line += f" in {self._pdvs} PDVs" if self._pdvs > 1 else ""
         line += "" if complete else ", not complete"
@@ -193,8 +199,9 @@ def _named(uid: str) -> str:
 
 def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
     title = f"{token.kind.label}, {len(token.body)} bytes"
+    judge = Judge(limits, EVERYTHING)
     try:
-        pdu: Managed = decode_body(token.kind, memoryview(token.body), limits)
+        pdu: Managed = decode_body(token.kind, memoryview(token.body), judge)
     except Malformed as fault:
         yield f"{title}: {'too long to dissect' if fault.limit else 'malformed'}: {_plain(str(fault))}"
         return
@@ -202,12 +209,19 @@ def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
         case AssociateRequest() | AssociateAccept():
             yield title
             yield from _associate_lines(pdu)
+            yield from _deviation_lines(judge)
         case AssociateReject() | Abort():
             yield f"{title}: {pdu}"
         case ReleaseRequest() | ReleaseResponse():
             yield title
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _deviation_lines(judge: Judge) -> Iterator[str]:
+    """What was let through, once for each flag."""
+    for name, detail in judge.untold:
+        yield f"  deviation ({name}): {_plain(detail)} [{CLAUSES[name]}]"
 
 
 def _associate_lines(pdu: AssociateRequest | AssociateAccept) -> Iterator[str]:
@@ -265,7 +279,12 @@ def _user_lines(user: UserInformation) -> Iterator[str]:
         yield f"  user identity response: {len(user.user_identity_response.response)} bytes"
 
 
-def _command_lines(raw: Buffer) -> Iterator[str]:
+def _command_lines(raw: bytearray) -> Iterator[str]:
+    judge = Judge(Limits(), EVERYTHING)
+    end = end_of_set(raw) or 0
+    if 0 < end < len(raw):
+        judge.let("joined_data_set", f"{len(raw) - end} bytes after the end of the command set")
+        raw = raw[:end]
     try:
         elements = decode_elements(raw)
     except Malformed as fault:
@@ -282,9 +301,10 @@ def _command_lines(raw: Buffer) -> Iterator[str]:
         shown = _status(value, service) if element == 0x0900 else show(value)
         yield f"    {label}: {shown or _size(value)}"
     try:
-        decode_command(raw)
+        decode_command(raw, judge)
     except Malformed as fault:
         yield f"    malformed: {_plain(str(fault))}"
+    yield from _deviation_lines(judge)
 
 
 # How an element of a command set is shown; what returns None leaves it at the size.
@@ -319,7 +339,7 @@ def _status(raw: bytes, service: Service | None = None) -> str | None:
 
 
 def _uid(raw: bytes) -> str | None:
-    text = raw.decode("latin-1").removesuffix("\0")
+    text, _ = uids.read(raw)
     return _named(text) if uids.is_safe(text) else None
 
 

@@ -58,6 +58,19 @@ _data_context, _data_data, _data_last = (setter(MessageData, name) for name in (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """The peer broke `clause` in the way that the flag `name` of `Tolerance` lets through; the event that it concerns
+    is next. One for each flag and association. `detail`: what was seen; never anything of a data set."""
+
+    clause: str
+    detail: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"let through ({self.name}): {self.detail} [{self.clause}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderAbort:
     """The association ended without either user asking for it; `error` says why. Comes after every good event."""
 
@@ -105,7 +118,7 @@ Sendable = (
     | MessageStart
     | MessageData
 )
-Event = Sendable | ProviderAbort | Idle | Closed
+Event = Sendable | ProviderAbort | Deviation | Idle | Closed
 UpperEvent = (
     AssociateRequest
     | AssociateAccept
@@ -115,6 +128,7 @@ UpperEvent = (
     | Abort
     | Fragment
     | ProviderAbort
+    | Deviation
     | Idle
     | Closed
 )

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from .association import Association
 from .errors import DeadlineExceeded, ProtocolError
-from .events import Closed, Event, ProviderAbort
+from .events import Closed, Deviation, Event, ProviderAbort
 from .machine import State
 from .negotiation import AcceptPolicy, IdentityVerdict, PresentationContext, negotiate
 from .pdu_types import (
@@ -128,10 +128,16 @@ def find_context(
 
 
 def next_event(association: Association) -> Flow[Event]:
-    """The next event, waited for. Once what may be sent is queued, that wait also sends it."""
-    while (event := association.next_event()) is None:
-        yield Need.INPUT
-    return event
+    """The next event, waited for. Once what may be sent is queued, that wait also sends it.
+
+    Deviations are passed over here, and so by every flow: `Association.deviations` has them.
+    """
+    while True:
+        event = association.next_event()
+        if event is None:
+            yield Need.INPUT
+        elif not isinstance(event, Deviation):
+            return event
 
 
 def establish(association: Association) -> Flow[AssociateAccept]:
@@ -166,7 +172,7 @@ def answer_request(
     Between `await_request` and this, the caller may take its time to look at the request: `identity` is what it found
     out about the user (`negotiate`). To reject for another reason there is `reject`.
     """
-    answer = negotiate(request, policy, identity=identity)
+    answer = negotiate(request, policy, association.tolerance, identity=identity)
     if isinstance(answer, AssociateReject):
         yield from reject(association, answer)
     else:

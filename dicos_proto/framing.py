@@ -1,6 +1,7 @@
 """Incremental reader of a stream of PDUs: header, body, and P-DATA-TF piece by piece as its bytes arrive.
 
 Knows: lengths and where they must be checked. Must not know: states, roles, what a PDU is good for.
+An A-ABORT of two bytes can be told only here, where bytes that do not come are waited for.
 
 Invariants: a header is judged before a byte of its body is kept; of a P-DATA-TF nothing is ever held but the six bytes
 of a header; bytes of a data set are handed on as views of the chunk they arrived in; bytes that are kept are kept in
@@ -12,11 +13,12 @@ from __future__ import annotations
 import struct
 from collections import deque
 from dataclasses import dataclass
+from typing import final
 
 from .errors import AbortReason, Malformed
 from .events import Fragment
-from .limits import Limits
 from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, PduType, check_header, check_pdv_length
+from .tolerance import Judge
 from .wire import Buffer
 
 _FOREIGN = (
@@ -42,6 +44,7 @@ class PduHeader:
     length: int
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class PduBody:
     """The whole body of a PDU that is not a P-DATA-TF."""
@@ -51,7 +54,7 @@ class PduBody:
 
 
 _EMPTY = memoryview(b"")
-_P_DATA_TF = PduType.P_DATA_TF
+_P_DATA_TF, _ABORT = PduType.P_DATA_TF, PduType.ABORT
 _DATA_HEADS = struct.Struct(">BxLLBB")
 """The headers of a P-DATA-TF and of its first PDV: type, PDU length, PDV length, context, control header."""
 
@@ -79,13 +82,13 @@ class PduReader:
         "_skip",
         "_waiting",
         "completed",
-        "limits",
+        "judge",
         "max_length",
         "stream_data",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
         self.max_length = 0
         self.stream_data = False
         self.completed = 0  # PDUs read to their end
@@ -244,7 +247,7 @@ class PduReader:
                 return False
         number, length = HEADER.unpack(raw)
         try:
-            kind = check_header(number, length, self.limits, self.max_length)
+            kind = check_header(number, length, self.judge, self.max_length)
         except Malformed as fault:
             raise _named(fault, bytes(raw)) from None
         self._kind = kind
@@ -264,11 +267,26 @@ class PduReader:
         return True
 
     def _read_body(self, kind: PduType) -> PduBody | None:
+        if kind is _ABORT and self.judge.tolerance.short_abort:
+            short = self._read_short_abort()
+            if short is not None:
+                return short
         raw = self._gather(self._left)
         if raw is None:
             return None
         self._end_pdu()
         return PduBody(kind, bytes(raw))
+
+    def _read_short_abort(self) -> PduBody | None:
+        """An A-ABORT that is source and reason alone: its first byte is not the 0 that a reserved one is sent as."""
+        first = self._gather(min(2, self._left))
+        if first is None:
+            return None
+        if first[0] and self.judge.let("short_abort", "A-ABORT of 2 bytes under a length field of 4"):
+            self._end_pdu()
+            return PduBody(_ABORT, bytes((0, 0, *first)))
+        self._body = bytearray(first)
+        return None
 
     def _read_fragment(self) -> Fragment | None:
         if not self._pdv_left and not self._pdv_start:

@@ -4,12 +4,16 @@ Knows: which PDV may follow which (PS3.8 annex E), message ids, the operations w
 
 Invariants: command sets are held (bounded), data sets never; one message is on the wire at a time in each direction;
 a response belongs to exactly one outstanding request, by message id, type and context.
+
+A peer may be let join a data set to its command set (`joined_data_set`): the command set then ends where its group
+length says, and what follows, in the same PDV and in data PDVs, is its data set.
 """
 
 from __future__ import annotations
 
 import struct
 
+from .command import GROUP_LENGTH_SIZE, end_of_set
 from .dimse import (
     N_EVENT_REPORT,
     RESPONSE_BIT,
@@ -23,10 +27,10 @@ from .dimse import (
 )
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .events import Fragment, MessageData, MessageStart
-from .limits import Limits
 from .negotiation import Agreement, PresentationContext
 from .pdu import COMMAND_BIT, LAST_BIT, PduType
 from .status import Category, category
+from .tolerance import Judge
 from .wire import Buffer
 
 _HEAD = struct.Struct(">BxLLBB")
@@ -42,11 +46,12 @@ class Messages:
     """Both directions of one established association."""
 
     __slots__ = (
-        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_limits", "_odd", "_out",
-        "_receiving", "agreement", "owed", "received", "retrievals", "retrieving", "sent",
+        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_joined", "_judge", "_limits", "_odd", "_out",
+        "_receiving", "_splits", "agreement", "owed", "received", "rest", "retrievals", "retrieving", "sent",
     )  # fmt: skip
 
-    def __init__(self, agreement: Agreement, limits: Limits) -> None:
+    def __init__(self, agreement: Agreement, judge: Judge) -> None:
+        limits = judge.limits
         self.agreement = agreement
         self.sent: dict[int, tuple[int, int]] = {}
         """Requests the local side sent and has no final response to: message id -> (context, command field)."""
@@ -58,7 +63,12 @@ class Messages:
         """The message id of the C-GET or C-MOVE that was sent last and is not over, if one is."""
         self.retrievals = 0
         """How many were sent: what tells one from another with the same message id."""
+        self.rest: MessageData | None = None
+        """What of a fragment that made a `MessageStart` belongs to its data set; taken by whoever reads that event."""
+        self._judge = judge
         self._limits = limits
+        self._splits = judge.tolerance.joined_data_set
+        self._joined = False  # what is left of the command PDV under way is data
         peer = agreement.peer_max_length
         largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
         self._fragment = (largest - PDV_OVERHEAD) & ~1  # of even length, so that no element value is cut at odd offset
@@ -189,16 +199,20 @@ class Messages:
     # -- in ------------------------------------------------------------------------------------------------------
 
     def receive(self, fragment: Fragment) -> MessageStart | MessageData | None:
-        """The event a fragment makes, if it makes one. Raises `Malformed` for what may not come now."""
+        """The event a fragment makes, if it makes one; a second one may be in `rest`. Raises `Malformed` for what may
+        not come now."""
         if fragment.start:
+            self._joined = False
             self._admit(fragment)
-        if not fragment.command:
+        if not fragment.command or self._joined:
             if not fragment.data and not fragment.last:
                 return None
             if fragment.last:
                 self._receiving = None
                 self.received += 1
             return MessageData(context=fragment.context, data=fragment.data, last=fragment.last)
+        if self._splits:
+            return self._receive_joined(fragment)
         kept = self._command
         if fragment.start and fragment.last and kept is None:
             return self._decode(fragment.context, fragment.data)
@@ -213,6 +227,43 @@ class Messages:
         self._command = None
         self._command_pdvs = 0
         return self._decode(fragment.context, kept[1])
+
+    def _receive_joined(self, fragment: Fragment) -> MessageStart | None:
+        """As `receive`, a piece of a command PDV in which a data set may follow the command set."""
+        kept = self._command
+        if kept is None:
+            kept = self._command = (fragment.context, bytearray())
+        raw, data = kept[1], fragment.data
+        while data:
+            end = end_of_set(raw)
+            if end is None:
+                end = GROUP_LENGTH_SIZE if len(raw) < GROUP_LENGTH_SIZE else len(raw) + len(data)
+            if end > self._limits.command_set:
+                raise self._over("command set too long", "command_set", end)
+            missing = end - len(raw)
+            if missing <= 0:
+                break
+            raw += data[:missing]
+            data = data[missing:]
+        if not (fragment.last or data):
+            return None
+        self._command = None
+        start = self._decode(fragment.context, raw)
+        if data:
+            self._join(fragment, data, start)
+        return start
+
+    def _join(self, fragment: Fragment, data: memoryview, start: MessageStart) -> None:
+        """`data`, with which a command PDV goes on after the end of its command set, is of its data set."""
+        detail = "command PDV that goes on after the end of the command set"
+        if not start.has_data:
+            raise _unexpected(f"{detail}, which says that no data set follows", "PS3.7 E.1")
+        self._judge.let("joined_data_set", f"{detail} with its data set")
+        self._joined = True
+        if fragment.last:
+            self._receiving = None
+            self.received += 1
+        self.rest = MessageData(context=fragment.context, data=data, last=fragment.last)
 
     def _admit(self, fragment: Fragment) -> None:
         """Whether a PDV on this context and of this kind may begin now.  # PS3.8 annex E"""
@@ -246,7 +297,7 @@ class Messages:
         self._command_pdvs = 0
         if len(raw) > self._limits.command_set:
             raise self._over("command set too long", "command_set", len(raw))
-        command, has_data = decode_command(raw)
+        command, has_data = decode_command(raw, self._judge)
         fault = misplaced_data(command, has_data)
         if fault is not None:
             raise Malformed(fault, "PS3.7 E.1")

@@ -14,7 +14,7 @@ from . import uids
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .extended import Extension, QueryExtension, RetrieveExtension, StorageExtension, grant
 from .limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
-from .pdu import is_title
+from .pdu import fault_of_title, is_title
 from .pdu_types import (
     AssociateAccept,
     AssociateReject,
@@ -33,6 +33,7 @@ from .pdu_types import (
     UserIdentityType,
     UserInformation,
 )
+from .tolerance import CLAUSES, STRICT, Judge, Tolerance
 
 UNCOMPRESSED = (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE)
 """Transfer syntaxes every peer can be expected to have one of; the second is DICOM's default.  # PS3.5 10.1"""
@@ -206,16 +207,21 @@ def propose_roles(sop_classes: Iterable[str], *, scu: bool = False, scp: bool = 
 
 
 def negotiate(
-    request: AssociateRequest, policy: AcceptPolicy, *, identity: IdentityVerdict | None = None
+    request: AssociateRequest,
+    policy: AcceptPolicy,
+    tolerance: Tolerance = STRICT,
+    *,
+    identity: IdentityVerdict | None = None,
 ) -> AssociateAccept | AssociateReject:
     """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
 
+    `tolerance`: whether a title that is none is let in, where the policy's lists let it in.
     `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
     Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
     """
     if 0 < policy.max_length < SMALLEST_MAX_LENGTH:
         raise LocalProtocolError(f"Maximum Length {policy.max_length}; 0 or at least {SMALLEST_MAX_LENGTH} [PS3.8 D.1]")
-    refusal = _refusal(request, policy, identity)
+    refusal = _refusal(request, policy, tolerance, identity)
     if refusal is not None:
         return refusal
     theirs = request.user_information
@@ -247,15 +253,15 @@ def negotiate(
 
 
 def _refusal(
-    request: AssociateRequest, policy: AcceptPolicy, identity: IdentityVerdict | None
+    request: AssociateRequest, policy: AcceptPolicy, tolerance: Tolerance, identity: IdentityVerdict | None
 ) -> AssociateReject | None:
     """The first of the reasons to reject an association as a whole.  # PS3.8 table 9-21"""
     user, acse = RejectSource.SERVICE_USER, RejectSource.ACSE
     if request.application_context not in policy.application_contexts:
         return AssociateReject(source=user, reason=2)
-    if not _welcome(request.calling_aet, policy.calling_aets):
+    if not _welcome(request.calling_aet, policy.calling_aets, tolerance):
         return AssociateReject(source=user, reason=3)
-    if not _welcome(request.called_aet, policy.called_aets):
+    if not _welcome(request.called_aet, policy.called_aets, tolerance):
         return AssociateReject(source=user, reason=7)
     if not request.contexts or 0 < request.user_information.max_length < SMALLEST_MAX_LENGTH:
         return AssociateReject(source=acse, reason=1)
@@ -265,8 +271,9 @@ def _refusal(
     return None
 
 
-def _welcome(title: str, titles: frozenset[str] | None) -> bool:
-    return is_title(title) and (titles is None or title in titles)
+def _welcome(title: str, titles: frozenset[str] | None, tolerance: Tolerance) -> bool:
+    well_formed = is_title(title) or fault_of_title(title) in tolerance.names()
+    return well_formed and (titles is None or title in titles)
 
 
 def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
@@ -334,10 +341,13 @@ def _smaller(one: int, other: int) -> int:
 
 
 def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> tuple[RoleSelection, ...]:
-    """Only what was proposed can be granted.  # PS3.7 D.3.3.4"""
+    """Only what was proposed can be granted, and only to what can be answered: no SOP class has a UID that was merely
+    let through.  # PS3.7 D.3.3.4"""
     default = Roles()
     granted = []
     for role in _first_roles(proposed).values():
+        if not uids.is_valid(role.sop_class_uid) or not uids.has_valid_root(role.sop_class_uid):
+            continue
         allowed = policy.roles.get(role.sop_class_uid, default)
         granted.append(
             RoleSelection(sop_class_uid=role.sop_class_uid, scu=role.scu and allowed.scu, scp=role.scp and allowed.scp)
@@ -371,11 +381,14 @@ def _first_roles(roles: tuple[RoleSelection, ...]) -> dict[str, RoleSelection]:
     return found
 
 
-def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool) -> Agreement:
+def agree(
+    request: AssociateRequest, accept: AssociateAccept, *, requestor: bool, judge: Judge | None = None
+) -> Agreement:
     """What `accept`, sent or received, makes of `request`, seen from one side.
 
-    Raises `Malformed` for an answer that does not fit its request: a context that was not proposed, a transfer syntax
-    that was not offered, a window larger than proposed, a Maximum Length no message fits in. Roles and extended
+    `judge`: what whoever answered is held to; None: all of it. Raises `Malformed` for an answer that does not fit its
+    request: a context that was not proposed, or not answered, a transfer syntax that was not offered, a window larger
+    than proposed, an identity response that was not asked for, a Maximum Length no message fits in. Roles and extended
     negotiation that were not proposed must not be answered, and are ignored by a requestor that gets them all the same.
     # PS3.7 D.3.3.4, D.3.3.5
     """
@@ -415,6 +428,7 @@ def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool
     if 0 < max_length < SMALLEST_MAX_LENGTH:
         raise _misfit(f"Maximum Length {max_length}; 0 or at least {SMALLEST_MAX_LENGTH}", "PS3.8 D.1")
     invoked, performed = _window(request, accept)
+    _check_answer(request, accept, judge or Judge(Limits()))
     return Agreement(
         contexts=contexts,
         refused=tuple(refused),
@@ -423,6 +437,22 @@ def agree(request: AssociateRequest, accept: AssociateAccept, *, requestor: bool
         perform=performed if requestor else invoked,
         extended=_granted_extended(request, accept, ignore=requestor),
     )
+
+
+def _check_answer(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> None:
+    """What an answer says too much or too little."""
+    identity = request.user_information.user_identity
+    if accept.user_information.user_identity_response is not None and not (identity and identity.response_requested):
+        _deviation(judge, "unasked_identity_response", "user identity response where none was asked for")
+    missing = len({one.id for one in request.contexts} - {one.id for one in accept.contexts})
+    if missing:
+        detail = f"{missing} of {len(request.contexts)} proposed presentation contexts not answered"
+        _deviation(judge, "contexts_unanswered", detail)
+
+
+def _deviation(judge: Judge, name: str, detail: str) -> None:
+    if not judge.let(name, detail):
+        raise _misfit(detail, CLAUSES[name])
 
 
 def _granted_roles(request: AssociateRequest, accept: AssociateAccept, *, ignore: bool) -> dict[str, tuple[bool, bool]]:

@@ -1,6 +1,7 @@
 """The seven PDUs <-> bytes: `encode`, `decode`, all items of PS3.8 9.3 and annex D and of PS3.7 annex D.3.3.
 
-Knows: layouts, and the counts a peer may send (`Limits`). Must not know: states, roles, answers.
+Knows: layouts, the counts a peer may send (`Limits`) and what of its deviations is let through (`Judge`). Must not
+know: states, roles, answers.
 Every nested length is bounded by what is left of its parent; a decoder gets exactly its own bytes and consumes
 exactly all of them; unknown items are skipped.  # PS3.8 9.3.1
 
@@ -52,6 +53,7 @@ from .pdu_types import (
     UserIdentityType,
     UserInformation,
 )
+from .tolerance import ASSUMED_MAX_LENGTH, CLAUSES, LONGEST_UID, STRICT, Judge, Tolerance
 from .wire import Buffer
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "decode_body",
     "encode",
     "encode_title",
+    "fault_of_title",
     "is_title",
 ]
 
@@ -138,24 +141,25 @@ def encode(pdu: Pdu) -> bytes:
     return HEADER.pack(kind, len(body)) + body
 
 
-def decode(data: Buffer, limits: Limits = Limits()) -> Pdu:  # noqa: B008  a frozen value
-    """One whole PDU, exactly all of `data`.
+def decode(data: Buffer, limits: Limits = Limits(), tolerance: Tolerance = STRICT) -> Pdu:  # noqa: B008  frozen values
+    """One whole PDU, exactly all of `data`. Of an A-ABORT of two bytes only what says so can tell: see `framing`.
 
     Raises `Malformed` with the clause, the abort reason, and the limit where one was passed.
     """
+    judge = Judge(limits, tolerance)
     view = memoryview(data)
     if len(view) < HEADER.size:
         raise Malformed(f"PDU header of {len(view)} bytes; {HEADER.size}", "PS3.8 9.3.1")
     number, length = HEADER.unpack_from(view)
     if length != len(view) - HEADER.size:
         raise Malformed(f"PDU length {length} before {len(view) - HEADER.size} bytes", "PS3.8 9.3.1")
-    kind, body = check_header(number, length, limits), view[HEADER.size :]
+    kind, body = check_header(number, length, judge), view[HEADER.size :]
     if kind is PduType.P_DATA_TF:
         return PData(pdvs=tuple(_pdvs(body)))
-    return decode_body(kind, body, limits)
+    return decode_body(kind, body, judge)
 
 
-def check_header(number: int, length: int, limits: Limits, max_length: int = 0) -> PduType:
+def check_header(number: int, length: int, judge: Judge, max_length: int = 0) -> PduType:
     """What a six-byte header alone can tell: the PDU's type, and that its length is one that type may have.
 
     `max_length`: what this side advertised for P-DATA-TF, 0 unlimited. Raises `Malformed`.
@@ -166,7 +170,11 @@ def check_header(number: int, length: int, limits: Limits, max_length: int = 0) 
     if kind is _P_DATA_TF:
         if length < PDV_HEADER.size:
             raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
-        if max_length and length > max_length:
+        if (
+            max_length
+            and length > max_length
+            and not judge.let("over_max_length", f"P-DATA-TF of {length} bytes; Maximum Length {max_length}")
+        ):
             raise Malformed(
                 "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
                 allowed=max_length,
@@ -174,22 +182,22 @@ def check_header(number: int, length: int, limits: Limits, max_length: int = 0) 
     elif kind is PduType.ASSOCIATE_RQ or kind is PduType.ASSOCIATE_AC:
         if length < ASSOCIATE_FIXED.size:
             raise Malformed(f"{kind.label} of {length} bytes; at least {ASSOCIATE_FIXED.size}", "PS3.8 9.3.2")
-        if length > limits.associate_pdu:
+        if length > judge.limits.associate_pdu:
             raise Malformed(
                 f"{kind.label} too long", "PS3.8 9.3.1", limit="associate_pdu", seen=length,
-                allowed=limits.associate_pdu,
+                allowed=judge.limits.associate_pdu,
             )  # fmt: skip
     elif length != ANSWER.size:
         raise Malformed(f"{kind.label} of {length} bytes; {ANSWER.size}", "PS3.8 9.3.4 to 9.3.8")
     return kind
 
 
-def decode_body(kind: PduType, body: memoryview, limits: Limits) -> Managed:
+def decode_body(kind: PduType, body: memoryview, judge: Judge) -> Managed:
     """The PDU, not P-DATA-TF, whose header was `kind` and the length of `body`. Raises `Malformed`."""
     if kind is PduType.ASSOCIATE_RQ:
-        return _decode_request(body, limits)
+        return _decode_request(body, judge)
     if kind is PduType.ASSOCIATE_AC:
-        return _decode_accept(body, limits)
+        return _decode_accept(body, judge)
     if kind is PduType.ASSOCIATE_RJ:
         return AssociateReject(result=body[1], source=body[2], reason=body[3])
     if kind is PduType.ABORT:
@@ -241,6 +249,25 @@ def is_title(title: str) -> bool:
     return 1 <= len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
 
 
+def fault_of_title(title: str) -> str:
+    """What is wrong with a title, stripped of its padding, as the name of the flag of `Tolerance` that lets it through;
+    "" for an AE title, and for what nothing lets through."""
+    if not title:
+        return "blank_title"
+    return "non_ascii_title" if not title.isascii() and title.isprintable() and "\\" not in title else ""
+
+
+def _encode_echoed_title(title: str, name: str) -> bytes:
+    """A title field of an A-ASSOCIATE-AC, which nobody tests: what the request has.  # PS3.8 9.3.3"""
+    try:
+        encoded = title.encode("latin-1")
+    except UnicodeEncodeError:
+        encoded = b""
+    if len(encoded) != len(title) or len(encoded) > 16:
+        raise LocalProtocolError(f"{name} AE title {title!r}; at most 16 characters of one byte [PS3.8 9.3.3]")
+    return encoded.ljust(16)
+
+
 def _item(kind: int, value: bytes, name: str) -> bytes:
     if len(value) > ITEM_LENGTH_MAX:
         raise LocalProtocolError(f"{name} of {len(value)} bytes; at most {ITEM_LENGTH_MAX} [PS3.8 9.3.1]")
@@ -248,7 +275,7 @@ def _item(kind: int, value: bytes, name: str) -> bytes:
 
 
 def _uid(uid: str, name: str) -> bytes:
-    if not uids.is_valid(uid):
+    if not (uids.is_valid(uid) and uids.has_valid_root(uid)):
         raise LocalProtocolError(f"{name} {uid!r} is no UID [PS3.5 9.1]")
     return uid.encode("ascii")
 
@@ -275,8 +302,9 @@ def _encode_pdv(pdv: Pdv) -> bytes:
 
 def _encode_associate(pdu: AssociateRequest | AssociateAccept) -> bytes:
     _short(pdu.protocol_version, "protocol version")
+    title = encode_title if isinstance(pdu, AssociateRequest) else _encode_echoed_title
     fixed = ASSOCIATE_FIXED.pack(
-        pdu.protocol_version, encode_title(pdu.called_aet, "called"), encode_title(pdu.calling_aet, "calling")
+        pdu.protocol_version, title(pdu.called_aet, "called"), title(pdu.calling_aet, "calling")
     )
     parts = [fixed, _item(0x10, _uid(pdu.application_context, "application context"), "application context")]
     ids: set[int] = set()
@@ -396,8 +424,12 @@ class _Cursor:
 
     def items(self) -> Iterator[tuple[int, memoryview]]:
         while self.left:
-            kind, length = ITEM_HEADER.unpack(self.take(ITEM_HEADER.size))
+            kind, length = self.item_header()
             yield kind, self.take(length)
+
+    def item_header(self) -> tuple[int, int]:
+        kind, length = ITEM_HEADER.unpack(self.take(ITEM_HEADER.size))
+        return kind, length
 
     def end(self) -> None:
         if self.left:
@@ -414,12 +446,20 @@ def _pdvs(body: memoryview) -> Iterator[Pdv]:
         yield Pdv(context=context, command=bool(header & COMMAND_BIT), last=bool(header & LAST_BIT), data=data)
 
 
-def _decode_uid(value: memoryview, what: str, limits: Limits) -> str:
-    if len(value) > limits.uid:
-        raise Malformed(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=limits.uid)
-    uid = str(value, "latin-1")
-    if not uids.is_valid(uid):
+def _decode_uid(value: memoryview, what: str, judge: Judge) -> str:
+    """A UID as an item has it, without padding.  # PS3.8 annex F"""
+    allowed = min(judge.limits.uid, uids.MAX_LENGTH)
+    uid, broken = uids.read(bytes(value[: LONGEST_UID + 1]))
+    if len(uid) > allowed:
+        over = f"{what} of {len(uid)} characters; {allowed}"
+        if len(uid) > LONGEST_UID or not judge.let("uid_too_long", over):
+            raise Malformed(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=allowed)
+    if len(value) > LONGEST_UID or broken is None:
         raise Malformed(f"{what} {uid!r} is no UID", "PS3.5 9.1")
+    for name in broken:
+        detail = f"{what} {uid!r} {uids.BROKEN[name]}"
+        if not judge.let(name, detail):
+            raise Malformed(detail, CLAUSES[name])
     return uids.shared(uid)
 
 
@@ -439,33 +479,52 @@ def _needed(value: T | None, what: str, clause: str) -> T:
     return value
 
 
+def _or_assumed(value: T | None, assumed: T, what: str, clause: str, judge: Judge) -> T:
+    """`value`, or where the peer leaves it out and may, what is assumed then."""
+    if value is None and judge.let("missing_user_information", f"no {what}"):
+        return assumed
+    return _needed(value, what, clause)
+
+
 Context = TypeVar("Context", ProposedContext, ContextAnswer)
 
 
 def _associate_items(
     body: memoryview,
-    limits: Limits,
+    judge: Judge,
     context_item: int,
-    decode_context: Callable[[memoryview, Limits], Context],
+    decode_context: Callable[[memoryview, Judge], Context],
 ) -> tuple[str, tuple[Context, ...], UserInformation]:
     """What follows the fixed fields: the application context, the presentation contexts, the user information."""
     application: str | None = None
     contexts: dict[int, Context] = {}
     user: UserInformation | None = None
-    for kind, value in _Cursor(body[ASSOCIATE_FIXED.size :], "A-ASSOCIATE items", "PS3.8 9.3.2").items():
+    cursor = _Cursor(body[ASSOCIATE_FIXED.size :], "A-ASSOCIATE items", "PS3.8 9.3.2")
+    while cursor.left:
+        kind, length = cursor.item_header()
+        if kind == 0x21 and context_item == 0x21 and _counts_its_header(cursor.view[cursor.at :], length):
+            detail = f"presentation context item of {length} bytes counts the 4 of its own header"
+            if not judge.let("answer_item_length", detail):
+                raise Malformed(detail, CLAUSES["answer_item_length"])
+            length -= ITEM_HEADER.size
+        value = cursor.take(length)
         if kind == 0x10:
             _once(application, "application context")
-            application = _decode_uid(value, "application context", limits)
+            application = _decode_uid(value, "application context", judge)
         elif kind == context_item:
-            _count(len(contexts) + 1, limits.contexts, "contexts", "presentation contexts")
-            context = decode_context(value, limits)
+            _count(len(contexts) + 1, judge.limits.contexts, "contexts", "presentation contexts")
+            context = decode_context(value, judge)
             if context.id % 2 == 0 or context.id in contexts:
                 fault = "even" if context.id % 2 == 0 else "used twice"
                 raise Malformed(f"presentation context id {context.id} is {fault}; odd and unique", "PS3.8 9.3.2.2")
             contexts[context.id] = context
         elif kind == 0x50:
             _once(user, "user information")
-            user = _decode_user_information(value, limits)
+            user = _decode_user_information(value, judge)
+    if user is None and judge.let("missing_user_information", "no user information item"):
+        user = UserInformation(
+            max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None
+        )
     return (
         _needed(application, "application context item", "PS3.8 9.3.2.1"),
         tuple(contexts.values()),
@@ -473,15 +532,30 @@ def _associate_items(
     )
 
 
-def _decode_request(body: memoryview, limits: Limits) -> AssociateRequest:
+def _counts_its_header(view: memoryview, length: int) -> bool:
+    """Whether a presentation context item of an A-ASSOCIATE-AC, whose header says `length` and which `view` begins
+    with, ends 4 bytes earlier: after its one transfer syntax, where the header of the next item is, or nothing.
+
+    Read as it stands it would be malformed: that header is no sub-item that fits.
+    """
+    if len(view) < 8 or view[4] != 0x40:
+        return False
+    end = 8 + int.from_bytes(view[6:8], "big")
+    if length != end + ITEM_HEADER.size or len(view) < end:
+        return False
+    following = view[end : end + ITEM_HEADER.size]
+    return not following or (following[0] in (0x10, 0x21, 0x50) and any(following[2:]))
+
+
+def _decode_request(body: memoryview, judge: Judge) -> AssociateRequest:
     version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
     offers: dict[tuple[str, ...], tuple[str, ...]] = {}
     application, contexts, user = _associate_items(
-        body, limits, 0x20, lambda value, limits: _decode_proposed(value, limits, offers)
+        body, judge, 0x20, lambda value, judge: _decode_proposed(value, judge, offers)
     )
     return AssociateRequest(
-        called_aet=called.decode("latin-1").strip(" "),
-        calling_aet=calling.decode("latin-1").strip(" "),
+        called_aet=_decode_title(called, "called", judge),
+        calling_aet=_decode_title(calling, "calling", judge),
         contexts=contexts,
         application_context=application,
         user_information=user,
@@ -489,9 +563,21 @@ def _decode_request(body: memoryview, limits: Limits) -> AssociateRequest:
     )
 
 
-def _decode_accept(body: memoryview, limits: Limits) -> AssociateAccept:
+def _decode_title(raw: bytes, name: str, judge: Judge) -> str:
+    """An AE title without its padding. One that is none is not refused here: it has an A-ASSOCIATE-RJ of its own,
+    unless the deviation is let through and the policy lets the title in (`negotiation`).  # PS3.8 9.3.4"""
+    title = raw.decode("latin-1").strip(" ")
+    if title_fault := fault_of_title(title):
+        judge.let(title_fault, f"{name} AE title {_TITLE_FAULTS[title_fault]}")
+    return title
+
+
+_TITLE_FAULTS = {"blank_title": "of spaces only", "non_ascii_title": "with letters beyond ASCII"}
+
+
+def _decode_accept(body: memoryview, judge: Judge) -> AssociateAccept:
     version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
-    application, contexts, user = _associate_items(body, limits, 0x21, _decode_answer)
+    application, contexts, user = _associate_items(body, judge, 0x21, _decode_answer)
     return AssociateAccept(
         called_aet=called.decode("latin-1").strip(" "),
         calling_aet=calling.decode("latin-1").strip(" "),
@@ -503,7 +589,7 @@ def _decode_accept(body: memoryview, limits: Limits) -> AssociateAccept:
 
 
 def _decode_proposed(
-    value: memoryview, limits: Limits, offers: dict[tuple[str, ...], tuple[str, ...]]
+    value: memoryview, judge: Judge, offers: dict[tuple[str, ...], tuple[str, ...]]
 ) -> ProposedContext:
     """`offers`: the transfer syntaxes of the contexts before. Most contexts offer the same ones, and share them."""
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.2.2")
@@ -513,10 +599,10 @@ def _decode_proposed(
     for kind, item in cursor.items():
         if kind == 0x30:
             _once(abstract, "abstract syntax")
-            abstract = _decode_uid(item, "abstract syntax", limits)
+            abstract = _decode_uid(item, "abstract syntax", judge)
         elif kind == 0x40:
-            _count(len(syntaxes) + 1, limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
-            syntaxes.append(_decode_uid(item, "transfer syntax", limits))
+            _count(len(syntaxes) + 1, judge.limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
+            syntaxes.append(_decode_uid(item, "transfer syntax", judge))
     if not syntaxes:
         raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
     offer = tuple(syntaxes)
@@ -527,7 +613,7 @@ def _decode_proposed(
     )
 
 
-def _decode_answer(value: memoryview, limits: Limits) -> ContextAnswer:
+def _decode_answer(value: memoryview, judge: Judge) -> ContextAnswer:
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.3.2")
     number, _, result, _ = cursor.take(4)
     try:
@@ -540,12 +626,12 @@ def _decode_answer(value: memoryview, limits: Limits) -> ContextAnswer:
     for kind, item in cursor.items():
         if kind == 0x40:
             _once(syntax, "transfer syntax")
-            syntax = _decode_uid(item, "transfer syntax", limits)
+            syntax = _decode_uid(item, "transfer syntax", judge)
     accepted = _needed(syntax, f"transfer syntax in presentation context {number}", "PS3.8 9.3.3.2")
     return ContextAnswer(id=number, result=outcome, transfer_syntax=accepted)
 
 
-def _decode_user_information(value: memoryview, limits: Limits) -> UserInformation:
+def _decode_user_information(value: memoryview, judge: Judge) -> UserInformation:
     max_length: int | None = None
     class_uid: str | None = None
     version: str | None = None
@@ -556,32 +642,32 @@ def _decode_user_information(value: memoryview, limits: Limits) -> UserInformati
     identity: UserIdentity | None = None
     response: UserIdentityResponse | None = None
     for count, (kind, item) in enumerate(_Cursor(value, "user information", "PS3.8 9.3.2.3").items(), 1):
-        _count(count, limits.user_items, "user_items", "user information sub-items")
+        _count(count, judge.limits.user_items, "user_items", "user information sub-items")
         if kind == 0x51:
             _once(max_length, "Maximum Length")
             max_length = _exactly(item, "Maximum Length", "PS3.8 D.1", lambda cursor: cursor.number(4))
         elif kind == 0x52:
             _once(class_uid, "implementation class UID")
-            class_uid = _decode_uid(item, "implementation class UID", limits)
+            class_uid = _decode_uid(item, "implementation class UID", judge)
         elif kind == 0x53:
             _once(window, "asynchronous operations window")
             window = _exactly(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window)
         elif kind == 0x54:
-            roles.append(_exactly(item, "role selection", "PS3.7 D.3.3.4", lambda c: _decode_role(c, limits)))
+            roles.append(_exactly(item, "role selection", "PS3.7 D.3.3.4", lambda c: _decode_role(c, judge)))
         elif kind == 0x55:
             _once(version, "implementation version name")
             version = _decode_version(item)
         elif kind == 0x56:
             extended.append(
-                _exactly(item, "extended negotiation", "PS3.7 D.3.3.5", lambda c: _decode_extended(c, limits))
+                _exactly(item, "extended negotiation", "PS3.7 D.3.3.5", lambda c: _decode_extended(c, judge))
             )
         elif kind == 0x57:
             common.append(
-                _exactly(item, "common extended negotiation", "PS3.7 D.3.3.6", lambda c: _decode_common(c, limits))
+                _exactly(item, "common extended negotiation", "PS3.7 D.3.3.6", lambda c: _decode_common(c, judge))
             )
         elif kind == 0x58:
             _once(identity, "user identity")
-            identity = _exactly(item, "user identity", "PS3.7 D.3.3.7", _decode_identity)
+            identity = _exactly(item, "user identity", "PS3.7 D.3.3.7", lambda c: _decode_identity(c, judge))
         elif kind == 0x59:
             _once(response, "user identity response")
             response = _exactly(
@@ -591,8 +677,10 @@ def _decode_user_information(value: memoryview, limits: Limits) -> UserInformati
                 lambda c: UserIdentityResponse(response=bytes(c.sized())),
             )
     return UserInformation(
-        max_length=_needed(max_length, "Maximum Length sub-item", "PS3.8 D.1"),
-        implementation_class_uid=_needed(class_uid, "implementation class UID sub-item", "PS3.7 D.3.3.2"),
+        max_length=_or_assumed(max_length, ASSUMED_MAX_LENGTH, "Maximum Length sub-item", "PS3.8 D.1", judge),
+        implementation_class_uid=_or_assumed(
+            class_uid, "", "implementation class UID sub-item", "PS3.7 D.3.3.2", judge
+        ),
         implementation_version_name=version,
         window=window,
         roles=tuple(roles),
@@ -621,34 +709,38 @@ def _decode_window(cursor: _Cursor) -> OperationsWindow:
     return OperationsWindow(invoked=cursor.number(2), performed=cursor.number(2))
 
 
-def _decode_role(cursor: _Cursor, limits: Limits) -> RoleSelection:
-    uid = _decode_uid(cursor.sized(), "SOP class of a role selection", limits)
+def _decode_role(cursor: _Cursor, judge: Judge) -> RoleSelection:
+    uid = _decode_uid(cursor.sized(), "SOP class of a role selection", judge)
     scu, scp = cursor.take(2)
     if scu > 1 or scp > 1:
         raise Malformed(f"roles {scu} and {scp}; 0 or 1", "PS3.7 D.3.3.4")
     return RoleSelection(sop_class_uid=uid, scu=bool(scu), scp=bool(scp))
 
 
-def _decode_extended(cursor: _Cursor, limits: Limits) -> ExtendedNegotiation:
-    uid = _decode_uid(cursor.sized(), "SOP class of an extended negotiation", limits)
+def _decode_extended(cursor: _Cursor, judge: Judge) -> ExtendedNegotiation:
+    uid = _decode_uid(cursor.sized(), "SOP class of an extended negotiation", judge)
     return ExtendedNegotiation(sop_class_uid=uid, information=bytes(cursor.take(cursor.left)))
 
 
-def _decode_common(cursor: _Cursor, limits: Limits) -> CommonExtendedNegotiation:
-    uid = _decode_uid(cursor.sized(), "SOP class of a common extended negotiation", limits)
-    service = _decode_uid(cursor.sized(), "service class", limits)
+def _decode_common(cursor: _Cursor, judge: Judge) -> CommonExtendedNegotiation:
+    uid = _decode_uid(cursor.sized(), "SOP class of a common extended negotiation", judge)
+    service = _decode_uid(cursor.sized(), "service class", judge)
     inner = _Cursor(cursor.sized(), "related general SOP classes", "PS3.7 D.3.3.6")
     related: list[str] = []
     while inner.left:
-        _count(len(related) + 1, limits.user_items, "user_items", "related general SOP classes")
-        related.append(_decode_uid(inner.sized(), "related general SOP class", limits))
+        _count(len(related) + 1, judge.limits.user_items, "user_items", "related general SOP classes")
+        related.append(_decode_uid(inner.sized(), "related general SOP class", judge))
     cursor.take(cursor.left)  # later versions of the sub-item may say more  # PS3.7 D.3.3.6
     return CommonExtendedNegotiation(sop_class_uid=uid, service_class_uid=service, related_general=tuple(related))
 
 
-def _decode_identity(cursor: _Cursor) -> UserIdentity:
+def _decode_identity(cursor: _Cursor, judge: Judge) -> UserIdentity:
     kind, wanted = cursor.take(2)
     if wanted > 1:
         raise Malformed(f"positive response requested {wanted}; 0 or 1", "PS3.7 D.3.3.7.1")
-    primary, secondary = bytes(cursor.sized()), bytes(cursor.sized())
+    primary = bytes(cursor.sized())
+    short = kind == UserIdentityType.USERNAME and not cursor.left
+    if short and judge.let("identity_without_secondary", "user identity without the length of its secondary field"):
+        return UserIdentity(type=kind, primary=primary, response_requested=bool(wanted))
+    secondary = bytes(cursor.sized())
     return UserIdentity(type=kind, primary=primary, secondary=secondary, response_requested=bool(wanted))

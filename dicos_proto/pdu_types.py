@@ -256,10 +256,13 @@ class Abort:
     reason: int = AbortReason.NOT_SPECIFIED
 
     def __str__(self) -> str:
-        if self.source != AbortSource.SERVICE_PROVIDER:
+        if self.source == AbortSource.SERVICE_USER:
             return "association aborted by the service user"
+        by = (
+            "the service provider" if self.source == AbortSource.SERVICE_PROVIDER else f"source {self.source}, reserved"
+        )
         known = {reason.value: reason.name.lower().replace("_", " ") for reason in AbortReason}
-        return f"association aborted by the service provider: {known.get(self.reason, 'unknown')} ({self.reason})"
+        return f"association aborted by {by}: {known.get(self.reason, 'unknown')} ({self.reason})"
 
 
 Managed = AssociateRequest | AssociateAccept | AssociateReject | ReleaseRequest | ReleaseResponse | Abort

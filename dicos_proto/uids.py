@@ -8,6 +8,7 @@ Constants of DICOS follow its names for the objects (CT, DX, TDR, AIT 2D, AIT 3D
 class for pixels of up to 16 bits; INT32, INT64 and FLOAT say how wider ones are stored.
 """
 
+import re
 from typing import Final
 
 from dicos_proto.uid_names import (
@@ -310,11 +311,56 @@ def is_valid(uid: str) -> bool:
     return is_safe(uid) and all(component == "0" or component[0] != "0" for component in uid.split("."))
 
 
+def has_valid_root(uid: str) -> bool:
+    """Whether the first arcs of `uid`, which `is_safe`, can be anybody's.  PS3.5 9.1, ISO/IEC 9834-1
+
+    The first is 0, 1 or 2; below 0 and 1 the second is at most 39.
+    """
+    first, second, *_ = (part.lstrip("0") for part in f"{uid}.0".split("."))
+    return first == "2" or (first in ("", "1") and (len(second) < 2 or (len(second) == 2 and second < "40")))
+
+
+def read(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
+    """The UID in these bytes, and the rules of PS3.5 9.1 that it breaks, by the names of the flags of `Tolerance`.
+
+    None for the rules: it is no UID, but has other characters or empty components. Its length is not judged.
+    """
+    if _GOOD.fullmatch(raw):  # nearly all are, and each object has a new one
+        return raw.decode("ascii"), ()
+    text = raw.decode("latin-1")
+    uid = text.rstrip("\0 ")
+    if not is_dotted(uid):
+        return uid, None
+    broken = [] if uid == text else ["uid_padded"]
+    if any(len(part) > 1 and part[0] == "0" for part in uid.split(".")):
+        broken.append("uid_leading_zeros")
+    if not has_valid_root(uid):
+        broken.append("uid_invalid_root")
+    return uid, tuple(broken)
+
+
+_REST = rb"(?:\.(?:0|[1-9][0-9]*))*"
+_GOOD = re.compile(rb"2" + _REST + rb"|[01](?:\.[1-3]?[0-9]" + _REST + rb")?")
+"""What breaks no rule but perhaps that of length."""
+
+BROKEN: Final = {
+    "uid_padded": "is padded",
+    "uid_leading_zeros": "has a component that begins with 0",
+    "uid_invalid_root": "begins with arcs that are nobody's",
+}
+"""What `read` finds, in words."""
+
+
+def is_dotted(uid: str) -> bool:
+    """Whether `uid` is made of ASCII digits in non-empty components, however long it is."""
+    # isdigit() alone also accepts the digits of other scripts.
+    return uid.isascii() and all(part.isdigit() for part in uid.split("."))
+
+
 def is_safe(uid: str) -> bool:
     """Whether a file name can be built from `uid`: 1 to 64 characters, ASCII digits in non-empty components.
 
     Looser than `is_valid`: peers are known to send components with leading zeros. No string that passes
     contains a path separator, a NUL or two dots in a row.
     """
-    # isdigit() alone also accepts the digits of other scripts.
-    return len(uid) <= MAX_LENGTH and uid.isascii() and all(part.isdigit() for part in uid.split("."))
+    return len(uid) <= MAX_LENGTH and is_dotted(uid)

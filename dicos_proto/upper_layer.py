@@ -5,7 +5,8 @@ fuzzer or a conformance test may use it as it is.
 
 How an event flows: a header is read; if the table has no room for its PDU now (AA-1, AA-6, AA-7, AA-8), that is acted
 on at once and the body is read over; else the body is read and decoded, the table's action is looked up, and its
-effects are carried out in their order. Fragments of P-DATA in Sta6 and Sta7 go straight through.
+effects are carried out in their order. Fragments of P-DATA in Sta6 and Sta7 go straight through. Deviations that were
+let through are told first: what they are about is held, and nothing has happened yet.
 
 What the peer does wrong is an event plus an A-ABORT that is already queued; after that, in Sta13, input is read only
 for what the table still wants to know. Once the table says close, `Closed` is the last event and repeats.
@@ -25,7 +26,7 @@ from .errors import (
     Malformed,
     RemoteProtocolError,
 )
-from .events import Closed, Fragment, Idle, ProviderAbort, UpperEvent
+from .events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .framing import PduBody, PduHeader, PduReader
 from .limits import Limits
 from .machine import ACTIONS, NOT_ACCEPTABLE, Action, Effect, Evt, Role, State, step
@@ -44,6 +45,7 @@ from .pdu_types import (
     ReleaseResponse,
 )
 from .timers import Deadline, Timeouts, Timer, TimerTable
+from .tolerance import CLAUSES, STRICT, Judge, Tolerance
 from .wire import Buffer
 
 _RECEIVED: dict[PduType, Evt] = {
@@ -54,6 +56,14 @@ _RECEIVED: dict[PduType, Evt] = {
     PduType.RELEASE_RQ: Evt.Evt12,
     PduType.RELEASE_RP: Evt.Evt13,
     PduType.ABORT: Evt.Evt16,
+}
+_EVENTS: dict[type[Managed], Evt] = {
+    AssociateRequest: Evt.Evt6,
+    AssociateAccept: Evt.Evt3,
+    AssociateReject: Evt.Evt4,
+    ReleaseRequest: Evt.Evt12,
+    ReleaseResponse: Evt.Evt13,
+    Abort: Evt.Evt16,
 }
 _UNWANTED = frozenset({Action.AA_1, Action.AA_6, Action.AA_7, Action.AA_8})
 _WHY_ARTIM = {
@@ -74,14 +84,25 @@ class UpperLayer:
     come out of `data_to_send`. Nothing here takes time or raises for what the peer did.
     """
 
-    def __init__(self, role: Role, *, limits: Limits = Limits(), timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        role: Role,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  frozen values
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
+    ) -> None:
         self.role = role
         self.limits = limits
         self.timeouts = timeouts
         self.timers = TimerTable()
-        self.reader = PduReader(limits)
+        self.judge = Judge(limits, tolerance)
+        self.reader = PduReader(self.judge)
         self.state = State.Sta1
         """PS3.8 Sta1 to Sta13, true as of the last event returned. Only this object changes it."""
+        self.deviations: tuple[Deviation, ...] = ()
+        """What was let through, as far as it was told by an event; at most one for each flag."""
+        self._held: PduHeader | Managed | Fragment | Malformed | None = None  # what deviations are told of first
         self._events: deque[UpperEvent] = deque()
         self._outbox: list[bytes | memoryview] = []
         self._queued = 0
@@ -199,32 +220,49 @@ class UpperLayer:
     def poll(self) -> UpperEvent | None:
         """As `next_event`, without regard to deadlines: the layer above judges those first."""
         while True:
+            if self.judge.untold:
+                return self._tell()
             if self._events:
                 return self._events.popleft()
             if self._closing:
                 return Closed()
+            held = self._held
+            if held is not None:
+                self._held = None
+                if not isinstance(held, Fragment):
+                    self._act(held)
+                elif self.state in _STREAMING:  # else the user has aborted meanwhile
+                    return held
+                continue
             if self.state is _STA1:  # a requestor that has not asked yet: what the peer says waits
                 if not self._eof:
                     return None
                 self._enter()
                 continue
+            read: PduHeader | PduBody | Fragment | Malformed | None
             try:
-                token = self.reader.next()
+                read = self.reader.next()
             except Malformed as fault:
-                self.fail(fault)
                 self.reader.lose()
-                continue
+                read = fault
+            token = self._decode(read) if type(read) is PduBody else read
             if token is None:
                 if not self._eof:
                     self._watch_pdu()
                     return None
                 self._on_eof()
+            elif self.judge.untold:
+                self._held = token
             elif type(token) is Fragment:
                 return token
-            elif isinstance(token, PduHeader):
-                self._on_header(token)
             else:
-                self._on_body(token)
+                self._act(token)
+
+    def _tell(self) -> Deviation:
+        name, detail = self.judge.untold.pop(0)
+        deviation = Deviation(clause=CLAUSES[name], detail=detail, name=name)
+        self.deviations += (deviation,)
+        return deviation
 
     def expire(self) -> bool:
         """Let a passed deadline take effect; whether one did."""
@@ -255,13 +293,22 @@ class UpperLayer:
             self._violation(event, RemoteProtocolError(detail, "PS3.8 table 9-10", AbortReason.UNEXPECTED_PDU))
             self.reader.skip_pdu()
 
-    def _on_body(self, token: PduBody) -> None:
+    def _decode(self, token: PduBody) -> Managed | Malformed:
         try:
-            pdu = decode_body(token.kind, memoryview(token.body), self.limits)
+            return decode_body(token.kind, memoryview(token.body), self.judge)
         except Malformed as fault:
-            self.fail(fault)
-            return
-        event = _RECEIVED[token.kind]
+            return fault
+
+    def _act(self, token: PduHeader | Managed | Malformed) -> None:
+        if isinstance(token, Malformed):
+            self.fail(token)
+        elif isinstance(token, PduHeader):
+            self._on_header(token)
+        else:
+            self._on_pdu(token)
+
+    def _on_pdu(self, pdu: Managed) -> None:
+        event = _EVENTS[type(pdu)]
         if not isinstance(pdu, AssociateRequest | AssociateAccept) or pdu.protocol_version & PROTOCOL_VERSION:
             self._apply(event, indications=(pdu,))
             return

@@ -33,6 +33,7 @@ from dicos_proto.pdu_types import (
     UserInformation,
 )
 from dicos_proto.timers import Deadline, Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
 VERIFICATION, CT, MR = uids.VERIFICATION, uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE
@@ -201,9 +202,10 @@ class Pair:
         provider_limits: Limits = Limits(),  # noqa: B008
         user_timeouts: Timeouts = Timeouts(),  # noqa: B008
         provider_timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
     ) -> None:
-        self.user = Association.requestor(asked, limits=user_limits, timeouts=user_timeouts)
-        self.provider = Association.acceptor(limits=provider_limits, timeouts=provider_timeouts)
+        self.user = Association.requestor(asked, limits=user_limits, timeouts=user_timeouts, tolerance=tolerance)
+        self.provider = Association.acceptor(limits=provider_limits, timeouts=provider_timeouts, tolerance=tolerance)
         self.uses, self.provides = Exchange(self.user), Exchange(self.provider)
         self.now = 0.0
         self.from_user = _Line(self.user, self.provider, split, record)
@@ -315,9 +317,10 @@ class Lone:
         *,
         limits: Limits = Limits(),  # noqa: B008  frozen values
         timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
     ) -> Lone:
         """An acceptor in Sta6."""
-        lone = cls(Association.acceptor(limits=limits, timeouts=timeouts), split)
+        lone = cls(Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance), split)
         assert lone.feed(encode(asked)) == [asked]
         lone.engine.send(negotiate(asked, answer))
         lone.sent()
@@ -332,9 +335,10 @@ class Lone:
         *,
         limits: Limits = Limits(),  # noqa: B008  frozen values
         timeouts: Timeouts = Timeouts(),  # noqa: B008
+        tolerance: Tolerance = STRICT,
     ) -> Lone:
         """A requestor in Sta6."""
-        lone = cls(Association.requestor(asked, limits=limits, timeouts=timeouts), split)
+        lone = cls(Association.requestor(asked, limits=limits, timeouts=timeouts, tolerance=tolerance), split)
         accept = negotiate(asked, answer)
         assert isinstance(accept, AssociateAccept)
         assert lone.feed(encode(accept)) == [accept]

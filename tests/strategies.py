@@ -56,11 +56,16 @@ uid_strings = st.one_of(
             uids.EXPLICIT_VR_LE,
             uids.DICOS_EXPLICIT_VR_LE_EXTENDED,
             "0",
-            "2" * UID_MAX,
+            "2." + "2" * (UID_MAX - 2),
             "1." + "0." * 30 + "77",
         ]
     ),
-    st.lists(st.integers(0, 10**9).map(str), min_size=1, max_size=6).map(".".join),
+    st.builds(
+        "{}.{}{}".format,
+        st.integers(0, 2),
+        st.integers(0, 39),
+        st.lists(st.integers(0, 10**9).map(".{}".format), max_size=5).map("".join),
+    ),
 )
 """Legal UIDs, shortest and longest among them.  # PS3.5 9.1"""
 

@@ -7,6 +7,7 @@ from dicos_proto.errors import Malformed
 from dicos_proto.events import Fragment
 from dicos_proto.framing import PduBody, PduHeader, PduReader
 from dicos_proto.limits import Limits
+from dicos_proto.tolerance import Judge
 from dicos_proto.wire import Buffer
 
 Whole = PduHeader | PduBody | tuple[int, bool, bool, bytes]
@@ -24,7 +25,7 @@ class Read:
 
 
 def reader(limits: Limits = Limits(), *, max_length: int = 0, stream_data: bool = True) -> PduReader:  # noqa: B008
-    made = PduReader(limits)
+    made = PduReader(Judge(limits))
     made.max_length = max_length
     made.stream_data = stream_data
     return made

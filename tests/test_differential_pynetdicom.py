@@ -495,7 +495,14 @@ COMMANDS: list[Explained] = [
     ),
     Explained(
         r"we refuse: \(0000,....\) of \d+ values", "of several texts they take the first",
-        command_set(element(0x0002, b"1.2\\1.3\0"), *ECHO[1:]),
+        command_set(
+            element(0x0002, VERIFICATION + b"\0"), us(0x0100, 0x0021), us(0x0110, 7), element(0x0600, b"A\\B "),
+            us(0x0700, 0), us(0x0800, 1),
+        ),
+    ),
+    Explained(
+        r"we refuse: \(0000,....\) of \d+ bytes (is|has|begins)", "they take UIDs as they are, whatever of PS3.5 9.1 "
+        "they break", command_set(element(0x0002, b"1.02"), *ECHO[1:]),
     ),
     Explained(
         r"they refuse: ValueError: Priority must be", "we hand any number on; their user gets 0, 1 or 2",

@@ -591,3 +591,56 @@ def test_nothing_is_raised_for_damaged_command_sets(raw: bytes) -> None:
 
 def test_the_example_of_the_page_is_true() -> None:
     assert doctest.testmod(sys.modules["dicos_proto.dissect"]).failed == 0
+
+
+# -- deviations ------------------------------------------------------------------------------------------------------
+
+
+def test_every_deviation_is_let_through_and_said() -> None:
+    stratovan = "07000000 0004 0105"
+    lines = dissect(bytes.fromhex(stratovan))
+    assert lines == [
+        "A-ABORT, 4 bytes: association aborted by source 1, reserved: unexpected parameter (5)",
+        "  deviation (short_abort): A-ABORT of 2 bytes under a length field of 4 [PS3.8 9.3.8]",
+    ]
+    one = Dissector()
+    assert one.feed(bytes.fromhex(stratovan + "05000000 0004 00000000")) == [*lines, "A-RELEASE-RQ, 4 bytes"]
+
+
+@pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+def test_a_command_set_joined_to_its_data_set_is_both(split: Splitter) -> None:
+    command = CStoreRequest(message_id=1, affected_sop_class_uid="1.2", affected_sop_instance_uid="9.01.2")
+    whole = encode_command(command, has_data=True)
+    stream = p_data((3, True, False, whole + b"data")) + p_data((3, False, True, b"more"))
+    one = Dissector()
+    lines = [line for chunk in split([stream]) for line in one.feed(chunk)]
+    lines += one.end()
+    assert "    affected SOP instance: 9.01.2" in lines
+    assert lines[0].startswith("P-DATA-TF, context 3: command set, ")
+    assert lines[-1] == "P-DATA-TF, context 3: data set, 4 bytes"
+
+
+def test_what_is_joined_in_one_pdv_is_said() -> None:
+    command = CStoreRequest(message_id=1, affected_sop_class_uid="1.2", affected_sop_instance_uid="9.01.2")
+    lines = dissect(p_data((3, True, True, encode_command(command, has_data=True) + b"data")))
+    assert lines[1] == "  C-STORE-RQ, a data set follows"
+    assert lines[-3:] == [
+        "  deviation (joined_data_set): 4 bytes after the end of the command set [PS3.8 annex E]",
+        "  deviation (uid_leading_zeros): (0000,1000) of 6 bytes has a component that begins with 0 [PS3.5 9.1]",
+        "  deviation (uid_invalid_root): (0000,1000) of 6 bytes begins with arcs that are nobody's [PS3.5 9.1]",
+    ]
+
+
+def test_an_association_says_each_of_its_deviations_once() -> None:
+    def item(kind: int, value: bytes) -> bytes:
+        return bytes((kind, 0)) + len(value).to_bytes(2, "big") + value
+
+    context = item(0x20, bytes((3, 0, 0, 0)) + item(0x30, b"1.2.040\0") + item(0x40, b"9.2.3\0"))
+    body = b"\0\1\0\0" + b" " * 32 + bytes(32) + item(0x10, b"1.2") + context
+    lines = dissect(b"\1\0" + len(body).to_bytes(4, "big") + body)
+    found = [line.split(":")[0] for line in lines if "deviation" in line]
+    assert found == [
+        f"  deviation ({name})"
+        for name in ("uid_padded", "uid_leading_zeros", "uid_invalid_root", "missing_user_information", "blank_title")
+    ]
+    assert "  maximum length: 16384 bytes" in lines

@@ -12,6 +12,7 @@ from dicos_proto.events import Fragment
 from dicos_proto.framing import PduBody, PduHeader
 from dicos_proto.limits import Limits
 from dicos_proto.pdu import PData, Pdu, PduType, decode, decode_body, encode
+from dicos_proto.tolerance import Judge
 from tests import strategies
 from tests.layouts import accept, p_data, pdu, pdv, request, split, vector, vector_names
 from tests.stream import Read, Whole, read_all, reader, whole_tokens
@@ -44,7 +45,9 @@ def test_vectors_whole_and_byte_by_byte(name: str) -> None:
     assert read_all(by_byte(stream)) == whole
     bodies = [token for token in whole.tokens if isinstance(token, PduBody)]
     managed = [one for one in split(stream) if one[0] != 4]
-    assert [decode_body(each.kind, memoryview(each.body), Limits()) for each in bodies] == list(map(decode, managed))
+    assert [decode_body(each.kind, memoryview(each.body), Judge(Limits())) for each in bodies] == list(
+        map(decode, managed)
+    )
     assert whole.completed == len(split(stream))
 
 

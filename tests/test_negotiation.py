@@ -14,6 +14,7 @@ from dicos_proto.extended import (
     StorageLevel,
     propose_extended,
 )
+from dicos_proto.limits import Limits
 from dicos_proto.negotiation import (
     AcceptPolicy,
     IdentityPolicy,
@@ -44,6 +45,7 @@ from dicos_proto.pdu import (
     UserInformation,
     encode,
 )
+from dicos_proto.tolerance import Judge, Tolerance
 
 CT, MR, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.VERIFICATION
 IMPLICIT, EXPLICIT, JPEG = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.JPEG_BASELINE
@@ -538,7 +540,8 @@ def test_what_was_refused_is_kept_with_its_reason() -> None:
         ContextAnswer(id=3, result=ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED),
         ContextAnswer(id=5, result=ContextResult.USER_REJECTION),
     )
-    found = agree(request, replace(accepted(request), contexts=answers), requestor=True)
+    judge = Judge(Limits(), Tolerance(contexts_unanswered=True))
+    found = agree(request, replace(accepted(request), contexts=answers), requestor=True, judge=judge)
     assert list(found.contexts) == [1]
     assert [str(one) for one in found.refused] == [
         "MR Image Storage with JPEG Baseline (Process 1), Explicit VR Little Endian: "

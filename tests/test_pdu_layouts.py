@@ -155,11 +155,11 @@ BOTH = [
 REQUEST_ONLY = [
     (
         "common extended",
-        "57 00 0016 0003 312e32 0003 312e33 000a 0003 312e34 0003 312e35  57 00 000a 0002 3132 0002 3133 0000",
+        "57 00 0016 0003 312e32 0003 312e33 000a 0003 312e34 0003 312e35  57 00 0008 0001 31 0001 32 0000",
         {
             "common_extended": (
                 CommonExtendedNegotiation(sop_class_uid="1.2", service_class_uid="1.3", related_general=("1.4", "1.5")),
-                CommonExtendedNegotiation(sop_class_uid="12", service_class_uid="13"),
+                CommonExtendedNegotiation(sop_class_uid="1", service_class_uid="2"),
             )
         },
     ),

@@ -76,8 +76,10 @@ NOT_SENT: dict[str, tuple[Pdu, str]] = {
     "called title of spaces": (replace(REQUEST, called_aet="   "), "called AE title"),
     "calling title of 17": (replace(REQUEST, calling_aet="X" * 17), "calling AE title"),
     "calling title with backslash": (replace(REQUEST, calling_aet="A\\B"), "calling AE title"),
-    "calling title with a tab": (replace(ACCEPT, calling_aet="A\tB"), "calling AE title"),
-    "calling title not ASCII": (replace(ACCEPT, calling_aet="Ä"), "calling AE title"),
+    "calling title with a tab": (replace(REQUEST, calling_aet="A\tB"), "calling AE title"),
+    "calling title not ASCII": (replace(REQUEST, calling_aet="Ä"), "calling AE title"),
+    "echoed title of 17": (replace(ACCEPT, calling_aet="X" * 17), "calling AE title 'XXXXXXXXXXXXXXXXX'; at most 16"),
+    "echoed title beyond Latin": (replace(ACCEPT, called_aet="\u0416"), "called AE title"),
     "application context": (replace(REQUEST, application_context="1.2."), "application context '1.2.' is no UID"),
     "no context": (replace(REQUEST, contexts=()), "no presentation context; at least one [PS3.8 9.3.2]"),
     "context id twice": (replace(REQUEST, contexts=(PROPOSED, PROPOSED)), "context id 1 twice [PS3.8 9.3.2.2]"),
@@ -123,11 +125,11 @@ NOT_SENT: dict[str, tuple[Pdu, str]] = {
     "extended too long": (asked(extended=extended(65531)), "extended negotiation of 65536 bytes; at most 65535"),
     "related is no UID": (asked(common_extended=common("1.2", "x")), "related SOP class 'x' is no UID"),
     "related too long": (
-        asked(common_extended=common(*["1" * 64] * 1000)),
+        asked(common_extended=common(*["2." + "2" * 62] * 1000)),
         "length of related general SOP classes 66000; 0 to 65535",
     ),
     "common too long": (
-        asked(common_extended=(replace(common(*["1" * 64] * 992)[0], service_class_uid="1" * 64),)),
+        asked(common_extended=(replace(common(*["2." + "2" * 62] * 992)[0], service_class_uid="2." + "2" * 62),)),
         "common extended negotiation of 65545 bytes; at most 65535",
     ),
     "identity type 256": (asked(user_identity=UserIdentity(type=256, primary=b"")), "user identity type 256; 0 to 255"),
@@ -167,13 +169,13 @@ def test_not_sent(value: Pdu, text: str) -> None:
 
 def test_an_item_of_65535_bytes_is_sent_and_one_of_65536_is_not() -> None:
     """A context: 4 bytes, an abstract syntax of 4 + 3, transfer syntaxes of 4 + 64 each, the last one shorter."""
-    long = ("2" * 64,) * 963
-    full = replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "1" * 36)),))
+    long = ("2." + "2" * 62,) * 963
+    full = replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "2." + "2" * 34)),))
     whole = encode(full)
     assert b"\x20\x00\xff\xff\x01" in whole
     assert decode(whole, Limits(transfer_syntaxes=1000)) == full
     with pytest.raises(LocalProtocolError, match=r"presentation context 1 of 65536 bytes; at most 65535"):
-        encode(replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "1" * 37)),)))
+        encode(replace(REQUEST, contexts=(replace(PROPOSED, transfer_syntaxes=(*long, "2." + "2" * 35)),)))
 
 
 def test_the_longest_that_fits_is_sent() -> None:

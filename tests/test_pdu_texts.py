@@ -29,6 +29,7 @@ ABORTS = {
     (2, 5): "by the service provider: unexpected parameter (5)",
     (2, 6): "by the service provider: invalid parameter (6)",
     (2, 7): "by the service provider: unknown (7)",
+    (1, 5): "by source 1, reserved: unexpected parameter (5)",
 }
 
 
@@ -41,7 +42,7 @@ def test_rejection(numbers: tuple[int, int, int], text: str) -> None:
 
 @pytest.mark.parametrize(("numbers", "text"), ABORTS.items(), ids=map(str, ABORTS))
 def test_abort(numbers: tuple[int, int], text: str) -> None:
-    """The reason is significant only when the source is the service provider.  # PS3.8 9.3.8"""
+    """The reason is not significant when the source is the service user.  # PS3.8 9.3.8"""
     source, reason = numbers
     assert str(Abort(source=source, reason=reason)) == f"association aborted {text}"
 

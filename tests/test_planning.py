@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicos_proto import uids
+from dicos_proto.limits import Limits
 from dicos_proto.negotiation import (
     UNCOMPRESSED,
     AcceptPolicy,
@@ -19,6 +20,7 @@ from dicos_proto.negotiation import (
 from dicos_proto.pdu import AssociateAccept, AssociateRequest, ContextAnswer, ContextResult, RoleSelection, encode
 from dicos_proto.pdu_types import ProposedContext, UserInformation
 from dicos_proto.planning import LeftOut, Plan, Proposal, Service, contexts_for, explain, get_services, plan
+from dicos_proto.tolerance import FIELD, Judge
 
 CT, MR = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE
 IMPLICIT, EXPLICIT, JPEG = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.JPEG_BASELINE
@@ -213,7 +215,8 @@ def agreed(*results: ContextResult | None, syntaxes: tuple[str, ...] = (JPEG,)) 
         for context, result in zip(contexts, results, strict=True)
         if result is not None
     ]
-    return agree(request, AssociateAccept(called_aet="A", calling_aet="B", contexts=tuple(answers)), requestor=True)
+    accept = AssociateAccept(called_aet="A", calling_aet="B", contexts=tuple(answers))
+    return agree(request, accept, requestor=True, judge=Judge(Limits(), FIELD))
 
 
 WANTED = "no presentation context for CT Image Storage in Implicit VR Little Endian: "

@@ -20,6 +20,7 @@ ORDER = [
     "errors",
     "frozen",
     "limits",
+    "tolerance",
     "uid_names",
     "uids",
     "service_classes",

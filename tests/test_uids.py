@@ -12,6 +12,7 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, UID_dictionary
 
 from dicos_proto import uid_names, uids
+from dicos_proto.tolerance import CLAUSES
 
 with patch.dict(UID_dictionary):
     # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
@@ -255,3 +256,53 @@ def test_known_uids_are_one_string_each() -> None:
     assert arrived is not uids.shared(arrived)
     assert uids.shared(arrived) is uids.shared("1.2.840.10008.1.1 ".strip())
     assert uids.shared("1.2.3") == "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("uid", "valid"),
+    [
+        ("0", True), ("1", True), ("2", True), ("3", False), ("10.1", False), ("589819685.55", False),
+        ("0.39", True), ("0.40", False), ("1.39.5", True), ("1.40", False), ("1.100", False), ("1.4", True),
+        ("2.40", True), ("2.999.1", True), ("02.1", True), ("1.040", False), ("00.039.7", True),
+        ("1." + "9" * 62, False),
+    ],
+)  # fmt: skip
+def test_a_root_is_one_that_somebody_can_have(uid: str, valid: bool) -> None:
+    """The first arc is 0, 1 or 2, and below 0 and 1 the second at most 39.  # ISO/IEC 9834-1"""
+    assert uids.has_valid_root(uid) is valid
+
+
+@given(st.lists(st.integers(0, 10**20).map(str), min_size=1, max_size=5).map(".".join))
+def test_roots_are_numbers(uid: str) -> None:
+    first, second = (*map(int, uid.split(".")), 0)[:2]
+    assert uids.has_valid_root(uid) is (first == 2 or (first < 2 and second < 40))
+
+
+@pytest.mark.parametrize(
+    ("raw", "uid", "broken"),
+    [
+        (b"1.2.3", "1.2.3", ()),
+        (b"1.2.3\0", "1.2.3", ("uid_padded",)),
+        (b"1.2.3 \0 ", "1.2.3", ("uid_padded",)),
+        (b"1.02", "1.02", ("uid_leading_zeros",)),
+        (b"9.00 ", "9.00", ("uid_padded", "uid_leading_zeros", "uid_invalid_root")),
+        (b"1." + b"2" * 200, "1." + "2" * 200, ("uid_invalid_root",)),
+        (b"x.01", "x.01", None),
+        (b"", "", None),
+        (b"1..2", "1..2", None),
+    ],
+)
+def test_what_bytes_break_is_told_by_flag(raw: bytes, uid: str, broken: tuple[str, ...] | None) -> None:
+    assert uids.read(raw) == (uid, broken)
+    assert all(name in CLAUSES and uids.BROKEN[name] for name in broken or ())
+
+
+@settings(max_examples=500)
+@given(st.one_of(st.from_regex(r"[0-2]?[0-9.]{0,12}", fullmatch=True), st.text("01239. \0", max_size=9)))
+def test_what_breaks_nothing_is_told_as_by_the_rules_one_by_one(text: str) -> None:
+    uid, broken = uids.read(text.encode("ascii"))
+    if uids.is_dotted(text):
+        assert uid == text
+        assert (not broken) is (uids.is_valid(text) and uids.has_valid_root(text))
+    else:
+        assert broken if uids.is_dotted(uid) else broken is None

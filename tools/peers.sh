@@ -3,6 +3,32 @@
 # say what is left out where it is not. It never fails: tests that lack their peer are skipped, each with its reason.
 set -uo pipefail
 
+# pyDICOS, Stratovan's toolkit: into a virtual environment of its own, since its wheels are for CPython 3.8 to 3.11
+# only. PYDICOS_VENV names one that is there already.
+pydicos() {
+    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/dicos-proto/pydicos python found=
+    "${PYDICOS_VENV:-$venv}/bin/python" -c 'import pyDICOS' 2>/dev/null && return
+    if [ -n "${PYDICOS_VENV:-}" ]; then
+        echo "peers: no pyDICOS in $PYDICOS_VENV: what talks to it is skipped" >&2
+        return
+    fi
+    [ "$(uname -sm)" = "Linux x86_64" ] && for python in python3.11 python3.10 python3.8; do
+        "$python" -c 'import venv' 2>/dev/null && found=$python && break
+    done
+    if [ -z "$found" ]; then
+        echo "peers: no CPython 3.8, 3.10 or 3.11 on Linux x86_64: what talks to pyDICOS is skipped" >&2
+        return
+    fi
+    echo "peers: installing pydicos into $venv" >&2
+    { "$found" -m venv --clear "$venv" &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input pydicos==1.3.0; } </dev/null >&2
+    "$venv/bin/python" -c 'import pyDICOS' 2>/dev/null && return
+    rm -rf "$venv"
+    echo "peers: pydicos 1.3.0 could not be installed: what talks to pyDICOS is skipped" >&2
+}
+
+pydicos
+
 # command, Debian package, what it is
 peers=("storescp dcmtk DCMTK" "tshark tshark tshark")
 

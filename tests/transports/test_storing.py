@@ -195,13 +195,14 @@ def test_success_is_answered_once_the_file_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uid", ["../../escape", "/etc/passwd", "..", "1.2/../3", "a" * 64, "1.2.", "1..2"])
 def test_no_name_from_the_wire_leaves_the_folder(tmp_path: Path, uid: str) -> None:
+    """What is no UID is refused before anything is stored."""
     folder = tmp_path / "in"
     folder.mkdir()
-    with archive(folder) as (open_for, stored), open_for(described(EXPLICIT)) as session:
-        assert session.store(CT, uid, EXPLICIT, DATA[EXPLICIT]).status == 0
-    assert [path.parent for path in folder.iterdir()] == [folder]
-    assert stored[0].path is not None
-    assert stored[0].path.name.startswith("sha256-")
+    refused = pytest.raises(flows.AssociationAborted, match="aborted by the service provider: invalid parameter")
+    with archive(folder) as (open_for, stored), open_for(described(EXPLICIT)) as session, refused:
+        session.store(CT, uid, EXPLICIT, DATA[EXPLICIT])
+    assert list(folder.iterdir()) == []
+    assert stored == []
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

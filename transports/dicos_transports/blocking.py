@@ -23,7 +23,7 @@ from typing import Self
 from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import MessageStart
+from dicos_proto.events import Deviation, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
@@ -38,6 +38,7 @@ from dicos_proto.pdu_types import (
 )
 from dicos_proto.services import storage, verification
 from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
 from .blocking_driver import Driver, ServerStopping, Trace
@@ -73,12 +74,14 @@ def connect(
     user_information: UserInformation | None = None,
     limits: Limits = Limits(),  # noqa: B008  frozen values
     timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user: `where` is (host, port), or a connected stream socket, which is then owned.
 
     `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
-    `user_information` replaces what would be made of `max_length`. `trace` is called with all bytes sent and received.
+    `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
+    through; `Session.deviations` has those that came. `trace` is called with all bytes sent and received.
 
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
@@ -90,7 +93,7 @@ def connect(
         application_context=application_context,
         user_information=user_information or UserInformation(max_length=max_length),
     )
-    association = Association.requestor(request, limits=limits, timeouts=timeouts)
+    association = Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
     sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
     session = Session(association, Driver(sock, association, timeouts, trace=trace))
     session.establish(flows.establish(association))
@@ -103,13 +106,15 @@ def accept(
     *,
     limits: Limits = Limits(),  # noqa: B008  frozen values
     timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on a connected stream socket, which is then owned, and answer it by `policy`.
 
+    `limits` to `trace`: as in `connect`.
     Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
     """
-    association = Association.acceptor(limits=limits, timeouts=timeouts)
+    association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     session = Session(association, Driver(sock, association, timeouts, trace=trace))
     session.establish(_accepted(association, policy))
     return session
@@ -184,6 +189,11 @@ class Session:
         """The proposed contexts that were not accepted, each with its result."""
         agreement = self.association.agreement
         return agreement.refused if agreement else ()
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
+        return self.association.deviations
 
     @property
     def established(self) -> bool:

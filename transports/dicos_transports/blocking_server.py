@@ -32,6 +32,7 @@ from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu_types import AssociateReject, RejectResult, RejectSource
 from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
 
 from .blocking import Address, Session, check_port, said, show_address
 from .blocking_driver import Driver, ServerStopping, Trace
@@ -77,18 +78,20 @@ def serve(
     policy: AcceptPolicy,
     limits: Limits = Limits(),  # noqa: B008  frozen values
     timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
     server_limits: ServerLimits = ServerLimits(),
     trace: Callable[[str], Trace] | None = None,
 ) -> Server:
     """Serve associations in threads of their own; each calls `handler` with its `Session`.
 
     `where`: (host, port), port 0 takes a free one; or a listening socket; or a connected one, whose association is then
-    the only one. Sockets are then owned. `trace`: makes of a peer's address what watches its bytes. What happens is
-    logged to "dicos.server", a line each: never content, never text of a peer unescaped.
+    the only one. Sockets are then owned. `tolerance`: what of the peers' deviations is let through; each that comes is
+    logged as a warning, once for an association. `trace`: makes of a peer's address what watches its bytes. What
+    happens is logged to "dicos.server", a line each: never content, never text of a peer unescaped.
 
     Raises `ListenFailed`.
     """
-    server = Server(handler, policy, limits, timeouts, server_limits, trace)
+    server = Server(handler, policy, limits, timeouts, tolerance, server_limits, trace)
     if isinstance(where, socket.socket):
         if where.type & socket.SOCK_STREAM and where.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             server.listen(where)
@@ -145,6 +148,7 @@ class Server:
         policy: AcceptPolicy,
         limits: Limits,
         timeouts: Timeouts,
+        tolerance: Tolerance,
         server_limits: ServerLimits,
         trace: Callable[[str], Trace] | None,
     ) -> None:
@@ -152,6 +156,7 @@ class Server:
         self._policy = policy
         self._limits = limits
         self._timeouts = timeouts
+        self._tolerance = tolerance
         self._server_limits = server_limits
         self._trace = trace
         self._lock = threading.Lock()
@@ -303,13 +308,15 @@ class Server:
     # -- one connection, in its thread ---------------------------------------------------------------------------
 
     def _serve(self, connection: _Connection) -> None:
-        association = Association.acceptor(limits=self._limits, timeouts=self._timeouts)
+        association = Association.acceptor(limits=self._limits, timeouts=self._timeouts, tolerance=self._tolerance)
         peer = connection.peer
+        told = 0
         try:
             trace = self._trace(peer) if self._trace is not None else None
             driver = Driver(connection.sock, association, self._timeouts, trace=trace, stop=self._stop, kill=self._kill)
             with Session(association, driver) as session:
                 if self._establish(connection, session):
+                    told = self._tell(peer, association)
                     self._handler(session)
         except ServerStopping:
             LOG.info("%s: aborted: the server is stopping", peer)
@@ -327,7 +334,14 @@ class Server:
             LOG.debug("%s: closed", peer)
         finally:
             connection.sock.close()
+            self._tell(peer, association, told)
             self._forget(connection)
+
+    def _tell(self, peer: str, association: Association, told: int = 0) -> int:
+        """Log the deviations let through after the first `told`; how many there are."""
+        for deviation in association.deviations[told:]:
+            LOG.warning("%s: %s", peer, deviation)
+        return len(association.deviations)
 
     def _establish(self, connection: _Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ; whether it was accepted."""

@@ -13,7 +13,7 @@ from dicos_proto.status import Category, category, describe
 from . import FAILED, NO_ASSOCIATION, OK
 from .options import count, user_parser
 from .output import Output, plural
-from .user import interruptible, leave, open_session
+from .user import interruptible, leave, open_session, tell_deviations
 
 
 def main(words: Sequence[str]) -> int:
@@ -38,6 +38,7 @@ def _ask(options: argparse.Namespace, out: Output) -> int:
             sent = perf_counter()
             status = session.echo().status
             seconds = perf_counter() - sent
+            tell_deviations(session, out)
             done += 1
             found = category(status)
             failed += found not in (Category.SUCCESS, Category.WARNING)

@@ -10,6 +10,7 @@ from dicos_proto import uids
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
 from dicos_proto.pdu import is_title
 from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 
 from . import version
 
@@ -19,6 +20,7 @@ APPLICATION_CONTEXTS: Final = {
     "dicos-v03": uids.DICOS_APPLICATION_CONTEXT_V03,
     "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
 }
+TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
 TRANSPORTS: Final = ("blocking",)
 LATER_TRANSPORTS: Final = ("trio", "asyncio")
 _DEFAULT = Timeouts()
@@ -51,6 +53,11 @@ def parser(name: str, text: str) -> argparse.ArgumentParser:
     network.add_argument(
         "--transport", type=transport, default="blocking", metavar="NAME",
         help="what carries the bytes: blocking (default: %(default)s)",
+    )  # fmt: skip
+    network.add_argument(
+        "--tolerance", choices=TOLERANCES, default="field",
+        help="what of a peer's deviations from the standard is let through, each with a warning: nothing, what is "
+        "common and harmless, or what Stratovan's toolkit needs (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
         "--max-pdu", type=max_pdu, default=DEFAULT_MAX_LENGTH, metavar="BYTES",
@@ -125,6 +132,11 @@ def timeouts(options: argparse.Namespace) -> Timeouts:
         write_stall=network,
         connect=getattr(options, "connect_timeout", None),
     )
+
+
+def tolerance(options: argparse.Namespace) -> Tolerance:
+    """What the option says."""
+    return TOLERANCES[options.tolerance]
 
 
 # -- what a word means -------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ class Output:
         self._json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
+        self.told = 0  # deviations of the association under way
         self.lost: OutputLost | None = None
         self.on_lost: Callable[[], None] | None = None
 

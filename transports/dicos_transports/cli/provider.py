@@ -17,7 +17,7 @@ from dicos_proto.negotiation import AcceptPolicy
 from ..blocking import Session
 from ..blocking_server import LOG, ListenFailed, Server, ServerLimits, serve
 from . import FAILED, NO_ASSOCIATION, OK
-from .options import timeouts
+from .options import timeouts, tolerance
 from .output import Output, plural, size
 
 
@@ -83,6 +83,7 @@ def run(
             handle,
             policy=policy,
             timeouts=timeouts(options),
+            tolerance=tolerance(options),
             server_limits=ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
             trace=out.trace if out.debug and not out.quiet else None,
         )

@@ -21,7 +21,7 @@ from ..storing import Batch
 from . import FAILED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
 from .output import Output, Progress, plural, shown, size
-from .user import interruptible, leave, open_session
+from .user import interruptible, leave, open_session, tell_deviations
 
 GIVE_UP_AFTER: Final = 3
 """Associations lost one after another, with no file stored in between, after which the rest is not tried."""
@@ -153,6 +153,7 @@ class _Sending:
             self.over = self.lost >= GIVE_UP_AFTER
         else:
             self.answered(file, response, perf_counter() - begun)
+        tell_deviations(session, self.out)
 
     def answered(self, file: Part10File, response: dimse.Response, seconds: float) -> None:
         status, found = response.status, category(response.status)

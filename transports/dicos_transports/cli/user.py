@@ -15,7 +15,7 @@ from dicos_proto.flows import AssociationError
 from dicos_proto.pdu_types import ProposedContext
 
 from ..blocking import Session, connect, show_address
-from .options import timeouts
+from .options import timeouts, tolerance
 from .output import Output, plural
 
 PATIENCE: Final = 2.0
@@ -59,6 +59,7 @@ def open_session(options: argparse.Namespace, out: Output, contexts: tuple[Propo
         max_length=options.max_pdu,
         application_context=options.application_context,
         timeouts=timeouts(options),
+        tolerance=tolerance(options),
         trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
     )
     try:
@@ -71,6 +72,8 @@ def open_session(options: argparse.Namespace, out: Output, contexts: tuple[Propo
 
 def tell_contexts(session: Session, out: Output) -> None:
     """What was proposed and what became of it."""
+    out.told = 0
+    tell_deviations(session, out)
     accepted, refused = session.contexts.values(), session.refused
     agreement = session.association.agreement
     most = agreement.peer_max_length if agreement else 0
@@ -103,9 +106,18 @@ def tell_contexts(session: Session, out: Output) -> None:
     )
 
 
+def tell_deviations(session: Session, out: Output) -> None:
+    """What of the peer's deviations was let through, each once."""
+    for one in session.deviations[out.told :]:
+        out.info(f"{session.peer}: {one}")
+        out.event("deviation", peer=session.peer, flag=one.name, detail=one.detail, clause=one.clause)
+    out.told = len(session.deviations)
+
+
 def leave(session: Session, out: Output) -> None:
     """Release; a peer that does not see it through changes nothing of what was done before."""
     try:
         session.release()
+        tell_deviations(session, out)
     except AssociationError as error:
         out.detail(f"the release did not go well: {error}")
