@@ -92,6 +92,11 @@ class Association:
         return self._judge.tolerance
 
     @property
+    def judge(self) -> Judge:
+        """Limits and tolerance, for whoever reads data sets: what it lets through is told by the next event."""
+        return self._judge
+
+    @property
     def deviations(self) -> tuple[Deviation, ...]:
         """What was let through, as far as `next_event` told of it; at most one for each flag of `tolerance`."""
         return self._upper.deviations

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from . import uids
 from .errors import ProtocolError
 from .limits import Limits
+from .tolerance import CLAUSES, Judge
 from .wire import Buffer
 
 if TYPE_CHECKING:
@@ -38,8 +39,14 @@ _WIDTHS = {
 }  # fmt: skip
 """Bytes of one value, where they are always the same.  # PS3.5 6.2"""
 _UNDEFINED = 0xFFFFFFFF
+_TEXTS = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
+"""Value representations whose text is in the specific character set.  # PS3.5 6.1.2.2"""
+_CHARACTER_SET = 0x00080005
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
+
+
+_STRICT = Judge(Limits())
 
 
 class DataSetError(ProtocolError):
@@ -55,11 +62,13 @@ class Attributes:
 
     data: bytes = field(repr=False)
     transfer_syntax: str
+    judge: Judge = field(default=_STRICT, repr=False, compare=False)
+    """The limits and the tolerance that are held to when it is decoded: those of the association it came on."""
 
     @property
     def dataset(self) -> Dataset:
         """The data set, decoded now. Raises `DataSetError`."""
-        return decode(self.data, self.transfer_syntax)
+        return decode(self.data, self.transfer_syntax, self.judge)
 
 
 Content: TypeAlias = "Buffer | Attributes | Dataset"
@@ -99,8 +108,11 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     return encoded
 
 
-def decode(data: Buffer, transfer_syntax: str, limits: Limits = Limits()) -> Dataset:  # noqa: B008  a frozen value
+def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Dataset:
     """A whole data set as pydicom's, its values not yet converted. Raises `DataSetError`: broken, cut short, too deep.
+
+    `judge`: limits, and what is let through. Text beyond ASCII in a data set that does not say its character set is a
+    deviation (`missing_character_set`).  # PS3.5 6.1.2
 
     pydicom converts a value when it is looked at, and may warn or raise then: `value_of` raises `DataSetError`.
     """
@@ -108,9 +120,15 @@ def decode(data: Buffer, transfer_syntax: str, limits: Limits = Limits()) -> Dat
 
     implicit, little = _syntax(transfer_syntax)
     if transfer_syntax == uids.DEFLATED_EXPLICIT_VR_LE:
-        data = _inflate(data, limits.attributes)
+        data = _inflate(data, judge.limits.attributes)
     raw = bytes(data)
-    _Walk(raw, implicit=implicit, little=little, depth=limits.sequence_depth).run()
+    walk = _Walk(raw, implicit=implicit, little=little, depth=judge.limits.sequence_depth)
+    walk.run()
+    if walk.unlabelled is not None:
+        tag = walk.unlabelled
+        detail = f"text beyond ASCII in ({tag >> 16:04X},{tag & 0xFFFF:04X}) of a data set without a character set"
+        if not judge.let("missing_character_set", detail):
+            raise DataSetError(f"{detail} [{CLAUSES['missing_character_set']}]")
     try:
         return read_dataset(BytesIO(raw), implicit, little)
     except _faults() as fault:
@@ -161,13 +179,19 @@ def _inflate(data: Buffer, most: int) -> bytes:
 class _Walk:
     """Every element of a data set once, nested ones included, without recursion and without looking at values."""
 
-    __slots__ = ("_at", "_data", "_depth", "_ends", "_header", "_implicit", "_long", "_open_sequences", "_short")
+    __slots__ = (
+        "_at", "_data", "_depth", "_ends", "_header", "_implicit", "_labelled", "_long", "_open_sequences", "_short",
+        "unlabelled",
+    )  # fmt: skip
 
     def __init__(self, data: bytes, *, implicit: bool, little: bool, depth: int) -> None:
         order = "<" if little else ">"
         self._data = data
         self._at = 0
         self._depth = depth
+        self.unlabelled: int | None = None
+        """The first element with text beyond ASCII before which no character set was named."""
+        self._labelled = False
         self._header = struct.Struct(order + "HHL")
         self._short = struct.Struct(order + "H")
         self._long = struct.Struct(order + "L")
@@ -205,7 +229,7 @@ class _Walk:
         else:
             vr = self._vr(end)
             length = length if vr is None else self._explicit_length(vr, end)
-            nested = vr == b"SQ" if vr is not None else _is_sequence(tag)
+            nested = (vr or _dictionary_vr(tag)) == b"SQ"
             if nested or (length == _UNDEFINED and tag != _PIXEL_DATA):
                 self._open(length, end, sequence=True, implicit=vr == b"UN")
             elif length == _UNDEFINED:
@@ -215,6 +239,16 @@ class _Walk:
                 if length % width:
                     raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long")
                 self._skip(length, end)
+                self._look(tag, vr, length)
+
+    def _look(self, tag: int, vr: bytes | None, length: int) -> None:
+        """Note a character set, and text that needs one."""
+        if tag == _CHARACTER_SET:
+            self._labelled = self._labelled or length > 0
+        elif not self._labelled and self.unlabelled is None:
+            value = self._data[self._at - length : self._at]
+            if not value.isascii() and (vr or _dictionary_vr(tag)) in _TEXTS:
+                self.unlabelled = tag
 
     def _end(self) -> int:
         """Where what is open now ends at the latest."""
@@ -272,11 +306,11 @@ class _Walk:
         return DataSetError(f"{what}, before byte {self._at} of the data set [PS3.5 7]")
 
 
-def _is_sequence(tag: int) -> bool:
-    """Whether the dictionary says SQ: implicit VR does not tell."""
+def _dictionary_vr(tag: int) -> bytes:
+    """What the dictionary says: implicit VR does not tell."""
     from pydicom.datadict import dictionary_VR
 
     try:
-        return dictionary_VR(tag) == "SQ"
+        return dictionary_VR(tag).encode()
     except KeyError:
-        return False
+        return b"UN"

@@ -112,8 +112,8 @@ class Tolerance:
     missing_character_set: bool = False
     """Lets through: a data set with text beyond ASCII that does not say its character set (0008,0005). Breaks: PS3.5
     6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
-    the bytes are kept as they are, and only their display is a guess. Default: off. Data sets pass through the engine
-    unread: it is for whoever reads them."""
+    the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass through the
+    engine unread: it is told where a data set is decoded (`datasets`)."""
 
     def __or__(self, other: Tolerance) -> Tolerance:
         return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True))

@@ -14,8 +14,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicos_proto import uids
+from dicos_proto.association import Association
 from dicos_proto.datasets import Attributes, DataSetError, content, decode, encode, value_of
+from dicos_proto.events import Deviation
 from dicos_proto.limits import Limits
+from dicos_proto.tolerance import FIELD, STRICT, Judge, Tolerance
 
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (
     uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.EXPLICIT_VR_BE, uids.DEFLATED_EXPLICIT_VR_LE,
@@ -179,7 +182,7 @@ def deep(levels: int, implicit: bool) -> bytes:
 @pytest.mark.parametrize("implicit", [True, False])
 def test_depth_is_bounded(implicit: bool) -> None:
     syntax = IMPLICIT if implicit else EXPLICIT
-    limits = Limits(sequence_depth=5)
+    limits = Judge(Limits(sequence_depth=5))
     decode(deep(4, implicit), syntax, limits)
     decode(deep(5, implicit), syntax, limits)
     with pytest.raises(DataSetError, match=r"nested deeper than allowed \(limit sequence_depth: 5\)"):
@@ -191,11 +194,11 @@ def test_depth_is_bounded(implicit: bool) -> None:
 
 
 def test_sequences_side_by_side_are_not_deep() -> None:
-    decode(deep(1, True) * 1, IMPLICIT, Limits(sequence_depth=1))
+    decode(deep(1, True) * 1, IMPLICIT, Judge(Limits(sequence_depth=1)))
     one = Dataset()
     one.ReferencedSOPSequence = [Dataset()]
     one.ReferencedSeriesSequence = [Dataset()]
-    assert decode(encode(one, IMPLICIT), IMPLICIT, Limits(sequence_depth=1)) == one
+    assert decode(encode(one, IMPLICIT), IMPLICIT, Judge(Limits(sequence_depth=1))) == one
 
 
 def test_what_is_inflated_is_bounded() -> None:
@@ -203,7 +206,57 @@ def test_what_is_inflated_is_bounded() -> None:
     data = bomb.compress(bytes(10_000_000)) + bomb.flush()
     assert len(data) < 20_000
     with pytest.raises(DataSetError, match="more than 1000000 bytes"):
-        decode(data, DEFLATED, Limits(attributes=1_000_000))
+        decode(data, DEFLATED, Judge(Limits(attributes=1_000_000)))
+
+
+NAMED = {
+    "explicit": (EXPLICIT, short(NAME, b"PN", b"M\xfcller")),
+    "implicit": (IMPLICIT, bare(NAME, b"M\xfcller")),
+    "in a sequence": (EXPLICIT, long(SEQUENCE, b"SQ", bare(ITEM, short(NAME, b"PN", b"M\xfcller")))),
+    "after an empty one": (EXPLICIT, short(0x00080005, b"CS", b"") + short(NAME, b"PN", b"M\xfcller")),
+}
+
+
+@pytest.mark.parametrize(("syntax", "data"), NAMED.values(), ids=NAMED)
+def test_text_beyond_ascii_needs_a_character_set_or_a_tolerance(syntax: str, data: bytes) -> None:
+    """PS3.5 6.1.2."""
+    with pytest.raises(DataSetError) as caught:
+        decode(data, syntax)
+    text = "text beyond ASCII in (0010,0010) of a data set without a character set"
+    assert str(caught.value) == f"{text} [PS3.5 6.1.2]"
+    for tolerance in (Tolerance(missing_character_set=True), FIELD):
+        judge = Judge(Limits(), tolerance)
+        decode(data, syntax, judge)
+        decode(data, syntax, judge)
+        assert judge.untold == [("missing_character_set", text)]  # once
+
+
+def test_text_with_a_character_set_and_bytes_that_are_no_text_need_nothing() -> None:
+    latin = short(0x00080005, b"CS", b"ISO_IR 100")
+    for data in (
+        latin + short(NAME, b"PN", b"M\xfcller"),
+        latin + long(SEQUENCE, b"SQ", bare(ITEM, short(NAME, b"PN", b"M\xfcller"))),
+        short(0x00280010, b"US", b"\xff\xff"),
+        long(0x00420011, b"OB", b"\xff\xfe"),
+    ):
+        decode(data, EXPLICIT)
+    decode(bare(0x00091001, b"\xff\xff"), IMPLICIT)  # private: nobody knows what it is
+
+
+def test_what_came_on_an_association_is_judged_as_it_was_and_told_by_it() -> None:
+    for tolerance in (STRICT, FIELD):
+        engine = Association.acceptor(tolerance=tolerance)
+        received = Attributes(short(NAME, b"PN", b"M\xfcller"), EXPLICIT, engine.judge)
+        if tolerance == STRICT:
+            with pytest.raises(DataSetError):
+                _ = received.dataset
+            assert engine.next_event() is None
+        else:
+            assert received.dataset
+            deviation = engine.next_event()
+            assert isinstance(deviation, Deviation)
+            assert (deviation.name, deviation.clause) == ("missing_character_set", "PS3.5 6.1.2")
+            assert engine.deviations == (deviation,)
 
 
 @pytest.mark.parametrize("syntax", [uids.DICOS_EXPLICIT_VR_LE_EXTENDED, "1.2.3"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dicos_proto import exchange, flows, uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest, decode_command
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits
@@ -438,7 +438,7 @@ def test_each_flag_has_a_clause_and_a_test() -> None:
     names = [each.name for each in fields(Tolerance)]
     assert names == list(CLAUSES) == list(EVERYTHING.names())
     tested = {case.flag for case in CASES.values()} | {flag for flag, *_ in TITLES.values()}
-    assert tested == set(names) - {"missing_character_set"}, "that one is for whoever reads data sets"
+    assert tested == set(names) - {"missing_character_set"}, "that one is in test_datasets"
 
 
 def test_sets_are_united_and_listed() -> None:
@@ -854,3 +854,14 @@ def test_a_release_between_a_deviation_and_its_event_loses_nothing() -> None:
         found.append(event)
     lone.engine.send(ReleaseRequest())
     assert joined([*found, *lone.events()]) == case.let
+
+
+def test_a_sop_class_that_is_too_long_is_judged_each_time() -> None:
+    """Texts longer than any legal one are not remembered; they are read alike."""
+    raw = elements((0x0002, LONG.encode()), (0x0100, us(0x0030)), (0x0110, us(1)), (0x0800, us(0x0101)))
+    for _ in range(2):
+        with pytest.raises(Malformed, match="is longer than 64 characters"):
+            decode_command(raw)
+        judge = Judge(Limits(), Tolerance(uid_too_long=True))
+        assert decode_command(raw, judge) == (CEchoRequest(message_id=1, affected_sop_class_uid=LONG), False)
+        assert [name for name, _ in judge.untold] == ["uid_too_long"]

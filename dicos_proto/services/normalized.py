@@ -143,5 +143,7 @@ def n_event_report(
 def _invoke(exchange: Exchange, context: PresentationContext, request: NRequest, given: Content | None) -> Flow[Result]:
     data = None if given is None else content(given, context.transfer_syntax)
     answer = yield from inquire(exchange, context.id, request, data)
-    attributes = None if answer.data is None else Attributes(answer.data, answer.transfer_syntax)
+    attributes = None
+    if answer.data is not None:
+        attributes = Attributes(answer.data, answer.transfer_syntax, exchange.association.judge)
     return Result(response=answer.response, attributes=attributes)

@@ -45,7 +45,7 @@ class Performing:
         if not self.start.has_data:
             return None
         data = yield from read_data(self._exchange)
-        return Attributes(data, self.context.transfer_syntax)
+        return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
 
     def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:
         """Send a response of one's own making; what is unread of the request's data set is read over first.

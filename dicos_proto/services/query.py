@@ -55,7 +55,7 @@ class Find:
             self.response = answer.response
             return None
         return Match(
-            attributes=Attributes(answer.data, answer.transfer_syntax),
+            attributes=Attributes(answer.data, answer.transfer_syntax, self._exchange.association.judge),
             all_keys=answer.response.status == status.PENDING,
         )
 

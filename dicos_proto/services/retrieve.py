@@ -154,9 +154,15 @@ class _Retrieval:
             response=answer.response,
             counters=counters,
             instances=tuple(self._instances),
-            failed=None if answer.data is None else Attributes(answer.data, answer.transfer_syntax),
+            failed=_failed(answer, self._exchange),
             faults=tuple(self._faults),
         )
+
+
+def _failed(answer: Answer, exchange: Exchange) -> Attributes | None:
+    if answer.data is None:
+        return None
+    return Attributes(answer.data, answer.transfer_syntax, exchange.association.judge)
 
 
 _FAULTS_KEPT = 16
