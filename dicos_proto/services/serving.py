@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import status, uids
-from ..datasets import Attributes, Content, DataSetError
+from ..datasets import Attributes, Content, DataSetError, decode
 from ..dimse import (
     AnyRequest,
     AnyResponse,
@@ -18,6 +18,7 @@ from ..dimse import (
     NCreateRequest,
     NCreateResponse,
     NEventReportRequest,
+    NGetRequest,
     NGetResponse,
     NSetRequest,
     NSetResponse,
@@ -112,6 +113,20 @@ class Serving(Performing):
             code = status.PROCESSING_FAILURE if about_attributes else status.INVALID_ARGUMENT_VALUE
             raise Refused(code, str(fault)) from fault
 
+    def selected(self, dataset: Dataset) -> Dataset:
+        """Those of the attributes that an N-GET asks for.  # PS3.7 10.1.2.1.3"""
+        from pydicom.dataset import Dataset
+
+        request = self.request
+        tags = request.attribute_identifier_list if isinstance(request, NGetRequest) else None
+        if tags is None:
+            return dataset
+        found = Dataset()
+        for tag in tags:
+            if tag in dataset:
+                found[tag] = dataset[tag]
+        return found
+
     def grant(
         self,
         given: Content | None = None,
@@ -205,3 +220,23 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
     if keyword not in dataset or dataset[keyword].VR != "SQ":
         return []
     return list(dataset[keyword].value)
+
+
+def amended(given: Content | None, transfer_syntax: str, **values: object) -> Dataset:
+    """A new data set: `given`, which may be bytes in `transfer_syntax`, with these values by keyword.
+
+    Raises `DataSetError`.
+    """
+    from pydicom.dataset import Dataset
+
+    if isinstance(given, bytes | bytearray | memoryview):
+        given = decode(given, transfer_syntax)
+    elif isinstance(given, Attributes):
+        given = given.dataset
+    made = Dataset()
+    if given is not None:
+        made.update(given)
+    for keyword, value in values.items():
+        made.pop(keyword, None)  # or the element would change that `given` has too
+        setattr(made, keyword, value)
+    return made
