@@ -26,7 +26,8 @@ from ..negotiation import UNCOMPRESSED, Roles, propose
 from ..pdu_types import AssociateRequest, RoleSelection, UserInformation
 from ..service_classes import Service
 from .normalized import n_event_report
-from .serving import Refused, Serving, items_of, text_of, uid_of
+from .serving import Reference as Reference
+from .serving import Refused, Serving, items_of, reference_to, references_in, text_of, uid_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,13 +40,6 @@ SUCCESSFUL, FAILURES_EXIST = 1, 2  # event types.  # PS3.4 table J.3-2
 
 ROLES: Final = {PUSH_MODEL: Roles(scu=True, scp=True)}
 """For the `AcceptPolicy` of a user who takes reports on associations that the provider asks for.  # PS3.4 J.2.1"""
-
-
-class Reference(NamedTuple):
-    """A composite object."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
 
 
 class Failure(NamedTuple):
@@ -117,29 +111,14 @@ def _information(transaction_uid: str, references: tuple[Reference, ...]) -> Dat
     made = Dataset()
     made.TransactionUID = transaction_uid
     if references:
-        made.ReferencedSOPSequence = [_item(one) for one in references]
+        made.ReferencedSOPSequence = [reference_to(one) for one in references]
     return made
 
 
-def _item(reference: Reference, reason: int | None = None) -> Dataset:
-    from pydicom.dataset import Dataset
-
-    made = Dataset()
-    made.ReferencedSOPClassUID, made.ReferencedSOPInstanceUID = reference
-    if reason is not None:
-        made.FailureReason = reason
+def _item(reference: Reference, reason: int) -> Dataset:
+    made = reference_to(reference)
+    made.FailureReason = reason
     return made
-
-
-def _references(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
-    found = tuple(
-        Reference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
-        for item in items_of(dataset, keyword)
-    )
-    for index, (sop_class, instance) in enumerate(found, 1):
-        if not sop_class or not instance:
-            raise Refused(status.INVALID_ARGUMENT_VALUE, f"item {index} of {keyword}: no reference")
-    return found
 
 
 def _transaction(dataset: Dataset) -> str:
@@ -220,11 +199,11 @@ class Reported(Serving):
         types = (SUCCESSFUL, FAILURES_EXIST)
         self.expect((NEventReportRequest,), (PUSH_MODEL,), instance=INSTANCE, types=types)
         dataset = yield from self.read()
-        failed = _references(dataset, "FailedSOPSequence")
+        failed = references_in(dataset, "FailedSOPSequence")
         reasons = [item.get("FailureReason") for item in items_of(dataset, "FailedSOPSequence")]
         return CommitmentReport(
             transaction_uid=_transaction(dataset),
-            committed=_references(dataset, "ReferencedSOPSequence"),
+            committed=references_in(dataset, "ReferencedSOPSequence"),
             failed=tuple(
                 Failure(one, reason if isinstance(reason, int) else status.PROCESSING_FAILURE)
                 for one, reason in zip(failed, reasons, strict=True)
@@ -293,7 +272,7 @@ class Committing(Serving):
         """What is to be committed. Raises `Refused` for what cannot be processed; as `Exchange.step` does."""
         self.expect((NActionRequest,), (PUSH_MODEL,), instance=INSTANCE, types=(REQUEST,))
         dataset = yield from self.read()
-        references = _references(dataset, "ReferencedSOPSequence")
+        references = references_in(dataset, "ReferencedSOPSequence")
         if not references:
             raise Refused(status.INVALID_ARGUMENT_VALUE, "no references", (0x00081199,))
         if len(set(references)) < len(references):  # PS3.4 J.3.2.1.1.3

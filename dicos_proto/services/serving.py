@@ -240,3 +240,34 @@ def amended(given: Content | None, transfer_syntax: str, **values: object) -> Da
         made.pop(keyword, None)  # or the element would change that `given` has too
         setattr(made, keyword, value)
     return made
+
+
+# -- references ----------------------------------------------------------------------------------------------------
+
+
+class Reference(NamedTuple):
+    """A SOP instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def reference_to(reference: Reference) -> Dataset:
+    """The item of a sequence that refers to an instance.  # PS3.3 10.8"""
+    from pydicom.dataset import Dataset
+
+    made = Dataset()
+    made.ReferencedSOPClassUID, made.ReferencedSOPInstanceUID = reference
+    return made
+
+
+def references_in(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
+    """What a sequence refers to. Raises `Refused` 0x0115 for an item that refers to nothing."""
+    found = tuple(
+        Reference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
+        for item in items_of(dataset, keyword)
+    )
+    for index, (sop_class, instance) in enumerate(found, 1):
+        if not sop_class or not instance:
+            raise Refused(status.INVALID_ARGUMENT_VALUE, f"item {index} of {keyword}: no reference")
+    return found
