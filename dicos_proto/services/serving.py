@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import status, uids
-from ..datasets import Attributes, Content, DataSetError, decode
+from ..datasets import Attributes, Content, DataSetError, convert, decode
 from ..dimse import (
     AnyRequest,
     AnyResponse,
@@ -96,7 +96,7 @@ class Serving(Performing):
                 raise Refused(status.NO_SUCH_EVENT_TYPE, f"event type {request.event_type_id}")
 
     def read(self) -> Flow[Dataset]:
-        """The data set of the request, decoded; empty where it has none. The bytes are in `attributes`.
+        """The data set of the request, decoded and converted; empty where it has none. The bytes are in `attributes`.
 
         Raises `Refused` for one that is too long or is none; as `Exchange.step` does.
         """
@@ -104,7 +104,7 @@ class Serving(Performing):
 
         try:
             self.attributes = yield from self.receive()
-            return Dataset() if self.attributes is None else self.attributes.dataset
+            return Dataset() if self.attributes is None else convert(self.attributes.dataset)
         except DataSetTooLong as fault:
             raise Refused(status.RESOURCE_LIMITATION, str(fault)) from fault
         except DataSetError as fault:

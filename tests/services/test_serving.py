@@ -25,6 +25,13 @@ NEEDED = (
 )
 
 
+NO_NUMBER = (
+    b"\x08\x00\x98\x11\x13\x00\x00\x00"  # Failed SOP Sequence
+    b"\xfe\xff\x00\xe0\x0b\x00\x00\x00"  # item
+    b"\x08\x00\x97\x11\x03\x00\x00\x00abc"  # Failure Reason, US: 2 bytes
+)
+
+
 def item(**values: str) -> Dataset:
     return dataset(**values)
 
@@ -161,10 +168,12 @@ def test_an_event_of_another_type_is_no_such_event_type(type_id: int, code: int)
         (lambda user: n_create(user, MPPS, "1.2", b"broken"), 0x0110),
         (lambda user: n_set(user, MPPS, "1.2", b"broken"), 0x0110),
         (lambda user: n_action(user, MPPS, "1.2", 1, b"broken"), 0x0115),
+        (lambda user: n_create(user, MPPS, "1.2", NO_NUMBER), 0x0110),
+        (lambda user: n_action(user, MPPS, "1.2", 1, NO_NUMBER), 0x0115),
         (lambda user: n_action(user, MPPS, "1.2", 1, bytes(2000)), 0x0213),
         (lambda user: n_action(user, MPPS, "1.2", 1), None),
     ],
-    ids=["create", "set", "action", "too-long", "none"],
+    ids=["create", "set", "action", "number", "number-in-action", "too-long", "none"],
 )
 def test_a_data_set_that_is_none_is_refused_and_the_next_request_served(conversation: Any, code: int | None) -> None:
     pair = pair_for([MPPS], provider_limits=Limits(attributes=1000))
