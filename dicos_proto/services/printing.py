@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from .. import status, uids
-from ..datasets import Content
+from ..datasets import Content, convert
 from ..dimse import (
     AnyRequest,
     NActionRequest,
@@ -89,14 +89,15 @@ def create_film_box(
 ) -> Flow[tuple[Result, tuple[Reference, ...]]]:
     """User side: N-CREATE of a film box of this session; and its image boxes, if the provider made it.
 
-    `attributes`: with Image Display Format. Raises `Refused` for references that are none.  # PS3.4 H.4.2.2.1
+    `attributes`: with Image Display Format. Raises `Refused` for references that are none, `DataSetError`.
+    # PS3.4 H.4.2.2.1
     """
     syntax = find_context(exchange.association, meta).transfer_syntax
     given = amended(attributes, syntax, ReferencedFilmSessionSequence=[reference_to(Reference(SESSION, session_uid))])
     result = yield from n_create(exchange, BOX, sop_instance_uid, given, negotiated=meta)
     if result.attributes is None:
         return result, ()
-    return result, references_in(result.attributes.dataset, "ReferencedImageBoxSequence")
+    return result, references_in(convert(result.attributes.dataset), "ReferencedImageBoxSequence")
 
 
 def set_image_box(
