@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from dicos_proto.events import MessageStart
 from dicos_proto.exchange import Exchange, next_request, read_data
 from dicos_proto.negotiation import AcceptPolicy, Roles, propose
 from dicos_proto.pdu_types import RoleSelection, UserInformation
-from dicos_proto.services import commitment, mpps
+from dicos_proto.services import commitment, mpps, printing, ups
 from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure, Reference
 from dicos_proto.services.mpps import MPPS, RETRIEVE, Step, Stepping
 from dicos_proto.services.query import Find, Finding
@@ -27,6 +28,8 @@ from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking_server import serve
 from tests.interop.peers import settle
 from tests.services.test_mpps import created, ended
+from tests.services.test_printing import image as film_image
+from tests.services.test_ups import performed, scheduled
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytestmark = pytest.mark.interop
@@ -608,3 +611,244 @@ def test_they_tell_us_of_a_step() -> None:
     assert no_longer.ErrorID == 0xA710
     assert no_longer.ErrorComment == "Performed Procedure Step Object may no longer be updated"
     assert answers[6][1] == keys(PerformedProcedureStepStatus="COMPLETED", Modality="CT")
+
+
+# -- unified procedure step --------------------------------------------------------------------------------------------
+
+UPS_CLASSES = [ups.PUSH, ups.PULL, ups.WATCH]
+
+
+def test_we_push_claim_and_cancel_steps_of_theirs() -> None:
+    came: list[Any] = []
+
+    def create(event: Any) -> tuple[int, Dataset]:
+        came.append((event.request.AffectedSOPInstanceUID, event.attribute_list.ProcedureStepState))
+        return 0xB300, event.attribute_list
+
+    def act(event: Any) -> tuple[int, Any]:
+        information = event.action_information
+        came.append((event.action_type, information.get("ProcedureStepState") or information.get("ReceivingAE")))
+        return (0xC301 if len(came) == 3 else 0), None
+
+    def change(event: Any) -> tuple[int, Dataset]:
+        came.append(("set", event.modification_list.TransactionUID))
+        return 0, event.modification_list
+
+    def get(event: Any) -> tuple[int, Dataset]:
+        return 0, keys(ProcedureStepState="IN PROGRESS")
+
+    handlers = {evt.EVT_N_CREATE: create, evt.EVT_N_ACTION: act, evt.EVT_N_SET: change, evt.EVT_N_GET: get}
+    with their_provider(UPS_CLASSES, handlers) as port, ask(port, UPS_CLASSES) as session:
+        exchange = session.exchange
+        results = [
+            session.run(flow)
+            for flow in (
+                ups.create_ups(exchange, "1.2.9", scheduled()),
+                ups.change_state(exchange, "1.2.9", ups.State.IN_PROGRESS, "1.2.5"),
+                ups.change_state(exchange, "1.2.9", ups.State.IN_PROGRESS, "1.2.6"),
+                ups.set_ups(exchange, "1.2.9", keys(ProcedureStepLabel="Other"), "1.2.5"),
+                ups.subscribe(exchange, "OURS", "1.2.9", deletion_lock=True),
+                ups.request_cancel(exchange, "1.2.9", keys(ReasonForCancellation="late")),
+                ups.get_ups(exchange, "1.2.9", (0x00741000,)),
+            )
+        ]
+    assert [each.response.status for each in results] == [0xB300, 0, 0xC301, 0, 0, 0, 0]
+    assert came == [
+        ("1.2.9", "SCHEDULED"),
+        (1, "IN PROGRESS"),
+        (1, "IN PROGRESS"),
+        ("set", "1.2.5"),
+        (3, "OURS"),
+        (2, None),
+    ]
+    assert results[-1].attributes.dataset == keys(ProcedureStepState="IN PROGRESS")
+
+
+def test_they_push_claim_and_complete_steps_of_ours() -> None:
+    steps: dict[str, ups.Ups] = {}
+    reports: list[ups.Report] = []
+
+    def keep(exchange: Exchange, start: MessageStart) -> flows.Flow[int]:
+        working = ups.Working(exchange, start)
+        code = 0
+        try:
+            if isinstance(start.command, dimse.NGetRequest):
+                yield from working.grant(working.get(steps))
+            elif isinstance(start.command, dimse.NActionRequest) and start.command.action_type_id >= ups.SUBSCRIBE:
+                subscription = yield from working.subscription(steps)
+                assert subscription.receiving_aet == "THEM"
+                yield from working.grant()
+            else:
+                outcome = yield from working.work(steps)
+                steps[outcome.ups.sop_instance_uid] = outcome.ups
+                reports.extend(outcome.reports)
+                code = outcome.code
+                yield from working.grant(code=code)
+        except Refused as refused:
+            yield from working.refuse(refused)
+            return refused.code
+        return code
+
+    def to(state: str, transaction: str) -> Dataset:
+        return keys(ProcedureStepState=state, TransactionUID=transaction)
+
+    label = keys(TransactionUID="1.2.5", **{one.keyword: one.value for one in performed()})
+    with our_provider(keep) as (port, found), their_user(port, UPS_CLASSES) as association:
+
+        def act(information: Dataset, kind: int, meta: str) -> Any:
+            return settle(association).send_n_action(information, kind, ups.PUSH, "1.2.9", meta_uid=meta)
+
+        answers = [
+            settle(association).send_n_create(scheduled(), ups.PUSH, "1.2.9"),
+            act(to("COMPLETED", "1.2.5"), 1, ups.PULL),
+            act(keys(ReceivingAE="THEM", DeletionLock="TRUE"), 3, ups.WATCH),
+            act(to("IN PROGRESS", "1.2.5"), 1, ups.PULL),
+            act(to("IN PROGRESS", "1.2.6"), 1, ups.PULL),
+            act(to("COMPLETED", "1.2.5"), 1, ups.PULL),
+            settle(association).send_n_set(label, ups.PUSH, "1.2.9", meta_uid=ups.PULL),
+            act(keys(ReasonForCancellation="late"), 2, ups.PUSH),
+            act(to("COMPLETED", "1.2.5"), 1, ups.PULL),
+            act(to("COMPLETED", "1.2.5"), 1, ups.PULL),
+            settle(association).send_n_get([0x00741000, 0x00081195], ups.PUSH, "1.2.9", meta_uid=ups.WATCH),
+        ]
+    codes = [0, 0xC310, 0, 0, 0xC301, 0xC304, 0, 0, 0, 0xB306, 0]
+    assert [answer.Status for answer, _ in answers] == codes
+    assert found == codes
+    assert answers[-1][1] == keys(ProcedureStepState="COMPLETED")
+    assert [each.event_type_id for each in reports] == [1, 1, 2, 1]
+
+
+def test_events_of_ours_reach_them_and_theirs_us() -> None:
+    reported: list[Any] = []
+
+    def take(event: Any) -> tuple[int, None]:
+        reported.append((event.event_type, event.event_information.ProcedureStepState))
+        return 0, None
+
+    new = ups.create("1.2.9", scheduled()).ups
+    reports = ups.cancel(new, Dataset(), now="20260101").reports
+    with (
+        their_provider([ups.EVENT], {evt.EVT_N_EVENT_REPORT: take}, both_roles=(ups.EVENT,)) as port,
+        ask(port, [ups.EVENT], scp_of=(ups.EVENT,)) as session,
+    ):
+        codes = [session.run(ups.report(session.exchange, each)).response.status for each in reports]
+    assert codes == [0, 0]
+    assert reported == [(1, "IN PROGRESS"), (1, "CANCELED")]
+
+    def happened(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
+        event = ups.Happened(exchange, start)
+        found = yield from event.read_report()
+        yield from event.grant()
+        return found
+
+    with (
+        our_provider(happened, scp_of=(ups.EVENT,)) as (there, seen),
+        their_user(there, [ups.EVENT], scp_of=(ups.EVENT,)) as association,
+    ):
+        for each in reports:
+            answer, _ = settle(association).send_n_event_report(
+                each.dataset, each.event_type_id, ups.PUSH, each.sop_instance_uid, meta_uid=ups.EVENT
+            )
+            assert answer.Status == 0
+    assert seen == list(reports)
+
+
+# -- print -------------------------------------------------------------------------------------------------------------
+
+META = printing.GRAYSCALE
+
+
+def test_we_print_on_a_printer_of_theirs() -> None:
+    came: list[Any] = []
+
+    def create(event: Any) -> tuple[int, Dataset]:
+        kind = event.request.AffectedSOPClassUID
+        came.append(("create", kind))
+        made = event.attribute_list
+        if kind == printing.BOX:
+            references = [keys(ReferencedSOPClassUID=printing.GRAYSCALE_IMAGE, ReferencedSOPInstanceUID="1.2.7")]
+            made.ReferencedImageBoxSequence = references
+        return 0, made
+
+    def change(event: Any) -> tuple[int, Dataset]:
+        pixels = event.modification_list.BasicGrayscaleImageSequence[0].PixelData
+        came.append(("set", event.request.RequestedSOPInstanceUID, pixels))
+        return 0xB604, event.modification_list
+
+    def act(event: Any) -> tuple[int, None]:
+        came.append(("print", event.request.RequestedSOPClassUID, event.action_type))
+        return 0, None
+
+    def get(event: Any) -> tuple[int, Dataset]:
+        return 0, keys(PrinterStatus="NORMAL")
+
+    def delete(event: Any) -> int:
+        came.append(("delete", event.request.RequestedSOPClassUID))
+        return 0
+
+    handlers = {
+        evt.EVT_N_CREATE: create, evt.EVT_N_SET: change, evt.EVT_N_ACTION: act, evt.EVT_N_GET: get,
+        evt.EVT_N_DELETE: delete,
+    }  # fmt: skip
+    with their_provider([META], handlers) as port, ask(port, [META]) as session:
+        exchange = session.exchange
+        printer = session.run(printing.get_printer(exchange, (0x21100010,)))
+        session.run(printing.create_film_session(exchange, "1.2.8", keys(NumberOfCopies="1")))
+        _, (image_box,) = session.run(
+            printing.create_film_box(exchange, "1.2.8", keys(ImageDisplayFormat="STANDARD\\1,1"), "1.2.9")
+        )
+        set_image = session.run(printing.set_image_box(exchange, image_box, film_image(7)))
+        printed = session.run(printing.print_film_box(exchange, "1.2.9"))
+        session.run(printing.print_film_session(exchange, "1.2.8"))
+        session.run(printing.delete_film_session(exchange, "1.2.8"))
+    assert printer.attributes is not None
+    assert printer.attributes.dataset == keys(PrinterStatus="NORMAL")
+    assert (set_image.response.status, printed.response.status) == (status.PRINT_IMAGE_DEMAGNIFIED, 0)
+    assert came == [
+        ("create", printing.SESSION),
+        ("create", printing.BOX),
+        ("set", "1.2.7", bytes((7,)) * 16),
+        ("print", printing.BOX, 1),
+        ("print", printing.SESSION, 1),
+        ("delete", printing.SESSION),
+    ]
+
+
+def test_they_print_on_a_printer_of_ours() -> None:
+    film, jobs = printing.Film(), []
+    new_uids = (f"1.2.7.{number}" for number in count())
+
+    def work(exchange: Exchange, start: MessageStart) -> flows.Flow[int]:
+        nonlocal film
+        operation = printing.Printing(exchange, start)
+        try:
+            done = yield from operation.work(film, new_uids, keys(PrinterStatus="NORMAL", PrinterName="FILMER"))
+        except Refused as refused:
+            yield from operation.refuse(refused)
+            return refused.code
+        film = done.film
+        jobs.extend([done.job] if done.job else [])
+        yield from operation.grant(done.dataset, code=done.code, sop_instance_uid=done.sop_instance_uid)
+        return done.code
+
+    session_reference = keys(ReferencedSOPClassUID=printing.SESSION, ReferencedSOPInstanceUID="1.2.8")
+    box = keys(ImageDisplayFormat="ROW\\2", ReferencedFilmSessionSequence=[session_reference])
+    with our_provider(work) as (port, found), their_user(port, [META]) as association:
+        printer = settle(association).send_n_get([0x21100010], printing.PRINTER, uids.PRINTER_INSTANCE, meta_uid=META)
+        settle(association).send_n_create(keys(NumberOfCopies="1"), printing.SESSION, "1.2.8", meta_uid=META)
+        _, made = settle(association).send_n_create(box, printing.BOX, "1.2.9", meta_uid=META)
+        for number, each in enumerate(made.ReferencedImageBoxSequence, 1):
+            image_in_box = keys(ImageBoxPosition=number, BasicGrayscaleImageSequence=[film_image(number)])
+            settle(association).send_n_set(
+                image_in_box, each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID, meta_uid=META
+            )
+        printed, _ = settle(association).send_n_action(None, 1, printing.BOX, "1.2.9", meta_uid=META)
+        again, _ = settle(association).send_n_action(None, 1, printing.BOX, "1.2.6", meta_uid=META)
+        deleted = settle(association).send_n_delete(printing.SESSION, "1.2.8", meta_uid=META)
+    assert printer[1] == keys(PrinterStatus="NORMAL")
+    assert (printed.Status, again.Status, deleted.Status) == (0, 0x0112, 0)
+    assert found == [0, 0, 0, 0, 0, 0, 0x0112, 0]
+    (job,) = jobs
+    images = [one.dataset.BasicGrayscaleImageSequence[0] for one in job.boxes[0].image_boxes if one.dataset]
+    assert [one.PixelData for one in images] == [bytes((1,)) * 16, bytes((2,)) * 16]
+    assert film == printing.Film()
