@@ -17,7 +17,7 @@ from dicos_proto.events import MessageStart
 from dicos_proto.exchange import Exchange, next_request, read_data
 from dicos_proto.negotiation import AcceptPolicy, Roles, propose
 from dicos_proto.pdu_types import RoleSelection, UserInformation
-from dicos_proto.services import commitment, mpps, printing, ups
+from dicos_proto.services import availability, commitment, media, mpps, printing, ups
 from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure, Reference
 from dicos_proto.services.mpps import MPPS, RETRIEVE, Step, Stepping
 from dicos_proto.services.query import Find, Finding
@@ -852,3 +852,93 @@ def test_they_print_on_a_printer_of_ours() -> None:
     images = [one.dataset.BasicGrayscaleImageSequence[0] for one in job.boxes[0].image_boxes if one.dataset]
     assert [one.PixelData for one in images] == [bytes((1,)) * 16, bytes((2,)) * 16]
     assert film == printing.Film()
+
+
+# -- media creation, instance availability -----------------------------------------------------------------------------
+
+
+def test_we_have_media_written_by_them() -> None:
+    came: list[Any] = []
+
+    def create(event: Any) -> tuple[int, Dataset]:
+        came.append(len(event.attribute_list.ReferencedSOPSequence))
+        return 0, event.attribute_list
+
+    def act(event: Any) -> tuple[int, None]:
+        came.append(event.action_type)
+        return (0 if event.action_type == media.INITIATE else 0xC202), None
+
+    def get(event: Any) -> tuple[int, Dataset]:
+        return 0, keys(ExecutionStatus="CREATING", ExecutionStatusInfo="NORMAL", TotalNumberOfPiecesOfMediaCreated=0)
+
+    handlers = {evt.EVT_N_CREATE: create, evt.EVT_N_ACTION: act, evt.EVT_N_GET: get}
+    with their_provider([media.MEDIA], handlers) as port, ask(port, [media.MEDIA]) as session:
+        exchange = session.exchange
+        codes = [
+            session.run(flow).response.status
+            for flow in (
+                media.create_request(exchange, REFERENCES, None, "1.2.9"),
+                media.initiate(exchange, "1.2.9", copies=2),
+                media.cancel(exchange, "1.2.9"),
+            )
+        ]
+        progress = session.run(media.get_result(exchange, "1.2.9"))
+    assert codes == [0, 0, 0xC202]
+    assert (progress.status, progress.info, progress.pieces) == (media.Status.CREATING, "NORMAL", 0)
+    assert came == [2, media.INITIATE, media.CANCEL]
+
+
+def test_they_have_media_written_by_us() -> None:
+    discs: dict[str, media.Disc] = {}
+
+    def work(exchange: Exchange, start: MessageStart) -> flows.Flow[int]:
+        creating = media.Creating(exchange, start)
+        try:
+            if isinstance(start.command, dimse.NGetRequest):
+                yield from creating.grant(creating.get(discs))
+                return 0
+            disc = yield from creating.work(discs)
+        except Refused as refused:
+            yield from creating.refuse(refused)
+            return refused.code
+        if disc is not None:
+            discs[disc.sop_instance_uid] = disc
+        yield from creating.grant()
+        return 0
+
+    order = keys(ReferencedSOPSequence=SOME.dataset.ReferencedSOPSequence)
+    with our_provider(work) as (port, found), their_user(port, [media.MEDIA]) as association:
+        settle(association).send_n_create(order, media.MEDIA, "1.2.9")
+        for _ in range(2):
+            settle(association).send_n_action(keys(NumberOfCopies="2"), 1, media.MEDIA, "1.2.9")
+        _, result = settle(association).send_n_get([0x21000020], media.MEDIA, "1.2.9")
+    assert found == [0, 0, 0xA510, 0]
+    assert result == keys(ExecutionStatus="PENDING")
+    assert discs["1.2.9"].copies == 2
+
+
+def test_availability_is_told_both_ways() -> None:
+    came: list[Dataset] = []
+
+    def create(event: Any) -> tuple[int, Dataset]:
+        came.append(event.attribute_list)
+        return 0, event.attribute_list
+
+    available = availability.Available("1.2.3", REFERENCES[0], availability.Availability.ONLINE, "ARCHIVE")
+    told_of = availability.Notification(study_uid="1.2", instances=(available,))
+    sop_class = availability.NOTIFICATION
+    with their_provider([sop_class], {evt.EVT_N_CREATE: create}) as port, ask(port, [sop_class]) as session:
+        result = session.run(availability.notify(session.exchange, "1.2", [available], "1.2.9"))
+    assert result.response.status == 0
+    assert came == [told_of.dataset]
+
+    def take(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
+        notified = availability.Notified(exchange, start)
+        found = yield from notified.read_notification()
+        yield from notified.grant()
+        return found
+
+    with our_provider(take) as (there, found), their_user(there, [sop_class]) as association:
+        answer, _ = settle(association).send_n_create(told_of.dataset, sop_class, "1.2.9")
+    assert answer.Status == 0
+    assert found == [told_of]
