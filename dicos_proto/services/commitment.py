@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import dimse, status, uids
 from ..datasets import Attributes, content
-from ..dimse import AnyResponse, NActionRequest, NEventReportRequest, Response
+from ..dimse import AnyResponse, CEchoRequest, NActionRequest, NEventReportRequest, Response
 from ..errors import LocalProtocolError
 from ..events import MessageStart
 from ..exchange import Exchange, Operation, next_request, response_to, skip_data
@@ -217,14 +217,15 @@ def next_report(exchange: Exchange, transactions: Collection[str] | None = None)
     """User side: the next report that comes on this association, whoever asked for it; it is answered.
 
     `transactions`: the transaction UIDs that are waited for; without, any will do. None: the peer has released the
-    association. Other requests are answered 0x0211. Raises `Refused` for a report that is none, or of another
-    transaction, which was answered so: the next may be better; `AssociationAborted`.
+    association. A C-ECHO is answered, other requests with 0x0211. Raises `Refused` for a report that is none, or of
+    another transaction, which was answered so: the next may be better; `AssociationAborted`.
     """
     while (start := (yield from next_request(exchange))) is not None:
         if _is_report(start):
             return (yield from _take(Reported(exchange, start), transactions))
         yield from skip_data(exchange)
-        exchange.reply(response_to(start, status.UNRECOGNIZED_OPERATION))
+        echo = isinstance(start.command, CEchoRequest)
+        exchange.reply(response_to(start, status.SUCCESS if echo else status.UNRECOGNIZED_OPERATION))
     return None
 
 

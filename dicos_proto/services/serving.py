@@ -27,7 +27,8 @@ from ..dimse import (
     sop_instance_of,
 )
 from ..errors import LocalProtocolError, ProtocolError
-from ..exchange import DataSetTooLong
+from ..events import MessageStart
+from ..exchange import DataSetTooLong, Exchange
 from ..flows import Flow
 from .performing import Performing
 
@@ -57,8 +58,11 @@ class Serving(Performing):
 
     __slots__ = ("attributes",)
 
-    attributes: Attributes | None
-    """The data set as it came, once it was read; None if there is none."""
+    def __init__(self, exchange: Exchange, start: MessageStart) -> None:
+        """Raises TypeError for what is no request."""
+        super().__init__(exchange, start)
+        self.attributes: Attributes | None = None
+        """The data set as it came, once it was read; None if there is none."""
 
     @property
     def sop_class_uid(self) -> str:

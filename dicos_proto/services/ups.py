@@ -230,7 +230,7 @@ def create(
     dataset = amended(attributes, uids.EXPLICIT_VR_LE)
     dataset.pop("TransactionUID", None)
     ups = Ups(sop_instance_uid=sop_instance_uid, state=State.SCHEDULED, dataset=dataset)
-    return Outcome(ups=ups, reports=(_state_report(ups),))
+    return Outcome(ups=ups, reports=(state_report(ups),))
 
 
 def change(ups: Ups | None, information: Dataset, *, final: FinalState = FinalState()) -> Outcome:
@@ -271,7 +271,7 @@ def cancel(ups: Ups | None, information: Dataset, *, now: str = "") -> Outcome:
         canceled,
         dataset=amended(canceled.dataset, uids.EXPLICIT_VR_LE, ProcedureStepProgressInformationSequence=[progress]),
     )
-    return Outcome(ups=canceled, reports=(_state_report(claimed), _state_report(canceled)))
+    return Outcome(ups=canceled, reports=(state_report(claimed), state_report(canceled)))
 
 
 def modify(ups: Ups | None, modifications: Dataset) -> Outcome:
@@ -318,7 +318,7 @@ def _result(ups: Ups | None, state: State | None, code: int, transaction: str, m
     if state is None or state is ups.state:
         return Outcome(ups=ups, code=code)
     changed = replace(_in_state(ups, state), transaction_uid=transaction)
-    return Outcome(ups=changed, code=code, reports=(_state_report(changed),))
+    return Outcome(ups=changed, code=code, reports=(state_report(changed),))
 
 
 def _in_state(ups: Ups, state: State) -> Ups:
@@ -326,8 +326,8 @@ def _in_state(ups: Ups, state: State) -> Ups:
     return replace(ups, state=state, dataset=dataset)
 
 
-def _state_report(ups: Ups) -> Report:
-    """# PS3.4 table CC.2.4-1, UPS state report"""
+def state_report(ups: Ups) -> Report:
+    """The event that says which state a step is in.  # PS3.4 table CC.2.4-1"""
     found = _chosen(ups.dataset, ("InputReadinessState", "ProcedureStepState"))
     return Report(sop_instance_uid=ups.sop_instance_uid, event_type_id=STATE_REPORT, dataset=found)
 

@@ -33,7 +33,7 @@ from dicos_proto.services.commitment import (
     report_commitment,
     request_commitment,
 )
-from dicos_proto.services.normalized import n_action, n_event_report
+from dicos_proto.services.normalized import n_action, n_delete, n_event_report
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.verification import echo
 from tests.pair import Pair, splitters
@@ -181,7 +181,8 @@ def test_what_else_the_provider_asks_meanwhile_is_kept_for_later() -> None:
         yield from committing.read_request()
         yield from committing.grant()
         answered = (yield from echo(pair.provides)).status
-        return answered, (yield from report_commitment(pair.provides, ALL)).status
+        other = (yield from n_delete(pair.provides, uids.VERIFICATION, "1.2")).response.status
+        return answered, other, (yield from report_commitment(pair.provides, ALL)).status
 
     def early() -> flows.Flow[Any]:
         start = yield from next_request(pair.provides)
@@ -198,10 +199,10 @@ def test_what_else_the_provider_asks_meanwhile_is_kept_for_later() -> None:
         yield from request_commitment(pair.uses, "1.9", BOTH)
         return (yield from next_report(pair.uses))
 
-    assert pair.run(user(), asking()) == [ALL, (0x0211, 0)]
+    assert pair.run(user(), asking()) == [ALL, (0, 0x0211, 0)]
     pair = pair_for([PUSH_MODEL, uids.VERIFICATION], roles={uids.VERIFICATION: (True, True)})
     report, (answer, code) = pair.run(user(), early())
-    assert (report, answer.status, code) == (ALL, 0x0211, 0)
+    assert (report, answer.status, code) == (ALL, 0, 0)
 
 
 # -- an association of its own ---------------------------------------------------------------------------------------
