@@ -121,7 +121,7 @@ def test_media_are_ordered_and_the_result_is_asked_for(split: Any) -> None:
     assert (discs["1.9"].copies, discs["1.9"].references) == (2, (ONE, TWO))
 
 
-@pytest.mark.parametrize(("new_uid", "code"), [("1.77", 0), (None, 0x0117)])
+@pytest.mark.parametrize(("new_uid", "code"), [("1.2.77", 0), (None, 0x0117)])
 def test_a_request_without_a_name_gets_one_or_is_refused(new_uid: str | None, code: int) -> None:
     pair = pair_for([MEDIA])
     ((result,), served) = pair.run(

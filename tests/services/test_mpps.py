@@ -237,7 +237,7 @@ def test_what_is_missing_comes_back_as_tags() -> None:
     assert len(result.response.attribute_identifier_list) == len(mpps.ON_CREATE) - 1
 
 
-@pytest.mark.parametrize(("new_uid", "code"), [("1.77", 0), (None, 0x0117)])
+@pytest.mark.parametrize(("new_uid", "code"), [("1.2.77", 0), (None, 0x0117)])
 def test_a_step_without_a_name_gets_one_or_is_refused(new_uid: str | None, code: int) -> None:
     pair, steps = pair_for([MPPS]), {}
     ((result,), _) = pair.run(

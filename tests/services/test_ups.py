@@ -362,7 +362,7 @@ def test_operations_go_where_they_may() -> None:
         assert isinstance(error, ContextNotAccepted)
 
 
-@pytest.mark.parametrize(("new_uid", "code"), [("1.77", 0), (None, 0x0117)])
+@pytest.mark.parametrize(("new_uid", "code"), [("1.2.77", 0), (None, 0x0117)])
 def test_a_step_without_a_name_gets_one_or_is_refused(new_uid: str | None, code: int) -> None:
     pair = pair_for([PUSH])
     ((result,), served) = pair.run(
