@@ -144,6 +144,24 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     return value
 
 
+def convert(dataset: Dataset) -> Dataset:
+    """The same data set, every value of it looked at, so that none raises later.
+
+    Raises `DataSetError` for one that does not fit its value representation.
+    """
+    waiting = [dataset]
+    try:
+        while waiting:
+            for element in waiting.pop():
+                if element.VR == "SQ":
+                    waiting += element.value
+    except _faults():
+        raise DataSetError(
+            "a value that does not fit its value representation [PS3.5 6.2]"
+        ) from None  # its text repeats values
+    return dataset
+
+
 def _faults() -> tuple[type[Exception], ...]:
     """What pydicom is known to raise for values that do not fit; the texts repeat them, so they are not passed on."""
     from pydicom.errors import BytesLengthException

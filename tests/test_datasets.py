@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.datasets import Attributes, DataSetError, content, decode, encode, value_of
+from dicos_proto.datasets import Attributes, DataSetError, content, convert, decode, encode, value_of
 from dicos_proto.events import Deviation
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import FIELD, STRICT, Judge, Tolerance
@@ -327,3 +327,14 @@ def test_pydicom_is_imported_only_when_a_data_set_is_looked_at() -> None:
         "decode(b'', '1.2.840.10008.1.2'); assert 'pydicom' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_data_set_can_be_converted_as_a_whole() -> None:
+    inner = b"\x08\x00\x97\x11\x02\x00\x00\x00\x10\x01"  # Failure Reason, US
+    good = b"\x08\x00\x98\x11\x12\x00\x00\x00\xfe\xff\x00\xe0\x0a\x00\x00\x00" + inner
+    found = convert(decode(good, uids.IMPLICIT_VR_LE))
+    assert found.FailedSOPSequence[0].FailureReason == 0x0110
+    bad = good.replace(b"\x12\x00\x00\x00\xfe", b"\x13\x00\x00\x00\xfe").replace(b"\x0a\x00", b"\x0b\x00")
+    bad = bad.replace(b"\x02\x00\x00\x00\x10\x01", b"\x03\x00\x00\x00\x10\x01\x01")
+    with pytest.raises(DataSetError, match="does not fit its value representation"):
+        convert(decode(bad, uids.IMPLICIT_VR_LE))

@@ -56,14 +56,19 @@ def free_port() -> int:
 def dcmtk_storescp(folder: Path, *options: object) -> Iterator[int]:
     """DCMTK's storescp, storing into `folder`; the port. It also answers C-ECHO."""
     port = free_port()
-    log = folder.parent / "storescp.log"
+    with dcmtk_server(port, folder.parent / "storescp.log", "storescp", "-od", folder, *options, port):
+        yield port
+
+
+@contextmanager
+def dcmtk_server(port: int, log: Path, *words: object) -> Iterator[None]:
+    """One of DCMTK's providers, from when it listens on `port`; what it said is shown if what is done here fails."""
     with log.open("w") as output, subprocess.Popen(
-        ["storescp", "-od", str(folder), *map(str, options), str(port)],
-        stdout=output, stderr=subprocess.STDOUT, env=_dcmtk_environment(),
+        [*map(str, words)], stdout=output, stderr=subprocess.STDOUT, env=_dcmtk_environment()
     ) as process:  # fmt: skip
         try:
             _wait_for_listener(process, port, log)
-            yield port
+            yield
         except BaseException:
             print(log.read_text(errors="replace"))
             raise

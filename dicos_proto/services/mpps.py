@@ -1,0 +1,255 @@
+"""Modality performed procedure step: a modality tells what it does, and when it is done.  # PS3.4 F.7, F.8, F.9
+
+User side: `begin`, `update`, `complete`, `discontinue`; `retrieve` reads a step, `notify` and `Notified` are the two
+ends of a notification. Provider side: `create` and `change` are the rule, pure functions over `Step` values;
+`Stepping` applies it to a request, and the caller keeps the steps.
+
+Invariant: a step that is completed or discontinued never changes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from .. import status, uids
+from ..datasets import Content
+from ..dimse import NCreateRequest, NEventReportRequest, NGetRequest, NSetRequest
+from ..exchange import Exchange
+from ..flows import Flow, find_context
+from .normalized import Result, n_create, n_event_report, n_get, n_set
+from .serving import Needed, Refused, Serving, amended, require, text_of
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MPPS: Final = uids.MODALITY_PERFORMED_PROCEDURE_STEP
+RETRIEVE: Final = uids.MODALITY_PERFORMED_PROCEDURE_STEP_RETRIEVE
+NOTIFICATION: Final = uids.MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION
+
+
+class State(Enum):
+    """Performed Procedure Step Status (0040,0252).  # PS3.4 table F.1-3"""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
+_STATUS: Final = 0x00400252
+EVENT_TYPES: Final = {1: State.IN_PROGRESS, 2: State.COMPLETED, 3: State.DISCONTINUED}
+"""Event types of the notification SOP class.  # PS3.4 table F.9.2-1"""
+
+# fmt: off
+_SERIES: Final = (
+    Needed("PerformingPhysicianName",                   2),
+    Needed("ProtocolName",                              1),
+    Needed("OperatorsName",                             2),
+    Needed("SeriesInstanceUID",                         1),
+    Needed("SeriesDescription",                         2),
+    Needed("RetrieveAETitle",                           2),
+    Needed("ReferencedImageSequence",                   2),
+    Needed("ReferencedNonImageCompositeSOPInstanceSequence", 2),
+)
+
+ON_CREATE: Final = (  # PS3.4 table F.7.2-1, column N-CREATE
+    Needed("ScheduledStepAttributesSequence",           1, (
+        Needed("StudyInstanceUID",                      1),
+        Needed("ReferencedStudySequence",               2),
+        Needed("AccessionNumber",                       2),
+        Needed("RequestedProcedureID",                  2),
+        Needed("RequestedProcedureDescription",         2),
+        Needed("ScheduledProcedureStepID",              2),
+        Needed("ScheduledProcedureStepDescription",     2),
+        Needed("ScheduledProtocolCodeSequence",         2),
+    )),
+    Needed("PatientName",                               2),
+    Needed("PatientID",                                 2),
+    Needed("PatientBirthDate",                          2),
+    Needed("PatientSex",                                2),
+    Needed("ReferencedPatientSequence",                 2),
+    Needed("PerformedProcedureStepID",                  1),
+    Needed("PerformedStationAETitle",                   1),
+    Needed("PerformedStationName",                      2),
+    Needed("PerformedLocation",                         2),
+    Needed("PerformedProcedureStepStartDate",           1),
+    Needed("PerformedProcedureStepStartTime",           1),
+    Needed("PerformedProcedureStepStatus",              1),
+    Needed("PerformedProcedureStepDescription",         2),
+    Needed("PerformedProcedureTypeDescription",         2),
+    Needed("ProcedureCodeSequence",                     2),
+    Needed("PerformedProcedureStepEndDate",             2),
+    Needed("PerformedProcedureStepEndTime",             2),
+    Needed("Modality",                                  1),
+    Needed("StudyID",                                   2),
+    Needed("PerformedProtocolCodeSequence",             2),
+    Needed("PerformedSeriesSequence",                   2, _SERIES),
+)
+
+AT_THE_END: Final = (  # PS3.4 table F.7.2-1, column final state
+    Needed("PerformedProcedureStepEndDate",             1),
+    Needed("PerformedProcedureStepEndTime",             1),
+    Needed("PerformedSeriesSequence",                   1, _SERIES),
+)
+# fmt: on
+
+
+# -- the rule ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step as its provider knows it. `dataset`: all of its attributes; nobody changes it."""
+
+    sop_instance_uid: str
+    state: State
+    dataset: Dataset = field(repr=False)
+
+
+def create(
+    sop_instance_uid: str, attributes: Dataset, *, exists: bool = False, needed: tuple[Needed, ...] = ON_CREATE
+) -> Step:
+    """The step that an N-CREATE makes. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0106 for another state.
+
+    `needed`: what has to be there; a provider may content itself with less.  # PS3.4 F.7.2.1.3
+    """
+    if exists:
+        raise Refused(status.DUPLICATE_SOP_INSTANCE, "a step with this SOP Instance UID exists")
+    require(attributes, needed)
+    if text_of(attributes, "PerformedProcedureStepStatus") != State.IN_PROGRESS.value:
+        raise Refused(status.INVALID_ATTRIBUTE_VALUE, "a step begins IN PROGRESS", (_STATUS,))
+    return Step(sop_instance_uid=sop_instance_uid, state=State.IN_PROGRESS, dataset=attributes)
+
+
+def change(step: Step | None, modifications: Dataset, *, needed: tuple[Needed, ...] = AT_THE_END) -> Step:
+    """What an N-SET makes of a step; None: there is none. Raises `Refused`.
+
+    0x0112; 0x0110 with error ID 0xA710 for a step that is over; 0x0106 for a state that is none; 0x0120, 0x0121 if it
+    ends and lacks what is `needed` then, which may have come earlier.  # PS3.4 F.7.2.2
+    """
+    if step is None:
+        raise Refused(status.NO_SUCH_SOP_INSTANCE, "no step with this SOP Instance UID")
+    if step.state is not State.IN_PROGRESS:
+        raise Refused(  # PS3.4 F.7.2.2.4
+            status.PROCESSING_FAILURE,
+            "Performed Procedure Step Object may no longer be updated",
+            error_id=status.MPPS_NO_LONGER_UPDATABLE_ERROR_ID,
+        )
+    state = _state_in(modifications)
+    dataset = amended(step.dataset, uids.EXPLICIT_VR_LE)
+    dataset.update(modifications)
+    if state is not State.IN_PROGRESS:
+        require(dataset, needed)
+    return Step(sop_instance_uid=step.sop_instance_uid, state=state, dataset=dataset)
+
+
+def _state_in(modifications: Dataset) -> State:
+    """The state a step is to get into; without one it goes on."""
+    if "PerformedProcedureStepStatus" not in modifications:
+        return State.IN_PROGRESS
+    try:
+        return State(text_of(modifications, "PerformedProcedureStepStatus"))
+    except ValueError:
+        known = ", ".join(one.value for one in State)
+        raise Refused(status.INVALID_ATTRIBUTE_VALUE, f"status: {known}", (_STATUS,)) from None
+
+
+# -- user side -----------------------------------------------------------------------------------------------------
+
+
+def begin(exchange: Exchange, sop_instance_uid: str | None, attributes: Content) -> Flow[Result]:
+    """User side: N-CREATE of a step IN PROGRESS, whatever `attributes` says of its state.
+
+    Raises as `normalized.n_create` does, and so do the other flows of this module.
+    """
+    given = _in_state(exchange, attributes, State.IN_PROGRESS)
+    return (yield from n_create(exchange, MPPS, sop_instance_uid, given))
+
+
+def update(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
+    """User side: N-SET of a step that goes on."""
+    return (yield from n_set(exchange, MPPS, sop_instance_uid, modifications))
+
+
+def complete(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
+    """User side: the last N-SET of a step, that makes it COMPLETED; with all that is then needed (`AT_THE_END`)."""
+    given = _in_state(exchange, modifications, State.COMPLETED)
+    return (yield from n_set(exchange, MPPS, sop_instance_uid, given))
+
+
+def discontinue(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
+    """User side: the last N-SET of a step, that makes it DISCONTINUED; it needs the same."""
+    given = _in_state(exchange, modifications, State.DISCONTINUED)
+    return (yield from n_set(exchange, MPPS, sop_instance_uid, given))
+
+
+def _in_state(exchange: Exchange, given: Content, state: State) -> Dataset:
+    syntax = find_context(exchange.association, MPPS).transfer_syntax
+    return amended(given, syntax, PerformedProcedureStepStatus=state.value)
+
+
+def retrieve(exchange: Exchange, sop_instance_uid: str, tags: tuple[int, ...] | None = None) -> Flow[Result]:
+    """User side: N-GET of a step, all of it or the attributes with these tags.  # PS3.4 F.8"""
+    return (yield from n_get(exchange, RETRIEVE, sop_instance_uid, tags))
+
+
+# -- provider side -------------------------------------------------------------------------------------------------
+
+
+class Stepping(Serving):
+    """Provider side: one N-CREATE or N-SET of a step, or N-GET of one.
+
+    `step` applies the rule, `get` finds what is asked for; then `grant` or `refuse` answers.
+    """
+
+    __slots__ = ()
+
+    def step(
+        self,
+        steps: Mapping[str, Step],
+        *,
+        new_uid: str | None = None,
+        on_create: tuple[Needed, ...] = ON_CREATE,
+        at_the_end: tuple[Needed, ...] = AT_THE_END,
+    ) -> Flow[Step]:
+        """What the request makes of the `steps` that there are: the caller keeps it, then answers.
+
+        `new_uid`: for a step whose user leaves the choice of its SOP Instance UID to the provider; without, such a user
+        is refused. Raises `Refused`; as `Exchange.step` does.
+        """
+        self.expect((NCreateRequest, NSetRequest), (MPPS,))
+        dataset = yield from self.read()
+        instance = self.sop_instance_uid or new_uid
+        if instance is None:
+            raise Refused(status.INVALID_SOP_INSTANCE, "no SOP Instance UID, and none is made here")
+        if isinstance(self.request, NSetRequest):
+            return change(steps.get(instance), dataset, needed=at_the_end)
+        return create(instance, dataset, exists=instance in steps, needed=on_create)
+
+    def get(self, steps: Mapping[str, Step]) -> Dataset:
+        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0x0112.  # PS3.4 F.8.2"""
+        self.expect((NGetRequest,), (RETRIEVE,))
+        step = steps.get(self.sop_instance_uid or "")
+        if step is None:
+            raise Refused(status.NO_SUCH_SOP_INSTANCE, "no step with this SOP Instance UID")
+        return self.selected(step.dataset)
+
+
+def notify(exchange: Exchange, step: Step) -> Flow[Result]:
+    """Provider side: N-EVENT-REPORT of the state a step has got into.  # PS3.4 F.9"""
+    (type_id,) = (number for number, state in EVENT_TYPES.items() if state is step.state)
+    given = amended(None, uids.EXPLICIT_VR_LE, PerformedProcedureStepStatus=step.state.value)
+    return (yield from n_event_report(exchange, NOTIFICATION, step.sop_instance_uid, type_id, given))
+
+
+class Notified(Serving):
+    """User side: one notification. `state` says what has become of the step, `grant` or `refuse` answers."""
+
+    __slots__ = ()
+
+    def state(self) -> State:
+        """The state the step has got into. Raises `Refused` for what is no notification."""
+        self.expect((NEventReportRequest,), (NOTIFICATION,), types=EVENT_TYPES)
+        return EVENT_TYPES[getattr(self.request, "event_type_id", 0)]

@@ -1,0 +1,277 @@
+"""What the providers of normalized SOP classes share: refusals, attributes that have to be there.  # PS3.7 10.1
+
+Knows: which status says what is wrong with a request. Must not know: what a SOP class is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import status, uids
+from ..datasets import Attributes, Content, DataSetError, convert, decode
+from ..dimse import (
+    AnyRequest,
+    AnyResponse,
+    NActionRequest,
+    NCreateRequest,
+    NCreateResponse,
+    NEventReportRequest,
+    NGetRequest,
+    NGetResponse,
+    NSetRequest,
+    NSetResponse,
+    response_to,
+    sop_class_of,
+    sop_instance_of,
+)
+from ..errors import LocalProtocolError, ProtocolError
+from ..events import MessageStart
+from ..exchange import DataSetTooLong, Exchange
+from ..flows import Flow
+from .performing import Performing
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_COMMENT = 64  # characters of an LO.  # PS3.7 E.1 (0000,0902)
+
+
+class Refused(ProtocolError):
+    """A request, or a report, that is answered with a failure: the status, and why, without values of attributes.
+
+    `tags`: the attributes it is about. `error_id`: a code of the SOP class, where it has any. Nothing has changed, and
+    the association is as good as before.
+    """
+
+    def __init__(self, code: int, comment: str, tags: tuple[int, ...] = (), error_id: int | None = None) -> None:
+        super().__init__(code, comment, tags, error_id)
+        self.code, self.comment, self.tags, self.error_id = code, comment, tags, error_id
+
+    def __str__(self) -> str:
+        return f"{status.describe(self.code)}: {self.comment}"
+
+
+class Serving(Performing):
+    """Provider side: one DIMSE-N operation. `read` gives its data set, `grant` or `refuse` answers it."""
+
+    __slots__ = ("attributes",)
+
+    def __init__(self, exchange: Exchange, start: MessageStart) -> None:
+        """Raises TypeError for what is no request."""
+        super().__init__(exchange, start)
+        self.attributes: Attributes | None = None
+        """The data set as it came, once it was read; None if there is none."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """The SOP class in the command, which may be another than the abstract syntax of its context."""
+        return sop_class_of(self.request)
+
+    @property
+    def sop_instance_uid(self) -> str | None:
+        """The SOP instance in the command; None in an N-CREATE that leaves the choice to the provider."""
+        return sop_instance_of(self.request)
+
+    def expect(
+        self,
+        operations: tuple[type[AnyRequest], ...],
+        sop_classes: Collection[str],
+        *,
+        instance: str | None = None,
+        types: Collection[int] | None = None,
+    ) -> None:
+        """Raise `Refused` for what is not one of these operations, SOP classes, types of action or event.
+
+        `instance`: the one well-known instance.
+        """
+        request = self.request
+        if not isinstance(request, operations):
+            raise Refused(status.UNRECOGNIZED_OPERATION, f"{request.NAME} is no operation of this SOP class")
+        if self.sop_class_uid not in sop_classes:
+            raise Refused(status.NO_SUCH_SOP_CLASS, "no SOP class of this presentation context")
+        if instance is not None and self.sop_instance_uid != instance:
+            raise Refused(status.NO_SUCH_SOP_INSTANCE, "only the well-known SOP instance exists")
+        if types is not None:
+            if isinstance(request, NActionRequest) and request.action_type_id not in types:
+                raise Refused(status.NO_SUCH_ACTION_TYPE, f"action type {request.action_type_id}")
+            if isinstance(request, NEventReportRequest) and request.event_type_id not in types:
+                raise Refused(status.NO_SUCH_EVENT_TYPE, f"event type {request.event_type_id}")
+
+    def read(self) -> Flow[Dataset]:
+        """The data set of the request, decoded and converted; empty where it has none. The bytes are in `attributes`.
+
+        Raises `Refused` for one that is too long or is none; as `Exchange.step` does.
+        """
+        from pydicom.dataset import Dataset
+
+        try:
+            self.attributes = yield from self.receive()
+            return Dataset() if self.attributes is None else convert(self.attributes.dataset)
+        except DataSetTooLong as fault:
+            raise Refused(status.RESOURCE_LIMITATION, str(fault)) from fault
+        except DataSetError as fault:
+            # What an N-ACTION or N-EVENT-REPORT carries is an argument of its own.  # PS3.7 10.1.1.1.8, 10.1.4.1.10
+            about_attributes = isinstance(self.request, NCreateRequest | NSetRequest)
+            code = status.PROCESSING_FAILURE if about_attributes else status.INVALID_ARGUMENT_VALUE
+            raise Refused(code, str(fault)) from fault
+
+    def selected(self, dataset: Dataset) -> Dataset:
+        """Those of the attributes that an N-GET asks for.  # PS3.7 10.1.2.1.3"""
+        from pydicom.dataset import Dataset
+
+        request = self.request
+        tags = request.attribute_identifier_list if isinstance(request, NGetRequest) else None
+        if tags is None:
+            return dataset
+        found = Dataset()
+        for tag in tags:
+            if tag in dataset:
+                found[tag] = dataset[tag]
+        return found
+
+    def grant(
+        self,
+        given: Content | None = None,
+        *,
+        code: int = status.SUCCESS,
+        comment: str | None = None,
+        sop_instance_uid: str | None = None,
+    ) -> Flow[None]:
+        """Answer with success, or a warning; `sop_instance_uid`: what an N-CREATE that named none has created."""
+        response = response_to(self.request, code, comment)
+        if isinstance(response, NCreateResponse):
+            instance = sop_instance_uid or self.sop_instance_uid
+            if instance is None:  # the user has no other way to know it.  # PS3.7 10.1.5.1.2
+                raise LocalProtocolError("an instance that was created is to be named [PS3.7 10.1.5.1.2]")
+            response = replace(response, affected_sop_instance_uid=instance)
+        yield from self.answer(response, given)
+
+    def refuse(self, refused: Refused) -> Flow[None]:
+        """Answer with the failure that `refused` is."""
+        yield from self.answer(self.refusal(refused))
+
+    def refusal(self, refused: Refused) -> AnyResponse:
+        """The response that `refuse` sends."""
+        response = replace(
+            response_to(self.request, refused.code, _comment(refused.comment)),
+            offending_element=refused.tags or None,
+            error_id=refused.error_id,
+        )
+        if isinstance(response, NCreateResponse | NSetResponse | NGetResponse):
+            response = replace(response, attribute_identifier_list=refused.tags or None)  # PS3.7 C.5
+        return response
+
+
+def _comment(text: str) -> str:
+    """At most 64 characters of what can stand in a comment."""
+    return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text)[:_COMMENT]
+
+
+# -- what has to be in a data set ----------------------------------------------------------------------------------
+
+
+class Needed(NamedTuple):
+    """An attribute that has to be there: type 1 with a value, type 2 with or without.  # PS3.5 7.4
+
+    `items`: what has to be in each item of a sequence.
+    """
+
+    keyword: str
+    type: int
+    items: tuple[Needed, ...] = ()
+
+
+def require(dataset: Dataset, needed: tuple[Needed, ...]) -> None:
+    """Raise `Refused` 0x0120 if attributes are missing, 0x0121 if only values are; the tags say which."""
+    from pydicom.datadict import tag_for_keyword
+
+    absent, empty = list(_unmet(dataset, needed, empty=False)), list(_unmet(dataset, needed, empty=True))
+    for keywords, code in ((absent, status.MISSING_ATTRIBUTE), (empty, status.MISSING_ATTRIBUTE_VALUE)):
+        if keywords:
+            tags = dict.fromkeys(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
+            raise Refused(code, ", ".join(dict.fromkeys(keywords)), tuple(tags))
+
+
+def _unmet(dataset: Dataset, needed: tuple[Needed, ...], *, empty: bool) -> Iterator[str]:
+    """The keywords of what is absent; with `empty`, of what is there without a value that it has to have."""
+    for one in needed:
+        if one.keyword not in dataset:
+            if not empty:
+                yield one.keyword
+        elif empty and one.type == 1 and dataset[one.keyword].is_empty:
+            yield one.keyword
+        else:
+            for item in items_of(dataset, one.keyword):
+                yield from _unmet(item, one.items, empty=empty)
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """The one value of an attribute that is text; empty where it has none, or several, or is no text."""
+    value = dataset.get(keyword)
+    return str(value) if isinstance(value, str) else ""
+
+
+def uid_of(dataset: Dataset, keyword: str) -> str:
+    """The same for a UID; empty for what can be none."""
+    value = text_of(dataset, keyword)
+    return value if uids.is_safe(value) else ""
+
+
+def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where it is absent or is no sequence."""
+    if keyword not in dataset or dataset[keyword].VR != "SQ":
+        return []
+    return list(dataset[keyword].value)
+
+
+def amended(given: Content | None, transfer_syntax: str, **values: object) -> Dataset:
+    """A new data set: `given`, which may be bytes in `transfer_syntax`, with these values by keyword.
+
+    Raises `DataSetError`.
+    """
+    from pydicom.dataset import Dataset
+
+    if isinstance(given, bytes | bytearray | memoryview):
+        given = decode(given, transfer_syntax)
+    elif isinstance(given, Attributes):
+        given = given.dataset
+    made = Dataset()
+    if given is not None:
+        made.update(given)
+    for keyword, value in values.items():
+        made.pop(keyword, None)  # or the element would change that `given` has too
+        setattr(made, keyword, value)
+    return made
+
+
+# -- references ----------------------------------------------------------------------------------------------------
+
+
+class Reference(NamedTuple):
+    """A SOP instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+def reference_to(reference: Reference) -> Dataset:
+    """The item of a sequence that refers to an instance.  # PS3.3 10.8"""
+    from pydicom.dataset import Dataset
+
+    made = Dataset()
+    made.ReferencedSOPClassUID, made.ReferencedSOPInstanceUID = reference
+    return made
+
+
+def references_in(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
+    """What a sequence refers to. Raises `Refused` 0x0115 for an item that refers to nothing."""
+    found = tuple(
+        Reference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
+        for item in items_of(dataset, keyword)
+    )
+    for index, (sop_class, instance) in enumerate(found, 1):
+        if not sop_class or not instance:
+            raise Refused(status.INVALID_ARGUMENT_VALUE, f"item {index} of {keyword}: no reference")
+    return found

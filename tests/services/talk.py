@@ -1,0 +1,63 @@
+"""Pairs and providers for the tests of services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from dicos_proto import flows, uids
+from dicos_proto.events import MessageStart
+from dicos_proto.exchange import Exchange, next_request
+from dicos_proto.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.pdu_types import AssociateRequest, RoleSelection, UserInformation
+from tests.pair import Pair, Splitter, whole
+
+EXPLICIT, IMPLICIT = uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE
+
+
+def pair_for(
+    sop_classes: Iterable[str],
+    *,
+    syntax: str = IMPLICIT,
+    split: Splitter = whole,
+    roles: dict[str, tuple[bool, bool]] | None = None,
+    **options: Any,
+) -> Pair:
+    """An established pair; `roles`: of the user, as they are asked for and granted."""
+    asked = AssociateRequest(
+        called_aet="PROVIDER",
+        calling_aet="USER",
+        contexts=propose(sop_classes, (syntax,)),
+        user_information=UserInformation(
+            roles=tuple(RoleSelection(sop_class_uid=uid, scu=scu, scp=scp) for uid, (scu, scp) in (roles or {}).items())
+        ),
+    )
+    granted = {uid: Roles(scu=scu, scp=scp) for uid, (scu, scp) in (roles or {}).items()}
+    return Pair.established(asked, AcceptPolicy(other_contexts=(syntax,), roles=granted), split=split, **options)
+
+
+def serve(exchange: Exchange, handle: Callable[[MessageStart], flows.Flow[Any]]) -> flows.Flow[list[Any]]:
+    """Give each request to `handle` until the peer releases; what each gave."""
+    found: list[Any] = []
+    while (start := (yield from next_request(exchange))) is not None:
+        found.append((yield from handle(start)))
+    return found
+
+
+def use(exchange: Exchange, *conversations: flows.Flow[Any]) -> flows.Flow[list[Any]]:
+    """One after the other, then the release; what each gave."""
+    found: list[Any] = []
+    for conversation in conversations:
+        found.append((yield from conversation))
+    yield from flows.release(exchange.association)
+    return found
+
+
+def dataset(**values: Any) -> Dataset:
+    """A data set with these keywords; a list of data sets is a sequence."""
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made

@@ -1,0 +1,299 @@
+"""Modality performed procedure steps: the rule for any sequence of requests, and both sides of each operation."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from dicos_proto import flows, status
+from dicos_proto.datasets import Attributes, encode
+from dicos_proto.events import MessageStart
+from dicos_proto.exchange import next_request
+from dicos_proto.services import mpps
+from dicos_proto.services.mpps import MPPS, NOTIFICATION, RETRIEVE, Notified, State, Step, Stepping
+from dicos_proto.services.normalized import n_create, n_event_report, n_get, n_set
+from dicos_proto.services.serving import Refused
+from tests.pair import Pair, splitters
+from tests.services.talk import IMPLICIT, dataset, pair_for, serve, use
+
+STATUS = 0x00400252
+
+
+def created(**changes: Any) -> Dataset:
+    """All that an N-CREATE needs."""
+    made = Dataset()
+    for one in mpps.ON_CREATE:
+        setattr(made, one.keyword, [] if one.keyword.endswith("Sequence") else "")
+    scheduled = Dataset()
+    for one in mpps.ON_CREATE[0].items:
+        setattr(scheduled, one.keyword, [] if one.keyword.endswith("Sequence") else "")
+    scheduled.StudyInstanceUID = "1.2.3"
+    made.ScheduledStepAttributesSequence = [scheduled]
+    made.PerformedProcedureStepID = "PPS1"
+    made.PerformedStationAETitle = "SCANNER"
+    made.PerformedProcedureStepStartDate, made.PerformedProcedureStepStartTime = "20260101", "101010"
+    made.PerformedProcedureStepStatus = "IN PROGRESS"
+    made.Modality = "CT"
+    for keyword, value in changes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def ended(**changes: Any) -> Dataset:
+    """All that the end needs."""
+    series = dataset(
+        PerformingPhysicianName="",
+        ProtocolName="HEAD",
+        OperatorsName="",
+        SeriesInstanceUID="1.2.3.4",
+        SeriesDescription="",
+        RetrieveAETitle="",
+        ReferencedImageSequence=[],
+        ReferencedNonImageCompositeSOPInstanceSequence=[],
+    )
+    return dataset(
+        **{
+            "PerformedProcedureStepEndDate": "20260101",
+            "PerformedProcedureStepEndTime": "111111",
+            "PerformedSeriesSequence": [series],
+            **changes,
+        }
+    )
+
+
+STEP = mpps.create("1.9", created())
+
+# -- the rule --------------------------------------------------------------------------------------------------------
+
+
+def code_of(action: Any) -> int:
+    with pytest.raises(Refused) as caught:
+        action()
+    return caught.value.code
+
+
+def test_a_step_begins_in_progress() -> None:
+    assert (STEP.sop_instance_uid, STEP.state) == ("1.9", State.IN_PROGRESS)
+    for other in ("COMPLETED", "DISCONTINUED", "SCHEDULED"):
+        assert code_of(lambda other=other: mpps.create("1.9", created(PerformedProcedureStepStatus=other))) == 0x0106
+
+
+def test_a_second_step_of_the_same_name_is_a_duplicate() -> None:
+    assert code_of(lambda: mpps.create("1.9", created(), exists=True)) == 0x0111
+
+
+@pytest.mark.parametrize("one", mpps.ON_CREATE, ids=lambda one: one.keyword)
+def test_whatever_is_missing_at_the_beginning_is_told(one: Any) -> None:
+    given = created()
+    delattr(given, one.keyword)
+    assert code_of(lambda: mpps.create("1.9", given)) == 0x0120
+    setattr(given, one.keyword, [] if one.keyword.endswith("Sequence") else "")
+    if one.type == 1:
+        assert code_of(lambda: mpps.create("1.9", given)) == 0x0121
+    else:
+        assert mpps.create("1.9", given).state is State.IN_PROGRESS
+
+
+def test_a_provider_may_content_itself_with_less() -> None:
+    given = dataset(PerformedProcedureStepStatus="IN PROGRESS")
+    assert mpps.create("1.9", given, needed=()).dataset == given
+    assert mpps.change(STEP, dataset(PerformedProcedureStepStatus="COMPLETED"), needed=()).state is State.COMPLETED
+
+
+def test_a_step_that_ends_needs_what_is_known_by_then() -> None:
+    over = dataset(PerformedProcedureStepStatus="COMPLETED")
+    assert code_of(lambda: mpps.change(STEP, over)) == 0x0121
+    assert code_of(lambda: mpps.change(STEP, ended(**{"PerformedSeriesSequence": [Dataset()]}, **{
+        "PerformedProcedureStepStatus": "DISCONTINUED"}))) == 0x0120  # fmt: skip
+    # It may have come earlier.
+    assert mpps.change(mpps.change(STEP, ended()), over).state is State.COMPLETED
+
+
+def test_a_state_that_is_none_is_an_invalid_value() -> None:
+    for other in ("SCHEDULED", "", "in progress"):
+        with pytest.raises(Refused, match="IN PROGRESS, COMPLETED, DISCONTINUED") as caught:
+            mpps.change(STEP, dataset(PerformedProcedureStepStatus=other) if other.isupper() else _raw(other))
+        assert (caught.value.code, caught.value.tags) == (0x0106, (STATUS,))
+
+
+def _raw(value: str) -> Dataset:
+    made = Dataset()
+    made.add_new(STATUS, "LO", value)
+    return made
+
+
+def test_a_step_that_is_over_never_changes() -> None:
+    over = mpps.change(STEP, ended(PerformedProcedureStepStatus="COMPLETED"))
+    with pytest.raises(Refused) as caught:
+        mpps.change(over, dataset(PerformedProcedureStepStatus="IN PROGRESS"))
+    refused = caught.value
+    assert (refused.code, refused.error_id) == (0x0110, 0xA710)
+    assert refused.comment == "Performed Procedure Step Object may no longer be updated"
+
+
+MOVES = st.lists(st.sampled_from(["", "IN PROGRESS", "COMPLETED", "DISCONTINUED", "SCHEDULED"]), max_size=8)
+
+
+@given(MOVES)
+def test_whatever_is_asked_the_states_go_one_way(moves: list[str]) -> None:
+    step = STEP
+    for number, move in enumerate(moves):
+        asked = ended(StudyID=f"{number}", **({"PerformedProcedureStepStatus": move} if move else {}))
+        if step.state is not State.IN_PROGRESS:
+            assert code_of(lambda step=step, asked=asked: mpps.change(step, asked)) == 0x0110
+        elif move == "SCHEDULED":
+            assert code_of(lambda step=step, asked=asked: mpps.change(step, asked)) == 0x0106
+        else:
+            after = mpps.change(step, asked)
+            assert after.state.value == (move or "IN PROGRESS")
+            assert after.dataset.StudyID == f"{number}"
+            assert step.dataset.StudyID != f"{number}"  # the step before is as it was
+            step = after
+
+
+# -- both sides ------------------------------------------------------------------------------------------------------
+
+
+def keep(pair: Pair, steps: dict[str, Step], **options: Any) -> Any:
+    """A provider that keeps steps in `steps`."""
+
+    def handle(start: MessageStart) -> flows.Flow[int]:
+        stepping = Stepping(pair.provides, start)
+        try:
+            if start.command.NAME == "N-GET-RQ":
+                yield from stepping.grant(stepping.get(steps))
+                return 0
+            step = yield from stepping.step(steps, **options)
+        except Refused as refused:
+            yield from stepping.refuse(refused)
+            return refused.code
+        steps[step.sop_instance_uid] = step
+        yield from stepping.grant(sop_instance_uid=step.sop_instance_uid)
+        return 0
+
+    return handle
+
+
+@pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+def test_a_step_is_begun_updated_and_completed(split: Any) -> None:
+    pair, steps = pair_for([MPPS, RETRIEVE], split=split), {}
+    user = pair.uses
+    without = created(PerformedProcedureStepStatus="")
+    results, served = pair.run(
+        use(
+            user,
+            mpps.begin(user, "1.9", without),
+            mpps.update(user, "1.9", dataset(PerformedProcedureStepDescription="going on")),
+            mpps.retrieve(user, "1.9", (0x00400254, STATUS, 0x00400281)),
+            mpps.complete(user, "1.9", encode(ended(), IMPLICIT)),
+            mpps.retrieve(user, "1.9"),
+        ),
+        serve(pair.provides, keep(pair, steps)),
+    )
+    assert served == [0] * 5
+    assert without.PerformedProcedureStepStatus == ""  # what the caller gave is as it was
+    assert results[2].attributes.dataset == dataset(
+        PerformedProcedureStepDescription="going on", PerformedProcedureStepStatus="IN PROGRESS"
+    )
+    assert results[4].attributes.dataset == steps["1.9"].dataset
+    assert steps["1.9"].state is State.COMPLETED
+    assert steps["1.9"].dataset.PerformedProcedureStepStatus == "COMPLETED"
+
+
+def test_a_step_is_discontinued_and_what_comes_after_is_refused() -> None:
+    pair, steps = pair_for([MPPS, RETRIEVE]), {}
+    user = pair.uses
+    results, served = pair.run(
+        use(
+            user,
+            mpps.begin(user, "1.9", created()),
+            mpps.begin(user, "1.9", created()),
+            mpps.discontinue(user, "1.9", Attributes(encode(ended(), IMPLICIT), IMPLICIT)),
+            mpps.complete(user, "1.9", ended()),
+            mpps.update(user, "1.8", ended()),
+            mpps.retrieve(user, "1.8"),
+        ),
+        serve(pair.provides, keep(pair, steps)),
+    )
+    assert served == [0, 0x0111, 0, 0x0110, 0x0112, 0x0112]
+    assert [each.response.status for each in results] == served
+    over = results[3].response
+    assert (over.error_id, over.error_comment) == (
+        0xA710,
+        "Performed Procedure Step Object may no longer be updated",
+    )
+    assert steps["1.9"].state is State.DISCONTINUED
+
+
+def test_what_is_missing_comes_back_as_tags() -> None:
+    pair = pair_for([MPPS])
+    ((result,), served) = pair.run(
+        use(pair.uses, n_create(pair.uses, MPPS, "1.9", dataset(Modality="CT"))), serve(pair.provides, keep(pair, {}))
+    )
+    assert served == [0x0120]
+    assert 0x00400252 in result.response.attribute_identifier_list
+    assert len(result.response.attribute_identifier_list) == len(mpps.ON_CREATE) - 1
+
+
+@pytest.mark.parametrize(("new_uid", "code"), [("1.2.77", 0), (None, 0x0117)])
+def test_a_step_without_a_name_gets_one_or_is_refused(new_uid: str | None, code: int) -> None:
+    pair, steps = pair_for([MPPS]), {}
+    ((result,), _) = pair.run(
+        use(pair.uses, mpps.begin(pair.uses, None, created())),
+        serve(pair.provides, keep(pair, steps, new_uid=new_uid)),
+    )
+    assert result.response.status == code
+    assert result.response.affected_sop_instance_uid == new_uid
+    assert list(steps) == ([new_uid] if new_uid else [])
+
+
+def test_what_is_asked_of_the_wrong_sop_class_is_refused() -> None:
+    pair = pair_for([MPPS, RETRIEVE])
+    results, _ = pair.run(
+        use(
+            pair.uses,
+            n_get(pair.uses, MPPS, "1.9"),
+            n_set(pair.uses, RETRIEVE, "1.9", dataset()),
+        ),
+        serve(pair.provides, keep(pair, {"1.9": STEP})),
+    )
+    assert [each.response.status for each in results] == [0x0118, 0x0118]
+
+
+# -- notification ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State, ids=lambda one: one.value)
+def test_a_notification_says_what_has_become_of_a_step(state: State) -> None:
+    pair = pair_for([NOTIFICATION], roles={NOTIFICATION: (False, True)})
+    step = Step(sop_instance_uid="1.9", state=state, dataset=Dataset())
+
+    def take() -> flows.Flow[Any]:
+        start = yield from next_request(pair.provides)
+        assert start is not None
+        notified = Notified(pair.provides, start)
+        found = yield from notified.read()
+        state = notified.state()
+        yield from notified.grant()
+        return notified.sop_instance_uid, state, found.PerformedProcedureStepStatus
+
+    result, seen = pair.run(mpps.notify(pair.uses, step), take())
+    assert result.response.status == status.SUCCESS
+    assert seen == ("1.9", state, state.value)
+
+
+def test_a_notification_of_another_type_is_refused() -> None:
+    pair = pair_for([NOTIFICATION], roles={NOTIFICATION: (False, True)})
+
+    def take() -> flows.Flow[None]:
+        start = yield from next_request(pair.provides)
+        assert start is not None
+        notified = Notified(pair.provides, start)
+        with pytest.raises(Refused) as caught:
+            notified.state()
+        yield from notified.refuse(caught.value)
+
+    result, _ = pair.run(n_event_report(pair.uses, NOTIFICATION, "1.9", 4), take())
+    assert result.response.status == 0x0113

@@ -1,0 +1,224 @@
+"""Refusals and required attributes: which status is answered, with which comment and tags."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from dicos_proto import exchange, flows, status, uids
+from dicos_proto.dimse import NActionRequest, NCreateRequest, NEventReportRequest, NSetRequest
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.events import MessageStart
+from dicos_proto.exchange import Exchange
+from dicos_proto.limits import Limits
+from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_set
+from dicos_proto.services.serving import Needed, Refused, Serving, items_of, require, text_of, uid_of
+from tests.services.talk import dataset, pair_for, serve, use
+
+MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
+NEEDED = (
+    Needed("StudyID", 2),
+    Needed("Modality", 1),
+    Needed("ReferencedSOPSequence", 1, (Needed("ReferencedSOPClassUID", 1), Needed("ReferencedSOPInstanceUID", 2))),
+)
+
+
+NO_NUMBER = (
+    b"\x08\x00\x98\x11\x13\x00\x00\x00"  # Failed SOP Sequence
+    b"\xfe\xff\x00\xe0\x0b\x00\x00\x00"  # item
+    b"\x08\x00\x97\x11\x03\x00\x00\x00abc"  # Failure Reason, US: 2 bytes
+)
+
+
+def item(**values: str) -> Dataset:
+    return dataset(**values)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "comment", "tags"),
+    [
+        ({}, 0x0120, "StudyID, Modality, ReferencedSOPSequence", (0x00200010, 0x00080060, 0x00081199)),
+        ({"StudyID": "", "Modality": "", "ReferencedSOPSequence": []}, 0x0121, "Modality, ReferencedSOPSequence",
+         (0x00080060, 0x00081199)),
+        ({"StudyID": "", "Modality": "CT", "ReferencedSOPSequence": [item(), item()]}, 0x0120,
+         "ReferencedSOPClassUID, ReferencedSOPInstanceUID", (0x00081150, 0x00081155)),
+        ({"StudyID": "", "Modality": "CT", "ReferencedSOPSequence": [
+            item(ReferencedSOPClassUID="", ReferencedSOPInstanceUID="")]}, 0x0121, "ReferencedSOPClassUID",
+         (0x00081150,)),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named(given: dict[str, Any], code: int, comment: str, tags: tuple[int, ...]) -> None:
+    with pytest.raises(Refused) as caught:
+        require(dataset(**given), NEEDED)
+    assert (caught.value.code, caught.value.comment, caught.value.tags) == (code, comment, tags)
+    assert str(caught.value) == f"{status.describe(code)}: {comment}"
+
+
+def test_a_data_set_that_has_all_of_it_passes() -> None:
+    require(
+        dataset(
+            StudyID="",
+            Modality="CT",
+            ReferencedSOPSequence=[item(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="")],
+        ),
+        NEEDED,
+    )
+
+
+def test_a_sequence_where_none_is_to_be_has_no_items() -> None:
+    assert items_of(dataset(StudyID="1"), "StudyID") == []
+    assert items_of(dataset(), "StudyID") == []
+
+
+def test_only_one_text_is_a_text_and_only_a_uid_a_uid() -> None:
+    made = dataset(ReferencedSOPSequence=[], Modality="CT", StudyInstanceUID=["1.2", "1.3"], SOPInstanceUID="1.2")
+    assert text_of(made, "Modality") == "CT"
+    assert [text_of(made, one) for one in ("ReferencedSOPSequence", "StudyInstanceUID", "StudyID")] == ["", "", ""]
+    assert uid_of(made, "SOPInstanceUID") == "1.2"
+    assert uid_of(dataset(StudyID="../x"), "StudyID") == ""
+
+
+def refuse_with(provider: Exchange, refused: Refused) -> Any:
+    def handle(start: MessageStart) -> flows.Flow[None]:
+        yield from Serving(provider, start).refuse(refused)
+
+    return handle
+
+
+@given(st.text(max_size=200))
+def test_any_comment_is_made_one_that_can_be_sent(comment: str) -> None:
+    pair = pair_for([MPPS])
+    ((result,), _) = pair.run(
+        use(pair.uses, n_set(pair.uses, MPPS, "1.2", dataset(StudyID="1"))),
+        serve(pair.provides, refuse_with(pair.provides, Refused(0x0110, comment, (0x00100010,), 0xA710))),
+    )
+    response = result.response
+    assert len(response.error_comment or "") == min(64, len(comment.strip() and (response.error_comment or "")))
+    assert (response.status, response.error_id, response.offending_element) == (0x0110, 0xA710, (0x00100010,))
+    assert response.attribute_identifier_list == (0x00100010,)
+
+
+def test_a_refusal_of_what_has_no_attributes_has_no_list_of_them() -> None:
+    pair = pair_for([MPPS])
+    ((result,), _) = pair.run(
+        use(pair.uses, n_delete(pair.uses, MPPS, "1.2")),
+        serve(pair.provides, refuse_with(pair.provides, Refused(0x0112, "gone"))),
+    )
+    assert (result.response.status, result.response.error_comment, result.response.offending_element) == (
+        0x0112,
+        "gone",
+        None,
+    )
+
+
+def test_what_is_not_expected_is_refused_with_its_own_status() -> None:
+    pair = pair_for([MPPS], roles={MPPS: (True, True)})
+    seen: list[Refused | None] = []
+
+    def handle(start: MessageStart) -> flows.Flow[None]:
+        serving = Serving(pair.provides, start)
+        try:
+            serving.expect((NActionRequest, NSetRequest), (MPPS,))
+            serving.expect((NActionRequest, NSetRequest), (MPPS,), instance="1.2", types=(1, 2))
+            yield from serving.grant()
+            seen.append(None)
+        except Refused as refused:
+            yield from serving.refuse(refused)
+            seen.append(refused)
+
+    results, _ = pair.run(
+        use(
+            pair.uses,
+            n_action(pair.uses, MPPS, "1.2", 2),
+            n_set(pair.uses, MPPS, "1.2", dataset()),
+            n_create(pair.uses, MPPS),
+            n_action(pair.uses, "1.2.3", "1.2", 2, negotiated=MPPS),
+            n_action(pair.uses, MPPS, "1.3", 2),
+            n_action(pair.uses, MPPS, "1.2", 3),
+        ),
+        serve(pair.provides, handle),
+    )
+    assert [each.response.status for each in results] == [0, 0, 0x0211, 0x0118, 0x0112, 0x0123]
+    assert [each and each.code for each in seen] == [None, None, 0x0211, 0x0118, 0x0112, 0x0123]
+
+
+@pytest.mark.parametrize(("type_id", "code"), [(1, 0), (2, 0x0113)])
+def test_an_event_of_another_type_is_no_such_event_type(type_id: int, code: int) -> None:
+    pair = pair_for([MPPS], roles={MPPS: (True, True)})
+
+    def handle(start: MessageStart) -> flows.Flow[None]:
+        serving = Serving(pair.provides, start)
+        try:
+            serving.expect((NEventReportRequest,), (MPPS,), types=(1,))
+            yield from serving.grant()
+        except Refused as refused:
+            yield from serving.refuse(refused)
+
+    ((result,), _) = pair.run(
+        use(pair.uses, n_event_report(pair.uses, MPPS, "1.2", type_id)), serve(pair.provides, handle)
+    )
+    assert result.response.status == code
+
+
+@pytest.mark.parametrize(
+    ("conversation", "code"),
+    [
+        (lambda user: n_create(user, MPPS, "1.2", b"broken"), 0x0110),
+        (lambda user: n_set(user, MPPS, "1.2", b"broken"), 0x0110),
+        (lambda user: n_action(user, MPPS, "1.2", 1, b"broken"), 0x0115),
+        (lambda user: n_create(user, MPPS, "1.2", NO_NUMBER), 0x0110),
+        (lambda user: n_action(user, MPPS, "1.2", 1, NO_NUMBER), 0x0115),
+        (lambda user: n_action(user, MPPS, "1.2", 1, bytes(2000)), 0x0213),
+        (lambda user: n_action(user, MPPS, "1.2", 1), None),
+    ],
+    ids=["create", "set", "action", "number", "number-in-action", "too-long", "none"],
+)
+def test_a_data_set_that_is_none_is_refused_and_the_next_request_served(conversation: Any, code: int | None) -> None:
+    pair = pair_for([MPPS], provider_limits=Limits(attributes=1000))
+
+    def handle(start: MessageStart) -> flows.Flow[Any]:
+        serving = Serving(pair.provides, start)
+        try:
+            found = yield from serving.read()
+        except Refused as refused:
+            yield from serving.refuse(refused)
+            return refused.code
+        yield from serving.grant(sop_instance_uid="1.9")
+        assert (serving.attributes is None) == (len(found) == 0)
+        return None
+
+    results, served = pair.run(
+        use(pair.uses, conversation(pair.uses), n_create(pair.uses, MPPS, None, dataset(StudyID="1"))),
+        serve(pair.provides, handle),
+    )
+    assert served == [code, None]
+    assert results[0].response.status == (code or 0)
+    assert results[1].response.affected_sop_instance_uid == "1.9"
+
+
+def test_what_was_created_without_a_name_has_to_be_named() -> None:
+    pair = pair_for([MPPS])
+
+    def handle(start: MessageStart) -> flows.Flow[type[NCreateRequest]]:
+        serving = Serving(pair.provides, start)
+        with pytest.raises(LocalProtocolError, match=r"is to be named \[PS3\.7 10\.1\.5\.1\.2\]"):
+            yield from serving.grant()
+        assert serving.sop_instance_uid is None
+        yield from serving.grant(code=0x0116, comment="as far as known", sop_instance_uid="1.9")
+        return NCreateRequest
+
+    ((result,), _) = pair.run(use(pair.uses, n_create(pair.uses, MPPS)), serve(pair.provides, handle))
+    assert (result.response.status, result.response.error_comment) == (0x0116, "as far as known")
+
+
+def test_a_request_nobody_knows_is_answered_by_the_general_rule() -> None:
+    pair = pair_for([MPPS])
+
+    def handle(start: MessageStart) -> flows.Flow[None]:
+        pair.provides.reply(exchange.response_to(start, status.UNRECOGNIZED_OPERATION))
+        yield from ()
+
+    ((result,), _) = pair.run(use(pair.uses, n_delete(pair.uses, MPPS, "1.2")), serve(pair.provides, handle))
+    assert result.response.status == 0x0211
