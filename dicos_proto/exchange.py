@@ -404,8 +404,8 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
 def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:
     """Send a response, and wait until little of it waits to be sent; of several, each leaves as it is made.
 
-    Meanwhile what the peer says is noted or kept (`Exchange.look`), a response to an operation of one's own too: whoever
-    answers while an `Operation` is under way does so by `Exchange.reply`. Raises as `Exchange.step` does.
+    Meanwhile what the peer says is noted or kept (`Exchange.look`), a response to an operation of one's own too:
+    whoever answers while an `Operation` is under way does so by `Exchange.reply`. Raises as `Exchange.step` does.
     """
     yield from _hand_on(exchange)
     exchange.send(context, response, data)
