@@ -1,9 +1,9 @@
 """The DICOM and DICOS network protocol as an engine without I/O: bytes in, events out, bytes out, deadlines out.
 
-association = Association.acceptor()
-association.receive_data(data)
-while (event := association.next_event()) is not None: ...
-connection.send(association.data_to_send())
+    association = Association.acceptor()
+    association.receive_data(data)
+    while (event := association.next_event()) is not None: ...
+    connection.send(association.data_to_send())
 
 `dissect` and `Dissector` show PDUs as lines for people.
 """

@@ -1,0 +1,204 @@
+"""What the source of a module says of itself: names in their order, signatures, docstrings, comments beside values.
+
+Knows: how this project writes docstrings. Must not know: which page shows them. Nothing is imported here: a page of
+the reference needs no pydicom and no trio.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module. `name`: dotted, as it is imported."""
+
+    name: str
+    path: Path
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def comments(self) -> dict[int, str]:
+        """Line -> the comment at its end."""
+        tokens = tokenize.generate_tokens(io.StringIO(self.path.read_text(encoding="utf-8")).readline)
+        return {
+            token.start[0]: token.string.lstrip("# ")
+            for token in tokens
+            if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
+        }
+
+    def segment(self, node: ast.stmt) -> str:
+        """A statement as it is written."""
+        return ast.get_source_segment(self.path.read_text(encoding="utf-8"), node) or ""
+
+    @property
+    def doc(self) -> str:
+        return ast.get_docstring(self.tree) or ""
+
+    @property
+    def exported(self) -> tuple[str, ...] | None:
+        """`__all__`, if there is one."""
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and [ast.unparse(one) for one in node.targets] == ["__all__"]:
+                return tuple(ast.literal_eval(node.value))
+        return None
+
+    @property
+    def imports(self) -> dict[str, str]:
+        """Name -> the module of this package that it comes from, relative dots kept."""
+        return {
+            alias.asname or alias.name: "." * node.level + (node.module or "")
+            for node in self.tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+
+
+def modules(package: str, folder: str) -> list[Source]:
+    """The public modules of a package, packages below it included, by name."""
+    found = []
+    root = CHECKOUT / folder
+    for path in sorted(root.rglob("*.py")):
+        parts = [package, *path.relative_to(root).with_suffix("").parts]
+        if parts[-1] == "__init__":
+            parts.pop()
+        if not any(part.startswith("_") for part in parts):
+            found.append(Source(".".join(parts), path))
+    return found
+
+
+def unparse(node: ast.AST) -> str:
+    """An expression as the project writes it: with double quotes."""
+    text = ast.unparse(node)
+    return text if '"' in text else text.replace("'", '"')
+
+
+# -- docstrings ----------------------------------------------------------------------------------------------------
+
+_PLACE = r"(?:(?:tables?|annex|figure) )?(?:Evt\d+|[A-Z](?![a-z])[\d.\-]*|\d[\d.\-]*)(?<!\.)(?: table [\d.\-]+(?<!\.))?"
+_CLAUSE = re.compile(
+    rf"[ \n]*# (PS3\.\d+ {_PLACE}(?:(?:,|;| to| and) (?:PS3\.\d+ )?{_PLACE})*)(\.?)",
+)
+
+
+def prose(text: str) -> str:
+    """A docstring as Markdown: clauses in brackets, examples as blocks, arrows and tables as they are."""
+    text = _CLAUSE.sub(lambda found: f" [{found[1]}]{found[2]}", text)
+    lines: list[str] = []
+    code: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        if code:
+            if line.strip():
+                code.append(line)
+                continue
+            lines += ["```pycon", *code, "```", ""]
+            code = []
+            continue
+        if line.startswith(">>> "):
+            if lines and lines[-1]:
+                lines.append("")
+            code = [line]
+        else:
+            lines.append("\\" + line if line.startswith("#") else line)
+    return "\n".join(lines).strip("\n")
+
+
+def first_sentence(text: str) -> str:
+    """What a docstring says first, on one line, for a table."""
+    paragraph = " ".join(prose(text).split("\n\n")[0].split())
+    found = re.match(r"(.+?[.:])(?: [A-Z`]|$)", paragraph)
+    return cell((found[1] if found else paragraph).rstrip(":"))
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def docstring_after(body: list[ast.stmt], index: int) -> str:
+    """The string that stands under an assignment, which is its docstring; empty where there is none."""
+    if index + 1 < len(body):
+        match body[index + 1]:
+            case ast.Expr(value=ast.Constant(value=str() as text)):
+                return "\n".join(line.strip() for line in text.strip().split("\n"))
+    return ""
+
+
+# -- where a field is used -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A function or class, by module and qualified name."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module.rpartition('.')[2]}.{self.name}" if self.name else self.module
+
+
+def uses(holders: frozenset[str], owner: str, fields: tuple[str, ...]) -> dict[str, list[Place]]:
+    """Field -> where the code looks it up in an object called one of `holders`, or in `owner()`, in order."""
+    found: dict[str, list[Place]] = {field: [] for field in fields}
+    for source in [*modules("dicos_proto", "dicos_proto"), *modules("dicos_transports", "transports/dicos_transports")]:
+        finder = _Uses(source.name, holders, owner, found)
+        finder.visit(source.tree)
+    return found
+
+
+class _Uses(ast.NodeVisitor):
+    def __init__(self, module: str, holders: frozenset[str], owner: str, found: dict[str, list[Place]]) -> None:
+        self._module = module
+        self._holders = holders
+        self._owner = owner
+        self._found = found
+        self._path: list[str] = []
+
+    def _note(self, field: str) -> None:
+        place = Place(self._module, ".".join(self._path))
+        if field in self._found and place not in self._found[field]:
+            self._found[field].append(place)
+
+    def _inside(self, node: ast.ClassDef | Function) -> None:
+        self._path.append(node.name)
+        self.generic_visit(node)
+        self._path.pop()
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if node.name != self._owner:
+            self._inside(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        names = [*node.args.posonlyargs, *node.args.args]
+        for name, value in zip(names[len(names) - len(node.args.defaults) :], node.args.defaults, strict=True):
+            if name.arg == "limit" and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                self._path.append(node.name)
+                self._note(value.value)  # a field that is named by a string
+                self._path.pop()
+        self._inside(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        match node.value:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                held = name in self._holders
+            case ast.Call(func=ast.Name(id=name)):
+                held = name == self._owner
+            case _:
+                held = False
+        if held:
+            self._note(node.attr)
+        self.generic_visit(node)

@@ -1,0 +1,203 @@
+"""Pages of a class whose fields are all there is to say: limits, timers, tolerances."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+from dataclasses import fields, is_dataclass
+
+from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
+from dicos_proto.timers import Timeouts, Timer
+
+from .reference import page_of
+from .source import CHECKOUT, Place, Source, cell, docstring_after, prose, uses
+
+_GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n\n"
+
+
+def described(module: str, name: str) -> dict[str, str]:
+    """Field -> docstring, of one class, in order."""
+    source = Source(module, CHECKOUT / f"{module.replace('.', '/')}.py")
+    (node,) = [one for one in source.tree.body if isinstance(one, ast.ClassDef) and one.name == name]
+    found = {}
+    for index, member in enumerate(node.body):
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
+            found[member.target.id] = docstring_after(node.body, index)
+    return found
+
+
+def _places(places: list[Place]) -> str:
+    shown = [f"[`{place}`](reference/{page_of(place.module)})" for place in places]
+    return ", ".join(shown) or "nowhere"
+
+
+def limits() -> str:
+    """docs/limits.md"""
+    words = described("dicos_proto.limits", "Limits")
+    where = uses(frozenset({"limits", "_limits"}), "Limits", tuple(words))
+    values = Limits()
+    rows = [
+        f"| `{name}` | {_number(getattr(values, name))} | {cell(prose(text))} | {_places(where[name])} |"
+        for name, text in words.items()
+    ]
+    return _GENERATED + _LIMITS.format(
+        rows="\n".join(rows), default=_number(DEFAULT_MAX_LENGTH), smallest=SMALLEST_MAX_LENGTH
+    )
+
+
+_LIMITS = """# Limits
+
+Every length, count and depth that a peer supplies is compared with a field of
+[`Limits`](reference/limits.md#limits) before anything is allocated or looped over. A `Limits` is a value; it is given
+to `Association.requestor` or `Association.acceptor`, and holds for that association.
+
+What passes a limit is a fault of the peer: a `ProviderAbort` event whose error names the limit and both numbers, with
+an A-ABORT that is queued already.
+
+```python
+from dicos_proto import Association, Limits
+
+provider = Association.acceptor(limits=Limits(associate_pdu=1000))
+provider.receive_data(bytes.fromhex("01 00 00 00 10 00"))  # the header of an A-ASSOCIATE-RQ of 4096 bytes
+error = provider.next_event().error
+print(error)
+print(error.limit, error.seen, error.allowed)
+print(provider.data_to_send()[0].hex(" "))
+```
+
+```text
+A-ASSOCIATE-RQ too long (limit associate_pdu: 4096 seen, 1000 allowed) [PS3.8 9.3.1]
+associate_pdu 4096 1000
+07 00 00 00 00 04 00 00 00 00
+```
+
+The body was never waited for: the header alone decides. The A-ABORT names the service user as its source, because that
+is what AA-1 sends, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-10)).
+
+Defaults are those of `Limits()`. The last column names every function that looks the field up.
+
+| field | default | what it bounds, and the attack it stops | enforced in |
+|---|--:|---|---|
+{rows}
+
+The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
+advertises unless told otherwise, and a longer P-DATA-TF is refused at its header. A peer's Maximum Length is 0
+(unlimited) or at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
+"""
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def timers() -> str:
+    """docs/timers.md"""
+    words = described("dicos_proto.timers", "Timeouts")
+    where = uses(frozenset({"timeouts", "_timeouts"}), "Timeouts", tuple(words))
+    values = Timeouts()
+    rows = [
+        f"| `{name}` | {getattr(values, name):g} | {cell(prose(text))} | {_places(where[name])} |"
+        for name, text in words.items()
+    ]
+    phases = ", ".join(f"`{timer.name}`" for timer in Timer)
+    return _GENERATED + _TIMERS.format(rows="\n".join(rows), phases=phases)
+
+
+_TIMERS = """# Timers
+
+The engine has no clock. `deadline(now)` says when the next deadline is and why; `handle_timeout(now)` says what time
+it is. Both take seconds on a clock of the caller's choice. A timer that was armed since the last `deadline(now)` starts
+at that `now`, so every adapter calls `deadline` before it waits.
+
+A passed deadline takes effect in `next_event`, once what was received before is parsed: bytes that came in time are
+never lost to a clock that is late.
+
+```python
+from dicos_proto import Association, Timeouts
+
+provider = Association.acceptor(timeouts=Timeouts(artim=5.0))
+print(provider.deadline(now=100.0))
+provider.handle_timeout(now=104.0)  # early: nothing happens
+print(provider.next_event())
+provider.handle_timeout(now=105.0)
+print(provider.next_event().error)
+print(provider.next_event(), provider.wants_close)
+```
+
+```text
+Deadline(at=105.0, why='ARTIM: waiting for the whole A-ASSOCIATE-RQ')
+None
+ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 5 s
+Closed() True
+```
+
+Defaults, in seconds, are those of `Timeouts()`; None waits for ever. The last column names every function that looks
+the field up.
+
+| field | default | runs | used in |
+|---|--:|---|---|
+{rows}
+
+The engine's timers are {phases}
+(`dicos_proto.timers.Timer`). Only ARTIM is one of the standard [PS3.8 9.1.5]: when it expires, the connection is
+closed. When another expires, the local user gives up: an A-ABORT is sent, source service user, and `ProviderAbort`
+carries a `DeadlineExceeded`. `connect` and `write_stall` are for adapters: the engine makes no connections and does not
+know when the peer takes bytes.
+"""
+
+
+def tolerances() -> str:
+    """docs/tolerances.md"""
+    if importlib.util.find_spec("dicos_proto.tolerance") is None:
+        return _GENERATED + "# Tolerances\n\nNothing that the standard forbids is let through.\n"
+    module = importlib.import_module("dicos_proto.tolerance")
+    words = described("dicos_proto.tolerance", "Tolerance")
+    sets = {
+        name: [each.name for each in fields(value) if getattr(value, each.name)]
+        for name, value in vars(module).items()
+        if name.isupper() and is_dataclass(value) and type(value).__name__ == "Tolerance"
+    }
+    rows = []
+    for name, text in words.items():
+        part = _parts(text)
+        inside = ", ".join(f"`{one}`" for one, flags in sets.items() if name in flags)
+        rows.append(
+            f"| `{name}` | {part['Lets through']} | {part['Breaks']} | {part['Who']} | {part['Why']} | {inside} |"
+        )
+    source = Source("dicos_proto.tolerance", CHECKOUT / "dicos_proto/tolerance.py")
+    notes = []
+    for index, node in enumerate(source.tree.body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id in sets:
+            flags = ", ".join(f"`{flag}`" for flag in sets[node.target.id]) or "no flag"
+            said = cell(prose(docstring_after(source.tree.body, index)))
+            notes.append(f"| `{node.target.id}` | {said} | {flags} |")
+    return _GENERATED + _TOLERANCES.format(rows="\n".join(rows), sets="\n".join(notes), doc=prose(source.doc))
+
+
+def _parts(text: str) -> dict[str, str]:
+    """`Lets through: ... Breaks: ... Who: ... Why it may be allowed: ... Default: ...` by its headings."""
+    found = re.split(r"(Lets through|Breaks|Who|Why it may be allowed|Default): ", " ".join(text.split()))
+    part = {
+        heading.split(" it ")[0]: cell(said.strip()) for heading, said in zip(found[1::2], found[2::2], strict=True)
+    }
+    return {"Lets through": "", "Breaks": "", "Who": "", "Why": "", **part}
+
+
+_TOLERANCES = """# Tolerances
+
+{doc}
+
+## Flags
+
+| flag | lets through | breaks | who does it | why it may be allowed | in |
+|---|---|---|---|---|---|
+{rows}
+
+## Sets
+
+| set | is for | flags |
+|---|---|---|
+{sets}
+"""
