@@ -1,0 +1,139 @@
+"""An adapter of one's own: any number of associations in one thread, on `selectors` and non-blocking sockets."""
+
+import selectors
+import socket
+from time import monotonic
+from typing import Any
+
+from dicos_proto import Association, Buffer, ProtocolError
+from dicos_proto.flows import Flow, Need, abort
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Connection:
+    """A socket, its association, and the flow that runs on it. `result` and `error`: how the flow ended."""
+
+    def __init__(self, sock: socket.socket, wire: Association, flow: Flow[Any], write_stall: float = 30.0) -> None:
+        sock.setblocking(False)
+        self.sock, self.wire, self.flow, self.write_stall = sock, wire, flow, write_stall
+        self.unsent: list[Buffer] = []  # what was taken from the engine and not yet by the kernel
+        self.moved = 0.0  # when the peer last took something
+        self.broken = self.ended = False
+        self.need: Need | None = Need.TURN  # None: the flow is over
+        self.result: Any = None
+        self.error: ProtocolError | None = None
+
+    def resume(self, fed: bool = False) -> None:
+        """Go on with the flow until it has to wait. `fed`: the engine was given bytes, end of file or time."""
+        while fed or self.need is Need.TURN or (self.need is Need.DRAIN and not self.queued()):
+            fed = False
+            try:
+                self.need = next(self.flow)
+            except (StopIteration, ProtocolError) as end:
+                self._end(end)
+            if self.need is Need.TURN:
+                self.write()
+                if self.wire.wants_read:
+                    self.read()
+
+    def _end(self, end: StopIteration | ProtocolError) -> None:
+        if self.ended:
+            self.need = None
+            return
+        self.ended, self.need = True, Need.TURN
+        self.flow = abort(self.wire)  # for a flow that gave up; an association that is over is left alone
+        if isinstance(end, StopIteration):
+            self.result = end.value
+        else:
+            self.error = end
+
+    def queued(self) -> bool:
+        """Whether something waits to be written; only then the engine is asked for more: `bytes_queued` stays true."""
+        if not self.unsent and self.wire.bytes_queued:
+            self.unsent, self.moved = [*self.wire.data_to_send()], monotonic()
+        if self.broken:
+            self.unsent.clear()
+        return bool(self.unsent)
+
+    def write(self) -> None:
+        """As much as the kernel takes."""
+        while self.queued():
+            try:
+                sent = self.sock.sendmsg(self.unsent[:1024])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.broken = True  # nothing more goes out; what the peer said before is still read
+                return
+            self.moved = monotonic()
+            while self.unsent and sent >= len(self.unsent[0]):
+                sent -= len(self.unsent.pop(0))
+            if sent:
+                self.unsent[0] = memoryview(self.unsent[0])[sent:]
+
+    def read(self) -> bool:
+        """What is there; whether the engine was given anything."""
+        try:
+            data = self.sock.recv(1 << 18)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""  # a reset is the end, too
+        if data:
+            self.wire.receive_data(data)
+        else:
+            self.wire.receive_eof()
+        return True
+
+    def deadline(self, now: float) -> float | None:
+        """The earlier of the engine's deadline and of the peer's time to take what is written."""
+        found = self.wire.deadline(now)
+        times = [found.at] if found else []
+        if self.queued():
+            times.append(self.moved + self.write_stall)
+        return min(times, default=None)
+
+    def on_time(self, now: float) -> None:
+        """A deadline has passed."""
+        self.wire.handle_timeout(now)
+        if self.unsent and now >= self.moved + self.write_stall:
+            self.broken = True
+            self.wire.receive_eof()
+
+    @property
+    def wanted(self) -> int:
+        """What to wait for."""
+        return (READ if self.wire.wants_read else 0) | (WRITE if self.queued() else 0)
+
+
+def run(connections: list[Connection]) -> None:
+    """Carry all of them, until every flow is over and every socket closed."""
+    with selectors.DefaultSelector() as selector:
+        for one in connections:
+            selector.register(one.sock, READ, one)
+        while True:
+            for one in [key.data for key in selector.get_map().values()]:
+                one.resume()
+                if one.need is None:
+                    selector.unregister(one.sock)
+                    one.sock.close()
+                elif one.wanted:
+                    selector.modify(one.sock, one.wanted, one)
+            now = monotonic()
+            waiting = [key.data for key in selector.get_map().values()]
+            times = [at for one in waiting if (at := one.deadline(now)) is not None]
+            if not waiting:
+                return
+            ready = selector.select(max(0.0, min(times) - now) if times else None)
+            for key, events in ready:
+                if events & WRITE:
+                    key.data.write()
+                if events & READ:
+                    key.data.resume(fed=key.data.read())
+            now = monotonic()
+            for one in waiting:
+                at = one.deadline(now)
+                if at is not None and at <= now:
+                    one.on_time(now)
+                    one.resume(fed=True)
