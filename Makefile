@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHON
 PY := .venv/bin/python
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint docs bench clean
 
 demo:
 	@tools/setup.sh cli
@@ -26,6 +26,13 @@ lint:
 check: lint
 	@tools/peers.sh
 	$(PY) -m pytest -W error
+
+docs:
+	@tools/setup.sh dev
+	@tools/setup.sh docs
+	$(PY) -m tools.docgen
+	$(PY) -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 bench:
 	@tools/setup.sh dev

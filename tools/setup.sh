@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv and install the project into it, editable: tools/setup.sh cli | dev
+# Make .venv and install the project into it, editable: tools/setup.sh cli | dev | docs
 #
 # What is installed stays until pyproject.toml or the interpreter changes: a stamp in .venv remembers both, by content.
 # PYTHON names the interpreter (default: python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-extra=${1:?usage: tools/setup.sh cli|dev}
+extra=${1:?usage: tools/setup.sh cli|dev|docs}
 python=${PYTHON:-python3}
 
 die() {
@@ -24,7 +24,8 @@ wanted="$PWD $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' | 
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$wanted" ]; }
 
 # dev contains all that cli needs.
-if [ -x .venv/bin/python ] && { is_current ".venv/.installed-$extra" || is_current .venv/.installed-dev; }; then
+if [ -x .venv/bin/python ] && { is_current ".venv/.installed-$extra" ||
+    { [ "$extra" = cli ] && is_current .venv/.installed-dev; }; }; then
     exit 0
 fi
 
@@ -51,7 +52,7 @@ if ! [ -x .venv/bin/pip ] || [ "$(.venv/bin/python -c "$same" 2>/dev/null)" != "
 fi
 
 echo "setup: installing dicos-proto[$extra] into .venv" >&2
-rm -f .venv/.installed-*
+rm -f ".venv/.installed-$extra"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --editable ".[$extra]" </dev/null >&2 ||
     die "pip could not install dicos-proto[$extra]"
 printf '%s\n' "$wanted" >".venv/.installed-$extra"
