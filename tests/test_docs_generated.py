@@ -1,8 +1,11 @@
 """The pages that are made from the source are those that the source makes now."""
 
+import re
+
 import pytest
 
 from dicos_proto import Limits, Timeouts
+from dicos_proto.machine import TABLE
 from tools import docgen
 from tools.docgen import source, values
 from tools.docgen.source import CHECKOUT, prose, uses
@@ -52,6 +55,30 @@ def test_every_timeout_is_explained_and_used() -> None:
 )
 def test_docstrings_become_markdown(docstring: str, markdown: str) -> None:
     assert prose(docstring) == markdown
+
+
+LINE = re.compile(r"    (Sta\d+: Sta\d+ [\w ,()-]+|Sta\d+ --> Sta\d+: Evt\d+(, Evt\d+)* / (AE|DT|AR|AA)-\d+)")
+
+
+def test_the_diagrams_are_of_the_table() -> None:
+    """Lines that Mermaid reads, and every cell of table 9-10 in the diagram of a role that can be in it."""
+    diagrams = re.findall(
+        r"```mermaid\nstateDiagram-v2\n    direction LR\n(.*?)```", PAGES["docs/state-machine.md"], re.S
+    )
+    assert len(diagrams) == 8
+    lines = [line for diagram in diagrams for line in diagram.splitlines()]
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    drawn = {
+        (event, start, action, end)
+        for start, end, events, action in re.findall(r"(Sta\d+) --> (Sta\d+): (.*?) / (\S+)", "\n".join(lines))
+        for event in events.split(", ")
+    }
+    table = {
+        (event.name, state.name, cell.action.value, end.name)
+        for (event, state), cell in TABLE.items()
+        for end in (cell.state, cell.otherwise)
+    }
+    assert drawn == table
 
 
 def test_a_tolerance_is_taken_apart() -> None:

@@ -62,17 +62,17 @@ def _arrows(role: Role) -> Iterator[Arrow]:
 
 
 def _diagram(phase: str, role: Role, words: dict[str, str]) -> str:
-    """Arrows between the same two states share one line a action."""
+    """Arrows between the same two states share one for each action. A semicolon would end a statement of Mermaid's."""
     labels: dict[tuple[State, State], dict[Action, list[str]]] = {}
     for start, end, event, action in sorted(_arrows(role)):
         if action.value.startswith(phase):
             labels.setdefault((start, end), {}).setdefault(action, []).append(event.name)
     states = sorted({state for pair in labels for state in pair})
     lines = ["```mermaid", "stateDiagram-v2", "    direction LR"]
-    lines += [f"    {state.name}: {state.name} {words[state.name]}" for state in states]
+    lines += [f"    {state.name}: {state.name} {words[state.name].replace(';', ',')}" for state in states]
     for (start, end), actions in labels.items():
-        label = "; ".join(f"{', '.join(events)} / {action.value}" for action, events in actions.items())
-        lines.append(f"    {start.name} --> {end.name}: {label.replace(';', ' #59;')}")
+        for action, events in actions.items():
+            lines.append(f"    {start.name} --> {end.name}: {', '.join(events)} / {action.value}")
     return "\n".join([*lines, "```", ""])
 
 
