@@ -1,11 +1,13 @@
 """The adapters that the documentation shows carry associations: with each other, with ours, with DCMTK."""
 
+import asyncio
 import importlib.util
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +23,7 @@ from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.services.verification import echo
 from dicos_transports.blocking import connect
 from tests.interop.peers import contents, dcmtk, dcmtk_storescp, files_in, needs_dcmtk, shipped_files
+from tests.test_docs import blocks
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE, server
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -96,7 +99,7 @@ def listening() -> Iterator[tuple[int, list[Any]]]:
             adapter.run([one])
             ended.append(one)
 
-        thread = threading.Thread(target=serve_one)
+        thread = threading.Thread(target=serve_one, daemon=True)
         thread.start()
         yield listener.getsockname()[1], ended
         thread.join(PATIENCE)
@@ -184,6 +187,83 @@ def test_a_reset_is_the_end() -> None:
     lost = user(one)
     adapter.run([lost])
     assert isinstance(lost.error, flows.AssociationAborted)
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    """The names of the page about asyncio."""
+    names: dict[str, Any] = {"__name__": "docs_asyncio"}
+    for _, code, _ in blocks("embedding/asyncio.md"):
+        if "asyncio.run(" not in code or "def use" in code:
+            exec(code.replace("asyncio.run(main())", ""), names)
+    return names
+
+
+@contextmanager
+def asyncio_provider(page: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    """The page's provider on a loop of its own; its port and log."""
+    log: list[str] = []
+    ready: Queue[tuple[int, Callable[[], object]]] = Queue()
+
+    async def main() -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        listener = await loop.create_server(lambda: page["Provider"](log), "127.0.0.1", 0)
+        async with listener:
+            port = listener.sockets[0].getsockname()[1]
+            ready.put((port, lambda: loop.call_soon_threadsafe(stop.set)))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+    thread.start()
+    port, stop = ready.get(timeout=PATIENCE)
+    try:
+        yield port, log
+    finally:
+        stop()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_the_flows_on_streams_use_our_server(page: dict[str, Any]) -> None:
+    async def main(port: int) -> list[int]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        association = Association.requestor(asked())
+        try:
+            statuses: list[int] = await page["carry"](association, use(association, 20), reader, writer)
+            return statuses
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    with server() as running:
+        assert asyncio.run(main(running.port)) == [0] * 21
+
+
+def test_the_protocol_serves_our_user(page: dict[str, Any]) -> None:
+    with asyncio_provider(page) as (port, log):
+        for _ in range(3):
+            with connect(("127.0.0.1", port), CONTEXTS) as session:
+                assert session.echo().status == 0
+                assert session.store(CT, "1.2.3", EXPLICIT, CONTENT).status == 0
+    assert log == ["C-ECHO", f"C-STORE, {len(CONTENT)} bytes", "released"] * 3
+
+
+def test_the_protocol_tells_of_a_connection_that_is_cut(page: dict[str, Any]) -> None:
+    with asyncio_provider(page) as (port, log), socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"\x01\0\0\0\1\0")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(100) == b""
+    assert log == ["connection closed by the peer in Sta2, in an A-ASSOCIATE-RQ, 256 bytes before its end"]
+
+
+@pytest.mark.interop
+@needs_dcmtk
+def test_the_protocol_serves_dcmtk(page: dict[str, Any]) -> None:
+    sent = next(file for file in shipped_files() if file.path.name == "CT_small.dcm")
+    with asyncio_provider(page) as (port, log):
+        assert dcmtk("echoscu", "127.0.0.1", port).returncode == 0
+        assert dcmtk("storescu", "127.0.0.1", port, sent.path).returncode == 0
+    assert [line.partition(",")[0] for line in log] == ["C-ECHO", "released", "C-STORE", "released"]
 
 
 @pytest.mark.interop

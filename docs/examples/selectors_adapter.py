@@ -49,8 +49,8 @@ class Connection:
             self.error = end
 
     def queued(self) -> bool:
-        """Whether something waits to be written; only then the engine is asked for more: `bytes_queued` stays true."""
-        if not self.unsent and self.wire.bytes_queued:
+        """Whether something waits to be written. No more is taken before that is gone: flows see what is left."""
+        if not self.unsent:
             self.unsent, self.moved = [*self.wire.data_to_send()], monotonic()
         if self.broken:
             self.unsent.clear()
