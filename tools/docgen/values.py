@@ -142,9 +142,33 @@ the field up.
 
 The engine's timers are {phases}
 (`dicos_proto.timers.Timer`). Only ARTIM is one of the standard [PS3.8 9.1.5]: when it expires, the connection is
-closed. When another expires, the local user gives up: an A-ABORT is sent, source service user, and `ProviderAbort`
-carries a `DeadlineExceeded`. `connect` and `write_stall` are for adapters: the engine makes no connections and does not
-know when the peer takes bytes.
+closed. When IDLE expires, an A-RELEASE-RQ is sent, and the event is `Idle`. When another expires, the local user gives
+up: an A-ABORT is sent, source service user, and `ProviderAbort` carries a `DeadlineExceeded`. `connect` and
+`write_stall` are for adapters: the engine makes no connections and does not know when the peer takes bytes.
+
+```python
+from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose, uids
+
+request = AssociateRequest(called_aet="ARCHIVE", calling_aet="SCANNER", contexts=propose([uids.VERIFICATION]))
+provider = Association.acceptor(timeouts=Timeouts(idle=20.0))
+provider.receive_data(b"".join(Association.requestor(request).data_to_send()))
+provider.send(negotiate(provider.next_event(), AcceptPolicy(other_contexts=(uids.IMPLICIT_VR_LE,))))
+provider.data_to_send()
+
+provider.next_event()  # None: nothing more has come, so the wait for a request begins
+print(provider.deadline(now=0.0))
+provider.handle_timeout(now=20.0)
+print(provider.next_event())
+print(b"".join(provider.data_to_send()).hex(" "), provider.state.name)
+print(provider.deadline(now=20.0))
+```
+
+```text
+Deadline(at=20.0, why='idle: waiting for a request')
+Idle(error=DeadlineExceeded('idle: waiting for a request: nothing within 20 s'))
+05 00 00 00 00 04 00 00 00 00 Sta7
+Deadline(at=50.0, why='release: waiting for the A-RELEASE-RP')
+```
 """
 
 
