@@ -200,6 +200,50 @@ def page() -> dict[str, Any]:
 
 
 @contextmanager
+def events_provider() -> Iterator[tuple[int, list[str]]]:
+    """The first provider of the page about adapters, for one connection; its port and log."""
+    names: dict[str, Any] = {"__name__": "docs_adapter"}
+    (code,) = [code for _, code, _ in blocks("embedding/adapter.md") if "def serve" in code]
+    exec((EXAMPLES / "events_adapter.py").read_text(), names)
+    exec(code.partition("\nlog: list")[0], names)
+    log: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        thread = threading.Thread(target=lambda: names["serve"](listener.accept()[0], log), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], log
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_the_events_adapter_serves_our_user() -> None:
+    with events_provider() as (port, log), connect(("127.0.0.1", port), CONTEXTS) as session:
+        assert [session.echo().status for _ in range(50)] == [0] * 50
+        assert session.store(CT, "1.2.3", EXPLICIT, CONTENT * 20).status == 0
+    assert log == ["C-ECHO"] * 50 + [f"C-STORE, {len(CONTENT) * 20} bytes"]
+
+
+@pytest.mark.interop
+@needs_dcmtk
+def test_the_events_adapter_serves_dcmtk() -> None:
+    sent = next(file for file in shipped_files() if file.path.name == "CT_small.dcm")
+    for words in (("echoscu",), ("storescu", sent.path)):
+        with events_provider() as (port, log):
+            done = dcmtk(words[0], "127.0.0.1", port, *words[1:])
+            assert done.returncode == 0, done.stderr
+        assert len(log) == 1
+
+
+@pytest.mark.parametrize("parting", [b"", b"\x01\0\0\0", b"\x07\0\0\0\0\4\0\0\0\0", b"GET / HTTP/1.1\r\n"])
+def test_the_events_adapter_comes_to_its_end(parting: bytes) -> None:
+    with events_provider() as (port, _), socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(parting)
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(100):
+            pass
+
+
+@contextmanager
 def asyncio_provider(page: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:
     """The page's provider on a loop of its own; its port and log."""
     log: list[str] = []
