@@ -82,7 +82,14 @@ def _is(name: str, package: Source, by_name: dict[str, Source]) -> str:
     for index, node in enumerate(body):
         if isinstance(node, ast.ClassDef | Function) and node.name == name:
             return first_sentence(ast.get_docstring(node) or "")
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        if (
+            isinstance(node, ast.Assign | ast.AnnAssign)
+            and node.value
+            and [ast.unparse(one) for one in targets] == [name]
+        ):
             return first_sentence(docstring_after(body, index)) or cell(f"`{unparse(node.value)}`")
     raise LookupError(f"dicos_proto exports {name}, and its module does not define it")
 

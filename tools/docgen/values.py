@@ -213,6 +213,31 @@ _TOLERANCES = """# Tolerances
 
 {doc}
 
+```python
+from dicos_proto import AssociateRequest, Association, Tolerance, propose, uids
+
+request = AssociateRequest(called_aet="ARCHIVE", calling_aet="SCANNER", contexts=propose([uids.VERIFICATION]))
+sent = b"".join(Association.requestor(request).data_to_send())
+sent = sent.replace(b"1.2.840.10008.1.1", b"1.2.840.010008.11", 1)  # a component that begins with 0
+for tolerance in (Tolerance(), Tolerance(uid_leading_zeros=True)):
+    provider = Association.acceptor(tolerance=tolerance)
+    provider.receive_data(sent)
+    event = provider.next_event()
+    print(type(event).__name__, provider.state.name)
+    print(event if tolerance.uid_leading_zeros else event.error)
+print(type(provider.next_event()).__name__, len(provider.deviations))
+```
+
+```text
+ProviderAbort Sta13
+abstract syntax '1.2.840.010008.11' has a component that begins with 0 [PS3.5 9.1]
+Deviation Sta2
+let through (uid_leading_zeros): abstract syntax '1.2.840.010008.11' has a component that begins with 0 [PS3.5 9.1]
+AssociateRequest 1
+```
+
+Flows pass over the events; `Association.deviations` has what was let through.
+
 ## Flags
 
 | flag | lets through | breaks | who does it | why it may be allowed | in |
