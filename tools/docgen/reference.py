@@ -97,6 +97,7 @@ def _is(name: str, package: Source, by_name: dict[str, Source]) -> str:
 def _page(source: Source) -> str:
     parts = [_GENERATED, f"# `{source.name}`\n", prose(source.doc) + "\n"]
     body = source.tree.body
+    constants: list[str] = []
     exported = {*(source.exported or ()), *(_package().exported or ())}
     for index, node in enumerate(body):
         match node:
@@ -110,6 +111,12 @@ def _page(source: Source) -> str:
                     shown = source.segment(node)
                     code = f"```py\n{shown}\n```\n\n" if shown.count("\n") < 12 else ""
                     parts.append(f"## {name}\n\n{code}{prose(text)}\n")
+                elif isinstance(node.value, ast.Constant) and not name.startswith("_"):
+                    value = source.segment(node.value)
+                    if "\n" not in value:
+                        constants.append(f"| `{name}` | `{value}` |")
+    if constants:
+        parts.append("\n".join(["## Constants", "", "| name | value |", "| --- | --- |", *constants]) + "\n")
     return "\n".join(parts)
 
 

@@ -40,8 +40,8 @@ class Source:
             if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
         }
 
-    def segment(self, node: ast.stmt) -> str:
-        """A statement as it is written."""
+    def segment(self, node: ast.stmt | ast.expr) -> str:
+        """A statement or expression as it is written."""
         return ast.get_source_segment(self.path.read_text(encoding="utf-8"), node) or ""
 
     @property
