@@ -5,24 +5,32 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dicos_proto.dimse import CStoreRequest
+from dicos_proto.dimse import CFindRequest, CStoreRequest
+from dicos_proto.flows import AssociationAborted
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu import decode, encode
 from dicos_proto.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_proto.services.query import Finding
 from dicos_proto.timers import Timeouts
 from dicos_transports import storing
-from dicos_transports.blocking import Session, StoreRequest
+from dicos_transports.blocking import ServerStopping, Session, StoreRequest, accept, connect
+from dicos_transports.blocking_server import Handler
 from tests.pair import command, p_data
 from tests.transports.connections import (
     ASKED,
+    CONTEXTS,
     CT,
     EXPLICIT,
+    PATIENCE,
+    POLICY,
     Lines,
     abort_of,
     raw,
@@ -250,3 +258,115 @@ def test_a_4_gib_data_set_needs_no_memory_before_it_comes(lines: Lines) -> None:
         lines.wait_for("in a P-DATA-TF, 4291967289 bytes before its end")
     assert sum(seen) == 3_000_000
     assert max(seen) <= 1 << 20
+
+
+# -- peers that take nothing ---------------------------------------------------------------------------------------
+
+MATCHES = 20_000
+FIND_RQ = command(3, CFindRequest(message_id=1, affected_sop_class_uid=CT), has_data=True) + p_data(
+    (3, False, True, b"")
+)
+
+
+def _finder(made: list[int], ended: list[BaseException]) -> Handler:
+    """A handler that answers a C-FIND by `MATCHES` matches of 4 kB, and tells how many it made."""
+
+    def matches() -> Iterator[bytes]:
+        for number in range(MATCHES):
+            made.append(number)
+            yield bytes(4096)
+
+    def handle(session: Session) -> None:
+        try:
+            for request in session:
+                finding = Finding(session.exchange, request.start)
+                session.run(finding.send_all(matches()))
+                request.answered = True
+        except ServerStopping as error:
+            ended.append(error)
+            raise
+
+    return handle
+
+
+def test_answers_are_made_no_faster_than_a_peer_takes_them(lines: Lines) -> None:
+    made: list[int] = []
+    timeouts = Timeouts(write_stall=0.3)
+    with server(_finder(made, []), timeouts=timeouts) as running, raw_association(running) as sock:
+        sock.sendall(FIND_RQ)
+        lines.wait_for("write stall")
+    assert len(made) < MATCHES // 4
+
+
+def test_a_peer_that_speaks_but_takes_nothing_makes_nobody_read_ahead() -> None:
+    """Each byte that comes wakes the sender: that is no reason to take more out of the source."""
+    taken = 0
+    ours, theirs = socket.socketpair()
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(4096):
+            taken += 1
+            yield bytes(64 << 10)
+
+    def dribble() -> None:
+        peer = accept(theirs, POLICY)
+        said = command(3, CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2"))
+        for byte in said[:-1]:
+            if gone.wait(0.001):
+                break
+            with suppress(OSError):
+                theirs.send(bytes((byte,)))
+        gone.wait(PATIENCE)
+        peer.close()
+
+    gone = threading.Event()
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    try:
+        session = connect(ours, CONTEXTS, timeouts=Timeouts(write_stall=0.3))
+        with session, pytest.raises(AssociationAborted, match="write stall"):
+            session.store(CT, "1.2", EXPLICIT, pieces())
+    finally:
+        gone.set()
+        thread.join()
+    assert taken < 100
+
+
+def test_a_peer_that_is_gone_is_noticed_before_the_source_is_at_its_end() -> None:
+    taken = 0
+    ours, theirs = socket.socketpair()
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield bytes(64 << 10)
+
+    answering = threading.Thread(target=lambda: accept(theirs, POLICY).close())
+    answering.start()
+    session = connect(ours, CONTEXTS)
+    answering.join()
+    with session, pytest.raises(AssociationAborted, match="closed by the peer"):
+        session.store(CT, "1.2", EXPLICIT, pieces())
+    assert taken < 100
+
+
+def test_a_handler_that_never_waits_ends_with_its_server() -> None:
+    made: list[int] = []
+    ended: list[BaseException] = []
+    read = threading.Event()
+    with server(_finder(made, ended)) as running, raw_association(running) as sock:
+
+        def drain() -> None:
+            while sock.recv(1 << 20):
+                read.set()
+
+        sock.sendall(FIND_RQ)
+        reader = threading.Thread(target=drain)
+        reader.start()
+        assert read.wait(PATIENCE)
+        running.close(grace=0)
+        assert ended
+        assert len(made) < MATCHES
+        reader.join(PATIENCE)

@@ -150,7 +150,13 @@ class Driver:
             return self._input()
         if need is Need.DRAIN:
             return self._drain()
+        return self._turn()
+
+    def _turn(self) -> ProtocolError | None:
+        """Write and read what can be written and read now. `kill` ends also a flow that never waits."""
         self.flush()
+        if self._kill is not None and any(fd == self._kill for fd, _ in self._poll.poll(0)):
+            return ServerStopping()
         if self.wire.wants_read:
             self._read()
         return None
@@ -176,6 +182,8 @@ class Driver:
         """Until all that was queued is written, something was received, or time has passed."""
         self._collect()
         self._write()
+        if self.broken and self.wire.wants_read:
+            self._read()  # what the peer said last, or that it is gone: nothing else would tell
         while self._pending:
             ready, fault = self._wait()
             if fault is not None or not ready:
@@ -266,7 +274,12 @@ class Driver:
     # -- the socket ----------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Take what the wire has to send."""
+        """Take what the wire has to send, once the kernel has all that was taken before.
+
+        What it does not take yet stays with the wire, so that a flow sees in `bytes_queued` that its peer is slow.
+        """
+        if self._pending:
+            return
         buffers = self.wire.data_to_send()
         if buffers and not self.broken:
             if self._trace is not None:
@@ -275,7 +288,7 @@ class Driver:
             self._pending_size += sum(map(len, buffers))
 
     def _write(self) -> None:
-        """As much as the kernel takes now."""
+        """As much as the kernel takes now, of what was taken and then of what is queued since."""
         pending = self._pending
         while pending:
             batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
@@ -293,7 +306,8 @@ class Driver:
             self._pending_size -= sent
             if not self._pending_size:
                 pending.clear()
-                return
+                self._collect()
+                continue
             for index, buffer in enumerate(batch):
                 if sent < len(buffer):
                     pending[: index + 1] = [memoryview(buffer)[sent:]]
