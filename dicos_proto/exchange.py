@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from . import dimse, status
 from .association import Association
-from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
+from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response, encode_command
 from .errors import LocalProtocolError, ProtocolError
 from .events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
 from .flows import (
@@ -49,7 +49,7 @@ class Exchange:
 
     __slots__ = (
         "_cancelled", "_context", "_current", "_dropped", "_held", "_open", "_parked", "_pieces", "_replies",
-        "_waiting", "association", "unread",
+        "_waiting", "association", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
@@ -66,6 +66,8 @@ class Exchange:
         self._cancelled: set[int] = set()
         self.unread = False
         """Whether the data set of the message that `step` gave last has not come to its end yet."""
+        self.reading: MessageStart | None = None
+        """That message."""
 
     @property
     def request(self) -> AssociateRequest:
@@ -109,10 +111,14 @@ class Exchange:
             self.pump()
 
     def reply(self, start: MessageStart) -> None:
-        """Send a response without data set: now, or once the data set that is being sent is complete."""
+        """Send a message without data set: now, or once the data set that is being sent is complete.
+
+        Raises `LocalProtocolError` at once for one that cannot be encoded.
+        """
         if self._pieces is None:
             self.send(start.context, start.command)
         else:
+            encode_command(start.command, has_data=False)
             self._replies.append(start)
 
     def pump(self) -> bool:
@@ -154,9 +160,16 @@ class Exchange:
             event = self._unpark()
         else:
             event = yield from self.fresh()
-        if event is not None:
-            self.unread = event.has_data if isinstance(event, MessageStart) else not event.last
+        if isinstance(event, MessageStart):
+            self.begin_reading(event)
+        elif event is not None:
+            self.unread = not event.last
         return event
+
+    def begin_reading(self, start: MessageStart) -> None:
+        """`start` is the message whose data set is read now, if it has one."""
+        self.reading = start
+        self.unread = start.has_data
 
     def fresh(self) -> Flow[Incoming | None]:
         """As `step`, of what was not parked."""
@@ -166,8 +179,10 @@ class Exchange:
                 return None
             event = association.next_event()
             if isinstance(event, Incoming):
-                return event
-            if event is None:
+                if self._dropped is None:
+                    return event
+                self.park(event)  # the rest of what is refused
+            elif event is None:
                 yield Need.INPUT if self._pieces is None else Need.DRAIN
             else:
                 yield from self._heed(event)
@@ -175,6 +190,7 @@ class Exchange:
     def _heed(self, event: Event) -> Flow[None]:
         """Raise if `event` is the end of the association."""
         if isinstance(event, _ENDS):
+            self._pieces = None
             raise AssociationAborted(event)
         if isinstance(event, ReleaseRequest):
             while self._pieces is not None:  # the peer still takes what was begun.  # PS3.8 table 9-10, Sta7
@@ -208,15 +224,23 @@ class Exchange:
             if event is None:
                 return
             if isinstance(event, Incoming):
-                self._keep(event)
+                if self._dropped is None:
+                    self._keep(event)
+                else:
+                    self.park(event)
             else:
                 yield from self._heed(event)
 
     def complete(self) -> Flow[None]:
-        """Send the rest of the data set that is being sent; what comes meanwhile is kept."""
+        """Send the rest of the data set that is being sent; what comes meanwhile is kept.
+
+        Where too much of the message that is being read would have to be held, the peer has to wait.
+        """
         while self._pieces is not None:
-            event = yield from self.fresh()
-            if event is not None:
+            if self._held > self.association.limits.parked:
+                if not self.pump():
+                    yield Need.DRAIN
+            elif (event := (yield from self.fresh())) is not None:
                 self.park(event)
 
     def note_cancel(self, cancel: CCancelRequest) -> None:
@@ -308,9 +332,18 @@ class Operation:
     def next(self) -> Flow[MessageStart]:
         """The next response; its data set, if it has one, is to be read to its end (`read_data`, `skip_data`).
 
-        Raises as `Exchange.step` does.
+        What is unread of the response before is read over. Raises as `Exchange.step` does; `LocalProtocolError` after
+        the final one, and while another message is being read.
         """
         exchange, number = self._exchange, self.request.message_id
+        if self.over:
+            raise LocalProtocolError(f"{self.request.NAME} {number} is over: no response follows [PS3.7 9.1]")
+        if exchange.unread and exchange.reading is not None:
+            if isinstance(exchange.reading.command, Request):
+                raise LocalProtocolError(
+                    f"a response is waited for while {exchange.reading.command.NAME} is being read"
+                )
+            yield from skip_data(exchange)
         while True:
             event = yield from exchange.fresh()
             if event is None:
@@ -318,16 +351,16 @@ class Operation:
             if isinstance(event, MessageStart) and isinstance(event.command, Response):
                 response = event.command
                 if response.message_id_being_responded_to == number:
-                    self.note(response)
-                    exchange.unread = event.has_data
-                    if self.over:  # it may come before the request is whole, which still has to become so
+                    exchange.begin_reading(event)
+                    if self.note(response):  # it may come before the request is whole, which still has to become so
                         yield from exchange.complete()
                     return event
             exchange.park(event)
 
-    def note(self, response: Response) -> None:
-        """Take note of a response that was received otherwise than by `next`."""
+    def note(self, response: Response) -> bool:
+        """Take note of a response, which may have been received otherwise than by `next`; whether it is the last."""
         self.over = status.category(response.status) is not status.Category.PENDING
+        return self.over
 
     def cancel(self) -> None:
         """Send a C-CANCEL, once the data set that is being sent is complete; the final response still comes."""
