@@ -37,13 +37,20 @@ class Performing:
         """Whether a C-CANCEL for it has come; `finish` then answers 0xFE00 unless told otherwise.  # PS3.4 C.4.1.3"""
         return self._exchange.cancelled(self.request.message_id)
 
+    @property
+    def _unread(self) -> bool:
+        """Whether it is this request's data set that is being read, and not that of another."""
+        return self._exchange.unread and self._exchange.reading == self.start
+
     def receive(self) -> Flow[Attributes | None]:
         """Its data set, None if it has none: bytes that are decoded when they are looked at.
 
-        Raises `DataSetTooLong`, and as `Exchange.step` does.
+        Raises `DataSetTooLong`, and as `Exchange.step` does; `LocalProtocolError` for one that was read already.
         """
         if not self.start.has_data:
             return None
+        if not self._unread:
+            raise LocalProtocolError(f"the data set of {self.request.NAME} {self.request.message_id} was read already")
         data = yield from read_data(self._exchange)
         return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
 
@@ -55,7 +62,8 @@ class Performing:
         if self.answered:
             raise LocalProtocolError(f"{self.request.NAME} {self.request.message_id} is answered already")
         data = None if given is None else content(given, self.context.transfer_syntax)
-        yield from skip_data(self._exchange)
+        if self._unread:
+            yield from skip_data(self._exchange)
         yield from respond(self._exchange, self.context.id, response, data)
         self.answered = category(response.status) is not Category.PENDING
 

@@ -8,11 +8,11 @@ granted. Both count, tell and see a C-CANCEL between two instances.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import status
-from ..datasets import Attributes, Content, content
+from ..datasets import Attributes, Content, DataSetError, content, value_of
 from ..dimse import (
     PRIORITY_MEDIUM,
     AnyRequest,
@@ -25,7 +25,7 @@ from ..dimse import (
 )
 from ..errors import LocalProtocolError
 from ..events import MessageStart
-from ..exchange import Answer, Exchange, Operation, read_answer, response_to, skip_data
+from ..exchange import Answer, DataSetTooLong, Exchange, Operation, read_answer, respond, response_to, skip_data
 from ..flows import Flow, find_context
 from ..negotiation import PresentationContext
 from ..pdu_types import AssociateRequest, ProposedContext, UserInformation
@@ -88,8 +88,11 @@ class Retrieved:
         """Failed SOP Instance UID List, none where there is none. Raises `DataSetError`."""
         if self.failed is None:
             return ()
-        value = self.failed.dataset.get("FailedSOPInstanceUIDList") or ()
-        return (str(value),) if isinstance(value, str) else tuple(map(str, value))
+        value = value_of(self.failed.dataset, "FailedSOPInstanceUIDList") or ()
+        uids = (value,) if isinstance(value, str) else value
+        if not isinstance(uids, Sequence) or not all(isinstance(uid, str) for uid in uids):
+            raise DataSetError("a FailedSOPInstanceUIDList that is no list of UIDs [PS3.4 C.4.2.1.4.2]")
+        return tuple(map(str, uids))
 
 
 class _Retrieval:
@@ -116,11 +119,18 @@ class _Retrieval:
             self._operation.cancel()
 
     def _take(self, start: MessageStart) -> Flow[None]:
-        """A response: its counters, and the end if it is the final one."""
-        answer = yield from read_answer(self._exchange, start)
+        """A response: its counters, and the end if it is the final one, also where its data set is too long to hold."""
+        fault: DataSetTooLong | None = None
+        try:
+            answer = yield from read_answer(self._exchange, start)
+        except DataSetTooLong as error:
+            fault = error
+            answer = yield from read_answer(self._exchange, MessageStart(context=start.context, command=start.command))
         self._count(answer.response)
         if self._operation.over:
             self._end(answer)
+        if fault is not None:
+            raise fault
 
     def _count(self, response: Response) -> None:
         numbers = {name: getattr(response, name, None) for name in ("remaining", "completed", "failed", "warning")}
@@ -237,7 +247,10 @@ class Get(_Retrieval):
                     self._storing = event
                     return event
                 case MessageStart(command=Response() as response) if response.message_id_being_responded_to == number:
-                    self._operation.note(response)
+                    if self._operation.note(
+                        response
+                    ):  # it may come before the request is whole, which still has to become so
+                        yield from exchange.complete()
                     yield from self._take(event)
                 case None:
                     pass
@@ -250,11 +263,12 @@ class Get(_Retrieval):
 
         Raises `LocalProtocolError` if there is none.
         """
-        start, self._storing = self._storing, None
+        start = self._storing
         if start is None or not isinstance(start.command, CStoreRequest):
             raise LocalProtocolError("no C-STORE sub-operation waits for an answer [PS3.4 C.4.3]")
         yield from skip_data(self._exchange)
         self._exchange.reply(response_to(start, code, comment))
+        self._storing = None
         self._instances.append(
             SubOperation(
                 sop_class_uid=start.command.affected_sop_class_uid,
@@ -266,6 +280,9 @@ class Get(_Retrieval):
 
 
 # -- provider side -------------------------------------------------------------------------------------------------
+
+_MOST = 0xFFFF
+"""The largest number of sub-operations that can be said.  # PS3.7 E.1 (0000,1020) to (0000,1023), VR US"""
 
 
 class _Retrieving(Performing):
@@ -303,6 +320,8 @@ class _Retrieving(Performing):
     def report(self, code: int, comment: str | None = None) -> Report:
         """The response with this status and the counters; the remaining ones only where the standard has them.
 
+        More than can be said are said to be as many as can.
+
         They are there in pending and cancelled responses.  # PS3.4 C.4.2.1.6
         """
         counters = self.counters
@@ -313,10 +332,10 @@ class _Retrieving(Performing):
             affected_sop_class_uid=self.context.abstract_syntax,
             status=code,
             error_comment=comment,
-            remaining=counters.remaining if open_ else None,
-            completed=counters.completed,
-            failed=counters.failed,
-            warning=counters.warning,
+            remaining=min(counters.remaining, _MOST) if open_ else None,
+            completed=min(counters.completed, _MOST),
+            failed=min(counters.failed, _MOST),
+            warning=min(counters.warning, _MOST),
         )
 
     def end(self) -> Flow[int]:
@@ -355,7 +374,11 @@ class Getting(_Retrieving):
         stores = StoreMany(exchange, instances)
         while (outcome := (yield from stores.next())) is not None:
             self._record(outcome)
-            exchange.reply(MessageStart(context=self.context.id, command=self.report(status.PENDING)))
+            report = self.report(status.PENDING)
+            if outcome.response is None and not exchange.association.outstanding:  # nothing was waited for
+                yield from respond(exchange, self.context.id, report)
+            else:
+                exchange.reply(MessageStart(context=self.context.id, command=report))
             if self.cancelled:
                 stores.stop()
         return (yield from self.end())

@@ -100,15 +100,18 @@ class StoreMany:
     def next(self) -> Flow[Outcome | None]:
         """What became of the instance that was decided next; None after the last.
 
-        Raises as `Exchange.step` does, and what the source of the instances raises.
+        Raises as `Exchange.step` does, and what the source of the instances raises; `LocalProtocolError` while a
+        request of the peer is being read.
         """
         exchange = self._exchange
+        if exchange.unread:
+            raise LocalProtocolError("responses to C-STOREs are waited for while a data set is being read")
         while True:
             while self._more and not exchange.sending and exchange.room > 0:
                 refused = self._send()
                 if refused is not None:
                     return refused
-            if not self._outstanding:
+            if not self._outstanding and not exchange.sending:  # an answer may come before its request is whole
                 return None
             event = yield from exchange.fresh()
             if isinstance(event, MessageStart) and isinstance(event.command, Response):
