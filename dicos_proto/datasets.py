@@ -130,7 +130,8 @@ def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Datase
         if not judge.let("missing_character_set", detail):
             raise DataSetError(f"{detail} [{CLAUSES['missing_character_set']}]")
     try:
-        return read_dataset(BytesIO(raw), implicit, little)
+        # At the top level pydicom takes a first length of, say, 0x4E55 for the value representation UN.
+        return read_dataset(BytesIO(raw), implicit, little, at_top_level=not implicit)
     except _faults() as fault:
         raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from None
 
@@ -191,6 +192,8 @@ def _inflate(data: Buffer, most: int) -> bytes:
         raise DataSetError(f"a deflated data set of more than {most} bytes (limit attributes) [PS3.5 A.5]")
     if not inflater.eof:
         raise DataSetError("a deflated data set that is cut short [PS3.5 A.5]")
+    if inflater.unused_data not in (b"", b"\0"):
+        raise DataSetError(f"{len(inflater.unused_data)} bytes after the end of a deflated data set [PS3.5 A.5]")
     return raw
 
 
@@ -247,11 +250,14 @@ class _Walk:
         else:
             vr = self._vr(end)
             length = length if vr is None else self._explicit_length(vr, end)
-            nested = (vr or _dictionary_vr(tag)) == b"SQ"
-            if nested or (length == _UNDEFINED and tag != _PIXEL_DATA):
+            known = _dictionary_vr(tag) if vr is None or vr == b"UN" else vr
+            nested = (vr or known) == b"SQ"
+            if nested or (length == _UNDEFINED and known in (b"SQ", b"UN")):
                 self._open(length, end, sequence=True, implicit=vr == b"UN")
-            elif length == _UNDEFINED:
+            elif length == _UNDEFINED and tag == _PIXEL_DATA:
                 raise self._fault("pixel data in fragments, which no attribute list has")
+            elif length == _UNDEFINED:
+                raise self._fault("a value of undefined length that is no sequence")  # PS3.5 7.1.1
             else:
                 width = _WIDTHS.get(vr or b"", 1)
                 if length % width:

@@ -139,6 +139,16 @@ BROKEN = {
     ),
     "pixels in fragments": (EXPLICIT, long(PIXELS, b"OB", END, UNDEFINED), "pixel data in fragments"),
     "a number of three bytes": (EXPLICIT, short(0x00280010, b"US", b"abc"), "3 bytes of US, whose values are 2 long"),
+    "a name of undefined length": (
+        IMPLICIT, bare(NAME, bare(ITEM, b"") + END, UNDEFINED), "a value of undefined length that is no sequence",
+    ),
+    "a name in UN of undefined length": (
+        EXPLICIT, long(NAME, b"UN", bare(ITEM, b"") + END, UNDEFINED), "undefined length that is no sequence",
+    ),
+    "a text of undefined length": (
+        EXPLICIT, long(0x00080119, b"UC", END, UNDEFINED), "a value of undefined length that is no sequence",
+    ),
+    "deflated and more": (DEFLATED, encode(identifier(), DEFLATED) + b"more", "bytes after the end of a deflated"),
     "deflated garbage": (DEFLATED, b"\xff" * 8, "cannot be inflated"),
     "deflated and cut short": (DEFLATED, encode(identifier(), DEFLATED)[:-6], "that is cut short"),
 }  # fmt: skip
@@ -177,6 +187,15 @@ def deep(levels: int, implicit: bool) -> bytes:
     """Sequences in sequences, all of undefined length."""
     head = bare(SEQUENCE, b"", UNDEFINED) if implicit else long(SEQUENCE, b"SQ", b"", UNDEFINED)
     return (head + bare(ITEM, b"", UNDEFINED)) * levels + (bare(ITEM_END, b"") + END) * levels
+
+
+@pytest.mark.parametrize("length", [0x4141, 0x4E55, 0x5153, 0x5A5A])
+def test_a_length_that_looks_like_a_value_representation_is_none(length: int) -> None:
+    """A retrieve of some 300 instances begins with such a one."""
+    uids = b"1.2.3\\" * (length // 6 + 1)
+    read = decode(bare(0x00080018, uids[:length]) + bare(NAME, b"A "), IMPLICIT)
+    assert list(read.keys()) == [0x00080018, NAME]
+    assert len(read.SOPInstanceUID) >= length // 6
 
 
 @pytest.mark.parametrize("implicit", [True, False])
