@@ -12,7 +12,6 @@ from dicos_proto.dimse import (
     CEchoResponse,
     CFindRequest,
     CFindResponse,
-    CStoreRequest,
     NEventReportRequest,
     NGetRequest,
     NGetResponse,
@@ -25,8 +24,8 @@ from dicos_proto.exchange import Operation, ask, inquire, next_request, read_dat
 from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
 from dicos_proto.pdu import encode
-from dicos_proto.pdu_types import Abort, OperationsWindow
-from tests.pair import CT, VERIFICATION, Lone, command, p_data, policy, request, start
+from dicos_proto.pdu_types import Abort
+from tests.pair import CT, VERIFICATION, Lone, command, p_data, start
 
 SET = NSetRequest(message_id=1, requested_sop_class_uid=CT, requested_sop_instance_uid="1.2.3")
 WAS_SET = NSetResponse(message_id_being_responded_to=1, status=0)
@@ -183,31 +182,3 @@ def test_the_end_is_the_end_whatever_was_being_sent() -> None:
     user.sent()
     with pytest.raises(flows.AssociationAborted, match="closed"):
         come_to(next_request(user.exchange), user)
-
-
-# -- time ----------------------------------------------------------------------------------------------------------
-
-
-def test_no_deadline_passes_while_the_peer_is_made_to_wait() -> None:
-    """It could not take effect: whoever obeys it would turn round and round."""
-    window = OperationsWindow(invoked=9, performed=9)
-    provider = Lone.provider(request(window=window), policy(window=window), limits=Limits(queued=100, parked=300))
-    provider.engine.receive_data(command(3, FIND, has_data=True) + p_data((3, False, True, b"keys")))
-    come_to(next_request(provider.exchange), provider)
-    come_to(read_data(provider.exchange), provider)
-    store = CStoreRequest(message_id=2, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
-    provider.engine.receive_data(command(3, store, has_data=True) + p_data((3, False, False, b"ab")))
-    flow = respond(provider.exchange, 3, found(), pieces(50))
-    assert next(flow) is flows.Need.DRAIN
-    assert next(flow) is flows.Need.DRAIN
-    armed = provider.engine.deadline(0.0)
-    assert armed is not None
-    assert armed.why == "message: waiting for the rest of one"
-    provider.engine.receive_data(p_data((3, False, False, bytes(500))) + p_data((3, False, False, bytes(500))))
-    assert next(flow) is flows.Need.DRAIN
-    assert provider.engine.deadline(armed.at) is None
-    come_to(flow, provider)
-    come_to(respond(provider.exchange, 3, found(code=0)), provider)
-    assert come_to(next_request(provider.exchange), provider) == start(3, store, has_data=True)
-    provider.engine.receive_data(p_data((3, False, True, b"cd")))
-    assert len(come_to(read_data(provider.exchange), provider)) == 1004

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from dicos_proto.association import Association
 from dicos_proto.dimse import CFindRequest, CStoreRequest
-from dicos_proto.flows import AssociationAborted
+from dicos_proto.events import ProviderAbort
+from dicos_proto.flows import AssociationAborted, Flow, Need
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu import decode, encode
-from dicos_proto.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_proto.pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
 from dicos_proto.services.query import Finding
 from dicos_proto.timers import Timeouts
 from dicos_transports import storing
 from dicos_transports.blocking import ServerStopping, Session, StoreRequest, accept, connect
+from dicos_transports.blocking_driver import Driver
 from dicos_transports.blocking_server import Handler
 from tests.pair import command, p_data
 from tests.transports.connections import (
@@ -370,3 +373,29 @@ def test_a_handler_that_never_waits_ends_with_its_server() -> None:
         assert ended
         assert len(made) < MATCHES
         reader.join(PATIENCE)
+
+
+def test_a_deadline_that_passes_while_nobody_parses_costs_no_processor_time() -> None:
+    """A provider whose peer has sent too much parses no more until its answers are taken: nothing can expire then."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(4096))
+    asked = AssociateRequest(called_aet="A", calling_aet="B", contexts=CONTEXTS)
+    association = Association.requestor(asked, timeouts=Timeouts(association=0.05))
+    driver = Driver(ours, association, Timeouts(write_stall=0.4))
+    turns = 0
+
+    def flow() -> Flow[None]:
+        nonlocal turns
+        while True:
+            yield Need.DRAIN
+            turns += 1
+
+    with pytest.raises(AssociationAborted, match="write stall"):
+        driver.run(flow())
+    assert turns <= 2
+    assert isinstance(association.next_event(), ProviderAbort)  # it did pass
+    driver.close()
+    theirs.close()

@@ -93,6 +93,7 @@ class Driver:
         self._pending: list[Buffer] = []
         self._pending_size = 0
         self._stalled_at: float | None = None  # since when the peer takes nothing
+        self._told: float | None = None  # the deadline of the wire that passed last
         self.broken = False  # the peer takes nothing any more; it may still have said something
         self._more = False  # the last receive was so large that more is likely to be there
         self._streak = 0  # large receives in a row
@@ -210,12 +211,14 @@ class Driver:
         while True:
             now = monotonic()
             deadline = self.wire.deadline(now)
-            at = math.inf if deadline is None else deadline.at
+            # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
+            at = math.inf if deadline is None or deadline.at == self._told else deadline.at
             if pending and self._write_stall is not None:
                 if self._stalled_at is None:
                     self._stalled_at = now
                 at = min(at, self._stalled_at + self._write_stall)
             if at <= now:
+                self._told = None if deadline is None or deadline.at > now else deadline.at
                 return 0, self._on_time(now)
             found = self._spin() or self._sleep(now, at)
             ready = 0
