@@ -167,14 +167,14 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
         event = yield from exchange.fresh()
         if isinstance(event, MessageStart) and isinstance(event.command, Response):
             operation.note(event.command)
-            exchange.unread = event.has_data
+            exchange.begin_reading(event)
             yield from skip_data(exchange)  # an action reply, which this SOP class does not have
             if operation.over:
                 yield from exchange.complete()
                 return Requested(response=event.command, report=report, refused=tuple(refused))
         elif isinstance(event, MessageStart) and report is None and _is_report(event):
             # Taken at once: the report of a large request is larger than what may wait (`Limits.parked`).
-            exchange.unread = event.has_data
+            exchange.begin_reading(event)
             try:
                 report = yield from _take(Reported(exchange, event), (transaction_uid,))
             except Refused as fault:
