@@ -289,10 +289,10 @@ class Association:
             timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
         elif _RESPONSE in armed:
             timers.cancel(_RESPONSE)
-        retrieving = messages.retrieving
-        if retrieving is not None:
-            why = f"retrieve: waiting for the final response to message {retrieving}"
-            timers.arm(_RETRIEVE, timeouts.retrieve, why, key=messages.retrievals)
+        if messages.retrieving:
+            number, key = next(iter(messages.retrieving.items()))
+            why = f"retrieve: waiting for the final response to message {number}"
+            timers.arm(_RETRIEVE, timeouts.retrieve, why, key=key)
         elif _RETRIEVE in armed:
             timers.cancel(_RETRIEVE)
         if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):

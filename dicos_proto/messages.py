@@ -47,7 +47,7 @@ class Messages:
 
     __slots__ = (
         "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_joined", "_judge", "_limits", "_odd", "_out",
-        "_receiving", "_splits", "agreement", "owed", "received", "rest", "retrievals", "retrieving", "sent",
+        "_receiving", "_retrievals", "_splits", "agreement", "owed", "received", "rest", "retrieving", "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, judge: Judge) -> None:
@@ -59,10 +59,10 @@ class Messages:
         """Requests the peer sent and has no final response to, likewise."""
         self.received = 0
         """Messages received whole."""
-        self.retrieving: int | None = None
-        """The message id of the C-GET or C-MOVE that was sent last and is not over, if one is."""
-        self.retrievals = 0
-        """How many were sent: what tells one from another with the same message id."""
+        self.retrieving: dict[int, int] = {}
+        """C-GET and C-MOVE that were sent and are not over: message id -> the how manieth it is, which tells it from
+        another with that id."""
+        self._retrievals = 0
         self.rest: MessageData | None = None
         """What of a fragment that made a `MessageStart` belongs to its data set; taken by whoever reads that event."""
         self._judge = judge
@@ -113,8 +113,8 @@ class Messages:
         if isinstance(command, Request):
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
             if isinstance(command, _RETRIEVES):
-                self.retrieving = command.message_id
-                self.retrievals += 1
+                self._retrievals += 1
+                self.retrieving[command.message_id] = self._retrievals
         elif isinstance(command, Response) and category(command.status) is not _PENDING:
             del self.owed[command.message_id_being_responded_to]
         if event.has_data:
@@ -340,8 +340,7 @@ class Messages:
             )
         if category(command.status) is not _PENDING:
             del self.sent[number]
-            if number == self.retrieving:
-                self.retrieving = None
+            self.retrieving.pop(number, None)
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:

@@ -1,6 +1,7 @@
 """Every phase has a deadline with its reason; time is virtual and jumps from one to the next."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,7 @@ from dicos_proto.dimse import (
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.events import Closed, Event, Idle, MessageData, ProviderAbort
 from dicos_proto.machine import State
-from dicos_proto.pdu import Abort, ReleaseRequest, ReleaseResponse, decode, encode
+from dicos_proto.pdu import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, decode, encode
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
 from tests.pair import (
     CT,
@@ -200,6 +201,19 @@ def test_a_retrieve_has_a_deadline_of_its_own_whatever_is_pending() -> None:
     user.engine.deadline(99.0)
     user.engine.handle_timeout(101.0)
     assert user.events() == []
+
+
+def test_of_several_retrieves_each_has_its_deadline() -> None:
+    window = OperationsWindow(invoked=4, performed=1)
+    user = Lone.user(request(window=window), policy(window=window), timeouts=Timeouts(response=None, retrieve=100.0))
+    for number, now in ((4, 0.0), (5, 30.0)):
+        user.engine.send(start(3, replace(GET, message_id=number), has_data=True))
+        user.engine.send(data(3, b"ab"))
+        assert after(user.engine, now) == Deadline(100.0, "retrieve: waiting for the final response to message 4")
+    user.feed(command(3, CGetResponse(message_id_being_responded_to=4, status=0)))
+    assert after(user.engine, 60.0) == Deadline(160.0, "retrieve: waiting for the final response to message 5")
+    user.feed(command(3, CGetResponse(message_id_being_responded_to=5, status=0)))
+    assert after(user.engine, 70.0) is None
 
 
 PHASES = ("artim", "association", "accept", "release", "response", "retrieve", "message", "pdu", "idle")

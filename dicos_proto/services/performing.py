@@ -34,7 +34,7 @@ class Performing:
 
     @property
     def cancelled(self) -> bool:
-        """Whether a C-CANCEL for it has come; `finish` then answers 0xFE00 unless told otherwise.  # PS3.4 C.4.1.3"""
+        """Whether a C-CANCEL for it has come, asked before its final response.  # PS3.4 C.4.1.3"""
         return self._exchange.cancelled(self.request.message_id)
 
     @property
