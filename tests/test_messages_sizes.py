@@ -1,6 +1,7 @@
 """Data sets of every size around the peer's Maximum Length, large ones, and many messages under way at once."""
 
 import tracemalloc
+from itertools import groupby, permutations
 from random import Random
 
 import pytest
@@ -67,6 +68,21 @@ def test_sizes_around_the_largest_fragment(max_length: int, off: int, times: int
     assert sizes == [fragment] * full + [rest] * (rest > 0) or (size == 0 and sizes == [0])
     lasts = [pdv.last for pdu in data_pdus(pair.from_user.carried) for pdv in pdu.pdvs if not pdv.command]
     assert lasts == [False] * (len(sizes) - 1) + [True]
+
+
+@pytest.mark.parametrize("contexts", [*permutations((1, 3, 5)), (3, 3, 1)])
+def test_every_fragment_says_which_context_and_kind_it_is_of(contexts: tuple[int, ...]) -> None:
+    """Whatever was cut before it: command sets and data sets in many full fragments, on one context after another."""
+    pair = Pair.established(request(window=MANY), policy(window=MANY, max_length=8))
+    expected = []
+    for number, context in enumerate(contexts):
+        pair.user.send(start(context, store(number), has_data=True))
+        pair.user.send(data(context, bytes(9)))
+        pair.user.send(start(context, echo(100 + number)))
+        expected += [(context, True), (context, False), (context, True)]
+    pair.events(pair.provider)
+    sent = [(pdv.context, pdv.command) for pdu in data_pdus(pair.from_user.carried) for pdv in pdu.pdvs]
+    assert [each for each, _ in groupby(sent)] == [each for each, _ in groupby(expected)]
 
 
 @pytest.mark.parametrize("off", [-1, 0, 1])
@@ -253,6 +269,12 @@ def test_empty_fragments_are_counted_in_a_row_only() -> None:
         data(3, b"abab", last=False)
     ]
     assert isinstance(provider.feed(p_data(empty))[-1], ProviderAbort)
+
+
+def test_the_empty_fragment_that_ends_a_data_set_is_not_one_too_many() -> None:
+    provider = Lone.provider(limits=Limits(empty_pdvs=2))
+    provider.feed(command(3, store(1), has_data=True))
+    assert provider.feed(p_data(*[(3, False, False, b"")] * 2, (3, False, True, b""))) == [data(3, b"")]
 
 
 def test_a_command_set_that_never_ends_is_refused_while_it_comes() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dicos_proto import exchange, flows, uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits
@@ -621,6 +621,32 @@ def test_no_joined_data_set(parts: list[tuple[int, bool, bool, bytes]], text: st
     found = lone.feed(p_data(*parts))
     (abort,) = (event for event in found if isinstance(event, ProviderAbort))
     assert text.split(": ")[0] in str(abort.error)
+
+
+@SPLITS
+def test_a_message_after_a_joined_data_set_is_one_of_its_own(split: Splitter) -> None:
+    lone = provider(only("joined_data_set"), split)
+    both = p_data((3, True, True, storing() + CONTENT))
+    response = CStoreResponse(message_id_being_responded_to=7, status=0)
+    for _ in range(3):
+        found = [event for event in joined(lone.feed(both)) if not isinstance(event, Deviation)]
+        assert found == [stored(), data(3, CONTENT)]
+        lone.engine.send(start(3, response))
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+@SPLITS
+def test_a_command_set_of_just_the_length_that_is_allowed_may_have_its_data_set_joined(
+    over: int, split: Splitter
+) -> None:
+    command = storing()
+    lone = Lone.provider(split=split, tolerance=only("joined_data_set"), limits=Limits(command_set=len(command) - over))
+    found = joined(lone.feed(p_data((3, True, True, command + CONTENT))))
+    if over > 0:
+        assert isinstance(found[-1], ProviderAbort)
+        assert f"command_set: {len(command)} seen, {len(command) - 1} allowed" in str(found[-1].error)
+    else:
+        assert found[1:] == [stored(), data(3, CONTENT)]
 
 
 def test_a_joined_data_set_is_views_of_what_arrived() -> None:
