@@ -17,10 +17,11 @@ from dicos_proto.association import Association
 from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort
+from dicos_proto.framing import PduBody, PduHeader, PduReader
 from dicos_proto.limits import Limits
 from dicos_proto.machine import Role, State
 from dicos_proto.negotiation import AcceptPolicy, negotiate
-from dicos_proto.pdu import decode, encode
+from dicos_proto.pdu import PduType, decode, encode
 from dicos_proto.pdu_types import (
     Abort,
     AssociateAccept,
@@ -567,6 +568,25 @@ def test_a_proper_abort_is_read_whole_where_short_ones_are_let_through(
     found = lone.feed(bytes.fromhex("07000000 0004" + bytes_sent))
     assert found == [Abort(source=2, reason=reason), Closed()]
     assert lone.engine.deviations == ()
+
+
+@SPLITS
+def test_a_short_abort_is_the_pdu_of_four_bytes_that_it_stands_for(split: Splitter) -> None:
+    under_test = PduReader(Judge(Limits(), only("short_abort")))
+    found = []
+    for chunk in split([bytes.fromhex("07000000 0004 0102")]):
+        under_test.feed(chunk)
+        found += list(iter(under_test.next, None))
+    assert found == [PduHeader(PduType.ABORT, 4), PduBody(PduType.ABORT, b"\0\0\1\2")]
+    assert (under_test.completed, under_test.mid_pdu, under_test.describe()) == (1, False, "between PDUs")
+
+
+@SPLITS
+def test_only_an_abort_may_be_short(split: Splitter) -> None:
+    """The reserved bytes of other PDUs are not tested, and no PDU is cut short for what is in them.  # PS3.8 9.3.1"""
+    lone = provider(only("short_abort"), split)
+    assert lone.feed(bytes.fromhex("05000000 0004 01020304")) == [ReleaseRequest()]
+    assert (lone.engine.deviations, lone.engine.state) == ((), State.Sta8)
 
 
 @SPLITS
