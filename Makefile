@@ -39,6 +39,10 @@ bench:
 	@tools/peers.sh
 	$(PY) -m benchmarks
 
+mutation:
+	@tools/setup.sh dev
+	$(PY) tools/mutation.py
+
 clean:
 	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -289,7 +289,7 @@ class PduReader:
         return None
 
     def _read_fragment(self) -> Fragment | None:
-        if not self._pdv_left and not self._pdv_start:
+        if not self._pdv_left:
             raw: Buffer | None
             pos = self._pos
             if self._end - pos >= 6 and self._left >= 6 and not self._body:

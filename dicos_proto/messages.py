@@ -123,7 +123,7 @@ class Messages:
 
     def data(self, event: MessageData) -> tuple[Buffers, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
-        if self._out is None or self._out != event.context:
+        if self._out != event.context:
             wanted = "no data set" if self._out is None else f"the data set on context {self._out}"
             raise LocalProtocolError(f"data on context {event.context}; {wanted} is being sent [PS3.7 6.3]")
         data, last = event.data, event.last
@@ -175,8 +175,6 @@ class Messages:
         buffers: Buffers = []
         at = 0
         size = 0
-        if total > fragment or not isinstance(data, bytes):
-            data = memoryview(data)
         if total > fragment:
             if self._full[0] != context << 1 | kind:
                 self._full = (context << 1 | kind, _HEAD.pack(4, fragment + 6, fragment + 2, context, kind))
@@ -214,7 +212,7 @@ class Messages:
         if self._splits:
             return self._receive_joined(fragment)
         kept = self._command
-        if fragment.start and fragment.last and kept is None:
+        if fragment.last and kept is None:
             return self._decode(fragment.context, fragment.data)
         if kept is None:
             kept = self._command = (fragment.context, bytearray())
@@ -225,7 +223,6 @@ class Messages:
         if not fragment.last:
             return None
         self._command = None
-        self._command_pdvs = 0
         return self._decode(fragment.context, kept[1])
 
     def _receive_joined(self, fragment: Fragment) -> MessageStart | None:

@@ -14,14 +14,18 @@ from dicos_proto.dimse import (
     CFindResponse,
     CGetRequest,
     CGetResponse,
+    CMoveRequest,
+    CMoveResponse,
     CStoreRequest,
     CStoreResponse,
+    Request,
 )
 from dicos_proto.errors import DeadlineExceeded
-from dicos_proto.events import Closed, Event, Idle, MessageData, ProviderAbort
+from dicos_proto.events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
 from dicos_proto.machine import State
 from dicos_proto.pdu import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, decode, encode
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
+from dicos_proto.tolerance import STRICT, Tolerance
 from tests.pair import (
     CT,
     REQUEST,
@@ -267,6 +271,61 @@ def test_progress_within_a_message_moves_its_deadline() -> None:
     assert after(provider.engine, 30.0) == Deadline(60.0, "message: waiting for the rest of one")
     provider.feed(p_data((3, False, False, b"ab")))
     assert after(provider.engine, 50.0) == Deadline(110.0, "message: waiting for the rest of one")
+
+
+def test_a_command_set_that_goes_on_in_another_pdu_has_the_deadline_of_a_message() -> None:
+    provider = Lone.provider()
+    raw = command(3, STORE, has_data=True)[12:]
+    provider.feed(p_data((3, True, False, raw[:20])))
+    assert after(provider.engine, 0.0) == Deadline(60.0, "message: waiting for the rest of one")
+    provider.feed(p_data((3, True, True, raw[20:]), (3, False, True, b"ab")))
+    assert after(provider.engine, 1.0) is None
+
+
+JOINED = Tolerance(joined_data_set=True)
+
+
+@pytest.mark.parametrize(
+    ("stream", "tolerance"),
+    [
+        (command(3, STORE, has_data=True) + p_data((3, False, True, b"ab")), STRICT),
+        (p_data((3, True, True, command(3, STORE, has_data=True)[12:] + b"ab")), JOINED),
+    ],
+    ids=["data set of its own", "joined data set"],
+)
+def test_the_idle_clock_starts_anew_with_a_message_that_is_answered_at_once(
+    stream: bytes, tolerance: Tolerance
+) -> None:
+    """Even where no deadline is asked for between the request and its answer."""
+    provider = Lone.provider(tolerance=tolerance)
+    assert after(provider.engine, 0.0) == Deadline(60.0, "idle: waiting for a request")
+    provider.engine.receive_data(stream)
+    found = [type(provider.engine.next_event()) for _ in range(2 + (tolerance is JOINED))]
+    assert found[-2:] == [MessageStart, MessageData]
+    provider.engine.send(start(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
+    assert after(provider.engine, 50.0) == Deadline(110.0, "idle: waiting for a request")
+
+
+@pytest.mark.parametrize(
+    ("asked", "final"),
+    [
+        (CGetRequest(message_id=4, affected_sop_class_uid=CT), CGetResponse),
+        (CMoveRequest(message_id=4, affected_sop_class_uid=CT, move_destination="THERE"), CMoveResponse),
+    ],
+    ids=["C-GET", "C-MOVE"],
+)
+def test_a_retrieve_after_another_of_the_same_id_has_its_own_deadline(
+    asked: Request, final: type[CGetResponse] | type[CMoveResponse]
+) -> None:
+    """Even where no deadline is asked for between the two."""
+    user = Lone.user(timeouts=Timeouts(response=None, retrieve=100.0))
+    for now in (0.0, 30.0):
+        user.engine.send(start(3, asked, has_data=True))
+        user.engine.send(data(3, b"ab"))
+        assert after(user.engine, now) == Deadline(now + 100.0, "retrieve: waiting for the final response to message 4")
+        user.engine.receive_data(command(3, final(message_id_being_responded_to=4, status=0)))
+        assert isinstance(user.engine.next_event(), MessageStart)
+    assert after(user.engine, 40.0) is None
 
 
 def test_a_byte_of_a_pdu_does_not_move_its_deadline() -> None:

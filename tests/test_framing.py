@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dicos_proto.errors import Malformed
 from dicos_proto.events import Fragment
-from dicos_proto.framing import PduBody, PduHeader
+from dicos_proto.framing import PduBody, PduHeader, PduReader
 from dicos_proto.limits import Limits
 from dicos_proto.pdu import PData, Pdu, PduType, decode, decode_body, encode
 from dicos_proto.tolerance import Judge
@@ -163,6 +163,40 @@ def test_data_in_two_chunks_is_two_views() -> None:
         assert isinstance(token, Fragment)
         assert token.data.obj is chunk
     assert under_test.next() is None
+
+
+@pytest.mark.parametrize("stream", [RELEASE, p_data(pdv(1, 2, b"ab")), RELEASE[:5], request()[:70]], ids=len)
+def test_a_chunk_that_was_read_is_let_go(stream: bytes) -> None:
+    """Its owner may read the next bytes into it, or make it longer."""
+    for pieces in ([stream], [stream[:4], stream[4:]]):
+        under_test = reader()
+        chunks = [bytearray(piece) for piece in pieces]
+        for chunk in chunks:
+            under_test.feed(chunk)
+        while under_test.next() is not None:
+            pass
+        for chunk in chunks:
+            chunk.extend(b"more")  # BufferError while there is a view of it
+
+
+def test_an_empty_chunk_among_others_makes_no_fragment() -> None:
+    stream = p_data(pdv(1, 2, b"abcd"))
+    under_test = reader()
+    for piece in (stream[:13], b"", stream[13:14], b"", b"", stream[14:]):
+        under_test.feed(piece)
+    assert [bytes(token.data) for token in iter(under_test.next, None) if isinstance(token, Fragment)] == [
+        b"a",
+        b"b",
+        b"cd",
+    ]
+
+
+def test_a_reader_as_it_is_made_takes_p_data_for_a_pdu_like_others() -> None:
+    under_test = PduReader(Judge(Limits()))
+    stream = p_data(pdv(1, 2, b"ab"))
+    under_test.feed(stream)
+    assert under_test.next() == PduHeader(PduType.P_DATA_TF, 8)
+    assert (under_test.completed, under_test.mid_pdu) == (0, True)
 
 
 def test_memory_is_flat_in_a_long_p_data() -> None:

@@ -61,6 +61,52 @@ def test_p_data_length_against_the_maximum_length(limit: int, stream_data: bool)
         assert fault.clause == "PS3.8 9.3.5"
 
 
+@pytest.mark.parametrize("limit", [1, 6, 8, 100])
+@pytest.mark.parametrize("over", [0, 1, 2])
+def test_a_whole_p_data_against_the_maximum_length(limit: int, over: int) -> None:
+    """As of a header that comes by itself: what else has come makes no difference."""
+    length = max(limit + over, 6)
+    result = read_all([p_data(pdv(1, 2, bytes(length - 6))) + RELEASE], max_length=limit)
+    if length <= limit:
+        assert (result.tokens, result.fault) == ([(1, False, True, bytes(length - 6)), *RELEASE_TOKENS], None)
+    else:
+        assert result.fault is not None
+        assert (result.tokens, result.fault.limit, result.fault.seen) == ([], "max_length", length)
+
+
+@pytest.mark.parametrize("length", range(6))
+def test_a_p_data_too_short_for_a_pdv_is_refused_with_all_that_follows_it(length: int) -> None:
+    for pdv_length in {0, 1, 2, max(length - 4, 0)}:
+        stream = b"\x04\0" + length.to_bytes(4, "big") + pdv_length.to_bytes(4, "big") + b"\1\2" + RELEASE
+        result = read_all([stream])
+        assert result.tokens == []
+        assert result.fault is not None
+        assert result.fault.clause == "PS3.8 9.3.5"
+
+
+@pytest.mark.parametrize("kind", [number for number in range(256) if number != 4])
+def test_no_other_pdu_is_data_whatever_it_contains(kind: int) -> None:
+    """Its body, of any length, is what the body of a P-DATA-TF with one PDV is."""
+    for size in (0, 2, 62, 100):
+        stream = bytes((kind,)) + p_data(pdv(1, 2, bytes(size)))[1:]
+        result = read_all([stream])
+        assert not any(isinstance(token, tuple) for token in result.tokens)
+        if kind in (1, 2) and size >= 62:
+            assert result.tokens == [PduHeader(PduType(kind), size + 6), PduBody(PduType(kind), stream[6:])]
+        else:
+            assert (result.tokens, result.fault is None) == ([], False)
+
+
+def test_a_header_in_two_chunks_is_read_as_one_whatever_the_second_begins_with() -> None:
+    """Here with what a P-DATA-TF of one PDV begins with."""
+    body = bytes.fromhex("0000000a 00000006 0102") + bytes(0x400)
+    stream = bytes.fromhex("01000000 0410") + (body + bytes(0x410))[:0x410]
+    expected = [PduHeader(PduType.ASSOCIATE_RQ, 0x410), PduBody(PduType.ASSOCIATE_RQ, stream[6:])]
+    assert stream[4:6] + body[:10] == bytes.fromhex("0410 0000000a 00000006 0102")
+    for at in range(len(stream)):
+        assert read_all([stream[:at], stream[at:]]).tokens == expected
+
+
 @pytest.mark.parametrize("kind", [3, 5, 6, 7], ids=lambda kind: PduType(kind).label)
 @pytest.mark.parametrize("length", [0, 3, 5, 0xFFFFFFFF])
 def test_length_of_the_short_pdus(kind: int, length: int) -> None:
@@ -102,6 +148,7 @@ PDV_FAULTS = {
     "PDV of 0": (p_data(pdv(1, 2, b"abcd", length=0)), 0, "PDV of 0 bytes; at least 2"),
     "PDV of 1": (p_data(pdv(1, 2, b"abcd", length=1)), 0, "PDV of 1 bytes; at least 2"),
     "one longer than its PDU": (p_data(pdv(1, 2, b"ab", length=5)), 0, "PDV of 5 bytes in a PDU with 4 left"),
+    "longer by both headers": (p_data(pdv(1, 2, b"abcd", length=18)), 0, "PDV of 18 bytes in a PDU with 6 left"),
     "of all ones": (p_data(pdv(1, 2, b"ab", length=0xFFFFFFFF)), 0, "PDV of 4294967295 bytes in a PDU with 4 left"),
     "second too long": (p_data(pdv(1, 0, b"ab"), pdv(1, 2, b"", length=3)), 1, "PDV of 3 bytes in a PDU with 2 left"),
     "one byte behind the last": (p_data(pdv(1, 2, b"ab"), b"\0"), 1, "1 bytes at the end of a P-DATA-TF"),
@@ -160,6 +207,11 @@ def test_skip_from_any_byte_of_a_p_data_on(read: int) -> None:
     assert tokens[-2:] == RELEASE_TOKENS
     assert len(tokens) == (4 if read < 6 else 2)  # before the header is whole there is nothing to skip
     assert under_test.completed == 2
+    found = []
+    for value in p_data(pdv(3, 3, b"hi")):
+        under_test.feed(bytes((value,)))
+        found += list(iter(under_test.next, None))
+    assert found == [Fragment(3, True, True, False, b"h"), Fragment(3, True, False, True, b"i")]
 
 
 @pytest.mark.parametrize("read", range(6, 80))
@@ -188,6 +240,17 @@ def test_skip_between_pdus_skips_nothing() -> None:
     assert whole_tokens(under_test) == RELEASE_TOKENS
 
 
+def test_chunks_that_are_lost_are_let_go() -> None:
+    chunks = [bytearray(RELEASE), bytearray(request()), bytearray(RELEASE)]
+    under_test = reader()
+    for chunk in chunks:
+        under_test.feed(chunk)
+    assert under_test.next() is not None
+    under_test.lose()
+    for chunk in chunks:
+        chunk.clear()  # BufferError while there is a view of it
+
+
 @pytest.mark.parametrize("before", [b"", RELEASE[:3], request()[:80], p_data(pdv(1, 0, b"ab"))[:13]], ids=len)
 def test_once_lost_everything_is_of_no_use(before: bytes) -> None:
     under_test = reader()
@@ -209,8 +272,10 @@ def test_unread_and_pieces_count_what_was_fed_and_not_read() -> None:
     under_test.feed(b"")
     assert (under_test.unread, under_test.pieces) == (0, 1)
     under_test.feed(RELEASE)
+    under_test.feed(b"")
     under_test.feed(RELEASE[:7])
     under_test.feed(RELEASE[7:])
+    under_test.feed(b"")
     assert (under_test.unread, under_test.pieces) == (20, 3)
     assert isinstance(under_test.next(), PduHeader)
     assert (under_test.unread, under_test.pieces) == (14, 3)

@@ -22,7 +22,9 @@ from dicos_proto.dimse import (
 from dicos_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, Event, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits
+from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu import Abort, OperationsWindow, decode
+from dicos_proto.wire import Buffer
 from tests.pair import (
     CT,
     MR,
@@ -64,7 +66,7 @@ def violated(found: list[Event]) -> RemoteProtocolError:
 
 @ANY
 @pytest.mark.parametrize("max_length", [0, 8, 9, 100, 16384])
-@pytest.mark.parametrize("sizes", [(0,), (1,), (1, 1), (3, 0, 4), (2, 2), (7, 1, 2), (999,), (500, 499, 1)])
+@pytest.mark.parametrize("sizes", [(0,), (1,), (1, 1), (1, 2), (3, 0, 4), (2, 2), (7, 1, 2), (999,), (500, 499, 1)])
 def test_a_data_set_in_pieces_of_any_size(split: Splitter, max_length: int, sizes: tuple[int, ...]) -> None:
     pair = Pair.established(answer=policy(max_length=max_length), split=split)
     content = bytes(index & 0xFF for index in range(sum(sizes)))
@@ -92,6 +94,25 @@ def test_payloads_are_the_buffers_of_the_caller(kind: Callable[[bytes], bytes]) 
     assert sum(map(len, payloads)) == 100_000
     whole = content.obj if isinstance(content, memoryview) else content
     assert all(buffer.obj is whole for buffer in payloads)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: memoryview(data).cast("c")])
+@pytest.mark.parametrize("sizes", [(0,), (2,), (1, 1), (1, 2), (1, 99, 0), (16_378,), (40_000,)])
+def test_what_is_queued_is_bytes_and_views_of_bytes_none_of_them_empty(
+    kind: Callable[[bytes], Buffer], sizes: tuple[int, ...]
+) -> None:
+    pair = Pair.established()
+    pair.user.send(start(3, STORE, has_data=True))
+    pair.user.data_to_send()
+    sent = b""
+    for index, size in enumerate(sizes):
+        pair.user.send(data(3, kind(bytes(size)), last=index == len(sizes) - 1))
+        queued = pair.user.bytes_queued
+        buffers = pair.user.data_to_send()
+        assert queued == sum(map(len, buffers))
+        assert all(type(buffer) in (bytes, memoryview) and len(buffer) > 0 for buffer in buffers)
+        sent += b"".join(buffers)
+    assert b"".join(pdv.data for pdu in data_pdus(sent) for pdv in pdu.pdvs) == bytes(sum(sizes))
 
 
 def test_received_data_are_views_of_the_chunk() -> None:
@@ -231,9 +252,9 @@ def test_what_may_not_come_is_aborted_after_all_that_was_good(
 @pytest.mark.parametrize(
     ("answer", "context", "text"),
     [
-        (CEchoResponse(message_id_being_responded_to=2, status=0), 1, "to message 2, which is not outstanding"),
-        (STORED, 1, "C-STORE-RSP to message 1, whose command field was 0x0030"),
-        (ECHOED, 3, "C-ECHO-RSP to message 1 on context 3; it was sent on 1"),
+        (CEchoResponse(message_id_being_responded_to=2, status=0), 1, "2, which is not outstanding [PS3.7 9.1]"),
+        (STORED, 1, "C-STORE-RSP to message 1, whose command field was 0x0030 [PS3.7 9.1]"),
+        (ECHOED, 3, "C-ECHO-RSP to message 1 on context 3; it was sent on 1 [PS3.7 9.1]"),
         (CFindResponse(message_id_being_responded_to=1, status=0), 1, "C-FIND-RSP to message 1"),
     ],
 )
@@ -313,8 +334,14 @@ def test_what_may_not_go_changes_nothing() -> None:
     refused(pair, data(5, b"ab"), "data on context 5; the data set on context 3 is being sent")
     refused(pair, data(3, memoryview(array("H", [1, 2]))), "no run of bytes; one cast to 'B' is")
     refused(pair, data(3, memoryview(b"abcd")[::2]), "no run of bytes")
+    refused(pair, data(3, memoryview(b"abcd").cast("B", (2, 2))), "no run of bytes")
     pair.user.send(data(3, b"ab"))
     assert joined(pair.events(pair.provider)) == [start(3, STORE, has_data=True), data(3, b"ab")]
+
+
+def test_where_no_context_is_accepted_none_can_be_used() -> None:
+    pair = Pair.established(answer=AcceptPolicy())
+    refused(pair, start(1, ECHO), r"presentation context 1 is not accepted; none are \[PS3.8 9.3.5\]")
 
 
 def test_nothing_is_accepted_before_anything_is_agreed() -> None:

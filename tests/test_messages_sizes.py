@@ -1,11 +1,20 @@
 """Data sets of every size around the peer's Maximum Length, large ones, and many messages under way at once."""
 
 import tracemalloc
+from itertools import permutations
 from random import Random
 
 import pytest
 
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CFindRequest, CStoreRequest, CStoreResponse
+from dicos_proto.dimse import (
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CStoreRequest,
+    CStoreResponse,
+    encode_command,
+)
 from dicos_proto.errors import LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits
@@ -67,6 +76,32 @@ def test_sizes_around_the_largest_fragment(max_length: int, off: int, times: int
     assert sizes == [fragment] * full + [rest] * (rest > 0) or (size == 0 and sizes == [0])
     lasts = [pdv.last for pdu in data_pdus(pair.from_user.carried) for pdv in pdu.pdvs if not pdv.command]
     assert lasts == [False] * (len(sizes) - 1) + [True]
+
+
+@pytest.mark.parametrize("max_length", [8, 200], ids=["command sets are cut too", "only data sets are cut"])
+@pytest.mark.parametrize("contexts", [*permutations((1, 3, 5)), (3, 3, 1)])
+def test_every_fragment_says_which_context_and_kind_it_is_of(contexts: tuple[int, ...], max_length: int) -> None:
+    """Whatever was cut before it: command sets and data sets in many full fragments, on one context after another."""
+    pair = Pair.established(request(window=MANY), policy(window=MANY, max_length=max_length))
+    content = bytes(999)
+    expected: list[tuple[int, bool, int]] = []
+    for number, context in enumerate(contexts):
+        for message, has_data in ((store(number), True), (echo(100 + number), False)):
+            pair.user.send(start(context, message, has_data=has_data))
+            expected.append((context, True, len(encode_command(message, has_data=has_data))))
+            if has_data:
+                pair.user.send(data(context, content))
+                expected.append((context, False, len(content)))
+    pair.pump()
+    pdvs = [pdv for pdu in data_pdus(pair.from_user.carried) for pdv in pdu.pdvs]
+    found: list[tuple[int, bool, int]] = []
+    size = 0
+    for pdv, following in zip(pdvs, [*pdvs[1:], None], strict=True):
+        size += len(pdv.data)
+        if pdv.last or following is None or (following.context, following.command) != (pdv.context, pdv.command):
+            found.append((pdv.context, pdv.command, size))
+            size = 0
+    assert found == expected
 
 
 @pytest.mark.parametrize("off", [-1, 0, 1])
@@ -253,6 +288,12 @@ def test_empty_fragments_are_counted_in_a_row_only() -> None:
         data(3, b"abab", last=False)
     ]
     assert isinstance(provider.feed(p_data(empty))[-1], ProviderAbort)
+
+
+def test_the_empty_fragment_that_ends_a_data_set_is_not_one_too_many() -> None:
+    provider = Lone.provider(limits=Limits(empty_pdvs=2))
+    provider.feed(command(3, store(1), has_data=True))
+    assert provider.feed(p_data(*[(3, False, False, b"")] * 2, (3, False, True, b""))) == [data(3, b"")]
 
 
 def test_a_command_set_that_never_ends_is_refused_while_it_comes() -> None:

@@ -122,6 +122,22 @@ def test_contexts_beyond_the_policy_are_refused_without_a_reason(room: int) -> N
     assert [one.result.value for one in answer.contexts] == [0 if index < room else 2 for index in range(2)]
 
 
+def test_the_answer_says_who_the_acceptor_is_and_repeats_whom_it_answers() -> None:
+    policy = replace(EVERYTHING, implementation_class_uid="1.2.3", implementation_version_name="V1", max_length=4096)
+    answer = accepted(asked(), policy)
+    information = answer.user_information
+    assert (answer.called_aet, answer.calling_aet) == ("STORE", "SCANNER")
+    assert (information.implementation_class_uid, information.implementation_version_name) == ("1.2.3", "V1")
+    assert information.max_length == 4096
+
+
+def test_each_side_keeps_to_the_maximum_length_of_the_other() -> None:
+    request = asked(max_length=1000)
+    answer = accepted(request, replace(EVERYTHING, max_length=2000))
+    assert agree(request, answer, requestor=True).peer_max_length == 2000
+    assert agree(request, answer, requestor=False).peer_max_length == 1000
+
+
 # -- rejecting -----------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +356,7 @@ def test_without_an_answer_the_roles_are_the_default_ones(wish: tuple[bool, bool
 def test_roles_to_retrieve_with() -> None:
     assert propose_roles([CT, MR, CT]) == (roles(CT, False, True), roles(MR, False, True))
     assert propose_roles([CT], scu=True) == (roles(CT, True, True),)
+    assert propose_roles([CT], scu=True, scp=False) == (roles(CT, True, False),)
     with pytest.raises(LocalProtocolError, match=r"without a role; SCU, SCP or both \[PS3.7 D.3.3.4\]"):
         propose_roles([CT], scp=False)
 
@@ -505,8 +522,32 @@ def test_of_several_roles_for_a_sop_class_the_first_counts_on_both_sides() -> No
         assert (context.scu, context.scp) == ((False, True) if requestor else (True, False))
 
 
+def test_an_identity_response_that_was_not_asked_for() -> None:
+    text = "user identity response where none was asked for [PS3.7 D.3.3.7]"
+    for identity in (None, ADA_2):
+        found = misfit(asked(user_identity=identity), user_identity_response=UserIdentityResponse())
+        assert found.startswith(text.removesuffix("]"))
+
+
+@pytest.mark.parametrize(
+    ("result", "syntax"), [(ContextResult.ACCEPTANCE, None), (ContextResult.USER_REJECTION, IMPLICIT)]
+)
+def test_a_context_is_accepted_by_its_result_and_a_transfer_syntax(result: ContextResult, syntax: str | None) -> None:
+    """The transfer syntax of a context that is refused is not significant.  # PS3.8 9.3.3.2"""
+    request = asked()
+    answer = replace(accepted(request), contexts=(ContextAnswer(id=1, result=result, transfer_syntax=syntax),))
+    agreement = agree(request, answer, requestor=True)
+    assert agreement.contexts == {}
+    (refused,) = agreement.refused
+    assert (refused.id, refused.result) == (1, result)
+    assert str(refused).startswith("CT Image Storage with Implicit VR Little Endian: refused")
+
+
 def test_a_window_that_was_not_proposed_or_is_larger() -> None:
     assert "that was not proposed" in misfit(asked(), window=W())
+    assert misfit(asked(window=W(invoked=0, performed=2)), window=W(invoked=9, performed=3)) == (
+        "operations window 3 answered to 2 [PS3.7 D.3.3.3]"
+    )
     for wish, grant in ((2, 3), (2, 0)):
         request = asked(window=W(invoked=wish, performed=0))
         assert misfit(request, window=W(invoked=grant, performed=9)) == (

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 
 from dicos_proto import exchange, flows, uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CStoreRequest, decode_command
+from dicos_proto.dimse import (
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CStoreRequest,
+    CStoreResponse,
+    decode_command,
+)
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort
+from dicos_proto.framing import PduBody, PduHeader, PduReader
 from dicos_proto.limits import Limits
 from dicos_proto.machine import Role, State
 from dicos_proto.negotiation import AcceptPolicy, negotiate
-from dicos_proto.pdu import decode, encode
+from dicos_proto.pdu import PduType, decode, encode
 from dicos_proto.pdu_types import (
     Abort,
     AssociateAccept,
@@ -570,6 +578,25 @@ def test_a_proper_abort_is_read_whole_where_short_ones_are_let_through(
 
 
 @SPLITS
+def test_a_short_abort_is_the_pdu_of_four_bytes_that_it_stands_for(split: Splitter) -> None:
+    under_test = PduReader(Judge(Limits(), only("short_abort")))
+    found = []
+    for chunk in split([bytes.fromhex("07000000 0004 0102")]):
+        under_test.feed(chunk)
+        found += list(iter(under_test.next, None))
+    assert found == [PduHeader(PduType.ABORT, 4), PduBody(PduType.ABORT, b"\0\0\1\2")]
+    assert (under_test.completed, under_test.mid_pdu, under_test.describe()) == (1, False, "between PDUs")
+
+
+@SPLITS
+def test_only_an_abort_may_be_short(split: Splitter) -> None:
+    """The reserved bytes of other PDUs are not tested, and no PDU is cut short for what is in them.  # PS3.8 9.3.1"""
+    lone = provider(only("short_abort"), split)
+    assert lone.feed(bytes.fromhex("05000000 0004 01020304")) == [ReleaseRequest()]
+    assert (lone.engine.deviations, lone.engine.state) == ((), State.Sta8)
+
+
+@SPLITS
 def test_what_follows_a_short_abort_is_not_read(split: Splitter) -> None:
     lone = user(STRATOVAN, split)
     found = lone.feed(bytes.fromhex("07000000 0004 0102  05000000 0004 00000000"))
@@ -621,6 +648,32 @@ def test_no_joined_data_set(parts: list[tuple[int, bool, bool, bytes]], text: st
     found = lone.feed(p_data(*parts))
     (abort,) = (event for event in found if isinstance(event, ProviderAbort))
     assert text.split(": ")[0] in str(abort.error)
+
+
+@SPLITS
+def test_a_message_after_a_joined_data_set_is_one_of_its_own(split: Splitter) -> None:
+    lone = provider(only("joined_data_set"), split)
+    both = p_data((3, True, True, storing() + CONTENT))
+    response = CStoreResponse(message_id_being_responded_to=7, status=0)
+    for _ in range(3):
+        found = [event for event in joined(lone.feed(both)) if not isinstance(event, Deviation)]
+        assert found == [stored(), data(3, CONTENT)]
+        lone.engine.send(start(3, response))
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+@SPLITS
+def test_a_command_set_of_just_the_length_that_is_allowed_may_have_its_data_set_joined(
+    over: int, split: Splitter
+) -> None:
+    command = storing()
+    lone = Lone.provider(split=split, tolerance=only("joined_data_set"), limits=Limits(command_set=len(command) - over))
+    found = joined(lone.feed(p_data((3, True, True, command + CONTENT))))
+    if over > 0:
+        assert isinstance(found[-1], ProviderAbort)
+        assert f"command_set: {len(command)} seen, {len(command) - 1} allowed" in str(found[-1].error)
+    else:
+        assert found[1:] == [stored(), data(3, CONTENT)]
 
 
 def test_a_joined_data_set_is_views_of_what_arrived() -> None:
