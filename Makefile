@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHON
 PY := .venv/bin/python
 
-.PHONY: demo test check lint docs bench clean
+.PHONY: demo test check lint docs bench mutation clean
 
 demo:
 	@tools/setup.sh cli
