@@ -25,7 +25,7 @@ from dicos_transports.blocking import (
     connect,
     show_address,
 )
-from dicos_transports.blocking_driver import RECEIVE_SIZE
+from dicos_transports.channel import RECEIVE_SIZE
 from tests.pair import command
 from tests.transports.connections import (
     ASKED,

@@ -41,7 +41,8 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .blocking_driver import Driver, ServerStopping, Trace
+from .blocking_driver import Driver
+from .channel import ServerStopping, Trace
 
 __all__ = [
     "ConnectionFailed",

@@ -35,7 +35,8 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
 from .blocking import Address, Session, check_port, said, show_address
-from .blocking_driver import Driver, ServerStopping, Trace
+from .blocking_driver import Driver
+from .channel import ServerStopping, Trace
 
 LOG: Final = logging.getLogger("dicos.server")
 GRACE: Final = 10.0
