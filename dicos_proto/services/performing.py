@@ -38,7 +38,7 @@ class Performing:
         return self._exchange.cancelled(self.request.message_id)
 
     @property
-    def _unread(self) -> bool:
+    def unread(self) -> bool:
         """Whether it is this request's data set that is being read, and not that of another."""
         return self._exchange.unread and self._exchange.reading == self.start
 
@@ -49,7 +49,7 @@ class Performing:
         """
         if not self.start.has_data:
             return None
-        if not self._unread:
+        if not self.unread:
             raise LocalProtocolError(f"the data set of {self.request.NAME} {self.request.message_id} was read already")
         data = yield from read_data(self._exchange)
         return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
@@ -62,7 +62,7 @@ class Performing:
         if self.answered:
             raise LocalProtocolError(f"{self.request.NAME} {self.request.message_id} is answered already")
         data = None if given is None else content(given, self.context.transfer_syntax)
-        if self._unread:
+        if self.unread:
             yield from skip_data(self._exchange)
         yield from respond(self._exchange, self.context.id, response, data)
         self.answered = category(response.status) is not Category.PENDING

@@ -247,9 +247,8 @@ class Get(_Retrieval):
                     self._storing = event
                     return event
                 case MessageStart(command=Response() as response) if response.message_id_being_responded_to == number:
-                    if self._operation.note(
-                        response
-                    ):  # it may come before the request is whole, which still has to become so
+                    over = self._operation.note(response)
+                    if over:  # it may come before the request is whole, which still has to become so
                         yield from exchange.complete()
                     yield from self._take(event)
                 case None:

@@ -18,14 +18,14 @@ from dicos_proto.timers import Timeouts
 from dicos_transports.blocking import (
     ConnectionFailed,
     EchoRequest,
+    FindRequest,
     Session,
     StoreRequest,
-    UnsupportedRequest,
     accept,
     connect,
     show_address,
 )
-from dicos_transports.blocking_driver import RECEIVE_SIZE
+from dicos_transports.channel import RECEIVE_SIZE
 from tests.pair import command
 from tests.transports.connections import (
     ASKED,
@@ -249,7 +249,7 @@ def test_nothing_can_be_sent_twice_or_after_the_end() -> None:
         with pytest.raises(LocalProtocolError, match="cannot be sent in Sta1"):
             session.echo()
         session.abort()
-    assert problems == ["C-ECHO-RSP to message 1: no such request is owed [PS3.7 9.1]"]
+    assert problems == ["C-ECHO-RQ 1 is answered already"]
 
 
 def test_what_a_handler_leaves_unanswered_is_refused() -> None:
@@ -257,7 +257,7 @@ def test_what_a_handler_leaves_unanswered_is_refused() -> None:
 
     def idle(session: Session) -> None:
         for request in session:
-            names.append(request.name if isinstance(request, UnsupportedRequest) else type(request).__name__)
+            names.append(request.name if isinstance(request, FindRequest) else type(request).__name__)
 
     with server(idle) as running, user(running) as session:
         assert session.echo().status == status.UNRECOGNIZED_OPERATION

@@ -15,52 +15,78 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
+from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import Deviation, MessageStart
-from dicos_proto.exchange import Exchange
-from dicos_proto.flows import AssociationError, AssociationRejected
+from dicos_proto.events import MessageStart
+from dicos_proto.flows import AssociationError
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
-from dicos_proto.machine import State
-from dicos_proto.negotiation import AcceptPolicy, PresentationContext, RefusedContext
-from dicos_proto.pdu_types import (
-    Abort,
-    AssociateReject,
-    AssociateRequest,
-    ProposedContext,
-    UserInformation,
-)
-from dicos_proto.services import storage, verification
+from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.pdu_types import Abort, ProposedContext, UserInformation
+from dicos_proto.services import normalized, query, retrieve, storage, verification
+from dicos_proto.services.performing import Performing
+from dicos_proto.services.query import Finding
+from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .blocking_driver import Driver, ServerStopping, Trace
+from .blocking_driver import Driver
+from .channel import ServerStopping, Trace
+from .session import (
+    DEFAULT_AET,
+    Address,
+    BaseSession,
+    ConnectionFailed,
+    P,
+    Received,
+    accepted,
+    check_port,
+    peer_of,
+    performing,
+    requestor,
+    said,
+    show_address,
+)
 
 __all__ = [
+    "Answers",
+    "AnyRequest",
     "ConnectionFailed",
     "EchoRequest",
+    "FindRequest",
+    "GetRequest",
+    "MoveRequest",
+    "NormalizedRequest",
     "Request",
+    "Retrieval",
     "ServerStopping",
     "Session",
     "StoreRequest",
-    "UnsupportedRequest",
     "accept",
     "connect",
 ]
 
-DEFAULT_AET = "DICOS_PROTO"
-Address = tuple[str, int]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class ConnectionFailed(AssociationError):
-    """No connection could be made; one line says to where and why."""
+class _Operation(Protocol[T_co]):
+    """What `services` has for operations with many responses."""
+
+    def next(self) -> flows.Flow[T_co | None]: ...
+
+    def cancel(self) -> None: ...
+
+
+Op = TypeVar("Op", bound=_Operation[object])
 
 
 def connect(
@@ -86,14 +112,16 @@ def connect(
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
     """
-    request = AssociateRequest(
+    association = requestor(
+        contexts,
         called_aet=called_aet,
         calling_aet=calling_aet,
-        contexts=contexts,
         application_context=application_context,
         user_information=user_information or UserInformation(max_length=max_length),
+        limits=limits,
+        timeouts=timeouts,
+        tolerance=tolerance,
     )
-    association = Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
     sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
     session = Session(association, Driver(sock, association, timeouts, trace=trace))
     session.establish(flows.establish(association))
@@ -116,15 +144,8 @@ def accept(
     """
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     session = Session(association, Driver(sock, association, timeouts, trace=trace))
-    session.establish(_accepted(association, policy))
+    session.establish(accepted(association, policy))
     return session
-
-
-def _accepted(association: Association, policy: AcceptPolicy) -> flows.Flow[None]:
-    request = yield from flows.await_request(association)
-    answer = yield from flows.answer_request(association, request, policy)
-    if isinstance(answer, AssociateReject):
-        raise AssociationRejected(answer)
 
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
@@ -135,70 +156,12 @@ def _open(where: Address, timeout: float | None) -> socket.socket:
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
 
-def check_port(port: int) -> None:
-    """Raise OverflowError for a port that is none: some systems take 70000 for 4464."""
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"port {port}; 0 to 65535")
-
-
-def said(error: Exception) -> str:
-    """What the system says of an error, as the end of a sentence."""
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return "timed out"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:]
-
-
-def show_address(address: object) -> str:
-    """`127.0.0.1:11112`; `[::1]:11112`; what else a socket may have for an address."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = str(address[0]), address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address) or "an unnamed socket"
-
-
-class Session:
-    """One association over one socket. Made by `connect`, `accept` and `serve`."""
+class Session(BaseSession):
+    """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
 
     def __init__(self, association: Association, driver: Driver) -> None:
-        self.association = association
-        self.exchange = Exchange(association)
+        super().__init__(association, driver, peer_of(driver.sock))
         self.driver = driver
-        try:
-            self.peer = show_address(driver.sock.getpeername())
-        except OSError:
-            self.peer = "a peer that is gone"
-
-    # -- what was negotiated -------------------------------------------------------------------------------------
-
-    @property
-    def request(self) -> AssociateRequest:
-        """The A-ASSOCIATE-RQ that was sent or received."""
-        request = self.association.request
-        if request is None:
-            raise AttributeError("no A-ASSOCIATE-RQ yet")
-        return request
-
-    @property
-    def contexts(self) -> Mapping[int, PresentationContext]:
-        """The accepted presentation contexts by id."""
-        return self.association.contexts
-
-    @property
-    def refused(self) -> tuple[RefusedContext, ...]:
-        """The proposed contexts that were not accepted, each with its result."""
-        agreement = self.association.agreement
-        return agreement.refused if agreement else ()
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
-        return self.association.deviations
-
-    @property
-    def established(self) -> bool:
-        """Whether messages can be sent."""
-        return self.association.state is State.Sta6 and not self.driver.broken
 
     # -- user side -----------------------------------------------------------------------------------------------
 
@@ -230,9 +193,105 @@ class Session:
                 self.abort()
             raise
 
+    def store_many(
+        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Iterator[storage.Outcome]:
+        """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then.
+        """
+        stores = storage.StoreMany(self.exchange, instances, priority=priority)
+        return self.each(stores.next)
+
+    def find(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[query.Find, query.Match]:
+        """C-FIND: the matches as they come. Raises `ContextNotAccepted`, `DataSetError`; `AssociationError`."""
+        return Answers(self, query.Find(self.exchange, sop_class_uid, identifier, priority=priority))
+
+    def move(
+        self, sop_class_uid: str, destination: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Move, retrieve.Counters]:
+        """C-MOVE to the AE title `destination`: the counters as they come. Raises as `find` does."""
+        return Answers(self, retrieve.Move(self.exchange, sop_class_uid, destination, identifier, priority=priority))
+
+    def get(self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM) -> Retrieval:
+        """C-GET: the instances as they come, each a `StoreRequest` to read and to respond to. Raises as `find` does.
+
+        The local side has to be SCP of the storage SOP classes (`negotiation.propose_roles`).
+        """
+        return Retrieval(self, retrieve.Get(self.exchange, sop_class_uid, identifier, priority=priority))
+
+    def n_create(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str | None = None,
+        attributes: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-CREATE. This and the other DIMSE-N operations raise as the flows of `services.normalized` do."""
+        flow = normalized.n_create(self.exchange, sop_class_uid, sop_instance_uid, attributes, negotiated=negotiated)
+        return self.run(flow)
+
+    def n_set(
+        self, sop_class_uid: str, sop_instance_uid: str, attributes: Content, *, negotiated: str | None = None
+    ) -> normalized.Result:
+        """N-SET."""
+        return self.run(
+            normalized.n_set(self.exchange, sop_class_uid, sop_instance_uid, attributes, negotiated=negotiated)
+        )
+
+    def n_get(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        tags: tuple[int, ...] | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-GET."""
+        return self.run(normalized.n_get(self.exchange, sop_class_uid, sop_instance_uid, tags, negotiated=negotiated))
+
+    def n_action(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        action_type_id: int,
+        information: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-ACTION."""
+        flow = normalized.n_action(
+            self.exchange, sop_class_uid, sop_instance_uid, action_type_id, information, negotiated=negotiated
+        )
+        return self.run(flow)
+
+    def n_delete(
+        self, sop_class_uid: str, sop_instance_uid: str, *, negotiated: str | None = None
+    ) -> normalized.Result:
+        """N-DELETE."""
+        return self.run(normalized.n_delete(self.exchange, sop_class_uid, sop_instance_uid, negotiated=negotiated))
+
+    def n_event_report(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        event_type_id: int,
+        information: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-EVENT-REPORT, of an SCP."""
+        flow = normalized.n_event_report(
+            self.exchange, sop_class_uid, sop_instance_uid, event_type_id, information, negotiated=negotiated
+        )
+        return self.run(flow)
+
     # -- provider side -------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[AnyRequest]:
         """The peer's requests, until it releases the association.
 
         A request that was not answered when the next one is asked for is answered 0x0211, unrecognized operation.
@@ -296,105 +355,159 @@ class Session:
             self.close()
             raise
 
+    def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iterator[T]:
+        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+        try:
+            while (found := self.run(following())) is not None:
+                yield found
+        finally:
+            if self.association.sending:
+                self.abort()
+
+
+class Answers(Generic[Op, T]):
+    """The responses of one operation, as an iterator. `operation`: the flow object of `services`, with its result."""
+
+    def __init__(self, session: Session, operation: Op) -> None:
+        self.session = session
+        self.operation = operation
+
+    def __iter__(self) -> Iterator[T]:
+        following: Callable[[], flows.Flow[T | None]] = self.operation.next  # type: ignore[assignment]
+        return self.session.each(following)
+
+    def cancel(self) -> None:
+        """Ask the peer to stop: go on iterating, the end still comes.  # PS3.7 9.3.2.3"""
+        self.operation.cancel()
+        self.session.driver.flush()
+
+
+class Retrieval(Answers[retrieve.Get, MessageStart]):
+    """The instances of a C-GET, as an iterator over `StoreRequest`; `operation.result` once it ends."""
+
+    def __iter__(self) -> Iterator[StoreRequest]:  # type: ignore[override]
+        for start in super().__iter__():
+            yield StoreRequest(
+                session=self.session, performing=performing(self.session.exchange, start), get=self.operation
+            )
+
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class _Received:
-    """A request of the peer. `answered`: whether `respond` was called."""
+class Request(Received[Session, P], Generic[P]):
+    """A request of the peer, to be answered by `respond`."""
 
-    session: Session = field(repr=False)
-    start: MessageStart
-    answered: bool = False
-    unread: bool = field(init=False)
+    def respond(self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None) -> None:
+        """Answer with this status, at most 64 characters for people, and a data set where the message may have one.
 
-    def __post_init__(self) -> None:
-        self.unread = self.start.has_data
-
-    @property
-    def context(self) -> PresentationContext:
-        """The presentation context it came on."""
-        return self.session.contexts[self.start.context]
-
-    def respond(self, code: int = status.SUCCESS, comment: str | None = None) -> None:
-        """Answer with this status, and at most 64 characters for people. What is unread of the data set is read over.
-
-        Raises `AssociationError`; `LocalProtocolError` if it is answered already.
+        What is unread of the request's data set is read over. Raises `AssociationError`; `LocalProtocolError` if it is
+        answered already.
         """
-        session = self.session
-        if self.unread:
-            self.unread = False
-            session.run(exchange.skip_data(session.exchange))
-        answer = exchange.response_to(self.start, code, comment)
-        session.exchange.send(answer.context, answer.command)
-        self.answered = True
-        session.driver.flush()
+        if self.answer_now(code, comment, given):
+            self.session.driver.flush()
+        else:
+            self.session.run(self.answer(code, comment, given))
+
+    def data(self) -> Iterator[Buffer]:
+        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+
+        Raises `AssociationError` where it does not end well.
+        """
+        while (piece := self.session.run(self.piece())) is not None:
+            yield piece
+
+    def read(self) -> bytearray:
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        return self.session.run(self.whole())
+
+    def attributes(self) -> Attributes | None:
+        """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
+        return self.session.run(self.performing.receive())
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(_Received):
+class EchoRequest(Request[Performing]):
     """A C-ECHO."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class StoreRequest(_Received):
-    """A C-STORE. Its data set comes while it is read."""
+class StoreRequest(Request[Performing]):
+    """A C-STORE. Its data set comes while it is read. `get`: the C-GET whose sub-operation it is, if it is one."""
 
-    command: dimse.CStoreRequest
-
-    @property
-    def sop_class_uid(self) -> str:
-        """Affected SOP Class UID, as the peer sent it."""
-        return self.command.affected_sop_class_uid
+    get: retrieve.Get | None = None
 
     @property
     def sop_instance_uid(self) -> str:
         """Affected SOP Instance UID, as the peer sent it: not for use in a path."""
-        return self.command.affected_sop_instance_uid
+        return dimse.sop_instance_of(self.performing.request) or ""
 
-    @property
-    def transfer_syntax(self) -> str:
-        """What the data set is encoded in."""
-        return self.context.transfer_syntax
-
-    def data(self) -> Iterator[Buffer]:
-        """The data set, in pieces as they arrive. It is complete only when the iteration ends.
-
-        Raises `AssociationError` where it does not end well.
-        """
-        while self.unread:
-            event = self.session.run(exchange.next_piece(self.session.exchange))
-            self.unread = not event.last
-            if event.data:
-                yield event.data
-
-    def read(self) -> bytearray:
-        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
-        whole = bytearray()
-        allowed = self.session.association.limits.collected
-        for piece in self.data():
-            if len(whole) + len(piece) > allowed:
-                raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
-            whole += piece
-        return whole
+    def respond(self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None) -> None:
+        """As `Request.respond`; a C-STORE has no data set to answer with."""
+        if self.get is None:
+            super(StoreRequest, self).respond(code, comment, given)
+            return
+        self.session.run(self.get.answer(code, comment))
+        self.performing.answered = True
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class UnsupportedRequest(_Received):
-    """A request of another service: `exchange.respond` and `services` answer it."""
+class FindRequest(Request[Finding]):
+    """A C-FIND: `attributes` gives the identifier, `match` sends a match, `respond` ends it."""
 
-    @property
-    def name(self) -> str:
-        """`C-FIND-RQ`, for example."""
-        return self.start.command.NAME
+    def match(self, identifier: Content, *, all_keys: bool = True) -> bool:
+        """Send one match; whether more are wanted: not after a C-CANCEL. Raises `DataSetError`, `AssociationError`."""
+        return self.session.run(self.performing.match(identifier, all_keys=all_keys))
+
+    def end(self) -> int:
+        """The final response, success or cancelled; its status."""
+        return self.session.run(self.performing.end())
 
 
-Request = EchoRequest | StoreRequest | UnsupportedRequest
+@dataclass(eq=False, slots=True, kw_only=True)
+class GetRequest(Request[Getting]):
+    """A C-GET: `attributes` gives the identifier, `send` answers with instances."""
+
+    def send(self, instances: Iterable[Instance], total: int) -> int:
+        """Send `instances`, `total` in all, on this association, and the final response; its status."""
+        return self.session.run(self.performing.send_all(instances, total))
 
 
-def _received(session: Session, start: MessageStart) -> Request:
-    match start.command:
-        case dimse.CEchoRequest():
-            return EchoRequest(session=session, start=start)
-        case dimse.CStoreRequest() as command:
-            return StoreRequest(session=session, start=start, command=command)
-        case _:
-            return UnsupportedRequest(session=session, start=start)
+@dataclass(eq=False, slots=True, kw_only=True)
+class MoveRequest(Request[Moving]):
+    """A C-MOVE: `attributes` gives the identifier; `performing` describes the association to make and counts."""
+
+    def send(self, session: Session, instances: Iterable[Instance], total: int) -> int:
+        """Send `instances`, `total` in all, over `session`, an association with the destination; the final status.
+
+        After each the counters go back. After a C-CANCEL none is begun.
+        """
+        moving = self.performing
+        moving.begin(total)
+        stores = storage.StoreMany(session.exchange, instances, originator=moving.task(()).originator)
+        while (outcome := session.run(stores.next())) is not None:
+            if not self.session.run(moving.record(outcome)):
+                stores.stop()
+        return self.session.run(moving.end())
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class NormalizedRequest(Request[Performing]):
+    """An N-EVENT-REPORT, N-GET, N-SET, N-ACTION, N-CREATE or N-DELETE."""
+
+
+AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+
+
+def _received(session: Session, start: MessageStart) -> AnyRequest:
+    match performing(session.exchange, start):
+        case Finding() as finding:
+            return FindRequest(session=session, performing=finding)
+        case Getting() as getting:
+            return GetRequest(session=session, performing=getting)
+        case Moving() as moving:
+            return MoveRequest(session=session, performing=moving)
+        case other if isinstance(other.request, dimse.CEchoRequest):
+            return EchoRequest(session=session, performing=other)
+        case other if isinstance(other.request, dimse.CStoreRequest):
+            return StoreRequest(session=session, performing=other)
+        case other:
+            return NormalizedRequest(session=session, performing=other)

@@ -34,8 +34,10 @@ from dicos_proto.pdu_types import AssociateReject, RejectResult, RejectSource
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
-from .blocking import Address, Session, check_port, said, show_address
-from .blocking_driver import Driver, ServerStopping, Trace
+from .blocking import Session
+from .blocking_driver import Driver
+from .channel import ServerStopping, Trace
+from .session import Address, check_port, said, show_address
 
 LOG: Final = logging.getLogger("dicos.server")
 GRACE: Final = 10.0

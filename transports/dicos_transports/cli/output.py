@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from dicos_proto.wire import Buffer
 
-from ..blocking_driver import Trace
+from ..channel import Trace
 from . import OutputLost
 
 BAR_AFTER: Final = 0.7

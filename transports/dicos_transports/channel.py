@@ -1,0 +1,249 @@
+"""One connected, non-blocking socket and the wire on it: all that a driver does without waiting.
+
+Theory of operation: the connection is always full duplex. What a flow needs (`Need`) is begun by `begin`: what is
+queued is written, as far as the kernel takes it now. If that was not all, the driver waits, in the way of its runtime,
+until the socket is readable or writable or `due` has come, and `proceed` or `on_time` goes on. So each adapter is one
+way to wait, and nothing else.
+
+Invariants: a buffer is used again only when nobody holds a view of it; what was taken from the wire is sent in order or
+not at all; what the kernel does not take stays with the wire, whose `bytes_queued` shows that the peer is slow; after
+the connection is lost, `Closed` is what the wire has to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from dicos_proto.errors import DeadlineExceeded, ProtocolError
+from dicos_proto.events import ProviderAbort
+from dicos_proto.flows import AssociationAborted, AssociationError, Need
+from dicos_proto.timers import Timeouts
+from dicos_proto.wire import Buffer, Wire
+
+RECEIVE_SIZE: Final = 256 * 1024
+"""Bytes asked for in one receive."""
+COPY_BELOW: Final = RECEIVE_SIZE // 8
+"""A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer."""
+STREAK: Final = 64
+"""Large receives in a row after which the runtime is asked, however much more is there."""
+IOV_MAX: Final = 1024
+"""Buffers in one gathering write; what Linux takes at most."""
+
+Trace = Callable[[Literal["sent", "received"], Sequence[Buffer]], None]
+"""What watches the bytes of a connection: the direction, and buffers that it must not keep."""
+
+
+class ServerStopping(AssociationError):
+    """The server stops: the association ends although nobody did anything wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping")
+
+
+class Channel:
+    """Carries one wire's bytes over one connected stream socket, which is then owned. One user at a time."""
+
+    def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        tune(sock)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.wire = wire
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.broken = False
+        """The peer takes nothing any more; it may still have said something."""
+        self.more = False
+        """The last receive was so large that more is likely to be there."""
+        self._write_stall = timeouts.write_stall
+        self._trace = trace
+        self._buffers = [bytearray(RECEIVE_SIZE)]
+        self._pending: list[Buffer] = []
+        self._pending_size = 0
+        self._stalled_at: float | None = None  # since when the peer takes nothing
+        self._told: float | None = None  # the deadline of the wire that passed last
+        self._streak = 0  # large receives in a row
+        self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.sock.fileno() < 0
+
+    @property
+    def writing(self) -> bool:
+        """Whether the kernel has not yet taken all that was taken from the wire."""
+        return bool(self._pending)
+
+    def close(self) -> None:
+        """Close the connection, once what is queued was written or nobody wants it."""
+        self._pending.clear()
+        self._pending_size = 0
+        self.sock.close()
+
+    # -- what a flow needs ---------------------------------------------------------------------------------------
+
+    def begin(self, need: Need) -> bool:
+        """What can be done for it now; whether that was all."""
+        self._collect()
+        if self._pending:
+            self._write()
+        wire = self.wire
+        if need is Need.INPUT:
+            return self.more and wire.wants_read and self._read()
+        if need is Need.DRAIN:
+            if self.broken and wire.wants_read:
+                self._read()  # what the peer said last, or that it is gone: nothing else would tell
+            return not self._pending
+        if wire.wants_read:
+            self._read()
+        return True
+
+    def proceed(self, need: Need, *, readable: bool, writable: bool) -> bool:
+        """Go on with `INPUT` or `DRAIN` now that the socket is ready; whether that was all."""
+        if writable:
+            self._write()
+        if readable:
+            if need is Need.INPUT:
+                return self._read()
+            if not self.wire.wants_read:
+                self._write()  # an error or a hang-up: writing tells which
+            elif self._read():
+                return True
+        return need is Need.DRAIN and not self._pending
+
+    def due(self, now: float) -> float:
+        """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
+        deadline = self.wire.deadline(now)
+        # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
+        at = math.inf if deadline is None or deadline.at == self._told else deadline.at
+        if self._pending and self._write_stall is not None:
+            if self._stalled_at is None:
+                self._stalled_at = now
+            at = min(at, self._stalled_at + self._write_stall)
+        return at
+
+    def on_time(self, now: float) -> ProtocolError | None:
+        """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""
+        deadline = self.wire.deadline(now)
+        self._told = None if deadline is None or deadline.at > now else deadline.at
+        self.wire.handle_timeout(now)
+        stalled, limit = self._stalled_at, self._write_stall
+        if not self._pending or stalled is None or limit is None or now < stalled + limit:
+            return None
+        left = self._pending_size
+        self._break()
+        self.wire.receive_eof()
+        why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
+        return AssociationAborted(ProviderAbort(error=DeadlineExceeded(why)))
+
+    def flush(self) -> None:
+        """Give what is queued to the kernel as far as it takes it now."""
+        self._collect()
+        if self._pending:
+            self._write()
+
+    def acknowledge(self) -> None:
+        """Before a wait: a peer with Nagle's algorithm waits for the acknowledgement before it sends the rest."""
+        if self._quick_ack:  # the kernel forgets it again
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    # -- the socket ----------------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Take what the wire has to send, once the kernel has all that was taken before."""
+        if self._pending:
+            return
+        buffers = self.wire.data_to_send()
+        if buffers and not self.broken:
+            if self._trace is not None:
+                self._trace("sent", buffers)
+            self._pending += buffers
+            self._pending_size += sum(map(len, buffers))
+
+    def _write(self) -> None:
+        """As much as the kernel takes now, of what was taken and then of what is queued since."""
+        pending = self._pending
+        while pending:
+            batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
+            try:
+                sent = self.sock.sendmsg(batch)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return
+                self._break()
+                return
+            self._stalled_at = None
+            self.bytes_sent += sent
+            self._pending_size -= sent
+            if not self._pending_size:
+                pending.clear()
+                self._collect()
+                continue
+            for index, buffer in enumerate(batch):
+                if sent < len(buffer):
+                    pending[: index + 1] = [memoryview(buffer)[sent:]]
+                    break
+                sent -= len(buffer)
+            else:
+                del pending[: len(batch)]
+
+    def _break(self) -> None:
+        """The peer takes nothing any more. What it said before that is still read."""
+        self.broken = True
+        self._pending.clear()
+        self._pending_size = 0
+        self._stalled_at = None
+
+    def _read(self) -> bool:
+        """Give the wire what is there; whether it was given anything, end of file included."""
+        buffer = self._free_buffer()
+        try:
+            count = self.sock.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            self.more = False
+            return False
+        except OSError:
+            count = 0
+        if not count:
+            self.more = False
+            self.wire.receive_eof()
+            return True
+        self.bytes_received += count
+        large = count >= COPY_BELOW
+        self._streak = self._streak + 1 if large else 0
+        self.more = self._streak % STREAK > 0
+        data: Buffer = memoryview(buffer)[:count] if large else bytes(memoryview(buffer)[:count])
+        if self._trace is not None:
+            self._trace("received", [data])
+        self.wire.receive_data(data)
+        return True
+
+    def _free_buffer(self) -> bytearray:
+        """A buffer of which nobody holds a view; it comes first from now on."""
+        buffers = self._buffers
+        for index, buffer in enumerate(buffers):
+            try:
+                buffer.append(0)  # refused while a view of it exists
+            except BufferError:
+                continue
+            buffer.pop()
+            if index:
+                buffers[0], buffers[index] = buffer, buffers[0]
+            return buffer
+        # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
+        buffer = bytearray(RECEIVE_SIZE)
+        self._buffers = [buffer, *buffers[:2]]
+        return buffer
+
+
+def tune(sock: socket.socket) -> None:
+    """Non-blocking; and small writes leave at once: a message is one write, so nothing is gained by waiting."""
+    sock.setblocking(False)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,255 @@
+"""What sessions and requests are in every adapter: what is known of them, and which flow is meant.
+
+An adapter adds the way to wait: its `Session` runs these flows, its requests are these with methods that run them.
+
+Knows: associations, exchanges, services. Must not know: sockets, threads, tasks.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from dicos_proto import dimse, exchange, flows
+from dicos_proto.association import Association
+from dicos_proto.datasets import Content
+from dicos_proto.dimse import AnyRequest
+from dicos_proto.events import Deviation, MessageStart
+from dicos_proto.exchange import Exchange
+from dicos_proto.flows import AssociationError, AssociationRejected, Flow
+from dicos_proto.limits import Limits
+from dicos_proto.machine import State
+from dicos_proto.negotiation import AcceptPolicy, PresentationContext, RefusedContext
+from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedContext, UserInformation
+from dicos_proto.services.performing import Performing
+from dicos_proto.services.query import Finding
+from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import Tolerance
+from dicos_proto.wire import Buffer
+
+DEFAULT_AET = "DICOS_PROTO"
+Address = tuple[str, int]
+
+
+class ConnectionFailed(AssociationError):
+    """No connection could be made; one line says to where and why."""
+
+
+class Carrier(Protocol):
+    """What carries a session's bytes: a `Channel`, or what an adapter has instead."""
+
+    broken: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+
+    def flush(self) -> None:
+        """Send what is queued as far as that needs no waiting."""
+
+
+def requestor(
+    contexts: tuple[ProposedContext, ...],
+    *,
+    called_aet: str,
+    calling_aet: str,
+    application_context: str,
+    user_information: UserInformation,
+    limits: Limits,
+    timeouts: Timeouts,
+    tolerance: Tolerance,
+) -> Association:
+    """An association that asks. Raises `LocalProtocolError` for what cannot be encoded."""
+    request = AssociateRequest(
+        called_aet=called_aet,
+        calling_aet=calling_aet,
+        contexts=contexts,
+        application_context=application_context,
+        user_information=user_information,
+    )
+    return Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
+
+
+def accepted(association: Association, policy: AcceptPolicy) -> Flow[None]:
+    """Wait for the A-ASSOCIATE-RQ and answer it. Raises `AssociationRejected` if the policy does."""
+    request = yield from flows.await_request(association)
+    answer = yield from flows.answer_request(association, request, policy)
+    if isinstance(answer, AssociateReject):
+        raise AssociationRejected(answer)
+
+
+class BaseSession:
+    """One established association. `peer`: the address of the other end, for people."""
+
+    def __init__(self, association: Association, carrier: Carrier, peer: str) -> None:
+        self.association = association
+        self.exchange = Exchange(association)
+        self.carrier = carrier
+        self.peer = peer
+
+    @property
+    def request(self) -> AssociateRequest:
+        """The A-ASSOCIATE-RQ that was sent or received. Raises AttributeError before."""
+        request = self.association.request
+        if request is None:
+            raise AttributeError("no A-ASSOCIATE-RQ yet")
+        return request
+
+    @property
+    def contexts(self) -> Mapping[int, PresentationContext]:
+        """The accepted presentation contexts by id."""
+        return self.association.contexts
+
+    @property
+    def refused(self) -> tuple[RefusedContext, ...]:
+        """The proposed contexts that were not accepted, each with its result."""
+        agreement = self.association.agreement
+        return agreement.refused if agreement else ()
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
+        return self.association.deviations
+
+    @property
+    def established(self) -> bool:
+        """Whether messages can be sent."""
+        return self.association.state is State.Sta6 and not self.carrier.broken
+
+
+S = TypeVar("S", bound=BaseSession)
+P = TypeVar("P", bound=Performing)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Received(Generic[S, P]):
+    """A request of the peer. `performing`: the operation, for whoever runs flows of their own."""
+
+    session: S = field(repr=False)
+    performing: P = field(repr=False)
+
+    @property
+    def start(self) -> MessageStart:
+        """The message as it came."""
+        return self.performing.start
+
+    @property
+    def command(self) -> AnyRequest:
+        """Its command set."""
+        return self.performing.request
+
+    @property
+    def name(self) -> str:
+        """`C-FIND-RQ`, for example."""
+        return self.performing.request.NAME
+
+    @property
+    def context(self) -> PresentationContext:
+        """The presentation context it came on."""
+        return self.performing.context
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was answered finally."""
+        return self.performing.answered
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a C-CANCEL for it has come."""
+        return self.performing.cancelled
+
+    @property
+    def sop_class_uid(self) -> str:
+        """The SOP class it is about, affected or requested, as the peer sent it."""
+        return dimse.sop_class_of(self.performing.request)
+
+    @property
+    def sop_instance_uid(self) -> str | None:
+        """The SOP instance it is about, as the peer sent it: not for use in a path. None where it names none."""
+        return dimse.sop_instance_of(self.performing.request)
+
+    @property
+    def transfer_syntax(self) -> str:
+        """What its data set is encoded in, if it has one."""
+        return self.performing.context.transfer_syntax
+
+    def piece(self) -> Flow[Buffer | None]:
+        """The next piece of its data set that holds anything; None once it is complete.
+
+        Raises `AssociationError` where it does not end well.
+        """
+        while self.performing.unread:
+            event = yield from exchange.next_piece(self.session.exchange)
+            if event.data:
+                return event.data
+        return None
+
+    def whole(self) -> Flow[bytearray]:
+        """Its whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        found = bytearray()
+        allowed = self.session.association.limits.collected
+        while (piece := (yield from self.piece())) is not None:
+            if len(found) + len(piece) > allowed:
+                raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
+            found += piece
+        return found
+
+    def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
+        """The final response, if `answer_now` could not send it at once."""
+        if not self.answer_now(code, comment, given):
+            yield from self.performing.finish(code, comment, given)
+
+    def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
+        """Send the final response without waiting, where that can be done; whether it was."""
+        performing, at = self.performing, self.session.exchange
+        if given is not None or performing.unread or performing.answered or at.sending:
+            return False
+        at.send(self.start.context, dimse.response_to(performing.request, code, comment))
+        performing.answered = True
+        return True
+
+
+def performing(at: Exchange, start: MessageStart) -> Performing:
+    """The provider's side of a request, of the kind its service has."""
+    match start.command:
+        case dimse.CFindRequest():
+            return Finding(at, start)
+        case dimse.CGetRequest():
+            return Getting(at, start)
+        case dimse.CMoveRequest():
+            return Moving(at, start)
+        case _:
+            return Performing(at, start)
+
+
+def said(error: Exception) -> str:
+    """What the system says of an error, as the end of a sentence."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "timed out"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]
+
+
+def show_address(address: object) -> str:
+    """`127.0.0.1:11112`; `[::1]:11112`; what else a socket may have for an address."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = str(address[0]), address[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(address) or "an unnamed socket"
+
+
+def peer_of(sock: socket.socket) -> str:
+    """The address of the other end, for people."""
+    try:
+        return show_address(sock.getpeername())
+    except OSError:
+        return "a peer that is gone"
+
+
+def check_port(port: int) -> None:
+    """Raise OverflowError for a port that is none: some systems take 70000 for 4464."""
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"port {port}; 0 to 65535")
