@@ -148,7 +148,6 @@ class PduReader:
             self._left -= len(self._body)
             self._body = bytearray()
             self._pdv_left = 0
-            self._pdv_start = False
 
     def lose(self) -> None:
         """Where PDUs begin and end is no longer known: everything fed, now and later, is of no use."""

@@ -530,9 +530,12 @@ def test_an_identity_response_that_was_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "syntax"), [(ContextResult.ACCEPTANCE, None), (ContextResult.USER_REJECTION, IMPLICIT)]
+    ("result", "syntax", "words"),
+    [(ContextResult.ACCEPTANCE, None, "refused"), (ContextResult.USER_REJECTION, IMPLICIT, "refused by the user")],
 )
-def test_a_context_is_accepted_by_its_result_and_a_transfer_syntax(result: ContextResult, syntax: str | None) -> None:
+def test_a_context_is_accepted_by_its_result_and_a_transfer_syntax(
+    result: ContextResult, syntax: str | None, words: str
+) -> None:
     """The transfer syntax of a context that is refused is not significant.  # PS3.8 9.3.3.2"""
     request = asked()
     answer = replace(accepted(request), contexts=(ContextAnswer(id=1, result=result, transfer_syntax=syntax),))
@@ -540,7 +543,7 @@ def test_a_context_is_accepted_by_its_result_and_a_transfer_syntax(result: Conte
     assert agreement.contexts == {}
     (refused,) = agreement.refused
     assert (refused.id, refused.result) == (1, result)
-    assert str(refused).startswith("CT Image Storage with Implicit VR Little Endian: refused")
+    assert str(refused) == f"CT Image Storage with Implicit VR Little Endian: {words}"
 
 
 def test_a_window_that_was_not_proposed_or_is_larger() -> None:
