@@ -304,6 +304,13 @@ def test_the_idle_clock_starts_anew_with_a_message_that_is_answered_at_once(
     assert found[-2:] == [MessageStart, MessageData]
     provider.engine.send(start(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
     assert after(provider.engine, 50.0) == Deadline(110.0, "idle: waiting for a request")
+    # And with one that has a data set and one that has none.
+    provider.engine.receive_data(stream + command(1, ECHO))
+    assert [type(provider.engine.next_event()) for _ in range(2)] == [MessageStart, MessageData]
+    provider.engine.send(start(3, CStoreResponse(message_id_being_responded_to=1, status=0)))
+    assert provider.engine.next_event() == start(1, ECHO)
+    provider.engine.send(start(1, ECHOED))
+    assert after(provider.engine, 90.0) == Deadline(150.0, "idle: waiting for a request")
 
 
 @pytest.mark.parametrize(

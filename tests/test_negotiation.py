@@ -109,6 +109,11 @@ def test_whose_order_decides(preference: Preference, chosen: str) -> None:
     assert accepted(asked((CT, (JPEG, IMPLICIT, EXPLICIT))), policy).contexts[0].transfer_syntax == chosen
 
 
+def test_the_order_of_the_requestor_decides_where_nothing_is_said() -> None:
+    policy = AcceptPolicy(contexts={CT: (EXPLICIT, IMPLICIT)})
+    assert accepted(asked((CT, (IMPLICIT, EXPLICIT))), policy).contexts[0].transfer_syntax == IMPLICIT
+
+
 def test_other_abstract_syntaxes_are_refused_unless_there_are_syntaxes_for_them() -> None:
     request = asked(("1.2.3", (EXPLICIT,)))
     for others, result in ((None, 3), ((IMPLICIT,), 4), ((EXPLICIT,), 0)):
@@ -247,6 +252,15 @@ def test_the_caller_decides_in_place_of_the_policy(kind: int, asks: bool) -> Non
     refusal = negotiate(request, EVERYTHING, identity=IdentityVerdict(accepted=False, response=b"why not"))
     assert isinstance(refusal, AssociateReject)
     assert (refusal.result, refusal.source, refusal.reason) == REFUSED
+
+
+def test_a_positive_response_is_empty_where_nothing_is_said() -> None:
+    request = asked(user_identity=claim(5))
+    by_policy = negotiate(request, replace(EVERYTHING, identity=IdentityPolicy(types=(5,))))
+    by_verdict = negotiate(request, EVERYTHING, identity=IdentityVerdict(accepted=True))
+    for answer in (by_policy, by_verdict):
+        assert isinstance(answer, AssociateAccept)
+        assert answer.user_information.user_identity_response == UserIdentityResponse(response=b"")
 
 
 @pytest.mark.parametrize("verdict", [False, True])
