@@ -419,6 +419,7 @@ class Session:
         self.results: dict[str, str] = {}
         self.finished = False
         self._failed = ""
+        self._mutated = False
 
     def pytest_internalerror(self, excrepr: object) -> None:
         print(excrepr, file=sys.stderr)
@@ -426,6 +427,12 @@ class Session:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             print(report.longreprtext, file=sys.stderr)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
+        # A failure is enough: nobody reads its report, so none is made.
+        if self._mutated and call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            os._exit(1)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -467,6 +474,7 @@ class Session:
             return {nodeid for line in mutant.lines for nodeid in lines.get(line, ()) if nodeid}
 
         def child(mutant: Mutant) -> bool:
+            self._mutated = True
             chosen = run(mutant)
             put(mutant, self.trees[mutant.module])
             for nodeid in sorted(chosen, key=lambda each: (took[each], each)):
