@@ -42,7 +42,9 @@ def server(handler: Handler = answer_all, **options: Any) -> Iterator[Server]:
     options.setdefault("policy", POLICY)
     with serve(("127.0.0.1", 0), handler, **options) as running:
         yield running
-    assert set(threading.enumerate()) <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)  # it may be on its last line
+        assert not thread.is_alive(), thread
 
 
 def user(running: Server, **options: Any) -> Session:

@@ -313,6 +313,7 @@ class Server:
         association = Association.acceptor(limits=self._limits, timeouts=self._timeouts, tolerance=self._tolerance)
         peer = connection.peer
         told = 0
+        clean = False
         try:
             trace = self._trace(peer) if self._trace is not None else None
             driver = Driver(connection.sock, association, self._timeouts, trace=trace, stop=self._stop, kill=self._kill)
@@ -333,11 +334,13 @@ class Server:
         except Exception:  # a handler's own fault ends its association and no other one
             LOG.exception("%s: the handler failed; the association is aborted", peer)
         else:
-            LOG.debug("%s: closed", peer)
+            clean = True
         finally:
             connection.sock.close()
             self._tell(peer, association, told)
             self._forget(connection)
+        if clean:
+            LOG.debug("%s: closed", peer)  # and its slot is free
 
     def _tell(self, peer: str, association: Association, told: int = 0) -> int:
         """Log the deviations let through after the first `told`; how many there are."""
