@@ -66,7 +66,6 @@ __all__ = [
     "MoveRequest",
     "NormalizedRequest",
     "Request",
-    "Retrieval",
     "ServerStopping",
     "Session",
     "StoreRequest",
@@ -75,18 +74,15 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class _Operation(Protocol[T_co]):
+class _Cancellable(Protocol):
     """What `services` has for operations with many responses."""
-
-    def next(self) -> flows.Flow[T_co | None]: ...
 
     def cancel(self) -> None: ...
 
 
-Op = TypeVar("Op", bound=_Operation[object])
+Op = TypeVar("Op", bound=_Cancellable)
 
 
 def connect(
@@ -198,7 +194,8 @@ class Session(BaseSession):
     ) -> Iterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
 
-        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then.
+        Raises `AssociationError`, and what the source of the instances raises: within a message the association is
+        aborted then. Until all are told, nothing else can be asked.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority)
         return self.each(stores.next)
@@ -207,20 +204,32 @@ class Session(BaseSession):
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
     ) -> Answers[query.Find, query.Match]:
         """C-FIND: the matches as they come. Raises `ContextNotAccepted`, `DataSetError`; `AssociationError`."""
-        return Answers(self, query.Find(self.exchange, sop_class_uid, identifier, priority=priority))
+        operation = query.Find(self.exchange, sop_class_uid, identifier, priority=priority)
+        return Answers(self, operation, operation.next)
 
     def move(
         self, sop_class_uid: str, destination: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
     ) -> Answers[retrieve.Move, retrieve.Counters]:
         """C-MOVE to the AE title `destination`: the counters as they come. Raises as `find` does."""
-        return Answers(self, retrieve.Move(self.exchange, sop_class_uid, destination, identifier, priority=priority))
+        operation = retrieve.Move(self.exchange, sop_class_uid, destination, identifier, priority=priority)
+        return Answers(self, operation, operation.next)
 
-    def get(self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM) -> Retrieval:
+    def get(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Get, StoreRequest]:
         """C-GET: the instances as they come, each a `StoreRequest` to read and to respond to. Raises as `find` does.
 
         The local side has to be SCP of the storage SOP classes (`negotiation.propose_roles`).
         """
-        return Retrieval(self, retrieve.Get(self.exchange, sop_class_uid, identifier, priority=priority))
+        operation = retrieve.Get(self.exchange, sop_class_uid, identifier, priority=priority)
+
+        def following() -> flows.Flow[StoreRequest | None]:
+            start = yield from operation.next()
+            if start is None:
+                return None
+            return StoreRequest(session=self, performing=performing(self.exchange, start), get=operation)
+
+        return Answers(self, operation, following)
 
     def n_create(
         self,
@@ -336,7 +345,7 @@ class Session(BaseSession):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self.established:
+        if error is None and self.established and not self.association.sending:
             self.release()
         else:
             self.abort()
@@ -366,30 +375,23 @@ class Session(BaseSession):
 
 
 class Answers(Generic[Op, T]):
-    """The responses of one operation, as an iterator. `operation`: the flow object of `services`, with its result."""
+    """What comes of one operation, as an iterator. `operation`: the flow object of `services`, with its result.
 
-    def __init__(self, session: Session, operation: Op) -> None:
+    Until it ends, nothing else can be asked on the association: who has enough cancels, and goes on iterating.
+    """
+
+    def __init__(self, session: Session, operation: Op, following: Callable[[], flows.Flow[T | None]]) -> None:
         self.session = session
         self.operation = operation
+        self._following = following
 
     def __iter__(self) -> Iterator[T]:
-        following: Callable[[], flows.Flow[T | None]] = self.operation.next  # type: ignore[assignment]
-        return self.session.each(following)
+        return self.session.each(self._following)
 
     def cancel(self) -> None:
         """Ask the peer to stop: go on iterating, the end still comes.  # PS3.7 9.3.2.3"""
         self.operation.cancel()
         self.session.driver.flush()
-
-
-class Retrieval(Answers[retrieve.Get, MessageStart]):
-    """The instances of a C-GET, as an iterator over `StoreRequest`; `operation.result` once it ends."""
-
-    def __iter__(self) -> Iterator[StoreRequest]:  # type: ignore[override]
-        for start in super().__iter__():
-            yield StoreRequest(
-                session=self.session, performing=performing(self.session.exchange, start), get=self.operation
-            )
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -442,7 +444,7 @@ class StoreRequest(Request[Performing]):
 
     def respond(self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None) -> None:
         """As `Request.respond`; a C-STORE has no data set to answer with."""
-        if self.get is None:
+        if self.get is None or given is not None:
             super(StoreRequest, self).respond(code, comment, given)
             return
         self.session.run(self.get.answer(code, comment))
@@ -478,7 +480,8 @@ class MoveRequest(Request[Moving]):
     def send(self, session: Session, instances: Iterable[Instance], total: int) -> int:
         """Send `instances`, `total` in all, over `session`, an association with the destination; the final status.
 
-        After each the counters go back. After a C-CANCEL none is begun.
+        After each the counters go back. After a C-CANCEL none is begun. Raises `AssociationError` of either
+        association; if `session` was lost, the request is still to be answered.
         """
         moving = self.performing
         moving.begin(total)
