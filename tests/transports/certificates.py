@@ -46,6 +46,7 @@ def _certificate(
     names: Iterable[str] = (),
     valid: tuple[int, int] = (-1, 30),
     key_usage: bool = True,
+    extension: x509.ExtensionType | None = None,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     signer = key if issuer is None else issuer.key
@@ -65,6 +66,8 @@ def _certificate(
         made = made.add_extension(_usage(ca), critical=True)
     if names:
         made = made.add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), critical=False)
+    if extension is not None:
+        made = made.add_extension(extension, critical=False)
     return made.sign(signer, hashes.SHA256())
 
 
@@ -89,9 +92,10 @@ class CA:
         *names: str,
         valid: tuple[int, int] = (-1, 30),
         rsa_bits: int = 0,
+        extension: x509.ExtensionType | None = None,
     ) -> Identity:
         key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(common_name, key, self, names=names, valid=valid)
+        certificate = _certificate(common_name, key, self, names=names, valid=valid, extension=extension)
         return Identity(certificate=certificate, key=key, chain=self.chain)
 
 

@@ -9,13 +9,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography import x509
 from OpenSSL import SSL
 
-from dicos_proto import flows
+from dicos_proto import dimse, flows
 from dicos_proto.association import Association
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.events import Closed, MessageData, ProviderAbort
 from dicos_proto.exchange import Exchange, next_request, response_to
+from dicos_proto.limits import Limits
 from dicos_proto.pdu import encode
 from dicos_proto.pdu_types import Abort, AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from dicos_proto.services import verification
@@ -217,8 +219,6 @@ def test_nothing_is_encrypted_before_the_handshake_is_done() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 100, 16_384, 131_072, 1_000_000])
 def test_data_of_every_size_arrives_as_it_was_sent(size: int) -> None:
-    from dicos_proto import dimse
-
     tunnel = Tunnel.established(split=scattered(size) if size < 20_000 else as_pieces)
     content = Random(size).randbytes(size + size % 2)
     request = dimse.CStoreRequest(
@@ -235,8 +235,6 @@ def test_data_of_every_size_arrives_as_it_was_sent(size: int) -> None:
 def test_headers_and_payload_are_joined_into_full_records() -> None:
     tunnel = Tunnel.established()
     tunnel.user.carried.clear()
-    from dicos_proto import dimse
-
     request = dimse.CStoreRequest(
         message_id=1, affected_sop_class_uid=CT, priority=0, affected_sop_instance_uid="1.2.3"
     )
@@ -259,8 +257,6 @@ def test_records_of_one_byte_are_given_on_in_one_piece() -> None:
 
 
 def test_backpressure_of_the_association_is_that_of_the_layer() -> None:
-    from dicos_proto.limits import Limits
-
     engine = Association.acceptor(limits=Limits(received_ahead=1000))
     tunnel = Tunnel()
     tunnel.provider = End(TLSLayer(engine, SERVER), engine)
@@ -360,20 +356,6 @@ def test_secrets_are_logged_where_that_is_asked_for(tmp_path: Any) -> None:
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
     words = {line.split()[0] for line in (tmp_path / "keys").read_text().splitlines()}
     assert {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"} <= words
-
-
-def test_a_key_update_goes_unnoticed() -> None:
-    """The peer is `openssl`-like: OpenSSL updates keys by itself once a key has encrypted enough."""
-    tunnel = Tunnel.established()
-    from OpenSSL._util import lib
-
-    if not hasattr(lib, "SSL_key_update"):
-        pytest.skip(
-            "these bindings of OpenSSL cannot ask for a key update; tests/interop does it with openssl s_client"
-        )
-    lib.SSL_key_update(tunnel.user.layer._connection._ssl, 1)
-    tunnel.user.engine.send(ReleaseRequest())
-    assert tunnel.events(tunnel.provider) == [ReleaseRequest()]
 
 
 # -- certificates --------------------------------------------------------------------------------------------------
@@ -778,6 +760,21 @@ def test_renegotiation_is_refused() -> None:
         connection.renegotiate()
     tunnel.user.engine.send(ReleaseRequest())
     assert tunnel.events(tunnel.provider) == [ReleaseRequest()]
+
+
+def test_a_certificate_whose_names_are_damaged() -> None:
+    damaged = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x82junk")
+    identity = hospital().root.issue("pacs", extension=damaged)
+    user, _ = errors(Tunnel(server=server_tls(identity=identity)))
+    assert user.startswith("TLS handshake: the peer's certificate ('CN=pacs') is not ")
+    tunnel = Tunnel.established(client_tls(verify=False), server_tls(identity=identity))
+    assert tunnel.user.layer.info is not None
+    assert tunnel.user.layer.info.names == ()
+
+
+def test_a_certificate_without_names() -> None:
+    user, _ = errors(Tunnel(server=server_tls(identity=hospital().root.issue("pacs.example"))))
+    assert user.endswith("is not that of 'pacs.example': it is for 'no name at all'")
 
 
 def test_another_authority_of_the_same_name_is_another_authority() -> None:

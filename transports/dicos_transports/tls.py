@@ -27,11 +27,12 @@ from typing import Final
 from OpenSSL import SSL
 
 from dicos_proto.errors import ConnectionLost, LocalProtocolError
-from dicos_proto.pdu_types import PduType
+from dicos_proto.pdu_types import AssociateReject, AssociateRequest, PduType
 from dicos_proto.timers import Deadline
 from dicos_proto.wire import Buffer, Wire
 
 from . import tls_openssl
+from .channel import Trace
 from .tls_config import (
     SESSIONS,
     ClientCertificate,
@@ -44,7 +45,7 @@ from .tls_config import (
     refusal,
     titles_by_name,
 )
-from .tls_identity import Identity, TLSConfigError, load_certificates
+from .tls_identity import DAMAGED, Identity, TLSConfigError, load_certificates
 from .tls_profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
 
 __all__ = [
@@ -120,11 +121,20 @@ class TLSLayer:
     """TLS around `wire`. A `ClientTLS` makes it the side that connects, a `ServerTLS` the one that is connected to.
 
     `server_hostname`: what a client connects to, which is what the certificate must be for; the configuration's own
-    comes first. Raises `LocalProtocolError` where a client has neither and is to check.
+    comes first. `trace` is called with the plaintext sent and received. Raises `LocalProtocolError` where a client has
+    no name and is to check it.
     """
 
-    def __init__(self, wire: Wire, config: ClientTLS | ServerTLS, *, server_hostname: str | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        config: ClientTLS | ServerTLS,
+        *,
+        server_hostname: str | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         self._wire = wire
+        self._trace = trace
         self.config = config
         self.error: TLSError | None = None
         """The first fault. The association tells of it, unless it was over by then."""
@@ -164,6 +174,10 @@ class TLSLayer:
         if config.resume and kept is not None:
             connection.set_session(kept)
         self._shake()
+
+    def refusal(self, request: AssociateRequest) -> AssociateReject | None:
+        """The rejection of a request by the server's policy of titles, if it is to be rejected."""
+        return refusal(self.config, self.info, request)
 
     # -- what a Wire has -----------------------------------------------------------------------------------------
 
@@ -224,7 +238,11 @@ class TLSLayer:
         if self.error is not None:
             self._wire.data_to_send()  # for nobody
         elif self.info is not None and not self._left:
-            self._encrypt(self._wire.data_to_send())
+            plain = self._wire.data_to_send()
+            if plain:
+                if self._trace is not None:
+                    self._trace("sent", plain)
+                self._encrypt(plain)
             if self._wire.wants_close and self.error is None:
                 self._leave()
         taken: list[bytes | memoryview] = [*self._outbox]
@@ -273,7 +291,11 @@ class TLSLayer:
             return
         self._take_ciphertext()
         self._at = None
-        certificate = connection.get_peer_certificate(as_cryptography=True)
+        try:
+            certificate = connection.get_peer_certificate(as_cryptography=True)
+        except DAMAGED as error:
+            self._fail(f"the peer's certificate cannot be parsed: {str(error)!a}", alert=False)
+            return
         name = connection.get_servername()
         self.info = TLSInfo(
             protocol=connection.get_protocol_version_name(),
@@ -309,7 +331,10 @@ class TLSLayer:
         except SSL.Error as error:
             fault = error
         if pieces:
-            self._wire.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._trace is not None:
+                self._trace("received", [data])
+            self._wire.receive_data(data)
         self._take_ciphertext()  # an answer to a key update, say
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()
@@ -325,7 +350,7 @@ class TLSLayer:
             if size >= JOINED:
                 self._encrypt_group(group)
                 group, size = [], 0
-        if size:
+        if group:
             self._encrypt_group(group)
 
     def _encrypt_group(self, group: list[bytes | memoryview]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
 
 from . import tls_openssl
-from .tls_identity import Identity, TLSConfigError, common_names, names, subject
+from .tls_identity import DAMAGED, Identity, TLSConfigError, common_names, names, subject
 from .tls_profiles import BCP195_RFC9325, Profile, ffdhe2048
 
 HANDSHAKE: Final = 15.0
@@ -293,14 +292,21 @@ class Verdict:
 
 
 def _on_certificate(connection: SSL.Connection, certificate: X509, code: int, depth: int, good: int) -> bool:
-    """OpenSSL asks of each certificate of the chain; the own one of the peer, depth 0, must also be the right one."""
+    """OpenSSL asks of each certificate of the chain; the own one of the peer, depth 0, must also be the right one.
+
+    It must not raise: that would come out of whatever OpenSSL is asked to do next."""
     verdict: Verdict = connection.get_app_data()
-    if good and depth == 0 and verdict.hostname is not None:
-        verdict.fault = verdict.fault or _wrong_name(certificate.to_cryptography(), verdict.hostname)
-        return verdict.fault is None
-    if not good and verdict.fault is None:
-        verdict.fault = _certificate_fault(certificate.to_cryptography(), code, depth)
-    return bool(good)
+    if verdict.fault is None:
+        try:
+            parsed = certificate.to_cryptography()
+        except DAMAGED as error:
+            verdict.fault = f"a certificate of the peer cannot be parsed: {str(error)!a}"
+            return False
+        if not good:
+            verdict.fault = _certificate_fault(parsed, code, depth)
+        elif depth == 0 and verdict.hostname is not None:
+            verdict.fault = _wrong_name(parsed, verdict.hostname)
+    return bool(good) and verdict.fault is None
 
 
 def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> str:
@@ -323,16 +329,14 @@ def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> 
 
 def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
     """None if the certificate is that of `hostname`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", service_identity.SubjectAltNameWarning)  # it is refused, which says enough
-        try:
-            if address_of(hostname) is not None:
-                verify_certificate_ip_address(certificate, hostname)
-            else:
-                verify_certificate_hostname(certificate, hostname)
-        except (service_identity.VerificationError, service_identity.CertificateError, ValueError):
-            found = ", ".join(names(certificate)) or "no name at all"
-            return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
+    try:
+        if address_of(hostname) is not None:
+            verify_certificate_ip_address(certificate, hostname)
+        else:
+            verify_certificate_hostname(certificate, hostname)
+    except (service_identity.VerificationError, service_identity.CertificateError, *DAMAGED):
+        found = ", ".join(names(certificate)) or "no name at all"
+        return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
     return None
 
 

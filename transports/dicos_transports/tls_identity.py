@@ -6,6 +6,7 @@ A fault is told as one line that names the file and the cause, and never what a 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,14 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 _USABLE: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 LARGEST: Final = 16 << 20
 """Bytes of a file of certificates. Stops: a disk image, read whole because its name was given by mistake."""
+DAMAGED: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What comes out of a certificate that is looked into; OpenSSL looks less closely."""
 
 T = TypeVar("T")
 
@@ -59,7 +68,9 @@ class Identity:
         secret = _secret(password)
         data = _read(path)
         try:
-            found = pkcs12.load_pkcs12(data, secret)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # BER in place of DER, as Windows writes it, is no news
+                found = pkcs12.load_pkcs12(data, secret)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise TLSConfigError(f"{_named(path)}: {_pkcs12_fault(data, secret, error)}") from error
         if found.cert is None or found.key is None:
@@ -123,7 +134,7 @@ def _or_nothing(look: Callable[[], T], otherwise: T) -> T:
     """What a certificate of the peer holds; parts of it are parsed only now and may be damaged or absent."""
     try:
         return look()
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (x509.ExtensionNotFound, *DAMAGED):
         return otherwise
 
 
