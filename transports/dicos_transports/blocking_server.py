@@ -197,6 +197,11 @@ class Server:
         return int(self._listening_on[1])
 
     @property
+    def over_tls(self) -> bool:
+        """Whether its associations are over TLS."""
+        return self._tls is not None
+
+    @property
     def associations(self) -> int:
         """Associations established now."""
         return len(self._active)

@@ -40,6 +40,10 @@ class TLSConfigError(ProtocolError):
     """What was given as certificate, key, password, suite or group cannot be used; one line says which and why."""
 
 
+class PasswordNeeded(TLSConfigError):
+    """The private key is encrypted and no password was given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A certificate with its private key, and the certificates between it and one that peers trust."""
@@ -72,7 +76,7 @@ class Identity:
                 warnings.simplefilter("ignore")  # BER in place of DER, as Windows writes it, is no news
                 found = pkcs12.load_pkcs12(data, secret)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise TLSConfigError(f"{_named(path)}: {_pkcs12_fault(data, secret, error)}") from error
+            raise _pkcs12_fault(path, data, secret, error) from error
         if found.cert is None or found.key is None:
             missing = "certificate" if found.cert is None else "private key"
             raise TLSConfigError(f"{_named(path)}: a PKCS#12 file without a {missing}")
@@ -148,7 +152,7 @@ def _load_key(path: Path, password: bytes | str | None) -> PrivateKey:
     except TypeError as error:  # a password is missing, or given and not needed
         if secret is not None:
             return _load_key(path, None)
-        raise TLSConfigError(f"{_named(path)}: the private key is encrypted and no password was given") from error
+        raise PasswordNeeded(f"{_named(path)}: the private key is encrypted and no password was given") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         encrypted = b"ENCRYPTED" in data
         why = "wrong password, or a damaged private key" if encrypted else "a damaged private key"
@@ -162,13 +166,15 @@ def _usable(path: str | Path, key: object) -> PrivateKey:
     return key
 
 
-def _pkcs12_fault(data: bytes, secret: bytes | None, error: Exception) -> str:
+def _pkcs12_fault(path: str | Path, data: bytes, secret: bytes | None, error: Exception) -> TLSConfigError:
     """Why a PKCS#12 file cannot be read."""
     if b"-----BEGIN" in data:
-        return "PEM, not PKCS#12"
-    if "password" in str(error).lower():
-        return "wrong password" if secret else "it is encrypted and no password was given"
-    return "no PKCS#12 file, or a damaged one"
+        return TLSConfigError(f"{_named(path)}: PEM, not PKCS#12")
+    if "password" not in str(error).lower():
+        return TLSConfigError(f"{_named(path)}: no PKCS#12 file, or a damaged one")
+    if secret is None:
+        return PasswordNeeded(f"{_named(path)}: it is encrypted and no password was given")
+    return TLSConfigError(f"{_named(path)}: wrong password")
 
 
 def _secret(password: bytes | str | None) -> bytes | None:
