@@ -42,6 +42,8 @@ def server(handler: Handler = answer_all, **options: Any) -> Iterator[Server]:
     options.setdefault("policy", POLICY)
     with serve(("127.0.0.1", 0), handler, **options) as running:
         yield running
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)  # one that has said that it is done may still be on its last line
     assert set(threading.enumerate()) <= before
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import USAGE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..tls import ClientTLS, Identity, ServerTLS
     from .output import Output
 
@@ -29,13 +30,13 @@ def add_options(made: argparse.ArgumentParser, *, provider: bool) -> None:
     group = made.add_argument_group("TLS", "Any of these options asks for TLS.")
     add = group.add_argument
     add("--tls", action="store_true", default=None, help="over TLS")
-    add("--tls-cert", type=Path, metavar="FILE", help="the own certificate and its chain, PEM")
-    add("--tls-key", type=Path, metavar="FILE", help="its private key, PEM (default: in the file of the certificate)")
-    add("--tls-pfx", type=Path, metavar="FILE", help="certificate, chain and key in one PKCS#12 file (.pfx, .p12)")
-    add("--tls-password-file", type=Path, metavar="FILE",
-        help=f"file whose first line is the password of the key (default: ${PASSWORD}, else it is asked for)")  # fmt: skip
+    add("--tls-cert", metavar="FILE", help="the own certificate and its chain, PEM")
+    add("--tls-key", metavar="FILE", help="its private key, PEM (default: in the file of the certificate)")
+    add("--tls-pfx", metavar="FILE", help="certificate, chain and key in one PKCS#12 file (.pfx, .p12)")
+    add("--tls-password-file", metavar="FILE",
+        help=f"its first line is the password of the key (default: ${PASSWORD}, else it is asked for)")  # fmt: skip
     whom = "clients" if provider else "the server"
-    add("--tls-ca", type=Path, action="append", metavar="FILE",
+    add("--tls-ca", action="append", metavar="FILE",
         help=f"certificates that {whom} may be certified by, PEM; may be given again"
         + ("" if provider else " (default: those of the system)"))  # fmt: skip
     add("--tls-profile", choices=PROFILES, help=f"of PS3.15 annex B (default: {PROFILES[0]})")
@@ -44,7 +45,7 @@ def add_options(made: argparse.ArgumentParser, *, provider: bool) -> None:
     add("--tls-no-verify", action="store_true", default=None, help=f"{what}: for tests only")
     add("--tls-legacy-ca", action="store_true", default=None,
         help="let certificates pass that break RFC 5280: old authorities without keyUsage")  # fmt: skip
-    add("--tls-keylog", type=Path, metavar="FILE", help="append secrets to FILE, for Wireshark: for debugging only")
+    add("--tls-keylog", metavar="FILE", help="append secrets to FILE, for Wireshark: for debugging only")
     if provider:
         add("--tls-client-cert", choices=("required", "requested", "none"),
             help="of clients (default: required)")  # fmt: skip
@@ -99,7 +100,7 @@ def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
         profile=PROFILES[options.tls_profile or "bcp195-rfc9325"],
         ciphers=options.tls_ciphers,
         legacy_ca=bool(options.tls_legacy_ca),
-        keylog=options.tls_keylog,
+        keylog=_path(options.tls_keylog),
     )
 
 
@@ -124,7 +125,7 @@ def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
         profile=PROFILES[options.tls_profile or "bcp195-rfc9325"],
         ciphers=options.tls_ciphers,
         legacy_ca=bool(options.tls_legacy_ca),
-        keylog=options.tls_keylog,
+        keylog=_path(options.tls_keylog),
     )
 
 
@@ -160,7 +161,7 @@ def _password(options: argparse.Namespace, out: Output) -> str | None:
     if path is None:
         return os.environ.get(PASSWORD)
     try:
-        with path.open(encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             line: str = file.readline(4096)
     except (OSError, UnicodeError) as error:
         why = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8"
@@ -168,10 +169,15 @@ def _password(options: argparse.Namespace, out: Output) -> str | None:
     return line.rstrip("\r\n")
 
 
+def _path(name: str | None) -> Path | None:
+    from pathlib import Path
+
+    return None if name is None else Path(name)
+
+
 def _warn(out: Output, text: str) -> None:
     """Shown always, `--quiet` or not."""
     out.failure(f"WARNING: {text}")
-    out.event("warning", text=text)
 
 
 def _refuse(out: Output, text: str) -> NoReturn:
