@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
-from .errors import LocalProtocolError, Malformed
+from .errors import ConnectionLost, LocalProtocolError, Malformed
 from .events import Deviation, Event, Fragment, MessageData, MessageStart, Sendable
 from .limits import Limits
 from .machine import Evt, Role, State
@@ -163,9 +163,9 @@ class Association:
         """Bytes that arrived. Kept by reference, parsed by `next_event`; do not change the buffer before that."""
         self._upper.receive_data(data)
 
-    def receive_eof(self) -> None:
-        """The peer will send no more."""
-        self._upper.receive_eof()
+    def receive_eof(self, why: ConnectionLost | None = None) -> None:
+        """The peer will send no more; `why`: what the layer below knows of it, which `ProviderAbort` then tells."""
+        self._upper.receive_eof(why)
 
     def data_to_send(self) -> list[bytes | memoryview]:
         """Take all that waits to be sent, in order. Payloads are the buffers that were given to `send`."""

@@ -107,6 +107,7 @@ class UpperLayer:
         self._outbox: list[bytes | memoryview] = []
         self._queued = 0
         self._eof = False
+        self._why_lost: ConnectionLost | None = None
         self._closing = False
         if role is Role.ACCEPTOR:
             self._apply(Evt.Evt5)
@@ -143,9 +144,14 @@ class UpperLayer:
         if not self._closing:
             self.reader.feed(data)
 
-    def receive_eof(self) -> None:
-        """The peer will send no more: the transport connection is closed.  # PS3.8 Evt17"""
-        self._eof = True
+    def receive_eof(self, why: ConnectionLost | None = None) -> None:
+        """The peer will send no more: the transport connection is closed.  # PS3.8 Evt17
+
+        `why`: what the layer below knows of it, told in place of where the bytes end. The first call counts.
+        """
+        if not self._eof:
+            self._eof = True
+            self._why_lost = why
 
     def data_to_send(self) -> list[bytes | memoryview]:
         """Take all that waits to be sent. Payloads are the buffers the caller gave."""
@@ -320,8 +326,11 @@ class UpperLayer:
             self._apply(event, acceptable=False)
 
     def _on_eof(self) -> None:
-        error = ConnectionLost(f"connection closed by the peer in {self.state.name}, {self.reader.describe()}")
-        if self.state is State.Sta2 and self.reader.mid_pdu:
+        error = self._why_lost
+        told = error is not None or self.reader.mid_pdu
+        if error is None:
+            error = ConnectionLost(f"connection closed by the peer in {self.state.name}, {self.reader.describe()}")
+        if self.state is State.Sta2 and told:  # the table has no indication here; its user has a log
             self._events.append(ProviderAbort(error=error))
         self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
 

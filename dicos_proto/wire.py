@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .errors import ConnectionLost
 from .timers import Deadline
 
 Buffer = bytes | bytearray | memoryview
@@ -26,8 +27,8 @@ class Wire(Protocol):
     def receive_data(self, data: Buffer) -> None:
         """Bytes that arrived. Kept by reference: do not change the buffer until they are parsed."""
 
-    def receive_eof(self) -> None:
-        """The peer will send no more."""
+    def receive_eof(self, why: ConnectionLost | None = None) -> None:
+        """The peer will send no more. `why`: what the layer below knows of it, where that is more than an end."""
 
     def data_to_send(self) -> list[bytes | memoryview]:
         """Take everything that waits to be sent, in order."""

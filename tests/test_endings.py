@@ -161,6 +161,21 @@ def test_cut_off_while_the_answer_is_waited_for() -> None:
         list(flow)
 
 
+def test_the_layer_below_says_why_the_connection_ended() -> None:
+    for lone in (Lone(Association.acceptor()), Lone(Association.requestor(REQUEST))):
+        why = ConnectionLost("the cable was pulled")
+        lone.engine.receive_eof(why)
+        lone.engine.receive_eof(ConnectionLost("said later"))
+        assert lone.events() == [ProviderAbort(error=why), Closed()]
+
+
+def test_why_the_connection_ended_is_of_no_interest_after_an_abort() -> None:
+    lone = Lone.user()
+    assert lone.feed(encode(Abort())) == [Abort(), Closed()]
+    lone.engine.receive_eof(ConnectionLost("the cable was pulled"))
+    assert lone.events() == [Closed()]
+
+
 def test_end_of_file_at_every_byte_of_a_conversation() -> None:
     pair = Pair(REQUEST)
     pair.events(pair.provider)

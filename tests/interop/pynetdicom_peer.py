@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ def tell(name: str, **fields: object) -> None:
     print(json.dumps({"event": name, **fields}), flush=True)
 
 
+def _ssl_context(options: dict[str, Any], protocol: int) -> ssl.SSLContext | None:
+    if "tls" not in options:
+        return None
+    certificate, key, ca = options["tls"]
+    context = ssl.SSLContext(protocol)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 # -- provider ----------------------------------------------------------------------------------------------------------
 
 
@@ -49,7 +61,8 @@ def scp(options: dict[str, Any]) -> None:
     accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
     to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
     `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex that is answered; what
-    was asked is told. `identity`: [accepted, response]; who asked is told.
+    was asked is told. `identity`: [accepted, response]; who asked is told. `tls`: [certificate, key, CA] files, both
+    sides with certificates.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
@@ -101,7 +114,8 @@ def scp(options: dict[str, Any]) -> None:
     if "identity" in options:
         handlers.append((evt.EVT_USER_ID, identified))
     handlers += [(event, told) for event in (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_REJECTED)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    context = _ssl_context(options, ssl.PROTOCOL_TLS_SERVER)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=context)
     assert server is not None
     assert server.socket is not None
     tell("listening", port=server.socket.getsockname()[1])
@@ -117,7 +131,7 @@ def scu(port: int, options: dict[str, Any]) -> None:
     `contexts`: [abstract syntax, [transfer syntaxes]] pairs, beside those that files need. `identity`: [type, primary,
     secondary, wants a response]. `window`: [invoked, performed]. `roles`: [SOP class, scu, scp]. `extended`: [SOP
     class, hex]. `common`: [SOP class, service class, [related general SOP classes]]. `find`: a C-FIND on this SOP
-    class. `abort`: at the end, instead of the release.
+    class. `abort`: at the end, instead of the release. `tls`: as of `scp`.
     """
     _config.STORE_SEND_CHUNKED_DATASET = not options.get("decode", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
@@ -128,6 +142,7 @@ def scu(port: int, options: dict[str, Any]) -> None:
         if isinstance(event.pdu, A_ASSOCIATE_RJ):
             rejected.append([event.pdu.result, event.pdu.source, event.pdu.reason_diagnostic])
 
+    context = _ssl_context(options, ssl.PROTOCOL_TLS_CLIENT)
     association = ae.associate(
         "127.0.0.1",
         port,
@@ -136,6 +151,7 @@ def scu(port: int, options: dict[str, Any]) -> None:
         max_pdu=options.get("max_pdu", 16382),
         ext_neg=_negotiations(options),
         evt_handlers=[(evt.EVT_PDU_RECV, received)],
+        tls_args=(context, "127.0.0.1") if context else None,
     )
     if not association.is_established:
         tell("refused", rejected=rejected[0] if rejected else None, aborted=association.is_aborted)

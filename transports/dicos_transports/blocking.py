@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
@@ -54,7 +54,11 @@ from .session import (
     requestor,
     said,
     show_address,
+    tls_around,
 )
+
+if TYPE_CHECKING:
+    from .tls import ClientTLS, ServerTLS, TLSLayer
 
 __all__ = [
     "Answers",
@@ -97,13 +101,15 @@ def connect(
     limits: Limits = Limits(),  # noqa: B008  frozen values
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
+    tls: ClientTLS | None = None,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user: `where` is (host, port), or a connected stream socket, which is then owned.
 
     `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
     `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
-    through; `Session.deviations` has those that came. `trace` is called with all bytes sent and received.
+    through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be for
+    the host. `trace` is called with all bytes sent and received, with TLS as they are inside it.
 
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
@@ -118,8 +124,10 @@ def connect(
         timeouts=timeouts,
         tolerance=tolerance,
     )
+    host = None if isinstance(where, socket.socket) else where[0]
+    layer = tls_around(association, tls, host, trace)
     sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
-    session = Session(association, Driver(sock, association, timeouts, trace=trace))
+    session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
     return session
 
@@ -131,6 +139,7 @@ def accept(
     limits: Limits = Limits(),  # noqa: B008  frozen values
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
+    tls: ServerTLS | None = None,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on a connected stream socket, which is then owned, and answer it by `policy`.
@@ -139,9 +148,25 @@ def accept(
     Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
     """
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
-    session = Session(association, Driver(sock, association, timeouts, trace=trace))
-    session.establish(accepted(association, policy))
+    layer = tls_around(association, tls, None, trace)
+    session = session_over(sock, association, layer, timeouts, trace=trace)
+    session.establish(accepted(association, policy, layer))
     return session
+
+
+def session_over(
+    sock: socket.socket,
+    association: Association,
+    layer: TLSLayer | None,
+    timeouts: Timeouts,
+    *,
+    trace: Trace | None,
+    stop: int | None = None,
+    kill: int | None = None,
+) -> Session:
+    """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
+    wire, seen = (association, trace) if layer is None else (layer, None)
+    return Session(association, Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill), layer)
 
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
@@ -155,8 +180,8 @@ def _open(where: Address, timeout: float | None) -> socket.socket:
 class Session(BaseSession):
     """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
 
-    def __init__(self, association: Association, driver: Driver) -> None:
-        super().__init__(association, driver, peer_of(driver.sock))
+    def __init__(self, association: Association, driver: Driver, layer: TLSLayer | None = None) -> None:
+        super().__init__(association, driver, peer_of(driver.sock), layer)
         self.driver = driver
 
     # -- user side -----------------------------------------------------------------------------------------------

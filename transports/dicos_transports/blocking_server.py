@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from dicos_proto import flows
 from dicos_proto.association import Association
@@ -34,10 +34,12 @@ from dicos_proto.pdu_types import AssociateReject, RejectResult, RejectSource
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
-from .blocking import Session
-from .blocking_driver import Driver
+from .blocking import Session, session_over
 from .channel import ServerStopping, Trace
-from .session import Address, check_port, said, show_address
+from .session import Address, check_port, said, show_address, tls_around
+
+if TYPE_CHECKING:
+    from .tls import ServerTLS
 
 LOG: Final = logging.getLogger("dicos.server")
 GRACE: Final = 10.0
@@ -82,18 +84,20 @@ def serve(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     server_limits: ServerLimits = ServerLimits(),
+    tls: ServerTLS | None = None,
     trace: Callable[[str], Trace] | None = None,
 ) -> Server:
     """Serve associations in threads of their own; each calls `handler` with its `Session`.
 
     `where`: (host, port), port 0 takes a free one; or a listening socket; or a connected one, whose association is then
     the only one. Sockets are then owned. `tolerance`: what of the peers' deviations is let through; each that comes is
-    logged as a warning, once for an association. `trace`: makes of a peer's address what watches its bytes. What
-    happens is logged to "dicos.server", a line each: never content, never text of a peer unescaped.
+    logged as a warning, once for an association. `tls`: over TLS, and how; handshakes happen in the associations' own
+    threads. `trace`: makes of a peer's address what watches its bytes, with TLS as they are inside it. What happens is
+    logged to "dicos.server", a line each: never content, never text of a peer unescaped.
 
     Raises `ListenFailed`.
     """
-    server = Server(handler, policy, limits, timeouts, tolerance, server_limits, trace)
+    server = Server(handler, policy, limits, timeouts, tolerance, server_limits, tls, trace)
     if isinstance(where, socket.socket):
         if where.type & socket.SOCK_STREAM and where.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             server.listen(where)
@@ -152,6 +156,7 @@ class Server:
         timeouts: Timeouts,
         tolerance: Tolerance,
         server_limits: ServerLimits,
+        tls: ServerTLS | None,
         trace: Callable[[str], Trace] | None,
     ) -> None:
         self._handler = handler
@@ -160,6 +165,7 @@ class Server:
         self._timeouts = timeouts
         self._tolerance = tolerance
         self._server_limits = server_limits
+        self._tls = tls
         self._trace = trace
         self._lock = threading.Lock()
         self._pending: dict[_Connection, None] = {}  # in the order in which they came
@@ -189,6 +195,11 @@ class Server:
         if not isinstance(self._listening_on, tuple):
             raise ValueError("a server without a port")
         return int(self._listening_on[1])
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether its associations are over TLS."""
+        return self._tls is not None
 
     @property
     def associations(self) -> int:
@@ -316,8 +327,10 @@ class Server:
         clean = False
         try:
             trace = self._trace(peer) if self._trace is not None else None
-            driver = Driver(connection.sock, association, self._timeouts, trace=trace, stop=self._stop, kill=self._kill)
-            with Session(association, driver) as session:
+            layer = tls_around(association, self._tls, None, trace)
+            with session_over(
+                connection.sock, association, layer, self._timeouts, trace=trace, stop=self._stop, kill=self._kill
+            ) as session:
                 if self._establish(connection, session):
                     told = self._tell(peer, association)
                     self._handler(session)
@@ -358,12 +371,19 @@ class Server:
             LOG.warning("%s: rejected: limit %s reached", titles, full)
             session.run(flows.reject(association, _FULL))
             return False
+        refused = session.layer.refusal(request) if session.layer is not None else None
+        if refused is not None:
+            owner = session.tls.subject if session.tls is not None else ""
+            LOG.warning("%s: rejected: not a title of the certificate of %a", titles, owner)
+            session.run(flows.reject(association, refused))
+            return False
         answer = session.run(flows.answer_request(association, request, self._policy))
         if isinstance(answer, AssociateReject):
             LOG.warning("%s: %s", titles, answer)
             return False
         proposed = len(request.contexts)
-        LOG.info("%s: association accepted, %d of %d contexts", titles, len(session.contexts), proposed)
+        over = f", {session.tls}" if session.tls is not None else ""
+        LOG.info("%s: association accepted, %d of %d contexts%s", titles, len(session.contexts), proposed, over)
         self.served += 1
         return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from dicos_proto import dimse, exchange, flows
 from dicos_proto.association import Association
@@ -29,6 +29,10 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.wire import Buffer
+
+if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nobody else needs its libraries
+    from .channel import Trace
+    from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
 Address = tuple[str, int]
@@ -73,9 +77,24 @@ def requestor(
     return Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
 
 
-def accepted(association: Association, policy: AcceptPolicy) -> Flow[None]:
-    """Wait for the A-ASSOCIATE-RQ and answer it. Raises `AssociationRejected` if the policy does."""
+def tls_around(
+    association: Association, tls: ClientTLS | ServerTLS | None, host: str | None, trace: Trace | None
+) -> TLSLayer | None:
+    """The layer that `tls` asks for, None where it asks for none: what is driven then is the association itself."""
+    if tls is None:
+        return None
+    from .tls import TLSLayer
+
+    return TLSLayer(association, tls, server_hostname=host, trace=trace)
+
+
+def accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | None = None) -> Flow[None]:
+    """Wait for the A-ASSOCIATE-RQ and answer it. Raises `AssociationRejected` if the policy does, or that of titles."""
     request = yield from flows.await_request(association)
+    refused = layer.refusal(request) if layer is not None else None
+    if refused is not None:
+        yield from flows.reject(association, refused)
+        raise AssociationRejected(refused)
     answer = yield from flows.answer_request(association, request, policy)
     if isinstance(answer, AssociateReject):
         raise AssociationRejected(answer)
@@ -84,8 +103,9 @@ def accepted(association: Association, policy: AcceptPolicy) -> Flow[None]:
 class BaseSession:
     """One established association. `peer`: the address of the other end, for people."""
 
-    def __init__(self, association: Association, carrier: Carrier, peer: str) -> None:
+    def __init__(self, association: Association, carrier: Carrier, peer: str, layer: TLSLayer | None = None) -> None:
         self.association = association
+        self.layer = layer
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
@@ -113,6 +133,11 @@ class BaseSession:
     def deviations(self) -> tuple[Deviation, ...]:
         """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
         return self.association.deviations
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What TLS has negotiated: protocol, cipher suite, the peer's certificate; None without TLS."""
+        return self.layer.info if self.layer is not None else None
 
     @property
     def established(self) -> bool:

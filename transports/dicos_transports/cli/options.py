@@ -12,7 +12,7 @@ from dicos_proto.pdu import is_title
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 
-from . import version
+from . import tls, version
 
 APPLICATION_CONTEXTS: Final = {
     "dicom": uids.DICOM_APPLICATION_CONTEXT,
@@ -92,6 +92,7 @@ def user_parser(name: str, text: str) -> argparse.ArgumentParser:
                       help="dicom, dicos (= dicos-v03), dicos-v02a, or a UID (default: %(default)s)")  # fmt: skip
     made.add_argument("-tc", "--connect-timeout", type=seconds_or_none, default=_DEFAULT.connect, metavar="SECONDS",
                       help="for the connection; 0 waits for ever (default: %(default)g)")  # fmt: skip
+    tls.add_options(made, provider=False)
     return made
 
 
@@ -110,6 +111,7 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
                       help="of these, from one address (default: %(default)s)")  # fmt: skip
     made.add_argument("--grace", type=seconds, default=10.0, metavar="SECONDS",
                       help="time that operations get to finish when it is stopped (default: %(default)g)")  # fmt: skip
+    tls.add_options(made, provider=True)
     return made
 
 

@@ -19,6 +19,7 @@ from ..blocking_server import LOG, ListenFailed, Server, ServerLimits, serve
 from . import FAILED, NO_ASSOCIATION, OK
 from .options import timeouts, tolerance
 from .output import Output, plural, size
+from .tls import server_tls
 
 
 class _SecondSignal(BaseException):
@@ -66,6 +67,7 @@ def run(
     where_to: str,
 ) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. `where_to`: what becomes of what is received."""
+    tls = server_tls(options, out)
     lines = _Lines(out)
     LOG.addHandler(lines)
     LOG.setLevel(lines.level)
@@ -85,6 +87,7 @@ def run(
             timeouts=timeouts(options),
             tolerance=tolerance(options),
             server_limits=ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
+            tls=tls,
             trace=out.trace if out.debug and not out.quiet else None,
         )
     except ListenFailed as error:
@@ -107,8 +110,9 @@ def _until_stopped(server: Server, options: argparse.Namespace, out: Output, whe
     with _signals(stops):
         try:
             hint = "" if options.bind != "127.0.0.1" else "; --bind 0.0.0.0 listens on all interfaces"
-            out.info(f"listening on {server.address} as {options.aet!a}, {where_to}{hint}")
-            out.event("listening", address=options.bind, port=server.port, aet=options.aet)
+            over = " over TLS" if server.over_tls else ""
+            out.info(f"listening on {server.address}{over} as {options.aet!a}, {where_to}{hint}")
+            out.event("listening", address=options.bind, port=server.port, aet=options.aet, tls=server.over_tls)
             stops.get()
             out.detail(f"stopping: operations have {options.grace:g} s to finish")
             server.close(options.grace)

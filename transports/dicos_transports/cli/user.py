@@ -18,6 +18,7 @@ from ..blocking import Session, connect
 from ..session import show_address
 from .options import timeouts, tolerance
 from .output import Output, plural
+from .tls import client_tls
 
 PATIENCE: Final = 2.0
 """Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
@@ -51,6 +52,7 @@ def interruptible() -> Iterator[None]:
 def open_session(options: argparse.Namespace, out: Output, contexts: tuple[ProposedContext, ...]) -> Session:
     """An association with the peer that the options name; what was negotiated is told. Raises `AssociationError`."""
     where = (options.host, options.port)
+    tls = client_tls(options, out)
     out.detail(f"connecting to {show_address(where)}, {options.aet!a} calls {options.called_aet!a}")
     session = connect(
         where,
@@ -61,6 +63,7 @@ def open_session(options: argparse.Namespace, out: Output, contexts: tuple[Propo
         application_context=options.application_context,
         timeouts=timeouts(options),
         tolerance=tolerance(options),
+        tls=tls,
         trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
     )
     try:
@@ -82,6 +85,10 @@ def tell_contexts(session: Session, out: Output) -> None:
         f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
         f"accepted, P-DATA-TF of {f'up to {most} bytes' if most else 'any length'}"
     )
+    if session.tls is not None:
+        out.detail(f"  {session.tls}")
+        out.event("tls", protocol=session.tls.protocol, cipher=session.tls.cipher, subject=session.tls.subject,
+                  verified=session.tls.verified, resumed=session.tls.resumed)  # fmt: skip
     for one in accepted:
         out.detail(
             f"  {one.id:3} accepted: {uids.name_of(one.abstract_syntax)} with {uids.name_of(one.transfer_syntax)}"
