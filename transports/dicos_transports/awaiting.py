@@ -1,0 +1,459 @@
+"""Sessions whose methods are awaited: what `trio` and `asyncio` have in common, which is all but the way to wait.
+
+The surface is that of `blocking`, with `async` where something waits: a test compares the two.
+
+Knows: which flow is meant. Must not know: event loops, sockets. An adapter brings an `AsyncDriver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
+
+from dicos_proto import dimse, exchange, flows, status
+from dicos_proto.association import Association
+from dicos_proto.datasets import Attributes, Content
+from dicos_proto.errors import ProtocolError
+from dicos_proto.events import MessageStart
+from dicos_proto.flows import AssociationError
+from dicos_proto.pdu_types import Abort
+from dicos_proto.services import normalized, query, retrieve, storage, verification
+from dicos_proto.services.performing import Performing
+from dicos_proto.services.query import Finding
+from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.services.storage import Instance
+from dicos_proto.wire import Buffer
+
+from .session import BaseSession, Carrier, P, Received, performing
+
+if TYPE_CHECKING:
+    from .tls import TLSLayer
+
+__all__ = [
+    "Answers",
+    "AnyRequest",
+    "AsyncDriver",
+    "EchoRequest",
+    "FindRequest",
+    "GetRequest",
+    "MoveRequest",
+    "NormalizedRequest",
+    "Request",
+    "Session",
+    "StoreRequest",
+]
+
+T = TypeVar("T")
+
+LAST_WORDS: Final = 2.0
+"""Seconds that an abort may take when its task was cancelled: enough to say it, not to wait for a peer that is gone."""
+
+
+class AsyncDriver(Carrier, Protocol):
+    """An interpreter of flows in an event loop."""
+
+    async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
+        """Interpret `flow` to its end; its result. `interruptible`: it waits for a new request."""
+
+    async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
+        """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
+
+    def close(self) -> None:
+        """Close the connection as it is."""
+
+
+class _Cancellable(Protocol):
+    """What `services` has for operations with many responses."""
+
+    def cancel(self) -> None: ...
+
+
+Op = TypeVar("Op", bound=_Cancellable)
+
+
+class Session(BaseSession):
+    """One association. One task at a time may use it."""
+
+    def __init__(self, association: Association, driver: AsyncDriver, peer: str, layer: TLSLayer | None = None) -> None:
+        super().__init__(association, driver, peer, layer)
+        self.driver = driver
+
+    # -- user side -----------------------------------------------------------------------------------------------
+
+    async def echo(self) -> dimse.Response:
+        """C-ECHO. Raises `ContextNotAccepted`, `AssociationError`."""
+        return await self.run(verification.echo(self.exchange))
+
+    async def store(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax: str,
+        data: exchange.Data,
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+    ) -> dimse.Response:
+        """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces; the response, whatever its status.
+
+        Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
+        within a message then.
+        """
+        return await self.run(
+            storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
+        )
+
+    def store_many(
+        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> AsyncIterator[storage.Outcome]:
+        """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then.
+        """
+        stores = storage.StoreMany(self.exchange, instances, priority=priority)
+        return self.each(stores.next)
+
+    def find(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[query.Find, query.Match]:
+        """C-FIND: the matches as they come. Raises `ContextNotAccepted`, `DataSetError`; `AssociationError`."""
+        operation = query.Find(self.exchange, sop_class_uid, identifier, priority=priority)
+        return Answers(self, operation, operation.next)
+
+    def move(
+        self, sop_class_uid: str, destination: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Move, retrieve.Counters]:
+        """C-MOVE to the AE title `destination`: the counters as they come. Raises as `find` does."""
+        operation = retrieve.Move(self.exchange, sop_class_uid, destination, identifier, priority=priority)
+        return Answers(self, operation, operation.next)
+
+    def get(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Get, StoreRequest]:
+        """C-GET: the instances as they come, each a `StoreRequest` to read and to respond to. Raises as `find` does.
+
+        The local side has to be SCP of the storage SOP classes (`negotiation.propose_roles`).
+        """
+        operation = retrieve.Get(self.exchange, sop_class_uid, identifier, priority=priority)
+
+        def following() -> flows.Flow[StoreRequest | None]:
+            start = yield from operation.next()
+            if start is None:
+                return None
+            return StoreRequest(session=self, performing=performing(self.exchange, start), get=operation)
+
+        return Answers(self, operation, following)
+
+    async def n_create(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str | None = None,
+        attributes: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-CREATE. This and the other DIMSE-N operations raise as the flows of `services.normalized` do."""
+        flow = normalized.n_create(self.exchange, sop_class_uid, sop_instance_uid, attributes, negotiated=negotiated)
+        return await self.run(flow)
+
+    async def n_set(
+        self, sop_class_uid: str, sop_instance_uid: str, attributes: Content, *, negotiated: str | None = None
+    ) -> normalized.Result:
+        """N-SET."""
+        return await self.run(
+            normalized.n_set(self.exchange, sop_class_uid, sop_instance_uid, attributes, negotiated=negotiated)
+        )
+
+    async def n_get(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        tags: tuple[int, ...] | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-GET."""
+        return await self.run(
+            normalized.n_get(self.exchange, sop_class_uid, sop_instance_uid, tags, negotiated=negotiated)
+        )
+
+    async def n_action(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        action_type_id: int,
+        information: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-ACTION."""
+        flow = normalized.n_action(
+            self.exchange, sop_class_uid, sop_instance_uid, action_type_id, information, negotiated=negotiated
+        )
+        return await self.run(flow)
+
+    async def n_delete(
+        self, sop_class_uid: str, sop_instance_uid: str, *, negotiated: str | None = None
+    ) -> normalized.Result:
+        """N-DELETE."""
+        return await self.run(
+            normalized.n_delete(self.exchange, sop_class_uid, sop_instance_uid, negotiated=negotiated)
+        )
+
+    async def n_event_report(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        event_type_id: int,
+        information: Content | None = None,
+        *,
+        negotiated: str | None = None,
+    ) -> normalized.Result:
+        """N-EVENT-REPORT, of an SCP."""
+        flow = normalized.n_event_report(
+            self.exchange, sop_class_uid, sop_instance_uid, event_type_id, information, negotiated=negotiated
+        )
+        return await self.run(flow)
+
+    # -- provider side -------------------------------------------------------------------------------------------
+
+    async def __aiter__(self) -> AsyncIterator[AnyRequest]:
+        """The peer's requests, until it releases the association.
+
+        A request that was not answered when the next one is asked for is answered 0x0211, unrecognized operation.
+        Raises `AssociationAborted`, `ServerStopping`.
+        """
+        while True:
+            start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+            if start is None:
+                return
+            received = _received(self, start)
+            yield received
+            if not received.answered:
+                await received.respond(status.UNRECOGNIZED_OPERATION)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def release(self) -> None:
+        """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
+        try:
+            await self.driver.run(flows.release(self.association))
+        except ProtocolError:
+            self.close()
+            raise
+        except BaseException:  # cancelled: the peer is told so before the connection closes
+            await self.abort()
+            raise
+        self.close()
+
+    async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
+        """Abort, and close. An association that is over is left alone, but its connection is closed.
+
+        A cancelled task still says so: this takes a moment, and no more than that.
+        """
+        if self.driver.closed:
+            return
+        try:
+            await self.driver.finish(flows.abort(self.association, event), LAST_WORDS)
+        except AssociationError:
+            pass
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection as it is. `release` and `abort` tell the peer."""
+        self.driver.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.established and not self.association.sending:
+            await self.release()
+        else:
+            await self.abort()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """Interpret a flow of this association, your own ones included.
+
+        Cancelled, or left by an exception out of a source, in the middle of an operation, the association is aborted:
+        the peer would wait for the rest, or answer when nobody listens.
+        """
+        try:
+            return await self.driver.run(flow)
+        except ProtocolError:
+            raise
+        except BaseException:
+            if self.association.sending or self.association.outstanding:
+                await self.abort()
+            raise
+
+    async def establish(self, flow: flows.Flow[object]) -> None:
+        """Interpret the flow that makes the association; the connection is closed if it fails."""
+        try:
+            await self.driver.run(flow)
+        except ProtocolError:
+            self.close()
+            raise
+        except BaseException:
+            await self.abort()
+            raise
+
+    async def each(self, following: Callable[[], flows.Flow[T | None]]) -> AsyncIterator[T]:
+        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+        try:
+            while (found := await self.run(following())) is not None:
+                yield found
+        finally:
+            if self.association.sending:
+                await self.abort()
+
+
+class Answers(Generic[Op, T]):
+    """What comes of one operation, as an iterator. `operation`: the flow object of `services`, with its result.
+
+    Until it ends, nothing else can be asked on the association: who has enough cancels, and goes on iterating.
+    """
+
+    def __init__(self, session: Session, operation: Op, following: Callable[[], flows.Flow[T | None]]) -> None:
+        self.session = session
+        self.operation = operation
+        self._following = following
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self.session.each(self._following)
+
+    def cancel(self) -> None:
+        """Ask the peer to stop: go on iterating, the end still comes.  # PS3.7 9.3.2.3"""
+        self.operation.cancel()
+        self.session.driver.flush()
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Request(Received[Session, P], Generic[P]):
+    """A request of the peer, to be answered by `respond`."""
+
+    async def respond(
+        self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None
+    ) -> None:
+        """Answer with this status, at most 64 characters for people, and a data set where the message may have one.
+
+        What is unread of the request's data set is read over. Raises `AssociationError`; `LocalProtocolError` if it is
+        answered already.
+        """
+        if self.answer_now(code, comment, given):
+            self.session.driver.flush()
+        else:
+            await self.session.run(self.answer(code, comment, given))
+
+    async def data(self) -> AsyncIterator[Buffer]:
+        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+
+        Raises `AssociationError` where it does not end well.
+        """
+        while (piece := await self.session.run(self.piece())) is not None:
+            yield piece
+
+    async def read(self) -> bytearray:
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        return await self.session.run(self.whole())
+
+    async def attributes(self) -> Attributes | None:
+        """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
+        return await self.session.run(self.performing.receive())
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class EchoRequest(Request[Performing]):
+    """A C-ECHO."""
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class StoreRequest(Request[Performing]):
+    """A C-STORE. Its data set comes while it is read. `get`: the C-GET whose sub-operation it is, if it is one."""
+
+    get: retrieve.Get | None = None
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Affected SOP Instance UID, as the peer sent it: not for use in a path."""
+        return dimse.sop_instance_of(self.performing.request) or ""
+
+    async def respond(
+        self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None
+    ) -> None:
+        """As `Request.respond`; a C-STORE has no data set to answer with."""
+        if self.get is None or given is not None:
+            await super(StoreRequest, self).respond(code, comment, given)
+            return
+        await self.session.run(self.get.answer(code, comment))
+        self.performing.answered = True
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class FindRequest(Request[Finding]):
+    """A C-FIND: `attributes` gives the identifier, `match` sends a match, `respond` ends it."""
+
+    async def match(self, identifier: Content, *, all_keys: bool = True) -> bool:
+        """Send one match; whether more are wanted: not after a C-CANCEL. Raises `DataSetError`, `AssociationError`."""
+        return await self.session.run(self.performing.match(identifier, all_keys=all_keys))
+
+    async def end(self) -> int:
+        """The final response, success or cancelled; its status."""
+        return await self.session.run(self.performing.end())
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class GetRequest(Request[Getting]):
+    """A C-GET: `attributes` gives the identifier, `send` answers with instances."""
+
+    async def send(self, instances: Iterable[Instance], total: int) -> int:
+        """Send `instances`, `total` in all, on this association, and the final response; its status."""
+        return await self.session.run(self.performing.send_all(instances, total))
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class MoveRequest(Request[Moving]):
+    """A C-MOVE: `attributes` gives the identifier; `performing` describes the association to make and counts."""
+
+    async def send(self, session: Session, instances: Iterable[Instance], total: int) -> int:
+        """Send `instances`, `total` in all, over `session`, an association with the destination; the final status.
+
+        After each the counters go back. After a C-CANCEL none is begun.
+        """
+        moving = self.performing
+        moving.begin(total)
+        stores = storage.StoreMany(session.exchange, instances, originator=moving.task(()).originator)
+        while (outcome := await session.run(stores.next())) is not None:
+            if not await self.session.run(moving.record(outcome)):
+                stores.stop()
+        return await self.session.run(moving.end())
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class NormalizedRequest(Request[Performing]):
+    """An N-EVENT-REPORT, N-GET, N-SET, N-ACTION, N-CREATE or N-DELETE."""
+
+
+AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+
+
+def _received(session: Session, start: MessageStart) -> AnyRequest:
+    match performing(session.exchange, start):
+        case Finding() as finding:
+            return FindRequest(session=session, performing=finding)
+        case Getting() as getting:
+            return GetRequest(session=session, performing=getting)
+        case Moving() as moving:
+            return MoveRequest(session=session, performing=moving)
+        case other if isinstance(other.request, dimse.CEchoRequest):
+            return EchoRequest(session=session, performing=other)
+        case other if isinstance(other.request, dimse.CStoreRequest):
+            return StoreRequest(session=session, performing=other)
+        case other:
+            return NormalizedRequest(session=session, performing=other)
