@@ -1,9 +1,10 @@
-"""One connected, non-blocking socket and the wire on it: all that a driver does without waiting.
+"""A wire and the connection it is carried over: all that a driver does without waiting.
 
-Theory of operation: the connection is always full duplex. What a flow needs (`Need`) is begun by `begin`: what is
-queued is written, as far as the kernel takes it now. If that was not all, the driver waits, in the way of its runtime,
-until the socket is readable or writable or `due` has come, and `proceed` or `on_time` goes on. So each adapter is one
-way to wait, and nothing else.
+Theory of operation: the connection is always full duplex. `Link` is what every driver has: bytes taken from the wire
+that wait for the connection, and deadlines. A `Channel` is the link over a non-blocking socket. What a flow needs
+(`Need`) is begun by `begin`: what is queued is written, as far as the kernel takes it now. If that was not all, the
+driver waits, in the way of its runtime, until the socket is readable or writable or `due` has come, and `proceed` or
+`on_time` goes on. So each adapter is one way to wait, and nothing else.
 
 Invariants: a buffer is used again only when nobody holds a view of it; what was taken from the wire is sent in order or
 not at all; what the kernel does not take stays with the wire, whose `bytes_queued` shows that the peer is slow; after
@@ -15,6 +16,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
@@ -30,6 +32,8 @@ COPY_BELOW: Final = RECEIVE_SIZE // 8
 """A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer."""
 STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
+KEPT: Final = 3
+"""Buffers in use that a thread remembers, besides its newest."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -44,27 +48,91 @@ class ServerStopping(AssociationError):
         super().__init__("the server is stopping")
 
 
-class Channel:
-    """Carries one wire's bytes over one connected stream socket, which is then owned. One user at a time."""
+class Link:
+    """What is between one wire and one connection, of whatever kind. One user at a time."""
 
-    def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
-        tune(sock)
-        self.sock = sock
-        self.fd = sock.fileno()
+    def __init__(self, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
         self.wire = wire
         self.bytes_sent = 0
         self.bytes_received = 0
         self.broken = False
         """The peer takes nothing any more; it may still have said something."""
-        self.more = False
-        """The last receive was so large that more is likely to be there."""
         self._write_stall = timeouts.write_stall
         self._trace = trace
-        self._buffers = [bytearray(RECEIVE_SIZE)]
         self._pending: list[Buffer] = []
         self._pending_size = 0
         self._stalled_at: float | None = None  # since when the peer takes nothing
         self._told: float | None = None  # the deadline of the wire that passed last
+
+    @property
+    def writing(self) -> bool:
+        """Whether the connection has not yet taken all that was taken from the wire."""
+        return bool(self._pending)
+
+    def due(self, now: float) -> float:
+        """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
+        deadline = self.wire.deadline(now)
+        # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
+        at = math.inf if deadline is None or deadline.at == self._told else deadline.at
+        if self._pending and self._write_stall is not None:
+            if self._stalled_at is None:
+                self._stalled_at = now
+            at = min(at, self._stalled_at + self._write_stall)
+        return at
+
+    def on_time(self, now: float) -> ProtocolError | None:
+        """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""
+        deadline = self.wire.deadline(now)
+        self._told = None if deadline is None or deadline.at > now else deadline.at
+        self.wire.handle_timeout(now)
+        stalled, limit = self._stalled_at, self._write_stall
+        if not self._pending or stalled is None or limit is None or now < stalled + limit:
+            return None
+        left = self._pending_size
+        self._break()
+        self.wire.receive_eof()
+        why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
+        return AssociationAborted(ProviderAbort(error=DeadlineExceeded(why)))
+
+    def _collect(self) -> None:
+        """Take what the wire has to send, once the connection has all that was taken before."""
+        if self._pending:
+            return
+        buffers = self.wire.data_to_send()
+        if buffers and not self.broken:
+            if self._trace is not None:
+                self._trace("sent", buffers)
+            self._pending += buffers
+            self._pending_size += sum(map(len, buffers))
+
+    def _break(self) -> None:
+        """The peer takes nothing any more. What it said before that is still read."""
+        self.broken = True
+        self._pending.clear()
+        self._pending_size = 0
+        self._stalled_at = None
+
+    def _received(self, data: Buffer) -> None:
+        """Give the wire what arrived; nothing: the end of file."""
+        if not data:
+            self.wire.receive_eof()
+            return
+        self.bytes_received += len(data)
+        if self._trace is not None:
+            self._trace("received", [data])
+        self.wire.receive_data(data)
+
+
+class Channel(Link):
+    """Carries one wire's bytes over one connected stream socket, which is then owned. One user at a time."""
+
+    def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        super().__init__(wire, timeouts, trace)
+        tune(sock)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.more = False
+        """The last receive was so large that more is likely to be there."""
         self._streak = 0  # large receives in a row
         self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
 
@@ -72,11 +140,6 @@ class Channel:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self.sock.fileno() < 0
-
-    @property
-    def writing(self) -> bool:
-        """Whether the kernel has not yet taken all that was taken from the wire."""
-        return bool(self._pending)
 
     def close(self) -> None:
         """Close the connection, once what is queued was written or nobody wants it."""
@@ -115,31 +178,6 @@ class Channel:
                 return True
         return need is Need.DRAIN and not self._pending
 
-    def due(self, now: float) -> float:
-        """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
-        deadline = self.wire.deadline(now)
-        # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
-        at = math.inf if deadline is None or deadline.at == self._told else deadline.at
-        if self._pending and self._write_stall is not None:
-            if self._stalled_at is None:
-                self._stalled_at = now
-            at = min(at, self._stalled_at + self._write_stall)
-        return at
-
-    def on_time(self, now: float) -> ProtocolError | None:
-        """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""
-        deadline = self.wire.deadline(now)
-        self._told = None if deadline is None or deadline.at > now else deadline.at
-        self.wire.handle_timeout(now)
-        stalled, limit = self._stalled_at, self._write_stall
-        if not self._pending or stalled is None or limit is None or now < stalled + limit:
-            return None
-        left = self._pending_size
-        self._break()
-        self.wire.receive_eof()
-        why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
-        return AssociationAborted(ProviderAbort(error=DeadlineExceeded(why)))
-
     def flush(self) -> None:
         """Give what is queued to the kernel as far as it takes it now."""
         self._collect()
@@ -152,17 +190,6 @@ class Channel:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     # -- the socket ----------------------------------------------------------------------------------------------
-
-    def _collect(self) -> None:
-        """Take what the wire has to send, once the kernel has all that was taken before."""
-        if self._pending:
-            return
-        buffers = self.wire.data_to_send()
-        if buffers and not self.broken:
-            if self._trace is not None:
-                self._trace("sent", buffers)
-            self._pending += buffers
-            self._pending_size += sum(map(len, buffers))
 
     def _write(self) -> None:
         """As much as the kernel takes now, of what was taken and then of what is queued since."""
@@ -193,16 +220,9 @@ class Channel:
             else:
                 del pending[: len(batch)]
 
-    def _break(self) -> None:
-        """The peer takes nothing any more. What it said before that is still read."""
-        self.broken = True
-        self._pending.clear()
-        self._pending_size = 0
-        self._stalled_at = None
-
     def _read(self) -> bool:
         """Give the wire what is there; whether it was given anything, end of file included."""
-        buffer = self._free_buffer()
+        buffer = _buffers.free()
         try:
             count = self.sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
@@ -210,36 +230,38 @@ class Channel:
             return False
         except OSError:
             count = 0
-        if not count:
-            self.more = False
-            self.wire.receive_eof()
-            return True
-        self.bytes_received += count
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
-        self.more = self._streak % STREAK > 0
-        data: Buffer = memoryview(buffer)[:count] if large else bytes(memoryview(buffer)[:count])
-        if self._trace is not None:
-            self._trace("received", [data])
-        self.wire.receive_data(data)
+        self.more = large and self._streak % STREAK > 0
+        self._received(memoryview(buffer)[:count] if large else bytes(memoryview(buffer)[:count]))
         return True
 
-    def _free_buffer(self) -> bytearray:
+
+class _Buffers(threading.local):
+    """The receive buffers of a thread: whoever receives takes a free one, so that who is idle holds none."""
+
+    def __init__(self) -> None:
+        self._kept = [bytearray(RECEIVE_SIZE)]
+
+    def free(self) -> bytearray:
         """A buffer of which nobody holds a view; it comes first from now on."""
-        buffers = self._buffers
-        for index, buffer in enumerate(buffers):
+        kept = self._kept
+        for index, buffer in enumerate(kept):
             try:
                 buffer.append(0)  # refused while a view of it exists
             except BufferError:
                 continue
             buffer.pop()
             if index:
-                buffers[0], buffers[index] = buffer, buffers[0]
+                kept[0], kept[index] = buffer, kept[0]
             return buffer
         # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
         buffer = bytearray(RECEIVE_SIZE)
-        self._buffers = [buffer, *buffers[:2]]
+        self._kept = [buffer, *kept[:KEPT]]
         return buffer
+
+
+_buffers = _Buffers()
 
 
 def tune(sock: socket.socket) -> None:
