@@ -17,7 +17,8 @@ from dicos_proto.dimse import CEchoRequest
 from dicos_proto.pdu import AssociateReject, decode
 from dicos_proto.pdu_types import Abort
 from dicos_transports.blocking import Session, StoreRequest, connect
-from dicos_transports.blocking_server import ListenFailed, ServerLimits, ServerStopping, serve
+from dicos_transports.blocking_server import ListenFailed, ServerLimits, serve
+from dicos_transports.channel import ServerStopping
 from tests.pair import VERIFICATION, command
 from tests.transports.connections import (
     ASKED,

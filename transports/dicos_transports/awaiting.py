@@ -60,6 +60,9 @@ class AsyncDriver(Carrier, Protocol):
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
         """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
 
+    def interrupt(self) -> None:
+        """End the wait for a new request, this one or the next, by `ServerStopping`."""
+
     def close(self) -> None:
         """Close the connection as it is."""
 
@@ -228,6 +231,7 @@ class Session(BaseSession):
             start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return
+            self.requests[start.command.NAME] += 1
             received = _received(self, start)
             yield received
             if not received.answered:

@@ -14,6 +14,7 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -38,22 +39,18 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
+from .addresses import Address, check_port, host_of, peer_of, said, show_address
 from .blocking_driver import Driver
 from .channel import ServerStopping, Trace
 from .session import (
     DEFAULT_AET,
-    Address,
     BaseSession,
     ConnectionFailed,
     P,
     Received,
     accepted,
-    check_port,
-    peer_of,
     performing,
     requestor,
-    said,
-    show_address,
     tls_around,
 )
 
@@ -104,8 +101,9 @@ def connect(
     tls: ClientTLS | None = None,
     trace: Trace | None = None,
 ) -> Session:
-    """Ask for an association, as its user: `where` is (host, port), or a connected stream socket, which is then owned.
+    """Ask for an association, as its user.
 
+    `where`: (host, port), the path of a Unix socket, or a connected stream socket, which is then owned.
     `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
     `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
     through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be for
@@ -124,8 +122,7 @@ def connect(
         timeouts=timeouts,
         tolerance=tolerance,
     )
-    host = None if isinstance(where, socket.socket) else where[0]
-    layer = tls_around(association, tls, host, trace)
+    layer = tls_around(association, tls, host_of(where), trace)
     sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
@@ -171,9 +168,18 @@ def session_over(
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
     try:
-        check_port(where[1])
-        return socket.create_connection(where, timeout)
-    except (OSError, UnicodeError, OverflowError) as error:
+        if isinstance(where, tuple):
+            check_port(where[1])
+            return socket.create_connection(where, timeout)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(os.fspath(where))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
 
@@ -335,6 +341,7 @@ class Session(BaseSession):
             start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return
+            self.requests[start.command.NAME] += 1
             received = _received(self, start)
             yield received
             if not received.answered:

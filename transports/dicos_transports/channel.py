@@ -34,6 +34,8 @@ STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
 KEPT: Final = 3
 """Buffers in use that a thread remembers, besides its newest."""
+JOINED: Final = 64 * 1024
+"""Bytes that are joined where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -104,6 +106,15 @@ class Link:
                 self._trace("sent", buffers)
             self._pending += buffers
             self._pending_size += sum(map(len, buffers))
+
+    def _sent(self, size: int, count: int) -> None:
+        """The connection has taken the first `count` buffers, of `size` bytes, whole."""
+        self._stalled_at = None
+        self.bytes_sent += size
+        if not self.broken:
+            self._pending_size -= size
+            del self._pending[:count]
+            self._collect()
 
     def _break(self) -> None:
         """The peer takes nothing any more. What it said before that is still read."""
@@ -262,6 +273,20 @@ class _Buffers(threading.local):
 
 
 _buffers = _Buffers()
+
+
+def joined(buffers: Sequence[Buffer]) -> tuple[Buffer, int]:
+    """The first of the buffers, and with it what follows as long as it is small; and how many that are.
+
+    For connections that know no gathering write.
+    """
+    size = count = 0
+    for buffer in buffers:
+        if count and size + len(buffer) > JOINED:
+            break
+        size += len(buffer)
+        count += 1
+    return (buffers[0] if count == 1 else b"".join(buffers[:count])), count
 
 
 def tune(sock: socket.socket) -> None:

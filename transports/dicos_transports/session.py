@@ -7,7 +7,7 @@ Knows: associations, exchanges, services. Must not know: sockets, threads, tasks
 
 from __future__ import annotations
 
-import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -22,7 +22,7 @@ from dicos_proto.flows import AssociationError, AssociationRejected, Flow
 from dicos_proto.limits import Limits
 from dicos_proto.machine import State
 from dicos_proto.negotiation import AcceptPolicy, PresentationContext, RefusedContext
-from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedContext, UserInformation
+from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedContext, UserIdentity, UserInformation
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nob
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
-Address = tuple[str, int]
 
 
 class ConnectionFailed(AssociationError):
@@ -45,7 +44,15 @@ class ConnectionFailed(AssociationError):
 class Carrier(Protocol):
     """What carries a session's bytes: a `Channel`, or what an adapter has instead."""
 
-    broken: bool
+    @property
+    def broken(self) -> bool:
+        """Whether the peer takes nothing any more."""
+
+    @property
+    def bytes_sent(self) -> int: ...
+
+    @property
+    def bytes_received(self) -> int: ...
 
     @property
     def closed(self) -> bool:
@@ -109,6 +116,8 @@ class BaseSession:
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
+        self.requests: Counter[str] = Counter()
+        """How often the peer has asked for what, by name: `C-STORE-RQ`."""
 
     @property
     def request(self) -> AssociateRequest:
@@ -117,6 +126,21 @@ class BaseSession:
         if request is None:
             raise AttributeError("no A-ASSOCIATE-RQ yet")
         return request
+
+    @property
+    def calling_aet(self) -> str:
+        """The AE title of the side that asked for the association, as that side says."""
+        return self.request.calling_aet
+
+    @property
+    def called_aet(self) -> str:
+        """The AE title that was asked for."""
+        return self.request.called_aet
+
+    @property
+    def identity(self) -> UserIdentity | None:
+        """The user identity that came with the request; its secrets are in it.  # PS3.7 D.3.3.7"""
+        return self.request.user_information.user_identity
 
     @property
     def contexts(self) -> Mapping[int, PresentationContext]:
@@ -248,33 +272,3 @@ def performing(at: Exchange, start: MessageStart) -> Performing:
             return Moving(at, start)
         case _:
             return Performing(at, start)
-
-
-def said(error: Exception) -> str:
-    """What the system says of an error, as the end of a sentence."""
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return "timed out"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:]
-
-
-def show_address(address: object) -> str:
-    """`127.0.0.1:11112`; `[::1]:11112`; what else a socket may have for an address."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = str(address[0]), address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address) or "an unnamed socket"
-
-
-def peer_of(sock: socket.socket) -> str:
-    """The address of the other end, for people."""
-    try:
-        return show_address(sock.getpeername())
-    except OSError:
-        return "a peer that is gone"
-
-
-def check_port(port: int) -> None:
-    """Raise OverflowError for a port that is none: some systems take 70000 for 4464."""
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"port {port}; 0 to 65535")

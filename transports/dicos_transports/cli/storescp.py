@@ -13,8 +13,8 @@ from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Preference
 from dicos_proto.status import SUCCESS, describe
 
 from .. import storing
+from ..addresses import said
 from ..blocking import EchoRequest, ServerStopping, Session, StoreRequest
-from ..session import said
 from . import USAGE
 from .options import count, provider_parser
 from .output import Output, shown, size

@@ -14,8 +14,8 @@ from dicos_proto import uids
 from dicos_proto.flows import AssociationError
 from dicos_proto.pdu_types import ProposedContext
 
+from ..addresses import show_address
 from ..blocking import Session, connect
-from ..session import show_address
 from .options import timeouts, tolerance
 from .output import Output, plural
 from .tls import client_tls

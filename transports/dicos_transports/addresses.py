@@ -1,0 +1,213 @@
+"""Where peers are and where servers listen: host and port, or the path of a Unix socket; how errors of sockets read.
+
+Knows: sockets as the system has them. Must not know: associations, event loops. Every listener is bound here, those
+that a service manager hands over are taken here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from dicos_proto.errors import ProtocolError
+
+BACKLOG: Final = 128
+FIRST_HANDED_OVER: Final = 3
+"""The descriptor at which a service manager's sockets begin, sd_listen_fds(3)."""
+
+Address = tuple[str, int] | str | os.PathLike[str]
+"""(host, port), or the path of a Unix socket."""
+Listening = Address | socket.socket | Sequence[Address | socket.socket]
+"""What a server listens on: an address, a listening socket, or a list of such."""
+
+
+class ListenFailed(ProtocolError):
+    """The address cannot be listened on; one line says which and why."""
+
+
+def said(error: Exception) -> str:
+    """What the system says of an error, as the end of a sentence."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "timed out"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]
+
+
+def show_address(address: object) -> str:
+    """`127.0.0.1:11112`; `[::1]:11112`; the path of a Unix socket; what else a socket may have for an address."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = str(address[0]), address[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(address, os.PathLike):
+        return str(os.fspath(address))
+    return str(address) or "an unnamed socket"
+
+
+def peer_of(sock: socket.socket) -> str:
+    """The address of the other end, for people."""
+    try:
+        return show_address(sock.getpeername())
+    except OSError:
+        return "a peer that is gone"
+
+
+def host_of(where: object) -> str | None:
+    """The host that is connected to, which a server's certificate must be for; None where there is none."""
+    return where[0] if isinstance(where, tuple) else None
+
+
+def check_port(port: int) -> None:
+    """Raise OverflowError for a port that is none: some systems take 70000 for 4464."""
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"port {port}; 0 to 65535")
+
+
+def port_of(names: Sequence[object]) -> int:
+    """The port of the first of these addresses that has one. Raises ValueError where none has."""
+    for name in names:
+        if isinstance(name, tuple):
+            return int(name[1])
+    raise ValueError("a server without a port")
+
+
+def is_listening(sock: socket.socket) -> bool:
+    """Whether connections can be accepted from it."""
+    return bool(sock.type & socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+# -- listening -----------------------------------------------------------------------------------------------------
+
+
+class Listeners:
+    """Listening, non-blocking sockets for all of `where`: a host that has several addresses is listened on at each.
+
+    `reuse_port`: other processes may listen on the same port, and the system deals connections out (SO_REUSEPORT).
+    Raises `ListenFailed`; nothing is listened on then.
+    """
+
+    def __init__(self, where: Listening, *, reuse_port: bool = False) -> None:
+        self.sockets: list[socket.socket] = []
+        self._paths: list[str] = []  # of the Unix sockets that were made here
+        one = isinstance(where, tuple | str | os.PathLike | socket.socket)
+        places: Iterable[Address | socket.socket] = (where,) if one else where  # type: ignore[assignment]
+        try:
+            for place in places:
+                if isinstance(place, socket.socket):
+                    self.sockets.append(place)
+                elif isinstance(place, tuple):
+                    _listen_on_host(place, self.sockets, reuse_port=reuse_port)
+                else:
+                    path = os.fspath(place)
+                    self.sockets.append(_listen_on_path(path))
+                    self._paths.append(path)
+            for sock in self.sockets:
+                if not is_listening(sock):
+                    raise ListenFailed("a socket to listen on does not listen")
+                sock.setblocking(False)
+        except BaseException:
+            self.close()
+            raise
+        if not self.sockets:
+            raise ListenFailed("nothing to listen on")
+
+    @property
+    def names(self) -> list[object]:
+        """Their addresses, as sockets have them."""
+        return [sock.getsockname() for sock in self.sockets]
+
+    def close(self) -> None:
+        """Close them, and take away the names of Unix sockets that were made here."""
+        for sock in self.sockets:
+            sock.close()
+        for path in self._paths:
+            with suppress(OSError):
+                os.unlink(path)
+        self._paths.clear()
+
+
+def _listen_on_host(where: tuple[str, int], found: list[socket.socket], *, reuse_port: bool) -> None:
+    host, port = where
+    try:
+        check_port(port)
+        known = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        families = {one[0] for one in known}
+        for family, kind, protocol, _, address in dict.fromkeys(known):
+            sock = socket.socket(family, kind, protocol)
+            found.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6 and socket.AF_INET in families:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # the other one is listened on besides
+            try:
+                # A free port that one address took is the port of all.
+                sock.bind((address[0], port, *address[2:]))
+            except OSError as error:
+                if len(families) > 1 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    found.remove(sock)  # a host without IPv6, say, whose name still has such an address
+                    sock.close()
+                    continue
+                raise
+            sock.listen(BACKLOG)
+            port = port or sock.getsockname()[1]
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise ListenFailed(f"cannot listen on {show_address(where)}: {said(error)}") from error
+
+
+def _listen_on_path(path: str) -> socket.socket:
+    """A Unix socket. One that a process left behind when it died is replaced; one that somebody listens on is not."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            sock.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _left_behind(path):
+                raise
+            os.unlink(path)
+            sock.bind(path)
+        sock.listen(BACKLOG)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        sock.close()
+        raise ListenFailed(f"cannot listen on {path!a}: {said(error)}") from error
+    return sock
+
+
+def _left_behind(path: str) -> bool:
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def handed_over(environment: dict[str, str] | os._Environ[str] = os.environ) -> list[socket.socket]:
+    """The listening sockets of a service manager (systemd socket activation), for `serve`; none if there are none.
+
+    Raises `ListenFailed` for what is handed over and is no listening stream socket.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit():
+        return []
+    found = []
+    for fd in range(FIRST_HANDED_OVER, FIRST_HANDED_OVER + int(count)):
+        try:
+            sock = socket.socket(fileno=fd)
+            fit = is_listening(sock)
+        except OSError as error:
+            raise ListenFailed(f"descriptor {fd} of the service manager: {said(error)}") from error
+        if not fit:
+            raise ListenFailed(f"descriptor {fd} of the service manager is no listening stream socket")
+        sock.set_inheritable(False)
+        found.append(sock)
+    return found

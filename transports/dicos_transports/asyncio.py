@@ -1,0 +1,658 @@
+"""Associations in asyncio: `connect` makes one, `accept` takes one, `serve` takes many.
+
+    async with await connect(("127.0.0.1", 11112), propose([uids.VERIFICATION])) as session:
+        await session.echo()
+
+    async with serve(("127.0.0.1", 11112), handler, policy=policy) as server:
+        await server.wait()
+
+The surface is that of `blocking`, with `async` where something waits. One task at a time may use a session. A cancelled
+operation aborts its association, within two seconds, whatever the peer does. Sockets are waited for by
+`loop.add_reader`, which the selector loops of POSIX and uvloop have.
+
+Knows: how asyncio waits. Must not know: the protocol. Every wait has a deadline (`Timeouts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
+
+from dicos_proto import flows, uids
+from dicos_proto.association import Association
+from dicos_proto.errors import ProtocolError
+from dicos_proto.flows import Flow, Need
+from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
+from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
+from dicos_proto.wire import Wire
+
+from .addresses import (
+    Address,
+    Listeners,
+    ListenFailed,
+    Listening,
+    check_port,
+    host_of,
+    is_listening,
+    peer_of,
+    said,
+    show_address,
+)
+from .awaiting import (
+    Answers,
+    AnyRequest,
+    EchoRequest,
+    FindRequest,
+    GetRequest,
+    MoveRequest,
+    NormalizedRequest,
+    Request,
+    Session,
+    StoreRequest,
+)
+from .awaiting_driver import LoopDriver
+from .awaiting_server import AsyncServer, Handler
+from .channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
+from .serving import (
+    AFTER_KILL,
+    BREATHER,
+    GRACE,
+    LOG,
+    OUT_OF_SOMETHING,
+    AsyncIdentify,
+    Connection,
+    Metrics,
+    ServerLimits,
+    Serving,
+)
+from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+
+if TYPE_CHECKING:
+    from .tls import ClientTLS, ServerTLS, TLSLayer
+
+__all__ = [
+    "Answers",
+    "AnyRequest",
+    "ConnectionFailed",
+    "EchoRequest",
+    "FindRequest",
+    "GetRequest",
+    "Handler",
+    "ListenFailed",
+    "Metrics",
+    "MoveRequest",
+    "NormalizedRequest",
+    "Request",
+    "Server",
+    "ServerLimits",
+    "ServerStopping",
+    "Session",
+    "StoreRequest",
+    "accept",
+    "connect",
+    "serve",
+]
+
+T = TypeVar("T")
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connected = socket.socket | Streams
+"""A connection that is open already: a stream socket, or a pair of asyncio's streams."""
+
+
+class _Alarm:
+    """Wakes one waiting task at a time, by an event or at a time; a later time costs no new timer."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether a task waits."""
+        return self._waiter is not None
+
+    def ring(self) -> None:
+        """Wake who waits, if anyone does."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, until: float) -> None:
+        """Until it rings, at `until` by itself; it may ring too early."""
+        if until != math.inf and (self._timer is None or self._timer.when() > until):
+            self.cancel()
+            self._timer = self.loop.call_at(until, self._on_time)
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def cancel(self) -> None:
+        """No timer any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.ring()
+
+
+class SocketLink(Channel):
+    """A wire over a socket.
+
+    The loop goes on looking for input between two waits: most come soon after each other, and to ask anew each time
+    costs two system calls. Where nobody waits for what comes, it stops looking.
+    """
+
+    def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        super().__init__(sock, wire, timeouts, trace)
+        self._alarm = _Alarm()
+        self._loop = self._alarm.loop
+        self._reading = self._writing = False  # what the loop looks for
+        self._readable = self._writable = False  # what it has seen
+
+    def close(self) -> None:
+        if not self.closed:
+            self._look_for(reading=False, writing=False)
+            self._alarm.cancel()
+        super().close()
+
+    async def wait(self, need: Need) -> ProtocolError | None:
+        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        while True:
+            self.acknowledge()
+            now = self._loop.time()
+            at = self.due(now)
+            if at <= now:
+                await asyncio.sleep(0)
+                return self.on_time(now)
+            self._look_for(reading=self.wire.wants_read, writing=self.writing)
+            self._readable = self._writable = False
+            await self._alarm.wait(at)
+            readable, writable = self._readable, self._writable
+            if (readable or writable) and self.proceed(need, readable=readable, writable=writable):
+                return None
+
+    def _look_for(self, *, reading: bool, writing: bool) -> None:
+        loop, fd = self._loop, self.fd
+        if reading != self._reading:
+            self._reading = reading
+            if reading:
+                loop.add_reader(fd, self._on_readable)
+            else:
+                loop.remove_reader(fd)
+        if writing != self._writing:
+            self._writing = writing
+            if writing:
+                loop.add_writer(fd, self._on_writable)
+            else:
+                loop.remove_writer(fd)
+
+    def _on_readable(self) -> None:
+        self._readable = True
+        if self._alarm.waited_for:
+            self._alarm.ring()
+        else:
+            self._look_for(reading=False, writing=self._writing)
+
+    def _on_writable(self) -> None:
+        self._writable = True
+        if self._alarm.waited_for:
+            self._alarm.ring()
+        else:
+            self._look_for(reading=self._reading, writing=False)
+
+
+class StreamLink(Link):
+    """A wire over a pair of asyncio's streams: TLS of asyncio's own, a tunnel, a pair in memory.
+
+    Tasks of its own receive and send, so that a flow that is cancelled leaves neither in the middle. They end with the
+    stream, or when `close` is called.
+    """
+
+    def __init__(self, streams: Streams, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        super().__init__(wire, timeouts, trace)
+        self.closed = False
+        self._reader, self._writer = streams
+        self._alarm = _Alarm()
+        self._loop = self._alarm.loop
+        self._receiving: asyncio.Task[bytes] | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def begin(self, need: Need) -> bool:
+        """What can be done for it now; whether that was all."""
+        self.flush()
+        if need is Need.DRAIN:
+            return not self._pending and not (self.broken and self.wire.wants_read)
+        return need is Need.TURN
+
+    def flush(self) -> None:
+        """See to it that what is queued is sent."""
+        self._collect()
+        if self._pending and self._sending is None and not self.closed:
+            self._sending = self._loop.create_task(self._send())
+
+    def close(self) -> None:
+        """Close the streams."""
+        if not self.closed:
+            self.closed = True
+            self._break()
+            self._alarm.cancel()
+            for task in (self._sending, self._receiving):
+                if task is not None:
+                    task.cancel()
+            self._writer.close()
+
+    async def wait(self, need: Need) -> ProtocolError | None:
+        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        while True:
+            now = self._loop.time()
+            at = self.due(now)
+            if at <= now:
+                await asyncio.sleep(0)
+                return self.on_time(now)
+            if self.wire.wants_read:
+                if self._receiving is None:
+                    self._receiving = self._loop.create_task(self._receive())
+                if self._receiving.done():
+                    data, self._receiving = self._receiving.result(), None
+                    self._received(data)
+                    return None
+            if need is Need.DRAIN and not self._pending:
+                return None
+            await self._alarm.wait(at)
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._reader.read(RECEIVE_SIZE)
+        except OSError:
+            return b""
+        finally:
+            self._loop.call_soon(self._alarm.ring)  # once this task is done
+
+    async def _send(self) -> None:
+        try:
+            while self._pending:
+                data, count = joined(self._pending)
+                self._writer.write(data)
+                await self._writer.drain()
+                self._sent(len(data), count)
+        except OSError:
+            self._break()
+        finally:
+            self._sending = None
+            self._alarm.ring()
+
+
+class Driver(LoopDriver):
+    """Interprets flows in asyncio. One task at a time may use it."""
+
+    def __init__(self, link: SocketLink | StreamLink) -> None:
+        super().__init__(link)
+        self._task: asyncio.Task[Any] | None = None  # that may be interrupted
+        self._ending = False  # it is
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        if self._task is not None and not self._ending:
+            self._ending = True
+            self._task.cancel()
+
+    async def finish(self, flow: Flow[None], seconds: float) -> None:
+        task = asyncio.ensure_future(self.run(flow))
+        cancelled: asyncio.CancelledError | None = None
+        until = asyncio.get_running_loop().time() + seconds
+        while not task.done() and (left := until - asyncio.get_running_loop().time()) > 0:
+            try:
+                await asyncio.wait((task,), timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        if cancelled is not None:
+            if not task.cancelled():
+                task.exception()  # seen
+            raise cancelled
+        if not task.cancelled():
+            task.result()
+
+    async def _interruptibly(self, flow: Flow[T]) -> T:
+        if self._interrupted:
+            raise ServerStopping
+        self._task = asyncio.current_task()
+        try:
+            return await self.run(flow)
+        except asyncio.CancelledError:
+            if self._ending and self._task is not None and self._task.uncancel() == 0:
+                raise ServerStopping from None
+            raise
+        finally:
+            self._task = None
+
+    def _checkpoint(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
+
+
+async def connect(
+    where: Address | Connected,
+    contexts: tuple[ProposedContext, ...],
+    *,
+    called_aet: str = "ANY-SCP",
+    calling_aet: str = DEFAULT_AET,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    application_context: str = uids.DICOM_APPLICATION_CONTEXT,
+    user_information: UserInformation | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ClientTLS | None = None,
+    trace: Trace | None = None,
+) -> Session:
+    """Ask for an association, as its user.
+
+    `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
+    else, and what is raised: as in `blocking.connect`.
+    """
+    association = requestor(
+        contexts,
+        called_aet=called_aet,
+        calling_aet=calling_aet,
+        application_context=application_context,
+        user_information=user_information or UserInformation(max_length=max_length),
+        limits=limits,
+        timeouts=timeouts,
+        tolerance=tolerance,
+    )
+    layer = tls_around(association, tls, host_of(where), trace)
+    connection = where if _is_connection(where) else await _open(cast(Address, where), timeouts.connect)
+    session = _session(connection, association, layer, timeouts, trace)
+    await session.establish(flows.establish(association))
+    return session
+
+
+async def accept(
+    connection: Connected,
+    policy: AcceptPolicy,
+    *,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ServerTLS | None = None,
+    trace: Trace | None = None,
+) -> Session:
+    """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
+
+    All else, and what is raised: as in `blocking.accept`.
+    """
+    association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
+    layer = tls_around(association, tls, None, trace)
+    session = _session(connection, association, layer, timeouts, trace)
+    await session.establish(accepted(association, policy, layer))
+    return session
+
+
+def _session(
+    connection: Connected, association: Association, layer: TLSLayer | None, timeouts: Timeouts, trace: Trace | None
+) -> Session:
+    """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
+    wire, seen = (association, trace) if layer is None else (layer, None)
+    link: SocketLink | StreamLink
+    if isinstance(connection, socket.socket):
+        link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
+    else:
+        link, peer = StreamLink(connection, wire, timeouts, seen), _peer_of(connection)
+    return Session(association, Driver(link), peer, layer)
+
+
+def _is_connection(where: object) -> TypeGuard[Connected]:
+    if isinstance(where, tuple):
+        return isinstance(where[0], asyncio.StreamReader)
+    return isinstance(where, socket.socket) and not is_listening(where)
+
+
+def _peer_of(streams: Streams) -> str:
+    return show_address(streams[1].get_extra_info("peername") or "a pair of streams")
+
+
+async def _open(where: Address, timeout: float | None) -> socket.socket:
+    try:
+        async with asyncio.timeout(timeout):
+            return await _open_socket(where)
+    except TimeoutError:
+        raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+
+
+async def _open_socket(where: Address) -> socket.socket:
+    """The first address of the host that answers. Raises what the last one says."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(where, tuple):
+        return await _connected(loop, socket.AF_UNIX, 0, os.fspath(where))
+    check_port(where[1])
+    fault: OSError = OSError(errno.EADDRNOTAVAIL, "the host has no address")
+    for family, _, protocol, _, address in await loop.getaddrinfo(*where, type=socket.SOCK_STREAM):
+        try:
+            return await _connected(loop, family, protocol, address)
+        except OSError as error:
+            fault = error
+    raise fault
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, family: int, protocol: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# -- serving -------------------------------------------------------------------------------------------------------
+
+
+def serve(
+    where: Listening | Streams,
+    handler: Handler,
+    *,
+    policy: AcceptPolicy,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    server_limits: ServerLimits = ServerLimits(),  # noqa: B008
+    tls: ServerTLS | None = None,
+    identify: AsyncIdentify | None = None,
+    reuse_port: bool = False,
+    trace: Callable[[str], Trace] | None = None,
+) -> Server:
+    """Serve associations in tasks of their own; each awaits `handler` with its `Session`.
+
+    `where`: as in `blocking.serve`; a pair of asyncio's streams may stand for a connected socket. `identify` may be a
+    coroutine function. What is returned is an asynchronous context manager: the server runs within.
+
+    Raises `ListenFailed`.
+    """
+    told = Serving(
+        policy=policy,
+        limits=limits,
+        timeouts=timeouts,
+        tolerance=tolerance,
+        server_limits=server_limits,
+        tls=tls,
+        trace=trace,
+    )
+    if _is_connection(where):
+        return Server(handler, told, identify, connection=where)
+    return Server(handler, told, identify, Listeners(cast(Listening, where), reuse_port=reuse_port))
+
+
+class Server(AsyncServer):
+    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+
+    Cancelled, it aborts all associations. `stop` is called in the loop's own thread.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        serving: Serving,
+        identify: AsyncIdentify | None,
+        listeners: Listeners | None = None,
+        connection: Connected | None = None,
+    ) -> None:
+        super().__init__(handler, serving, identify)
+        self._listeners = listeners
+        self._connection = connection
+        self._listening_on = listeners.names if listeners is not None else []
+        self._changed: set[asyncio.Future[None]] = set()  # of who waits for a change
+        self._acceptors: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        if self._listeners is not None:
+            for sock in self._listeners.sockets:
+                self._acceptors.append(loop.create_task(self._accept_from(sock)))
+            self._accepting = len(self._acceptors)
+        elif self._connection is not None:
+            self._take(self._connection)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.close()
+        finally:
+            if not self._done:  # failed or cancelled
+                self.stop()
+                self._kill()
+                await self._all_over()
+            if self._listeners is not None:
+                self._listeners.close()
+
+    async def _all_over(self) -> None:
+        """Every task has ended, however often the one that waits for it is cancelled."""
+        cancelled: asyncio.CancelledError | None = None
+        while tasks := [task for task in (*self._acceptors, *self._tasks) if not task.done()]:
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def stop(self) -> None:
+        """Ask it to stop. Returns at once; may be called again."""
+        if not self._stopping:
+            self._stopping = True
+            for task in self._acceptors:
+                task.cancel()
+            self._interrupt()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._done:
+                    changed = asyncio.get_running_loop().create_future()
+                    self._changed.add(changed)
+                    try:
+                        await changed
+                    finally:
+                        self._changed.discard(changed)
+        except TimeoutError:
+            pass
+        return self._done
+
+    async def close(self, grace: float = GRACE) -> None:
+        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        self.stop()
+        if not await self.wait(grace):
+            self._reception.tell_killed(grace)
+            self._kill()
+            if not await self.wait(AFTER_KILL):
+                LOG.error("%d handlers do not return; they are waited for", self.associations)
+        await self._all_over()
+
+    def _tell_changed(self) -> None:
+        for changed in self._changed:
+            if not changed.done():
+                changed.set_result(None)
+
+    # -- accepting -----------------------------------------------------------------------------------------------
+
+    async def _accept_from(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        short = False
+        try:
+            while True:
+                try:
+                    sock, _ = await loop.sock_accept(listener)
+                except OSError as error:
+                    if error.errno in OUT_OF_SOMETHING:
+                        if not short:
+                            self._reception.tell_out_of(error)
+                        short = True
+                        self._reception.make_room()
+                        await asyncio.sleep(BREATHER)
+                    continue  # else it is gone again already
+                short = False
+                self._take(sock)
+        finally:
+            listener.close()
+            self._accepting -= 1
+            self._tell_changed()
+
+    def _take(self, connected: Connected) -> None:
+        """Serve this connection in a task of its own."""
+        if isinstance(connected, socket.socket):
+            connection = Connection.over(connected)
+        else:
+            connection = Connection(_peer_of(connected))
+        self._reception.arrive(connection)
+        name = f"association with {connection.peer}"
+        task = asyncio.get_running_loop().create_task(self._serve(connection, connected), name=name)
+
+        def stop() -> None:
+            task.cancel()
+
+        connection.stop = stop
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: Connection, connected: Connected) -> None:
+        serving = self._serving
+        association = serving.association()
+        fault: BaseException | None = None
+        try:
+            trace = serving.tracing(connection.peer)
+            layer = tls_around(association, serving.tls, None, trace)
+            await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))
+        except Exception as error:
+            fault = error
+        except asyncio.CancelledError:  # by `Connection.stop`: nobody else has this task
+            fault = ServerStopping()
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            if isinstance(connected, socket.socket):
+                connected.close()
+            self._over(connection, fault, association)
+            self._tell_changed()

@@ -1,0 +1,553 @@
+"""Associations in trio: `connect` makes one, `accept` takes one, `serve` takes many.
+
+    async with await connect(("127.0.0.1", 11112), propose([uids.VERIFICATION])) as session:
+        await session.echo()
+
+    async with serve(("127.0.0.1", 11112), handler, policy=policy) as server:
+        await server.wait()
+
+The surface is that of `blocking`, with `async` where something waits. One task at a time may use a session. A cancelled
+operation aborts its association, within two seconds, whatever the peer does.
+
+Knows: how trio waits. Must not know: the protocol. Every wait has a deadline (`Timeouts`), and so has name resolution.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import trio
+
+from dicos_proto import flows, uids
+from dicos_proto.association import Association
+from dicos_proto.errors import ProtocolError
+from dicos_proto.flows import Flow, Need
+from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
+from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
+from dicos_proto.wire import Wire
+
+from .addresses import (
+    Address,
+    Listeners,
+    ListenFailed,
+    Listening,
+    check_port,
+    host_of,
+    is_listening,
+    peer_of,
+    said,
+    show_address,
+)
+from .awaiting import (
+    Answers,
+    AnyRequest,
+    EchoRequest,
+    FindRequest,
+    GetRequest,
+    MoveRequest,
+    NormalizedRequest,
+    Request,
+    Session,
+    StoreRequest,
+)
+from .awaiting_driver import LoopDriver
+from .awaiting_server import AsyncServer, Handler
+from .channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
+from .serving import (
+    AFTER_KILL,
+    BREATHER,
+    GRACE,
+    LOG,
+    OUT_OF_SOMETHING,
+    AsyncIdentify,
+    Connection,
+    Metrics,
+    ServerLimits,
+    Serving,
+)
+from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+
+if TYPE_CHECKING:
+    from .tls import ClientTLS, ServerTLS, TLSLayer
+
+__all__ = [
+    "Answers",
+    "AnyRequest",
+    "ConnectionFailed",
+    "EchoRequest",
+    "FindRequest",
+    "GetRequest",
+    "Handler",
+    "ListenFailed",
+    "Metrics",
+    "MoveRequest",
+    "NormalizedRequest",
+    "Request",
+    "Server",
+    "ServerLimits",
+    "ServerStopping",
+    "Session",
+    "StoreRequest",
+    "accept",
+    "connect",
+    "serve",
+]
+
+T = TypeVar("T")
+HAS_EPOLL: Final = hasattr(select, "epoll")
+
+
+class SocketLink(Channel):
+    """A wire over a socket."""
+
+    def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        super().__init__(sock, wire, timeouts, trace)
+        self._either: select.epoll | None = None  # ready once the socket is readable or writable
+
+    def close(self) -> None:
+        if not self.closed:
+            trio.lowlevel.notify_closing(self.sock)
+            if self._either is not None:
+                trio.lowlevel.notify_closing(self._either)
+                self._either.close()
+        super().close()
+
+    async def wait(self, need: Need) -> ProtocolError | None:
+        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        while True:
+            self.acknowledge()
+            now = trio.current_time()
+            at = self.due(now)
+            if at <= now:
+                await trio.lowlevel.checkpoint()
+                return self.on_time(now)
+            readable, writable = await self._ready(at)
+            if (readable or writable) and self.proceed(need, readable=readable, writable=writable):
+                return None
+
+    async def _ready(self, until: float) -> tuple[bool, bool]:
+        """Whether the socket is readable, writable, once it is or `until` has come."""
+        with trio.CancelScope(deadline=until):
+            if not self.writing:
+                await trio.lowlevel.wait_readable(self.sock)
+                return True, False
+            if not self.wire.wants_read:
+                await trio.lowlevel.wait_writable(self.sock)
+                return False, True
+            if (either := self._one_for_both()) is None:
+                return await self._first_of_two()
+            await trio.lowlevel.wait_readable(either)
+            events = sum(found for _, found in either.poll(0))
+            return events & ~select.EPOLLOUT != 0, events & select.EPOLLOUT != 0
+        return False, False
+
+    def _one_for_both(self) -> select.epoll | None:
+        """What says that the socket is readable or writable, where the system has such a thing and one to spare."""
+        if self._either is None and HAS_EPOLL:
+            try:
+                self._either = select.epoll()
+            except OSError:  # no descriptor is left
+                return None
+            self._either.register(self.sock, select.EPOLLIN | select.EPOLLOUT)
+        return self._either
+
+    async def _first_of_two(self) -> tuple[bool, bool]:
+        """The same by a task for each, which costs much more than what is waited for."""
+        ready = [False, False]
+
+        async def one(index: int, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+            await wait(self.sock)
+            ready[index] = True
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one, 0, trio.lowlevel.wait_readable)
+            nursery.start_soon(one, 1, trio.lowlevel.wait_writable)
+        return ready[0], ready[1]
+
+
+class StreamLink(Link):
+    """A wire over any stream of trio: TLS of trio's own, a tunnel, a pair in memory.
+
+    A stream whose sending is cancelled is of no more use, so a task of its own sends, which ends once all is sent, the
+    stream is broken, or `close` was called.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
+        super().__init__(wire, timeouts, trace)
+        self.closed = False
+        self._stream = stream
+        self._sending: trio.CancelScope | None = None  # of the task that sends
+        self._waiting: trio.CancelScope | None = None  # of who waits for it, or for input
+
+    def begin(self, need: Need) -> bool:
+        """What can be done for it now; whether that was all."""
+        self.flush()
+        if need is Need.DRAIN:
+            return not self._pending and not (self.broken and self.wire.wants_read)
+        return need is Need.TURN
+
+    def flush(self) -> None:
+        """See to it that what is queued is sent."""
+        self._collect()
+        if self._pending and self._sending is None and not self.closed:
+            self._sending = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._send, self._sending)
+
+    def close(self) -> None:
+        """Close the stream, without the farewell that its kind may have."""
+        if not self.closed:
+            self.closed = True
+            self._break()
+            if self._sending is not None:
+                self._sending.cancel()
+            trio.lowlevel.spawn_system_task(trio.aclose_forcefully, self._stream)
+
+    async def wait(self, need: Need) -> ProtocolError | None:
+        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        while True:
+            now = trio.current_time()
+            at = self.due(now)
+            if at <= now:
+                await trio.lowlevel.checkpoint()
+                return self.on_time(now)
+            data: bytes | bytearray | None = None
+            with trio.CancelScope(deadline=at) as self._waiting:
+                data = await self._receive()
+            self._waiting = None
+            if data is not None:
+                self._received(data)
+                return None
+            if need is Need.DRAIN and not self._pending:
+                return None
+
+    async def _receive(self) -> bytes | bytearray:
+        if not self.wire.wants_read:
+            await trio.sleep_forever()
+        try:
+            return await self._stream.receive_some(RECEIVE_SIZE)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def _send(self, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                while self._pending:
+                    data, count = joined(self._pending)
+                    await self._stream.send_all(data)
+                    self._sent(len(data), count)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._break()
+            finally:
+                self._sending = None
+                if self._waiting is not None and not self._pending:
+                    self._waiting.cancel()
+
+
+class Driver(LoopDriver):
+    """Interprets flows in trio. One task at a time may use it."""
+
+    def __init__(self, link: SocketLink | StreamLink) -> None:
+        super().__init__(link)
+        self._scope: trio.CancelScope | None = None  # of a wait that may be interrupted
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def finish(self, flow: Flow[None], seconds: float) -> None:
+        with trio.move_on_after(seconds, shield=True):
+            await self.run(flow)
+
+    async def _interruptibly(self, flow: Flow[T]) -> T:
+        if not self._interrupted:
+            with trio.CancelScope() as self._scope:
+                try:
+                    return await self.run(flow)
+                finally:
+                    self._scope = None
+        raise ServerStopping
+
+    def _checkpoint(self) -> Awaitable[None]:
+        return trio.lowlevel.checkpoint()
+
+
+Connected = socket.socket | trio.abc.Stream
+"""A connection that is open already: a stream socket, or any stream of trio's."""
+
+
+async def connect(
+    where: Address | Connected,
+    contexts: tuple[ProposedContext, ...],
+    *,
+    called_aet: str = "ANY-SCP",
+    calling_aet: str = DEFAULT_AET,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    application_context: str = uids.DICOM_APPLICATION_CONTEXT,
+    user_information: UserInformation | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ClientTLS | None = None,
+    trace: Trace | None = None,
+) -> Session:
+    """Ask for an association, as its user.
+
+    `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
+    else, and what is raised: as in `blocking.connect`.
+    """
+    association = requestor(
+        contexts,
+        called_aet=called_aet,
+        calling_aet=calling_aet,
+        application_context=application_context,
+        user_information=user_information or UserInformation(max_length=max_length),
+        limits=limits,
+        timeouts=timeouts,
+        tolerance=tolerance,
+    )
+    layer = tls_around(association, tls, host_of(where), trace)
+    if isinstance(where, socket.socket | trio.abc.Stream):
+        connection = where
+    else:
+        connection = await _open(where, timeouts.connect)
+    session = _session(connection, association, layer, timeouts, trace)
+    await session.establish(flows.establish(association))
+    return session
+
+
+async def accept(
+    connection: Connected,
+    policy: AcceptPolicy,
+    *,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ServerTLS | None = None,
+    trace: Trace | None = None,
+) -> Session:
+    """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
+
+    All else, and what is raised: as in `blocking.accept`.
+    """
+    association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
+    layer = tls_around(association, tls, None, trace)
+    session = _session(connection, association, layer, timeouts, trace)
+    await session.establish(accepted(association, policy, layer))
+    return session
+
+
+def _session(
+    connection: Connected, association: Association, layer: TLSLayer | None, timeouts: Timeouts, trace: Trace | None
+) -> Session:
+    """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
+    wire, seen = (association, trace) if layer is None else (layer, None)
+    link: SocketLink | StreamLink
+    if isinstance(connection, trio.SocketStream):
+        connection = socket.socket(fileno=connection.socket.detach())
+    if isinstance(connection, socket.socket):
+        link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
+    else:
+        link, peer = StreamLink(connection, wire, timeouts, seen), f"a {type(connection).__name__}"
+    return Session(association, Driver(link), peer, layer)
+
+
+async def _open(where: Address, timeout: float | None) -> trio.SocketStream:
+    try:
+        with trio.fail_after(math.inf if timeout is None else timeout):
+            if isinstance(where, tuple):
+                check_port(where[1])
+                return await trio.open_tcp_stream(*where)
+            return await trio.open_unix_socket(os.fspath(where))
+    except trio.TooSlowError:
+        raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(_first(error))}") from error
+
+
+def _first(error: Exception) -> Exception:
+    """Several addresses were tried, and each failed: what the first one said."""
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) else cause.exceptions[0] if isinstance(cause, ExceptionGroup) else error
+
+
+# -- serving -------------------------------------------------------------------------------------------------------
+
+
+def serve(
+    where: Listening | trio.abc.Stream,
+    handler: Handler,
+    *,
+    policy: AcceptPolicy,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    server_limits: ServerLimits = ServerLimits(),  # noqa: B008
+    tls: ServerTLS | None = None,
+    identify: AsyncIdentify | None = None,
+    reuse_port: bool = False,
+    trace: Callable[[str], Trace] | None = None,
+) -> Server:
+    """Serve associations in tasks of their own; each awaits `handler` with its `Session`.
+
+    `where`: as in `blocking.serve`; a stream of trio's may stand for a connected socket. `identify` may be a coroutine
+    function. What is returned is an asynchronous context manager: the server runs within.
+
+    Raises `ListenFailed`.
+    """
+    told = Serving(
+        policy=policy,
+        limits=limits,
+        timeouts=timeouts,
+        tolerance=tolerance,
+        server_limits=server_limits,
+        tls=tls,
+        trace=trace,
+    )
+    if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
+        return Server(handler, told, identify, connection=where)
+    return Server(handler, told, identify, Listeners(where, reuse_port=reuse_port))
+
+
+class Server(AsyncServer):
+    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+
+    Cancelled, it aborts all associations. `stop` is called in trio's own thread.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        serving: Serving,
+        identify: AsyncIdentify | None,
+        listeners: Listeners | None = None,
+        connection: Connected | None = None,
+    ) -> None:
+        super().__init__(handler, serving, identify)
+        self._listeners = listeners
+        self._connection = connection
+        self._listening_on = listeners.names if listeners is not None else []
+        self._changed = trio.lowlevel.ParkingLot()
+        self._stop_accepting = trio.CancelScope()
+        self._manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._manager.__aenter__()
+        if self._listeners is not None:
+            self._accepting = 1
+            self._nursery.start_soon(self._accept_all, self._listeners)
+        elif self._connection is not None:
+            self._take(self._nursery, self._connection)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.close()
+        finally:  # failed or cancelled: the exception goes on as it is, not as a group of the nursery's
+            if self._nursery is not None:
+                if not self._done:
+                    self._nursery.cancel_scope.cancel()
+                await self._manager.__aexit__(None, None, None)
+
+    def stop(self) -> None:
+        """Ask it to stop. Returns at once; may be called again."""
+        if not self._stopping:
+            self._stopping = True
+            self._stop_accepting.cancel()
+            self._interrupt()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        with trio.move_on_after(math.inf if timeout is None else timeout):
+            while not self._done:
+                await self._changed.park()
+        return self._done
+
+    async def close(self, grace: float = GRACE) -> None:
+        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        self.stop()
+        if not await self.wait(grace):
+            self._reception.tell_killed(grace)
+            self._kill()
+            if not await self.wait(AFTER_KILL):
+                LOG.error("%d handlers do not return; they are waited for", self.associations)
+
+    # -- accepting -----------------------------------------------------------------------------------------------
+
+    async def _accept_all(self, listeners: Listeners) -> None:
+        try:
+            with self._stop_accepting:
+                async with trio.open_nursery() as nursery:
+                    for sock in listeners.sockets:
+                        nursery.start_soon(self._accept_from, sock)
+        finally:
+            for sock in listeners.sockets:
+                trio.lowlevel.notify_closing(sock)
+            listeners.close()
+            self._accepting = 0
+            self._changed.unpark_all()
+
+    async def _accept_from(self, listener: socket.socket) -> None:
+        short = False
+        nursery = self._nursery
+        while nursery is not None:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                sock, _ = listener.accept()
+            except OSError as error:
+                if error.errno in OUT_OF_SOMETHING:
+                    if not short:
+                        self._reception.tell_out_of(error)
+                    short = True
+                    self._reception.make_room()
+                    await trio.sleep(BREATHER)
+                continue  # else it is gone again already
+            short = False
+            self._take(nursery, sock)
+
+    def _take(self, nursery: trio.Nursery, connected: Connected) -> None:
+        """Serve this connection in a task of its own."""
+        if isinstance(connected, socket.socket):
+            connection = Connection.over(connected)
+        else:
+            connection = Connection(f"a {type(connected).__name__}")
+        scope = trio.CancelScope()
+        connection.stop = scope.cancel
+        self._reception.arrive(connection)
+        nursery.start_soon(self._serve, connection, connected, scope, name=f"association with {connection.peer}")
+
+    async def _serve(self, connection: Connection, connected: Connected, scope: trio.CancelScope) -> None:
+        serving = self._serving
+        association = serving.association()
+        fault: BaseException | None = None
+        try:
+            with scope:
+                trace = serving.tracing(connection.peer)
+                layer = tls_around(association, serving.tls, None, trace)
+                await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))
+            if scope.cancelled_caught:
+                fault = ServerStopping()
+        except Exception as error:
+            fault = error
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            if isinstance(connected, socket.socket):
+                connected.close()
+            self._over(connection, fault, association)
+            self._changed.unpark_all()
