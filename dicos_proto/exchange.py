@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from . import dimse, status
 from .association import Association
@@ -35,9 +36,12 @@ from .flows import (
 from .pdu_types import Abort, AssociateRequest, ReleaseRequest
 from .wire import Buffer
 
+T = TypeVar("T")
 Incoming = MessageStart | MessageData
 Data = Buffer | Iterable[Buffer]
 """A data set to send: whole, or in pieces of any size, which are taken as the connection takes them."""
+STARVED: Final = bytearray()
+"""What a source of pieces gives, this very object, that has none now and is not at its end: `Feed` does."""
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _START_COST = 256
@@ -130,6 +134,8 @@ class Exchange:
         self._pieces = None  # should the source raise, nothing more can be sent
         while association.bytes_queued < most:
             piece = next(pieces, None)
+            if piece is STARVED:
+                break
             waiting, self._waiting = self._waiting, piece
             if piece is None:
                 data = b"" if waiting is None else waiting
@@ -292,6 +298,62 @@ class Exchange:
 
 def _cost(event: Incoming) -> int:
     return _START_COST if isinstance(event, MessageStart) else len(event.data)
+
+
+class Feed:
+    """A data set whose pieces are waited for elsewhere: the source of a message, and a way to run its flow by turns.
+
+    `Feed.step` runs the flow until it needs the next piece, which `push` gives, or `end`. In between, what is queued is
+    sent, but nothing is received: whoever waits for pieces for long does not see that the peer has gone.
+    """
+
+    __slots__ = ("_ended", "_pieces", "starved")
+
+    def __init__(self) -> None:
+        self._pieces: deque[Buffer] = deque()
+        self._ended = False
+        self.starved = False
+        """Whether a piece is wanted."""
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return self
+
+    def __next__(self) -> Buffer:
+        if self._pieces:
+            return self._pieces.popleft()
+        if self._ended:
+            raise StopIteration
+        self.starved = True
+        return STARVED
+
+    def push(self, piece: Buffer) -> None:
+        """The next piece. It is kept until it is sent."""
+        self._pieces.append(piece)
+        self.starved = False
+
+    def end(self) -> None:
+        """There is no other piece."""
+        self._ended = True
+        self.starved = False
+
+    def step(self, flow: Flow[T]) -> Flow[T | None]:
+        """Run a flow that sends this data set until it is over, with its result, or starved; then None.
+
+        To be called until `starved` is False after it. Raises what the flow raises.
+        """
+        try:
+            need = next(flow)
+            while not self.starved:
+                try:
+                    yield need
+                except ProtocolError as fault:  # of whoever interprets it
+                    need = flow.throw(fault)
+                else:
+                    need = next(flow)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        return None
 
 
 # -- user side -----------------------------------------------------------------------------------------------------

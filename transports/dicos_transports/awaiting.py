@@ -7,7 +7,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
@@ -94,15 +94,21 @@ class Session(BaseSession):
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax: str,
-        data: exchange.Data,
+        data: exchange.Data | AsyncIterable[Buffer],
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
         """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces; the response, whatever its status.
 
-        Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
-        within a message then.
+        Pieces may be awaited: those of another association's `StoreRequest.data`, say. Raises `ContextNotAccepted`,
+        `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
         """
+        if isinstance(data, AsyncIterable):
+            feed = exchange.Feed()
+            flow = storage.store(
+                self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, feed, priority=priority
+            )
+            return await self._fed(flow, feed, aiter(data))
         return await self.run(
             storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
         )
@@ -296,6 +302,18 @@ class Session(BaseSession):
             if self.association.sending or self.association.outstanding:
                 await self.abort()
             raise
+
+    async def _fed(self, flow: flows.Flow[T], feed: exchange.Feed, pieces: AsyncIterator[Buffer]) -> T:
+        """Interpret a flow whose pieces are awaited."""
+        while (result := await self.run(feed.step(flow))) is None:
+            try:
+                feed.push(await anext(pieces))
+            except StopAsyncIteration:
+                feed.end()
+            except BaseException:
+                await self.abort()
+                raise
+        return result
 
     async def establish(self, flow: flows.Flow[object]) -> None:
         """Interpret the flow that makes the association; the connection is closed if it fails."""
