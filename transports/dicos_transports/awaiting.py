@@ -7,7 +7,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
@@ -118,7 +118,8 @@ class Session(BaseSession):
     ) -> AsyncIterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
 
-        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then.
+        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
+        before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority)
         return self.each(stores.next)
@@ -227,21 +228,26 @@ class Session(BaseSession):
 
     # -- provider side -------------------------------------------------------------------------------------------
 
-    async def __aiter__(self) -> AsyncIterator[AnyRequest]:
+    def __aiter__(self) -> AsyncIterator[AnyRequest]:
         """The peer's requests, until it releases the association.
 
         A request that was not answered when the next one is asked for is answered 0x0211, unrecognized operation.
-        Raises `AssociationAborted`, `ServerStopping`.
+        Cancelled while it waits, nothing is lost: iterate anew. Raises `AssociationAborted`, `ServerStopping`.
         """
-        while True:
+        before: AnyRequest | None = None
+
+        async def following() -> AnyRequest | None:
+            nonlocal before
+            if before is not None and not before.answered:
+                await before.respond(status.UNRECOGNIZED_OPERATION)
             start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
-                return
+                return None
             self.requests[start.command.NAME] += 1
-            received = _received(self, start)
-            yield received
-            if not received.answered:
-                await received.respond(status.UNRECOGNIZED_OPERATION)
+            before = _received(self, start)
+            return before
+
+        return _Iteration(following)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -249,10 +255,10 @@ class Session(BaseSession):
         """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
         try:
             await self.driver.run(flows.release(self.association))
-        except ProtocolError:
+        except AssociationError:
             self.close()
             raise
-        except BaseException:  # cancelled: the peer is told so before the connection closes
+        except BaseException:  # cancelled, or not to be released now: the peer is told so before the connection closes
             await self.abort()
             raise
         self.close()
@@ -291,9 +297,26 @@ class Session(BaseSession):
     async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
         """Interpret a flow of this association, your own ones included.
 
-        Cancelled, or left by an exception out of a source, in the middle of an operation, the association is aborted:
-        the peer would wait for the rest, or answer when nobody listens.
+        Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
+        association is aborted: the peer would wait for the rest, or answer when nobody listens.
         """
+        association = self.association
+        owed = association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        try:
+            return await self.driver.run(flow)
+        except ProtocolError:
+            raise
+        except Exception:
+            if association.sending or association.outstanding:
+                await self.abort()
+            raise
+        except BaseException:  # cancelled
+            if owed or association.sending or association.outstanding:
+                await self.abort()
+            raise
+
+    async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """The same for a flow that loses nothing when it is cancelled: what it waits for can be asked for again."""
         try:
             return await self.driver.run(flow)
         except ProtocolError:
@@ -326,14 +349,27 @@ class Session(BaseSession):
             await self.abort()
             raise
 
-    async def each(self, following: Callable[[], flows.Flow[T | None]]) -> AsyncIterator[T]:
-        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
-        try:
-            while (found := await self.run(following())) is not None:
-                yield found
-        finally:
-            if self.association.sending:
-                await self.abort()
+    def each(self, following: Callable[[], flows.Flow[T | None]]) -> AsyncIterator[T]:
+        """What a flow gives each time it is run, until None."""
+        return _Iteration(lambda: self.run(following()))
+
+
+class _Iteration(AsyncIterator[T]):
+    """What `following` gives each time it is awaited, until None.
+
+    No generator: one that is left before its end would be closed by the event loop, whenever it likes, in a task of its
+    own, while the association may be in use again; trio warns of each.
+    """
+
+    def __init__(self, following: Callable[[], Awaitable[T | None]]) -> None:
+        self._following: Callable[[], Awaitable[T | None]] | None = following
+
+    async def __anext__(self) -> T:
+        found = None if self._following is None else await self._following()
+        if found is None:
+            self._following = None
+            raise StopAsyncIteration
+        return found
 
 
 class Answers(Generic[Op, T]):
@@ -373,13 +409,13 @@ class Request(Received[Session, P], Generic[P]):
         else:
             await self.session.run(self.answer(code, comment, given))
 
-    async def data(self) -> AsyncIterator[Buffer]:
+    def data(self) -> AsyncIterator[Buffer]:
         """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
 
-        Raises `AssociationError` where it does not end well.
+        Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
+        end well.
         """
-        while (piece := await self.session.run(self.piece())) is not None:
-            yield piece
+        return _Iteration(lambda: self.session.run_piece(self.piece()))
 
     async def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
