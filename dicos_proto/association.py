@@ -145,6 +145,12 @@ class Association:
         """Bytes that wait to be taken by `data_to_send`."""
         return self._upper.bytes_queued
 
+    @property
+    def bytes_unread(self) -> int:
+        """Bytes that were received and that `next_event` has not yet come to: while there are some, there is no need to
+        wait, and what is sent now may soon be followed by more."""
+        return self._upper.bytes_unread
+
     def new_message_id(self) -> int:
         """A message id for the next request: 1, 2, 3 and so on, those in use passed over.  # PS3.7 9.1.1
 

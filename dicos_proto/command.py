@@ -30,9 +30,14 @@ def encode_bytes(element: int, value: bytes) -> bytes:
     return ELEMENT.pack(0, element, len(value)) + value
 
 
+def group_length(size: int) -> bytes:
+    """The element that every command set begins with; `size`: of all that follows it."""
+    return _GROUP_LENGTH.pack(0, GROUP_LENGTH, 4, size)
+
+
 def with_group_length(elements: bytes) -> bytes:
     """The command set: the group length, then `elements`."""
-    return _GROUP_LENGTH.pack(0, GROUP_LENGTH, 4, len(elements)) + elements
+    return group_length(len(elements)) + elements
 
 
 def decode_elements(data: Buffer) -> dict[int, bytes]:

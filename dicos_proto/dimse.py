@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
 from . import uids
@@ -27,6 +28,7 @@ from .command import (
     decode_elements,
     encode_bytes,
     encode_us,
+    group_length,
     with_group_length,
 )
 from .errors import AbortReason, LocalProtocolError, Malformed
@@ -578,8 +580,68 @@ _PLANS: dict[bool, dict[_Class, tuple[_Step, ...]]] = {
 }
 
 
+class _Template:
+    """Command sets of one message that differ in nothing but message id and SOP instance: all that is the same in them.
+
+    `between`: from the message id to the instance, or to the end where there is none.
+    """
+
+    __slots__ = ("after", "before", "between", "size")
+
+    def __init__(self, parts: list[bytes], cls: _Class) -> None:
+        found = [part[2] | part[3] << 8 for part in parts]
+        number = found.index(_NUMBERS[cls][1])
+        instance = next((at for at, element in enumerate(found) if element in _INSTANCES), len(parts))
+        self.before = b"".join(parts[:number]) + parts[number][:-2]
+        self.between = b"".join(parts[number + 1 : instance])
+        self.after = b"".join(parts[instance + 1 :])
+        self.size = len(self.before) + 2 + len(self.between) + len(self.after)
+
+
+_NUMBERS: dict[_Class, tuple[str, int]] = {
+    cls: next((each.name, each.element) for each in found if each.element in (0x0110, 0x0120))
+    for cls, found in _FIELDS.items()
+}
+_NAMED: dict[_Class, tuple[str, int] | None] = {
+    cls: next(((each.name, each.element) for each in found if each.element in _INSTANCES), None)
+    for cls, found in _FIELDS.items()
+}
+_REPEATED = {
+    cls: attrgetter("COMMAND_FIELD", "other", *(
+        each.name for each in found if each.element not in (0x0110, 0x0120, *_INSTANCES)
+    ))
+    for cls, found in _FIELDS.items()
+}  # fmt: skip
+_templates: dict[tuple[bool, bool, tuple[object, ...]], _Template] = {}
+_TEMPLATES = 256
+"""So many are remembered; one more, and all begins anew."""
+
+
 def encode_command(command: Command, *, has_data: bool) -> bytes:
     """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
+    cls = type(command)
+    number = getattr(command, _NUMBERS[cls][0])
+    named = _NAMED[cls]
+    instance = None if named is None else getattr(command, named[0])
+    key = has_data, instance is None, _REPEATED[cls](command)
+    try:
+        template = _templates.get(key)
+    except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
+        template = None
+    if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
+        raw = b"" if named is None or instance is None else UI.encoded(named[1], instance)
+        return b"".join((group_length(template.size + len(raw)), template.before, number.to_bytes(2, "little"),
+                         template.between, raw, template.after))  # fmt: skip
+    parts = _encode_elements(command, has_data=has_data)
+    if instance != "" and not command.other:
+        if len(_templates) == _TEMPLATES:
+            _templates.clear()
+        _templates[key] = _Template(parts, cls)
+    return with_group_length(b"".join(parts))
+
+
+def _encode_elements(command: Command, *, has_data: bool) -> list[bytes]:
+    """All elements but the group length, in their order."""
     cls = type(command)
     parts: list[bytes] = []
     for name, element, start, encode, mandatory in _PLANS[has_data][cls]:
@@ -596,7 +658,7 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
     if command.other:
         parts += _encode_others(command.other, _ELEMENTS[cls])
         parts.sort(key=lambda part: part[3] << 8 | part[2])
-    return with_group_length(b"".join(parts))
+    return parts
 
 
 def _encode_others(others: Other, own: frozenset[int]) -> list[bytes]:
@@ -761,14 +823,15 @@ def response_to(request: AnyRequest, status: int, comment: str | None = None) ->
     """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
     number, sop_class = request.message_id, _echoed(sop_class_of(request))
     values: dict[str, Value] = {}
-    for name, value in (
-        ("error_comment", comment),
-        ("affected_sop_instance_uid", _echoed(sop_instance_of(request))),
-        ("event_type_id", getattr(request, "event_type_id", None)),
-        ("action_type_id", getattr(request, "action_type_id", None)),
-    ):
-        if value is not None:
-            values[name] = value
+    if comment is not None:
+        values["error_comment"] = comment
+    instance = _echoed(sop_instance_of(request))
+    if instance is not None:
+        values["affected_sop_instance_uid"] = instance
+    if isinstance(request, NEventReportRequest):
+        values["event_type_id"] = request.event_type_id
+    elif isinstance(request, NActionRequest):
+        values["action_type_id"] = request.action_type_id
     make: Callable[..., AnyResponse] = _RESPONSES[request.COMMAND_FIELD | RESPONSE_BIT]
     return make(message_id_being_responded_to=number, affected_sop_class_uid=sop_class, status=status, **values)
 

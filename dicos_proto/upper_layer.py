@@ -139,6 +139,11 @@ class UpperLayer:
         """Bytes that wait to be taken by `data_to_send`."""
         return self._queued
 
+    @property
+    def bytes_unread(self) -> int:
+        """Bytes that were received and that `next_event` has not yet come to."""
+        return self.reader.unread
+
     def receive_data(self, data: Buffer) -> None:
         """Bytes that arrived; kept by reference, not parsed. Ignored once the connection is to be closed."""
         if not self._closing:

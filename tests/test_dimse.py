@@ -345,3 +345,30 @@ def test_faults_are_the_decoders_own_not_the_callers() -> None:
         decode_command(command_set(us(0x0100, 0x0031), us(0x0800, 0x0101)))
     assert not isinstance(caught.value, LocalProtocolError)
     assert caught.value.reason is AbortReason.UNRECOGNIZED_PARAMETER
+
+
+def test_what_was_encoded_before_makes_no_difference() -> None:
+    """Most of a command set is remembered: whatever differs still shows, and faults are found again."""
+    one = CStoreResponse(message_id_being_responded_to=1, status=0, affected_sop_instance_uid="1.2")
+    whole = encode_command(one, has_data=False)
+    assert encode_command(replace(one, message_id_being_responded_to=1), has_data=False) == whole
+    assert decode_command(encode_command(replace(one, affected_sop_instance_uid="1.2.345"), has_data=False)) == (
+        replace(one, affected_sop_instance_uid="1.2.345"), False,
+    )  # fmt: skip
+    for broken in (
+        replace(one, message_id_being_responded_to=65536),
+        replace(one, affected_sop_instance_uid="1" * 65),
+        replace(one, offending_element=[0x00100010]),  # type: ignore[arg-type]
+    ):
+        for _ in range(2):
+            with pytest.raises(LocalProtocolError):
+                encode_command(broken, has_data=False)
+    blank = replace(one, affected_sop_instance_uid="")
+    assert decode_command(encode_command(blank, has_data=False)) == (blank, False)
+    assert encode_command(one, has_data=False) == whole
+
+
+def test_more_kinds_of_messages_than_are_remembered() -> None:
+    for status in range(0xC000, 0xC200):
+        one = CStoreResponse(message_id_being_responded_to=1, status=status)
+        assert decode_command(encode_command(one, has_data=False)) == (one, False)

@@ -40,7 +40,7 @@ class Performing:
     @property
     def unread(self) -> bool:
         """Whether it is this request's data set that is being read, and not that of another."""
-        return self._exchange.unread and self._exchange.reading == self.start
+        return self._exchange.unread and self._exchange.reading is self.start
 
     def receive(self) -> Flow[Attributes | None]:
         """Its data set, None if it has none: bytes that are decoded when they are looked at.

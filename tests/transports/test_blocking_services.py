@@ -1,5 +1,7 @@
 """Query, retrieve, many stores and the DIMSE-N operations over real sockets, user and provider side of the adapter."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +9,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicos_proto import flows, status
-from dicos_proto.dimse import CFindResponse, NActionRequest
+from dicos_proto.dimse import CEchoRequest, CFindResponse, NActionRequest
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.negotiation import AcceptPolicy, Roles, propose, propose_roles
-from dicos_proto.pdu_types import OperationsWindow, UserInformation
+from dicos_proto.pdu import encode
+from dicos_proto.pdu_types import AssociateRequest, OperationsWindow, UserInformation
 from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.storage import Instance
 from dicos_transports.blocking import (
@@ -24,7 +27,8 @@ from dicos_transports.blocking import (
     connect,
 )
 from dicos_transports.blocking_server import Server
-from tests.transports.connections import CT, EXPLICIT, VERIFICATION, server
+from tests.pair import command
+from tests.transports.connections import CT, EXPLICIT, PATIENCE, VERIFICATION, read_pdu, server
 
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 MPPS = "1.2.840.10008.3.1.2.3.3"
@@ -219,6 +223,57 @@ def test_many_are_stored(window: OperationsWindow | None) -> None:
         assert all(one.stored for one in outcomes)
         assert session.association.outstanding == 0
     assert sizes == [2000] * 100
+
+
+def echo_request(number: int) -> bytes:
+    """A C-ECHO-RQ as bytes, on the first context."""
+    return command(1, CEchoRequest(message_id=number, affected_sop_class_uid=VERIFICATION))
+
+
+def raw_window(running: Server) -> socket.socket:
+    """An association with a window, that no engine handles."""
+    sock = socket.create_connection(("127.0.0.1", running.port), PATIENCE)
+    sock.sendall(
+        encode(
+            AssociateRequest(
+                called_aet="A",
+                calling_aet="B",
+                contexts=propose(CLASSES, (EXPLICIT,)),
+                user_information=UserInformation(window=WINDOW),
+            )
+        )
+    )
+    assert read_pdu(sock)[0] == 2
+    return sock
+
+
+def test_a_slow_answer_does_not_hold_back_those_before_it() -> None:
+    """Answers to requests that came at once leave in batches; the kernel holds none of them for long."""
+    seen = threading.Event()
+    answered = 0
+
+    def slow(request: AnyRequest) -> None:
+        nonlocal answered
+        if answered == 1:
+            assert seen.wait(PATIENCE)
+        request.respond()
+        answered += 1
+
+    with server(each(slow), policy=POLICY) as running, raw_window(running) as sock:
+        sock.sendall(echo_request(1) + echo_request(2) + echo_request(3))
+        assert read_pdu(sock)[0] == 4
+        seen.set()
+        assert [read_pdu(sock)[0] for _ in range(2)] == [4, 4]
+
+
+def test_answers_leave_before_the_rest_of_a_request_is_waited_for() -> None:
+    with server(each(lambda request: request.respond()), policy=POLICY) as running, raw_window(running) as sock:
+        whole = b"".join(echo_request(number) for number in range(1, 5))
+        for cut in (1, 20, len(echo_request(1)) - 1):
+            sock.sendall(whole[:-cut])
+            assert [read_pdu(sock)[0] for _ in range(3)] == [4] * 3
+            sock.sendall(whole[-cut:])
+            assert read_pdu(sock)[0] == 4
 
 
 def test_a_source_that_fails_within_an_instance_aborts() -> None:

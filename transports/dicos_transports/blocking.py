@@ -163,7 +163,9 @@ def session_over(
 ) -> Session:
     """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
     wire, seen = (association, trace) if layer is None else (layer, None)
-    return Session(association, Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill), layer)
+    return Session(
+        association, Driver(sock, wire, timeouts, association=association, trace=seen, stop=stop, kill=kill), layer
+    )
 
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
@@ -437,7 +439,7 @@ class Request(Received[Session, P], Generic[P]):
         answered already.
         """
         if self.answer_now(code, comment, given):
-            self.session.driver.flush()
+            self.session.driver.flush(more=self.session.driver.busy)
         else:
             self.session.run(self.answer(code, comment, given))
 
@@ -446,7 +448,8 @@ class Request(Received[Session, P], Generic[P]):
 
         Raises `AssociationError` where it does not end well.
         """
-        while (piece := self.session.run(self.piece())) is not None:
+        performing, run = self.performing, self.session.run
+        while performing.unread and (piece := run(self.piece())) is not None:
             yield piece
 
     def read(self) -> bytearray:

@@ -39,6 +39,11 @@ JOINED: Final = 64 * 1024
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
+BATCH: Final = 8
+"""Writes that the kernel may hold back together: a small part of a window, so that the peer has work meanwhile."""
+_MORE: Final = getattr(socket, "MSG_MORE", 0)
+"""Linux: what is sent waits in the kernel for what follows, for at most 200 ms.  # tcp(7), TCP_CORK"""
+
 Trace = Callable[[Literal["sent", "received"], Sequence[Buffer]], None]
 """What watches the bytes of a connection: the direction, and buffers that it must not keep."""
 
@@ -145,7 +150,9 @@ class Channel(Link):
         self.more = False
         """The last receive was so large that more is likely to be there."""
         self._streak = 0  # large receives in a row
-        self._quick_ack = sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
+        self._tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        self._quick_ack = self._tcp and hasattr(socket, "TCP_QUICKACK")
+        self._corked = 0  # writes that the kernel may hold back
 
     @property
     def closed(self) -> bool:
@@ -189,26 +196,32 @@ class Channel(Link):
                 return True
         return need is Need.DRAIN and not self._pending
 
-    def flush(self) -> None:
-        """Give what is queued to the kernel as far as it takes it now."""
+    def flush(self, *, more: bool = False) -> None:
+        """Give what is queued to the kernel as far as it takes it now. `more`: something will soon follow it, so the
+        kernel may wait for that to send both at once; not for long, and not beyond the next `acknowledge`."""
         self._collect()
         if self._pending:
-            self._write()
+            self._write(_MORE if more and self._tcp and self._corked < BATCH else 0)
 
     def acknowledge(self) -> None:
-        """Before a wait: a peer with Nagle's algorithm waits for the acknowledgement before it sends the rest."""
+        """Before a wait: a peer with Nagle's algorithm waits for the acknowledgement before it sends the rest. What the
+        kernel holds back leaves."""
+        if self._corked:
+            self._corked = 0
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._quick_ack:  # the kernel forgets it again
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     # -- the socket ----------------------------------------------------------------------------------------------
 
-    def _write(self) -> None:
+    def _write(self, flags: int = 0) -> None:
         """As much as the kernel takes now, of what was taken and then of what is queued since."""
+        self._corked = self._corked + 1 if flags else 0
         pending = self._pending
         while pending:
             batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
             try:
-                sent = self.sock.sendmsg(batch)
+                sent = self.sock.sendmsg(batch, (), flags)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

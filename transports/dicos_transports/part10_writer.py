@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
@@ -216,19 +217,30 @@ def file_header(
     The preamble is zeros, never a peer's: a program can hide in it. In a DICOS object the meta information also
     has (0002,0004), without which DICOS readers refuse the file.
     """
-    meta = [
+    before, after = _around_instance(sop_class_uid, transfer_syntax, source_aet)
+    instance = _element(0x0003, b"UI", sop_instance_uid)
+    length = (len(before) + len(instance) + len(after)).to_bytes(4, "little")
+    return b"".join((_BEGINNING, length, before, instance, after))
+
+
+_BEGINNING: Final = bytes(128) + b"DICM" + _TAG_VR_LENGTH.pack(2, 0x0000, b"UL", 4)
+
+
+@lru_cache(maxsize=64)
+def _around_instance(sop_class_uid: str, transfer_syntax: str, source_aet: str | None) -> tuple[bytes, bytes]:
+    """The elements before and after the instance's UID, which most objects of an association have in common."""
+    before = (
         _TAG_VR_LONG.pack(2, 0x0001, b"OB", 2) + b"\0\1",
         _element(0x0002, b"UI", sop_class_uid),
-        _element(0x0003, b"UI", sop_instance_uid),
+    )
+    after = (
         _element(0x0004, b"CS", DICOS_VERSION) if sop_class_uid.startswith(DICOS_PREFIX) else b"",
         _element(0x0010, b"UI", transfer_syntax),
         _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-    ]
-    if source_aet is not None:
-        meta.append(_element(0x0016, b"AE", source_aet))
-    length = _TAG_VR_LENGTH.pack(2, 0x0000, b"UL", 4) + sum(map(len, meta)).to_bytes(4, "little")
-    return b"".join([bytes(128), b"DICM", length, *meta])
+        b"" if source_aet is None else _element(0x0016, b"AE", source_aet),
+    )
+    return b"".join(before), b"".join(after)
 
 
 def _element(element: int, vr: bytes, text: str) -> bytes:
