@@ -13,7 +13,7 @@ from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError
 from ..events import MessageStart
 from ..exchange import Data, Exchange, ask
-from ..flows import ContextNotAccepted, Flow, find_context
+from ..flows import AssociationError, ContextNotAccepted, Flow, find_context
 
 
 def store(
@@ -57,11 +57,15 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one instance: the provider's response, or why it was never sent."""
+    """What became of one instance: the provider's response, or why there is none.
+
+    `problem`: no context for it, and it was not sent; or its association was lost, and whether the provider has it is
+    not known.
+    """
 
     instance: Instance
     response: Response | None = None
-    problem: ContextNotAccepted | None = None
+    problem: ContextNotAccepted | AssociationError | None = None
 
     @property
     def stored(self) -> bool:

@@ -103,7 +103,7 @@ def _page(source: Source) -> str:
         match node:
             case ast.ClassDef(name=name) if not name.startswith("_"):
                 parts.append(_class(source, node))
-            case ast.FunctionDef(name=name) if not name.startswith("_"):
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not name.startswith("_"):
                 parts.append(_function(node, f"## {name}"))
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 text = docstring_after(body, index)
@@ -120,13 +120,18 @@ def _page(source: Source) -> str:
     return "\n".join(parts)
 
 
+_SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
+"""Decorators that say how to call what they decorate."""
+
+
 def _function(node: Function, heading: str) -> str:
     arguments = unparse(node.args)
     result = f" -> {unparse(node.returns)}" if node.returns else ""
-    signature = f"def {node.name}({arguments}){result}"
+    word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    signature = f"{word} {node.name}({arguments}){result}"
     if len(signature) > 100:
-        signature = f"def {node.name}(\n    {_split(node.args)},\n){result}"
-    marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in ("classmethod", "property")]
+        signature = f"{word} {node.name}(\n    {_split(node.args)},\n){result}"
+    marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
     return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(ast.get_docstring(node) or '')}\n"
 
 

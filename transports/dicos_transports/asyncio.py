@@ -20,17 +20,19 @@ import errno
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
 
-from dicos_proto import flows, uids
+from dicos_proto import dimse, flows, uids
 from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Wire
@@ -75,6 +77,7 @@ from .serving import (
     Serving,
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+from .sharing import Shared, store_share
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -100,6 +103,7 @@ __all__ = [
     "accept",
     "connect",
     "serve",
+    "store_over",
 ]
 
 T = TypeVar("T")
@@ -460,6 +464,52 @@ async def _connected(loop: asyncio.AbstractEventLoop, family: int, protocol: int
         sock.close()
         raise
     return sock
+
+
+@asynccontextmanager
+async def store_over(
+    connect_one: Callable[[], Awaitable[Session]],
+    instances: Iterable[Instance],
+    *,
+    associations: int = 4,
+    priority: int = dimse.PRIORITY_MEDIUM,
+) -> AsyncIterator[AsyncIterator[Outcome]]:
+    """C-STORE of `instances` over up to `associations` associations at once, each made by `connect_one`.
+
+        async with store_over(lambda: connect(where, contexts), instances, associations=4) as outcomes:
+            async for outcome in outcomes:
+                ...
+
+    As `blocking.store_over`; left by an exception or cancelled, its associations are aborted.
+    """
+    shared = Shared(instances, associations)
+    told: asyncio.Queue[Outcome | None] = asyncio.Queue(associations)  # what is not looked at is not sent on
+    working = associations  # tasks that have not said that they are done
+
+    async def work() -> None:
+        await store_share(shared, connect_one, told.put, priority=priority)
+        await told.put(None)
+
+    async def outcomes() -> AsyncGenerator[Outcome, None]:
+        nonlocal working
+        while working:
+            if (outcome := await told.get()) is not None:
+                yield outcome
+            else:
+                working -= 1
+        shared.finish()
+
+    tasks = [asyncio.create_task(work()) for _ in range(associations)]
+    try:
+        async with aclosing(outcomes()) as found:
+            yield found
+        shared.stop()
+        while working:
+            working -= await told.get() is None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 # -- serving -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
@@ -29,6 +29,8 @@ from dicos_proto.wire import Buffer
 from .session import BaseSession, Carrier, P, Received, performing
 
 if TYPE_CHECKING:
+    from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
+
     from .tls import TLSLayer
 
 __all__ = [
@@ -225,6 +227,27 @@ class Session(BaseSession):
             self.exchange, sop_class_uid, sop_instance_uid, event_type_id, information, negotiated=negotiated
         )
         return await self.run(flow)
+
+    async def commit(self, transaction_uid: str, references: Iterable[Reference]) -> Requested:
+        """Storage commitment: ask the provider to take over these objects, under a new transaction UID.  # PS3.4 J.3.2
+
+        The answer says that the request was received; the report comes with it or later, here or on an association that
+        the provider asks for: `next_report`. Raises as `services.commitment.request_commitment` does.
+        """
+        from dicos_proto.services.commitment import request_commitment
+
+        return await self.run(request_commitment(self.exchange, transaction_uid, references))
+
+    async def next_report(self, transactions: Collection[str] | None = None) -> CommitmentReport | None:
+        """Storage commitment: wait for the next report on this association, whoever asked for it; it is answered.
+
+        `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
+        Raises `Refused` for a report that is none, which was answered so: the next may be better; `AssociationAborted`,
+        `ServerStopping`.
+        """
+        from dicos_proto.services.commitment import next_report
+
+        return await self.driver.run(next_report(self.exchange, transactions), interruptible=True)
 
     # -- provider side -------------------------------------------------------------------------------------------
 

@@ -15,8 +15,11 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 from __future__ import annotations
 
 import os
+import queue
 import socket
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
@@ -53,8 +56,11 @@ from .session import (
     requestor,
     tls_around,
 )
+from .sharing import Share, Shared
 
 if TYPE_CHECKING:
+    from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
+
     from .tls import ClientTLS, ServerTLS, TLSLayer
 
 __all__ = [
@@ -72,6 +78,7 @@ __all__ = [
     "StoreRequest",
     "accept",
     "connect",
+    "store_over",
 ]
 
 T = TypeVar("T")
@@ -183,6 +190,67 @@ def _open(where: Address, timeout: float | None) -> socket.socket:
         return sock
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+
+
+@contextmanager
+def store_over(
+    connect_one: Callable[[], Session],
+    instances: Iterable[Instance],
+    *,
+    associations: int = 4,
+    priority: int = dimse.PRIORITY_MEDIUM,
+) -> Iterator[Iterator[storage.Outcome]]:
+    """C-STORE of `instances` over up to `associations` associations at once, each made by `connect_one`.
+
+        with store_over(lambda: connect(where, contexts), instances, associations=4) as outcomes:
+            for outcome in outcomes:
+                ...
+
+    Each takes the next instance from the one source when it has room for it; what became of each is told as it becomes
+    known, in any order. If an association is lost, its instances that are not answered are told with the
+    `AssociationError` as their `problem`, and the others go on. Left early, no more are sent, and what was sent is
+    waited for.
+
+    Raises, when all else is told, what the source or `connect_one` raises; `AssociationError` if instances are left
+    that no association can take any more: none could be made, say. ValueError for less than one association.
+    """
+    shared = Shared(instances, associations)
+    told: queue.Queue[storage.Outcome | None] = queue.Queue(associations)  # what is not looked at is not sent on
+    working = 0  # threads that have not said that they are done
+
+    def work() -> None:
+        share = Share(shared)
+        try:
+            if share.begin():
+                with connect_one() as session:
+                    for outcome in session.store_many(share, priority=priority):
+                        told.put(share.told(outcome))
+        except AssociationError as error:
+            for outcome in share.lose(error):
+                told.put(outcome)
+        except BaseException as error:  # the caller's own, out of `connect_one` or a data set: told where it is seen
+            shared.fail(error)
+        finally:
+            told.put(None)
+
+    def outcomes() -> Iterator[storage.Outcome]:
+        nonlocal working
+        while working:
+            if (outcome := told.get()) is not None:
+                yield outcome
+            else:
+                working -= 1
+        shared.finish()
+
+    try:
+        for _ in range(associations):
+            threading.Thread(target=work, name="store_over", daemon=True).start()
+            working += 1
+        yield outcomes()
+    finally:
+        shared.stop()
+        while working:
+            working -= told.get() is None
 
 
 class Session(BaseSession):
@@ -330,6 +398,27 @@ class Session(BaseSession):
             self.exchange, sop_class_uid, sop_instance_uid, event_type_id, information, negotiated=negotiated
         )
         return self.run(flow)
+
+    def commit(self, transaction_uid: str, references: Iterable[Reference]) -> Requested:
+        """Storage commitment: ask the provider to take over these objects, under a new transaction UID.  # PS3.4 J.3.2
+
+        The answer says that the request was received; the report comes with it or later, here or on an association that
+        the provider asks for: `next_report`. Raises as `services.commitment.request_commitment` does.
+        """
+        from dicos_proto.services.commitment import request_commitment
+
+        return self.run(request_commitment(self.exchange, transaction_uid, references))
+
+    def next_report(self, transactions: Collection[str] | None = None) -> CommitmentReport | None:
+        """Storage commitment: wait for the next report on this association, whoever asked for it; it is answered.
+
+        `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
+        Raises `Refused` for a report that is none, which was answered so: the next may be better; `AssociationAborted`,
+        `ServerStopping`.
+        """
+        from dicos_proto.services.commitment import next_report
+
+        return self.driver.run(next_report(self.exchange, transactions), interruptible=True)
 
     # -- provider side -------------------------------------------------------------------------------------------
 

@@ -202,8 +202,8 @@ class Received(Generic[S, P]):
 
     @property
     def answered(self) -> bool:
-        """Whether it was answered finally."""
-        return self.performing.answered
+        """Whether it was answered finally, by itself or by a flow of `services` that was run for it."""
+        return self.performing.answered or not self.session.association.owes(self.command.message_id)
 
     @property
     def cancelled(self) -> bool:

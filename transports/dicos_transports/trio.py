@@ -18,19 +18,21 @@ import math
 import os
 import select
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import trio
 
-from dicos_proto import flows, uids
+from dicos_proto import dimse, flows, uids
 from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Wire
@@ -75,6 +77,7 @@ from .serving import (
     Serving,
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+from .sharing import Shared, store_share
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -100,6 +103,7 @@ __all__ = [
     "accept",
     "connect",
     "serve",
+    "store_over",
 ]
 
 T = TypeVar("T")
@@ -379,6 +383,52 @@ def _first(error: Exception) -> Exception:
     """Several addresses were tried, and each failed: what the first one said."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) else cause.exceptions[0] if isinstance(cause, ExceptionGroup) else error
+
+
+@asynccontextmanager
+async def store_over(
+    connect_one: Callable[[], Awaitable[Session]],
+    instances: Iterable[Instance],
+    *,
+    associations: int = 4,
+    priority: int = dimse.PRIORITY_MEDIUM,
+) -> AsyncIterator[AsyncIterator[Outcome]]:
+    """C-STORE of `instances` over up to `associations` associations at once, each made by `connect_one`.
+
+        async with store_over(lambda: connect(where, contexts), instances, associations=4) as outcomes:
+            async for outcome in outcomes:
+                ...
+
+    As `blocking.store_over`; left by an exception or cancelled, its associations are aborted.
+    """
+    shared = Shared(instances, associations)
+    send, receive = trio.open_memory_channel[Outcome](associations)  # what is not looked at is not sent on
+
+    async def work(send: trio.MemorySendChannel[Outcome]) -> None:
+        async with send:
+            await store_share(shared, connect_one, send.send, priority=priority)
+
+    async def outcomes() -> AsyncGenerator[Outcome, None]:
+        async for outcome in receive:
+            yield outcome
+        shared.finish()
+
+    fault: Exception | None = None
+    async with trio.open_nursery() as nursery, receive:
+        with send:
+            for _ in range(associations):
+                nursery.start_soon(work, send.clone())
+        try:
+            async with aclosing(outcomes()) as found:
+                yield found
+            shared.stop()
+            async for _ in receive:
+                pass
+        except Exception as error:  # it goes on as it is, not as a group of the nursery's
+            fault = error
+            nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
 
 
 # -- serving -------------------------------------------------------------------------------------------------------
