@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+
+from tests.transports.connections import PATIENCE
 
 T = TypeVar("T")
 LOOPS = ("trio", "asyncio")
@@ -32,3 +36,52 @@ def run(name: str, main: Callable[[Any], Awaitable[T]]) -> T:
         return asyncio.run(whole())
     found: T = importlib.import_module("trio").run(main, module)
     return found
+
+
+@contextmanager
+def served(name: str, where: Callable[[Any], Any]) -> Iterator[Any]:
+    """What `where` makes of the adapter's module is a server: it runs in its loop, in a thread; stopped in the end."""
+    module = adapter(name)
+    if name == "blocking":
+        with where(module) as server:
+            yield server
+        return
+    ready, stop = threading.Event(), []
+    servers: list[Any] = []
+
+    async def main(module: Any) -> None:
+        async with where(module) as server:
+            if name == "trio":
+                trio = importlib.import_module("trio")
+                token = trio.lowlevel.current_trio_token()
+                stop.append(lambda: token.run_sync_soon(server.stop))
+            else:
+                loop = asyncio.get_running_loop()
+                stop.append(lambda: loop.call_soon_threadsafe(server.stop))
+            servers.append(server)
+            ready.set()
+            await server.wait()
+
+    failed: list[BaseException] = []
+
+    def whole() -> None:
+        try:
+            run(name, main)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=whole, daemon=True)
+    thread.start()
+    ready.wait()
+    if failed:
+        raise failed[0]
+    try:
+        yield servers[0]
+    finally:
+        stop[0]()
+        thread.join(PATIENCE)
+    if failed:
+        raise failed[0]
+    assert not thread.is_alive()

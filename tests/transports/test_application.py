@@ -1,0 +1,843 @@
+"""`Application`: the functions of each service over real sockets, in each adapter, plain ones and awaited ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from dicos_proto import status, uids
+from dicos_proto.datasets import encode
+from dicos_proto.dimse import Response
+from dicos_proto.flows import AssociationAborted
+from dicos_proto.limits import Limits
+from dicos_proto.negotiation import Roles, propose
+from dicos_proto.services.retrieve import Counters
+from dicos_proto.services.serving import Refused
+from dicos_proto.services.storage import store
+from dicos_transports.application import Application, Asked, Reply, StoreAsked, instance
+from dicos_transports.blocking import StoreRequest
+from tests.transports.applications import (
+    FIND,
+    GET,
+    MOVE,
+    WAYS,
+    Way,
+    application,
+    dataset,
+    each_way,
+    image,
+    of_kind,
+    plain_instance,
+    running,
+    user,
+)
+from tests.transports.connections import CT, EXPLICIT, PATIENCE, VERIFICATION, Lines
+
+MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
+MR = uids.MR_IMAGE_STORAGE
+
+
+def words(response: Response | None) -> tuple[int, str | None]:
+    assert response is not None
+    return response.status, response.error_comment
+
+
+@pytest.fixture
+def told() -> Iterator[Lines]:
+    """What applications log."""
+    handler, logger = Lines(), logging.getLogger("dicos.application")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+# -- C-ECHO and C-STORE ------------------------------------------------------------------------------------------------
+
+
+@each_way
+def test_an_echo_needs_no_function(way: Way) -> None:
+    app = application(way)
+    with running(way, app) as server, user(server, VERIFICATION) as session:
+        assert session.echo().status == 0
+    silent = application(way)
+    silent.on_echo()(of_kind(way)(lambda asked: 0x0122 if asked.calling_aet == "TESTER" else None))
+    with running(way, silent) as server, user(server, VERIFICATION) as session:
+        assert session.echo().status == 0x0122
+
+
+@each_way
+def test_what_is_stored_is_given_whole(way: Way, tmp_path: Path) -> None:
+    app = application(way)
+    seen: list[Any] = []
+
+    @app.on_store()
+    @of_kind(way)
+    def keep(asked: StoreAsked) -> Any:
+        seen.append((asked.calling_aet, asked.called_aet, asked.sop_class_uid, asked.sop_instance_uid, asked.data))
+        read = asked.dataset
+        path = asked.save(tmp_path)
+        assert dcmread(path) == read
+        assert path.read_bytes() == asked.file
+        return {"1": None, "2": 0xB000, "3": Reply(status=0xA700, comment="full")}[read.PatientID]
+
+    sent = [image(number) for number in (1, 2, 3)]
+    with running(way, app) as server, user(server, CT) as session:
+        answers = [session.store(CT, one.SOPInstanceUID, EXPLICIT, encode(one, EXPLICIT)) for one in sent]
+    assert list(map(words, answers)) == [(0, None), (0xB000, None), (0xA700, "full")]
+    assert seen == [("TESTER", "ANY-SCP", CT, one.SOPInstanceUID, encode(one, EXPLICIT)) for one in sent]
+    assert [dcmread(path).PatientID for path in sorted(tmp_path.iterdir())] == ["1", "2", "3"]
+
+
+@each_way
+def test_each_class_has_its_function(way: Way) -> None:
+    app = application(way)
+    app.on_store(CT)(of_kind(way)(lambda asked: 0xB006))
+    app.on_store(MR, transfer_syntaxes=(uids.IMPLICIT_VR_LE,))(of_kind(way)(lambda asked: 0xB007))
+    with running(way, app) as server:
+        with user(server, CT, MR) as session:
+            assert session.store(CT, "1.2", EXPLICIT, b"").status == 0xB006
+            assert [one.abstract_syntax for one in session.refused] == [MR]
+        with user(server, MR, syntax=uids.IMPLICIT_VR_LE) as session:
+            assert session.store(MR, "1.2", uids.IMPLICIT_VR_LE, b"").status == 0xB007
+
+
+@each_way
+def test_what_is_too_large_to_be_whole_is_refused(way: Way) -> None:
+    app = application(way)
+    sizes: list[int] = []
+    app.on_store()(of_kind(way)(lambda asked: sizes.append(len(asked.data))))
+    with running(way, app, limits=Limits(collected=100)) as server, user(server, CT) as session:
+        refused = session.store(CT, "1.2", EXPLICIT, [bytes(60)] * 100)
+        assert words(refused) == (0xA700, "data set of more than 100 bytes (limit: collected)")
+        assert session.store(CT, "1.2", EXPLICIT, bytes(100)).status == 0
+    assert sizes == [100]
+
+
+def test_a_stream_is_read_piece_by_piece() -> None:
+    app = Application()
+
+    @app.on_store_stream()
+    def read(request: StoreRequest) -> int | None:
+        pieces = [len(piece) for piece in request.data()]
+        assert len(pieces) > 1
+        assert sum(pieces) == 1_000_000
+        if request.sop_instance_uid == "1.2.1":
+            request.respond(0xB000, "as it likes")
+            return 0xA700  # too late
+        return None if request.sop_instance_uid == "1.2.2" else 0xB007
+
+    with running(("blocking", "plain"), app) as server, user(server, CT) as session:
+        answers = [session.store(CT, f"1.2.{n}", EXPLICIT, bytes(1_000_000)) for n in (1, 2, 3)]
+    assert list(map(words, answers)) == [(0xB000, "as it likes"), (0, None), (0xB007, None)]
+
+
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_a_stream_is_awaited_piece_by_piece(loop: str) -> None:
+    app = Application()
+
+    @app.on_store_stream(CT)
+    async def read(request: Any) -> int:
+        size = 0
+        async for piece in request.data():
+            size += len(piece)
+        return 0xB000 if size == 1_000_000 else 0xA700
+
+    with running((loop, "awaited"), app) as server, user(server, CT) as session:
+        assert session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status == 0xB000
+
+
+@each_way
+def test_an_object_of_another_class_than_its_context_is_refused(way: Way) -> None:
+    app = application(way)
+    called: list[object] = []
+    app.on_store()(of_kind(way)(called.append))
+    with running(way, app) as server, user(server, CT) as session:
+        flow = store(session.exchange, CT, "1.2", EXPLICIT, b"")
+        response = session.run(_with_class(flow, session, MR))
+        assert words(response) == (0x0122, "not the SOP class of the presentation context")
+    assert called == []
+
+
+def _with_class(flow: Any, session: Any, sop_class: str) -> Any:
+    """A C-STORE of this class on the context of another."""
+    from dicos_proto.dimse import CStoreRequest
+    from dicos_proto.exchange import ask
+    from dicos_proto.flows import find_context
+
+    flow.close()
+    context = find_context(session.association, CT)
+    request = CStoreRequest(
+        message_id=session.association.new_message_id(),
+        affected_sop_class_uid=sop_class,
+        affected_sop_instance_uid="1.2",
+        priority=0,
+    )
+    return (yield from ask(session.exchange, context.id, request, b""))
+
+
+# -- C-FIND ------------------------------------------------------------------------------------------------------------
+
+
+@each_way
+def test_matches_are_sent_as_they_are_yielded(way: Way) -> None:
+    app = application(way)
+
+    @app.on_find(FIND)
+    @of_kind(way)
+    def find(asked: Asked) -> Iterator[Any]:
+        assert asked.dataset.PatientID == "*"
+        assert asked.sop_instance_uid is None
+        yield dataset(PatientID="1")
+        yield encode(dataset(PatientID="2"), asked.transfer_syntax)
+
+    with running(way, app) as server, user(server, FIND) as session:
+        answers = session.find(FIND, dataset(PatientID="*"))
+        assert [match.attributes.dataset.PatientID for match in answers] == ["1", "2"]
+        assert words(answers.operation.response) == (0, None)
+
+
+@each_way
+def test_matches_may_be_a_list(way: Way) -> None:
+    app = application(way)
+    app.on_find()(of_kind(way)(lambda asked: [dataset(PatientID="1")] * 3))
+    with running(way, app) as server, user(server, FIND, uids.MODALITY_WORKLIST_FIND) as session:
+        assert len(list(session.find(FIND, dataset(PatientID="*")))) == 3
+        assert len(list(session.find(uids.MODALITY_WORKLIST_FIND, dataset(PatientID="*")))) == 3
+
+
+@each_way
+def test_a_cancelled_query_closes_the_generator(way: Way) -> None:
+    app = application(way)
+    closed = threading.Event()
+
+    @app.on_find(FIND)
+    @of_kind(way)
+    def find(asked: Asked) -> Iterator[Dataset]:
+        try:
+            while True:
+                yield dataset(PatientID="1")
+        finally:
+            assert asked.cancelled
+            closed.set()
+
+    with running(way, app) as server, user(server, FIND) as session:
+        answers = session.find(FIND, dataset(PatientID="*"))
+        for count, _ in enumerate(answers, 1):
+            if count == 3:
+                answers.cancel()
+        assert words(answers.operation.response) == (status.CANCEL, None)
+        assert closed.is_set()
+
+
+# -- C-GET and C-MOVE --------------------------------------------------------------------------------------------------
+
+
+def several(tmp_path: Path) -> list[Any]:
+    """An instance, a data set, one of a file, and the file."""
+    of_file = image(2)
+    of_file.file_meta = FileMetaDataset()
+    of_file.file_meta.TransferSyntaxUID = uids.EXPLICIT_VR_LE
+    path = tmp_path / "a.dcm"
+    of_file.save_as(path, enforce_file_format=True)
+    other = dcmread(path)
+    other.SOPInstanceUID = "1.2.3"
+    return [plain_instance(0), image(1), path, other]
+
+
+@each_way
+@pytest.mark.parametrize("counted", [False, True], ids=["a list", "counted"])
+def test_instances_are_sent_to_who_asks(way: Way, counted: bool, tmp_path: Path) -> None:
+    app = application(way)
+    what = several(tmp_path)
+
+    def retrieve(asked: Asked) -> Any:
+        assert asked.dataset.PatientID == "1"
+        return what
+
+    def one_by_one(asked: Asked) -> Any:
+        yield len(what)
+        yield from what
+
+    app.on_get(GET)(of_kind(way)(one_by_one if counted else retrieve))
+    with running(way, app) as server, user(server, GET, gets=(CT,)) as session:
+        got = {}
+        answers = session.get(GET, dataset(PatientID="1"))
+        for received in answers:
+            got[received.sop_instance_uid] = bytes(received.read())
+            received.respond(0xA700 if received.sop_instance_uid == "1.2.3" else 0)
+        result = answers.operation.result
+        assert result is not None
+        assert (result.response.status, result.counters) == (0xB000, Counters(completed=3, failed=1))
+    assert sorted(got) == [f"1.2.{n}" for n in range(4)]
+    assert got["1.2.0"] == bytes(1000)
+    assert got["1.2.1"] == encode(image(1), EXPLICIT)
+    assert got["1.2.2"] == encode(image(2), EXPLICIT)
+
+
+@each_way
+def test_a_cancelled_retrieve_begins_no_more(way: Way) -> None:
+    app = application(way)
+
+    @app.on_get(GET, sends=(CT,), transfer_syntaxes=(EXPLICIT,))
+    @of_kind(way)
+    def retrieve(asked: Asked) -> Iterator[Any]:
+        yield 100
+        yield from map(plain_instance, range(100))
+
+    with running(way, app) as server, user(server, GET, gets=(CT,)) as session:
+        answers = session.get(GET, dataset(PatientID="1"))
+        count = 0
+        for count, received in enumerate(answers, 1):
+            if count == 2:
+                answers.cancel()
+            received.respond()
+        assert count < 100
+        assert answers.operation.result is not None
+        assert answers.operation.result.response.status == status.CANCEL
+
+
+@each_way
+def test_instances_are_moved_to_a_destination(way: Way, tmp_path: Path) -> None:
+    third = application(way, "THIRD")
+    kept: list[Any] = []
+
+    @third.on_store()
+    @of_kind(way)
+    def keep(asked: StoreAsked) -> int:
+        command: Any = asked.command
+        kept.append((asked.calling_aet, asked.called_aet, command.move_originator_aet, asked.sop_instance_uid))
+        return 0xA700 if asked.sop_instance_uid == "1.2.1" else 0
+
+    app = application(way)
+
+    @app.on_move(MOVE)
+    @of_kind(way)
+    def retrieve(asked: Asked) -> list[Any]:
+        assert asked.destination == "THIRD"
+        return several(tmp_path) if asked.dataset.PatientID == "some" else []
+
+    with running(way, third) as server:
+        app.destinations["THIRD"] = ("127.0.0.1", server.port)
+        with running(way, app) as archive, user(archive, MOVE, called_aet="ARCHIVE") as session:
+            answers = session.move(MOVE, "THIRD", dataset(PatientID="some"))
+            assert [one.remaining for one in answers] == [3, 2, 1, 0]
+            result = answers.operation.result
+            assert result is not None
+            assert (result.response.status, result.counters) == (0xB000, Counters(completed=3, failed=1))
+            assert result.failed_instances == ("1.2.1",)
+            none = session.move(MOVE, "THIRD", dataset(PatientID="none"))
+            assert list(none) == []
+            assert none.operation.result is not None
+            assert words(none.operation.result.response) == (0, None)
+    assert kept == [("ARCHIVE", "THIRD", "TESTER", f"1.2.{n}") for n in range(4)]
+
+
+@each_way
+def test_a_destination_that_is_not_there_is_told(way: Way, lines: Lines) -> None:
+    with running(way, application(way)) as server:
+        gone = server.port
+    app = application(way, destinations={"GONE": ("127.0.0.1", gone)})
+    called: list[object] = []
+
+    @app.on_move(MOVE)
+    @of_kind(way)
+    def retrieve(asked: Asked) -> Any:
+        called.append(asked)
+        return [plain_instance(0)]
+
+    with running(way, app) as server, user(server, MOVE, VERIFICATION) as session:
+        unknown = session.move(MOVE, "NOBODY", dataset(PatientID="1"))
+        assert list(unknown) == []
+        assert unknown.operation.result is not None
+        assert words(unknown.operation.result.response) == (0xA801, "no such destination here")
+        assert called == []
+        lost = session.move(MOVE, "GONE", dataset(PatientID="1"))
+        assert list(lost) == []
+        assert lost.operation.result is not None
+        code, comment = words(lost.operation.result.response)
+        assert (code, (comment or "")[:45]) == (0xA702, "the destination: no connection to 127.0.0.1:" + str(gone)[0])
+        assert session.echo().status == 0
+
+
+@each_way
+def test_a_destination_that_is_lost_on_the_way_is_told(way: Way) -> None:
+    third = application(way)
+    third.on_store_stream()(_abort_of(way))
+    app = application(way)
+    app.on_move(MOVE)(of_kind(way)(lambda asked: [plain_instance(n) for n in range(3)]))
+    with running(way, third) as server:
+        app.destinations["THIRD"] = ("127.0.0.1", server.port)
+        with running(way, app) as archive, user(archive, MOVE, VERIFICATION) as session:
+            answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
+            assert list(answers) == []
+            assert answers.operation.result is not None
+            assert words(answers.operation.result.response)[0] == 0xA702
+            assert session.echo().status == 0
+
+
+def _abort_of(way: Way) -> Any:
+    def abort(request: StoreRequest) -> None:
+        request.session.abort()
+
+    async def abort_in_loop(request: Any) -> None:
+        await request.session.abort()
+
+    return abort if way[0] == "blocking" else abort_in_loop
+
+
+@each_way
+def test_a_destination_that_is_lost_in_the_end_has_all_there_was(way: Way, told: Lines) -> None:
+    def last(request: StoreRequest) -> None:
+        request.respond()
+        request.session.abort()
+
+    async def last_in_loop(request: Any) -> None:
+        await request.respond()
+        await request.session.abort()
+
+    third = application(way)
+    third.on_store_stream()(last if way[0] == "blocking" else last_in_loop)
+    app = application(way)
+    app.on_move(MOVE)(of_kind(way)(lambda asked: [plain_instance(1)]))
+    with running(way, third) as server:
+        app.destinations["THIRD"] = ("127.0.0.1", server.port)
+        with running(way, app) as archive, user(archive, MOVE, VERIFICATION) as session:
+            answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
+            assert [one.completed for one in answers] == [1]
+            assert answers.operation.result is not None
+            assert words(answers.operation.result.response) == (0, None)
+            assert session.echo().status == 0
+    assert ["C-MOVE to 'THIRD': " in text for text in told.texts()] == [True]
+
+
+@each_way
+def test_a_cancelled_move_begins_no_more(way: Way) -> None:
+    third = application(way)
+    cancelled = threading.Event()
+
+    def keep(asked: StoreAsked) -> None:
+        if asked.sop_instance_uid == "1.2.1":
+            assert cancelled.wait(PATIENCE)
+
+    third.on_store()(keep)
+    app = application(way)
+    app.on_move(MOVE)(of_kind(way)(lambda asked: [plain_instance(n) for n in range(50)]))
+    with running(("blocking", "plain"), third) as server:
+        app.destinations["THIRD"] = ("127.0.0.1", server.port)
+        with running(way, app) as archive, user(archive, MOVE) as session:
+            answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
+            for _ in answers:
+                answers.cancel()
+                cancelled.set()
+            result = answers.operation.result
+            assert result is not None
+            assert result.response.status == status.CANCEL
+            assert 0 < result.counters.remaining < 50
+
+
+@each_way
+def test_what_cannot_be_proposed_is_not_sent(way: Way) -> None:
+    directory = dataset(SOPClassUID=uids.MEDIA_STORAGE_DIRECTORY, SOPInstanceUID="1.2")
+    app = application(way, destinations={"THIRD": ("127.0.0.1", 1)})
+    app.on_move(MOVE)(of_kind(way)(lambda asked: [directory]))
+    with running(way, app) as server, user(server, MOVE) as session:
+        answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
+        assert list(answers) == []
+        assert answers.operation.result is not None
+        assert words(answers.operation.result.response) == (0xA702, "no presentation context can be proposed")
+
+
+# -- DIMSE-N -----------------------------------------------------------------------------------------------------------
+
+
+@each_way
+def test_the_normalized_operations_have_a_function_each(way: Way) -> None:
+    app = application(way)
+    kind = of_kind(way)
+    app.on_n_create(MPPS)(kind(lambda asked: dataset(PatientID=f"created {asked.dataset.PatientID}")))
+    app.on_n_set(MPPS)(kind(lambda asked: 0x0107 if asked.dataset.PatientID == "odd" else None))
+    app.on_n_get(MPPS)(kind(lambda asked: dataset(PatientID=",".join(map(hex, asked.tags or ())) or "all")))
+    app.on_n_action(MPPS)(
+        kind(lambda asked: Reply(status=0xB000, comment="warned", given=dataset(PatientID=f"did {asked.type_id}")))
+    )
+    app.on_n_delete(MPPS)(kind(lambda asked: None))
+
+    def report(asked: Asked) -> None:
+        assert asked.attributes is None
+        assert len(asked.dataset) == 0
+        raise Refused(status.NO_SUCH_EVENT_TYPE, f"event type {asked.type_id}", (0x00100020,))
+
+    app.on_n_event_report(MPPS)(kind(report))
+    with running(way, app) as server, user(server, gets=(MPPS,)) as other, user(server, MPPS) as session:
+        made = session.n_create(MPPS, None, dataset(PatientID="1"))
+        assert made.response.status == 0
+        uid: Any = getattr(made.response, "affected_sop_instance_uid", None)
+        assert uids.is_valid(uid)
+        assert uid.startswith("2.25.")
+        named = session.n_create(MPPS, "1.2", dataset(PatientID="1"))
+        assert getattr(named.response, "affected_sop_instance_uid", None) == "1.2"
+        results = [
+            made,
+            session.n_get(MPPS, "1.2", (0x00100020,)),
+            session.n_get(MPPS, "1.2"),
+            session.n_action(MPPS, "1.2", 7, dataset(PatientID="x")),
+        ]
+        said = [one.attributes.dataset.PatientID for one in results if one.attributes]
+        assert said == ["created 1", "0x100020", "all", "did 7"]
+        assert words(results[-1].response) == (0xB000, "warned")
+        assert session.n_set(MPPS, "1.2", dataset(PatientID="odd")).response.status == 0x0107
+        assert session.n_set(MPPS, "1.2", dataset(PatientID="even")).response.status == 0
+        assert session.n_delete(MPPS, "1.2").response.status == 0
+        told = other.n_event_report(MPPS, "1.2", 3).response
+        assert words(told) == (status.NO_SUCH_EVENT_TYPE, "event type 3")
+        assert told.offending_element == (0x00100020,)
+
+
+@each_way
+def test_a_meta_class_stands_for_its_classes(way: Way) -> None:
+    meta, session_class = uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_FILM_SESSION
+    app = application(way)
+    app.on_n_create(meta)(of_kind(way)(lambda asked: dataset(PatientID=uids.name_of(asked.sop_class_uid))))
+    with running(way, app) as server, user(server, meta) as session:
+        made = session.n_create(session_class, "1.2", dataset(PatientID="1"), negotiated=meta)
+        assert made.attributes is not None
+        assert made.attributes.dataset.PatientID == uids.name_of(session_class)
+        assert session.n_delete(session_class, "1.2", negotiated=meta).response.status == 0x0211  # no function
+
+
+@each_way
+def test_attributes_that_are_too_long_are_refused(way: Way) -> None:
+    app = application(way)
+    app.on_n_set(MPPS)(of_kind(way)(lambda asked: None))
+    app.on_find(FIND)(of_kind(way)(lambda asked: []))
+    with running(way, app, limits=Limits(attributes=10)) as server, user(server, MPPS, FIND) as session:
+        found = session.n_set(MPPS, "1.2", dataset(PatientID="a" * 20)).response
+        assert words(found) == (0x0213, "data set of 28 bytes (limit attributes: 10 allowed)")
+        answers = session.find(FIND, dataset(PatientID="a" * 20))
+        assert list(answers) == []
+        assert words(answers.operation.response) == (0xA700, "data set of 28 bytes (limit attributes: 10 allowed)")
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+@each_way
+def test_a_function_that_raises_costs_its_own_request_only(way: Way, told: Lines) -> None:
+    app = application(way)
+
+    @app.on_store()
+    @of_kind(way)
+    def keep(asked: StoreAsked) -> None:
+        raise ValueError(f"no such patient: {asked.dataset.PatientID}")
+
+    @app.on_find()
+    @of_kind(way)
+    def find(asked: Asked) -> Iterator[Dataset]:
+        yield dataset(PatientID="1")
+        raise KeyError("Doe^Jane")
+
+    with running(way, app) as server, user(server, CT, FIND) as session:
+        data = encode(image(1, PatientName="Doe^Jane"), EXPLICIT)
+        assert words(session.store(CT, "1.2", EXPLICIT, data)) == (0x0110, "ValueError")
+        answers = session.find(FIND, dataset(PatientID="*"))
+        assert len(list(answers)) == 1
+        assert words(answers.operation.response) == (0x0110, "KeyError")
+        assert session.store(CT, "1.2", EXPLICIT, data).status == 0x0110
+    assert len(told.texts(logging.ERROR)) == 3
+    assert ": C-STORE-RQ 1: " in told.texts(logging.ERROR)[0]
+    assert ".keep failed: ValueError (test_application.py:" in told.texts(logging.ERROR)[0]
+    assert all("Doe" not in text and "patient" not in text for text in told.texts(logging.INFO))
+    whole = [record for record in told.records if record.levelno == logging.DEBUG]
+    assert [record.exc_info is not None for record in whole] == [True] * 3
+
+
+@each_way
+def test_a_request_is_refused_in_words(way: Way, told: Lines) -> None:
+    app = application(way)
+
+    @app.on_store()
+    @of_kind(way)
+    def keep(asked: StoreAsked) -> None:
+        raise Refused(0xA701, "no room\\ for €" + "x" * 100)
+
+    with running(way, app) as server, user(server, CT) as session:
+        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (0xA701, ("no room? for ?" + "x" * 100)[:64])
+    assert told.texts() == []
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("store", lambda asked: "done", "store gave a str; a status (an int), None for success, or a Reply"),
+    ("store", lambda asked: True, "store gave a bool; a status (an int), None for success, or a Reply"),
+    ("store", lambda asked: 0xFF00, "store gave 65280; a final status, 0 to 0xFFFF"),
+    ("store", lambda asked: Reply(given=b""), "store gave a Reply with a data set; its response has none"),
+    ("find", lambda asked: None, "find gave None; it yields identifiers, or returns a list of them"),
+    ("find", lambda asked: Dataset(), "find gave a Dataset; it yields identifiers, or returns a list of them"),
+    ("find", lambda asked: [(0xFF00, Dataset())], "find yielded a tuple; an identifier: a pydicom data set, or bytes"),
+    ("find", lambda asked: 5, "an int where several things are to be: yield them, or return a list"),
+    ("get", lambda asked: None, "get gave None; it returns a list of instances, or yields their number and then each"),
+    ("get", lambda asked: iter(()), "get yielded nothing first; it returns a list of instances, or yields"),
+    ("get", lambda asked: iter([plain_instance(1)]), "get yielded an Instance first; it returns a list of instances"),
+    ("get", lambda asked: 5, "an int where several things are to be: yield them, or return a list"),
+    ("get", lambda asked: [5], "an int where an instance is to be: an Instance, a path, a pydicom data set"),
+    ("get", lambda asked: [dataset()], "a data set without SOP Class UID or SOP Instance UID is no instance"),
+    ("set", lambda asked: [], "N-SET-RQ gave a list; a data set, a status (an int), None for success, or a Reply"),
+]  # fmt: skip
+
+
+@each_way
+@pytest.mark.parametrize(("service", "function", "text"), WRONG, ids=[text for _, _, text in WRONG])
+def test_an_answer_that_is_none_says_what_would_be(
+    way: Way, service: str, function: Any, text: str, told: Lines
+) -> None:
+    app = application(way)
+    kind = of_kind(way)
+    app.on_store()(kind(function))
+    app.on_find()(kind(function))
+    app.on_get()(kind(function))
+    app.on_n_set(MPPS)(kind(function))
+    with running(way, app) as server, user(server, CT, FIND, GET, MPPS) as session:
+        response: Response | None
+        match service:
+            case "store":
+                response = session.store(CT, "1.2", EXPLICIT, b"")
+            case "find":
+                found = session.find(FIND, dataset(PatientID="*"))
+                assert list(found) == []
+                response = found.operation.response
+            case "get":
+                got = session.get(GET, dataset(PatientID="*"))
+                assert list(got) == []
+                assert got.operation.result is not None
+                response = got.operation.result.response
+            case _:
+                response = session.n_set(MPPS, "1.2", dataset(PatientID="1")).response
+        code, comment = words(response)
+        assert code == 0x0110
+        assert comment is not None
+        assert text.startswith(comment) or comment.startswith(text)
+    assert f" failed: {text}" in told.texts(logging.ERROR)[0]
+
+
+def test_what_has_to_be_awaited_is_not_for_threads(told: Lines) -> None:
+    async def later() -> int:
+        return 0
+
+    app = Application()
+    app.on_store()(lambda asked: later())
+    with running(("blocking", "plain"), app) as server, user(server, CT) as session:
+        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (
+            0x0110,
+            "what it gave has to be awaited: serve it by trio or asyncio",
+        )
+
+
+@each_way
+def test_a_source_that_fails_within_an_instance_aborts(way: Way, told: Lines) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield bytes(10)
+        raise OSError("the disk is gone")
+
+    app = application(way)
+
+    @app.on_get(GET)
+    @of_kind(way)
+    def retrieve(asked: Asked) -> list[Any]:
+        return [replace(plain_instance(1), data=pieces())]
+
+    with running(way, app) as server:
+        session = user(server, GET, gets=(CT,))
+        received = iter(session.get(GET, dataset(PatientID="1")))
+        with pytest.raises(AssociationAborted):
+            next(received).read()
+        session.close()
+    assert " failed: OSError (" in told.texts(logging.ERROR)[0]
+
+
+@each_way
+def test_a_lost_association_is_nobodys_failure(way: Way, told: Lines, lines: Lines) -> None:
+    app = application(way)
+    closed = threading.Event()
+
+    @app.on_find(FIND)
+    @of_kind(way)
+    def find(asked: Asked) -> Iterator[Dataset]:
+        try:
+            while True:
+                yield dataset(PatientID="1" * 60)
+        finally:
+            closed.set()
+
+    with running(way, app) as server:
+        session = user(server, FIND)
+        next(iter(session.find(FIND, dataset(PatientID="*"))))
+        session.close()
+        assert closed.wait(PATIENCE)
+    assert told.texts() == []
+    assert not any("the handler failed" in text for text in lines.texts())
+
+
+# -- registering -------------------------------------------------------------------------------------------------------
+
+
+def test_registering_teaches() -> None:
+    app = Application()
+    app.on_store(CT)(lambda asked: None)
+    with pytest.raises(ValueError, match=r"C-STORE-RQ of CT Image Storage has a function already: .*lambda"):
+        app.on_store()(lambda asked: None)
+    with pytest.raises(TypeError, match=r"a function where a SOP class UID is to be; with parentheses"):
+        app.on_find(lambda asked: [])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"an int where a SOP class UID is to be$"):
+        app.on_find(5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'CT' is no UID"):
+        app.on_store("CT")
+    for on in (app.on_n_create, app.on_n_set, app.on_n_get, app.on_n_action, app.on_n_delete, app.on_n_event_report):
+        with pytest.raises(ValueError, match=rf"{on.__name__}\(\) without a SOP class"):
+            on()
+
+
+def test_a_function_is_the_same_after_it_was_registered() -> None:
+    app = Application()
+
+    def keep(asked: StoreAsked) -> None:
+        pass
+
+    assert app.on_store(CT)(keep) is keep
+
+
+def test_functions_that_cannot_be_served_so_are_told_before() -> None:
+    app = Application()
+
+    @app.on_store(CT)
+    async def keep(asked: StoreAsked) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=r"keep has to be awaited: serve it by trio or asyncio"):
+        app.serve(("127.0.0.1", 0))
+    assert app.async_handler is not None
+    other = Application()
+
+    @other.on_find(FIND)
+    async def find(asked: Asked) -> Any:
+        yield b""
+
+    with pytest.raises(TypeError, match=r"find has to be awaited"):
+        _ = other.handler
+    third = Application()
+
+    @third.on_store_stream(CT)
+    def read(request: StoreRequest) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=r"read cannot await what it is to read: make it a coroutine function"):
+        _ = third.async_handler
+    assert third.handler is not None
+
+
+def test_the_policy_is_what_was_registered() -> None:
+    app = Application()
+    assert app.policy.contexts == {VERIFICATION: (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE)}
+    app.on_store(CT, transfer_syntaxes=(EXPLICIT,))(lambda asked: None)
+    app.on_get(GET, sends=(CT, MR), transfer_syntaxes=(uids.IMPLICIT_VR_LE,))(lambda asked: [])
+    app.on_n_event_report(MPPS)(lambda asked: None)
+    assert app.policy.contexts == {
+        VERIFICATION: (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE),
+        CT: (EXPLICIT, uids.IMPLICIT_VR_LE),
+        GET: (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE),
+        MR: (uids.IMPLICIT_VR_LE,),
+        MPPS: (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE),
+    }
+    assert app.policy.roles == {
+        CT: Roles(scu=True, scp=True),
+        MR: Roles(scu=False, scp=True),
+        MPPS: Roles(scu=True, scp=True),
+    }
+
+
+def test_only_what_is_registered_is_accepted_and_done() -> None:
+    app = Application()
+    app.on_get(GET, sends=(CT,))(lambda asked: [])
+    with running(("blocking", "plain"), app) as server, user(server, FIND, GET, CT) as session:
+        assert [one.abstract_syntax for one in session.refused] == [FIND]
+        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0x0211
+
+
+def test_it_calls_by_its_title() -> None:
+    app = Application("SCANNER")
+    seen: list[str] = []
+    other = Application("ARCHIVE")
+    other.on_echo()(lambda asked: seen.append(asked.calling_aet + ">" + asked.called_aet))
+    with other.serve(("127.0.0.1", 0)) as server:
+        where = ("127.0.0.1", server.port)
+        with app.connect(where, propose([VERIFICATION]), called_aet="ARCHIVE") as session:
+            assert session.echo().status == 0
+    assert seen == ["SCANNER>ARCHIVE"]
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way[0] != "blocking"], ids=" ".join)
+def test_threads_are_used_if_asked_for(way: Way) -> None:
+    app = application(way)
+    ran: list[int] = []
+
+    @app.on_find(FIND)
+    @of_kind(way)
+    def find(asked: Asked) -> Iterator[Dataset]:
+        ran.append(threading.get_ident())
+        yield dataset(PatientID="1")
+
+    looped: list[int] = []
+
+    @app.on_store_stream()
+    async def read(request: Any) -> None:
+        looped.append(threading.get_ident())
+
+    with running(way, app) as server, user(server, FIND, CT) as session:
+        assert len(list(session.find(FIND, dataset(PatientID="*")))) == 1
+        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0
+    assert (ran == looped) == (way[1] != "threads")
+
+
+@pytest.mark.parametrize("name", ["destination", "type_id", "tags"])
+def test_what_a_request_does_not_have_is_an_error(name: str) -> None:
+    app = Application()
+    texts: list[str] = []
+
+    @app.on_echo()
+    def echo(asked: Asked) -> None:
+        with pytest.raises(TypeError) as error:
+            getattr(asked, name)
+        texts.append(str(error.value))
+        assert asked.session.calling_aet == "TESTER"
+
+    with running(("blocking", "plain"), app) as server, user(server, VERIFICATION) as session:
+        session.echo()
+    assert texts[0].startswith("C-ECHO-RQ has no ")
+
+
+def test_a_file_is_sent_as_it_lies(tmp_path: Path) -> None:
+    path = several(tmp_path)[2]
+    whole = path.read_bytes()
+    one = instance(path)
+    assert b"".join(one.data) == encode(image(2), EXPLICIT)  # type: ignore[arg-type]
+    assert b"".join(one.data) == encode(image(2), EXPLICIT)  # type: ignore[arg-type]  again
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(Exception, match="odd number"):
+        instance(path)
+    deflated = image(5)
+    deflated.file_meta = FileMetaDataset()
+    deflated.file_meta.TransferSyntaxUID = uids.DEFLATED_EXPLICIT_VR_LE
+    deflated.save_as(path, enforce_file_format=True)
+    for size in (0, 1):
+        cut = path.read_bytes()
+        odd = cut if len(cut) % 2 == size else cut[:-1]
+        path.write_bytes(odd)
+        assert len(b"".join(instance(path).data)) % 2 == 0  # type: ignore[arg-type]
