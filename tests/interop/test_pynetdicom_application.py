@@ -1,4 +1,4 @@
-"""`Application` and pynetdicom: their user asks for each service that has a function, in each adapter; ours asks theirs."""
+"""`Application` and pynetdicom: their user asks for each service with a function, in each adapter, and ours theirs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from dicos_proto.negotiation import Roles, propose
 from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
-from dicos_transports.application import Application, Asked, Reply, StoreAsked, instance
+from dicos_transports.application import Application, Asked, Reply, StoreAsked
 from dicos_transports.blocking import StoreRequest
 from tests.transports.applications import (
     FIND,
@@ -282,6 +282,31 @@ def test_instances_are_sent_to_who_asks(way: Way, counted: bool, tmp_path: Path)
     assert got["1.2.0"] == bytes(1000)
     assert got["1.2.1"] == encode(image(1), EXPLICIT)
     assert got["1.2.2"] == encode(image(2), EXPLICIT)
+
+
+@each_way
+@pytest.mark.parametrize("syntax", [uids.IMPLICIT_VR_LE, EXPLICIT], ids=["implicit", "explicit"])
+def test_instances_are_converted_to_what_is_taken(way: Way, syntax: str, tmp_path: Path) -> None:
+    what = several(tmp_path)
+    app = application(way)
+    app.on_get(GET)(of_kind(way)(lambda asked: what[1:]))
+    app.on_move(MOVE)(of_kind(way)(lambda asked: what[1:]))
+    third = application(way)
+    kept: list[Any] = []
+    third.on_store(CT, transfer_syntaxes=(syntax,))(
+        of_kind(way)(lambda asked: kept.append((asked.transfer_syntax, asked.data)))
+    )
+    expected = [encode(image(number), syntax) for number in (1, 2, 3)]
+    with running(way, third) as server:
+        app.destinations["THIRD"] = ("127.0.0.1", server.port)
+        with running(way, app) as archive, user(archive, GET, MOVE, gets=(CT,), syntax=syntax) as session:
+            got = []
+            for received in session.get(GET, dataset(PatientID="1")):
+                got.append(received.read())
+                received.respond()
+            assert [one.completed for one in session.move(MOVE, "THIRD", dataset(PatientID="1"))] == [1, 2, 3]
+    assert [bytes(one) for one in got[:2]] == expected[:2]
+    assert [(one, bytes(data)) for one, data in kept[:2]] == [(syntax, data) for data in expected[:2]]
 
 
 @each_way
@@ -821,23 +846,3 @@ def test_what_a_request_does_not_have_is_an_error(name: str) -> None:
     with running(("blocking", "plain"), app) as server, user(server, VERIFICATION) as session:
         session.echo()
     assert texts[0].startswith("C-ECHO-RQ has no ")
-
-
-def test_a_file_is_sent_as_it_lies(tmp_path: Path) -> None:
-    path = several(tmp_path)[2]
-    whole = path.read_bytes()
-    one = instance(path)
-    assert b"".join(one.data) == encode(image(2), EXPLICIT)  # type: ignore[arg-type]
-    assert b"".join(one.data) == encode(image(2), EXPLICIT)  # type: ignore[arg-type]  again
-    path.write_bytes(whole + b"\0")
-    with pytest.raises(Exception, match="odd number"):
-        instance(path)
-    deflated = image(5)
-    deflated.file_meta = FileMetaDataset()
-    deflated.file_meta.TransferSyntaxUID = uids.DEFLATED_EXPLICIT_VR_LE
-    deflated.save_as(path, enforce_file_format=True)
-    for size in (0, 1):
-        cut = path.read_bytes()
-        odd = cut if len(cut) % 2 == size else cut[:-1]
-        path.write_bytes(odd)
-        assert len(b"".join(instance(path).data)) % 2 == 0  # type: ignore[arg-type]

@@ -21,27 +21,27 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 from uuid import uuid4
 
-from dicos_proto import dimse, planning, status, uids
-from dicos_proto.datasets import Attributes, Content, encode
+from dicos_proto import dimse, planning, status
+from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
 from dicos_proto.exchange import DataSetTooLong
 from dicos_proto.flows import AssociationError
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.serving import Refused, Serving
-from dicos_proto.services.storage import Instance, StoreMany
+from dicos_proto.services.storage import StoreMany
 from dicos_proto.status import Category
 
-from . import awaiting, blocking, part10
+from . import awaiting, blocking
 from .addresses import Address
-from .part10 import Part10Error, Part10File
+from .instances import FALLBACKS, instance, offer, taken
 from .part10_writer import Part10Writer, file_header
 from .talking import Talk, WrongAnswer, kind_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["LOG", "Asked", "Registered", "Reply", "StoreAsked", "answer", "instance"]
+__all__ = ["LOG", "Asked", "Registered", "Reply", "StoreAsked", "answer"]
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("dicos.application")
@@ -177,56 +177,6 @@ class Reply:
     status: int = status.SUCCESS
     comment: str | None = None
     given: Content | None = field(default=None, repr=False)
-
-
-def instance(given: object) -> Instance:
-    """What can be sent, as an `Instance`: one already, a file or its path, a pydicom data set.
-
-    A file is read when it is sent, and as it lies there. A data set is encoded now, in the transfer syntax of its file
-    meta information, in explicit VR little endian where it has none. Raises `WrongAnswer`, `Part10Error`,
-    `DataSetError`.
-    """
-    from pydicom.dataset import Dataset
-
-    match given:
-        case Instance():
-            return given
-        case Path():
-            return instance(part10.inspect(given))
-        case Part10File():
-            return Instance(
-                sop_class_uid=given.sop_class_uid,
-                sop_instance_uid=given.sop_instance_uid,
-                transfer_syntax=given.transfer_syntax,
-                data=_Chunks(given),
-            )
-        case Dataset():
-            meta = getattr(given, "file_meta", None)
-            syntax = str(getattr(meta, "TransferSyntaxUID", uids.EXPLICIT_VR_LE))
-            named = str(given.get("SOPClassUID", "")), str(given.get("SOPInstanceUID", ""))
-            if not all(map(uids.is_safe, named)):
-                raise WrongAnswer("a data set without SOP Class UID or SOP Instance UID is no instance")
-            return Instance(
-                sop_class_uid=named[0],
-                sop_instance_uid=named[1],
-                transfer_syntax=syntax,
-                data=encode(given, syntax),
-            )
-    raise WrongAnswer(f"{kind_of(given)} where an instance is to be: an Instance, a path, a pydicom data set")
-
-
-class _Chunks:
-    """The data set of a file, read whenever it is iterated; padded where its writer forgot.  # PS3.5 A.5"""
-
-    def __init__(self, file: Part10File) -> None:
-        if file.data_length % 2 and file.transfer_syntax != uids.DEFLATED_EXPLICIT_VR_LE:
-            raise Part10Error(file.path, f"has a data set of {file.data_length} bytes, an odd number")
-        self._file = file
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from part10.read_chunks(self._file)
-        if self._file.data_length % 2:
-            yield b"\0"
 
 
 # -- the conversations -------------------------------------------------------------------------------------------------
@@ -374,7 +324,8 @@ async def _find(talk: Talk, finding: Finding, function: Callable[..., object], a
 
 async def _get(talk: Talk, getting: Getting, function: Callable[..., object], asked: Asked) -> None:
     total, instances = await _counted(talk, await talk.call(function, asked), "get")
-    await talk.run(getting.send_all(map(instance, instances), total))
+    accepted = taken(asked.session.contexts.values())
+    await talk.run(getting.send_all((instance(one, accepted) for one in instances), total))
 
 
 async def _move(
@@ -384,18 +335,21 @@ async def _move(
     if where is None:
         raise Refused(status.MOVE_DESTINATION_UNKNOWN, "no such destination here")
     _, found = await _counted(talk, await talk.call(function, asked), "move")
-    instances = [instance(one) for one in found]  # all, because what to propose depends on all
-    if not instances:
+    offers = [offer(one) for one in found]  # all, because what to propose depends on all
+    if not offers:
         moving.begin(0)
         await talk.run(moving.end())
         return
-    planned = planning.plan(((one.sop_class_uid, one.transfer_syntax) for one in instances), associations=1)
+    objects = ((one.sop_class_uid, one.transfer_syntax) for one in offers)
+    planned = planning.plan(objects, fallbacks=FALLBACKS, associations=1)
     if not planned.contexts:
         raise Refused(status.OUT_OF_RESOURCES_SUBOPERATIONS, "no presentation context can be proposed")
     task = moving.task(planned.contexts)
     try:
         async with talk.connected(where, task) as other:
-            moving.begin(len(instances))
+            moving.begin(len(offers))
+            accepted = taken(other.session.contexts.values())
+            instances = (one.instance(accepted) for one in offers)
             stores = StoreMany(other.session.exchange, instances, originator=task.originator)
             while (outcome := await other.run(stores.next())) is not None:
                 if not await talk.run(moving.record(outcome)):

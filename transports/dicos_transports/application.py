@@ -43,8 +43,9 @@ from dicos_proto.tolerance import Tolerance
 
 from . import awaiting, blocking, blocking_server
 from .addresses import Address, Listening
-from .answering import AnyRequest, Asked, Registered, Reply, StoreAsked, answer, instance
+from .answering import AnyRequest, Asked, Registered, Reply, StoreAsked, answer
 from .channel import Trace
+from .instances import instance
 from .part10 import Part10File
 from .serving import Identify, ServerLimits
 from .session import DEFAULT_AET
@@ -169,9 +170,10 @@ class Application:
     ) -> Callable[[RetrieveFunction], RetrieveFunction]:
         """C-GET: the function returns a list of what to send, or yields its length and then each.
 
-        What can be sent: an `Instance`, a path, a pydicom data set (`instance`). A plain generator is asked for the
-        next when there is room to send it, an asynchronous one is taken whole first. `sends`: SOP classes that may be
-        sent, in `transfer_syntaxes`, to who takes the role of their SCP. Without `sop_classes`: all of C-GET.
+        What can be sent: an `Instance`, a path, a pydicom data set; the last two are converted where they have to be
+        (`instance`). A plain generator is asked for the next when there is room to send it, an asynchronous one is
+        taken whole first. `sends`: SOP classes that may be sent, in `transfer_syntaxes`, to who takes the role of their
+        SCP. Without `sop_classes`: all of C-GET.
         """
         register = self._registrar(dimse.CGetRequest, sop_classes or uids.RETRIEVE_GET_SOP_CLASSES)
         _check_uids(sends)
