@@ -49,7 +49,7 @@ from .instances import instance
 from .part10 import Part10File
 from .serving import Identify, ServerLimits
 from .session import DEFAULT_AET
-from .talking import AwaitingTalk, BlockingTalk, WrongAnswer, closing, finished, kind_of
+from .talking import AwaitingTalk, BlockingTalk, WrongAnswer, finished, kind_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -287,9 +287,8 @@ class Application:
 
     async def _handle_async(self, session: awaiting.Session) -> None:
         talk = AwaitingTalk(session, self.tls, threads=self.threads)
-        async with closing(session) as requests:
-            async for request in requests:
-                await answer(talk, request, self._function_for(request), self.destinations)
+        async for request in session:
+            await answer(talk, request, self._function_for(request), self.destinations)
 
     def _function_for(self, request: AnyRequest) -> Registered | None:
         """That of the SOP class it names, or of the one that was negotiated, a meta SOP class say."""
