@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from dicos_proto import status, uids
+from dicos_proto.datasets import encode
+from dicos_proto.dimse import NEventReportRequest
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.flows import ContextNotAccepted
+from dicos_proto.events import MessageData, MessageStart
+from dicos_proto.exchange import next_request
+from dicos_proto.flows import AssociationAborted, AssociationReleased, ContextNotAccepted
 from dicos_proto.negotiation import AcceptPolicy, propose
 from dicos_proto.services.commitment import (
+    INSTANCE,
     PUSH_MODEL,
     ROLES,
     CommitmentReport,
@@ -23,15 +30,15 @@ from dicos_proto.services.commitment import (
 )
 from dicos_proto.services.serving import Refused
 from dicos_transports.blocking import Session, connect
-from tests.transports.connections import EXPLICIT, server
-from tests.transports.loops import ADAPTERS, adapter, run
+from tests.transports.connections import EXPLICIT, PATIENCE, server
+from tests.transports.loops import ADAPTERS, LOOPS, adapter, run
 
 ONE, TWO = Reference(uids.CT_IMAGE_STORAGE, "1.2.1"), Reference(uids.CT_IMAGE_STORAGE, "1.2.2")
 REQUEST = CommitmentRequest(transaction_uid="1.9", references=(ONE, TWO))
 REPORT = REQUEST.report([Failure(TWO, status.NO_SUCH_SOP_INSTANCE)])
 CONTEXTS = propose([PUSH_MODEL], (EXPLICIT,))
 POLICY = AcceptPolicy(contexts={PUSH_MODEL: (EXPLICIT,)})
-Bring = Callable[[Session, Committing, CommitmentReport], None]
+Bring = Callable[[Session, Committing | None, CommitmentReport], None]
 
 
 def committing(*, before: Bring | None = None, after: Bring | None = None) -> Callable[[Session], None]:
@@ -51,7 +58,7 @@ def committing(*, before: Bring | None = None, after: Bring | None = None) -> Ca
     return handle
 
 
-def here(session: Session, one: Committing, report: CommitmentReport) -> None:
+def here(session: Session, one: Committing | None, report: CommitmentReport) -> None:
     assert session.run(report_commitment(session.exchange, report)).status == status.SUCCESS
 
 
@@ -87,7 +94,7 @@ def test_the_report_comes_before_the_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_the_report_comes_after_the_answer(name: str) -> None:
-    def twice(session: Session, one: Committing, report: CommitmentReport) -> None:
+    def twice(session: Session, one: Committing | None, report: CommitmentReport) -> None:
         stray = CommitmentRequest(transaction_uid="1.8", references=(ONE,)).report()
         response = session.run(report_commitment(session.exchange, stray))
         assert response.status == status.INVALID_ARGUMENT_VALUE
@@ -114,7 +121,8 @@ def test_the_report_comes_on_another_association_with_the_roles_reversed(name: s
     known: dict[str, int] = {}  # AE title -> port
     reports: list[Any] = []
 
-    def bring(session: Session, one: Committing, report: CommitmentReport) -> None:
+    def bring(session: Session, one: Committing | None, report: CommitmentReport) -> None:
+        assert one is not None
         task = one.task(report, transfer_syntaxes=(EXPLICIT,))
         asked = task.request
         with connect(
@@ -166,3 +174,58 @@ def test_what_cannot_be_asked_costs_no_association(name: str) -> None:
 
     with server(committing(), policy=POLICY) as running:
         user(name, main)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("begun", [False, True], ids=["while it waits", "within a report"])
+def test_a_wait_for_a_report_is_cancelled(name: str, begun: bool) -> None:
+    """Within a report the association is aborted, before it nothing is lost."""
+    large = CommitmentRequest(transaction_uid="1.9", references=(ONE,)).report()
+    cancelled, half_sent = threading.Event(), threading.Event()
+
+    def provide(session: Session) -> None:
+        requests = iter(session)
+        next(requests).respond()
+        if begun:
+            request = NEventReportRequest(
+                message_id=session.association.new_message_id(),
+                affected_sop_class_uid=PUSH_MODEL,
+                affected_sop_instance_uid=INSTANCE,
+                event_type_id=1,
+            )
+            session.association.send(MessageStart(context=1, command=request, has_data=True))
+            session.association.send(MessageData(context=1, data=encode(large.dataset, EXPLICIT)[:10], last=False))
+            session.driver.flush()
+            half_sent.set()
+            with pytest.raises(AssociationAborted):
+                session.run(next_request(session.exchange))
+            raise AssociationReleased
+        half_sent.set()
+        assert cancelled.wait(PATIENCE)
+        here(session, None, REPORT)
+        assert list(requests) == []
+
+    async def main(module: Any) -> Any:
+        async with await module.connect(("127.0.0.1", running.port), CONTEXTS) as session:
+            assert (await session.commit("1.9", [ONE, TWO])).report is None
+            assert half_sent.wait(PATIENCE)
+            await cancelled_after(name, 0.05, session.next_report)
+            cancelled.set()
+            assert session.established == (not begun)
+            return await session.next_report() if not begun else None
+
+    with server(provide, policy=POLICY) as running:
+        assert run(name, main) == (None if begun else REPORT)
+
+
+async def cancelled_after(name: str, seconds: float, wait: Callable[[], Any]) -> None:
+    if name == "trio":
+        import trio
+
+        with trio.move_on_after(seconds) as scope:
+            await wait()
+        assert scope.cancelled_caught
+    else:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await wait()

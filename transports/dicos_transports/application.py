@@ -13,6 +13,8 @@
     with app.serve(("127.0.0.1", 11112)) as server:
         server.wait()
 
+Associations have threads of their own, so one function may run in several at once.
+
 In an event loop: `trio.serve(where, app.async_handler, policy=app.policy)`, and `asyncio.serve` likewise. Functions may
 be coroutine functions and asynchronous generators then. A plain one runs in the loop's own thread, and everything else
 waits for it; with `Application(threads=True)` it runs in a worker thread.

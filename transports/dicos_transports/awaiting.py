@@ -242,12 +242,19 @@ class Session(BaseSession):
         """Storage commitment: wait for the next report on this association, whoever asked for it; it is answered.
 
         `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
-        Raises `Refused` for a report that is none, which was answered so: the next may be better; `AssociationAborted`,
-        `ServerStopping`.
+        Cancelled while it waits, nothing is lost. Raises `Refused` for a report that is none, which was answered so:
+        the next may be better; `AssociationAborted`, `ServerStopping`.
         """
         from dicos_proto.services.commitment import next_report
 
-        return await self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        try:
+            return await self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        except ProtocolError:
+            raise
+        except BaseException:  # cancelled: what was read of a report is lost with the flow
+            if self.association.owed:
+                await self.abort()
+            raise
 
     # -- provider side -------------------------------------------------------------------------------------------
 
