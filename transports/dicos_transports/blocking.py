@@ -25,7 +25,7 @@ from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import MessageStart
+from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.flows import AssociationError
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.negotiation import AcceptPolicy
@@ -340,7 +340,9 @@ class Session(BaseSession):
         Raises `AssociationAborted`, `ServerStopping`.
         """
         while True:
-            start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+            start = exchange.request_here(self.exchange)
+            if start is None:
+                start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return
             self.requests[start.command.NAME] += 1
@@ -448,9 +450,12 @@ class Request(Received[Session, P], Generic[P]):
 
         Raises `AssociationError` where it does not end well.
         """
-        performing, run = self.performing, self.session.run
-        while performing.unread and (piece := run(self.piece())) is not None:
-            yield piece
+        performing, at = self.performing, self.session.exchange
+        while performing.unread:
+            event = at.here()
+            piece = event.data if isinstance(event, MessageData) else self.session.run(self.piece())
+            if piece:
+                yield piece
 
     def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
