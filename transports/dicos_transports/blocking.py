@@ -163,9 +163,9 @@ def session_over(
 ) -> Session:
     """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
     wire, seen = (association, trace) if layer is None else (layer, None)
-    return Session(
-        association, Driver(sock, wire, timeouts, association=association, trace=seen, stop=stop, kill=kill), layer
-    )
+    driver = Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill)
+    driver.association = association
+    return Session(association, driver, layer)
 
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
@@ -441,7 +441,7 @@ class Request(Received[Session, P], Generic[P]):
         answered already.
         """
         if self.answer_now(code, comment, given):
-            self.session.driver.flush(more=self.session.driver.busy)
+            self.session.driver.flush()
         else:
             self.session.run(self.answer(code, comment, given))
 
