@@ -1,174 +1,135 @@
-"""Measure this implementation beside raw sockets, DCMTK and pynetdicom, and its engine alone; print Markdown."""
+"""Measure this implementation beside bare sockets, DCMTK and pynetdicom, and its engine alone; print Markdown."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from . import engine, report
-from .contenders import CONTENDERS, Contender, Run, run, warm_up
+from . import engine, idle, page, report
+from .matrix import GROUPS, KINDS, Row, rows
 from .processes import Failed, end_on_signals
-from .report import Result, Results
-from .workloads import NAMES, NoSpace, Workload, make
+from .results import Measured, Result
+from .running import Run, Runner, missing
+from .workloads import NoSpace
 
-BUDGET: Final = 270.0
-"""Seconds after which no further round is begun."""
+BUDGET, BUDGET_FULL = 270.0, 780.0
+"""Seconds after which no further round is begun, without and with --full."""
+IDLE: Final = "idle"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer and smaller objects, one round: does it work at all"
-    )
-    parser.add_argument("--only", action="append", metavar="NAME",
-                        help=f"only this workload ({', '.join(NAMES)}) or this contender "
-                             f"({', '.join(one.name for one in CONTENDERS)}), or `{engine.NAME}`: the engine "
-                             "without sockets; may be repeated")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="fewer objects, one round: does it work at all")
+    parser.add_argument("--full", action="store_true", help="all sizes and kinds: a quarter of an hour")
+    names = (*GROUPS, IDLE, engine.NAME)
+    parser.add_argument("--only", action="append", metavar="NAME", default=[],
+                        help=f"only this group of rows ({', '.join(names)}) or these ends ({', '.join(KINDS)}), or "
+                             "rows whose name has a `/` and begins so; may be repeated")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="print the names of the rows")
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 3; 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single run to FILE")
+    parser.add_argument("--write-docs", action="store_true",
+                        help=f"also write {page.RESULTS}, and the table and the plot of {page.PAGE}")  # fmt: skip
     options = parser.parse_args()
-    only = set(options.only or ())
-    unknown = only - set(NAMES) - {one.name for one in CONTENDERS} - {engine.NAME}
+    unknown = [one for one in options.only if one not in (*names, *KINDS) and "/" not in one]
     if unknown:
-        parser.error(f"--only {', '.join(sorted(unknown))}: no such workload or contender")
-    rounds = options.rounds or (1 if options.quick else 3)
+        parser.error(f"--only {', '.join(unknown)}: no such group, ends or rows")
+    rounds: int = options.rounds or (1 if options.quick else 3)
     if rounds < 1:
         parser.error("--rounds: at least 1")
-    names = tuple(name for name in NAMES if name in only) or NAMES
-    wanted = [one for one in CONTENDERS if one.name in only] or list(CONTENDERS)
+    chosen = choose(rows(full=options.full), options.only)
+    if options.list:
+        print("\n".join(row.name for row in chosen))
+        return 0
     end_on_signals()
-    print("\n".join(["## Benchmark", "", *report.machine()]), flush=True)
-    figures: list[dict[str, object]] = []
-    skipped: list[str] = []
-    if not only or engine.NAME in only:
-        figures, skipped = _engine(rounds, quick=options.quick)
-    if not only or only - {engine.NAME}:
-        try:
-            more, failed = _against_others(names, wanted, rounds, quick=options.quick)
-        except NoSpace as error:
-            print(f"benchmarks: {error}", file=sys.stderr)
-            return 2
-        figures += more
-        skipped += failed
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 1 if any("failed" in why for why in skipped) else 0
-
-
-def _engine(rounds: int, *, quick: bool) -> tuple[list[dict[str, object]], list[str]]:
-    """Every figure of the engine alone, printed, and what failed."""
+    measured = Measured(machine=report.machine())
+    without = report.without_pydcm()
+    measured.skipped += [without] if without else []
     try:
-        found, idles = engine.measure(rounds, quick=quick)
-    except Failed as error:
-        print(f"- {engine.NAME}: failed: {error}")
-        return [], [f"{engine.NAME}: failed"]
-    print("\n".join(["", *engine.report(found, idles)]), flush=True)
-    return engine.plain(found, idles), []
+        _measure(measured, chosen, options.only, rounds, quick=options.quick, full=options.full)
+    except NoSpace as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(["## Benchmark", "", *report.report(measured)]))
+    if options.json is not None:
+        measured.write(options.json)
+    if options.write_docs:
+        page.write(measured)
+    return 1 if any("failed" in why for why in measured.skipped) else 0
 
 
-def _against_others(
-    names: tuple[str, ...], wanted: list[Contender], rounds: int, *, quick: bool
-) -> tuple[list[dict[str, object]], list[str]]:
-    """Every single run, printed as tables, and who is missing from them and why. Raises `NoSpace`."""
+def choose(found: list[Row], only: list[str]) -> list[Row]:
+    """The rows that are meant by `only`; empty: all."""
+    groups, kinds = [one for one in only if one in GROUPS], [one for one in only if one in KINDS]
+    prefixes = [one for one in only if "/" in one]
+    if only and not (groups or kinds or prefixes):
+        return []
+    return [
+        row
+        for row in found
+        if (not (groups or prefixes) or row.group in groups or any(row.name.startswith(one) for one in prefixes))
+        and (not kinds or (row.client in kinds and row.server in kinds))
+    ]
+
+
+def _measure(measured: Measured, chosen: list[Row], only: list[str], rounds: int, *, quick: bool, full: bool) -> None:
+    """Raises `NoSpace`."""
+    if not only or engine.NAME in only:
+        try:
+            found, idles = engine.measure(rounds, quick=quick)
+        except Failed as error:
+            measured.skipped.append(f"{engine.NAME}: failed: {error}")
+        else:
+            print("\n".join(["", *engine.report(found, idles)]), flush=True)
+            measured.engine = engine.plain(found, idles)
     with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
-        workloads = make(Path(name), names, quick=quick)
-        single = _single(Path(name), workloads)
-        results, done, skipped = _measure(wanted, workloads, single, rounds, Path(name))
-        _print(results, workloads, done, skipped)
-        return [_plain(one) for one in results.values()], skipped
+        if not only or IDLE in only:
+            try:
+                measured.idle = idle.measure(Path(name), quick=quick)
+            except Failed as error:
+                measured.skipped.append(f"idle: failed: {error}")
+        if chosen:
+            _run_all(measured, chosen, Runner(Path(name), quick=quick), rounds, BUDGET_FULL if full else BUDGET)
 
 
-def _single(folder: Path, workloads: list[Workload]) -> dict[str, Workload]:
-    """For each workload the smallest one of its kind: what starting up costs."""
-    small = next((one for one in workloads if one.name == "small"), None)
-    if small is None and any(one.files for one in workloads):
-        (folder / "start").mkdir()
-        (small,) = make(folder / "start", ("small",), quick=True)
-    return {one.name: small.first(1) if one.files and small else one.first(1) for one in workloads}
-
-
-def _measure(
-    wanted: list[Contender], workloads: list[Workload], single: dict[str, Workload], rounds: int, folder: Path
-) -> tuple[Results, int, list[str]]:
-    """The results, how many rounds there were, and why contenders are missing from them."""
+def _run_all(measured: Measured, chosen: list[Row], runner: Runner, rounds: int, budget: float) -> None:
     begun = time.monotonic()
-    skipped = [f"{one.title}: skipped: {why}" for one in wanted if (why := one.missing())]
-    taking_part = [one for one in wanted if not one.missing()]
-    results: Results = {}
-    warm_up(taking_part, folder)
+    for row in chosen:
+        why = missing(row)
+        if why:
+            measured.skipped.append(f"{row.name}: skipped: {why}")
+        else:
+            measured.results[row.name] = Result.of(row, runner.amount(row))
+    taking_part = [row for row in chosen if row.name in measured.results]
+    runner.prepare(taking_part)
     for number in range(rounds):
-        if number and time.monotonic() - begun > BUDGET * number / (number + 1):
-            skipped.append(f"only {number} of {rounds} rounds: the time is up")
-            return results, number, skipped
-        turn = number % max(len(taking_part), 1)
-        for contender in taking_part[turn:] + taking_part[:turn]:
-            starts: dict[bool, Run] = {}
-            for workload in workloads:
-                if not contender.takes(workload) or (number and (contender.name, workload.name) not in results):
-                    continue
-                where = f"round {number + 1}: {contender.title}: {workload.title}"
-                if sys.stderr.isatty():
-                    print(f"\r\033[K{where}", end="", file=sys.stderr, flush=True)
-                try:
-                    kind = bool(workload.files)
-                    if kind not in starts:
-                        starts[kind] = run(contender, single[workload.name], folder)
-                    one = run(contender, contender.scaled(workload), folder)
-                except Failed as error:
-                    skipped.append(f"{where}: failed: {error}")
-                    results.pop((contender.name, workload.name), None)
-                    continue
-                _keep(results, contender, workload, single[workload.name], one, starts[kind])
+        if number and time.monotonic() - begun > budget * number / (number + 1):
+            measured.skipped.append(f"only {number} of {rounds} rounds: the time is up")
+            return
+        turn = number * len(taking_part) // rounds
+        starts: dict[tuple[object, ...], Run] = {}
+        for row in taking_part[turn:] + taking_part[:turn]:
+            if row.name not in measured.results:
+                continue  # it has failed
+            if sys.stderr.isatty():
+                print(f"\r\033[Kround {number + 1}: {row.name}", end="", file=sys.stderr, flush=True)
+            try:
+                if row.start not in starts:
+                    starts[row.start] = runner.start(row)
+                run = runner.run(row)
+            except Failed as error:
+                measured.skipped.append(f"{row.name}: failed in round {number + 1}: {error}")
+                del measured.results[row.name]
+                continue
+            measured.results[row.name].runs.append(run)
+            measured.results[row.name].start.append(starts[row.start])
+        measured.rounds = number + 1
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
-    return _in_order(results, wanted), rounds, skipped
-
-
-def _keep(results: Results, contender: Contender, workload: Workload, single: Workload, one: Run, start: Run) -> None:
-    key = contender.name, workload.name
-    if key not in results:
-        amount = (
-            single.units if single.unit == workload.unit else sum(each.stat().st_size for each in single.files) / 1e6
-        )
-        results[key] = Result(contender=contender, workload=workload, units=contender.scaled(workload).units,
-                              runs=[], start=[], start_units=amount)  # fmt: skip
-    results[key].runs.append(one)
-    results[key].start.append(start)
-
-
-def _in_order(results: Results, wanted: list[Contender]) -> Results:
-    """As contenders are listed, not as the first round took them."""
-    names = [one.name for one in wanted]
-    return dict(sorted(results.items(), key=lambda item: names.index(item[0][0])))
-
-
-def _print(results: Results, workloads: list[Workload], rounds: int, skipped: list[str]) -> None:
-    lines = [f"- {rounds} round{'s' if rounds > 1 else ''}", *(f"- {why}" for why in skipped), "", report.EXPLAINED, ""]
-    for workload in workloads:
-        lines += report.table(workload, results)
-    for workload in workloads:
-        if workload.name == "large":
-            lines += report.memory(workload, results)
-    lines += report.targets(results)
-    print("\n".join(lines), end="")
-
-
-def _plain(one: Result) -> dict[str, object]:
-    return {
-        "contender": one.contender.name,
-        "workload": one.workload.name,
-        "unit": one.workload.unit,
-        "units": one.units,
-        "runs": [asdict(each) for each in one.runs],
-        "start": [asdict(each) for each in one.start],
-        "start_units": one.start_units,
-    }
 
 
 if __name__ == "__main__":

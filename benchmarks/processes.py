@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
+from .options import high_water
 from .workloads import ROOT
 
 STARTING: Final = 15.0
@@ -49,6 +50,10 @@ class Child:
             stderr=self._errors,
         )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def output(self) -> str:
         """What it has said so far."""
         # By position: the child's own offset is shared with ours.
@@ -68,7 +73,8 @@ class Child:
         return ended
 
     def stop(self) -> Ended:
-        """End it now."""
+        """End it now. Its peak is its own, which the kernel tells while it lives."""
+        peak = high_water(self._process.pid)
         if self._process.returncode is None:
             self._process.terminate()
             pidfd = os.pidfd_open(self._process.pid)
@@ -77,7 +83,7 @@ class Child:
                     self._process.kill()
             finally:
                 os.close(pidfd)
-        return self._reap()
+        return self._reap(peak)
 
     def port(self) -> int:
         """Wait for the line `port N` of a server. Raises `Failed`."""
@@ -116,11 +122,11 @@ class Child:
         self._errors.close()
         self._output.close()
 
-    def _reap(self) -> Ended:
+    def _reap(self, peak: int = 0) -> Ended:
         _, status, usage = os.wait4(self._process.pid, 0)
         seconds = time.perf_counter() - self.begun
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        return Ended(seconds=seconds, peak=usage.ru_maxrss * 1024, output=self.output())
+        return Ended(seconds=seconds, peak=peak or usage.ru_maxrss * 1024, output=self.output())
 
     def _name(self) -> str:
         return " ".join(self.command[:4])

@@ -1,76 +1,73 @@
 """Both ends of pynetdicom, each in a process of its own, as its documentation does it.
 
-    python -m benchmarks.side_pynetdicom scp MAX_PDU                      answers and keeps nothing; says `port N`
-    python -m benchmarks.side_pynetdicom store PORT MAX_PDU PATH... | echo PORT COUNT
+    python -m benchmarks.side_pynetdicom scp|scu JSON
 
-Files are sent in chunks as they lie on disk and received data sets are not decoded: its fastest way.
+Files are sent in chunks as they lie on disk and received data sets are not decoded, or written as they came: its
+fastest way.
 """
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
+import ssl
 from pathlib import Path
 from time import perf_counter
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]
 
-DICOS_CT = "1.2.840.10008.5.1.4.1.1.501.1"
+from .options import Options, fail, main, tell
+
 EXPLICIT_VR_LE = "1.2.840.10008.1.2.1"
-STORED = (str(CTImageStorage), DICOS_CT)
 
 
-def scp(max_pdu: int) -> None:
-    _config.UNRESTRICTED_STORAGE_SERVICE = (
-        True  # it knows DICOS SOP classes by name, but does not serve them as storage
-    )
+def scp(options: Options) -> None:
     ae = AE()
-    ae.maximum_pdu_size = max_pdu
-    for each in STORED:
-        ae.add_supported_context(each, EXPLICIT_VR_LE)
+    ae.maximum_pdu_size = options.pdu
+    ae.maximum_associations = 200
+    ae.add_supported_context(CTImageStorage, EXPLICIT_VR_LE)
     ae.add_supported_context(Verification)
-    handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, lambda event: 0x0000)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+
+    def store(event: evt.Event) -> int:
+        if options.folder:
+            name = getattr(event.request, "AffectedSOPInstanceUID", "nameless")
+            (Path(options.folder) / f"{name}.dcm").write_bytes(event.encoded_dataset())
+        return 0x0000
+
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, store)]
+    context = None
+    if options.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(Path(options.tls) / "cert.pem", Path(options.tls) / "key.pem")
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=context)
     print("port", server.socket.getsockname()[1] if server and server.socket else 0, flush=True)
     signal.pause()
 
 
-def store(port: int, max_pdu: int, paths: list[str]) -> None:
+def scu(options: Options) -> None:
     _config.STORE_SEND_CHUNKED_DATASET = True
     ae = AE()
-    ae.maximum_pdu_size = max_pdu
-    for each in STORED:
-        ae.add_requested_context(each, EXPLICIT_VR_LE)
+    ae.maximum_pdu_size = options.pdu
+    paths = [] if options.echoes else options.paths()
+    if options.echoes:
+        ae.add_requested_context(Verification)
+    else:
+        ae.add_requested_context(CTImageStorage, EXPLICIT_VR_LE)
+    arguments = None
+    if options.tls:
+        context = ssl.create_default_context(cafile=str(Path(options.tls) / "cert.pem"))
+        arguments = (context, "127.0.0.1")
     begun = perf_counter()
-    association = ae.associate("127.0.0.1", port, max_pdu=max_pdu)
+    association = ae.associate("127.0.0.1", options.port, max_pdu=options.pdu, tls_args=arguments)
     for path in paths:
-        if association.send_c_store(Path(path)).Status:
-            sys.exit("not stored")
-    association.release()
-    print(json.dumps({"seconds": perf_counter() - begun}))
-
-
-def echo(port: int, count: int) -> None:
-    ae = AE()
-    ae.add_requested_context(Verification)
-    begun = perf_counter()
-    association = ae.associate("127.0.0.1", port)
-    for _ in range(count):
+        if association.send_c_store(path).Status:
+            fail("not stored")
+    for _ in range(options.echoes):
         if association.send_c_echo().Status:
-            sys.exit("not successful")
+            fail("not successful")
     association.release()
-    print(json.dumps({"seconds": perf_counter() - begun}))
+    tell(begun)
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["scp", max_pdu]:
-            scp(int(max_pdu))
-        case ["store", port, max_pdu, *paths]:
-            store(int(port), int(max_pdu), paths)
-        case ["echo", port, count]:
-            echo(int(port), int(count))
-        case _:
-            sys.exit(__doc__)
+    main(scp, scu, __doc__)

@@ -1,66 +1,97 @@
 """The ceiling: the same numbers of bytes over one connection on loopback, from memory into one buffer, no protocol.
 
-    python -m benchmarks.side_raw serve                                         says `port N`
-    python -m benchmarks.side_raw send PORT PATH... | echo PORT COUNT
+    python -m benchmarks.side_raw scp|scu JSON
 
 A message is its length in 8 bytes, that many bytes, and an answer of 128 bytes. Content comes from one buffer of
-512 KiB that is sent again and again: no file is read but for its size.
+512 KiB that is sent again and again: no file is read but for its size. With TLS: pyOpenSSL on the socket itself, TLS
+1.3, what a program without a protocol engine would write.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import sys
+from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Final
+
+from .options import Options, main, tell
 
 PIECE: Final = 512 * 1024
 ANSWER: Final = bytes(128)
 ECHO: Final = 80  # a C-ECHO-RQ with its headers
 
 
-def serve() -> None:
+class Plain:
+    """One connected socket."""
+
+    def __init__(self, sock: socket.socket, options: Options, *, server: bool) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sendall: Callable[[memoryview | bytes], object] = sock.sendall
+        self.recv_into: Callable[[memoryview], int] = sock.recv_into
+        if options.tls:
+            self._wrap(sock, Path(options.tls), server=server)
+
+    def _wrap(self, sock: socket.socket, folder: Path, *, server: bool) -> None:
+        from OpenSSL import SSL
+
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        if server:
+            context.use_certificate_file(str(folder / "cert.pem"))
+            context.use_privatekey_file(str(folder / "key.pem"))
+        connection = SSL.Connection(context, sock)
+        if server:
+            connection.set_accept_state()
+        else:
+            connection.set_connect_state()
+        connection.do_handshake()
+        self.sendall = connection.sendall
+
+        def receive(buffer: memoryview) -> int:
+            try:
+                return int(connection.recv_into(buffer))
+            except (SSL.ZeroReturnError, SSL.SysCallError):
+                return 0
+
+        self.recv_into = receive
+
+
+def scp(options: Options) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print("port", listener.getsockname()[1], flush=True)
         buffer = memoryview(bytearray(PIECE))
         while True:
             sock, _ = listener.accept()
             with sock:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                plain = Plain(sock, options, server=True)
                 # The length and what follows come in one receive where that is small.
-                while count := sock.recv_into(buffer):
+                while count := plain.recv_into(buffer):
                     left = int.from_bytes(buffer[:8], "little") + 8 - count
-                    while left > 0 and (count := sock.recv_into(buffer)):
+                    while left > 0 and (count := plain.recv_into(buffer)):
                         left -= count
-                    sock.sendall(ANSWER)
+                    plain.sendall(ANSWER)
 
 
-def send(port: int, sizes: list[int]) -> None:
+def scu(options: Options) -> None:
+    sizes = [ECHO - 8] * options.echoes or [os.stat(path).st_size for path in options.paths()]
     buffer = memoryview(bytearray(PIECE))
+    answer = memoryview(bytearray(len(ANSWER)))
     begun = perf_counter()
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with socket.create_connection(("127.0.0.1", options.port)) as sock:
+        plain = Plain(sock, options, server=False)
         for size in sizes:
             buffer[:8] = size.to_bytes(8, "little")
             left = size + 8
             while left > 0:
-                sock.sendall(buffer[:left])
+                plain.sendall(buffer[:left])
                 left -= PIECE
             left = len(ANSWER)
             while left:
-                left -= len(sock.recv(left))
-    print(json.dumps({"seconds": perf_counter() - begun}))
+                left -= plain.recv_into(answer[:left])
+    tell(begun)
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["serve"]:
-            serve()
-        case ["send", port, *paths]:
-            send(int(port), [os.stat(path).st_size for path in paths])
-        case ["echo", port, count]:
-            send(int(port), [ECHO - 8] * int(count))
-        case _:
-            sys.exit(__doc__)
+    main(scp, scu, __doc__)

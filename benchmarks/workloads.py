@@ -1,12 +1,11 @@
-"""What is carried: files of three sizes, made in a folder, and a number of C-ECHOs."""
+"""What is carried: CT objects of given sizes, each a file in a folder, and a certificate for TLS."""
 
 from __future__ import annotations
 
 import random
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from struct import pack
 from typing import Final
@@ -16,95 +15,101 @@ from dicos_transports.part10_writer import file_header
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SEED: Final = 7
+SIZES: Final = {
+    "1k": 1_000, "4k": 4_000, "32k": 32_000, "500k": 500_000, "300m": 300_000_000, "2g": 2_000_000_000,
+}  # fmt: skip
+"""Bytes of a data set, by the name of the size."""
+LARGE: Final = 1_000_000
+DISTINCT: Final = {"1k": 500, "4k": 500, "32k": 200, "500k": 40, "300m": 1, "2g": 1}
+"""How many files of that size there are; more objects are the same files again."""
+SPARE: Final = 100_000_000
+"""Bytes that must be left on the disk."""
 
 
 class NoSpace(Exception):
     """The temporary folder cannot hold the files; one line says how much is missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """`files` to store in this order, or `echoes` to ask for. `unit`: "MB/s" or "/s"."""
+class Files:
+    """The files of each size, made when they are asked for, in `folder`, which exists."""
 
-    name: str
-    title: str
-    unit: str
-    files: tuple[Path, ...] = ()
-    echoes: int = 0
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made: dict[str, tuple[Path, ...]] = {}
 
-    @property
-    def units(self) -> float:
-        """How much of `unit`, without "/s", the whole workload is."""
-        if self.unit == "MB/s":
-            return sum(path.stat().st_size for path in self.files) / 1e6
-        return self.echoes or len(self.files)
+    def of(self, size: str) -> tuple[Path, ...]:
+        """The files of this size. Raises `NoSpace`."""
+        if size not in self._made:
+            self.check(0 if size == "2g" else SIZES[size] * DISTINCT[size])
+            (self.folder / size).mkdir()
+            self._made[size] = tuple(_object(self.folder / size, number, SIZES[size], sparse=size == "2g")
+                                     for number in range(1, DISTINCT[size] + 1))  # fmt: skip
+        return self._made[size]
 
-    def first(self, count: int) -> Workload:
-        """The same with only the first `count` files or echoes."""
-        return Workload(name=self.name, title=self.title, unit=self.unit,
-                        files=self.files[:count], echoes=min(self.echoes, count))  # fmt: skip
-
-
-NAMES: Final = ("small", "medium", "large", "echo")
+    def check(self, needed: int) -> None:
+        """Raise `NoSpace` if there is no room for so many bytes."""
+        free = shutil.disk_usage(self.folder).free
+        if free < needed + SPARE:
+            missing = f"{free >> 20} MiB free, {(needed + SPARE) >> 20} MiB needed"
+            raise NoSpace(f"{self.folder}: {missing}; TMPDIR=... names another place")
 
 
-def make(folder: Path, names: tuple[str, ...], *, quick: bool) -> list[Workload]:
-    """Makes the files of the workloads `names` in `folder`, which exists. Raises `NoSpace`."""
-    small, medium, frames, echoes = (100, 20, 60, 500) if quick else (500, 200, 600, 5000)
-    wanted = {"small": small * 8_000, "medium": medium * 600_000, "large": frames * 530_000}
-    # The largest twice: one contender also writes what it receives.
-    needed = sum(wanted.get(name, 0) for name in names) + max(wanted.get(name, 0) for name in names) + 50_000_000
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise NoSpace(f"{folder}: {free >> 20} MiB free, {needed >> 20} MiB needed; TMPDIR=... names another place")
-    rng = random.Random(SEED)
-    made: list[Workload] = []
-    for name in names:
-        match name:
-            case "small":
-                sizes = [rng.randrange(1_000, 4_001, 2) for _ in range(small)]
-                files = _objects(folder / name, sizes)
-                made.append(Workload(name=name, title=f"{small} objects of 1 to 4 kB", unit="/s", files=files))
-            case "medium":
-                files = _objects(folder / name, [500_000] * medium)
-                made.append(Workload(name=name, title=f"{medium} objects of 0.5 MB", unit="MB/s", files=files))
-            case "large":
-                path = folder / "large.dcs"
-                # In a process of its own, so that the runner itself stays small (see processes.Ended.peak).
-                command = [sys.executable, str(ROOT / "demo" / "phantom.py"), str(path), "--frames", str(frames)]
-                subprocess.run(command, check=True, timeout=60)
-                title = f"one DICOS CT of {path.stat().st_size / 1e6:.0f} MB (512 x 512 x {frames})"
-                made.append(Workload(name=name, title=title, unit="MB/s", files=(path,)))
-            case _:
-                made.append(Workload(name=name, title=f"{echoes} C-ECHO one after another", unit="/s", echoes=echoes))
-    return made
-
-
-def _objects(folder: Path, sizes: list[int]) -> tuple[Path, ...]:
-    """CT objects with nothing but identifiers and `sizes` bytes, headers included, of private data."""
-    folder.mkdir()
-    paths = []
-    for number, size in enumerate(sizes, 1):
-        instance = f"2.25.{SEED}.{number}"
-        identifiers = b"".join(
-            pack("<HH2sH", group, element, vr, len(value)) + value
-            for group, element, vr, value in (
-                (0x0008, 0x0016, b"UI", _even(CT_IMAGE_STORAGE, b"\0")),
-                (0x0008, 0x0018, b"UI", _even(instance, b"\0")),
-                (0x0008, 0x0060, b"CS", b"CT"),
-                (0x0010, 0x0020, b"LO", b"NOBODY"),
-                (0x0020, 0x000D, b"UI", _even(f"2.25.{SEED}", b"\0")),
-            )
+def _object(folder: Path, number: int, size: int, *, sparse: bool) -> Path:
+    """A CT object with nothing but identifiers and private data, `size` bytes of data set; `sparse`: a hole of zeros,
+    which takes no room on a disk."""
+    instance = f"2.25.{SEED}.{number}"
+    identifiers = b"".join(
+        pack("<HH2sH", group, element, vr, len(value)) + value
+        for group, element, vr, value in (
+            (0x0008, 0x0016, b"UI", _even(CT_IMAGE_STORAGE)),
+            (0x0008, 0x0018, b"UI", _even(instance)),
+            (0x0008, 0x0060, b"CS", b"CT"),
+            (0x0010, 0x0020, b"LO", b"NOBODY"),
+            (0x0020, 0x000D, b"UI", _even(f"2.25.{SEED}")),
         )
-        # Pixel Data would have to fit rows and columns; private data has to fit nothing.
-        creator = pack("<HH2sH", 0x7001, 0x0010, b"LO", 18) + b"DICOS-PROTO BENCH "
-        rest = size - len(identifiers) - len(creator) - 12
-        data = pack("<HH2s2xI", 0x7001, 0x1000, b"OB", rest) + random.Random(number).randbytes(rest)
-        path = folder / f"{number:04d}.dcm"
-        path.write_bytes(file_header(CT_IMAGE_STORAGE, instance, EXPLICIT_VR_LE) + identifiers + creator + data)
-        paths.append(path)
-    return tuple(paths)
+    )
+    # Pixel Data would have to fit rows and columns; private data has to fit nothing.
+    creator = pack("<HH2sH", 0x7001, 0x0010, b"LO", 18) + b"DICOS-PROTO BENCH "
+    rest = size - len(identifiers) - len(creator) - 12
+    path = folder / f"{number:04d}.dcm"
+    with open(path, "wb") as file:
+        file.write(file_header(CT_IMAGE_STORAGE, instance, EXPLICIT_VR_LE) + identifiers + creator)
+        file.write(pack("<HH2s2xI", 0x7001, 0x1000, b"OB", rest))
+        if sparse:
+            file.truncate(file.tell() + rest)
+        else:
+            piece = random.Random(number).randbytes(min(rest, LARGE))
+            for at in range(0, rest, len(piece)):
+                file.write(piece[: rest - at])
+    return path
 
 
-def _even(text: str, pad: bytes) -> bytes:
-    return text.encode() + pad * (len(text) % 2)
+def _even(text: str) -> bytes:
+    return text.encode() + b"\0" * (len(text) % 2)
+
+
+def make_certificate(folder: Path) -> None:
+    """`cert.pem` and `key.pem` for 127.0.0.1, for today, its own authority."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))

@@ -682,13 +682,15 @@ class _Shape:
     these are as they were, every rule about elements, their order and their lengths has been judged already.
     """
 
-    __slots__ = ("absent", "cls", "fixed", "has_data", "steps", "unpack")
+    __slots__ = ("absent", "cls", "fixed", "has_data", "numbers", "others", "unpack")
 
     def __init__(self, raw: bytes, cls: _Class, has_data: bool) -> None:
         self.cls = cls
         self.has_data = has_data
         known = {each.element: each for each in _FIELDS[cls]}
-        steps: list[tuple[Callable[[object, object], None], Callable[[int, bytes, Judge], Value], int]] = []
+        numbers: list[tuple[Callable[[object, object], None], int]] = []
+        others: list[tuple[Callable[[object, object], None], Callable[[int, bytes, Judge], Value], int, int]] = []
+        present: set[str] = set()
         fixed: list[bytes] = []
         layout, at, done = "<", GROUP_LENGTH_SIZE, 0
         for element, value in decode_elements(raw).items():
@@ -698,7 +700,12 @@ class _Shape:
                 fixed.append(raw[done:at])
                 is_number = field.decode == US.decode
                 layout += f"{at - done}s{'H' if is_number else f'{len(value)}s'}"
-                steps.append((setter(cls, field.name), field.decode, element))
+                put, where = setter(cls, field.name), len(present)
+                if is_number:
+                    numbers.append((put, where))
+                else:
+                    others.append((put, field.decode, element, where))
+                present.add(field.name)
                 done = at + len(value)
             at += len(value)
         if done < at:
@@ -706,21 +713,21 @@ class _Shape:
             layout += f"{at - done}s"
         self.unpack = struct.Struct(layout).unpack
         self.fixed = tuple(fixed)
-        self.steps = tuple(steps)
-        present = {known[element].name for _, _, element in steps}
+        self.numbers, self.others = tuple(numbers), tuple(others)
         self.absent = tuple((setter(cls, each.name), each.default) for each in fields(cls) if each.name not in present)
 
-    def make(self, values: tuple[Value | bytes, ...], judge: Judge) -> Command | None:
+    def make(self, values: tuple[bytes, ...], judge: Judge) -> Command | None:
         """The message with these values; None, if a text is blank, which not every one may be. Raises `Malformed`.
 
         `__init__` is passed over: it does nothing but set the fields."""
         command: Command = _new(self.cls)
-        for (put, decode, element), value in zip(self.steps, values, strict=True):
-            if isinstance(value, bytes):
-                value = decode(element, value, judge)
-                if not value:
-                    return None
+        for put, decode, element, where in self.others:
+            value = decode(element, values[where], judge)
+            if not value:
+                return None
             put(command, value)
+        for put, where in self.numbers:
+            put(command, values[where])
         for put, default in self.absent:
             put(command, default)
         return command

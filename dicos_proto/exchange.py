@@ -44,6 +44,7 @@ STARVED: Final = bytearray()
 """What a source of pieces gives, this very object, that has none now and is not at its end: `Feed` does."""
 
 _ENDS = (Abort, ProviderAbort, Closed)
+_WHOLE = (bytes, bytearray, memoryview)
 _START_COST = 256
 """What a command set that waits counts for in `Limits.parked`."""
 
@@ -52,7 +53,7 @@ class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
     __slots__ = (
-        "_cancelled", "_context", "_current", "_dropped", "_held", "_open", "_parked", "_pieces", "_replies",
+        "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_open", "_parked", "_pieces", "_replies",
         "_waiting", "association", "reading", "unread",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Exchange:
         self._current: deque[MessageData] = deque()  # of the message that is being read: pieces that came meanwhile
         self._held = 0  # what all that costs
         self._dropped: MessageStart | None = None  # the request whose data set is read over: it was too large to hold
+        self._ahead: Event | None = None  # what `here` came upon and is not for it
         self._cancelled: set[int] = set()
         self.unread = False
         """Whether the data set of the message that `step` gave last has not come to its end yet."""
@@ -109,10 +111,18 @@ class Exchange:
         self.association.send(MessageStart(context=context, command=command, has_data=data is not None))
         if isinstance(command, Response) and status.category(command.status) is not status.Category.PENDING:
             self._cancelled.discard(command.message_id_being_responded_to)
-        if data is not None:
+        if data is None:
+            return
+        association = self.association
+        if not isinstance(data, _WHOLE):
             self._context = context
-            self._pieces = iter((data,)) if isinstance(data, bytes | bytearray | memoryview) else iter(data)
+            self._pieces = iter(data)
             self.pump()
+        elif association.bytes_queued < association.limits.queued:
+            association.send(MessageData(context=context, data=data, last=True))
+        else:
+            self._context = context
+            self._pieces = iter((data,))
 
     def reply(self, start: MessageStart) -> None:
         """Send a message without data set: now, or once the data set that is being sent is complete.
@@ -172,6 +182,25 @@ class Exchange:
             self.unread = not event.last
         return event
 
+    def here(self) -> Incoming | None:
+        """As `step`, of what was received before; None where there is nothing, or `step` has something else to do or to
+        raise. After None only a flow may follow: it goes on with what this has come upon."""
+        if self._current or self._parked or self._pieces is not None or self._dropped is not None:
+            return None
+        event = self._next_event()
+        if isinstance(event, MessageStart):
+            self.begin_reading(event)
+            return event
+        if isinstance(event, MessageData):
+            self.unread = not event.last
+            return event
+        self._ahead = event
+        return None
+
+    def _next_event(self) -> Event | None:
+        event, self._ahead = self._ahead, None
+        return self.association.next_event() if event is None else event
+
     def begin_reading(self, start: MessageStart) -> None:
         """`start` is the message whose data set is read now, if it has one."""
         self.reading = start
@@ -179,11 +208,10 @@ class Exchange:
 
     def fresh(self) -> Flow[Incoming | None]:
         """As `step`, of what was not parked."""
-        association = self.association
         while True:
             if self._pieces is not None and self.pump():
                 return None
-            event = association.next_event()
+            event = self._next_event()
             if isinstance(event, Incoming):
                 if self._dropped is None:
                     return event
@@ -226,7 +254,7 @@ class Exchange:
         Nothing is refused: where too much would have to be held, the peer has to wait. Raises as `step` does.
         """
         while self._held <= self.association.limits.parked:
-            event = self.association.next_event()
+            event = self._next_event()
             if event is None:
                 return
             if isinstance(event, Incoming):
@@ -487,13 +515,28 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
         except AssociationAborted:
             yield from finish(exchange.association)
             raise
-        match event:
-            case MessageStart(command=Request()):
-                return event
-            case MessageStart(command=CCancelRequest() as cancel):
-                exchange.note_cancel(cancel)
-            case _:
-                pass
+        request = _request_of(exchange, event)
+        if request is not None:
+            return request
+
+
+def request_here(exchange: Exchange) -> MessageStart | None:
+    """As `next_request`, of what was received before; None: a flow tells (`Exchange.here`)."""
+    while (event := exchange.here()) is not None:
+        request = _request_of(exchange, event)
+        if request is not None:
+            return request
+    return None
+
+
+def _request_of(exchange: Exchange, event: Incoming | None) -> MessageStart | None:
+    """The event, if it is a request that is to be answered; a C-CANCEL is noted."""
+    if isinstance(event, MessageStart):
+        if isinstance(event.command, Request):
+            return event
+        if isinstance(event.command, CCancelRequest):
+            exchange.note_cancel(event.command)
+    return None
 
 
 def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:

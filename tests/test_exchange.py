@@ -1,6 +1,7 @@
 """Exchange: what is sent goes on while what comes is taken; what has to wait is kept, within bounds, in order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,13 +35,16 @@ from dicos_proto.exchange import (
     next_request,
     read_answer,
     read_data,
+    request_here,
     respond,
     skip_data,
 )
 from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
-from dicos_proto.pdu_types import ReleaseRequest
-from tests.pair import CT, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, splitters, start
+from dicos_proto.machine import State
+from dicos_proto.pdu import encode
+from dicos_proto.pdu_types import OperationsWindow, ReleaseRequest, UserInformation
+from tests.pair import CT, POLICY, REQUEST, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, splitters, start
 from tests.services.parties import parties, serve, then_release
 
 ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
@@ -465,6 +469,73 @@ def test_a_cancel_that_comes_with_its_request_is_known_when_it_is_performed() ->
     got(read_data(provider.exchange))
     assert next(next_request(provider.exchange)) is flows.Need.INPUT
     assert provider.exchange.cancelled(1)
+
+
+@ANY
+def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
+    """What `here` gives, and where it gives none the flow, is what flows alone would give, however it arrives."""
+    provider = Lone.provider()
+    stream = (
+        command(1, echo())
+        + command(1, CCancelRequest(message_id_being_responded_to=1))
+        + command(3, FIND, has_data=True)
+        + p_data((3, False, False, b"iden"))
+        + p_data((3, False, True, b"tifier"))
+        + encode(ReleaseRequest())
+    )
+    exchange, seen, content = provider.exchange, [], b""
+    for piece in split([stream]):
+        provider.engine.receive_data(piece)
+        while (event := exchange.here()) is not None:
+            if isinstance(event, MessageData):
+                content += event.data
+                assert exchange.unread is not event.last
+            else:
+                seen.append(event)
+                assert exchange.reading is event
+                if isinstance(event.command, CEchoRequest):
+                    exchange.reply(reply_to(event, 0))
+    flow = next_request(exchange)
+    assert next(flow) is flows.Need.INPUT  # the release, which `here` came upon, is answered; the peer is to close
+    assert provider.engine.state is State.Sta13
+    assert seen == [
+        start(1, echo()), start(1, CCancelRequest(message_id_being_responded_to=1)), start(3, FIND, has_data=True),
+    ]  # fmt: skip
+    assert content == b"identifier"
+
+
+def test_only_requests_are_here_for_a_provider() -> None:
+    window = OperationsWindow(invoked=2, performed=2)
+    asked = replace(REQUEST, user_information=UserInformation(window=window))
+    provider = Lone.provider(asked, replace(POLICY, window=window))
+    provider.engine.receive_data(
+        command(3, FIND, has_data=True)
+        + p_data((3, False, True, b"nobody reads this"))
+        + command(3, CCancelRequest(message_id_being_responded_to=1))
+        + command(1, echo(2))
+    )
+    assert request_here(provider.exchange) == start(3, FIND, has_data=True)
+    assert request_here(provider.exchange) == start(1, echo(2))
+    assert provider.exchange.cancelled(1)
+    assert request_here(provider.exchange) is None
+    assert next(next_request(provider.exchange)) is flows.Need.INPUT
+
+
+def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(CT,), window=2)
+    pair.uses.send(1, echo(1))
+    pair.uses.send(1, echo(2))
+    pair.run(_looking(pair.provides))
+    assert request_here(pair.provides) is None
+    assert got(next_request(pair.provides)) == start(1, echo(1))
+    assert request_here(pair.provides) is None
+    assert got(next_request(pair.provides)) == start(1, echo(2))
+
+
+def _looking(exchange: Exchange) -> flows.Flow[None]:
+    """A provider that takes note of what has come, before it asks for it."""
+    yield flows.Need.INPUT
+    yield from exchange.look()
 
 
 # -- performing ----------------------------------------------------------------------------------------------------

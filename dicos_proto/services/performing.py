@@ -7,7 +7,7 @@ Invariants: exactly one final response; none after it.
 from __future__ import annotations
 
 from ..datasets import Attributes, Content, content
-from ..dimse import AnyRequest, AnyResponse, response_to
+from ..dimse import AnyRequest, AnyResponse, Request, response_to
 from ..errors import LocalProtocolError
 from ..events import MessageStart
 from ..exchange import Exchange, read_data, respond, skip_data
@@ -23,7 +23,7 @@ class Performing:
 
     def __init__(self, exchange: Exchange, start: MessageStart) -> None:
         """Raises TypeError for what is no request."""
-        if not isinstance(start.command, AnyRequest):
+        if not isinstance(start.command, Request):
             raise TypeError(f"{start.command.NAME} is no request")
         self._exchange = exchange
         self.start = start

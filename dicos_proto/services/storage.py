@@ -81,7 +81,7 @@ class StoreMany:
     when there is room for one more, so it may make them as it goes. With a window of 1 it is a plain sequence.
     """
 
-    __slots__ = ("_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority")
+    __slots__ = ("_contexts", "_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority")
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class StoreMany:
         self._priority = priority
         self._originator = originator or (None, None)
         self._outstanding: dict[int, Instance] = {}
+        self._contexts: dict[tuple[str, str], int] = {}  # what was found for SOP class and transfer syntax
 
     def next(self) -> Flow[Outcome | None]:
         """What became of the instance that was decided next; None after the last.
@@ -137,10 +138,13 @@ class StoreMany:
             self._more = False
             return None
         association = self._exchange.association
-        try:
-            context = find_context(association, instance.sop_class_uid, (instance.transfer_syntax,))
-        except ContextNotAccepted as problem:
-            return Outcome(instance=instance, problem=problem)
+        kind = instance.sop_class_uid, instance.transfer_syntax
+        context = self._contexts.get(kind)
+        if context is None:
+            try:
+                context = self._contexts[kind] = find_context(association, kind[0], kind[1:]).id
+            except ContextNotAccepted as problem:
+                return Outcome(instance=instance, problem=problem)
         request = CStoreRequest(
             message_id=association.new_message_id(),
             affected_sop_class_uid=instance.sop_class_uid,
@@ -149,6 +153,6 @@ class StoreMany:
             move_originator_aet=self._originator[0],
             move_originator_message_id=self._originator[1],
         )
-        self._exchange.send(context.id, request, instance.data)
+        self._exchange.send(context, request, instance.data)
         self._outstanding[request.message_id] = instance
         return None

@@ -276,6 +276,31 @@ def test_answers_leave_before_the_rest_of_a_request_is_waited_for() -> None:
             assert read_pdu(sock)[0] == 4
 
 
+def test_in_an_event_loop_answers_leave_before_the_rest_of_a_request_is_waited_for() -> None:
+    trio = pytest.importorskip("trio")
+    from dicos_transports import awaiting
+    from dicos_transports import trio as adapter
+
+    async def answer(session: awaiting.Session) -> None:
+        async for request in session:
+            await request.respond()
+
+    def ask(running: Any) -> list[int]:
+        with raw_window(running) as sock:
+            whole = b"".join(echo_request(number) for number in range(1, 5))
+            sock.sendall(whole[:-20])
+            kinds = [read_pdu(sock)[0] for _ in range(3)]
+            sock.sendall(whole[-20:])
+            return [*kinds, read_pdu(sock)[0]]
+
+    async def run() -> list[int]:
+        async with adapter.serve(("127.0.0.1", 0), answer, policy=POLICY) as running:
+            kinds: list[int] = await trio.to_thread.run_sync(ask, running)
+            return kinds
+
+    assert trio.run(run) == [4] * 4
+
+
 def test_a_source_that_fails_within_an_instance_aborts() -> None:
     def pieces() -> Iterator[bytes]:
         yield b"ab"

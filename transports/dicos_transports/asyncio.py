@@ -417,6 +417,7 @@ def _session(
         link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
     else:
         link, peer = StreamLink(connection, wire, timeouts, seen), _peer_of(connection)
+    link.association = association
     return Session(association, Driver(link), peer, layer)
 
 

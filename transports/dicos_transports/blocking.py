@@ -28,7 +28,7 @@ from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import MessageStart
+from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.flows import AssociationError
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.negotiation import AcceptPolicy
@@ -170,9 +170,9 @@ def session_over(
 ) -> Session:
     """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
     wire, seen = (association, trace) if layer is None else (layer, None)
-    return Session(
-        association, Driver(sock, wire, timeouts, association=association, trace=seen, stop=stop, kill=kill), layer
-    )
+    driver = Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill)
+    driver.association = association
+    return Session(association, driver, layer)
 
 
 def _open(where: Address, timeout: float | None) -> socket.socket:
@@ -429,7 +429,9 @@ class Session(BaseSession):
         Raises `AssociationAborted`, `ServerStopping`.
         """
         while True:
-            start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+            start = exchange.request_here(self.exchange)
+            if start is None:
+                start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return
             self.requests[start.command.NAME] += 1
@@ -528,7 +530,7 @@ class Request(Received[Session, P], Generic[P]):
         answered already.
         """
         if self.answer_now(code, comment, given):
-            self.session.driver.flush(more=self.session.driver.busy)
+            self.session.driver.flush()
         else:
             self.session.run(self.answer(code, comment, given))
 
@@ -537,9 +539,12 @@ class Request(Received[Session, P], Generic[P]):
 
         Raises `AssociationError` where it does not end well.
         """
-        performing, run = self.performing, self.session.run
-        while performing.unread and (piece := run(self.piece())) is not None:
-            yield piece
+        performing, at = self.performing, self.session.exchange
+        while performing.unread:
+            event = at.here()
+            piece = event.data if isinstance(event, MessageData) else self.session.run(self.piece())
+            if piece:
+                yield piece
 
     def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""

@@ -14,7 +14,6 @@ import threading
 from time import monotonic
 from typing import Final, TypeVar
 
-from dicos_proto.association import Association
 from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.timers import Timeouts
@@ -44,8 +43,7 @@ class Driver(Channel):
     """Interprets flows over one connected stream socket. One thread at a time may use it.
 
     `stop`: a descriptor that becomes readable when whoever waits for a new request is to be interrupted; `kill`: one
-    that becomes readable when every wait is. Both raise `ServerStopping` inside the flow. `association`: whose messages
-    the wire carries; known, messages that follow each other at once are sent in batches.
+    that becomes readable when every wait is. Both raise `ServerStopping` inside the flow.
     """
 
     def __init__(
@@ -54,7 +52,6 @@ class Driver(Channel):
         wire: Wire,
         timeouts: Timeouts,
         *,
-        association: Association | None = None,
         trace: Trace | None = None,
         stop: int | None = None,
         kill: int | None = None,
@@ -62,7 +59,6 @@ class Driver(Channel):
         super().__init__(sock, wire, timeouts, trace)
         self._stop = stop
         self._kill = kill
-        self._association = association
         self._looks = LOOKS
         self._pause = 0  # waits that do not look at all
         self._poll = select.poll()
@@ -70,11 +66,6 @@ class Driver(Channel):
         self._polled = select.POLLIN
         if kill is not None:
             self._poll.register(kill, select.POLLIN)
-
-    @property
-    def busy(self) -> bool:
-        """Whether more has come than the association has been asked for: what is sent now will soon be followed."""
-        return self._association is not None and self._association.bytes_unread > 0
 
     def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
@@ -90,9 +81,7 @@ class Driver(Channel):
                 fault = self._serve(need)
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
-            # What the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one.
-            if self._association is None or self._association.bytes_queued or self._pending:
-                self.flush(more=self.busy)
+            self.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
             result: T = done.value
             return result
         finally:

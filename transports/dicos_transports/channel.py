@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
+from dicos_proto.association import Association
 from dicos_proto.errors import DeadlineExceeded, ProtocolError
 from dicos_proto.events import ProviderAbort
 from dicos_proto.flows import AssociationAborted, AssociationError, Need
@@ -64,6 +65,8 @@ class Link:
         self.bytes_received = 0
         self.broken = False
         """The peer takes nothing any more; it may still have said something."""
+        self.association: Association | None = None
+        """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
         self._write_stall = timeouts.write_stall
         self._trace = trace
         self._pending: list[Buffer] = []
@@ -196,12 +199,17 @@ class Channel(Link):
                 return True
         return need is Need.DRAIN and not self._pending
 
-    def flush(self, *, more: bool = False) -> None:
-        """Give what is queued to the kernel as far as it takes it now. `more`: something will soon follow it, so the
-        kernel may wait for that to send both at once; not for long, and not beyond the next `acknowledge`."""
+    def flush(self) -> None:
+        """Give what is queued to the kernel as far as it takes it now.
+
+        While there are messages that were received and not looked at, something will soon follow it: the kernel may
+        wait for that to send both at once; not for long, and not beyond the next `acknowledge`.
+        """
         self._collect()
         if self._pending:
-            self._write(_MORE if more and self._tcp and self._corked < BATCH else 0)
+            known = self.association
+            more = known is not None and self._tcp and self._corked < BATCH and known.bytes_unread > 0
+            self._write(_MORE if more else 0)
 
     def acknowledge(self) -> None:
         """Before a wait: a peer with Nagle's algorithm waits for the acknowledgement before it sends the rest. What the
