@@ -175,6 +175,8 @@ def _listen_on_path(path: str) -> socket.socket:
     """A Unix socket. One that a process left behind when it died is replaced; one that somebody listens on is not."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if "\0" in path[1:] and path[0] != "\0":
+            raise ValueError("embedded null byte")  # the system would take what is before it
         try:
             sock.bind(path)
         except OSError as error:
@@ -183,7 +185,7 @@ def _listen_on_path(path: str) -> socket.socket:
             os.unlink(path)
             sock.bind(path)
         sock.listen(BACKLOG)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+    except (OSError, ValueError) as error:
         sock.close()
         raise ListenFailed(f"cannot listen on {path!a}: {said(error)}") from error
     return sock

@@ -418,7 +418,7 @@ def _session(
 
 def _is_connection(where: object) -> TypeGuard[Connected]:
     if isinstance(where, tuple):
-        return isinstance(where[0], asyncio.StreamReader)
+        return len(where) == 2 and isinstance(where[0], asyncio.StreamReader)
     return isinstance(where, socket.socket) and not is_listening(where)
 
 
