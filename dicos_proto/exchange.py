@@ -474,10 +474,14 @@ def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """The next request of the peer, or None once it has released the association.
 
-    What is left of a data set that nobody read is read over; a C-CANCEL is noted. Raises `AssociationAborted` and
-    `AssociationIdle`, once the connection may be closed.
+    What is left of a data set that nobody read is read over; a C-CANCEL is noted. A peer that does not take the answers
+    is not heard until it does (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection
+    may be closed.
     """
+    association = exchange.association
     while True:
+        while association.bytes_queued >= association.limits.queued:
+            yield Need.DRAIN
         try:
             event = yield from exchange.step()
         except AssociationIdle:
@@ -485,7 +489,7 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
         except AssociationReleased:
             return None
         except AssociationAborted:
-            yield from finish(exchange.association)
+            yield from finish(association)
             raise
         match event:
             case MessageStart(command=Request()):

@@ -515,6 +515,44 @@ def test_answers_are_made_no_faster_than_they_are_taken() -> None:
     assert most <= 1500
 
 
+@pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+def test_a_peer_that_takes_no_answers_is_not_heard_until_it_does(split: Splitter) -> None:
+    lone = Lone.provider(limits=Limits(queued=1000, received_ahead=5000, received_pieces=10_000))
+    burst = command(1, echo()) * 20  # whose answers are more than 1000 bytes
+    answered = 0
+
+    def provide() -> flows.Flow[None]:
+        nonlocal answered
+        while (asked := (yield from next_request(lone.exchange))) is not None:
+            lone.exchange.reply(reply_to(asked, 0))
+            answered += 1
+
+    flow = provide()
+    needs = [next(flow)]
+
+    def feed() -> None:
+        for chunk in split([burst]):
+            lone.engine.receive_data(chunk)
+            needs.append(next(flow))
+
+    feed()
+    assert needs[0] is flows.Need.INPUT
+    assert needs[-1] is flows.Need.DRAIN
+    before, queued = answered, lone.engine.bytes_queued
+    assert 1000 <= queued <= 2000
+    asked_by_then = len(needs)
+    while lone.engine.wants_read:
+        feed()
+    assert set(needs[asked_by_then:]) == {flows.Need.DRAIN}
+    assert (answered, lone.engine.bytes_queued) == (before, queued)
+    while needs[-1] is flows.Need.DRAIN:
+        assert lone.sent()
+        needs.append(next(flow))
+    assert answered % 20 == 0  # all that has come
+    assert answered > 60
+    assert lone.engine.wants_read
+
+
 def test_the_peers_next_requests_wait_while_one_is_performed() -> None:
     pair = parties(VERIFICATION, CT, window=4, provider_limits=Limits(parked=300))
     pair.uses.send(3, FIND, b"identifier")
