@@ -23,8 +23,11 @@ from typing import Final, Self
 from dicos_proto.limits import Limits
 
 from .addresses import show_address
-from .channel import RECEIVE_SIZE
+from .channel import KEPT, RECEIVE_SIZE
 from .session import BaseSession
+
+PIECE: Final = 256
+"""Bytes that a piece of received data costs besides itself."""
 
 _numbers = count(1)
 
@@ -60,8 +63,17 @@ class ServerLimits:
 
 
 def most_bytes(limits: Limits) -> int:
-    """What one association holds at most of what it receives and sends, in bytes, the handler's own things apart."""
-    return limits.received_ahead + RECEIVE_SIZE + limits.command_set + limits.parked + limits.queued
+    """What one association holds at most of what it receives and sends, in bytes, as Python has them in memory.
+
+    Not in it: what its handler keeps, `Request.read` (`Limits.collected`) and `Request.attributes`
+    (`Limits.attributes`) included; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
+    """
+    request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
+    received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
+    buffers = (KEPT + 1) * RECEIVE_SIZE  # of its thread
+    message = limits.command_set + limits.parked
+    sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
+    return request + received + buffers + message + sent
 
 
 class Connection:
