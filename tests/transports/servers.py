@@ -130,7 +130,7 @@ class Handle:
         self.server.close(grace)
 
     def cancel(self) -> None:
-        """Have its runtime cancel it."""
+        """Have its runtime cancel it. Returns at once."""
         raise NotImplementedError
 
 
@@ -153,16 +153,13 @@ class _InLoop(Handle):
 
     def close(self, grace: float = PATIENCE) -> None:
         self.grace = grace
-        self._end(self.closing.set)
-
-    def cancel(self) -> None:
-        self._end(self.scope.cancel)
-
-    def _end(self, how: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # it is over already
-            self.call(how)
+            self.call(self.closing.set)
         self.thread.join(2 * PATIENCE)
         assert not self.thread.is_alive(), f"the {self.adapter} server does not end"
+
+    def cancel(self) -> None:
+        self.call(self.scope.cancel)
 
 
 async def _in_trio(where: Any, handler: Handler, options: dict[str, Any], started: Callable[[Handle], None]) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+import dicos_transports.asyncio as over_asyncio
+import dicos_transports.trio as over_trio
 from dicos_proto import flows
-from dicos_proto.association import Association
+from dicos_proto.dimse import CStoreRequest
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import IdentityVerdict
 from dicos_proto.pdu import AssociateReject, decode, encode
@@ -30,10 +35,22 @@ from dicos_proto.pdu_types import (
 from dicos_proto.timers import Timeouts
 from dicos_transports.blocking import Session, connect
 from dicos_transports.serving import Metrics, ServerLimits, most_bytes
-from dicos_transports.tls import ServerTLS
+from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
+from tests.pair import command, p_data
 from tests.transports.certificates import hospital
-from tests.transports.connections import ASKED, CONTEXTS, CT, EXPLICIT, PATIENCE, Lines, read_exactly, read_pdu
-from tests.transports.servers import ADAPTERS, Handle, Talk, answer_all, serving
+from tests.transports.connections import (
+    ASKED,
+    CONTEXTS,
+    CT,
+    EXPLICIT,
+    PATIENCE,
+    POLICY,
+    Lines,
+    abort_of,
+    read_exactly,
+    read_pdu,
+)
+from tests.transports.servers import ADAPTERS, Handle, Talk, serving
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -198,10 +215,6 @@ def test_a_policy_rejects_and_is_not_counted_as_an_association(adapter: str, lin
 
 
 def _only_called(title: str) -> Any:
-    from dataclasses import replace
-
-    from tests.transports.connections import POLICY
-
     return replace(POLICY, called_aets=frozenset({title}))
 
 
@@ -349,8 +362,6 @@ def test_others_are_served_while_an_identity_is_looked_at(adapter: str) -> None:
         return await trio.to_thread.run_sync(slow, request)
 
     async def slow_in_asyncio(request: AssociateRequest) -> IdentityVerdict | None:
-        import asyncio
-
         return await asyncio.to_thread(slow, request)
 
     looks: dict[str, Callable[..., Any]] = {"blocking": slow, "trio": slow_in_trio, "asyncio": slow_in_asyncio}
@@ -456,15 +467,11 @@ def test_a_cancelled_server_aborts_its_associations_and_leaves_nothing_behind() 
             busy.sendall(_half_a_store())
             assert begun.wait(PATIENCE)
             running.cancel()
-            assert decode(read_pdu(idle)) == decode(read_pdu(busy)) == Abort()
-            assert read_pdu(idle) == read_pdu(busy) == b""
+            assert abort_of(idle) == abort_of(busy) == Abort()
         check(running.metrics, connections=3, accepted=2, aborted=2, unasked=1)
 
 
 def _half_a_store() -> bytes:
-    from dicos_proto.dimse import CStoreRequest
-    from tests.pair import command, p_data
-
     request = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
     return command(3, request, has_data=True) + p_data((3, False, False, bytes(1000)))
 
@@ -480,10 +487,6 @@ def test_a_body_that_fails_ends_the_server_and_is_raised_as_it_is(adapter: str) 
     raised: list[BaseException] = []
 
     async def main() -> None:
-        import dicos_transports.asyncio as over_asyncio
-        import dicos_transports.trio as over_trio
-        from tests.transports.connections import POLICY
-
         over: Any = over_trio if adapter == "trio" else over_asyncio
 
         async def idle(session: Any) -> None:
@@ -507,8 +510,6 @@ def _run(adapter: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if adapter == "trio":
         trio.run(main)
     else:
-        import asyncio
-
         asyncio.run(main())
 
 
@@ -516,8 +517,6 @@ def _run(adapter: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_a_handshake_that_stalls_keeps_nobody_waiting(adapter: str, lines: Lines) -> None:
-    from dicos_transports.tls import ClientCertificate, ClientTLS
-
     tls = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE, handshake_timeout=0.5)
     trust = ClientTLS(trust=[hospital().root.certificate])
     with serving(adapter, tls=tls) as running, raw(running) as mute, raw(running) as half:
@@ -530,8 +529,112 @@ def test_a_handshake_that_stalls_keeps_nobody_waiting(adapter: str, lines: Lines
     check(running.metrics, connections=3, accepted=1, released=1, unasked=2)
 
 
-def test_an_association_is_made_of_what_a_server_was_told() -> None:
-    limits = Limits(received_ahead=1000)
-    with serving("blocking", answer_all, limits=limits) as running, user(running) as session:
-        assert isinstance(session.association, Association)
-        assert session.echo().status == 0
+# -- what a system has not, and handlers that do not end --------------------------------------------------------------
+
+
+def test_without_a_thread_to_spare_a_connection_is_closed(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+    with serving("blocking") as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", _no_thread)
+            with raw(running) as sock:
+                assert read_exactly(sock, 1) == b""
+            lines.wait_for("closed: can't start new thread")
+        with user(running) as session:
+            assert session.echo().status == 0
+    check(running.metrics, connections=2, unasked=1, accepted=1, released=1)
+
+
+def _no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("adapter", ["trio", "asyncio"])
+def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
+    adapter: str, monkeypatch: pytest.MonkeyPatch, lines: Lines
+) -> None:
+    monkeypatch.setattr(over_trio if adapter == "trio" else over_asyncio, "AFTER_KILL", 0.05)
+    begun, free = threading.Event(), threading.Event()
+
+    async def deaf(talk: Talk) -> None:
+        async for request in talk.requests():
+            begun.set()
+            if adapter == "trio":
+                with trio.CancelScope(shield=True):
+                    await talk.pause(free)
+            else:
+                waiting = asyncio.ensure_future(talk.pause(free))
+                while not waiting.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([waiting])
+            await talk.respond(request)
+
+    with serving(adapter, deaf) as running, ThreadPoolExecutor(2) as pool:
+        session = user(running)
+        echo = pool.submit(session.echo)
+        assert begun.wait(PATIENCE)
+        closing = pool.submit(running.close, 0)
+        lines.wait_for("1 handlers do not return; they are waited for")
+        free.set()
+        closing.result(PATIENCE)
+        with suppress(flows.AssociationError):
+            echo.result(PATIENCE)
+        session.abort()
+    assert running.metrics.active == 0
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_of_trio_is_the_only_connection(lines: Lines) -> None:
+    async def main() -> None:
+        ours, theirs = trio.testing.memory_stream_pair()
+        async with over_trio.serve(theirs, _answer, policy=POLICY) as server:
+            assert server.address == "one connection"
+            async with await over_trio.connect(ours, CONTEXTS) as session:
+                assert (await session.echo()).status == 0
+            assert await server.wait(PATIENCE)
+        check(server.metrics, connections=1, accepted=1, released=1)
+
+    trio.run(main)
+    assert lines.texts(logging.INFO)[0].startswith("a StapledStream #")
+
+
+def test_a_pair_of_streams_of_asyncio_is_the_only_connection(lines: Lines) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        streams = await asyncio.open_connection(sock=theirs)
+        async with over_asyncio.serve(streams, _answer, policy=POLICY) as server:
+            async with await over_asyncio.connect(ours, CONTEXTS) as session:
+                assert (await session.echo()).status == 0
+            assert await server.wait(PATIENCE)
+        check(server.metrics, connections=1, accepted=1, released=1)
+
+    asyncio.run(main())
+    assert lines.texts(logging.INFO)[0].startswith("a pair of streams #")
+
+
+@pytest.mark.parametrize("adapter", ["trio", "asyncio"])
+def test_a_stream_is_closed_although_its_session_could_not_be_made(adapter: str, lines: Lines) -> None:
+    def broken(peer: str) -> Any:
+        raise RuntimeError("no trace")
+
+    async def in_trio() -> None:
+        ours, theirs = trio.testing.memory_stream_pair()
+        async with over_trio.serve(theirs, _answer, policy=POLICY, trace=broken):
+            assert await ours.receive_some() == b""
+
+    async def in_asyncio() -> None:
+        ours, theirs = socket.socketpair()
+        with ours:
+            streams = await asyncio.open_connection(sock=theirs)
+            async with over_asyncio.serve(streams, _answer, policy=POLICY, trace=broken):
+                ours.setblocking(False)
+                assert await asyncio.get_running_loop().sock_recv(ours, 1) == b""
+
+    _run(adapter, in_trio if adapter == "trio" else in_asyncio)
+    lines.wait_for("the handler failed")
+
+
+async def _answer(session: Any) -> None:
+    async for request in session:
+        await request.respond()

@@ -59,14 +59,23 @@ def test_ipv6(adapter: str) -> None:
 
 @needs_ipv6
 def test_a_name_with_two_addresses_is_listened_on_at_both(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", _two_addresses(socket.getaddrinfo))
+    monkeypatch.setattr(socket, "getaddrinfo", _two_addresses(socket.getaddrinfo, "::1"))
     with serving(adapter, where=("both.example", 0)) as running:
         assert running.address == f"127.0.0.1:{running.port}, [::1]:{running.port}"
         assert echo(("127.0.0.1", running.port)) == 0
         assert echo(("::1", running.port)) == 0
 
 
-def _two_addresses(real: Callable[..., Any]) -> Callable[..., Any]:
+def test_of_a_name_the_addresses_of_other_machines_are_passed_over(
+    adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", _two_addresses(socket.getaddrinfo, "2001:db8::1"))
+    with serving(adapter, where=("both.example", 0)) as running:
+        assert running.address == f"127.0.0.1:{running.port}"
+        assert echo(("127.0.0.1", running.port)) == 0
+
+
+def _two_addresses(real: Callable[..., Any], other: str) -> Callable[..., Any]:
     """A resolver that knows one more host."""
 
     def resolve(host: str | None, port: int, *args: Any, **options: Any) -> Any:
@@ -74,7 +83,7 @@ def _two_addresses(real: Callable[..., Any]) -> Callable[..., Any]:
             return real(host, port, *args, **options)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (other, port, 0, 0)),
         ]
 
     return resolve
