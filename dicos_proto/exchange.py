@@ -45,7 +45,9 @@ STARVED: Final = bytearray()
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _START_COST = 256
-"""What a command set that waits counts for in `Limits.parked`."""
+"""What a command set that waits counts for in `Limits.parked`, without its lists of tags and unknown elements."""
+_TAG_COST = 40
+"""What each tag in such a list costs, which is four bytes on the wire."""
 
 
 class Exchange:
@@ -297,7 +299,12 @@ class Exchange:
 
 
 def _cost(event: Incoming) -> int:
-    return _START_COST if isinstance(event, MessageStart) else len(event.data)
+    if isinstance(event, MessageData):
+        return len(event.data)
+    command = event.command
+    tags = getattr(command, "attribute_identifier_list", None) or ()
+    offending = getattr(command, "offending_element", None) or ()
+    return _START_COST + _TAG_COST * (len(tags) + len(offending)) + sum(len(value) for _, value in command.other)
 
 
 class Feed:

@@ -1,6 +1,7 @@
 """Exchange: what is sent goes on while what comes is taken; what has to wait is kept, within bounds, in order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,8 +40,8 @@ from dicos_proto.exchange import (
 )
 from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
-from dicos_proto.pdu_types import ReleaseRequest
-from tests.pair import CT, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, splitters, start
+from dicos_proto.pdu_types import OperationsWindow, ReleaseRequest, UserInformation
+from tests.pair import CT, REQUEST, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, policy, splitters, start
 from tests.services.parties import parties, serve, then_release
 
 ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
@@ -214,6 +215,29 @@ def test_a_command_too_many_to_keep_is_refused() -> None:
     user.engine.receive_data(command(3, REPORT) + command(1, echoed()))
     assert got(flow) == echoed()
     assert user.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"attribute_identifier_list": tuple(range(16_000))}, 1),
+        ({"attribute_identifier_list": tuple(range(1000))}, 2),
+        ({"other": ((0x5000, bytes(60_000)),)}, 2),
+        ({"other": ((0x5000, bytes(65_390)),)}, 1),
+    ],
+)
+def test_a_command_that_waits_counts_for_what_it_holds(more: dict[str, Any], kept: int) -> None:
+    """Sixteen thousand tags are one command of 64 kB, and ten times that in memory."""
+    window = OperationsWindow(invoked=4, performed=4)
+    asked = replace(REQUEST, user_information=UserInformation(window=window))
+    lone = Lone.provider(asked, policy(max_length=0, window=window))
+    for number in (1, 2, 3):
+        lone.engine.receive_data(command(3, replace(GET, message_id=number, **more)))
+    assert got(lone.exchange.look()) is None
+    assert [number for number in (1, 2, 3) if lone.engine.owes(number)] == [*range(1, kept + 1)]
+    for number in (1, 2, 3):  # nothing of it is lost
+        start = got(next_request(lone.exchange))
+        assert start.command == replace(GET, message_id=number, **more)
 
 
 def test_the_answers_data_set_is_not_that_of_a_request_that_came_before_it() -> None:

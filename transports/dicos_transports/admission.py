@@ -71,7 +71,7 @@ def most_bytes(limits: Limits) -> int:
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
     buffers = (KEPT + 1) * RECEIVE_SIZE  # of its thread
-    message = limits.command_set + limits.parked
+    message = limits.parked + 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
     sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
     return request + received + buffers + message + sent
 
