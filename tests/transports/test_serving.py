@@ -452,6 +452,16 @@ def test_strangers_and_who_was_rejected_do_not_hold_up_the_end(adapter: str) -> 
     check(running.metrics, connections=2, rejected=1, unasked=1)
 
 
+def test_who_is_released_and_does_not_close_is_not_waited_for(adapter: str) -> None:
+    with serving(adapter) as running, asked(running) as sock:
+        assert read_pdu(sock)[0] == 2
+        sock.sendall(encode(ReleaseRequest()))
+        assert decode(read_pdu(sock)) == ReleaseResponse()
+        running.stop()
+        assert running.wait()
+    check(running.metrics, connections=1, accepted=1, released=1)
+
+
 def test_a_cancelled_server_aborts_its_associations_and_leaves_nothing_behind() -> None:
     begun = threading.Event()
 
