@@ -46,7 +46,9 @@ STARVED: Final = bytearray()
 _ENDS = (Abort, ProviderAbort, Closed)
 _WHOLE = (bytes, bytearray, memoryview)
 _START_COST = 256
-"""What a command set that waits counts for in `Limits.parked`."""
+"""What a command set that waits counts for in `Limits.parked`, without its lists of tags and unknown elements."""
+_TAG_COST = 40
+"""What each tag in such a list costs, which is four bytes on the wire."""
 
 
 class Exchange:
@@ -325,7 +327,12 @@ class Exchange:
 
 
 def _cost(event: Incoming) -> int:
-    return _START_COST if isinstance(event, MessageStart) else len(event.data)
+    if isinstance(event, MessageData):
+        return len(event.data)
+    command = event.command
+    tags = getattr(command, "attribute_identifier_list", None) or ()
+    offending = getattr(command, "offending_element", None) or ()
+    return _START_COST + _TAG_COST * (len(tags) + len(offending)) + sum(len(value) for _, value in command.other)
 
 
 class Feed:
@@ -502,10 +509,14 @@ def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """The next request of the peer, or None once it has released the association.
 
-    What is left of a data set that nobody read is read over; a C-CANCEL is noted. Raises `AssociationAborted` and
-    `AssociationIdle`, once the connection may be closed.
+    What is left of a data set that nobody read is read over; a C-CANCEL is noted. A peer that does not take the answers
+    is not heard until it does (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection
+    may be closed.
     """
+    association = exchange.association
     while True:
+        while association.bytes_queued >= association.limits.queued:
+            yield Need.DRAIN
         try:
             event = yield from exchange.step()
         except AssociationIdle:
@@ -513,7 +524,7 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
         except AssociationReleased:
             return None
         except AssociationAborted:
-            yield from finish(exchange.association)
+            yield from finish(association)
             raise
         request = _request_of(exchange, event)
         if request is not None:

@@ -44,7 +44,21 @@ from dicos_proto.limits import Limits
 from dicos_proto.machine import State
 from dicos_proto.pdu import encode
 from dicos_proto.pdu_types import OperationsWindow, ReleaseRequest, UserInformation
-from tests.pair import CT, POLICY, REQUEST, VERIFICATION, Lone, Pair, Splitter, command, data, p_data, splitters, start
+from tests.pair import (
+    CT,
+    POLICY,
+    REQUEST,
+    VERIFICATION,
+    Lone,
+    Pair,
+    Splitter,
+    command,
+    data,
+    p_data,
+    policy,
+    splitters,
+    start,
+)
 from tests.services.parties import parties, serve, then_release
 
 ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
@@ -218,6 +232,29 @@ def test_a_command_too_many_to_keep_is_refused() -> None:
     user.engine.receive_data(command(3, REPORT) + command(1, echoed()))
     assert got(flow) == echoed()
     assert user.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"attribute_identifier_list": tuple(range(16_000))}, 1),
+        ({"attribute_identifier_list": tuple(range(1000))}, 2),
+        ({"other": ((0x5000, bytes(60_000)),)}, 2),
+        ({"other": ((0x5000, bytes(65_390)),)}, 1),
+    ],
+)
+def test_a_command_that_waits_counts_for_what_it_holds(more: dict[str, Any], kept: int) -> None:
+    """Sixteen thousand tags are one command of 64 kB, and ten times that in memory."""
+    window = OperationsWindow(invoked=4, performed=4)
+    asked = replace(REQUEST, user_information=UserInformation(window=window))
+    lone = Lone.provider(asked, policy(max_length=0, window=window))
+    for number in (1, 2, 3):
+        lone.engine.receive_data(command(3, replace(GET, message_id=number, **more)))
+    assert got(lone.exchange.look()) is None
+    assert [number for number in (1, 2, 3) if lone.engine.owes(number)] == [*range(1, kept + 1)]
+    for number in (1, 2, 3):  # nothing of it is lost
+        start = got(next_request(lone.exchange))
+        assert start.command == replace(GET, message_id=number, **more)
 
 
 def test_the_answers_data_set_is_not_that_of_a_request_that_came_before_it() -> None:
@@ -584,6 +621,44 @@ def test_answers_are_made_no_faster_than_they_are_taken() -> None:
     answer, _ = pair.run(ask(pair.uses, 1, FIND, b"identifier"), provide())
     assert answer.status == 0
     assert most <= 1500
+
+
+@pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+def test_a_peer_that_takes_no_answers_is_not_heard_until_it_does(split: Splitter) -> None:
+    lone = Lone.provider(limits=Limits(queued=1000, received_ahead=5000, received_pieces=10_000))
+    burst = command(1, echo()) * 20  # whose answers are more than 1000 bytes
+    answered = 0
+
+    def provide() -> flows.Flow[None]:
+        nonlocal answered
+        while (asked := (yield from next_request(lone.exchange))) is not None:
+            lone.exchange.reply(reply_to(asked, 0))
+            answered += 1
+
+    flow = provide()
+    needs = [next(flow)]
+
+    def feed() -> None:
+        for chunk in split([burst]):
+            lone.engine.receive_data(chunk)
+            needs.append(next(flow))
+
+    feed()
+    assert needs[0] is flows.Need.INPUT
+    assert needs[-1] is flows.Need.DRAIN
+    before, queued = answered, lone.engine.bytes_queued
+    assert 1000 <= queued <= 2000
+    asked_by_then = len(needs)
+    while lone.engine.wants_read:
+        feed()
+    assert set(needs[asked_by_then:]) == {flows.Need.DRAIN}
+    assert (answered, lone.engine.bytes_queued) == (before, queued)
+    while needs[-1] is flows.Need.DRAIN:
+        assert lone.sent()
+        needs.append(next(flow))
+    assert answered % 20 == 0  # all that has come
+    assert answered > 60
+    assert lone.engine.wants_read
 
 
 def test_the_peers_next_requests_wait_while_one_is_performed() -> None:

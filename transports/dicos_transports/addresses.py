@@ -21,7 +21,7 @@ FIRST_HANDED_OVER: Final = 3
 """The descriptor at which a service manager's sockets begin, sd_listen_fds(3)."""
 
 Address = tuple[str, int] | str | os.PathLike[str]
-"""(host, port), or the path of a Unix socket."""
+"""(host, port), or the path of a Unix socket; Linux: one that begins with NUL is a name that is no file."""
 Listening = Address | socket.socket | Sequence[Address | socket.socket]
 """What a server listens on: an address, a listening socket, or a list of such."""
 
@@ -43,9 +43,8 @@ def show_address(address: object) -> str:
     if isinstance(address, tuple) and len(address) >= 2:
         host, port = str(address[0]), address[1]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if isinstance(address, os.PathLike):
-        return str(os.fspath(address))
-    return str(address) or "an unnamed socket"
+    text = os.fsdecode(address) if isinstance(address, bytes | os.PathLike) else str(address)
+    return text.replace("\0", "@") or "an unnamed socket"  # as ss(8) writes those of Linux that are no files
 
 
 def peer_of(sock: socket.socket) -> str:
@@ -77,7 +76,7 @@ def port_of(names: Sequence[object]) -> int:
 
 def is_listening(sock: socket.socket) -> bool:
     """Whether connections can be accepted from it."""
-    return bool(sock.type & socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
 
 
 # -- listening -----------------------------------------------------------------------------------------------------
@@ -92,11 +91,9 @@ class Listeners:
 
     def __init__(self, where: Listening, *, reuse_port: bool = False) -> None:
         self.sockets: list[socket.socket] = []
-        self._paths: list[str] = []  # of the Unix sockets that were made here
-        one = isinstance(where, tuple | str | os.PathLike | socket.socket)
-        places: Iterable[Address | socket.socket] = (where,) if one else where  # type: ignore[assignment]
+        self._paths: dict[str, tuple[int, int]] = {}  # of the Unix sockets that were made here, and their files
         try:
-            for place in places:
+            for place in _places(where):
                 if isinstance(place, socket.socket):
                     self.sockets.append(place)
                 elif isinstance(place, tuple):
@@ -104,7 +101,8 @@ class Listeners:
                 else:
                     path = os.fspath(place)
                     self.sockets.append(_listen_on_path(path))
-                    self._paths.append(path)
+                    if not path.startswith("\0"):
+                        self._paths[path] = _file(path)
             for sock in self.sockets:
                 if not is_listening(sock):
                     raise ListenFailed("a socket to listen on does not listen")
@@ -124,10 +122,24 @@ class Listeners:
         """Close them, and take away the names of Unix sockets that were made here."""
         for sock in self.sockets:
             sock.close()
-        for path in self._paths:
+        for path, made in self._paths.items():
             with suppress(OSError):
-                os.unlink(path)
+                if _file(path) == made:  # and not that of who has taken its place
+                    os.unlink(path)
         self._paths.clear()
+
+
+def _places(where: Listening) -> Iterable[Address | socket.socket]:
+    if isinstance(where, str | os.PathLike | socket.socket):
+        return (where,)
+    if isinstance(where, tuple) and len(where) == 2 and isinstance(where[1], int):
+        return ((str(where[0]), where[1]),)
+    return where  # the only tuple of two with a number in it is an address
+
+
+def _file(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
 
 
 def _listen_on_host(where: tuple[str, int], found: list[socket.socket], *, reuse_port: bool) -> None:
@@ -163,6 +175,8 @@ def _listen_on_path(path: str) -> socket.socket:
     """A Unix socket. One that a process left behind when it died is replaced; one that somebody listens on is not."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if "\0" in path[1:] and path[0] != "\0":
+            raise ValueError("embedded null byte")  # the system would take what is before it
         try:
             sock.bind(path)
         except OSError as error:
@@ -171,7 +185,7 @@ def _listen_on_path(path: str) -> socket.socket:
             os.unlink(path)
             sock.bind(path)
         sock.listen(BACKLOG)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+    except (OSError, ValueError) as error:
         sock.close()
         raise ListenFailed(f"cannot listen on {path!a}: {said(error)}") from error
     return sock
@@ -197,17 +211,21 @@ def handed_over(environment: dict[str, str] | os._Environ[str] = os.environ) -> 
     Raises `ListenFailed` for what is handed over and is no listening stream socket.
     """
     count = environment.get("LISTEN_FDS", "")
-    if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit():
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return []
-    found = []
-    for fd in range(FIRST_HANDED_OVER, FIRST_HANDED_OVER + int(count)):
-        try:
-            sock = socket.socket(fileno=fd)
-            fit = is_listening(sock)
-        except OSError as error:
-            raise ListenFailed(f"descriptor {fd} of the service manager: {said(error)}") from error
-        if not fit:
-            raise ListenFailed(f"descriptor {fd} of the service manager is no listening stream socket")
-        sock.set_inheritable(False)
-        found.append(sock)
+    found: list[socket.socket] = []
+    try:
+        for fd in range(FIRST_HANDED_OVER, FIRST_HANDED_OVER + int(count)):
+            try:
+                found.append(socket.socket(fileno=fd))
+                fit = is_listening(found[-1])
+            except OSError as error:
+                raise ListenFailed(f"descriptor {fd} of the service manager: {said(error)}") from error
+            if not fit:
+                raise ListenFailed(f"descriptor {fd} of the service manager is no listening stream socket")
+            found[-1].set_inheritable(False)
+    except ListenFailed:
+        for sock in found:
+            sock.close()
+        raise
     return found

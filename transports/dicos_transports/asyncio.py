@@ -423,7 +423,7 @@ def _session(
 
 def _is_connection(where: object) -> TypeGuard[Connected]:
     if isinstance(where, tuple):
-        return isinstance(where[0], asyncio.StreamReader)
+        return len(where) == 2 and isinstance(where[0], asyncio.StreamReader)
     return isinstance(where, socket.socket) and not is_listening(where)
 
 
@@ -570,15 +570,15 @@ class Server(AsyncServer):
         self._connection = connection
         self._listening_on = listeners.names if listeners is not None else []
         self._changed: set[asyncio.Future[None]] = set()  # of who waits for a change
-        self._acceptors: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not looked at for now
+        self._short = False
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
         if self._listeners is not None:
+            self._accepting = 1
             for sock in self._listeners.sockets:
-                self._acceptors.append(loop.create_task(self._accept_from(sock)))
-            self._accepting = len(self._acceptors)
+                self._look_at(sock)
         elif self._connection is not None:
             self._take(self._connection)
         return self
@@ -594,15 +594,13 @@ class Server(AsyncServer):
                 self.stop()
                 self._kill()
                 await self._all_over()
-            if self._listeners is not None:
-                self._listeners.close()
 
     async def _all_over(self) -> None:
         """Every task has ended, however often the one that waits for it is cancelled."""
         cancelled: asyncio.CancelledError | None = None
-        while tasks := [task for task in (*self._acceptors, *self._tasks) if not task.done()]:
+        while self._tasks:
             try:
-                await asyncio.wait(tasks)
+                await asyncio.wait(self._tasks)
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
@@ -612,8 +610,7 @@ class Server(AsyncServer):
         """Ask it to stop. Returns at once; may be called again."""
         if not self._stopping:
             self._stopping = True
-            for task in self._acceptors:
-                task.cancel()
+            self._stop_accepting()
             self._interrupt()
 
     async def wait(self, timeout: float | None = None) -> bool:
@@ -648,26 +645,36 @@ class Server(AsyncServer):
 
     # -- accepting -----------------------------------------------------------------------------------------------
 
-    async def _accept_from(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        short = False
+    def _look_at(self, listener: socket.socket) -> None:
+        self._breathers.pop(listener, None)
+        asyncio.get_running_loop().add_reader(listener, self._accept_from, listener)
+
+    def _accept_from(self, listener: socket.socket) -> None:
+        """Take one connection; the next one waits for the next turn of the loop: a flood of them is not all it does."""
         try:
-            while True:
-                try:
-                    sock, _ = await loop.sock_accept(listener)
-                except OSError as error:
-                    if error.errno in OUT_OF_SOMETHING:
-                        if not short:
-                            self._reception.tell_out_of(error)
-                        short = True
-                        self._reception.make_room()
-                        await asyncio.sleep(BREATHER)
-                    continue  # else it is gone again already
-                short = False
-                self._take(sock)
-        finally:
-            listener.close()
-            self._accepting -= 1
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno in OUT_OF_SOMETHING:
+                if not self._short:
+                    self._reception.tell_out_of(error)
+                self._short = True
+                self._reception.make_room()
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                self._breathers[listener] = loop.call_later(BREATHER, self._look_at, listener)
+            return  # else it is gone again already
+        self._short = False
+        self._take(sock)
+
+    def _stop_accepting(self) -> None:
+        if self._listeners is not None:
+            for sock in self._listeners.sockets:
+                if (breather := self._breathers.pop(sock, None)) is not None:
+                    breather.cancel()
+                elif self._accepting:
+                    asyncio.get_running_loop().remove_reader(sock)
+            self._listeners.close()
+            self._accepting = 0
             self._tell_changed()
 
     def _take(self, connected: Connected) -> None:
@@ -676,34 +683,30 @@ class Server(AsyncServer):
             connection = Connection.over(connected)
         else:
             connection = Connection(_peer_of(connected))
-        self._reception.arrive(connection)
+        association = self._serving.association()
         name = f"association with {connection.peer}"
-        task = asyncio.get_running_loop().create_task(self._serve(connection, connected), name=name)
+        coroutine = self._serve(connection, connected, association)
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:  # one that is cancelled before its first step runs nothing itself
+            self._tasks.discard(task)
+            if isinstance(connected, socket.socket):
+                connected.close()
+            else:
+                connected[1].close()
+            self._reception.end(connection, ServerStopping() if task.cancelled() else task.exception(), association)
+            self._tell_changed()
 
         def stop() -> None:
             task.cancel()
 
         connection.stop = stop
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._reception.arrive(connection)
+        task.add_done_callback(ended)
 
-    async def _serve(self, connection: Connection, connected: Connected) -> None:
+    async def _serve(self, connection: Connection, connected: Connected, association: Association) -> None:
         serving = self._serving
-        association = serving.association()
-        fault: BaseException | None = None
-        try:
-            trace = serving.tracing(connection.peer)
-            layer = tls_around(association, serving.tls, None, trace)
-            await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))
-        except Exception as error:
-            fault = error
-        except asyncio.CancelledError:  # by `Connection.stop`: nobody else has this task
-            fault = ServerStopping()
-        except BaseException as error:
-            fault = error
-            raise
-        finally:
-            if isinstance(connected, socket.socket):
-                connected.close()
-            self._over(connection, fault, association)
-            self._tell_changed()
+        trace = serving.tracing(connection.peer)
+        layer = tls_around(association, serving.tls, None, trace)
+        await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 
-from dicos_proto.association import Association
-from dicos_proto.flows import AssociationError
+from dicos_proto import flows
+from dicos_proto.machine import State
 
+from .admission import CURRENT
 from .awaiting import Session
 from .channel import ServerStopping
 from .serving import AsyncIdentify, BaseServer, Connection, Serving
@@ -36,49 +37,52 @@ class AsyncServer(BaseServer):
 
     def _interrupt(self) -> None:
         """Interrupt whoever waits for a new request."""
-        slots = self._reception.slots
-        for connection in (*slots.pending, *slots.active):
+        for connection in self._reception.slots:
             if isinstance(session := connection.session, Session):
                 session.driver.interrupt()
 
     def _kill(self) -> None:
         """End every connection at once."""
-        slots = self._reception.slots
-        for connection in (*slots.pending, *slots.active, *slots.leaving):
+        for connection in self._reception.slots:
             if connection.stop is not None:
                 connection.stop()
 
     async def _converse(self, connection: Connection, session: Session) -> None:
         """All of one connection. Raises what ends it."""
+        CURRENT.set(connection)
         connection.session = session
         if self._stopping:
             session.driver.interrupt()
         async with session:
-            if await self._establish(connection, session):
-                await self._handler(session)
+            try:
+                if await self._establish(connection, session):
+                    await self._handler(session)
+                else:
+                    try:
+                        await session.driver.run(flows.finish(session.association), interruptible=True)
+                    finally:
+                        session.close()  # whatever ends the wait: the rejection is all there is to say
+            except ServerStopping:
+                if session.association.state is not State.Sta13:
+                    raise
+                session.close()  # it is released, and was only waited for the peer to close
 
     async def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ; whether it was accepted."""
         reception = self._reception
-        request = await session.driver.run(reception.request(connection, session), interruptible=True)
-        if request is None:
+        request = await session.driver.run(flows.await_request(session.association), interruptible=True)
+        if not reception.admit(connection, session, request):
             return False
-        identity = self._identify(request) if self._identify is not None else None
-        if isawaitable(identity):
-            identity = await identity
-        return await session.run(reception.answer(connection, session, request, identity))
-
-    def _over(self, connection: Connection, error: BaseException | None, association: Association) -> None:
-        """A connection is over: by this exception out of `_converse`, or in good order."""
-        self._reception.end(connection, _told(error), association)
-
-
-def _told(error: BaseException | None) -> BaseException | None:
-    """A handler with tasks of its own raises a group: of one association there is one end to tell."""
-    while isinstance(error, ExceptionGroup) and all(isinstance(one, AssociationError | ExceptionGroup)
-                                                    for one in error.exceptions):  # fmt: skip
-        error = error.exceptions[0]
-    return error
+        try:
+            identity = self._identify(request) if self._identify is not None else None
+            if isawaitable(identity):
+                identity = await identity
+        except Exception as error:
+            reception.undecided(connection, session, error)
+            return False
+        accepted = reception.answer(connection, session, request, identity)
+        session.driver.flush()
+        return accepted
 
 
 __all__ = ["AsyncServer", "Handler", "ServerStopping"]

@@ -16,14 +16,17 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from dicos_proto import flows
 from dicos_proto.limits import Limits
+from dicos_proto.machine import State
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
 from .addresses import Listeners, ListenFailed, Listening, is_listening
+from .admission import CURRENT
 from .blocking import Session, session_over
-from .channel import Trace
+from .channel import ServerStopping, Trace
 from .serving import (
     AFTER_KILL,
     BREATHER,
@@ -81,11 +84,13 @@ def serve(
         tls=tls,
         trace=trace,
     )
-    server = Server(handler, told, identify)
     if isinstance(where, socket.socket) and not is_listening(where):
+        server = Server(handler, told, identify)
         server.take(where)
-    else:
-        server.listen(Listeners(where, reuse_port=reuse_port))
+        return server
+    listeners = Listeners(where, reuse_port=reuse_port)  # before the server has descriptors of its own
+    server = Server(handler, told, identify)
+    server.listen(listeners)
     return server
 
 
@@ -169,9 +174,8 @@ class Server(BaseServer):
         try:
             thread.start()
         except RuntimeError as error:  # the system gives no more threads
-            LOG.error("%s: closed: %s", connection.peer, error)
-            self._reception.forget(connection)
             sock.close()
+            self._reception.tell_unserved(connection, error)
 
     def _accept_all(self, listeners: Listeners) -> None:
         waiting = select.poll()
@@ -212,6 +216,7 @@ class Server(BaseServer):
         reception, serving = self._reception, self._serving
         association = serving.association()
         fault: BaseException | None = None
+        CURRENT.set(connection)
         try:
             trace = serving.tracing(connection.peer)
             layer = tls_around(association, serving.tls, None, trace)
@@ -219,8 +224,18 @@ class Server(BaseServer):
                 sock, association, layer, serving.timeouts, trace=trace, stop=self._stop, kill=self._kill
             ) as session:
                 connection.session = session
-                if self._establish(connection, session):
-                    self._handler(session)
+                try:
+                    if self._establish(connection, session):
+                        self._handler(session)
+                    else:
+                        try:
+                            session.driver.run(flows.finish(association), interruptible=True)
+                        finally:
+                            session.close()  # whatever ends the wait: the rejection is all there is to say
+                except ServerStopping:
+                    if association.state is not State.Sta13:
+                        raise
+                    session.close()  # it is released, and was only waited for the peer to close
         except Exception as error:  # a handler's own fault ends its association and no other one
             fault = error
         finally:
@@ -230,8 +245,14 @@ class Server(BaseServer):
     def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ; whether it was accepted."""
         reception = self._reception
-        request = session.driver.run(reception.request(connection, session), interruptible=True)
-        if request is None:
+        request = session.driver.run(flows.await_request(session.association), interruptible=True)
+        if not reception.admit(connection, session, request):
             return False
-        identity = self._identify(request) if self._identify is not None else None
-        return session.run(reception.answer(connection, session, request, identity))
+        try:
+            identity = self._identify(request) if self._identify is not None else None
+        except Exception as error:
+            reception.undecided(connection, session, error)
+            return False
+        accepted = reception.answer(connection, session, request, identity)
+        session.driver.flush()
+        return accepted

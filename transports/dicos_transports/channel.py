@@ -30,7 +30,8 @@ from dicos_proto.wire import Buffer, Wire
 RECEIVE_SIZE: Final = 256 * 1024
 """Bytes asked for in one receive."""
 COPY_BELOW: Final = RECEIVE_SIZE // 8
-"""A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer."""
+"""A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer. What
+comes while something else is waited for may be kept for long: that is copied unless it fills its buffer."""
 STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
 KEPT: Final = 3
@@ -180,10 +181,10 @@ class Channel(Link):
             return self.more and wire.wants_read and self._read()
         if need is Need.DRAIN:
             if self.broken and wire.wants_read:
-                self._read()  # what the peer said last, or that it is gone: nothing else would tell
+                self._read(RECEIVE_SIZE)  # what the peer said last, or that it is gone: nothing else would tell
             return not self._pending
         if wire.wants_read:
-            self._read()
+            self._read(RECEIVE_SIZE)
         return True
 
     def proceed(self, need: Need, *, readable: bool, writable: bool) -> bool:
@@ -195,7 +196,7 @@ class Channel(Link):
                 return self._read()
             if not self.wire.wants_read:
                 self._write()  # an error or a hang-up: writing tells which
-            elif self._read():
+            elif self._read(RECEIVE_SIZE):
                 return True
         return need is Need.DRAIN and not self._pending
 
@@ -252,7 +253,7 @@ class Channel(Link):
             else:
                 del pending[: len(batch)]
 
-    def _read(self) -> bool:
+    def _read(self, copy_below: int = COPY_BELOW) -> bool:
         """Give the wire what is there; whether it was given anything, end of file included."""
         buffer = _buffers.free()
         try:
@@ -265,7 +266,8 @@ class Channel(Link):
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
         self.more = large and self._streak % STREAK > 0
-        self._received(memoryview(buffer)[:count] if large else bytes(memoryview(buffer)[:count]))
+        whole = memoryview(buffer)[:count]
+        self._received(whole if count >= copy_below else bytes(whole))
         return True
 
 

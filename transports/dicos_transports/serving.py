@@ -1,43 +1,42 @@
-"""What servers have in common in every adapter: who is here, what is let in, what is counted, what is logged.
-
-A connection waits in a slot of its own kind until its A-ASSOCIATE-RQ is accepted, so that silent strangers take none of
-the slots for associations; when these waiting slots are full, the connection that has waited longest makes room.
+"""What servers have in common in every adapter: how requests are answered, what is counted, what is logged.
 
 Stopping: no new connections; an association that waits for a request is aborted at once, one in the middle of an
 operation when that is answered, all others when the grace period ends.
 
 What is logged goes to "dicos.server", a line each: never content, never text of a peer unescaped. Each record has, for
-structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and `peer`.
+structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and `peer`;
+the text begins with the peer, which no two connections have in common.
 
 Knows: flows, and what may be said of a peer. Must not know: threads, event loops; but `Reception` may be used from
 several threads at once.
+
+Invariants of the counters, at every moment: connections = accepted + rejected + evicted + unasked + pending, and
+accepted = released + aborted + active.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import socket
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from dicos_proto import flows
 from dicos_proto.association import Association
 from dicos_proto.events import Closed
-from dicos_proto.flows import Flow
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
+from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict, negotiate
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
 from .addresses import port_of, said, show_address
-from .channel import RECEIVE_SIZE, ServerStopping, Trace
+from .admission import Connection, ServerLimits, Slots, most_bytes
+from .channel import ServerStopping, Trace
 from .session import BaseSession
 
 if TYPE_CHECKING:
@@ -54,44 +53,33 @@ OUT_OF_SOMETHING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, 
 FULL: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.PRESENTATION, reason=2)
 """Local limit exceeded.  # PS3.8 9.3.4"""
 
+UNDECIDED: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.SERVICE_USER, reason=1)
+"""No reason given, for now: whoever was to say what the user's identity is worth cannot.  # PS3.8 9.3.4"""
+
 Identify = Callable[[AssociateRequest], IdentityVerdict | None]
 """What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
 each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`."""
 AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
 
-_numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
-    """How many a server serves at once."""
-
-    associations: int = 100
-    """Established associations. One more is rejected for now (2/3/2). Stops: threads without end."""
-    per_address: int = 10
-    """Of these, from one network address. Stops: one peer that takes all of them."""
-    pending: int = 100
-    """Connections without an association yet. Beyond it the oldest is closed. Stops: silent connections."""
-    bytes_in_flight: int | None = None
-    """What all associations together may hold in memory of what they receive and send, in bytes; None: as much as
-    `associations` of them can. Each holds `most_bytes` at most; one for which there is no room is rejected for now."""
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"limit {name} of {value}; at least 1")
-
-    def room_for(self, limits: Limits) -> int:
-        """How many associations may be established at once, each within `limits`."""
-        if self.bytes_in_flight is None:
-            return self.associations
-        return min(self.associations, self.bytes_in_flight // most_bytes(limits))
-
-
-def most_bytes(limits: Limits) -> int:
-    """What one association holds at most of what it receives and sends, in bytes, the handler's own things apart."""
-    return limits.received_ahead + RECEIVE_SIZE + limits.command_set + limits.parked + limits.queued
+__all__ = [
+    "AFTER_KILL",
+    "BREATHER",
+    "FULL",
+    "GRACE",
+    "LOG",
+    "OUT_OF_SOMETHING",
+    "UNDECIDED",
+    "AsyncIdentify",
+    "BaseServer",
+    "Connection",
+    "Identify",
+    "Metrics",
+    "Reception",
+    "ServerLimits",
+    "Serving",
+    "most_bytes",
+    "say",
+]
 
 
 @dataclass(slots=True)
@@ -105,106 +93,26 @@ class Metrics:
     rejected: int = 0
     """Associations that were refused, by a limit, a policy or the user's identity."""
     released: int = 0
-    """Associations that ended in good order."""
+    """Associations that ended by a release, whichever side asked for it."""
     aborted: int = 0
     """Associations that ended in another way: by either side's A-ABORT, a lost connection, a deadline."""
     evicted: int = 0
     """Connections closed without an association, to make room."""
     unasked: int = 0
-    """Connections that ended without an A-ASSOCIATE-RQ."""
+    """Connections that ended otherwise before an A-ASSOCIATE-RQ was answered: the peer only looked whether somebody is
+    there, said nothing for too long, speaks no DICOM, fails in TLS, or the server was stopped."""
     deviations: int = 0
     """Deviations let through by the tolerance."""
     failures: int = 0
-    """Handlers that raised."""
+    """Handlers, and functions that look at identities, that raised."""
     bytes_received: int = 0
     bytes_sent: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     """By name, `C-STORE-RQ`."""
     pending: int = 0
-    """Connections that have no association now."""
+    """Connections now whose request has not come or is not answered."""
     active: int = 0
     """Associations now."""
-
-
-class Connection:
-    """One connection to a server."""
-
-    __slots__ = ("evicted", "host", "number", "peer", "session", "since", "stop", "told")
-
-    def __init__(self, peer: str, host: str = "") -> None:
-        self.number = next(_numbers)
-        self.peer = peer
-        self.host = host
-        """Its network address, by which associations are counted; empty: not counted."""
-        self.since = monotonic()
-        self.evicted = False
-        self.told = 0
-        """How many of its deviations are logged."""
-        self.session: BaseSession | None = None
-        self.stop: Callable[[], None] | None = None
-        """What ends it at once."""
-
-    @classmethod
-    def over(cls, sock: socket.socket) -> Self:
-        """That of a connected socket."""
-        try:
-            address = sock.getpeername()
-        except OSError:
-            address = ""
-        return cls(show_address(address), str(address[0]) if isinstance(address, tuple) else "")
-
-
-class Slots:
-    """Who is here, and for whom there is room. Not for several threads at once."""
-
-    def __init__(self, limits: ServerLimits, room: int) -> None:
-        self._limits = limits
-        self._room = room
-        self.pending: dict[Connection, None] = {}  # in the order in which they came
-        self.active: dict[Connection, None] = {}
-        self.leaving: dict[Connection, None] = {}  # evicted, not yet done
-        self._hosts: Counter[str] = Counter()
-
-    def __bool__(self) -> bool:
-        return bool(self.pending or self.active or self.leaving)
-
-    def arrive(self, connection: Connection) -> Connection | None:
-        """One more without an association; the one that has to make room for it, if one has."""
-        evicted = self.evict() if len(self.pending) >= self._limits.pending else None
-        self.pending[connection] = None
-        return evicted
-
-    def evict(self) -> Connection | None:
-        """Take the slot of the connection that has waited longest for its association; it is to be ended."""
-        for connection in self.pending:
-            connection.evicted = True
-            del self.pending[connection]
-            self.leaving[connection] = None
-            return connection
-        return None
-
-    def admit(self, connection: Connection) -> str | None:
-        """Move a connection from waiting to active; the limit that is in the way, if one is."""
-        if connection.evicted:
-            return "pending"
-        if len(self.active) >= self._room:
-            return "associations" if self._room == self._limits.associations else "bytes_in_flight"
-        if connection.host and self._hosts[connection.host] >= self._limits.per_address:
-            return "per_address"
-        del self.pending[connection]
-        self.active[connection] = None
-        self._hosts[connection.host] += 1
-        return None
-
-    def leave(self, connection: Connection) -> None:
-        """It is over."""
-        self.pending.pop(connection, None)
-        self.leaving.pop(connection, None)
-        if connection in self.active:
-            del self.active[connection]
-            self._hosts[connection.host] -= 1
-            if not self._hosts[connection.host]:
-                del self._hosts[connection.host]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +126,9 @@ class Serving:
     server_limits: ServerLimits
     tls: ServerTLS | None
     trace: Callable[[str], Trace] | None
+
+    def __post_init__(self) -> None:
+        self.server_limits.room_for(self.limits)  # raises where there is none
 
     def association(self) -> Association:
         """An acceptor."""
@@ -246,80 +157,89 @@ class Reception:
         with self.lock:
             self._metrics.connections += 1
             evicted = self.slots.arrive(connection)
-        if evicted is not None and evicted.stop is not None:
-            evicted.stop()
+        _end(evicted)
 
     def make_room(self) -> None:
         """End the connection that has waited longest for its association."""
         with self.lock:
             evicted = self.slots.evict()
-        if evicted is not None and evicted.stop is not None:
-            evicted.stop()
-
-    def forget(self, connection: Connection) -> None:
-        """It is over: its slot is free."""
-        with self.quiet:
-            self.slots.leave(connection)
-            if connection.session is not None:
-                _add(self._metrics, connection.session)
-            self.quiet.notify_all()
+        _end(evicted)
 
     def metrics(self) -> Metrics:
         """The counters as they are now: a copy."""
         with self.lock:
-            slots, metrics = self.slots, replace(self._metrics, requests=self._metrics.requests.copy())
-            metrics.pending, metrics.active = len(slots.pending), len(slots.active)
-            for connection in (*slots.pending, *slots.active, *slots.leaving):
+            metrics = replace(self._metrics, requests=self._metrics.requests.copy())
+            for connection in self.slots:
+                if connection.counted:
+                    continue
+                metrics.active += connection.accepted
+                metrics.pending += not (connection.accepted or connection.rejected)
                 if connection.session is not None:
                     _add(metrics, connection.session)
         return metrics
 
-    def _count(self, name: str) -> None:
-        with self.lock:
+    def _count(self, *names: str) -> None:
+        """One more of these. The lock is held."""
+        for name in names:
             setattr(self._metrics, name, getattr(self._metrics, name) + 1)
 
     # -- letting in ----------------------------------------------------------------------------------------------
 
-    def request(self, connection: Connection, session: BaseSession) -> Flow[AssociateRequest | None]:
-        """Wait for the A-ASSOCIATE-RQ; None if there is no room for it, or its sender may not use its title."""
-        association = session.association
-        request = yield from flows.await_request(association)
-        titles = f"{request.calling_aet!a} calls {request.called_aet!a}"
+    def admit(self, connection: Connection, session: BaseSession, request: AssociateRequest) -> bool:
+        """Give its request a slot; whether there was one, and its sender may use the title. If not, it is rejected."""
         with self.lock:
             full = self.slots.admit(connection)
-        if full is not None:
-            self._reject(connection, f"{titles}: rejected: limit {full} reached")
-            yield from flows.reject(association, FULL)
-            return None
         refused = session.layer.refusal(request) if session.layer is not None else None
-        if refused is not None:
+        if full is not None:
+            self._reject(connection, session, FULL, f"rejected: limit {full} reached")
+        elif refused is not None:
             owner = session.tls.subject if session.tls is not None else ""
-            self._reject(connection, f"{titles}: rejected: not a title of the certificate of {owner!a}")
-            yield from flows.reject(association, refused)
-            return None
-        return request
+            self._reject(connection, session, refused, f"rejected: not a title of the certificate of {owner!a}")
+        return full is None and refused is None
 
     def answer(
         self, connection: Connection, session: BaseSession, request: AssociateRequest, identity: IdentityVerdict | None
-    ) -> Flow[bool]:
+    ) -> bool:
         """Answer the request; whether it was accepted."""
-        titles = f"{request.calling_aet!a} calls {request.called_aet!a}"
         association = session.association
-        answer = yield from flows.answer_request(association, request, self.serving.policy, identity=identity)
+        answer = negotiate(request, self.serving.policy, association.tolerance, identity=identity)
         if isinstance(answer, AssociateReject):
-            self._reject(connection, f"{titles}: {answer}")
+            self._reject(connection, session, answer, str(answer))
             return False
-        self._count("accepted")
+        association.send(answer)
+        with self.lock:
+            connection.accepted = True
+            self._count("accepted")
         accepted, proposed = len(session.contexts), len(request.contexts)
         over = f", {session.tls}" if session.tls is not None else ""
-        text = f"{titles}: association accepted, {accepted} of {proposed} contexts{over}"
+        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}"
         say(logging.INFO, "accepted", connection, text)
         self.tell_deviations(connection, association)
         return True
 
-    def _reject(self, connection: Connection, text: str) -> None:
-        self._count("rejected")
-        say(logging.WARNING, "rejected", connection, text)
+    def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
+        """Who was to look at the user's identity has failed: rejected for now."""
+        with self.lock:
+            self._count("failures")
+        self._reject(connection, session, UNDECIDED, "rejected: the identity could not be looked at", error)
+
+    def _reject(
+        self,
+        connection: Connection,
+        session: BaseSession,
+        answer: AssociateReject,
+        why: str,
+        error: Exception | None = None,
+    ) -> None:
+        """Queue the rejection. Its peer is to close then; until it has, its slot is one of those for strangers."""
+        session.association.send(answer)
+        with self.lock:
+            connection.rejected = True
+            self._count("rejected")
+            evicted = self.slots.give_back(connection)
+        _end(evicted)
+        level = logging.WARNING if error is None else logging.ERROR
+        say(level, "rejected", connection, f"{_titles(session.request)}: {why}", error)
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -327,45 +247,59 @@ class Reception:
         """Log those let through since this was last asked."""
         for deviation in association.deviations[connection.told :]:
             connection.told += 1
-            self._count("deviations")
+            with self.lock:
+                self._count("deviations")
             say(logging.WARNING, "deviation", connection, str(deviation))
 
     def end(self, connection: Connection, error: BaseException | None, association: Association) -> None:
         """A connection is over, by this exception out of its handling or in good order: tell it, and free its slot."""
         self.tell_deviations(connection, association)
-        established = connection in self.slots.active
-        if established:
-            self._count("released" if error is None else "aborted")
-        if error is not None:
-            self._tell_fault(connection, error, established=established)
-        self.forget(connection)
+        error = _one(error)
+        failed = isinstance(error, Exception) and not isinstance(error, flows.AssociationError)
+        with self.lock:
+            self._count(*_outcomes(connection, error), *(("failures",) if failed else ()))
+            if connection.session is not None:
+                _add(self._metrics, connection.session)
+            connection.counted = True
+        if error is not None:  # who waits for the end of the server finds the line written
+            self._tell_fault(connection, error)
+        with self.quiet:
+            self.slots.leave(connection)
+            self.quiet.notify_all()
         if error is None:
             say(logging.DEBUG, "closed", connection, "closed")  # and its slot is free
 
-    def _tell_fault(self, connection: Connection, error: BaseException, *, established: bool) -> None:
+    def _tell_fault(self, connection: Connection, error: BaseException) -> None:
         match error:
             case flows.AssociationError() if connection.evicted:
                 waited = monotonic() - connection.since
-                self._count("evicted")
                 text = f"closed after {waited:.1f} s without an association, to make room"
                 say(logging.WARNING, "evicted", connection, text)
             case ServerStopping():
                 say(logging.INFO, "stopped", connection, "aborted: the server is stopping")
-            case flows.AssociationAborted(event=Closed()) if not established:
-                self._count("unasked")
+            case flows.AssociationAborted(event=Closed()) if not connection.accepted:
                 say(logging.INFO, "unasked", connection, "closed by the peer without an A-ASSOCIATE-RQ")
+            case flows.AssociationReleased():
+                say(logging.WARNING, "released", connection, str(error))
             case flows.AssociationError():
                 say(logging.WARNING, "aborted", connection, str(error))
             case Exception():  # a handler's own fault ends its association and no other one
-                self._count("failures")
                 say(logging.ERROR, "failed", connection, "the handler failed; the association is aborted", error)
             case _:  # the runtime ends its task
                 say(logging.INFO, "stopped", connection, "aborted: cancelled")
 
+    def tell_unserved(self, connection: Connection, error: Exception) -> None:
+        """The system has no thread for it: it is closed."""
+        with self.quiet:
+            self._count("unasked")
+            self.slots.leave(connection)
+            self.quiet.notify_all()
+        say(logging.ERROR, "unserved", connection, f"closed: {error}")
+
     def tell_killed(self, grace: float) -> None:
         """What is left when the grace period ends."""
-        slots = self.slots
-        left = len(slots.pending) + len(slots.active) + len(slots.leaving)
+        with self.lock:
+            left = len([*self.slots])
         LOG.warning("%d associations did not finish within %g s and are aborted", left, grace, extra={"event": "grace"})
 
     def tell_out_of(self, error: OSError) -> None:
@@ -399,12 +333,12 @@ class BaseServer:
     @property
     def associations(self) -> int:
         """Associations established now."""
-        return len(self._reception.slots.active)
+        return self._reception.metrics().active
 
     @property
     def pending(self) -> int:
-        """Connections that have no association yet."""
-        return len(self._reception.slots.pending)
+        """Connections whose request has not come or is not answered."""
+        return self._reception.metrics().pending
 
     @property
     def served(self) -> int:
@@ -420,7 +354,34 @@ class BaseServer:
 def _add(metrics: Metrics, session: BaseSession) -> None:
     metrics.bytes_received += session.carrier.bytes_received
     metrics.bytes_sent += session.carrier.bytes_sent
-    metrics.requests.update(session.requests)
+    metrics.requests.update(dict(session.requests))  # a copy: its thread may count on meanwhile
+
+
+def _titles(request: AssociateRequest) -> str:
+    return f"{request.calling_aet!a} calls {request.called_aet!a}"
+
+
+def _end(evicted: Connection | None) -> None:
+    if evicted is not None and evicted.stop is not None:
+        evicted.stop()
+
+
+def _one(error: BaseException | None) -> BaseException | None:
+    """A handler with tasks of its own raises a group. If all are ends of the association, the first is what there is to
+    tell; else the group is."""
+    if isinstance(error, ExceptionGroup) and error.split(flows.AssociationError)[1] is None:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+    return error
+
+
+def _outcomes(connection: Connection, error: BaseException | None) -> tuple[str, ...]:
+    """What a connection that ends counts as; nothing if it was counted when its request was rejected."""
+    if connection.accepted:
+        return ("released" if error is None or isinstance(error, flows.AssociationReleased) else "aborted",)
+    if connection.rejected:
+        return ()
+    return ("evicted" if connection.evicted else "unasked",)
 
 
 def say(level: int, event: str, connection: Connection, text: str, error: BaseException | None = None) -> None:

@@ -600,5 +600,7 @@ class Server(AsyncServer):
         finally:
             if isinstance(connected, socket.socket):
                 connected.close()
-            self._over(connection, fault, association)
+            elif connection.session is None:
+                trio.lowlevel.spawn_system_task(trio.aclose_forcefully, connected)
+            self._reception.end(connection, fault, association)
             self._changed.unpark_all()
