@@ -38,6 +38,37 @@ def run(name: str, main: Callable[[Any], Awaitable[T]]) -> T:
     return found
 
 
+async def pause(name: str) -> None:
+    """Give other tasks their turn."""
+    if name == "trio":
+        await importlib.import_module("trio").lowlevel.checkpoint()
+    else:
+        await asyncio.sleep(0)
+
+
+async def cancelled_when(name: str, ready: Callable[[], bool], wait: Callable[[], Awaitable[object]]) -> None:
+    """Wait in a task of its own, which is cancelled once this is so, and has not ended by itself."""
+    ended: list[bool] = []
+
+    async def work() -> None:
+        await wait()
+        ended.append(True)
+
+    if name == "trio":
+        async with importlib.import_module("trio").open_nursery() as nursery:
+            nursery.start_soon(work)
+            while not ready():
+                await pause(name)
+            nursery.cancel_scope.cancel()
+    else:
+        task = asyncio.create_task(work())
+        while not ready():
+            await pause(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert not ended
+
+
 @contextmanager
 def served(name: str, where: Callable[[Any], Any]) -> Iterator[Any]:
     """What `where` makes of the adapter's module is a server: it runs in its loop, in a thread; stopped in the end."""

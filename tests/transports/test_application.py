@@ -23,7 +23,7 @@ from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
 from dicos_transports.application import Application, Asked, Reply, StoreAsked
-from dicos_transports.blocking import StoreRequest
+from dicos_transports.blocking import StoreRequest, connect
 from tests.transports.applications import (
     FIND,
     GET,
@@ -667,10 +667,10 @@ def test_what_has_to_be_awaited_is_not_for_threads(told: Lines) -> None:
 
 
 @each_way
-def test_a_source_that_fails_within_an_instance_aborts(way: Way, told: Lines) -> None:
+def test_a_source_that_fails_within_an_instance_aborts(way: Way, told: Lines, lines: Lines) -> None:
     def pieces() -> Iterator[bytes]:
         yield bytes(10)
-        raise OSError("the disk is gone")
+        raise OSError("the disk of Doe^Jane is gone")
 
     app = application(way)
 
@@ -686,6 +686,32 @@ def test_a_source_that_fails_within_an_instance_aborts(way: Way, told: Lines) ->
             next(received).read()
         session.close()
     assert " failed: OSError (" in told.texts(logging.ERROR)[0]
+    written = logging.Formatter()
+    whole = [written.format(one) for one in lines.records] + [
+        written.format(one) for one in told.records if one.levelno > logging.DEBUG
+    ]
+    assert any("within a message: OSError" in text for text in whole)
+    assert not any("Doe" in text for text in whole)
+
+
+@each_way
+def test_another_association_that_fails_is_a_failure_like_any_other(way: Way, told: Lines) -> None:
+    with running(way, application(way)) as server:
+        gone = ("127.0.0.1", server.port)
+    app = application(way)
+
+    @app.on_store(CT)
+    @of_kind(way)
+    def forward(asked: StoreAsked) -> int:
+        with connect(gone, propose([CT])) as session:
+            return session.store(CT, "1.2", EXPLICIT, asked.data).status
+
+    with running(way, app) as server, user(server, CT, VERIFICATION) as session:
+        code, comment = words(session.store(CT, "1.2", EXPLICIT, b""))
+        assert code == 0x0110
+        assert comment is not None
+        assert comment.startswith("no connection to 127.0.0.1:")
+        assert session.echo().status == 0
 
 
 @each_way

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +17,7 @@ from dicos_transports import blocking
 from dicos_transports.blocking import AnyRequest, ConnectionFailed, Session
 from dicos_transports.blocking_server import Server
 from tests.transports.connections import CT, EXPLICIT, PATIENCE, Lines, server
-from tests.transports.loops import ADAPTERS, LOOPS, adapter, run
+from tests.transports.loops import ADAPTERS, LOOPS, adapter, cancelled_when, pause, run
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -273,21 +272,7 @@ def test_cancelled_it_aborts(name: str) -> None:
                 async for _ in each:
                     began.set()
 
-        if name == "trio":
-            import trio
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(store)
-                while not began.is_set():
-                    await pause(name)
-                nursery.cancel_scope.cancel()
-        else:
-            task = asyncio.create_task(store())
-            while not began.is_set():
-                await pause(name)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        await cancelled_when(name, began.is_set, store)
 
     began = threading.Event()
     with server(storing()) as running:
@@ -298,16 +283,6 @@ def test_cancelled_it_aborts(name: str) -> None:
 
 def endless() -> Iterator[Instance]:
     return map(instance, count())
-
-
-async def pause(name: str) -> None:
-    """Give other tasks their turn."""
-    if name == "trio":
-        import trio
-
-        await trio.lowlevel.checkpoint()
-    else:
-        await asyncio.sleep(0)
 
 
 def test_left_by_an_exception_a_thread_finishes_what_it_sent(lines: Lines) -> None:

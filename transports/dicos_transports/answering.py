@@ -4,7 +4,7 @@ Theory of operation: what is said about one request is a coroutine, and what it 
 call a function, to take the next thing that it gives (`talking`).
 
 What a function does wrong costs the association nothing: it is logged and answered, 0x0110. The text of an error that
-is not one of this package may hold anything, a patient's name too: it is neither sent nor logged, except below DEBUG.
+is not one of this package may hold anything, a patient's name too: it is not sent, and logged at DEBUG only.
 
 Knows: requests, functions, answers. Must not know: sockets, threads, tasks, who registered what.
 """
@@ -34,6 +34,7 @@ from dicos_proto.status import Category
 
 from . import awaiting, blocking
 from .addresses import Address
+from .channel import ServerStopping
 from .instances import FALLBACKS, instance, offer, taken
 from .part10_writer import Part10Writer, file_header
 from .talking import Talk, WrongAnswer, kind_of
@@ -199,24 +200,27 @@ async def answer(
 ) -> None:
     """Have the request answered by this function; without one, a C-ECHO by success, all else by 0x0211.
 
-    Raises `AssociationError`, and the function's own error where the association is within a message then.
+    Raises `AssociationError`; `Refused` where the association is within a message, and nothing can be answered.
     """
     if registered is None:
         echo = isinstance(request.command, dimse.CEchoRequest)
         await talk.run(request.answer(status.SUCCESS if echo else status.UNRECOGNIZED_OPERATION, None, None))
         return
+    session = request.session
     try:
         await _performed(talk, request, registered, destinations)
-    except AssociationError:
-        raise
-    except Refused as refused:
-        await _refuse(talk, request, refused)
-    except Exception as error:  # a function's own fault, which is nobody else's
-        _tell(request, registered, error)
-        session = request.session
+    except Exception as error:
+        if isinstance(error, ServerStopping) or (isinstance(error, AssociationError) and not session.established):
+            raise  # its own association is over; that of another one, which a function has made, is no reason
+        if isinstance(error, Refused):
+            refused = error
+        else:
+            _tell(request, registered, error)
+            refused = Refused(status.PROCESSING_FAILURE, _said(error))
         if session.exchange.sending or session.association.outstanding or not session.established:
-            raise  # within a message: an answer could not be told from the rest of it
-        await _refuse(talk, request, Refused(status.PROCESSING_FAILURE, _said(error)))
+            # An answer could not be told from the rest of a message, or from those that are waited for.
+            raise Refused(refused.code, f"within a message: {refused.comment}") from None
+        await _refuse(talk, request, refused)
 
 
 async def _refuse(talk: Talk, request: AnyRequest, refused: Refused) -> None:
