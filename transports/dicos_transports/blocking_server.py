@@ -134,8 +134,8 @@ class Server(BaseServer):
             return
         self.stop()
         if not self.wait(grace):
-            os.write(self._kill_bell, b"x")
             self._reception.tell_killed(grace)
+            os.write(self._kill_bell, b"x")
             if not self.wait(AFTER_KILL):
                 LOG.error("%d handlers do not return; their threads are left behind", self.associations)
                 return  # their descriptors are still in use
