@@ -17,6 +17,8 @@ from typing import Final
 from dicos_proto.errors import ProtocolError
 
 BACKLOG: Final = 128
+FULL_AGAIN: Final = 0.02
+"""Seconds until a Unix socket is tried again whose backlog is full: the system reports that, and does not wait."""
 FIRST_HANDED_OVER: Final = 3
 """The descriptor at which a service manager's sockets begin, sd_listen_fds(3)."""
 
