@@ -50,6 +50,7 @@ from .addresses import (
     said,
     show_address,
 )
+from .asyncio_memory import pair
 from .awaiting import (
     Answers,
     AnyRequest,
@@ -65,7 +66,6 @@ from .awaiting import (
 from .awaiting_driver import LoopDriver
 from .awaiting_server import AsyncServer, Handler
 from .channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
-from .memory import pair
 from .serving import (
     AFTER_KILL,
     BREATHER,

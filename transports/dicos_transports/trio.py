@@ -79,6 +79,7 @@ from .serving import (
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
 from .sharing import Shared, store_share
+from .trio_memory import pair
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -306,13 +307,6 @@ class Driver(LoopDriver):
 
 Connected = socket.socket | trio.abc.Stream
 """A connection that is open already: a stream socket, or any stream of trio's."""
-
-
-def pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
-    """Two streams that are connected in memory, with flow control, to give to `connect` and `accept`."""
-    from trio.testing import lockstep_stream_pair
-
-    return lockstep_stream_pair()
 
 
 async def connect(
