@@ -37,6 +37,8 @@ def said(error: Exception) -> str:
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
+        text = os.strerror(error.errno)  # trio and asyncio have texts of their own
     return text[:1].lower() + text[1:]
 
 

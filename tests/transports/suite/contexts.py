@@ -76,7 +76,8 @@ class Context:
         self.pause = adapter.pause
 
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        gc.collect()  # of what ran before
+        gc.collect()  # what ran before
+        gc.freeze()  # and is kept is not looked at again
         before = descriptors()
         self.adapter.run(main)
         gc.collect()  # what was not closed warns now
