@@ -302,7 +302,7 @@ class StreamLink(Link):
                 data, count = joined(self._pending)
                 self._writer.write(data)
                 await self._writer.drain()
-                self._sent(len(data), count)
+                self._sent(len(data), count, self._loop.time())
         except OSError:
             self._break()
         finally:

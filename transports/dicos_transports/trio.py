@@ -268,7 +268,7 @@ class StreamLink(Link):
                 while self._pending:
                     data, count = joined(self._pending)
                     await self._stream.send_all(data)
-                    self._sent(len(data), count)
+                    self._sent(len(data), count, trio.current_time())
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._break()
         self._sending = None
