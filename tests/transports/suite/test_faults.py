@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import trio
 
 from dicos_proto import flows
 from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest
@@ -449,3 +451,38 @@ async def test_nobody_listens(at: Context) -> None:
     listener.close()
     with pytest.raises(ConnectionFailed, match="connection refused"):
         await at.connect(where)
+
+
+@within(security=("plain",), media=("tcp",))
+async def test_a_connection_over_tcp(at: Context) -> None:
+    """To a listener whose backlog is full: what asks for more is not answered."""
+    listener, where = at.listen()
+    with listener:
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(where)
+        with pytest.raises(ConnectionFailed, match=r"no connection to 127\.0\.0\.1:\d+: timed out"):
+            await at.connect(where, timeouts=Timeouts(connect=SHORT))
+        for sock in waiting:
+            sock.close()
+
+
+@within(adapters=("trio", "asyncio"), security=("plain",), media=("tcp",))
+async def test_a_name_that_nobody_resolves(at: Context) -> None:
+    async def never(*where: object, **options: object) -> list[Any]:
+        await at.event().wait()
+        return []
+
+    if at.adapter.name == "trio":
+
+        class Resolver(trio.abc.HostnameResolver):
+            getaddrinfo = staticmethod(never)  # type: ignore[assignment]
+            getnameinfo = staticmethod(never)  # type: ignore[assignment]
+
+        trio.socket.set_custom_hostname_resolver(Resolver())
+    else:
+        asyncio.get_running_loop().getaddrinfo = never  # type: ignore[method-assign]
+    with pytest.raises(ConnectionFailed, match=r"no connection to pacs\.example:104: timed out"):
+        await at.connect(("pacs.example", 104), timeouts=Timeouts(connect=SHORT))

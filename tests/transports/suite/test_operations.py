@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import trio
 from pydicom.dataset import Dataset
 
 from dicos_proto import flows, status
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.services.retrieve import Counters
+from tests.transports.certificates import HOST, hospital, write_all
 from tests.transports.suite.contexts import (
     CT,
     EXPLICIT,
@@ -350,3 +354,101 @@ async def test_the_smallest_socket_buffers(at: Context) -> None:
                 await request.respond()
 
     await at.both(use, provide)
+
+
+class _OneByteStream(trio.abc.Stream):
+    """A stream that gives one byte at a time, and takes a few."""
+
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self._inner = inner
+
+    async def send_all(self, data: Any) -> None:
+        for at in range(0, len(data), 3):
+            await self._inner.send_all(data[at : at + 3])
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._inner.receive_some(1)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _OneByteReader(asyncio.StreamReader):
+    """The same for what asyncio reads from."""
+
+    def __init__(self, inner: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._inner = inner
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._inner.read(1)
+
+
+@within(adapters=("trio", "asyncio"), media=("memory",))
+async def test_streams_that_give_a_byte_at_a_time(at: Context) -> None:
+    ends: list[Any] = []
+    for end in at.ends():
+        ends.append((_OneByteReader(end[0]), end[1]) if at.adapter.name == "asyncio" else _OneByteStream(end))
+    user, provider = await at.sessions((ends[0], ends[1]))
+
+    async def use() -> None:
+        async with user:
+            assert (await user.echo()).status == 0
+            assert (await user.store(CT, "1.2.3", EXPLICIT, bytes(2000))).status == 0
+
+    await at.both(use, lambda: perform_all(provider))
+    assert provider.requests == {"C-ECHO-RQ": 1, "C-STORE-RQ": 1}
+
+
+@within(adapters=("trio",), security=("plain",), media=("tcp",))
+async def test_a_stream_of_trio_over_a_socket(at: Context) -> None:
+    """What trio itself connects, the socket of which is then used directly."""
+    listener, where = at.listen()
+    with listener:
+        ours = await trio.open_tcp_stream(*where)
+        theirs, _ = listener.accept()
+    user, provider = await at.sessions((ours, theirs))
+
+    async def use() -> None:
+        async with user:
+            assert (await user.echo()).status == 0
+
+    await at.both(use, lambda: perform_all(provider))
+
+
+@within(adapters=("asyncio",), media=("tcp", "unix"))
+async def test_streams_of_asyncio_over_sockets(at: Context) -> None:
+    ends = [await asyncio.open_connection(sock=sock) for sock in at.ends()]
+    user, provider = await at.sessions((ends[0], ends[1]))
+
+    async def use() -> None:
+        async with user:
+            assert (await user.store(CT, "1.2.3", EXPLICIT, bytes(5 * MIB))).status == 0
+
+    await at.both(use, lambda: perform_all(provider))
+
+
+@within(adapters=("trio",), security=("plain",), media=("memory",))
+async def test_tls_of_trio_itself(at: Context) -> None:
+    """A stream of another kind: `trio.SSLStream` around a pair in memory."""
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)]
+    files = write_all(at.folder, hospital().server)
+    contexts[0].load_verify_locations(files.ca)
+    contexts[1].load_cert_chain(files.certificate, files.key)
+    ours, theirs = at.ends()
+    ends = (
+        trio.SSLStream(ours, contexts[0], server_hostname=HOST),
+        trio.SSLStream(theirs, contexts[1], server_side=True),
+    )
+    user, provider = await at.sessions(ends)
+
+    async def use() -> None:
+        async with user:
+            assert (await user.store(CT, "1.2.3", EXPLICIT, bytes(5 * MIB))).status == 0
+            outcomes = [outcome async for outcome in user.store_many(instances(20, MIB))]
+            assert all(outcome.stored for outcome in outcomes)
+
+    await at.both(use, lambda: perform_all(provider))
