@@ -26,6 +26,7 @@ def _normal(annotation: object) -> str:
     """An annotation as text, without what only says that something is awaited or how a runtime names a connection."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     text = re.sub(r"\bAsync(Iterator|Identify)\b", r"\1", text)
+    text = text.replace("exchange.Data | AsyncIterable[Buffer]", "exchange.Data")  # pieces that are awaited
     return (
         re.sub(r"socket\.socket|\bConnected\b|\bStreams\b|trio\.abc\.Stream", "CONNECTION", text)
         .replace("CONNECTION | CONNECTION", "CONNECTION")
