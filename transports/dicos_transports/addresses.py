@@ -17,6 +17,8 @@ from typing import Final
 from dicos_proto.errors import ProtocolError
 
 BACKLOG: Final = 128
+FULL_AGAIN: Final = 0.02
+"""Seconds until a Unix socket is tried again whose backlog is full: the system reports that, and does not wait."""
 FIRST_HANDED_OVER: Final = 3
 """The descriptor at which a service manager's sockets begin, sd_listen_fds(3)."""
 
@@ -35,6 +37,8 @@ def said(error: Exception) -> str:
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
+        text = os.strerror(error.errno)  # trio and asyncio have texts of their own
     return text[:1].lower() + text[1:]
 
 

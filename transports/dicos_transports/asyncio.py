@@ -38,6 +38,7 @@ from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Wire
 
 from .addresses import (
+    FULL_AGAIN,
     Address,
     Listeners,
     ListenFailed,
@@ -49,6 +50,7 @@ from .addresses import (
     said,
     show_address,
 )
+from .asyncio_memory import pair
 from .awaiting import (
     Answers,
     AnyRequest,
@@ -102,6 +104,7 @@ __all__ = [
     "StoreRequest",
     "accept",
     "connect",
+    "pair",
     "serve",
     "store_over",
 ]
@@ -229,6 +232,7 @@ class StreamLink(Link):
         super().__init__(wire, timeouts, trace)
         self.closed = False
         self._reader, self._writer = streams
+        self._writer.transport.set_write_buffer_limits(0)  # what was sent has left it
         self._alarm = _Alarm()
         self._loop = self._alarm.loop
         self._receiving: asyncio.Task[bytes] | None = None
@@ -239,7 +243,7 @@ class StreamLink(Link):
         self.flush()
         if need is Need.DRAIN:
             return not self._pending and not (self.broken and self.wire.wants_read)
-        return need is Need.TURN
+        return self._take() or need is Need.TURN
 
     def flush(self) -> None:
         """See to it that what is queued is sent."""
@@ -248,14 +252,16 @@ class StreamLink(Link):
             self._sending = self._loop.create_task(self._send())
 
     def close(self) -> None:
-        """Close the streams."""
+        """Close the streams; at once, where the peer does not take what is left: it may never do so."""
         if not self.closed:
             self.closed = True
             self._break()
             self._alarm.cancel()
-            for task in (self._sending, self._receiving):
-                if task is not None:
-                    task.cancel()
+            if self._sending is not None:
+                self._sending.cancel()
+                self._writer.transport.abort()
+            if self._receiving is not None:
+                self._receiving.cancel()
             self._writer.close()
 
     async def wait(self, need: Need) -> ProtocolError | None:
@@ -266,16 +272,21 @@ class StreamLink(Link):
             if at <= now:
                 await asyncio.sleep(0)
                 return self.on_time(now)
-            if self.wire.wants_read:
-                if self._receiving is None:
-                    self._receiving = self._loop.create_task(self._receive())
-                if self._receiving.done():
-                    data, self._receiving = self._receiving.result(), None
-                    self._received(data)
-                    return None
-            if need is Need.DRAIN and not self._pending:
+            if self._take() or (need is Need.DRAIN and not self._pending):
                 return None
             await self._alarm.wait(at)
+
+    def _take(self) -> bool:
+        """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
+        if not self.wire.wants_read or self.closed:
+            return False
+        if self._receiving is None:
+            self._receiving = self._loop.create_task(self._receive())
+        elif self._receiving.done():
+            data, self._receiving = self._receiving.result(), None
+            self._received(data)
+            return True
+        return False
 
     async def _receive(self) -> bytes:
         try:
@@ -291,7 +302,7 @@ class StreamLink(Link):
                 data, count = joined(self._pending)
                 self._writer.write(data)
                 await self._writer.drain()
-                self._sent(len(data), count)
+                self._sent(len(data), count, self._loop.time())
         except OSError:
             self._break()
         finally:
@@ -335,11 +346,12 @@ class Driver(LoopDriver):
     async def _interruptibly(self, flow: Flow[T]) -> T:
         if self._interrupted:
             raise ServerStopping
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         try:
             return await self.run(flow)
         except asyncio.CancelledError:
-            if self._ending and self._task is not None and self._task.uncancel() == 0:
+            if self._ending and task is not None and task.uncancel() <= before:
                 raise ServerStopping from None
             raise
         finally:
@@ -445,7 +457,7 @@ async def _open_socket(where: Address) -> socket.socket:
     """The first address of the host that answers. Raises what the last one says."""
     loop = asyncio.get_running_loop()
     if not isinstance(where, tuple):
-        return await _connected(loop, socket.AF_UNIX, 0, os.fspath(where))
+        return await _open_unix(os.fspath(where))
     check_port(where[1])
     fault: OSError = OSError(errno.EADDRNOTAVAIL, "the host has no address")
     for family, _, protocol, _, address in await loop.getaddrinfo(*where, type=socket.SOCK_STREAM):
@@ -454,6 +466,21 @@ async def _open_socket(where: Address) -> socket.socket:
         except OSError as error:
             fault = error
     raise fault
+
+
+async def _open_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:  # `sock_connect` would take it for connected
+                await asyncio.sleep(FULL_AGAIN)
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _connected(loop: asyncio.AbstractEventLoop, family: int, protocol: int, address: Any) -> socket.socket:

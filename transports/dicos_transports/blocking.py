@@ -14,6 +14,7 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import socket
@@ -21,6 +22,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
@@ -42,7 +44,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .addresses import Address, check_port, host_of, peer_of, said, show_address
+from .addresses import FULL_AGAIN, Address, check_port, host_of, peer_of, said, show_address
 from .blocking_driver import Driver
 from .channel import ServerStopping, Trace
 from .session import (
@@ -78,6 +80,7 @@ __all__ = [
     "StoreRequest",
     "accept",
     "connect",
+    "pair",
     "store_over",
 ]
 
@@ -91,6 +94,11 @@ class _Cancellable(Protocol):
 
 
 Op = TypeVar("Op", bound=_Cancellable)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that no network knows of, to give to `connect` and `accept`."""
+    return socket.socketpair()
 
 
 def connect(
@@ -180,16 +188,27 @@ def _open(where: Address, timeout: float | None) -> socket.socket:
         if isinstance(where, tuple):
             check_port(where[1])
             return socket.create_connection(where, timeout)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(timeout)
-            sock.connect(os.fspath(where))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return _open_unix(os.fspath(where), timeout)
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+
+
+def _open_unix(path: str, timeout: float | None) -> socket.socket:
+    until = math.inf if timeout is None else monotonic() + timeout
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:
+                if monotonic() >= until:
+                    raise TimeoutError from None
+                sleep(FULL_AGAIN)
+    except BaseException:
+        sock.close()
+        raise
 
 
 @contextmanager

@@ -116,14 +116,14 @@ class Link:
             self._pending += buffers
             self._pending_size += sum(map(len, buffers))
 
-    def _sent(self, size: int, count: int) -> None:
-        """The connection has taken the first `count` buffers, of `size` bytes, whole."""
-        self._stalled_at = None
+    def _sent(self, size: int, count: int, now: float) -> None:
+        """The connection has taken the first `count` buffers, of `size` bytes, whole, while somebody waits, or not."""
         self.bytes_sent += size
         if not self.broken:
             self._pending_size -= size
             del self._pending[:count]
             self._collect()
+        self._stalled_at = now if self._pending else None
 
     def _break(self) -> None:
         """The peer takes nothing any more. What it said before that is still read."""

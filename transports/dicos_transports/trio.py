@@ -38,6 +38,7 @@ from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Wire
 
 from .addresses import (
+    FULL_AGAIN,
     Address,
     Listeners,
     ListenFailed,
@@ -78,6 +79,7 @@ from .serving import (
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
 from .sharing import Shared, store_share
+from .trio_memory import pair
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -102,6 +104,7 @@ __all__ = [
     "StoreRequest",
     "accept",
     "connect",
+    "pair",
     "serve",
     "store_over",
 ]
@@ -182,8 +185,9 @@ class SocketLink(Channel):
 class StreamLink(Link):
     """A wire over any stream of trio: TLS of trio's own, a tunnel, a pair in memory.
 
-    A stream whose sending is cancelled is of no more use, so a task of its own sends, which ends once all is sent, the
-    stream is broken, or `close` was called.
+    A stream whose sending is cancelled is of no more use, and one cannot ask whether there is anything to receive. So
+    tasks of its own send and receive: the one until all is sent, the other once at a time, and both until the stream
+    is broken or `close` is called.
     """
 
     def __init__(self, stream: trio.abc.Stream, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
@@ -191,14 +195,16 @@ class StreamLink(Link):
         self.closed = False
         self._stream = stream
         self._sending: trio.CancelScope | None = None  # of the task that sends
-        self._waiting: trio.CancelScope | None = None  # of who waits for it, or for input
+        self._receiving: trio.CancelScope | None = None  # of the one that receives
+        self._received_last: bytes | bytearray | None = None  # what it has received, until the wire wants it
+        self._waiting: trio.CancelScope | None = None  # of who waits for them
 
     def begin(self, need: Need) -> bool:
         """What can be done for it now; whether that was all."""
         self.flush()
         if need is Need.DRAIN:
             return not self._pending and not (self.broken and self.wire.wants_read)
-        return need is Need.TURN
+        return self._take() or need is Need.TURN
 
     def flush(self) -> None:
         """See to it that what is queued is sent."""
@@ -212,8 +218,9 @@ class StreamLink(Link):
         if not self.closed:
             self.closed = True
             self._break()
-            if self._sending is not None:
-                self._sending.cancel()
+            for scope in (self._sending, self._receiving):
+                if scope is not None:
+                    scope.cancel()
             trio.lowlevel.spawn_system_task(trio.aclose_forcefully, self._stream)
 
     async def wait(self, need: Need) -> ProtocolError | None:
@@ -224,23 +231,36 @@ class StreamLink(Link):
             if at <= now:
                 await trio.lowlevel.checkpoint()
                 return self.on_time(now)
-            data: bytes | bytearray | None = None
+            if self._take() or (need is Need.DRAIN and not self._pending):
+                return None
             with trio.CancelScope(deadline=at) as self._waiting:
-                data = await self._receive()
+                await trio.sleep_forever()
             self._waiting = None
-            if data is not None:
-                self._received(data)
-                return None
-            if need is Need.DRAIN and not self._pending:
-                return None
 
-    async def _receive(self) -> bytes | bytearray:
+    def _take(self) -> bool:
+        """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
         if not self.wire.wants_read:
-            await trio.sleep_forever()
-        try:
-            return await self._stream.receive_some(RECEIVE_SIZE)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
+            return False
+        data, self._received_last = self._received_last, None
+        if data is not None:
+            self._received(data)
+        elif self._receiving is None and not self.closed:
+            self._receiving = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._receive, self._receiving)
+        return data is not None
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _receive(self, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                self._received_last = await self._stream.receive_some(RECEIVE_SIZE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._received_last = b""
+        self._receiving = None
+        self._wake()
 
     async def _send(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -248,13 +268,12 @@ class StreamLink(Link):
                 while self._pending:
                     data, count = joined(self._pending)
                     await self._stream.send_all(data)
-                    self._sent(len(data), count)
+                    self._sent(len(data), count, trio.current_time())
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._break()
-            finally:
-                self._sending = None
-                if self._waiting is not None and not self._pending:
-                    self._waiting.cancel()
+        self._sending = None
+        if not self._pending:
+            self._wake()
 
 
 class Driver(LoopDriver):
@@ -367,17 +386,34 @@ def _session(
     return Session(association, Driver(link), peer, layer)
 
 
-async def _open(where: Address, timeout: float | None) -> trio.SocketStream:
+async def _open(where: Address, timeout: float | None) -> Connected:
     try:
         with trio.fail_after(math.inf if timeout is None else timeout):
             if isinstance(where, tuple):
                 check_port(where[1])
                 return await trio.open_tcp_stream(*where)
-            return await trio.open_unix_socket(os.fspath(where))
+            return await _open_unix(os.fspath(where))
     except trio.TooSlowError:
         raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(_first(error))}") from error
+
+
+async def _open_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:  # trio, and asyncio, would take it for connected
+                await trio.sleep(FULL_AGAIN)
+            else:
+                await trio.lowlevel.checkpoint()
+                return sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _first(error: Exception) -> Exception:
