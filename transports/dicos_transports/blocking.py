@@ -130,7 +130,7 @@ def connect(
         tolerance=tolerance,
     )
     layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
+    sock = where if isinstance(where, socket.socket) else dial(where, timeouts.connect)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
     return session
@@ -175,7 +175,8 @@ def session_over(
     return Session(association, driver, layer)
 
 
-def _open(where: Address, timeout: float | None) -> socket.socket:
+def dial(where: Address, timeout: float | None) -> socket.socket:
+    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`."""
     try:
         if isinstance(where, tuple):
             check_port(where[1])

@@ -39,7 +39,6 @@ class Output:
         self._json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
-        self.told = 0  # deviations of the association under way
         self.lost: OutputLost | None = None
         self.on_lost: Callable[[], None] | None = None
 
@@ -124,9 +123,14 @@ class Progress:
         self._next = self._begun + after
         self._tenths = 0
         self._drawn = False
+        self._lock = Lock()
 
     def advance(self, count: int) -> None:
-        """So many bytes more."""
+        """So many bytes more; of all that is sent at the same time."""
+        with self._lock:
+            self._advance(count)
+
+    def _advance(self, count: int) -> None:
         self._done += count
         if self._bar and monotonic() >= self._next:
             self._next = monotonic() + BAR_EVERY
