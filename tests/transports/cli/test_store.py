@@ -14,6 +14,7 @@ from dicos_transports.blocking import Session, connect
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, POLICY, answer_all, server
 
+pytestmark = pytest.mark.usefixtures("transport")
 NAMES = ("1.2.1", "1.2.2", "1.2.3")
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..part10 import Part10File
 from ..addresses import said
+from ..part10 import Part10File
 
 NAME: Final = "dicos storescu"
 VERSION: Final = 1

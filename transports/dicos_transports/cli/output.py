@@ -40,7 +40,7 @@ class Output:
         self._bar: Progress | None = None
         self._lock = Lock()
         self.lost: OutputLost | None = None
-        self.on_lost: Callable[[], None] | None = None
+        self.on_lost: Callable[[], object] | None = None
 
     def error(self, text: str) -> None:
         """Why the command does not go on, or a fault that nothing else tells of: shown always."""

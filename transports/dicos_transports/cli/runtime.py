@@ -12,28 +12,29 @@ takes `PATIENCE` at most.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..awaiting import Session
 
 if TYPE_CHECKING:
-    from dicos_proto.limits import Limits
     from dicos_proto.negotiation import AcceptPolicy
     from dicos_proto.pdu_types import ProposedContext, UserInformation
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
 
-    from ..channel import Trace
     from ..addresses import Address
+    from ..channel import Trace
     from ..tls import ClientTLS, ServerTLS
 
 PATIENCE: Final = 2.0
 """Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
 CANCEL_PATIENCE: Final = 5.0
 """Seconds that a peer gets to end an operation after a C-CANCEL, before the association is aborted."""
+BATCH: Final = 256 * 1024
+"""Bytes of a received object that are gathered in an event loop before a thread writes them."""
 TRANSPORTS: Final = ("blocking", "trio", "asyncio")
 
 T = TypeVar("T")
@@ -111,7 +112,6 @@ class Runtime(Protocol):
         handler: Handler,
         *,
         policy: AcceptPolicy,
-        limits: Limits,
         timeouts: Timeouts,
         tolerance: Tolerance,
         associations: int,
@@ -121,8 +121,11 @@ class Runtime(Protocol):
     ) -> AbstractAsyncContextManager[Served]:
         """Serve associations until it is closed or left. Raises `ListenFailed`."""
 
-    async def until_stopped(self, server: Served, stopping: Stopping) -> None:
-        """Wait until it is to stop, and close it: at once, when that is asked for once more."""
+    async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
+        """Wait until it is to stop, and close it: at once, when that is asked for once more.
+
+        `started` is called when it is listened to signals.
+        """
 
 
 class Stopping:
@@ -135,10 +138,31 @@ class Stopping:
         self.grace = grace
         self.first = first
         self.second = second
-        self.stop: Callable[[], None] = lambda: None
+        self.stop: Callable[[], object] = lambda: None
 
 
 def runtime(options: Namespace) -> Runtime:
     """The one that `--transport` names."""
     made: Runtime = import_module(f".runtime_{options.transport}", __package__).make()
     return made
+
+
+@contextmanager
+def single() -> Iterator[None]:
+    """Of a group of exceptions, which is what a group of tasks raises, the one that tells most is raised."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        found = list(_leaves(group))
+        for kind in (KeyboardInterrupt, SystemExit, BaseException):
+            for fault in found:
+                if isinstance(fault, kind):
+                    raise fault from None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for fault in group.exceptions:
+        if isinstance(fault, BaseExceptionGroup):
+            yield from _leaves(fault)
+        else:
+            yield fault

@@ -24,10 +24,10 @@ from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import Limits
 
 from .. import blocking
+from ..addresses import Address, host_of, peer_of
 from ..awaiting import Session
 from ..blocking_driver import Driver
 from ..channel import ServerStopping
-from ..addresses import Address, host_of, peer_of
 from ..session import requestor, tls_around
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
 
@@ -191,13 +191,14 @@ class Blocking:
         with serve(where, handle, server_limits=limits, **options) as server:
             yield _Served(server)
 
-    async def until_stopped(self, server: Served, stopping: Stopping) -> None:
+    async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
         from queue import SimpleQueue
 
         stops: SimpleQueue[None] = SimpleQueue()  # whose put() may interrupt anything, itself included
         stopping.stop = lambda: stops.put(None)
         with _stop_signals(stopping.stop):
             try:
+                started()
                 stops.get()
                 stopping.first()
                 await server.close(stopping.grace)
@@ -331,7 +332,7 @@ class _SecondSignal(BaseException):
 
 
 @contextmanager
-def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
     """SIGINT and SIGTERM: the first asks to stop, the second raises `_SecondSignal`, more do nothing."""
     count = 0
 

@@ -6,19 +6,23 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from dicos_proto import uids
-from dicos_proto.flows import AssociationError
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Preference
-from dicos_proto.status import SUCCESS, describe
+from dicos_proto.pdu_types import OperationsWindow
 
-from .. import storing
 from ..addresses import said
-from ..blocking import EchoRequest, ServerStopping, Session, StoreRequest
+from ..awaiting import EchoRequest, Session, StoreRequest
 from . import USAGE
-from .options import count, provider_parser
-from .output import Output, shown, size
+from .options import count, provider_parser, window
+from .output import Output, shown
 from .provider import Counts, run
+from .receiving import Receiving
+from .runtime import runtime
+
+WINDOW: Final = 32
+"""Operations at a time that are granted: what is gained by more is too little to see."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,6 +37,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--any", action="store_true", help="accept every abstract syntax, not only those of storage")
     parser.add_argument("--prefer", choices=[one.value for one in Preference], default=Preference.REQUESTOR.value,
                         help="whose order of transfer syntaxes decides (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--window", type=window, default=WINDOW, metavar="N",
+                        help="operations at a time that a peer which asks for several is granted, 0 without limit "
+                        "(default: %(default)s)")  # fmt: skip
     options = parser.parse_args(words)
     out = Output(options)
     folder: Path = options.output_directory
@@ -41,22 +48,32 @@ def main(words: Sequence[str]) -> int:
         out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
         return USAGE
     counts = Counts()
+    at = runtime(options)
+    receiving = Receiving(
+        runtime=at,
+        out=out,
+        counts=counts,
+        folder=None if options.ignore else folder,
+        overwrite=options.overwrite,
+        fsync=options.fsync,
+        most=options.max_object,
+    )
 
-    def handle(session: Session) -> None:
-        for request in session:
+    async def handle(session: Session) -> None:
+        async for request in session:
             match request:
                 case EchoRequest():
-                    request.respond()
+                    await request.respond()
                     with counts.lock:
                         counts.echoes += 1
                     out.event("echo", peer=session.peer, calling_aet=session.request.calling_aet)
                 case StoreRequest():
-                    _store(request, folder, options, out, counts)
+                    await receiving.receive(request)
                 case _:
                     out.detail(f"{session.peer}: {request.name} refused: not served here")
 
     where_to = "keeping nothing" if options.ignore else f"storing into {shown(folder)}"
-    return run(options, out, policy(options), handle, counts, where_to)
+    return run(at, options, out, policy(options), handle, counts, where_to)
 
 
 def unfit(folder: Path) -> str | None:
@@ -79,41 +96,5 @@ def policy(options: argparse.Namespace) -> AcceptPolicy:
         preference=Preference(options.prefer),
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
         max_length=options.max_pdu,
-    )
-
-
-def _store(request: StoreRequest, folder: Path, options: argparse.Namespace, out: Output, counts: Counts) -> None:
-    try:
-        if options.ignore:
-            result = storing.discard(request)
-        else:
-            result = storing.store_into(
-                folder, request, overwrite=options.overwrite, fsync=options.fsync, most=options.max_object
-            )
-    except AssociationError as error:  # the server tells the reason
-        with counts.lock:
-            counts.incomplete += 1
-            counts.cut_off += isinstance(error, ServerStopping)
-        raise
-    good = result.status == SUCCESS
-    with counts.lock:
-        counts.stored += good
-        counts.failed += not good
-        counts.bytes += result.size if good else 0
-    what = f"{request.session.peer}: {uids.name_of(request.sop_class_uid)!a}, {size(result.size)}"
-    if good:
-        out.detail(f"{what}: {shown(result.path.name) if result.path else 'received'}")
-    else:
-        out.failure(f"{what}: failed: {describe(result.status)}: {result.error}")
-    out.event(
-        "stored" if good else "failed",
-        peer=request.session.peer,
-        calling_aet=request.session.request.calling_aet,
-        sop_class_uid=request.sop_class_uid,
-        sop_instance_uid=request.sop_instance_uid,
-        transfer_syntax=request.transfer_syntax,
-        status=result.status,
-        bytes=result.size,
-        path=str(result.path) if result.path else None,
-        why=result.error,
+        window=OperationsWindow(invoked=options.window, performed=1) if options.window != 1 else None,
     )

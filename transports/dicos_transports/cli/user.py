@@ -12,9 +12,9 @@ from dicos_proto.events import ProviderAbort
 from dicos_proto.flows import AssociationAborted, AssociationError, AssociationRejected
 from dicos_proto.pdu_types import OperationsWindow, ProposedContext, RejectResult, RoleSelection, UserInformation
 
+from ..addresses import show_address
 from ..awaiting import Session
 from ..channel import ServerStopping
-from ..addresses import show_address
 from ..session import ConnectionFailed
 from .options import timeouts, tolerance
 from .output import Output, plural
