@@ -14,7 +14,6 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 
 from __future__ import annotations
 
-import os
 import queue
 import socket
 import threading
@@ -42,8 +41,8 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .addresses import Address, check_port, host_of, peer_of, said, show_address
-from .blocking_driver import Driver
+from .addresses import Address, host_of, peer_of
+from .blocking_driver import Driver, dial
 from .channel import ServerStopping, Trace
 from .session import (
     DEFAULT_AET,
@@ -173,24 +172,6 @@ def session_over(
     driver = Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill)
     driver.association = association
     return Session(association, driver, layer)
-
-
-def dial(where: Address, timeout: float | None) -> socket.socket:
-    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`."""
-    try:
-        if isinstance(where, tuple):
-            check_port(where[1])
-            return socket.create_connection(where, timeout)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(timeout)
-            sock.connect(os.fspath(where))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
-        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Output:
         self.debug: bool = options.debug
         self.verbose: bool = options.verbose or options.debug
         self.quiet: bool = options.quiet
-        self._json: bool = options.json
+        self.json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
         self.lost: OutputLost | None = None
@@ -63,17 +63,27 @@ class Output:
 
     def event(self, name: str, **fields: object) -> None:
         """One JSON object a line."""
-        if not self._json:
+        if not self.json:
             return
         import json
 
-        line = json.dumps({"event": name, **fields}) + "\n"
+        self._write(json.dumps({"event": name, **fields}))
+
+    def answer(self, line: str) -> None:
+        """One line of what was asked for, on standard output: never where that is for machines."""
+        if not self.json:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self.lost is not None:
+            return
         try:
             with self._lock:
-                sys.stdout.write(line)
+                if self._bar is not None:
+                    self._bar.clear()
+                sys.stdout.write(line + "\n")
                 sys.stdout.flush()
         except OSError as error:
-            self._json = False
             self.lost = OutputLost(error)
             if self.on_lost is None:
                 raise self.lost from None
@@ -178,9 +188,9 @@ def size(count: float) -> str:
     return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
 
 
-def plural(count: int, word: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def plural(count: int, word: str, words: str | None = None) -> str:
+    """`1 file`, `2 files`; `words` where an s is not enough."""
+    return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"
 
 
 def shown(path: object) -> str:

@@ -6,6 +6,8 @@ Where an event loop carries the command, the disk has a thread of its own: piece
 
 from __future__ import annotations
 
+import argparse
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,40 @@ from dicos_proto.flows import AssociationError
 from dicos_proto.status import SUCCESS, describe
 from dicos_proto.wire import Buffer
 
+from ..addresses import said
 from ..awaiting import Session, StoreRequest
 from ..channel import ServerStopping
 from ..storing import Incoming, Stored
 from .output import Output, shown, size
 from .provider import Counts
 from .runtime import Runtime
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The options that say where files go."""
+    parser.add_argument("-od", "--output-directory", type=Path, default=Path("."), metavar="FOLDER",
+                        help="where the files go; it exists (default: the current folder)")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
+    parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
+
+
+def fit_folder(options: argparse.Namespace, out: Output) -> bool:
+    """Whether files can be made there, as far as can be told beforehand; if not, it was told."""
+    trouble = _unfit(options.output_directory)
+    if trouble is not None:
+        out.error(f"{shown(options.output_directory)}: {trouble}; -od names a folder to write to")
+    return trouble is None
+
+
+def _unfit(folder: Path) -> str | None:
+    try:
+        os.stat(folder)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        return "does not exist" if isinstance(error, FileNotFoundError) else said(error)
+    if not os.path.isdir(folder):
+        return "is no folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "may not be written to"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

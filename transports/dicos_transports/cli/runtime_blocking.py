@@ -23,10 +23,9 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import Limits
 
-from .. import blocking
 from ..addresses import Address, host_of, peer_of
 from ..awaiting import Session
-from ..blocking_driver import Driver
+from ..blocking_driver import Driver, dial
 from ..channel import ServerStopping
 from ..session import requestor, tls_around
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
 
+    from .. import blocking
     from ..blocking_server import Server
     from ..channel import Trace
     from ..tls import ClientTLS
@@ -99,7 +99,7 @@ class Blocking:
             tolerance=tolerance,
         )
         layer = tls_around(association, tls, host_of(where), trace)
-        sock = blocking.dial(where, timeouts.connect)
+        sock = dial(where, timeouts.connect)
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
         session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
@@ -180,7 +180,8 @@ class Blocking:
     async def serve(
         self, where: Address, handler: Handler, *, associations: int, per_address: int, **options: Any
     ) -> AsyncIterator[Served]:
-        from ..blocking_server import ServerLimits, serve
+        from ..blocking_server import serve
+        from ..serving import GRACE, ServerLimits
 
         def handle(session: blocking.Session) -> None:
             awaited = Session(session.association, _Awaited(session.driver, None), session.peer, session.layer)
@@ -188,8 +189,13 @@ class Blocking:
             finish(handler(awaited))
 
         limits = ServerLimits(associations=associations, per_address=per_address)
-        with serve(where, handle, server_limits=limits, **options) as server:
+        server = serve(where, handle, server_limits=limits, **options)
+        grace = 0.0  # for what goes wrong
+        try:
             yield _Served(server)
+            grace = GRACE
+        finally:
+            server.close(grace)
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
         from queue import SimpleQueue

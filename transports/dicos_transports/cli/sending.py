@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from os import stat_result
 from threading import Lock
 from time import perf_counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dicos_proto import dimse
 from dicos_proto.errors import LocalProtocolError, ProtocolError
@@ -31,9 +31,11 @@ from ..channel import ServerStopping
 from ..part10 import Part10Error, Part10File
 from ..storing import FileInstance
 from . import FAILED, NO_ASSOCIATION, OK
-from .journal import Journal, JournalError
 from .output import Output, Progress, plural, shown, size
 from .user import Caller, Contact
+
+if TYPE_CHECKING:
+    from .journal import Journal
 
 GIVE_UP_AFTER: Final = 3
 """Associations lost one after another, with no file stored in between and no retries asked for, after which an
@@ -140,16 +142,21 @@ class Sending:
             self.warned += status != SUCCESS
             self.sent_bytes += file.data_length
             if self.journal is not None and not self.broken:
-                try:
-                    self.journal.add(file, job.found, status)
-                except JournalError as error:
-                    self.out.error(str(error))
-                    self.broken = self.over = True
+                self._note(self.journal, job, status)
         tell = self.out.detail if status == SUCCESS else self.out.info
         tell(f"{shown(file.path)}: {describe(status)}{comment}, {size(file.data_length)} in {seconds * 1000:.1f} ms")
         self.out.event("stored", path=str(file.path), sop_instance_uid=file.sop_instance_uid, status=status,
                        bytes=file.data_length, seconds=round(seconds, 6))  # fmt: skip
         return True
+
+    def _note(self, journal: Journal, job: Job, status: int) -> None:
+        from .journal import JournalError
+
+        try:
+            journal.add(job.file, job.found, status)
+        except JournalError as error:
+            self.out.error(str(error))
+            self.broken = self.over = True
 
     def fail(self, job: Job, why: str, status: int | None = None) -> None:
         """The file is not stored, and is not tried again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,13 +11,12 @@ from dicos_proto import uids
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Preference
 from dicos_proto.pdu_types import OperationsWindow
 
-from ..addresses import said
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import USAGE
 from .options import count, provider_parser, window
 from .output import Output, shown
 from .provider import Counts, run
-from .receiving import Receiving
+from .receiving import Receiving, add_folder, fit_folder
 from .runtime import runtime
 
 WINDOW: Final = 32
@@ -27,12 +25,8 @@ WINDOW: Final = 32
 
 def main(words: Sequence[str]) -> int:
     parser = provider_parser("storescp", "Receive DICOM and DICOS objects and make files of them, until interrupted.")
-    parser.add_argument("-od", "--output-directory", type=Path, default=Path("."), metavar="FOLDER",
-                        help="where the files go; it exists (default: the current folder)")  # fmt: skip
+    add_folder(parser)
     parser.add_argument("--ignore", action="store_true", help="receive and answer, but make no files")
-    parser.add_argument("--overwrite", action="store_true",
-                        help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
-    parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
     parser.add_argument("--any", action="store_true", help="accept every abstract syntax, not only those of storage")
     parser.add_argument("--prefer", choices=[one.value for one in Preference], default=Preference.REQUESTOR.value,
@@ -42,11 +36,9 @@ def main(words: Sequence[str]) -> int:
                         "(default: %(default)s)")  # fmt: skip
     options = parser.parse_args(words)
     out = Output(options)
-    folder: Path = options.output_directory
-    trouble = None if options.ignore else unfit(folder)
-    if trouble is not None:
-        out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
+    if not options.ignore and not fit_folder(options, out):
         return USAGE
+    folder: Path = options.output_directory
     counts = Counts()
     at = runtime(options)
     receiving = Receiving(
@@ -74,17 +66,6 @@ def main(words: Sequence[str]) -> int:
 
     where_to = "keeping nothing" if options.ignore else f"storing into {shown(folder)}"
     return run(at, options, out, policy(options), handle, counts, where_to)
-
-
-def unfit(folder: Path) -> str | None:
-    """Why no files can be made in `folder`, as far as can be told beforehand."""
-    try:
-        os.stat(folder)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in it
-        return "does not exist" if isinstance(error, FileNotFoundError) else said(error)
-    if not os.path.isdir(folder):
-        return "is no folder"
-    return None if os.access(folder, os.W_OK | os.X_OK) else "may not be written to"
 
 
 def policy(options: argparse.Namespace) -> AcceptPolicy:

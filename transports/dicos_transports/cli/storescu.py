@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicos_proto import dimse, uids
 
 from .. import part10
 from ..part10 import Part10Error, Part10File
 from . import USAGE
-from .journal import Journal, JournalError
 from .options import count, count_or_none, seconds, user_parser, window
 from .output import Output, plural, size
 from .sending import Plan, Sending
 from .user import Caller
+
+if TYPE_CHECKING:
+    from .journal import Journal
 
 _PRIORITIES = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
 
@@ -58,18 +60,16 @@ def main(words: Sequence[str]) -> int:
         out.error(f"no DICOM file among {plural(skipped, 'file')}")
         return USAGE
     caller = Caller(options, out)
+    if options.journal is None:
+        return _send(options, out, caller, files, skipped, None)
+    from .journal import Journal, JournalError
+
     try:
-        with _journal(options) as journal:
+        with Journal(options.journal, host=options.host, port=options.port, called_aet=options.called_aet) as journal:
             return _send(options, out, caller, files, skipped, journal)
     except JournalError as error:
         out.error(str(error))
         return USAGE
-
-
-def _journal(options: argparse.Namespace) -> Journal | nullcontext[None]:
-    if options.journal is None:
-        return nullcontext()
-    return Journal(options.journal, host=options.host, port=options.port, called_aet=options.called_aet)
 
 
 def _send(
