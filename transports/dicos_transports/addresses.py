@@ -34,7 +34,10 @@ def said(error: Exception) -> str:
     """What the system says of an error, as the end of a sentence."""
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        # Of a connection event loops say more, each something else: where to, which is said already.
+        text = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
     return text[:1].lower() + text[1:]
 
 

@@ -1,7 +1,7 @@
 """What is asked for: the keys of `-k`, files of `-f`, and the identifier that is made of them.
 
 A key names an attribute as DCMTK and pynetdicom have it, by its keyword or its tag, within sequences by the items on
-the way: `PatientName=DOE^*`, `0010,0020`, `ScheduledProcedureStepSequence[0].Modality=CT`, `(0040,0100)[0].0008,0060=CT`.
+the way: `PatientName=DOE^*`, `0010,0020`, `ScheduledProcedureStepSequence[0].Modality=CT`, `(0040,0100)[0].0008,0060`.
 """
 
 from __future__ import annotations

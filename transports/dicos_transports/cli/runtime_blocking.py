@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -296,8 +297,18 @@ class _Awaited:
         return self._driver.run(flow, interruptible=interruptible)
 
     async def finish(self, flow: Flow[None], seconds: float) -> None:
-        """`seconds` are left to the alarm of whoever interrupts, and to the timers of the association."""
-        self._driver.run(flow)
+        """After `seconds` the connection is shut down, which ends every wait."""
+        timer = threading.Timer(seconds, self._shut_down)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._driver.run(flow)
+        finally:
+            timer.cancel()
+
+    def _shut_down(self) -> None:
+        with suppress(OSError):
+            self._driver.sock.shutdown(socket.SHUT_RDWR)
 
     def interrupt(self) -> None:
         """A server of threads interrupts by its own descriptors."""
