@@ -17,7 +17,8 @@ from dicos_transports.blocking import Session, StoreRequest
 from tests.transports.cli.commands import deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, answer_all, server
 
-pytestmark = pytest.mark.usefixtures("transport")
+carried = pytest.mark.usefixtures("transport")
+"""Over each transport; what is the same code for all is tested over one."""
 
 
 def some_files(folder: Path, count: int, pixels: int = 100) -> list[Path]:
@@ -58,6 +59,7 @@ POLICY = AcceptPolicy(other_contexts=(EXPLICIT,), window=OperationsWindow(invoke
 # -- several at a time -------------------------------------------------------------------------------------------------
 
 
+@carried
 @pytest.mark.parametrize("wanted", [0, 8])
 def test_a_window_is_filled_before_the_first_answer(tmp_path: Path, wanted: int) -> None:
     files = some_files(tmp_path / "in", 16)
@@ -107,6 +109,7 @@ def test_what_storescp_grants(tmp_path: Path, flags: tuple[object, ...], granted
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"1.2.{number}.dcm" for number in range(40)}
 
 
+@carried
 def test_several_associations_share_the_files(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", 30)
     together = threading.Barrier(3, timeout=20)
@@ -136,6 +139,7 @@ def test_there_are_no_more_associations_than_files(tmp_path: Path) -> None:
     assert archive.sessions <= 2
 
 
+@carried
 def test_a_peer_with_room_for_one_association_gets_all_over_that_one(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", 60, 60_000)
     (tmp_path / "out").mkdir()
@@ -145,6 +149,7 @@ def test_a_peer_with_room_for_one_association_gets_all_over_that_one(tmp_path: P
     assert "stored 60 of 60 files" in result.err
 
 
+@carried
 def test_the_loss_of_one_association_fails_its_own_files_only(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", 20)
 
@@ -188,6 +193,7 @@ def abort_first(times: int) -> Callable[[Session, StoreRequest, int], int | None
     return fault
 
 
+@carried
 @pytest.mark.parametrize("window", [1, 4])
 def test_what_was_lost_on_the_way_is_sent_again(tmp_path: Path, window: int) -> None:
     files = some_files(tmp_path / "in", 6)
@@ -243,6 +249,7 @@ def test_what_the_peer_refuses_is_not_sent_again(tmp_path: Path) -> None:
     assert result.named("retry") == []
 
 
+@carried
 def test_a_bad_file_is_not_sent_again_and_costs_no_other_one(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", 4)
     # Implicit VR, which has to be converted, and whose pixels break off after the first megabytes.
@@ -257,6 +264,7 @@ def test_a_bad_file_is_not_sent_again_and_costs_no_other_one(tmp_path: Path) -> 
     assert (result.named("summary")[0]["stored"], result.named("retry")) == (4, [])
 
 
+@carried
 def test_a_peer_that_is_not_there_is_tried_again_with_growing_pauses(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", 1)
     with deaf_port() as port:
@@ -298,6 +306,7 @@ def test_a_rejection_is_tried_again_where_it_says_that_it_is_for_now(tmp_path: P
     assert "rejected" in result.err
 
 
+@carried
 def test_a_peer_that_answers_late_is_tried_again(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", 1)
     over = threading.Event()

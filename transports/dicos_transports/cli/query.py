@@ -68,10 +68,10 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
         for identifier in found:
             for key in options.key:
                 keys.put(identifier, key)
-            if options.level is not None:
-                identifier.QueryRetrieveLevel = options.level
             if not identifier:
                 raise keys.KeyProblem("nothing is asked for: -k names a key, -f a file with keys")
+            if options.level is not None:
+                identifier.QueryRetrieveLevel = options.level
             if options.model in ROOTS[operation] and not identifier.get("QueryRetrieveLevel"):
                 raise keys.KeyProblem("no query/retrieve level: -L STUDY, say [PS3.4 C.6.1.1.1]")
     except keys.KeyProblem as problem:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 2.0
 """Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
-CANCEL_PATIENCE: Final = 5.0
+CANCEL_PATIENCE: Final = 3.0
 """Seconds that a peer gets to end an operation after a C-CANCEL, before the association is aborted."""
 BATCH: Final = 256 * 1024
 """Bytes of a received object that are gathered in an event loop before a thread writes them."""
