@@ -37,7 +37,8 @@ def said(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         # Of a connection event loops say more, each something else: where to, which is said already.
-        text = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
+        known = error.errno is not None and error.errno in errno.errorcode
+        text = os.strerror(error.errno or 0) if known else error.strerror
     return text[:1].lower() + text[1:]
 
 

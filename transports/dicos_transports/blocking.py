@@ -129,7 +129,7 @@ def connect(
         tolerance=tolerance,
     )
     layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else dial(where, timeouts.connect)
+    sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
     return session

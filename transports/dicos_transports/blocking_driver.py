@@ -41,15 +41,15 @@ _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 """Then to look is to keep the peer from answering."""
 
 
-def dial(where: Address, timeout: float | None) -> socket.socket:
+def dial(where: Address, timeouts: Timeouts) -> socket.socket:
     """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`."""
     try:
         if isinstance(where, tuple):
             check_port(where[1])
-            return socket.create_connection(where, timeout)
+            return socket.create_connection(where, timeouts.connect)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.settimeout(timeout)
+            sock.settimeout(timeouts.connect)
             sock.connect(os.fspath(where))
         except BaseException:
             sock.close()

@@ -233,6 +233,13 @@ def test_a_table_has_a_column_for_each_key_and_is_as_wide_as_its_values() -> Non
     ]
 
 
+def test_columns_stand_as_they_were_asked_for() -> None:
+    asked = ("PatientID", "StudyDate=2020", "ScheduledProcedureStepSequence.Modality", "0010,0010")
+    identifier = made("AccessionNumber", *asked)
+    names = [column.name for column in table.columns(identifier, asked)]
+    assert names == ["AccessionNumber", "PatientID", "StudyDate", "Modality", "PatientName"]
+
+
 def test_what_could_harm_a_terminal_is_escaped() -> None:
     lines = shown(made("PatientName"), patient("A\x1b[2J\r\nB\u202eC\x9bD"))
     assert lines[2:] == ["A\\x1b[2J\\r\\nB\\u202eC\\x9bD"]

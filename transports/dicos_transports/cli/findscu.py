@@ -67,7 +67,7 @@ class _Finding:
         self._options = options
         self._out = caller.out
         self._identifier = identifier
-        self._columns = table.columns(identifier)
+        self._columns = table.columns(identifier, options.key)
         self._row_of = table.row_of
         self._table = table.Table([column.name for column in self._columns], self._say)
         self._matches = 0

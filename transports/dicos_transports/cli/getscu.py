@@ -118,5 +118,5 @@ async def _one(
     result = answers.operation.result
     if result is None:
         return FAILED
-    status = sum_up(out, result, options.model, perf_counter() - begun)
+    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun)
     return INTERRUPTED if interrupt.asked else status

@@ -44,6 +44,12 @@ class KeyProblem(ValueError):
     """A key, or a file with a query, that says nothing; one line that says why and what would."""
 
 
+def path_of(text: str) -> tuple[tuple[int, int | None], ...]:
+    """Where the attribute of a key stands: tags, and which item of each sequence on the way. Raises `KeyProblem`."""
+    *way, (tag, _) = _parts(text.partition("=")[0], text)
+    return (*((sequence, item or 0) for sequence, item in way), (tag, None))
+
+
 def put(identifier: Dataset, text: str) -> None:
     """Add the key that `text` is to the identifier. Raises `KeyProblem`."""
     where, given, value = text.partition("=")

@@ -162,5 +162,5 @@ async def _one(caller: Caller, contact: Contact, options: argparse.Namespace, id
     result = answers.operation.result
     if result is None:
         return FAILED
-    status = sum_up(out, result, options.model, perf_counter() - begun)
+    status = sum_up(out, result, options.model, "moved", perf_counter() - begun)
     return INTERRUPTED if interrupt.asked else status

@@ -11,8 +11,11 @@ from .output import Output, plural
 from .query import ended
 
 
-def sum_up(out: Output, result: Retrieved, model: str, seconds: float) -> int:
-    """Tell how it ended; the exit status: all sub-operations succeeded, a warning of one included, or not."""
+def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float) -> int:
+    """Tell how it ended; the exit status: all sub-operations succeeded, a warning of one included, or not.
+
+    `done`: the word for what was done.
+    """
     counters, response = result.counters, result.response
     for fault in result.faults:
         out.info(fault)
@@ -23,7 +26,7 @@ def sum_up(out: Output, result: Retrieved, model: str, seconds: float) -> int:
         failed = ()
     for uid in failed:
         out.failure(f"{uid!a}: failed")
-    text = f"{plural(counters.completed, 'object')} in {seconds:.2f} s"
+    text = f"{done} {plural(counters.completed, 'object')} in {seconds:.2f} s"
     for number, word in (
         (counters.warning, "with a warning"),
         (counters.failed, "failed"),

@@ -100,7 +100,7 @@ class Blocking:
             tolerance=tolerance,
         )
         layer = tls_around(association, tls, host_of(where), trace)
-        sock = dial(where, timeouts.connect)
+        sock = dial(where, timeouts)
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
         session = Session(association, _Awaited(driver, self), peer_of(sock), layer)

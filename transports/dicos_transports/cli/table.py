@@ -6,7 +6,7 @@ Nothing of a peer reaches a terminal unescaped. The widths are those of the firs
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicos_proto import datasets
 
-from .keys import CHARACTER_SET, LEVEL
+from . import keys
 
 KEPT: Final = 200
 """Rows that are looked at before the widths of columns are settled."""
@@ -34,12 +34,16 @@ class Column:
     name: str
 
 
-def columns(identifier: Dataset) -> list[Column]:
-    """The keys of an identifier, in its order, those within sequences where the sequence stands."""
+def columns(identifier: Dataset, asked: Sequence[str] = ()) -> list[Column]:
+    """The keys of an identifier: those of `asked` in that order, what a file has besides before them.
+
+    The level and the character set are none: what they say is no answer.
+    """
+    order = {keys.path_of(text): number for number, text in enumerate(asked)}
+    paths = (path for path in _paths(identifier, ()) if path[0][0] not in (keys.LEVEL, keys.CHARACTER_SET))
     return [
         Column(path, keyword_for_tag(path[-1][0]) or f"({path[-1][0] >> 16:04X},{path[-1][0] & 0xFFFF:04X})")
-        for path in _paths(identifier, ())
-        if path[0][0] not in (LEVEL, CHARACTER_SET)
+        for path in sorted(paths, key=lambda path: order.get(path, -1))
     ]
 
 
