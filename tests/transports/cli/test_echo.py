@@ -5,12 +5,13 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from time import perf_counter
 
 import pytest
 
 from dicos_transports.blocking import Session
-from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicos, provider
+from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import server
 
 START_MODULES = """
@@ -24,6 +25,7 @@ sys.exit(status)
 HEAVY = {
     *("pydicom", "numpy", "logging", "asyncio", "subprocess", "concurrent.futures", "importlib.metadata", "email"),
     *("json", "hashlib", "pathlib", "tempfile", "ssl", "http", "uuid", "dicos_proto.dissect"),
+    *("trio", "OpenSSL", "cryptography", "fcntl", "queue", "dicos_transports.blocking", "dicos_transports.storing"),
 }
 
 
@@ -140,6 +142,20 @@ def test_an_echo_starts_fast_and_imports_nothing_heavy() -> None:
     assert not modules & HEAVY
     assert not {name for name in modules if name.startswith("dicos_transports.cli.store")}
     assert min(times) < 0.3
+
+
+@pytest.mark.parametrize("subcommand", ["storescu", "storescp", "echoscp"])
+def test_a_command_imports_what_it_needs_and_no_other_transport(subcommand: str, tmp_path: Path) -> None:
+    with deaf_port() as deaf, socket.create_server(("127.0.0.1", 0)) as taken:
+        if subcommand == "storescu":
+            words = ["127.0.0.1", str(deaf), str(dicom_file(tmp_path / "a.dcm"))]
+        else:
+            words = [str(taken.getsockname()[1])]
+        line = [sys.executable, "-c", START_MODULES, subcommand, *words]
+        done = subprocess.run(line, env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT)
+    assert done.returncode == 3, done.stderr
+    heavy = {"pydicom", "numpy", "asyncio", "trio", "OpenSSL", "cryptography", "ssl", "fcntl"}
+    assert not set(json.loads(done.stdout)) & heavy
 
 
 @pytest.mark.interop

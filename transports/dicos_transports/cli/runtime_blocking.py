@@ -72,8 +72,12 @@ class Blocking:
         self._interruptible = False
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        with self._interrupts():
-            return finish(main())
+        try:
+            with self._interrupts():
+                return finish(main())
+        finally:
+            os.close(self._rope)
+            os.close(self._bell)
 
     async def connect(
         self,
