@@ -124,6 +124,22 @@ def test_a_key_that_says_nothing(text: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["山田", "\udce9"])
+def test_text_that_the_character_set_does_not_have(name: str) -> None:
+    identifier = Dataset()
+    keys.put(identifier, "SpecificCharacterSet=ISO_IR 100")
+    keys.put(identifier, f"PatientName={name}")
+    with pytest.raises(KeyProblem, match="cannot be encoded, in the character set ISO_IR 100"):
+        keys.check(identifier)
+
+
+@pytest.mark.parametrize("text", ["StudyInstanceUID=1.2.*", "Modality=c?", "PatientName=" + "x" * 100, "StudyTime=-12"])
+def test_a_value_that_only_a_query_has_is_sent(text: str) -> None:
+    identifier = Dataset()
+    keys.put(identifier, text)
+    keys.check(identifier)
+
+
 # -- files -------------------------------------------------------------------------------------------------------------
 
 

@@ -127,6 +127,25 @@ def test_matches_for_machines_are_dicom_json() -> None:
     assert result.named("summary")[0]["matches"] == 2
 
 
+def test_a_terminal_that_has_not_all_characters() -> None:
+    archive = Archive(match("山田^太郎", SpecificCharacterSet="ISO_IR 192"))
+    with server(archive, policy=POLICY) as running:
+        words = line("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
+        environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=TIMEOUT)
+    assert done.returncode == OK, done.stderr
+    assert done.stdout.splitlines()[2] == "\\u5c71\\u7530^\\u592a\\u90ce"
+
+
+def test_numbers_that_json_has_not_are_strings() -> None:
+    numbers = match("A")
+    numbers.add_new(0x00189073, "FD", [1.5, float("nan"), float("inf")])
+    with server(Archive(numbers), policy=POLICY) as running:
+        result = dicos("findscu", "--json", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
+    assert "NaN," not in result.out
+    assert result.named("match")[0]["attributes"]["00189073"]["Value"] == [1.5, "NaN", "inf"]
+
+
 @pytest.mark.parametrize(
     ("flags", "model"),
     [
@@ -540,6 +559,7 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: -L STUDY, say"),
         (("findscu", *STUDY, "-k", "PatentName"), "did you mean PatientName"),
         (("findscu", *STUDY, "-f", "/nonexistent"), "no such file"),
+        (("findscu", *STUDY, "-k", "PatientName=\udce9"), "cannot be encoded, in the character set ISO_IR 192"),
         (("findscu", "-S", "-W"), "not allowed with"),
         (("findscu", "--model", "Qqq"), "a UID or a name"),
         (("findscu", "-L", "ROOM"), "invalid choice"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Sequence
+from math import isfinite, isnan
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,18 @@ def _json_of(dataset: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for tag in dataset.keys():  # noqa: SIM118  its items are converted where they are looked at
         try:
-            found[f"{int(tag):08X}"] = dataset[tag].to_json_dict(None, 0)
+            found[f"{int(tag):08X}"] = _told(dataset[tag].to_json_dict(None, 0))
         except datasets.faults():
             found[f"{int(tag):08X}"] = {"vr": "UN"}
     return found
+
+
+def _told(value: Any) -> Any:
+    """The same, with the numbers that JSON has not as strings: NaN, inf, -inf.  # PS3.18 F.2.2"""
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if isnan(value) else str(value)
+    return value

@@ -156,6 +156,19 @@ def _element(tag: int, vr: str, value: str, text: str) -> DataElement:
         raise KeyProblem(f"key {text!a}: no value for {_name(tag)}, which is {vr} [PS3.5 6.2]") from error
 
 
+def check(identifier: Dataset) -> None:
+    """Raise `KeyProblem` for what cannot be sent: text that its character set does not have, above all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            datasets.encode(identifier, uids.EXPLICIT_VR_LE)
+        except DataSetError:
+            named = identifier.get("SpecificCharacterSet") or "the default one"
+            raise KeyProblem(
+                f"keys that cannot be encoded, in the character set {named!s} [PS3.3 C.12.1.1.2]"
+            ) from None
+
+
 def read(path: Path) -> list[Dataset]:
     """The queries in a file: one, of a DICOM file, or of bare data sets; one or several, of DICOM JSON.
 

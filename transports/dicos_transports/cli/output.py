@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from threading import Lock
 from time import monotonic
 from typing import Final, Literal
@@ -39,6 +40,8 @@ class Output:
         self.json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all characters
         self.lost: OutputLost | None = None
         self.on_lost: Callable[[], object] | None = None
 

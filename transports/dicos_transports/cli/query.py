@@ -74,6 +74,7 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
                 identifier.QueryRetrieveLevel = options.level
             if options.model in ROOTS[operation] and not identifier.get("QueryRetrieveLevel"):
                 raise keys.KeyProblem("no query/retrieve level: -L STUDY, say [PS3.4 C.6.1.1.1]")
+            keys.check(identifier)
     except keys.KeyProblem as problem:
         out.error(str(problem))
         return None
