@@ -210,6 +210,13 @@ def test_a_status_that_is_no_success_is_said(code: int) -> None:
     assert result.named("summary")[0]["status"] == code
 
 
+def test_a_warning_is_a_success_that_is_shown() -> None:
+    with server(Archive(match("DOE"), final=0xB001), policy=POLICY) as running:
+        result = dicos("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
+    assert result.status == OK
+    assert "0xB001" in result.err
+
+
 def test_a_match_that_is_no_data_set_costs_no_other_one() -> None:
     good = datasets.encode(match("DOE"), EXPLICIT)
 

@@ -126,7 +126,8 @@ class _Finding:
         out = self._out
         status = UNABLE_TO_PROCESS if response is None else response.status
         enough = self._matches == self._options.max
-        good = category(status) is Category.SUCCESS or (enough and category(status) is Category.CANCEL)
+        found = category(status)
+        good = found in (Category.SUCCESS, Category.WARNING) or (enough and found is Category.CANCEL)
         text = f"{plural(self._matches, 'match', 'matches')} in {seconds:.2f} s"
         if self._unreadable:
             text += f", {self._unreadable} not readable"
