@@ -98,7 +98,8 @@ class Receiving:
             self.folder, request, source_aet=source, overwrite=self.overwrite, fsync=self.fsync, most=self.most
         ) as incoming:
             if incoming.write(()):
-                while (piece := await request.session.run(request.piece())) is not None:
+                run, performing = request.session.run, request.performing
+                while performing.unread and (piece := await run(request.piece())) is not None:
                     pending.append(piece)
                     waiting += len(piece)
                     if waiting >= batch:

@@ -132,9 +132,9 @@ class Sending:
     def answered(self, job: Job, response: dimse.Response) -> bool:
         """The peer has answered; whether it has the file now."""
         seconds = perf_counter() - job.begun
-        file, status, found = job.file, response.status, category(response.status)
+        file, status, out = job.file, response.status, self.out
         comment = f": {response.error_comment!a}" if response.error_comment else ""
-        if found not in (Category.SUCCESS, Category.WARNING):
+        if category(status) not in (Category.SUCCESS, Category.WARNING):
             self.fail(job, f"{describe(status)}{comment}", status)
             return False
         with self.lock:
@@ -143,10 +143,11 @@ class Sending:
             self.sent_bytes += file.data_length
             if self.journal is not None and not self.broken:
                 self._note(self.journal, job, status)
-        tell = self.out.detail if status == SUCCESS else self.out.info
-        tell(f"{shown(file.path)}: {describe(status)}{comment}, {size(file.data_length)} in {seconds * 1000:.1f} ms")
-        self.out.event("stored", path=str(file.path), sop_instance_uid=file.sop_instance_uid, status=status,
-                       bytes=file.data_length, seconds=round(seconds, 6))  # fmt: skip
+        if status != SUCCESS or out.verbose:
+            took = f"{size(file.data_length)} in {seconds * 1000:.1f} ms"
+            out.info(f"{shown(file.path)}: {describe(status)}{comment}, {took}")
+        out.event("stored", path=str(file.path), sop_instance_uid=file.sop_instance_uid, status=status,
+                  bytes=file.data_length, seconds=round(seconds, 6))  # fmt: skip
         return True
 
     def _note(self, journal: Journal, job: Job, status: int) -> None:
