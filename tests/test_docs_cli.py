@@ -181,6 +181,14 @@ def test_every_subcommand_and_every_option_is_on_the_page() -> None:
         assert missing == [], name
 
 
+def test_every_event_is_on_the_page() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "transports").rglob("cli/*.py"))
+    named = set(re.findall(r"\bevent\(\s*\"(\w+)\"", source)) | {"stored", "failed"}
+    text = PAGE.read_text(encoding="utf-8")
+    assert len(named) > 12
+    assert sorted(name for name in named if f"`{name}`" not in text) == []
+
+
 if __name__ == "__main__":  # writes the page anew, with what its commands say now
     import tempfile
 

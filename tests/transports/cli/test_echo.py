@@ -1,12 +1,12 @@
 """`dicos echoscu` and `dicos echoscp` against each other, against DCMTK, and against peers that will not."""
 
 import json
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 
@@ -129,14 +129,20 @@ def test_a_port_in_use(subcommand: str) -> None:
     assert result.err == f"error: cannot listen on 127.0.0.1:{port}: address already in use\n"
 
 
+def processor_time_of_children() -> float:
+    """Whatever else the machine does meanwhile."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def test_an_echo_starts_fast_and_imports_nothing_heavy() -> None:
     with deaf_port() as port:
         words = [sys.executable, "-c", START_MODULES, "echoscu", "127.0.0.1", str(port)]
         times = []
         for _ in range(3):
-            begun = perf_counter()
+            begun = processor_time_of_children()
             done = subprocess.run(words, env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT)
-            times.append(perf_counter() - begun)
+            times.append(processor_time_of_children() - begun)
     assert done.returncode == 3
     modules = set(json.loads(done.stdout)) - {"json"}  # which prints them
     assert not modules & HEAVY

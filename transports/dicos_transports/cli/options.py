@@ -166,6 +166,10 @@ def count_or_none(word: str) -> int:
     return _number(word, 0, 1_000_000_000)
 
 
+def associations(word: str) -> int:
+    return _number(word, 1, 256)
+
+
 def window(word: str) -> int:
     return _number(word, 0, 0xFFFF)
 

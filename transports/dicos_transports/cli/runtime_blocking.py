@@ -106,7 +106,8 @@ class Blocking:
         layer = tls_around(association, tls, host_of(where), trace)
         sock = dial(where, timeouts)
         wire, seen = (association, trace) if layer is None else (layer, None)
-        driver = Driver(sock, wire, timeouts, association=association, trace=seen, kill=self._bell)
+        driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
+        driver.association = association
         session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
         await session.establish(flows.establish(association))
         return session
@@ -293,7 +294,7 @@ class _Awaited:
         return self._driver.closed
 
     def flush(self) -> None:
-        self._driver.flush(more=self._driver.busy)
+        self._driver.flush()
 
     async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         if self._runtime is not None:

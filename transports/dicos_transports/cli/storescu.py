@@ -13,7 +13,7 @@ from dicos_proto import dimse, uids
 from .. import part10
 from ..part10 import Part10Error, Part10File
 from . import USAGE
-from .options import count, count_or_none, seconds, user_parser, window
+from .options import associations, count, count_or_none, seconds, user_parser, window
 from .output import Output, plural, size
 from .sending import Plan, Sending
 from .user import Caller
@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("-r", "--recurse", action="store_true", help="also send what is in folders")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send all N times (default: %(default)s)")
     parser.add_argument("--halt", action="store_true", help="stop at the first file that fails")
-    parser.add_argument("--associations", type=count, default=1, metavar="N",
+    parser.add_argument("--associations", type=associations, default=1, metavar="N",
                         help="send over N associations at the same time (default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=1, metavar="N",
                         help="propose N operations at a time on each association, 0 without limit; sent are as many as "
