@@ -96,7 +96,7 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
         write_dataset(out, dataset)
-    except _faults() as fault:
+    except faults() as fault:
         raise DataSetError(
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"
         ) from None
@@ -132,7 +132,7 @@ def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Datase
     try:
         # At the top level pydicom takes a first length of, say, 0x4E55 for the value representation UN.
         return read_dataset(BytesIO(raw), implicit, little, at_top_level=not implicit)
-    except _faults() as fault:
+    except faults() as fault:
         raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from None
 
 
@@ -140,7 +140,7 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     """The value of an attribute, None where it is absent. Raises `DataSetError` for one that does not fit its VR."""
     try:
         value: object = dataset.get(keyword)
-    except _faults():
+    except faults():
         raise DataSetError(f"a value of {keyword} that does not fit its value representation [PS3.5 6.2]") from None
     return value
 
@@ -156,14 +156,14 @@ def convert(dataset: Dataset) -> Dataset:
             for element in waiting.pop():
                 if element.VR == "SQ":
                     waiting += element.value
-    except _faults():
+    except faults():
         raise DataSetError(
             "a value that does not fit its value representation [PS3.5 6.2]"
         ) from None  # its text repeats values
     return dataset
 
 
-def _faults() -> tuple[type[Exception], ...]:
+def faults() -> tuple[type[Exception], ...]:
     """What pydicom is known to raise for values that do not fit; the texts repeat them, so they are not passed on."""
     from pydicom.errors import BytesLengthException
 

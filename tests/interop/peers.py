@@ -77,11 +77,15 @@ def dcmtk_server(port: int, log: Path, *words: object) -> Iterator[None]:
 
 
 @contextmanager
-def dcmtk_dcmqrscp(folder: Path) -> Iterator[int]:
-    """DCMTK's archive, with an empty storage area "QR" below `folder`; the port."""
+def dcmtk_dcmqrscp(folder: Path, destinations: dict[str, int] | None = None) -> Iterator[int]:
+    """DCMTK's archive, with an empty storage area "QR" below `folder`; the port.
+
+    `destinations`: the titles it may send to, and their ports on this host.
+    """
     port, log, config = free_port(), folder / "dcmqrscp.log", folder / "dcmqrscp.cfg"
     (folder / "QR").mkdir()
-    tables = "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+    hosts = (f"host{at} = ({aet}, 127.0.0.1, {to})\n" for at, (aet, to) in enumerate((destinations or {}).items()))
+    tables = f"HostTable BEGIN\n{''.join(hosts)}HostTable END\nVendorTable BEGIN\nVendorTable END\n"
     area = f"AETable BEGIN\nQR {folder / 'QR'} RW (9, 1024mb) ANY\nAETable END\n"
     config.write_text(f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n{tables}{area}")
     with log.open("w") as output, subprocess.Popen(

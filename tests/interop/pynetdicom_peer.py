@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
@@ -62,7 +63,8 @@ def scp(options: dict[str, Any]) -> None:
     to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
     `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex that is answered; what
     was asked is told. `identity`: [accepted, response]; who asked is told. `tls`: [certificate, key, CA] files, both
-    sides with certificates.
+    sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
+    `destinations`.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
     ae = AE(ae_title=options.get("aet", "PYNETDICOM"))
@@ -113,6 +115,8 @@ def scp(options: dict[str, Any]) -> None:
         handlers.append((evt.EVT_SOP_EXTENDED, extended))
     if "identity" in options:
         handlers.append((evt.EVT_USER_ID, identified))
+    if "archive" in options:
+        handlers += archive(ae, options)
     handlers += [(event, told) for event in (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_REJECTED)]
     context = _ssl_context(options, ssl.PROTOCOL_TLS_SERVER)
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=context)
@@ -120,6 +124,54 @@ def scp(options: dict[str, Any]) -> None:
     assert server.socket is not None
     tell("listening", port=server.socket.getsockname()[1])
     signal.pause()
+
+
+def archive(ae: AE, options: dict[str, Any]) -> list[evt.EventHandlerType]:
+    """Handlers for C-FIND, C-GET and C-MOVE: every key that has a value, without wildcards, has to be equal."""
+    objects = [dcmread(path) for path in options["archive"]]
+    for each in (*uids.QUERY_SOP_CLASSES, *uids.RETRIEVE_GET_SOP_CLASSES, *uids.RETRIEVE_MOVE_SOP_CLASSES):
+        ae.add_supported_context(each, options["syntaxes"])
+
+    def selected(event: evt.Event) -> list[Any]:
+        asked = event.identifier
+        tell("asked", keys={element.keyword: str(element.value) for element in asked})
+        wanted = [one for one in asked if one.value and one.VR != "SQ" and one.keyword != "QueryRetrieveLevel"]
+        return [ds for ds in objects if all(ds.get(one.keyword) == one.value for one in wanted)]
+
+    def found(event: evt.Event) -> Any:
+        seen = set()
+        for ds in selected(event):
+            match = Dataset()
+            if "SpecificCharacterSet" in ds:
+                match.SpecificCharacterSet = ds.SpecificCharacterSet
+            for element in event.identifier:
+                match.add(ds.get(element.tag, element))
+            if str(match) not in seen:
+                seen.add(str(match))
+                if event.is_cancelled:
+                    yield 0xFE00, None
+                    return
+                yield 0xFF00, match
+
+    def fetched(event: evt.Event) -> Any:
+        chosen = selected(event)
+        yield len(chosen)
+        for ds in chosen:
+            yield 0xFF00, ds
+
+    def moved(event: evt.Event) -> Any:
+        port = options["destinations"].get(event.move_destination)
+        if port is None:
+            yield None, None
+            return
+        chosen = selected(event)
+        contexts = [build_context(uid, options["syntaxes"]) for uid in {ds.SOPClassUID for ds in chosen}]
+        yield "127.0.0.1", port, {"contexts": contexts}
+        yield len(chosen)
+        for ds in chosen:
+            yield 0xFF00, ds
+
+    return [(evt.EVT_C_FIND, found), (evt.EVT_C_GET, fetched), (evt.EVT_C_MOVE, moved)]
 
 
 # -- user --------------------------------------------------------------------------------------------------------------
@@ -163,8 +215,6 @@ def scu(port: int, options: dict[str, Any]) -> None:
         what: Any = dcmread(path) if options.get("decode") else Path(path)
         tell("answered", path=path, status=settle(association).send_c_store(what).get("Status"))
     if "find" in options:
-        from pydicom.dataset import Dataset
-
         ds = Dataset()
         ds.QueryRetrieveLevel = "STUDY"
         answers = settle(association).send_c_find(ds, options["find"])

@@ -15,6 +15,7 @@ from dicos_proto.negotiation import AcceptPolicy, negotiate, propose
 from dicos_proto.pdu import decode, encode
 from dicos_proto.pdu_types import Abort, AssociateRequest, UserInformation
 from dicos_proto.timers import Timeouts
+from dicos_transports.addresses import show_address
 from dicos_transports.blocking import (
     ConnectionFailed,
     EchoRequest,
@@ -23,7 +24,6 @@ from dicos_transports.blocking import (
     StoreRequest,
     accept,
     connect,
-    show_address,
 )
 from dicos_transports.channel import RECEIVE_SIZE
 from tests.pair import command

@@ -310,3 +310,95 @@ def test_another_data_set_of_odd_length_is_no_data_set(tmp_path: Path) -> None:
         with pytest.raises(Part10Error, match="an odd number: it is cut short or no data set"):
             storing.send_file(session, file)
         assert session.established
+
+
+# -- without waiting -----------------------------------------------------------------------------------------------
+
+
+class Arrived:
+    """A C-STORE-RQ as `Incoming` sees it, in a real session whose peer has sent nothing else."""
+
+    def __init__(self, session: Session, sop_class: str = CT) -> None:
+        from dicos_proto.events import MessageStart
+        from dicos_proto.services.performing import Performing
+
+        (context, *_) = session.contexts.values()
+        command = CStoreRequest(message_id=1, affected_sop_class_uid=sop_class, affected_sop_instance_uid="1.2.3")
+        start = MessageStart(context=context.id, command=command, has_data=True)
+        self.request = StoreRequest(session=session, performing=Performing(session.exchange, start))
+
+
+@pytest.fixture
+def arrived(tmp_path: Path) -> Iterator[Arrived]:
+    file = write_file(tmp_path / "x.dcm")
+    with archive(tmp_path) as (open_for, _), open_for(file) as session:
+        yield Arrived(session)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path, size: int) -> None:
+    data = DATA[EXPLICIT]
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    (tmp_path / "out").mkdir()
+    with storing.Incoming(tmp_path / "out", arrived.request, source_aet="WHO") as incoming:
+        for piece in pieces[:-1]:
+            assert incoming.write((piece,))
+        stored = incoming.end(pieces[-1:])
+    assert (stored.status, stored.size, stored.comment) == (0, len(data), None)
+    assert stored.path == tmp_path / "out" / "1.2.3.dcm"
+    assert stored.path.read_bytes().endswith(data)
+    assert b"WHO" in stored.path.read_bytes()
+
+
+def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with storing.Incoming(tmp_path / "out", arrived.request) as incoming:
+        assert incoming.write([bytes(200_000)])
+        assert len(list((tmp_path / "out").iterdir())) == 1  # under its hidden name
+    assert list((tmp_path / "out").iterdir()) == []
+    incoming.discard()
+
+
+def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with storing.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
+        assert incoming.write([bytes(10)])
+        assert not incoming.write([bytes(1), bytes(1 << 20)])
+        assert not incoming.write([bytes(1)])
+        stored = incoming.end()
+    assert (stored.status, stored.error) == (0xA700, "more than 10 bytes")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_object_of_another_sop_class_is_refused_before_it_comes(arrived: Arrived, tmp_path: Path) -> None:
+    other = Arrived(arrived.request.session, MR)
+    with storing.Incoming(tmp_path / "nowhere", other.request) as incoming:
+        assert not incoming.write(())
+        assert incoming.end().status == 0x0122
+
+
+def test_an_object_that_is_not_kept_is_counted(arrived: Arrived) -> None:
+    with storing.Incoming(None, arrived.request) as incoming:
+        assert incoming.write([bytes(5)])
+        stored = incoming.end([bytes(6)])
+    assert (stored.status, stored.size, stored.path) == (0, 11, None)
+
+
+def test_a_comment_is_as_long_as_a_response_may_have_it() -> None:
+    assert Stored(status=0xA700, size=0, error="x" * 100).comment == "x" * 64
+
+
+def test_a_prepared_file_is_an_instance_that_counts_what_is_taken(tmp_path: Path) -> None:
+    file = write_file(tmp_path / "a.dcm", data=DATA[EXPLICIT] + bytes(2 << 20))
+    taken: list[int] = []
+    with archive(tmp_path) as (open_for, _), open_for(file) as session:
+        instance = storing.prepare(session.association, file, progress=taken.append)
+        assert (instance.sop_class_uid, instance.sop_instance_uid, instance.file) == (CT, "1.2.3", file)
+        assert taken == []
+        sizes = [len(piece) for piece in instance.data]
+        assert (taken, sum(sizes)) == (sizes, file.data_length)
+        instance.close()
+        left = storing.prepare(session.association, file)
+        next(iter(left.data))
+        left.close()
+        assert list(left.data) == []

@@ -36,9 +36,11 @@ def said(error: Exception) -> str:
     """What the system says of an error, as the end of a sentence."""
     if isinstance(error, TimeoutError) and error.errno is None:
         return "timed out"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
-        text = os.strerror(error.errno)  # trio and asyncio have texts of their own
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        # Of a connection event loops say more, each something else: where to, which is said already.
+        known = error.errno is not None and error.errno in errno.errorcode
+        text = os.strerror(error.errno or 0) if known else error.strerror
     return text[:1].lower() + text[1:]
 
 

@@ -14,15 +14,12 @@ Knows: sockets, and which flow is meant. Must not know: the protocol. Every wait
 
 from __future__ import annotations
 
-import math
-import os
 import queue
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
@@ -44,8 +41,8 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .addresses import FULL_AGAIN, Address, check_port, host_of, peer_of, said, show_address
-from .blocking_driver import Driver
+from .addresses import Address, host_of, peer_of
+from .blocking_driver import Driver, dial
 from .channel import ServerStopping, Trace
 from .session import (
     DEFAULT_AET,
@@ -138,7 +135,7 @@ def connect(
         tolerance=tolerance,
     )
     layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else _open(where, timeouts.connect)
+    sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
     return session
@@ -181,34 +178,6 @@ def session_over(
     driver = Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill)
     driver.association = association
     return Session(association, driver, layer)
-
-
-def _open(where: Address, timeout: float | None) -> socket.socket:
-    try:
-        if isinstance(where, tuple):
-            check_port(where[1])
-            return socket.create_connection(where, timeout)
-        return _open_unix(os.fspath(where), timeout)
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
-        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
-
-
-def _open_unix(path: str, timeout: float | None) -> socket.socket:
-    until = math.inf if timeout is None else monotonic() + timeout
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        while True:
-            try:
-                sock.connect(path)
-                return sock
-            except BlockingIOError:
-                if monotonic() >= until:
-                    raise TimeoutError from None
-                sleep(FULL_AGAIN)
-    except BaseException:
-        sock.close()
-        raise
 
 
 @contextmanager

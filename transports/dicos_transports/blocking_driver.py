@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from dicos_proto.errors import ProtocolError
@@ -19,9 +19,11 @@ from dicos_proto.flows import Flow, Need
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
+from .addresses import FULL_AGAIN, Address, check_port, said, show_address
 from .channel import Channel, ServerStopping, Trace
+from .session import ConnectionFailed
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "dial"]
 
 LOOKS: Final = 100
 """How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
@@ -37,6 +39,35 @@ T = TypeVar("T")
 _LOOKING = threading.Lock()
 _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) == 1
 """Then to look is to keep the peer from answering."""
+
+
+def dial(where: Address, timeouts: Timeouts) -> socket.socket:
+    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`."""
+    try:
+        if isinstance(where, tuple):
+            check_port(where[1])
+            return socket.create_connection(where, timeouts.connect)
+        return _dial_unix(os.fspath(where), timeouts.connect)
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+
+
+def _dial_unix(path: str, timeout: float | None) -> socket.socket:
+    until = math.inf if timeout is None else monotonic() + timeout
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:
+                if monotonic() >= until:
+                    raise TimeoutError from None
+                sleep(FULL_AGAIN)
+    except BaseException:
+        sock.close()
+        raise
 
 
 class Driver(Channel):

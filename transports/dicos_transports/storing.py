@@ -1,5 +1,8 @@
 """Files to C-STORE requests and back: which contexts files need, how a file is sent, how an object becomes a file.
 
+`prepare` and `Incoming` wait for nothing, so that any adapter uses them; `send_file`, `store_into` and `discard` are
+the loops around them for blocking sessions.
+
 Knows: Part 10 files, sessions, statuses. Must not know: sockets, PDVs. Invariants: a file whose transfer syntax was
 accepted is sent as it lies on disk; success is answered only when the file has its name; memory is a few chunks.
 """
@@ -7,24 +10,30 @@ accepted is sent as it lies on disk; success is answered only when the file has 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from dicos_proto import dimse, flows, planning, status
+from dicos_proto.association import Association
 from dicos_proto.pdu_types import ProposedContext
+from dicos_proto.services.performing import Performing
+from dicos_proto.services.storage import Instance
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
+from dicos_proto.wire import Buffer
 
 from . import part10
-from .blocking import Session, StoreRequest
 from .part10 import Part10Error, Part10File
 from .part10_writer import Part10Writer
 
-__all__ = ["Batch", "Stored", "discard", "plan", "send_file", "store_into"]
+if TYPE_CHECKING:
+    from .blocking import Session, StoreRequest
+    from .session import Received
+
+__all__ = ["Batch", "FileInstance", "Incoming", "Stored", "discard", "plan", "prepare", "send_file", "store_into"]
 
 _FALLBACKS: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 _OUT_OF_RESOURCES = frozenset(
@@ -76,6 +85,42 @@ def _convertible_to(transfer_syntax: str) -> tuple[str, ...]:
     )
 
 
+# -- a file that is sent -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInstance(Instance):
+    """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
+
+    file: Part10File
+
+    def close(self) -> None:
+        """Close the file. What is already closed stays so."""
+        if isinstance(self.data, Generator):
+            self.data.close()
+
+
+def prepare(
+    association: Association, file: Part10File, *, progress: Callable[[int], None] | None = None
+) -> FileInstance:
+    """The instance that a file is over this association: as it lies on disk, or converted.
+
+    `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted` and `Part10Error`: a
+    file that cannot be read or converted shows it here mostly, before anything is sent.
+    """
+    syntaxes = (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
+    context = flows.find_context(association, file.sop_class_uid, syntaxes)
+    chunks = _chunks(file, context.transfer_syntax)
+    first = next(chunks, b"")
+    return FileInstance(
+        sop_class_uid=file.sop_class_uid,
+        sop_instance_uid=file.sop_instance_uid,
+        transfer_syntax=context.transfer_syntax,
+        data=_pieces(first, chunks, progress),
+        file=file,
+    )
+
+
 def send_file(
     session: Session,
     file: Part10File,
@@ -89,18 +134,17 @@ def send_file(
     `Part10Error`, both before anything was sent; `Part10Error` also later, and the association is aborted then;
     `AssociationError`.
     """
-    syntaxes = (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
-    context = flows.find_context(session.association, file.sop_class_uid, syntaxes)
-    with closing(_chunks(file, context.transfer_syntax)) as chunks:
-        first = next(chunks, b"")  # a file that cannot be read or converted shows it here, and costs no association
-        pieces: Iterator[bytes] = chain((first,), chunks)
+    instance = prepare(session.association, file, progress=progress)
+    try:
         return session.store(
-            file.sop_class_uid,
-            file.sop_instance_uid,
-            context.transfer_syntax,
-            pieces if progress is None else _counted(pieces, progress),
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.transfer_syntax,
+            instance.data,
             priority=priority,
         )
+    finally:
+        instance.close()
 
 
 def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, None]:
@@ -119,10 +163,23 @@ def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, No
         yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
 
 
-def _counted(pieces: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece
-        progress(len(piece))
+def _pieces(
+    first: bytes, others: Generator[bytes, None, None], progress: Callable[[int], None] | None
+) -> Generator[bytes, None, None]:
+    """`first` and the others, each counted once it is taken."""
+    try:
+        yield first
+        if progress is not None:
+            progress(len(first))
+        for piece in others:
+            yield piece
+            if progress is not None:
+                progress(len(piece))
+    finally:
+        others.close()
+
+
+# -- an object that is received ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +190,104 @@ class Stored:
     size: int
     path: Path | None = None
     error: str | None = None
+
+    @property
+    def comment(self) -> str | None:
+        """What the answer says of the error, for people: no more than an Error Comment may have.  # PS3.7 C.5"""
+        return None if self.error is None else self.error[:64]
+
+
+class Incoming:
+    """A received object on its way into a file. It takes pieces and says what to answer; it waits for no peer.
+
+    `folder` None: nothing is kept. A context manager that leaves nothing of an object that did not come to its `end`.
+    """
+
+    __slots__ = ("_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer")
+
+    def __init__(
+        self,
+        folder: Path | None,
+        request: Received[Any, Performing],
+        *,
+        source_aet: str | None = None,
+        overwrite: bool = False,
+        fsync: bool = False,
+        most: int | None = None,
+    ) -> None:
+        """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken."""
+        self._folder = folder
+        self._request = request
+        self._source = source_aet
+        self._overwrite = overwrite
+        self._fsync = fsync
+        self._most = most
+        self._size = 0
+        self._writer: Part10Writer | None = None
+        self._refused: Stored | None = None
+        if request.sop_class_uid != request.context.abstract_syntax:
+            self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
+
+    def write(self, pieces: Iterable[Buffer]) -> bool:
+        """Take pieces of its data set, which may be reused afterwards; whether more of it is wanted. It may block."""
+        for piece in pieces:
+            if self._refused is not None:
+                break
+            self._size += len(piece)
+            if self._most is not None and self._size > self._most:
+                self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
+            elif self._folder is not None:
+                self._put(self._folder, piece)
+        return self._refused is None
+
+    def end(self, pieces: Iterable[Buffer] = ()) -> Stored:
+        """The last pieces came: make the file; what is to be answered. It may block."""
+        self.write(pieces)
+        if self._refused is None and not self._size and self._folder is not None:
+            self._refuse(status.CANNOT_UNDERSTAND, "no data set")
+        path = None
+        if self._refused is None and self._writer is not None:
+            try:
+                path = self._writer.commit(overwrite=self._overwrite, fsync=self._fsync)
+            except OSError as error:
+                self._fail(error)
+        return self._refused or Stored(status=status.SUCCESS, size=self._size, path=path)
+
+    def discard(self) -> None:
+        """Leave nothing of it, unless it is a file by now."""
+        if self._writer is not None and self._writer.fileno() >= 0:
+            self._writer.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def _put(self, folder: Path, piece: Buffer) -> None:
+        try:
+            if self._writer is None:
+                request = self._request
+                self._writer = Part10Writer.create(
+                    folder,
+                    sop_class_uid=request.sop_class_uid,
+                    sop_instance_uid=request.sop_instance_uid or "",
+                    transfer_syntax=request.transfer_syntax,
+                    source_aet=self._source or request.session.request.calling_aet,
+                )
+            self._writer.write(piece)
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        code = status.OUT_OF_RESOURCES if error.errno in _OUT_OF_RESOURCES else status.PROCESSING_FAILURE
+        self._refuse(code, error.strerror or "cannot be stored")
+
+    def _refuse(self, code: int, error: str) -> None:
+        self._refused = Stored(status=code, size=self._size, error=error)
+        self.discard()
 
 
 def store_into(
@@ -148,30 +303,14 @@ def store_into(
     Success is answered once the file is complete and has its name, a failure status where that cannot be: no space, no
     permission, more than `most` bytes. If the peer vanishes, nothing is left, and `AssociationError` is raised.
     """
-    if request.sop_class_uid != request.context.abstract_syntax:
-        return _refuse(request, status.SOP_CLASS_NOT_SUPPORTED, 0, "not the SOP class of the presentation context")
-    size = 0
-    try:
-        with Part10Writer.create(
-            folder,
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            transfer_syntax=request.transfer_syntax,
-            source_aet=request.session.request.calling_aet,
-        ) as writer:
+    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most) as incoming:
+        if incoming.write(()):
             for piece in request.data():
-                size += len(piece)
-                if most is not None and size > most:
-                    return _refuse(request, status.OUT_OF_RESOURCES, size, f"more than {most} bytes")
-                writer.write(piece)
-            if not size:
-                return _refuse(request, status.CANNOT_UNDERSTAND, 0, "no data set")
-            path = writer.commit(overwrite=overwrite, fsync=fsync)
-    except OSError as error:
-        code = status.OUT_OF_RESOURCES if error.errno in _OUT_OF_RESOURCES else status.PROCESSING_FAILURE
-        return _refuse(request, code, size, error.strerror or "cannot be stored")
-    request.respond()
-    return Stored(status=status.SUCCESS, size=size, path=path)
+                if not incoming.write((piece,)):
+                    break
+        stored = incoming.end()
+    request.respond(stored.status, stored.comment)
+    return stored
 
 
 def discard(request: StoreRequest) -> Stored:
@@ -179,8 +318,3 @@ def discard(request: StoreRequest) -> Stored:
     size = sum(map(len, request.data()))
     request.respond()
     return Stored(status=status.SUCCESS, size=size)
-
-
-def _refuse(request: StoreRequest, code: int, size: int, error: str) -> Stored:
-    request.respond(code, error[:64])
-    return Stored(status=code, size=size, error=error)

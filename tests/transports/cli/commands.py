@@ -25,6 +25,14 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 TIMEOUT = 20.0
 ELEMENT = b"\x08\0\x18\0UI\x06\x001.2.3\0"
 VERIFICATION = uids.VERIFICATION
+carried_by = "blocking"
+"""What carries the commands of a test: the fixture `transport` says it."""
+
+
+def line(*words: object) -> list[str]:
+    """A command line."""
+    carrier = [] if carried_by == "blocking" else ["--transport", carried_by]
+    return [*COMMAND, str(words[0]), *carrier, *map(str, words[1:])] if words else COMMAND
 
 
 class Result:
@@ -46,9 +54,7 @@ class Result:
 
 def dicos(*words: object, **options: Any) -> Result:
     """Run the command to its end."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, words)], env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT, **options
-    )
+    done = subprocess.run(line(*words), env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT, **options)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -56,9 +62,13 @@ class Provider:
     """A running echoscp or storescp. It listens on `port`."""
 
     def __init__(self, words: tuple[object, ...], options: dict[str, Any]) -> None:
-        line = [*COMMAND, str(words[0]), "0", "--json", *map(str, words[1:])]
         self.process = subprocess.Popen(
-            line, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+            line(words[0], "0", "--json", *words[1:]),
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
         )
         first = self._out.readline()
         assert first, self._err.read()

@@ -17,9 +17,10 @@ from dicos_proto.negotiation import AcceptPolicy, negotiate, propose
 from dicos_proto.pdu import decode, encode
 from dicos_proto.pdu_types import AssociateAccept, AssociateRequest
 from dicos_transports.blocking import Session, connect
-from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Provider, Result, dicom_file, dicos, provider
-from tests.transports.connections import CT, EXPLICIT, read_pdu
+from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Provider, Result, dicom_file, dicos, line, provider
+from tests.transports.connections import CT, EXPLICIT, read_pdu, server
 
+pytestmark = pytest.mark.usefixtures("transport")
 PIECE = bytes(16 << 20)  # more than what two sockets hold: once it is gone, most of it has arrived
 
 
@@ -128,7 +129,7 @@ def peer_that_stops(heard: list[bytes], *, reads_on: bool) -> Iterator[tuple[int
 
 def interrupted(asked: threading.Event, *words: object) -> Result:
     with subprocess.Popen(
-        [*COMMAND, *map(str, words)], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        line(*words), env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert asked.wait(TIMEOUT)
         process.send_signal(signal.SIGINT)
@@ -153,6 +154,47 @@ def test_ctrl_c_does_not_wait_for_a_peer_that_takes_nothing(tmp_path: Path) -> N
     assert monotonic() - begun < 8
 
 
+def test_ctrl_c_ends_several_associations_at_once(tmp_path: Path) -> None:
+    files = [dicom_file(tmp_path / f"{number}.dcm", uid=f"1.2.{number}") for number in range(9)]
+    here, over = threading.Barrier(4), threading.Event()
+    asked = threading.Event()
+
+    def handle(session: Session) -> None:
+        for request in session:
+            here.wait(TIMEOUT)
+            over.wait(TIMEOUT)
+            request.respond()
+
+    def tell() -> None:
+        here.wait(TIMEOUT)
+        asked.set()
+
+    with server(handle) as running:
+        thread = threading.Thread(target=tell)
+        thread.start()
+        begun = monotonic()
+        result = interrupted(asked, "storescu", "--associations", 3, "127.0.0.1", running.port, *files)
+        seconds = monotonic() - begun
+        over.set()
+        thread.join()
+    assert (result.status, result.err) == (130, "dicos: interrupted\n")
+    assert seconds < 10
+
+
+def test_a_reader_that_goes_away_ends_a_user_of_several_associations_without_a_word(tmp_path: Path) -> None:
+    files = [dicom_file(tmp_path / f"{number}.dcm", uid=f"1.2.{number}") for number in range(50)]
+    with provider("storescp", "--ignore") as scp:
+        words = line("storescu", "--json", "-q", "--associations", 3, "127.0.0.1", scp.port, *files)
+        with subprocess.Popen(
+            words, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == ""
+        assert process.returncode == 1
+
+
 def test_a_reader_that_goes_away_ends_a_provider_without_a_word(tmp_path: Path) -> None:
     with provider("echoscp", "-q") as scp:
         scp.hang_up()
@@ -163,9 +205,12 @@ def test_a_reader_that_goes_away_ends_a_provider_without_a_word(tmp_path: Path) 
 
 def test_a_reader_that_goes_away_ends_a_user_without_a_word() -> None:
     with provider("echoscp") as scp:
-        words = [*COMMAND, "echoscu", "--json", "-q", "127.0.0.1", str(scp.port)]
         with subprocess.Popen(
-            words, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            line("echoscu", "--json", "-q", "127.0.0.1", scp.port),
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -178,7 +223,7 @@ def test_a_reader_that_goes_away_ends_a_user_without_a_word() -> None:
 def test_a_full_standard_output_is_said_once() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [*COMMAND, "storescp", "0", "--json", "-q"], env=ENVIRONMENT, text=True, timeout=TIMEOUT,
+            line("storescp", "0", "--json", "-q"), env=ENVIRONMENT, text=True, timeout=TIMEOUT,
             stdout=full, stderr=subprocess.PIPE,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")

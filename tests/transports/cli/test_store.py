@@ -14,6 +14,8 @@ from dicos_transports.blocking import Session, connect
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, POLICY, answer_all, server
 
+carried = pytest.mark.usefixtures("transport")
+"""Over each transport; what is the same code for all is tested over one."""
 NAMES = ("1.2.1", "1.2.2", "1.2.3")
 
 
@@ -34,6 +36,7 @@ def answers(status: int) -> Callable[[Session], None]:
     return handle
 
 
+@carried
 def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in" / "deep")
     (tmp_path / "in" / "notes.txt").write_text("not an image")
@@ -102,6 +105,7 @@ def test_the_order_of_transfer_syntaxes_that_decides(tmp_path: Path) -> None:
             assert scp.stop().named("stored")[0]["transfer_syntax"] == uids.JPEG_BASELINE
 
 
+@carried
 @pytest.mark.parametrize(("flags", "failed", "not_tried"), [((), 3, 0), (("--halt",), 1, 2)])
 def test_after_a_failed_file_it_goes_on_or_halts(
     tmp_path: Path, flags: tuple[str, ...], failed: int, not_tried: int
@@ -124,6 +128,7 @@ def test_a_warning_is_a_success_that_is_shown(tmp_path: Path) -> None:
     assert "1 with a warning" in result.err
 
 
+@carried
 def test_a_file_that_breaks_off_costs_its_association_and_no_other_file(tmp_path: Path) -> None:
     first, second = some_files(tmp_path / "in", ("1.2.1", "1.2.2"))
     broken = dicom_file(tmp_path / "broken.dcm", uid="1.2.9", syntax=uids.IMPLICIT_VR_LE, data=b"\0" * 8)
@@ -149,6 +154,7 @@ def test_a_uid_that_no_command_can_carry_fails_that_file_only(tmp_path: Path) ->
     assert "1.21.2" not in result.err
 
 
+@carried
 def test_a_peer_that_aborts_every_time_is_given_up(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", tuple(f"1.2.{number}" for number in range(6)))
 
@@ -164,6 +170,7 @@ def test_a_peer_that_aborts_every_time_is_given_up(tmp_path: Path) -> None:
     assert result.named("summary")[0]["not_tried"] == 3
 
 
+@carried
 def test_a_full_disk_is_answered_and_leaves_nothing(tmp_path: Path) -> None:
     small, large = some_files(tmp_path / "in", ("1.2.1",)) + some_files(tmp_path / "large", ("1.2.2",), 2 << 20)
     (tmp_path / "out").mkdir()
@@ -192,6 +199,7 @@ def test_a_folder_that_vanishes_is_a_failure_of_each_object(tmp_path: Path) -> N
     assert "0x0110 Processing failure (failure): 'No such file or directory'" in result.err
 
 
+@carried
 def test_an_object_larger_than_allowed_is_refused(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", ("1.2.1",), 5000)
     with provider("storescp", "-od", tmp_path, "--max-object", 4000) as scp:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dicos_transports.tls import ClientCertificate, ServerTLS
+from dicos_transports.blocking import MoveRequest, Session, connect
+from dicos_transports.part10 import inspect
+from dicos_transports.storing import plan, prepare
+from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
 from tests.transports.certificates import PASSWORD, Files, hospital, write_all, write_key
 from tests.transports.cli.commands import ENVIRONMENT, deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import server
@@ -16,6 +21,12 @@ OK, USAGE, NO_ASSOCIATION = 0, 2, 3
 ROOT = (hospital().root.certificate,)
 SERVER = ServerTLS(identity=hospital().server, trust=ROOT)
 NONE = ClientCertificate.NONE
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
 
 
 @pytest.fixture
@@ -32,6 +43,7 @@ def of(files: Files) -> tuple[object, ...]:
     return ("--tls-cert", files.certificate, "--tls-key", files.key, "--tls-ca", files.ca)
 
 
+@pytest.mark.usefixtures("transport")
 def test_store_and_echo_with_certificates_on_both_sides(scanner: Files, pacs: Files, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with provider("storescp", "-od", tmp_path / "in", *of(pacs), "-v") as scp:
@@ -46,6 +58,40 @@ def test_store_and_echo_with_certificates_on_both_sides(scanner: Files, pacs: Fi
     assert "over TLS as 'ANY-SCP'" in end.err
     assert "peer: 'CN=scanner-1'" in end.err
     assert len(list((tmp_path / "in").iterdir())) == 1
+
+
+def test_a_certificate_that_is_not_good_enough_is_not_tried_again(scanner: Files, tmp_path: Path) -> None:
+    with server(tls=ServerTLS(identity=hospital().stranger, trust=ROOT)) as running:
+        words = ("--retries", 3, "127.0.0.1", running.port, dicom_file(tmp_path / "a"))
+        result = dicos("storescu", "--json", *of(scanner), *words)
+    assert result.status == NO_ASSOCIATION
+    assert result.named("retry") == []
+
+
+def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    (tmp_path / "out").mkdir()
+    file = inspect(dicom_file(tmp_path / "a"))
+    client = ClientTLS(identity=hospital().server, trust=ROOT, server_hostname="scanner")
+    ports: list[int] = []
+
+    def handle(session: Session) -> None:
+        for request in session:
+            assert isinstance(request, MoveRequest)
+            (batch,) = plan([file])
+            with connect(("127.0.0.1", ports[0]), batch.contexts, tls=replace(client, verify=False)) as third:
+                request.send(third, (prepare(third.association, file),), 1)
+
+    ports.append(free_port())
+    with server(handle, tls=SERVER) as running:
+        words = ("127.0.0.1", running.port, "-S", "-L", "STUDY", "-k", "StudyInstanceUID=1", "--store-port", ports[0])
+        result = dicos("movescu", "-v", *of(scanner), *words, "-od", tmp_path / "out")
+        plain = dicos("movescu", "--tls-ca", scanner.ca, *words, "-od", tmp_path / "out")
+    assert result.status == OK, result.err
+    assert "received 1 object" in result.err
+    assert "association accepted, 2 of 2 contexts, TLSv1.3" in result.err
+    assert plain.status == USAGE
+    assert "a provider over TLS needs a certificate" in plain.err
 
 
 def test_what_debug_shows_is_what_is_inside_tls(scanner: Files) -> None:

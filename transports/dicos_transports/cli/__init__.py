@@ -18,6 +18,9 @@ SUBCOMMANDS: Final = {
     "echoscp": "answer C-ECHO",
     "storescu": "send files (C-STORE)",
     "storescp": "receive objects and make files of them (C-STORE)",
+    "findscu": "ask a peer what it has (C-FIND)",
+    "getscu": "fetch objects over the same association (C-GET)",
+    "movescu": "have a peer send objects to a third one, or to this command (C-MOVE)",
 }
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 

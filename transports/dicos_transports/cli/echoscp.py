@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dicos_proto import uids
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy
 
-from ..blocking import EchoRequest, Session
+from ..awaiting import EchoRequest, Session
 from .options import provider_parser
 from .output import Output
 from .provider import Counts, run
+from .runtime import runtime
 
 
 def main(words: Sequence[str]) -> int:
@@ -18,11 +19,12 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     out = Output(options)
     counts = Counts()
+    at = runtime(options)
 
-    def handle(session: Session) -> None:
-        for request in session:
+    async def handle(session: Session) -> None:
+        async for request in session:
             if isinstance(request, EchoRequest):
-                request.respond()
+                await request.respond()
                 with counts.lock:
                     counts.echoes += 1
                 out.event("echo", peer=session.peer, calling_aet=session.request.calling_aet)
@@ -32,4 +34,4 @@ def main(words: Sequence[str]) -> int:
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
         max_length=options.max_pdu,
     )
-    return run(options, out, policy, handle, counts, "answering C-ECHO")
+    return run(at, options, out, policy, handle, counts, "answering C-ECHO")

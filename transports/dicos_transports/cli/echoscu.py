@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -13,50 +12,44 @@ from dicos_proto.status import Category, category, describe
 from . import FAILED, NO_ASSOCIATION, OK
 from .options import count, user_parser
 from .output import Output, plural
-from .user import interruptible, leave, open_session, tell_deviations
+from .user import Caller
 
 
 def main(words: Sequence[str]) -> int:
     parser = user_parser("echoscu", "Ask a peer whether it is there: an association, C-ECHO, release.")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send N C-ECHO (default: %(default)s)")
     options = parser.parse_args(words)
-    out = Output(options)
-    with interruptible():
-        return _ask(options, out)
+    caller = Caller(options, Output(options))
+    return caller.runtime.run(lambda: _ask(caller, options.repeat))
 
 
-def _ask(options: argparse.Namespace, out: Output) -> int:
+async def _ask(caller: Caller, repeat: int) -> int:
+    out = caller.out
     try:
-        session = open_session(options, out, propose([uids.VERIFICATION]))
+        contact = await caller.open(propose([uids.VERIFICATION]))
     except AssociationError as error:
         out.error(str(error))
         return NO_ASSOCIATION
     failed, done = 0, 0
     begun = perf_counter()
-    try:
-        for _ in range(options.repeat):
-            sent = perf_counter()
-            status = session.echo().status
-            seconds = perf_counter() - sent
-            tell_deviations(session, out)
-            done += 1
-            found = category(status)
-            failed += found not in (Category.SUCCESS, Category.WARNING)
-            tell = {Category.SUCCESS: out.detail, Category.WARNING: out.info}.get(found, out.failure)
-            tell(f"C-ECHO {done}: {describe(status)} in {seconds * 1000:.2f} ms")
-            out.event("echo", status=status, seconds=round(seconds, 6))
-    except (AssociationError, ContextNotAccepted) as error:
-        out.error(str(error))
-        failed += options.repeat - done
-    except BaseException:
-        session.abort()
-        raise
-    seconds = perf_counter() - begun
-    if session.established:
-        leave(session, out)
-    else:
-        session.abort()
+    async with contact:
+        try:
+            for _ in range(repeat):
+                sent = perf_counter()
+                status = (await contact.session.echo()).status
+                seconds = perf_counter() - sent
+                contact.tell_deviations()
+                done += 1
+                found = category(status)
+                failed += found not in (Category.SUCCESS, Category.WARNING)
+                tell = {Category.SUCCESS: out.detail, Category.WARNING: out.info}.get(found, out.failure)
+                tell(f"C-ECHO {done}: {describe(status)} in {seconds * 1000:.2f} ms")
+                out.event("echo", status=status, seconds=round(seconds, 6))
+        except (AssociationError, ContextNotAccepted) as error:
+            out.error(str(error))
+            failed += repeat - done
+        seconds = perf_counter() - begun
     rate = f"{seconds * 1000:.1f} ms" if done <= 1 else f"{seconds:.2f} s, {done / seconds:.0f} a second"
-    out.info(f"{session.peer}: {options.repeat - failed} of {plural(options.repeat, 'C-ECHO')} succeeded in {rate}")
-    out.event("summary", sent=options.repeat, answered=done, failed=failed, seconds=round(seconds, 6))
+    out.info(f"{contact.session.peer}: {repeat - failed} of {plural(repeat, 'C-ECHO')} succeeded in {rate}")
+    out.event("summary", sent=repeat, answered=done, failed=failed, seconds=round(seconds, 6))
     return FAILED if failed else OK

@@ -13,6 +13,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 
 from . import tls, version
+from .runtime import TRANSPORTS
 
 APPLICATION_CONTEXTS: Final = {
     "dicom": uids.DICOM_APPLICATION_CONTEXT,
@@ -21,8 +22,6 @@ APPLICATION_CONTEXTS: Final = {
     "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
 }
 TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
-TRANSPORTS: Final = ("blocking",)
-LATER_TRANSPORTS: Final = ("trio", "asyncio")
 _DEFAULT = Timeouts()
 
 
@@ -52,7 +51,7 @@ def parser(name: str, text: str) -> argparse.ArgumentParser:
     network = made.add_argument_group("network")
     network.add_argument(
         "--transport", type=transport, default="blocking", metavar="NAME",
-        help="what carries the bytes: blocking (default: %(default)s)",
+        help=f"what carries the bytes: {', '.join(TRANSPORTS)} (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
         "--tolerance", choices=TOLERANCES, default="field",
@@ -145,10 +144,13 @@ def tolerance(options: argparse.Namespace) -> Tolerance:
 
 
 def transport(word: str) -> str:
-    if word in LATER_TRANSPORTS:
-        raise argparse.ArgumentTypeError(f"{word} comes in a later version; {', '.join(TRANSPORTS)} is there now")
     if word not in TRANSPORTS:
         raise argparse.ArgumentTypeError(f"{word!a}; {', '.join(TRANSPORTS)}")
+    if word == "trio":
+        from importlib.util import find_spec
+
+        if find_spec(word) is None:
+            raise argparse.ArgumentTypeError("trio is not installed: pip install 'dicos-proto[trio]'")
     return word
 
 
@@ -158,6 +160,18 @@ def port(word: str) -> int:
 
 def count(word: str) -> int:
     return _number(word, 1, 1_000_000_000)
+
+
+def count_or_none(word: str) -> int:
+    return _number(word, 0, 1_000_000_000)
+
+
+def associations(word: str) -> int:
+    return _number(word, 1, 256)
+
+
+def window(word: str) -> int:
+    return _number(word, 0, 0xFFFF)
 
 
 def max_pdu(word: str) -> int:

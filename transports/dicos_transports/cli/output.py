@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from threading import Lock
 from time import monotonic
 from typing import Final, Literal
@@ -36,12 +37,13 @@ class Output:
         self.debug: bool = options.debug
         self.verbose: bool = options.verbose or options.debug
         self.quiet: bool = options.quiet
-        self._json: bool = options.json
+        self.json: bool = options.json
         self._bar: Progress | None = None
         self._lock = Lock()
-        self.told = 0  # deviations of the association under way
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all characters
         self.lost: OutputLost | None = None
-        self.on_lost: Callable[[], None] | None = None
+        self.on_lost: Callable[[], object] | None = None
 
     def error(self, text: str) -> None:
         """Why the command does not go on, or a fault that nothing else tells of: shown always."""
@@ -64,17 +66,27 @@ class Output:
 
     def event(self, name: str, **fields: object) -> None:
         """One JSON object a line."""
-        if not self._json:
+        if not self.json:
             return
         import json
 
-        line = json.dumps({"event": name, **fields}) + "\n"
+        self._write(json.dumps({"event": name, **fields}))
+
+    def answer(self, line: str) -> None:
+        """One line of what was asked for, on standard output: never where that is for machines."""
+        if not self.json:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self.lost is not None:
+            return
         try:
             with self._lock:
-                sys.stdout.write(line)
+                if self._bar is not None:
+                    self._bar.clear()
+                sys.stdout.write(line + "\n")
                 sys.stdout.flush()
         except OSError as error:
-            self._json = False
             self.lost = OutputLost(error)
             if self.on_lost is None:
                 raise self.lost from None
@@ -124,9 +136,14 @@ class Progress:
         self._next = self._begun + after
         self._tenths = 0
         self._drawn = False
+        self._lock = Lock()
 
     def advance(self, count: int) -> None:
-        """So many bytes more."""
+        """So many bytes more; of all that is sent at the same time."""
+        with self._lock:
+            self._advance(count)
+
+    def _advance(self, count: int) -> None:
         self._done += count
         if self._bar and monotonic() >= self._next:
             self._next = monotonic() + BAR_EVERY
@@ -174,9 +191,9 @@ def size(count: float) -> str:
     return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
 
 
-def plural(count: int, word: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def plural(count: int, word: str, words: str | None = None) -> str:
+    """`1 file`, `2 files`; `words` where an s is not enough."""
+    return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"
 
 
 def shown(path: object) -> str:

@@ -1,29 +1,25 @@
-"""What the subcommands that serve associations share: listening, log lines, signals, the end."""
+"""What the subcommands that serve associations share: listening, log lines, the end."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from threading import Lock
-from types import FrameType
+from typing import Any
 
 from dicos_proto.negotiation import AcceptPolicy
 
-from ..blocking import Session
-from ..blocking_server import LOG, ListenFailed, Server, ServerLimits, serve
+from ..addresses import ListenFailed
+from ..awaiting import Session
+from ..serving import LOG
 from . import FAILED, NO_ASSOCIATION, OK
 from .options import timeouts, tolerance
 from .output import Output, plural, size
+from .runtime import Handler, Runtime, Served, Stopping
 from .tls import server_tls
-
-
-class _SecondSignal(BaseException):
-    """Whoever runs this does not want to wait."""
 
 
 @dataclass
@@ -59,90 +55,87 @@ class _Lines(logging.Handler):
 
 
 def run(
+    at: Runtime,
     options: argparse.Namespace,
     out: Output,
     policy: AcceptPolicy,
-    handler: Callable[[Session], None],
+    handler: Handler,
     counts: Counts,
     where_to: str,
 ) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. `where_to`: what becomes of what is received."""
-    tls = server_tls(options, out)
+    given = server_options(options, out, policy)
+    with logged(out):
+        return at.run(lambda: _serve(at, options, out, given, handler, counts, where_to))
+
+
+def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolicy) -> dict[str, Any]:
+    """What `Runtime.serve` is told. Ends the command where the options of TLS cannot be used."""
+    return {
+        "policy": policy,
+        "timeouts": timeouts(options),
+        "tolerance": tolerance(options),
+        "associations": options.max_associations,
+        "per_address": options.max_per_address,
+        "tls": server_tls(options, out),
+        "trace": out.trace if out.debug and not out.quiet else None,
+    }
+
+
+@contextmanager
+def logged(out: Output) -> Iterator[None]:
+    """What servers log is this command's output here."""
     lines = _Lines(out)
     LOG.addHandler(lines)
     LOG.setLevel(lines.level)
     LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.removeHandler(lines)
 
-    def handle(session: Session) -> None:
+
+async def _serve(
+    at: Runtime,
+    options: argparse.Namespace,
+    out: Output,
+    given: dict[str, Any],
+    handler: Handler,
+    counts: Counts,
+    where_to: str,
+) -> int:
+    async def handle(session: Session) -> None:
         asked = session.request
         out.event("association", peer=session.peer, calling_aet=asked.calling_aet, called_aet=asked.called_aet,
                   accepted=len(session.contexts), refused=len(session.refused))  # fmt: skip
-        handler(session)
+        await handler(session)
 
+    stopping = Stopping(
+        options.grace,
+        first=lambda: out.detail(f"stopping: operations have {options.grace:g} s to finish"),
+        second=lambda: out.info("stopping at once"),
+    )
+    out.on_lost = lambda: stopping.stop()
     try:
-        server = serve(
-            (options.bind, options.port),
-            handle,
-            policy=policy,
-            timeouts=timeouts(options),
-            tolerance=tolerance(options),
-            server_limits=ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
-            tls=tls,
-            trace=out.trace if out.debug and not out.quiet else None,
-        )
+        async with at.serve((options.bind, options.port), handle, **given) as server:
+
+            def started() -> None:
+                hint = "" if options.bind != "127.0.0.1" else "; --bind 0.0.0.0 listens on all interfaces"
+                over = " over TLS" if server.over_tls else ""
+                out.info(f"listening on {server.address}{over} as {options.aet!a}, {where_to}{hint}")
+                out.event("listening", address=options.bind, port=server.port, aet=options.aet, tls=server.over_tls)
+
+            await at.until_stopped(server, stopping, started)
     except ListenFailed as error:
-        LOG.removeHandler(lines)
         out.error(str(error))
         return NO_ASSOCIATION
-    try:
-        _until_stopped(server, options, out, where_to)
-    finally:
-        LOG.removeHandler(lines)
     _sum_up(server, counts, out)
     if out.lost is not None:
         raise out.lost
     return FAILED if counts.failed or counts.cut_off else OK
 
 
-def _until_stopped(server: Server, options: argparse.Namespace, out: Output, where_to: str) -> None:
-    stops: SimpleQueue[None] = SimpleQueue()  # whose put() may interrupt anything, itself included
-    out.on_lost = lambda: stops.put(None)
-    with _signals(stops):
-        try:
-            hint = "" if options.bind != "127.0.0.1" else "; --bind 0.0.0.0 listens on all interfaces"
-            over = " over TLS" if server.over_tls else ""
-            out.info(f"listening on {server.address}{over} as {options.aet!a}, {where_to}{hint}")
-            out.event("listening", address=options.bind, port=server.port, aet=options.aet, tls=server.over_tls)
-            stops.get()
-            out.detail(f"stopping: operations have {options.grace:g} s to finish")
-            server.close(options.grace)
-        except _SecondSignal:
-            out.info("stopping at once")
-            server.close(0)
-
-
-@contextmanager
-def _signals(stops: SimpleQueue[None]) -> Iterator[None]:
-    """SIGINT and SIGTERM: the first asks to stop, the second raises `_SecondSignal`, more do nothing."""
-    count = 0
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count == 1:
-            stops.put(None)
-        elif count == 2:
-            raise _SecondSignal
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _sum_up(server: Server, counts: Counts, out: Output) -> None:
+def _sum_up(server: Served, counts: Counts, out: Output) -> None:
     text = f"served {plural(server.served, 'association')}, {plural(counts.echoes, 'C-ECHO')}"
     if counts.stored or counts.failed or counts.incomplete:
         text += f"; stored {plural(counts.stored, 'object')}, {size(counts.bytes)}; {counts.failed} failed"

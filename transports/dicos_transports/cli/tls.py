@@ -55,29 +55,29 @@ def add_options(made: argparse.ArgumentParser, *, provider: bool) -> None:
 
 def client_tls(options: argparse.Namespace, out: Output) -> ClientTLS | None:
     """What the options ask for, made once. Ends the command where that cannot be done."""
-    made: ClientTLS | None = _once(options, out, _client)
+    made: ClientTLS | None = _once(options, out, _client, "tls_made")
     return made
 
 
 def server_tls(options: argparse.Namespace, out: Output) -> ServerTLS | None:
     """The same for a provider."""
-    made: ServerTLS | None = _once(options, out, _server)
+    made: ServerTLS | None = _once(options, out, _server, "served_tls")
     return made
 
 
-def _once(options: argparse.Namespace, out: Output, make: Any) -> Any:
+def _once(options: argparse.Namespace, out: Output, make: Any, name: str) -> Any:
     if not _wanted(options):
         return None
-    if not hasattr(options, "tls_made"):
+    if not hasattr(options, name):
         try:
             from ..tls import TLSConfigError
         except ImportError as error:
             _refuse(out, f"TLS needs more libraries ({error.name}): pip install 'dicos-proto[tls]'")
         try:
-            options.tls_made = make(options, out)
+            setattr(options, name, make(options, out))
         except TLSConfigError as error:
             _refuse(out, str(error))
-    return options.tls_made
+    return getattr(options, name)
 
 
 def _wanted(options: argparse.Namespace) -> bool:
@@ -110,7 +110,7 @@ def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
     identity = _identity(options, out)
     if identity is None:
         _refuse(out, "a provider over TLS needs a certificate: --tls-cert, or --tls-pfx")
-    wanted = ClientCertificate(options.tls_client_cert or "required")
+    wanted = ClientCertificate(getattr(options, "tls_client_cert", None) or "required")
     if options.tls_no_verify:
         _warn(out, "certificates of clients are not asked for: anybody may connect")
         wanted = ClientCertificate.NONE

@@ -1,131 +1,182 @@
-"""What the subcommands that ask for associations share."""
+"""What the subcommands that ask for associations share: how one is asked for, what is told of it, how it ends."""
 
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Final
+from types import TracebackType
+from typing import Self
 
 from dicos_proto import uids
-from dicos_proto.flows import AssociationError
-from dicos_proto.pdu_types import ProposedContext
+from dicos_proto.errors import ProtocolError
+from dicos_proto.events import ProviderAbort
+from dicos_proto.flows import AssociationAborted, AssociationError, AssociationRejected
+from dicos_proto.pdu_types import OperationsWindow, ProposedContext, RejectResult, RoleSelection, UserInformation
 
 from ..addresses import show_address
-from ..blocking import Session, connect
+from ..awaiting import Session
+from ..channel import ServerStopping
+from ..session import ConnectionFailed
 from .options import timeouts, tolerance
 from .output import Output, plural
+from .runtime import runtime
 from .tls import client_tls
 
-PATIENCE: Final = 2.0
-"""Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
 
+class Caller:
+    """Who asks for associations with the peer that the options name, over the transport that they name."""
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield  # whoever started this has other plans
-        return
+    def __init__(self, options: argparse.Namespace, out: Output) -> None:
+        """Ends the command where the options of TLS cannot be used."""
+        self.options = options
+        self.out = out
+        self.runtime = runtime(options)
+        self.peer = show_address((options.host, options.port))
+        self._tls = client_tls(options, out)
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-        raise KeyboardInterrupt
+    async def open(
+        self,
+        contexts: tuple[ProposedContext, ...],
+        *,
+        window: int = 1,
+        roles: tuple[RoleSelection, ...] = (),
+    ) -> Contact:
+        """An association; what was negotiated is told. `window`: operations outstanding to ask for, 0 without limit.
 
-    def give_up(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    alarm = signal.signal(signal.SIGALRM, give_up)
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGALRM, alarm)
-
-
-def open_session(options: argparse.Namespace, out: Output, contexts: tuple[ProposedContext, ...]) -> Session:
-    """An association with the peer that the options name; what was negotiated is told. Raises `AssociationError`."""
-    where = (options.host, options.port)
-    tls = client_tls(options, out)
-    out.detail(f"connecting to {show_address(where)}, {options.aet!a} calls {options.called_aet!a}")
-    session = connect(
-        where,
-        contexts,
-        called_aet=options.called_aet,
-        calling_aet=options.aet,
-        max_length=options.max_pdu,
-        application_context=options.application_context,
-        timeouts=timeouts(options),
-        tolerance=tolerance(options),
-        tls=tls,
-        trace=out.trace(show_address(where)) if out.debug and not out.quiet else None,
-    )
-    try:
-        tell_contexts(session, out)
-    except BaseException:  # nobody has the session yet
-        session.abort()
-        raise
-    return session
-
-
-def tell_contexts(session: Session, out: Output) -> None:
-    """What was proposed and what became of it."""
-    out.told = 0
-    tell_deviations(session, out)
-    accepted, refused = session.contexts.values(), session.refused
-    agreement = session.association.agreement
-    most = agreement.peer_max_length if agreement else 0
-    out.detail(
-        f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
-        f"accepted, P-DATA-TF of {f'up to {most} bytes' if most else 'any length'}"
-    )
-    if session.tls is not None:
-        out.detail(f"  {session.tls}")
-        out.event("tls", protocol=session.tls.protocol, cipher=session.tls.cipher, subject=session.tls.subject,
-                  verified=session.tls.verified, resumed=session.tls.resumed)  # fmt: skip
-    for one in accepted:
-        out.detail(
-            f"  {one.id:3} accepted: {uids.name_of(one.abstract_syntax)} with {uids.name_of(one.transfer_syntax)}"
+        Raises `AssociationError`.
+        """
+        options, out = self.options, self.out
+        out.detail(f"connecting to {self.peer}, {options.aet!a} calls {options.called_aet!a}")
+        asked = UserInformation(
+            max_length=options.max_pdu,
+            window=None if window == 1 else OperationsWindow(invoked=window, performed=1),  # PS3.7 D.3.3.3
+            roles=roles,
         )
-    for other in refused:
-        out.detail(f"  {other.id:3} refused: {other}")
-    out.event(
-        "association",
-        peer=session.peer,
-        accepted=[
-            {"id": one.id, "abstract_syntax": one.abstract_syntax, "transfer_syntax": one.transfer_syntax}
-            for one in accepted
-        ],
-        refused=[
-            {
-                "id": other.id,
-                "abstract_syntax": other.abstract_syntax,
-                "transfer_syntaxes": other.transfer_syntaxes,
-                "result": other.result,
-            }
-            for other in refused
-        ],
-    )
+        session = await self.runtime.connect(
+            (options.host, options.port),
+            contexts,
+            called_aet=options.called_aet,
+            calling_aet=options.aet,
+            application_context=options.application_context,
+            user_information=asked,
+            timeouts=timeouts(options),
+            tolerance=tolerance(options),
+            tls=self._tls,
+            trace=out.trace(self.peer) if out.debug and not out.quiet else None,
+        )
+        contact = Contact(session, out)
+        try:
+            contact.tell_contexts(window)
+        except BaseException:  # nobody has the session yet
+            await session.abort()
+            raise
+        return contact
+
+    def passes(self, error: ProtocolError, *, established: bool) -> bool:
+        """Whether what ended an association, or kept it from being `established`, may be gone when it is tried again.
+
+        A connection that failed or was lost, an abort, a deadline, a rejection that says it is transient: yes. A
+        rejection that says it is permanent, a host of no such name, a certificate that is not good enough: no.
+        """
+        if isinstance(error, AssociationRejected):
+            return error.reject.result == RejectResult.TRANSIENT
+        if isinstance(error, ConnectionFailed):
+            return _may_be_there_later(error)
+        if isinstance(error, ServerStopping) or not isinstance(error, AssociationError):
+            return False
+        if self._tls is None or established:
+            return True
+        from ..tls import TLSError
+
+        event = error.event if isinstance(error, AssociationAborted) else None
+        return not (isinstance(event, ProviderAbort) and isinstance(event.error, TLSError))
 
 
-def tell_deviations(session: Session, out: Output) -> None:
-    """What of the peer's deviations was let through, each once."""
-    for one in session.deviations[out.told :]:
-        out.info(f"{session.peer}: {one}")
-        out.event("deviation", peer=session.peer, flag=one.name, detail=one.detail, clause=one.clause)
-    out.told = len(session.deviations)
+class Contact:
+    """An association of a command. A context manager: left in good order it is released, else aborted."""
+
+    def __init__(self, session: Session, out: Output) -> None:
+        self.session = session
+        self._out = out
+        self._told = 0
+
+    def tell_contexts(self, window: int) -> None:
+        """What was proposed and what became of it."""
+        session, out = self.session, self._out
+        self.tell_deviations()
+        accepted, refused = session.contexts.values(), session.refused
+        agreement = session.association.agreement
+        most = agreement.peer_max_length if agreement else 0
+        granted = agreement.invoke if agreement else 1
+        out.detail(
+            f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
+            f"accepted, P-DATA-TF of {f'up to {most} bytes' if most else 'any length'}"
+        )
+        if window != 1:
+            out.detail(f"  operations at a time: {window or 'any number'} proposed, {granted or 'any number'} granted")
+        if session.tls is not None:
+            out.detail(f"  {session.tls}")
+            out.event("tls", protocol=session.tls.protocol, cipher=session.tls.cipher, subject=session.tls.subject,
+                      verified=session.tls.verified, resumed=session.tls.resumed)  # fmt: skip
+        for one in accepted:
+            out.detail(
+                f"  {one.id:3} accepted: {uids.name_of(one.abstract_syntax)} with {uids.name_of(one.transfer_syntax)}"
+            )
+        for other in refused:
+            out.detail(f"  {other.id:3} refused: {other}")
+        out.event(
+            "association",
+            peer=session.peer,
+            window=granted,
+            accepted=[
+                {"id": one.id, "abstract_syntax": one.abstract_syntax, "transfer_syntax": one.transfer_syntax}
+                for one in accepted
+            ],
+            refused=[
+                {
+                    "id": other.id,
+                    "abstract_syntax": other.abstract_syntax,
+                    "transfer_syntaxes": other.transfer_syntaxes,
+                    "result": other.result,
+                }
+                for other in refused
+            ],
+        )
+
+    def tell_deviations(self) -> None:
+        """What of the peer's deviations was let through, each once."""
+        session, out = self.session, self._out
+        for one in session.deviations[self._told :]:
+            out.info(f"{session.peer}: {one}")
+            out.event("deviation", peer=session.peer, flag=one.name, detail=one.detail, clause=one.clause)
+        self._told = len(session.deviations)
+
+    async def leave(self) -> None:
+        """Release; a peer that does not see it through changes nothing of what was done before."""
+        if not self.session.established:
+            await self.session.abort()
+            return
+        try:
+            await self.session.release()
+            self.tell_deviations()
+        except AssociationError as error:
+            self._out.detail(f"the release did not go well: {error}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.leave()
+        else:
+            await self.session.abort()
 
 
-def leave(session: Session, out: Output) -> None:
-    """Release; a peer that does not see it through changes nothing of what was done before."""
-    try:
-        session.release()
-        tell_deviations(session, out)
-    except AssociationError as error:
-        out.detail(f"the release did not go well: {error}")
+def _may_be_there_later(error: ConnectionFailed) -> bool:
+    import socket
+
+    cause = error.__cause__
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == socket.EAI_AGAIN
+    return isinstance(cause, OSError)

@@ -1,0 +1,218 @@
+"""What is asked for: the keys of `-k`, files of `-f`, and the identifier that is made of them.
+
+A key names an attribute as DCMTK and pynetdicom have it, by its keyword or its tag, within sequences by the items on
+the way: `PatientName=DOE^*`, `0010,0020`, `ScheduledProcedureStepSequence[0].Modality=CT`, `(0040,0100)[0].0008,0060`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import struct
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+
+from dicos_proto import datasets, uids
+from dicos_proto.datasets import DataSetError
+
+from ..addresses import said
+
+MOST: Final = 64 << 20
+"""Bytes of a file with a query."""
+LEVEL: Final = 0x00080052
+CHARACTER_SET: Final = 0x00080005
+_PART = re.compile(r"(?P<name>[A-Za-z]\w*|\(?[0-9A-Fa-f]{4},? ?[0-9A-Fa-f]{4}\)?)(?:\[(?P<item>\d{1,4})\])?")
+_INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+_FLOATS = frozenset(("FD", "FL"))
+_FAULTS: Final[tuple[type[Exception], ...]] = (*datasets.faults(), DataSetError, InvalidDicomError)
+_TEXTS = frozenset(("LT", "ST", "UR", "UT"))
+"""One value, in which a backslash is a character.  # PS3.5 6.2"""
+_STRINGS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"))
+
+
+class KeyProblem(ValueError):
+    """A key, or a file with a query, that says nothing; one line that says why and what would."""
+
+
+def path_of(text: str) -> tuple[tuple[int, int | None], ...]:
+    """Where the attribute of a key stands: tags, and which item of each sequence on the way. Raises `KeyProblem`."""
+    *way, (tag, _) = _parts(text.partition("=")[0], text)
+    return (*((sequence, item or 0) for sequence, item in way), (tag, None))
+
+
+def put(identifier: Dataset, text: str) -> None:
+    """Add the key that `text` is to the identifier. Raises `KeyProblem`."""
+    where, given, value = text.partition("=")
+    parts = _parts(where, text)
+    at = identifier
+    for tag, item in parts[:-1]:
+        at = _item(at, tag, item or 0, text)
+    tag, item = parts[-1]
+    vr = _vr(tag)
+    if vr == "SQ":
+        if value:
+            raise KeyProblem(f"key {text!a}: {_name(tag)} is a sequence; {_name(tag)}[0].ATTRIBUTE=VALUE is in it")
+        if item is not None:
+            _item(at, tag, item, text)
+        elif tag not in at:
+            at.add(DataElement(tag, "SQ", Sequence()))
+        return
+    if item is not None:
+        raise KeyProblem(f"key {text!a}: {_name(tag)} is no sequence, so it has no item {item}")
+    at.add(_element(tag, vr, value if given else "", text))
+    if not value.isascii() and CHARACTER_SET not in identifier:
+        identifier.add(DataElement(CHARACTER_SET, "CS", "ISO_IR 192"))  # UTF-8  # PS3.3 C.12.1.1.2
+
+
+def _parts(where: str, text: str) -> list[tuple[int, int | None]]:
+    """The tags on the way, and which item of each."""
+    found: list[tuple[int, int | None]] = []
+    at = 0
+    while True:
+        part = _PART.match(where, at)
+        if part is None or where[part.end() : part.end() + 1] not in ("", "."):
+            raise KeyProblem(
+                f"key {text!a}: not KEYWORD or gggg,eeee, with =VALUE or without, behind SEQUENCE[0]. if it is in one"
+            )
+        found.append((_tag(part["name"], text), None if part["item"] is None else int(part["item"])))
+        at = part.end() + 1
+        if at > len(where):
+            return found
+
+
+def _tag(name: str, text: str) -> int:
+    digits = name.strip("()").replace(",", "").replace(" ", "")
+    if len(digits) == 8 and ("," in name or name[0].isdigit() or name[0] == "("):
+        return int(digits, 16)
+    tag = tag_for_keyword(name)
+    if tag is not None:
+        return int(tag)
+    from pydicom.datadict import keyword_dict
+
+    if not keyword_dict:
+        tag_for_keyword("PatientID")
+    close = difflib.get_close_matches(name, keyword_dict, 3, 0.75)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise KeyProblem(f"key {text!a}: {name!a} is no keyword of an attribute{hint}")
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _vr(tag: int) -> str:
+    """Of what may have several the first; of what is not known UN."""
+    try:
+        return dictionary_VR(tag)[:2]
+    except KeyError:
+        return "LO" if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF else "UN"  # a private creator  # PS3.5 7.8.1
+
+
+def _item(at: Dataset, tag: int, item: int, text: str) -> Dataset:
+    """An item of a sequence: one that is there, or the next one."""
+    if _vr(tag) != "SQ":
+        raise KeyProblem(f"key {text!a}: {_name(tag)} is no sequence, so nothing is in it")
+    if tag not in at:
+        at.add(DataElement(tag, "SQ", Sequence()))
+    items: Sequence = at[tag].value
+    if item > len(items):
+        raise KeyProblem(f"key {text!a}: item {item} of {_name(tag)}, which has {len(items)} so far: the next is first")
+    if item == len(items):
+        items.append(Dataset())
+    found: Dataset = items[item]
+    return found
+
+
+def _element(tag: int, vr: str, value: str, text: str) -> DataElement:
+    values: list[Any] = [value] if vr in _TEXTS or vr == "UN" else value.split("\\")
+    try:
+        if not value:
+            values = []
+        elif vr in _INTEGERS:
+            values = list(map(int, values))
+            struct.pack(f"<{len(values)}{_INTEGERS[vr]}", *values)
+        elif vr in _FLOATS:
+            values = list(map(float, values))
+        elif vr == "AT":
+            values = [Tag(_tag(one, text)) for one in values]
+        elif vr == "UN":
+            values = [value.encode("ascii")]
+        elif vr not in _STRINGS | _TEXTS:
+            raise KeyProblem(f"key {text!a}: {_name(tag)} has binary values ({vr}), which no query compares")
+        return DataElement(tag, vr, values[0] if len(values) == 1 else values or None, validation_mode=IGNORE)
+    except KeyProblem:
+        raise
+    except _FAULTS as error:
+        raise KeyProblem(f"key {text!a}: no value for {_name(tag)}, which is {vr} [PS3.5 6.2]") from error
+
+
+def check(identifier: Dataset) -> None:
+    """Raise `KeyProblem` for what cannot be sent: text that its character set does not have, above all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            datasets.encode(identifier, uids.EXPLICIT_VR_LE)
+        except DataSetError:
+            named = identifier.get("SpecificCharacterSet") or "the default one"
+            raise KeyProblem(
+                f"keys that cannot be encoded, in the character set {named!s} [PS3.3 C.12.1.1.2]"
+            ) from None
+
+
+def read(path: Path) -> list[Dataset]:
+    """The queries in a file: one, of a DICOM file, or of bare data sets; one or several, of DICOM JSON.
+
+    Raises `KeyProblem`.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST + 1)
+    except (OSError, ValueError) as error:
+        raise KeyProblem(f"{str(path)!a}: {said(error)}") from error
+    if len(data) > MOST:
+        raise KeyProblem(f"{str(path)!a}: more than the {MOST} bytes that a query may have")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they repeat values
+        if data[:64].lstrip()[:1] in (b"{", b"["):
+            return _read_json(path, data)
+        found = _read_dicom(path, data)
+    if not found:
+        raise KeyProblem(f"{str(path)!a}: no DICOM file, no data set, no DICOM JSON [PS3.18 F]")
+    return [found]
+
+
+def _read_json(path: Path, data: bytes) -> list[Dataset]:
+    import json
+
+    try:
+        said = json.loads(data)
+        each = said if isinstance(said, list) else [said]
+        return [datasets.convert(Dataset.from_json(one)) for one in each]
+    except _FAULTS as error:
+        raise KeyProblem(f"{str(path)!a}: no DICOM JSON [PS3.18 F]") from error
+
+
+def _read_dicom(path: Path, data: bytes) -> Dataset | None:
+    if data[128:132] == b"DICM":
+        try:
+            whole = Dataset()
+            whole.update(datasets.convert(dcmread(path, stop_before_pixels=True)))
+        except _FAULTS as error:
+            raise KeyProblem(f"{str(path)!a}: a DICOM file that cannot be read: {type(error).__name__}") from error
+        return whole
+    for syntax in (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE):
+        try:
+            return datasets.convert(datasets.decode(data, syntax))
+        except DataSetError:
+            continue
+    return None

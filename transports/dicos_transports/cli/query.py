@@ -1,0 +1,130 @@
+"""What `findscu`, `getscu` and `movescu` share: the information model, the keys, how an operation ends."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dicos_proto import dimse, uids
+from dicos_proto.errors import ProtocolError
+from dicos_proto.service_classes import service_of
+from dicos_proto.status import describe
+
+from ..awaiting import Answers, Session
+from .output import Output
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+LEVELS: Final = ("PATIENT", "STUDY", "SERIES", "IMAGE")
+PRIORITIES: Final = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
+ROOTS: Final = {
+    "find": (uids.PATIENT_ROOT_FIND, uids.STUDY_ROOT_FIND, uids.PATIENT_STUDY_ONLY_FIND),
+    "get": (uids.PATIENT_ROOT_GET, uids.STUDY_ROOT_GET, uids.PATIENT_STUDY_ONLY_GET),
+    "move": (uids.PATIENT_ROOT_MOVE, uids.STUDY_ROOT_MOVE, uids.PATIENT_STUDY_ONLY_MOVE),
+}
+
+
+def add_options(made: argparse.ArgumentParser, operation: str) -> None:
+    """The options of the three."""
+    patient, study, only = ROOTS[operation]
+    group = made.add_argument_group("information model")
+    models = group.add_mutually_exclusive_group()
+    models.add_argument("-P", "--patient", dest="model", action="store_const", const=patient, default=patient,
+                        help="patient root (default)")  # fmt: skip
+    models.add_argument("-S", "--study", dest="model", action="store_const", const=study, help="study root")
+    models.add_argument("-O", "--psonly", dest="model", action="store_const", const=only,
+                        help="patient/study only (retired)")  # fmt: skip
+    if operation == "find":
+        models.add_argument("-W", "--worklist", dest="model", action="store_const", const=uids.MODALITY_WORKLIST_FIND,
+                            help="modality worklist")  # fmt: skip
+    models.add_argument("--model", type=sop_class, metavar="UID", help="another SOP class, a private one too")
+    query = made.add_argument_group(
+        "query", "A key is KEYWORD or gggg,eeee, with =VALUE to match it; SEQUENCE[0].KEYWORD is in a sequence."
+    )
+    query.add_argument("-k", "--key", action="append", default=[], metavar="KEY[=VALUE]",
+                       help="may be given again; comes on top of a file's")  # fmt: skip
+    query.add_argument("-f", "--file", type=Path, metavar="FILE",
+                       help="a DICOM file, a data set or DICOM JSON with the keys")  # fmt: skip
+    query.add_argument("-L", "--level", type=str.upper, choices=LEVELS, help="the query/retrieve level")
+    query.add_argument("--priority", choices=PRIORITIES, default="medium", help="default: %(default)s")
+
+
+def identifiers(options: argparse.Namespace, out: Output, operation: str) -> list[Dataset] | None:
+    """What is asked for; None, and it was told why, for what cannot be."""
+    try:
+        from . import keys
+    except ImportError as error:
+        out.error(f"queries need more libraries ({error.name}): pip install 'dicos-proto[cli]'")
+        return None
+    from pydicom.dataset import Dataset
+
+    try:
+        found = [Dataset()] if options.file is None else keys.read(options.file)
+        for identifier in found:
+            for key in options.key:
+                keys.put(identifier, key)
+            if not identifier:
+                raise keys.KeyProblem("nothing is asked for: -k names a key, -f a file with keys")
+            if options.level is not None:
+                identifier.QueryRetrieveLevel = options.level
+            if options.model in ROOTS[operation] and not identifier.get("QueryRetrieveLevel"):
+                raise keys.KeyProblem("no query/retrieve level: -L STUDY, say [PS3.4 C.6.1.1.1]")
+            keys.check(identifier)
+    except keys.KeyProblem as problem:
+        out.error(str(problem))
+        return None
+    return found
+
+
+def cancel(session: Session, answers: Answers[Any, Any]) -> Callable[[], None]:
+    """What asks the peer to stop, unless the association is over."""
+
+    def ask() -> None:
+        if session.established:
+            with suppress(ProtocolError):
+                answers.cancel()
+
+    return ask
+
+
+def ended(response: dimse.Response, sop_class_uid: str) -> str:
+    """How an operation ended, in words: the status, and what the peer says of it."""
+    comment = f": {response.error_comment!a}" if response.error_comment else ""
+    return f"{describe(response.status, service_of(sop_class_uid))}{comment}"
+
+
+def sop_class(word: str) -> str:
+    """A SOP class: its UID, or its name in whatever spelling: `CTImageStorage`, `"CT Image Storage"`."""
+    return _known(word, {_squeezed(name): uid for uid, name in uids.NAMES.items()})
+
+
+def transfer_syntax(word: str) -> str:
+    """A transfer syntax: its UID, its name, or a short one: `jpeg-baseline`, `rle-lossless`."""
+    constants = {name: uid for name, uid in vars(uids).items() if isinstance(uid, str)}
+    short = {_squeezed(name): uid for name, uid in constants.items() if uid in uids.TRANSFER_SYNTAXES}
+    return _known(
+        word,
+        short | {_squeezed(name): uid for uid, name in ((uid, uids.name_of(uid)) for uid in uids.TRANSFER_SYNTAXES)},
+    )
+
+
+def _known(word: str, names: dict[str, str]) -> str:
+    if uids.is_valid(word):
+        return word
+    found = names.get(_squeezed(word))
+    if found is None:
+        from difflib import get_close_matches
+
+        close = [uids.name_of(names[one]) for one in get_close_matches(_squeezed(word), names, 3, 0.7)]
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise argparse.ArgumentTypeError(f"{word!a}; a UID or a name{hint}")
+    return found
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

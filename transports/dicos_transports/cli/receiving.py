@@ -1,0 +1,129 @@
+"""Objects that arrive, and the files they become: the one loop for all transports.
+
+Where an event loop carries the command, the disk has a thread of its own: pieces are gathered, as many bytes as
+`Runtime.batch` says, and the connection is not read while they are written, so a slow disk is a slow peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dicos_proto import uids
+from dicos_proto.flows import AssociationError
+from dicos_proto.status import SUCCESS, describe
+from dicos_proto.wire import Buffer
+
+from ..addresses import said
+from ..awaiting import Session, StoreRequest
+from ..channel import ServerStopping
+from ..storing import Incoming, Stored
+from .output import Output, shown, size
+from .provider import Counts
+from .runtime import Runtime
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The options that say where files go."""
+    parser.add_argument("-od", "--output-directory", type=Path, default=Path("."), metavar="FOLDER",
+                        help="where the files go; it exists (default: the current folder)")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
+    parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
+
+
+def fit_folder(options: argparse.Namespace, out: Output) -> bool:
+    """Whether files can be made there, as far as can be told beforehand; if not, it was told."""
+    trouble = _unfit(options.output_directory)
+    if trouble is not None:
+        out.error(f"{shown(options.output_directory)}: {trouble}; -od names a folder to write to")
+    return trouble is None
+
+
+def _unfit(folder: Path) -> str | None:
+    try:
+        os.stat(folder)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        return "does not exist" if isinstance(error, FileNotFoundError) else said(error)
+    if not os.path.isdir(folder):
+        return "is no folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "may not be written to"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiving:
+    """What becomes of objects. `folder` None: nothing is kept."""
+
+    runtime: Runtime
+    out: Output
+    counts: Counts
+    folder: Path | None
+    overwrite: bool = False
+    fsync: bool = False
+    most: int | None = None
+
+    async def receive(self, request: StoreRequest) -> Stored:
+        """Make a file of an object, answer, count and tell it.
+
+        Success is answered once the file is complete and has its name. Raises `AssociationError`; nothing is left then.
+        """
+        session, counts = request.session, self.counts
+        try:
+            stored = await self._store(request)
+            await request.respond(stored.status, stored.comment)
+        except BaseException as error:  # whoever has the association tells the reason
+            lost = isinstance(error, AssociationError) and not isinstance(error, ServerStopping)
+            with counts.lock:
+                counts.incomplete += 1
+                counts.cut_off += not lost
+            raise
+        good = stored.status == SUCCESS
+        with counts.lock:
+            counts.stored += good
+            counts.failed += not good
+            counts.bytes += stored.size if good else 0
+        self._tell(request, session, stored, good=good)
+        return stored
+
+    async def _store(self, request: StoreRequest) -> Stored:
+        offload, batch = self.runtime.offload, self.runtime.batch
+        # Of a C-GET it is the called side that sends.
+        source = None if request.get is None else request.session.called_aet
+        pending: list[Buffer] = []
+        waiting = 0
+        with Incoming(
+            self.folder, request, source_aet=source, overwrite=self.overwrite, fsync=self.fsync, most=self.most
+        ) as incoming:
+            if incoming.write(()):
+                run, performing = request.session.run, request.performing
+                while performing.unread and (piece := await run(request.piece())) is not None:
+                    pending.append(piece)
+                    waiting += len(piece)
+                    if waiting >= batch:
+                        if not await offload(partial(incoming.write, pending)):
+                            break
+                        pending, waiting = [], 0
+            return await offload(partial(incoming.end, pending))
+
+    def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
+        out = self.out
+        what = f"{session.peer}: {uids.name_of(request.sop_class_uid)!a}, {size(stored.size)}"
+        if good:
+            out.detail(f"{what}: {shown(stored.path.name) if stored.path else 'received'}")
+        else:
+            out.failure(f"{what}: failed: {describe(stored.status)}: {stored.error}")
+        out.event(
+            "stored" if good else "failed",
+            peer=session.peer,
+            calling_aet=session.calling_aet,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax=request.transfer_syntax,
+            status=stored.status,
+            bytes=stored.size,
+            path=str(stored.path) if stored.path else None,
+            why=stored.error,
+        )

@@ -1,0 +1,135 @@
+"""Answers for people: a table whose columns are the keys that were asked for.
+
+Nothing of a peer reaches a terminal unescaped. The widths are those of the first rows; what is longer later stands out.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+
+from dicos_proto import datasets
+
+from . import keys
+
+KEPT: Final = 200
+"""Rows that are looked at before the widths of columns are settled."""
+WIDEST: Final = 64
+"""Columns that one value may make its column wide."""
+
+Step = tuple[int, int | None]
+"""A tag, and which item of the sequence that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A key: how to get there, and what it is called."""
+
+    path: tuple[Step, ...]
+    name: str
+
+
+def columns(identifier: Dataset, asked: Sequence[str] = ()) -> list[Column]:
+    """The keys of an identifier: those of `asked` in that order, what a file has besides before them.
+
+    The level and the character set are none: what they say is no answer.
+    """
+    order = {keys.path_of(text): number for number, text in enumerate(asked)}
+    paths = (path for path in _paths(identifier, ()) if path[0][0] not in (keys.LEVEL, keys.CHARACTER_SET))
+    return [
+        Column(path, keyword_for_tag(path[-1][0]) or f"({path[-1][0] >> 16:04X},{path[-1][0] & 0xFFFF:04X})")
+        for path in sorted(paths, key=lambda path: order.get(path, -1))
+    ]
+
+
+def _paths(at: Dataset, before: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    for element in at:
+        tag = int(element.tag)
+        if element.VR == "SQ" and element.value:
+            for index, item in enumerate(element.value):
+                yield from _paths(item, (*before, (tag, index)))
+        else:
+            yield (*before, (tag, None))
+
+
+class Table:
+    """Rows as they come, lines as they go to `say`. `end` says what is left."""
+
+    def __init__(self, names: list[str], say: Callable[[str], None]) -> None:
+        self._say = say
+        self._rows: list[list[str]] | None = [names]
+        self._widths: list[int] = []
+
+    def add(self, row: list[str]) -> None:
+        """One row."""
+        if self._rows is None:
+            self._tell(row)
+            return
+        self._rows.append(row)
+        if len(self._rows) > KEPT:
+            self.end()
+
+    def end(self) -> None:
+        """No more rows, or none that are waited for."""
+        rows, self._rows = self._rows, None
+        if rows is None or len(rows) == 1:
+            return
+        self._widths = [min(WIDEST, max(map(_width, column))) for column in zip(*rows, strict=True)]
+        self._tell(rows[0])
+        self._say("  ".join("-" * width for width in self._widths))
+        for row in rows[1:]:
+            self._tell(row)
+
+    def _tell(self, row: list[str]) -> None:
+        cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, self._widths, strict=True))
+        self._say("  ".join(cells).rstrip())
+
+
+def row_of(dataset: Dataset, asked: list[Column]) -> list[str]:
+    """What a match has for each key."""
+    return [_text(dataset, column.path) for column in asked]
+
+
+def _text(at: Dataset, path: tuple[Step, ...]) -> str:
+    try:
+        for tag, item in path[:-1]:
+            if tag not in at or len(at[tag].value) <= (item or 0):
+                return ""
+            at = at[tag].value[item or 0]
+        tag = path[-1][0]
+        return printable(_shown(at[tag].value)) if tag in at else ""
+    except datasets.faults():
+        return "(not readable)"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return str(value)
+    if any(isinstance(one, Dataset) for one in value):
+        return f"({len(value)} item{'s' * (len(value) != 1)})"
+    return "\\".join(str(one) for one in value) if not hasattr(value, "components") else str(value)
+
+
+def printable(text: str) -> str:
+    """Text that cannot harm a terminal: control characters, and what changes the direction of text, are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
