@@ -156,6 +156,7 @@ class Channel(Link):
         self._streak = 0  # large receives in a row
         self._tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         self._quick_ack = self._tcp and hasattr(socket, "TCP_QUICKACK")
+        self._owes_ack = False  # something was received, and nothing sent since
         self._corked = 0  # writes that the kernel may hold back
 
     @property
@@ -213,12 +214,13 @@ class Channel(Link):
             self._write(_MORE if more else 0)
 
     def acknowledge(self) -> None:
-        """Before a wait: a peer with Nagle's algorithm waits for the acknowledgement before it sends the rest. What the
-        kernel holds back leaves."""
+        """Before a wait: what the kernel holds back leaves; and a peer with Nagle's algorithm, which waits for an
+        acknowledgement before it sends the rest, gets one, unless what was sent since has brought it."""
         if self._corked:
             self._corked = 0
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._quick_ack:  # the kernel forgets it again
+        if self._owes_ack and self._quick_ack:  # the kernel forgets it again
+            self._owes_ack = False
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     # -- the socket ----------------------------------------------------------------------------------------------
@@ -239,6 +241,7 @@ class Channel(Link):
                 self._break()
                 return
             self._stalled_at = None
+            self._owes_ack = self._owes_ack and self._corked > 0
             self.bytes_sent += sent
             self._pending_size -= sent
             if not self._pending_size:
@@ -263,6 +266,7 @@ class Channel(Link):
             return False
         except OSError:
             count = 0
+        self._owes_ack = True
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
         self.more = large and self._streak % STREAK > 0
