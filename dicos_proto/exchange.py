@@ -187,6 +187,8 @@ class Exchange:
     def here(self) -> Incoming | None:
         """As `step`, of what was received before; None where there is nothing, or `step` has something else to do or to
         raise. After None only a flow may follow: it goes on with what this has come upon."""
+        if not self.association.bytes_unread:  # what is to be told without them, an end say, is for a flow
+            return None
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:
             return None
         event = self._next_event()

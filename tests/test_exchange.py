@@ -558,6 +558,14 @@ def test_only_requests_are_here_for_a_provider() -> None:
     assert next(next_request(provider.exchange)) is flows.Need.INPUT
 
 
+def test_an_answer_is_no_request_that_is_here() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(CT,))
+    pair.provides.send(3, STORE, b"abcd")
+    pair.provider.receive_data(command(3, response_to(STORE, 0)) + command(1, echo()))
+    assert request_here(pair.provides) == start(1, echo())
+    assert not pair.provider.outstanding
+
+
 def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
     pair = parties(VERIFICATION, CT, both_roles=(CT,), window=2)
     pair.uses.send(1, echo(1))
