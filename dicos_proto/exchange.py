@@ -533,6 +533,9 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
 
 def request_here(exchange: Exchange) -> MessageStart | None:
     """As `next_request`, of what was received before; None: a flow tells (`Exchange.here`)."""
+    association = exchange.association
+    if association.bytes_queued >= association.limits.queued:
+        return None
     while (event := exchange.here()) is not None:
         request = _request_of(exchange, event)
         if request is not None:
