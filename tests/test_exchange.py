@@ -234,6 +234,31 @@ def test_a_command_too_many_to_keep_is_refused() -> None:
     assert user.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
 
 
+def test_refusals_that_nobody_takes_are_not_made_without_end() -> None:
+    user = Lone.user(limits=Limits(parked=100, queued=1000))
+    refusal = command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
+    flow = ask(user.exchange, 1, echo())
+    next(flow)
+    user.sent()
+    for _ in range(1000 // len(refusal) + 1):
+        user.engine.receive_data(command(3, REPORT))
+        assert next(flow) is flows.Need.INPUT
+    user.engine.receive_data(command(3, REPORT))  # its refusal waits
+    assert next(flow) is flows.Need.DRAIN
+    queued = user.engine.bytes_queued
+    assert 1000 <= queued < 1000 + len(refusal)
+    assert user.sent() == refusal * (queued // len(refusal))
+    assert next(flow) is flows.Need.INPUT
+    assert user.sent() == refusal
+
+    for _ in range(1000 // len(refusal) + 2):
+        user.engine.receive_data(command(3, REPORT))
+        next(flow)
+    user.engine.receive_data(command(3, REPORT))  # before the one before it is answered
+    with pytest.raises(flows.AssociationAborted, match="message id 1, which is still in use"):
+        next(flow)
+
+
 @pytest.mark.parametrize(
     ("more", "kept"),
     [
