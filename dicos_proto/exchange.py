@@ -64,7 +64,7 @@ class Exchange:
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
         self._waiting: Buffer | None = None  # its next piece, until it is known whether it is the last
         self._context = 0
-        self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set
+        self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
         self._parked: deque[Incoming] = deque()  # what came while the local side waited for something else
         self._open = False  # whether the last of these has more to come
         self._current: deque[MessageData] = deque()  # of the message that is being read: pieces that came meanwhile
@@ -152,14 +152,22 @@ class Exchange:
             if piece is None:
                 data = b"" if waiting is None else waiting
                 association.send(MessageData(context=context, data=data, last=True))
-                while self._replies:
-                    start = self._replies.popleft()
-                    self.send(start.context, start.command)
+                self._reply_all()
                 return True
             if waiting is not None:
                 association.send(MessageData(context=context, data=waiting, last=False))
         self._pieces = pieces
         return False
+
+    @property
+    def burdened(self) -> bool:
+        """Whether so much waits to be sent that no more is to be added."""
+        return self.association.bytes_queued >= self.association.limits.queued
+
+    def _reply_all(self) -> None:
+        while self._replies:
+            start = self._replies.popleft()
+            self.send(start.context, start.command)
 
     # -- in ------------------------------------------------------------------------------------------------------
 
@@ -213,15 +221,18 @@ class Exchange:
     def fresh(self) -> Flow[Incoming | None]:
         """As `step`, of what was not parked."""
         while True:
-            if self._pieces is not None and self.pump():
-                return None
+            if self._pieces is not None:
+                if self.pump():
+                    return None
+            elif self._replies and not self.burdened:
+                self._reply_all()
             event = self._next_event()
             if isinstance(event, Incoming):
                 if self._dropped is None:
                     return event
                 self.park(event)  # the rest of what is refused
             elif event is None:
-                yield Need.INPUT if self._pieces is None else Need.DRAIN
+                yield Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
             else:
                 yield from self._heed(event)
 
@@ -250,7 +261,15 @@ class Exchange:
         if ended and self._dropped is not None:
             dropped, self._dropped = self._dropped, None
             if isinstance(dropped.command, Request):
-                self.reply(response_to(dropped, status.RESOURCE_LIMITATION))
+                self._refuse(dropped)
+
+    def _refuse(self, dropped: MessageStart) -> None:
+        """A peer that does not take such answers waits for more of them, and soon is beyond its operations window."""
+        refusal = response_to(dropped, status.RESOURCE_LIMITATION)
+        if self.burdened:
+            self._replies.append(refusal)
+        else:
+            self.reply(refusal)
 
     def look(self) -> Flow[None]:
         """Take note of what has come, as a provider does between two answers: a C-CANCEL, the peer's next requests.
@@ -517,7 +536,7 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """
     association = exchange.association
     while True:
-        while association.bytes_queued >= association.limits.queued:
+        while exchange.burdened:
             yield Need.DRAIN
         try:
             event = yield from exchange.step()
@@ -535,6 +554,8 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
 
 def request_here(exchange: Exchange) -> MessageStart | None:
     """As `next_request`, of what was received before; None: a flow tells (`Exchange.here`)."""
+    if exchange.burdened:
+        return None
     while (event := exchange.here()) is not None:
         request = _request_of(exchange, event)
         if request is not None:
@@ -568,8 +589,7 @@ def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data 
 
 def _hand_on(exchange: Exchange) -> Flow[None]:
     """Until the data set that is being sent is handed on, and little is queued."""
-    association = exchange.association
-    while exchange.sending or association.bytes_queued >= association.limits.queued:
+    while exchange.sending or exchange.burdened:
         yield Need.DRAIN
         yield from exchange.look()
         exchange.pump()
