@@ -26,6 +26,8 @@ def _normal(annotation: object) -> str:
     """An annotation as text, without what only says that something is awaited or how a runtime names a connection."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     text = re.sub(r"\bAsync(Iterator|Identify)\b", r"\1", text)
+    text = re.sub(r"\bstorage\.", "", text)
+    text = re.sub(r"\bAwaitable\[(.*?)\]", r"\1", text)
     text = text.replace("exchange.Data | AsyncIterable[Buffer]", "exchange.Data")  # pieces that are awaited
     return (
         re.sub(r"socket\.socket|\bConnected\b|\bStreams\b|trio\.abc\.Stream", "CONNECTION", text)
@@ -52,7 +54,7 @@ def public(cls: type) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("name", ["connect", "serve"])
+@pytest.mark.parametrize("name", ["connect", "serve", "store_over"])
 def test_functions(name: str, loop: str) -> None:
     model = blocking_server.serve if name == "serve" else getattr(blocking, name)
     assert surface(getattr(LOOPS[loop], name)) == surface(model)

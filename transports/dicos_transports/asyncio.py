@@ -299,10 +299,10 @@ class StreamLink(Link):
     async def _send(self) -> None:
         try:
             while self._pending:
-                data, count = joined(self._pending)
+                data = joined(self._pending)
                 self._writer.write(data)
                 await self._writer.drain()
-                self._sent(len(data), count, self._loop.time())
+                self._sent(len(data), self._loop.time())
         except OSError:
             self._break()
         finally:

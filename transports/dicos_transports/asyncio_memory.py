@@ -110,6 +110,7 @@ class _End(asyncio.Transport):
         if not self._closing:
             self._closing = self._ended = True
             self._move_soon()
+            self.peer._move_soon()  # which may wait for room
 
     def abort(self) -> None:
         """The other end is told that the connection is gone, now."""
@@ -139,7 +140,7 @@ class _End(asyncio.Transport):
         peer = self.peer
         while self._queue and not self._lost:
             if peer._closing:
-                self._lose_soon(ConnectionResetError("the other end is closed"))
+                self._lose_soon(None)  # what the other end has said is still read
                 return
             if not peer._reading:
                 return

@@ -37,7 +37,7 @@ STREAK: Final = 64
 KEPT: Final = 3
 """Buffers in use that a thread remembers, besides its newest."""
 JOINED: Final = 64 * 1024
-"""Bytes that are joined where a connection knows no gathering write."""
+"""Bytes that are joined, or sent at a time, where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -116,14 +116,21 @@ class Link:
             self._pending += buffers
             self._pending_size += sum(map(len, buffers))
 
-    def _sent(self, size: int, count: int, now: float) -> None:
-        """The connection has taken the first `count` buffers, of `size` bytes, whole, while somebody waits, or not."""
+    def _sent(self, size: int, now: float) -> None:
+        """The connection has taken so many bytes, whether somebody waits for that or not."""
         self.bytes_sent += size
+        pending = self._pending
         if not self.broken:
             self._pending_size -= size
-            del self._pending[:count]
+            whole = 0
+            while whole < len(pending) and size >= len(pending[whole]):
+                size -= len(pending[whole])
+                whole += 1
+            if size:
+                pending[whole] = memoryview(pending[whole])[size:]
+            del pending[:whole]
             self._collect()
-        self._stalled_at = now if self._pending else None
+        self._stalled_at = now if pending else None
 
     def _break(self) -> None:
         """The peer takes nothing any more. What it said before that is still read."""
@@ -302,18 +309,21 @@ class _Buffers(threading.local):
 _buffers = _Buffers()
 
 
-def joined(buffers: Sequence[Buffer]) -> tuple[Buffer, int]:
-    """The first of the buffers, and with it what follows as long as it is small; and how many that are.
+def joined(buffers: Sequence[Buffer]) -> Buffer:
+    """The first of the buffers, no more of it than `JOINED`, and with it what follows as long as that is small.
 
-    For connections that know no gathering write.
+    For connections that know no gathering write. They do not tell how much of it is taken already, and a peer that is
+    slow is not to count as one that takes nothing.
     """
     size = count = 0
     for buffer in buffers:
-        if count and size + len(buffer) > JOINED:
+        if size + len(buffer) > JOINED:
             break
         size += len(buffer)
         count += 1
-    return (buffers[0] if count == 1 else b"".join(buffers[:count])), count
+    if not count:
+        return memoryview(buffers[0])[:JOINED]
+    return buffers[0] if count == 1 else b"".join(buffers[:count])
 
 
 def tune(sock: socket.socket) -> None:

@@ -266,9 +266,9 @@ class StreamLink(Link):
         with scope:
             try:
                 while self._pending:
-                    data, count = joined(self._pending)
+                    data = joined(self._pending)
                     await self._stream.send_all(data)
-                    self._sent(len(data), count, trio.current_time())
+                    self._sent(len(data), trio.current_time())
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._break()
         self._sending = None

@@ -20,7 +20,7 @@ AHEAD: Final = 64 * 1024
 def pair() -> tuple[trio.abc.HalfCloseableStream, trio.abc.HalfCloseableStream]:
     """Both ends."""
     there, back = _Direction(), _Direction()
-    return _End(there, back), _End(back, there)
+    return MemoryStream(there, back), MemoryStream(back, there)
 
 
 class _Direction:
@@ -55,7 +55,9 @@ class _OneAtATime:
         self._busy = False
 
 
-class _End(trio.abc.HalfCloseableStream):
+class MemoryStream(trio.abc.HalfCloseableStream):
+    """One end, made by `pair`."""
+
     def __init__(self, out: _Direction, into: _Direction) -> None:
         self._out = out
         self._into = into

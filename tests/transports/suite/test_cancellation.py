@@ -21,6 +21,7 @@ from tests.transports.suite.contexts import (
     EXPLICIT,
     FIND,
     GET,
+    LOOPS,
     MOVE,
     VERIFICATION,
     Context,
@@ -28,6 +29,7 @@ from tests.transports.suite.contexts import (
     in_loops,
     instances,
     whole_then_abort,
+    within,
 )
 
 MIB = 1 << 20
@@ -166,6 +168,23 @@ async def test_connecting_is_cancelled(at: Context) -> None:
         assert await scope.run(lambda: at.connect(ours))
 
     await at.both(act, peer)
+
+
+@within(adapters=LOOPS, security=("tls",))
+async def test_a_handshake_is_cancelled(at: Context) -> None:
+    """The peer never answers the first flight: nothing can be said to it, so the connection is closed."""
+    ours, theirs = at.ends()
+    scope = at.scope()
+
+    async def act() -> None:
+        assert await scope.run(lambda: at.connect(ours))
+
+    async def cancel() -> None:
+        await at.pause()
+        scope.cancel()
+
+    await at.both(act, cancel)
+    at.adapter.reset(theirs)
 
 
 @in_loops

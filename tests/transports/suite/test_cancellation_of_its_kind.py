@@ -144,6 +144,34 @@ def test_a_peer_that_stops_reading_is_given_up_in_virtual_time() -> None:
     _virtual(main)
 
 
+def test_a_peer_that_is_slow_is_not_one_that_takes_nothing() -> None:
+    """100 kB in 20 s, of a PDU of 1 MB: it is waited for, as each byte it takes shows that it is there."""
+
+    async def main() -> None:
+        at = Context(Trio(), "plain", "memory", None)  # type: ignore[arg-type]
+        session, raw = await at.user(timeouts=Timeouts(write_stall=30, response=None))
+        taken = 0
+
+        async def peer() -> None:
+            nonlocal taken
+            while taken < 2 * MIB:
+                taken += len(await raw.read(100_000))
+                await trio.sleep(20)
+            scope.cancel()
+            raw.vanish()
+
+        begun = trio.current_time()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(peer)
+                await session.store(CT, "1.2", EXPLICIT, bytes(4 * MIB))
+        assert scope.cancelled_caught
+        assert trio.current_time() - begun > 400
+        await session.abort()
+
+    _virtual(main)
+
+
 # -- asyncio ---------------------------------------------------------------------------------------------------------
 
 
