@@ -2,9 +2,11 @@
 
 import gc
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -224,6 +226,40 @@ def test_an_unresolvable_host_is_told() -> None:
         connect(("nonexistent.invalid", 104), CONTEXTS)
     with pytest.raises(ConnectionFailed):
         connect(("a" * 300, 104), CONTEXTS)
+
+
+def test_a_resolver_that_never_answers_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+    resolve = socket.getaddrinfo
+
+    def never(host: str, *args: Any, **options: Any) -> Any:
+        if host != "pacs.example" or options.get("flags"):
+            return resolve(host, *args, **options)
+        asked.set()
+        over.wait(PATIENCE)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    with pytest.raises(ConnectionFailed, match=r"no connection to pacs\.example:104: timed out"):
+        connect(("pacs.example", 104), CONTEXTS, timeouts=Timeouts(connect=0.05))
+    assert asked.is_set()
+    over.set()
+
+
+def test_all_addresses_of_a_host_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    with server() as running:
+
+        def two(host: str, *args: Any, **options: Any) -> Any:
+            if host != "pacs.example" or options.get("flags"):
+                return resolve(host, *args, **options)
+            return [*resolve("127.0.0.1", nobody, type=socket.SOCK_STREAM), *resolve("127.0.0.1", running.port)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        with connect(("pacs.example", 104), CONTEXTS) as session:
+            assert session.echo().status == 0
 
 
 @pytest.mark.parametrize(

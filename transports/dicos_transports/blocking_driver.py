@@ -6,13 +6,17 @@ a tenth of a millisecond at most: an idle association costs no processor time.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import queue
 import select
 import socket
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic, sleep
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
@@ -42,18 +46,67 @@ _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 
 
 def dial(where: Address, timeouts: Timeouts) -> socket.socket:
-    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`."""
+    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`.
+
+    The deadline is one for all: for the name, which a thread of its own looks up, and for each address of the host.
+    """
+    until = math.inf if timeouts.connect is None else monotonic() + timeouts.connect
     try:
-        if isinstance(where, tuple):
-            check_port(where[1])
-            return socket.create_connection(where, timeouts.connect)
-        return _dial_unix(os.fspath(where), timeouts.connect)
+        if not isinstance(where, tuple):
+            return _dial_unix(os.fspath(where), until)
+        check_port(where[1])
+        fault: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        for family, kind, protocol, _, address in _look_up(where, until):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_left(until))
+                sock.connect(address)
+                return sock
+            except OSError as error:
+                fault = error
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+        raise fault
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
 
-def _dial_unix(path: str, timeout: float | None) -> socket.socket:
-    until = math.inf if timeout is None else monotonic() + timeout
+def _left(until: float) -> float | None:
+    """Seconds, None for any number of them. Raises TimeoutError where there are none."""
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return None if left == math.inf else left
+
+
+Found = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+
+
+def _look_up(where: tuple[str, int], until: float) -> Found:
+    """The addresses of a host. The system's resolver cannot be interrupted: it is left behind where it takes longer."""
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    answers: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(*where, type=socket.SOCK_STREAM))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name=f"resolver of {where[0]!a}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_left(until))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _dial_unix(path: str, until: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
