@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +189,26 @@ def test_counters_whose_address_cannot_be_had() -> None:
     assert result.err == f"error: cannot listen on 127.0.0.1:{port}: address already in use\n"
 
 
+def test_counters_of_a_path_that_is_no_text(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    with provider("echoscp", "--metrics", 0, "--listen", os.fsdecode(b"\xff.sock"), cwd=tmp_path) as scp:
+        assert "dicos_connections_total{server=\"'\\\\udcff.sock'\"} 0.0" in scrape(scp.event()["address"])
+        assert scp.stop().status == OK
+
+
+def test_counters_on_ipv6() -> None:
+    pytest.importorskip("prometheus_client")
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 loopback on this machine")
+    with provider("echoscp", "--metrics", "[::1]:0") as scp:
+        metrics = scp.event()
+        assert metrics["address"] == f"[::1]:{metrics['port']}"
+        assert "dicos_connections_total" in scrape(metrics["address"])
+
+
 def test_counters_without_the_package_for_them() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_PROMETHEUS, "echoscp", "0", "--metrics", "0"], env=ENVIRONMENT, text=True,
@@ -214,14 +237,35 @@ def test_all_that_is_said_is_json() -> None:
     assert end.named("log")[0]["text"] == accepted["text"]  # and on standard output what is said without the option
 
 
-def test_json_says_as_much_as_text_does() -> None:
-    said = {}
-    for words in ((), ("--log-json",)):
-        with provider("echoscp", "-q", "--require-called-aet", *words) as scp:
+@pytest.mark.parametrize(("words", "lines", "events"), [((), 3, 2), (("-q",), 0, 1)], ids=["default", "quiet"])
+def test_as_json_it_says_what_it_says_as_text(words: tuple[str, ...], lines: int, events: int) -> None:
+    ends = []
+    for more in ((), ("--log-json",)):
+        with provider("echoscp", "--require-called-aet", *words, *more) as scp:
             assert dicos("echoscu", "127.0.0.1", scp.port, "-aec", "WRONG").status == NO_ASSOCIATION
-            end = scp.stop()
-        said[words] = (end.err, [event["event"] for event in end.events])
-    assert said[()] == said["--log-json",] == ("", ["summary"])
+            ends.append(scp.stop())
+    said = [ends[0].err.splitlines(), [json.loads(text)["text"] for text in ends[1].err.splitlines()]]
+    plain, as_json = ([re.sub(r":\d+", ":PORT", text) for text in texts] for texts in said)
+    assert plain == as_json
+    assert len(plain) == lines
+    assert [one["event"] for one in ends[0].events] == [one["event"] for one in ends[1].events]
+    assert len(ends[0].events) == events
+
+
+def test_an_error_of_the_server_is_told_once_on_each_output() -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+
+    with provider("echoscp", "--log-json", preexec_fn=few) as scp, ExitStack() as strangers:
+        for _ in range(30):  # more than it has descriptors for
+            strangers.enter_context(socket.create_connection(("127.0.0.1", scp.port), TIMEOUT))
+        while (event := scp.event())["event"] != "error":
+            assert event["event"] == "log"
+        strangers.close()
+        end = scp.stop()
+    errors = [one for one in map(json.loads, end.err.splitlines()) if one["level"] == "ERROR"]
+    assert [one["event"] for one in errors] == ["out_of_resources"] * len(errors)
+    assert [event["text"], *(one["text"] for one in end.named("error"))] == [one["text"] for one in errors]
 
 
 def test_an_error_as_json() -> None:
@@ -265,16 +309,3 @@ def test_bad_usage(subcommand: str, words: tuple[str, ...], said: str) -> None:
     result = dicos(subcommand, *words)
     assert (result.status, result.out) == (USAGE, "")
     assert said in result.err.splitlines()[-1]
-
-
-def test_counters_on_ipv6() -> None:
-    pytest.importorskip("prometheus_client")
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        pytest.skip("no IPv6 loopback on this machine")
-    with provider("echoscp", "--metrics", "[::1]:0") as scp:
-        metrics = scp.event()
-        assert metrics["address"] == f"[::1]:{metrics['port']}"
-        assert "dicos_connections_total" in scrape(metrics["address"])

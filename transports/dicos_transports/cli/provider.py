@@ -128,7 +128,7 @@ def _metrics(options: argparse.Namespace, out: Output) -> Watch:
     except ImportError as error:
         out.error(str(error))
         raise SystemExit(USAGE) from None
-    return lambda server: start(server, options.metrics)
+    return lambda server: start({shown(server.address): server}, options.metrics)  # a label is UTF-8, a path is not
 
 
 @contextmanager
