@@ -120,3 +120,16 @@ class Lines(logging.Handler):
 
         with self._changed:
             assert self._changed.wait_for(there, PATIENCE), f"{part!r} not in {self.texts(logging.DEBUG)}"
+
+
+SYSTEMD = """
+import os, sys
+fds = [int(fd) for fd in sys.argv[2].split(",")]
+high = [os.dup2(fd, 100 + index) for index, fd in enumerate(fds)]  # so that none of them is overwritten
+for index, fd in enumerate(high):
+    os.dup2(fd, 3 + index)
+    os.close(fd)
+os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(fds)), sys.argv[1].replace("SELF", str(os.getpid()))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""What systemd does between fork and exec. Arguments: SELF or a pid, descriptors with commas, the command."""

@@ -20,7 +20,7 @@ import pytest
 from dicos_transports.addresses import Listeners, ListenFailed, handed_over, show_address
 from dicos_transports.blocking import connect
 from dicos_transports.serving import ServerLimits
-from tests.transports.connections import ASKED, CONTEXTS, PATIENCE, Lines, read_pdu
+from tests.transports.connections import ASKED, CONTEXTS, PATIENCE, SYSTEMD, Lines, read_pdu
 from tests.transports.servers import ADAPTERS, open_descriptors, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,23 +259,11 @@ def test_several_processes_share_a_port(adapter: str) -> None:
     assert min(counts) > 0  # by chance alone none in 2 ** 39
 
 
-SYSTEMD = """
-import os, sys
-fds = [int(fd) for fd in sys.argv[2].split(",")]
-high = [os.dup2(fd, 100 + index) for index, fd in enumerate(fds)]  # so that none of them is overwritten
-for index, fd in enumerate(high):
-    os.dup2(fd, 3 + index)
-    os.close(fd)
-os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(fds)), sys.argv[1].replace("SELF", str(os.getpid()))
-os.execv(sys.executable, [sys.executable, "-m", "tests.transports.serve_child", sys.argv[3], "activated"])
-"""
-"""What systemd does between fork and exec."""
-
-
 @contextmanager
 def activated(adapter: str, *sockets: socket.socket, pid: str = "SELF") -> Iterator[tuple[Any, dict[str, Any]]]:
     fds = [sock.fileno() for sock in sockets]
-    command = [sys.executable, "-c", SYSTEMD, pid, ",".join(map(str, fds)), adapter]
+    child = [sys.executable, "-m", "tests.transports.serve_child", adapter, "activated"]
+    command = [sys.executable, "-c", SYSTEMD, pid, ",".join(map(str, fds)), *child]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'transports'}"}
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, text=True, cwd=ROOT, env=environment, pass_fds=fds, **pipes) as process:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 try:
     from prometheus_client import CollectorRegistry, start_http_server
@@ -24,11 +24,24 @@ except ImportError as error:
     raise ImportError(f"metrics need prometheus-client: pip install 'dicos-proto[metrics]' ({error})") from error
 
 from .addresses import ListenFailed, check_port, said, show_address
-from .serving import BaseServer
+from .serving import Metrics
 
-__all__ = ["Collector", "Endpoint", "start"]
+__all__ = ["Collector", "Counted", "Endpoint", "start"]
 
-Servers = BaseServer | Mapping[str, BaseServer]
+
+class Counted(Protocol):
+    """A server, as far as its counters are told: that of any adapter, or what stands for one."""
+
+    @property
+    def address(self) -> str:
+        """Its name, where it has no other one."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Its counters as they are now."""
+
+
+Servers = Counted | Mapping[str, Counted]
 """One server, whose address is then its name, or several by name."""
 
 COUNTERS: Final = {
@@ -60,7 +73,7 @@ class Collector(BaseCollector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics of all servers, each with the label `server`."""
-        servers = {self._servers.address: self._servers} if isinstance(self._servers, BaseServer) else self._servers
+        servers = self._servers if isinstance(self._servers, Mapping) else {self._servers.address: self._servers}
         seen = {name: server.metrics for name, server in servers.items()}
         for field, (name, what) in COUNTERS.items():
             counter = CounterMetricFamily(name, what, labels=["server"])

@@ -297,10 +297,12 @@ class Reception:
         say(logging.ERROR, "unserved", connection, f"closed: {error}")
 
     def tell_killed(self, grace: float) -> None:
-        """What is left when the grace period ends."""
+        """What is left when the grace period ends, if anything is: a thread that accepts is no association."""
         with self.lock:
             left = len([*self.slots])
-        LOG.warning("%d associations did not finish within %g s and are aborted", left, grace, extra={"event": "grace"})
+        if left:
+            text = "%d associations did not finish within %g s and are aborted"
+            LOG.warning(text, left, grace, extra={"event": "grace"})
 
     def tell_out_of(self, error: OSError) -> None:
         """The system is out of what a connection takes."""

@@ -8,14 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from dicos_proto import uids
 from dicos_transports import part10_writer
-from tests.transports.connections import CT, EXPLICIT
+from tests.transports.connections import CT, EXPLICIT, SYSTEMD
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "dicos_transports.cli"]
@@ -58,16 +58,28 @@ def dicos(*words: object, **options: Any) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-class Provider:
-    """A running echoscp or storescp. It listens on `port`."""
+def starting(command: list[str], sockets: Sequence[socket.socket] | None, pid: str = "SELF") -> list[str]:
+    """The command as it is started: with `sockets` by what does as systemd does."""
+    if sockets is None:
+        return command
+    return [sys.executable, "-c", SYSTEMD, pid, ",".join(str(sock.fileno()) for sock in sockets), *command]
 
-    def __init__(self, words: tuple[object, ...], options: dict[str, Any]) -> None:
+
+class Provider:
+    """A running echoscp or storescp. It listens on `port`, or where the words say: a number that is first is a port."""
+
+    def __init__(
+        self, words: tuple[object, ...], options: dict[str, Any], sockets: Sequence[socket.socket] | None
+    ) -> None:
+        given = len(words) > 1 and isinstance(words[1], int)
+        port = () if given or {"--listen", "--activated"}.intersection(map(str, words)) else ("0",)
         self.process = subprocess.Popen(
-            line(words[0], "0", "--json", *words[1:]),
+            starting(line(words[0], *port, "--json", *words[1:]), sockets),
             env=ENVIRONMENT,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=[sock.fileno() for sock in sockets or ()],
             **options,
         )
         first = self._out.readline()
@@ -75,6 +87,11 @@ class Provider:
         self.listening: dict[str, Any] = json.loads(first)
         self.port: int = self.listening["port"]
         self.said = ""
+
+    def event(self) -> dict[str, Any]:
+        """The next that it tells."""
+        found: dict[str, Any] = json.loads(self._out.readline())
+        return found
 
     @property
     def _out(self) -> IO[str]:
@@ -110,9 +127,9 @@ class Provider:
 
 
 @contextmanager
-def provider(*words: object, **options: Any) -> Iterator[Provider]:
-    """An SCP on a free port, which is known once it listens. No process is left."""
-    running = Provider(words, options)
+def provider(*words: object, sockets: Sequence[socket.socket] | None = None, **options: Any) -> Iterator[Provider]:
+    """An SCP on a free port, which is known once it listens. `sockets` are handed over. No process is left."""
+    running = Provider(words, options, sockets)
     try:
         yield running
     finally:

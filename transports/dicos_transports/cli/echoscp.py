@@ -8,7 +8,7 @@ from dicos_proto import uids
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy
 
 from ..awaiting import EchoRequest, Session
-from .options import provider_parser
+from .options import provider_options, provider_parser
 from .output import Output
 from .provider import Counts, run
 from .runtime import runtime
@@ -16,7 +16,7 @@ from .runtime import runtime
 
 def main(words: Sequence[str]) -> int:
     parser = provider_parser("echoscp", "Answer C-ECHO, until it is interrupted.")
-    options = parser.parse_args(words)
+    options = provider_options(parser, words)
     out = Output(options)
     counts = Counts()
     at = runtime(options)

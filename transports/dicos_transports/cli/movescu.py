@@ -107,7 +107,8 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             trace=out.trace if out.debug and not out.quiet else None,
         ) as server:
             out.detail(f"receiving on {server.address} as {_destination(options)!a}")
-            out.event("listening", address=options.bind, port=server.port, aet=_destination(options))
+            out.event("listening", address=options.bind, port=server.port, on=server.address,
+                      aet=_destination(options))  # fmt: skip
             status = await _move(caller, options, asked)
             await server.close(GRACE)
     except ListenFailed as error:

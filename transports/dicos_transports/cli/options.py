@@ -22,6 +22,7 @@ APPLICATION_CONTEXTS: Final = {
     "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
 }
 TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
+LOOPBACK: Final = "127.0.0.1"
 _DEFAULT = Timeouts()
 
 
@@ -96,12 +97,25 @@ def user_parser(name: str, text: str) -> argparse.ArgumentParser:
 
 
 def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
-    """A parser of a subcommand that serves associations."""
+    """A parser of a subcommand that serves associations; `provider_options` makes use of it."""
     made = parser(name, text)
-    made.add_argument("port", type=port, help="0 takes a free one")
+    made.add_argument("port", type=port, nargs="?", help="0 takes a free one")
     titles(made, calling="ANY-SCP")
-    made.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
-                      help="address to listen on, 0.0.0.0 for all (default: %(default)s)")  # fmt: skip
+    where = made.add_argument_group("where it listens", "On PORT, at every --listen, or at what --activated finds.")
+    where.add_argument("--bind", default=LOOPBACK, metavar="ADDRESS",
+                       help="address of PORT, 0.0.0.0 for all (default: %(default)s)")  # fmt: skip
+    where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH",
+                       help="a Unix socket; may be given again")  # fmt: skip
+    where.add_argument("--reuse-port", action="store_true",
+                       help="let other processes listen on PORT, too: connections are dealt out")  # fmt: skip
+    where.add_argument("--activated", action="store_true",
+                       help="the sockets that systemd hands over, and nothing else")  # fmt: skip
+    watched = made.add_argument_group("watching it")
+    watched.add_argument("--metrics", type=host_and_port, metavar="[ADDRESS:]PORT",
+                         help="serve counters for Prometheus over HTTP, port 0 takes a free one "
+                         f"(default address: {LOOPBACK})")  # fmt: skip
+    watched.add_argument("--log-json", action="store_true",
+                         help="one JSON object a line on standard error in place of text")  # fmt: skip
     made.add_argument("--require-called-aet", action="store_true",
                       help="reject associations that do not ask for the own title")  # fmt: skip
     made.add_argument("--max-associations", type=count, default=100, metavar="N",
@@ -112,6 +126,25 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
                       help="time that operations get to finish when it is stopped (default: %(default)g)")  # fmt: skip
     tls.add_options(made, provider=True)
     return made
+
+
+def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """What the words mean. Ends the command where they do not say where to listen, or say it twice."""
+    options = made.parse_args(words)
+    if options.activated:
+        for given, name in (
+            (options.port is not None, "a port"),
+            (options.listen, "--listen"),
+            (options.reuse_port, "--reuse-port"),
+        ):
+            if given:
+                made.error(f"{name} does not go with --activated: its sockets are all that is listened on")
+    elif options.port is None:
+        if not options.listen:
+            made.error("nowhere to listen: a port, --listen PATH or --activated is required")
+        if options.reuse_port:
+            made.error("--reuse-port without a port")
+    return options
 
 
 def titles(made: argparse.ArgumentParser, *, calling: str) -> None:
@@ -156,6 +189,26 @@ def transport(word: str) -> str:
 
 def port(word: str) -> int:
     return _number(word, 0, 65535)
+
+
+def host_and_port(word: str) -> tuple[str, int]:
+    """`9104`, `0.0.0.0:9104`, `[::1]:9104`."""
+    host, colon, number = word.rpartition(":")
+    if not colon:
+        return LOOPBACK, port(number)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise argparse.ArgumentTypeError(f"{word!a}; an address of IPv6 is written [ADDRESS]:PORT")
+    if not host:
+        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT")
+    return host, port(number)
+
+
+def unix_path(word: str) -> str:
+    if not word:  # to which Linux gives a name of its own
+        raise argparse.ArgumentTypeError("an empty path")
+    return word
 
 
 def count(word: str) -> int:

@@ -29,6 +29,7 @@ _BAR_WIDTH = 30
 class Output:
     """Where the words of one command go; its threads may share it. `verbose`, `debug`, `quiet` as the options say.
 
+    `diverted`: what takes text in place of standard error, with the name of its level in logging.
     `lost`: why standard output takes no more, once that is so. `on_lost` is called then; where there is none, `event`
     raises `lost`.
     """
@@ -44,25 +45,26 @@ class Output:
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all characters
         self.lost: OutputLost | None = None
         self.on_lost: Callable[[], object] | None = None
+        self.diverted: Callable[[str, str], object] | None = None
 
     def error(self, text: str) -> None:
         """Why the command does not go on, or a fault that nothing else tells of: shown always."""
-        self.failure(f"error: {text}")
+        self._print(text, "ERROR", before="error: ")
         self.event("error", text=text)
 
     def failure(self, text: str) -> None:
         """One operation that failed: shown always."""
-        self._print(text)
+        self._print(text, "WARNING")
 
     def info(self, text: str) -> None:
         """A result."""
         if not self.quiet:
-            self._print(text)
+            self._print(text, "INFO")
 
     def detail(self, text: str) -> None:
         """What happens on the way to it."""
         if self.verbose and not self.quiet:
-            self._print(text)
+            self._print(text, "INFO")
 
     def event(self, name: str, **fields: object) -> None:
         """One JSON object a line."""
@@ -102,7 +104,7 @@ class Output:
         def show(direction: Literal["sent", "received"], buffers: Sequence[Buffer]) -> None:
             for buffer in buffers:
                 for line in directions[direction].feed(buffer):
-                    self._print(f"{words[direction]}: {line}")
+                    self._print(f"{words[direction]}: {line}", "DEBUG")
 
         return show
 
@@ -116,11 +118,14 @@ class Output:
         )
         return self._bar
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, level: str, before: str = "") -> None:
+        if self.diverted is not None:
+            self.diverted(level, text)
+            return
         with self._lock, suppress(OSError):  # nobody reads it
             if self._bar is not None:
                 self._bar.clear()
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(f"{before}{text}\n")
             sys.stderr.flush()
 
 

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dicos_proto.negotiation import AcceptPolicy
 
-from ..addresses import ListenFailed
+from ..addresses import Address, ListenFailed, handed_over
 from ..awaiting import Session
 from ..serving import LOG
-from . import FAILED, NO_ASSOCIATION, OK
-from .options import timeouts, tolerance
-from .output import Output, plural, size
+from . import FAILED, NO_ASSOCIATION, OK, USAGE
+from .options import LOOPBACK, timeouts, tolerance
+from .output import Output, plural, shown, size
 from .runtime import Handler, Runtime, Served, Stopping
 from .tls import server_tls
+
+if TYPE_CHECKING:
+    from ..metrics import Endpoint
+
+WORDS: Final = logging.getLogger("dicos.command")
+"""With `--log-json`, where the command's own lines go."""
+
+
+Watch = Callable[[Served], AbstractContextManager["Endpoint | None"]]
 
 
 @dataclass
@@ -36,10 +46,10 @@ class Counts:
 
 
 class _Lines(logging.Handler):
-    """The server's log lines, as this command's output."""
+    """The server's log lines, as this command's output; where text is diverted, as its events only."""
 
     def __init__(self, out: Output) -> None:
-        super().__init__(logging.INFO if out.verbose else logging.ERROR if out.quiet else logging.WARNING)
+        super().__init__(_level(out))
         self._out = out
         self.setFormatter(logging.Formatter("%(message)s"))
 
@@ -47,11 +57,15 @@ class _Lines(logging.Handler):
         text = self.format(record) if self._out.debug else record.getMessage()
         if record.exc_info and record.exc_info[1] is not None and not self._out.debug:
             text += f": {type(record.exc_info[1]).__name__}: {str(record.exc_info[1])!a}"
-        if record.levelno >= logging.ERROR:
-            self._out.error(text)
-        else:
-            self._out.info(text)
+        apart = self._out.diverted is not None
+        if record.levelno < logging.ERROR:
+            if not apart:
+                self._out.info(text)
             self._out.event("log", level=record.levelname.lower(), text=text)
+        elif apart:
+            self._out.event("error", text=text)
+        else:
+            self._out.error(text)
 
 
 def run(
@@ -64,9 +78,19 @@ def run(
     where_to: str,
 ) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. `where_to`: what becomes of what is received."""
-    given = server_options(options, out, policy)
-    with logged(out):
-        return at.run(lambda: _serve(at, options, out, given, handler, counts, where_to))
+    with logged(out, as_json=options.log_json):
+        given = server_options(options, out, policy)
+        watched = _metrics(options, out)
+        try:
+            where = _where(options)
+        except ListenFailed as error:
+            out.error(str(error))
+            return NO_ASSOCIATION
+        if not where:
+            out.error("--activated, and no socket was handed over: LISTEN_FDS and LISTEN_PID, which systemd sets for a "
+                      "service that has a .socket unit, are not those of this process")  # fmt: skip
+            return USAGE
+        return at.run(lambda: _serve(at, options, out, where, given, watched, handler, counts, where_to))
 
 
 def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolicy) -> dict[str, Any]:
@@ -78,28 +102,70 @@ def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolic
         "associations": options.max_associations,
         "per_address": options.max_per_address,
         "tls": server_tls(options, out),
+        "reuse_port": options.reuse_port,
         "trace": out.trace if out.debug and not out.quiet else None,
     }
 
 
+def _where(options: argparse.Namespace) -> list[Address | socket.socket]:
+    """What is listened on; nothing where a service manager has handed nothing over. Raises `ListenFailed`."""
+    if options.activated:
+        return [*handed_over()]
+    return [*([] if options.port is None else [(options.bind, options.port)]), *options.listen]
+
+
+def _has_port(where: list[Address | socket.socket]) -> bool:
+    names = [place.getsockname() if isinstance(place, socket.socket) else place for place in where]
+    return any(isinstance(name, tuple) for name in names)
+
+
+def _metrics(options: argparse.Namespace, out: Output) -> Watch:
+    """What serves the counters of a server. Ends the command where the package for it is missing."""
+    if options.metrics is None:
+        return lambda server: nullcontext()
+    try:
+        from ..metrics import start
+    except ImportError as error:
+        out.error(str(error))
+        raise SystemExit(USAGE) from None
+    return lambda server: start({shown(server.address): server}, options.metrics)  # a label is UTF-8, a path is not
+
+
 @contextmanager
-def logged(out: Output) -> Iterator[None]:
-    """What servers log is this command's output here."""
-    lines = _Lines(out)
-    LOG.addHandler(lines)
-    LOG.setLevel(lines.level)
-    LOG.propagate = False
+def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
+    """What servers log is this command's output here. `as_json`: objects, and so is what the command says itself."""
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out))]
+    LOG.setLevel(_level(out))
+    if as_json:
+        from ..logs import json_handler
+
+        written = json_handler(details=out.debug)
+        handlers += [(LOG, written), (WORDS, written)]
+        WORDS.setLevel(logging.DEBUG)  # what is wanted is known to who says it
+        levels = logging.getLevelNamesMapping()
+        out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+        logger.propagate = False
     try:
         yield
     finally:
-        LOG.removeHandler(lines)
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+        out.diverted = None
+
+
+def _level(out: Output) -> int:
+    return logging.INFO if out.verbose else logging.ERROR if out.quiet else logging.WARNING
 
 
 async def _serve(
     at: Runtime,
     options: argparse.Namespace,
     out: Output,
+    where: list[Address | socket.socket],
     given: dict[str, Any],
+    watched: Watch,
     handler: Handler,
     counts: Counts,
     where_to: str,
@@ -117,15 +183,17 @@ async def _serve(
     )
     out.on_lost = lambda: stopping.stop()
     try:
-        async with at.serve((options.bind, options.port), handle, **given) as server:
+        has_port = _has_port(where)
+        async with at.serve(where, handle, **given) as server:
+            with watched(server) as endpoint:
 
-            def started() -> None:
-                hint = "" if options.bind != "127.0.0.1" else "; --bind 0.0.0.0 listens on all interfaces"
-                over = " over TLS" if server.over_tls else ""
-                out.info(f"listening on {server.address}{over} as {options.aet!a}, {where_to}{hint}")
-                out.event("listening", address=options.bind, port=server.port, aet=options.aet, tls=server.over_tls)
+                def started() -> None:
+                    _tell_listening(options, out, server, where_to, has_port=has_port)
+                    if endpoint is not None:
+                        out.info(f"metrics at http://{endpoint.address}/metrics")
+                        out.event("metrics", address=endpoint.address, port=endpoint.port)
 
-            await at.until_stopped(server, stopping, started)
+                await at.until_stopped(server, stopping, started)
     except ListenFailed as error:
         out.error(str(error))
         return NO_ASSOCIATION
@@ -133,6 +201,15 @@ async def _serve(
     if out.lost is not None:
         raise out.lost
     return FAILED if counts.failed or counts.cut_off else OK
+
+
+def _tell_listening(options: argparse.Namespace, out: Output, server: Served, where_to: str, *, has_port: bool) -> None:
+    bound = None if options.port is None else options.bind
+    hint = "; --bind 0.0.0.0 listens on all interfaces" if bound == LOOPBACK else ""
+    over = " over TLS" if server.over_tls else ""
+    out.info(f"listening on {shown(server.address)}{over} as {options.aet!a}, {where_to}{hint}")
+    out.event("listening", address=bound, port=server.port if has_port else None, on=server.address,
+              aet=options.aet, tls=server.over_tls)  # fmt: skip
 
 
 def _sum_up(server: Served, counts: Counts, out: Output) -> None:

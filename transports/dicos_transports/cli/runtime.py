@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
 
-    from ..addresses import Address
+    from ..addresses import Address, Listening
     from ..channel import Trace
+    from ..serving import Metrics
     from ..tls import ClientTLS, ServerTLS
 
 PATIENCE: Final = 2.0
@@ -63,6 +64,9 @@ class Served(Protocol):
 
     @property
     def over_tls(self) -> bool: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
 
     async def close(self, grace: float) -> None: ...
 
@@ -108,7 +112,7 @@ class Runtime(Protocol):
 
     def serve(
         self,
-        where: Address,
+        where: Listening,
         handler: Handler,
         *,
         policy: AcceptPolicy,
@@ -118,6 +122,7 @@ class Runtime(Protocol):
         per_address: int,
         tls: ServerTLS | None,
         trace: Callable[[str], Trace] | None,
+        reuse_port: bool = False,
     ) -> AbstractAsyncContextManager[Served]:
         """Serve associations until it is closed or left. Raises `ListenFailed`."""
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import asyncio as adapter
-from ..addresses import Address
+from ..addresses import Address, Listening
 from ..awaiting import Session
 from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, single
 
@@ -102,7 +102,7 @@ class Asyncio:
 
     @asynccontextmanager
     async def serve(
-        self, where: Address, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
     ) -> AsyncIterator[Served]:
         limits = adapter.ServerLimits(associations=associations, per_address=per_address)
         async with adapter.serve(where, handler, server_limits=limits, **options) as server:

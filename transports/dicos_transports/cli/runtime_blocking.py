@@ -24,7 +24,7 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import Limits
 
-from ..addresses import Address, host_of, peer_of
+from ..addresses import Address, Listening, host_of, peer_of
 from ..awaiting import Session
 from ..blocking_driver import Driver, dial
 from ..channel import ServerStopping
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .. import blocking
     from ..blocking_server import Server
     from ..channel import Trace
+    from ..serving import Metrics
     from ..tls import ClientTLS
 
 T = TypeVar("T")
@@ -184,7 +185,7 @@ class Blocking:
 
     @asynccontextmanager
     async def serve(
-        self, where: Address, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
     ) -> AsyncIterator[Served]:
         from ..blocking_server import serve
         from ..serving import GRACE, ServerLimits
@@ -344,6 +345,10 @@ class _Served:
     @property
     def over_tls(self) -> bool:
         return self._server.over_tls
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._server.metrics
 
     async def close(self, grace: float) -> None:
         self._server.close(grace)

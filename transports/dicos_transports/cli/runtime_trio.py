@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from .. import trio as adapter
-from ..addresses import Address
+from ..addresses import Address, Listening
 from ..awaiting import Session
 from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, single
 
@@ -83,7 +83,7 @@ class Trio:
 
     @asynccontextmanager
     async def serve(
-        self, where: Address, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
     ) -> AsyncIterator[Served]:
         limits = adapter.ServerLimits(associations=associations, per_address=per_address)
         with single():

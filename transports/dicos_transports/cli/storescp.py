@@ -13,7 +13,7 @@ from dicos_proto.pdu_types import OperationsWindow
 
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import USAGE
-from .options import count, provider_parser, window
+from .options import count, provider_options, provider_parser, window
 from .output import Output, shown
 from .provider import Counts, run
 from .receiving import Receiving, add_folder, fit_folder
@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--window", type=window, default=WINDOW, metavar="N",
                         help="operations at a time that a peer which asks for several is granted, 0 without limit "
                         "(default: %(default)s)")  # fmt: skip
-    options = parser.parse_args(words)
+    options = provider_options(parser, words)
     out = Output(options)
     if not options.ignore and not fit_folder(options, out):
         return USAGE
