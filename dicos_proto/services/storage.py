@@ -111,11 +111,14 @@ class StoreMany:
         exchange = self._exchange
         if exchange.unread:
             raise LocalProtocolError("responses to C-STOREs are waited for while a data set is being read")
+        association = exchange.association
         while True:
-            while self._more and not exchange.sending and exchange.room > 0:
-                refused = self._send()
-                if refused is not None:
-                    return refused
+            # Answers that are here come first while the peer has half a window to do: so requests leave together.
+            if not association.bytes_unread or exchange.room >= len(self._outstanding):
+                while self._more and not exchange.sending and exchange.room > 0:
+                    refused = self._send()
+                    if refused is not None:
+                        return refused
             if not self._outstanding and not exchange.sending:  # an answer may come before its request is whole
                 return None
             event = yield from exchange.fresh()

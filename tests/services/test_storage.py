@@ -86,6 +86,32 @@ def test_as_many_are_outstanding_as_the_window_allows() -> None:
     assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in (2, 1, 0, 5, 4, 3, 8, 7, 6)]
 
 
+def test_answers_that_are_here_come_first_while_the_peer_has_half_a_window_to_do() -> None:
+    pair = parties(CT, window=6)
+
+    def count(exchange: Exchange) -> flows.Flow[list[int]]:
+        """How many are outstanding after each outcome."""
+        stores = StoreMany(exchange, (instance(n) for n in range(9)))
+        found = []
+        while (yield from stores.next()) is not None:
+            found.append(exchange.association.outstanding)
+        return found
+
+    def answer_together(exchange: Exchange) -> flows.Flow[None]:
+        for size in (6, 3):
+            waiting: list[MessageStart] = []
+            while len(waiting) < size:
+                asked = yield from next_request(exchange)
+                assert asked is not None
+                yield from skip_data(exchange)
+                waiting.append(asked)
+            for asked in waiting:
+                exchange.reply(reply_to(asked, 0))
+
+    counts, _ = pair.run(count(pair.uses), answer_together(pair.provides))
+    assert counts == [5, 4, 3, 5, 4, 3, 2, 1, 0]  # three of six are left: three more leave together
+
+
 def test_what_has_no_context_is_told_and_the_others_go_on() -> None:
     pair = parties(CT)
     mixed = [instance(0), instance(2, sop_class=MR), instance(4, syntax=JPEG_BASELINE), instance(6)]
