@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import queue
 import select
 import socket
 import threading
@@ -88,6 +87,8 @@ def _look_up(where: tuple[str, int], until: float) -> Found:
     """The addresses of a host. The system's resolver cannot be interrupted: it is left behind where it takes longer."""
     with suppress(socket.gaierror):
         return socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    import queue  # names are looked up seldom, and whoever starts for an address needs none
+
     answers: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
