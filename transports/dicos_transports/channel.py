@@ -282,11 +282,17 @@ class Channel(Link):
         return True
 
 
-class _Buffers(threading.local):
-    """The receive buffers of a thread: whoever receives takes a free one, so that who is idle holds none."""
+class Buffers(threading.local):
+    """The buffers of a thread, used again: whoever needs one takes a free one, so that who is idle holds none.
 
-    def __init__(self) -> None:
-        self._kept = [bytearray(RECEIVE_SIZE)]
+    A new one each time would cost more than what is done with it: the system clears its pages, and takes them back.
+    """
+
+    def __init__(self, size: int, kept: int) -> None:
+        """`size`: bytes of each. `kept`: how many that are in use are remembered, besides the newest."""
+        self._size = size
+        self._most = kept
+        self._kept: list[bytearray] = []
 
     def free(self) -> bytearray:
         """A buffer of which nobody holds a view; it comes first from now on."""
@@ -301,12 +307,12 @@ class _Buffers(threading.local):
                 kept[0], kept[index] = buffer, kept[0]
             return buffer
         # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
-        buffer = bytearray(RECEIVE_SIZE)
-        self._kept = [buffer, *kept[:KEPT]]
+        buffer = bytearray(self._size)
+        self._kept = [buffer, *kept[: self._most]]
         return buffer
 
 
-_buffers = _Buffers()
+_buffers = Buffers(RECEIVE_SIZE, KEPT)
 
 
 def joined(buffers: Sequence[Buffer]) -> Buffer:

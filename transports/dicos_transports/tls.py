@@ -32,7 +32,7 @@ from dicos_proto.timers import Deadline
 from dicos_proto.wire import Buffer, Wire
 
 from . import tls_openssl
-from .channel import Trace
+from .channel import KEPT, RECEIVE_SIZE, Buffers, Trace
 from .tls_config import (
     SESSIONS,
     ClientCertificate,
@@ -71,10 +71,11 @@ __all__ = [
 
 JOINED: Final = 128 * 1024
 """Bytes of plaintext that are joined before they are encrypted: eight full records, and little enough for a cache."""
-RECORD: Final = 16 * 1024
-"""Plaintext in one record at most.  # RFC 8446 5.1"""
 LINGER: Final = 2.0
 """Seconds a peer gets to read an alert and close: who closes first, with bytes unread, takes the alert back."""
+_plaintexts = Buffers(RECEIVE_SIZE, KEPT)
+_joined = Buffers(JOINED, 0)
+_ciphertexts = Buffers(JOINED + JOINED // 16, 16)  # a record is longer than what is in it; several wait to be sent
 _NOT_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x0a"  # the fatal alert unexpected_message
 _HEAD: Final = 6
 """Bytes by which a protocol that is not TLS is named."""
@@ -145,7 +146,7 @@ class TLSLayer:
         self._at: float | None = None  # when the handshake, or the wait after a fault, is over
         self._head: bytes | None = b""  # what came first, until that is known to be TLS
         self._received = 0
-        self._outbox: list[bytes] = []  # alerts and flights of the handshake
+        self._outbox: list[bytes | memoryview] = []  # alerts and flights of the handshake
         self._lingers = False  # a fault, and the peer is to read of it
         self._ended = False  # the wire inside was told that nothing more will come
         self._left = False  # close_notify is sent
@@ -319,57 +320,61 @@ class TLSLayer:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _decrypt(self) -> None:
-        """Give the wire inside what is whole, in one piece: it counts pieces, and a peer may send one byte a record."""
-        pieces: list[bytes] = []
-        receive = self._connection.recv
+        """Give the wire inside what is whole, in few pieces: it counts them, and a peer may send one byte a record."""
         fault: SSL.Error | None = None
-        try:
-            while True:
-                pieces.append(receive(RECORD))
-        except SSL.WantReadError:
-            pass
-        except SSL.Error as error:
-            fault = error
-        if pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        while fault is None:
+            buffer = _plaintexts.free()
+            count, fault = tls_openssl.read_plaintext(self._connection, buffer)
+            if not count:
+                break
+            data = _cut(buffer, count)
             if self._trace is not None:
                 self._trace("received", [data])
             self._wire.receive_data(data)
         self._take_ciphertext()  # an answer to a key update, say
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()
-        elif fault is not None:
+        elif fault is not None and not isinstance(fault, SSL.WantReadError):
             self._fail(_cause(fault, self._connection.get_app_data()))
 
     def _encrypt(self, buffers: list[bytes | memoryview]) -> None:
-        group: list[bytes | memoryview] = []
-        size = 0
+        """Encrypt them, joined to full records; what is larger than that is not copied first."""
+        plain, size = memoryview(_joined.free()), 0
         for buffer in buffers:
-            group.append(buffer)
-            size += len(buffer)
-            if size >= JOINED:
-                self._encrypt_group(group)
-                group, size = [], 0
-        if group:
-            self._encrypt_group(group)
+            left = memoryview(buffer)
+            while left:
+                if not size and len(left) >= JOINED:
+                    piece, left = left[:JOINED], left[JOINED:]
+                    self._encrypt_piece(piece)
+                    continue
+                taken = min(JOINED - size, len(left))
+                plain[size : size + taken] = left[:taken]
+                size, left = size + taken, left[taken:]
+                if size == JOINED:
+                    self._encrypt_piece(plain)
+                    size = 0
+        if size:
+            self._encrypt_piece(plain[:size])
 
-    def _encrypt_group(self, group: list[bytes | memoryview]) -> None:
-        plain = memoryview(group[0] if len(group) == 1 else b"".join(group))
-        for at in range(0, len(plain), JOINED):
-            try:
-                self._connection.sendall(plain[at : at + JOINED])
-            except SSL.Error as error:
-                self._fail(_cause(error, self._connection.get_app_data()))
-                return
-            self._take_ciphertext()
+    def _encrypt_piece(self, piece: memoryview) -> None:
+        if self.error is not None:
+            return
+        try:
+            self._connection.sendall(piece)
+        except SSL.Error as error:
+            self._fail(_cause(error, self._connection.get_app_data()))
+            return
+        self._take_ciphertext()
 
     def _take_ciphertext(self) -> None:
         """Move what OpenSSL has written to the outbox."""
-        try:
-            while True:
-                self._outbox.append(self._connection.bio_read(2 * JOINED))
-        except SSL.WantReadError:
-            pass
+        while True:
+            buffer = _ciphertexts.free()
+            count = tls_openssl.read_ciphertext(self._connection, buffer)
+            if count:
+                self._outbox.append(_cut(buffer, count))
+            if count < len(buffer):
+                return
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -408,6 +413,12 @@ class TLSLayer:
         self._lingers = False
         self._ended = True
         self._wire.receive_eof(self.error or why)
+
+
+def _cut(buffer: bytearray, count: int) -> bytes | memoryview:
+    """What is in a buffer; a small part of it as a copy, so that keeping that never keeps the buffer."""
+    data = memoryview(buffer)[:count]
+    return data if count > len(buffer) // 2 else bytes(data)
 
 
 def _cause(error: SSL.Error, verdict: Verdict) -> str:

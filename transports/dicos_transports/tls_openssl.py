@@ -1,4 +1,4 @@
-"""What OpenSSL can do and pyOpenSSL has no public name for: four calls of its bindings, each where it is needed.
+"""What OpenSSL can do and pyOpenSSL has no public name for: some calls of its bindings, each where it is needed.
 
 All of pyOpenSSL's private names that are used are used here. A release that renames one is noticed by the tests.
 """
@@ -30,3 +30,27 @@ def resumed(connection: SSL.Connection) -> bool:
 def verify_text(code: int) -> str:
     """What OpenSSL says of an X509_V_ERR_ code."""
     return bytes(ffi.string(_lib.X509_verify_cert_error_string(code))).decode("ascii", "replace")
+
+
+def read_plaintext(connection: SSL.Connection, buffer: bytearray) -> tuple[int, SSL.Error | None]:
+    """Decrypt into a buffer what there is, up to its end: how many bytes, and what stopped it, if the end did not.
+
+    `Connection.recv_into` makes a buffer of its own for each record, and copies out of it."""
+    ssl, total, size = connection._ssl, 0, len(buffer)
+    with ffi.from_buffer(buffer) as data:
+        while total < size:
+            result = _lib.SSL_read(ssl, data + total, size - total)
+            if result <= 0:
+                try:
+                    connection._raise_ssl_error(ssl, result)
+                except SSL.Error as error:
+                    return total, error.with_traceback(None)  # whose frames hold the buffer
+                break
+            total += result
+    return total, None
+
+
+def read_ciphertext(connection: SSL.Connection, buffer: bytearray) -> int:
+    """Take out into a buffer what OpenSSL has written; how many bytes, none where there is nothing."""
+    with ffi.from_buffer(buffer) as data:
+        return max(0, int(_lib.BIO_read(connection._from_ssl, data, len(buffer))))
