@@ -209,7 +209,7 @@ async def answer(
     session = request.session
     try:
         await _performed(talk, request, registered, destinations)
-    except Exception as error:
+    except Exception as error:  # out of a registered function: its request is answered, the association goes on
         if isinstance(error, ServerStopping) or (isinstance(error, AssociationError) and not session.established):
             raise  # its own association is over; that of another one, which a function has made, is no reason
         if isinstance(error, Refused):

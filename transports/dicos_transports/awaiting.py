@@ -336,7 +336,7 @@ class Session(BaseSession):
             return await self.driver.run(flow)
         except ProtocolError:
             raise
-        except Exception:
+        except Exception:  # out of a source of the caller's
             if association.sending or association.outstanding:
                 await self.abort()
             raise

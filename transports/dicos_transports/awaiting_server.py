@@ -77,7 +77,7 @@ class AsyncServer(BaseServer):
             identity = self._identify(request) if self._identify is not None else None
             if isawaitable(identity):
                 identity = await identity
-        except Exception as error:
+        except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
             reception.undecided(connection, session, error)
             return False
         accepted = reception.answer(connection, session, request, identity)

@@ -94,7 +94,7 @@ def _look_up(where: tuple[str, int], until: float) -> Found:
     def ask() -> None:
         try:
             answers.put(socket.getaddrinfo(*where, type=socket.SOCK_STREAM))
-        except Exception as error:
+        except Exception as error:  # for who asked, whose thread raises it
             answers.put(error)
 
     threading.Thread(target=ask, name=f"resolver of {where[0]!a}", daemon=True).start()

@@ -428,7 +428,7 @@ class Server(AsyncServer):
                 await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))
             if scope.cancelled_caught:
                 fault = ServerStopping()
-        except Exception as error:
+        except Exception as error:  # a handler's own fault ends its association and no other one
             fault = error
         except BaseException as error:
             fault = error
