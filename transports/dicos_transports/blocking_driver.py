@@ -30,7 +30,7 @@ __all__ = ["Driver", "dial"]
 
 LOOKS: Final = 100
 """How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
-CONTENDED: Final = 0.00005
+CONTENDED: Final = 0.0003
 """Seconds that yielding the processor takes where somebody else had it meanwhile."""
 PAUSE: Final = 60
 """Waits without a look after that."""
