@@ -125,7 +125,7 @@ def scu(options: Options) -> None:
     def send(number: int) -> None:
         contexts, files = shares[number]
         with connect(where, contexts, user_information=offered, tls=tls) as session:
-            for outcome in session.store_many(instances(files)):
+            for outcome in session.store_many(instances(files), ahead=True):
                 if not outcome.stored:
                     fail(f"not stored: {outcome.response or outcome.problem}")
 

@@ -143,13 +143,13 @@ class Association:
     @property
     def bytes_queued(self) -> int:
         """Bytes that wait to be taken by `data_to_send`."""
-        return self._upper.bytes_queued
+        return self._upper.queued
 
     @property
     def bytes_unread(self) -> int:
         """Bytes that were received and that `next_event` has not yet come to: while there are some, there is no need to
         wait, and what is sent now may soon be followed by more."""
-        return self._upper.bytes_unread
+        return self._upper.reader.unread
 
     def new_message_id(self) -> int:
         """A message id for the next request: 1, 2, 3 and so on, those in use passed over.  # PS3.7 9.1.1

@@ -32,7 +32,7 @@ from .command import (
     with_group_length,
 )
 from .errors import AbortReason, LocalProtocolError, Malformed
-from .frozen import setter
+from .frozen import quick, setter
 from .limits import Limits
 from .status import Category, category
 from .tolerance import CLAUSES, LONGEST_UID, Judge
@@ -137,7 +137,16 @@ class _Uid(_Text):
 
     def decode_new(self, element: int, raw: bytes, judge: Judge) -> Value:
         """As `decode`, without remembering it."""
+        good = uids.GOOD_VALUE.fullmatch(raw)
+        if good is not None and good.end(1) <= self.most:
+            return good[1].decode("ascii")
         return self._judged(element, raw, *_read_uid(raw), judge)
+
+    def encoded(self, element: int, value: Value) -> bytes:
+        if isinstance(value, str) and len(value) <= self.most and value.isascii() and value.replace(".", "").isdigit():
+            raw = value.encode("ascii")
+            return encode_bytes(element, raw + b"\0" if len(raw) % 2 else raw)
+        return super().encoded(element, value)  # it names an object that somebody else named, or is refused
 
     def _judged(self, element: int, raw: bytes, uid: str, broken: tuple[str, ...] | None, judge: Judge) -> Value:
         if broken is None:
@@ -212,6 +221,7 @@ class DataSet(Enum):
     PENDING = "a data set where its status is pending, none where it is not"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What all requests but C-CANCEL share. `other`: elements the message does not define."""
@@ -223,6 +233,7 @@ class Request:
     other: Other = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """What all responses share. `offending_element` and `error_comment` explain a status.  # PS3.7 annex C"""
@@ -242,6 +253,7 @@ class Response:
 # -- DIMSE-C  PS3.7 9.3 ------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoRequest(Request):
     """C-ECHO-RQ.  # PS3.7 9.3.5.1"""
@@ -252,6 +264,7 @@ class CEchoRequest(Request):
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoResponse(Response):
     """C-ECHO-RSP.  # PS3.7 9.3.5.2"""
@@ -261,6 +274,7 @@ class CEchoResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.NEVER
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreRequest(Request):
     """C-STORE-RQ; the data set is the composite object.  # PS3.7 9.3.1.1
@@ -277,6 +291,7 @@ class CStoreRequest(Request):
     move_originator_message_id: Annotated[int | None, Element(0x1031, US)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreResponse(Response):
     """C-STORE-RSP.  # PS3.7 9.3.1.2"""
@@ -287,6 +302,7 @@ class CStoreResponse(Response):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindRequest(Request):
     """C-FIND-RQ; the data set is the identifier to match.  # PS3.7 9.3.2.1"""
@@ -298,6 +314,7 @@ class CFindRequest(Request):
     priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindResponse(Response):
     """C-FIND-RSP; each pending one carries a match.  # PS3.7 9.3.2.2"""
@@ -307,6 +324,7 @@ class CFindResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.PENDING
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetRequest(Request):
     """C-GET-RQ; the data set is the identifier of what to send here.  # PS3.7 9.3.3.1"""
@@ -318,6 +336,7 @@ class CGetRequest(Request):
     priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetResponse(Response):
     """C-GET-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.3.2"""
@@ -331,6 +350,7 @@ class CGetResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveRequest(Request):
     """C-MOVE-RQ; the data set is the identifier of what to send to `move_destination`.  # PS3.7 9.3.4.1"""
@@ -343,6 +363,7 @@ class CMoveRequest(Request):
     priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveResponse(Response):
     """C-MOVE-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.4.2"""
@@ -356,6 +377,7 @@ class CMoveResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CCancelRequest:
     """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3"""
@@ -370,6 +392,7 @@ class CCancelRequest:
 # -- DIMSE-N  PS3.7 10.3 -----------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportRequest(Request):
     """N-EVENT-REPORT-RQ, the one request that goes from SCP to SCU.  # PS3.7 10.3.1.1"""
@@ -382,6 +405,7 @@ class NEventReportRequest(Request):
     event_type_id: Annotated[int, Element(0x1002, US)]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportResponse(Response):
     """N-EVENT-REPORT-RSP.  # PS3.7 10.3.1.2"""
@@ -393,6 +417,7 @@ class NEventReportResponse(Response):
     event_type_id: Annotated[int | None, Element(0x1002, US)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetRequest(Request):
     """N-GET-RQ; `attribute_identifier_list`: the tags wanted, None for all.  # PS3.7 10.3.2.1"""
@@ -405,6 +430,7 @@ class NGetRequest(Request):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetResponse(Response):
     """N-GET-RSP; the data set is the attribute list; `attribute_identifier_list` is of a status.  # PS3.7 10.3.2.2"""
@@ -416,6 +442,7 @@ class NGetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetRequest(Request):
     """N-SET-RQ; the data set is the modification list.  # PS3.7 10.3.3.1"""
@@ -427,6 +454,7 @@ class NSetRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetResponse(Response):
     """N-SET-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.3.2"""
@@ -438,6 +466,7 @@ class NSetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionRequest(Request):
     """N-ACTION-RQ; the data set is the action information.  # PS3.7 10.3.4.1"""
@@ -450,6 +479,7 @@ class NActionRequest(Request):
     action_type_id: Annotated[int, Element(0x1008, US)]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionResponse(Response):
     """N-ACTION-RSP.  # PS3.7 10.3.4.2"""
@@ -461,6 +491,7 @@ class NActionResponse(Response):
     action_type_id: Annotated[int | None, Element(0x1008, US)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateRequest(Request):
     """N-CREATE-RQ; without an instance UID the performer makes one.  # PS3.7 10.3.5.1"""
@@ -472,6 +503,7 @@ class NCreateRequest(Request):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateResponse(Response):
     """N-CREATE-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.5.2"""
@@ -483,6 +515,7 @@ class NCreateResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteRequest(Request):
     """N-DELETE-RQ.  # PS3.7 10.3.6.1"""
@@ -494,6 +527,7 @@ class NDeleteRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteResponse(Response):
     """N-DELETE-RSP.  # PS3.7 10.3.6.2"""
@@ -586,32 +620,45 @@ class _Template:
     `between`: from the message id to the instance, or to the end where there is none.
     """
 
-    __slots__ = ("after", "before", "between", "size")
+    __slots__ = ("_before", "_heads", "_size", "after", "between", "element")
 
     def __init__(self, parts: list[bytes], cls: _Class) -> None:
         found = [part[2] | part[3] << 8 for part in parts]
-        number = found.index(_NUMBERS[cls][1])
+        number = found.index(_KEYS[cls].number)
         instance = next((at for at, element in enumerate(found) if element in _INSTANCES), len(parts))
-        self.before = b"".join(parts[:number]) + parts[number][:-2]
+        self.element = found[instance] if instance < len(parts) else 0
+        self._before = b"".join(parts[:number]) + parts[number][:-2]
         self.between = b"".join(parts[number + 1 : instance])
         self.after = b"".join(parts[instance + 1 :])
-        self.size = len(self.before) + 2 + len(self.between) + len(self.after)
+        self._size = len(self._before) + 2 + len(self.between) + len(self.after)
+        self._heads: dict[int, bytes] = {}  # by the length of the instance's element: as many as UIDs have lengths
+
+    def head(self, length: int) -> bytes:
+        """All before the message id, if the element of the instance is so long, the group length included."""
+        found = self._heads.get(length)
+        if found is None:
+            found = self._heads[length] = group_length(self._size + length) + self._before
+        return found
 
 
-_NUMBERS: dict[_Class, tuple[str, int]] = {
-    cls: next((each.name, each.element) for each in found if each.element in (0x0110, 0x0120))
-    for cls, found in _FIELDS.items()
-}
-_NAMED: dict[_Class, tuple[str, int] | None] = {
-    cls: next(((each.name, each.element) for each in found if each.element in _INSTANCES), None)
-    for cls, found in _FIELDS.items()
-}
-_REPEATED = {
-    cls: attrgetter("COMMAND_FIELD", "other", *(
-        each.name for each in found if each.element not in (0x0110, 0x0120, *_INSTANCES)
-    ))
-    for cls, found in _FIELDS.items()
-}  # fmt: skip
+class _Key(NamedTuple):
+    """Of one kind of message: its fields for message id and SOP instance, the element of the former, and all others."""
+
+    message_id: str
+    instance: str | None
+    others: attrgetter[tuple[object, ...]]
+    number: int
+
+
+def _key(cls: _Class) -> _Key:
+    found = _FIELDS[cls]
+    message_id = next(each for each in found if each.element in (0x0110, 0x0120))
+    instance = next((each.name for each in found if each.element in _INSTANCES), None)
+    others = (each.name for each in found if each.element not in (0x0110, 0x0120, *_INSTANCES))
+    return _Key(message_id.name, instance, attrgetter("COMMAND_FIELD", "other", *others), message_id.element)
+
+
+_KEYS: dict[_Class, _Key] = {cls: _key(cls) for cls in _FIELDS}
 _templates: dict[tuple[bool, bool, tuple[object, ...]], _Template] = {}
 _TEMPLATES = 256
 """So many are remembered; one more, and all begins anew."""
@@ -620,18 +667,17 @@ _TEMPLATES = 256
 def encode_command(command: Command, *, has_data: bool) -> bytes:
     """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
     cls = type(command)
-    number = getattr(command, _NUMBERS[cls][0])
-    named = _NAMED[cls]
-    instance = None if named is None else getattr(command, named[0])
-    key = has_data, instance is None, _REPEATED[cls](command)
+    message_id, named, others, _ = _KEYS[cls]
+    number = getattr(command, message_id)
+    instance = None if named is None else getattr(command, named)
+    key = has_data, instance is None, others(command)
     try:
         template = _templates.get(key)
     except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
         template = None
     if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
-        raw = b"" if named is None or instance is None else UI.encoded(named[1], instance)
-        return b"".join((group_length(template.size + len(raw)), template.before, number.to_bytes(2, "little"),
-                         template.between, raw, template.after))  # fmt: skip
+        raw = b"" if instance is None else UI.encoded(template.element, instance)
+        return b"".join((template.head(len(raw)), number.to_bytes(2, "little"), template.between, raw, template.after))
     parts = _encode_elements(command, has_data=has_data)
     if instance != "" and not command.other:
         if len(_templates) == _TEMPLATES:
@@ -806,41 +852,57 @@ def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:
     return raw[0] | raw[1] << 8
 
 
+class _Reply(NamedTuple):
+    """How a request is answered: by which message, and what it repeats, from which fields of the request."""
+
+    make: Callable[..., AnyResponse]
+    sop_class: str
+    instance: str | None
+    type_id: str | None
+
+
+def _reply(cls: type[AnyRequest]) -> _Reply:
+    names = {each.element: each.name for each in _FIELDS[cls]}
+    return _Reply(
+        make=_RESPONSES[cls.COMMAND_FIELD | RESPONSE_BIT],
+        sop_class=names.get(0x0002) or names[0x0003],
+        instance=names.get(0x1000) or names.get(0x1001),
+        type_id=names.get(0x1002) or names.get(0x1008),
+    )
+
+
+_REPLIES: dict[type[AnyRequest], _Reply] = {cls: _reply(cls) for cls in get_args(AnyRequest)}
+
+
 def sop_class_of(request: AnyRequest) -> str:
     """The SOP class a request is about: affected, or requested.  # PS3.7 E.1 (0000,0002), (0000,0003)"""
-    match request:
-        case NGetRequest() | NSetRequest() | NActionRequest() | NDeleteRequest():
-            return request.requested_sop_class_uid
-        case _:
-            return request.affected_sop_class_uid
+    found: str = getattr(request, _REPLIES[type(request)].sop_class)
+    return found
 
 
 def sop_instance_of(request: AnyRequest) -> str | None:
     """The SOP instance a request is about, None where it names none.  # PS3.7 E.1 (0000,1000), (0000,1001)"""
-    match request:
-        case NGetRequest() | NSetRequest() | NActionRequest() | NDeleteRequest():
-            return request.requested_sop_instance_uid
-        case CStoreRequest() | NEventReportRequest() | NCreateRequest():
-            return request.affected_sop_instance_uid
-        case _:
-            return None
+    name = _REPLIES[type(request)].instance
+    found: str | None = None if name is None else getattr(request, name)
+    return found
 
 
 def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
     """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
-    number, sop_class = request.message_id, _echoed(sop_class_of(request))
+    make, sop_class, instance, type_id = _REPLIES[type(request)]
     values: dict[str, Value] = {}
     if comment is not None:
         values["error_comment"] = comment
-    instance = _echoed(sop_instance_of(request))
-    if instance is not None:
-        values["affected_sop_instance_uid"] = instance
-    if isinstance(request, NEventReportRequest):
-        values["event_type_id"] = request.event_type_id
-    elif isinstance(request, NActionRequest):
-        values["action_type_id"] = request.action_type_id
-    make: Callable[..., AnyResponse] = _RESPONSES[request.COMMAND_FIELD | RESPONSE_BIT]
-    return make(message_id_being_responded_to=number, affected_sop_class_uid=sop_class, status=status, **values)
+    if instance is not None and (named := _echoed(getattr(request, instance))) is not None:
+        values["affected_sop_instance_uid"] = named
+    if type_id is not None:
+        values[type_id] = getattr(request, type_id)
+    return make(
+        message_id_being_responded_to=request.message_id,
+        affected_sop_class_uid=_echoed(getattr(request, sop_class)),
+        status=status,
+        **values,
+    )
 
 
 def _echoed(uid: str | None) -> str | None:

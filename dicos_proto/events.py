@@ -11,7 +11,7 @@ from typing import final
 
 from .dimse import Command
 from .errors import ConnectionLost, DeadlineExceeded, RemoteProtocolError
-from .frozen import setter
+from .frozen import quick
 from .pdu_types import (
     Abort,
     AssociateAccept,
@@ -23,7 +23,8 @@ from .pdu_types import (
 from .wire import Buffer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStart:
     """A whole command set. `has_data`: a data set follows on the same context, as `MessageData`."""
 
@@ -31,30 +32,15 @@ class MessageStart:
     command: Command
     has_data: bool = False
 
-    def __init__(self, *, context: int, command: Command, has_data: bool = False) -> None:
-        _start_context(self, context)
-        _start_command(self, command)
-        _start_has_data(self, has_data)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageData:
     """A piece of a data set, of any size, empty allowed. The data set is complete only at `last=True`."""
 
     context: int
     data: Buffer
     last: bool
-
-    def __init__(self, *, context: int, data: Buffer, last: bool) -> None:
-        _data_context(self, context)
-        _data_data(self, data)
-        _data_last(self, last)
-
-
-_start_context, _start_command, _start_has_data = (
-    setter(MessageStart, name) for name in ("context", "command", "has_data")
-)
-_data_context, _data_data, _data_last = (setter(MessageData, name) for name in ("context", "data", "last"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,12 +55,13 @@ class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
     __slots__ = (
-        "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_open", "_parked", "_pieces", "_replies",
-        "_waiting", "association", "reading", "unread",
+        "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_most", "_open", "_parked", "_pieces",
+        "_replies", "_waiting", "association", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
         self.association = association
+        self._most = association.limits.queued
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
         self._waiting: Buffer | None = None  # its next piece, until it is known whether it is the last
         self._context = 0
@@ -110,17 +111,21 @@ class Exchange:
         `data`: each piece is kept until it is sent. An exception out of it leaves the association within a message:
         abort is then all that can be done. Raises `LocalProtocolError`, and nothing was sent.
         """
-        self.association.send(MessageStart(context=context, command=command, has_data=data is not None))
-        if isinstance(command, Response) and status.category(command.status) is not status.Category.PENDING:
+        association = self.association
+        association.send(MessageStart(context=context, command=command, has_data=data is not None))
+        if (
+            self._cancelled
+            and isinstance(command, Response)
+            and not association.owes(command.message_id_being_responded_to)
+        ):
             self._cancelled.discard(command.message_id_being_responded_to)
         if data is None:
             return
-        association = self.association
         if not isinstance(data, _WHOLE):
             self._context = context
             self._pieces = iter(data)
             self.pump()
-        elif association.bytes_queued < association.limits.queued:
+        elif association.bytes_queued < self._most:
             association.send(MessageData(context=context, data=data, last=True))
         else:
             self._context = context
@@ -139,8 +144,7 @@ class Exchange:
 
     def pump(self) -> bool:
         """Hand on the data set until enough is queued; whether that was all of it."""
-        association, context, pieces = self.association, self._context, self._pieces
-        most = association.limits.queued
+        association, context, pieces, most = self.association, self._context, self._pieces, self._most
         if pieces is None:
             return True
         self._pieces = None  # should the source raise, nothing more can be sent
@@ -162,7 +166,7 @@ class Exchange:
     @property
     def burdened(self) -> bool:
         """Whether so much waits to be sent that no more is to be added."""
-        return self.association.bytes_queued >= self.association.limits.queued
+        return self.association.bytes_queued >= self._most
 
     def _reply_all(self) -> None:
         while self._replies:
@@ -200,11 +204,12 @@ class Exchange:
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:
             return None
         event = self._next_event()
-        if isinstance(event, MessageStart):
-            self.begin_reading(event)
-            return event
         if isinstance(event, MessageData):
             self.unread = not event.last
+            return event
+        if isinstance(event, MessageStart):
+            self.reading = event
+            self.unread = event.has_data
             return event
         self._ahead = event
         return None

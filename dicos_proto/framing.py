@@ -198,10 +198,6 @@ class PduReader:
         while True:
             kind = self._kind
             if kind is None:
-                if self.stream_data and self._end - self._pos >= 12 and not self._body:
-                    fragment = self._read_heads()
-                    if fragment is not None or self._kind is not None:
-                        return fragment
                 token = self._read_header()
             elif self._skip:
                 token = self._read_over()
@@ -212,12 +208,15 @@ class PduReader:
             if token is not True:
                 return token or None
 
-    def _read_heads(self) -> Fragment | None:
+    def read_heads(self) -> Fragment | None:
         """A P-DATA-TF of one PDV, by far the most, in one step: both headers, and what is here of the data.
 
-        None, and `_kind` as it was: it is another PDU, or an empty one, or not as it must be. The slow way tells which,
-        and nothing was read."""
-        pos, head = self._pos, self._head
+        None, and nothing was read: something else comes, or an empty one, or not as it must be, or its headers are not
+        here as one piece. `next` tells which."""
+        pos = self._pos
+        if self._end - pos < 13 or self._kind is not None or not self.stream_data or self._body:
+            return None
+        head = self._head
         number, length, pdv_length, context, control = _DATA_HEADS.unpack_from(head, pos)
         if number != 4 or pdv_length != length - 4 or length <= 6 or 0 < self.max_length < length:
             return None

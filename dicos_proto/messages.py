@@ -100,26 +100,24 @@ class Messages:
         if context is None:
             known = ", ".join(map(str, self.agreement.contexts)) or "none"
             raise LocalProtocolError(f"presentation context {event.context} is not accepted; {known} are [PS3.8 9.3.5]")
-        command = event.command
-        fault = misplaced_data(command, event.has_data)
+        command, has_data = event.command, event.has_data
+        fault = misplaced_data(command, has_data)
         if fault is not None:
             raise LocalProtocolError(f"{fault} [PS3.7 E.1]")
-        encoded = encode_command(command, has_data=event.has_data)
-        if isinstance(command, Response):
-            self._check_response(event.context, command)
-        elif isinstance(command, Request):
-            self._check_request(context, command)
-        buffers, size = self._cut(event.context, COMMAND_BIT, encoded, last=True)
+        encoded = encode_command(command, has_data=has_data)
         if isinstance(command, Request):
+            self._check_request(context, command)
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
             if isinstance(command, _RETRIEVES):
                 self._retrievals += 1
                 self.retrieving[command.message_id] = self._retrievals
-        elif isinstance(command, Response) and category(command.status) is not _PENDING:
-            del self.owed[command.message_id_being_responded_to]
-        if event.has_data:
+        elif isinstance(command, Response):
+            self._check_response(event.context, command)
+            if category(command.status) is not _PENDING:
+                del self.owed[command.message_id_being_responded_to]
+        if has_data:
             self._out = event.context
-        return buffers, size
+        return self._cut(event.context, COMMAND_BIT, encoded, last=True)
 
     def data(self, event: MessageData) -> tuple[Buffers, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
@@ -171,7 +169,7 @@ class Messages:
         fragment = self._fragment
         if total <= fragment and isinstance(data, bytes) and total and last:  # by far most messages
             head = _HEAD.pack(_P_DATA_TF, total + 6, total + 2, context, kind | LAST_BIT)
-            return [head, data], total + 12
+            return [head + data] if kind else [head, data], total + 12  # a command set is small, and nobody else's
         buffers: Buffers = []
         at = 0
         size = 0
@@ -202,6 +200,10 @@ class Messages:
         if fragment.start:
             self._joined = False
             self._admit(fragment)
+            if (
+                fragment.command and fragment.last and self._command is None and not self._splits
+            ):  # nearly all are whole
+                return self._decode(fragment.context, fragment.data)
         if not fragment.command or self._joined:
             if not fragment.data and not fragment.last:
                 return None
@@ -212,8 +214,6 @@ class Messages:
         if self._splits:
             return self._receive_joined(fragment)
         kept = self._command
-        if fragment.last and kept is None:
-            return self._decode(fragment.context, fragment.data)
         if kept is None:
             kept = self._command = (fragment.context, bytearray())
         length = len(kept[1]) + len(fragment.data)

@@ -342,6 +342,8 @@ def read(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
 _REST = rb"(?:\.(?:0|[1-9][0-9]*))*"
 _GOOD = re.compile(rb"2" + _REST + rb"|[01](?:\.[1-3]?[0-9]" + _REST + rb")?")
 """What breaks no rule but perhaps that of length."""
+GOOD_VALUE: Final = re.compile(b"(" + _GOOD.pattern + rb")\0?")
+"""The same as a value of VR UI, with its padding; the UID is the first group.  PS3.5 6.2"""
 
 BROKEN: Final = {
     "uid_padded": "is padded",

@@ -105,7 +105,8 @@ class UpperLayer:
         self._held: PduHeader | Managed | Fragment | Malformed | None = None  # what deviations are told of first
         self._events: deque[UpperEvent] = deque()
         self._outbox: list[bytes | memoryview] = []
-        self._queued = 0
+        self.queued = 0
+        """Bytes that wait to be taken by `data_to_send`. Only this object changes it."""
         self._eof = False
         self._why_lost: ConnectionLost | None = None
         self._closing = False
@@ -124,7 +125,7 @@ class UpperLayer:
         return (
             not self._eof
             and not self._closing
-            and (self.state is not State.Sta13 or self._queued < limits.queued)
+            and (self.state is not State.Sta13 or self.queued < limits.queued)
             and reader.unread < limits.received_ahead
             and reader.pieces <= limits.received_pieces
         )
@@ -136,8 +137,8 @@ class UpperLayer:
 
     @property
     def bytes_queued(self) -> int:
-        """Bytes that wait to be taken by `data_to_send`."""
-        return self._queued
+        """Bytes that wait to be taken by `data_to_send`, as every `Wire` tells it."""
+        return self.queued
 
     @property
     def bytes_unread(self) -> int:
@@ -161,7 +162,7 @@ class UpperLayer:
     def data_to_send(self) -> list[bytes | memoryview]:
         """Take all that waits to be sent. Payloads are the buffers the caller gave."""
         taken, self._outbox = self._outbox, []
-        self._queued = 0
+        self.queued = 0
         return taken
 
     def deadline(self, now: float) -> Deadline | None:
@@ -213,7 +214,7 @@ class UpperLayer:
         if self.state is not _STA6:
             self.check(Evt.Evt9, "P-DATA")
         self._outbox += buffers
-        self._queued += size
+        self.queued += size
 
     def fail(self, fault: Malformed) -> None:
         """A layer above found the peer at fault: abort as the table says for an invalid PDU.  # PS3.8 Evt19"""
@@ -230,6 +231,10 @@ class UpperLayer:
 
     def poll(self) -> UpperEvent | None:
         """As `next_event`, without regard to deadlines: the layer above judges those first."""
+        if not (self._events or self._held or self.judge.untold):  # nothing comes before what is read
+            fragment = self.reader.read_heads()
+            if fragment is not None:
+                return fragment
         while True:
             if self.judge.untold:
                 return self._tell()
@@ -394,7 +399,7 @@ class UpperLayer:
 
     def _put(self, encoded: bytes) -> None:
         self._outbox.append(encoded)
-        self._queued += len(encoded)
+        self.queued += len(encoded)
 
     def _enter(self) -> None:
         """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""

@@ -70,6 +70,8 @@ BACK_DOORS = {
 BANNED = WORLD | BACK_DOORS
 
 FORBIDDEN_NAMES = {"open", "exec", "eval", "compile", "__import__", "__builtins__"}
+# It writes an `__init__` out of the names of fields, as `dataclasses` itself does.
+ALLOWED = {("frozen", "exec")}
 FORBIDDEN_CALLS = {"print", "input", "breakpoint", "globals"}
 # io.open, gzip.open, Path.open; datetime.now, date.today.
 FORBIDDEN_METHODS = {"open", "open_code", "now", "utcnow", "today"}
@@ -93,7 +95,7 @@ def _faults(node: ast.stmt | ast.expr, module: str) -> Iterator[str]:
         case ast.ImportFrom(names=names):
             for alias in names:
                 yield from _import_faults(_absolute(node, module), alias.name, module)
-        case ast.Name(id=name) if name in FORBIDDEN_NAMES:
+        case ast.Name(id=name) if name in FORBIDDEN_NAMES and (module, name) not in ALLOWED:
             yield f"uses {name}"
         case ast.Call(func=ast.Name(id=name)) if name in FORBIDDEN_CALLS:
             yield f"calls {name}()"

@@ -12,8 +12,9 @@ from .. import status
 from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError
 from ..events import MessageStart
-from ..exchange import Data, Exchange, ask
-from ..flows import AssociationError, ContextNotAccepted, Flow, find_context
+from ..exchange import Data, Exchange, Incoming, ask
+from ..flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
+from ..frozen import quick
 
 
 def store(
@@ -45,6 +46,7 @@ def store(
     return (yield from ask(exchange, context.id, request, data))
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """A composite object to send: what it is, and its data set in `transfer_syntax`."""
@@ -55,6 +57,7 @@ class Instance:
     data: Data = field(repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one instance: the provider's response, or why there is none.
@@ -81,7 +84,10 @@ class StoreMany:
     when there is room for one more, so it may make them as it goes. With a window of 1 it is a plain sequence.
     """
 
-    __slots__ = ("_contexts", "_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority")
+    __slots__ = (
+        "_ahead", "_contexts", "_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority",
+        "_taken", "_window",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -90,16 +96,22 @@ class StoreMany:
         *,
         priority: int = PRIORITY_MEDIUM,
         originator: tuple[str, int] | None = None,
+        ahead: bool = False,
     ) -> None:
-        """`originator`: as for `store`. Raises `LocalProtocolError` while another operation is under way."""
+        """`originator`: as for `store`. `ahead`: take the next instance while answers are waited for, although there is
+        no room for it yet: files are read meanwhile. Not for a source that waits for instances to come: nobody would
+        see the answers until one does. Raises `LocalProtocolError` while another operation is under way."""
         if exchange.association.outstanding or exchange.unread:
             raise LocalProtocolError("C-STOREs while another operation is under way, whose responses nobody would see")
         self._exchange = exchange
         self._instances: Iterator[Instance] = iter(instances)
         self._more = True
+        self._ahead = ahead
+        self._taken: Instance | None = None  # ahead of time
         self._priority = priority
         self._originator = originator or (None, None)
         self._outstanding: dict[int, Instance] = {}
+        self._window = exchange.room
         self._contexts: dict[tuple[str, str], int] = {}  # what was found for SOP class and transfer syntax
 
     def next(self) -> Flow[Outcome | None]:
@@ -111,32 +123,61 @@ class StoreMany:
         exchange = self._exchange
         if exchange.unread:
             raise LocalProtocolError("responses to C-STOREs are waited for while a data set is being read")
-        association = exchange.association
+        outstanding = self._outstanding
         while True:
-            # Answers that are here come first while the peer has half a window to do: so requests leave together.
-            if not association.bytes_unread or exchange.room >= len(self._outstanding):
-                while self._more and not exchange.sending and exchange.room > 0:
+            if self._is_due():
+                while self._more and len(outstanding) < self._window and not exchange.sending:
                     refused = self._send()
                     if refused is not None:
                         return refused
-            if not self._outstanding and not exchange.sending:  # an answer may come before its request is whole
+            if not outstanding and not exchange.sending:  # an answer may come before its request is whole
                 return None
+            if self._ahead and self._more and self._taken is None and not exchange.sending:
+                yield Need.TURN  # what was sent is on its way first
+                self._taken = next(self._instances, None)
+                self._more = self._taken is not None
+                continue
             event = yield from exchange.fresh()
-            if isinstance(event, MessageStart) and isinstance(event.command, Response):
-                response = event.command
-                if status.category(response.status) is not status.Category.PENDING:
-                    instance = self._outstanding.pop(response.message_id_being_responded_to)
-                    return Outcome(instance=instance, response=response)
-            elif event is not None:
-                exchange.park(event)
+            if event is not None and (outcome := self._told_by(event)) is not None:
+                return outcome
+
+    def here(self) -> Outcome | None:
+        """As `next`, of what was received before; None: `next` tells (`Exchange.here`)."""
+        exchange = self._exchange
+        while not ((self._more and self._is_due()) or exchange.unread):
+            event = exchange.here()
+            if event is None:
+                return None
+            if (outcome := self._told_by(event)) is not None:
+                return outcome
+        return None
+
+    def _told_by(self, event: Incoming) -> Outcome | None:
+        """What became of an instance, if this is what tells it; else it is kept for whoever asks for it."""
+        if not (isinstance(event, MessageStart) and isinstance(event.command, Response)):
+            self._exchange.park(event)
+            return None
+        response = event.command
+        if status.category(response.status) is status.Category.PENDING:
+            return None
+        return Outcome(instance=self._outstanding.pop(response.message_id_being_responded_to), response=response)
+
+    def _is_due(self) -> bool:
+        """Whether the window is to be filled up now, as far as there are more. Answers that are here come first while
+        the peer has half a window to do: so requests leave together."""
+        outstanding = len(self._outstanding)
+        return self._window - outstanding >= outstanding or not self._exchange.association.bytes_unread
 
     def stop(self) -> None:
         """Send no more of them; `next` still tells what becomes of those that were sent."""
         self._more = False
+        self._taken = None
 
     def _send(self) -> Outcome | None:
         """Send the next instance, if there is one; what became of it, if it cannot be sent."""
-        instance = next(self._instances, None)
+        instance, self._taken = self._taken, None
+        if instance is None:
+            instance = next(self._instances, None)
         if instance is None:
             self._more = False
             return None

@@ -116,14 +116,18 @@ class Session(BaseSession):
         )
 
     def store_many(
-        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM
+        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
     ) -> AsyncIterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
+        time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
+        would see the answers until one does.
 
         Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
-        stores = storage.StoreMany(self.exchange, instances, priority=priority)
+        stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
         return self.each(stores.next)
 
     def find(
@@ -531,17 +535,15 @@ class NormalizedRequest(Request[Performing]):
 AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 
+_KINDS: Final[dict[type, Callable[..., AnyRequest]]] = {
+    dimse.CEchoRequest: EchoRequest,
+    dimse.CStoreRequest: StoreRequest,
+    dimse.CFindRequest: FindRequest,
+    dimse.CGetRequest: GetRequest,
+    dimse.CMoveRequest: MoveRequest,
+}
+
+
 def _received(session: Session, start: MessageStart) -> AnyRequest:
-    match performing(session.exchange, start):
-        case Finding() as finding:
-            return FindRequest(session=session, performing=finding)
-        case Getting() as getting:
-            return GetRequest(session=session, performing=getting)
-        case Moving() as moving:
-            return MoveRequest(session=session, performing=moving)
-        case other if isinstance(other.request, dimse.CEchoRequest):
-            return EchoRequest(session=session, performing=other)
-        case other if isinstance(other.request, dimse.CStoreRequest):
-            return StoreRequest(session=session, performing=other)
-        case other:
-            return NormalizedRequest(session=session, performing=other)
+    make = _KINDS.get(type(start.command), NormalizedRequest)
+    return make(session=session, performing=performing(session.exchange, start))

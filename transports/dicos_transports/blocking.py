@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
@@ -279,15 +279,19 @@ class Session(BaseSession):
             raise
 
     def store_many(
-        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM
+        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
     ) -> Iterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
+        time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
+        would see the answers until one does.
 
         Raises `AssociationError`, and what the source of the instances raises: within a message the association is
         aborted then. Until all are told, nothing else can be asked.
         """
-        stores = storage.StoreMany(self.exchange, instances, priority=priority)
-        return self.each(stores.next)
+        stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
+        return self.each(stores.next, stores.here)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -477,10 +481,18 @@ class Session(BaseSession):
             self.close()
             raise
 
-    def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iterator[T]:
-        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+    def each(
+        self, following: Callable[[], flows.Flow[T | None]], here: Callable[[], T | None] | None = None
+    ) -> Iterator[T]:
+        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted.
+
+        `here`: the same without a wait, of what was received before; None where only the flow can tell.
+        """
         try:
-            while (found := self.run(following())) is not None:
+            while True:
+                found = here() if here is not None else None
+                if found is None and (found := self.run(following())) is None:
+                    return
                 yield found
         finally:
             if self.association.sending:
@@ -617,17 +629,15 @@ class NormalizedRequest(Request[Performing]):
 AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 
+_KINDS: Final[dict[type, Callable[..., AnyRequest]]] = {
+    dimse.CEchoRequest: EchoRequest,
+    dimse.CStoreRequest: StoreRequest,
+    dimse.CFindRequest: FindRequest,
+    dimse.CGetRequest: GetRequest,
+    dimse.CMoveRequest: MoveRequest,
+}
+
+
 def _received(session: Session, start: MessageStart) -> AnyRequest:
-    match performing(session.exchange, start):
-        case Finding() as finding:
-            return FindRequest(session=session, performing=finding)
-        case Getting() as getting:
-            return GetRequest(session=session, performing=getting)
-        case Moving() as moving:
-            return MoveRequest(session=session, performing=moving)
-        case other if isinstance(other.request, dimse.CEchoRequest):
-            return EchoRequest(session=session, performing=other)
-        case other if isinstance(other.request, dimse.CStoreRequest):
-            return StoreRequest(session=session, performing=other)
-        case other:
-            return NormalizedRequest(session=session, performing=other)
+    make = _KINDS.get(type(start.command), NormalizedRequest)
+    return make(session=session, performing=performing(session.exchange, start))

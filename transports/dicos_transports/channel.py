@@ -114,7 +114,7 @@ class Link:
             if self._trace is not None:
                 self._trace("sent", buffers)
             self._pending += buffers
-            self._pending_size += sum(map(len, buffers))
+            self._pending_size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
 
     def _sent(self, size: int, now: float) -> None:
         """The connection has taken so many bytes, whether somebody waits for that or not."""
@@ -239,7 +239,7 @@ class Channel(Link):
         while pending:
             batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
             try:
-                sent = self.sock.sendmsg(batch, (), flags)
+                sent = self.sock.sendmsg(batch, (), flags) if len(batch) > 1 else self.sock.send(batch[0], flags)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

@@ -126,13 +126,14 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, Non
 def read_whole(file: Part10File) -> bytes:
     """The data set as it lies on disk, of a file that is known to be small. Raises Part10Error, as `read_chunks`."""
     try:
-        fd = os.open(file.path, _READ)
+        fd = os.open(str(file.path), _READ)
         try:
-            _check_regular(file.path, os.fstat(fd))
             data = os.pread(fd, file.data_length, file.data_offset)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
+        with _reported(file.path):
+            _check_regular(file.path, os.stat(file.path))  # of what is no file any more, the system says less
         raise _unreadable(file.path, error) from error
     if len(data) < file.data_length:
         raise _shorter(file.path, file.data_length - len(data))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from dicos_proto import dimse, exchange, flows
 from dicos_proto.association import Association
@@ -261,14 +261,13 @@ class Received(Generic[S, P]):
         return True
 
 
+_PERFORMING: Final[dict[type, type[Performing]]] = {
+    dimse.CFindRequest: Finding,
+    dimse.CGetRequest: Getting,
+    dimse.CMoveRequest: Moving,
+}
+
+
 def performing(at: Exchange, start: MessageStart) -> Performing:
     """The provider's side of a request, of the kind its service has."""
-    match start.command:
-        case dimse.CFindRequest():
-            return Finding(at, start)
-        case dimse.CGetRequest():
-            return Getting(at, start)
-        case dimse.CMoveRequest():
-            return Moving(at, start)
-        case _:
-            return Performing(at, start)
+    return _PERFORMING.get(type(start.command), Performing)(at, start)

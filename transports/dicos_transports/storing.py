@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from dicos_proto import dimse, flows, planning, status
 from dicos_proto.association import Association
+from dicos_proto.frozen import quick
 from dicos_proto.pdu_types import ProposedContext
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.storage import Instance
@@ -88,6 +89,7 @@ def _convertible_to(transfer_syntax: str) -> tuple[str, ...]:
 # -- a file that is sent -----------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
