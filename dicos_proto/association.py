@@ -42,6 +42,7 @@ class Association:
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
         self._upper = UpperLayer(role, limits=limits, timeouts=timeouts, tolerance=tolerance)
         self._judge: Judge = self._upper.judge
+        self._untold = self._judge.untold
         self._messages = Messages(_NOTHING_AGREED, self._judge)
         self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
         self._message_id = 0  # the last one given out
@@ -188,15 +189,24 @@ class Association:
     def next_event(self) -> Event | None:
         """Parse one event. None: feed me. `Closed` is always last, and repeats."""
         while True:
-            if self._later and not self._judge.untold:
+            if self._later and not self._untold:
                 held = self._later.popleft()
                 if self._upper.state in _OPEN:  # else the user has aborted meanwhile
                     return held
                 continue
             event = self._upper.poll()
             if type(event) is Fragment:
-                found = self._on_fragment(event)
-                if found is not None:
+                messages = self._messages
+                self._steps += 1
+                try:
+                    found = messages.receive(event)
+                except Malformed as fault:
+                    self._upper.fail(fault)
+                    continue
+                if self._untold or messages.rest is not None:
+                    self._later.extend(one for one in (found, messages.rest) if one is not None)
+                    messages.rest = None
+                elif found is not None:
                     return found
             elif event is None:
                 self._watch()
@@ -255,20 +265,6 @@ class Association:
     def _establish(self, agreement: Agreement) -> None:
         self.agreement = agreement
         self._messages = Messages(agreement, self._judge)
-
-    def _on_fragment(self, fragment: Fragment) -> MessageStart | MessageData | None:
-        self._steps += 1
-        messages = self._messages
-        try:
-            found = messages.receive(fragment)
-        except Malformed as fault:
-            self._upper.fail(fault)
-            return None
-        if not self._judge.untold and messages.rest is None:
-            return found
-        self._later.extend(one for one in (found, messages.rest) if one is not None)
-        messages.rest = None
-        return None
 
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.

@@ -203,7 +203,7 @@ class Exchange:
             return None
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:
             return None
-        event = self._next_event()
+        event = self.association.next_event() if self._ahead is None else self._next_event()
         if isinstance(event, MessageData):
             self.unread = not event.last
             return event
@@ -562,9 +562,9 @@ def request_here(exchange: Exchange) -> MessageStart | None:
     if exchange.burdened:
         return None
     while (event := exchange.here()) is not None:
-        request = _request_of(exchange, event)
-        if request is not None:
-            return request
+        if isinstance(event, MessageStart) and isinstance(event.command, Request):
+            return event
+        _request_of(exchange, event)
     return None
 
 

@@ -197,33 +197,35 @@ class Messages:
     def receive(self, fragment: Fragment) -> MessageStart | MessageData | None:
         """The event a fragment makes, if it makes one; a second one may be in `rest`. Raises `Malformed` for what may
         not come now."""
+        context, data, last = fragment.context, fragment.data, fragment.last
         if fragment.start:
             self._joined = False
-            self._admit(fragment)
-            if (
-                fragment.command and fragment.last and self._command is None and not self._splits
-            ):  # nearly all are whole
-                return self._decode(fragment.context, fragment.data)
+            if data and not fragment.command and context == self._receiving:  # most PDVs of data sets
+                self._empties = 0
+            else:
+                self._admit(fragment)
+                if last and fragment.command and self._command is None and not self._splits:  # a whole command set
+                    return self._decode(context, data)
         if not fragment.command or self._joined:
-            if not fragment.data and not fragment.last:
+            if not data and not last:
                 return None
-            if fragment.last:
+            if last:
                 self._receiving = None
                 self.received += 1
-            return MessageData(context=fragment.context, data=fragment.data, last=fragment.last)
+            return MessageData(context=context, data=data, last=last)
         if self._splits:
             return self._receive_joined(fragment)
         kept = self._command
         if kept is None:
-            kept = self._command = (fragment.context, bytearray())
-        length = len(kept[1]) + len(fragment.data)
+            kept = self._command = (context, bytearray())
+        length = len(kept[1]) + len(data)
         if length > self._limits.command_set:
             raise self._over("command set too long", "command_set", length)
-        kept[1].extend(fragment.data)
-        if not fragment.last:
+        kept[1].extend(data)
+        if not last:
             return None
         self._command = None
-        return self._decode(fragment.context, kept[1])
+        return self._decode(context, kept[1])
 
     def _receive_joined(self, fragment: Fragment) -> MessageStart | None:
         """As `receive`, a piece of a command PDV in which a data set may follow the command set."""

@@ -50,11 +50,12 @@ def archive(exchange: Exchange, asked: MessageStart) -> flows.Flow[tuple[str, by
 
 
 @ANY
+@pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 @pytest.mark.parametrize("window", [1, 4, 0])
-def test_many_are_stored_and_each_is_told(split: Splitter, window: int) -> None:
+def test_many_are_stored_and_each_is_told(split: Splitter, window: int, ahead: bool) -> None:
     pair = parties(VERIFICATION, CT, window=window, split=split)
     outcomes, kept = pair.run(
-        then_release(pair.uses, store_all(pair.uses, (instance(n) for n in range(12)), priority=1)),
+        then_release(pair.uses, store_all(pair.uses, (instance(n) for n in range(12)), priority=1, ahead=ahead)),
         serve(pair.provides, archive),
     )
     assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in range(12)]
@@ -149,9 +150,93 @@ def test_the_instances_are_made_as_there_is_room_for_them() -> None:
     assert made == 2
 
 
-def test_no_more_are_sent_after_a_stop() -> None:
+def test_the_next_one_is_taken_while_an_answer_is_waited_for_where_that_is_asked_for() -> None:
     pair = parties(CT)
-    stores = StoreMany(pair.uses, (instance(n) for n in range(10)))
+    taken = []
+
+    def instances() -> Iterator[Instance]:
+        for number in range(3):
+            taken.append(number)
+            yield instance(number)
+
+    flow = StoreMany(pair.uses, instances(), ahead=True).next()
+    assert next(flow) is flows.Need.TURN  # the request is on its way first
+    assert taken == [0]
+    assert next(flow) is flows.Need.INPUT
+    assert taken == [0, 1]
+    assert next(flow) is flows.Need.INPUT
+    assert taken == [0, 1]  # one, and no more
+
+
+def test_a_source_that_fails_ahead_of_time_is_told_as_it_ever_was() -> None:
+    pair = parties(CT)
+
+    def instances() -> Iterator[Instance]:
+        yield instance(0)
+        raise FileNotFoundError
+
+    flow = StoreMany(pair.uses, instances(), ahead=True).next()
+    assert next(flow) is flows.Need.TURN
+    with pytest.raises(FileNotFoundError):
+        next(flow)
+
+
+def test_answers_that_are_here_are_told_without_a_flow() -> None:
+    pair = parties(CT, window=4)
+    stores = StoreMany(pair.uses, (instance(n) for n in range(6)))
+    assert stores.here() is None  # nothing was sent
+
+    def answer_together(exchange: Exchange) -> flows.Flow[None]:
+        waiting: list[MessageStart] = []
+        while len(waiting) < 4:
+            asked = yield from next_request(exchange)
+            assert asked is not None
+            yield from skip_data(exchange)
+            waiting.append(asked)
+        exchange.reply(start(1, CStoreResponse(message_id_being_responded_to=1, status=0xFF00)))  # means nothing
+        for asked in waiting:
+            exchange.reply(reply_to(asked, 0))
+
+    def count(exchange: Exchange) -> flows.Flow[list[str]]:
+        found = []
+        while (outcome := (yield from stores.next())) is not None:
+            found.append("next " + outcome.instance.sop_instance_uid)
+            while (outcome := stores.here()) is not None:
+                found.append("here " + outcome.instance.sop_instance_uid)
+        return found
+
+    def rest(exchange: Exchange) -> flows.Flow[None]:
+        yield from answer_together(exchange)
+        yield from serve(exchange, archive)
+
+    told, _ = pair.run(then_release(pair.uses, count(pair.uses)), rest(pair.provides))
+    # With two of four left, the window is filled up first, which is for the flow.
+    assert told == ["next 1.2.0", "here 1.2.1", "next 1.2.2", "here 1.2.3", "next 1.2.4", "here 1.2.5"]
+
+
+def test_nothing_is_told_without_a_flow_while_a_data_set_is_being_read() -> None:
+    pair = parties(CT)
+    report = NEventReportRequest(
+        message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
+    )
+    stores = StoreMany(pair.uses, [instance(0)])
+    flow = stores.next()
+    assert next(flow) is flows.Need.INPUT
+    pair.pump()
+    pair.provides.send(1, report, b"abcd")
+    pair.pump()
+    assert next(flow) is flows.Need.INPUT  # it is kept
+    asked = pair.uses.step()
+    with pytest.raises(StopIteration) as done:
+        next(asked)
+    assert done.value.value == start(1, report, has_data=True)
+    assert stores.here() is None
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
+def test_no_more_are_sent_after_a_stop(ahead: bool) -> None:
+    pair = parties(CT)
+    stores = StoreMany(pair.uses, (instance(n) for n in range(10)), ahead=ahead)
 
     def some() -> flows.Flow[int]:
         count = 0
