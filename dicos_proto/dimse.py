@@ -131,16 +131,13 @@ class _Uid(_Text):
         super().__init__("UI", uids.MAX_LENGTH, "\0")
 
     def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
-        if len(raw) > _CACHED:
-            return self.decode_new(element, raw, judge)
-        return self._judged(element, raw, *_remembered_uid(raw), judge)
+        good = _remembered_uid(raw) if len(raw) <= _CACHED else None
+        return self._judged(element, raw, judge) if good is None else good
 
     def decode_new(self, element: int, raw: bytes, judge: Judge) -> Value:
         """As `decode`, without remembering it."""
-        good = uids.GOOD_VALUE.fullmatch(raw)
-        if good is not None and good.end(1) <= self.most:
-            return good[1].decode("ascii")
-        return self._judged(element, raw, *_read_uid(raw), judge)
+        good = _good_uid(raw)
+        return self._judged(element, raw, judge) if good is None else good
 
     def encoded(self, element: int, value: Value) -> bytes:
         if isinstance(value, str) and len(value) <= self.most and value.isascii() and value.replace(".", "").isdigit():
@@ -148,7 +145,8 @@ class _Uid(_Text):
             return encode_bytes(element, raw + b"\0" if len(raw) % 2 else raw)
         return super().encoded(element, value)  # it names an object that somebody else named, or is refused
 
-    def _judged(self, element: int, raw: bytes, uid: str, broken: tuple[str, ...] | None, judge: Judge) -> Value:
+    def _judged(self, element: int, raw: bytes, judge: Judge) -> Value:
+        uid, broken = _read_uid(raw)
         if broken is None:
             raise Malformed(
                 f"(0000,{element:04X}) of {len(raw)} bytes; UI, at most {self.most} digits and dots", "PS3.5 9.1"
@@ -172,7 +170,13 @@ def _read_uid(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
     return uid, broken
 
 
-_remembered_uid = lru_cache(maxsize=256)(_read_uid)
+def _good_uid(raw: bytes) -> str | None:
+    """The UID, if it breaks no rule."""
+    good = uids.GOOD_VALUE.fullmatch(raw)
+    return good[1].decode("ascii") if good is not None and good.end(1) <= uids.MAX_LENGTH else None
+
+
+_remembered_uid = lru_cache(maxsize=256)(_good_uid)
 """Most UIDs are the same in each message of an association; those of instances are not."""
 
 _BROKEN = {**uids.BROKEN, "uid_too_long": f"is longer than {uids.MAX_LENGTH} characters"}

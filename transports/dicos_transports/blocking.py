@@ -291,7 +291,7 @@ class Session(BaseSession):
         aborted then. Until all are told, nothing else can be asked.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
-        return self.each(stores.next, stores.here)
+        return self._each(stores.next, stores.here)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -481,13 +481,12 @@ class Session(BaseSession):
             self.close()
             raise
 
-    def each(
-        self, following: Callable[[], flows.Flow[T | None]], here: Callable[[], T | None] | None = None
-    ) -> Iterator[T]:
-        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted.
+    def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iterator[T]:
+        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+        return self._each(following, None)
 
-        `here`: the same without a wait, of what was received before; None where only the flow can tell.
-        """
+    def _each(self, following: Callable[[], flows.Flow[T | None]], here: Callable[[], T | None] | None) -> Iterator[T]:
+        """`here`: the same without a wait, of what was received before; None where only the flow can tell."""
         try:
             while True:
                 found = here() if here is not None else None

@@ -37,7 +37,7 @@ STREAK: Final = 64
 KEPT: Final = 3
 """Buffers in use that a thread remembers, besides its newest."""
 JOINED: Final = 64 * 1024
-"""Bytes that are joined, or sent at a time, where a connection knows no gathering write."""
+"""Bytes that are joined before they are sent; or sent at a time, where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
 """Buffers in one gathering write; what Linux takes at most."""
 
@@ -237,6 +237,8 @@ class Channel(Link):
         self._corked = self._corked + 1 if flags else 0
         pending = self._pending
         while pending:
+            if len(pending) > 1 and self._pending_size <= JOINED:  # one buffer takes less time than what is gathered
+                pending[:] = (b"".join(pending),)
             batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
             try:
                 sent = self.sock.sendmsg(batch, (), flags) if len(batch) > 1 else self.sock.send(batch[0], flags)
