@@ -243,6 +243,11 @@ class Association:
             if isinstance(event, AssociateRequest):
                 self.request = event
 
+    def prepare(self, event: MessageStart) -> None:
+        """Encode a message ahead of time, while there is nothing else to do: to `send` this very event next then takes
+        less. Nothing is queued. Raises `LocalProtocolError` for what cannot be encoded."""
+        self._messages.prepare(event)
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _accept(self, accept: AssociateAccept) -> None:

@@ -81,6 +81,10 @@ class _Text:
         return _decode_text(self, element, raw) if len(raw) <= _CACHED else self.decoded(element, raw)
 
     def encoded(self, element: int, value: Value) -> bytes:
+        return encode_bytes(element, self.padded(element, value))
+
+    def padded(self, element: int, value: Value) -> bytes:
+        """The value alone."""
         # A comment may speak of a person: the texts of these errors do not repeat what they refuse.
         if not isinstance(value, str):
             raise LocalProtocolError(f"(0000,{element:04X}) {type(value).__name__}; text, {self.vr} [PS3.7 E.1]")
@@ -95,7 +99,7 @@ class _Text:
             )
         if len(value) % 2:
             value += self.pad
-        return encode_bytes(element, value.encode("ascii"))
+        return value.encode("ascii")
 
     def decoded(self, element: int, raw: bytes) -> Value:
         text = raw.decode("latin-1").strip(" ")
@@ -136,14 +140,17 @@ class _Uid(_Text):
 
     def decode_new(self, element: int, raw: bytes, judge: Judge) -> Value:
         """As `decode`, without remembering it."""
-        good = _good_uid(raw)
-        return self._judged(element, raw, judge) if good is None else good
+        good = _is_good(raw)
+        if good is not None and good.end(1) <= uids.MAX_LENGTH:
+            return good[1].decode("ascii")
+        return self._judged(element, raw, judge)
 
-    def encoded(self, element: int, value: Value) -> bytes:
-        if isinstance(value, str) and len(value) <= self.most and value.isascii() and value.replace(".", "").isdigit():
-            raw = value.encode("ascii")
-            return encode_bytes(element, raw + b"\0" if len(raw) % 2 else raw)
-        return super().encoded(element, value)  # it names an object that somebody else named, or is refused
+    def padded(self, element: int, value: Value) -> bytes:
+        if type(value) is str and len(value) <= uids.MAX_LENGTH:
+            raw = value.encode("ascii", "replace")
+            if raw and not raw.strip(b"0123456789."):  # nothing else is in it
+                return raw + b"\0" if len(raw) % 2 else raw
+        return super().padded(element, value)  # it names an object that somebody else named, or is refused
 
     def _judged(self, element: int, raw: bytes, judge: Judge) -> Value:
         uid, broken = _read_uid(raw)
@@ -170,9 +177,12 @@ def _read_uid(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
     return uid, broken
 
 
+_is_good = uids.GOOD_VALUE.fullmatch
+
+
 def _good_uid(raw: bytes) -> str | None:
     """The UID, if it breaks no rule."""
-    good = uids.GOOD_VALUE.fullmatch(raw)
+    good = _is_good(raw)
     return good[1].decode("ascii") if good is not None and good.end(1) <= uids.MAX_LENGTH else None
 
 
@@ -621,10 +631,10 @@ _PLANS: dict[bool, dict[_Class, tuple[_Step, ...]]] = {
 class _Template:
     """Command sets of one message that differ in nothing but message id and SOP instance: all that is the same in them.
 
-    `between`: from the message id to the instance, or to the end where there is none.
+    `after`: what follows the instance.
     """
 
-    __slots__ = ("_before", "_heads", "_size", "after", "between", "element")
+    __slots__ = ("_around", "_before", "_between", "_size", "after", "element")
 
     def __init__(self, parts: list[bytes], cls: _Class) -> None:
         found = [part[2] | part[3] << 8 for part in parts]
@@ -632,16 +642,19 @@ class _Template:
         instance = next((at for at, element in enumerate(found) if element in _INSTANCES), len(parts))
         self.element = found[instance] if instance < len(parts) else 0
         self._before = b"".join(parts[:number]) + parts[number][:-2]
-        self.between = b"".join(parts[number + 1 : instance])
+        self._between = b"".join(parts[number + 1 : instance])
         self.after = b"".join(parts[instance + 1 :])
-        self._size = len(self._before) + 2 + len(self.between) + len(self.after)
-        self._heads: dict[int, bytes] = {}  # by the length of the instance's element: as many as UIDs have lengths
+        self._size = len(self._before) + 2 + len(self._between) + len(self.after)
+        self._around: dict[int, tuple[bytes, bytes]] = {}  # as many as UIDs have lengths
 
-    def head(self, length: int) -> bytes:
-        """All before the message id, if the element of the instance is so long, the group length included."""
-        found = self._heads.get(length)
+    def around(self, length: int) -> tuple[bytes, bytes]:
+        """All before the message id, the group length included; and from there to the instance, whose value is so long.
+        Without an instance its length is -1."""
+        found = self._around.get(length)
         if found is None:
-            found = self._heads[length] = group_length(self._size + length) + self._before
+            size = self._size + (ELEMENT.size + length if length >= 0 else 0)
+            header = ELEMENT.pack(0, self.element, length) if length >= 0 else b""
+            found = self._around[length] = group_length(size) + self._before, self._between + header
         return found
 
 
@@ -680,8 +693,9 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
     except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
         template = None
     if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
-        raw = b"" if instance is None else UI.encoded(template.element, instance)
-        return b"".join((template.head(len(raw)), number.to_bytes(2, "little"), template.between, raw, template.after))
+        raw = b"" if instance is None else UI.padded(template.element, instance)
+        before, between = template.around(-1 if instance is None else len(raw))
+        return b"".join((before, number.to_bytes(2, "little"), between, raw, template.after))
     parts = _encode_elements(command, has_data=has_data)
     if instance != "" and not command.other:
         if len(_templates) == _TEMPLATES:

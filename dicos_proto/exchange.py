@@ -111,8 +111,12 @@ class Exchange:
         `data`: each piece is kept until it is sent. An exception out of it leaves the association within a message:
         abort is then all that can be done. Raises `LocalProtocolError`, and nothing was sent.
         """
-        association = self.association
-        association.send(MessageStart(context=context, command=command, has_data=data is not None))
+        self.begin(MessageStart(context=context, command=command, has_data=data is not None), data)
+
+    def begin(self, start: MessageStart, data: Data | None = None) -> None:
+        """As `send`, of an event that may be prepared (`Association.prepare`). `data` None: it has none."""
+        association, context, command = self.association, start.context, start.command
+        association.send(start)
         if (
             self._cancelled
             and isinstance(command, Response)

@@ -47,7 +47,8 @@ class Messages:
 
     __slots__ = (
         "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_joined", "_judge", "_limits", "_odd", "_out",
-        "_receiving", "_retrievals", "_splits", "agreement", "owed", "received", "rest", "retrieving", "sent",
+        "_prepared", "_receiving", "_retrievals", "_splits", "agreement", "owed", "received", "rest", "retrieving",
+        "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, judge: Judge) -> None:
@@ -75,6 +76,7 @@ class Messages:
         self._full = (0, b"")
         self._odd = b""  # the last byte of that data set, while it has no pair
         self._out: int | None = None  # the context whose data set is being sent
+        self._prepared: tuple[MessageStart, Buffers, int] | None = None
         self._receiving: int | None = None  # the context whose data set is being received
         self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
         self._command_pdvs = 0
@@ -96,17 +98,12 @@ class Messages:
         """The PDUs of a command set, and their size. Raises `LocalProtocolError`, and nothing has changed."""
         if self._out is not None:
             raise LocalProtocolError(f"a message before the data set on context {self._out} is complete [PS3.7 6.3]")
-        context = self.agreement.contexts.get(event.context)
-        if context is None:
-            known = ", ".join(map(str, self.agreement.contexts)) or "none"
-            raise LocalProtocolError(f"presentation context {event.context} is not accepted; {known} are [PS3.8 9.3.5]")
-        command, has_data = event.command, event.has_data
-        fault = misplaced_data(command, has_data)
-        if fault is not None:
-            raise LocalProtocolError(f"{fault} [PS3.7 E.1]")
-        encoded = encode_command(command, has_data=has_data)
+        known = self._prepared
+        if known is None or known[0] is not event:
+            known = self._encode(event)
+        command = event.command
         if isinstance(command, Request):
-            self._check_request(context, command)
+            self._check_request(self.agreement.contexts[event.context], command)
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
             if isinstance(command, _RETRIEVES):
                 self._retrievals += 1
@@ -115,9 +112,27 @@ class Messages:
             self._check_response(event.context, command)
             if category(command.status) is not _PENDING:
                 del self.owed[command.message_id_being_responded_to]
-        if has_data:
+        self._prepared = None
+        if event.has_data:
             self._out = event.context
-        return self._cut(event.context, COMMAND_BIT, encoded, last=True)
+        return known[1], known[2]
+
+    def prepare(self, event: MessageStart) -> None:
+        """Encode a command set ahead of time, of which `start` then makes use if it is given this very event next.
+
+        Raises `LocalProtocolError` for one that cannot be encoded."""
+        self._prepared = self._encode(event)
+
+    def _encode(self, event: MessageStart) -> tuple[MessageStart, Buffers, int]:
+        context, command, has_data = event.context, event.command, event.has_data
+        if context not in self.agreement.contexts:
+            known = ", ".join(map(str, self.agreement.contexts)) or "none"
+            raise LocalProtocolError(f"presentation context {context} is not accepted; {known} are [PS3.8 9.3.5]")
+        fault = misplaced_data(command, has_data)
+        if fault is not None:
+            raise LocalProtocolError(f"{fault} [PS3.7 E.1]")
+        encoded = encode_command(command, has_data=has_data)
+        return event, *self._cut(context, COMMAND_BIT, encoded, last=True)
 
     def data(self, event: MessageData) -> tuple[Buffers, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""

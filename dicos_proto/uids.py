@@ -339,7 +339,7 @@ def read(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
     return uid, tuple(broken)
 
 
-_REST = rb"(?:\.(?:0|[1-9][0-9]*))*"
+_REST = rb"(?:\.(?:0|[1-9][0-9]*+))*+"  # possessive: what is no UID is refused without a second try
 _GOOD = re.compile(rb"2" + _REST + rb"|[01](?:\.[1-3]?[0-9]" + _REST + rb")?")
 """What breaks no rule but perhaps that of length."""
 GOOD_VALUE: Final = re.compile(b"(" + _GOOD.pattern + rb")\0?")

@@ -6,6 +6,7 @@ The provider's side is `exchange.next_request`, `exchange.next_piece` until `las
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .. import status
@@ -77,6 +78,10 @@ class Outcome:
         return self.response is not None and status.category(self.response.status) in good
 
 
+_Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
+"""An instance that is to be sent next: its message id and its request, or why it cannot be sent."""
+
+
 class StoreMany:
     """User side: C-STORE of one instance after the other, as many outstanding as the window allows.  # PS3.7 D.3.3.3
 
@@ -107,7 +112,7 @@ class StoreMany:
         self._instances: Iterator[Instance] = iter(instances)
         self._more = True
         self._ahead = ahead
-        self._taken: Instance | None = None  # ahead of time
+        self._taken: _Taken | None = None  # ahead of time
         self._priority = priority
         self._originator = originator or (None, None)
         self._outstanding: dict[int, Instance] = {}
@@ -134,8 +139,9 @@ class StoreMany:
                 return None
             if self._ahead and self._more and self._taken is None and not exchange.sending:
                 yield Need.TURN  # what was sent is on its way first
-                self._taken = next(self._instances, None)
+                self._taken = self._take()
                 self._more = self._taken is not None
+                self._prepare()
                 continue
             event = yield from exchange.fresh()
             if event is not None and (outcome := self._told_by(event)) is not None:
@@ -175,11 +181,27 @@ class StoreMany:
 
     def _send(self) -> Outcome | None:
         """Send the next instance, if there is one; what became of it, if it cannot be sent."""
-        instance, self._taken = self._taken, None
-        if instance is None:
-            instance = next(self._instances, None)
-        if instance is None:
+        taken, self._taken = self._taken or self._take(), None
+        if taken is None:
             self._more = False
+            return None
+        instance, number, start = taken
+        if isinstance(start, ContextNotAccepted):
+            return Outcome(instance=instance, problem=start)
+        self._exchange.begin(start, instance.data)
+        self._outstanding[number] = instance
+        return None
+
+    def _prepare(self) -> None:
+        """Encode the request of what was taken ahead of time. What cannot be encoded is told when its turn comes."""
+        if self._taken is not None and isinstance(start := self._taken[2], MessageStart):
+            with suppress(LocalProtocolError):
+                self._exchange.association.prepare(start)
+
+    def _take(self) -> _Taken | None:
+        """The next instance, with the request for it; None after the last."""
+        instance = next(self._instances, None)
+        if instance is None:
             return None
         association = self._exchange.association
         kind = instance.sop_class_uid, instance.transfer_syntax
@@ -188,15 +210,14 @@ class StoreMany:
             try:
                 context = self._contexts[kind] = find_context(association, kind[0], kind[1:]).id
             except ContextNotAccepted as problem:
-                return Outcome(instance=instance, problem=problem)
+                return instance, 0, problem
+        number = association.new_message_id()
         request = CStoreRequest(
-            message_id=association.new_message_id(),
+            message_id=number,
             affected_sop_class_uid=instance.sop_class_uid,
             affected_sop_instance_uid=instance.sop_instance_uid,
             priority=self._priority,
             move_originator_aet=self._originator[0],
             move_originator_message_id=self._originator[1],
         )
-        self._exchange.send(context, request, instance.data)
-        self._outstanding[request.message_id] = instance
-        return None
+        return instance, number, MessageStart(context=context, command=request, has_data=True)
