@@ -37,6 +37,7 @@ _HEAD = struct.Struct(">BxLLBB")
 """A P-DATA-TF header and its one PDV's: type, PDU length, PDV length, context, control header."""
 PDV_OVERHEAD = 6
 _P_DATA_TF, _PENDING = PduType.P_DATA_TF.value, Category.PENDING
+_LAST_COMMAND = COMMAND_BIT | LAST_BIT
 _RETRIEVES = (CGetRequest, CMoveRequest)
 
 Buffers = list[bytes | memoryview]
@@ -109,9 +110,11 @@ class Messages:
                 self._retrievals += 1
                 self.retrieving[command.message_id] = self._retrievals
         elif isinstance(command, Response):
-            self._check_response(event.context, command)
+            number = command.message_id_being_responded_to
+            if self.owed.get(number) != (event.context, command.COMMAND_FIELD & ~RESPONSE_BIT):
+                raise LocalProtocolError(f"{command.NAME} to message {number}: no such request is owed [PS3.7 9.1]")
             if category(command.status) is not _PENDING:
-                del self.owed[command.message_id_being_responded_to]
+                del self.owed[number]
         self._prepared = None
         if event.has_data:
             self._out = event.context
@@ -132,7 +135,11 @@ class Messages:
         if fault is not None:
             raise LocalProtocolError(f"{fault} [PS3.7 E.1]")
         encoded = encode_command(command, has_data=has_data)
-        return event, *self._cut(context, COMMAND_BIT, encoded, last=True)
+        size = len(encoded)
+        if size > self._fragment:
+            return event, *self._cut(context, COMMAND_BIT, encoded, last=True)
+        # In one piece: it is small, and nobody else's.
+        return event, [_HEAD.pack(_P_DATA_TF, size + 6, size + 2, context, _LAST_COMMAND) + encoded], size + 12
 
     def data(self, event: MessageData) -> tuple[Buffers, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
@@ -158,11 +165,6 @@ class Messages:
         if not may:
             raise LocalProtocolError(f"{command.NAME}: no such role on context {context.id} [PS3.7 D.3.3.4]")
 
-    def _check_response(self, context: int, command: Response) -> None:
-        number = command.message_id_being_responded_to
-        if self.owed.get(number) != (context, command.COMMAND_FIELD & ~RESPONSE_BIT):
-            raise LocalProtocolError(f"{command.NAME} to message {number}: no such request is owed [PS3.7 9.1]")
-
     def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[Buffers, int]:
         """As `_cut`, where a piece begins or ends at an odd offset: its last byte waits for the one that makes a pair,
         since every fragment is of an even number of bytes.  # PS3.8 E.1"""
@@ -184,7 +186,7 @@ class Messages:
         fragment = self._fragment
         if total <= fragment and isinstance(data, bytes) and total and last:  # by far most messages
             head = _HEAD.pack(_P_DATA_TF, total + 6, total + 2, context, kind | LAST_BIT)
-            return [head + data] if kind else [head, data], total + 12  # a command set is small, and nobody else's
+            return [head, data], total + 12
         buffers: Buffers = []
         at = 0
         size = 0

@@ -39,6 +39,7 @@ AWAKE: Final = 0.0004
 
 T = TypeVar("T")
 
+_IN, _OUT = select.POLLIN, select.POLLOUT
 _LOOKING = threading.Lock()
 _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) == 1
 """Then to look is to keep the peer from answering."""
@@ -147,10 +148,10 @@ class Driver(Channel):
         self._looks = LOOKS
         self._pause = 0  # waits that do not look at all
         self._poll = select.poll()
-        self._poll.register(self.fd, select.POLLIN)
-        self._polled = select.POLLIN
+        self._poll.register(self.fd, _IN)
+        self._polled = _IN
         if kill is not None:
-            self._poll.register(kill, select.POLLIN)
+            self._poll.register(kill, _IN)
 
     def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
@@ -158,7 +159,7 @@ class Driver(Channel):
         `interruptible`: the flow waits for a new request, so `stop` interrupts it.
         """
         if interruptible and self._stop is not None:
-            self._poll.register(self._stop, select.POLLIN)
+            self._poll.register(self._stop, _IN)
             self.more = False  # so that it is looked at
         try:
             need = next(flow)
@@ -183,8 +184,7 @@ class Driver(Channel):
             ready, fault = self._wait()
             if fault is not None or not ready:
                 return fault
-            readable, writable = ready & ~select.POLLOUT != 0, ready & select.POLLOUT != 0
-            if self.proceed(need, readable=readable, writable=writable):
+            if self.proceed(need, readable=ready & ~_OUT != 0, writable=ready & _OUT != 0):
                 return None
 
     def _killed(self) -> bool:
@@ -193,7 +193,7 @@ class Driver(Channel):
 
     def _wait(self) -> tuple[int, ProtocolError | None]:
         """The socket's events; none, if a deadline passed, which the wire was told, or the flow is to end."""
-        wants = (select.POLLIN if self.wire.wants_read else 0) | (select.POLLOUT if self.writing else 0)
+        wants = (_IN if self.wire.wants_read else 0) | (_OUT if self.writing else 0)
         if wants != self._polled:
             self._poll.modify(self.fd, wants)
             self._polled = wants

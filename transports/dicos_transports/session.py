@@ -256,7 +256,7 @@ class Received(Generic[S, P]):
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False
-        at.send(self.start.context, dimse.response_to(performing.request, code, comment))
+        at.begin(exchange.response_to(performing.start, code, comment))
         performing.answered = True
         return True
 
