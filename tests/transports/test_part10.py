@@ -1,6 +1,7 @@
 """Reading Part 10 files: what `inspect` says is what pydicom says, and a bad file is one clear line."""
 
 import os
+import random
 import struct
 import time
 import tracemalloc
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicos_transports.part10 import META_LIMIT, Part10Error, find_files, inspect, read_chunks
+from dicos_proto import uids
+from dicos_transports.part10 import CHUNK, META_LIMIT, Part10Error, convert_chunks, find_files, inspect, read_chunks
 from dicos_transports.part10_writer import file_header
 
 pydicom = pytest.importorskip("pydicom")
@@ -98,6 +100,45 @@ def test_the_data_set_is_read_as_it_lies_on_disk(chunk: int) -> None:
     pieces = list(read_chunks(file, chunk=chunk))
     assert b"".join(pieces) == path.read_bytes()[file.data_offset :]
     assert max(map(len, pieces)) <= chunk
+
+
+def test_pieces_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    content = random.Random(1).randbytes(5 * CHUNK + 100)
+    path.write_bytes(GOOD + content)
+    chunks = read_chunks(inspect(path))
+    first = next(chunks)
+    part = memoryview(next(chunks))[10:20]
+    kept = [first, *chunks]
+    whole = DATA + content
+    assert bytes(part) == whole[CHUNK + 10 : CHUNK + 20]
+    assert b"".join(kept) == whole[:CHUNK] + whole[2 * CHUNK :]
+    assert isinstance(kept[-1], bytes)  # a small one keeps no large buffer
+
+
+def test_memory_of_pieces_that_are_not_kept_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    os.truncate(path, 20 * CHUNK)
+    buffers = set()
+    for piece in read_chunks(inspect(path)):
+        assert isinstance(piece, memoryview)
+        buffers.add(id(piece.obj))
+    assert len(buffers) <= 2
+
+
+def test_a_conversion_of_what_takes_many_pieces_can_be_kept(tmp_path: Path) -> None:
+    """What is converted comes in views of memory that is used again, whichever way it takes."""
+    path = tmp_path / "file"
+    value = random.Random(2).randbytes(3 * CHUNK)
+    path.write_bytes(GOOD + struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OB", len(value)) + value)
+    whole = path.read_bytes()[len(GOOD) - len(DATA) :]
+    file = inspect(path)
+    assert b"".join(list(convert_chunks(file, EXPLICIT))) == whole
+    deflated = b"".join(list(convert_chunks(file, uids.DEFLATED_EXPLICIT_VR_LE)))
+    assert zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated) == whole
+    implicit = b"".join(list(convert_chunks(file, uids.IMPLICIT_VR_LE)))
+    assert implicit.endswith(b"\xe0\x7f\x10\0" + struct.pack("<I", len(value)) + value)
 
 
 def test_uids_lose_their_padding(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import math
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
@@ -26,6 +25,8 @@ from dicos_proto.events import ProviderAbort
 from dicos_proto.flows import AssociationAborted, AssociationError, Need
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Buffer, Wire
+
+from .buffers import Buffers
 
 RECEIVE_SIZE: Final = 256 * 1024
 """Bytes asked for in one receive."""
@@ -282,36 +283,6 @@ class Channel(Link):
         whole = memoryview(buffer)[:count]
         self._received(whole if count >= copy_below else bytes(whole))
         return True
-
-
-class Buffers(threading.local):
-    """The buffers of a thread, used again: whoever needs one takes a free one, so that who is idle holds none.
-
-    A new one each time would cost more than what is done with it: the system clears its pages, and takes them back.
-    """
-
-    def __init__(self, size: int, kept: int) -> None:
-        """`size`: bytes of each. `kept`: how many that are in use are remembered, besides the newest."""
-        self._size = size
-        self._most = kept
-        self._kept: list[bytearray] = []
-
-    def free(self) -> bytearray:
-        """A buffer of which nobody holds a view; it comes first from now on."""
-        kept = self._kept
-        for index, buffer in enumerate(kept):
-            try:
-                buffer.append(0)  # refused while a view of it exists
-            except BufferError:
-                continue
-            buffer.pop()
-            if index:
-                kept[0], kept[index] = buffer, kept[0]
-            return buffer
-        # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
-        buffer = bytearray(self._size)
-        self._kept = [buffer, *kept[: self._most]]
-        return buffer
 
 
 _buffers = Buffers(RECEIVE_SIZE, KEPT)

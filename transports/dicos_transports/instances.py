@@ -15,6 +15,7 @@ from dicos_proto import uids
 from dicos_proto.datasets import encode
 from dicos_proto.negotiation import UNCOMPRESSED, PresentationContext
 from dicos_proto.services.storage import Instance
+from dicos_proto.wire import Buffer
 
 from . import part10
 from .part10 import Part10Error, Part10File
@@ -119,7 +120,7 @@ class _Chunks:
         self._file = file
         self._transfer_syntax = transfer_syntax
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Buffer]:
         if self._transfer_syntax != self._file.transfer_syntax:
             yield from part10.convert_chunks(self._file, self._transfer_syntax)
             return

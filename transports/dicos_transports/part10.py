@@ -15,7 +15,9 @@ from struct import Struct
 from typing import Final
 
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, name_of
+from dicos_proto.wire import Buffer
 from dicos_transports import transcode
+from dicos_transports.buffers import Buffers
 from dicos_transports.part10_writer import TEMPORARY, Part10Writer
 from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
 
@@ -36,6 +38,10 @@ __all__ = [
 
 CHUNK: Final = 512 * 1024
 """Default size of the pieces a data set is read in, in bytes."""
+POOLED: Final = CHUNK // 8
+"""Pieces of fewer bytes have memory of their own: to keep one never keeps a large buffer."""
+KEPT: Final = 3
+"""Buffers with pieces in use that a thread remembers, besides its newest."""
 META_LIMIT: Final = 64 * 1024
 """Limit on the meta information (group 0002) of a file that is read, in bytes."""
 
@@ -53,6 +59,9 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) |
 
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
+
+
+_chunks = Buffers(CHUNK, KEPT)
 
 
 class Part10Error(Exception):
@@ -104,9 +113,10 @@ def inspect(path: Path) -> Part10File:
     return file if sop_class and sop_instance else _with_uids_of_data_set(file)
 
 
-def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, None, None]:
+def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
     """The data set as it lies on disk, in pieces of up to `chunk` bytes.
 
+    A large piece is a view of memory that is used again once nobody holds a view of it: it may be kept, at its size.
     The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if
     it cannot be read or has become shorter than it was.
     """
@@ -116,11 +126,20 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[bytes, Non
         os.lseek(fd, file.data_offset, os.SEEK_SET)
         left = file.data_length
         while left:
-            data = os.read(fd, min(chunk, left))
+            data = _read(fd, min(chunk, left))
             if not data:
                 raise _shorter(file.path, left)
             left -= len(data)
             yield data
+            del data  # whoever asks for the next piece may be done with this one
+
+
+def _read(fd: int, most: int) -> Buffer:
+    """Up to `most` bytes, in memory of their own where they are few."""
+    if not POOLED <= most <= CHUNK or not hasattr(os, "readv"):
+        return os.read(fd, most)
+    view = memoryview(_chunks.free())[:most]
+    return view[: os.readv(fd, (view,))]
 
 
 def read_whole(file: Part10File) -> bytes:
@@ -148,7 +167,7 @@ def convert_chunks(
     inflate_ratio: int = transcode.INFLATE_RATIO,
     inflate_bytes: int = transcode.INFLATE_BYTES,
     depth: int = transcode.DEPTH,
-) -> Generator[bytes, None, None]:
+) -> Generator[Buffer, None, None]:
     """The data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
     Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one

@@ -32,7 +32,8 @@ from dicos_proto.timers import Deadline
 from dicos_proto.wire import Buffer, Wire
 
 from . import tls_openssl
-from .channel import KEPT, RECEIVE_SIZE, Buffers, Trace
+from .buffers import Buffers
+from .channel import KEPT, RECEIVE_SIZE, Trace
 from .tls_config import (
     SESSIONS,
     ClientCertificate,

@@ -19,6 +19,7 @@ from struct import Struct
 from typing import Final
 
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
+from dicos_proto.wire import Buffer
 
 CONVERTIBLE: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 """Transfer syntaxes among which a data set is converted; the encoded values are the same in all of them."""
@@ -84,9 +85,9 @@ class Source:
 
     __slots__ = ("_at", "_chunks", "_data", "position")
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[Buffer]) -> None:
         self._chunks = chunks
-        self._data = b""
+        self._data: Buffer = b""
         self._at = 0
         self.position = 0
 
@@ -103,7 +104,7 @@ class Source:
         """Exactly `length` bytes, which the caller knows to be few."""
         end = self._at + length
         if end <= len(self._data):
-            data = self._data[self._at : end]
+            data = bytes(self._data[self._at : end])
             self._at = end
             self.position += length
             return data
@@ -251,7 +252,7 @@ def can_convert(from_ts: str, to_ts: str) -> bool:
 
 
 def convert(
-    read: Callable[[], Generator[bytes, None, None]],
+    read: Callable[[], Generator[Buffer, None, None]],
     from_ts: str,
     to_ts: str,
     *,
@@ -260,7 +261,7 @@ def convert(
     inflate_ratio: int = INFLATE_RATIO,
     inflate_bytes: int = INFLATE_BYTES,
     depth: int = DEPTH,
-) -> Generator[bytes, None, None]:
+) -> Generator[Buffer, None, None]:
     """The data set that each call of `read` yields from its start, in `to_ts`, in pieces of about `chunk`.
 
     `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. The pair is one that `can_convert`.
@@ -269,7 +270,7 @@ def convert(
 
     with ExitStack() as readers:
 
-        def decoded() -> Iterator[bytes]:
+        def decoded() -> Iterator[Buffer]:
             chunks = readers.enter_context(closing(read()))
             if from_ts != DEFLATED_EXPLICIT_VR_LE or from_ts == to_ts:
                 return chunks
@@ -288,7 +289,7 @@ def convert(
         yield from chunks
 
 
-def sop_uids(chunks: Iterator[bytes], transfer_syntax: str) -> tuple[str, str]:
+def sop_uids(chunks: Iterator[Buffer], transfer_syntax: str) -> tuple[str, str]:
     """SOP class and instance UID from the data set itself, reading no further; "" for one that is not there.
 
     Works for every transfer syntax: what stands before (0008,0018) is never compressed pixels.
@@ -310,7 +311,7 @@ def sop_uids(chunks: Iterator[bytes], transfer_syntax: str) -> tuple[str, str]:
 
 
 def inflate(
-    chunks: Iterator[bytes], *, ratio: int = INFLATE_RATIO, limit: int = INFLATE_BYTES, chunk: int
+    chunks: Iterator[Buffer], *, ratio: int = INFLATE_RATIO, limit: int = INFLATE_BYTES, chunk: int
 ) -> Iterator[bytes]:
     """The deflated data set as it was before; what follows the end of the deflate stream is padding.
 
@@ -338,7 +339,7 @@ def inflate(
         raise TranscodeError(f"the deflate stream is cut short after {taken} bytes")
 
 
-def deflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def deflate(chunks: Iterator[Buffer]) -> Iterator[bytes]:
     """The data set deflated, with a NUL after it if that makes its length even.  PS3.5 A.5"""
     engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     length = 0
@@ -385,7 +386,7 @@ def _unambiguous(vr: str, level: Level) -> bytes:
     return encoded if encoded in SHORT_VRS or encoded in LONG_VRS else b"UN"
 
 
-def _is_signed(chunks: Iterator[bytes], depth: int) -> bool:
+def _is_signed(chunks: Iterator[Buffer], depth: int) -> bool:
     """Whether the implicit data set has signed pixels: elements before (0028,0103) need to know as well."""
     source = Source(chunks)
     walker = Walker(source, explicit=False, depth=depth)
@@ -442,7 +443,7 @@ def _header(tag: int, vr: bytes, length: int, *, explicit: bool) -> bytes:
     return _TAG_VR_LONG.pack(tag >> 16, tag & 0xFFFF, b"UN" if vr in SHORT_VRS else vr, length)
 
 
-def _inflated(engine: "zlib._Decompress", data: bytes, most: int) -> bytes:
+def _inflated(engine: "zlib._Decompress", data: Buffer, most: int) -> bytes:
     try:
         return engine.decompress(data, most)
     except zlib.error as error:

@@ -1,0 +1,40 @@
+"""Memory that is filled again and again: what is received, read from a file, encrypted.
+
+Invariant: a buffer is used again only when nobody holds a view of it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["Buffers"]
+
+
+class Buffers(threading.local):
+    """The buffers of a thread, used again: whoever needs one takes a free one, so that who is idle holds none.
+
+    A new one each time would cost more than what is done with it: the system clears its pages, and takes them back.
+    """
+
+    def __init__(self, size: int, kept: int) -> None:
+        """`size`: bytes of each. `kept`: how many that are in use are remembered, besides the newest."""
+        self._size = size
+        self._most = kept
+        self._kept: list[bytearray] = []
+
+    def free(self) -> bytearray:
+        """A buffer of which nobody holds a view; it comes first from now on."""
+        kept = self._kept
+        for index, buffer in enumerate(kept):
+            try:
+                buffer.append(0)  # refused while a view of it exists
+            except BufferError:
+                continue
+            buffer.pop()
+            if index:
+                kept[0], kept[index] = buffer, kept[0]
+            return buffer
+        # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
+        buffer = bytearray(self._size)
+        self._kept = [buffer, *kept[: self._most]]
+        return buffer
