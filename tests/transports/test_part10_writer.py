@@ -2,6 +2,8 @@
 
 import errno
 import os
+import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dicos_transports.part10 import Part10Error, Part10File, Part10Writer, inspect, read_chunks
+from dicos_transports.part10_writer import AHEAD
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -224,6 +227,129 @@ def test_the_folder_is_the_one_it_was_at_the_start(tmp_path: Path, monkeypatch: 
     writer = create(Path("here"))
     monkeypatch.chdir(tmp_path / "here")
     assert writer.commit() == tmp_path / "here" / f"{UID}.dcm"
+
+
+# Room that is set aside
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def sets_aside(tmp_path: Path) -> None:
+    """The file system of the temporary folder can do so."""
+    path = tmp_path / "probe"
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, MEGABYTE)
+            hole = os.lseek(file.fileno(), 0, os.SEEK_HOLE) == 0
+        except (AttributeError, OSError):
+            hole = False
+    path.unlink()
+    if not hole:
+        pytest.skip("this file system sets no room aside")
+
+
+def written(writer: Part10Writer, megabytes: int, seed: int = 1) -> bytes:
+    """A data set of so many bytes and a few, which `writer` has now."""
+    data = random.Random(seed).randbytes(megabytes * MEGABYTE + 3)
+    for at in range(0, len(data), 300_001):
+        writer.write(memoryview(data)[at : at + 100_000], data[at + 100_000 : at + 300_001])
+    return data
+
+
+@pytest.mark.usefixtures("sets_aside")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_large_file_has_room_while_it_is_written_and_none_left_afterwards(tmp_path: Path, *, overwrite: bool) -> None:
+    store(tmp_path, b"\x08\0\x60\0CS\2\0CT")
+    with create(tmp_path) as writer:
+        data = written(writer, 9)
+        size = os.fstat(writer.fileno()).st_size
+        assert len(data) + MEGABYTE < size < 2 * len(data) + MEGABYTE
+        path = writer.commit(overwrite=overwrite, fsync=True)
+    file = inspect(path)
+    assert path.name == (f"{UID}.dcm" if overwrite else f"{UID}_2.dcm")
+    assert path.read_bytes()[file.data_offset :] == data
+    assert path.stat().st_blocks * 512 < len(data) + MEGABYTE
+
+
+@pytest.mark.usefixtures("sets_aside")
+def test_no_more_room_is_set_aside_than_so_much(tmp_path: Path) -> None:
+    with create(tmp_path) as writer:
+        piece = bytes(MEGABYTE)
+        for _ in range(150):
+            writer.write(piece)
+            assert os.fstat(writer.fileno()).st_size < writer.bytes_written + AHEAD + 2 * MEGABYTE
+        assert os.fstat(writer.fileno()).st_size > writer.bytes_written + AHEAD // 4
+
+
+def test_a_small_file_has_no_room_set_aside(tmp_path: Path) -> None:
+    with create(tmp_path) as writer:
+        written(writer, 1)
+        assert os.fstat(writer.fileno()).st_size < writer.bytes_written + 4096
+
+
+LIMITED = """
+    import os, resource, sys
+    from pathlib import Path
+    from tests.transports.test_part10_writer import create, written
+
+    size = int(sys.argv[2]) << 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    with create(Path(sys.argv[1])) as writer:
+        data = written(writer, int(sys.argv[3]))
+        held = os.fstat(writer.fileno()).st_size - len(data)
+        path = writer.commit()
+    print(path.read_bytes().endswith(data), path.stat().st_size - len(data) == held < 4096)
+"""
+
+
+def run(script: str, *arguments: object, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join(path for path in (*sys.path, os.getcwd()) if path)
+    command = [*before, sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize(("limit", "size"), [(3, 2), (7, 6), (10, 9)])
+def test_a_file_for_which_there_is_no_room_to_spare_is_stored(tmp_path: Path, limit: int, size: int) -> None:
+    """The limit on file sizes lets the file be written, but not the first, the second, the third room be set aside."""
+    done = run(LIMITED, tmp_path, limit, size)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+ELSEWHERE = """
+    import os, subprocess, sys
+    from pathlib import Path
+    from tests.transports.test_part10_writer import create, written
+
+    folder = Path(sys.argv[1])
+    if subprocess.run(["mount", "-t", "ramfs", "none", folder], capture_output=True).returncode:
+        raise SystemExit(77)
+    with create(folder) as writer:
+        data = written(writer, 9)
+        held = os.fstat(writer.fileno()).st_size - len(data)
+        path = writer.commit()
+    print(path.read_bytes().endswith(data), path.stat().st_size - len(data) == held < 4096)
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, to mount a file system nobody else sees")
+def test_a_file_system_that_sets_no_room_aside_is_written_as_it_is(tmp_path: Path) -> None:
+    """Not with a zero in each block: that is how the C library makes room where the system does not."""
+    done = run(ELSEWHERE, tmp_path, before=("unshare", "--map-root-user", "--mount"))
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no file system can be mounted here")
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+def test_more_pieces_than_one_write_takes_are_written(tmp_path: Path) -> None:
+    pieces = [bytes((number % 256,)) * (number % 7 + 60) for number in range(3000)]
+    with create(tmp_path) as writer:
+        writer.write(*pieces[:2500])
+        writer.write()
+        writer.write(*pieces[2500:])
+        assert writer.bytes_written == sum(map(len, pieces))
+        assert writer.commit().read_bytes().endswith(b"".join(pieces))
 
 
 # What is not written

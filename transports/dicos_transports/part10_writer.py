@@ -8,6 +8,8 @@ complete; an object that is not committed leaves nothing behind; no text from a 
 import errno
 import hashlib
 import os
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from dicos_proto.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_safe
+from dicos_proto.wire import Buffer
 from dicos_transports.transcode import DICOS_PREFIX
 
 TEMPORARY: Final = (".dicos-", ".part")
@@ -24,6 +27,12 @@ FIRST_WRITE: Final = 64 * 1024
 """Bytes gathered before the first write: a small object takes one."""
 TEXT_LIMIT: Final = 1024
 """Bytes of a peer's UID or title that the meta information takes; a real one has 64 or 16."""
+IOV_MAX: Final = 1024
+"""Buffers in one gathering write; what Linux takes at most."""
+SET_ASIDE_FROM: Final = 2 * 2**20
+"""Bytes of a file before room is set aside for more of it: most objects have fewer."""
+AHEAD: Final = 64 * 2**20
+"""Bytes of room that are set aside at most before there is need of them."""
 DICOS_VERSION: Final = "V03"
 """The version of DICOS that files of its SOP classes are marked with."""
 
@@ -43,7 +52,10 @@ class Part10Writer:
     the caller after the object has discarded itself.
     """
 
-    __slots__ = ("_fd", "_folder", "_gathered", "_gathered_size", "_name", "_temporary", "bytes_written")
+    __slots__ = (
+        "_fd", "_folder", "_gathered", "_gathered_size", "_longer", "_name", "_room", "_size", "_temporary",
+        "bytes_written",
+    )  # fmt: skip
 
     def __init__(self, folder: str, name: tuple[str, str], header: bytes) -> None:
         """For `create`, which builds the name and the header."""
@@ -52,6 +64,9 @@ class Part10Writer:
         # Everything before the first write, which takes it all at once; None from then on.
         self._gathered: list[bytes] | None = [header]
         self._gathered_size = len(header)
+        self._size = 0  # bytes of the file
+        self._room = SET_ASIDE_FROM if hasattr(os, "posix_fallocate") else sys.maxsize  # up to where none is set aside
+        self._longer = False  # whether the file may be longer than what was written
         self.bytes_written = 0
         """Bytes of the data set so far."""
         while True:
@@ -83,20 +98,20 @@ class Part10Writer:
         """The descriptor of the file that is being written; -1 once it is committed or discarded."""
         return self._fd
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Appends to the data set; `data` may be reused afterwards. Raises OSError."""
+    def write(self, *data: Buffer) -> None:
+        """Appends to the data set, all pieces by one write; they may be reused afterwards. Raises OSError."""
         if self._fd < 0:
             raise ValueError("the file is committed or discarded")
-        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        size = sum(map(_size_of, data))
         self.bytes_written += size
         if self._gathered is None:
-            self._put([data])
+            self._put(data)
         elif self._gathered_size + size <= FIRST_WRITE:
-            self._gathered.append(bytes(data))
+            self._gathered += map(bytes, data)
             self._gathered_size += size
         else:
             gathered, self._gathered = self._gathered, None
-            self._put([b"".join(gathered), data])
+            self._put([b"".join(gathered), *data])
 
     def commit(self, *, overwrite: bool = False, fsync: bool = False) -> Path:
         """Completes the file and gives it its name: the SOP Instance UID, and the path of the result back.
@@ -111,6 +126,8 @@ class Part10Writer:
             gathered, self._gathered = self._gathered, None
             self._put([b"".join(gathered)])
         try:
+            if self._longer:
+                os.ftruncate(self._fd, self._size)
             if fsync:
                 os.fsync(self._fd)
             fd, self._fd = self._fd, -1
@@ -145,19 +162,49 @@ class Part10Writer:
         if self._fd >= 0:
             self.discard()
 
-    def _put(self, buffers: list[bytes | bytearray | memoryview]) -> None:
+    def _put(self, buffers: Sequence[Buffer]) -> None:
         """Writes all of `buffers`, which are not empty together; a short write is gone on with."""
         try:
-            written = os.writev(self._fd, buffers) if hasattr(os, "writev") else 0
-            for buffer in buffers:
-                view = memoryview(buffer).cast("B")
-                skip = min(written, len(view))
-                written -= skip
-                while skip < len(view):
-                    skip += os.write(self._fd, view[skip:])
+            for at in range(0, len(buffers), IOV_MAX):
+                self._put_together(buffers[at : at + IOV_MAX])
         except OSError:
             self.discard()
             raise
+
+    def _put_together(self, buffers: Sequence[Buffer]) -> None:
+        sizes = [_size_of(buffer) for buffer in buffers]
+        size = sum(sizes)
+        if self._size and self._size + size > self._room:
+            self._set_aside(size)
+        written = os.writev(self._fd, buffers) if hasattr(os, "writev") else 0
+        self._size += size
+        if written == size:
+            return
+        for buffer, length in zip(buffers, sizes, strict=True):
+            skip = min(written, length)
+            written -= skip
+            while skip < length:
+                skip += os.write(self._fd, memoryview(buffer).cast("B")[skip:])
+
+    def _set_aside(self, size: int) -> None:
+        """Room for `size` bytes and for as many more as the file has, up to `AHEAD`; without it all goes on as well.
+
+        What lies in such room is written faster: its blocks were found at once. What is not used is given back at the
+        end. The first time it begins where the file does, for two reasons. Ext4 writes to the disk what has no blocks
+        yet before it lets a file take the place of another one. And where a file system sets nothing aside, the C
+        library writes a zero into each block instead, which would take longer than is spared; but what the file has
+        already it reads before that, and a descriptor that is for writing alone does not let it. So the file has some.
+        """
+        start = self._size if self._longer else 0
+        room = self._size + size + min(self._size, AHEAD)
+        self._longer = True
+        try:
+            os.posix_fallocate(self._fd, start, room - start)
+            self._room = room
+        except OSError:
+            self._room = sys.maxsize  # not asked for again
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._size)
 
     def _claim_name(self) -> str:
         """Moves the file to the first free name, never onto another file.
@@ -197,6 +244,10 @@ class Part10Writer:
                 os.unlink(path)
             raise
         return True
+
+
+def _size_of(data: Buffer) -> int:
+    return data.nbytes if isinstance(data, memoryview) else len(data)
 
 
 def file_name(sop_class_uid: str, sop_instance_uid: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from dicos_proto import dimse, exchange, flows
 from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
-from dicos_proto.events import Deviation, MessageStart
+from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
 from dicos_proto.limits import Limits
@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nob
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
+TOGETHER: Final = 256
+"""Pieces of a data set that are taken together: those of one receive, unless they are tiny."""
 
 
 class ConnectionFailed(AssociationError):
@@ -235,6 +237,28 @@ class Received(Generic[S, P]):
             if event.data:
                 return event.data
         return None
+
+    def here(self) -> list[Buffer]:
+        """What has come of its data set and was not taken; of many small pieces only so many at a time. It never waits:
+        where there is nothing, `pieces` tells whether it is complete."""
+        performing, at = self.performing, self.session.exchange
+        found: list[Buffer] = []
+        while performing.unread and len(found) < TOGETHER and isinstance(event := at.here(), MessageData):
+            if event.data:
+                found.append(event.data)
+        return found
+
+    def pieces(self) -> Flow[list[Buffer]]:
+        """As `here`, one piece at least, which may have to be waited for; none once the data set is complete.
+
+        Raises `AssociationError` where it does not end well.
+        """
+        found = self.here()
+        if not found:
+            piece = yield from self.piece()
+            if piece is not None:
+                found = [piece, *self.here()]
+        return found
 
     def whole(self) -> Flow[bytearray]:
         """Its whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""

@@ -10,7 +10,7 @@ accepted is sent as it lies on disk; success is answered only when the file has 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -149,7 +149,7 @@ def send_file(
         instance.close()
 
 
-def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, None]:
+def _chunks(file: Part10File, transfer_syntax: str) -> Generator[Buffer, None, None]:
     if transfer_syntax != file.transfer_syntax:
         yield from part10.convert_chunks(file, transfer_syntax)
         return
@@ -166,8 +166,8 @@ def _chunks(file: Part10File, transfer_syntax: str) -> Generator[bytes, None, No
 
 
 def _pieces(
-    first: bytes, others: Generator[bytes, None, None], progress: Callable[[int], None] | None
-) -> Generator[bytes, None, None]:
+    first: Buffer, others: Generator[Buffer, None, None], progress: Callable[[int], None] | None
+) -> Generator[Buffer, None, None]:
     """`first` and the others, each counted once it is taken."""
     try:
         yield first
@@ -231,15 +231,18 @@ class Incoming:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
     def write(self, pieces: Iterable[Buffer]) -> bool:
-        """Take pieces of its data set, which may be reused afterwards; whether more of it is wanted. It may block."""
-        for piece in pieces:
+        """Take pieces of its data set, which may be reused afterwards; whether more of it is wanted. It may block.
+
+        Those of a list are written together.
+        """
+        for together in (pieces,) if isinstance(pieces, list) else ((piece,) for piece in pieces):
             if self._refused is not None:
                 break
-            self._size += len(piece)
+            self._size += sum(map(len, together))
             if self._most is not None and self._size > self._most:
                 self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
-            elif self._folder is not None:
-                self._put(self._folder, piece)
+            elif self._folder is not None and together:
+                self._put(self._folder, together)
         return self._refused is None
 
     def end(self, pieces: Iterable[Buffer] = ()) -> Stored:
@@ -268,7 +271,7 @@ class Incoming:
     ) -> None:
         self.discard()
 
-    def _put(self, folder: Path, piece: Buffer) -> None:
+    def _put(self, folder: Path, pieces: Sequence[Buffer]) -> None:
         try:
             if self._writer is None:
                 request = self._request
@@ -279,7 +282,7 @@ class Incoming:
                     transfer_syntax=request.transfer_syntax,
                     source_aet=self._source or request.session.request.calling_aet,
                 )
-            self._writer.write(piece)
+            self._writer.write(*pieces)
         except OSError as error:
             self._fail(error)
 
@@ -306,10 +309,10 @@ def store_into(
     permission, more than `most` bytes. If the peer vanishes, nothing is left, and `AssociationError` is raised.
     """
     with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most) as incoming:
-        if incoming.write(()):
-            for piece in request.data():
-                if not incoming.write((piece,)):
-                    break
+        performing, run = request.performing, request.session.run
+        wanted = incoming.write(())
+        while wanted and performing.unread:  # what was written is held no longer: its memory is used for what comes
+            wanted = incoming.write(request.here() or run(request.pieces()))
         stored = incoming.end()
     request.respond(stored.status, stored.comment)
     return stored
@@ -317,6 +320,9 @@ def store_into(
 
 def discard(request: StoreRequest) -> Stored:
     """Read a received object over, keep nothing of it, and answer success."""
-    size = sum(map(len, request.data()))
+    performing, run = request.performing, request.session.run
+    size = 0
+    while performing.unread:
+        size += sum(map(len, request.here() or run(request.pieces())))
     request.respond()
     return Stored(status=status.SUCCESS, size=size)

@@ -99,9 +99,9 @@ class Receiving:
         ) as incoming:
             if incoming.write(()):
                 run, performing = request.session.run, request.performing
-                while performing.unread and (piece := await run(request.piece())) is not None:
-                    pending.append(piece)
-                    waiting += len(piece)
+                while performing.unread and (pieces := await run(request.pieces())):
+                    pending += pieces
+                    waiting += sum(map(len, pieces))
                     if waiting >= batch:
                         if not await offload(partial(incoming.write, pending)):
                             break

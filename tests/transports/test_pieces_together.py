@@ -1,0 +1,90 @@
+"""`Received.pieces`: a data set as it has come, however it was cut into PDVs and segments."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+
+from dicos_proto import exchange, flows
+from dicos_proto.dimse import CStoreRequest
+from dicos_proto.events import MessageStart
+from dicos_proto.exchange import ask
+from dicos_proto.flows import AssociationAborted, Flow
+from dicos_proto.pdu_types import Abort
+from dicos_proto.services.performing import Performing
+from dicos_proto.timers import Timeouts
+from dicos_transports.channel import Channel
+from dicos_transports.session import TOGETHER, BaseSession, Received
+from tests.pair import CT, Pair, Splitter, policy, splitters
+
+SPLITS = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+
+
+@contextmanager
+def provider(pair: Pair) -> Iterator[BaseSession]:
+    one, other = socket.socketpair()
+    with one, other:
+        yield BaseSession(pair.provider, Channel(one, pair.provider, Timeouts()), "somewhere")
+
+
+def receive(session: BaseSession, taken: list[list[bytes]], status: int = 0) -> Flow[bool]:
+    """Takes the one object that comes, and answers it; whether it was complete."""
+    start = yield from exchange.next_request(session.exchange)
+    assert isinstance(start, MessageStart)
+    received = Received(session=session, performing=Performing(session.exchange, start))
+    while received.performing.unread:
+        taken.append([bytes(piece) for piece in (yield from received.pieces())])
+    yield from received.answer(status, None, None)
+    assert (yield from received.pieces()) == []
+    return True
+
+
+@SPLITS
+@pytest.mark.parametrize("size", [2, 500, 3000])
+def test_all_that_has_come_is_taken_together(split: Splitter, size: int) -> None:
+    data = Random(size).randbytes(size)
+    pair = Pair.established(answer=policy(max_length=64), split=split)
+    taken: list[list[bytes]] = []
+    with provider(pair) as session:
+        response, complete = pair.run(ask(pair.uses, 3, STORE, data), receive(session, taken))
+    assert complete
+    assert response.status == 0
+    assert b"".join(piece for pieces in taken for piece in pieces) == data
+    assert all(map(all, taken))  # no piece is empty
+    if split is splitters()["whole"]:
+        assert len(taken[0]) == -(-size // 58)  # the fragments of PDUs of 64 bytes
+
+
+def test_a_data_set_in_many_small_pieces_is_taken_so_many_at_a_time() -> None:
+    data = Random(1).randbytes(2 * 58 * TOGETHER + 2)
+    pair = Pair.established(answer=policy(max_length=64))
+    taken: list[list[bytes]] = []
+    with provider(pair) as session:
+        pair.run(ask(pair.uses, 3, STORE, data), receive(session, taken))
+    assert [len(pieces) for pieces in taken] == [TOGETHER, TOGETHER, 1]
+    assert b"".join(map(b"".join, taken)) == data
+
+
+def test_an_object_without_a_byte_has_no_pieces() -> None:
+    pair = Pair.established()
+    taken: list[list[bytes]] = []
+    with provider(pair) as session:
+        pair.run(ask(pair.uses, 3, STORE, b""), receive(session, taken))
+    assert taken == [[]]
+
+
+def test_an_abort_comes_after_what_came_before_it() -> None:
+    def cut_off() -> Flow[None]:
+        pair.uses.send(3, STORE, (piece for piece in (bytes(100), bytes(100), exchange.STARVED)))
+        yield flows.Need.DRAIN
+        yield from flows.abort(pair.user, Abort())
+
+    pair = Pair.established()
+    taken: list[list[bytes]] = []
+    with provider(pair) as session:
+        _, ended = pair.run(cut_off(), receive(session, taken))
+    assert taken == [[bytes(100)]]
+    assert isinstance(ended, AssociationAborted)
