@@ -28,9 +28,9 @@ from dicos_proto.wire import Buffer, Wire
 
 from .buffers import Buffers
 
-RECEIVE_SIZE: Final = 256 * 1024
+RECEIVE_SIZE: Final = 512 * 1024
 """Bytes asked for in one receive."""
-COPY_BELOW: Final = RECEIVE_SIZE // 8
+COPY_BELOW: Final = 32 * 1024
 """A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer. What
 comes while something else is waited for may be kept for long: that is copied unless it fills its buffer."""
 STREAK: Final = 64
