@@ -117,6 +117,8 @@ def _rows() -> Iterator[Row]:
         yield Row(group="pdu", size="300m", count=1, client="pynetdicom", server="pynetdicom", pdu=pdu, full=True)
     for size, count, window in (("4k", 500, 1), ("4k", 500, 32), ("500k", 40, 1), ("300m", 1, 1), ("2g", 1, 1)):
         later = size in ("2g", "500k")
+        if window == 1:
+            yield Row(group="disk", size=size, count=count, client="raw", server="raw", disk=True, full=later)
         yield Row(group="disk", size=size, count=count, client="ours", server="ours", window=window, disk=True,
                   full=later)  # fmt: skip
         if window == 1:

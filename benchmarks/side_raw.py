@@ -3,7 +3,8 @@
     python -m benchmarks.side_raw scp|scu JSON
 
 A message is its length in 8 bytes, that many bytes, and an answer of 128 bytes. Content comes from one buffer of
-512 KiB that is sent again and again: no file is read but for its size. With TLS: pyOpenSSL on the socket itself, TLS
+512 KiB that is sent again and again: no file is read but for its size. From disk to disk: files are read into that
+buffer, and what is received is written to a file under its final name. With TLS: pyOpenSSL on the socket itself, TLS
 1.3, what a program without a protocol engine would write.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from io import FileIO
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -68,25 +71,42 @@ def scp(options: Options) -> None:
                 plain = Plain(sock, options, server=True)
                 # The length and what follows come in one receive where that is small.
                 while count := plain.recv_into(buffer):
-                    left = int.from_bytes(buffer[:8], "little") + 8 - count
-                    while left > 0 and (count := plain.recv_into(buffer)):
-                        left -= count
+                    left = int.from_bytes(buffer[:8], "little") + 8
+                    with stored(options) as out:
+                        at = 8
+                        while count:
+                            left -= count
+                            if out is not None:
+                                out.write(buffer[at:count])
+                            at = 0
+                            count = plain.recv_into(buffer) if left > 0 else 0
                     plain.sendall(ANSWER)
 
 
+def stored(options: Options) -> AbstractContextManager[FileIO | None]:
+    """The next file in the folder, if anything is stored."""
+    if not options.folder:
+        return nullcontext()
+    return FileIO(Path(options.folder, f"{len(os.listdir(options.folder))}.raw"), "x")
+
+
 def scu(options: Options) -> None:
-    sizes = [ECHO - 8] * options.echoes or [os.stat(path).st_size for path in options.paths()]
+    paths = options.paths() if options.listing else []
+    sizes = [ECHO - 8] * options.echoes or [os.stat(path).st_size for path in paths]
     buffer = memoryview(bytearray(PIECE))
     answer = memoryview(bytearray(len(ANSWER)))
     begun = perf_counter()
     with socket.create_connection(("127.0.0.1", options.port)) as sock:
         plain = Plain(sock, options, server=False)
-        for size in sizes:
-            buffer[:8] = size.to_bytes(8, "little")
-            left = size + 8
-            while left > 0:
-                plain.sendall(buffer[:left])
-                left -= PIECE
+        for number, size in enumerate(sizes):
+            with FileIO(paths[number]) if options.folder else nullcontext() as file:
+                buffer[:8] = size.to_bytes(8, "little")
+                left, at = size + 8, 8
+                while left > 0:
+                    if file is not None:
+                        file.readinto(buffer[at:])
+                    plain.sendall(buffer[:left])
+                    left, at = left - PIECE, 0
             left = len(ANSWER)
             while left:
                 left -= plain.recv_into(answer[:left])
