@@ -123,31 +123,23 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, No
     if chunk < 1:
         raise ValueError(f"pieces of {chunk} bytes")
     with _opened(file.path) as (fd, _):
-        os.lseek(fd, file.data_offset, os.SEEK_SET)
-        left = file.data_length
-        while left:
-            data = _read(fd, min(chunk, left))
+        at, end = file.data_offset, file.data_offset + file.data_length
+        while at < end:
+            data = _read(fd, min(chunk, end - at), at)
             if not data:
-                raise _shorter(file.path, left)
-            left -= len(data)
+                raise _shorter(file.path, end - at)
+            at += len(data)
             yield data
             del data  # whoever asks for the next piece may be done with this one
 
 
-def _read(fd: int, most: int) -> Buffer:
-    """Up to `most` bytes, in memory of their own where they are few."""
-    if not POOLED <= most <= CHUNK or not hasattr(os, "readv"):
-        return os.read(fd, most)
-    view = memoryview(_chunks.free())[:most]
-    return view[: os.readv(fd, (view,))]
-
-
-def read_whole(file: Part10File) -> bytes:
-    """The data set as it lies on disk, of a file that is known to be small. Raises Part10Error, as `read_chunks`."""
+def read_whole(file: Part10File) -> Buffer:
+    """The data set as it lies on disk, of a file that is known to be small, as a piece of `read_chunks`. Raises
+    Part10Error."""
     try:
         fd = os.open(str(file.path), _READ)
         try:
-            data = os.pread(fd, file.data_length, file.data_offset)
+            data = _read(fd, file.data_length, file.data_offset)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
@@ -157,6 +149,14 @@ def read_whole(file: Part10File) -> bytes:
     if len(data) < file.data_length:
         raise _shorter(file.path, file.data_length - len(data))
     return data
+
+
+def _read(fd: int, most: int, offset: int) -> Buffer:
+    """Up to `most` bytes, in memory of their own where they are few."""
+    if not POOLED <= most <= CHUNK or not hasattr(os, "preadv"):
+        return os.pread(fd, most, offset)
+    view = memoryview(_chunks.free())[:most]
+    return view[: os.preadv(fd, (view,), offset)]
 
 
 def convert_chunks(
