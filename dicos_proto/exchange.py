@@ -203,17 +203,21 @@ class Exchange:
     def here(self) -> Incoming | None:
         """As `step`, of what was received before; None where there is nothing, or `step` has something else to do or to
         raise. After None only a flow may follow: it goes on with what this has come upon."""
+        event = self.fresh_here()
+        if isinstance(event, MessageData):
+            self.unread = not event.last
+        elif event is not None:
+            self.begin_reading(event)
+        return event
+
+    def fresh_here(self) -> Incoming | None:
+        """As `here`, where what comes may be for somebody else, and is to be parked then: its reading does not begin."""
         if not self.association.bytes_unread:  # what is to be told without them, an end say, is for a flow
             return None
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:
             return None
         event = self.association.next_event() if self._ahead is None else self._next_event()
-        if isinstance(event, MessageData):
-            self.unread = not event.last
-            return event
-        if isinstance(event, MessageStart):
-            self.reading = event
-            self.unread = event.has_data
+        if isinstance(event, Incoming):
             return event
         self._ahead = event
         return None

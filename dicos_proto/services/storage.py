@@ -151,7 +151,7 @@ class StoreMany:
         """As `next`, of what was received before; None: `next` tells (`Exchange.here`)."""
         exchange = self._exchange
         while not ((self._more and self._is_due()) or exchange.unread):
-            event = exchange.here()
+            event = exchange.fresh_here()
             if event is None:
                 return None
             if (outcome := self._told_by(event)) is not None:

@@ -233,6 +233,49 @@ def test_nothing_is_told_without_a_flow_while_a_data_set_is_being_read() -> None
     assert stores.here() is None
 
 
+@pytest.mark.parametrize("data", [None, b"abcd"], ids=["no-data", "data"])
+def test_a_request_of_the_peer_that_comes_among_answers_is_kept_whether_a_flow_comes_upon_it_or_not(
+    data: bytes | None,
+) -> None:
+    pair = parties(CT, window=4)
+    stores = StoreMany(pair.uses, (instance(n) for n in range(4)))
+    report = NEventReportRequest(
+        message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
+    )
+
+    def provide(exchange: Exchange) -> flows.Flow[int]:
+        waiting = []
+        for _ in range(4):
+            asked = yield from next_request(exchange)
+            assert asked is not None
+            yield from skip_data(exchange)
+            waiting.append(asked)
+        exchange.reply(reply_to(waiting[0], 0))
+        exchange.send(1, report, data)
+        for asked in waiting[1:]:
+            exchange.reply(reply_to(asked, 0))
+        response = yield from exchange.step()
+        assert isinstance(response, MessageStart)
+        assert (yield from next_request(exchange)) is None
+        return response.command.COMMAND_FIELD
+
+    def use(exchange: Exchange) -> flows.Flow[tuple[list[str], bytes | None]]:
+        told = []
+        for _ in range(4):
+            outcome = stores.here() or (yield from stores.next())
+            assert outcome is not None
+            told.append(outcome.instance.sop_instance_uid)
+        asked = yield from next_request(exchange)
+        assert asked == start(1, report, has_data=data is not None)
+        content = None if data is None else (yield from read_data(exchange))
+        exchange.reply(reply_to(asked, 0))
+        return told, content
+
+    found, answered = pair.run(then_release(pair.uses, use(pair.uses)), provide(pair.provides))
+    assert found == ([f"1.2.{n}" for n in range(4)], data)
+    assert answered == 0x8100
+
+
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 def test_no_more_are_sent_after_a_stop(ahead: bool) -> None:
     pair = parties(CT)
