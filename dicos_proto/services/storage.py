@@ -139,9 +139,8 @@ class StoreMany:
                 return None
             if self._ahead and self._more and self._taken is None and not exchange.sending:
                 yield Need.TURN  # what was sent is on its way first
-                self._taken = self._take()
-                self._more = self._taken is not None
-                self._prepare()
+                if self._more:  # no more are wanted if it was stopped meanwhile
+                    self._take_ahead()
                 continue
             event = yield from exchange.fresh()
             if event is not None and (outcome := self._told_by(event)) is not None:
@@ -175,7 +174,8 @@ class StoreMany:
         return self._window - outstanding >= outstanding or not self._exchange.association.bytes_unread
 
     def stop(self) -> None:
-        """Send no more of them; `next` still tells what becomes of those that were sent."""
+        """Send no more of them, one that was taken ahead included; `next` still tells what becomes of those that were
+        sent. The source may call it, too."""
         self._more = False
         self._taken = None
 
@@ -192,11 +192,16 @@ class StoreMany:
         self._outstanding[number] = instance
         return None
 
-    def _prepare(self) -> None:
-        """Encode the request of what was taken ahead of time. What cannot be encoded is told when its turn comes."""
-        if self._taken is not None and isinstance(start := self._taken[2], MessageStart):
-            with suppress(LocalProtocolError):
-                self._exchange.association.prepare(start)
+    def _take_ahead(self) -> None:
+        """Take the next instance, and encode its request. What cannot be encoded is told when its turn comes."""
+        taken = self._take()
+        if taken is None:
+            self._more = False
+        elif self._more:  # the source has not stopped it
+            self._taken = taken
+            if isinstance(start := taken[2], MessageStart):
+                with suppress(LocalProtocolError):
+                    self._exchange.association.prepare(start)
 
     def _take(self) -> _Taken | None:
         """The next instance, with the request for it; None after the last."""

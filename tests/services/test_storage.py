@@ -276,6 +276,64 @@ def test_a_request_of_the_peer_that_comes_among_answers_is_kept_whether_a_flow_c
     assert answered == 0x8100
 
 
+@pytest.mark.parametrize("by", ["whoever runs it", "the source"])
+def test_a_stop_while_one_is_being_taken_ahead_is_a_stop(by: str) -> None:
+    pair = parties(CT)
+    taken = []
+
+    def instances() -> Iterator[Instance]:
+        for number in range(5):
+            taken.append(number)
+            if by == "the source" and number == 1:
+                stores.stop()
+            yield instance(number)
+
+    stores = StoreMany(pair.uses, instances(), ahead=True)
+
+    def some(exchange: Exchange) -> flows.Flow[list[str]]:
+        flow = stores.next()
+        assert next(flow) is flows.Need.TURN
+        if by == "whoever runs it":
+            stores.stop()
+        told = [(yield from flow), (yield from stores.next())]
+        return [one.instance.sop_instance_uid for one in told if one is not None]
+
+    told, kept = pair.run(then_release(pair.uses, some(pair.uses)), serve(pair.provides, archive))
+    assert told == ["1.2.0"]
+    assert len(kept) == 1
+    assert taken == ([0] if by == "whoever runs it" else [0, 1])
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+@pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
+def test_one_that_cannot_be_sent_is_told_once_and_the_others_are_sent(ahead: bool, window: int) -> None:
+    """One names what is no UID, another a SOP class that was not accepted."""
+    pair = parties(CT, window=window)
+    wrong = replace(instance(1), sop_instance_uid="1" * 65)
+    given = [instance(0), wrong, instance(2, sop_class=MR), instance(3), instance(4)]
+    stores = StoreMany(pair.uses, given, ahead=ahead)
+
+    def use(exchange: Exchange) -> flows.Flow[list[str]]:
+        told = []
+        while True:
+            try:
+                outcome = yield from stores.next()
+            except LocalProtocolError as error:
+                told.append(str(error))
+                continue
+            if outcome is None:
+                return told
+            told.append(f"{outcome.instance.sop_instance_uid} {type(outcome.response or outcome.problem).__name__}")
+
+    told, kept = pair.run(then_release(pair.uses, use(pair.uses)), serve(pair.provides, archive))
+    sent = ["1.2.0", "1.2.3", "1.2.4"]
+    assert [uid for uid, _ in kept] == sent
+    refused = ["(0000,1000) of 65 characters; UI, at most 64 printable ASCII characters [PS3.5 6.2]"]
+    refused += ["1.2.2 ContextNotAccepted"]
+    assert sorted(told) == sorted([*refused, *(f"{uid} CStoreResponse" for uid in sent)])
+    assert [one for one in told if one in refused] == refused
+
+
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 def test_no_more_are_sent_after_a_stop(ahead: bool) -> None:
     pair = parties(CT)
