@@ -114,8 +114,11 @@ class Exchange:
         self.begin(MessageStart(context=context, command=command, has_data=data is not None), data)
 
     def begin(self, start: MessageStart, data: Data | None = None) -> None:
-        """As `send`, of an event that may be prepared (`Association.prepare`). `data` None: it has none."""
+        """As `send`, of an event that may be prepared (`Association.prepare`), and that says whether there is `data`."""
         association, context, command = self.association, start.context, start.command
+        if start.has_data == (data is None):
+            said = "a data set" if start.has_data else "no data set"
+            raise LocalProtocolError(f"{command.NAME} that says {said} follows, given the contrary [PS3.7 E.1]")
         association.send(start)
         if (
             self._cancelled

@@ -159,6 +159,16 @@ def test_a_data_set_may_be_given_whole(whole: Any) -> None:
     assert pair.events(pair.provider) == [start(1, STORE, has_data=True), data(1, b"abcd")]
 
 
+@pytest.mark.parametrize(("has_data", "given"), [(False, b"abcd"), (False, [b"abcd"]), (True, None)])
+def test_a_message_that_says_otherwise_than_what_is_given_is_not_begun(has_data: bool, given: Any) -> None:
+    pair = parties(CT)
+    with pytest.raises(LocalProtocolError, match="given the contrary"):
+        pair.uses.begin(start(1, STORE, has_data=has_data), given)
+    assert pair.user.bytes_queued == pair.user.outstanding == 0
+    pair.uses.begin(start(1, STORE, has_data=True), b"abcd")
+    assert pair.events(pair.provider) == [start(1, STORE, has_data=True), data(1, b"abcd")]
+
+
 def test_nothing_more_can_be_sent_after_a_source_that_fails() -> None:
     pair = parties(CT, user_limits=Limits(queued=1))
 

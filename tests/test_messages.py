@@ -2,11 +2,13 @@
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicos_proto.association import Association
 from dicos_proto.dimse import (
     CCancelRequest,
     CEchoRequest,
@@ -59,6 +61,95 @@ def violated(found: list[Event]) -> RemoteProtocolError:
     assert isinstance(last, ProviderAbort)
     assert isinstance(last.error, RemoteProtocolError)
     return last.error
+
+
+# -- encoded ahead of time -------------------------------------------------------------------------------------------
+
+
+def sent_by(pair: Pair) -> bytes:
+    return b"".join(pair.user.data_to_send())
+
+
+@pytest.mark.parametrize("max_length", [0, 8, 100, 16_384])
+def test_what_was_prepared_is_sent_as_it_ever_is(max_length: int) -> None:
+    plain, pair = (
+        Pair.established(request(window=WINDOW), policy(max_length=max_length, window=WINDOW)) for _ in range(2)
+    )
+    for number in 1, 2:
+        event = start(3, STORE if number == 1 else replace(STORE, message_id=2), has_data=True)
+        plain.user.send(event)
+        pair.user.prepare(event)
+        assert pair.user.bytes_queued == 0
+        assert pair.user.outstanding == number - 1
+        pair.user.send(event)
+        for each in plain, pair:
+            each.user.send(data(3, b"abcd"))
+        assert sent_by(pair) == sent_by(plain)
+
+
+def test_what_was_prepared_goes_with_its_very_event_only() -> None:
+    plain, pair = (Pair.established(request(window=WINDOW), policy(window=WINDOW)) for _ in range(2))
+    first, second = start(1, ECHO), start(1, replace(ECHO, message_id=2))
+    pair.user.prepare(first)
+    pair.user.prepare(second)  # only the last one counts
+    for each in plain, pair:
+        each.user.send(first)
+        each.user.send(second)
+    assert sent_by(pair) == sent_by(plain)
+    pair.user.prepare(second)
+    with pytest.raises(LocalProtocolError, match="message id 2 is still in use"):
+        pair.user.send(second)
+    assert pair.user.bytes_queued == 0
+
+
+def test_it_can_be_prepared_within_a_message_and_sent_after_that() -> None:
+    pair = Pair.established(request(window=WINDOW), policy(window=WINDOW))
+    pair.user.send(start(3, STORE, has_data=True))
+    event = start(1, replace(ECHO, message_id=2))
+    pair.user.prepare(event)
+    with pytest.raises(LocalProtocolError, match="before the data set on context 3 is complete"):
+        pair.user.send(event)
+    pair.user.send(data(3, b"abcd"))
+    pair.user.send(event)
+    assert pair.events(pair.provider) == [start(3, STORE, has_data=True), data(3, b"abcd"), event]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        start(7, ECHO),
+        start(1, ECHO, has_data=True),
+        start(3, STORE),
+        start(1, replace(ECHO, message_id=65_536)),
+        start(3, replace(STORE, affected_sop_instance_uid=""), has_data=True),
+    ],
+)
+def test_what_cannot_be_encoded_cannot_be_prepared_and_is_refused_as_it_ever_is(event: MessageStart) -> None:
+    pair = Pair.established()
+    texts = []
+    for method in (pair.user.prepare, pair.user.send, pair.user.prepare):
+        with pytest.raises(LocalProtocolError) as refused:
+            method(event)
+        texts.append(str(refused.value))
+    assert len(set(texts)) == 1
+    pair.user.send(start(1, ECHO))
+    assert pair.events(pair.provider) == [start(1, ECHO)]
+
+
+def test_nothing_can_be_prepared_before_anything_is_agreed() -> None:
+    with pytest.raises(LocalProtocolError, match="none are"):
+        Association.acceptor().prepare(start(1, ECHO))
+
+
+def test_what_was_prepared_cannot_be_sent_after_the_end() -> None:
+    pair = Pair.established()
+    event = start(1, ECHO)
+    pair.user.prepare(event)
+    pair.user.send(Abort())
+    queued = pair.user.bytes_queued
+    with pytest.raises(LocalProtocolError, match="Sta13"):
+        pair.user.send(event)
+    assert pair.user.bytes_queued == queued
 
 
 # -- cut and put together --------------------------------------------------------------------------------------------

@@ -306,3 +306,18 @@ def test_what_breaks_nothing_is_told_as_by_the_rules_one_by_one(text: str) -> No
         assert (not broken) is (uids.is_valid(text) and uids.has_valid_root(text))
     else:
         assert broken if uids.is_dotted(uid) else broken is None
+
+
+@settings(max_examples=500)
+@given(
+    st.one_of(
+        st.from_regex(r"[0-2](\.(0|[1-9][0-9]?)){0,5}\x00?", fullmatch=True),
+        st.from_regex(r"[0-2]?[0-9.]{0,12}\x00{0,2}", fullmatch=True),
+        st.text("01239. \0\n", max_size=9),
+    )
+)
+def test_a_value_is_good_that_breaks_nothing_but_for_its_padding(text: str) -> None:
+    found = uids.GOOD_VALUE.fullmatch(text.encode("ascii"))
+    uid = text.removesuffix("\0")
+    assert (found is not None) is (uids.is_dotted(uid) and uids.is_valid(uid) and uids.has_valid_root(uid))
+    assert found is None or found[1].decode("ascii") == uid
