@@ -114,7 +114,7 @@ class Exchange:
         self.begin(MessageStart(context=context, command=command, has_data=data is not None), data)
 
     def begin(self, start: MessageStart, data: Data | None = None) -> None:
-        """As `send`, of an event that may be prepared (`Association.prepare`), and that says whether there is `data`."""
+        """As `send`, of an event that may be prepared (`Association.prepare`) and that says whether there is `data`."""
         association, context, command = self.association, start.context, start.command
         if start.has_data == (data is None):
             said = "a data set" if start.has_data else "no data set"
@@ -214,7 +214,7 @@ class Exchange:
         return event
 
     def fresh_here(self) -> Incoming | None:
-        """As `here`, where what comes may be for somebody else, and is to be parked then: its reading does not begin."""
+        """As `here`, where what comes may be for somebody else, to be parked then: its reading does not begin."""
         if not self.association.bytes_unread:  # what is to be told without them, an end say, is for a flow
             return None
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicos_proto import uids
-from dicos_transports.part10 import CHUNK, META_LIMIT, Part10Error, convert_chunks, find_files, inspect, read_chunks
+from dicos_transports.part10 import (
+    CHUNK,
+    META_LIMIT,
+    Part10Error,
+    Part10File,
+    convert_chunks,
+    find_files,
+    inspect,
+    read_chunks,
+    read_whole,
+)
 from dicos_transports.part10_writer import file_header
 
 pydicom = pytest.importorskip("pydicom")
@@ -114,6 +125,40 @@ def test_pieces_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
     assert bytes(part) == whole[CHUNK + 10 : CHUNK + 20]
     assert b"".join(kept) == whole[:CHUNK] + whole[2 * CHUNK :]
     assert isinstance(kept[-1], bytes)  # a small one keeps no large buffer
+
+
+@pytest.mark.parametrize(
+    "chunk", [size // 16 for size in (CHUNK, 2 * CHUNK, 3 * CHUNK, 5 * CHUNK, 9 * CHUNK, 16 * CHUNK)]
+)
+def test_pieces_that_are_kept_keep_less_than_twice_their_size(tmp_path: Path, chunk: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    os.truncate(path, len(GOOD) + 16 * CHUNK)
+    file = inspect(path)
+    tracemalloc.start()
+    try:
+        kept = list(read_chunks(file, chunk=chunk))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(map(len, kept)) == file.data_length
+    assert taken < 2 * file.data_length
+
+
+@pytest.mark.parametrize("size", [CHUNK // 8, CHUNK // 8 + 2, CHUNK // 4, CHUNK // 4 + 2, CHUNK])
+def test_data_sets_that_are_read_whole_keep_less_than_twice_their_size(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    content = random.Random(size).randbytes(size - len(DATA))
+    path.write_bytes(GOOD + content)
+    file = inspect(path)
+    tracemalloc.start()
+    try:
+        kept = [read_whole(file) for _ in range(20)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(each == DATA + content for each in kept)
+    assert taken < 2 * 20 * size + CHUNK
 
 
 def test_memory_of_pieces_that_are_not_kept_is_used_again(tmp_path: Path) -> None:
@@ -403,3 +448,24 @@ def test_folders_need_recurse_and_files(tmp_path: Path) -> None:
         list(find_files([tmp_path], recurse=True))
     with pytest.raises(Part10Error, match="no such file or directory"):
         list(find_files([tmp_path / "missing"], recurse=True))
+
+
+@pytest.mark.parametrize("read", [lambda file: list(read_chunks(file)), read_whole], ids=["chunks", "whole"])
+def test_what_is_no_regular_file_any_more_is_not_read(tmp_path: Path, read: Callable[[Part10File], object]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    file = inspect(path)
+    path.unlink()
+    with pytest.raises(Part10Error, match="cannot be read: no such file"):
+        read(file)
+    for make, said in ((path.mkdir, "is a folder"), (lambda: path.symlink_to("/dev/zero"), "is not a regular file")):
+        make()
+        with pytest.raises(Part10Error, match=said):
+            read(file)
+        if path.is_symlink():
+            path.unlink()
+        else:
+            path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(Part10Error, match="is not a regular file"):
+        read(file)

@@ -39,7 +39,7 @@ __all__ = [
 CHUNK: Final = 512 * 1024
 """Default size of the pieces a data set is read in, in bytes."""
 POOLED: Final = CHUNK // 8
-"""Pieces of fewer bytes have memory of their own: to keep one never keeps a large buffer."""
+"""Pieces of so many bytes or fewer have memory of their own."""
 KEPT: Final = 3
 """Buffers with pieces in use that a thread remembers, besides its newest."""
 META_LIMIT: Final = 64 * 1024
@@ -61,7 +61,8 @@ _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
 
 
-_chunks = Buffers(CHUNK, KEPT)
+_BUFFERS: Final = tuple((size, Buffers(size, KEPT)) for size in (2 * POOLED, 4 * POOLED, CHUNK))
+"""By their size: a piece comes in the smallest that holds it, so that to keep it keeps little besides."""
 
 
 class Part10Error(Exception):
@@ -116,7 +117,8 @@ def inspect(path: Path) -> Part10File:
 def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
     """The data set as it lies on disk, in pieces of up to `chunk` bytes.
 
-    A large piece is a view of memory that is used again once nobody holds a view of it: it may be kept, at its size.
+    A large piece is a view of memory that is used again once nobody holds a view of it: it may be kept, and keeps then
+    less than twice its size.
     The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if
     it cannot be read or has become shorter than it was.
     """
@@ -139,12 +141,11 @@ def read_whole(file: Part10File) -> Buffer:
     try:
         fd = os.open(str(file.path), _READ)
         try:
+            _check_regular(file.path, os.fstat(fd))
             data = _read(fd, file.data_length, file.data_offset)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
-        with _reported(file.path):
-            _check_regular(file.path, os.stat(file.path))  # of what is no file any more, the system says less
         raise _unreadable(file.path, error) from error
     if len(data) < file.data_length:
         raise _shorter(file.path, file.data_length - len(data))
@@ -153,9 +154,10 @@ def read_whole(file: Part10File) -> Buffer:
 
 def _read(fd: int, most: int, offset: int) -> Buffer:
     """Up to `most` bytes, in memory of their own where they are few."""
-    if not POOLED <= most <= CHUNK or not hasattr(os, "preadv"):
+    if not POOLED < most <= CHUNK or not hasattr(os, "preadv"):
         return os.pread(fd, most, offset)
-    view = memoryview(_chunks.free())[:most]
+    buffers = next(buffers for size, buffers in _BUFFERS if most <= size)
+    view = memoryview(buffers.free())[:most]
     return view[: os.preadv(fd, (view,), offset)]
 
 
