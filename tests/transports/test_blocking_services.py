@@ -208,8 +208,9 @@ def test_instances_go_to_a_third() -> None:
     assert kept == [(f"1.2.{n}", "DICOS_PROTO", 2000) for n in range(3)]
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["as there is room", "ahead"])
 @pytest.mark.parametrize("window", [None, WINDOW], ids=["one at a time", "eight at a time"])
-def test_many_are_stored(window: OperationsWindow | None) -> None:
+def test_many_are_stored(window: OperationsWindow | None, ahead: bool) -> None:
     sizes: list[int] = []
 
     def store(request: AnyRequest) -> None:
@@ -218,7 +219,7 @@ def test_many_are_stored(window: OperationsWindow | None) -> None:
         request.respond()
 
     with server(each(store), policy=POLICY) as running, associate(running, window=window) as session:
-        outcomes = list(session.store_many(instances(100)))
+        outcomes = list(session.store_many(instances(100), ahead=ahead))
         assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in range(100)]
         assert all(one.stored for one in outcomes)
         assert session.association.outstanding == 0

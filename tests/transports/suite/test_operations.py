@@ -147,13 +147,14 @@ async def test_a_store_of_100_mib(at: Context) -> None:
 
 
 @everywhere
-async def test_many_stores(at: Context) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
+async def test_many_stores(at: Context, ahead: bool) -> None:
     user, provider = await at.sessions()
     assert user.association.agreement.invoke == 8
 
     async def use() -> None:
         async with user:
-            outcomes = [outcome async for outcome in user.store_many(instances(100, 5000))]
+            outcomes = [outcome async for outcome in user.store_many(instances(100, 5000), ahead=ahead)]
             assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{number}" for number in range(100)]
             assert all(one.stored for one in outcomes)
 
