@@ -105,7 +105,8 @@ class StoreMany:
     ) -> None:
         """`originator`: as for `store`. `ahead`: take the next instance while answers are waited for, although there is
         no room for it yet: files are read meanwhile. Not for a source that waits for instances to come: nobody would
-        see the answers until one does. Raises `LocalProtocolError` while another operation is under way."""
+        see the answers until one does. What the source raises then comes before these answers, which `next` still
+        tells. Raises `LocalProtocolError` while another operation is under way."""
         if exchange.association.outstanding or exchange.unread:
             raise LocalProtocolError("C-STOREs while another operation is under way, whose responses nobody would see")
         self._exchange = exchange

@@ -175,10 +175,17 @@ def test_a_source_that_fails_ahead_of_time_is_told_as_it_ever_was() -> None:
         yield instance(0)
         raise FileNotFoundError
 
-    flow = StoreMany(pair.uses, instances(), ahead=True).next()
+    stores = StoreMany(pair.uses, instances(), ahead=True)
+    flow = stores.next()
     assert next(flow) is flows.Need.TURN
     with pytest.raises(FileNotFoundError):
         next(flow)
+
+    def rest(exchange: Exchange) -> flows.Flow[list[Outcome | None]]:
+        return [(yield from stores.next()), (yield from stores.next())]
+
+    told, _ = pair.run(then_release(pair.uses, rest(pair.uses)), serve(pair.provides, archive))
+    assert [one and one.instance.sop_instance_uid for one in told] == ["1.2.0", None]
 
 
 def test_answers_that_are_here_are_told_without_a_flow() -> None:

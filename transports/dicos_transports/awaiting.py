@@ -122,7 +122,7 @@ class Session(BaseSession):
 
         `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
-        would see the answers until one does.
+        would see the answers until one does. If it raises, what was waited for is not told.
 
         Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.

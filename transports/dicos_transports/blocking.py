@@ -285,7 +285,7 @@ class Session(BaseSession):
 
         `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
-        would see the answers until one does.
+        would see the answers until one does. If it raises, what was waited for is not told.
 
         Raises `AssociationError`, and what the source of the instances raises: within a message the association is
         aborted then. Until all are told, nothing else can be asked.
