@@ -140,11 +140,6 @@ class UpperLayer:
         """Bytes that wait to be taken by `data_to_send`, as every `Wire` tells it."""
         return self.queued
 
-    @property
-    def bytes_unread(self) -> int:
-        """Bytes that were received and that `next_event` has not yet come to."""
-        return self.reader.unread
-
     def receive_data(self, data: Buffer) -> None:
         """Bytes that arrived; kept by reference, not parsed. Ignored once the connection is to be closed."""
         if not self._closing:
