@@ -101,6 +101,53 @@ def test_a_request_by_s_client(version: str, device: Files, lines: Lines) -> Non
     assert lines.texts() == []
 
 
+@needs_openssl
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("viewer.example", "CN=viewer"),
+        ("EAR.clinics.example", "CN=clinics"),
+        ("pacs.example", "CN=pacs"),
+        ("", "CN=pacs"),
+    ],
+)
+def test_s_client_gets_the_certificate_of_the_name_it_asks_for(
+    version: str, asked: str, wanted: str, device: Files
+) -> None:
+    by_name = {
+        "viewer.example": hospital().root.issue("viewer", "viewer.example"),
+        "*.clinics.example": hospital().root.issue("clinics", "*.clinics.example"),
+    }
+    name = ["-servername", asked, "-verify_hostname", asked] if asked else ["-noservername"]
+    config = ServerTLS(identity=hospital().server, by_name=by_name, trust=ROOT)
+    with server(tls=config) as running, s_client(running.port, device, version, *name) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        told = process.stdout.read().decode()
+    assert f"subject={wanted}" in told.replace("CN = ", "CN=")
+    assert "Verify return code: 0 (ok)" in told
+
+
+@needs_openssl
+def test_a_session_of_s_client_is_not_resumed_under_another_name(tmp_path: Path, device: Files) -> None:
+    by_name = {name: hospital().root.issue(name, name) for name in ("viewer.example", "archive.example")}
+    kept = tmp_path / "session"
+    config = ServerTLS(identity=hospital().server, by_name=by_name, trust=ROOT)
+    found = []
+    with server(tls=config) as running:
+        for name in ("viewer.example", "viewer.example", "archive.example"):
+            words = ["-tls1_2", "-servername", name, *(["-sess_in", str(kept)] if kept.exists() else [])]
+            with s_client(running.port, device, *words, "-sess_out", str(kept)) as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.close()
+                told = process.stdout.read().decode()
+            found.append("Reused, " in told)
+    assert found == [False, True, False]
+
+
 def _until(stream: IO[bytes], wanted: bytes) -> bytes:
     seen = b""
     while wanted not in seen:

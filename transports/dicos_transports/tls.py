@@ -151,13 +151,23 @@ class TLSLayer:
         self._lingers = False  # a fault, and the peer is to read of it
         self._ended = False  # the wire inside was told that nothing more will come
         self._left = False  # close_notify is sent
-        self._connection = SSL.Connection(config.context, None)
+        self._hello: bytearray | None = None  # what came of a ClientHello whose name is to be known first
+        self._asked: str | None = None  # for which name
         if isinstance(config, ClientTLS):
+            self._connection = SSL.Connection(config.context, None)
             self._begin_client(config, config.server_hostname or server_hostname)
-        else:
-            self._connection.set_app_data(Verdict(None))
-            self._verified = config.client_certificates is not ClientCertificate.NONE
+        elif config.chooser is not None:
+            self._hello = bytearray()
+            self._connection = SSL.Connection(config.chooser, None)
             self._connection.set_accept_state()
+        else:
+            self._begin_server(config)
+
+    def _begin_server(self, config: ServerTLS) -> None:
+        self._connection = config.connection_for(self._asked)
+        self._connection.set_app_data(Verdict(None))
+        self._verified = config.client_certificates is not ClientCertificate.NONE
+        self._connection.set_accept_state()
 
     def _begin_client(self, config: ClientTLS, hostname: str | None) -> None:
         connection, checks = self._connection, config.verify and config.check_hostname
@@ -207,6 +217,11 @@ class TLSLayer:
                 return
             self._head = None
         self._connection.bio_write(data)
+        if self._hello is not None and isinstance(self.config, ServerTLS):
+            self._hello += data
+            if not self._choose(self.config, self._hello):
+                return
+            self._hello = None
         if self.info is None:
             self._shake()
         if self.info is not None:
@@ -280,6 +295,26 @@ class TLSLayer:
 
     # -- handshake -----------------------------------------------------------------------------------------------
 
+    def _choose(self, config: ServerTLS, hello: bytearray) -> bool:
+        """Go on with the identity for the name in a ClientHello, if that is whole; whether it is.
+
+        The connection that reads the name has no certificate: it fails then, or has something else to say. One that
+        fails before, at what is no ClientHello, fails again with the identity for no name, which says why.
+        """
+        chooser = self._connection
+        try:
+            chooser.do_handshake()
+        except SSL.WantReadError:
+            if not tls_openssl.read_ciphertext(chooser, _ciphertexts.free()):
+                return False
+        except SSL.Error:
+            pass  # as it is to be
+        name = chooser.get_servername()
+        self._asked = name.decode("ascii", "replace") if name else None
+        self._begin_server(config)
+        self._connection.bio_write(hello)
+        return True
+
     def _shake(self) -> None:
         """As far as what was received goes."""
         connection = self._connection
@@ -298,12 +333,12 @@ class TLSLayer:
         except DAMAGED as error:
             self._fail(f"the peer's certificate cannot be parsed: {str(error)!a}", alert=False)
             return
-        name = connection.get_servername()
+        asked = connection.get_servername()
         self.info = TLSInfo(
             protocol=connection.get_protocol_version_name(),
             cipher=connection.get_cipher_name() or "",
             certificate=certificate,
-            server_name=name.decode("ascii", "replace") if name else None,
+            server_name=self._asked or (asked.decode("ascii", "replace") if asked else None),
             resumed=tls_openssl.resumed(connection),
             verified=self._verified and certificate is not None,
         )

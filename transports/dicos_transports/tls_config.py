@@ -10,8 +10,10 @@ Nothing is verified less than fully unless a field says so, and each that does i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -192,11 +194,18 @@ class ServerTLS(_TLS):
     """
 
     identity: Identity
+    by_name: Mapping[str, Identity] = field(default_factory=dict, hash=False)
+    """Instead of `identity`, for clients that ask for a certain host name (SNI); `*.example.org`: for any one label in
+    front. A name itself comes before such a pattern.  # RFC 6066 3"""
     trust: tuple[x509.Certificate, ...] = ()
     """Whose client certificates are good."""
     client_certificates: ClientCertificate = ClientCertificate.REQUIRED
     titles: TitlePolicy | None = None
     """Who may use which calling AE title, asked when the A-ASSOCIATE-RQ is there; None: everybody any."""
+    contexts: dict[str, SSL.Context] = field(init=False, repr=False, compare=False, default_factory=dict)
+    chooser: SSL.Context | None = field(init=False, repr=False, compare=False, default=None)
+    """Reads the name that a client asks for. It has no certificate, and so gets as far as that and no further."""
+    lock: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         wanted = self.client_certificates
@@ -204,13 +213,26 @@ class ServerTLS(_TLS):
             raise TLSConfigError(
                 f"client certificates are {wanted.value} and nobody's are trusted: give the CA, or ask for none"
             )
-        context = self._make(SSL.TLS_SERVER_METHOD, self.identity, self.trust)
+        object.__setattr__(self, "context", self._serving(self.identity))
+        if self.by_name:
+            chooser = self._make(SSL.TLS_SERVER_METHOD, None, None)
+            chooser.set_tlsext_servername_callback(_acknowledge)  # without one it does not speak TLS 1.3 either
+            object.__setattr__(self, "chooser", chooser)
+        for name, identity in self.by_name.items():
+            known = _host_name(name)
+            if known in self.contexts:
+                raise TLSConfigError(f"by_name has the host name {known!a} twice; case makes no difference")
+            self.contexts[known] = context = self._serving(identity)
+            context.set_tlsext_servername_callback(_acknowledge)
+
+    def _serving(self, identity: Identity) -> SSL.Context:
+        context = self._make(SSL.TLS_SERVER_METHOD, identity, self.trust)
         modes = {
             ClientCertificate.REQUIRED: SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
             ClientCertificate.REQUESTED: SSL.VERIFY_PEER,
             ClientCertificate.NONE: SSL.VERIFY_NONE,
         }
-        context.set_verify(modes[wanted], _on_certificate)
+        context.set_verify(modes[self.client_certificates], _on_certificate)
         for one in self.trust:
             context.add_client_ca(one)
         if self.profile.dhe_bits or self.ciphers:
@@ -221,7 +243,22 @@ class ServerTLS(_TLS):
         else:
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
             context.set_options(SSL.OP_NO_TICKET)
-        object.__setattr__(self, "context", context)
+        return context
+
+    def connection_for(self, asked: str | None) -> SSL.Connection:
+        """A connection with the identity for the name that a client asks for; it resumes sessions of that name only.
+
+        OpenSSL looks for the session before it looks at the name, and would resume that of another one, which the
+        clause does not allow: what it compares is the session id context.  # RFC 6066 3
+        """
+        if not self.contexts:
+            return SSL.Connection(self.context, None)
+        name = (asked or "").lower()
+        context = self.contexts.get(name) or self.contexts.get("*." + name.partition(".")[2]) or self.context
+        with self.lock:  # a connection takes what its context has when it is made
+            if self.resume:
+                tls_openssl.set_session_id(context, hashlib.sha256(name.encode()).digest())
+            return SSL.Connection(context, None)
 
 
 def refusal(config: ClientTLS | ServerTLS, info: TLSInfo | None, request: AssociateRequest) -> AssociateReject | None:
@@ -229,6 +266,19 @@ def refusal(config: ClientTLS | ServerTLS, info: TLSInfo | None, request: Associ
     if not isinstance(config, ServerTLS) or config.titles is None:
         return None
     return None if info is not None and config.titles(info, request) else NOT_ITS_TITLE
+
+
+def _host_name(name: str) -> str:
+    """As a client asks for it: in lower case, other letters than those of ASCII as IDNA has them."""
+    star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    try:
+        known = rest.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        known = ""
+    if not known or "*" in known or known.endswith(".") or address_of(known) is not None:
+        allowed = "a host name, or *. and a host name; clients ask for no address"
+        raise TLSConfigError(f"by_name has {name!a}; {allowed} [RFC 6066 3]")
+    return star + known
 
 
 # -- telling OpenSSL ---------------------------------------------------------------------------------------------
@@ -278,6 +328,12 @@ def _set_keylog(context: SSL.Context, path: Path) -> None:
     except OSError as error:
         raise TLSConfigError(f"key log file {str(path)!a}: {(error.strerror or str(error)).lower()}") from error
     context.set_keylog_callback(lambda connection, line: append(line + b"\n"))
+
+
+def _acknowledge(connection: SSL.Connection) -> None:
+    """Nothing is left to do for the name. That there is this function tells the client that it made a difference.
+
+    # RFC 6066 3"""
 
 
 # -- judging the peer's certificate ------------------------------------------------------------------------------

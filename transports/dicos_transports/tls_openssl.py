@@ -22,6 +22,14 @@ def set_groups(context: SSL.Context, groups: str) -> bool:
     return done
 
 
+def set_session_id(context: SSL.Context, value: bytes) -> None:
+    """The session id context of connections that are made from now on, 32 bytes at most.
+
+    pyOpenSSL lets nothing be changed once a connection was made. OpenSSL copies this one when it makes a connection,
+    and does not look at it afterwards."""
+    _lib.SSL_CTX_set_session_id_context(context._context, value, len(value))
+
+
 def resumed(connection: SSL.Connection) -> bool:
     """Whether the handshake resumed an earlier session."""
     return bool(_lib.SSL_session_reused(connection._ssl))
