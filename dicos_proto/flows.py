@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from enum import Enum, auto
-from typing import TypeVar
+from typing import Never, TypeVar
 
 from .association import Association
 from .errors import DeadlineExceeded, ProtocolError
@@ -156,8 +156,34 @@ def await_request(association: Association) -> Flow[AssociateRequest]:
     event = yield from next_event(association)
     if isinstance(event, AssociateRequest):
         return event
+    return (yield from end_by(association, event))
+
+
+def end_by(association: Association, event: Event) -> Flow[Never]:
+    """Wait for the end of an association that is over by this event, and raise it as `AssociationAborted`."""
     yield from finish(association)
     raise AssociationAborted(event if isinstance(event, Abort | ProviderAbort) else Closed())
+
+
+def until_over(association: Association) -> Flow[Event]:
+    """Provider side, while the local user looks at the request: what ends the association before it is answered.
+
+    The peer, that is, or the deadline of the answer (`Timeouts.accept`); `end_by` is what is left to do then.
+    """
+    try:
+        return (yield from next_event(association))
+    except AssociationAborted as stalled:  # by whoever interprets this
+        return stalled.event
+
+
+def look(association: Association) -> Flow[Event | None]:
+    """The same without waiting: what has ended the association meanwhile, None if nothing has."""
+    yield Need.TURN
+    try:
+        next(next_event(association))
+    except StopIteration as found:
+        return found.value  # type: ignore[no-any-return]
+    return None  # it waits
 
 
 def answer_request(

@@ -293,6 +293,47 @@ def test_a_user_that_leaves_before_the_answer_is_noticed() -> None:
         )
 
 
+def _deadline(pair: Pair) -> None:
+    at = pair.provider.deadline(0.0)
+    assert at is not None
+    pair.provider.handle_timeout(at.at)
+
+
+GONE: dict[str, tuple[Callable[[Pair], None], object]] = {
+    "peer aborts": (lambda pair: pair.provider.receive_data(encode(Abort())), Abort()),
+    "peer closes": (lambda pair: pair.provider.receive_eof(), "connection closed by the peer in Sta3, between PDUs"),
+    "deadline": (_deadline, "accept: waiting for the local user's answer: nothing within 60 s"),
+}
+
+
+@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("waits", [True, False], ids=["awaited", "looked at"])
+def test_what_ends_an_association_before_it_is_answered(gone: str, waits: bool) -> None:
+    pair = Pair()
+    assert pair.events(pair.provider) == [REQUEST]
+    happens, wanted = GONE[gone]
+    assert outcome(flows.look(pair.provider), pair.provider) is None
+    watching = flows.until_over(pair.provider)
+    assert next(watching) is flows.Need.INPUT
+    happens(pair)
+    event = outcome(watching if waits else flows.look(pair.provider), pair.provider)
+    assert isinstance(event, Abort | ProviderAbort | Closed)
+    assert wanted == (str(event.error) if isinstance(event, ProviderAbort) else event)
+    error = outcome(flows.end_by(pair.provider, event), pair.provider, eof=True)
+    assert isinstance(error, flows.AssociationAborted)
+    assert error.event == event
+
+
+def test_a_stall_ends_an_association_before_it_is_answered() -> None:
+    pair = Pair()
+    assert pair.events(pair.provider) == [REQUEST]
+    watching = flows.until_over(pair.provider)
+    next(watching)
+    with pytest.raises(StopIteration) as caught:
+        watching.throw(flows.AssociationAborted(Closed()))
+    assert caught.value.value == Closed()
+
+
 RELEASED: dict[str, Callable[[Pair], flows.Flow[None]]] = {
     "aborts": lambda pair: flows.abort(pair.provider),
     "goes silent": lambda pair: flows.finish(pair.provider),

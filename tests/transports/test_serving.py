@@ -6,9 +6,9 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,8 @@ import dicos_transports.asyncio as over_asyncio
 import dicos_transports.trio as over_trio
 from dicos_proto import flows
 from dicos_proto.dimse import CStoreRequest
+from dicos_proto.errors import AbortSource
+from dicos_proto.events import Closed
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import IdentityVerdict
 from dicos_proto.pdu import AssociateReject, decode, encode
@@ -377,6 +379,155 @@ def test_others_are_served_while_an_identity_is_looked_at(adapter: str) -> None:
             assert session.echo().status == 0
 
 
+class Stuck:
+    """A function that looks at an identity and comes to no end; what became of it."""
+
+    def __init__(self, adapter: str) -> None:
+        self.begun, self.ended = threading.Event(), threading.Event()
+        self.forever: Callable[[], Coroutine[Any, Any, Any]] = (
+            trio.sleep_forever if adapter == "trio" else lambda: asyncio.sleep(3600)
+        )
+
+    async def __call__(self, request: AssociateRequest) -> IdentityVerdict | None:
+        if request.calling_aet == "GOOD":
+            return None
+        self.begun.set()
+        try:
+            await self.forever()
+        finally:
+            self.ended.set()
+        return None
+
+
+LOOPS = pytest.mark.parametrize("adapter", ["trio", "asyncio"])
+OVER = pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+
+
+@contextmanager
+def stuck(adapter: str, secure: bool, **options: Any) -> Iterator[tuple[Handle, Stuck, dict[str, Any]]]:
+    """A server with one slot whose function is stuck, the function, and how to connect."""
+    if secure:
+        options["tls"] = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE)
+    look = Stuck(adapter)
+    client = {"tls": ClientTLS(trust=(hospital().root.certificate,))} if secure else {}
+    with serving(adapter, identify=look, server_limits=ServerLimits(associations=1), **options) as running:
+        yield running, look, client
+
+
+def server_named(secure: bool) -> dict[str, Any]:
+    """What a client of an open connection has to be told."""
+    roots = (hospital().root.certificate,)
+    return {"tls": ClientTLS(trust=roots, server_hostname="localhost")} if secure else {}
+
+
+@OVER
+@LOOPS
+def test_who_comes_to_no_end_with_an_identity_is_cancelled_at_its_deadline(
+    adapter: str, secure: bool, lines: Lines
+) -> None:
+    with stuck(adapter, secure, timeouts=Timeouts(accept=0.1)) as (running, look, client):
+        with pytest.raises(flows.AssociationAborted) as caught:
+            user(running, **client)
+        assert caught.value.event == Abort(source=AbortSource.SERVICE_USER)
+        assert look.ended.wait(PATIENCE)
+        lines.wait_for("accept: waiting for the local user's answer: nothing within 0.1 s")
+        with user(running, calling_aet="GOOD", **client) as good:
+            assert good.echo().status == 0
+    check(running.metrics, connections=2, unasked=1, accepted=1, released=1)
+    assert len(lines.texts()) == 1
+
+
+@OVER
+@LOOPS
+def test_the_identity_of_who_is_gone_is_looked_at_no_longer(adapter: str, secure: bool, lines: Lines) -> None:
+    with stuck(adapter, secure) as (running, look, client):
+        with raw(running) as sock, ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(connect, sock.dup(), CONTEXTS, **server_named(secure))
+            assert look.begun.wait(PATIENCE)
+            sock.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(flows.AssociationAborted):
+                asking.result(PATIENCE)
+        assert look.ended.wait(PATIENCE)
+        lines.wait_for("TLS: truncated" if secure else "connection closed by the peer in Sta3")
+        with user(running, calling_aet="GOOD", **client) as good:
+            assert good.echo().status == 0
+    check(running.metrics, connections=2, unasked=1, accepted=1, released=1)
+
+
+@LOOPS
+def test_the_identity_of_who_aborts_is_looked_at_no_longer(adapter: str, lines: Lines) -> None:
+    with stuck(adapter, False) as (running, look, _), asked(running) as sock:
+        assert look.begun.wait(PATIENCE)
+        sock.sendall(encode(Abort()))
+        assert look.ended.wait(PATIENCE)
+        assert read_pdu(sock) == b""
+        lines.wait_for("the peer says: ")
+    check(running.metrics, connections=1, unasked=1)
+
+
+@LOOPS
+def test_what_a_function_raises_while_the_connection_is_watched_is_told_as_it_is(adapter: str, lines: Lines) -> None:
+    async def fail(request: AssociateRequest) -> IdentityVerdict | None:
+        await (trio.lowlevel.checkpoint() if adapter == "trio" else asyncio.sleep(0))
+        raise flows.AssociationAborted(Closed())  # of an association of its own, with a directory, say
+
+    with serving(adapter, identify=fail) as running:
+        with pytest.raises(flows.AssociationRejected):
+            user(running)
+        lines.wait_for("rejected: the identity could not be looked at")
+    check(running.metrics, connections=1, rejected=1, failures=1)
+
+
+@LOOPS
+def test_a_function_that_comes_to_no_end_ends_with_the_server(adapter: str) -> None:
+    with stuck(adapter, False) as (running, look, _), asked(running) as sock:
+        assert look.begun.wait(PATIENCE)
+        running.close(grace=0.05)
+        assert look.ended.is_set()
+        abort_of(sock)
+    check(running.metrics, connections=1, unasked=1)
+
+
+def test_a_verdict_that_comes_too_late_lets_nobody_in(adapter: str, lines: Lines) -> None:
+    """In blocking the function is waited for, as a thread cannot be interrupted; then its word counts no more."""
+
+    def slow(request: AssociateRequest) -> IdentityVerdict | None:
+        threading.Event().wait(0.1)
+        if request.calling_aet == "BROKEN":
+            raise ConnectionError
+        return None
+
+    async def slow_in_loop(request: AssociateRequest) -> IdentityVerdict | None:
+        await (trio.sleep(PATIENCE) if adapter == "trio" else asyncio.sleep(PATIENCE))
+        return None
+
+    look: Any = slow if adapter == "blocking" else slow_in_loop
+    with serving(adapter, identify=look, timeouts=Timeouts(accept=0.02)) as running:
+        for title in ("SLOW", "BROKEN"):
+            with pytest.raises(flows.AssociationAborted) as caught:
+                user(running, calling_aet=title)
+            assert caught.value.event == Abort(source=AbortSource.SERVICE_USER)
+        lines.wait_for("accept: waiting for the local user's answer: nothing within 0.02 s", count=2)
+    check(running.metrics, connections=2, unasked=2)
+
+
+def test_a_verdict_on_who_is_gone_lets_nobody_in(lines: Lines) -> None:
+    """The same in blocking, where the function is waited for."""
+    asking, gone = threading.Event(), threading.Event()
+
+    def slow(request: AssociateRequest) -> IdentityVerdict | None:
+        asking.set()
+        assert gone.wait(PATIENCE)
+        return None
+
+    with serving("blocking", identify=slow) as running:
+        with asked(running):
+            assert asking.wait(PATIENCE)
+        gone.set()
+        lines.wait_for("connection closed by the peer in Sta3")
+    check(running.metrics, connections=1, unasked=1)
+
+
 # -- stopping ------------------------------------------------------------------------------------------------------
 
 
@@ -597,8 +748,11 @@ def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
 
 def test_a_stream_of_trio_is_the_only_connection(lines: Lines) -> None:
     async def main() -> None:
+        async def look(request: AssociateRequest) -> None:
+            await trio.testing.wait_all_tasks_blocked()  # so that somebody waits for the stream meanwhile
+
         ours, theirs = trio.testing.memory_stream_pair()
-        async with over_trio.serve(theirs, _answer, policy=POLICY) as server:
+        async with over_trio.serve(theirs, _answer, policy=POLICY, identify=look) as server:
             assert server.address == "one connection"
             async with await over_trio.connect(ours, CONTEXTS) as session:
                 assert (await session.echo()).status == 0
@@ -611,9 +765,13 @@ def test_a_stream_of_trio_is_the_only_connection(lines: Lines) -> None:
 
 def test_a_pair_of_streams_of_asyncio_is_the_only_connection(lines: Lines) -> None:
     async def main() -> None:
+        async def look(request: AssociateRequest) -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)  # so that somebody waits for the streams meanwhile
+
         ours, theirs = socket.socketpair()
         streams = await asyncio.open_connection(sock=theirs)
-        async with over_asyncio.serve(streams, _answer, policy=POLICY) as server:
+        async with over_asyncio.serve(streams, _answer, policy=POLICY, identify=look) as server:
             async with await over_asyncio.connect(ours, CONTEXTS) as session:
                 assert (await session.echo()).status == 0
             assert await server.wait(PATIENCE)

@@ -46,7 +46,7 @@ from .addresses import (
     said,
     show_address,
 )
-from .asyncio_driver import Connected, Driver, SocketLink, StreamLink, Streams
+from .asyncio_driver import Connected, Driver, SocketLink, StreamLink, Streams, T, V, first
 from .asyncio_memory import pair
 from .awaiting import (
     Answers,
@@ -414,6 +414,9 @@ class Server(AsyncServer):
         for changed in self._changed:
             if not changed.done():
                 changed.set_result(None)
+
+    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+        return await first(over, wanted)
 
     # -- accepting -----------------------------------------------------------------------------------------------
 

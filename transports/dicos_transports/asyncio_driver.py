@@ -20,6 +20,7 @@ from .awaiting_driver import LoopDriver
 from .channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
 
 T = TypeVar("T")
+V = TypeVar("V")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connected = socket.socket | Streams
 """A connection that is open already: a stream socket, or a pair of asyncio's streams."""
@@ -269,3 +270,21 @@ class Driver(LoopDriver):
 
     def _checkpoint(self) -> Awaitable[None]:
         return asyncio.sleep(0)
+
+
+async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+    """Await both until the first of them ends; the other one is cancelled. Should both end, `over` counts."""
+    watching = asyncio.ensure_future(over)
+    waiting = asyncio.ensure_future(wanted)
+    both: tuple[asyncio.Future[Any], ...] = (watching, waiting)
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in both:
+            one.cancel()
+        await asyncio.wait(both)
+        for one in both:
+            one.cancelled() or one.exception()  # seen, whichever of them counts
+    if not watching.cancelled():
+        return watching.result(), None
+    return None, waiting.result()

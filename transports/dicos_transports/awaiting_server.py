@@ -6,10 +6,13 @@ Knows: sessions, who is let in. Must not know: event loops. An adapter accepts c
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from typing import TypeVar
 
 from dicos_proto import flows
+from dicos_proto.events import Event
 from dicos_proto.machine import State
 
 from .admission import CURRENT
@@ -18,9 +21,11 @@ from .channel import ServerStopping
 from .serving import AsyncIdentify, BaseServer, Connection, Serving
 
 Handler = Callable[[Session], Awaitable[None]]
+T = TypeVar("T")
+V = TypeVar("V")
 
 
-class AsyncServer(BaseServer):
+class AsyncServer(BaseServer, ABC):
     """One task for each connection; all tasks in one thread."""
 
     def __init__(self, handler: Handler, serving: Serving, identify: AsyncIdentify | None) -> None:
@@ -73,16 +78,26 @@ class AsyncServer(BaseServer):
         request = await session.driver.run(flows.await_request(session.association), interruptible=True)
         if not reception.admit(connection, session, request):
             return False
+        event: Event | None = None  # what has ended the association while its user was looked at
         try:
             identity = self._identify(request) if self._identify is not None else None
             if isawaitable(identity):
-                identity = await identity
+                over = session.driver.run(flows.until_over(session.association))
+                event, identity = await self._first(over, identity)
         except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
             reception.undecided(connection, session, error)
             return False
+        if event is not None:
+            await session.driver.run(flows.end_by(session.association, event), interruptible=True)
         accepted = reception.answer(connection, session, request, identity)
         session.driver.flush()
         return accepted
+
+    @abstractmethod
+    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+        """Await both until the first of them ends; the other one is cancelled. Should both end, `over` counts.
+
+        Raises what either raises."""
 
 
 __all__ = ["AsyncServer", "Handler", "ServerStopping"]

@@ -174,6 +174,11 @@ class Driver(Channel):
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
 
+    def check_time(self) -> None:
+        """Tell the wire what time it is, if one of its deadlines has passed."""
+        if self.due(now := monotonic()) <= now:
+            self.on_time(now)
+
     def _serve(self, need: Need) -> ProtocolError | None:
         """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
         if need is Need.TURN and self._killed():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from dicos_proto import flows
 from dicos_proto.limits import Limits
 from dicos_proto.machine import State
-from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
@@ -248,11 +248,21 @@ class Server(BaseServer):
         request = session.driver.run(flows.await_request(session.association), interruptible=True)
         if not reception.admit(connection, session, request):
             return False
-        try:
-            identity = self._identify(request) if self._identify is not None else None
-        except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
-            reception.undecided(connection, session, error)
-            return False
+        identity: IdentityVerdict | None = None
+        if self._identify is not None:
+            driver = session.driver
+            driver.due(monotonic())  # from now on the peer waits for the answer
+            fault: Exception | None = None
+            try:
+                identity = self._identify(request)
+            except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
+                fault = error
+            driver.check_time()  # nobody has looked at the connection meanwhile
+            if (event := driver.run(flows.look(session.association))) is not None:
+                driver.run(flows.end_by(session.association, event), interruptible=True)
+            if fault is not None:
+                reception.undecided(connection, session, fault)
+                return False
         accepted = reception.answer(connection, session, request, identity)
         session.driver.flush()
         return accepted

@@ -58,7 +58,8 @@ UNDECIDED: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectS
 
 Identify = Callable[[AssociateRequest], IdentityVerdict | None]
 """What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
-each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`."""
+each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`. After `Timeouts.accept` its
+word counts no more; one that is awaited is cancelled then, or when the peer goes."""
 AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
 
 __all__ = [

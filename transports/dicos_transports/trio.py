@@ -74,7 +74,7 @@ from .serving import (
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
 from .sharing import Shared, store_share
-from .trio_driver import Driver, SocketLink, StreamLink
+from .trio_driver import Driver, SocketLink, StreamLink, T, V, first
 from .trio_memory import pair
 
 if TYPE_CHECKING:
@@ -372,6 +372,9 @@ class Server(AsyncServer):
             self._kill()
             if not await self.wait(AFTER_KILL):
                 LOG.error("%d handlers do not return; they are waited for", self.associations)
+
+    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+        return await first(over, wanted)
 
     # -- accepting -----------------------------------------------------------------------------------------------
 

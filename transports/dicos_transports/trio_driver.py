@@ -21,6 +21,7 @@ from .awaiting_driver import LoopDriver
 from .channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
 
 T = TypeVar("T")
+V = TypeVar("V")
 HAS_EPOLL: Final = hasattr(select, "epoll")
 
 
@@ -214,3 +215,30 @@ class Driver(LoopDriver):
 
     def _checkpoint(self) -> Awaitable[None]:
         return trio.lowlevel.checkpoint()
+
+
+async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+    """Await both until the first of them ends; the other one is cancelled. Should both end, `over` counts."""
+    ended: list[T] = []
+    found: list[V] = []
+    faults: list[Exception] = []  # which go on as they are, not as a group of the nursery's
+
+    async def watch() -> None:
+        try:
+            ended.append(await over)
+        except Exception as error:
+            faults.insert(0, error)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        try:
+            found.append(await wanted)
+        except Exception as error:
+            faults.append(error)
+        nursery.cancel_scope.cancel()
+    if ended:
+        return ended[0], None
+    if faults:
+        raise faults[0]
+    return None, found[0]
