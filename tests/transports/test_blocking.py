@@ -124,11 +124,17 @@ def test_kept_pieces_stay_what_they_were() -> None:
 def test_the_bytes_of_a_connection_can_be_watched() -> None:
     seen = {"sent": b"", "received": b""}
 
+    ended: list[str] = []
+
     def trace(direction: str, buffers: object) -> None:
         seen[direction] += b"".join(buffers)  # type: ignore[call-overload]
+        assert not ended or not buffers
+        if not buffers:
+            ended.append(direction)
 
     with server() as running, user(running, trace=trace) as session:
         session.echo()
+        assert ended == []
         assert (session.driver.bytes_sent, session.driver.bytes_received) == (
             len(seen["sent"]),
             len(seen["received"]),
@@ -136,6 +142,7 @@ def test_the_bytes_of_a_connection_can_be_watched() -> None:
     assert seen["sent"][:1] == b"\x01"
     assert seen["received"][:1] == b"\x02"
     assert seen["sent"].endswith(bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0)))
+    assert ended == ["sent", "received"]
 
 
 def test_command_and_first_data_leave_in_one_write(pair: tuple[socket.socket, socket.socket]) -> None:

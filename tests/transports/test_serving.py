@@ -286,6 +286,22 @@ def test_what_makes_traces_may_fail(adapter: str, lines: Lines) -> None:
     check(running.metrics, connections=1, unasked=1, failures=1)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_trace_is_told_of_the_end_of_each_direction_once(adapter: str, secure: bool) -> None:
+    seen: dict[str, list[bytes]] = {"sent": [], "received": []}
+
+    def tracing(peer: str) -> Any:
+        return lambda direction, buffers: seen[direction].append(b"".join(buffers))
+
+    tls = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE) if secure else None
+    client = ClientTLS(trust=(hospital().root.certificate,)) if secure else None
+    with serving(adapter, trace=tracing, tls=tls) as running, user(running, tls=client) as session:
+        session.echo()
+    for direction, first, last in (("received", 1, 5), ("sent", 2, 6)):
+        assert [one[:1] for one in seen[direction]].count(b"") == 1
+        assert (seen[direction][0][0], seen[direction][-2][0], seen[direction][-1]) == (first, last, b"")
+
+
 # -- identities ----------------------------------------------------------------------------------------------------
 
 
@@ -752,14 +768,17 @@ def test_a_stream_of_trio_is_the_only_connection(lines: Lines) -> None:
             await trio.testing.wait_all_tasks_blocked()  # so that somebody waits for the stream meanwhile
 
         ours, theirs = trio.testing.memory_stream_pair()
-        async with over_trio.serve(theirs, _answer, policy=POLICY, identify=look) as server:
+        trace = lambda peer: lambda direction, buffers: ended.append(direction) if not buffers else None  # noqa: E731
+        async with over_trio.serve(theirs, _answer, policy=POLICY, identify=look, trace=trace) as server:
             assert server.address == "one connection"
             async with await over_trio.connect(ours, CONTEXTS) as session:
                 assert (await session.echo()).status == 0
             assert await server.wait(PATIENCE)
         check(server.metrics, connections=1, accepted=1, released=1)
 
+    ended: list[str] = []
     trio.run(main)
+    assert ended == ["sent", "received"]
     assert lines.texts(logging.INFO)[0].startswith("a StapledStream #")
 
 
@@ -771,13 +790,16 @@ def test_a_pair_of_streams_of_asyncio_is_the_only_connection(lines: Lines) -> No
 
         ours, theirs = socket.socketpair()
         streams = await asyncio.open_connection(sock=theirs)
-        async with over_asyncio.serve(streams, _answer, policy=POLICY, identify=look) as server:
+        trace = lambda peer: lambda direction, buffers: ended.append(direction) if not buffers else None  # noqa: E731
+        async with over_asyncio.serve(streams, _answer, policy=POLICY, identify=look, trace=trace) as server:
             async with await over_asyncio.connect(ours, CONTEXTS) as session:
                 assert (await session.echo()).status == 0
             assert await server.wait(PATIENCE)
         check(server.metrics, connections=1, accepted=1, released=1)
 
+    ended: list[str] = []
     asyncio.run(main())
+    assert ended == ["sent", "received"]
     assert lines.texts(logging.INFO)[0].startswith("a pair of streams #")
 
 

@@ -174,7 +174,7 @@ def _session(
         link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
     else:
         link, peer = StreamLink(connection, wire, timeouts, seen), _peer_of(connection)
-    link.association = association
+    link.carry(association, trace)
     return Session(association, Driver(link), peer, layer)
 
 

@@ -174,6 +174,7 @@ class StreamLink(Link):
             if self._receiving is not None:
                 self._receiving.cancel()
             self._writer.close()
+            self._tell_closed()
 
     async def wait(self, need: Need) -> ProtocolError | None:
         """Until the need is met, or time has passed. What ends the flow instead, if anything does."""

@@ -119,7 +119,8 @@ def connect(
     `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
     `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
     through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be for
-    the host. `trace` is called with all bytes sent and received, with TLS as they are inside it.
+    the host. `trace` is called with all bytes sent and received, with TLS as they are inside it, and in the
+    end without any.
 
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
@@ -176,7 +177,7 @@ def session_over(
     """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
     wire, seen = (association, trace) if layer is None else (layer, None)
     driver = Driver(sock, wire, timeouts, trace=seen, stop=stop, kill=kill)
-    driver.association = association
+    driver.carry(association, trace)
     return Session(association, driver, layer)
 
 

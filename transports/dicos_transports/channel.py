@@ -48,7 +48,8 @@ _MORE: Final = getattr(socket, "MSG_MORE", 0)
 """Linux: what is sent waits in the kernel for what follows, for at most 200 ms.  # tcp(7), TCP_CORK"""
 
 Trace = Callable[[Literal["sent", "received"], Sequence[Buffer]], None]
-"""What watches the bytes of a connection: the direction, and buffers that it must not keep."""
+"""What watches the bytes of a connection: the direction, and buffers that it must not keep; in the end, when the
+connection is closed, once for each direction without any."""
 
 
 class ServerStopping(AssociationError):
@@ -71,10 +72,22 @@ class Link:
         """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
         self._write_stall = timeouts.write_stall
         self._trace = trace
+        self._end_trace: Trace | None = None
         self._pending: list[Buffer] = []
         self._pending_size = 0
         self._stalled_at: float | None = None  # since when the peer takes nothing
         self._told: float | None = None  # the deadline of the wire that passed last
+
+    def carry(self, association: Association, trace: Trace | None) -> None:
+        """Whose messages they are, and what is told of their end, whoever it is that tells it of the bytes."""
+        self.association = association
+        self._end_trace = trace
+
+    def _tell_closed(self) -> None:
+        trace, self._end_trace = self._end_trace, None
+        if trace is not None:
+            trace("sent", ())
+            trace("received", ())
 
     @property
     def writing(self) -> bool:
@@ -177,6 +190,7 @@ class Channel(Link):
         self._pending.clear()
         self._pending_size = 0
         self.sock.close()
+        self._tell_closed()
 
     # -- what a flow needs ---------------------------------------------------------------------------------------
 

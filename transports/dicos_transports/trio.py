@@ -182,7 +182,7 @@ def _session(
         link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
     else:
         link, peer = StreamLink(connection, wire, timeouts, seen), f"a {type(connection).__name__}"
-    link.association = association
+    link.carry(association, trace)
     return Session(association, Driver(link), peer, layer)
 
 

@@ -134,6 +134,7 @@ class StreamLink(Link):
                 if scope is not None:
                     scope.cancel()
             trio.lowlevel.spawn_system_task(trio.aclose_forcefully, self._stream)
+            self._tell_closed()
 
     async def wait(self, need: Need) -> ProtocolError | None:
         """Until the need is met, or time has passed. What ends the flow instead, if anything does."""

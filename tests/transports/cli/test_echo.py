@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from dicos_proto.dimse import CStoreRequest
 from dicos_transports.blocking import Session
+from tests.pair import command, p_data
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicom_file, dicos, provider
-from tests.transports.connections import server
+from tests.transports.connections import ASKED, CT, read_pdu, server
 
 START_MODULES = """
 import json, sys
@@ -74,6 +76,29 @@ def test_debug_shows_the_pdus_of_both_directions() -> None:
         assert any(line.startswith(f"to {peer}: ") and name in line for line in result.err.splitlines())
         assert any(line.startswith("from 127.0.0.1:") and name in line for line in end.err.splitlines())
     assert f"from {peer}: A-ASSOCIATE-AC" in result.err
+
+
+@pytest.mark.usefixtures("transport")
+def test_debug_shows_what_is_not_whole_when_the_connection_ends() -> None:
+    request = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+    half = command(3, request, has_data=True) + p_data((3, False, False, bytes(1000)))
+    with provider("storescp", "-d", "--ignore") as scp:
+        for sent, answered in ((ASKED, True), (ASKED[:20], False)):
+            with socket.create_connection(("127.0.0.1", scp.port), TIMEOUT) as sock:
+                sock.sendall(sent)
+                if answered:
+                    assert read_pdu(sock)[0] == 2
+                    sock.sendall(half)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(1000):
+                    pass
+        end = scp.stop()
+    said = [line.partition(": ")[2] for line in end.err.splitlines() if line.startswith("from 127.0.0.1:")]
+    assert said[-2:] == [
+        "P-DATA-TF, context 3: data set, 1,000 bytes, not complete",
+        "the bytes end in an A-ASSOCIATE-RQ, 269 bytes before its end",
+    ]
+    assert sum("not complete" in line or "the bytes end" in line for line in said) == 2
 
 
 def test_no_association() -> None:

@@ -33,6 +33,13 @@ USAGE = 2
         (("storescp", "0", "--prefer", "nobody"), "invalid choice"),
         (("storescp", "0", "-od", "/nonexistent"), "/nonexistent: does not exist"),
         (("storescp", "0", "-od", __file__), "is no folder"),
+        (("storescp", "--ignore", "--listen", "x", "--bind", "0.0.0.0"), "--bind without a port: it is the address of"),
+        (("echoscp", "--activated", "--bind", "127.0.0.1"), "--bind does not go with --activated: its sockets are all"),
+        (("echoscp", "--bind", "::1"), "nowhere to listen: a port"),
+        (
+            ("movescu", "h", "1", "-k", "x", "--bind", "::1"),
+            "--bind without --store-port: it is the address",
+        ),
         (("storescp", "0", "-od", "x" * 300), "file name too long"),
     ],
 )

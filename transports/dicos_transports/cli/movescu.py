@@ -19,7 +19,7 @@ from dicos_proto.pdu_types import OperationsWindow
 from ..addresses import ListenFailed
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
-from .options import port, timeouts, title, tolerance, user_parser
+from .options import LOOPBACK, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
 from .provider import Counts, logged
 from .query import PRIORITIES, add_options, cancel, identifiers
@@ -48,10 +48,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--store-port", type=port, metavar="PORT",
                         help="receive here what is moved, 0 on a free port: the peer has to know the title and this "
                         "address")  # fmt: skip
-    parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS",
-                        help="address to receive on, 0.0.0.0 for all (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--bind", metavar="ADDRESS",
+                        help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
     add_folder(parser)
     options = parser.parse_args(words)
+    if options.bind is not None and options.store_port is None:
+        parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
+    if options.bind is None:
+        options.bind = LOOPBACK
     out = Output(options)
     asked = identifiers(options, out, "move")
     if asked is None or (options.store_port is not None and not fit_folder(options, out)):

@@ -102,8 +102,8 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
     made.add_argument("port", type=port, nargs="?", help="0 takes a free one")
     titles(made, calling="ANY-SCP")
     where = made.add_argument_group("where it listens", "On PORT, at every --listen, or at what --activated finds.")
-    where.add_argument("--bind", default=LOOPBACK, metavar="ADDRESS",
-                       help="address of PORT, 0.0.0.0 for all (default: %(default)s)")  # fmt: skip
+    where.add_argument("--bind", metavar="ADDRESS",
+                       help=f"address of PORT, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
     where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH",
                        help="a Unix socket; may be given again")  # fmt: skip
     where.add_argument("--reuse-port", action="store_true",
@@ -134,6 +134,7 @@ def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> arg
     if options.activated:
         for given, name in (
             (options.port is not None, "a port"),
+            (options.bind is not None, "--bind"),
             (options.listen, "--listen"),
             (options.reuse_port, "--reuse-port"),
         ):
@@ -142,8 +143,12 @@ def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> arg
     elif options.port is None:
         if not options.listen:
             made.error("nowhere to listen: a port, --listen PATH or --activated is required")
+        if options.bind is not None:
+            made.error("--bind without a port: it is the address of PORT, and a Unix socket has none")
         if options.reuse_port:
             made.error("--reuse-port without a port")
+    if options.bind is None:
+        options.bind = LOOPBACK
     return options
 
 

@@ -102,9 +102,10 @@ class Output:
         words = {"sent": f"to {peer}", "received": f"from {peer}"}
 
         def show(direction: Literal["sent", "received"], buffers: Sequence[Buffer]) -> None:
-            for buffer in buffers:
-                for line in directions[direction].feed(buffer):
-                    self._print(f"{words[direction]}: {line}", "DEBUG")
+            one = directions[direction]
+            lines = [line for buffer in buffers for line in one.feed(buffer)] if buffers else one.end()
+            for line in lines:
+                self._print(f"{words[direction]}: {line}", "DEBUG")
 
         return show
 

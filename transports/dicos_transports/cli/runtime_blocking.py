@@ -108,7 +108,7 @@ class Blocking:
         sock = dial(where, timeouts)
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
-        driver.association = association
+        driver.carry(association, trace)
         session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
         await session.establish(flows.establish(association))
         return session
