@@ -35,8 +35,9 @@ from dicos_proto.pdu_types import (
     UserInformation,
 )
 from dicos_proto.timers import Timeouts
+from dicos_transports.admission import Slots
 from dicos_transports.blocking import Session, connect
-from dicos_transports.serving import Metrics, ServerLimits, most_bytes
+from dicos_transports.serving import Connection, Metrics, ServerLimits, most_bytes
 from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
 from tests.pair import command, p_data
 from tests.transports.certificates import hospital
@@ -112,6 +113,53 @@ def test_one_association_too_many_is_rejected_for_now(adapter: str, limit: str, 
         lines.wait_for("closed", count=3)
         with user(running) as third:
             assert third.echo().status == 0
+
+
+COUNTED_TOGETHER = [
+    ("10.0.0.7", "10.0.0.7", True),
+    ("10.0.0.7", "10.0.0.8", False),
+    ("10.0.0.7", "::ffff:10.0.0.7", True),
+    ("::ffff:10.0.0.7", "::ffff:10.0.0.8", False),
+    ("2001:db8:0:7::1", "2001:db8:0:7:ffff:ffff:ffff:ffff", True),
+    ("2001:db8:0:7::1", "2001:db8:0:8::1", False),
+    ("2001:db8:0:7::1", "10.0.0.7", False),
+    ("::1", "::ffff:127.0.0.1", False),
+    ("fe80::1%eth0", "fe80::2%eth0", True),
+    ("fe80::1%eth0", "fe80::1%eth1", False),
+    ("00:11:22:33:44:55", "00:11:22:33:44:55", True),  # of Bluetooth, say
+    ("00:11:22:33:44:55", "00:11:22:33:44:66", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "together"), COUNTED_TOGETHER)
+def test_whose_associations_are_counted_together(one: str, other: str, together: bool) -> None:
+    """Whoever has a network of IPv6 has 2 ** 64 addresses."""
+    slots = Slots(ServerLimits(per_address=1), 10)
+    first, second = (Connection(f"[{host}]:104", host) for host in (one, other))
+    for connection in (first, second):
+        slots.arrive(connection)
+    assert slots.admit(first) is None
+    assert slots.admit(second) == ("per_address" if together else None)
+    slots.leave(first)
+    if together:
+        assert slots.admit(second) is None
+    assert str(second.peer) == f"[{other}]:104"  # people see the address as it is
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no socket for both IPv4 and IPv6 on this system")
+def test_an_address_of_ipv4_is_counted_alike_over_both_kinds_of_sockets(adapter: str, lines: Lines) -> None:
+    both = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    where, port = [both, ("127.0.0.1", 0)], both.getsockname()[1]
+    with serving(adapter, where=where, server_limits=ServerLimits(per_address=1)) as running:
+        plain = int(running.address.rpartition(":")[2])
+        with connect(("127.0.0.1", port), CONTEXTS) as mapped, connect(("::1", port), CONTEXTS) as six:
+            with pytest.raises(flows.AssociationRejected, match="local limit exceeded"):
+                connect(("127.0.0.1", plain), CONTEXTS)
+            lines.wait_for("rejected: limit per_address reached")
+            assert mapped.echo().status == six.echo().status == 0
+            with pytest.raises(flows.AssociationRejected, match="local limit exceeded"):
+                connect(("::1", port), CONTEXTS)
+        del both, where
 
 
 def test_no_room_for_one_association_is_a_mistake(adapter: str) -> None:

@@ -19,6 +19,10 @@ from dicos_proto.errors import ProtocolError
 BACKLOG: Final = 128
 FULL_AGAIN: Final = 0.02
 """Seconds until a Unix socket is tried again whose backlog is full: the system reports that, and does not wait."""
+PREFIX: Final = 8
+"""Bytes of an address of IPv6 that name a network; the other half its owner chooses as he likes.  # RFC 4291 2.5.4"""
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How an address of IPv6 begins that is one of IPv4.  # RFC 4291 2.5.5.2"""
 FIRST_HANDED_OVER: Final = 3
 """The descriptor at which a service manager's sockets begin, sd_listen_fds(3)."""
 
@@ -59,6 +63,24 @@ def peer_of(sock: socket.socket) -> str:
         return show_address(sock.getpeername())
     except OSError:
         return "a peer that is gone"
+
+
+def network_of(host: str) -> str:
+    """Whose connections are counted together: `10.0.0.7`; of IPv6 all of a network, `2001:db8:0:7::/64`.
+
+    One of IPv4 is the same however it comes: a socket for both has it as `::ffff:10.0.0.7`. Those of a link, `fe80::`,
+    are told apart by the interface only."""
+    if ":" not in host:
+        return host
+    address, percent, interface = host.partition("%")
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, address)
+    except OSError:  # of another kind of network
+        return host
+    if packed.startswith(MAPPED):
+        return socket.inet_ntop(socket.AF_INET, packed[len(MAPPED) :])
+    network = socket.inet_ntop(socket.AF_INET6, packed[:PREFIX] + bytes(PREFIX))
+    return f"{network}/64{percent}{interface}"
 
 
 def host_of(where: object) -> str | None:

@@ -22,7 +22,7 @@ from typing import Final, Self
 
 from dicos_proto.limits import Limits
 
-from .addresses import show_address
+from .addresses import network_of, show_address
 from .channel import KEPT, RECEIVE_SIZE
 from .session import BaseSession
 
@@ -39,7 +39,8 @@ class ServerLimits:
     associations: int = 100
     """Established associations. One more is rejected for now (2/3/2). Stops: threads without end."""
     per_address: int = 10
-    """Of these, from one network address. Stops: one peer that takes all of them."""
+    """Of these, from one network address; of IPv6, from one network of 64 bits: a peer can have all addresses in it.
+    Stops: one peer that takes all of them."""
     pending: int = 100
     """Connections without an association. Beyond it the oldest is closed. Stops: silent connections."""
     bytes_in_flight: int | None = None
@@ -97,8 +98,8 @@ class Connection:
         self.number = next(_numbers)
         self.peer = peer if host else f"{peer} #{self.number}"
         """For people; no two that are open have the same."""
-        self.host = host
-        """Its network address, by which associations are counted; empty: not counted."""
+        self.host = network_of(host)
+        """Its network address, or network, by which associations are counted; empty: not counted."""
         self.since = monotonic()
         self.accepted = False
         self.rejected = False

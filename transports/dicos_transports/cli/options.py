@@ -121,7 +121,7 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
     made.add_argument("--max-associations", type=count, default=100, metavar="N",
                       help="at the same time (default: %(default)s)")  # fmt: skip
     made.add_argument("--max-per-address", type=count, default=10, metavar="N",
-                      help="of these, from one address (default: %(default)s)")  # fmt: skip
+                      help="of these, from one address, or network of IPv6 (default: %(default)s)")  # fmt: skip
     made.add_argument("--grace", type=seconds, default=10.0, metavar="SECONDS",
                       help="time that operations get to finish when it is stopped (default: %(default)g)")  # fmt: skip
     tls.add_options(made, provider=True)
