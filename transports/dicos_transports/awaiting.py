@@ -16,7 +16,7 @@ from dicos_proto import dimse, exchange, flows, status
 from dicos_proto.association import Association
 from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import MessageStart
+from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.flows import AssociationError
 from dicos_proto.pdu_types import Abort
 from dicos_proto.services import normalized, query, retrieve, storage, verification
@@ -61,6 +61,10 @@ class AsyncDriver(Carrier, Protocol):
 
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
         """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether what needs no wait may be done without a flow now: not where other tasks are to have their turn."""
 
     def interrupt(self) -> None:
         """End the wait for a new request, this one or the next, by `ServerStopping`."""
@@ -128,7 +132,13 @@ class Session(BaseSession):
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
-        return self.each(stores.next)
+        driver, here = self.driver, stores.here
+
+        async def following() -> storage.Outcome | None:
+            found = here() if driver.may_go_on else None
+            return found if found is not None else await self.run(stores.next())
+
+        return _Iteration(following)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -274,7 +284,9 @@ class Session(BaseSession):
             nonlocal before
             if before is not None and not before.answered:
                 await before.respond(status.UNRECOGNIZED_OPERATION)
-            start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+            start = exchange.request_here(self.exchange) if self.driver.may_go_on else None
+            if start is None:
+                start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
@@ -399,7 +411,9 @@ class _Iteration(AsyncIterator[T]):
         self._following: Callable[[], Awaitable[T | None]] | None = following
 
     async def __anext__(self) -> T:
-        found = None if self._following is None else await self._following()
+        if self._following is None:
+            raise StopAsyncIteration
+        found = await self._following()
         if found is None:
             self._following = None
             raise StopAsyncIteration
@@ -449,7 +463,7 @@ class Request(Received[Session, P], Generic[P]):
         Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
         end well.
         """
-        return _Iteration(lambda: self.session.run_piece(self.piece()))
+        return _Pieces(self)
 
     async def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
@@ -458,6 +472,23 @@ class Request(Received[Session, P], Generic[P]):
     async def attributes(self) -> Attributes | None:
         """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
         return await self.session.run(self.performing.receive())
+
+
+class _Pieces(AsyncIterator[Buffer]):
+    """What is left of the data set of a request."""
+
+    def __init__(self, request: Request[P]) -> None:
+        self._request = request
+
+    async def __anext__(self) -> Buffer:
+        request = self._request
+        performing, session = request.performing, request.session
+        while performing.unread:
+            event = session.exchange.here() if session.driver.may_go_on else None
+            piece = event.data if isinstance(event, MessageData) else await session.run_piece(request.piece())
+            if piece:
+                return piece
+        raise StopAsyncIteration
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
