@@ -8,7 +8,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
@@ -37,6 +37,7 @@ __all__ = [
     "Answers",
     "AnyRequest",
     "AsyncDriver",
+    "AwaitedInstance",
     "EchoRequest",
     "FindRequest",
     "GetRequest",
@@ -71,6 +72,17 @@ class AsyncDriver(Carrier, Protocol):
 
     def close(self) -> None:
         """Close the connection as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitedInstance(Instance):
+    """An instance whose data set comes in pieces that are awaited: for `store_many` and `store_over`, and only once.
+
+    `pieces` are awaited when it is its turn, one at a time, as the connection takes them.
+    """
+
+    pieces: AsyncIterable[Buffer] = field(repr=False)
+    data: exchange.Data = field(default_factory=exchange.Feed, init=False, repr=False)
 
 
 class _Cancellable(Protocol):
@@ -120,9 +132,17 @@ class Session(BaseSession):
         )
 
     def store_many(
-        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
+        self,
+        instances: Iterable[Instance] | AsyncIterable[Instance],
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+        ahead: bool = False,
     ) -> AsyncIterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        Instances may be awaited, and their pieces may (`AwaitedInstance`). The next one is awaited while there is room
+        for it: answers are not told meanwhile. A source that waits for what becomes of an instance before it gives the
+        next one needs a window of 1.
 
         `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
@@ -131,14 +151,7 @@ class Session(BaseSession):
         Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
-        stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
-        driver, here = self.driver, stores.here
-
-        async def following() -> storage.Outcome | None:
-            found = here() if driver.may_go_on else None
-            return found if found is not None else await self.run(stores.next())
-
-        return _Iteration(following)
+        return _Outcomes(self, instances, priority=priority, ahead=ahead)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -420,6 +433,67 @@ class _Iteration(AsyncIterator[T]):
         return found
 
 
+class _Outcomes(AsyncIterator[storage.Outcome]):
+    """What becomes of instances that are stored one after the other."""
+
+    def __init__(
+        self,
+        session: Session,
+        instances: Iterable[Instance] | AsyncIterable[Instance],
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+        ahead: bool = False,
+        originator: tuple[str, int] | None = None,
+    ) -> None:
+        self._session = session
+        self._awaited = aiter(instances) if isinstance(instances, AsyncIterable) else None
+        self._supply = storage.Supply(None if isinstance(instances, AsyncIterable) else instances)
+        self._pieces: AsyncIterator[Buffer] | None = None  # of the instance that is being sent
+        self._over = False
+        self.stores = storage.StoreMany(
+            session.exchange, self._supply, priority=priority, ahead=ahead, originator=originator
+        )
+
+    async def __anext__(self) -> storage.Outcome:
+        session, supply, stores = self._session, self._supply, self.stores
+        while not self._over:
+            found = stores.here() if session.driver.may_go_on else None
+            received = session.driver.bytes_received
+            if found is None:
+                found = await session.run(supply.turn(stores))
+            if found is not None:
+                return found
+            if supply.starved and session.driver.bytes_received != received:
+                continue  # that has ended the wait, and not that all was sent
+            if not supply.waits:
+                self._over = True
+                break
+            try:
+                await self._feed()
+            except BaseException:
+                if session.association.sending or session.association.outstanding:
+                    await session.abort()
+                raise
+        raise StopAsyncIteration
+
+    async def _feed(self) -> None:
+        """Wait for what is wanted: the next instance, or the next piece of the one that is being sent."""
+        supply = self._supply
+        if supply.starved and self._awaited is not None:
+            try:
+                supply.push(await anext(self._awaited))
+            except StopAsyncIteration:
+                supply.end()
+        elif supply.feed is not None and isinstance(supply.taken, AwaitedInstance):
+            if self._pieces is None:
+                self._pieces = aiter(supply.taken.pieces)
+            try:
+                supply.feed.push(await anext(self._pieces))
+            except StopAsyncIteration:
+                self._pieces = None
+                supply.feed.end()
+
+
 class Answers(Generic[Op, T]):
     """What comes of one operation, as an iterator. `operation`: the flow object of `services`, with its result.
 
@@ -551,10 +625,10 @@ class MoveRequest(Request[Moving]):
         """
         moving = self.performing
         moving.begin(total)
-        stores = storage.StoreMany(session.exchange, instances, originator=moving.task(()).originator)
-        while (outcome := await session.run(stores.next())) is not None:
+        outcomes = _Outcomes(session, instances, originator=moving.task(()).originator)
+        async for outcome in outcomes:
             if not await self.session.run(moving.record(outcome)):
-                stores.stop()
+                outcomes.stores.stop()
         return await self.session.run(moving.end())
 
 
