@@ -193,10 +193,10 @@ ASKED_FOR = CommitmentRequest(transaction_uid="1.9", references=(ONE, TWO))
 PARTLY = ASKED_FOR.report([Failure(TWO, status.NO_SUCH_SOP_INSTANCE)])
 
 
-def committing(way: Way, **destinations: Any) -> Application:
+def committing(way: Way, *, apart: bool = False, **destinations: Any) -> Application:
     app = application(way, "OURS", destinations=destinations)
 
-    @app.on_commit()
+    @app.on_commit(apart=apart)
     @of_kind(way)
     def commit(asked: CommitAsked) -> list[Failure]:
         return [Failure(one, status.NO_SUCH_SOP_INSTANCE) for one in asked.references if one != ONE]
@@ -224,13 +224,14 @@ def test_their_request_is_reported_on_its_own_association(way: Way) -> None:
 
 
 @each_way
-def test_their_request_is_reported_where_they_listen_once_they_have_left(way: Way) -> None:
+def test_their_request_is_reported_where_they_listen(way: Way) -> None:
+    """Apart: pynetdicom's user aborts if a report comes while it releases."""
     reports: queue.Queue[Any] = queue.Queue()
     entity = pynetdicom.AE(ae_title="THEM")
     entity.add_supported_context(PUSH_MODEL, [EXPLICIT], scu_role=False, scp_role=True)
     listening = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(taking(reports).items()))
     try:
-        app = committing(way, THEM=listening.server_address)
+        app = committing(way, apart=True, THEM=listening.server_address)
         with running(way, app) as server:
             with their_user(server.port, [PUSH_MODEL], {}) as association:  # takes no reports itself
                 answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)

@@ -56,9 +56,9 @@ def only_the_first(asked: CommitAsked) -> Any:
             yield Failure(one, status.NO_SUCH_SOP_INSTANCE)
 
 
-def archive(way: Way, function: Function = only_the_first, **destinations: Any) -> Application:
+def archive(way: Way, function: Function = only_the_first, *, apart: bool = False, **destinations: Any) -> Application:
     app = application(way, destinations=destinations)
-    app.on_commit()(of_kind(way)(function))
+    app.on_commit(apart=apart)(of_kind(way)(function))
     return app
 
 
@@ -147,6 +147,19 @@ def test_who_does_not_take_it_here_gets_it_on_another_association(way: Way, told
             assert reports.get(timeout=PATIENCE)[2] == PARTLY
     (text,) = told.texts()
     assert "'TESTER' does not take a report of storage commitment: 0x0211" in text
+
+
+@each_way
+def test_reports_go_apart_where_there_is_an_address(way: Way, told: Lines) -> None:
+    reports: queue.Queue[tuple[str, str, CommitmentReport]] = queue.Queue()
+    with reported_to(reports) as taking:
+        app = archive(way, apart=True)
+        with running(way, app) as provider, user(provider, PUSH_MODEL) as session:
+            assert committed(session) == PARTLY  # no address is known
+            app.destinations["TESTER"] = ("127.0.0.1", taking.port)
+            assert session.commit("1.9", [ONE, TWO]).report is None
+            assert reports.get(timeout=PATIENCE) == ("ANY-SCP", "TESTER", PARTLY)
+    assert told.texts() == []
 
 
 @each_way

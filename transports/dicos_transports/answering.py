@@ -211,11 +211,13 @@ class Left(AssociationReleased):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A function, and whether it reads the data set of a C-STORE itself, or answers for storage commitment."""
+    """A function, and whether it reads the data set of a C-STORE itself, or answers for storage commitment, whose
+    reports may have to go on associations of their own."""
 
     function: Callable[..., object]
     stream: bool = False
     commits: bool = False
+    apart: bool = False
 
     @property
     def name(self) -> str:
@@ -438,18 +440,19 @@ async def _commit(talk: Talk, request: AnyRequest, registered: Registered, desti
     asked = CommitAsked(request=request, commitment=await talk.run(committing.read_request()))
     await talk.run(committing.grant())
     task = committing.task(await _report(talk, registered, asked))
-    gone: AssociationError | None = None
-    try:
-        await talk.run(_look(session.exchange))
-        if await _reported(talk, task):
-            return
-    except ServerStopping:
-        raise
-    except AssociationReleased:  # the peer is free to leave once it is answered.  # PS3.4 J.3.3.1.2
-        gone = Left()
-    except AssociationError as error:
-        gone = error
     where = destinations.get(task.destination)
+    gone: AssociationError | None = None
+    if where is None or not registered.apart:
+        try:
+            await talk.run(_look(session.exchange))
+            if await _reported(talk, task):
+                return
+        except ServerStopping:
+            raise
+        except AssociationReleased:  # the peer is free to leave once it is answered.  # PS3.4 J.3.3.1.2
+            gone = Left()
+        except AssociationError as error:
+            gone = error
     if where is None:
         LOG.error("%s: no address of %a to bring a report of storage commitment to", session.peer, task.destination)
     else:

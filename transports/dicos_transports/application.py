@@ -213,7 +213,7 @@ class Application:
         """C-ECHO: the function gives a status, or None for success."""
         return self._registrar(dimse.CEchoRequest, (uids.VERIFICATION,))
 
-    def on_commit(self) -> Callable[[CommitFunction], CommitFunction]:
+    def on_commit(self, *, apart: bool = False) -> Callable[[CommitFunction], CommitFunction]:
         """Storage commitment: the function is given a `CommitAsked`, and gives what is not committed.  # PS3.4 annex J
 
         It returns a list of `Failure`, yields them, or returns None where all is committed; or it returns the whole
@@ -221,8 +221,11 @@ class Application:
         goes out on its association, or, where the peer has left or does not take it there, on a new one to the address
         that its AE title has in `destinations`. If the function fails, nothing is committed: 0x0110 for each, or the
         code of `Refused`. A report that cannot be brought is logged.
+
+        `apart`: on a new association wherever there is an address: some users take reports nowhere else, and some that
+        release at once get into disorder by a report that comes meanwhile.
         """
-        return self._registrar(dimse.NActionRequest, (uids.STORAGE_COMMITMENT_PUSH_MODEL,), commits=True)
+        return self._registrar(dimse.NActionRequest, (uids.STORAGE_COMMITMENT_PUSH_MODEL,), commits=True, apart=apart)
 
     def on_n_create(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
         """N-CREATE: this function, and those of the other DIMSE-N operations, gives a data set, a status, or a `Reply`.
@@ -262,6 +265,7 @@ class Application:
         *,
         stream: bool = False,
         commits: bool = False,
+        apart: bool = False,
     ) -> Callable[[F], F]:
         _check_uids(sop_classes)
 
@@ -271,7 +275,9 @@ class Application:
                 if known is not None:
                     raise ValueError(f"{request.NAME} of {uids.name_of(uid)} has a function already: {known.name}")
             for uid in sop_classes:
-                self._functions[request.NAME, uid] = Registered(function=function, stream=stream, commits=commits)
+                self._functions[request.NAME, uid] = Registered(
+                    function=function, stream=stream, commits=commits, apart=apart
+                )
                 self._support(uid, transfer_syntaxes)
             return function
 
