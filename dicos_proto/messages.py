@@ -339,7 +339,9 @@ class Messages:
             )  # fmt: skip
         field = command.COMMAND_FIELD
         if not (context.scu if field == N_EVENT_REPORT else context.scp):
-            raise _unexpected(f"{name} on context {context.id} from a peer without that role", "PS3.7 D.3.3.4")
+            detail = f"{name} on context {context.id} from a peer without that role"
+            if field != N_EVENT_REPORT or not self._judge.let("report_without_role", detail):
+                raise _unexpected(detail, "PS3.7 D.3.3.4")
         self.owed[number] = (context.id, field)
 
     def _take_response(self, context: int, command: Response) -> None:

@@ -109,6 +109,11 @@ class Tolerance:
     """Lets through: an A-ASSOCIATE-RQ in which an AE title has letters beyond ASCII, read as ISO 8859-1, where the
     policy lets such a title in. Breaks: PS3.8 9.3.2. Who: devices named after a place or a person. Why it may be
     allowed: as for a blank one. Default: off, and the association is rejected (1/1/3 or 1/1/7)."""
+    report_without_role: bool = False
+    """Lets through: an N-EVENT-REPORT from a peer that was not given the role of an SCP, above all from one that has
+    asked for an association to report on and has proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Who: providers
+    of storage commitment, and toolkits that leave the roles to their user. Why it may be allowed: the message says who
+    is what, and is answered by whoever takes reports, or 0x0211. Default: off."""
     missing_character_set: bool = False
     """Lets through: a data set with text beyond ASCII that does not say its character set (0008,0005). Breaks: PS3.5
     6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
@@ -142,6 +147,7 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "missing_user_information": "PS3.8 9.3.2.3",
         "blank_title": "PS3.8 9.3.2",
         "non_ascii_title": "PS3.8 9.3.2",
+        "report_without_role": "PS3.7 D.3.3.4",
         "missing_character_set": "PS3.5 6.1.2",
     }
 )
@@ -173,6 +179,7 @@ FIELD: Final = Tolerance(
     missing_user_information=True,
     blank_title=True,
     non_ascii_title=True,
+    report_without_role=True,
     missing_character_set=True,
 )
 """What many peers in use do, and what harms nobody: names that are sloppy but still names, and things left out whose

@@ -20,6 +20,7 @@ from dicos_proto.dimse import (
     CEchoResponse,
     CStoreRequest,
     CStoreResponse,
+    NEventReportRequest,
     decode_command,
 )
 from dicos_proto.errors import LocalProtocolError, Malformed
@@ -149,6 +150,15 @@ def store_with(instance: bytes) -> bytes:
 CONTENT = bytes(range(200))
 CANCELLING = elements((0x0100, us(0x0FFF)), (0x0120, us(7)), (0x0800, us(0x0101)))
 CANCEL = CCancelRequest(message_id_being_responded_to=7)
+
+REPORTING = elements(
+    (0x0002, CT.encode() + b"\0"), (0x0100, us(0x0100)), (0x0110, us(7)), (0x0800, us(0x0101)), (0x1000, b"1.2.3.4\0"),
+    (0x1002, us(1)),
+)  # fmt: skip
+REPORTED = start(
+    3,
+    NEventReportRequest(message_id=7, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3.4", event_type_id=1),
+)
 
 # -- the cases -------------------------------------------------------------------------------------------------------
 
@@ -315,6 +325,11 @@ CASES: dict[str, Case] = {
         [stored(), data(3, bytes(20_000)), start(3, CANCEL)],
         "P-DATA-TF of 20006 bytes; Maximum Length 16384",
         "P-DATA-TF longer than the Maximum Length (limit max_length: 20006 seen, 16384 allowed) [PS3.8 D.1]",
+    ),
+    "a report of who proposed no roles": Case(
+        "report_without_role", provider, p_data((3, True, True, REPORTING)) + p_data((3, True, True, CANCELLING)),
+        [REPORTED, start(3, CANCEL)], "N-EVENT-REPORT-RQ on context 3 from a peer without that role",
+        "N-EVENT-REPORT-RQ on context 3 from a peer without that role [PS3.7 D.3.3.4]",
     ),
     "no item": Case(
         "missing_user_information", asked_of, asking(user=b""),

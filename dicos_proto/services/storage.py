@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from .. import status
 from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, ProtocolError
 from ..events import MessageStart
-from ..exchange import Data, Exchange, Incoming, ask
+from ..exchange import Data, Exchange, Feed, Incoming, ask
 from ..flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
 from ..frozen import quick
 
@@ -78,6 +79,9 @@ class Outcome:
         return self.response is not None and status.category(self.response.status) in good
 
 
+LATER: Final = Instance(sop_class_uid="", sop_instance_uid="", transfer_syntax="", data=b"")
+"""What a source of instances gives, this very object, that has none now and is not at its end: `Supply` does."""
+
 _Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
 """An instance that is to be sent next: its message id and its request, or why it cannot be sent."""
 
@@ -86,11 +90,12 @@ class StoreMany:
     """User side: C-STORE of one instance after the other, as many outstanding as the window allows.  # PS3.7 D.3.3.3
 
     `next` gives what became of each, in the order in which the provider answers, until None. `instances` is iterated
-    when there is room for one more, so it may make them as it goes. With a window of 1 it is a plain sequence.
+    when there is room for one more, so it may make them as it goes. It gives `LATER` where it has none now, and is
+    asked again by the next flow (`Supply`). With a window of 1 it is a plain sequence.
     """
 
     __slots__ = (
-        "_ahead", "_contexts", "_exchange", "_instances", "_more", "_originator", "_outstanding", "_priority",
+        "_ahead", "_contexts", "_exchange", "_instances", "_later", "_more", "_originator", "_outstanding", "_priority",
         "_taken", "_window",
     )  # fmt: skip
 
@@ -112,6 +117,7 @@ class StoreMany:
         self._exchange = exchange
         self._instances: Iterator[Instance] = iter(instances)
         self._more = True
+        self._later = False  # the source has none now
         self._ahead = ahead
         self._taken: _Taken | None = None  # ahead of time
         self._priority = priority
@@ -130,15 +136,17 @@ class StoreMany:
         if exchange.unread:
             raise LocalProtocolError("responses to C-STOREs are waited for while a data set is being read")
         outstanding = self._outstanding
+        self._later = False
         while True:
             if self._is_due():
-                while self._more and len(outstanding) < self._window and not exchange.sending:
+                while self._more and not self._later and len(outstanding) < self._window and not exchange.sending:
                     refused = self._send()
                     if refused is not None:
                         return refused
-            if not outstanding and not exchange.sending:  # an answer may come before its request is whole
+            # An answer may come before its request is whole.
+            if not outstanding and not exchange.sending and not self._later:
                 return None
-            if self._ahead and self._more and self._taken is None and not exchange.sending:
+            if self._ahead and self._more and not self._later and self._taken is None and not exchange.sending:
                 yield Need.TURN  # what was sent is on its way first
                 if self._more:  # no more are wanted if it was stopped meanwhile
                     self._take_ahead()
@@ -184,7 +192,6 @@ class StoreMany:
         """Send the next instance, if there is one; what became of it, if it cannot be sent."""
         taken, self._taken = self._taken or self._take(), None
         if taken is None:
-            self._more = False
             return None
         instance, number, start = taken
         if isinstance(start, ContextNotAccepted):
@@ -196,18 +203,20 @@ class StoreMany:
     def _take_ahead(self) -> None:
         """Take the next instance, and encode its request. What cannot be encoded is told when its turn comes."""
         taken = self._take()
-        if taken is None:
-            self._more = False
-        elif self._more:  # the source has not stopped it
+        if taken is not None and self._more:  # the source has not stopped it
             self._taken = taken
             if isinstance(start := taken[2], MessageStart):
                 with suppress(LocalProtocolError):
                     self._exchange.association.prepare(start)
 
     def _take(self) -> _Taken | None:
-        """The next instance, with the request for it; None after the last."""
+        """The next instance, with the request for it; None after the last, and where there is none now."""
         instance = next(self._instances, None)
         if instance is None:
+            self._more = False
+            return None
+        if instance is LATER:
+            self._later = True
             return None
         association = self._exchange.association
         kind = instance.sop_class_uid, instance.transfer_syntax
@@ -227,3 +236,81 @@ class StoreMany:
             move_originator_message_id=self._originator[1],
         )
         return instance, number, MessageStart(context=context, command=request, has_data=True)
+
+
+class Supply:
+    """Instances that are waited for elsewhere: a source for `StoreMany`, and a way to run it by turns.
+
+    What is waited for is the next instance, or the next piece of one whose data set is a `Feed`. `turn` goes on until
+    it needs either: `starved` says that it is an instance, `feed.starved` that it is a piece. In between nothing is
+    received: whoever waits for long does not see that the peer has gone, nor what it answers.
+    """
+
+    __slots__ = ("_ended", "_next", "_source", "feed", "starved", "taken")
+
+    def __init__(self, source: Iterable[Instance] | None = None) -> None:
+        """`source`: has its instances at hand, and only pieces of them are waited for; None: `push` gives them."""
+        self._source = None if source is None else iter(source)
+        self._next: Instance | None = None
+        self._ended = False
+        self.starved = False
+        """Whether an instance is wanted."""
+        self.taken: Instance | None = None
+        """The instance that was taken last."""
+        self.feed: Feed | None = None
+        """Its data set, if pieces of it are waited for."""
+
+    def __iter__(self) -> Iterator[Instance]:
+        return self
+
+    def __next__(self) -> Instance:
+        if self._source is not None:
+            instance = next(self._source)
+        elif self._next is not None:
+            instance, self._next = self._next, None
+        elif self._ended:
+            raise StopIteration
+        else:
+            self.starved = True
+            return LATER
+        self.taken = instance
+        self.feed = instance.data if isinstance(instance.data, Feed) else None
+        return instance
+
+    def push(self, instance: Instance) -> None:
+        """The next instance, when one is wanted."""
+        self._next = instance
+        self.starved = False
+
+    def end(self) -> None:
+        """There is no other instance."""
+        self._ended = True
+        self.starved = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether an instance or a piece is wanted before anything else can be done."""
+        return self.starved or (self.feed is not None and self.feed.starved)
+
+    def turn(self, stores: StoreMany) -> Flow[Outcome | None]:
+        """As `StoreMany.next`, until something is wanted (`waits`), which is told by None too.
+
+        Before an instance is waited for, what was sent goes on its way, and all that is here is told. If something was
+        received meanwhile that tells nothing yet, some of it may be left to send: another turn does that.
+        """
+        flow, drained = stores.next(), False
+        try:
+            need = next(flow)
+            while not self.waits or (self.starved and not drained):
+                if self.starved:
+                    need, drained = Need.DRAIN, True
+                try:
+                    yield need
+                except ProtocolError as fault:  # of whoever interprets it
+                    need = flow.throw(fault)
+                else:
+                    need = next(flow)
+        except StopIteration as done:
+            outcome: Outcome | None = done.value
+            return outcome
+        return None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from dicos_proto import uids
+from dicos_proto import status, uids
 from dicos_proto.datasets import encode
-from dicos_proto.negotiation import propose
+from dicos_proto.negotiation import AcceptPolicy, propose
+from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentRequest, Failure, Reference
 from dicos_proto.services.serving import Refused
-from dicos_transports.application import Application, Asked, Reply, StoreAsked
+from dicos_proto.tolerance import FIELD, STRICT, Tolerance
+from dicos_transports import blocking
+from dicos_transports.application import Application, Asked, CommitAsked, Reply, StoreAsked
+from dicos_transports.blocking_server import serve
 from tests.interop.peers import settle
 from tests.transports.applications import (
     FIND,
@@ -27,7 +32,7 @@ from tests.transports.applications import (
     plain_instance,
     running,
 )
-from tests.transports.connections import CT, EXPLICIT
+from tests.transports.connections import CT, EXPLICIT, PATIENCE
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytestmark = pytest.mark.interop
@@ -179,3 +184,88 @@ def test_our_application_asks_theirs() -> None:
             assert session.echo().status == 0
             assert session.store(CT, "1.2.1", EXPLICIT, encode(image(1), EXPLICIT)).status == 0
     assert kept == ["1.2.1"]
+
+
+# -- storage commitment ------------------------------------------------------------------------------------------------
+
+ONE, TWO = Reference(CT, "1.2.1"), Reference(CT, "1.2.2")
+ASKED_FOR = CommitmentRequest(transaction_uid="1.9", references=(ONE, TWO))
+PARTLY = ASKED_FOR.report([Failure(TWO, status.NO_SUCH_SOP_INSTANCE)])
+
+
+def committing(way: Way, *, apart: bool = False, **destinations: Any) -> Application:
+    app = application(way, "OURS", destinations=destinations)
+
+    @app.on_commit(apart=apart)
+    @of_kind(way)
+    def commit(asked: CommitAsked) -> list[Failure]:
+        return [Failure(one, status.NO_SUCH_SOP_INSTANCE) for one in asked.references if one != ONE]
+
+    return app
+
+
+def taking(reports: queue.Queue[Any]) -> dict[Any, Any]:
+    """Their handler of reports."""
+
+    def take(event: Any) -> tuple[int, None]:
+        reports.put((event.event_type, event.event_information, event.assoc.requestor.ae_title.strip()))
+        return 0, None
+
+    return {evt.EVT_N_EVENT_REPORT: take}
+
+
+@each_way
+def test_their_request_is_reported_on_its_own_association(way: Way) -> None:
+    reports: queue.Queue[Any] = queue.Queue()
+    with running(way, committing(way)) as server, their_user(server.port, [PUSH_MODEL], taking(reports)) as association:
+        answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)
+        assert answer.Status == 0
+        assert reports.get(timeout=PATIENCE) == (2, PARTLY.dataset, "THEM")
+
+
+@each_way
+def test_their_request_is_reported_where_they_listen(way: Way) -> None:
+    """Apart: pynetdicom's user aborts if a report comes while it releases."""
+    reports: queue.Queue[Any] = queue.Queue()
+    entity = pynetdicom.AE(ae_title="THEM")
+    entity.add_supported_context(PUSH_MODEL, [EXPLICIT], scu_role=False, scp_role=True)
+    listening = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(taking(reports).items()))
+    try:
+        app = committing(way, apart=True, THEM=listening.server_address)
+        with running(way, app) as server:
+            with their_user(server.port, [PUSH_MODEL], {}) as association:  # takes no reports itself
+                answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)
+                assert answer.Status == 0
+            assert reports.get(timeout=PATIENCE) == (2, PARTLY.dataset, "OURS")
+    finally:
+        listening.shutdown()
+
+
+@pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
+def test_their_report_without_a_role_is_let_through_by_a_flag(tolerance: Tolerance) -> None:
+    """pynetdicom leaves the roles to its user, and sends reports whatever was negotiated."""
+    reports: queue.Queue[Any] = queue.Queue()
+    deviations: list[str] = []
+
+    def take(session: blocking.Session) -> None:
+        while (report := session.next_report()) is not None:
+            reports.put(report)
+            deviations.extend(one.name for one in session.deviations)
+
+    entity = pynetdicom.AE(ae_title="THEM")
+    entity.add_requested_context(PUSH_MODEL, [EXPLICIT])
+    policy = AcceptPolicy(contexts={PUSH_MODEL: (EXPLICIT,)}, roles=ROLES)
+    with serve(("127.0.0.1", 0), take, policy=policy, tolerance=tolerance) as server:
+        association = entity.associate("127.0.0.1", server.port)
+        assert association.is_established
+        answer, _ = settle(association).send_n_event_report(PARTLY.dataset, 2, PUSH_MODEL, INSTANCE)
+        if tolerance is FIELD:
+            assert answer.Status == 0
+            association.release()
+            assert reports.get(timeout=PATIENCE) == PARTLY
+            assert deviations == ["report_without_role"]
+        else:
+            assert "Status" not in answer
+            association.join(PATIENCE)
+            assert association.is_aborted
+            assert reports.empty()

@@ -203,6 +203,8 @@ def test_answers_that_are_here_are_told_without_a_flow() -> None:
         exchange.reply(start(1, CStoreResponse(message_id_being_responded_to=1, status=0xFF00)))  # means nothing
         for asked in waiting:
             exchange.reply(reply_to(asked, 0))
+            if asked is waiting[0]:
+                exchange.reply(start(1, CStoreResponse(message_id_being_responded_to=2, status=0xFF00)))  # nor here
 
     def count(exchange: Exchange) -> flows.Flow[list[str]]:
         found = []

@@ -24,8 +24,18 @@ from uuid import uuid4
 from dicos_proto import dimse, planning, status
 from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.exchange import DataSetTooLong
-from dicos_proto.flows import AssociationError
+from dicos_proto.exchange import DataSetTooLong, Exchange
+from dicos_proto.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
+from dicos_proto.service_classes import Service
+from dicos_proto.services.commitment import (
+    CommitmentReport,
+    CommitmentRequest,
+    Committing,
+    Failure,
+    Reference,
+    ReportTask,
+    report_commitment,
+)
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.serving import Refused, Serving
@@ -42,7 +52,7 @@ from .talking import Talk, WrongAnswer, kind_of
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["LOG", "Asked", "Registered", "Reply", "StoreAsked", "answer"]
+__all__ = ["LOG", "Asked", "CommitAsked", "Left", "Registered", "Reply", "StoreAsked", "answer"]
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("dicos.application")
@@ -171,6 +181,18 @@ class StoreAsked(Asked):
             return writer.commit(overwrite=overwrite)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CommitAsked(Asked):
+    """A request of storage commitment. `commitment`: its value, whose `report` makes the answer.  # PS3.4 J.3.2"""
+
+    commitment: CommitmentRequest
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The objects that are to be committed, each once."""
+        return self.commitment.references
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer of which the status does not say all: at most 64 characters for people, a data set where one may be."""
@@ -183,12 +205,19 @@ class Reply:
 # -- the conversations -------------------------------------------------------------------------------------------------
 
 
+class Left(AssociationReleased):
+    """The peer has released the association between two requests, and what was to be done without it is done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A function, and whether it reads the data set of a C-STORE itself."""
+    """A function, and whether it reads the data set of a C-STORE itself, or answers for storage commitment, whose
+    reports may have to go on associations of their own."""
 
     function: Callable[..., object]
     stream: bool = False
+    commits: bool = False
+    apart: bool = False
 
     @property
     def name(self) -> str:
@@ -200,7 +229,8 @@ async def answer(
 ) -> None:
     """Have the request answered by this function; without one, a C-ECHO by success, all else by 0x0211.
 
-    Raises `AssociationError`; `Refused` where the association is within a message, and nothing can be answered.
+    Raises `AssociationError`, `Left` where that is no fault; `Refused` where the association is within a message, and
+    nothing can be answered.
     """
     if registered is None:
         echo = isinstance(request.command, dimse.CEchoRequest)
@@ -267,6 +297,8 @@ async def _performed(
             await _get(talk, request.performing, function, await _asked(talk, request))
         case blocking.MoveRequest() | awaiting.MoveRequest():
             await _move(talk, request.performing, function, await _asked(talk, request), destinations)
+        case _ if registered.commits:
+            await _commit(talk, request, registered, destinations)
         case _:
             await _normalized(talk, request, function)
 
@@ -350,7 +382,7 @@ async def _move(
         raise Refused(status.OUT_OF_RESOURCES_SUBOPERATIONS, "no presentation context can be proposed")
     task = moving.task(planned.contexts)
     try:
-        async with talk.connected(where, task) as other:
+        async with talk.connected(where, task.request) as other:
             moving.begin(len(offers))
             accepted = taken(other.session.contexts.values())
             instances = (one.instance(accepted) for one in offers)
@@ -399,6 +431,88 @@ async def _normalized(talk: Talk, request: AnyRequest, function: Callable[..., o
     if created is not None and isinstance(response, dimse.NCreateResponse):
         response = replace(response, affected_sop_instance_uid=created)
     await talk.run(request.performing.answer(response, reply.given))
+
+
+async def _commit(talk: Talk, request: AnyRequest, registered: Registered, destinations: Mapping[str, Address]) -> None:
+    """A request of storage commitment is answered when it is received, and gets its report whatever becomes of it."""
+    session = request.session
+    committing = Committing(session.exchange, request.start)
+    asked = CommitAsked(request=request, commitment=await talk.run(committing.read_request()))
+    await talk.run(committing.grant())
+    task = committing.task(await _report(talk, registered, asked))
+    where = destinations.get(task.destination)
+    gone: AssociationError | None = None
+    if where is None or not registered.apart:
+        try:
+            await talk.run(_look(session.exchange))
+            if await _reported(talk, task):
+                return
+        except ServerStopping:
+            raise
+        except AssociationReleased:  # the peer is free to leave once it is answered.  # PS3.4 J.3.3.1.2
+            gone = Left()
+        except AssociationError as error:
+            gone = error
+    if where is None:
+        LOG.error("%s: no address of %a to bring a report of storage commitment to", session.peer, task.destination)
+    else:
+        try:
+            async with talk.connected(where, task.request) as other:
+                await _reported(other, task)
+        except ServerStopping:
+            raise
+        except (AssociationError, ContextNotAccepted) as error:
+            LOG.error("%s: a report of storage commitment to %a: %s", session.peer, task.destination, error)
+    if gone is not None:
+        raise gone
+
+
+def _look(exchange: Exchange) -> Flow[None]:
+    """Whether the peer has left already, which is raised: many do once they are answered."""
+    yield Need.TURN
+    yield from exchange.look()
+
+
+async def _report(talk: Talk, registered: Registered, asked: CommitAsked) -> CommitmentReport:
+    """What the function says of the references. Where it fails none is committed: the peer is to keep them all."""
+    commitment = asked.commitment
+    try:
+        found = await talk.call(registered.function, asked)
+        if isinstance(found, CommitmentReport):
+            told = (*found.committed, *(one.reference for one in found.failed))
+            if found.transaction_uid != commitment.transaction_uid or sorted(told) != sorted(commitment.references):
+                raise WrongAnswer(
+                    "commit gave the report of another request; CommitAsked.commitment.report makes its own"
+                )
+            return found
+        if found is None:
+            return commitment.report()
+        failed: list[Failure] = []
+        async with aclosing(talk.each(found)) as each:
+            async for one in each:
+                if not isinstance(one, Failure):
+                    raise WrongAnswer(f"commit gave {kind_of(one)} among the failures; each is a Failure")
+                failed.append(one)
+        return commitment.report(failed)
+    except Exception as error:  # out of a registered function
+        if isinstance(error, ServerStopping):
+            raise
+        if not isinstance(error, Refused):
+            _tell(asked.request, registered, error)
+        code = error.code if isinstance(error, Refused) else status.PROCESSING_FAILURE
+        return commitment.report(Failure(one, code) for one in commitment.references)
+
+
+async def _reported(talk: Talk, task: ReportTask) -> bool:
+    """Bring the report; whether the peer has taken it."""
+    response = await talk.run(report_commitment(talk.session.exchange, task.report))
+    taken = status.category(response.status) in (Category.SUCCESS, Category.WARNING)
+    if not taken:
+        words = status.describe(response.status, Service.STORAGE_COMMITMENT)
+        LOG.warning(
+            "%s: %a does not take a report of storage commitment: %s", talk.session.peer, task.destination, words
+        )
+    return taken
 
 
 def _is_content(found: object) -> TypeGuard[Content]:

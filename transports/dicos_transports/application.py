@@ -29,6 +29,7 @@ Knows: which function is for what, and what may be proposed to it. Must not know
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
@@ -38,6 +39,7 @@ from dicos_proto.datasets import Content
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Roles
 from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.services.commitment import CommitmentReport, Failure
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
@@ -45,7 +47,7 @@ from dicos_proto.tolerance import Tolerance
 
 from . import awaiting, blocking, blocking_server
 from .addresses import Address, Listening
-from .answering import AnyRequest, Asked, Registered, Reply, StoreAsked, answer
+from .answering import AnyRequest, Asked, CommitAsked, Left, Registered, Reply, StoreAsked, answer
 from .channel import Trace
 from .instances import instance
 from .part10 import Part10File
@@ -58,7 +60,17 @@ if TYPE_CHECKING:
 
     from .tls import ClientTLS, ServerTLS
 
-__all__ = ["Application", "Asked", "Refused", "Reply", "StoreAsked", "WrongAnswer", "instance"]
+__all__ = [
+    "Application",
+    "Asked",
+    "CommitAsked",
+    "Failure",
+    "Refused",
+    "Reply",
+    "StoreAsked",
+    "WrongAnswer",
+    "instance",
+]
 
 Status = int | Reply | None
 F = TypeVar("F", bound=Callable[..., object])
@@ -77,6 +89,11 @@ RetrieveFunction = TypeVar(
     bound="Callable[[Asked], Iterable[int | Instance | Path | Part10File | Dataset]"
     " | AsyncIterable[int | Instance | Path | Part10File | Dataset]"
     " | Awaitable[Iterable[int | Instance | Path | Part10File | Dataset]]]",
+)
+CommitFunction = TypeVar(
+    "CommitFunction",
+    bound="Callable[[CommitAsked], Iterable[Failure] | CommitmentReport | AsyncIterable[Failure]"
+    " | Awaitable[Iterable[Failure] | CommitmentReport | None] | None]",
 )
 NormalizedFunction = TypeVar(
     "NormalizedFunction", bound="Callable[[Asked], Status | Content | Awaitable[Status | Content]]"
@@ -112,9 +129,9 @@ class ConnectOptions(TypedDict, total=False):
 class Application:
     """An application entity. `aet`: its title, by which it calls others; called by another it answers too.
 
-    `destinations`: AE title -> address, of those to which a C-MOVE may send; it may be changed at any time. `tls`: for
-    the associations that it asks for, those of C-MOVE included. `threads`: in an event loop, plain functions, and what
-    they yield, run in worker threads.
+    `destinations`: AE title -> address, of those to which a C-MOVE may send, and of those who get reports of storage
+    commitment; it may be changed at any time. `tls`: for the associations that it asks for, these included. `threads`:
+    in an event loop, plain functions, and what they yield, run in worker threads.
 
     Functions are registered before it is served. C-ECHO is answered without one.
     """
@@ -196,6 +213,20 @@ class Application:
         """C-ECHO: the function gives a status, or None for success."""
         return self._registrar(dimse.CEchoRequest, (uids.VERIFICATION,))
 
+    def on_commit(self, *, apart: bool = False) -> Callable[[CommitFunction], CommitFunction]:
+        """Storage commitment: the function is given a `CommitAsked`, and gives what is not committed.  # PS3.4 annex J
+
+        It returns a list of `Failure`, yields them, or returns None where all is committed; or it returns the whole
+        report that `CommitAsked.commitment.report` makes. The request was answered before: it is received. The report
+        goes out on its association, or, where the peer has left or does not take it there, on a new one to the address
+        that its AE title has in `destinations`. If the function fails, nothing is committed: 0x0110 for each, or the
+        code of `Refused`. A report that cannot be brought is logged.
+
+        `apart`: on a new association wherever there is an address: some users take reports nowhere else, and some that
+        release at once get into disorder by a report that comes meanwhile.
+        """
+        return self._registrar(dimse.NActionRequest, (uids.STORAGE_COMMITMENT_PUSH_MODEL,), commits=True, apart=apart)
+
     def on_n_create(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
         """N-CREATE: this function, and those of the other DIMSE-N operations, gives a data set, a status, or a `Reply`.
 
@@ -233,6 +264,8 @@ class Application:
         transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED,
         *,
         stream: bool = False,
+        commits: bool = False,
+        apart: bool = False,
     ) -> Callable[[F], F]:
         _check_uids(sop_classes)
 
@@ -242,7 +275,9 @@ class Application:
                 if known is not None:
                     raise ValueError(f"{request.NAME} of {uids.name_of(uid)} has a function already: {known.name}")
             for uid in sop_classes:
-                self._functions[request.NAME, uid] = Registered(function=function, stream=stream)
+                self._functions[request.NAME, uid] = Registered(
+                    function=function, stream=stream, commits=commits, apart=apart
+                )
                 self._support(uid, transfer_syntaxes)
             return function
 
@@ -284,13 +319,15 @@ class Application:
 
     def _handle(self, session: blocking.Session) -> None:
         talk = BlockingTalk(session, self.tls)
-        for request in session:
-            finished(answer(talk, request, self._function_for(request), self.destinations))
+        with suppress(Left):
+            for request in session:
+                finished(answer(talk, request, self._function_for(request), self.destinations))
 
     async def _handle_async(self, session: awaiting.Session) -> None:
         talk = AwaitingTalk(session, self.tls, threads=self.threads)
-        async for request in session:
-            await answer(talk, request, self._function_for(request), self.destinations)
+        with suppress(Left):
+            async for request in session:
+                await answer(talk, request, self._function_for(request), self.destinations)
 
     def _function_for(self, request: AnyRequest) -> Registered | None:
         """That of the SOP class it names, or of the one that was negotiated, a meta SOP class say."""

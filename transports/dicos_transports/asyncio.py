@@ -51,6 +51,7 @@ from .asyncio_memory import pair
 from .awaiting import (
     Answers,
     AnyRequest,
+    AwaitedInstance,
     EchoRequest,
     FindRequest,
     GetRequest,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answers",
     "AnyRequest",
+    "AwaitedInstance",
     "ConnectionFailed",
     "EchoRequest",
     "FindRequest",

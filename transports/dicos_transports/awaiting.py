@@ -8,7 +8,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
@@ -16,7 +16,7 @@ from dicos_proto import dimse, exchange, flows, status
 from dicos_proto.association import Association
 from dicos_proto.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import MessageStart
+from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.flows import AssociationError
 from dicos_proto.pdu_types import Abort
 from dicos_proto.services import normalized, query, retrieve, storage, verification
@@ -37,6 +37,7 @@ __all__ = [
     "Answers",
     "AnyRequest",
     "AsyncDriver",
+    "AwaitedInstance",
     "EchoRequest",
     "FindRequest",
     "GetRequest",
@@ -62,11 +63,26 @@ class AsyncDriver(Carrier, Protocol):
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
         """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether what needs no wait may be done without a flow now: not where other tasks are to have their turn."""
+
     def interrupt(self) -> None:
         """End the wait for a new request, this one or the next, by `ServerStopping`."""
 
     def close(self) -> None:
         """Close the connection as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitedInstance(Instance):
+    """An instance whose data set comes in pieces that are awaited: for `store_many` and `store_over`, and only once.
+
+    `pieces` are awaited when it is its turn, one at a time, as the connection takes them.
+    """
+
+    pieces: AsyncIterable[Buffer] = field(repr=False)
+    data: exchange.Data = field(default_factory=exchange.Feed, init=False, repr=False)
 
 
 class _Cancellable(Protocol):
@@ -116,9 +132,17 @@ class Session(BaseSession):
         )
 
     def store_many(
-        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
+        self,
+        instances: Iterable[Instance] | AsyncIterable[Instance],
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+        ahead: bool = False,
     ) -> AsyncIterator[storage.Outcome]:
         """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+
+        Instances may be awaited, and their pieces may (`AwaitedInstance`). The next one is awaited while there is room
+        for it: answers are not told meanwhile. A source that waits for what becomes of an instance before it gives the
+        next one needs a window of 1.
 
         `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
@@ -127,8 +151,7 @@ class Session(BaseSession):
         Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
-        stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
-        return self.each(stores.next)
+        return _Outcomes(self, instances, priority=priority, ahead=ahead)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -274,7 +297,9 @@ class Session(BaseSession):
             nonlocal before
             if before is not None and not before.answered:
                 await before.respond(status.UNRECOGNIZED_OPERATION)
-            start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+            start = exchange.request_here(self.exchange) if self.driver.may_go_on else None
+            if start is None:
+                start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
@@ -399,11 +424,74 @@ class _Iteration(AsyncIterator[T]):
         self._following: Callable[[], Awaitable[T | None]] | None = following
 
     async def __anext__(self) -> T:
-        found = None if self._following is None else await self._following()
+        if self._following is None:
+            raise StopAsyncIteration
+        found = await self._following()
         if found is None:
             self._following = None
             raise StopAsyncIteration
         return found
+
+
+class _Outcomes(AsyncIterator[storage.Outcome]):
+    """What becomes of instances that are stored one after the other."""
+
+    def __init__(
+        self,
+        session: Session,
+        instances: Iterable[Instance] | AsyncIterable[Instance],
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+        ahead: bool = False,
+        originator: tuple[str, int] | None = None,
+    ) -> None:
+        self._session = session
+        self._awaited = aiter(instances) if isinstance(instances, AsyncIterable) else None
+        self._supply = storage.Supply(None if isinstance(instances, AsyncIterable) else instances)
+        self._pieces: AsyncIterator[Buffer] | None = None  # of the instance that is being sent
+        self._over = False
+        self.stores = storage.StoreMany(
+            session.exchange, self._supply, priority=priority, ahead=ahead, originator=originator
+        )
+
+    async def __anext__(self) -> storage.Outcome:
+        session, supply, stores = self._session, self._supply, self.stores
+        while not self._over:
+            found = stores.here() if session.driver.may_go_on else None
+            received = session.driver.bytes_received
+            if found is None:
+                found = await session.run(supply.turn(stores))
+            if found is not None:
+                return found
+            if supply.starved and session.driver.bytes_received != received:
+                continue  # that has ended the wait, and not that all was sent
+            if not supply.waits:
+                self._over = True
+                break
+            try:
+                await self._feed()
+            except BaseException:
+                if session.association.sending or session.association.outstanding:
+                    await session.abort()
+                raise
+        raise StopAsyncIteration
+
+    async def _feed(self) -> None:
+        """Wait for what is wanted: the next instance, or the next piece of the one that is being sent."""
+        supply = self._supply
+        if supply.starved and self._awaited is not None:
+            try:
+                supply.push(await anext(self._awaited))
+            except StopAsyncIteration:
+                supply.end()
+        elif supply.feed is not None and isinstance(supply.taken, AwaitedInstance):
+            if self._pieces is None:
+                self._pieces = aiter(supply.taken.pieces)
+            try:
+                supply.feed.push(await anext(self._pieces))
+            except StopAsyncIteration:
+                self._pieces = None
+                supply.feed.end()
 
 
 class Answers(Generic[Op, T]):
@@ -449,7 +537,7 @@ class Request(Received[Session, P], Generic[P]):
         Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
         end well.
         """
-        return _Iteration(lambda: self.session.run_piece(self.piece()))
+        return _Pieces(self)
 
     async def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
@@ -458,6 +546,23 @@ class Request(Received[Session, P], Generic[P]):
     async def attributes(self) -> Attributes | None:
         """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
         return await self.session.run(self.performing.receive())
+
+
+class _Pieces(AsyncIterator[Buffer]):
+    """What is left of the data set of a request."""
+
+    def __init__(self, request: Request[P]) -> None:
+        self._request = request
+
+    async def __anext__(self) -> Buffer:
+        request = self._request
+        performing, session = request.performing, request.session
+        while performing.unread:
+            event = session.exchange.here() if session.driver.may_go_on else None
+            piece = event.data if isinstance(event, MessageData) else await session.run_piece(request.piece())
+            if piece:
+                return piece
+        raise StopAsyncIteration
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -520,10 +625,10 @@ class MoveRequest(Request[Moving]):
         """
         moving = self.performing
         moving.begin(total)
-        stores = storage.StoreMany(session.exchange, instances, originator=moving.task(()).originator)
-        while (outcome := await session.run(stores.next())) is not None:
+        outcomes = _Outcomes(session, instances, originator=moving.task(()).originator)
+        async for outcome in outcomes:
             if not await self.session.run(moving.record(outcome)):
-                stores.stop()
+                outcomes.stores.stop()
         return await self.session.run(moving.end())
 
 

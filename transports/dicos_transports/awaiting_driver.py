@@ -1,8 +1,9 @@
 """The interpreter of flows for event loops: all but how the loop waits.
 
 Theory of operation: a link does what can be done without waiting (`begin`) and knows how to wait in its runtime
-(`wait`). A flow that never has to wait still gives other tasks their turn now and then. While a flow waits for a new
-request of the peer it may be interrupted, which is how a server stops: nothing is in the air then.
+(`wait`). What never has to wait still gives other tasks their turn now and then: a flow within its steps, short flows
+one after the other, and what is done without a flow, for which whoever does it asks (`may_go_on`). While a flow waits
+for a new request of the peer it may be interrupted, which is how a server stops: nothing is in the air then.
 
 Knows: flows, links. Must not know: sockets, streams, a certain event loop.
 """
@@ -45,6 +46,7 @@ class LoopDriver(ABC):
     def __init__(self, link: AsyncLink) -> None:
         self.link = link
         self._interrupted = False
+        self._turns = 0  # steps without a wait since the last one
 
     @property
     def broken(self) -> bool:
@@ -64,6 +66,13 @@ class LoopDriver(ABC):
     def bytes_received(self) -> int:
         return self.link.bytes_received
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the next thing may be done without a flow, as far as it needs no wait. Now and then other tasks are
+        to have their turn first, or a server stops: then it is done by a flow, whose interpreter sees to that."""
+        self._turns += 1
+        return self._turns < TURNS and not self._interrupted
+
     def flush(self) -> None:
         """Give what is queued to the connection as far as it takes it now."""
         self.link.flush()
@@ -79,22 +88,30 @@ class LoopDriver(ABC):
         """
         if interruptible:
             return await self._interruptibly(flow)
-        link, turns = self.link, 0
+        link = self.link
+        self._turns += 1
+        if self._turns >= TURNS:  # before the flow begins: cancelled here, it has neither taken nor sent anything
+            await self._give_turn()
         try:
             need = next(flow)
             while True:
                 fault = None
                 if link.begin(need):
-                    turns += 1
-                    if need is Need.TURN or turns % TURNS == 0:
-                        await self._checkpoint()
+                    self._turns += 1
+                    if need is Need.TURN or self._turns >= TURNS:
+                        await self._give_turn()
                 else:
+                    self._turns = 0
                     fault = await link.wait(need)
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
             link.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
             result: T = done.value
             return result
+
+    async def _give_turn(self) -> None:
+        self._turns = 0
+        await self._checkpoint()
 
     @abstractmethod
     def interrupt(self) -> None:

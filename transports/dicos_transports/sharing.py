@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dicos_proto.flows import AssociationError
-from dicos_proto.services.storage import Instance, Outcome, StoreMany
+from dicos_proto.services.storage import Instance, Outcome
 
 if TYPE_CHECKING:
     from .awaiting import Session
@@ -124,8 +124,7 @@ async def store_share(
     try:
         if share.begin():
             async with await connect_one() as session:
-                stores = StoreMany(session.exchange, share, priority=priority)
-                while (outcome := await session.run(stores.next())) is not None:
+                async for outcome in session.store_many(share, priority=priority):
                     await tell(share.told(outcome))
     except AssociationError as error:
         for lost in share.lose(error):

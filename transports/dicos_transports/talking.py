@@ -18,13 +18,15 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from inspect import isasyncgenfunction, isawaitable, iscoroutine, iscoroutinefunction
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeGuard, TypeVar
 
 from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow
-from dicos_proto.services.retrieve import MoveTask
+from dicos_proto.limits import DEFAULT_MAX_LENGTH
+from dicos_proto.pdu_types import AssociateRequest, UserInformation
 
 from . import awaiting, blocking
 from .addresses import Address
@@ -66,8 +68,8 @@ class Talk(Protocol):
     def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
         """Whether `found` can be iterated as it is, within a flow."""
 
-    def connected(self, where: Address, task: MoveTask) -> AbstractAsyncContextManager[Talk]:
-        """An association with the destination of a C-MOVE. Raises `AssociationError`."""
+    def connected(self, where: Address, request: AssociateRequest) -> AbstractAsyncContextManager[Talk]:
+        """An association with the destination of a C-MOVE or of a report. Raises `AssociationError`."""
 
 
 def finished(coroutine: Coroutine[None, None, T]) -> T:
@@ -111,8 +113,8 @@ class BlockingTalk:
         return isinstance(found, Iterable)
 
     @asynccontextmanager
-    async def connected(self, where: Address, task: MoveTask) -> AsyncIterator[Talk]:
-        with blocking.connect(where, task.request.contexts, **_options(task, self._tls)) as session:
+    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
+        with blocking.connect(where, request.contexts, **_options(request, self._tls)) as session:
             yield BlockingTalk(session)
 
 
@@ -155,8 +157,8 @@ class AwaitingTalk:
         return isinstance(found, Iterable) and not self._threads
 
     @asynccontextmanager
-    async def connected(self, where: Address, task: MoveTask) -> AsyncIterator[Talk]:
-        contexts, options = task.request.contexts, _options(task, self._tls)
+    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
+        contexts, options = request.contexts, _options(request, self._tls)
         if _in_trio():
             from . import trio
 
@@ -181,20 +183,21 @@ async def closing(iterable: AsyncIterable[T]) -> AsyncIterator[AsyncIterator[T]]
 
 
 class _Options(TypedDict):
-    """Those of `connect` that a `MoveTask` decides."""
+    """Those of `connect` that a description decides."""
 
     called_aet: str
     calling_aet: str
     application_context: str
+    user_information: UserInformation
     tls: ClientTLS | None
 
 
-def _options(task: MoveTask, tls: ClientTLS | None) -> _Options:
-    request = task.request
+def _options(request: AssociateRequest, tls: ClientTLS | None) -> _Options:
     return _Options(
         called_aet=request.called_aet,
         calling_aet=request.calling_aet,
         application_context=request.application_context,
+        user_information=replace(request.user_information, max_length=DEFAULT_MAX_LENGTH),
         tls=tls,
     )
 

@@ -294,6 +294,11 @@ class _Awaited:
     def closed(self) -> bool:
         return self._driver.closed
 
+    @property
+    def may_go_on(self) -> bool:
+        """Always: nobody waits for a turn of this thread."""
+        return True
+
     def flush(self) -> None:
         self._driver.flush()
 

@@ -1,0 +1,186 @@
+"""Supply: instances, and pieces of them, that are waited for elsewhere, between two turns of `StoreMany`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from dicos_proto import flows
+from dicos_proto.errors import DeadlineExceeded
+from dicos_proto.events import ProviderAbort
+from dicos_proto.exchange import Exchange, Feed, next_request, read_data
+from dicos_proto.exchange import response_to as reply_to
+from dicos_proto.flows import AssociationAborted, Need
+from dicos_proto.limits import Limits
+from dicos_proto.pdu_types import Abort
+from dicos_proto.services.storage import LATER, Instance, Outcome, StoreMany, Supply
+from dicos_proto.uids import EXPLICIT_VR_LE
+from tests.pair import CT, Splitter, splitters
+from tests.services.parties import parties, serve, then_release
+from tests.services.test_storage import archive, instance
+
+ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
+
+
+def fed(number: int) -> Instance:
+    """Of pieces that are waited for."""
+    return Instance(
+        sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT_VR_LE, data=Feed()
+    )  # fmt: skip
+
+
+def supplied(
+    exchange: Exchange, instances: Iterable[Instance], pieces: int, *, at_hand: bool, ahead: bool = False
+) -> flows.Flow[tuple[list[Outcome], list[str]]]:
+    """Store them, each given when it is wanted, or all at hand; those with a feed get so many pieces of 300 bytes.
+
+    What became of them, and what was wanted, in this order."""
+    supply = Supply(instances if at_hand else None)
+    source = iter(instances)
+    stores = StoreMany(exchange, supply, ahead=ahead)
+    told: list[Outcome] = []
+    wanted: list[str] = []
+    given = 0
+    while True:
+        outcome = yield from supply.turn(stores)
+        if outcome is not None:
+            told.append(outcome)
+        elif supply.starved:
+            assert supply.waits
+            wanted.append("instance")
+            following = next(source, None)
+            if following is None:
+                supply.end()
+            else:
+                supply.push(following)
+        elif supply.waits:
+            assert supply.feed is not None
+            assert supply.taken is not None
+            wanted.append(supply.taken.sop_instance_uid)
+            given += 1
+            if given <= pieces:
+                supply.feed.push(bytes((given,)) * 300)
+            else:
+                given = 0
+                supply.feed.end()
+        else:
+            return told, wanted
+
+
+@ANY
+@pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
+@pytest.mark.parametrize("at_hand", [False, True], ids=["awaited", "at-hand"])
+@pytest.mark.parametrize("window", [1, 4])
+def test_all_are_stored_whole_and_in_their_order(split: Splitter, window: int, at_hand: bool, ahead: bool) -> None:
+    tight = Limits(queued=500, received_ahead=500)
+    pair = parties(CT, window=window, split=split, user_limits=tight, provider_limits=tight)
+    given = [fed(n) if n % 2 else instance(n) for n in range(8)]
+    (told, wanted), kept = pair.run(
+        then_release(pair.uses, supplied(pair.uses, given, 3, at_hand=at_hand, ahead=ahead)),
+        serve(pair.provides, archive),
+    )
+    assert [one.instance for one in told] == given
+    assert all(one.stored for one in told)
+    pieces = b"".join(bytes((n,)) * 300 for n in (1, 2, 3))
+    assert kept == [(f"1.2.{n}", pieces if n % 2 else bytes((n,)) * 500) for n in range(8)]
+    assert wanted.count("instance") == (0 if at_hand else 9)
+    assert [wanted.count(f"1.2.{n}") for n in range(8)] == [0, 4] * 4
+
+
+def test_what_is_here_is_told_before_the_next_is_waited_for() -> None:
+    pair = parties(CT, window=4)
+    supply = Supply()
+    stores = StoreMany(pair.uses, supply)
+    supply.push(instance(0))
+    turn = supply.turn(stores)
+    assert next(turn) is Need.DRAIN  # the next is wanted; what was sent goes on its way first
+    pair.pump()
+    served = serve(pair.provides, archive)
+    assert next(served) is Need.INPUT  # the provider has answered
+    pair.pump()
+    with pytest.raises(StopIteration) as done:
+        next(turn)
+    assert done.value.value.stored
+    assert supply.starved  # still
+    turn = supply.turn(stores)
+    assert next(turn) is Need.DRAIN
+    with pytest.raises(StopIteration) as done:
+        next(turn)
+    assert done.value.value is None
+    supply.end()
+    with pytest.raises(StopIteration) as done:
+        next(supply.turn(stores))
+    assert done.value.value is None
+    assert not supply.waits
+
+
+def test_an_answer_that_comes_in_halves_is_told_in_the_next_turn() -> None:
+    pair = parties(CT, window=4)
+    supply = Supply()
+    stores = StoreMany(pair.uses, supply)
+    supply.push(instance(0))
+    turn = supply.turn(stores)
+    assert next(turn) is Need.DRAIN
+    pair.pump()
+    asked = next_request(pair.provides)
+    with pytest.raises(StopIteration) as done:
+        next(asked)
+    reading = read_data(pair.provides)
+    with pytest.raises(StopIteration):
+        next(reading)
+    pair.provides.reply(reply_to(done.value.value, 0))
+    answer = b"".join(map(bytes, pair.provider.data_to_send()))
+    pair.user.receive_data(answer[:20])
+    with pytest.raises(StopIteration) as done:
+        next(turn)
+    assert done.value.value is None
+    turn = supply.turn(stores)
+    assert next(turn) is Need.DRAIN  # something has come: whether all was sent is not known
+    pair.user.receive_data(answer[20:])
+    with pytest.raises(StopIteration) as done:
+        next(turn)
+    assert done.value.value.stored
+
+
+def test_a_source_gives_later_until_it_has_one() -> None:
+    supply = Supply()
+    assert next(supply) is LATER
+    one = instance(1)
+    supply.push(one)
+    assert not supply.starved
+    assert next(supply) is one
+    assert supply.taken is one
+    assert supply.feed is None
+    supply.end()
+    assert list(supply) == []
+
+
+def test_the_end_of_the_association_is_raised() -> None:
+    pair = parties(CT)
+    supply = Supply()
+    stores = StoreMany(pair.uses, supply)
+    assert next(supply.turn(stores)) is Need.DRAIN
+    pair.provider.send(Abort())
+    pair.pump()
+    with pytest.raises(AssociationAborted):
+        list(supply.turn(stores))
+
+
+def test_what_its_interpreter_throws_reaches_the_flow() -> None:
+    pair = parties(CT)
+    supply = Supply()
+    turn = supply.turn(StoreMany(pair.uses, supply))
+    assert next(turn) is Need.DRAIN
+    fault = AssociationAborted(ProviderAbort(error=DeadlineExceeded("write stall")))
+    with pytest.raises(AssociationAborted, match="write stall"):
+        turn.throw(fault)
+
+
+def test_nothing_follows_a_stop() -> None:
+    pair = parties(CT)
+    supply = Supply()
+    stores = StoreMany(pair.uses, supply)
+    stores.stop()
+    assert list(supply.turn(stores)) == []
+    assert not supply.waits
