@@ -19,7 +19,8 @@ from typing import Final
 
 from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse, encode_command
+from dicos_proto.dimse import CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.negotiation import AcceptPolicy, negotiate, propose
 from dicos_proto.pdu_types import AssociateRequest, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation

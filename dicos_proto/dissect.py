@@ -16,7 +16,8 @@ from typing import assert_never
 
 from . import status, uids
 from .command import decode_elements, end_of_set
-from .dimse import MESSAGES, NO_DATA_SET, decode_command
+from .dimse import MESSAGES, NO_DATA_SET
+from .dimse_codec import decode_command
 from .errors import Malformed
 from .events import Fragment
 from .framing import PduBody, PduHeader, PduReader

@@ -20,7 +20,8 @@ from typing import Final, TypeVar
 
 from . import dimse, status
 from .association import Association
-from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response, encode_command
+from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
+from .dimse_codec import encode_command
 from .errors import LocalProtocolError, ProtocolError
 from .events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
 from .flows import (

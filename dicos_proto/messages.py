@@ -14,17 +14,8 @@ from __future__ import annotations
 import struct
 
 from .command import GROUP_LENGTH_SIZE, end_of_set
-from .dimse import (
-    N_EVENT_REPORT,
-    RESPONSE_BIT,
-    CGetRequest,
-    CMoveRequest,
-    Request,
-    Response,
-    decode_command,
-    encode_command,
-    misplaced_data,
-)
+from .dimse import N_EVENT_REPORT, RESPONSE_BIT, CGetRequest, CMoveRequest, Request, Response, misplaced_data
+from .dimse_codec import decode_command, encode_command
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .events import Fragment, MessageData, MessageStart
 from .negotiation import Agreement, PresentationContext

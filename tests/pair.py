@@ -15,7 +15,8 @@ from typing import Any
 
 from dicos_proto import flows, uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import Command, encode_command
+from dicos_proto.dimse import Command
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.errors import ProtocolError
 from dicos_proto.events import Closed, Event, MessageData, MessageStart
 from dicos_proto.exchange import Exchange

@@ -22,7 +22,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 from pydicom.uid import UID_dictionary
 
-from dicos_proto.dimse import Command, decode_command, encode_command
+from dicos_proto.dimse import Command
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.errors import Malformed
 from dicos_proto.pdu import (
     REJECT_REASONS,

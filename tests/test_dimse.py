@@ -26,13 +26,12 @@ from dicos_proto.dimse import (
     CStoreResponse,
     DataSet,
     NActionRequest,
-    decode_command,
-    encode_command,
     misplaced_data,
     response_to,
     sop_class_of,
     sop_instance_of,
 )
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from tests import strategies
 from tests.layouts import command_set, element, us

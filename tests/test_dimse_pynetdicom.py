@@ -33,9 +33,8 @@ from dicos_proto.dimse import (
     NGetResponse,
     NSetRequest,
     NSetResponse,
-    decode_command,
-    encode_command,
 )
+from dicos_proto.dimse_codec import decode_command, encode_command
 
 with patch.dict(UID_dictionary):
     # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.

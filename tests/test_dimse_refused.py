@@ -4,16 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dicos_proto.dimse import (
-    CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
-    Command,
-    CStoreRequest,
-    CStoreResponse,
-    decode_command,
-    encode_command,
-)
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from tests.layouts import command_set, element, us
 

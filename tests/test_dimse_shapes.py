@@ -11,9 +11,8 @@ from dicos_proto.dimse import (
     CStoreRequest,
     CStoreResponse,
     NGetRequest,
-    decode_command,
-    encode_command,
 )
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.errors import AbortReason, Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import EVERYTHING, Judge

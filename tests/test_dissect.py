@@ -20,8 +20,8 @@ from dicos_proto.dimse import (
     CStoreRequest,
     CStoreResponse,
     NActionRequest,
-    encode_command,
 )
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.dissect import Dissector, dissect
 from dicos_proto.limits import Limits
 from dicos_proto.pdu import (

@@ -19,8 +19,8 @@ from dicos_proto.dimse import (
     CStoreRequest,
     CStoreResponse,
     NEventReportRequest,
-    encode_command,
 )
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, Event, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits

@@ -6,15 +6,8 @@ from random import Random
 
 import pytest
 
-from dicos_proto.dimse import (
-    CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
-    CFindRequest,
-    CStoreRequest,
-    CStoreResponse,
-    encode_command,
-)
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CEchoResponse, CFindRequest, CStoreRequest, CStoreResponse
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.errors import LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
 from dicos_proto.limits import Limits

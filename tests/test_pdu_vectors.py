@@ -7,7 +7,8 @@ a reserved byte of 0xFF (DCMTK, presentation contexts of a request), the order o
 
 import pytest
 
-from dicos_proto.dimse import CEchoResponse, CGetRequest, CGetResponse, CStoreRequest, decode_command, encode_command
+from dicos_proto.dimse import CEchoResponse, CGetRequest, CGetResponse, CStoreRequest
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.pdu import (
     Abort,
     AssociateAccept,

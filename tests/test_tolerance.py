@@ -21,8 +21,8 @@ from dicos_proto.dimse import (
     CStoreRequest,
     CStoreResponse,
     NEventReportRequest,
-    decode_command,
 )
+from dicos_proto.dimse_codec import decode_command
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort
 from dicos_proto.framing import PduBody, PduHeader, PduReader

@@ -20,13 +20,8 @@ from hypothesis import strategies as st
 
 from dicos_proto import exchange
 from dicos_proto.association import Association
-from dicos_proto.dimse import (
-    CCancelRequest,
-    CEchoRequest,
-    CStoreRequest,
-    decode_command,
-    encode_command,
-)
+from dicos_proto.dimse import CCancelRequest, CEchoRequest, CStoreRequest
+from dicos_proto.dimse_codec import decode_command, encode_command
 from dicos_proto.errors import Malformed
 from dicos_proto.events import MessageStart, Sendable
 from dicos_proto.limits import Limits

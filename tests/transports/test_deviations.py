@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from dicos_proto.dimse import CEchoResponse, encode_command
+from dicos_proto.dimse import CEchoResponse
+from dicos_proto.dimse_codec import encode_command
 from dicos_proto.flows import AssociationAborted, AssociationRejected
 from dicos_proto.negotiation import negotiate
 from dicos_proto.pdu import decode, encode
