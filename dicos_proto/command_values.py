@@ -104,6 +104,7 @@ class _Uid(_Text):
 
     def __init__(self) -> None:
         super().__init__("UI", uids.MAX_LENGTH, "\0")
+        self._newest = "", b""  # the last of those that are new in each message: an answer repeats that of its request
 
     def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
         good = _remembered_uid(raw) if len(raw) <= _CACHED else None
@@ -113,10 +114,15 @@ class _Uid(_Text):
         """As `decode`, without remembering it."""
         good = _is_good(raw)
         if good is not None and good.end(1) <= uids.MAX_LENGTH:
-            return good[1].decode("ascii")
+            uid = good[1].decode("ascii")
+            self._newest = uid, raw
+            return uid
         return self._judged(element, raw, judge)
 
     def padded(self, element: int, value: Value) -> bytes:
+        newest, raw = self._newest
+        if value is newest and not len(raw) % 2:
+            return raw
         if type(value) is str and len(value) <= uids.MAX_LENGTH:
             raw = value.encode("ascii", "replace")
             if raw and not raw.strip(b"0123456789."):  # nothing else is in it

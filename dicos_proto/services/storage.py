@@ -75,9 +75,10 @@ class Outcome:
     @property
     def stored(self) -> bool:
         """Whether the provider has it: a success, or a warning."""
-        good = status.Category.SUCCESS, status.Category.WARNING
-        return self.response is not None and status.category(self.response.status) in good
+        return self.response is not None and status.category(self.response.status) in _GOOD
 
+
+_GOOD = status.Category.SUCCESS, status.Category.WARNING
 
 LATER: Final = Instance(sop_class_uid="", sop_instance_uid="", transfer_syntax="", data=b"")
 """What a source of instances gives, this very object, that has none now and is not at its end: `Supply` does."""

@@ -138,14 +138,20 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, No
 def read_whole(file: Part10File) -> Buffer:
     """The data set as it lies on disk, of a file that is known to be small, as a piece of `read_chunks`. Raises
     Part10Error."""
+    data: Buffer = b""
     try:
         fd = os.open(str(file.path), _READ)
         try:
-            _check_regular(file.path, os.fstat(fd))
-            data = _read(fd, file.data_length, file.data_offset)
+            if file.data_length <= POOLED:  # to its end, and one byte more, which only something else would have there
+                data = os.pread(fd, file.data_length + 1, file.data_offset)
+            if len(data) != file.data_length:
+                _check_regular(file.path, os.fstat(fd))
+                data = _read(fd, file.data_length, file.data_offset)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
+        with _reported(file.path):
+            _check_regular(file.path, os.stat(file.path))  # of what is no file any more, the system says less
         raise _unreadable(file.path, error) from error
     if len(data) < file.data_length:
         raise _shorter(file.path, file.data_length - len(data))
