@@ -574,9 +574,9 @@ def request_here(exchange: Exchange) -> MessageStart | None:
     if exchange.burdened:
         return None
     while (event := exchange.here()) is not None:
-        if isinstance(event, MessageStart) and isinstance(event.command, Request):
-            return event
-        _request_of(exchange, event)
+        request = _request_of(exchange, event)
+        if request is not None:
+            return request
     return None
 
 

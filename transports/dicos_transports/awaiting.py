@@ -7,7 +7,7 @@ Knows: which flow is meant. Must not know: event loops, sockets. An adapter brin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
@@ -610,8 +610,10 @@ class GetRequest(Request[Getting]):
     """A C-GET: `attributes` gives the identifier, `send` answers with instances."""
 
     async def send(self, instances: Iterable[Instance], total: int) -> int:
-        """Send `instances`, `total` in all, on this association, and the final response; its status."""
-        return await self.session.run(self.performing.send_all(instances, total))
+        """Send `instances`, `total` in all, on this association, and the final response; its status.
+
+        Raises TypeError for an `AwaitedInstance`."""
+        return await self.session.run(self.performing.send_all(_at_hand(instances), total))
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -638,6 +640,13 @@ class NormalizedRequest(Request[Performing]):
 
 
 AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+
+
+def _at_hand(instances: Iterable[Instance]) -> Iterator[Instance]:
+    for one in instances:
+        if isinstance(one, AwaitedInstance):  # nobody would ever await its pieces
+            raise TypeError("an AwaitedInstance in the answer to a C-GET, whose data sets have to be at hand")
+        yield one
 
 
 _KINDS: Final[dict[type, Callable[..., AnyRequest]]] = {

@@ -12,8 +12,9 @@ from dicos_proto.pdu_types import Abort, UserInformation
 from dicos_proto.services.storage import Instance
 from dicos_transports.awaiting import AwaitedInstance, StoreRequest
 from tests.transports.loops import adapter, pause
-from tests.transports.suite.contexts import CT, EXPLICIT, Context, in_loops, instances, whole_then_abort
+from tests.transports.suite.contexts import CT, EXPLICIT, GET, Context, in_loops, instances, whole_then_abort
 from tests.transports.suite.test_cancellation import until_abort
+from tests.transports.suite.test_operations import identifier
 
 ALONE = UserInformation()
 """Without a window: one outstanding at a time."""
@@ -86,6 +87,33 @@ async def test_all_arrive_whole_and_in_their_order(at: Context, window: bool, ah
     await at.both(act, lambda: keep(provider, kept))
     assert all(one is other for one, other in zip(told, given, strict=True))
     assert list(kept.values()) == [content(one, number) for number, one in enumerate(given)]
+
+
+@in_loops
+async def test_one_in_the_answer_to_a_retrieval_is_refused_and_keeps_nobody_waiting(at: Context) -> None:
+    user, provider = await at.sessions()
+
+    async def ask() -> None:
+        async with user:
+            async for received in user.get(GET, identifier("1")):
+                await received.read()
+                await received.respond()
+
+    async def answer() -> None:
+        async with provider:
+            async for request in provider:
+                await request.attributes()
+                await request.send([*instances(1, 1000), awaited(at, 1, 7, 1000)], 2)
+
+    async def act() -> None:
+        with pytest.raises(flows.AssociationAborted):
+            await ask()
+
+    async def provide() -> None:
+        with pytest.raises(TypeError, match="AwaitedInstance in the answer to a C-GET"):
+            await answer()
+
+    await at.both(act, provide)
 
 
 @in_loops
