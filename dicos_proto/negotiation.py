@@ -95,6 +95,8 @@ class AcceptPolicy:
     all in.
     `window`: the most that is granted; None answers no window, so one operation at a time.
     `extended`: SOP class -> what is supported of its options (`extended.grant`), or raw bytes, answered as they are.
+    `peer_max_length`: the smallest Maximum Length of a requestor that is accepted (`Limits.peer_max_length` says why);
+    a smaller one is rejected.
     """
 
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class AcceptPolicy:
     implementation_class_uid: str = uids.IMPLEMENTATION_CLASS_UID
     implementation_version_name: str | None = uids.IMPLEMENTATION_VERSION_NAME
     max_contexts: int = Limits().contexts
+    peer_max_length: int = Limits().peer_max_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +222,10 @@ def negotiate(
     `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
     Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
     """
+    if policy.peer_max_length < SMALLEST_MAX_LENGTH:
+        raise LocalProtocolError(
+            f"a policy that accepts a Maximum Length of {policy.peer_max_length}; at least {SMALLEST_MAX_LENGTH}"
+        )
     if 0 < policy.max_length < SMALLEST_MAX_LENGTH:
         raise LocalProtocolError(f"Maximum Length {policy.max_length}; 0 or at least {SMALLEST_MAX_LENGTH} [PS3.8 D.1]")
     refusal = _refusal(request, policy, tolerance, identity)
@@ -263,7 +270,7 @@ def _refusal(
         return AssociateReject(source=user, reason=3)
     if not _welcome(request.called_aet, policy.called_aets, tolerance):
         return AssociateReject(source=user, reason=7)
-    if not request.contexts or 0 < request.user_information.max_length < SMALLEST_MAX_LENGTH:
+    if not request.contexts or 0 < request.user_information.max_length < policy.peer_max_length:
         return AssociateReject(source=acse, reason=1)
     claimed = request.user_information.user_identity
     if not (_identified(claimed, policy.identity) if identity is None else identity.accepted):
@@ -427,8 +434,15 @@ def agree(
     max_length = peer.user_information.max_length
     if 0 < max_length < SMALLEST_MAX_LENGTH:
         raise _misfit(f"Maximum Length {max_length}; 0 or at least {SMALLEST_MAX_LENGTH}", "PS3.8 D.1")
+    judge = judge or Judge(Limits())
+    least = judge.limits.peer_max_length
+    if requestor and 0 < max_length < least:  # what an acceptor accepts is for its policy to say
+        raise Malformed(
+            "Maximum Length of the peer too small", "PS3.8 D.1", AbortReason.INVALID_PARAMETER,
+            limit="peer_max_length", seen=max_length, allowed=least,
+        )  # fmt: skip
     invoked, performed = _window(request, accept)
-    _check_answer(request, accept, judge or Judge(Limits()))
+    _check_answer(request, accept, judge)
     return Agreement(
         contexts=contexts,
         refused=tuple(refused),

@@ -328,7 +328,7 @@ class Conversation(RuleBasedStateMachine):
         self.asked = request(window=windows[0], max_length=lengths[0], both_roles=roles)
         answer = policy(window=windows[1], max_length=lengths[1], both_roles=roles)
         self.policy: AcceptPolicy = replace(answer, refused=frozenset({MR}))
-        limits = Limits(received_ahead=ahead)
+        limits = Limits(received_ahead=ahead, peer_max_length=8)
         self.user = Side("user", Association(Role.REQUESTOR, limits, Timeouts()))
         self.provider = Side("provider", Association.acceptor(limits=limits))
         self.lines = {

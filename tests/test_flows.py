@@ -7,7 +7,16 @@ import pytest
 
 from dicos_proto import exchange, flows, status
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, NGetRequest, NGetResponse
+from dicos_proto.dimse import (
+    CEchoRequest,
+    CEchoResponse,
+    CMoveRequest,
+    CMoveResponse,
+    CStoreRequest,
+    CStoreResponse,
+    NGetRequest,
+    NGetResponse,
+)
 from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, ProviderAbort
 from dicos_proto.limits import Limits
@@ -200,11 +209,15 @@ def test_any_final_status_pays_what_is_owed(code: int) -> None:
 
 def test_a_pending_status_does_not_pay() -> None:
     pair = Pair.established()
-    pair.user.send(start(1, echo(1)))
+    pair.user.send(
+        start(1, CMoveRequest(message_id=1, affected_sop_class_uid=VERIFICATION, move_destination="A"), has_data=True)
+    )
+    pair.user.send(data(1, b"ab"))
     pair.events(pair.provider)
     for code in (status.PENDING, status.PENDING_WARNING):
-        pair.provider.send(start(1, echoed(1, code)))
-        assert pair.events(pair.user) == [start(1, echoed(1, code))]
+        moving = CMoveResponse(message_id_being_responded_to=1, status=code)
+        pair.provider.send(start(1, moving))
+        assert pair.events(pair.user) == [start(1, moving)]
         assert (pair.provider.owed, pair.user.outstanding) == (1, 1)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dicos_proto import uids
-from dicos_proto.errors import LocalProtocolError, Malformed
+from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from dicos_proto.extended import (
     Coercion,
     QueryExtension,
@@ -175,12 +175,23 @@ def test_a_request_without_contexts_is_rejected() -> None:
     assert rejected(replace(asked(), contexts=())) == (1, 2, 1)
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 16384])
-def test_a_maximum_length_no_message_fits_in_is_rejected(length: int) -> None:
-    if 0 < length < 8:
-        assert rejected(asked(max_length=length)) == (1, 2, 1)
+@pytest.mark.parametrize("least", [8, 100, 512, 4096])
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 99, 100, 511, 512, 4095, 4096, 16384])
+def test_a_maximum_length_below_that_of_the_policy_is_rejected(length: int, least: int) -> None:
+    policy = replace(EVERYTHING, peer_max_length=least)
+    if 0 < length < least:
+        assert rejected(asked(max_length=length), policy) == (1, 2, 1)
     else:
-        assert accepted(asked(max_length=length))
+        assert accepted(asked(max_length=length), policy)
+
+
+def test_by_default_a_policy_accepts_what_the_limits_do() -> None:
+    assert AcceptPolicy().peer_max_length == Limits().peer_max_length == 512
+
+
+def test_no_policy_accepts_a_maximum_length_no_message_fits_in() -> None:
+    with pytest.raises(LocalProtocolError, match="a policy that accepts a Maximum Length of 7; at least 8"):
+        negotiate(asked(), replace(EVERYTHING, peer_max_length=7))
 
 
 # -- user identity  PS3.7 D.3.3.7 ------------------------------------------------------------------------------------
@@ -575,6 +586,27 @@ def test_a_window_that_was_not_proposed_or_is_larger() -> None:
 @pytest.mark.parametrize("length", [1, 7])
 def test_a_maximum_length_no_message_fits_in(length: int) -> None:
     assert misfit(asked(), max_length=length) == f"Maximum Length {length}; 0 or at least 8 [PS3.8 D.1]"
+
+
+@pytest.mark.parametrize("least", [8, 100, 512, 4096])
+def test_a_maximum_length_of_an_acceptor_below_the_limit_is_refused(least: int) -> None:
+    judge = Judge(Limits(peer_max_length=least))
+    request, accept = asked(), accepted(asked())
+    for length in (8, least - 1, least, least + 1, 0):
+        answer = replace(accept, user_information=UserInformation(max_length=length))
+        if 8 <= length < least:
+            with pytest.raises(Malformed) as caught:
+                agree(request, answer, requestor=True, judge=judge)
+            assert (caught.value.limit, caught.value.seen, caught.value.allowed) == ("peer_max_length", length, least)
+            assert caught.value.reason is AbortReason.INVALID_PARAMETER
+        elif length == 0 or length >= 8:
+            assert agree(request, answer, requestor=True, judge=judge).peer_max_length == length
+
+
+def test_the_acceptor_is_held_to_its_policy_not_to_its_limits() -> None:
+    request = asked(max_length=8)
+    answer = accepted(request, replace(EVERYTHING, peer_max_length=8))
+    assert agree(request, answer, requestor=False).peer_max_length == 8
 
 
 @pytest.mark.parametrize("length", range(10))

@@ -29,6 +29,7 @@ ORDER = [
     "timers",
     "wire",
     "pdu_types",
+    "outbox",
     "pdu",
     "command",
     "command_values",

@@ -124,7 +124,9 @@ class Link:
         if self._pending:
             return
         buffers = self.wire.data_to_send()
-        if buffers and not self.broken:
+        while self.broken and buffers:  # for nobody
+            buffers = self.wire.data_to_send()
+        if buffers:
             if self._trace is not None:
                 self._trace("sent", buffers)
             self._pending += buffers

@@ -72,6 +72,8 @@ __all__ = [
 
 JOINED: Final = 128 * 1024
 """Bytes of plaintext that are joined before they are encrypted: eight full records, and little enough for a cache."""
+BATCH: Final = 1024 * 1024
+"""Bytes after which no more are encrypted at a time: ciphertext is a copy."""
 LINGER: Final = 2.0
 """Seconds a peer gets to read an alert and close: who closes first, with bytes unread, takes the alert back."""
 _plaintexts = Buffers(RECEIVE_SIZE, KEPT)
@@ -246,22 +248,26 @@ class TLSLayer:
             self._end(why)  # somebody looked whether anyone is there
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take all ciphertext that waits to be sent.
+        """Take ciphertext that waits to be sent, some `BATCH` bytes in one call: call it until it returns nothing.
 
         This is the one place that joins payload. A record holds up to 16 KiB and costs a header and a tag of 22 bytes
         and more, encrypted and checked on its own: one for each header of a PDU doubles the work. And encryption
         reads every byte anyhow: to join first is a small part of that.
         """
-        if self.error is not None:
-            self._wire.data_to_send()  # for nobody
-        elif self.info is not None and not self._left:
-            plain = self._wire.data_to_send()
-            if plain:
+        if self.info is not None and not self._left:
+            size = 0
+            while self.error is None and size < BATCH:
+                plain = self._wire.data_to_send()
+                if not plain:
+                    if self._wire.wants_close:
+                        self._leave()
+                    break
                 if self._trace is not None:
                     self._trace("sent", plain)
                 self._encrypt(plain)
-            if self._wire.wants_close and self.error is None:
-                self._leave()
+                size += sum(map(len, plain))
+        while self.error is not None and self._wire.data_to_send():
+            pass  # for nobody
         taken: list[bytes | memoryview] = [*self._outbox]
         self._outbox.clear()
         return taken
