@@ -46,6 +46,7 @@ ORDER = [
     "flows",
     "exchange",
     "dissect",
+    "elements",
     "datasets",
     "services",
     "dicos",
