@@ -232,19 +232,22 @@ class _Builder(Walker):
     """
 
     __slots__ = (
-        "_data", "_default", "_elements_left", "_empty", "_items_left", "_labelled", "_limits", "_little", "_object",
-        "_open_ones", "_raw", "_tag", "_values_left", "unlabelled",
+        "_blank", "_class", "_data", "_default", "_elements_left", "_empty", "_items_left", "_labelled", "_limits",
+        "_little", "_object", "_open_ones", "_raw", "_tag", "_values_left", "unlabelled",
     )  # fmt: skip
 
     def __init__(self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool) -> None:
         from pydicom.charset import default_encoding
         from pydicom.dataelem import RawDataElement, empty_value_for_VR
+        from pydicom.dataset import Dataset
         from pydicom.tag import BaseTag
 
         super().__init__(
             implicit=implicit, little=little, depth=limits.sequence_depth, strict=not composite, size=len(data)
         )
         self._raw, self._empty, self._tag = RawDataElement, empty_value_for_VR, BaseTag
+        self._class = Dataset
+        self._blank = tuple(vars(Dataset()).items())
         self._takes = True
         self._data = data
         self._little = little
@@ -264,10 +267,17 @@ class _Builder(Walker):
         return self._dataset(self._open_ones[0], self._default)
 
     def _dataset(self, one: _Open, parent: str | MutableSequence[str]) -> Dataset:
-        from pydicom.dataset import Dataset
-
-        made = Dataset(one.elements, parent_encoding=parent)
-        made.set_original_encoding(one.implicit, self._little, one.charset)
+        """What pydicom's constructor and `set_original_encoding` make, in a tenth of the time that these take for each
+        item: their assignments look every name up among the keywords."""
+        made = self._class.__new__(self._class)
+        vars(made).update({name: {**value} if isinstance(value, dict) else value for name, value in self._blank})
+        vars(made).update(
+            _dict=one.elements,
+            _parent_encoding=parent,
+            _read_implicit=one.implicit,
+            _read_little=self._little,
+            _read_charset=one.charset,
+        )
         return made
 
     # -- what is met -------------------------------------------------------------------------------------------------
@@ -320,8 +330,8 @@ class _Builder(Walker):
             raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long", at + length)
         if known in _BINARY:
             self._values_left -= length // _BINARY[known]
-        elif known in _SEVERAL:
-            self._values_left -= value.count(b"\\") + 1
+        elif known in _SEVERAL or known in _TEXTS:  # each escape sequence is decoded by itself
+            self._values_left -= value.count(b"\\") * (known in _SEVERAL) + value.count(b"\x1b") + 1
         if self._values_left < 0:
             raise self._fault(f"more values than allowed (limit values: {self._limits.values})", at)
 
@@ -369,8 +379,9 @@ class _Builder(Walker):
         tag = self._tag(one.tag)
         if kind == 0:
             made = self._dataset(one, around.charset)
-            made.is_undefined_length_sequence_item = undefined
-            made.seq_item_tell = made.file_tell = one.at - 8
+            vars(made).update(
+                is_undefined_length_sequence_item=undefined, seq_item_tell=one.at - 8, file_tell=one.at - 8
+            )
             around.items.append(made)
         elif kind == 1:
             sequence = Sequence(one.items)

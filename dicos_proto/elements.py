@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from . import uids
+from . import status, uids
 from .errors import ProtocolError
 from .limits import Limits
 from .wire import Buffer
@@ -56,6 +56,9 @@ class DataSetError(ProtocolError):
 
     The text says where and what; it holds no values.
     """
+
+    store_status: int = status.CANNOT_UNDERSTAND
+    """What a C-STORE of it is answered with.  # PS3.4 B.2.3"""
 
 
 def encoding(transfer_syntax: str) -> tuple[bool, bool, bool] | None:
@@ -433,6 +436,8 @@ class Inflater:
 
 class Mismatch(DataSetError):
     """A data set that names another SOP class or instance than the command it came with."""
+
+    store_status = status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
 
 
 class Checker:

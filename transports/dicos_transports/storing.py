@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from dicos_proto import dimse, flows, planning, status
 from dicos_proto.association import Association
+from dicos_proto.elements import Checker, DataSetError
 from dicos_proto.frozen import quick
 from dicos_proto.pdu_types import ProposedContext
 from dicos_proto.services.performing import Performing
@@ -205,7 +206,9 @@ class Incoming:
     `folder` None: nothing is kept. A context manager that leaves nothing of an object that did not come to its `end`.
     """
 
-    __slots__ = ("_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer")
+    __slots__ = (
+        "_checker", "_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -216,8 +219,10 @@ class Incoming:
         overwrite: bool = False,
         fsync: bool = False,
         most: int | None = None,
+        check: bool = True,
     ) -> None:
-        """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken."""
+        """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken. `check`:
+        refuse what is no data set, is cut short, or another object than the command says (`elements.Checker`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet
@@ -227,6 +232,10 @@ class Incoming:
         self._size = 0
         self._writer: Part10Writer | None = None
         self._refused: Stored | None = None
+        self._checker: Checker | None = None
+        if check:
+            request.check()
+            self._checker, request.checker = request.checker, None
         if request.sop_class_uid != request.context.abstract_syntax:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
@@ -241,7 +250,7 @@ class Incoming:
             self._size += sum(map(len, together))
             if self._most is not None and self._size > self._most:
                 self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
-            elif self._folder is not None and together:
+            elif self._fits(together) and self._folder is not None and together:
                 self._put(self._folder, together)
         return self._refused is None
 
@@ -250,6 +259,11 @@ class Incoming:
         self.write(pieces)
         if self._refused is None and not self._size and self._folder is not None:
             self._refuse(status.CANNOT_UNDERSTAND, "no data set")
+        if self._refused is None and self._checker is not None:
+            try:
+                self._checker.finish()
+            except DataSetError as error:
+                self._refuse(error.store_status, str(error))
         path = None
         if self._refused is None and self._writer is not None:
             try:
@@ -270,6 +284,17 @@ class Incoming:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.discard()
+
+    def _fits(self, pieces: Sequence[Buffer]) -> bool:
+        """Whether it can still be a data set."""
+        if self._checker is not None:
+            try:
+                for piece in pieces:
+                    self._checker.feed(piece)
+            except DataSetError as error:
+                self._refuse(error.store_status, str(error))
+                return False
+        return True
 
     def _put(self, folder: Path, pieces: Sequence[Buffer]) -> None:
         try:
@@ -302,13 +327,16 @@ def store_into(
     overwrite: bool = False,
     fsync: bool = False,
     most: int | None = None,
+    check: bool = True,
 ) -> Stored:
     """Make a file in `folder` of a received object, and answer the request.
 
     Success is answered once the file is complete and has its name, a failure status where that cannot be: no space, no
-    permission, more than `most` bytes. If the peer vanishes, nothing is left, and `AssociationError` is raised.
+    permission, more than `most` bytes. With `check`, what is no data set or is cut short is refused, 0xC000, and
+    another object than the command says, 0xA900; transfer syntaxes that are not known here are not checked. If the peer
+    vanishes, nothing is left, and `AssociationError` is raised.
     """
-    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most) as incoming:
+    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check) as incoming:
         performing, run = request.performing, request.session.run
         wanted = incoming.write(())
         while wanted and performing.unread:  # what was written is held no longer: its memory is used for what comes
