@@ -123,8 +123,8 @@ class Walker:
         """What came of something that is not whole."""
         self._left = 0
         """Bytes of a value that are still to be passed over."""
-        self._zeros = False
-        """The data set is over, and zeros follow."""
+        self._zeros: int | None = None
+        """Where the data set is over, and zeros follow."""
         self.count = 0
         """Elements, items and fragments so far."""
         self.seen: dict[int, bytes] = {}
@@ -189,7 +189,7 @@ class Walker:
     def _run(self, data: Buffer) -> int:
         """Walk as far as `data` tells; how many of its bytes are done with."""
         size, base, at = len(data), self._position, 0
-        if self._zeros:
+        if self._zeros is not None:
             self._pad(data, 0)
             return size
         while True:
@@ -238,7 +238,7 @@ class Walker:
                             return -1 - at
                         (length,) = self._long(data, start)
                         start = at + 12
-                    elif not (vr.isalpha() and vr.isupper()):
+                    elif (group or not root) and not (vr.isalpha() and vr.isupper()):
                         raise self._fault("no value representation where one is to be", at + 8)
             if not 8 < group < 0xFFFE:
                 if group == 0xFFFE:
@@ -334,9 +334,10 @@ class Walker:
 
     def _pad(self, data: Buffer, at: int) -> int:
         """Zeros after the end of the data set, and nothing else."""
+        if self._zeros is None:
+            self._zeros = self._position + at
         if bytes(data[at:]).count(0) != len(data) - at:
-            raise self._fault("group 0000, which is none of a data set", at)
-        self._zeros = True
+            raise self._fault("group 0000, which is none of a data set", self._zeros - self._position)
         return -1 - len(data)
 
     def _note(self, tag: int, value: bytes) -> None:

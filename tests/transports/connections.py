@@ -133,3 +133,12 @@ os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(fds)), sys.argv[1].
 os.execv(sys.argv[3], sys.argv[3:])
 """
 """What systemd does between fork and exec. Arguments: SELF or a pid, descriptors with commas, the command."""
+
+
+def stored(size: int, *, implicit: bool = False) -> bytes:
+    """A data set of so many bytes, 12 at least: one private element, which names no SOP class and no instance."""
+    head = b"\x09\0\1\x10" + (b"" if implicit else b"OB\0\0")
+    return head + (size - len(head) - 4).to_bytes(4, "little") + bytes(size - len(head) - 4)
+
+
+OBJECT = stored(12)
