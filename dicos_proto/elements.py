@@ -41,6 +41,8 @@ _ENDLESS: Final = 1 << 62
 """The end of what has none yet."""
 _KEPT: Final = 128
 """Bytes of a UID that are looked at; longer ones match nothing."""
+_NAMED: Final = 8
+"""Elements that are named at most."""
 _UNIT: Final = 12 + _KEPT
 """What has to be in one piece to be read: the longest header, with a UID."""
 _DEFLATED: Final = frozenset(
@@ -48,7 +50,10 @@ _DEFLATED: Final = frozenset(
 )
 _TRAILER: Final = 9
 """The checksum and the length that a gzip file ends with, and a byte that makes the length even."""
+_LOOKED_AT: Final = (SOP_CLASS_UID & 0xFFFF, SOP_INSTANCE_UID & 0xFFFF)
 _ELEMENTS, _ITEMS, _FRAGMENTS = range(3)
+_LITTLE, _BIG = (tuple(struct.Struct(order + layout).unpack_from for layout in ("HHL", "HH2sH", "L")) for order in "<>")
+"""Tag and length; tag, value representation and 16 bits of length; 32 bits of length."""
 
 
 class DataSetError(ProtocolError):
@@ -63,13 +68,15 @@ class DataSetError(ProtocolError):
 
 def encoding(transfer_syntax: str) -> tuple[bool, bool, bool] | None:
     """How data sets in this transfer syntax are encoded: implicit VR, little endian, deflated. None: not known here."""
-    if transfer_syntax == uids.IMPLICIT_VR_LE:
-        return True, True, False
-    if transfer_syntax == uids.EXPLICIT_VR_BE:
-        return False, False, False
-    if transfer_syntax in uids.TRANSFER_SYNTAXES and transfer_syntax != uids.DICOS_EXPLICIT_VR_LE_EXTENDED:
-        return False, True, transfer_syntax in _DEFLATED  # all others are explicit VR little endian.  # PS3.5 A.4
-    return None
+    return _ENCODINGS.get(transfer_syntax)
+
+
+# All others are explicit VR little endian.  # PS3.5 A.4
+_ENCODINGS: Final = {syntax: (False, True, syntax in _DEFLATED) for syntax in uids.TRANSFER_SYNTAXES} | {
+    uids.IMPLICIT_VR_LE: (True, True, False),
+    uids.EXPLICIT_VR_BE: (False, False, False),
+}
+del _ENCODINGS[uids.DICOS_EXPLICIT_VR_LE_EXTENDED]
 
 
 class Level:
@@ -99,17 +106,14 @@ class Walker:
     """
 
     __slots__ = (
-        "_depth", "_explicit", "_held", "_implicit", "_left", "_levels", "_long", "_most", "_nested", "_position",
-        "_strict", "_takes", "_zeros", "count", "seen",
+        "_depth", "_explicit", "_fragments", "_held", "_implicit", "_left", "_levels", "_long", "_nested",
+        "_position", "_strict", "_takes", "_zeros", "count", "odd", "odd_fragment", "seen",
     )  # fmt: skip
 
     def __init__(
         self, *, implicit: bool, little: bool, depth: int, strict: bool = False, size: int | None = None
     ) -> None:
-        order = "<" if little else ">"
-        self._implicit = struct.Struct(order + "HHL").unpack_from
-        self._explicit = struct.Struct(order + "HH2sH").unpack_from
-        self._long = struct.Struct(order + "L").unpack_from
+        self._implicit, self._explicit, self._long = _LITTLE if little else _BIG
         self._levels = [Level(_ELEMENTS, None, _ENDLESS if size is None else size, implicit=implicit)]
         self._depth = depth
         self._strict = strict
@@ -127,6 +131,11 @@ class Walker:
         """Where the data set is over, and zeros follow."""
         self.count = 0
         """Elements, items and fragments so far."""
+        self.odd: list[int] = []
+        """The first elements whose values have an odd number of bytes, up to 8.  # PS3.5 7.1.1"""
+        self.odd_fragment: str | None = None
+        """The first fragment with an odd number of bytes, in words."""
+        self._fragments = (0, 0)
         self.seen: dict[int, bytes] = {}
         """The SOP class and instance UIDs of the data set itself, up to 128 bytes of each."""
 
@@ -167,6 +176,21 @@ class Walker:
             self._run(b"")  # what ends here
         if len(self._levels) > 1:
             raise self._fault(f"{len(self._levels) - 1} sequences and items that are not ended")
+
+    @property
+    def wanted(self) -> int:
+        """Bytes of a value that would be passed over unread: `skip` does the same without them."""
+        return self._left
+
+    def skip(self, size: int) -> None:
+        """Pass over `size` of the bytes that are `wanted`."""
+        self._left -= size
+        self._position += size
+
+    @property
+    def ended(self) -> int:
+        """How long the data set is without the zeros after it, once it is finished."""
+        return self._position if self._zeros is None else self._zeros
 
     # -- for those who build on it -----------------------------------------------------------------------------------
 
@@ -218,7 +242,12 @@ class Walker:
         root = len(self._levels) == 1
         vr: bytes | None = None
         known = b""
+        whole = min(size, bound)
         while at != end:
+            if not takes:
+                at = self._plain(data, at, whole, implicit=implicit)
+                if at == end:
+                    break
             if bound - at < 8:
                 return self._tail(level, data, at)
             if size - at < 8:
@@ -248,7 +277,7 @@ class Walker:
                         return self._pad(data, at)
                     if group in (0, 2, 0xFFFF):
                         raise self._fault(f"group {group:04X}, which is none of a data set", at)
-                if root and element in (0x16, 0x18) and group == 8:
+                if root and element in _LOOKED_AT and group == 8:
                     if length <= _KEPT and start + length > size and start + length <= bound:
                         return -1 - at
                     self._note(group << 16 | element, bytes(data[start : start + length]) if length <= _KEPT else b"?")
@@ -260,12 +289,44 @@ class Walker:
             after: int = start + length
             if after > bound:
                 raise self._fault(f"a value of {length} bytes with {bound - start} left", start)
+            if length & 1:
+                self._note_odd(group << 16 | element)
             if takes:
                 self._take(group << 16 | element, vr, known, data, start, length)
             if after > size:
                 self._left = after - size
                 return -1 - size
             at = after
+        return at
+
+    def _plain(self, data: Buffer, at: int, whole: int, *, implicit: bool) -> int:
+        """Pass over elements that are all there, begin nothing and need no second look: most of them."""
+        last, seen = whole - 8, 0
+        if implicit:
+            unpack = self._implicit
+            while at <= last:
+                group, element, length = unpack(data, at)
+                after: int = at + 8 + length
+                if after > whole or group > 0xFFFD or (group < 9 and (group < 8 or element in _LOOKED_AT)):
+                    break
+                if length & 1:
+                    self._note_odd(group << 16 | element)
+                at = after
+                seen += 1
+        else:
+            unpack = self._explicit
+            while at <= last:
+                group, element, vr, length = unpack(data, at)
+                after = at + 8 + length
+                if after > whole or group > 0xFFFD or (group < 9 and (group < 8 or element in _LOOKED_AT)):
+                    break
+                if vr not in SHORT_VRS:
+                    break
+                if length & 1:
+                    self._note_odd(group << 16 | element)
+                at = after
+                seen += 1
+        self.count += seen
         return at
 
     def _begin(self, level: Level, tag: int, vr: bytes | None, known: bytes, at: int, length: int) -> int:
@@ -280,6 +341,8 @@ class Walker:
                 raise self._fault("a value of undefined length that is no sequence", at)  # PS3.5 7.1.1
             elif vr is not None and vr != b"UN":
                 kind = _FRAGMENTS
+        if kind == _FRAGMENTS:
+            self._fragments = (tag, -1)  # the table of offsets is none.  # PS3.5 A.4
         self._open(level, kind, at, length, mixed=vr == b"UN" and not level.implicit)
         self._opened(tag, vr, at, length)
         return at
@@ -305,6 +368,10 @@ class Walker:
             return at
         if length > left - 8:
             raise self._fault(f"a fragment of {length} bytes with {left - 8} left", at)  # one of undefined length too
+        tag, number = self._fragments
+        self._fragments = (tag, number + 1)
+        if length & 1 and self.odd_fragment is None:
+            self.odd_fragment = f"fragment {number + 1} of {shown(tag)}"
         self._opened(ITEM, None, at, length)
         after: int = at + length
         if after > len(data):
@@ -339,6 +406,10 @@ class Walker:
         if bytes(data[at:]).count(0) != len(data) - at:
             raise self._fault("group 0000, which is none of a data set", self._zeros - self._position)
         return -1 - len(data)
+
+    def _note_odd(self, tag: int) -> None:
+        if len(self.odd) < _NAMED:
+            self.odd.append(tag)
 
     def _note(self, tag: int, value: bytes) -> None:
         """A UID of the data set: one that comes twice, and differs, is none."""
@@ -473,7 +544,7 @@ class Checker:
     @property
     def missing(self) -> tuple[str, ...]:
         """The tags of the UIDs that the data set does not name: sloppy, and no harm, for the command does."""
-        return tuple(_shown(tag) for tag, _, _ in self._wanted if not self._walk.seen.get(tag, b"").strip(b"\0 "))
+        return tuple(shown(tag) for tag, _, _ in self._wanted if not self._walk.seen.get(tag, b"").strip(b"\0 "))
 
     def feed(self, data: Buffer) -> None:
         """The next bytes. Raises `DataSetError`; nothing may be fed after it."""
@@ -496,9 +567,10 @@ class Checker:
             raise DataSetError("a data set without elements [PS3.5 7]")
         for tag, what, wanted in self._wanted:
             value = self._walk.seen.get(tag, b"").strip(b"\0 ")
-            if value and _plain(value) != _plain(wanted.encode("ascii", "replace")):
+            named = wanted.encode("ascii", "replace")
+            if value and value != named and _plain(value) != _plain(named):
                 raise Mismatch(
-                    f"the SOP {what} UID {_shown(tag)} of the data set is not that of the command [PS3.4 B.2.3]"
+                    f"the SOP {what} UID {shown(tag)} of the data set is not that of the command [PS3.4 B.2.3]"
                 )
 
 
@@ -507,5 +579,6 @@ def _plain(uid: bytes) -> list[bytes]:
     return [part.lstrip(b"0") for part in uid.strip(b"\0 ").split(b".")]
 
 
-def _shown(tag: int) -> str:
+def shown(tag: int) -> str:
+    """A tag for people: (0010,0010)."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

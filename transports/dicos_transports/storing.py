@@ -10,6 +10,7 @@ accepted is sent as it lies on disk; success is answered only when the file has 
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,8 @@ from .part10_writer import Part10Writer
 if TYPE_CHECKING:
     from .blocking import Session, StoreRequest
     from .session import Received
+
+LOG: Final = logging.getLogger("dicos.files")
 
 __all__ = ["Batch", "FileInstance", "Incoming", "Stored", "discard", "plan", "prepare", "send_file", "store_into"]
 
@@ -96,6 +99,8 @@ class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
 
     file: Part10File
+    odd: tuple[int, ...] = ()
+    """Tags of elements, up to 8, whose values have an odd number of bytes in the file: they are sent padded."""
 
     def close(self) -> None:
         """Close the file. What is already closed stays so."""
@@ -113,7 +118,8 @@ def prepare(
     """
     syntaxes = (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
     context = flows.find_context(association, file.sop_class_uid, syntaxes)
-    chunks = _chunks(file, context.transfer_syntax)
+    sent = part10.prepare(file)
+    chunks = sent.chunks(context.transfer_syntax)
     first = next(chunks, b"")
     return FileInstance(
         sop_class_uid=file.sop_class_uid,
@@ -121,6 +127,7 @@ def prepare(
         transfer_syntax=context.transfer_syntax,
         data=_pieces(first, chunks, progress),
         file=file,
+        odd=sent.odd,
     )
 
 
@@ -138,6 +145,8 @@ def send_file(
     `AssociationError`.
     """
     instance = prepare(session.association, file, progress=progress)
+    if instance.odd:
+        LOG.warning("%a: %s", str(file.path), part10.in_words(instance.odd))
     try:
         return session.store(
             instance.sop_class_uid,
@@ -148,22 +157,6 @@ def send_file(
         )
     finally:
         instance.close()
-
-
-def _chunks(file: Part10File, transfer_syntax: str) -> Generator[Buffer, None, None]:
-    if transfer_syntax != file.transfer_syntax:
-        yield from part10.convert_chunks(file, transfer_syntax)
-        return
-    odd = file.data_length % 2 == 1
-    if odd and transfer_syntax != DEFLATED_EXPLICIT_VR_LE:
-        size = file.data_length
-        raise Part10Error(file.path, f"has a data set of {size} bytes, an odd number: it is cut short or no data set")
-    if file.data_length <= part10.CHUNK:
-        yield part10.read_whole(file)
-    else:
-        yield from part10.read_chunks(file)
-    if odd:
-        yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
 
 
 def _pieces(
