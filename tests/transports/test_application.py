@@ -573,11 +573,11 @@ def test_a_function_that_raises_costs_its_own_request_only(way: Way, told: Lines
 
     with running(way, app) as server, user(server, CT, FIND) as session:
         data = encode(image(1, PatientName="Doe^Jane"), EXPLICIT)
-        assert words(session.store(CT, "1.2", EXPLICIT, data)) == (0x0110, "ValueError")
+        assert words(session.store(CT, "1.2.1", EXPLICIT, data)) == (0x0110, "ValueError")
         answers = session.find(FIND, dataset(PatientID="*"))
         assert len(list(answers)) == 1
         assert words(answers.operation.response) == (0x0110, "KeyError")
-        assert session.store(CT, "1.2", EXPLICIT, data).status == 0x0110
+        assert session.store(CT, "1.2.1", EXPLICIT, data).status == 0x0110
     assert len(told.texts(logging.ERROR)) == 3
     assert ": C-STORE-RQ 1: " in told.texts(logging.ERROR)[0]
     assert ".keep failed: ValueError (test_application.py:" in told.texts(logging.ERROR)[0]
