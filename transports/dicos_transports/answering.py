@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 from uuid import uuid4
 
 from dicos_proto import dimse, planning, status
-from dicos_proto.datasets import Attributes, Content, decode_object
+from dicos_proto.datasets import Attributes, Content, DataSetError, decode_object
 from dicos_proto.errors import ProtocolError
 from dicos_proto.exchange import DataSetTooLong, Exchange
 from dicos_proto.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
@@ -258,7 +258,9 @@ async def answer(
             refused = error
         else:
             _tell(request, registered, error)
-            refused = Refused(status.PROCESSING_FAILURE, _said(error))
+            stored = isinstance(error, DataSetError) and isinstance(request.command, dimse.CStoreRequest)
+            code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
+            refused = Refused(code, _said(error))
         if session.exchange.sending or session.association.outstanding or not session.established:
             # An answer could not be told from the rest of a message, or from those that are waited for.
             raise Refused(refused.code, f"within a message: {refused.comment}") from None

@@ -14,7 +14,16 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from dicos_proto.elements import DataSetError, Walker, encoding, shown
+from dicos_proto.elements import (
+    LONG_VRS,
+    SHORT_VRS,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    DataSetError,
+    Walker,
+    encoding,
+    shown,
+)
 from dicos_proto.limits import Limits
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, is_safe, name_of
 from dicos_proto.wire import Buffer
@@ -248,9 +257,7 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
     walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
     with suppress(DataSetError):  # it is no data set; what is made of it shows when it is sent
         walker.feed(data)
-    sop_class, sop_instance = (
-        _text(walker.seen.get(tag, b"")).strip() for tag in (transcode.SOP_CLASS_UID, transcode.SOP_INSTANCE_UID)
-    )
+    sop_class, sop_instance = (_text(walker.seen.get(tag, b"")).strip() for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID))
     return sop_class if is_safe(sop_class) else "", sop_instance if is_safe(sop_instance) else ""
 
 
@@ -295,6 +302,14 @@ class Prepared:
                 yield from read_chunks(file)
             if file.data_length % 2:
                 yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
+
+
+def where(path: Path) -> tuple[int, str]:
+    """Where the data set of a file begins, in bytes, and its transfer syntax, "" where it is not named: of any file
+    with meta information, an instance or not. Raises Part10Error."""
+    with _opened(path) as (fd, _):
+        found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))
+    return offset, _text(found.get(TRANSFER_SYNTAX_UID, b""))
 
 
 def prepare(file: Part10File) -> Prepared:
@@ -382,10 +397,10 @@ def _read_meta(path: Path, fd: int, data: bytes) -> tuple[dict[int, bytes], int,
         if group != 2:
             return found, at, data
         start = at + 8
-        if vr in transcode.LONG_VRS:
+        if vr in LONG_VRS:
             start += 4
             length = _LONG.unpack_from(data.ljust(start, b"\0"), at + 8)[0]
-        elif vr not in transcode.SHORT_VRS:
+        elif vr not in SHORT_VRS:
             raise Part10Error(path, f"meta element (0002,{element:04X}) at byte {at} has the VR {vr!r}")
         at = start + length
         if at > PREFIX_END + META_LIMIT:

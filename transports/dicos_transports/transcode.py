@@ -18,6 +18,20 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
+from dicos_proto.elements import (
+    ITEM,
+    ITEM_END,
+    LONG_VRS,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    SHORT_VRS,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    UNDEFINED,
+    DataSetError,
+    Inflater,
+    shown,
+)
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from dicos_proto.wire import Buffer
 
@@ -30,22 +44,10 @@ INFLATE_RATIO: Final = 100
 """Default limit on bytes out for each byte in: 254 kB of deflate can hold 800 MB of zeros."""
 INFLATE_BYTES: Final = 4 * 2**30
 """Default limit on the size of an inflated data set in bytes."""
-INFLATE_FLOOR: Final = 2**20
-"""Bytes out before the ratio is judged: short data sets of zeros are no attack."""
 
-UNDEFINED: Final = 0xFFFFFFFF
-ITEM: Final = 0xFFFEE000
-ITEM_END: Final = 0xFFFEE00D
-SEQUENCE_END: Final = 0xFFFEE0DD
-SOP_CLASS_UID: Final = 0x00080016
-SOP_INSTANCE_UID: Final = 0x00080018
-PIXEL_DATA: Final = 0x7FE00010
 PIXEL_REPRESENTATION: Final = 0x00280103
 SMALL: Final = 4096
 
-# PS3.5 7.1.2: VRs whose length takes 32 bits after two reserved bytes; the others take 16 bits.
-LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 DICOS_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.501."
 # Where a DICOS object means another VR than DICOM's dictionary has, or DICOM's has none.
@@ -191,7 +193,7 @@ class Walker:
         elif tag == SEQUENCE_END and level.end is None:
             self._stack.pop()
         else:
-            raise TranscodeError(f"{_shown(tag)} at byte {start}, where an item of a sequence should be")
+            raise TranscodeError(f"{shown(tag)} at byte {start}, where an item of a sequence should be")
         return tag, b"", 0, level
 
     def _element(self, level: Level) -> Step:
@@ -202,7 +204,7 @@ class Walker:
         tag = group << 16 | element
         if group == 0xFFFE:
             if tag != ITEM_END or level is self.root or level.end is not None:
-                raise TranscodeError(f"{_shown(tag)} at byte {start}, where a data element should be")
+                raise TranscodeError(f"{shown(tag)} at byte {start}, where a data element should be")
             self._stack.pop()
             return tag, b"", 0, level
         if level.explicit:
@@ -220,7 +222,7 @@ class Walker:
             self._stack[-1].fragments = True
             return tag, vr, length, level
         if level.explicit and vr not in (b"SQ", b"UN"):
-            raise TranscodeError(f"{_shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
+            raise TranscodeError(f"{shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
         self._push(level, items=True, explicit=level.explicit and vr == b"SQ", length=length)
         return tag, b"SQ", length, level
 
@@ -232,7 +234,7 @@ class Walker:
         if vr in LONG_VRS:
             (length,) = self._length.unpack(self._header(level, 4))
             return vr, length
-        raise TranscodeError(f"{_shown(group << 16 | element)} at byte {start} has the unknown VR {vr!r}")
+        raise TranscodeError(f"{shown(group << 16 | element)} at byte {start} has the unknown VR {vr!r}")
 
     def _header(self, level: Level, size: int) -> bytes:
         if level.bound is not None and self.source.position + size > level.bound:
@@ -243,7 +245,7 @@ class Walker:
         """A length is bounded by what is left of its parent."""
         if level.bound is not None and self.source.position + length > level.bound:
             left = level.bound - self.source.position
-            raise TranscodeError(f"{_shown(tag)} at byte {start} says {length} bytes; its parent has {left}")
+            raise TranscodeError(f"{shown(tag)} at byte {start} says {length} bytes; its parent has {left}")
 
     def _push(self, parent: Level, *, items: bool, explicit: bool, length: int) -> None:
         start = self.source.position
@@ -341,26 +343,13 @@ def inflate(
 
     PS3.5 A.5
     """
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    taken = given = 0
-    for data in chunks:
-        taken += len(data)
-        while data and not engine.eof:
-            piece = _inflated(engine, data, chunk)
-            data = engine.unconsumed_tail
-            given += len(piece)
-            _judge(taken - len(data), given, ratio, limit)
-            if piece:
-                yield piece
-        if engine.eof:
-            return
-    # All input is in; what the last call had no room for is still to come.
-    while piece := _inflated(engine, b"", chunk):
-        given += len(piece)
-        _judge(taken, given, ratio, limit)
-        yield piece
-    if not engine.eof:
-        raise TranscodeError(f"the deflate stream is cut short after {taken} bytes")
+    inflater = Inflater(ratio=ratio, most=limit, limit="inflate_bytes")
+    try:
+        for data in chunks:
+            yield from inflater.feed(data, chunk)
+        inflater.finish()
+    except DataSetError as error:
+        raise TranscodeError(str(error)) from error
 
 
 def deflate(chunks: Iterator[Buffer]) -> Iterator[bytes]:
@@ -469,24 +458,3 @@ def _header(tag: int, vr: bytes, length: int, *, explicit: bool, order: str = "<
         return tag_vr_length.pack(tag >> 16, tag & 0xFFFF, vr, length)
     # A value too long for the 16 bits of its VR is written as UN.  PS3.5 6.2.2
     return tag_vr_long.pack(tag >> 16, tag & 0xFFFF, b"UN" if vr in SHORT_VRS else vr, length)
-
-
-def _inflated(engine: "zlib._Decompress", data: Buffer, most: int) -> bytes:
-    try:
-        return engine.decompress(data, most)
-    except zlib.error as error:
-        raise TranscodeError(f"not a deflate stream: {error}") from error
-
-
-def _judge(taken: int, given: int, ratio: int, limit: int) -> None:
-    if given > limit:
-        raise TranscodeError(f"inflates to more than {limit} bytes (limit: inflate_bytes)")
-    if given > INFLATE_FLOOR and given > ratio * taken:
-        raise TranscodeError(
-            f"inflates {taken} bytes to {given} or more, {given // max(taken, 1)} for each; "
-            f"{ratio} are allowed (limit: inflate_ratio)"
-        )
-
-
-def _shown(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
