@@ -47,11 +47,26 @@ class Limits:
     """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
     collected: int = 1 << 30
     """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory."""
-    attributes: int = 64 << 20
+    attributes: int = 4 << 20
     """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
     decoded. Stops: the same, as a query."""
+    elements: int = 10_000
+    """Elements in such a data set, those in sequences included. Stops: 500,000 empty ones in 4 MB, each of which takes
+    400 bytes of memory."""
+    items: int = 10_000
+    """Items in such a data set. Stops: the same, with 1,400 bytes of memory for each item of 8 bytes."""
+    values: int = 20_000
+    """Values in all the elements of such a data set, where one element may have several. Stops: four million names in
+    4 MB of backslashes, each an object when they are looked at."""
+    object_elements: int = 250_000
+    """Elements in a composite object that is decoded, those in sequences included. Stops: the same, as an object."""
+    object_items: int = 50_000
+    """Items and fragments in a composite object that is decoded. Stops: the same."""
+    inflate_ratio: int = 100
+    """Bytes that each byte of a deflated data set may inflate to, judged from the first MiB on. Stops: 254 kB of
+    deflate that hold 800 MB of zeros."""
     sequence_depth: int = 64
-    """Sequences nested in each other in such a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
+    """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
     parked: int = 64 << 10
     """Requests of the peer, with their data sets, held while a flow waits for something else. Stops: a provider that
     floods a user who waits for an answer."""

@@ -47,6 +47,7 @@ ORDER = [
     "flows",
     "exchange",
     "dissect",
+    "elements",
     "datasets",
     "services",
     "dicos",

@@ -39,7 +39,7 @@ from tests.transports.applications import (
     running,
     user,
 )
-from tests.transports.connections import CT, EXPLICIT, PATIENCE, VERIFICATION, Lines
+from tests.transports.connections import CT, EXPLICIT, OBJECT, PATIENCE, VERIFICATION, Lines, stored
 
 MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 MR = uids.MR_IMAGE_STORAGE
@@ -105,10 +105,10 @@ def test_each_class_has_its_function(way: Way) -> None:
     app.on_store(MR, transfer_syntaxes=(uids.IMPLICIT_VR_LE,))(of_kind(way)(lambda asked: 0xB007))
     with running(way, app) as server:
         with user(server, CT, MR) as session:
-            assert session.store(CT, "1.2", EXPLICIT, b"").status == 0xB006
+            assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0xB006
             assert [one.abstract_syntax for one in session.refused] == [MR]
         with user(server, MR, syntax=uids.IMPLICIT_VR_LE) as session:
-            assert session.store(MR, "1.2", uids.IMPLICIT_VR_LE, b"").status == 0xB007
+            assert session.store(MR, "1.2", uids.IMPLICIT_VR_LE, stored(12, implicit=True)).status == 0xB007
 
 
 @each_way
@@ -117,9 +117,9 @@ def test_what_is_too_large_to_be_whole_is_refused(way: Way) -> None:
     sizes: list[int] = []
     app.on_store()(of_kind(way)(lambda asked: sizes.append(len(asked.data))))
     with running(way, app, limits=Limits(collected=100)) as server, user(server, CT) as session:
-        refused = session.store(CT, "1.2", EXPLICIT, [bytes(60)] * 100)
+        refused = session.store(CT, "1.2", EXPLICIT, [stored(6000)[at : at + 60] for at in range(0, 6000, 60)])
         assert words(refused) == (0xA700, "data set of more than 100 bytes (limit: collected)")
-        assert session.store(CT, "1.2", EXPLICIT, bytes(100)).status == 0
+        assert session.store(CT, "1.2", EXPLICIT, stored(100)).status == 0
     assert sizes == [100]
 
 
@@ -137,7 +137,7 @@ def test_a_stream_is_read_piece_by_piece() -> None:
         return None if request.sop_instance_uid == "1.2.2" else 0xB007
 
     with running(("blocking", "plain"), app) as server, user(server, CT) as session:
-        answers = [session.store(CT, f"1.2.{n}", EXPLICIT, bytes(1_000_000)) for n in (1, 2, 3)]
+        answers = [session.store(CT, f"1.2.{n}", EXPLICIT, stored(1_000_000)) for n in (1, 2, 3)]
     assert list(map(words, answers)) == [(0xB000, "as it likes"), (0, None), (0xB007, None)]
 
 
@@ -153,7 +153,7 @@ def test_a_stream_is_awaited_piece_by_piece(loop: str) -> None:
         return 0xB000 if size == 1_000_000 else 0xA700
 
     with running((loop, "awaited"), app) as server, user(server, CT) as session:
-        assert session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status == 0xB000
+        assert session.store(CT, "1.2", EXPLICIT, stored(1_000_000)).status == 0xB000
 
 
 @each_way
@@ -162,7 +162,7 @@ def test_an_object_of_another_class_than_its_context_is_refused(way: Way) -> Non
     called: list[object] = []
     app.on_store()(of_kind(way)(called.append))
     with running(way, app) as server, user(server, CT) as session:
-        flow = store(session.exchange, CT, "1.2", EXPLICIT, b"")
+        flow = store(session.exchange, CT, "1.2", EXPLICIT, OBJECT)
         response = session.run(_with_class(flow, session, MR))
         assert words(response) == (0x0122, "not the SOP class of the presentation context")
     assert called == []
@@ -279,7 +279,7 @@ def test_instances_are_sent_to_who_asks(way: Way, counted: bool, tmp_path: Path)
         assert result is not None
         assert (result.response.status, result.counters) == (0xB000, Counters(completed=3, failed=1))
     assert sorted(got) == [f"1.2.{n}" for n in range(4)]
-    assert got["1.2.0"] == bytes(1000)
+    assert got["1.2.0"] == stored(1000)
     assert got["1.2.1"] == encode(image(1), EXPLICIT)
     assert got["1.2.2"] == encode(image(2), EXPLICIT)
 
@@ -573,11 +573,11 @@ def test_a_function_that_raises_costs_its_own_request_only(way: Way, told: Lines
 
     with running(way, app) as server, user(server, CT, FIND) as session:
         data = encode(image(1, PatientName="Doe^Jane"), EXPLICIT)
-        assert words(session.store(CT, "1.2", EXPLICIT, data)) == (0x0110, "ValueError")
+        assert words(session.store(CT, "1.2.1", EXPLICIT, data)) == (0x0110, "ValueError")
         answers = session.find(FIND, dataset(PatientID="*"))
         assert len(list(answers)) == 1
         assert words(answers.operation.response) == (0x0110, "KeyError")
-        assert session.store(CT, "1.2", EXPLICIT, data).status == 0x0110
+        assert session.store(CT, "1.2.1", EXPLICIT, data).status == 0x0110
     assert len(told.texts(logging.ERROR)) == 3
     assert ": C-STORE-RQ 1: " in told.texts(logging.ERROR)[0]
     assert ".keep failed: ValueError (test_application.py:" in told.texts(logging.ERROR)[0]
@@ -596,7 +596,7 @@ def test_a_request_is_refused_in_words(way: Way, told: Lines) -> None:
         raise Refused(0xA701, "no room\\ for €" + "x" * 100)
 
     with running(way, app) as server, user(server, CT) as session:
-        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (0xA701, ("no room? for ?" + "x" * 100)[:64])
+        assert words(session.store(CT, "1.2", EXPLICIT, OBJECT)) == (0xA701, ("no room? for ?" + "x" * 100)[:64])
     assert told.texts() == []
 
 
@@ -634,7 +634,7 @@ def test_an_answer_that_is_none_says_what_would_be(
         response: Response | None
         match service:
             case "store":
-                response = session.store(CT, "1.2", EXPLICIT, b"")
+                response = session.store(CT, "1.2", EXPLICIT, OBJECT)
             case "find":
                 found = session.find(FIND, dataset(PatientID="*"))
                 assert list(found) == []
@@ -660,7 +660,7 @@ def test_what_has_to_be_awaited_is_not_for_threads(told: Lines) -> None:
     app = Application()
     app.on_store()(lambda asked: later())
     with running(("blocking", "plain"), app) as server, user(server, CT) as session:
-        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (
+        assert words(session.store(CT, "1.2", EXPLICIT, OBJECT)) == (
             0x0110,
             "what it gave has to be awaited: serve it by trio or asyncio",
         )
@@ -707,7 +707,7 @@ def test_another_association_that_fails_is_a_failure_like_any_other(way: Way, to
             return session.store(CT, "1.2", EXPLICIT, asked.data).status
 
     with running(way, app) as server, user(server, CT, VERIFICATION) as session:
-        code, comment = words(session.store(CT, "1.2", EXPLICIT, b""))
+        code, comment = words(session.store(CT, "1.2", EXPLICIT, OBJECT))
         assert code == 0x0110
         assert comment is not None
         assert comment.startswith("no connection to 127.0.0.1:")
@@ -819,7 +819,7 @@ def test_only_what_is_registered_is_accepted_and_done() -> None:
     app.on_get(GET, sends=(CT,))(lambda asked: [])
     with running(("blocking", "plain"), app) as server, user(server, FIND, GET, CT) as session:
         assert [one.abstract_syntax for one in session.refused] == [FIND]
-        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0x0211
+        assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0x0211
 
 
 def test_it_calls_by_its_title() -> None:
@@ -853,7 +853,7 @@ def test_threads_are_used_if_asked_for(way: Way) -> None:
 
     with running(way, app) as server, user(server, FIND, CT) as session:
         assert len(list(session.find(FIND, dataset(PatientID="*")))) == 1
-        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0
+        assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0
     assert (ran == looped) == (way[1] != "threads")
 
 

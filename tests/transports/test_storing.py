@@ -4,9 +4,11 @@ import errno
 import os
 import resource
 import signal
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,7 +19,8 @@ from dicos_transports import part10, part10_writer, storing
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.part10 import Part10Error, Part10File
 from dicos_transports.storing import Stored
-from tests.transports.connections import CT, EXPLICIT, server
+from tests.transports.connections import CT, EXPLICIT, OBJECT, server
+from tests.transports.connections import stored as stored_object
 
 IMPLICIT, DEFLATED, JPEG = uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE, uids.JPEG_BASELINE
 MR = uids.MR_IMAGE_STORAGE
@@ -31,6 +34,11 @@ def write_file(path: Path, syntax: str = EXPLICIT, data: bytes | None = None, so
     header = part10_writer.file_header(sop_class, "1.2.3", syntax)
     path.write_bytes(header + (DATA.get(syntax, DATA[EXPLICIT]) if data is None else data))
     return part10.inspect(path)
+
+
+def deflated(data: bytes) -> bytes:
+    engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return engine.compress(data) + engine.flush()
 
 
 def described(syntax: str, sop_class: str = CT) -> Part10File:
@@ -112,7 +120,9 @@ def test_nothing_to_send_needs_no_association() -> None:
 def test_a_file_is_sent_as_it_is_where_that_is_accepted(tmp_path: Path, syntax: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    file = write_file(tmp_path / "a.dcm", syntax, DATA[EXPLICIT] + os.urandom(2_000_000))
+    order: Literal["little", "big"] = "big" if syntax == uids.EXPLICIT_VR_BE else "little"
+    data = stored_object(2_000_000, implicit=syntax == IMPLICIT, order=order)
+    file = write_file(tmp_path / "a.dcm", syntax, data)
     sizes: list[int] = []
     with (
         archive(folder, EXPLICIT, IMPLICIT, JPEG, uids.EXPLICIT_VR_BE) as (open_for, stored),
@@ -223,10 +233,10 @@ def test_what_the_system_refuses_is_a_failure_status(
 
     with archive(tmp_path) as (open_for, stored), open_for(described(EXPLICIT)) as session:
         monkeypatch.setattr(os, "writev", refuse)
-        response = session.store(CT, "1.2.3", EXPLICIT, os.urandom(1 << 20))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
         monkeypatch.undo()
         assert (response.status, response.error_comment) == (code, comment)
-        assert session.store(CT, "1.2.3", EXPLICIT, b"ab").status == 0  # the association goes on
+        assert session.store(CT, "1.2.3", EXPLICIT, OBJECT).status == 0  # the association goes on
     assert stored[0].path is None
     assert [path.name for path in tmp_path.iterdir()] == ["1.2.3.dcm"]
 
@@ -237,7 +247,7 @@ def test_a_real_limit_of_the_system_is_a_failure_status(tmp_path: Path) -> None:
     try:
         with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-            response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+            response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -248,7 +258,7 @@ def test_a_real_limit_of_the_system_is_a_failure_status(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_a_failure_status(tmp_path: Path) -> None:
     with archive(tmp_path / "gone") as (open_for, stored), open_for(described(EXPLICIT)) as session:
-        response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
     assert (response.status, response.error_comment) == (0x0110, "No such file or directory")
     assert stored[0].error == "No such file or directory"
 
@@ -256,7 +266,7 @@ def test_a_folder_that_is_gone_is_a_failure_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [998, 1000, 1002])
 def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> None:
     with archive(tmp_path, most=1000) as (open_for, _), open_for(described(EXPLICIT)) as session:
-        response = session.store(CT, "1.2.3", EXPLICIT, bytes(size))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(size))
     assert response.status == (0 if size <= 1000 else 0xA700)
     assert len(list(tmp_path.iterdir())) == (size <= 1000)
 
@@ -297,17 +307,18 @@ def test_what_is_discarded_is_read_and_answered() -> None:
 def test_a_deflated_data_set_of_odd_length_is_padded(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    file = write_file(tmp_path / "a.dcm", DEFLATED, b"odd by one.")
+    data = next(data for size in range(100) if len(data := deflated(stored_object(12 + size))) % 2)
+    file = write_file(tmp_path / "a.dcm", DEFLATED, data)
     with archive(folder, DEFLATED) as (open_for, stored), open_for(file) as session:
         assert storing.send_file(session, file).status == 0
     assert stored[0].path is not None
-    assert b"".join(part10.read_chunks(part10.inspect(stored[0].path))) == b"odd by one.\0"
+    assert b"".join(part10.read_chunks(part10.inspect(stored[0].path))) == data + b"\0"
 
 
 def test_another_data_set_of_odd_length_is_no_data_set(tmp_path: Path) -> None:
     file = write_file(tmp_path / "a.dcm", JPEG, DATA[EXPLICIT] + b"x")
     with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
-        with pytest.raises(Part10Error, match="an odd number: it is cut short or no data set"):
+        with pytest.raises(Part10Error, match="an odd number: an element header of 1 bytes"):
             storing.send_file(session, file)
         assert session.established
 
@@ -353,7 +364,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
 def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with storing.Incoming(tmp_path / "out", arrived.request) as incoming:
-        assert incoming.write([bytes(200_000)])
+        assert incoming.write([stored_object(300_000)[:200_000]])
         assert len(list((tmp_path / "out").iterdir())) == 1  # under its hidden name
     assert list((tmp_path / "out").iterdir()) == []
     incoming.discard()
@@ -362,7 +373,7 @@ def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived
 def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with storing.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
-        assert incoming.write([bytes(10)])
+        assert incoming.write([OBJECT[:10]])
         assert not incoming.write([bytes(1), bytes(1 << 20)])
         assert not incoming.write([bytes(1)])
         stored = incoming.end()
@@ -379,9 +390,9 @@ def test_an_object_of_another_sop_class_is_refused_before_it_comes(arrived: Arri
 
 def test_an_object_that_is_not_kept_is_counted(arrived: Arrived) -> None:
     with storing.Incoming(None, arrived.request) as incoming:
-        assert incoming.write([bytes(5)])
-        stored = incoming.end([bytes(6)])
-    assert (stored.status, stored.size, stored.path) == (0, 11, None)
+        assert incoming.write([OBJECT[:5]])
+        stored = incoming.end([OBJECT[5:]])
+    assert (stored.status, stored.size, stored.path) == (0, 12, None)
 
 
 def test_a_comment_is_as_long_as_a_response_may_have_it() -> None:

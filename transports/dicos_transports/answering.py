@@ -15,14 +15,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 from uuid import uuid4
 
 from dicos_proto import dimse, planning, status
-from dicos_proto.datasets import Attributes, Content
+from dicos_proto.datasets import Attributes, Content, DataSetError, decode_object
 from dicos_proto.errors import ProtocolError
 from dicos_proto.exchange import DataSetTooLong, Exchange
 from dicos_proto.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
@@ -158,15 +157,27 @@ class StoreAsked(Asked):
     @property
     def file(self) -> bytes:
         """It as the bytes of a file.  # PS3.10 7.1"""
-        header = file_header(self.sop_class_uid, self.sop_instance_uid or "", self.transfer_syntax, self.calling_aet)
-        return header + self.data
+        return self._header + self.data
+
+    @property
+    def _header(self) -> bytes:
+        return file_header(self.sop_class_uid, self.sop_instance_uid or "", self.transfer_syntax, self.calling_aet)
 
     @property
     def dataset(self) -> Dataset:
-        """It as pydicom reads it from a file, and whatever pydicom raises: nothing of it was looked at before."""
-        from pydicom import dcmread
+        """It as pydicom has what it reads from a file, within the limits of the association (`decode_object`). Raises
+        `DataSetError`."""
+        from io import BytesIO
 
-        return dcmread(BytesIO(self.file))
+        from pydicom import dcmread
+        from pydicom.dataset import FileDataset
+
+        made = decode_object(self.data, self.transfer_syntax, self.session.association.limits)
+        header = BytesIO(self._header)
+        found = FileDataset(header, made, bytes(128), dcmread(header).file_meta)
+        implicit, little = made.original_encoding
+        found.set_original_encoding(implicit, little, made.original_character_set)
+        return found
 
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Make a file of it in `folder`, named by its UID, complete under that name or not at all. Raises OSError."""
@@ -216,6 +227,7 @@ class Registered:
 
     function: Callable[..., object]
     stream: bool = False
+    check: bool = True
     commits: bool = False
     apart: bool = False
 
@@ -246,7 +258,9 @@ async def answer(
             refused = error
         else:
             _tell(request, registered, error)
-            refused = Refused(status.PROCESSING_FAILURE, _said(error))
+            stored = isinstance(error, DataSetError) and isinstance(request.command, dimse.CStoreRequest)
+            code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
+            refused = Refused(code, _said(error))
         if session.exchange.sending or session.association.outstanding or not session.established:
             # An answer could not be told from the rest of a message, or from those that are waited for.
             raise Refused(refused.code, f"within a message: {refused.comment}") from None
@@ -317,11 +331,16 @@ async def _store(talk: Talk, request: blocking.StoreRequest | awaiting.StoreRequ
     if request.sop_class_uid != request.context.abstract_syntax:
         raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
     given: object = request
+    if registered.check:
+        request.check()
     if not registered.stream:
         try:
             given = StoreAsked(request=request, data=await talk.run(request.whole()))
         except ValueError as error:
             raise Refused(status.OUT_OF_RESOURCES, str(error)) from error
+        except Refused as refused:
+            LOG.warning("%s: %s %s: %s", request.session.peer, request.name, request.command.message_id, refused)
+            raise
     reply = _status(await talk.call(registered.function, given), "store")
     if not request.answered:
         await talk.run(request.answer(reply.status, reply.comment, None))

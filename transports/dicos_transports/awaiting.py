@@ -26,7 +26,7 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .session import BaseSession, Carrier, P, Received, performing
+from .session import BaseSession, Carrier, Echoed, P, Received, performing
 
 if TYPE_CHECKING:
     from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
@@ -559,14 +559,18 @@ class _Pieces(AsyncIterator[Buffer]):
         performing, session = request.performing, request.session
         while performing.unread:
             event = session.exchange.here() if session.driver.may_go_on else None
-            piece = event.data if isinstance(event, MessageData) else await session.run_piece(request.piece())
+            if not isinstance(event, MessageData):
+                piece = await session.run_piece(request.piece())
+            else:
+                piece = event.data if request.checker is None else request.looked_at(event.data)
             if piece:
                 return piece
+        request.complete()
         raise StopAsyncIteration
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(Request[Performing]):
+class EchoRequest(Echoed, Request[Performing]):
     """A C-ECHO."""
 
 

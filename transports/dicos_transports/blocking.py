@@ -48,6 +48,7 @@ from .session import (
     DEFAULT_AET,
     BaseSession,
     ConnectionFailed,
+    Echoed,
     P,
     Received,
     accepted,
@@ -542,9 +543,13 @@ class Request(Received[Session, P], Generic[P]):
         performing, at = self.performing, self.session.exchange
         while performing.unread:
             event = at.here()
-            piece = event.data if isinstance(event, MessageData) else self.session.run(self.piece())
+            if not isinstance(event, MessageData):
+                piece = self.session.run(self.piece())
+            else:
+                piece = event.data if self.checker is None else self.looked_at(event.data)
             if piece:
                 yield piece
+        self.complete()
 
     def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
@@ -556,7 +561,7 @@ class Request(Received[Session, P], Generic[P]):
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(Request[Performing]):
+class EchoRequest(Echoed, Request[Performing]):
     """A C-ECHO."""
 
 

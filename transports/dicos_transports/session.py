@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from dicos_proto import dimse, exchange, flows
+from dicos_proto import dimse, exchange, flows, status
 from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
+from dicos_proto.elements import Checker, DataSetError
 from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
@@ -26,6 +27,7 @@ from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedCon
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.services.serving import Refused
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.wire import Buffer
@@ -181,6 +183,8 @@ class Received(Generic[S, P]):
 
     session: S = field(repr=False)
     performing: P = field(repr=False)
+    checker: Checker | None = field(default=None, repr=False)
+    """What looks at its data set while that is read (`check`)."""
 
     @property
     def start(self) -> MessageStart:
@@ -235,8 +239,42 @@ class Received(Generic[S, P]):
         while self.performing.unread:
             event = yield from exchange.next_piece(self.session.exchange)
             if event.data:
+                if self.checker is not None:
+                    self.looked_at(event.data)
                 return event.data
+        self.complete()
         return None
+
+    # -- whether it is a data set --------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look at the data set while it is read: what cuts an element, is no data set, or another object than the
+        command says, raises `Refused` where it is read, at its end at the latest. Nothing is looked at in a transfer
+        syntax that is not known here."""
+        self.checker = Checker.of(
+            self.transfer_syntax, self.sop_class_uid, self.sop_instance_uid or "", self.session.association.limits
+        )
+
+    def looked_at(self, data: Buffer) -> Buffer:
+        """A piece of the data set, which the checker has seen now. Raises `Refused`."""
+        if self.checker is not None:
+            try:
+                self.checker.feed(data)
+            except DataSetError as error:
+                self.checker = None
+                raise Refused(error.store_status, str(error)) from error
+        return data
+
+    def complete(self) -> None:
+        """There are no more pieces. Raises `Refused` where that was no data set."""
+        checker, self.checker = self.checker, None
+        if checker is not None:
+            try:
+                checker.finish()
+            except DataSetError as error:
+                raise Refused(error.store_status, str(error)) from error
+
+    # -- reading it ----------------------------------------------------------------------------------------------
 
     def here(self) -> list[Buffer]:
         """What has come of its data set and was not taken; of many small pieces only so many at a time. It never waits:
@@ -245,7 +283,7 @@ class Received(Generic[S, P]):
         found: list[Buffer] = []
         while performing.unread and len(found) < TOGETHER and isinstance(event := at.here(), MessageData):
             if event.data:
-                found.append(event.data)
+                found.append(event.data if self.checker is None else self.looked_at(event.data))
         return found
 
     def pieces(self) -> Flow[list[Buffer]]:
@@ -283,6 +321,25 @@ class Received(Generic[S, P]):
         at.begin(exchange.response_to(performing.start, code, comment))
         performing.answered = True
         return True
+
+
+class Echoed:
+    """A C-ECHO that names another SOP class than that of its presentation context is no success."""
+
+    __slots__ = ()
+
+    def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
+        """As `Received.answer`."""
+        return super().answer(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
+
+    def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
+        """As `Received.answer_now`."""
+        return super().answer_now(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
+
+    def _code(self, code: int) -> int:
+        """0x0122, SOP class not supported, in the place of success.  # PS3.7 9.1.5.1.4"""
+        fits: bool = self.sop_class_uid == self.context.abstract_syntax  # type: ignore[attr-defined]
+        return code if fits or code != status.SUCCESS else status.SOP_CLASS_NOT_SUPPORTED
 
 
 _PERFORMING: Final[dict[type, type[Performing]]] = {

@@ -89,6 +89,7 @@ async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
         overwrite=options.overwrite,
         fsync=options.fsync,
         most=options.max_object,
+        check=options.check,
     )
     status = OK
     async with contact:

@@ -80,6 +80,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
         folder=options.output_directory,
         overwrite=options.overwrite,
         fsync=options.fsync,
+        check=options.check,
     )
 
     async def handle(session: Session) -> None:

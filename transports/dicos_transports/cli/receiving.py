@@ -32,6 +32,9 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
                         help="where the files go; it exists (default: the current folder)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true",
                         help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
+    parser.add_argument("--no-check", dest="check", action="store_false",
+                        help="keep also what is no data set, is cut short, or another object than its command says: "
+                        "refused otherwise, 0xC000 or 0xA900; private transfer syntaxes are never checked")  # fmt: skip
     parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
 
 
@@ -64,6 +67,7 @@ class Receiving:
     overwrite: bool = False
     fsync: bool = False
     most: int | None = None
+    check: bool = True
 
     async def receive(self, request: StoreRequest) -> Stored:
         """Make a file of an object, answer, count and tell it.
@@ -95,7 +99,13 @@ class Receiving:
         pending: list[Buffer] = []
         waiting = 0
         with Incoming(
-            self.folder, request, source_aet=source, overwrite=self.overwrite, fsync=self.fsync, most=self.most
+            self.folder,
+            request,
+            source_aet=source,
+            overwrite=self.overwrite,
+            fsync=self.fsync,
+            most=self.most,
+            check=self.check,
         ) as incoming:
             if incoming.write(()):
                 run, performing = request.session.run, request.performing

@@ -49,6 +49,7 @@ def main(words: Sequence[str]) -> int:
         overwrite=options.overwrite,
         fsync=options.fsync,
         most=options.max_object,
+        check=options.check,
     )
 
     async def handle(session: Session) -> None:
