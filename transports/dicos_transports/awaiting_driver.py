@@ -89,6 +89,7 @@ class LoopDriver(ABC):
         if interruptible:
             return await self._interruptibly(flow)
         link = self.link
+        fault: ProtocolError | None = None
         self._turns += 1
         if self._turns >= TURNS:  # before the flow begins: cancelled here, it has neither taken nor sent anything
             await self._give_turn()
@@ -108,6 +109,8 @@ class LoopDriver(ABC):
             link.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
             result: T = done.value
             return result
+        finally:
+            del fault  # its traceback has this frame, and the flow's, with what was received
 
     async def _give_turn(self) -> None:
         self._turns = 0

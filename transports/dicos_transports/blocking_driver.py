@@ -68,7 +68,10 @@ def dial(where: Address, timeouts: Timeouts) -> socket.socket:
             except BaseException:
                 sock.close()
                 raise
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
@@ -103,9 +106,12 @@ def _look_up(where: tuple[str, int], until: float) -> Found:
         answer = answers.get(timeout=_left(until))
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # the traceback of an exception has this frame
 
 
 def _dial_unix(path: str, until: float) -> socket.socket:
@@ -161,6 +167,7 @@ class Driver(Channel):
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is looked at
+        fault: ProtocolError | None = None
         try:
             need = next(flow)
             while True:
@@ -171,6 +178,7 @@ class Driver(Channel):
             result: T = done.value
             return result
         finally:
+            del fault  # its traceback has this frame, and the flow's, with what was received
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
 

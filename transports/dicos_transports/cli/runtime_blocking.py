@@ -147,9 +147,13 @@ class Blocking:
                 if thread.ident is not None:
                     thread.join(PATIENCE)
             raise
-        for fault in faults:
-            if not isinstance(fault, ServerStopping):  # which only tells that there is another one
-                raise fault
+        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
+        try:
+            if told:
+                raise told[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
+            told.clear()
 
     @asynccontextmanager
     async def cancelling(self, cancel: Callable[[], None]) -> AsyncIterator[Interrupt]:
@@ -226,10 +230,11 @@ class Blocking:
         return self._heeding(flow)
 
     def _heeding(self, flow: Flow[T]) -> Flow[T]:
+        fault: ProtocolError | None = None
         try:
             need: Need = next(flow)
             while True:
-                fault: ProtocolError | None = None
+                fault = None
                 try:
                     yield need
                 except ServerStopping as rung:
@@ -243,6 +248,8 @@ class Blocking:
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            fault = None  # its traceback has this frame, and the flow's
 
     def _ring(self) -> None:
         os.write(self._rope, b"x")
