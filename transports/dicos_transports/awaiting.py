@@ -532,7 +532,7 @@ class Request(Received[Session, P], Generic[P]):
             await self.session.run(self.answer(code, comment, given))
 
     def data(self) -> AsyncIterator[Buffer]:
-        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
         end well.
@@ -561,7 +561,7 @@ class _Pieces(AsyncIterator[Buffer]):
             event = session.exchange.here() if session.driver.may_go_on else None
             piece = event.data if isinstance(event, MessageData) else await session.run_piece(request.piece())
             if piece:
-                return piece
+                return request.with_more(piece)
         raise StopAsyncIteration
 
 

@@ -535,7 +535,7 @@ class Request(Received[Session, P], Generic[P]):
             self.session.run(self.answer(code, comment, given))
 
     def data(self) -> Iterator[Buffer]:
-        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         Raises `AssociationError` where it does not end well.
         """
@@ -544,7 +544,7 @@ class Request(Received[Session, P], Generic[P]):
             event = at.here()
             piece = event.data if isinstance(event, MessageData) else self.session.run(self.piece())
             if piece:
-                yield piece
+                yield self.with_more(piece)
 
     def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""

@@ -35,8 +35,11 @@ if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nob
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
-TOGETHER: Final = 256
+TOGETHER: Final = 128
 """Pieces of a data set that are taken together: those of one receive, unless they are tiny."""
+SMALL: Final = 1024
+"""Bytes of a piece below which it is joined with its neighbours: a view and its place in a list take some 250 bytes,
+and a peer may send one byte a piece."""
 
 
 class ConnectionFailed(AssociationError):
@@ -239,14 +242,38 @@ class Received(Generic[S, P]):
         return None
 
     def here(self) -> list[Buffer]:
-        """What has come of its data set and was not taken; of many small pieces only so many at a time. It never waits:
-        where there is nothing, `pieces` tells whether it is complete."""
+        """What has come of its data set and was not taken; of many pieces only so many at a time, small ones joined.
+        It never waits: where there is nothing, `pieces` tells whether it is complete."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
-        while performing.unread and len(found) < TOGETHER and isinstance(event := at.here(), MessageData):
-            if event.data:
-                found.append(event.data)
+        joined: bytearray | None = None
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            data = event.data
+            if len(data) >= SMALL:
+                found.append(data)
+                joined = None
+            elif joined is not None:
+                joined += data
+            elif data:
+                joined = bytearray(data)
+                found.append(joined)
         return found
+
+    def with_more(self, piece: Buffer) -> Buffer:
+        """This piece of its data set, if it is small with those that have come after it. It never waits."""
+        if len(piece) >= SMALL or not self.performing.unread:
+            return piece
+        performing, at = self.performing, self.session.exchange
+        whole = bytearray(piece)
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            whole += event.data
+            if len(event.data) >= SMALL:
+                break
+        return whole
 
     def pieces(self) -> Flow[list[Buffer]]:
         """As `here`, one piece at least, which may have to be waited for; none once the data set is complete.
@@ -257,7 +284,7 @@ class Received(Generic[S, P]):
         if not found:
             piece = yield from self.piece()
             if piece is not None:
-                found = [piece, *self.here()]
+                found = [self.with_more(piece), *self.here()]
         return found
 
     def whole(self) -> Flow[bytearray]:
