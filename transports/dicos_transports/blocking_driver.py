@@ -131,6 +131,10 @@ def _dial_unix(path: str, until: float) -> socket.socket:
         raise
 
 
+class _TimeIsUp(ProtocolError):
+    """What was to be finished takes too long."""
+
+
 class Driver(Channel):
     """Interprets flows over one connected stream socket. One thread at a time may use it.
 
@@ -153,6 +157,7 @@ class Driver(Channel):
         self._kill = kill
         self._looks = LOOKS
         self._pause = 0  # waits that do not look at all
+        self._until = math.inf  # when `finish` gives up
         self._poll = select.poll()
         self._poll.register(self.fd, _IN)
         self._polled = _IN
@@ -181,6 +186,16 @@ class Driver(Channel):
             del fault  # its traceback has this frame, and the flow's, with what was received
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
+
+    def finish(self, flow: Flow[None], seconds: float) -> None:
+        """Interpret `flow` to its end, but no longer than that. Raises as `run` does."""
+        self._until = monotonic() + seconds
+        try:
+            self.run(flow)
+        except _TimeIsUp:
+            pass
+        finally:
+            self._until = math.inf
 
     def check_time(self) -> None:
         """Tell the wire what time it is, if one of its deadlines has passed."""
@@ -216,7 +231,9 @@ class Driver(Channel):
             at = self.due(now)
             if at <= now:
                 return 0, self.on_time(now)
-            found = self._spin() or self._sleep(now, at)
+            if self._until <= now:
+                return 0, _TimeIsUp()
+            found = self._spin() or self._sleep(now, min(at, self._until))
             ready = 0
             for fd, events in found:
                 if fd == self.fd:

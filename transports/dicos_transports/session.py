@@ -16,6 +16,7 @@ from dicos_proto import dimse, exchange, flows
 from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
+from dicos_proto.errors import ProtocolError
 from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nob
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
+LAST_WORDS: Final = 2.0
+"""Seconds that an abort may take: enough to say it, not to wait for a peer that does not close."""
 TOGETHER: Final = 128
 """Pieces of a data set that are taken together: those of one receive, unless they are tiny."""
 SMALL: Final = 1024
@@ -172,6 +175,18 @@ class BaseSession:
     def established(self) -> bool:
         """Whether messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
+
+    def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
+        """Whether nothing but an abort can follow, now that a flow was left by this exception.
+
+        A message of our own that is not whole, whatever has come between; answers that would come when nobody listens;
+        or, if what was interrupted has not ended by itself, what was read of a request of the peer (`owed`).
+        """
+        association = self.association
+        if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
+            return self.established and association.sending and not self.exchange.sending
+        interrupted = owed and not isinstance(error, Exception)
+        return interrupted or association.sending or association.outstanding > 0
 
 
 S = TypeVar("S", bound=BaseSession)

@@ -257,9 +257,9 @@ class TLSLayer:
         elif self.info is not None and not self._left:
             plain = self._wire.data_to_send()
             if plain:
-                if self._trace is not None:
-                    self._trace("sent", plain)
                 self._encrypt(plain)
+                if self._trace is not None:
+                    self._trace("sent", plain)  # last: should it raise, nothing is lost
             if self._wire.wants_close and self.error is None:
                 self._leave()
         taken: list[bytes | memoryview] = [*self._outbox]
@@ -364,9 +364,9 @@ class TLSLayer:
             if not count:
                 break
             data = _cut(buffer, count)
-            if self._trace is not None:
-                self._trace("received", [data])
             self._wire.receive_data(data)
+            if self._trace is not None:
+                self._trace("received", [data])  # last: should it raise, nothing is lost
         self._take_ciphertext()  # an answer to a key update, say
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()

@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -315,18 +314,7 @@ class _Awaited:
         return self._driver.run(flow, interruptible=interruptible)
 
     async def finish(self, flow: Flow[None], seconds: float) -> None:
-        """After `seconds` the connection is shut down, which ends every wait."""
-        timer = threading.Timer(seconds, self._shut_down)
-        timer.daemon = True
-        timer.start()
-        try:
-            self._driver.run(flow)
-        finally:
-            timer.cancel()
-
-    def _shut_down(self) -> None:
-        with suppress(OSError):
-            self._driver.sock.shutdown(socket.SHUT_RDWR)
+        self._driver.finish(flow, seconds)
 
     def interrupt(self) -> None:
         """A server of threads interrupts by its own descriptors."""
