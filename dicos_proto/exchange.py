@@ -46,6 +46,9 @@ STARVED: Final = bytearray()
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _WHOLE = (bytes, bytearray, memoryview)
+_TURN = 512
+"""Events that a flow takes before others get their turn, though it need not wait: a peer may send one byte a PDV, and
+what lies in one receive are then 75,000 of them."""
 _START_COST = 256
 """What a command set that waits counts for in `Limits.parked`, without its lists of tags and unknown elements."""
 _TAG_COST = 40
@@ -57,7 +60,7 @@ class Exchange:
 
     __slots__ = (
         "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_most", "_open", "_parked", "_pieces",
-        "_replies", "_waiting", "association", "reading", "unread",
+        "_replies", "_taken", "_waiting", "association", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
@@ -71,6 +74,7 @@ class Exchange:
         self._open = False  # whether the last of these has more to come
         self._current: deque[MessageData] = deque()  # of the message that is being read: pieces that came meanwhile
         self._held = 0  # what all that costs
+        self._taken = 0  # events without a wait since others had their turn
         self._dropped: MessageStart | None = None  # the request whose data set is read over: it was too large to hold
         self._ahead: Event | None = None  # what `here` came upon and is not for it
         self._cancelled: set[int] = set()
@@ -237,6 +241,10 @@ class Exchange:
 
     def fresh(self) -> Flow[Incoming | None]:
         """As `step`, of what was not parked."""
+        self._taken += 1
+        if self._taken >= _TURN:
+            self._taken = 0
+            yield Need.TURN
         while True:
             if self._pieces is not None:
                 if self.pump():
@@ -249,6 +257,7 @@ class Exchange:
                     return event
                 self.park(event)  # the rest of what is refused
             elif event is None:
+                self._taken = 0
                 yield Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
             else:
                 yield from self._heed(event)

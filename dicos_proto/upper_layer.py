@@ -254,7 +254,7 @@ class UpperLayer:
                 read = self.reader.next()
             except Malformed as fault:
                 self.reader.lose()
-                read = fault
+                read = fault.with_traceback(None)  # which has this frame
             token = self._decode(read) if type(read) is PduBody else read
             if token is None:
                 if not self._eof:

@@ -83,10 +83,20 @@ def found(number: int = 1, code: int = 0xFF00) -> CFindResponse:
 
 
 def got(flow: flows.Flow[Any]) -> Any:
-    """What a flow that has all it needs comes to."""
-    with pytest.raises(StopIteration) as done:
-        next(flow)
-    return done.value.value
+    """What a flow that has all it needs comes to, turns that it gives to others left out."""
+    return _turns(flow)[0]
+
+
+def _turns(flow: flows.Flow[Any]) -> tuple[Any, int]:
+    """The same, and how many turns it gives."""
+    turns = 0
+    while True:
+        try:
+            need = next(flow)
+        except StopIteration as done:
+            return done.value, turns
+        assert need is flows.Need.TURN
+        turns += 1
 
 
 # -- both ways at once ---------------------------------------------------------------------------------------------
@@ -832,3 +842,15 @@ def test_a_data_set_of_just_the_length_allowed_is_read() -> None:
     got(next_request(pair.provides))
     assert got(read_data(pair.provides)) == bytes(1200)
     assert got(read_data(pair.provides)) == b""  # there is none left
+
+
+@pytest.mark.parametrize("reads", ["read_data", "skip_data"])
+def test_a_flow_that_need_not_wait_gives_others_their_turn(reads: str) -> None:
+    """A peer may send one byte a PDV: what lies in one receive would else be all that is done for long."""
+    provider = Lone.provider()
+    many = 5000
+    pieces = b"".join(p_data((3, False, n == many - 1, b"x")) for n in range(many))
+    provider.engine.receive_data(command(3, STORE, has_data=True) + pieces)
+    assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
+    flow: flows.Flow[Any] = read_data(provider.exchange) if reads == "read_data" else skip_data(provider.exchange)
+    assert _turns(flow) == (b"x" * many if reads == "read_data" else None, many // 512)

@@ -130,7 +130,10 @@ class _Retrieval:
         if self._operation.over:
             self._end(answer)
         if fault is not None:
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # its traceback has this frame
 
     def _count(self, response: Response) -> None:
         numbers = {name: getattr(response, name, None) for name in ("remaining", "completed", "failed", "warning")}

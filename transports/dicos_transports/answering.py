@@ -261,10 +261,13 @@ async def answer(
             stored = isinstance(error, DataSetError) and isinstance(request.command, dimse.CStoreRequest)
             code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
             refused = Refused(code, _said(error))
-        if session.exchange.sending or session.association.outstanding or not session.established:
-            # An answer could not be told from the rest of a message, or from those that are waited for.
-            raise Refused(refused.code, f"within a message: {refused.comment}") from None
-        await _refuse(talk, request, refused)
+        try:
+            if session.exchange.sending or session.association.outstanding or not session.established:
+                # An answer could not be told from the rest of a message, or from those that are waited for.
+                raise Refused(refused.code, f"within a message: {refused.comment}") from None
+            await _refuse(talk, request, refused)
+        finally:
+            del refused  # its traceback has this frame
 
 
 async def _refuse(talk: Talk, request: AnyRequest, refused: Refused) -> None:
@@ -483,7 +486,10 @@ async def _commit(talk: Talk, request: AnyRequest, registered: Registered, desti
         except (AssociationError, ContextNotAccepted) as error:
             LOG.error("%s: a report of storage commitment to %a: %s", session.peer, task.destination, error)
     if gone is not None:
-        raise gone
+        try:
+            raise gone
+        finally:
+            del gone  # its traceback has this frame
 
 
 def _look(exchange: Exchange) -> Flow[None]:

@@ -212,7 +212,10 @@ async def _open_socket(where: Address) -> socket.socket:
             return await _connected(loop, family, protocol, address)
         except OSError as error:
             fault = error
-    raise fault
+    try:
+        raise fault
+    finally:
+        del fault  # its traceback has this frame
 
 
 async def _open_unix(path: str) -> socket.socket:
@@ -282,6 +285,7 @@ async def store_over(
         while working:
             working -= await told.get() is None
     finally:
+        shared.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -378,7 +382,10 @@ class Server(AsyncServer):
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback has this frame
 
     def stop(self) -> None:
         """Ask it to stop. Returns at once; may be called again."""

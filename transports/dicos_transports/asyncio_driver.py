@@ -245,15 +245,18 @@ class Driver(LoopDriver):
                 await asyncio.wait((task,), timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
-        if cancelled is not None:
+        try:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+            if cancelled is not None:
+                if not task.cancelled():
+                    task.exception()  # seen
+                raise cancelled
             if not task.cancelled():
-                task.exception()  # seen
-            raise cancelled
-        if not task.cancelled():
-            task.result()
+                task.result()
+        finally:
+            del cancelled, task  # the traceback of what they raise has this frame
 
     async def _interruptibly(self, flow: Flow[T]) -> T:
         if self._interrupted:
@@ -268,6 +271,7 @@ class Driver(LoopDriver):
             raise
         finally:
             self._task = None
+            del task  # which keeps what it raises, whose traceback has this frame
 
     def _checkpoint(self) -> Awaitable[None]:
         return asyncio.sleep(0)
@@ -286,6 +290,9 @@ async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tu
         await asyncio.wait(both)
         for one in both:
             one.cancelled() or one.exception()  # seen, whichever of them counts
-    if not watching.cancelled():
-        return watching.result(), None
-    return None, waiting.result()
+    try:
+        if not watching.cancelled():
+            return watching.result(), None
+        return None, waiting.result()
+    finally:
+        del watching, waiting, both, one  # the traceback of what they raise has this frame

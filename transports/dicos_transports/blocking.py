@@ -46,6 +46,7 @@ from .blocking_driver import Driver, dial
 from .channel import ServerStopping, Trace
 from .session import (
     DEFAULT_AET,
+    LAST_WORDS,
     BaseSession,
     ConnectionFailed,
     Echoed,
@@ -270,15 +271,9 @@ class Session(BaseSession):
         Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
         within a message then.
         """
-        flow = storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
-        try:
-            return self.run(flow)
-        except ProtocolError:
-            raise
-        except BaseException:
-            if self.association.sending:
-                self.abort()
-            raise
+        return self.run(
+            storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
+        )
 
     def store_many(
         self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
@@ -289,8 +284,9 @@ class Session(BaseSession):
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
         would see the answers until one does. If it raises, what was waited for is not told.
 
-        Raises `AssociationError`, and what the source of the instances raises: within a message the association is
-        aborted then. Until all are told, nothing else can be asked.
+        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then if
+        anything is outstanding. Until all are told, nothing else can be asked. Left before its end, within a message of
+        our own, all that can follow is an abort: leaving the session does it.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
         return self._each(stores.next, stores.here)
@@ -412,7 +408,14 @@ class Session(BaseSession):
         """
         from dicos_proto.services.commitment import next_report
 
-        return self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        try:
+            return self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        except ProtocolError:
+            raise
+        except BaseException:  # interrupted: what was read of a report is lost with the flow
+            if self.association.owed:
+                self.abort()
+            raise
 
     # -- provider side -------------------------------------------------------------------------------------------
 
@@ -439,16 +442,24 @@ class Session(BaseSession):
     def release(self) -> None:
         """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
         try:
-            self.run(flows.release(self.association))
-        finally:
+            self.driver.run(flows.release(self.association))
+        except AssociationError:
             self.close()
+            raise
+        except BaseException:  # interrupted, or not to be released now: the peer is told so before it closes
+            self.abort()
+            raise
+        self.close()
 
     def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
-        """Abort, and close. An association that is over is left alone, but its connection is closed."""
+        """Abort, and close. An association that is over is left alone, but its connection is closed.
+
+        This takes a moment, and no more than two seconds where the peer does not close.
+        """
         if self.driver.closed:
             return
         try:
-            self.run(flows.abort(self.association, event))
+            self.driver.finish(flows.abort(self.association, event), LAST_WORDS)
         except AssociationError:
             pass
         finally:
@@ -472,32 +483,50 @@ class Session(BaseSession):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def run(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Interpret a flow of this association, your own ones included."""
-        return self.driver.run(flow)
+        """Interpret a flow of this association, your own ones included.
+
+        Interrupted in the middle of an operation, of either side, or left by an exception out of a source, the
+        association is aborted: the peer would wait for the rest, or answer when nobody listens.
+        """
+        owed = self.association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        try:
+            return self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=owed):
+                self.abort()
+            raise
+
+    def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """The same for a flow that loses nothing when it is left: what it waits for can be asked for again."""
+        try:
+            return self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=False):
+                self.abort()
+            raise
 
     def establish(self, flow: flows.Flow[object]) -> None:
         """Interpret the flow that makes the association; the connection is closed if it fails."""
         try:
-            self.run(flow)
-        except BaseException:
+            self.driver.run(flow)
+        except ProtocolError:
             self.close()
+            raise
+        except BaseException:
+            self.abort()
             raise
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iterator[T]:
-        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+        """What a flow gives each time it is run, until None."""
         return self._each(following, None)
 
     def _each(self, following: Callable[[], flows.Flow[T | None]], here: Callable[[], T | None] | None) -> Iterator[T]:
         """`here`: the same without a wait, of what was received before; None where only the flow can tell."""
-        try:
-            while True:
-                found = here() if here is not None else None
-                if found is None and (found := self.run(following())) is None:
-                    return
-                yield found
-        finally:
-            if self.association.sending:
-                self.abort()
+        while True:
+            found = here() if here is not None else None
+            if found is None and (found := self.run(following())) is None:
+                return
+            yield found
 
 
 class Answers(Generic[Op, T]):
@@ -536,7 +565,7 @@ class Request(Received[Session, P], Generic[P]):
             self.session.run(self.answer(code, comment, given))
 
     def data(self) -> Iterator[Buffer]:
-        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         Raises `AssociationError` where it does not end well.
         """
@@ -544,11 +573,11 @@ class Request(Received[Session, P], Generic[P]):
         while performing.unread:
             event = at.here()
             if not isinstance(event, MessageData):
-                piece = self.session.run(self.piece())
+                piece = self.session.run_piece(self.piece())
             else:
                 piece = event.data if self.checker is None else self.looked_at(event.data)
             if piece:
-                yield piece
+                yield self.with_more(piece)
         self.complete()
 
     def read(self) -> bytearray:

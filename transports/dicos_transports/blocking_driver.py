@@ -68,7 +68,10 @@ def dial(where: Address, timeouts: Timeouts) -> socket.socket:
             except BaseException:
                 sock.close()
                 raise
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
@@ -103,9 +106,12 @@ def _look_up(where: tuple[str, int], until: float) -> Found:
         answer = answers.get(timeout=_left(until))
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # the traceback of an exception has this frame
 
 
 def _dial_unix(path: str, until: float) -> socket.socket:
@@ -123,6 +129,10 @@ def _dial_unix(path: str, until: float) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+class _TimeIsUp(ProtocolError):
+    """What was to be finished takes too long."""
 
 
 class Driver(Channel):
@@ -147,6 +157,7 @@ class Driver(Channel):
         self._kill = kill
         self._looks = LOOKS
         self._pause = 0  # waits that do not look at all
+        self._until = math.inf  # when `finish` gives up
         self._poll = select.poll()
         self._poll.register(self.fd, _IN)
         self._polled = _IN
@@ -161,6 +172,7 @@ class Driver(Channel):
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is looked at
+        fault: ProtocolError | None = None
         try:
             need = next(flow)
             while True:
@@ -171,8 +183,19 @@ class Driver(Channel):
             result: T = done.value
             return result
         finally:
+            del fault  # its traceback has this frame, and the flow's, with what was received
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
+
+    def finish(self, flow: Flow[None], seconds: float) -> None:
+        """Interpret `flow` to its end, but no longer than that. Raises as `run` does."""
+        self._until = monotonic() + seconds
+        try:
+            self.run(flow)
+        except _TimeIsUp:
+            pass
+        finally:
+            self._until = math.inf
 
     def check_time(self) -> None:
         """Tell the wire what time it is, if one of its deadlines has passed."""
@@ -208,7 +231,9 @@ class Driver(Channel):
             at = self.due(now)
             if at <= now:
                 return 0, self.on_time(now)
-            found = self._spin() or self._sleep(now, at)
+            if self._until <= now:
+                return 0, _TimeIsUp()
+            found = self._spin() or self._sleep(now, min(at, self._until))
             ready = 0
             for fd, events in found:
                 if fd == self.fd:

@@ -240,7 +240,10 @@ class Server(BaseServer):
             fault = error
         finally:
             sock.close()
-            reception.end(connection, fault, association)
+            try:
+                reception.end(connection, fault, association)
+            finally:
+                del fault  # its traceback has this frame, and those that hold what was received
 
     def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ; whether it was accepted."""
@@ -261,7 +264,10 @@ class Server(BaseServer):
             if (event := driver.run(flows.look(session.association))) is not None:
                 driver.run(flows.end_by(session.association, event), interruptible=True)
             if fault is not None:
-                reception.undecided(connection, session, fault)
+                try:
+                    reception.undecided(connection, session, fault)
+                finally:
+                    del fault  # its traceback has this frame
                 return False
         accepted = reception.answer(connection, session, request, identity)
         session.driver.flush()

@@ -6,8 +6,15 @@ Invariant: a buffer is used again only when nobody holds a view of it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["Buffers"]
+from dicos_proto.wire import Buffer
+
+__all__ = ["Buffers", "Gathered"]
+
+LARGE: Final = 32 * 1024
+"""Bytes of pieces that are worth the whole receive buffer that they keep."""
 
 
 class Buffers(threading.local):
@@ -38,3 +45,30 @@ class Buffers(threading.local):
         buffer = bytearray(self._size)
         self._kept = [buffer, *kept[: self._most]]
         return buffer
+
+
+class Gathered:
+    """Pieces of a data set until there are enough of them, so that what they keep in memory is little more than their
+    bytes: few large ones as they are, views of receive buffers, many small ones copied together."""
+
+    __slots__ = ("_joined", "pieces", "size")
+
+    def __init__(self) -> None:
+        self.pieces: list[Buffer] = []
+        self.size = 0
+        """Their bytes."""
+        self._joined: bytearray | None = None  # the last of them, if it is our own
+
+    def add(self, pieces: Sequence[Buffer]) -> None:
+        """What has come together."""
+        size = sum(map(len, pieces))
+        self.size += size
+        if size >= LARGE:
+            self.pieces += pieces
+            self._joined = None
+            return
+        if self._joined is None:
+            self._joined = bytearray()
+            self.pieces.append(self._joined)
+        for piece in pieces:
+            self._joined += piece

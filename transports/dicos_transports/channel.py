@@ -127,10 +127,10 @@ class Link:
         while self.broken and buffers:  # for nobody
             buffers = self.wire.data_to_send()
         if buffers:
-            if self._trace is not None:
-                self._trace("sent", buffers)
             self._pending += buffers
             self._pending_size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+            if self._trace is not None:
+                self._trace("sent", buffers)  # last: should it raise, nothing is lost
 
     def _sent(self, size: int, now: float) -> None:
         """The connection has taken so many bytes, whether somebody waits for that or not."""
@@ -161,9 +161,9 @@ class Link:
             self.wire.receive_eof()
             return
         self.bytes_received += len(data)
-        if self._trace is not None:
-            self._trace("received", [data])
         self.wire.receive_data(data)
+        if self._trace is not None:
+            self._trace("received", [data])  # last: should it raise, nothing is lost
 
 
 class Channel(Link):

@@ -264,6 +264,7 @@ class Reception:
             connection.counted = True
         if error is not None:  # who waits for the end of the server finds the line written
             self._tell_fault(connection, error)
+        connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
         with self.quiet:
             self.slots.leave(connection)
             self.quiet.notify_all()

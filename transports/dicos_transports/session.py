@@ -17,6 +17,7 @@ from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
 from dicos_proto.elements import Checker, DataSetError
+from dicos_proto.errors import ProtocolError
 from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
@@ -37,8 +38,13 @@ if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nob
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
-TOGETHER: Final = 256
+LAST_WORDS: Final = 2.0
+"""Seconds that an abort may take: enough to say it, not to wait for a peer that does not close."""
+TOGETHER: Final = 128
 """Pieces of a data set that are taken together: those of one receive, unless they are tiny."""
+SMALL: Final = 1024
+"""Bytes of a piece below which it is joined with its neighbours: a view and its place in a list take some 250 bytes,
+and a peer may send one byte a piece."""
 
 
 class ConnectionFailed(AssociationError):
@@ -172,6 +178,18 @@ class BaseSession:
         """Whether messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
 
+    def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
+        """Whether nothing but an abort can follow, now that a flow was left by this exception.
+
+        A message of our own that is not whole, whatever has come between; answers that would come when nobody listens;
+        or, if what was interrupted has not ended by itself, what was read of a request of the peer (`owed`).
+        """
+        association = self.association
+        if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
+            return self.established and association.sending and not self.exchange.sending
+        interrupted = owed and not isinstance(error, Exception)
+        return interrupted or association.sending or association.outstanding > 0
+
 
 S = TypeVar("S", bound=BaseSession)
 P = TypeVar("P", bound=Performing)
@@ -277,14 +295,43 @@ class Received(Generic[S, P]):
     # -- reading it ----------------------------------------------------------------------------------------------
 
     def here(self) -> list[Buffer]:
-        """What has come of its data set and was not taken; of many small pieces only so many at a time. It never waits:
-        where there is nothing, `pieces` tells whether it is complete."""
+        """What has come of its data set and was not taken; of many pieces only so many at a time, small ones joined.
+        It never waits: where there is nothing, `pieces` tells whether it is complete."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
-        while performing.unread and len(found) < TOGETHER and isinstance(event := at.here(), MessageData):
-            if event.data:
-                found.append(event.data if self.checker is None else self.looked_at(event.data))
+        joined: bytearray | None = None
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            data = event.data
+            if len(data) >= SMALL:
+                found.append(data)
+                joined = None
+            elif joined is not None:
+                joined += data
+            elif data:
+                joined = bytearray(data)
+                found.append(joined)
+        if self.checker is not None:
+            for piece in found:
+                self.looked_at(piece)
         return found
+
+    def with_more(self, piece: Buffer) -> Buffer:
+        """This piece of its data set, if it is small with those that have come after it. It never waits."""
+        if len(piece) >= SMALL or not self.performing.unread:
+            return piece
+        performing, at = self.performing, self.session.exchange
+        whole = bytearray(piece)
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            whole += event.data
+            if len(event.data) >= SMALL:
+                break
+        if self.checker is not None and len(whole) > len(piece):
+            self.looked_at(whole[len(piece) :])
+        return whole
 
     def pieces(self) -> Flow[list[Buffer]]:
         """As `here`, one piece at least, which may have to be waited for; none once the data set is complete.
@@ -295,7 +342,7 @@ class Received(Generic[S, P]):
         if not found:
             piece = yield from self.piece()
             if piece is not None:
-                found = [piece, *self.here()]
+                found = [self.with_more(piece), *self.here()]
         return found
 
     def whole(self) -> Flow[bytearray]:

@@ -262,10 +262,10 @@ class TLSLayer:
                     if self._wire.wants_close:
                         self._leave()
                     break
-                if self._trace is not None:
-                    self._trace("sent", plain)
                 self._encrypt(plain)
                 size += sum(map(len, plain))
+                if self._trace is not None:
+                    self._trace("sent", plain)  # last: should it raise, nothing is lost
         while self.error is not None and self._wire.data_to_send():
             pass  # for nobody
         taken: list[bytes | memoryview] = [*self._outbox]
@@ -370,9 +370,9 @@ class TLSLayer:
             if not count:
                 break
             data = _cut(buffer, count)
-            if self._trace is not None:
-                self._trace("received", [data])
             self._wire.receive_data(data)
+            if self._trace is not None:
+                self._trace("received", [data])  # last: should it raise, nothing is lost
         self._take_ciphertext()  # an answer to a key update, say
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()

@@ -265,9 +265,13 @@ async def store_over(
                 pass
         except Exception as error:  # it goes on as it is, not as a group of the nursery's
             fault = error
+            shared.stop()
             nursery.cancel_scope.cancel()
     if fault is not None:
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
 
 
 # -- serving -------------------------------------------------------------------------------------------------------
@@ -443,5 +447,8 @@ class Server(AsyncServer):
                 connected.close()
             elif connection.session is None:
                 trio.lowlevel.spawn_system_task(trio.aclose_forcefully, connected)
-            self._reception.end(connection, fault, association)
+            try:
+                self._reception.end(connection, fault, association)
+            finally:
+                del fault  # its traceback has this frame, and those that hold what was received
             self._changed.unpark_all()

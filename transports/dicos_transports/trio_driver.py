@@ -241,5 +241,8 @@ async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tu
     if ended:
         return ended[0], None
     if faults:
-        raise faults[0]
+        try:
+            raise faults[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
     return None, found[0]

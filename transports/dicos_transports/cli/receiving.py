@@ -15,10 +15,10 @@ from pathlib import Path
 from dicos_proto import uids
 from dicos_proto.flows import AssociationError
 from dicos_proto.status import SUCCESS, describe
-from dicos_proto.wire import Buffer
 
 from ..addresses import said
 from ..awaiting import Session, StoreRequest
+from ..buffers import Gathered
 from ..channel import ServerStopping
 from ..storing import Incoming, Stored
 from .output import Output, shown, size
@@ -96,8 +96,7 @@ class Receiving:
         offload, batch = self.runtime.offload, self.runtime.batch
         # Of a C-GET it is the called side that sends.
         source = None if request.get is None else request.session.called_aet
-        pending: list[Buffer] = []
-        waiting = 0
+        gathered = Gathered()
         with Incoming(
             self.folder,
             request,
@@ -110,13 +109,12 @@ class Receiving:
             if incoming.write(()):
                 run, performing = request.session.run, request.performing
                 while performing.unread and (pieces := await run(request.pieces())):
-                    pending += pieces
-                    waiting += sum(map(len, pieces))
-                    if waiting >= batch:
-                        if not await offload(partial(incoming.write, pending)):
+                    gathered.add(pieces)
+                    if gathered.size >= batch:
+                        if not await offload(partial(incoming.write, gathered.pieces)):
                             break
-                        pending, waiting = [], 0
-            return await offload(partial(incoming.end, pending))
+                        gathered = Gathered()
+            return await offload(partial(incoming.end, gathered.pieces))
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
         out = self.out

@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,9 +146,13 @@ class Blocking:
                 if thread.ident is not None:
                     thread.join(PATIENCE)
             raise
-        for fault in faults:
-            if not isinstance(fault, ServerStopping):  # which only tells that there is another one
-                raise fault
+        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
+        try:
+            if told:
+                raise told[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
+            told.clear()
 
     @asynccontextmanager
     async def cancelling(self, cancel: Callable[[], None]) -> AsyncIterator[Interrupt]:
@@ -226,10 +229,11 @@ class Blocking:
         return self._heeding(flow)
 
     def _heeding(self, flow: Flow[T]) -> Flow[T]:
+        fault: ProtocolError | None = None
         try:
             need: Need = next(flow)
             while True:
-                fault: ProtocolError | None = None
+                fault = None
                 try:
                     yield need
                 except ServerStopping as rung:
@@ -243,6 +247,8 @@ class Blocking:
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            fault = None  # its traceback has this frame, and the flow's
 
     def _ring(self) -> None:
         os.write(self._rope, b"x")
@@ -308,18 +314,7 @@ class _Awaited:
         return self._driver.run(flow, interruptible=interruptible)
 
     async def finish(self, flow: Flow[None], seconds: float) -> None:
-        """After `seconds` the connection is shut down, which ends every wait."""
-        timer = threading.Timer(seconds, self._shut_down)
-        timer.daemon = True
-        timer.start()
-        try:
-            self._driver.run(flow)
-        finally:
-            timer.cancel()
-
-    def _shut_down(self) -> None:
-        with suppress(OSError):
-            self._driver.sock.shutdown(socket.SHUT_RDWR)
+        self._driver.finish(flow, seconds)
 
     def interrupt(self) -> None:
         """A server of threads interrupts by its own descriptors."""
