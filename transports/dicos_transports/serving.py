@@ -213,10 +213,16 @@ class Reception:
             self._count("accepted")
         accepted, proposed = len(session.contexts), len(request.contexts)
         over = f", {session.tls}" if session.tls is not None else ""
-        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}"
+        user = ", user identity not checked" if self._unchecked(request, identity) else ""
+        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}{user}"
         say(logging.INFO, "accepted", connection, text)
         self.tell_deviations(connection, association)
         return True
+
+    def _unchecked(self, request: AssociateRequest, identity: IdentityVerdict | None) -> bool:
+        """Whether the request has a user identity that nobody has looked at."""
+        claimed = request.user_information.user_identity
+        return claimed is not None and identity is None and self.serving.policy.identity.known is None
 
     def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
         """Who was to look at the user's identity has failed: rejected for now."""
