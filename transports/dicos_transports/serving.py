@@ -34,7 +34,7 @@ from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResul
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
-from .addresses import port_of, said, show_address
+from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
 from .session import BaseSession
@@ -127,8 +127,10 @@ class Serving:
     server_limits: ServerLimits
     tls: ServerTLS | None
     trace: Callable[[str], Trace] | None
+    keepalive: float | None
 
     def __post_init__(self) -> None:
+        check_keepalive(self.keepalive)
         self.server_limits.room_for(self.limits)  # raises where there is none
 
     def association(self) -> Association:
