@@ -55,6 +55,7 @@ from .addresses import (
 )
 from .asyncio_driver import Connected, Driver, SocketLink, StreamLink, Streams, T, V, first
 from .asyncio_memory import pair
+from .asyncio_pool import Pool
 from .awaiting import (
     Answers,
     AnyRequest,
@@ -70,6 +71,7 @@ from .awaiting import (
 )
 from .awaiting_server import AsyncServer, Handler
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .serving import (
     AFTER_KILL,
     BREATHER,
@@ -101,6 +103,10 @@ __all__ = [
     "Metrics",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "Server",
     "ServerLimits",

@@ -43,7 +43,9 @@ from dicos_proto.wire import Buffer
 
 from .addresses import KEEPALIVE, Address, SourceAddress, check_keepalive, host_of, keep_alive, peer_of
 from .blocking_driver import Driver, dial
+from .blocking_pool import Pool
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .session import (
     DEFAULT_AET,
     BaseSession,
@@ -72,6 +74,10 @@ __all__ = [
     "GetRequest",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "ServerStopping",
     "Session",

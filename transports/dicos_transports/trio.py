@@ -69,6 +69,7 @@ from .awaiting import (
 )
 from .awaiting_server import AsyncServer, Handler
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .serving import (
     AFTER_KILL,
     BREATHER,
@@ -85,6 +86,7 @@ from .session import DEFAULT_AET, ConnectionFailed, accepted, located, requestor
 from .sharing import Shared, store_share
 from .trio_driver import Driver, SocketLink, StreamLink, T, V, first
 from .trio_memory import pair
+from .trio_pool import Pool
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -102,6 +104,10 @@ __all__ = [
     "Metrics",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "Server",
     "ServerLimits",
