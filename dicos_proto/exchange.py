@@ -23,7 +23,7 @@ from .association import Association
 from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
 from .dimse_codec import encode_command
 from .errors import LocalProtocolError, ProtocolError
-from .events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
+from .events import Closed, Deviation, Event, Idle, MessageData, MessageStart, ProviderAbort
 from .flows import (
     AssociationAborted,
     AssociationIdle,
@@ -34,7 +34,8 @@ from .flows import (
     await_release,
     finish,
 )
-from .pdu_types import Abort, AssociateRequest, ReleaseRequest
+from .machine import State
+from .pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 
 T = TypeVar("T")
@@ -103,6 +104,27 @@ class Exchange:
         agreement = association.agreement
         window = agreement.invoke if agreement is not None else 0
         return (window or association.limits.outstanding) - association.outstanding
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way: no request outstanding or owed an answer, nothing being sent, nothing kept."""
+        association = self.association
+        busy = association.outstanding or association.owed or association.sending or self.sending
+        return not (busy or self.unread or self._replies or self._parked or self._current)
+
+    def look_idle(self) -> Flow[bool]:
+        """Look, without waiting, at what has come on an association at rest. Returns True if it can still be used.
+
+        It cannot once the peer has released or aborted it, or is gone, nor when the peer has sent a message: nobody is
+        there to answer it. An A-RELEASE-RQ is answered; all that is left to do then is to close.
+        """
+        yield Need.TURN
+        event = self._next_event()
+        while isinstance(event, Deviation):
+            event = self.association.next_event()
+        if isinstance(event, ReleaseRequest):
+            self.association.send(ReleaseResponse())
+        return event is None and self.association.state is State.Sta6 and self.at_rest
 
     def cancelled(self, message_id: int) -> bool:
         """Whether the peer sent a C-CANCEL for this request of its, which is not answered finally yet."""

@@ -1,5 +1,6 @@
 """What an acceptor answers to a request, and what both sides then hold to."""
 
+import hmac
 from dataclasses import replace
 
 import pytest
@@ -235,10 +236,9 @@ def claim(kind: int, *, asks: bool = True) -> UserIdentity:
     ("identity", "response"),
     [
         (None, None),
-        (ADA_2, None),
+        (replace(ADA_2, primary=b"eve"), None),
         (ADA, UserIdentityResponse()),  # empty for types 1 and 2  # PS3.7 D.3.3.7.2
-        (replace(ADA_2, response_requested=True), UserIdentityResponse()),
-        (claim(3), None),  # not understood
+        (replace(ADA_2, primary=b"eve", response_requested=True), UserIdentityResponse()),
         (claim(5), UserIdentityResponse(response=b"hello")),
         (claim(5, asks=False), None),
     ],
@@ -246,8 +246,55 @@ def claim(kind: int, *, asks: bool = True) -> UserIdentity:
 def test_a_response_is_given_where_it_was_asked_for(
     identity: UserIdentity | None, response: UserIdentityResponse | None
 ) -> None:
-    policy = replace(EVERYTHING, identity=IdentityPolicy(types=(1, 2, 5), response=b"hello"))
+    known = {b"ada": b"", b"eve": b"secret", b"the ticket": b""}
+    policy = replace(EVERYTHING, identity=IdentityPolicy(known=known, types=(1, 2, 5), response=b"hello"))
     assert accepted(asked(user_identity=identity), policy).user_information.user_identity_response == response
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5])
+def test_an_identity_that_nobody_has_checked_is_accepted_and_not_confirmed(kind: int, required: bool) -> None:
+    """An acceptor that does not support an identity gives no response, and goes on.  # PS3.7 D.3.3.7.1"""
+    secondary = b"a passcode" if kind == 2 else b""
+    identity = UserIdentity(type=kind, primary=b"anybody", secondary=secondary, response_requested=True)
+    policy = IdentityPolicy(required=required, types=(1, 2, 3, 4, 5), response=b"hello")
+    for rule in (EVERYTHING, replace(EVERYTHING, identity=policy)):
+        assert accepted(asked(user_identity=identity), rule).user_information.user_identity_response is None
+
+
+class Unequal(bytes):
+    """Bytes that are not to be compared one after the other, up to the first that differs."""
+
+    __hash__ = bytes.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared in a time that depends on what is in it")
+
+
+def test_passcodes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    def compare(expected: bytes, given: bytes) -> bool:
+        compared.append(len(given))
+        return compare_digest(expected, given)
+
+    compare_digest = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    policy = replace(EVERYTHING, identity=IdentityPolicy(known={b"ada": Unequal(b"secret")}))
+    accepted(asked(user_identity=ADA_2), policy)
+    for wrong in (
+        replace(ADA_2, secondary=b"secreT"),
+        replace(ADA_2, secondary=b"s"),
+        replace(ADA_2, primary=b"nobody"),
+        replace(ADA_2, primary=b"nobody", secondary=b"\0"),
+    ):
+        assert rejected(asked(user_identity=wrong), policy) == REFUSED
+    assert compared == [6, 6, 1, 6, 1]  # a user that nobody knows takes as long
+
+
+def test_who_is_not_known_does_not_pass_for_a_user_without_passcode() -> None:
+    nobody = UserIdentity(type=1, primary=b"nobody")
+    assert rejected(asked(user_identity=nobody), replace(EVERYTHING, identity=KNOWN)) == REFUSED
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -267,7 +314,7 @@ def test_the_caller_decides_in_place_of_the_policy(kind: int, asks: bool) -> Non
 
 def test_a_positive_response_is_empty_where_nothing_is_said() -> None:
     request = asked(user_identity=claim(5))
-    by_policy = negotiate(request, replace(EVERYTHING, identity=IdentityPolicy(types=(5,))))
+    by_policy = negotiate(request, replace(EVERYTHING, identity=IdentityPolicy(known={b"the ticket": b""}, types=(5,))))
     by_verdict = negotiate(request, EVERYTHING, identity=IdentityVerdict(accepted=True))
     for answer in (by_policy, by_verdict):
         assert isinstance(answer, AssociateAccept)

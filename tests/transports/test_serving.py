@@ -28,6 +28,7 @@ from dicos_proto.negotiation import IdentityVerdict
 from dicos_proto.pdu import AssociateReject, decode, encode
 from dicos_proto.pdu_types import (
     Abort,
+    AssociateAccept,
     AssociateRequest,
     ReleaseRequest,
     ReleaseResponse,
@@ -381,6 +382,19 @@ def _check(request: AssociateRequest) -> IdentityVerdict | None:
     if identity.primary == b"broken":
         raise ConnectionError("no connection to the directory")
     return IdentityVerdict(accepted=(identity.primary, identity.secondary) == (b"anna", b"sesame"))
+
+
+def test_an_identity_that_nobody_checks_is_accepted_but_not_confirmed(adapter: str, lines: Lines) -> None:
+    let_in = lambda request: IdentityVerdict(accepted=True)  # noqa: E731
+    for looks, confirmed in ((None, False), (lambda request: None, False), (let_in, True)):
+        with serving(adapter, identify=looks) as running, _with_identity(running) as sock:
+            answer = decode(read_pdu(sock))
+            assert isinstance(answer, AssociateAccept)
+            assert (answer.user_information.user_identity_response is not None) is confirmed
+            sock.sendall(encode(ReleaseRequest()))
+            assert decode(read_pdu(sock)) == ReleaseResponse()
+    lines.wait_for("user identity not checked", count=2)
+    assert sum("not checked" in text for text in lines.texts(logging.DEBUG)) == 2
 
 
 def _checks(adapter: str) -> list[Callable[[AssociateRequest], Any]]:

@@ -46,7 +46,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
 from . import awaiting, blocking, blocking_server
-from .addresses import Address, Listening
+from .addresses import Address, Listening, SourceAddress
 from .answering import AnyRequest, Asked, CommitAsked, Left, Registered, Reply, StoreAsked, answer
 from .channel import Trace
 from .instances import instance
@@ -110,6 +110,7 @@ class ServeOptions(TypedDict, total=False):
     tls: ServerTLS | None
     identify: Identify | None
     reuse_port: bool
+    keepalive: float | None
     trace: Callable[[str], Trace] | None
 
 
@@ -123,6 +124,8 @@ class ConnectOptions(TypedDict, total=False):
     limits: Limits
     timeouts: Timeouts
     tolerance: Tolerance
+    source_address: SourceAddress | None
+    keepalive: float | None
     trace: Trace | None
 
 

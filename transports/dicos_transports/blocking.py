@@ -41,9 +41,11 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .addresses import Address, host_of, peer_of
+from .addresses import KEEPALIVE, Address, SourceAddress, check_keepalive, host_of, keep_alive, peer_of
 from .blocking_driver import Driver, dial
+from .blocking_pool import Pool
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .session import (
     DEFAULT_AET,
     LAST_WORDS,
@@ -53,6 +55,7 @@ from .session import (
     P,
     Received,
     accepted,
+    located,
     performing,
     requestor,
     tls_around,
@@ -73,6 +76,10 @@ __all__ = [
     "GetRequest",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "ServerStopping",
     "Session",
@@ -104,7 +111,7 @@ def connect(
     where: Address | socket.socket,
     contexts: tuple[ProposedContext, ...],
     *,
-    called_aet: str = "ANY-SCP",
+    called_aet: str | None = None,
     calling_aet: str = DEFAULT_AET,
     max_length: int = DEFAULT_MAX_LENGTH,
     application_context: str = uids.DICOM_APPLICATION_CONTEXT,
@@ -113,23 +120,30 @@ def connect(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ClientTLS | None = None,
+    source_address: SourceAddress | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user.
 
-    `where`: (host, port), the path of a Unix socket, or a connected stream socket, which is then owned.
-    `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
-    `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
-    through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be for
-    the host. `trace` is called with all bytes sent and received, with TLS as they are inside it, and in the
-    end without any.
+    `where`: (host, port), "host:port", "[::1]:port" or "AET@host:port" (`addresses.parse_address`), the path of a Unix
+    socket, or a connected stream socket, which is then owned. `contexts`: what to propose (`negotiation.propose`).
+    `called_aet`: None calls the title in `where`, else ANY-SCP. `max_length`: bytes of a P-DATA-TF that this side
+    receives. `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations
+    is let through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be
+    for the host. `source_address`: the local address to connect from, or (address, port). `keepalive`: seconds of
+    silence after which the system asks whether the peer's host is still there, and loses the connection if it does not
+    answer for as long again; None never asks. `trace` is called with all bytes sent and received, with TLS as they are
+    inside it, and in the end without any.
 
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
     """
+    check_keepalive(keepalive)
+    where, title = located(where, called_aet, source_address)
     association = requestor(
         contexts,
-        called_aet=called_aet,
+        called_aet=title,
         calling_aet=calling_aet,
         application_context=application_context,
         user_information=user_information or UserInformation(max_length=max_length),
@@ -138,7 +152,8 @@ def connect(
         tolerance=tolerance,
     )
     layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
+    sock = where if isinstance(where, socket.socket) else dial(where, timeouts, source_address)
+    keep_alive(sock, keepalive)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(flows.establish(association))
     return session
@@ -152,6 +167,7 @@ def accept(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ServerTLS | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on a connected stream socket, which is then owned, and answer it by `policy`.
@@ -159,8 +175,10 @@ def accept(
     `limits` to `trace`: as in `connect`.
     Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
     """
+    check_keepalive(keepalive)
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
+    keep_alive(sock, keepalive)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(accepted(association, policy, layer))
     return session

@@ -22,7 +22,17 @@ from dicos_proto.flows import Flow, Need
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
-from .addresses import FULL_AGAIN, Address, check_port, said, show_address
+from .addresses import (
+    FULL_AGAIN,
+    Address,
+    SourceAddress,
+    bound_socket,
+    check_port,
+    matching,
+    said,
+    show_address,
+    source_of,
+)
 from .channel import Channel, ServerStopping, Trace
 from .session import ConnectionFailed
 
@@ -45,19 +55,26 @@ _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 """Then to look is to keep the peer from answering."""
 
 
-def dial(where: Address, timeouts: Timeouts) -> socket.socket:
-    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`.
+def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None) -> socket.socket:
+    """A connection to (host, port), or to the path of a Unix socket, from `source`. Raises `ConnectionFailed`.
 
     The deadline is one for all: for the name, which a thread of its own looks up, and for each address of the host.
     """
     until = math.inf if timeouts.connect is None else monotonic() + timeouts.connect
     try:
+        start = None if source is None else source_of(source, unix=not isinstance(where, tuple))
         if not isinstance(where, tuple):
             return _dial_unix(os.fspath(where), until)
         check_port(where[1])
+        found = _look_up(where, until)
+        if source is not None and start is not None:
+            found = matching(found, start[0], source)
         fault: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-        for family, kind, protocol, _, address in _look_up(where, until):
-            sock = socket.socket(family, kind, protocol)
+        for family, kind, protocol, _, address in found:
+            if source is not None and start is not None:
+                sock = bound_socket(family, kind, protocol, start[1], source)
+            else:
+                sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(_left(until))
                 sock.connect(address)

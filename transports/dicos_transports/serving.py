@@ -34,7 +34,7 @@ from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResul
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
-from .addresses import port_of, said, show_address
+from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
 from .session import BaseSession
@@ -127,8 +127,10 @@ class Serving:
     server_limits: ServerLimits
     tls: ServerTLS | None
     trace: Callable[[str], Trace] | None
+    keepalive: float | None
 
     def __post_init__(self) -> None:
+        check_keepalive(self.keepalive)
         self.server_limits.room_for(self.limits)  # raises where there is none
 
     def association(self) -> Association:
@@ -213,10 +215,16 @@ class Reception:
             self._count("accepted")
         accepted, proposed = len(session.contexts), len(request.contexts)
         over = f", {session.tls}" if session.tls is not None else ""
-        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}"
+        user = ", user identity not checked" if self._unchecked(request, identity) else ""
+        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}{user}"
         say(logging.INFO, "accepted", connection, text)
         self.tell_deviations(connection, association)
         return True
+
+    def _unchecked(self, request: AssociateRequest, identity: IdentityVerdict | None) -> bool:
+        """Whether the request has a user identity that nobody has looked at."""
+        claimed = request.user_information.user_identity
+        return claimed is not None and identity is None and self.serving.policy.identity.known is None
 
     def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
         """Who was to look at the user's identity has failed: rejected for now."""

@@ -7,6 +7,7 @@ Knows: associations, exchanges, services. Must not know: sockets, threads, tasks
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.wire import Buffer
+
+from .addresses import DEFAULT_CALLED, SourceAddress, is_network_address, parse_address
 
 if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nobody else needs its libraries
     from .channel import Trace
@@ -70,6 +73,29 @@ class Carrier(Protocol):
 
     def flush(self) -> None:
         """Send what is queued as far as that needs no waiting."""
+
+
+W = TypeVar("W")
+
+
+def located(where: W, called_aet: str | None, source: SourceAddress | None = None) -> tuple[W | tuple[str, int], str]:
+    """Where to connect to, and the title to call: that of the argument or of an `AET@host:port`, else ANY-SCP.
+
+    Raises `ConnectionFailed` for a string that is no address, for two titles, and for a source address of a connection
+    that is made already.
+    """
+    dialled = isinstance(where, str | os.PathLike) or (isinstance(where, tuple) and isinstance(where[0], str))
+    if source is not None and not dialled:
+        raise ConnectionFailed("a connection that is made already, and a source address to make it from")
+    if not isinstance(where, str) or not is_network_address(where):
+        return where, DEFAULT_CALLED if called_aet is None else called_aet
+    try:
+        found = parse_address(where)
+    except ValueError as error:
+        raise ConnectionFailed(f"no connection to {error}") from error
+    if called_aet is not None and found.aet is not None and called_aet.strip(" ") != found.aet:
+        raise ConnectionFailed(f"no connection to {where!a}: {called_aet!a} is to be called, and this is {found.aet!a}")
+    return found.where, called_aet or found.aet or DEFAULT_CALLED
 
 
 def requestor(

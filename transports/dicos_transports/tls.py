@@ -46,7 +46,7 @@ from .tls_config import (
     refusal,
     titles_by_name,
 )
-from .tls_identity import DAMAGED, Identity, TLSConfigError, load_certificates
+from .tls_identity import DAMAGED, Identity, TLSConfigError, load_certificates, load_crls
 from .tls_profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "TLSLayer",
     "TitlePolicy",
     "load_certificates",
+    "load_crls",
     "refusal",
     "titles_by_name",
 ]

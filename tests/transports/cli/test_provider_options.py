@@ -299,8 +299,8 @@ def test_pdus_as_json() -> None:
         (("--listen", "x", "--activated"), "--listen does not go with --activated"),
         (("--reuse-port", "--activated"), "--reuse-port does not go with --activated"),
         (("0", "--metrics", "http"), "'http'; 0 to 65535"),
-        (("0", "--metrics", ":9104"), "':9104'; PORT or ADDRESS:PORT"),
-        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written [ADDRESS]:PORT"),
+        (("0", "--metrics", ":9104"), "':9104': no host"),
+        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written in brackets: [::1]:PORT"),
         (("0", "--metrics", "[::1]:70000"), "'70000'; 0 to 65535"),
     ],
 )

@@ -57,6 +57,18 @@ def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
     assert {event["path"] for event in end.named("stored")} == {str(tmp_path / "out" / file.name) for file in files}
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_peer_in_one_word_before_files(tmp_path: Path, number: int) -> None:
+    files = some_files(tmp_path / "in")[:number]
+    (tmp_path / "out").mkdir()
+    with provider("storescp", "-od", tmp_path / "out") as scp:
+        assert dicos("storescu", f"STORE@127.0.0.1:{scp.port}", *files).status == 0
+        assert dicos("storescu", "-q", f"127.0.0.1:{scp.port}", files[0], "-v", *files[1:]).status == 0
+        end = scp.stop()
+    assert [event["called_aet"] for event in end.named("association")] == ["STORE", "ANY-SCP"]
+    assert len(end.named("stored")) == 2 * number
+
+
 def test_repeated_objects_are_kept_or_replaced(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", ("1.2.3",))
     for name, flags, kept in (("both", (), 3), ("one", ("--overwrite", "--fsync"), 1), ("none", ("--ignore",), 0)):

@@ -109,6 +109,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             associations=ASSOCIATIONS,
             per_address=ASSOCIATIONS,
             tls=tls,
+            keepalive=options.keepalive,
             trace=out.trace if out.debug and not out.quiet else None,
         ) as server:
             out.detail(f"receiving on {server.address} as {_destination(options)!a}")

@@ -102,6 +102,7 @@ def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolic
         "associations": options.max_associations,
         "per_address": options.max_per_address,
         "tls": server_tls(options, out),
+        "keepalive": options.keepalive,
         "reuse_port": options.reuse_port,
         "trace": out.trace if out.debug and not out.quiet else None,
     }

@@ -23,7 +23,7 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import Limits
 
-from ..addresses import Address, Listening, host_of, peer_of
+from ..addresses import Address, Listening, SourceAddress, host_of, keep_alive, peer_of
 from ..awaiting import Session
 from ..blocking_driver import Driver, dial
 from ..channel import ServerStopping
@@ -91,6 +91,8 @@ class Blocking:
         timeouts: Timeouts,
         tolerance: Tolerance,
         tls: ClientTLS | None,
+        source_address: SourceAddress | None,
+        keepalive: float | None,
         trace: Trace | None,
     ) -> Session:
         association = requestor(
@@ -104,7 +106,8 @@ class Blocking:
             tolerance=tolerance,
         )
         layer = tls_around(association, tls, host_of(where), trace)
-        sock = dial(where, timeouts)
+        sock = dial(where, timeouts, source_address)
+        keep_alive(sock, keepalive)
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
         driver.carry(association, trace)

@@ -61,6 +61,8 @@ class Caller:
             timeouts=timeouts(options),
             tolerance=tolerance(options),
             tls=self._tls,
+            source_address=options.source_address,
+            keepalive=options.keepalive,
             trace=out.trace(self.peer) if out.debug and not out.quiet else None,
         )
         contact = Contact(session, out)
