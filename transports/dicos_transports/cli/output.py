@@ -23,6 +23,8 @@ from . import OutputLost
 BAR_AFTER: Final = 0.7
 """Seconds of work after which a progress bar is worth its line."""
 BAR_EVERY: Final = 0.1
+LONGEST: Final = 4096
+"""Characters of a text from outside that are shown: as many as a path may have."""
 _BAR_WIDTH = 30
 
 
@@ -202,7 +204,14 @@ def plural(count: int, word: str, words: str | None = None) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"
 
 
-def shown(path: object) -> str:
-    """A path as text that cannot harm a terminal."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)
+def shown(text: object, most: int = LONGEST) -> str:
+    """Text from outside as it may stand in a line for people: what could harm a terminal or forge a line is escaped.
+
+    Control characters, line ends, surrogates and what changes the direction of text become `\\x1b`, `\\n`, `\\udc80`,
+    `\\u202e`. What is longer than `most` characters is cut, and ends in how many there were.
+    """
+    whole = str(text)
+    if len(whole) <= most and whole.isprintable():
+        return whole
+    found = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole[:most])
+    return found if len(found) <= most and len(whole) <= most else f"{found[:most]}... ({len(whole)} characters)"
