@@ -18,7 +18,7 @@ from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, name_of
 from dicos_proto.wire import Buffer
 from dicos_transports import transcode
 from dicos_transports.buffers import Buffers
-from dicos_transports.part10_writer import TEMPORARY, Part10Writer
+from dicos_transports.part10_writer import TEMPORARY, Part10Writer, remove_stale_parts
 from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "convert_chunks",
     "can_convert",
     "find_files",
+    "remove_stale_parts",
     "Part10File",
     "Part10Writer",
     "Part10Error",
