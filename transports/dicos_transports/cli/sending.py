@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto import dimse
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.flows import AssociationError, ContextNotAccepted
-from dicos_proto.pdu_types import ProposedContext
+from dicos_proto.pdu_types import ContextResult, ProposedContext
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.status import SUCCESS, Category, category, describe
 
@@ -363,8 +363,19 @@ class _Association:
             try:
                 instance = storing.prepare(session.association, job.file, progress=sending.bar.advance)
             except (ContextNotAccepted, Part10Error) as error:
-                sending.fail(job, error.reason if isinstance(error, Part10Error) else str(error))
+                sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue
             job.begun = perf_counter()
             under_way[id(instance)] = instance, job
             yield instance
+
+
+def why_refused(error: ContextNotAccepted, session: Session) -> str:
+    """Why no context takes a file, and what makes the peer take it."""
+    results = {one.result for one in session.refused if one.abstract_syntax == error.abstract_syntax}
+    hints = ""
+    if ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED in results:
+        hints += "; or have this peer accept the SOP class, as dicos storescp --any does"
+    if ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED in results:
+        hints += "; only uncompressed data sets are converted, so decompress the file first"
+    return f"{error}{hints}"
