@@ -33,7 +33,7 @@ from typing import Any, Final, Self
 
 from ..addresses import said
 from ..part10 import Part10File
-from .output import shown
+from .text import shown
 
 NAME: Final = "dicos storescu"
 VERSION: Final = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from dicos_proto import uids
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
@@ -14,6 +14,7 @@ from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 
 from . import tls, version
 from .runtime import TRANSPORTS
+from .text import shown
 
 APPLICATION_CONTEXTS: Final = {
     "dicom": uids.DICOM_APPLICATION_CONTEXT,
@@ -24,6 +25,13 @@ APPLICATION_CONTEXTS: Final = {
 TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
 LOOPBACK: Final = "127.0.0.1"
 _DEFAULT = Timeouts()
+
+
+class Parser(argparse.ArgumentParser):
+    """Its messages have words of the command line in them, names of files above all: they are one line, escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
 
 
 class _Version(argparse.Action):
@@ -42,7 +50,7 @@ class _Version(argparse.Action):
 
 def parser(name: str, text: str) -> argparse.ArgumentParser:
     """A parser with what every subcommand has."""
-    made = argparse.ArgumentParser(prog=f"dicos {name}", description=text, allow_abbrev=False)
+    made = Parser(prog=f"dicos {name}", description=text, allow_abbrev=False)
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="say what happens")

@@ -1,6 +1,6 @@
 """What a command says: text for people on standard error, JSON for machines on standard output, a progress bar.
 
-Text of a peer or of a file name goes out escaped; what is in a data set never goes out.
+Text of a peer or of a file name goes out escaped (`text`); what is in a data set never goes out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from dicos_proto.wire import Buffer
 
 from ..channel import Trace
 from . import OutputLost
+from .text import LONGEST_LINE, escaped, shown
+
+__all__ = ["BAR_AFTER", "BAR_EVERY", "Output", "Progress", "plural", "shown", "size"]
 
 BAR_AFTER: Final = 0.7
 """Seconds of work after which a progress bar is worth its line."""
 BAR_EVERY: Final = 0.1
-LONGEST: Final = 4096
-"""Characters of a text from outside that are shown: as many as a path may have."""
 _BAR_WIDTH = 30
 
 
@@ -79,7 +80,7 @@ class Output:
     def answer(self, line: str) -> None:
         """One line of what was asked for, on standard output: never where that is for machines."""
         if not self.json:
-            self._write(line)
+            self._write(escaped(line))
 
     def _write(self, line: str) -> None:
         if self.lost is not None:
@@ -121,6 +122,12 @@ class Output:
         )
         return self._bar
 
+    def trouble(self, text: str, traceback: str) -> None:
+        """A fault, and where it was raised: lines of their own, which are indented, so that none passes for another."""
+        self.error(text)
+        for line in traceback.splitlines():
+            self._print(f"  {line}", "DEBUG")
+
     def _print(self, text: str, level: str, before: str = "") -> None:
         if self.diverted is not None:
             self.diverted(level, text)
@@ -128,7 +135,7 @@ class Output:
         with self._lock, suppress(OSError):  # nobody reads it
             if self._bar is not None:
                 self._bar.clear()
-            sys.stderr.write(f"{before}{text}\n")
+            sys.stderr.write(f"{before}{shown(text, LONGEST_LINE)}\n")
             sys.stderr.flush()
 
 
@@ -178,7 +185,7 @@ class Progress:
 
     def _write(self, text: str) -> None:
         try:
-            sys.stderr.write(text)
+            getattr(sys.stderr, "unguarded", sys.stderr.write)(text)
             sys.stderr.flush()
         except OSError:  # nobody looks any more
             self._bar = self._lines = False
@@ -202,16 +209,3 @@ def size(count: float) -> str:
 def plural(count: int, word: str, words: str | None = None) -> str:
     """`1 file`, `2 files`; `words` where an s is not enough."""
     return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"
-
-
-def shown(text: object, most: int = LONGEST) -> str:
-    """Text from outside as it may stand in a line for people: what could harm a terminal or forge a line is escaped.
-
-    Control characters, line ends, surrogates and what changes the direction of text become `\\x1b`, `\\n`, `\\udc80`,
-    `\\u202e`. What is longer than `most` characters is cut, and ends in how many there were.
-    """
-    whole = str(text)
-    if len(whole) <= most and whole.isprintable():
-        return whole
-    found = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole[:most])
-    return found if len(found) <= most and len(whole) <= most else f"{found[:most]}... ({len(whole)} characters)"

@@ -59,9 +59,9 @@ class _Lines(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record) if self._out.debug else record.getMessage()
-        if record.exc_info and record.exc_info[1] is not None and not self._out.debug:
-            text += f": {type(record.exc_info[1]).__name__}: {str(record.exc_info[1])!a}"
+        text, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            text += f": {type(error).__name__}: {shown(error, 1000)}"
         apart = self._out.diverted is not None
         if record.levelno < logging.ERROR:
             if not apart:
@@ -69,6 +69,8 @@ class _Lines(logging.Handler):
             self._out.event("log", level=record.levelname.lower(), text=text)
         elif apart:
             self._out.event("error", text=text)
+        elif error is not None and self._out.debug:
+            self._out.trouble(text, self.format(record).partition("\n")[2])
         else:
             self._out.error(text)
 
