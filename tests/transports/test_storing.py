@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -413,3 +414,31 @@ def test_a_prepared_file_is_an_instance_that_counts_what_is_taken(tmp_path: Path
         next(iter(left.data))
         left.close()
         assert list(left.data) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """The folder cannot be synced after the file has its name: answer and disk agree."""
+    (tmp_path / "out").mkdir()
+    file = write_file(tmp_path / "a.dcm")
+    with archive(tmp_path / "out", fsync=True, overwrite=overwrite) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+        kept = {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+        real = os.fsync
+
+        def fails_for_folders(fd: int) -> None:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(fd)
+
+        monkeypatch.setattr(os, "fsync", fails_for_folders)
+        assert storing.send_file(session, file).status == 0x0110
+        assert {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()} == kept
+        monkeypatch.undo()
+        assert storing.send_file(session, file).status == 0
+    assert [one.path is None for one in stored] == [False, True, False]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == (
+        ["1.2.3.dcm"] if overwrite else ["1.2.3.dcm", "1.2.3_2.dcm"]
+    )

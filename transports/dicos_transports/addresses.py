@@ -210,12 +210,22 @@ def said(error: Exception) -> str:
 
 
 def show_address(address: object) -> str:
-    """`127.0.0.1:11112`; `[::1]:11112`; the path of a Unix socket; what else a socket may have for an address."""
+    """`127.0.0.1:11112`; `[::1]:11112`; the path of a Unix socket; what else a socket may have for an address.
+
+    For people and logs: a peer chooses the path that its socket has, so what cannot be printed is escaped.
+    """
     if isinstance(address, tuple) and len(address) >= 2:
-        host, port = str(address[0]), address[1]
+        host, port = _printable(str(address[0])), address[1]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     text = os.fsdecode(address) if isinstance(address, bytes | os.PathLike) else str(address)
-    return text.replace("\0", "@") or "an unnamed socket"  # as ss(8) writes those of Linux that are no files
+    # As ss(8) writes those of Linux that are no files.
+    return _printable(text.replace("\0", "@")) or "an unnamed socket"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def peer_of(sock: socket.socket) -> str:

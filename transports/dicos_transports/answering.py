@@ -179,8 +179,13 @@ class StoreAsked(Asked):
         found.set_original_encoding(implicit, little, made.original_character_set)
         return found
 
-    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
-        """Make a file of it in `folder`, named by its UID, complete under that name or not at all. Raises OSError."""
+    def save(self, folder: Path, *, overwrite: bool = False, fsync: bool = False) -> Path:
+        """Make a file of it in `folder`, named by its UID, complete under that name or not at all. Raises OSError.
+
+        `fsync` waits until the disk has it: use it for everything that is the only copy, because the peer may delete
+        its own once the answer is success. Call `part10.remove_stale_parts(folder)` before you serve: it removes what
+        a process that was killed has left there.
+        """
         with Part10Writer.create(
             folder,
             sop_class_uid=self.sop_class_uid,
@@ -189,7 +194,7 @@ class StoreAsked(Asked):
             source_aet=self.calling_aet,
         ) as writer:
             writer.write(self.data)
-            return writer.commit(overwrite=overwrite)
+            return writer.commit(overwrite=overwrite, fsync=fsync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

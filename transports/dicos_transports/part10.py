@@ -7,7 +7,7 @@ memory is one chunk, whatever the size; whatever is wrong with a file is a Part1
 
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_V
 from dicos_proto.wire import Buffer
 from dicos_transports import transcode
 from dicos_transports.buffers import Buffers
-from dicos_transports.part10_writer import TEMPORARY, Part10Writer
+from dicos_transports.part10_writer import TEMPORARY, Part10Writer, remove_stale_parts
 from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "in_words",
     "can_convert",
     "find_files",
+    "remove_stale_parts",
     "Part10File",
     "Part10Writer",
     "Part10Error",
@@ -227,26 +228,41 @@ def convert_chunks(
         raise Part10Error(file.path, str(error)) from error
 
 
-def find_files(paths: Iterable[Path], *, recurse: bool) -> Iterator[Path]:
+def find_files(
+    paths: Iterable[Path], *, recurse: bool, unreadable: Callable[[Part10Error], object] | None = None
+) -> Iterator[Path]:
     """The files that `paths` name, in their order; with `recurse` those in folders too, sorted by name.
 
     A folder is entered once, however many links lead to it. Temporary files of writers are passed over.
-    Raises Part10Error: a path that does not exist, a folder without `recurse` or without files.
+    `unreadable` is called with a Part10Error for a path that does not exist, a folder that cannot be read, a folder
+    without `recurse` or without files, and the search goes on; without it the error is raised.
     """
+
+    def report(error: Part10Error) -> None:
+        if unreadable is None:
+            raise error
+        unreadable(error)
+
     for path in paths:
-        with _reported(path):
-            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        try:
+            with _reported(path):
+                is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        except Part10Error as error:
+            report(error)
+            continue
         if not is_folder:
             yield path
             continue
         if not recurse:
-            raise Part10Error(path, "is a folder (use -r)")
+            report(Part10Error(path, "is a folder (use -r)"))
+            continue
         empty = True
-        for found in _walk(path):
+        for found in _walk(path, report):
+            if isinstance(found, Path):
+                yield found
             empty = False
-            yield found
         if empty:
-            raise Part10Error(path, "is a folder without files")
+            report(Part10Error(path, "is a folder without files"))
 
 
 def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
@@ -493,21 +509,33 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
             os.close(fd)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`, sorted by name, a folder's own files first."""
+def _walk(folder: Path, report: Callable[[Part10Error], None]) -> Iterator[Path | None]:
+    """Every file below `folder`, sorted by name, a folder's own files first; None for a folder that was reported."""
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        with _reported(here):
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(here) as entries:
-                listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+        try:
+            with _reported(here):
+                status = os.stat(here)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(here) as entries:
+                    listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
+        except Part10Error as error:
+            report(error)
+            yield None
+            continue
         for name, is_folder in listed:
             is_temporary = name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
             if not is_folder and not is_temporary:
                 yield here / name
         waiting.extend(here / name for name, is_folder in reversed(listed) if is_folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: inspect tells
+        return False

@@ -31,7 +31,7 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
 
 from . import tls_openssl
-from .tls_identity import DAMAGED, Identity, TLSConfigError, common_names, issuer, names, subject
+from .tls_identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, common_names, issuer, names, subject
 from .tls_profiles import BCP195_RFC9325, Profile, ffdhe2048
 
 HANDSHAKE: Final = 15.0
@@ -317,7 +317,9 @@ def _set_identity(context: SSL.Context, identity: Identity) -> None:
             context.add_extra_chain_cert(one)
     except SSL.Error as error:
         why = ", ".join(str(one[-1]) for one in error.args[0]) if error.args else ""
-        raise TLSConfigError(f"the certificate of {subject(identity.certificate)} cannot be used: {why}") from error
+        raise TLSConfigError(
+            f"the certificate of {ascii(subject(identity.certificate))[1:-1]} cannot be used: {why}"
+        ) from error
 
 
 def _set_dhe(context: SSL.Context) -> None:
@@ -424,7 +426,7 @@ def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
         else:
             verify_certificate_hostname(certificate, hostname)
     except (service_identity.VerificationError, service_identity.CertificateError, *DAMAGED):
-        found = ", ".join(names(certificate)) or "no name at all"
+        found = ", ".join(names(certificate)[:10])[:LONGEST_SUBJECT] or "no name at all"
         return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
     return None
 

@@ -28,6 +28,8 @@ from dicos_proto.errors import ProtocolError
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 _USABLE: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 LOG: Final = logging.getLogger("dicos.tls")
+LONGEST_SUBJECT: Final = 1024
+"""Characters of a subject that are told."""
 LARGEST: Final = 16 << 20
 """Bytes of a file of certificates. Stops: a disk image, read whole because its name was given by mistake."""
 DAMAGED: Final = (
@@ -60,7 +62,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if self.key.public_key() != self.certificate.public_key():
-            raise TLSConfigError(f"the private key does not belong to the certificate of {subject(self.certificate)}")
+            raise TLSConfigError(
+                f"the private key does not belong to the certificate of {_named(subject(self.certificate))}"
+            )
 
     @classmethod
     def from_pem(
@@ -146,13 +150,13 @@ def _warn_of_readers(path: str | Path) -> None:
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """The subject as one line, whatever bytes it holds."""
-    return _or_nothing(lambda: certificate.subject.rfc4514_string(), "") or "(no subject)"
+    """The subject, whatever it holds, at most `LONGEST_SUBJECT` characters of it. Text of a peer: escape it."""
+    return _or_nothing(lambda: certificate.subject.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no subject)"
 
 
 def issuer(certificate: x509.Certificate) -> str:
     """Likewise the name of who has signed it."""
-    return _or_nothing(lambda: certificate.issuer.rfc4514_string(), "") or "(no name)"
+    return _or_nothing(lambda: certificate.issuer.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no name)"
 
 
 def names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -101,10 +101,12 @@ def unreadable(folder: Path, kind: str) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     "kind", ["missing", "folder without -r", "text", "cut short", "no data set", "DICOMDIR", "bad SOP class"]
 )
-def test_a_named_file_that_cannot_be_sent_stops_all_before_a_connection(tmp_path: Path, kind: str) -> None:
+def test_a_named_file_that_cannot_be_sent_halts_before_a_connection_where_that_is_asked_for(
+    tmp_path: Path, kind: str
+) -> None:
     good = dicom_file(tmp_path / "good.dcm")
     path, said = unreadable(tmp_path, kind)
-    result = dicos("storescu", "--json", "127.0.0.1", 1, good, path)  # nobody listens on port 1: that would be 3
+    result = dicos("storescu", "--json", "--halt", "127.0.0.1", 1, good, path)  # nobody listens there: that would be 3
     assert result.status == USAGE
     (line,) = result.err.splitlines()
     assert line.startswith(f"error: {path}")

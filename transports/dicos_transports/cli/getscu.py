@@ -19,7 +19,7 @@ from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
 from .output import Output, plural
 from .provider import Counts
-from .query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax
+from .query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax, why_refused
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .user import Caller, Contact
@@ -94,8 +94,9 @@ async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
     status = OK
     async with contact:
         for identifier in asked:
-            status = await _one(caller, contact, options, identifier, receiving)
-            if status != OK:
+            found = await _one(caller, contact, options, identifier, receiving)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
                 break
     if status == INTERRUPTED:
         raise KeyboardInterrupt
@@ -113,7 +114,7 @@ async def _one(
                 await receiving.receive(request)
                 contact.tell_deviations()
     except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
-        out.error(str(error))
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
         return FAILED
     contact.tell_deviations()
     result = answers.operation.result

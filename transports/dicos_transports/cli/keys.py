@@ -200,10 +200,17 @@ def _read_json(path: Path, data: bytes) -> list[Dataset]:
 
     try:
         said = json.loads(data)
-        each = said if isinstance(said, list) else [said]
-        return [datasets.convert(Dataset.from_json(one)) for one in each]
     except _FAULTS as error:
         raise KeyProblem(f"{str(path)!a}: no DICOM JSON [PS3.18 F]") from error
+    each = said if isinstance(said, list) else [said]
+    found = []
+    for number, one in enumerate(each, 1):
+        try:
+            found.append(datasets.convert(Dataset.from_json(one)))
+        except _FAULTS as error:
+            which = f"query {number} of {len(each)} is " if len(each) > 1 else ""
+            raise KeyProblem(f"{str(path)!a}: {which}no DICOM JSON [PS3.18 F]") from error
+    return found
 
 
 def _read_dicom(path: Path, data: bytes) -> Dataset | None:

@@ -21,8 +21,8 @@ from ..awaiting import EchoRequest, Session, StoreRequest
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import LOOPBACK, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
-from .provider import Counts, logged
-from .query import PRIORITIES, add_options, cancel, identifiers
+from .provider import Counts, logged, tell_refused
+from .query import PRIORITIES, add_options, cancel, identifiers, why_refused
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .tls import server_tls
@@ -84,6 +84,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
     )
 
     async def handle(session: Session) -> None:
+        tell_refused(session, options, out)
         async for request in session:
             match request:
                 case EchoRequest():
@@ -141,8 +142,9 @@ async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset
     status = OK
     async with contact:
         for identifier in asked:
-            status = await _one(caller, contact, options, identifier)
-            if status != OK:
+            found = await _one(caller, contact, options, identifier)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
                 break
     if status == INTERRUPTED:
         raise KeyboardInterrupt
@@ -163,7 +165,7 @@ async def _one(caller: Caller, contact: Contact, options: argparse.Namespace, id
                 out.event("progress", remaining=counters.remaining, completed=counters.completed,
                           failed=counters.failed, warning=counters.warning)  # fmt: skip
     except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
-        out.error(str(error))
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
         return FAILED
     contact.tell_deviations()
     result = answers.operation.result

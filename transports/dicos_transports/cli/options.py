@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from dicos_proto import uids
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
@@ -28,6 +28,7 @@ from ..addresses import (
 )
 from . import tls, version
 from .runtime import TRANSPORTS
+from .text import shown
 
 APPLICATION_CONTEXTS: Final = {
     "dicom": uids.DICOM_APPLICATION_CONTEXT,
@@ -38,6 +39,13 @@ APPLICATION_CONTEXTS: Final = {
 TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
 LOOPBACK: Final = "127.0.0.1"
 _DEFAULT = Timeouts()
+
+
+class Parser(argparse.ArgumentParser):
+    """Its messages have words of the command line in them, names of files above all: they are one line, escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
 
 
 class _Version(argparse.Action):
@@ -54,9 +62,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser(
-    name: str, text: str, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
-) -> argparse.ArgumentParser:
+def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
     """A parser with what every subcommand has."""
     made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -101,7 +107,7 @@ def parser(
     return made
 
 
-class UserParser(argparse.ArgumentParser):
+class UserParser(Parser):
     """Of a subcommand that asks for associations: its peer is two words, HOST PORT, or one, [AET@]HOST:PORT."""
 
     def parse_args(  # type: ignore[override]

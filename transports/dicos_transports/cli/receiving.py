@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,9 @@ from ..addresses import said
 from ..awaiting import Session, StoreRequest
 from ..buffers import Gathered
 from ..channel import ServerStopping
+from ..part10_writer import remove_stale_parts
 from ..storing import Incoming, Stored
-from .output import Output, shown, size
+from .output import Output, plural, shown, size
 from .provider import Counts
 from .runtime import Runtime
 
@@ -39,11 +41,19 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def fit_folder(options: argparse.Namespace, out: Output) -> bool:
-    """Whether files can be made there, as far as can be told beforehand; if not, it was told."""
-    trouble = _unfit(options.output_directory)
+    """Returns True if files can be made there, as far as can be told beforehand; reports it if not.
+
+    What a killed process has left there is removed.
+    """
+    folder = options.output_directory
+    trouble = _unfit(folder)
     if trouble is not None:
-        out.error(f"{shown(options.output_directory)}: {trouble}; -od names a folder to write to")
-    return trouble is None
+        out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
+        return False
+    with suppress(OSError):  # a folder that may be written to and not be read
+        if removed := remove_stale_parts(folder):
+            out.info(f"{shown(folder)}: {plural(removed, 'unfinished file')} of a process that was killed removed")
+    return True
 
 
 def _unfit(folder: Path) -> str | None:

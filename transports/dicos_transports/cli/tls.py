@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..tls import ClientTLS, Identity, ServerTLS
-    from .output import Output
+    from .output import Output, shown
 
 PASSWORD: Final = "DICOS_TLS_PASSWORD"
 """The environment variable with the password of the private key."""
@@ -183,7 +183,7 @@ def _identity(options: argparse.Namespace, out: Output) -> Identity | None:
             raise
         from getpass import getpass
 
-        return read(getpass(f"password of {key or certificate or pfx}: "))
+        return read(getpass(f"password of {shown(key or certificate or pfx)}: "))
 
 
 def _password(options: argparse.Namespace, out: Output) -> str | None:
