@@ -83,7 +83,7 @@ def test_debug_shows_what_is_not_whole_when_the_connection_ends() -> None:
     request = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
     half = command(3, request, has_data=True) + p_data((3, False, False, bytes(1000)))
     with provider("storescp", "-d", "--ignore") as scp:
-        for sent, answered in ((ASKED, True), (ASKED[:20], False)):
+        for sent, answered, said_then in ((ASKED, True, "not complete"), (ASKED[:20], False, "the bytes end")):
             with socket.create_connection(("127.0.0.1", scp.port), TIMEOUT) as sock:
                 sock.sendall(sent)
                 if answered:
@@ -92,6 +92,7 @@ def test_debug_shows_what_is_not_whole_when_the_connection_ends() -> None:
                 sock.shutdown(socket.SHUT_WR)
                 while sock.recv(1000):
                     pass
+            scp.wait_for(said_then)  # which comes when the connection has ended: nothing else says when
         end = scp.stop()
     said = [line.partition(": ")[2] for line in end.err.splitlines() if line.startswith("from 127.0.0.1:")]
     assert said[-2:] == [
