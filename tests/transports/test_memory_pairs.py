@@ -61,7 +61,7 @@ def test_both_directions_and_both_ends() -> None:
 
 
 async def _settled() -> None:
-    """Let everything run that can: in a pair in memory nothing comes from outside, so this takes a few turns at most."""
+    """Let everything run that can: nothing comes from outside a pair in memory, so this takes a few turns."""
     for _ in range(20):
         await asyncio.sleep(0)
 
