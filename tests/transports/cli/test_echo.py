@@ -23,6 +23,8 @@ status = main(sys.argv[1:])
 print(json.dumps(sorted(sys.modules)))
 sys.exit(status)
 """
+BARE = "import argparse, dataclasses, json, socket, struct, typing, enum, collections, functools, re, inspect"
+"""What the command cannot do without: starting Python with that costs about a quarter of what an echo does."""
 # What costs more to import than an echo takes, and what belongs to other subcommands.
 HEAVY = {
     *("pydicom", "numpy", "logging", "asyncio", "subprocess", "concurrent.futures", "importlib.metadata", "email"),
@@ -164,16 +166,19 @@ def processor_time_of_children() -> float:
 def test_an_echo_starts_fast_and_imports_nothing_heavy() -> None:
     with deaf_port() as port:
         words = [sys.executable, "-c", START_MODULES, "echoscu", "127.0.0.1", str(port)]
-        times = []
-        for _ in range(3):
+        times, bare = [], []
+        for _ in range(5):  # in turns: a busy machine is slow for both
             begun = processor_time_of_children()
+            subprocess.run([sys.executable, "-c", BARE], env=ENVIRONMENT, check=True, timeout=TIMEOUT)
+            between = processor_time_of_children()
             done = subprocess.run(words, env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT)
-            times.append(processor_time_of_children() - begun)
+            times.append(processor_time_of_children() - between)
+            bare.append(between - begun)
     assert done.returncode == 3
     modules = set(json.loads(done.stdout)) - {"json"}  # which prints them
     assert not modules & HEAVY
     assert not {name for name in modules if name.startswith("dicos_transports.cli.store")}
-    assert min(times) < 0.3
+    assert min(times) < 6 * min(bare)
 
 
 @pytest.mark.parametrize("subcommand", ["storescu", "storescp", "echoscp"])
