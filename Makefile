@@ -4,8 +4,11 @@
 PYTHON ?= python3
 export PYTHON
 PY := .venv/bin/python
+# Tests that run at once.
+WORKERS ?= 2
+export WORKERS
 
-.PHONY: demo test check lint docs bench mutation clean
+.PHONY: demo test pythons test-all check lint docs bench mutation clean
 
 demo:
 	@tools/setup.sh cli
@@ -14,8 +17,14 @@ demo:
 test:
 	@tools/setup.sh dev
 	@tools/peers.sh
-	$(PY) -m coverage run -m pytest
+	$(PY) -m pytest -n $(WORKERS) --cov --cov-report=
 	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
+
+# Under every other CPython that is here, but for the tests with other implementations.
+pythons:
+	@tools/pythons.sh
+
+test-all: test pythons
 
 lint:
 	@tools/setup.sh dev
@@ -25,7 +34,7 @@ lint:
 
 check: lint
 	@tools/peers.sh
-	$(PY) -m pytest -W error
+	$(PY) -m pytest -n $(WORKERS) -W error
 
 docs:
 	@tools/setup.sh dev
@@ -44,5 +53,5 @@ mutation:
 	$(PY) tools/mutation.py
 
 clean:
-	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Make .venv and install the project into it, editable: tools/setup.sh cli | dev | docs
+# Make a virtual environment and install the project into it, editable: tools/setup.sh cli | dev | docs | test
 #
-# What is installed stays until pyproject.toml or the interpreter changes: a stamp in .venv remembers both, by content.
-# PYTHON names the interpreter (default: python3).
+# What is installed stays until pyproject.toml or the interpreter changes: a stamp in the environment remembers both, by
+# content. PYTHON names the interpreter (default: python3), VENV the environment (default: .venv).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-extra=${1:?usage: tools/setup.sh cli|dev|docs}
+extra=${1:?usage: tools/setup.sh cli|dev|docs|test}
+venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 
 die() {
@@ -23,20 +24,20 @@ wanted="$PWD $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' | 
 
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$wanted" ]; }
 
-# dev contains all that cli needs.
-if [ -x .venv/bin/python ] && { is_current ".venv/.installed-$extra" ||
-    { [ "$extra" = cli ] && is_current .venv/.installed-dev; }; }; then
+# dev contains all that cli and test need.
+if [ -x "$venv/bin/python" ] && { is_current "$venv/.installed-$extra" ||
+    { [[ "$extra" =~ ^(cli|test)$ ]] && is_current "$venv/.installed-dev"; }; }; then
     exit 0
 fi
 
-make_venv() { "$python" -m venv --clear .venv >&2; }
+make_venv() { "$python" -m venv --clear "$venv" >&2; }
 
 # A virtual environment that still runs and belongs to this interpreter is kept: only what changed is installed.
 same='import sys; print(sys.base_prefix, sys.version)'
-if ! [ -x .venv/bin/pip ] || [ "$(.venv/bin/python -c "$same" 2>/dev/null)" != "$("$python" -c "$same")" ]; then
-    echo "setup: making .venv with $("$python" -V)" >&2
+if ! [ -x "$venv/bin/pip" ] || [ "$("$venv/bin/python" -c "$same" 2>/dev/null)" != "$("$python" -c "$same")" ]; then
+    echo "setup: making $venv with $("$python" -V)" >&2
     if ! make_venv; then
-        rm -rf .venv
+        rm -rf "$venv"
         if [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]; then
             echo "setup: installing python3-venv" >&2
             export DEBIAN_FRONTEND=noninteractive
@@ -51,8 +52,8 @@ if ! [ -x .venv/bin/pip ] || [ "$(.venv/bin/python -c "$same" 2>/dev/null)" != "
     fi
 fi
 
-echo "setup: installing dicos-proto[$extra] into .venv" >&2
-rm -f ".venv/.installed-$extra"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --editable ".[$extra]" </dev/null >&2 ||
+echo "setup: installing dicos-proto[$extra] into $venv" >&2
+rm -f "$venv/.installed-$extra"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --editable ".[$extra]" </dev/null >&2 ||
     die "pip could not install dicos-proto[$extra]"
-printf '%s\n' "$wanted" >".venv/.installed-$extra"
+printf '%s\n' "$wanted" >"$venv/.installed-$extra"

@@ -263,10 +263,10 @@ def test_inspecting_takes_microseconds(tmp_path: Path) -> None:
 
 
 def _timed(path: Path) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         inspect(path)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 # Bad files

@@ -106,7 +106,11 @@ class Provider:
     def signal(self, number: int = signal.SIGTERM, until: str = "") -> None:
         """Send a signal, and wait until standard error has a line with `until` in it."""
         self.process.send_signal(number)
-        while until and until not in self.said:
+        self.wait_for(until)
+
+    def wait_for(self, part: str) -> None:
+        """Read standard error until `part` is in it."""
+        while part not in self.said:
             line = self._err.readline()
             assert line, self.said
             self.said += line

@@ -1,0 +1,206 @@
+"""Hostile peers over sockets: a user that says an input to a provider, a provider that says one to a user."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from dicos_proto.pdu import decode
+from dicos_proto.pdu_types import AssociateRequest
+from tests import layouts
+from tests.cost.inputs import OPERATIONS, RESPONSE, Asked, Input, request
+from tests.cost.processes import Watched
+
+STALL: Final = 0.4
+"""Seconds without progress, while the other side does nothing, after which a peer has had its say."""
+LONGEST: Final = 60.0
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Peer:
+    """One connection. `sent` and `received`: bytes so far."""
+
+    def __init__(self, sock: socket.socket, victim: Watched, *, reads: bool = True) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self.sock = sock
+        self._victim = victim
+        self._reads = reads
+        self.sent = self.received = 0
+        self.over = False
+        self._inbox = bytearray()
+
+    def say(self, data: bytes) -> bool:
+        """Send it; False once the other side has gone, or takes nothing any more."""
+        left = memoryview(data)
+        idle = self._idle()
+        while left and not self.over:
+            try:
+                taken = self.sock.send(left)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                self.over = True
+                return False
+            left = left[taken:]
+            self.sent += taken
+            moved = self.take() or taken
+            if left and not moved:
+                select.select([self.sock] if self._reads else [], [self.sock], [], 0.02)
+                if next(idle):
+                    return False
+            elif moved:
+                idle = self._idle()
+        return not self.over
+
+    def listen(self) -> None:
+        """Until the other side has gone, or says and does nothing more."""
+        idle = self._idle()
+        while not self.over and not next(idle):
+            if self.take():
+                idle = self._idle()
+            elif self._reads:
+                select.select([self.sock], [], [], 0.02)
+            else:
+                time.sleep(0.02)
+
+    def take(self, keep: bool = False) -> int:
+        """Read what there is; how much that is."""
+        if not (self._reads or keep) or self.over:
+            return 0
+        try:
+            data = self.sock.recv(1 << 20)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            data = b""
+        self.over = not data
+        self.received += len(data)
+        if keep:
+            self._inbox += data
+        return len(data)
+
+    def pdu(self) -> bytes:
+        """The next whole PDU; empty where none comes."""
+        until = time.monotonic() + LONGEST
+        while time.monotonic() < until:
+            size = 6 + int.from_bytes(self._inbox[2:6], "big") if len(self._inbox) >= 6 else 0
+            if size and len(self._inbox) >= size:
+                found = bytes(self._inbox[:size])
+                del self._inbox[:size]
+                return found
+            if self.over:
+                break
+            if not self.take(keep=True):
+                select.select([self.sock], [], [], 0.1)
+        return b""
+
+    def end(self, how: str) -> None:
+        if how == "reset":
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with suppress(OSError):
+            self.sock.close()
+
+    def _idle(self) -> Iterator[bool]:
+        """Whether nothing has happened for long enough, each time it is asked."""
+        since, begun, cpu = time.monotonic(), time.monotonic(), self._victim.cpu
+        while True:
+            now, spent = time.monotonic(), self._victim.cpu
+            if spent - cpu > 0.002:
+                since, cpu = now, spent
+            yield now - since > STALL or now - begun > LONGEST
+
+
+def attack_provider(port: int, given: Input, size: int, victim: Watched) -> tuple[int, int]:
+    """Say an input to a provider, and wait until it is done with it; the bytes sent and received."""
+    peers: list[Peer] = []
+    try:
+        for _ in range(given.connections):
+            peer = Peer(socket.create_connection(("127.0.0.1", port)), victim, reads=given.reads)
+            peers.append(peer)
+            if given.opening is not None:
+                for piece in given.opening(size):
+                    if not peer.say(piece):
+                        break
+                continue
+            peer.say(request(given.max_length, *given.user_items))
+            if peer.pdu()[:1] != b"\x02" or given.then is None:
+                continue
+            for piece in given.then(size):
+                if not peer.say(piece):
+                    break
+        for peer in peers:
+            peer.listen()
+        victim.settle(LONGEST)
+    finally:
+        for peer in peers:
+            peer.end(given.ends)
+    victim.settle(LONGEST)
+    return sum(peer.sent for peer in peers), sum(peer.received for peer in peers)
+
+
+def attack_user(listener: socket.socket, given: Input, size: int, victim: Watched) -> tuple[int, int]:
+    """Accept one connection and say an input to the user who made it; the bytes sent and received."""
+    sock, _ = listener.accept()
+    peer = Peer(sock, victim, reads=given.reads)
+    try:
+        asked = decode(peer.pdu())
+        assert isinstance(asked, AssociateRequest)
+        more = b"" if given.extra is None else given.extra(size)
+        if peer.say(accept(asked, given, more)):
+            found = _asked(peer, asked, given)
+            if found is not None and given.then is not None:
+                for piece in given.then(size, found):
+                    if not peer.say(piece):
+                        break
+            peer.listen()
+    finally:
+        peer.end(given.ends)
+    return peer.sent, peer.received
+
+
+def accept(asked: AssociateRequest, given: Input, more: bytes) -> bytes:
+    """An A-ASSOCIATE-AC that takes every context that has the transfer syntax, else the first, and every role."""
+    answers = []
+    for context in asked.contexts:
+        syntaxes = context.transfer_syntaxes
+        chosen = given.syntax if given.syntax in syntaxes else syntaxes[0]
+        answers.append(layouts.item(0x21, bytes((context.id, 0, 0, 0)) + layouts.item(0x40, chosen.encode())))
+    roles = [
+        layouts.item(0x54, layouts.sized(role.sop_class_uid.encode()) + bytes((role.scu, role.scp)))
+        for role in asked.user_information.roles
+    ]
+    limit = layouts.item(0x51, given.max_length.to_bytes(4, "big"))
+    information = layouts.item(0x50, limit + layouts.CLASS_ITEM + b"".join(roles))
+    return layouts.associate(2, layouts.APPLICATION_ITEM, *answers, information, more)
+
+
+def _asked(peer: Peer, request: AssociateRequest, given: Input) -> Asked | None:
+    """The first command that comes."""
+    by_class = {context.abstract_syntax: context for context in request.contexts}
+    store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)
+    while pdu := peer.pdu():
+        if pdu[0] != 4:
+            continue
+        length, context, control = int.from_bytes(pdu[6:10], "big"), pdu[10], pdu[11]
+        if not control & 1:
+            continue
+        values = dict(_elements(pdu[12 : 10 + length]))
+        if int.from_bytes(values.get(0x0100, b""), "little") & RESPONSE:
+            continue
+        sop_class = values.get(0x0002, b"").rstrip(b"\0").decode()
+        return Asked(context, int.from_bytes(values[0x0110], "little"), sop_class, store)
+    return None
+
+
+def _elements(command: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + 8 <= len(command):
+        number, length = struct.unpack_from("<2xHL", command, at)
+        yield number, command[at + 8 : at + 8 + length]
+        at += 8 + length
