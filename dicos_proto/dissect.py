@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from . import status, uids
-from .command import decode_elements, end_of_set
+from .command import elements_of, end_of_set
 from .dimse import MESSAGES, NO_DATA_SET
 from .dimse_codec import decode_command
 from .errors import Malformed
@@ -287,7 +287,7 @@ def _command_lines(raw: bytearray) -> Iterator[str]:
         judge.let("joined_data_set", f"{len(raw) - end} bytes after the end of the command set")
         raw = raw[:end]
     try:
-        elements = decode_elements(raw)
+        elements, _ = elements_of(raw, judge)
     except Malformed as fault:
         yield f"  malformed: {_plain(str(fault))}"
         return

@@ -318,6 +318,8 @@ def _answer(
     context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
 ) -> ContextAnswer:
     """The result for one context.  # PS3.8 9.3.3.2"""
+    if not context.abstract_syntax:  # it was no UID, and was let through  # `item_no_uid`
+        return ContextAnswer(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
     if supported is None:
         supported = general.get(context.abstract_syntax)
@@ -427,8 +429,9 @@ def agree(
     max_length = peer.user_information.max_length
     if 0 < max_length < SMALLEST_MAX_LENGTH:
         raise _misfit(f"Maximum Length {max_length}; 0 or at least {SMALLEST_MAX_LENGTH}", "PS3.8 D.1")
-    invoked, performed = _window(request, accept)
-    _check_answer(request, accept, judge or Judge(Limits()))
+    judge = judge or Judge(Limits())
+    invoked, performed = _window(request, accept, judge)
+    _check_answer(request, accept, judge)
     return Agreement(
         contexts=contexts,
         refused=tuple(refused),
@@ -478,17 +481,19 @@ def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ign
     return {uid: information for uid, information in granted.items() if uid in asked}
 
 
-def _window(request: AssociateRequest, accept: AssociateAccept) -> tuple[int, int]:
-    """Operations the requestor may invoke, and performs.  # PS3.7 D.3.3.3"""
+def _window(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> tuple[int, int]:
+    """Operations the requestor may invoke, and performs: never more than it proposed.  # PS3.7 D.3.3.3"""
     asked, given = request.user_information.window, accept.user_information.window
     if given is None:
         return 1, 1
     if asked is None:
-        raise _misfit("an asynchronous operations window answered that was not proposed", "PS3.7 D.3.3.3")
+        detail = "an asynchronous operations window answered that was not proposed"
+        _deviation(judge, "unasked_window", detail)
+        return 1, 1
     for wish, granted in ((asked.invoked, given.invoked), (asked.performed, given.performed)):
         if wish and not 0 < granted <= wish:
-            raise _misfit(f"operations window {granted} answered to {wish}", "PS3.7 D.3.3.3")
-    return given.invoked, given.performed
+            _deviation(judge, "unasked_window", f"operations window {granted} answered to {wish}")
+    return _smaller(asked.invoked, given.invoked), _smaller(asked.performed, given.performed)
 
 
 def _misfit(detail: str, clause: str) -> Malformed:
