@@ -215,7 +215,8 @@ def negotiate(
 ) -> AssociateAccept | AssociateReject:
     """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
 
-    `tolerance`: whether a title that is none is let in, where the policy's lists let it in.
+    `tolerance`: whether a title that is none is let in, where the policy's lists let it in, and whether a proposal of
+    neither role means the default roles.
     `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
     Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
     """
@@ -245,7 +246,7 @@ def negotiate(
             implementation_class_uid=policy.implementation_class_uid,
             implementation_version_name=policy.implementation_version_name,
             window=window,
-            roles=_grant_roles(theirs.roles, policy),
+            roles=_grant_roles(theirs.roles, policy, tolerance),
             extended=_grant_extended(theirs.extended, policy),
             user_identity_response=_identity_response(theirs.user_identity, policy.identity, identity),
         ),
@@ -342,13 +343,18 @@ def _smaller(one: int, other: int) -> int:
     return min(one, other) if one and other else one or other
 
 
-def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> tuple[RoleSelection, ...]:
+def _grant_roles(
+    proposed: tuple[RoleSelection, ...], policy: AcceptPolicy, tolerance: Tolerance
+) -> tuple[RoleSelection, ...]:
     """Only what was proposed can be granted, and only to what can be answered: no SOP class has a UID that was merely
-    let through.  # PS3.7 D.3.3.4"""
+    let through. A proposal of neither role may be let through: it is not answered, and the default roles hold.
+    # PS3.7 D.3.3.4"""
     default = Roles()
     granted = []
     for role in _first_roles(proposed).values():
         if not uids.is_valid(role.sop_class_uid) or not uids.has_valid_root(role.sop_class_uid):
+            continue
+        if tolerance.role_of_neither and not (role.scu or role.scp):
             continue
         allowed = policy.roles.get(role.sop_class_uid, default)
         granted.append(

@@ -684,8 +684,10 @@ def _decode_user_information(value: memoryview, judge: Judge, *, asks: bool) -> 
             window = _exactly(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window)
         elif kind == 0x54:
             role = _named(item, "role selection", "PS3.7 D.3.3.4", _decode_role, judge)
-            if role is not None and not (asks and _is_of_neither(role, judge)):
+            if role is not None:
                 roles.append(role)
+                if asks and not (role.scu or role.scp):  # what is made of it is for `negotiation`
+                    judge.let("role_of_neither", f"role selection for {role.sop_class_uid} that proposes neither role")
         elif kind == 0x55:
             _last(version, "implementation version name", judge)
             version = _decode_version(item, judge)
@@ -767,12 +769,6 @@ def _named(
         if not judge.let("item_no_uid", str(fault)):
             raise
         return None
-
-
-def _is_of_neither(role: RoleSelection, judge: Judge) -> bool:
-    """Whether a proposed role is none, and is let through.  # PS3.7 D.3.3.4"""
-    detail = f"role selection for {role.sop_class_uid} that proposes neither role"
-    return not (role.scu or role.scp) and judge.let("role_of_neither", detail)
 
 
 def _decode_window(cursor: _Cursor) -> OperationsWindow:
