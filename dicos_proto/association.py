@@ -118,6 +118,11 @@ class Association:
         return len(self._messages.sent)
 
     @property
+    def unanswered(self) -> Mapping[int, int]:
+        """The same by message id, with the command field of each."""
+        return {number: field for number, (_, field) in self._messages.sent.items()}
+
+    @property
     def owed(self) -> int:
         """Requests received that have no final response yet."""
         return len(self._messages.owed)

@@ -470,11 +470,13 @@ def sop_instance_of(request: AnyRequest) -> str | None:
 
 
 def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
-    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
+    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type.
+
+    `comment`: for people; what an Error Comment cannot hold of it is cut or replaced (`comment_of`)."""
     make, sop_class, instance, type_id = _REPLIES[type(request)]
     values: dict[str, Value] = {}
     if comment is not None:
-        values["error_comment"] = comment
+        values["error_comment"] = comment_of(comment)
     if instance is not None and (named := _echoed(getattr(request, instance))) is not None:
         values["affected_sop_instance_uid"] = named
     if type_id is not None:
@@ -485,6 +487,19 @@ def response_to(request: AnyRequest, status: int, comment: str | None = None) ->
         status=status,
         **values,
     )
+
+
+def comment_of(text: str) -> str:
+    """As much of a text as an Error Comment holds: 64 characters, with ? for all but printable ASCII and for a
+    backslash, which would part two values.  # PS3.7 E.1 (0000,0902), PS3.5 6.2 (LO)
+
+    It explains a status, so nothing that is wrong with it may keep the status from being sent.
+
+    >>> comment_of("Größe 512")
+    'Gr??e 512'
+    """
+    # More than 64 characters cannot make a difference; the text of an error may be very long.
+    return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text[: LO.most])
 
 
 def _echoed(uid: str | None) -> str | None:

@@ -22,6 +22,7 @@ from ..dimse import (
     CMoveResponse,
     CStoreRequest,
     Response,
+    comment_of,
 )
 from ..errors import LocalProtocolError
 from ..events import MessageStart
@@ -350,7 +351,7 @@ class _Retrieving(Performing):
             message_id_being_responded_to=self.request.message_id,
             affected_sop_class_uid=self.context.abstract_syntax,
             status=code,
-            error_comment=comment,
+            error_comment=None if comment is None else comment_of(comment),
             remaining=min(counters.remaining, _MOST) if open_ else None,
             completed=min(counters.completed, _MOST),
             failed=min(counters.failed, _MOST),
