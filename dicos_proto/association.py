@@ -36,7 +36,8 @@ _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 class Association:
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
-    `request`: the A-ASSOCIATE-RQ sent or received, None before. `agreement`: what was negotiated, None before Sta6.
+    `request`: the A-ASSOCIATE-RQ sent or received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`:
+    what was negotiated, None before Sta6.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
@@ -48,6 +49,7 @@ class Association:
         self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
         self.request: AssociateRequest | None = None
+        self.answer: AssociateAccept | None = None
         self.agreement: Agreement | None = None
 
     @classmethod
@@ -262,6 +264,7 @@ class Association:
         except Malformed as fault:
             raise LocalProtocolError(str(fault)) from None
         self._upper.send(accept)
+        self.answer = accept
         self._establish(agreement)
 
     def _on_accept(self, accept: AssociateAccept) -> None:
@@ -270,6 +273,7 @@ class Association:
         except Malformed as fault:
             self._upper.fail(fault)
         else:
+            self.answer = accept
             self._later.append(accept)
 
     def _establish(self, agreement: Agreement) -> None:

@@ -77,6 +77,7 @@ from .serving import (
 )
 from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
 from .sharing import Shared, store_share
+from .windows import WINDOWS, awaited
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -128,21 +129,26 @@ async def connect(
     `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
     else, and what is raised: as in `blocking.connect`.
     """
-    association = requestor(
-        contexts,
-        called_aet=called_aet,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    connection = where if _is_connection(where) else await _open(cast(Address, where), timeouts.connect)
-    session = _session(connection, association, layer, timeouts, trace)
-    await session.establish(flows.establish(association))
-    return session
+
+    async def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=called_aet,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(where), trace)
+        connection = where if _is_connection(where) else await _open(cast(Address, where), timeouts.connect)
+        session = _session(connection, association, layer, timeouts, trace)
+        await session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return await awaited(WINDOWS.offer(where, called_aet, wanted), ask)
 
 
 async def accept(
@@ -163,6 +169,7 @@ async def accept(
     layer = tls_around(association, tls, None, trace)
     session = _session(connection, association, layer, timeouts, trace)
     await session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 

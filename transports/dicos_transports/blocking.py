@@ -56,6 +56,7 @@ from .session import (
     tls_around,
 )
 from .sharing import Share, Shared
+from .windows import WINDOWS, asked
 
 if TYPE_CHECKING:
     from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
@@ -125,21 +126,26 @@ def connect(
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
     """
-    association = requestor(
-        contexts,
-        called_aet=called_aet,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
-    session = session_over(sock, association, layer, timeouts, trace=trace)
-    session.establish(flows.establish(association))
-    return session
+
+    def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=called_aet,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(where), trace)
+        sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
+        session = session_over(sock, association, layer, timeouts, trace=trace)
+        session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return asked(WINDOWS.offer(where, called_aet, wanted), ask)
 
 
 def accept(
@@ -161,6 +167,7 @@ def accept(
     layer = tls_around(association, tls, None, trace)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 
