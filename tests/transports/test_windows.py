@@ -229,8 +229,8 @@ def test_a_peer_is_known_by_the_request_it_has_made() -> None:
             with ThreadPoolExecutor() as pool:
                 accepted = pool.submit(blocking.accept, theirs, policy)
                 session = blocking.connect(ours, CONTEXTS, calling_aet=title, user_information=known)
-                accepted.result().abort()
-                session.abort()
+                accepted.result().close()
+                session.close()
     with peer(accepting) as one:
         for title, window in (("MODALITY", False), ("OTHER", True), ("SECOND", False), ("THIRD", True)):
             over_blocking(one.where, called_aet=title, user_information=WINDOW)

@@ -65,6 +65,7 @@ class Caller:
         )
         contact = Contact(session, out)
         if asked.window is not None and session.request.user_information.window is None:
+            window = 1
             out.info(
                 f"{session.peer}: one operation at a time, because it closes the connection when more are proposed"
             )
