@@ -1008,6 +1008,18 @@ def test_the_instance_that_an_n_create_has_made_decides() -> None:
     assert "(0000,1000) of 2 bytes; UI" in str(abort.error)
 
 
+def test_retired_and_unknown_elements_and_priorities_are_nothing_to_tell() -> None:
+    """They are passed on, and no rule says that there are no others.  # PS3.7 E.2"""
+    retired = ((0x0001, bytes(4)), (0x0010, b"ACR-NEMA 1.0"), (0x0200, b"A "), (0x0300, b"B "), (0x4010, b"x "))
+    own = (
+        (0x0002, CT.encode() + b"\0"), (0x0100, us(1)), (0x0110, us(7)), (0x0700, us(77)), (0x0800, us(1)),
+        (0x1000, b"1.2.3.4\0"),
+    )  # fmt: skip
+    for tolerance in (STRICT, FIELD):
+        (event,) = provider(tolerance, whole).feed(p_data((3, True, True, elements(*sorted((*own, *retired))))))
+        assert event == start(3, replace(STORE, priority=77, other=retired), has_data=True)
+
+
 @pytest.mark.parametrize("element", [0x0100, 0x0120, 0x0800, 0x0900])
 def test_a_number_that_decides_is_never_guessed(element: int) -> None:
     own = [(0x0100, us(0x8001)), (0x0120, us(7)), (0x0800, us(0x0101)), (0x0900, us(0))]
