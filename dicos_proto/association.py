@@ -37,7 +37,8 @@ _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 class Association:
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
-    `request`: the A-ASSOCIATE-RQ sent or received, None before. `agreement`: what was negotiated, None before Sta6.
+    `request`: the A-ASSOCIATE-RQ sent or received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`:
+    what was negotiated, None before Sta6.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
@@ -53,6 +54,7 @@ class Association:
         self._unsent = False  # a request is not yet cut to its end
         self._pace: _Pace | None = None  # of the message that is being received
         self.request: AssociateRequest | None = None
+        self.answer: AssociateAccept | None = None
         self.agreement: Agreement | None = None
 
     @classmethod
@@ -121,6 +123,11 @@ class Association:
     def outstanding(self) -> int:
         """Requests sent that have no final response yet."""
         return len(self._messages.sent)
+
+    @property
+    def unanswered(self) -> Mapping[int, int]:
+        """The same by message id, with the command field of each."""
+        return {number: field for number, (_, field) in self._messages.sent.items()}
 
     @property
     def owed(self) -> int:
@@ -274,6 +281,7 @@ class Association:
         except Malformed as fault:
             raise LocalProtocolError(str(fault)) from None
         self._upper.send(accept)
+        self.answer = accept
         self._establish(agreement)
 
     def _on_accept(self, accept: AssociateAccept) -> None:
@@ -282,6 +290,7 @@ class Association:
         except Malformed as fault:
             self._upper.fail(fault)
         else:
+            self.answer = accept
             self._later.append(accept)
 
     def _establish(self, agreement: Agreement) -> None:

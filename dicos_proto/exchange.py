@@ -472,6 +472,20 @@ class Answer:
     transfer_syntax: str
 
 
+def under_way(association: Association) -> str:
+    """Which operations of the local side are outstanding, and what to do before another one is asked for."""
+    asked = association.unanswered
+    named = ", ".join(f"{dimse.MESSAGES[field]} {number}" for number, field in list(asked.items())[:3])
+    more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
+    text = f"{named}{more} {'is' if len(asked) == 1 else 'are'} outstanding, whose responses nobody would see: "
+    if _CANCELLED & set(asked.values()):
+        return text + "cancel() asks the peer to stop, and then iterate to the end, which still comes"
+    return text + "wait for them first"
+
+
+_CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)}
+
+
 class Operation:
     """One request of the local side, and its responses as they come.
 
@@ -485,7 +499,7 @@ class Operation:
     def __init__(self, exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> None:
         """Raises `LocalProtocolError`, and nothing was sent."""
         if exchange.association.outstanding:
-            raise LocalProtocolError(f"{request.NAME} while others are outstanding, whose responses nobody would see")
+            raise LocalProtocolError(f"{request.NAME} while {under_way(exchange.association)}")
         if exchange.unread:
             raise LocalProtocolError(f"{request.NAME} while a data set is being read; read it to its end")
         exchange.send(context, request, data)

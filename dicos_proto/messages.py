@@ -18,6 +18,7 @@ from .dimse import (
     CFindRequest,
     CGetRequest,
     CMoveRequest,
+    CStoreRequest,
     Request,
     Response,
     misplaced_data,
@@ -38,6 +39,7 @@ _LAST_COMMAND = COMMAND_BIT | LAST_BIT
 _RETRIEVES = (CGetRequest, CMoveRequest)
 _HAVE_PENDING = frozenset(cls.COMMAND_FIELD for cls in (CFindRequest, *_RETRIEVES))
 _NO_PENDING = "PS3.7 9.1, 10.1"
+C_STORE, C_GET = CStoreRequest.COMMAND_FIELD, CGetRequest.COMMAND_FIELD
 
 Buffers = list[Outgoing]
 
@@ -47,8 +49,8 @@ class Messages:
 
     __slots__ = (
         "_command", "_command_pdvs", "_empties", "_fragment", "_joined", "_judge", "_limits", "_odd", "_out",
-        "_prepared", "_receiving", "_requests", "_splits", "agreement", "asked", "owed", "received", "rest", "retrieving",
-        "sent",
+        "_prepared", "_receiving", "_requests", "_splits", "_unwanted", "_unwanted_begun", "agreement", "asked", "owed",
+        "received", "rest", "retrieving", "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, judge: Judge) -> None:
@@ -82,6 +84,8 @@ class Messages:
         self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
         self._command_pdvs = 0
         self._empties = 0
+        self._unwanted: int | None = None  # the context whose last message announced a data set that it cannot have
+        self._unwanted_begun = False  # whether that data set has begun after all
 
     @property
     def sending(self) -> bool:
@@ -92,6 +96,11 @@ class Messages:
     def mid_message(self) -> bool:
         """Whether a message of the peer has begun and is not complete."""
         return self._receiving is not None or self._command is not None
+
+    @property
+    def _getting(self) -> bool:
+        """Whether a C-GET of the local side is outstanding."""
+        return any(self.sent[number][1] == C_GET for number in self.retrieving)
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -216,6 +225,10 @@ class Messages:
                 if last and fragment.command and self._command is None and not self._splits:  # a whole command set
                     return self._decode(context, data)
         if not fragment.command or self._joined:
+            if self._receiving is None and not self._joined:
+                if last:
+                    self._unwanted = None
+                return None
             if not data and not last:
                 return None
             if last:
@@ -277,13 +290,16 @@ class Messages:
         """Whether a PDV on this context and of this kind may begin now.  # PS3.8 annex E"""
         context = fragment.context
         if fragment.command:
-            if self._receiving is not None:
-                raise _unexpected(f"command PDV inside the data set on context {self._receiving}")
+            inside = self._unwanted if self._unwanted_begun else self._receiving
+            if inside is not None:
+                raise _unexpected(f"command PDV inside the data set on context {inside}")
             if self._command is not None and self._command[0] != context:
                 raise _unexpected(f"command PDV on context {context} inside the command set on {self._command[0]}")
             self._command_pdvs += 1
             if self._command_pdvs > self._limits.command_fragments:
                 raise self._over("command set in too many PDVs", "command_fragments", self._command_pdvs)
+        elif self._receiving is None and self._command is None and context == self._unwanted:
+            self._unwanted_begun = True
         elif self._receiving is None:
             raise _unexpected(f"data PDV on context {context} where a command set is to begin or to go on")
         elif context != self._receiving:
@@ -307,8 +323,12 @@ class Messages:
             raise self._over("command set too long", "command_set", len(raw))
         command, has_data = decode_command(raw, self._judge)
         fault = misplaced_data(command, has_data)
+        if self._unwanted is not None or self._unwanted_begun:  # none has followed, or it is over
+            self._unwanted, self._unwanted_begun = None, False
         if fault is not None:
-            raise Malformed(fault, "PS3.7 E.1")
+            if not (has_data and self._judge.let("unwanted_data_set", fault)):
+                raise Malformed(fault, "PS3.7 E.1")
+            has_data, self._unwanted = False, number
         if isinstance(command, Response):
             self._take_response(number, command)
         elif isinstance(command, Request):
@@ -332,7 +352,10 @@ class Messages:
         field = command.COMMAND_FIELD
         if not (context.scu if field == N_EVENT_REPORT else context.scp):
             detail = f"{name} on context {context.id} from a peer without that role"
-            if field != N_EVENT_REPORT or not self._judge.let("report_without_role", detail):
+            if not (
+                (field == N_EVENT_REPORT and self._judge.let("report_without_role", detail))
+                or (field == C_STORE and self._getting and self._judge.let("store_without_role", detail))
+            ):
                 raise _unexpected(detail, "PS3.7 D.3.3.4")
         self.owed[number] = (context.id, field)
         self.asked += 1
@@ -346,9 +369,9 @@ class Messages:
         if asked[1] != command.COMMAND_FIELD & ~RESPONSE_BIT:
             raise _unexpected(f"{name} to message {number}, whose command field was 0x{asked[1]:04X}", "PS3.7 9.1")
         if asked[0] != context:
-            raise _unexpected(
-                f"{name} to message {number} on context {context}; it was sent on {asked[0]}", "PS3.7 9.1"
-            )
+            detail = f"{name} to message {number} on context {context}; it was sent on {asked[0]}"
+            if not self._judge.let("response_on_other_context", detail):
+                raise _unexpected(detail, "PS3.7 9.1")
         if category(command.status) is not _PENDING:
             del self.sent[number]
             self.retrieving.pop(number, None)

@@ -219,7 +219,8 @@ def negotiate(
 ) -> AssociateAccept | AssociateReject:
     """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
 
-    `tolerance`: whether a title that is none is let in, where the policy's lists let it in.
+    `tolerance`: whether a title that is none is let in, where the policy's lists let it in, and whether a proposal of
+    neither role means the default roles.
     `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
     Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
     """
@@ -253,7 +254,7 @@ def negotiate(
             implementation_class_uid=policy.implementation_class_uid,
             implementation_version_name=policy.implementation_version_name,
             window=window,
-            roles=_grant_roles(theirs.roles, policy),
+            roles=_grant_roles(theirs.roles, policy, tolerance),
             extended=_grant_extended(theirs.extended, policy),
             user_identity_response=_identity_response(theirs.user_identity, policy.identity, identity),
         ),
@@ -329,6 +330,8 @@ def _answer(
     context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
 ) -> ContextAnswer:
     """The result for one context.  # PS3.8 9.3.3.2"""
+    if not context.abstract_syntax:  # it was no UID, and was let through  # `item_no_uid`
+        return ContextAnswer(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
     if supported is None:
         supported = general.get(context.abstract_syntax)
@@ -351,13 +354,18 @@ def _smaller(one: int, other: int) -> int:
     return min(one, other) if one and other else one or other
 
 
-def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> tuple[RoleSelection, ...]:
+def _grant_roles(
+    proposed: tuple[RoleSelection, ...], policy: AcceptPolicy, tolerance: Tolerance
+) -> tuple[RoleSelection, ...]:
     """Only what was proposed can be granted, and only to what can be answered: no SOP class has a UID that was merely
-    let through.  # PS3.7 D.3.3.4"""
+    let through. A proposal of neither role may be let through: it is not answered, and the default roles hold.
+    # PS3.7 D.3.3.4"""
     default = Roles()
     granted = []
     for role in _first_roles(proposed).values():
         if not uids.is_valid(role.sop_class_uid) or not uids.has_valid_root(role.sop_class_uid):
+            continue
+        if tolerance.role_of_neither and not (role.scu or role.scp):
             continue
         allowed = policy.roles.get(role.sop_class_uid, default)
         granted.append(
@@ -445,7 +453,7 @@ def agree(
             "Maximum Length of the peer too small", "PS3.8 D.1", AbortReason.INVALID_PARAMETER,
             limit="peer_max_length", seen=max_length, allowed=least,
         )  # fmt: skip
-    invoked, performed = _window(request, accept)
+    invoked, performed = _window(request, accept, judge)
     _check_answer(request, accept, judge)
     return Agreement(
         contexts=contexts,
@@ -496,17 +504,19 @@ def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ign
     return {uid: information for uid, information in granted.items() if uid in asked}
 
 
-def _window(request: AssociateRequest, accept: AssociateAccept) -> tuple[int, int]:
-    """Operations the requestor may invoke, and performs.  # PS3.7 D.3.3.3"""
+def _window(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> tuple[int, int]:
+    """Operations the requestor may invoke, and performs: never more than it proposed.  # PS3.7 D.3.3.3"""
     asked, given = request.user_information.window, accept.user_information.window
     if given is None:
         return 1, 1
     if asked is None:
-        raise _misfit("an asynchronous operations window answered that was not proposed", "PS3.7 D.3.3.3")
+        detail = "an asynchronous operations window answered that was not proposed"
+        _deviation(judge, "unasked_window", detail)
+        return 1, 1
     for wish, granted in ((asked.invoked, given.invoked), (asked.performed, given.performed)):
         if wish and not 0 < granted <= wish:
-            raise _misfit(f"operations window {granted} answered to {wish}", "PS3.7 D.3.3.3")
-    return given.invoked, given.performed
+            _deviation(judge, "unasked_window", f"operations window {granted} answered to {wish}")
+    return _smaller(asked.invoked, given.invoked), _smaller(asked.performed, given.performed)
 
 
 def _misfit(detail: str, clause: str) -> Malformed:

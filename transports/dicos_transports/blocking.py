@@ -61,6 +61,7 @@ from .session import (
     tls_around,
 )
 from .sharing import Share, Shared
+from .windows import WINDOWS, asked
 
 if TYPE_CHECKING:
     from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
@@ -140,23 +141,28 @@ def connect(
     encoded.
     """
     check_keepalive(keepalive)
-    where, title = located(where, called_aet, source_address)
-    association = requestor(
-        contexts,
-        called_aet=title,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else dial(where, timeouts, source_address)
-    keep_alive(sock, keepalive)
-    session = session_over(sock, association, layer, timeouts, trace=trace)
-    session.establish(flows.establish(association))
-    return session
+    address, title = located(where, called_aet, source_address)
+
+    def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=title,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(address), trace)
+        sock = address if isinstance(address, socket.socket) else dial(address, timeouts, source_address)
+        keep_alive(sock, keepalive)
+        session = session_over(sock, association, layer, timeouts, trace=trace)
+        session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return asked(WINDOWS.offer(address, title, wanted), ask)
 
 
 def accept(
@@ -181,6 +187,7 @@ def accept(
     keep_alive(sock, keepalive)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 

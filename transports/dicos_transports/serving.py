@@ -38,6 +38,7 @@ from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
 from .session import BaseSession
+from .windows import WINDOWS
 
 if TYPE_CHECKING:
     from .tls import ServerTLS
@@ -210,6 +211,8 @@ class Reception:
             self._reject(connection, session, answer, str(answer))
             return False
         association.send(answer)
+        # It may be asked for an association in its turn: a destination of a C-MOVE, or of a report.
+        WINDOWS.learn_from(session)
         with self.lock:
             connection.accepted = True
             self._count("accepted")

@@ -23,7 +23,7 @@ from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
 from dicos_proto.limits import Limits
-from dicos_proto.machine import State
+from dicos_proto.machine import Role, State
 from dicos_proto.negotiation import AcceptPolicy, PresentationContext, RefusedContext
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedContext, UserIdentity, UserInformation
 from dicos_proto.services.performing import Performing
@@ -172,6 +172,13 @@ class BaseSession:
     def called_aet(self) -> str:
         """The AE title that was asked for."""
         return self.request.called_aet
+
+    @property
+    def peer_information(self) -> UserInformation | None:
+        """What the peer says of itself: its implementation and version, its window. None before it has spoken."""
+        association = self.association
+        spoken = association.answer if association.role is Role.REQUESTOR else association.request
+        return None if spoken is None else spoken.user_information
 
     @property
     def identity(self) -> UserIdentity | None:

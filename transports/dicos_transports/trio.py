@@ -87,6 +87,7 @@ from .sharing import Shared, store_share
 from .trio_driver import Driver, SocketLink, StreamLink, T, V, first
 from .trio_memory import pair
 from .trio_pool import Pool
+from .windows import WINDOWS, awaited
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -148,26 +149,31 @@ async def connect(
     else, and what is raised: as in `blocking.connect`.
     """
     check_keepalive(keepalive)
-    where, title = located(where, called_aet, source_address)
-    association = requestor(
-        contexts,
-        called_aet=title,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    if isinstance(where, socket.socket | trio.abc.Stream):
-        connection = where
-    else:
-        connection = await _open(where, timeouts.connect, source_address)
-    _keep_alive(connection, keepalive)
-    session = _session(connection, association, layer, timeouts, trace)
-    await session.establish(flows.establish(association))
-    return session
+    address, title = located(where, called_aet, source_address)
+
+    async def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=title,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(address), trace)
+        if isinstance(address, socket.socket | trio.abc.Stream):
+            connection = address
+        else:
+            connection = await _open(address, timeouts.connect, source_address)
+        _keep_alive(connection, keepalive)
+        session = _session(connection, association, layer, timeouts, trace)
+        await session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return await awaited(WINDOWS.offer(address, title, wanted), ask)
 
 
 async def accept(
@@ -191,6 +197,7 @@ async def accept(
     _keep_alive(connection, keepalive)
     session = _session(connection, association, layer, timeouts, trace)
     await session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 

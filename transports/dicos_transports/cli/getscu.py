@@ -14,6 +14,7 @@ from dicos_proto.exchange import DataSetTooLong
 from dicos_proto.flows import AssociationError, ContextNotAccepted
 from dicos_proto.negotiation import UNCOMPRESSED
 from dicos_proto.planning import Proposal, Service
+from dicos_proto.status import Category
 
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
@@ -120,5 +121,6 @@ async def _one(
     result = answers.operation.result
     if result is None:
         return FAILED
-    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun)
+    came = sum(one.category is not Category.FAILURE for one in result.instances)
+    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun, came)
     return INTERRUPTED if interrupt.asked else status

@@ -28,6 +28,7 @@ from ..awaiting import Session
 from ..blocking_driver import Driver, dial
 from ..channel import ServerStopping
 from ..session import requestor, tls_around
+from ..windows import WINDOWS, awaited
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
 
 if TYPE_CHECKING:
@@ -95,25 +96,28 @@ class Blocking:
         keepalive: float | None,
         trace: Trace | None,
     ) -> Session:
-        association = requestor(
-            contexts,
-            called_aet=called_aet,
-            calling_aet=calling_aet,
-            application_context=application_context,
-            user_information=user_information,
-            limits=Limits(),
-            timeouts=timeouts,
-            tolerance=tolerance,
-        )
-        layer = tls_around(association, tls, host_of(where), trace)
-        sock = dial(where, timeouts, source_address)
-        keep_alive(sock, keepalive)
-        wire, seen = (association, trace) if layer is None else (layer, None)
-        driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
-        driver.carry(association, trace)
-        session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
-        await session.establish(flows.establish(association))
-        return session
+        async def ask(information: UserInformation) -> Session:
+            association = requestor(
+                contexts,
+                called_aet=called_aet,
+                calling_aet=calling_aet,
+                application_context=application_context,
+                user_information=information,
+                limits=Limits(),
+                timeouts=timeouts,
+                tolerance=tolerance,
+            )
+            layer = tls_around(association, tls, host_of(where), trace)
+            sock = dial(where, timeouts, source_address)
+            keep_alive(sock, keepalive)
+            wire, seen = (association, trace) if layer is None else (layer, None)
+            driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
+            driver.carry(association, trace)
+            session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
+            await session.establish(flows.establish(association))
+            return session
+
+        return await awaited(WINDOWS.offer(where, called_aet, user_information), ask)
 
     async def sleep(self, seconds: float) -> None:
         bell = select.poll()

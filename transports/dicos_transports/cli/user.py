@@ -66,6 +66,12 @@ class Caller:
             trace=out.trace(self.peer) if out.debug and not out.quiet else None,
         )
         contact = Contact(session, out)
+        if asked.window is not None and session.request.user_information.window is None:
+            window = 1
+            out.info(
+                f"{session.peer}: one operation at a time, because it closes the connection when more are proposed"
+            )
+            out.event("window_not_offered", peer=session.peer)
         try:
             contact.tell_contexts(window)
         except BaseException:  # nobody has the session yet
