@@ -127,7 +127,7 @@ class Association:
     @property
     def unanswered(self) -> Mapping[int, int]:
         """The same by message id, with the command field of each."""
-        return {number: field for number, (_, field) in self._messages.sent.items()}
+        return {number: sent[1] for number, sent in self._messages.sent.items()}
 
     @property
     def owed(self) -> int:
