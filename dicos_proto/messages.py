@@ -47,8 +47,8 @@ class Messages:
 
     __slots__ = (
         "_command", "_command_pdvs", "_empties", "_fragment", "_joined", "_judge", "_limits", "_odd", "_out",
-        "_prepared", "_receiving", "_requests", "_splits", "agreement", "asked", "owed", "received", "rest", "retrieving",
-        "sent",
+        "_prepared", "_receiving", "_requests", "_splits", "agreement", "asked", "owed", "received", "rest",
+        "retrieving", "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, judge: Judge) -> None:
