@@ -196,9 +196,10 @@ class Association:
             return self._upper.deadline(now)
         pace.begin_wait(self._upper, self._steps, now)
         deadline = self._upper.deadline(now)
-        if deadline is not None:
-            pace.until = deadline.at
-        return deadline
+        if deadline is None:
+            return None
+        pace.until = deadline.at
+        return Deadline(deadline.at, deadline.why, measured=True)
 
     def handle_timeout(self, now: float) -> None:
         """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it. A deadline that has

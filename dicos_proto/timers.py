@@ -8,7 +8,7 @@ the same `key` keeps running; with another key it starts anew, which is how a ph
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -81,10 +81,14 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When (`at`, on the caller's clock, seconds) and why."""
+    """When (`at`, on the caller's clock, seconds) and why.
+
+    `measured`: how long the peer takes counts (`Timeouts.minimum_rate`), so `handle_timeout` is to be called as soon as
+    the wait ends, although it ends early."""
 
     at: float
     why: str
+    measured: bool = field(default=False, compare=False, repr=False)
 
 
 class _Armed:

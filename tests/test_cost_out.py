@@ -139,11 +139,11 @@ def test_what_is_not_cut_when_the_peer_has_gone_is_forgotten(max_length: int) ->
 
 
 def test_one_take_is_as_much_as_may_be_queued_and_a_pdu_at_least() -> None:
-    for max_length in (8, 16, 128, 512, 4096):
-        for queued in (1, 100, 5000, 100_000):
+    for max_length in (8, 128, 512, 4096):
+        for queued in (1000, 100_000):
             lone = user(max_length, Limits(queued=queued))
             lone.sent()
-            lone.engine.send(data(3, bytes(300_000)))
+            lone.engine.send(data(3, bytes(30_000)))
             while buffers := lone.engine.data_to_send():
                 size = sum(map(len, buffers))
                 assert 0 < size <= queued + 2 * (max_length + 6)
