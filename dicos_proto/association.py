@@ -50,7 +50,8 @@ class Association:
         self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
         self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
-        self._oldest = (0, 0)  # the request that is waited for, and what had been received when that began
+        self._oldest = 0  # the request that is waited for
+        self._received = 0  # messages received when that began
         self._unsent = False  # a request is not yet cut to its end
         self._pace: _Pace | None = None  # of the message that is being received
         self.request: AssociateRequest | None = None
@@ -187,9 +188,10 @@ class Association:
         self._upper.receive_eof(why)
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take what waits to be sent, in order: call it until it returns an empty list. Payloads are views of the buffers
-        that were given to `send`; a data set is cut to the peer's Maximum Length as it is taken, about `Limits.queued`
-        bytes in one call."""
+        """Take what waits to be sent, in order: call it until it returns an empty list.
+
+        Payloads are views of the buffers that were given to `send`. A data set is cut to the peer's Maximum Length as
+        it is taken, about `Limits.queued` bytes in one call."""
         return self._outbox.take()
 
     def deadline(self, now: float) -> Deadline | None:
@@ -201,9 +203,10 @@ class Association:
             return self._upper.deadline(now)
         pace.begin_wait(self._upper, self._steps, now)
         deadline = self._upper.deadline(now)
-        if deadline is not None:
-            pace.until = deadline.at
-        return deadline
+        if deadline is None:
+            return None
+        pace.until = deadline.at
+        return Deadline(deadline.at, deadline.why, measured=True)
 
     def handle_timeout(self, now: float) -> None:
         """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it. A deadline that has
@@ -252,11 +255,13 @@ class Association:
         if isinstance(event, MessageData):
             if upper.state is not _STA6:
                 upper.check(Evt.Evt9, "MessageData")
-            self._outbox.add(*self._messages.data(event))
+            buffers, size = self._messages.data(event)
+            self._outbox.add(buffers, size)
         elif isinstance(event, MessageStart):
             if upper.state is not _STA6:
                 upper.check(Evt.Evt9, "MessageStart")
-            self._outbox.add(*self._messages.start(event))
+            buffers, size = self._messages.start(event)
+            self._outbox.add(buffers, size)
         elif isinstance(event, AssociateAccept):
             self._accept(event)
         else:
@@ -301,9 +306,9 @@ class Association:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
         Within a message: for its next PDV, and for all of it at the minimum rate (`_Pace`). With requests outstanding:
-        for a response, but not while a message of the peer is under way or the local side owes it an answer; and for the
-        final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and was not the one
-        to ask for release: for the next request. The local user's own pauses have none.
+        for a response, but not while a message of the peer is under way or the local side owes it an answer; and for
+        the final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and was not the
+        one to ask for release: for the next request. The local user's own pauses have none.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
@@ -319,26 +324,27 @@ class Association:
         elif _MESSAGE in armed:
             timers.cancel(_MESSAGE, _RATE)
             self._pace = None
-        sending = messages.sending or self._outbox.runs > 0
-        answering = mid_message or messages.owed or sending
+        answering = mid_message or messages.owed or self._outbox.runs or messages.sending
         if sent:
-            number, (_, field, request) = next(iter(sent.items()))
+            number = next(iter(sent))
+            request = sent[number][2]
             if not answering:
                 why = f"response: waiting for the one to message {number}"
                 timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
             elif _RESPONSE in armed:
                 timers.cancel(_RESPONSE)
-            if request != self._oldest[0]:  # most often its response is what comes next, and needs no other timer
-                self._oldest = request, messages.received
-                timers.cancel(_OPERATION)
+            if request != self._oldest:  # most often its response is what comes next, and needs no other timer
+                self._oldest, self._received = request, messages.received
+                if _OPERATION in armed:
+                    timers.cancel(_OPERATION)
             elif (
-                (mid_message or messages.received != self._oldest[1])
+                (mid_message or messages.received != self._received)
                 and number not in messages.retrieving
-                and not (sending and len(sent) == 1)
+                and not (len(sent) == 1 and (self._outbox.runs or messages.sending))
             ):
                 why = f"operation: waiting for the final response to message {number}"
                 timers.arm(_OPERATION, timeouts.operation, why, key=request)
-            self._unsent = sending
+            self._unsent = self._outbox.runs > 0
         elif _RESPONSE in armed or _OPERATION in armed:
             timers.cancel(_RESPONSE, _OPERATION)
         if messages.retrieving:

@@ -34,6 +34,7 @@ from .flows import (
     await_release,
     finish,
 )
+from .limits import OBJECT_COST
 from .machine import State
 from .pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
@@ -50,10 +51,12 @@ _WHOLE = (bytes, bytearray, memoryview)
 _TURN = 512
 """Events that a flow takes before others get their turn, though it need not wait: a peer may send one byte a PDV, and
 what lies in one receive are then 75,000 of them."""
-_START_COST = 256
-"""What a command set that waits counts for in `Limits.parked`, without its lists of tags and unknown elements."""
+_JOINED = 4096
+"""Small pieces that wait are joined up to this many bytes."""
 _TAG_COST = 40
-"""What each tag in such a list costs, which is four bytes on the wire."""
+"""What each tag in a list of a command set costs, which is four bytes on the wire."""
+_ELEMENT_COST = 128
+"""What each unknown element of a command set costs beside its value, which is eight bytes on the wire."""
 
 
 class Exchange:
@@ -363,9 +366,20 @@ class Exchange:
             self._held += _cost(event)
             self._open = event.has_data
             return True
-        # Not the view itself: it would keep a whole receive buffer.
-        piece = MessageData(context=event.context, data=bytes(event.data), last=event.last)
         waits = self._open
+        held: deque[MessageData] | deque[Incoming] = self._parked if waits else self._current
+        before = held[-1] if held else None
+        data = event.data
+        # Not the view itself: it would keep a whole receive buffer. And not an object for each byte that comes.
+        if isinstance(before, MessageData) and not before.last and len(before.data) + len(data) <= _JOINED:
+            self._held -= _cost(before)
+            held.pop()
+            joined = before.data if isinstance(before.data, bytearray) else bytearray(before.data)
+            joined += data
+            data = joined
+        else:
+            data = bytes(data)
+        piece = MessageData(context=event.context, data=data, last=event.last)
         self._held += _cost(piece)
         if waits:
             self._parked.append(piece)
@@ -397,11 +411,15 @@ class Exchange:
 
 def _cost(event: Incoming) -> int:
     if isinstance(event, MessageData):
-        return len(event.data)
+        return OBJECT_COST + len(event.data)
     command = event.command
     tags = getattr(command, "attribute_identifier_list", None) or ()
     offending = getattr(command, "offending_element", None) or ()
-    return _START_COST + _TAG_COST * (len(tags) + len(offending)) + sum(len(value) for _, value in command.other)
+    return (
+        OBJECT_COST
+        + _TAG_COST * (len(tags) + len(offending))
+        + sum(_ELEMENT_COST + len(value) for _, value in command.other)
+    )
 
 
 class Feed:

@@ -18,6 +18,10 @@ SMALLEST_MAX_LENGTH = 8
 (fragments are of even length, and one that carries nothing makes no progress)."""
 
 
+OVER_MAX_LENGTH = 1 << 20
+"""The longest P-DATA-TF that `Tolerance.over_max_length` lets through, or twice this side's Maximum Length if that is
+more: a peer that counts wrongly, not one that announces four gigabytes."""
+
 OBJECT_COST = 256
 """What an object that holds some bytes counts for beside them, in bytes, wherever bytes are counted: many small things
 are as dear as one large one."""
@@ -33,6 +37,9 @@ class Limits:
     """Presentation contexts in one A-ASSOCIATE PDU. Stops: quadratic negotiation. 128 is all the odd ids there are."""
     transfer_syntaxes: int = 64
     """Transfer syntaxes in one presentation context. Stops: 128 contexts x 16,000 four-byte items."""
+    unknown_items: int = 64
+    """Items of unknown types in one A-ASSOCIATE PDU, at its top and in its presentation contexts; they are skipped.
+    Stops: a megabyte of empty ones, a step of work each."""
     user_items: int = 512
     """Sub-items of the user information item. Stops: a megabyte of empty sub-items, an object each."""
     uid: int = 64
@@ -68,8 +75,8 @@ class Limits:
     sequence_depth: int = 64
     """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
     parked: int = 64 << 10
-    """Requests of the peer, with their data sets, held while a flow waits for something else. Stops: a provider that
-    floods a user who waits for an answer."""
+    """Requests of the peer, with their data sets, held while a flow waits for something else, and 256 bytes for each
+    object that holds them. Stops: a provider that floods a user who waits for an answer."""
     received_ahead: int = 1 << 20
     """Bytes received and not yet parsed, above which `wants_read` is False. Stops: a peer faster than its reader."""
     received_pieces: int = 512

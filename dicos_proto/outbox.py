@@ -112,7 +112,7 @@ class Outbox:
         mine = self._buffers
         mine += buffers
         self.queued += size
-        if buffers and type(buffers[-1]) is Run:
+        if size > SMALL and type(buffers[-1]) is Run:  # none is smaller
             self.runs += 1
         if len(mine) > self._crowd:
             self._join()
@@ -123,7 +123,6 @@ class Outbox:
             # Without a run there is nothing but buffers.
             taken: list[bytes | memoryview] = self._buffers  # type: ignore[assignment]
             self._buffers = []
-            self._crowd = CROWD
             self.queued = 0
             return taken
         taken = []

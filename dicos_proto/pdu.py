@@ -24,7 +24,7 @@ from typing import TypeVar, assert_never
 
 from . import uids
 from .errors import AbortReason, LocalProtocolError, Malformed
-from .limits import SMALLEST_MAX_LENGTH, Limits
+from .limits import OVER_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from .pdu_types import (
     PROTOCOL_VERSION,
     REJECT_REASONS,
@@ -171,15 +171,14 @@ def check_header(number: int, length: int, judge: Judge, max_length: int = 0) ->
     if kind is _P_DATA_TF:
         if length < PDV_HEADER.size:
             raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
-        if (
-            max_length
-            and length > max_length
-            and not judge.let("over_max_length", f"P-DATA-TF of {length} bytes; Maximum Length {max_length}")
-        ):
-            raise Malformed(
-                "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
-                allowed=max_length,
-            )  # fmt: skip
+        if max_length and length > max_length:
+            most = max(2 * max_length, OVER_MAX_LENGTH)
+            detail = f"P-DATA-TF of {length} bytes; Maximum Length {max_length}"
+            if length > most or not judge.let("over_max_length", detail):
+                raise Malformed(
+                    "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
+                    allowed=most if judge.tolerance.over_max_length else max_length,
+                )  # fmt: skip
     elif kind is PduType.ASSOCIATE_RQ or kind is PduType.ASSOCIATE_AC:
         if length < ASSOCIATE_FIXED.size:
             raise Malformed(f"{kind.label} of {length} bytes; at least {ASSOCIATE_FIXED.size}", "PS3.8 9.3.2")
@@ -497,6 +496,20 @@ def _or_assumed(value: T | None, assumed: T, what: str, clause: str, judge: Judg
     return _needed(value, what, clause)
 
 
+class _Unknown:
+    """Counts the items of one A-ASSOCIATE PDU that are skipped because nobody knows their type.  # PS3.8 9.3.1"""
+
+    __slots__ = ("_allowed", "_count")
+
+    def __init__(self, judge: Judge) -> None:
+        self._allowed = judge.limits.unknown_items
+        self._count = 0
+
+    def skip(self) -> None:
+        self._count += 1
+        _count(self._count, self._allowed, "unknown_items", "items of unknown types")
+
+
 Context = TypeVar("Context", ProposedContext, ContextAnswer)
 
 
@@ -504,12 +517,13 @@ def _associate_items(
     body: memoryview,
     judge: Judge,
     context_item: int,
-    decode_context: Callable[[memoryview, Judge], Context],
+    decode_context: Callable[[memoryview, Judge, _Unknown], Context],
 ) -> tuple[str, tuple[Context, ...], UserInformation]:
     """What follows the fixed fields: the application context, the presentation contexts, the user information."""
     application: str | None = None
     contexts: dict[int, Context] = {}
     user: UserInformation | None = None
+    unknown = _Unknown(judge)
     cursor = _Cursor(body[ASSOCIATE_FIXED.size :], "A-ASSOCIATE items", "PS3.8 9.3.2")
     while cursor.left:
         kind, length = cursor.item_header()
@@ -524,7 +538,7 @@ def _associate_items(
             application = _decode_uid(value, "application context", judge)
         elif kind == context_item:
             _count(len(contexts) + 1, judge.limits.contexts, "contexts", "presentation contexts")
-            context = decode_context(value, judge)
+            context = decode_context(value, judge, unknown)
             if context.id % 2 == 0 or context.id in contexts:
                 fault = "even" if context.id % 2 == 0 else "used twice"
                 raise Malformed(f"presentation context id {context.id} is {fault}; odd and unique", "PS3.8 9.3.2.2")
@@ -532,6 +546,8 @@ def _associate_items(
         elif kind == 0x50:
             _once(user, "user information")
             user = _decode_user_information(value, judge, asks=context_item == 0x20)
+        else:
+            unknown.skip()
     if user is None and judge.let("missing_user_information", "no user information item"):
         user = UserInformation(
             max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None
@@ -562,7 +578,7 @@ def _decode_request(body: memoryview, judge: Judge) -> AssociateRequest:
     version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
     offers: dict[tuple[str, ...], tuple[str, ...]] = {}
     application, contexts, user = _associate_items(
-        body, judge, 0x20, lambda value, judge: _decode_proposed(value, judge, offers)
+        body, judge, 0x20, lambda value, judge, unknown: _decode_proposed(value, judge, unknown, offers)
     )
     return AssociateRequest(
         called_aet=decode_title(called, "called", judge),
@@ -602,7 +618,7 @@ def _decode_accept(body: memoryview, judge: Judge) -> AssociateAccept:
 
 
 def _decode_proposed(
-    value: memoryview, judge: Judge, offers: dict[tuple[str, ...], tuple[str, ...]]
+    value: memoryview, judge: Judge, unknown: _Unknown, offers: dict[tuple[str, ...], tuple[str, ...]]
 ) -> ProposedContext:
     """`offers`: the transfer syntaxes of the contexts before. Most contexts offer the same ones, and share them."""
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.2.2")
@@ -619,6 +635,8 @@ def _decode_proposed(
             _count(count, judge.limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
             if syntax := _decode_syntax(item, "transfer syntax", judge):
                 syntaxes.append(syntax)
+        else:
+            unknown.skip()
     if abstract is None or not count:
         missing = "transfer syntax" if abstract is not None else "abstract syntax"
         if not judge.let("item_no_uid", f"presentation context {number} without {missing}"):
@@ -639,7 +657,7 @@ def _decode_syntax(item: memoryview, what: str, judge: Judge) -> str:
         return ""
 
 
-def _decode_answer(value: memoryview, judge: Judge) -> ContextAnswer:
+def _decode_answer(value: memoryview, judge: Judge, unknown: _Unknown) -> ContextAnswer:
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.3.2")
     number, _, result, _ = cursor.take(4)
     try:
@@ -656,6 +674,8 @@ def _decode_answer(value: memoryview, judge: Judge) -> ContextAnswer:
         if kind == 0x40:
             _once(syntax, "transfer syntax")
             syntax = _decode_uid(item, "transfer syntax", judge)
+        else:
+            unknown.skip()
     accepted = _needed(syntax, f"transfer syntax in presentation context {number}", "PS3.8 9.3.3.2")
     return ContextAnswer(id=number, result=outcome, transfer_syntax=accepted)
 

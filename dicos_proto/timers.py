@@ -8,7 +8,7 @@ the same `key` keeps running; with another key it starts anew, which is how a ph
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -52,16 +52,16 @@ class Timeouts:
     message: float | None = 60.0
     """Between two PDUs of one message."""
     minimum_rate: float | None = 256.0
-    """No time, but bytes a second: what a message of the peer comes at, on average, once it has taken longer than
-    `message`; else it would hold an association for ever by a byte now and then. Only the time counts in which this side
-    waits for the peer: between `deadline` and the `handle_timeout` after it, while it wants to read. 256 is less than a
-    modem of 4800 bit/s carries; 4 GiB over 1 Mbit/s come at 125,000."""
+    """No time, but the least bytes a second at which a message of the peer has to come, on average, once it has taken
+    longer than `message`: a peer that sends a byte now and then would hold an association for ever. Only the time
+    counts in which this side waits for the peer: from `deadline` to the `handle_timeout` after it, while reading is
+    wanted. 256 bytes are half of what a modem of 4800 bit/s carries; 4 GiB over 1 Mbit/s come at 125,000."""
     response: float | None = 60.0
     """From the last byte of a request to its response, and between two responses."""
     operation: float | None = 14_400.0
-    """The same in all, for the oldest request without a final response, whatever comes in between and arms `response`
-    anew: pending responses to a C-FIND, messages of the peer's own, a data set that never ends. Four hours are more than
-    any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
+    """The same in all, for the oldest request without a final response, whatever comes in between and starts `response`
+    anew: pending responses to a C-FIND, messages of the peer's own, a data set that never ends. Four hours are more
+    than any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
     retrieve: float | None = 86_400.0
     """From a C-GET or C-MOVE request to its final response: a provider that answers pending for ever."""
     idle: float | None = 60.0
@@ -81,10 +81,14 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When (`at`, on the caller's clock, seconds) and why."""
+    """When (`at`, on the caller's clock, seconds) and why.
+
+    `measured`: how long the peer takes counts (`Timeouts.minimum_rate`), so `handle_timeout` is to be called as soon as
+    the wait ends, although it ends early."""
 
     at: float
     why: str
+    measured: bool = field(default=False, compare=False, repr=False)
 
 
 class _Armed:

@@ -202,8 +202,8 @@ class UpperLayer:
             raise LocalProtocolError(f"{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
 
     def send_data(self, buffers: list[Outgoing], size: int) -> None:
-        """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length, or are as they are
-        taken: one `Run`, then the last of the buffers.
+        """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length; the last of the
+        buffers may be a `Run`, which is cut as it is taken.
 
         Raises `LocalProtocolError` outside Sta6 and Sta8."""
         if self.state is not _STA6:

@@ -20,7 +20,7 @@ from itertools import count
 from time import monotonic
 from typing import Final, Self
 
-from dicos_proto.limits import Limits
+from dicos_proto.limits import OBJECT_COST, Limits
 
 from .addresses import network_of, show_address
 from .channel import KEPT, RECEIVE_SIZE
@@ -72,9 +72,11 @@ def most_bytes(limits: Limits) -> int:
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
     buffers = (KEPT + 1) * RECEIVE_SIZE  # of its thread
-    message = limits.parked + 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
+    parked = limits.parked + RECEIVE_SIZE  # with the piece that is one too many
+    message = 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
+    operations = 4 * OBJECT_COST * limits.outstanding  # known in each direction, cancelled, with an answer that waits
     sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
-    return request + received + buffers + message + sent
+    return request + received + buffers + parked + message + operations + sent
 
 
 class Connection:

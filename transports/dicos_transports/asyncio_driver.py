@@ -98,6 +98,8 @@ class SocketLink(Channel):
             self._look_for(reading=self.wire.wants_read, writing=self.writing)
             self._readable = self._writable = False
             await self._alarm.wait(at)
+            if self.measured:
+                self.woke(self._loop.time())
             readable, writable = self._readable, self._writable
             if (readable or writable) and self.proceed(need, readable=readable, writable=writable):
                 return None
@@ -187,6 +189,8 @@ class StreamLink(Link):
             if self._take() or (need is Need.DRAIN and not self._pending):
                 return None
             await self._alarm.wait(at)
+            if self.measured:
+                self.woke(self._loop.time())
 
     def _take(self) -> bool:
         """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""

@@ -229,6 +229,8 @@ class Driver(Channel):
             ready, fault = self._wait()
             if fault is not None or not ready:
                 return fault
+            if self.measured:
+                self.woke(monotonic())
             if self.proceed(need, readable=ready & ~_OUT != 0, writable=ready & _OUT != 0):
                 return None
 

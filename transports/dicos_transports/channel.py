@@ -68,6 +68,8 @@ class Link:
         self.bytes_received = 0
         self.broken = False
         """The peer takes nothing any more; it may still have said something."""
+        self.measured = False
+        """`woke` is to be called when the wait that `due` began has ended."""
         self.association: Association | None = None
         """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
         self._write_stall = timeouts.write_stall
@@ -97,6 +99,7 @@ class Link:
     def due(self, now: float) -> float:
         """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
         deadline = self.wire.deadline(now)
+        self.measured = deadline is not None and deadline.measured
         # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
         at = math.inf if deadline is None or deadline.at == self._told else deadline.at
         if self._pending and self._write_stall is not None:
@@ -104,6 +107,12 @@ class Link:
                 self._stalled_at = now
             at = min(at, self._stalled_at + self._write_stall)
         return at
+
+    def woke(self, now: float) -> None:
+        """A wait that `due` began has ended because something is ready: the time till then was the peer's.
+
+        Deadlines that have passed take effect only if what is ready does not change that."""
+        self.wire.handle_timeout(now)
 
     def on_time(self, now: float) -> ProtocolError | None:
         """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""

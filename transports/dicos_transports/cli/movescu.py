@@ -19,7 +19,7 @@ from dicos_proto.pdu_types import OperationsWindow
 from ..addresses import ListenFailed
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
-from .options import LOOPBACK, port, timeouts, title, tolerance, user_parser
+from .options import LOOPBACK, max_length, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
 from .provider import Counts, logged, tell_refused
 from .query import PRIORITIES, add_options, cancel, identifiers, why_refused
@@ -97,7 +97,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
     storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
     policy = AcceptPolicy(
         contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
-        max_length=options.max_pdu,
+        max_length=max_length(options),
         window=OperationsWindow(invoked=WINDOW, performed=1),
     )
     try:

@@ -82,8 +82,9 @@ def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
         "common and harmless, or what Stratovan's toolkit needs (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
-        "--max-pdu", type=max_pdu, default=DEFAULT_MAX_LENGTH, metavar="BYTES",
-        help="largest P-DATA-TF that is received, 0 unlimited (default: %(default)s)",
+        "--max-pdu", type=max_pdu, metavar="BYTES",
+        help=f"largest P-DATA-TF that is received, 0 unlimited (default: {DEFAULT_MAX_LENGTH}; with "
+        "--tolerance stratovan: 0)",
     )  # fmt: skip
     for short, long, seconds, what in (
         ("-ta", "--acse-timeout", _DEFAULT.association, "for the association, its release and the first PDU"),
@@ -268,6 +269,14 @@ def timeouts(options: argparse.Namespace) -> Timeouts:
         write_stall=network,
         connect=getattr(options, "connect_timeout", None),
     )
+
+
+def max_length(options: argparse.Namespace) -> int:
+    """The Maximum Length to ask for. Stratovan's toolkit sends a whole object in one PDV, whatever is asked for."""
+    said: int | None = options.max_pdu
+    if said is not None:
+        return said
+    return 0 if TOLERANCES[options.tolerance] is STRATOVAN else DEFAULT_MAX_LENGTH
 
 
 def tolerance(options: argparse.Namespace) -> Tolerance:

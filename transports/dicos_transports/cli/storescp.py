@@ -13,7 +13,7 @@ from dicos_proto.pdu_types import OperationsWindow
 
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import USAGE
-from .options import count, provider_options, provider_parser, window
+from .options import count, max_length, provider_options, provider_parser, window
 from .output import Output, shown
 from .provider import Counts, run
 from .receiving import Receiving, add_folder, fit_folder
@@ -77,6 +77,6 @@ def policy(options: argparse.Namespace) -> AcceptPolicy:
         other_contexts=uids.TRANSFER_SYNTAXES if options.any else None,
         preference=Preference(options.prefer),
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
-        max_length=options.max_pdu,
+        max_length=max_length(options),
         window=OperationsWindow(invoked=options.window, performed=1) if options.window != 1 else None,
     )
