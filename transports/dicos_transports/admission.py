@@ -47,6 +47,11 @@ class ServerLimits:
     """What all associations together may hold in memory of what they receive and send, in bytes; None: as much as
     `associations` of them can. Each holds `most_bytes` at most; one for which there is no room is rejected for now."""
 
+    collected: int = 512 << 20
+    """What all associations together may hold of data sets that are read whole (`Request.read`, `Application.on_store`)
+    until these are answered, in bytes; what does not fit is refused for now, 0xA700. Stops: as many objects of
+    `Limits.collected` as there are associations."""
+
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
@@ -66,8 +71,9 @@ class ServerLimits:
 def most_bytes(limits: Limits) -> int:
     """What one association holds at most of what it receives and sends, in bytes, as Python has them in memory.
 
-    Not in it: what its handler keeps, `Request.read` (`Limits.collected`) and `Request.attributes`
-    (`Limits.attributes`) included; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
+    Not in it: data sets that are read whole, of which all associations together hold `ServerLimits.collected`; what
+    `Request.attributes` reads, twice `Limits.attributes` at most while it does; what a handler makes of either and
+    keeps; the stack of a thread; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
     """
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces

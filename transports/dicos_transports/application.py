@@ -160,7 +160,9 @@ class Application:
     ) -> Callable[[StoreFunction], StoreFunction]:
         """C-STORE: the function is given a `StoreAsked`, the data set whole, and gives a status or None for success.
 
-        Without `sop_classes`: all of storage. What is longer than the limit `collected` is refused, 0xA700.
+        Without `sop_classes`: all of storage. What is longer than `Limits.collected`, 64 MiB, is refused, 0xA700, and
+        so is what is too much for all associations together (`ServerLimits.collected`): `on_store_stream` takes objects
+        of any size.
         """
         return self._registrar(dimse.CStoreRequest, sop_classes or uids.STORAGE_SOP_CLASSES, transfer_syntaxes)
 
