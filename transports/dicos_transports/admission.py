@@ -42,7 +42,8 @@ class ServerLimits:
     """Of these, from one network address; of IPv6, from one network of 64 bits: a peer can have all addresses in it.
     Stops: one peer that takes all of them."""
     pending: int = 100
-    """Connections without an association. Beyond it the oldest is closed. Stops: silent connections."""
+    """Connections without an association. Beyond it the oldest is closed. Stops: silent connections. Each holds what
+    has come of its request, `Limits.associate_pdu` at most, besides what a thread or a task takes."""
     bytes_in_flight: int | None = None
     """What all associations together may hold in memory of what they receive and send, in bytes; None: as much as
     `associations` of them can. Each holds `most_bytes` at most; one for which there is no room is rejected for now."""
@@ -77,7 +78,7 @@ def most_bytes(limits: Limits) -> int:
     """
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
-    buffers = (KEPT + 1) * RECEIVE_SIZE  # of its thread
+    buffers = (KEPT + 1) * RECEIVE_SIZE  # that it uses or keeps from being used
     message = limits.parked + 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
     sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
     return request + received + buffers + message + sent
