@@ -52,8 +52,9 @@ class Limits:
     """PDVs without data in a row. Stops: endless traffic that carries nothing."""
     outstanding: int = 256
     """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
-    collected: int = 1 << 30
-    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory."""
+    collected: int = 64 << 20
+    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory. Whoever
+    receives larger ones reads them in pieces, or allows more."""
     attributes: int = 4 << 20
     """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
     decoded. Stops: the same, as a query."""

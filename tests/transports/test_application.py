@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from dicos_proto import status, uids
 from dicos_proto.datasets import encode
-from dicos_proto.dimse import Response
+from dicos_proto.dimse import CStoreRequest, Response
 from dicos_proto.flows import AssociationAborted
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import Roles, propose
@@ -24,6 +26,8 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
 from dicos_transports.application import Application, Asked, Reply, StoreAsked
 from dicos_transports.blocking import StoreRequest, connect
+from dicos_transports.serving import ServerLimits
+from tests.pair import command, p_data
 from tests.transports.applications import (
     FIND,
     GET,
@@ -39,7 +43,7 @@ from tests.transports.applications import (
     running,
     user,
 )
-from tests.transports.connections import CT, EXPLICIT, OBJECT, PATIENCE, VERIFICATION, Lines, stored
+from tests.transports.connections import ASKED, CT, EXPLICIT, OBJECT, PATIENCE, VERIFICATION, Lines, read_pdu, stored
 
 MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 MR = uids.MR_IMAGE_STORAGE
@@ -885,3 +889,51 @@ def test_what_a_request_does_not_have_is_an_error(name: str) -> None:
     with running(("blocking", "plain"), app) as server, user(server, VERIFICATION) as session:
         session.echo()
     assert texts[0].startswith("C-ECHO-RQ has no ")
+
+
+@each_way
+def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
+    """Unfinished objects are no reason to hold ever more; what another peer sends meanwhile is refused for now."""
+    app = application(way)
+    sizes: list[int] = []
+
+    @app.on_store(CT)
+    @of_kind(way)
+    def store(asked: Any) -> None:
+        sizes.append(len(asked.data))
+        if sizes[-1] == 400_000:
+            raise ValueError
+
+    options = {"server_limits": ServerLimits(collected=1_500_000), "limits": Limits(collected=1_000_000)}
+    with running(way, app, **options) as server, user(server, CT) as session:
+        with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
+            unfinished.sendall(ASKED)
+            assert read_pdu(unfinished)[0] == 2
+            request = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+            unfinished.sendall(command(3, request, has_data=True))
+            for _ in range(10):
+                unfinished.sendall(p_data((3, False, False, bytes(100_000))))
+            while server.metrics.bytes_received < 1_000_000:
+                sleep(0.01)
+            refused = session.store(CT, "1.2", EXPLICIT, bytes(1_000_000))
+            assert words(refused) == (0xA700, "no room now for whole data sets (server limit: collected)")
+            assert session.store(CT, "1.2", EXPLICIT, bytes(300_000)).status == 0
+            assert session.store(CT, "1.2", EXPLICIT, bytes(400_000)).status == 0x0110  # and is let go
+            assert session.store(CT, "1.2", EXPLICIT, bytes(500_000)).status == 0
+        end = monotonic() + PATIENCE
+        while session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status != 0:  # until the other one is over
+            assert monotonic() < end
+    assert sizes == [300_000, 400_000, 500_000, 1_000_000]
+    assert server._reception.budget.take(1_500_000)  # all was given back
+
+
+def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    app = Application()
+    app.on_store()(lambda asked: None)
+    with (
+        running(("blocking", "plain"), app, limits=Limits(collected=100)) as server,
+        user(server, CT) as session,
+        caplog.at_level("WARNING", "dicos.application"),
+    ):
+        assert session.store(CT, "1.2", EXPLICIT, bytes(1000)).status == 0xA700
+    assert "on_store_stream takes objects of any size" in caplog.text

@@ -276,6 +276,7 @@ async def answer(
 
 
 async def _refuse(talk: Talk, request: AnyRequest, refused: Refused) -> None:
+    request.session.let_go()
     if not request.answered:
         response = Serving(request.session.exchange, request.start).refusal(refused)
         await talk.run(request.performing.answer(response))
@@ -345,7 +346,10 @@ async def _store(talk: Talk, request: blocking.StoreRequest | awaiting.StoreRequ
         try:
             given = StoreAsked(request=request, data=await talk.run(request.whole()))
         except ValueError as error:
-            raise Refused(status.OUT_OF_RESOURCES, str(error)) from error
+            peer, number = request.session.peer, request.command.message_id
+            hint = "on_store_stream takes objects of any size"
+            LOG.warning("%s: C-STORE-RQ %d: %s; %s", peer, number, error, hint, extra={"event": "refused"})
+            raise Refused(status.OUT_OF_RESOURCES, str(error)) from None
         except Refused as refused:
             LOG.warning("%s: %s %s: %s", request.session.peer, request.name, request.command.message_id, refused)
             raise

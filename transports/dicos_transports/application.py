@@ -163,9 +163,10 @@ class Application:
     ) -> Callable[[StoreFunction], StoreFunction]:
         """C-STORE: the function is given a `StoreAsked`, the data set whole, and gives a status or None for success.
 
-        Without `sop_classes`: all of storage. What is longer than the limit `collected` is refused, 0xA700. `check`:
-        what is no data set or is cut short is refused, 0xC000, and another object than the command says, 0xA900, and
-        the function never gets it; transfer syntaxes that are not known here are not checked.
+        Without `sop_classes`: all of storage. What is longer than `Limits.collected`, 64 MiB, is refused, 0xA700, and
+        so is what is too much for all associations together (`ServerLimits.collected`): `on_store_stream` takes objects
+        of any size. `check`: what is no data set or is cut short is refused, 0xC000, and another object than the
+        command says, 0xA900, and the function never gets it; transfer syntaxes that are not known here are not checked.
         """
         classes = sop_classes or uids.STORAGE_SOP_CLASSES
         return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, check=check)

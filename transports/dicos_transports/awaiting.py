@@ -300,6 +300,7 @@ class Session(BaseSession):
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
+            self.let_go()
             before = _received(self, start)
             return before
 
@@ -528,7 +529,8 @@ class Request(Received[Session, P], Generic[P]):
         return _Pieces(self)
 
     async def read(self) -> bytearray:
-        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`."""
         return await self.session.run(self.whole())
 
     async def attributes(self) -> Attributes | None:

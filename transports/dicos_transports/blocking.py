@@ -457,6 +457,7 @@ class Session(BaseSession):
             if start is None:
                 return
             self.requests[start.command.NAME] += 1
+            self.let_go()
             received = _received(self, start)
             yield received
             if not received.answered:
@@ -606,7 +607,8 @@ class Request(Received[Session, P], Generic[P]):
         self.complete()
 
     def read(self) -> bytearray:
-        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`."""
         return self.session.run(self.whole())
 
     def attributes(self) -> Attributes | None:

@@ -227,6 +227,7 @@ class Server(BaseServer):
                 sock, association, layer, serving.timeouts, trace=trace, stop=self._stop, kill=self._kill
             ) as session:
                 connection.session = session
+                session.budget = reception.budget
                 try:
                     if self._establish(connection, session):
                         self._handler(session)

@@ -36,7 +36,9 @@ comes while something else is waited for may be kept for long: that is copied un
 STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
 KEPT: Final = 3
-"""Buffers in use that a thread remembers, besides its newest."""
+"""Buffers in use that one association may keep from being used again, besides the newest."""
+SHARED: Final = 16
+"""Buffers in use that are remembered for all of them."""
 JOINED: Final = 64 * 1024
 """Bytes that are joined before they are sent; or sent at a time, where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
@@ -305,12 +307,12 @@ class Channel(Link):
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
         self.more = large and self._streak % STREAK > 0
-        whole = memoryview(buffer)[:count]
+        whole = buffer[:count]
         self._received(whole if count >= copy_below else bytes(whole))
         return True
 
 
-_buffers = Buffers(RECEIVE_SIZE, KEPT)
+_buffers = Buffers(RECEIVE_SIZE, SHARED)
 
 
 def joined(buffers: Sequence[Buffer]) -> Buffer:

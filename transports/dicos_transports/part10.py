@@ -187,7 +187,7 @@ def _read(fd: int, most: int, offset: int) -> Buffer:
     if not POOLED < most <= CHUNK or not hasattr(os, "preadv"):
         return os.pread(fd, most, offset)
     buffers = next(buffers for size, buffers in _BUFFERS if most <= size)
-    view = memoryview(buffers.free())[:most]
+    view = buffers.free()[:most]
     return view[: os.preadv(fd, (view,), offset)]
 
 

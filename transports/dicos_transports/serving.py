@@ -37,7 +37,7 @@ from dicos_proto.tolerance import Tolerance
 from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
-from .session import BaseSession
+from .session import BaseSession, Budget
 from .windows import WINDOWS
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class Reception:
         self.quiet = threading.Condition(self.lock)
         """Notified when a slot is free again."""
         self.slots = Slots(serving.server_limits, serving.server_limits.room_for(serving.limits))
+        self.budget = Budget(serving.server_limits.collected)
         self._metrics = Metrics()
 
     # -- who is here ---------------------------------------------------------------------------------------------
@@ -275,6 +276,8 @@ class Reception:
             connection.counted = True
         if error is not None:  # who waits for the end of the server finds the line written
             self._tell_fault(connection, error)
+        if connection.session is not None:
+            connection.session.let_go()
         connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
         with self.quiet:
             self.slots.leave(connection)

@@ -8,6 +8,7 @@ Knows: associations, exchanges, services. Must not know: sockets, threads, tasks
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -143,6 +144,28 @@ def accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | N
         raise AssociationRejected(answer)
 
 
+class Budget:
+    """Bytes that several sessions share. May be used from several threads at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Returns False, and takes nothing, if there are not as many left."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """They are free again."""
+        with self._lock:
+            self._left += size
+
+
 class BaseSession:
     """One established association. `peer`: the address of the other end, for people."""
 
@@ -152,6 +175,9 @@ class BaseSession:
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
+        self.budget: Budget | None = None
+        """What all sessions of a server may hold of data sets that are read whole; None: only this one's limits."""
+        self._holding = 0  # bytes of it that are ours
         self.requests: Counter[str] = Counter()
         """How often the peer has asked for what, by name: `C-STORE-RQ`."""
 
@@ -210,6 +236,21 @@ class BaseSession:
     def established(self) -> bool:
         """Whether messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
+
+    def hold(self, size: int) -> bool:
+        """Count these bytes of a data set that is read whole; returns False if the server has no room for them."""
+        if self.budget is None:
+            return True
+        if not self.budget.take(size):
+            return False
+        self._holding += size
+        return True
+
+    def let_go(self) -> None:
+        """The data set that was read whole is the handler's own now, or nobody's."""
+        if self._holding and self.budget is not None:
+            self.budget.give_back(self._holding)
+            self._holding = 0
 
     def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
         """Whether nothing but an abort can follow, now that a flow was left by this exception.
@@ -379,17 +420,30 @@ class Received(Generic[S, P]):
         return found
 
     def whole(self) -> Flow[bytearray]:
-        """Its whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """Its whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`.
+
+        It counts for the server until the request is answered, the next one comes, or the association ends.
+        """
         found = bytearray()
-        allowed = self.session.association.limits.collected
+        session = self.session
+        allowed = session.association.limits.collected
+        session.let_go()
         while (piece := (yield from self.piece())) is not None:
-            if len(found) + len(piece) > allowed:
+            size = len(piece)
+            fits = len(found) + size <= allowed
+            if not (fits and session.hold(size)):
+                found.clear()  # it would else be held as long as what is raised
+                session.let_go()
+                if fits:
+                    raise ValueError("no room now for whole data sets (server limit: collected)")
                 raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
             found += piece
         return found
 
     def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
         """The final response, if `answer_now` could not send it at once."""
+        self.session.let_go()
         if not self.answer_now(code, comment, given):
             yield from self.performing.finish(code, comment, given)
 
@@ -398,6 +452,7 @@ class Received(Generic[S, P]):
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False
+        self.session.let_go()
         at.begin(exchange.response_to(performing.start, code, comment))
         performing.answered = True
         return True

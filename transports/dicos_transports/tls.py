@@ -33,7 +33,7 @@ from dicos_proto.wire import Buffer, Wire
 
 from . import tls_openssl
 from .buffers import Buffers
-from .channel import KEPT, RECEIVE_SIZE, Trace
+from .channel import RECEIVE_SIZE, SHARED, Trace
 from .tls_config import (
     SESSIONS,
     ClientCertificate,
@@ -77,8 +77,8 @@ BATCH: Final = 1024 * 1024
 """Bytes after which no more are encrypted at a time: ciphertext is a copy."""
 LINGER: Final = 2.0
 """Seconds a peer gets to read an alert and close: who closes first, with bytes unread, takes the alert back."""
-_plaintexts = Buffers(RECEIVE_SIZE, KEPT)
-_joined = Buffers(JOINED, 0)
+_plaintexts = Buffers(RECEIVE_SIZE, SHARED)
+_joined = Buffers(JOINED, 3)
 _ciphertexts = Buffers(JOINED + JOINED // 16, 16)  # a record is longer than what is in it; several wait to be sent
 _NOT_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x0a"  # the fatal alert unexpected_message
 _HEAD: Final = 6
@@ -382,7 +382,7 @@ class TLSLayer:
 
     def _encrypt(self, buffers: list[bytes | memoryview]) -> None:
         """Encrypt them, joined to full records; what is larger than that is not copied first."""
-        plain, size = memoryview(_joined.free()), 0
+        plain, size = _joined.free(), 0
         for buffer in buffers:
             left = memoryview(buffer)
             while left:
@@ -458,9 +458,9 @@ class TLSLayer:
         self._wire.receive_eof(self.error or why)
 
 
-def _cut(buffer: bytearray, count: int) -> bytes | memoryview:
+def _cut(buffer: memoryview, count: int) -> bytes | memoryview:
     """What is in a buffer; a small part of it as a copy, so that keeping that never keeps the buffer."""
-    data = memoryview(buffer)[:count]
+    data = buffer[:count]
     return data if count > len(buffer) // 2 else bytes(data)
 
 
