@@ -76,7 +76,7 @@ def pacs(folder: Path, store_port: int) -> Iterator[int]:
                     request.send((prepare(session.association, file) for file in files), len(files))
                 case MoveRequest() if request.performing.task(()).destination == "ME":
                     (batch,) = plan(files)
-                    with connect(("127.0.0.1", store_port), batch.contexts) as third:
+                    with connect(("127.0.0.1", store_port), batch.contexts, called_aet="ME") as third:
                         request.send(third, (prepare(third.association, file) for file in files), len(files))
                 case _:
                     request.respond(0xA801)

@@ -122,6 +122,11 @@ class _Retrieval:
         self.result: Retrieved | None = None
         """Once it is over."""
 
+    @property
+    def message_id(self) -> int:
+        """That of the request; of a C-MOVE it is also the Move Originator Message ID of what is sent for it."""
+        return self._operation.request.message_id
+
     def cancel(self) -> None:
         """Ask the provider to stop; the final response still comes.  # PS3.7 9.3.3.3, 9.3.4.3"""
         if self.result is None:
@@ -263,7 +268,7 @@ class Get(_Retrieval):
         """
         if self._storing is not None:
             yield from self.answer(status.PROCESSING_FAILURE)
-        exchange, number = self._exchange, self._operation.request.message_id
+        exchange, number = self._exchange, self.message_id
         while self.result is None:
             event = yield from exchange.step(parked=False)
             match event:

@@ -108,7 +108,8 @@ def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: P
         for request in session:
             assert isinstance(request, MoveRequest)
             (batch,) = plan([file])
-            with connect(("127.0.0.1", ports[0]), batch.contexts, tls=replace(client, verify=False)) as third:
+            asked = replace(client, verify=False)
+            with connect(("127.0.0.1", ports[0]), batch.contexts, called_aet="DICOS_PROTO", tls=asked) as third:
                 request.send(third, (prepare(third.association, file),), 1)
 
     ports.append(free_port())

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from ..awaiting import Session
 
 if TYPE_CHECKING:
-    from dicos_proto.negotiation import AcceptPolicy
-    from dicos_proto.pdu_types import ProposedContext, UserInformation
+    from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
+    from dicos_proto.pdu_types import AssociateRequest, ProposedContext, UserInformation
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
 
@@ -125,6 +125,7 @@ class Runtime(Protocol):
         tls: ServerTLS | None,
         trace: Callable[[str], Trace] | None,
         keepalive: float | None,
+        identify: Callable[[AssociateRequest], IdentityVerdict | None] | None = None,
         reuse_port: bool = False,
     ) -> AbstractAsyncContextManager[Served]:
         """Serve associations until it is closed or left. Raises `ListenFailed`."""
