@@ -146,6 +146,7 @@ def prepared(folder: Path) -> Iterator[Shell]:
     for number in range(1, 4):
         dicom_file(folder / "scans" / f"{number}.dcm", uid=f"1.2.3.{number}", pixels=1000)
     (folder / "scans" / "notes.txt").write_text("no image")
+    dicom_file(folder / "private.dcm", sop_class="1.2.3.4.5", uid="1.2.3.9", pixels=1000)
     scp, own = free_port(), free_port()
     with ExitStack() as stack:
         port = stack.enter_context(pacs(folder / "pacs", own))

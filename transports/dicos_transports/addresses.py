@@ -215,14 +215,15 @@ def show_address(address: object) -> str:
     For people and logs: a peer chooses the path that its socket has, so what cannot be printed is escaped.
     """
     if isinstance(address, tuple) and len(address) >= 2:
-        host, port = _printable(str(address[0])), address[1]
+        host, port = printable(str(address[0])), address[1]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     text = os.fsdecode(address) if isinstance(address, bytes | os.PathLike) else str(address)
     # As ss(8) writes those of Linux that are no files.
-    return _printable(text.replace("\0", "@")) or "an unnamed socket"
+    return printable(text.replace("\0", "@")) or "an unnamed socket"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text with what cannot be printed escaped: for records of logs, which are lines."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

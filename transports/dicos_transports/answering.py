@@ -42,7 +42,7 @@ from dicos_proto.services.storage import StoreMany
 from dicos_proto.status import Category
 
 from . import awaiting, blocking
-from .addresses import Address
+from .addresses import Address, printable
 from .channel import ServerStopping
 from .instances import FALLBACKS, instance, offer, taken
 from .part10_writer import Part10Writer, file_header
@@ -55,6 +55,8 @@ __all__ = ["LOG", "Asked", "CommitAsked", "Left", "Registered", "Reply", "StoreA
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("dicos.application")
+TOLD: Final = 1000
+"""Characters of an error that are logged."""
 AnyRequest = blocking.AnyRequest | awaiting.AnyRequest
 
 
@@ -300,7 +302,7 @@ def _place(function: Callable[..., object], error: Exception) -> str:
 
 def _said(error: Exception) -> str:
     """What may be told of an error: the texts of this package hold no values, those of others may."""
-    return str(error) if isinstance(error, ProtocolError) else type(error).__name__
+    return printable(str(error)[:TOLD]) if isinstance(error, ProtocolError) else type(error).__name__
 
 
 async def _performed(

@@ -232,7 +232,8 @@ def _pkcs12_fault(path: str | Path, data: bytes, secret: bytes | None, error: Ex
 
 
 def _secret(password: bytes | str | None) -> bytes | None:
-    return password.encode() if isinstance(password, str) else password
+    # What is no UTF-8 in an environment variable comes as surrogates.
+    return password.encode("utf-8", "surrogateescape") if isinstance(password, str) else password
 
 
 def _read(path: str | Path) -> bytes:

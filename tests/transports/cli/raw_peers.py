@@ -163,7 +163,8 @@ class Raw:
 
 @contextmanager
 def provider(handle: Callable[[Raw], None], answer: Callable[[Asked], bytes] = accept) -> Iterator[int]:
-    """A provider on a port; `handle` gets each association."""
+    """A provider on a port; `handle` gets each association. What it raises is raised in the end."""
+    faults: list[Exception] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -172,10 +173,13 @@ def provider(handle: Callable[[Raw], None], answer: Callable[[Asked], bytes] = a
                     sock = listener.accept()[0]
                 except OSError:
                     return
-                with sock, suppress(OSError, AssertionError, IndexError, struct.error):
+                with sock, suppress(OSError):
                     sock.settimeout(PATIENCE)
-                    sock.sendall(answer(Asked.read(read_pdu(sock)[6:])))
-                    handle(Raw(sock))
+                    try:
+                        sock.sendall(answer(Asked.read(read_pdu(sock)[6:])))
+                        handle(Raw(sock))
+                    except (AssertionError, LookupError, ValueError, struct.error) as fault:
+                        faults.append(fault)
                     sock.shutdown(socket.SHUT_WR)
                     while sock.recv(65536):
                         pass
@@ -187,6 +191,8 @@ def provider(handle: Callable[[Raw], None], answer: Callable[[Asked], bytes] = a
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(PATIENCE)
+    for fault in faults:
+        raise fault
 
 
 @contextmanager

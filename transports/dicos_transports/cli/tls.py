@@ -116,6 +116,11 @@ def _wanted(options: argparse.Namespace) -> bool:
 def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
     from ..tls import PROFILES, ClientTLS, load_certificates, load_crls
 
+    name = options.tls_server_name or options.host
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        _refuse(out, f"{shown(name)}: no host name that can be in a certificate")
     if options.tls_no_verify:
         _warn(
             out, "the server's certificate is not verified: anybody can pass for the server and read all that is sent"
