@@ -22,7 +22,7 @@ from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import LOOPBACK, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
 from .provider import Counts, logged
-from .query import PRIORITIES, add_options, cancel, identifiers
+from .query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .tls import server_tls
@@ -50,6 +50,9 @@ def main(words: Sequence[str]) -> int:
                         "address")  # fmt: skip
     parser.add_argument("--bind", metavar="ADDRESS",
                         help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="with --store-port, accept this transfer syntax too, a private one say, by UID or name: its data sets are kept as bytes, "
+                        "unchecked; may be given again")  # fmt: skip
     add_folder(parser)
     options = parser.parse_args(words)
     if options.bind is not None and options.store_port is None:
@@ -93,7 +96,8 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
                 case _:
                     out.detail(f"{session.peer}: {request.name} refused: not served here")
 
-    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
+    syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
+    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     policy = AcceptPolicy(
         contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
         max_length=options.max_pdu,
