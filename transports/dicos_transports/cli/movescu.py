@@ -51,8 +51,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--bind", metavar="ADDRESS",
                         help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="with --store-port, accept this transfer syntax too, a private one say, by UID or name: its data sets are kept as bytes, "
-                        "unchecked; may be given again")  # fmt: skip
+                        help="with --store-port, accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     add_folder(parser)
     options = parser.parse_args(words)
     if options.bind is not None and options.store_port is None:

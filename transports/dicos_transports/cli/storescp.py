@@ -31,8 +31,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
     parser.add_argument("--any", action="store_true", help="accept every abstract syntax, not only those of storage")
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="accept this transfer syntax too, a private one say, by UID or name: its data sets are kept as bytes, "
-                        "unchecked; may be given again")  # fmt: skip
+                        help="accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     parser.add_argument("--prefer", choices=[one.value for one in Preference], default=Preference.REQUESTOR.value,
                         help="whose order of transfer syntaxes decides (default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=WINDOW, metavar="N",
