@@ -57,7 +57,7 @@ class Limits:
     receives larger ones reads them in pieces, or allows more."""
     attributes: int = 4 << 20
     """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
-    decoded. Stops: the same, as a query."""
+    decoded; an image to be printed may be as long as `collected`. Stops: the same, as a query."""
     elements: int = 10_000
     """Elements in such a data set, those in sequences included. Stops: 500,000 empty ones in 4 MB, each of which takes
     400 bytes of memory."""

@@ -330,6 +330,39 @@ def test_what_is_inflated_comes_in_pieces() -> None:
         list(Inflater(ratio=10_000, most=299_999, limit="collected").feed(data))
 
 
+def test_values_can_be_passed_over_without_their_bytes() -> None:
+    walker = Walker(implicit=False, little=True, depth=1)
+    walker.feed(long(BLOB, b"OB", b"", 1 << 20) + bytes(10))
+    assert walker.wanted == (1 << 20) - 10
+    walker.skip(walker.wanted)
+    walker.feed(short(NAME, b"PN", b"A ") + bytes(600))
+    walker.finish()
+    assert walker.ended == 12 + (1 << 20) + 10
+    assert walker.wanted == 0
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_odd_lengths_are_named(size: int) -> None:
+    items = long(SEQUENCE, b"SQ", bare(ITEM, short(0x00100020, b"LO", b"abc")))
+    data = BODY + short(NAME, b"PN", b"DOE") + items + long(BLOB, b"OB", b"12345") + short(0x00080018, b"UI", b"1.2.3")
+    pixels = long(PIXELS, b"OB", bare(ITEM, b"1234") + bare(ITEM, b"ab") + bare(ITEM, b"abc") + END, UNDEFINED)
+    for more in (b"", pixels):
+        walker = Walker(implicit=False, little=True, depth=1)
+        for at in range(0, len(data + more), size):
+            walker.feed((data + more)[at : at + size])
+        walker.finish()
+        assert walker.odd == [NAME, 0x00100020, BLOB, 0x00080018]
+        assert walker.odd_fragment == ("fragment 2 of (7FE0,0010)" if more else None)
+        assert walker.ended == len(data + more)
+    walker = Walker(implicit=True, little=True, depth=1)
+    for _ in range(20):
+        walker.feed(bare(NAME, b"A"))
+    assert walker.odd == [NAME] * 8
+    one = Walker(implicit=True, little=True, depth=1)
+    one.feed(bare(NAME, b"A" * 101)[:50])
+    assert one.odd == [NAME]
+
+
 # -- any split, any bytes ----------------------------------------------------------------------------------------------
 
 

@@ -897,7 +897,7 @@ def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
     app = application(way)
     sizes: list[int] = []
 
-    @app.on_store(CT)
+    @app.on_store(CT, check=False)
     @of_kind(way)
     def store(asked: Any) -> None:
         sizes.append(len(asked.data))
@@ -929,7 +929,7 @@ def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
 
 def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFixture) -> None:
     app = Application()
-    app.on_store()(lambda asked: None)
+    app.on_store(check=False)(lambda asked: None)
     with (
         running(("blocking", "plain"), app, limits=Limits(collected=100)) as server,
         user(server, CT) as session,
@@ -937,3 +937,112 @@ def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFix
     ):
         assert session.store(CT, "1.2", EXPLICIT, bytes(1000)).status == 0xA700
     assert "on_store_stream takes objects of any size" in caplog.text
+
+
+# -- what is no data set -----------------------------------------------------------------------------------------------
+
+SMALL = encode(image(1), EXPLICIT)
+NO_OBJECTS = {
+    "nothing": (b"", 0xC000),
+    "garbage": (b"\xff" * 1000, 0xC000),
+    "a web request": (b"GET / HTTP/1.1\r\n\r\n", 0xC000),
+    "cut in an element": (stored(100_000)[:-2], 0xC000),
+    "another instance": (encode(image(2), EXPLICIT), 0xA900),
+    "another class": (encode(dataset(SOPClassUID=uids.SECONDARY_CAPTURE_IMAGE_STORAGE), EXPLICIT), 0xA900),
+}  # fmt: skip
+
+
+@each_way
+def test_what_is_no_data_set_or_another_one_reaches_no_function(way: Way, told: Lines) -> None:
+    app = application(way)
+    kept: list[Any] = []
+    app.on_store(CT)(of_kind(way)(lambda asked: kept.append(asked.data)))
+    app.on_store(MR, check=False)(of_kind(way)(lambda asked: kept.append(asked.data)))
+    with running(way, app) as server, user(server, CT, MR) as session:
+        for data, code in NO_OBJECTS.values():
+            pieces = [data[at : at + 999] for at in range(0, len(data), 999)]
+            assert session.store(CT, "1.2.1", EXPLICIT, pieces).status == code
+        assert kept == []
+        assert len(told.texts(logging.WARNING)) == len(NO_OBJECTS)
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+        assert session.store(MR, "1.2.1", EXPLICIT, b"\xff" * 1000).status == 0
+    assert kept == [SMALL, b"\xff" * 1000]
+
+
+def test_a_stream_raises_where_it_is_no_data_set() -> None:
+    app = Application()
+    seen: list[str] = []
+
+    @app.on_store_stream(CT)
+    def read(request: StoreRequest) -> None:
+        try:
+            for _ in request.data():
+                pass
+        except Refused as refused:
+            seen.append(str(refused.code))
+            raise
+        seen.append("complete")
+
+    app.on_store_stream(MR, check=False)(lambda request: seen.append(str(len(request.read()))))
+    with running(("blocking", "plain"), app) as server, user(server, CT, MR) as session:
+        for data, code in NO_OBJECTS.values():
+            assert session.store(CT, "1.2.1", EXPLICIT, data).status == code
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+        assert session.store(MR, "1.2.1", EXPLICIT, b"\xff" * 1000).status == 0
+    assert seen == [*(str(code) for _, code in NO_OBJECTS.values()), "complete", "1000"]
+
+
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_an_awaited_stream_raises_where_it_is_no_data_set(loop: str) -> None:
+    app = Application()
+    sizes: list[int] = []
+
+    @app.on_store_stream(CT)
+    async def read(request: Any) -> None:
+        size = 0
+        async for piece in request.data():
+            size += len(piece)
+        sizes.append(size)
+
+    with running((loop, "awaited"), app) as server, user(server, CT) as session:
+        for data, code in NO_OBJECTS.values():
+            assert session.store(CT, "1.2.1", EXPLICIT, data).status == code
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+    assert sizes == [len(SMALL)]
+
+
+@each_way
+def test_a_private_transfer_syntax_is_not_checked(way: Way) -> None:
+    app = application(way)
+    kept: list[Any] = []
+    app.on_store(CT, transfer_syntaxes=("1.2.840.113619.5.2",))(of_kind(way)(lambda asked: kept.append(asked.data)))
+    with running(way, app) as server, user(server, CT, syntax="1.2.840.113619.5.2") as session:
+        assert session.store(CT, "1.2.1", "1.2.840.113619.5.2", b"\xff" * 1000).status == 0
+    assert kept == [b"\xff" * 1000]
+
+
+@each_way
+def test_an_object_that_cannot_be_decoded_is_not_understood(way: Way) -> None:
+    app = application(way)
+    app.on_store(CT)(of_kind(way)(lambda asked: len(asked.dataset)))
+    with running(way, app, limits=Limits(object_elements=3)) as server, user(server, CT) as session:
+        code, comment = words(session.store(CT, "1.2.1", EXPLICIT, encode(image(1, Rows=1), EXPLICIT)))
+    assert code == 0xC000
+    assert comment == "more elements than allowed (limit object_elements: 3), before by"
+
+
+@each_way
+def test_an_echo_of_another_class_than_its_context_is_no_success(way: Way) -> None:
+    from dicos_proto.dimse import CEchoRequest
+    from dicos_proto.exchange import ask
+
+    app = application(way)
+    app.on_store()(of_kind(way)(lambda asked: None))
+    with running(way, app) as server, user(server, VERIFICATION, CT) as session:
+        for id, context in session.contexts.items():
+            for named in (VERIFICATION, CT):
+                command = CEchoRequest(message_id=session.association.new_message_id(), affected_sop_class_uid=named)
+                response = session.run(ask(session.exchange, id, command))
+                fits = named == VERIFICATION == context.abstract_syntax
+                assert response.status == (0 if fits else 0x0122)
+        assert session.echo().status == 0

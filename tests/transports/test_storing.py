@@ -442,3 +442,124 @@ def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == (
         ["1.2.3.dcm"] if overwrite else ["1.2.3.dcm", "1.2.3_2.dcm"]
     )
+
+
+# -- what is no data set, and what is sloppy ---------------------------------------------------------------------------
+
+NONE = {
+    "garbage": (b"\xff" * 100_000, 0xC000),
+    "cut": (stored_object(200_000)[:-2], 0xC000),
+    "another instance": (DATA[EXPLICIT].replace(b"1.2.3", b"1.2.4"), 0xA900),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), NONE.values(), ids=NONE)
+def test_what_is_no_data_set_is_not_stored(tmp_path: Path, data: bytes, code: int) -> None:
+    with archive(tmp_path) as (open_for, stored), open_for(described(EXPLICIT)) as session:
+        pieces = [data[at : at + 5000] for at in range(0, len(data), 5000)]
+        assert session.store(CT, "1.2.3", EXPLICIT, pieces).status == code
+        assert list(tmp_path.iterdir()) == []
+        assert session.store(CT, "1.2.3", EXPLICIT, DATA[EXPLICIT]).status == 0
+    assert [one.status for one in stored] == [code, 0]
+    with archive(tmp_path, check=False) as (open_for, _), open_for(described(EXPLICIT)) as session:
+        assert session.store(CT, "1.2.3", EXPLICIT, data).status == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+PRIVATE = "1.2.840.113619.5.2"
+
+
+def test_a_private_transfer_syntax_is_kept_as_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", PRIVATE, b"whatever it is  ")
+    with archive(folder, PRIVATE) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].path is not None
+    assert stored[0].path.read_bytes().endswith(b"whatever it is  ")
+
+
+def element(tag: int, vr: bytes, value: bytes, order: str = "<") -> bytes:
+    import struct
+
+    if vr in (b"OB", b"SQ"):
+        return struct.pack(order + "HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value)) + value
+    return struct.pack(order + "HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def sent(tmp_path: Path, syntax: str, data: bytes, accepted: str | None = None) -> bytes:
+    """The data set as it arrives."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", syntax, data)
+    with archive(folder, accepted or syntax) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].path is not None
+    return b"".join(bytes(piece) for piece in part10.read_chunks(part10.inspect(stored[0].path)))
+
+
+ITEM, END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+IDENTITY = DATA[EXPLICIT][:14]
+
+
+@pytest.mark.parametrize("size", [5, 70_001, 600_001])
+@pytest.mark.parametrize("syntax", [EXPLICIT, JPEG])
+def test_values_of_odd_length_are_padded_and_told(
+    tmp_path: Path, syntax: str, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of them, or two: the whole is even then."""
+    name, blob = element(0x00100010, b"PN", b"DOE^J"), element(0x00091001, b"OB", b"x" * size)
+    got = sent(tmp_path, syntax, IDENTITY + blob + name)
+    padded = element(0x00091001, b"OB", b"x" * size + b"\0") + element(0x00100010, b"PN", b"DOE^J ")
+    assert got == IDENTITY + padded
+    assert "odd length of (0009,1001), (0010,0010): padded [PS3.5 7.1.1]" in caplog.text
+
+
+def test_big_endian_ones_and_those_in_sequences_too(tmp_path: Path) -> None:
+    identity = element(0x00080018, b"UI", b"1.2.3\0", ">")
+    got = sent(tmp_path, uids.EXPLICIT_VR_BE, identity + element(0x00100010, b"PN", b"DOE^J", ">"))
+    assert got == identity + element(0x00100010, b"PN", b"DOE^J ", ">")
+
+
+def test_they_are_padded_where_they_are_converted(tmp_path: Path) -> None:
+    got = sent(tmp_path, EXPLICIT, IDENTITY + element(0x00100010, b"PN", b"DOE^J"), IMPLICIT)
+    assert got == DATA[IMPLICIT][:14] + b"\x10\0\x10\0\6\0\0\0DOE^J "
+
+
+def test_fragments_pass_where_others_are_padded(tmp_path: Path) -> None:
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0" + ITEM + b"\4\0\0\0abcd" + END
+    got = sent(tmp_path, JPEG, IDENTITY + element(0x00100010, b"PN", b"DOE^J") + pixels)
+    assert got == IDENTITY + element(0x00100010, b"PN", b"DOE^J ") + pixels
+
+
+def test_a_fragment_of_odd_length_is_named(tmp_path: Path) -> None:
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0"
+    pixels += ITEM + b"\4\0\0\0abcd" + ITEM + b"\4\0\0\0abcd" + ITEM + b"\3\0\0\0abc" + END
+    file = write_file(tmp_path / "a.dcm", JPEG, IDENTITY + pixels)
+    with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
+        with pytest.raises(Part10Error, match=r"fragment 3 of \(7FE0,0010\) has an odd length"):
+            storing.send_file(session, file)
+        assert session.established
+
+
+def test_zeros_after_the_end_are_not_sent_where_they_make_it_odd(tmp_path: Path) -> None:
+    assert sent(tmp_path, EXPLICIT, DATA[EXPLICIT] + b"\0") == DATA[EXPLICIT]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_a_bare_data_set_is_sent(tmp_path: Path, syntax: str) -> None:
+    named = element(0x00080016, b"UI", CT.encode() + b"\0")
+    if syntax == IMPLICIT:
+        named = named[:4] + (len(CT) + 1).to_bytes(4, "little") + named[8:]
+    path = tmp_path / "bare"
+    path.write_bytes(named + DATA[syntax])
+    file = part10.inspect(path)
+    assert (file.transfer_syntax, file.sop_class_uid, file.sop_instance_uid) == (syntax, CT, "1.2.3")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with archive(folder, syntax) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].size == path.stat().st_size
+    path.write_bytes(DATA[syntax])  # of no class
+    with pytest.raises(Part10Error, match="no DICM at byte 128"):
+        part10.inspect(path)

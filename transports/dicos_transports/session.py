@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from dicos_proto import dimse, exchange, flows, status
+from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
@@ -459,7 +459,7 @@ class Received(Generic[S, P]):
 
 
 class Echoed:
-    """A C-ECHO that names another SOP class than that of its presentation context is no success."""
+    """A C-ECHO of another SOP class than Verification, or on the presentation context of another one, is no success."""
 
     __slots__ = ()
 
@@ -473,7 +473,8 @@ class Echoed:
 
     def _code(self, code: int) -> int:
         """0x0122, SOP class not supported, in the place of success.  # PS3.7 9.1.5.1.4"""
-        fits: bool = self.sop_class_uid == self.context.abstract_syntax  # type: ignore[attr-defined]
+        named, context = self.sop_class_uid, self.context  # type: ignore[attr-defined]
+        fits: bool = named == uids.VERIFICATION == context.abstract_syntax
         return code if fits or code != status.SUCCESS else status.SOP_CLASS_NOT_SUPPORTED
 
 

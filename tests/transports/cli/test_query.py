@@ -24,7 +24,7 @@ from dicos_transports import part10
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.storing import plan
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result, deaf_port, dicom_file, dicos, line
-from tests.transports.connections import CT, EXPLICIT, server
+from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
 carried = pytest.mark.usefixtures("transport")
 """Over each transport; what is the same code for all is tested over one."""
@@ -91,7 +91,15 @@ class Archive:
 
 
 def instance(uid: str, size: int = 4) -> Instance:
-    data = b"\x08\0\x18\0UI\x06\x001.2.3\0" + b"\xe0\x7f\x10\0OW\0\0" + size.to_bytes(4, "little") + bytes(size)
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    data = (
+        b"\x08\0\x18\0UI"
+        + len(value).to_bytes(2, "little")
+        + value
+        + b"\xe0\x7f\x10\0OW\0\0"
+        + size.to_bytes(4, "little")
+        + bytes(size)
+    )
     return Instance(sop_class_uid=CT, sop_instance_uid=uid, transfer_syntax=EXPLICIT, data=data)
 
 
@@ -422,7 +430,7 @@ def test_what_cannot_be_stored_here_is_answered_so_and_fails(tmp_path: Path) -> 
 
 
 def test_compressed_objects_come_where_their_transfer_syntax_is_proposed(tmp_path: Path) -> None:
-    rle = Instance(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=uids.RLE_LOSSLESS, data=bytes(100))
+    rle = Instance(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=uids.RLE_LOSSLESS, data=OBJECT)
     contexts = {CT: (EXPLICIT, uids.RLE_LOSSLESS), uids.STUDY_ROOT_GET: (EXPLICIT,)}
     policy = AcceptPolicy(contexts=contexts, roles=POLICY.roles)
     with server(Archive(instances=(rle,)), policy=policy) as running:

@@ -24,7 +24,7 @@ from .expecting import Expected
 from .options import LOOPBACK, count, max_length, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
 from .provider import Counts, logged, tell_refused
-from .query import PRIORITIES, add_options, cancel, identifiers, why_refused
+from .query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .tls import server_tls
@@ -58,6 +58,9 @@ def main(words: Sequence[str]) -> int:
                         help="a title that may send here, that of the peer as it calls others; may be given again "
                         "(default: any)")  # fmt: skip
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="with --store-port, accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     add_folder(parser)
     options = parser.parse_args(words)
     if options.bind is not None and options.store_port is None:
@@ -111,7 +114,8 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
                 case _:
                     out.detail(f"{session.peer}: {request.name} refused: not served here")
 
-    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
+    syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
+    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     policy = AcceptPolicy(
         contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
         called_aets=frozenset({_destination(options)}),
