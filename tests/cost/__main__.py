@@ -19,6 +19,7 @@ from tests.cost.inputs import SAID_BY_PROVIDERS, SAID_BY_USERS
 RESULTS = Path(__file__).parent / "results.json"
 SIZE = 1 << 20
 QUICK = 1 << 18
+INPUTS: dict[str, tuple[Any, ...]] = {"content": CONTENTS, "user": SAID_BY_USERS, "provider": SAID_BY_PROVIDERS}
 
 
 def main() -> None:
@@ -31,19 +32,19 @@ def main() -> None:
     fresh = not options.quick
     everything = [*entries.engine(), *entries.providers(fresh=fresh), *entries.users(fresh=fresh)]
     found: dict[str, Any] = json.loads(RESULTS.read_text())["costs"] if RESULTS.exists() else {}
+    sides = {entry.name: entry.side for entry in everything}
     for entry in everything:
         if options.parts and not any(part in entry.name for part in options.parts):
             continue
         found[entry.name] = measured(entry, size)
         if not options.dry:
-            write(found, size)
+            write(found, sides, size)
 
 
 def measured(entry: entries.Entry, size: int) -> dict[str, dict[str, float]]:
-    given: tuple[Any, ...] = {"content": CONTENTS, "user": SAID_BY_USERS, "provider": SAID_BY_PROVIDERS}[entry.side]
     found: dict[str, dict[str, float]] = {}
     try:
-        for one in given:
+        for one in INPUTS[entry.side]:
             if entry.side != "content" and not (entry.takes(one) and one.sampled):
                 continue
             cost = entry.measure(one, int(size * one.share) if entry.side != "content" else size)
@@ -58,9 +59,11 @@ def measured(entry: entries.Entry, size: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def write(found: dict[str, Any], size: int) -> None:
-    text = json.dumps({"python": platform.python_version(), "size": size, "costs": found}, indent=1)
-    RESULTS.write_text(text + "\n")
+def write(found: dict[str, Any], sides: dict[str, str], size: int) -> None:
+    inputs = {side: {one.name: one.text for one in INPUTS[side] if getattr(one, "sampled", True)} for side in INPUTS}
+    ordered = {name: found[name] for name in sides if name in found}
+    told = {"python": platform.python_version(), "size": size, "inputs": inputs, "sides": sides, "costs": ordered}
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
