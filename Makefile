@@ -8,7 +8,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 export WORKERS
 
-.PHONY: demo test pythons test-all check lint docs bench mutation clean
+.PHONY: demo test pythons test-all check lint docs bench cost mutation clean
 
 demo:
 	@tools/setup.sh cli
@@ -47,6 +47,11 @@ bench:
 	@tools/setup.sh dev
 	@tools/peers.sh
 	$(PY) -m benchmarks
+
+# What hostile peers can take, measured anew, for docs/limits.md.
+cost:
+	@tools/setup.sh dev
+	$(PY) -m tests.cost
 
 mutation:
 	@tools/setup.sh dev

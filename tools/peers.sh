@@ -29,6 +29,31 @@ pydicos() {
 
 pydicos
 
+# Files of other projects, for the test that sends them (tests/interop/test_files_of_others.py): what these packages ship
+# is unpacked into a cache, never into the checkout. DICOS_FILES names a folder that has them already.
+files_of() {
+    local folder=${DICOS_FILES:-${XDG_CACHE_HOME:-$HOME/.cache}/dicos-proto/files} name=$1 how=$2 python=.venv/bin/python
+    [ -d "$folder/$name" ] && return
+    [ -x "$python" ] || python=python3
+    local made
+    made=$(mktemp -d)
+    echo "peers: fetching the files of $name" >&2
+    if "$python" -m pip download --quiet --disable-pip-version-check --no-input --no-deps "$how" "${name%-*}" \
+        --dest "$made" "${name%-*}==${name##*-}" </dev/null >&2; then
+        mkdir -p "$folder" "$made/in" &&
+            case $(ls "$made"/*.whl "$made"/*.tar.gz 2>/dev/null) in
+                *.whl) "$python" -m zipfile -e "$made"/*.whl "$made/in" ;;
+                *.tar.gz) tar -xzf "$made"/*.tar.gz -C "$made/in" ;;
+                *) false ;;
+            esac && mv "$made/in" "$folder/$name"
+    fi
+    rm -rf "$made"
+    [ -d "$folder/$name" ] || echo "peers: $name could not be fetched: its files are not sent" >&2
+}
+
+files_of dicognito-0.19.0 --no-binary
+files_of pydicom_data-1.0.0 --only-binary
+
 # command, Debian package, what it is
 peers=("storescp dcmtk DCMTK" "tshark tshark tshark")
 

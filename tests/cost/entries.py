@@ -253,6 +253,15 @@ def _request(operation: str, found: Asked) -> tuple[Any, bool]:
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
+POLLUTED: Final = 4 << 20
+"""Bytes above idle that a process may have kept of what was before; one that has more is started anew."""
+
+
+def _size(given: Input, size: int, moved: int) -> int:
+    """What a cost is divided by: the bytes on the wire, or those that were asked for and did not all get there."""
+    return max(moved, size) if given.asked_for else moved
+
+
 class Served(Entry):
     """A provider in a process of its own. `fresh`: a new one for each measurement."""
 
@@ -302,13 +311,16 @@ class Served(Entry):
 
     def measure(self, given: Input, size: int) -> Cost:
         watched = self._start()
+        if watched.memory > self.idle + POLLUTED:
+            self.close()
+            watched = self._start()
         watched.settle(5.0)
         watched.forget_peak()
         cpu = watched.cpu
         sent, received = hostile.attack_provider(self._port, given, size, watched)
         assert self._process is not None
         assert self._process.poll() is None, f"{self.name} has ended"
-        cost = Cost(sent + received, max(0, watched.peak - self.idle), watched.cpu - cpu)
+        cost = Cost(_size(given, size, sent + received), max(0, watched.peak - self.idle), watched.cpu - cpu)
         if self._fresh:
             self.close()
         return cost
@@ -377,10 +389,13 @@ class User(Entry):
 
     def measure(self, given: Input, size: int) -> Cost:
         watched = self._start()
+        if watched.memory > self.idle + POLLUTED:
+            self.close()
+            watched = self._start()
         watched.forget_peak()
         cpu = watched.cpu
         sent, received = self._attacked(given, size, watched)
-        cost = Cost(sent + received, max(0, watched.peak - self.idle), watched.cpu - cpu)
+        cost = Cost(_size(given, size, sent + received), max(0, watched.peak - self.idle), watched.cpu - cpu)
         if self._fresh:
             self.close()
         return cost
@@ -475,7 +490,7 @@ class UserCommand(Entry):
                 process.wait()
                 process.stderr.close()
             told = json.loads(said[0].splitlines()[-1])
-            return Cost(sent + received, told["peak"], told["cpu"])
+            return Cost(_size(given, size, sent + received), told["peak"], told["cpu"])
 
     def _words(self, port: str, folder: Path, size: int) -> list[str]:
         match self.name:

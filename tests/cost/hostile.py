@@ -184,17 +184,23 @@ def _asked(peer: Peer, request: AssociateRequest, given: Input) -> Asked | None:
     """The first command that comes."""
     by_class = {context.abstract_syntax: context for context in request.contexts}
     store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)
+    command = bytearray()
     while pdu := peer.pdu():
         if pdu[0] != 4:
             continue
-        length, context, control = int.from_bytes(pdu[6:10], "big"), pdu[10], pdu[11]
-        if not control & 1:
-            continue
-        values = dict(_elements(pdu[12 : 10 + length]))
-        if int.from_bytes(values.get(0x0100, b""), "little") & RESPONSE:
-            continue
-        sop_class = values.get(0x0002, b"").rstrip(b"\0").decode()
-        return Asked(context, int.from_bytes(values[0x0110], "little"), sop_class, store)
+        at = 6
+        while at + 6 <= len(pdu):
+            length, context, control = struct.unpack_from(">LBB", pdu, at)
+            if control & 1:
+                command += pdu[at + 6 : at + 4 + length]
+            at += 4 + length
+            if control & 3 != 3:
+                continue
+            values = dict(_elements(bytes(command)))
+            command.clear()
+            if not int.from_bytes(values.get(0x0100, b""), "little") & RESPONSE:
+                sop_class = values.get(0x0002, b"").rstrip(b"\0").decode()
+                return Asked(context, int.from_bytes(values[0x0110], "little"), sop_class, store)
     return None
 
 

@@ -200,8 +200,7 @@ def _unfinished(size: int) -> Iterator[bytes]:
 
 def _half_pdu(size: int) -> Iterator[bytes]:
     yield said(3, command("store", 1, CT, data=True, instance=INSTANCE))
-    for piece in carried(3, pixels(size), ends=False):
-        yield piece
+    yield from carried(3, pixels(size), ends=False)
     yield layouts.pdu(4, layouts.pdv(3, 0, bytes(5000), length=16_000), length=16_004)
 
 

@@ -2,7 +2,8 @@
 
 `python -m tests.cost.victims provider blocking session`: a server whose handler takes what comes and keeps nothing.
 `python -m tests.cost.victims provider blocking application`: an `Application` that decodes all it is given.
-`python -m tests.cost.victims user blocking`: for each line `OPERATION PORT SIZE` it asks for an association and does it.
+`python -m tests.cost.victims user blocking`: for each line `OPERATION PORT SIZE` it asks for an association and does
+that.
 
 It prints its port, or for each line how that ended. What it costs is read from outside.
 """

@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from dicos_proto.timers import Timeouts, Timer
 
+from . import costs
 from .reference import page_of
 from .source import CHECKOUT, Place, Source, cell, docstring_after, prose, uses
 
@@ -42,8 +43,10 @@ def limits() -> str:
         f"| `{name}` | {_number(getattr(values, name))} | {cell(prose(text))} | {_places(where[name])} |"
         for name, text in words.items()
     ]
-    return _GENERATED + _LIMITS.format(
-        rows="\n".join(rows), default=_number(DEFAULT_MAX_LENGTH), smallest=SMALLEST_MAX_LENGTH
+    return (
+        _GENERATED
+        + _LIMITS.format(rows="\n".join(rows), default=_number(DEFAULT_MAX_LENGTH), smallest=SMALLEST_MAX_LENGTH)
+        + costs.section()
     )
 
 
