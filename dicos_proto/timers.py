@@ -70,7 +70,8 @@ class Timeouts:
     connect: float | None = 10.0
     """For adapters: to make the transport connection."""
     write_stall: float | None = 30.0
-    """For adapters: bytes wait to be sent and the peer takes none of them."""
+    """For adapters: bytes wait to be sent and the peer takes none of them, or takes what was cut for it at a time more
+    slowly than `minimum_rate`, once it has taken this long."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

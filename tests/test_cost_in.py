@@ -331,3 +331,13 @@ def test_what_comes_in_time_counts_although_time_is_up() -> None:
     provider.engine.handle_timeout(deadline.at + 1.0)
     assert provider.feed(p_data((3, False, False, bytes(4000)))) == [data(3, bytes(4000), last=False)]
     assert fault(overdue(provider, now + 5.0)).startswith("rate: ")
+
+
+def test_to_ask_for_the_deadline_twice_is_one_wait_and_an_abort_ends_it() -> None:
+    provider = Lone.provider(timeouts=Timeouts(artim=None))
+    provider.feed(command(3, STORE, has_data=True))
+    now = waits(provider.engine, 0.0, 5.0)
+    provider.feed(p_data((3, False, False, b"a")))
+    assert provider.engine.deadline(now) == provider.engine.deadline(now + 1.0)
+    provider.engine.send(Abort())
+    assert provider.engine.deadline(now) is None

@@ -175,8 +175,6 @@ class StoreMany:
             self._exchange.park(event)
             return None
         response = event.command
-        if status.category(response.status) is status.Category.PENDING:
-            return None
         return Outcome(instance=self._outstanding.pop(response.message_id_being_responded_to), response=response)
 
     def _is_due(self) -> bool:

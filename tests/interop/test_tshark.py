@@ -285,7 +285,7 @@ class Talk:
     """Two associations of which every byte is written down in its order."""
 
     def __init__(self, asked: AssociateRequest) -> None:
-        self.user = Association.requestor(asked)
+        self.user = Association.requestor(asked, limits=Limits(peer_max_length=8))
         self.provider = Association.acceptor()
         self.said: list[Said] = []
         self.requests: list[MessageStart] = []
@@ -324,7 +324,7 @@ STORE = CStoreRequest(message_id=2, affected_sop_class_uid=CT, affected_sop_inst
 
 
 def store_and_release() -> list[Said]:
-    """An echo, a store in many PDUs to a small Maximum Length, a pending response, a cancel, the end."""
+    """An echo, a store in many PDUs to a small Maximum Length, a cancel, the end."""
     window = OperationsWindow(invoked=3, performed=2)
     asked = request(window=window, both_roles=True)
     identity = UserIdentity(type=2, primary=b"somebody", secondary=b"a word", response_requested=True)
@@ -336,7 +336,6 @@ def store_and_release() -> list[Said]:
     talk.user_sends(start(1, ECHO))
     talk.user_sends(start(3, STORE, has_data=True), data(3, PIXELS[:4000], last=False), data(3, PIXELS[4000:]))
     echo, store = talk.requests
-    talk.provider_sends(exchange.response_to(store, 0xFF00))
     talk.user_sends(start(3, CCancelRequest(message_id_being_responded_to=2)))
     talk.provider_sends(exchange.response_to(store, 0xFE00), exchange.response_to(echo, 0))
     talk.user_sends(ReleaseRequest())

@@ -100,7 +100,8 @@ def test_data_sets_of_any_size_arrive_whole(max_length: int, size: int) -> None:
             request.respond()
 
     policy = AcceptPolicy(other_contexts=(EXPLICIT,), max_length=max_length)
-    with server(keep, policy=policy) as running, user(running) as session:
+    any_length = Limits(peer_max_length=8)
+    with server(keep, policy=policy) as running, user(running, limits=any_length) as session:
         assert session.store(CT, "1.2.3", EXPLICIT, content).status == 0
         assert session.store(CT, "1.2.3", EXPLICIT, iter((content[: size // 3], content[size // 3 :]))).status == 0
     assert received == [content, content]

@@ -75,11 +75,14 @@ class Link:
         self.association: Association | None = None
         """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
         self._write_stall = timeouts.write_stall
+        self._rate = timeouts.minimum_rate
         self._trace = trace
         self._end_trace: Trace | None = None
         self._pending: list[Buffer] = []
         self._pending_size = 0
         self._stalled_at: float | None = None  # since when the peer takes nothing
+        self._slow_at: float | None = None  # since when it has not taken what was taken from the wire at a time
+        self._slow_from = 0  # bytes sent before
         self._told: float | None = None  # the deadline of the wire that passed last
 
     def carry(self, association: Association, trace: Trace | None) -> None:
@@ -107,8 +110,16 @@ class Link:
         if self._pending and self._write_stall is not None:
             if self._stalled_at is None:
                 self._stalled_at = now
-            at = min(at, self._stalled_at + self._write_stall)
+            at = min(at, self._stalled_at + self._write_stall, self._slow_until(now, self._write_stall))
         return at
+
+    def _slow_until(self, now: float, grace: float) -> float:
+        """When a peer that takes a byte now and then has taken too little of what waits: as for what is received."""
+        if self._slow_at is None:
+            self._slow_at, self._slow_from = now, self.bytes_sent
+        if self._rate is None:
+            return math.inf
+        return self._slow_at + grace + (self.bytes_sent - self._slow_from) / self._rate
 
     def woke(self, now: float) -> None:
         """A wait that `due` began has ended because something is ready: the time till then was the peer's.
@@ -121,19 +132,28 @@ class Link:
         deadline = self.wire.deadline(now)
         self._told = None if deadline is None or deadline.at > now else deadline.at
         self.wire.handle_timeout(now)
-        stalled, limit = self._stalled_at, self._write_stall
-        if not self._pending or stalled is None or limit is None or now < stalled + limit:
+        stalled, limit, left = self._stalled_at, self._write_stall, self._pending_size
+        if not self._pending or limit is None:
             return None
-        left = self._pending_size
+        if stalled is not None and now >= stalled + limit:
+            why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
+        elif now >= self._slow_until(now, limit):
+            taken = self.bytes_sent - self._slow_from
+            why = (
+                f"write stall: the peer took {taken} bytes in {now - (self._slow_at or now):.0f} s, and {left} wait; "
+                f"at least {self._rate:g} a second after the first {limit:g} s"
+            )
+        else:
+            return None
         self._break()
         self.wire.receive_eof()
-        why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
         return AssociationAborted(ProviderAbort(error=DeadlineExceeded(why)))
 
     def _collect(self) -> None:
         """Take what the wire has to send, once the connection has all that was taken before."""
         if self._pending:
             return
+        self._slow_at = None
         buffers = self.wire.data_to_send()
         while self.broken and buffers:  # for nobody
             buffers = self.wire.data_to_send()
