@@ -10,6 +10,7 @@ bytes of PDUs, policies.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Self
@@ -21,14 +22,14 @@ from .machine import Evt, Role, State
 from .messages import Messages
 from .negotiation import Agreement, PresentationContext, agree
 from .pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
-from .timers import Deadline, Timeouts, Timer
+from .timers import MESSAGE_TIMERS, Deadline, Timeouts
 from .tolerance import STRICT, Judge, Tolerance
 from .upper_layer import UpperLayer
 from .wire import Buffer
 
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
 _STA6, _ACCEPTOR = State.Sta6, Role.ACCEPTOR
-_PHASES = _MESSAGE, _RESPONSE, _RETRIEVE, _IDLE = Timer.MESSAGE, Timer.RESPONSE, Timer.RETRIEVE, Timer.IDLE
+_MESSAGE, _RATE, _RESPONSE, _OPERATION, _RETRIEVE, _IDLE = MESSAGE_TIMERS
 _OPEN = (State.Sta6, State.Sta7)
 _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
@@ -36,18 +37,25 @@ _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 class Association:
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
-    `request`: the A-ASSOCIATE-RQ sent or received, None before. `agreement`: what was negotiated, None before Sta6.
+    `request`: the A-ASSOCIATE-RQ sent or received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`:
+    what was negotiated, None before Sta6.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
         self._upper = UpperLayer(role, limits=limits, timeouts=timeouts, tolerance=tolerance)
+        self._outbox = self._upper.outbox
         self._judge: Judge = self._upper.judge
         self._untold = self._judge.untold
         self._messages = Messages(_NOTHING_AGREED, self._judge)
         self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
         self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
+        self._oldest = 0  # the request that is waited for
+        self._received = 0  # messages received when that began
+        self._unsent = False  # a request is not yet cut to its end
+        self._pace: _Pace | None = None  # of the message that is being received
         self.request: AssociateRequest | None = None
+        self.answer: AssociateAccept | None = None
         self.agreement: Agreement | None = None
 
     @classmethod
@@ -118,6 +126,11 @@ class Association:
         return len(self._messages.sent)
 
     @property
+    def unanswered(self) -> Mapping[int, int]:
+        """The same by message id, with the command field of each."""
+        return {number: sent[1] for number, sent in self._messages.sent.items()}
+
+    @property
     def owed(self) -> int:
         """Requests received that have no final response yet."""
         return len(self._messages.owed)
@@ -143,8 +156,8 @@ class Association:
 
     @property
     def bytes_queued(self) -> int:
-        """Bytes that wait to be taken by `data_to_send`."""
-        return self._upper.queued
+        """Bytes that wait to be taken by `data_to_send`, headers of PDUs included."""
+        return self._outbox.queued
 
     @property
     def bytes_unread(self) -> int:
@@ -175,15 +188,31 @@ class Association:
         self._upper.receive_eof(why)
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take all that waits to be sent, in order. Payloads are the buffers that were given to `send`."""
-        return self._upper.data_to_send()
+        """Take what waits to be sent, in order: call it until it returns an empty list.
+
+        Payloads are views of the buffers that were given to `send`. A data set is cut to the peer's Maximum Length as
+        it is taken, about `Limits.queued` bytes in one call."""
+        return self._outbox.take()
 
     def deadline(self, now: float) -> Deadline | None:
         """The next deadline, in seconds on the caller's clock; timers armed since the last call start at `now`."""
-        return self._upper.deadline(now)
+        if self._unsent and not self._outbox.runs:
+            self._watch()
+        pace = self._pace
+        if pace is None:
+            return self._upper.deadline(now)
+        pace.begin_wait(self._upper, self._steps, now)
+        deadline = self._upper.deadline(now)
+        if deadline is None:
+            return None
+        pace.until = deadline.at
+        return Deadline(deadline.at, deadline.why, measured=True)
 
     def handle_timeout(self, now: float) -> None:
-        """Time is `now`. Takes effect in `next_event`, once what was received before is parsed."""
+        """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it. A deadline that has
+        passed takes effect in `next_event`, once what was received before is parsed."""
+        if self._pace is not None:
+            self._pace.end_wait(now)
         self._upper.handle_timeout(now)
 
     def next_event(self) -> Event | None:
@@ -227,12 +256,12 @@ class Association:
             if upper.state is not _STA6:
                 upper.check(Evt.Evt9, "MessageData")
             buffers, size = self._messages.data(event)
-            upper.send_data(buffers, size)
+            self._outbox.add(buffers, size)
         elif isinstance(event, MessageStart):
             if upper.state is not _STA6:
                 upper.check(Evt.Evt9, "MessageStart")
             buffers, size = self._messages.start(event)
-            upper.send_data(buffers, size)
+            self._outbox.add(buffers, size)
         elif isinstance(event, AssociateAccept):
             self._accept(event)
         else:
@@ -257,6 +286,7 @@ class Association:
         except Malformed as fault:
             raise LocalProtocolError(str(fault)) from None
         self._upper.send(accept)
+        self.answer = accept
         self._establish(agreement)
 
     def _on_accept(self, accept: AssociateAccept) -> None:
@@ -265,6 +295,7 @@ class Association:
         except Malformed as fault:
             self._upper.fail(fault)
         else:
+            self.answer = accept
             self._later.append(accept)
 
     def _establish(self, agreement: Agreement) -> None:
@@ -274,28 +305,48 @@ class Association:
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
-        Within a message: for its next PDV. With requests outstanding: for a response, but not while a message of the
-        peer is under way or the local side owes it an answer; of a C-GET or C-MOVE, also for the final one. An acceptor
-        that owes no answer and was not the one to ask for release: for the next request. The local user's own pauses
-        have none.
+        Within a message: for its next PDV, and for all of it at the minimum rate (`_Pace`). With requests outstanding:
+        for a response, but not while a message of the peer is under way or the local side owes it an answer; and for
+        the final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and was not the
+        one to ask for release: for the next request. The local user's own pauses have none.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
+        self._unsent = False
         if upper.state not in _OPEN:
-            timers.cancel(*_PHASES)
+            timers.cancel(*MESSAGE_TIMERS)
+            self._pace = None
             return
         mid_message, sent, armed = messages.mid_message, messages.sent, timers.armed
         if mid_message:
             timers.arm(_MESSAGE, timeouts.message, "message: waiting for the rest of one", key=self._steps)
+            self._watch_pace()
         elif _MESSAGE in armed:
-            timers.cancel(_MESSAGE)
-        answering = mid_message or messages.owed or messages.sending
-        if sent and not answering:
+            timers.cancel(_MESSAGE, _RATE)
+            self._pace = None
+        answering = mid_message or messages.owed or self._outbox.runs or messages.sending
+        if sent:
             number = next(iter(sent))
-            why = f"response: waiting for the one to message {number}"
-            timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
-        elif _RESPONSE in armed:
-            timers.cancel(_RESPONSE)
+            request = sent[number][2]
+            if not answering:
+                why = f"response: waiting for the one to message {number}"
+                timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
+            elif _RESPONSE in armed:
+                timers.cancel(_RESPONSE)
+            if request != self._oldest:  # most often its response is what comes next, and needs no other timer
+                self._oldest, self._received = request, messages.received
+                if _OPERATION in armed:
+                    timers.cancel(_OPERATION)
+            elif (
+                (mid_message or messages.received != self._received)
+                and number not in messages.retrieving
+                and not (len(sent) == 1 and (self._outbox.runs or messages.sending))
+            ):
+                why = f"operation: waiting for the final response to message {number}"
+                timers.arm(_OPERATION, timeouts.operation, why, key=request)
+            self._unsent = self._outbox.runs > 0
+        elif _RESPONSE in armed or _OPERATION in armed:
+            timers.cancel(_RESPONSE, _OPERATION)
         if messages.retrieving:
             number, key = next(iter(messages.retrieving.items()))
             why = f"retrieve: waiting for the final response to message {number}"
@@ -303,6 +354,64 @@ class Association:
         elif _RETRIEVE in armed:
             timers.cancel(_RETRIEVE)
         if upper.role is _ACCEPTOR and upper.state is _STA6 and not (sent or answering or upper.reader.mid_pdu):
-            timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.received)
+            timers.arm(_IDLE, timeouts.idle, "idle: waiting for a request", key=messages.asked)
         elif _IDLE in armed:
             timers.cancel(_IDLE)
+
+    def _watch_pace(self) -> None:
+        """A message is under way: see to it that it comes at the minimum rate."""
+        upper, number, pace = self._upper, self._messages.received, self._pace
+        grace, rate = upper.timeouts.message, upper.timeouts.minimum_rate
+        if pace is None or pace.number != number:
+            upper.timers.cancel(_RATE)
+            began = upper.reader.fed
+            self._pace = None if grace is None or rate is None else _Pace(number, began, grace, rate)
+        elif pace.steps != self._steps:  # what has come meanwhile counts, although time is up
+            upper.timers.cancel(_RATE)
+
+
+class _Pace:
+    """How fast a message of the peer comes, in the time in which this side waits for it.
+
+    A wait begins with `Association.deadline` and ends with the `handle_timeout` after it. What lies between two waits
+    is the local side's own time, and is not counted; nor is a wait while bytes are unread, or reading is not wanted.
+    """
+
+    __slots__ = ("_began", "_fed", "_from", "_grace", "_rate", "_waited", "number", "steps", "until")
+
+    def __init__(self, number: int, began: int, grace: float, rate: float) -> None:
+        """`number`: which message; `began`: the bytes received before."""
+        self.number = number
+        self.steps = 0
+        """PDVs that had come when the last wait began."""
+        self.until = math.inf
+        """When that wait was to end at the latest: one that ends later has not waited for the peer."""
+        self._began = began
+        self._grace = grace
+        self._rate = rate
+        self._waited = 0.0
+        self._fed = began
+        self._from: float | None = None
+
+    def begin_wait(self, upper: UpperLayer, steps: int, now: float) -> None:
+        reader = upper.reader
+        if self._from is not None and self.steps == steps and self._fed == reader.fed:
+            return  # it is the same wait
+        self.steps = steps
+        self._fed = reader.fed
+        self._from = now if upper.wants_read and not reader.unread else None
+        if self._from is None or not self._waited:  # in the first wait, nothing is slower than `Timeouts.message`
+            upper.timers.cancel(_RATE)
+            return
+        came = reader.fed - self._began
+        most = self._grace + came / self._rate
+        fault = (
+            f"rate: {came} bytes of a message in {most:.0f} s of waiting for it; "
+            f"at least {self._rate:g} a second after the first {self._grace:g} s"
+        )
+        upper.timers.arm(_RATE, max(most - self._waited, 0.0), "rate: waiting for the rest of a message", fault=fault)
+
+    def end_wait(self, now: float) -> None:
+        if self._from is not None:
+            self._waited += max(min(now, self.until) - self._from, 0.0)
+            self._from = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from .errors import AbortReason, Malformed
+from .tolerance import Judge
 from .wire import Buffer
 
 ELEMENT = struct.Struct("<HHL")
@@ -71,6 +72,45 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
         at = stop
         previous = element
     return elements
+
+
+def elements_of(data: Buffer, judge: Judge) -> tuple[dict[int, bytes], bool]:
+    """As `decode_elements`, and whether the command set is laid out as it should be: what is not may be let through.
+
+    Raises `Malformed`.
+    """
+    try:
+        return decode_elements(data), True
+    except Malformed as fault:
+        if not judge.tolerance.command_layout:
+            raise
+        try:
+            found = _elements_in_any_order(bytes(data))
+        except Malformed as worse:
+            raise fault from worse
+        judge.let("command_layout", fault.detail)
+        return found, False
+
+
+def _elements_in_any_order(data: bytes) -> dict[int, bytes]:
+    """Element number -> value, ascending, whatever the group length says, in whatever order, also of odd length.
+
+    Raises `Malformed` for another group, an element that comes twice, a length beyond the end."""
+    found: dict[int, bytes] = {}
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < ELEMENT.size:
+            raise _malformed(f"command element header of {end - at} bytes; {ELEMENT.size}")
+        group, element, length = ELEMENT.unpack_from(data, at)
+        at += ELEMENT.size
+        if group or at + length > end:
+            raise _malformed_element(group, element, length, -1, end - at)
+        if element in found:
+            raise _malformed(f"command element (0000,{element:04X}) twice")
+        found[element] = data[at : at + length]
+        at += length
+    found.pop(GROUP_LENGTH, None)
+    return dict(sorted(found.items()))
 
 
 def _malformed_element(group: int, element: int, length: int, previous: int, left: int) -> Malformed:

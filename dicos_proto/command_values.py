@@ -1,6 +1,7 @@
 """How values lie in the elements of a command set: one object for each value representation there is.  # PS3.7 E.1
 
-Knows: US, UI, AE, LO and AT, and what each may hold. Must not know: which element has which, messages.
+Knows: US, UI, AE, LO and AT, what each may hold, and what can be read of one that only informs and breaks that
+(`salvage`; `flag` is what lets it through). Must not know: which element has which, messages.
 
 A UID received obeys PS3.5 9.1, or breaks it in a way that is let through. One that is sent is only text of a legal
 length: it names an object that somebody else named, and to send that under another name would be worse.
@@ -14,7 +15,9 @@ from functools import lru_cache
 from . import uids
 from .command import encode_bytes, encode_us
 from .errors import LocalProtocolError, Malformed
-from .tolerance import CLAUSES, LONGEST_UID, Judge
+from .limits import Limits
+from .pdu import decode_title, fault_of_title, is_title
+from .tolerance import CLAUSES, LONGEST_UID, Judge, informing_text
 
 Value = int | str | tuple[int, ...]
 
@@ -23,6 +26,7 @@ class _Number:
     """US: one unsigned 16-bit number."""
 
     vr = "US"
+    flag = "informative_number"
 
     @staticmethod
     def encode(element: int, value: Value) -> bytes:
@@ -36,12 +40,22 @@ class _Number:
             raise Malformed(f"(0000,{element:04X}) of {len(raw)} bytes; one US, 2 bytes", "PS3.7 E.1")
         return raw[0] | raw[1] << 8
 
+    @staticmethod
+    def salvage(raw: bytes) -> Value | None:
+        number = int.from_bytes(raw[:_LONGEST_NUMBER], "little")
+        return number if 0 < len(raw) <= _LONGEST_NUMBER and number <= 0xFFFF else None
+
+
+_LONGEST_NUMBER = 8
+"""Bytes of a number that informs and is read although it should be of two."""
+
 
 class _Text:
     """A string of at most `most` characters, padded to even length with `pad`."""
 
     def __init__(self, vr: str, most: int, pad: str) -> None:
         self.vr = vr
+        self.flag = "informative_text"
         self.most = most
         self.pad = pad
 
@@ -82,6 +96,9 @@ class _Text:
         if "\\" in text:
             raise Malformed(f"(0000,{element:04X}) of {text.count(chr(92)) + 1} values; one {self.vr}", "PS3.5 6.4")
         return text
+
+    def salvage(self, raw: bytes) -> Value | None:
+        return informing_text(raw, self.most)
 
 
 @lru_cache(maxsize=256)
@@ -129,6 +146,9 @@ class _Uid(_Text):
                 return raw + b"\0" if len(raw) % 2 else raw
         return super().padded(element, value)  # it names an object that somebody else named, or is refused
 
+    def salvage(self, raw: bytes) -> Value | None:
+        return None
+
     def _judged(self, element: int, raw: bytes, judge: Judge) -> Value:
         uid, broken = _read_uid(raw)
         if broken is None:
@@ -169,10 +189,26 @@ _remembered_uid = lru_cache(maxsize=256)(_good_uid)
 _BROKEN = {**uids.BROKEN, "uid_too_long": f"is longer than {uids.MAX_LENGTH} characters"}
 
 
+class _Title(_Text):
+    """AE that decides: a title by which somebody is called. What is wrong with it may be let through as in an
+    A-ASSOCIATE-RQ."""
+
+    def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
+        try:
+            return super().decode(element, raw, judge)
+        except Malformed:
+            title = decode_title(raw, f"(0000,{element:04X})", judge)
+            allowed = not title or is_title(title) or fault_of_title(title) in judge.tolerance.names()
+            if not allowed or len(title) > self.most:
+                raise
+            return title
+
+
 class _Tags:
     """AT: attribute tags, each a number 0xGGGGEEEE."""
 
     vr = "AT"
+    flag = "informative_number"
 
     @staticmethod
     def encode(element: int, value: Value) -> bytes:
@@ -189,15 +225,22 @@ class _Tags:
             (raw[at] | raw[at + 1] << 8) << 16 | raw[at + 2] | raw[at + 3] << 8 for at in range(0, len(raw), 4)
         )
 
+    def salvage(self, raw: bytes) -> Value | None:
+        return self.decode(0, raw[: len(raw) & ~3], _NOBODY) or None
 
+
+_NOBODY = Judge(Limits())
 _Kind = _Number | _Text | _Tags
 US, AT = _Number(), _Tags()
 UI, AE, LO = _Uid(), _Text("AE", 16, " "), _Text("LO", 64, " ")
+TITLE = _Title("AE", 16, " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Where a field lies: element (0000,`number`), of this kind."""
+    """Where a field lies: element (0000,`number`), of this kind. `informs`: nothing rests on it, so one that is not as
+    it should be may be let through."""
 
     number: int
     kind: _Kind
+    informs: bool = False

@@ -3,57 +3,57 @@
 `Attributes` is what services give and take: bytes and their transfer syntax, decoded when `dataset` is looked at.
 Whoever wants no pydicom stays with the bytes.
 
-Knows: how elements nest. Must not know: what an attribute means. Invariants: nothing is handed to the decoder before
-its structure was walked without recursion, every length against its parent, every depth against `Limits`.
+Knows: what pydicom makes of elements. Must not know: what an attribute means. Invariants: this is the one decoder for
+whatever comes from a peer or a file: nothing is made of bytes but while they are walked (`elements`), without
+recursion, every length against its parent, every depth and count against `Limits`. What is inflated is counted while it
+is.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import TYPE_CHECKING, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import uids
-from .errors import ProtocolError
+from .elements import ITEM, UNDEFINED, DataSetError, Inflater, Walker, encoding
 from .limits import Limits
 from .tolerance import CLAUSES, Judge
 from .wire import Buffer
 
 if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
-_SYNTAXES = {
-    uids.IMPLICIT_VR_LE: (True, True),
-    uids.EXPLICIT_VR_LE: (False, True),
-    uids.DEFLATED_EXPLICIT_VR_LE: (False, True),
-    uids.EXPLICIT_VR_BE: (False, False),
-}
-"""Transfer syntax -> implicit VR, little endian. Compressed ones are explicit VR little endian.  # PS3.5 A.4"""
-_LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-"""Value representations with 32 bits of length in explicit VR.  # PS3.5 7.1.2"""
+__all__ = [
+    "Attributes", "Content", "DataSetError", "content", "convert", "decode", "decode_object", "encode", "faults",
+    "value_of",
+]  # fmt: skip
+
 _WIDTHS = {
     b"AT": 4, b"FD": 8, b"FL": 4, b"OD": 8, b"OF": 4, b"OL": 4, b"OV": 8, b"OW": 2, b"SL": 4, b"SS": 2, b"SV": 8,
     b"UL": 4, b"US": 2, b"UV": 8,
 }  # fmt: skip
 """Bytes of one value, where they are always the same.  # PS3.5 6.2"""
-_UNDEFINED = 0xFFFFFFFF
+_BINARY: Final = {
+    **{vr: width for vr, width in _WIDTHS.items() if vr[:1] != b"O"},
+    b"US or SS": 2, b"US or OW": 2, b"US or SS or OW": 2,
+}  # fmt: skip
+"""Of those that become an object for each value: the width."""
+_SEVERAL: Final = frozenset(b"AE AS CS DA DS DT IS LO PN SH TM UC UI".split())
+"""Value representations of text that may hold several values, with backslashes between them.  # PS3.5 6.4"""
 _TEXTS = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 """Value representations whose text is in the specific character set.  # PS3.5 6.1.2.2"""
 _CHARACTER_SET = 0x00080005
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_PIXEL_DATA = 0x7FE00010
+_CHARACTER_SETS: Final = 16
+"""Character sets that a data set may name: there are fewer with code extensions. Each is tried for each text."""
 
 
 _STRICT = Judge(Limits())
-
-
-class DataSetError(ProtocolError):
-    """Bytes that are no data set in their transfer syntax, or a data set that cannot be encoded in one.
-
-    The text says where and what; it holds no values.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
-    implicit, little = _syntax(transfer_syntax)
+    implicit, little, deflated = _syntax(transfer_syntax)
     out = DicomBytesIO()
     out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
@@ -101,7 +101,7 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"
         ) from None
     encoded: bytes = out.getvalue()
-    if transfer_syntax == uids.DEFLATED_EXPLICIT_VR_LE:
+    if deflated:
         deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         encoded = deflate.compress(encoded) + deflate.flush()
         encoded += b"\0" * (len(encoded) % 2)  # PS3.5 A.5
@@ -116,24 +116,37 @@ def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Datase
 
     pydicom converts a value when it is looked at, and may warn or raise then: `value_of` raises `DataSetError`.
     """
-    from pydicom.filereader import read_dataset
-
-    implicit, little = _syntax(transfer_syntax)
-    if transfer_syntax == uids.DEFLATED_EXPLICIT_VR_LE:
-        data = _inflate(data, judge.limits.attributes)
-    raw = bytes(data)
-    walk = _Walk(raw, implicit=implicit, little=little, depth=judge.limits.sequence_depth)
-    walk.run()
-    if walk.unlabelled is not None:
-        tag = walk.unlabelled
+    limits = judge.limits
+    built = _build(data, transfer_syntax, limits, limits.attributes, "attributes", composite=False)
+    tag = built.unlabelled
+    if tag is not None:
         detail = f"text beyond ASCII in ({tag >> 16:04X},{tag & 0xFFFF:04X}) of a data set without a character set"
         if not judge.let("missing_character_set", detail):
             raise DataSetError(f"{detail} [{CLAUSES['missing_character_set']}]")
+    return built.made()
+
+
+def decode_object(data: Buffer, transfer_syntax: str, limits: Limits | None = None) -> Dataset:
+    """The whole data set of a composite object as pydicom's, its values not yet converted. Raises `DataSetError`.
+
+    Pixel data stays as it is, in fragments too. `limits`: what is inflated (`collected`, `inflate_ratio`), how deep it
+    nests (`sequence_depth`), of how many elements and items it is (`object_elements`, `object_items`). What writers are
+    known to get wrong, and pydicom reads, is read.
+    """
+    limits = limits or _STRICT.limits
+    return _build(data, transfer_syntax, limits, limits.collected, "collected", composite=True).made()
+
+
+def _build(data: Buffer, transfer_syntax: str, limits: Limits, most: int, limit: str, *, composite: bool) -> _Builder:
+    implicit, little, deflated = _syntax(transfer_syntax)
+    raw = _inflate(data, limits.inflate_ratio, most, limit, strict=not composite) if deflated else bytes(data)
+    builder = _Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite)
     try:
-        # At the top level pydicom takes a first length of, say, 0x4E55 for the value representation UN.
-        return read_dataset(BytesIO(raw), implicit, little, at_top_level=not implicit)
+        builder.feed(raw)
+        builder.finish()
     except faults() as fault:
         raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from None
+    return builder
 
 
 def value_of(dataset: Dataset, keyword: str) -> object:
@@ -173,163 +186,214 @@ def faults() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def _syntax(transfer_syntax: str) -> tuple[bool, bool]:
-    found = _SYNTAXES.get(transfer_syntax)
-    if found is not None:
-        return found
-    if transfer_syntax in uids.TRANSFER_SYNTAXES and transfer_syntax != uids.DICOS_EXPLICIT_VR_LE_EXTENDED:
-        return False, True
-    raise DataSetError(f"no codec for data sets in {uids.name_of(transfer_syntax)}; the bytes are there")
+def _syntax(transfer_syntax: str) -> tuple[bool, bool, bool]:
+    found = encoding(transfer_syntax)
+    if found is None:
+        raise DataSetError(f"no codec for data sets in {uids.name_of(transfer_syntax)}; the bytes are there")
+    return found
 
 
-def _inflate(data: Buffer, most: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    try:
-        raw = inflater.decompress(data, most + 1)
-    except zlib.error:
-        raise DataSetError("a deflated data set that cannot be inflated [PS3.5 A.5]") from None
-    if len(raw) > most:
-        raise DataSetError(f"a deflated data set of more than {most} bytes (limit attributes) [PS3.5 A.5]")
-    if not inflater.eof:
-        raise DataSetError("a deflated data set that is cut short [PS3.5 A.5]")
-    if inflater.unused_data not in (b"", b"\0"):
-        raise DataSetError(f"{len(inflater.unused_data)} bytes after the end of a deflated data set [PS3.5 A.5]")
-    return raw
+def _inflate(data: Buffer, ratio: int, most: int, limit: str, *, strict: bool) -> bytes:
+    inflater = Inflater(ratio=ratio, most=most, limit=limit, strict=strict)
+    whole = bytearray()
+    for piece in inflater.feed(data):
+        whole += piece
+    inflater.finish()
+    return bytes(whole)
 
 
-class _Walk:
-    """Every element of a data set once, nested ones included, without recursion and without looking at values."""
+class _Open:
+    """What is being made of a sequence, an item, fragments, or the data set itself."""
+
+    __slots__ = ("at", "charset", "creators", "elements", "implicit", "items", "length", "orphans", "tag", "vr")
+
+    def __init__(
+        self, tag: int, vr: bytes | None, at: int, length: int, charset: str | MutableSequence[str], *, implicit: bool
+    ) -> None:
+        self.tag = tag
+        self.vr = vr
+        self.at = at
+        self.length = length
+        self.charset = charset
+        self.implicit = implicit
+        self.elements: dict[BaseTag, RawDataElement | DataElement] = {}
+        self.items: list[Dataset] = []
+        self.creators: dict[int, str] = {}
+        """Private creators by the first tag of their block, without its lowest byte."""
+        self.orphans: set[int] = set()
+        """Blocks with elements that no creator stands before."""
+
+
+class _Builder(Walker):
+    """A data set made while it is walked, of what lies in `data`: what is counted is what is made.
+
+    pydicom would look at sequences in private elements and in UN a second time, later and by rules of its own; here
+    they are what they are at once.
+    """
 
     __slots__ = (
-        "_at", "_data", "_depth", "_ends", "_header", "_implicit", "_labelled", "_long", "_open_sequences", "_short",
-        "unlabelled",
+        "_blank", "_class", "_data", "_default", "_elements_left", "_empty", "_items_left", "_labelled", "_limits",
+        "_little", "_object", "_open_ones", "_raw", "_tag", "_values_left", "unlabelled",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, *, implicit: bool, little: bool, depth: int) -> None:
-        order = "<" if little else ">"
+    def __init__(self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool) -> None:
+        from pydicom.charset import default_encoding
+        from pydicom.dataelem import RawDataElement, empty_value_for_VR
+        from pydicom.dataset import Dataset
+        from pydicom.tag import BaseTag
+
+        super().__init__(
+            implicit=implicit, little=little, depth=limits.sequence_depth, strict=not composite, size=len(data)
+        )
+        self._raw, self._empty, self._tag = RawDataElement, empty_value_for_VR, BaseTag
+        self._class = Dataset
+        self._blank = tuple(vars(Dataset()).items())
+        self._takes = True
         self._data = data
-        self._at = 0
-        self._depth = depth
+        self._little = little
+        self._limits = limits
+        self._object = composite
+        self._elements_left = limits.object_elements if composite else limits.elements
+        self._items_left = limits.object_items if composite else limits.items
+        self._values_left = limits.values
+        self._default = default_encoding
+        self._open_ones = [_Open(0, None, 0, len(data), default_encoding, implicit=implicit)]
+        self._labelled = False
         self.unlabelled: int | None = None
         """The first element with text beyond ASCII before which no character set was named."""
-        self._labelled = False
-        self._header = struct.Struct(order + "HHL")
-        self._short = struct.Struct(order + "H")
-        self._long = struct.Struct(order + "L")
-        self._implicit = [implicit]  # what is in a UN of undefined length is implicit.  # PS3.5 6.2.2
-        self._open_sequences = 0
-        self._ends: list[tuple[bool, int | None]] = []
-        """Open sequences and items: whether it is a sequence, and where it ends, None where a delimiter tells."""
 
-    def run(self) -> None:
-        """Raises `DataSetError`."""
-        end = len(self._data)
-        while True:
-            while self._ends and self._ends[-1][1] == self._at:
-                self._close()
-            if self._at == end:
-                break
-            self._element()
-        if self._ends:
-            raise self._fault(f"{len(self._ends)} sequences and items that are not ended")
+    def made(self) -> Dataset:
+        """The data set, once it was walked."""
+        return self._dataset(self._open_ones[0], self._default)
 
-    def _element(self) -> None:
-        end = self._end()
-        tag, length = self._tag(end)
-        inside_sequence = bool(self._ends) and self._ends[-1][0]
-        if tag == _ITEM:
-            if not inside_sequence:
-                raise self._fault("an item outside a sequence")
-            self._open(length, end, sequence=False)
-        elif tag in (_ITEM_END, _SEQUENCE_END):
-            if not self._ends or self._ends[-1] != (tag == _SEQUENCE_END, None) or length:
-                raise self._fault("a delimiter that delimits nothing")
-            self._close()
-        elif inside_sequence:
-            raise self._fault("an element where an item is to begin")
-        else:
-            vr = self._vr(end)
-            length = length if vr is None else self._explicit_length(vr, end)
-            known = _dictionary_vr(tag) if vr is None or vr == b"UN" else vr
-            nested = (vr or known) == b"SQ"
-            if nested or (length == _UNDEFINED and known in (b"SQ", b"UN")):
-                self._open(length, end, sequence=True, implicit=vr == b"UN")
-            elif length == _UNDEFINED and tag == _PIXEL_DATA:
-                raise self._fault("pixel data in fragments, which no attribute list has")
-            elif length == _UNDEFINED:
-                raise self._fault("a value of undefined length that is no sequence")  # PS3.5 7.1.1
-            else:
-                width = _WIDTHS.get(vr or b"", 1)
-                if length % width:
-                    raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long")
-                self._skip(length, end)
-                self._look(tag, vr, length)
+    def _dataset(self, one: _Open, parent: str | MutableSequence[str]) -> Dataset:
+        """What pydicom's constructor and `set_original_encoding` make, in a tenth of the time that these take for each
+        item: their assignments look every name up among the keywords."""
+        made = self._class.__new__(self._class)
+        vars(made).update({name: {**value} if isinstance(value, dict) else value for name, value in self._blank})
+        vars(made).update(
+            _dict=one.elements,
+            _parent_encoding=parent,
+            _read_implicit=one.implicit,
+            _read_little=self._little,
+            _read_charset=one.charset,
+        )
+        return made
 
-    def _look(self, tag: int, vr: bytes | None, length: int) -> None:
-        """Note a character set, and text that needs one."""
+    # -- what is met -------------------------------------------------------------------------------------------------
+
+    def _known(self, tag: int, vr: bytes | None) -> bytes:
+        if tag >> 16 & 1:
+            return self._private(tag)
+        return _dictionary_vr(tag)
+
+    def _private(self, tag: int) -> bytes:
+        """By the private dictionaries, whose key is the creator of the block.  # PS3.5 7.8.1"""
+        from pydicom.datadict import private_dictionary_VR
+
+        if tag & 0xFFFF < 0x1000:
+            return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b"UN"
+        here = self._open_ones[-1]
+        creator = here.creators.get(tag >> 8)
+        if creator is None:
+            here.orphans.add(tag >> 8)
+            return b"UN"
+        try:
+            return private_dictionary_VR(tag, creator).encode()
+        except KeyError:
+            return b"UN"
+
+    def _take(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
+        self._count_element(at)
+        value = self._data[at : at + length]
+        here = self._open_ones[-1]
+        if not self._object:
+            self._judge(tag, vr, known, value, at)
         if tag == _CHARACTER_SET:
+            here.charset = self._character_set(value, at)
             self._labelled = self._labelled or length > 0
-        elif not self._labelled and self.unlabelled is None:
-            value = self._data[self._at - length : self._at]
-            if not value.isascii() and (vr or _dictionary_vr(tag)) in _TEXTS:
-                self.unlabelled = tag
+        elif not self._labelled and self.unlabelled is None and known in _TEXTS and not value.isascii():
+            self.unlabelled = tag
+        if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+            self._creator(tag, value, at)
+        name = None if vr is None else vr.decode()
+        here.implicit = self._levels[-1].implicit
+        key = self._tag(tag)
+        content = value or self._empty(name, raw=True)
+        here.elements[key] = self._raw(key, name, length, content, at, here.implicit, self._little)  # type: ignore[arg-type]
 
-    def _end(self) -> int:
-        """Where what is open now ends at the latest."""
-        for _, end in reversed(self._ends):
-            if end is not None:
-                return end
-        return len(self._data)
+    def _judge(self, tag: int, vr: bytes | None, known: bytes, value: bytes, at: int) -> None:
+        """What values of an attribute list may be: whole, and not too many."""
+        length = len(value)
+        width = _WIDTHS.get(vr or b"", 1)
+        if length % width:
+            raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long", at + length)
+        if known in _BINARY:
+            self._values_left -= length // _BINARY[known]
+        elif known in _SEVERAL or known in _TEXTS:  # each escape sequence is decoded by itself
+            self._values_left -= value.count(b"\\") * (known in _SEVERAL) + value.count(b"\x1b") + 1
+        if self._values_left < 0:
+            raise self._fault(f"more values than allowed (limit values: {self._limits.values})", at)
 
-    def _tag(self, end: int) -> tuple[int, int]:
-        if end - self._at < 8:
-            raise self._fault(f"an element header of {end - self._at} bytes")
-        group, element, length = self._header.unpack_from(self._data, self._at)
-        self._at += 8
-        return group << 16 | element, length
+    def _character_set(self, value: bytes, at: int) -> str | MutableSequence[str]:
+        from pydicom.charset import convert_encodings
 
-    def _vr(self, end: int) -> bytes | None:
-        """The value representation that is written there, None in implicit VR."""
-        if self._implicit[-1]:
-            return None
-        vr = self._data[self._at - 4 : self._at - 2]
-        if not (vr.isalpha() and vr.isupper()):
-            raise self._fault("no value representation where one is to be")
-        return vr
+        named = value.decode("ascii", "replace").rstrip("\0 ").split("\\")
+        if len(named) > _CHARACTER_SETS:
+            raise self._fault(f"{len(named)} character sets where {_CHARACTER_SETS} are the most", at)
+        return convert_encodings([one.strip() for one in named])
 
-    def _explicit_length(self, vr: bytes, end: int) -> int:
-        length: int
-        if vr not in _LONG:
-            (length,) = self._short.unpack_from(self._data, self._at - 2)
-            return length
-        if end - self._at < 4:
-            raise self._fault("an element header that is cut short")
-        (length,) = self._long.unpack_from(self._data, self._at)
-        self._at += 4
-        return length
+    def _creator(self, tag: int, value: bytes, at: int) -> None:
+        here, block = self._open_ones[-1], tag >> 16 << 8 | tag & 0xFF
+        name = value.decode("ascii", "replace").strip("\0 ")
+        if block in here.orphans or here.creators.get(block, name) != name:
+            raise self._fault("a private creator after elements of its block [PS3.5 7.8.1]", at)
+        here.creators[block] = name
 
-    def _open(self, length: int, end: int, *, sequence: bool, implicit: bool = False) -> None:
-        if length != _UNDEFINED and length > end - self._at:
-            raise self._fault(f"a length of {length} with {end - self._at} bytes left")
-        self._ends.append((sequence, None if length == _UNDEFINED else self._at + length))
-        self._implicit.append(implicit or self._implicit[-1])
-        self._open_sequences += sequence
-        if self._open_sequences > self._depth:
-            raise self._fault(f"sequences nested deeper than allowed (limit sequence_depth: {self._depth})")
+    def _opened(self, tag: int, vr: bytes | None, at: int, length: int) -> None:
+        level = self._levels[-1]
+        if tag == ITEM:
+            self._items_left -= 1
+            if self._items_left < 0:
+                name = "object_items" if self._object else "items"
+                raise self._fault(f"more items than allowed (limit {name}: {getattr(self._limits, name)})", at)
+            if level.kind:  # a fragment
+                return
+        else:
+            self._count_element(at)
+        self._open_ones.append(_Open(tag, vr, at, length, self._open_ones[-1].charset, implicit=level.implicit))
 
-    def _close(self) -> None:
-        self._open_sequences -= self._ends.pop()[0]
-        self._implicit.pop()
+    def _count_element(self, at: int) -> None:
+        self._elements_left -= 1
+        if self._elements_left < 0:
+            name = "object_elements" if self._object else "elements"
+            raise self._fault(f"more elements than allowed (limit {name}: {getattr(self._limits, name)})", at)
 
-    def _skip(self, length: int, end: int) -> None:
-        if length > end - self._at:
-            raise self._fault(f"a value of {length} bytes with {end - self._at} left")
-        self._at += length
+    def _closed(self, kind: int, at: int) -> None:
+        from pydicom.dataelem import DataElement
+        from pydicom.sequence import Sequence
 
-    def _fault(self, what: str) -> DataSetError:
-        return DataSetError(f"{what}, before byte {self._at} of the data set [PS3.5 7]")
+        one = self._open_ones.pop()
+        around = self._open_ones[-1]
+        undefined = one.length == UNDEFINED
+        tag = self._tag(one.tag)
+        if kind == 0:
+            made = self._dataset(one, around.charset)
+            vars(made).update(
+                is_undefined_length_sequence_item=undefined, seq_item_tell=one.at - 8, file_tell=one.at - 8
+            )
+            around.items.append(made)
+        elif kind == 1:
+            sequence = Sequence(one.items)
+            sequence.is_undefined_length = undefined
+            around.elements[tag] = DataElement(tag, "SQ", sequence, one.at, is_undefined_length=undefined)
+        else:
+            value = self._data[one.at : at]
+            vr = None if one.vr is None else one.vr.decode()
+            around.elements[tag] = self._raw(tag, vr, UNDEFINED, value, one.at, around.implicit, self._little)
 
 
+@lru_cache(maxsize=4096)
 def _dictionary_vr(tag: int) -> bytes:
     """What the dictionary says: implicit VR does not tell."""
     from pydicom.datadict import dictionary_VR

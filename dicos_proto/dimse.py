@@ -5,7 +5,8 @@ command sets lie in bytes (`dimse_codec`), PDVs, contexts, operations.
 
 A field says where it lies: its element of group 0000 and its value representation. The command field (0000,0100)
 is the class; the data set type (0000,0800) belongs to the message, not to its command. Elements that a message does not
-define are kept in `other` and passed on.
+define are kept in `other` and passed on. Each field says whether it decides what happens or only informs: what a
+response repeats of its request informs, except the instance that an N-CREATE has made.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
 from . import uids
-from .command_values import AE, AT, LO, UI, US, Element, Value
+from .command_values import AE, AT, LO, TITLE, UI, US, Element, Value
 from .frozen import quick
 from .status import Category, category
 from .tolerance import Judge
@@ -61,10 +62,10 @@ class Response:
     DATA_SET: ClassVar[DataSet]
     message_id_being_responded_to: Annotated[int, Element(0x0120, US)]
     status: Annotated[int, Element(0x0900, US)]
-    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI)] = None
-    offending_element: Annotated[tuple[int, ...] | None, Element(0x0901, AT)] = None
-    error_comment: Annotated[str | None, Element(0x0902, LO)] = None
-    error_id: Annotated[int | None, Element(0x0903, US)] = None
+    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI, informs=True)] = None
+    offending_element: Annotated[tuple[int, ...] | None, Element(0x0901, AT, informs=True)] = None
+    error_comment: Annotated[str | None, Element(0x0902, LO, informs=True)] = None
+    error_id: Annotated[int | None, Element(0x0903, US, informs=True)] = None
     other: Other = ()
 
 
@@ -104,9 +105,9 @@ class CStoreRequest(Request):
     DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
     affected_sop_instance_uid: Annotated[str, Element(0x1000, UI)]
-    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
-    move_originator_aet: Annotated[str | None, Element(0x1030, AE)] = None
-    move_originator_message_id: Annotated[int | None, Element(0x1031, US)] = None
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
+    move_originator_aet: Annotated[str | None, Element(0x1030, AE, informs=True)] = None
+    move_originator_message_id: Annotated[int | None, Element(0x1031, US, informs=True)] = None
 
 
 @quick
@@ -117,7 +118,7 @@ class CStoreResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8001
     NAME: ClassVar[str] = "C-STORE-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.NEVER
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
 
 
 @quick
@@ -129,7 +130,7 @@ class CFindRequest(Request):
     NAME: ClassVar[str] = "C-FIND-RQ"
     DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
-    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
 @quick
@@ -151,7 +152,7 @@ class CGetRequest(Request):
     NAME: ClassVar[str] = "C-GET-RQ"
     DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
-    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
 @quick
@@ -162,10 +163,10 @@ class CGetResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8010
     NAME: ClassVar[str] = "C-GET-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    remaining: Annotated[int | None, Element(0x1020, US)] = None
-    completed: Annotated[int | None, Element(0x1021, US)] = None
-    failed: Annotated[int | None, Element(0x1022, US)] = None
-    warning: Annotated[int | None, Element(0x1023, US)] = None
+    remaining: Annotated[int | None, Element(0x1020, US, informs=True)] = None
+    completed: Annotated[int | None, Element(0x1021, US, informs=True)] = None
+    failed: Annotated[int | None, Element(0x1022, US, informs=True)] = None
+    warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
 @quick
@@ -177,8 +178,8 @@ class CMoveRequest(Request):
     NAME: ClassVar[str] = "C-MOVE-RQ"
     DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
-    move_destination: Annotated[str, Element(0x0600, AE)]
-    priority: Annotated[int, Element(0x0700, US)] = PRIORITY_MEDIUM
+    move_destination: Annotated[str, Element(0x0600, TITLE)]
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
 @quick
@@ -189,10 +190,10 @@ class CMoveResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8021
     NAME: ClassVar[str] = "C-MOVE-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    remaining: Annotated[int | None, Element(0x1020, US)] = None
-    completed: Annotated[int | None, Element(0x1021, US)] = None
-    failed: Annotated[int | None, Element(0x1022, US)] = None
-    warning: Annotated[int | None, Element(0x1023, US)] = None
+    remaining: Annotated[int | None, Element(0x1020, US, informs=True)] = None
+    completed: Annotated[int | None, Element(0x1021, US, informs=True)] = None
+    failed: Annotated[int | None, Element(0x1022, US, informs=True)] = None
+    warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
 @quick
@@ -231,8 +232,8 @@ class NEventReportResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8100
     NAME: ClassVar[str] = "N-EVENT-REPORT-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
-    event_type_id: Annotated[int | None, Element(0x1002, US)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    event_type_id: Annotated[int | None, Element(0x1002, US, informs=True)] = None
 
 
 @quick
@@ -256,8 +257,8 @@ class NGetResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8110
     NAME: ClassVar[str] = "N-GET-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
-    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
 @quick
@@ -280,8 +281,8 @@ class NSetResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8120
     NAME: ClassVar[str] = "N-SET-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
-    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
 @quick
@@ -305,8 +306,8 @@ class NActionResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8130
     NAME: ClassVar[str] = "N-ACTION-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
-    action_type_id: Annotated[int | None, Element(0x1008, US)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    action_type_id: Annotated[int | None, Element(0x1008, US, informs=True)] = None
 
 
 @quick
@@ -330,7 +331,7 @@ class NCreateResponse(Response):
     NAME: ClassVar[str] = "N-CREATE-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
-    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
 @quick
@@ -353,7 +354,7 @@ class NDeleteResponse(Response):
     COMMAND_FIELD: ClassVar[int] = 0x8150
     NAME: ClassVar[str] = "N-DELETE-RSP"
     DATA_SET: ClassVar[DataSet] = DataSet.NEVER
-    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
 
 
 CRequest = CEchoRequest | CStoreRequest | CFindRequest | CGetRequest | CMoveRequest
@@ -377,6 +378,9 @@ class Field(NamedTuple):
     encode: Callable[[int, Value], bytes]
     decode: Callable[[int, bytes, Judge], Value]
     mandatory: bool
+    flag: str
+    """What lets it through where it only informs and cannot be decoded; empty where it decides."""
+    salvage: Callable[[bytes], Value | None]
 
 
 MessageClass = type[AnyRequest] | type[AnyResponse] | type[CCancelRequest]
@@ -398,7 +402,8 @@ def _fields_of(cls: MessageClass) -> tuple[Field, ...]:
             kind = mark.kind
             # What differs in each message is not worth remembering.
             encode, decode = (kind.encoded, kind.decode_new) if mark.number in INSTANCES else (kind.encode, kind.decode)
-            found.append(Field(name, mark.number, encode, decode, mandatory))
+            flag = kind.flag if mark.informs else ""
+            found.append(Field(name, mark.number, encode, decode, mandatory, flag, kind.salvage))
     return tuple(sorted(found, key=lambda one: one.element))
 
 
@@ -465,11 +470,13 @@ def sop_instance_of(request: AnyRequest) -> str | None:
 
 
 def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
-    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type."""
+    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type.
+
+    `comment`: for people; what an Error Comment cannot hold of it is cut or replaced (`comment_of`)."""
     make, sop_class, instance, type_id = _REPLIES[type(request)]
     values: dict[str, Value] = {}
     if comment is not None:
-        values["error_comment"] = comment
+        values["error_comment"] = comment_of(comment)
     if instance is not None and (named := _echoed(getattr(request, instance))) is not None:
         values["affected_sop_instance_uid"] = named
     if type_id is not None:
@@ -480,6 +487,19 @@ def response_to(request: AnyRequest, status: int, comment: str | None = None) ->
         status=status,
         **values,
     )
+
+
+def comment_of(text: str) -> str:
+    """As much of a text as an Error Comment holds: 64 characters, with ? for all but printable ASCII and for a
+    backslash, which would part two values.  # PS3.7 E.1 (0000,0902), PS3.5 6.2 (LO)
+
+    It explains a status, so nothing that is wrong with it may keep the status from being sent.
+
+    >>> comment_of("Größe 512")
+    'Gr??e 512'
+    """
+    # More than 64 characters cannot make a difference; the text of an error may be very long.
+    return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text[: LO.most])
 
 
 def _echoed(uid: str | None) -> str | None:

@@ -20,6 +20,7 @@ from .command import (
     GROUP_LENGTH,
     GROUP_LENGTH_SIZE,
     decode_elements,
+    elements_of,
     encode_bytes,
     encode_us,
     group_length,
@@ -46,7 +47,7 @@ def _plan(cls: MessageClass, data_set_type: int) -> tuple[_Step, ...]:
     """All elements that a message may have, in their order."""
     steps: list[_Step] = [("", element, encode_us(element, value), None, True)
              for element, value in ((0x0100, cls.COMMAND_FIELD), (0x0800, data_set_type))]  # fmt: skip
-    for name, element, encode, _, mandatory in FIELDS[cls]:
+    for name, element, encode, _, mandatory, _, _ in FIELDS[cls]:
         start = encode_us(element, 0)[:-2] if encode == US.encode else b""
         steps.append((name, element, start, encode, mandatory))
     return tuple(sorted(steps, key=lambda one: one[1]))
@@ -244,35 +245,51 @@ def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]
     for shape in shapes:
         found = shape.unpack(raw)
         if found[::2] == shape.fixed:
-            seen = shape.make(found[1::2], judge)
-            return _decode_command(raw, judge) if seen is None else (seen, shape.has_data)
-    command, has_data = _decode_command(raw, judge)
-    if len(shapes) < _SHAPES_OF_A_LENGTH and len(raw) <= _LONGEST_SHAPE and not command.other:
+            try:
+                seen = shape.make(found[1::2], judge)
+            except Malformed:  # what only informs may be let through
+                seen = None
+            return _decode_command(raw, judge)[:2] if seen is None else (seen, shape.has_data)
+    command, has_data, regular = _decode_command(raw, judge)
+    if regular and len(shapes) < _SHAPES_OF_A_LENGTH and len(raw) <= _LONGEST_SHAPE and not command.other:
         if len(_shapes) == _LENGTHS:
             _shapes.clear()
         _shapes.setdefault(len(raw), []).append(_Shape(raw, type(command), has_data))
     return command, has_data
 
 
-def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool]:
-    elements = decode_elements(data)
+def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
+    """As `decode_command`, and whether all of it is as it should be, so that the next one may be read likewise."""
+    elements, regular = elements_of(data, judge)
     number = _take_us(elements, 0x0100, "command field")
     has_data = _take_us(elements, 0x0800, "data set type") != NO_DATA_SET
     cls = CLASSES.get(number)
     if cls is None:
         raise Malformed(f"command field 0x{number:04X} is no message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER)
     values: dict[str, Value] = {}
-    for name, element, _, decode, mandatory in FIELDS[cls]:
+    for name, element, _, decode, mandatory, flag, salvage in FIELDS[cls]:
         raw = elements.pop(element, None)
-        value = None if raw is None else decode(element, raw, judge)
+        value = None
+        if raw is not None:
+            try:
+                value = decode(element, raw, judge)
+            except Malformed as fault:
+                if not flag or not judge.let(flag, fault.detail):
+                    raise
+                value, regular = salvage(raw), False
         if value is not None and not (mandatory and value == ""):
             values[name] = value
         elif mandatory:
-            raise Malformed(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}", "PS3.7 9.3")
+            missing = f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}"
+            if not flag or not judge.let(flag, missing):
+                raise Malformed(missing, "PS3.7 9.3")
+            regular = False  # its default stands for it
     make: Callable[..., Command] = cls
     if elements:
-        return make(**values, other=tuple(elements.items())), has_data
-    return make(**values), has_data
+        # Of odd length it could not be passed on.
+        others = tuple((element, raw + b"\0" if len(raw) % 2 else raw) for element, raw in elements.items())
+        return make(**values, other=others), has_data, regular
+    return make(**values), has_data, regular
 
 
 def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:

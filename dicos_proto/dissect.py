@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from . import status, uids
-from .command import decode_elements, end_of_set
+from .command import elements_of, end_of_set
 from .dimse import MESSAGES, NO_DATA_SET
 from .dimse_codec import decode_command
 from .errors import Malformed
@@ -182,9 +182,17 @@ class Dissector:
             yield from _command_lines(raw)
 
 
+_TITLES_WHOLE = replace(EVERYTHING, title_padded=False)
+"""Titles are shown with what follows a NUL in them, too."""
+
+
 def _plain(text: str, also: str = "") -> str:
-    """Printable ASCII, the rest and `also` as \\xNN. Texts of peers are decoded as Latin-1: none needs more digits."""
-    return "".join(one if " " <= one <= "~" and one not in also else f"\\x{ord(one):02x}" for one in text)
+    """Printable ASCII, the rest and `also` as \\xNN, or \\uNNNN beyond Latin-1."""
+    return "".join(one if " " <= one <= "~" and one not in also else _escaped(ord(one)) for one in text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _quoted(text: str) -> str:
@@ -200,7 +208,7 @@ def _named(uid: str) -> str:
 
 def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
     title = f"{token.kind.label}, {len(token.body)} bytes"
-    judge = Judge(limits, EVERYTHING)
+    judge = Judge(limits, _TITLES_WHOLE)
     try:
         pdu: Managed = decode_body(token.kind, memoryview(token.body), judge)
     except Malformed as fault:
@@ -287,7 +295,7 @@ def _command_lines(raw: bytearray) -> Iterator[str]:
         judge.let("joined_data_set", f"{len(raw) - end} bytes after the end of the command set")
         raw = raw[:end]
     try:
-        elements = decode_elements(raw)
+        elements, _ = elements_of(raw, judge)
     except Malformed as fault:
         yield f"  malformed: {_plain(str(fault))}"
         return

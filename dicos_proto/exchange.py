@@ -23,7 +23,7 @@ from .association import Association
 from .dimse import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
 from .dimse_codec import encode_command
 from .errors import LocalProtocolError, ProtocolError
-from .events import Closed, Event, Idle, MessageData, MessageStart, ProviderAbort
+from .events import Closed, Deviation, Event, Idle, MessageData, MessageStart, ProviderAbort
 from .flows import (
     AssociationAborted,
     AssociationIdle,
@@ -34,7 +34,9 @@ from .flows import (
     await_release,
     finish,
 )
-from .pdu_types import Abort, AssociateRequest, ReleaseRequest
+from .limits import OBJECT_COST
+from .machine import State
+from .pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 
 T = TypeVar("T")
@@ -46,10 +48,15 @@ STARVED: Final = bytearray()
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _WHOLE = (bytes, bytearray, memoryview)
-_START_COST = 256
-"""What a command set that waits counts for in `Limits.parked`, without its lists of tags and unknown elements."""
+_TURN = 512
+"""Events that a flow takes before others get their turn, though it need not wait: a peer may send one byte a PDV, and
+what lies in one receive are then 75,000 of them."""
+_JOINED = 4096
+"""Small pieces that wait are joined up to this many bytes."""
 _TAG_COST = 40
-"""What each tag in such a list costs, which is four bytes on the wire."""
+"""What each tag in a list of a command set costs, which is four bytes on the wire."""
+_ELEMENT_COST = 128
+"""What each unknown element of a command set costs beside its value, which is eight bytes on the wire."""
 
 
 class Exchange:
@@ -57,7 +64,7 @@ class Exchange:
 
     __slots__ = (
         "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_most", "_open", "_parked", "_pieces",
-        "_replies", "_waiting", "association", "reading", "unread",
+        "_replies", "_taken", "_waiting", "association", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
@@ -71,6 +78,7 @@ class Exchange:
         self._open = False  # whether the last of these has more to come
         self._current: deque[MessageData] = deque()  # of the message that is being read: pieces that came meanwhile
         self._held = 0  # what all that costs
+        self._taken = 0  # events without a wait since others had their turn
         self._dropped: MessageStart | None = None  # the request whose data set is read over: it was too large to hold
         self._ahead: Event | None = None  # what `here` came upon and is not for it
         self._cancelled: set[int] = set()
@@ -99,6 +107,27 @@ class Exchange:
         agreement = association.agreement
         window = agreement.invoke if agreement is not None else 0
         return (window or association.limits.outstanding) - association.outstanding
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way: no request outstanding or owed an answer, nothing being sent, nothing kept."""
+        association = self.association
+        busy = association.outstanding or association.owed or association.sending or self.sending
+        return not (busy or self.unread or self._replies or self._parked or self._current)
+
+    def look_idle(self) -> Flow[bool]:
+        """Look, without waiting, at what has come on an association at rest. Returns True if it can still be used.
+
+        It cannot once the peer has released or aborted it, or is gone, nor when the peer has sent a message: nobody is
+        there to answer it. An A-RELEASE-RQ is answered; all that is left to do then is to close.
+        """
+        yield Need.TURN
+        event = self._next_event()
+        while isinstance(event, Deviation):
+            event = self.association.next_event()
+        if isinstance(event, ReleaseRequest):
+            self.association.send(ReleaseResponse())
+        return event is None and self.association.state is State.Sta6 and self.at_rest
 
     def cancelled(self, message_id: int) -> bool:
         """Whether the peer sent a C-CANCEL for this request of its, which is not answered finally yet."""
@@ -237,6 +266,10 @@ class Exchange:
 
     def fresh(self) -> Flow[Incoming | None]:
         """As `step`, of what was not parked."""
+        self._taken += 1
+        if self._taken >= _TURN:
+            self._taken = 0
+            yield Need.TURN
         while True:
             if self._pieces is not None:
                 if self.pump():
@@ -249,6 +282,7 @@ class Exchange:
                     return event
                 self.park(event)  # the rest of what is refused
             elif event is None:
+                self._taken = 0
                 yield Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
             else:
                 yield from self._heed(event)
@@ -332,9 +366,20 @@ class Exchange:
             self._held += _cost(event)
             self._open = event.has_data
             return True
-        # Not the view itself: it would keep a whole receive buffer.
-        piece = MessageData(context=event.context, data=bytes(event.data), last=event.last)
         waits = self._open
+        held: deque[MessageData] | deque[Incoming] = self._parked if waits else self._current
+        before = held[-1] if held else None
+        data = event.data
+        # Not the view itself: it would keep a whole receive buffer. And not an object for each byte that comes.
+        if isinstance(before, MessageData) and not before.last and len(before.data) + len(data) <= _JOINED:
+            self._held -= _cost(before)
+            held.pop()
+            joined = before.data if isinstance(before.data, bytearray) else bytearray(before.data)
+            joined += data
+            data = joined
+        else:
+            data = bytes(data)
+        piece = MessageData(context=event.context, data=data, last=event.last)
         self._held += _cost(piece)
         if waits:
             self._parked.append(piece)
@@ -366,11 +411,15 @@ class Exchange:
 
 def _cost(event: Incoming) -> int:
     if isinstance(event, MessageData):
-        return len(event.data)
+        return OBJECT_COST + len(event.data)
     command = event.command
     tags = getattr(command, "attribute_identifier_list", None) or ()
     offending = getattr(command, "offending_element", None) or ()
-    return _START_COST + _TAG_COST * (len(tags) + len(offending)) + sum(len(value) for _, value in command.other)
+    return (
+        OBJECT_COST
+        + _TAG_COST * (len(tags) + len(offending))
+        + sum(_ELEMENT_COST + len(value) for _, value in command.other)
+    )
 
 
 class Feed:
@@ -441,6 +490,20 @@ class Answer:
     transfer_syntax: str
 
 
+def under_way(association: Association) -> str:
+    """Which operations of the local side are outstanding, and what to do before another one is asked for."""
+    asked = association.unanswered
+    named = ", ".join(f"{dimse.MESSAGES[field]} {number}" for number, field in list(asked.items())[:3])
+    more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
+    text = f"{named}{more} {'is' if len(asked) == 1 else 'are'} outstanding, whose responses nobody would see: "
+    if _CANCELLED & set(asked.values()):
+        return text + "cancel() asks the peer to stop, and then iterate to the end, which still comes"
+    return text + "wait for them first"
+
+
+_CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)}
+
+
 class Operation:
     """One request of the local side, and its responses as they come.
 
@@ -454,7 +517,7 @@ class Operation:
     def __init__(self, exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> None:
         """Raises `LocalProtocolError`, and nothing was sent."""
         if exchange.association.outstanding:
-            raise LocalProtocolError(f"{request.NAME} while others are outstanding, whose responses nobody would see")
+            raise LocalProtocolError(f"{request.NAME} while {under_way(exchange.association)}")
         if exchange.unread:
             raise LocalProtocolError(f"{request.NAME} while a data set is being read; read it to its end")
         exchange.send(context, request, data)

@@ -17,6 +17,7 @@ from typing import final
 
 from .errors import AbortReason, Malformed
 from .events import Fragment
+from .limits import DEFAULT_MAX_LENGTH
 from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, PduType, check_header, check_pdv_length
 from .tolerance import Judge
 from .wire import Buffer
@@ -82,6 +83,7 @@ class PduReader:
         "_skip",
         "_waiting",
         "completed",
+        "fed",
         "judge",
         "max_length",
         "stream_data",
@@ -92,6 +94,7 @@ class PduReader:
         self.max_length = 0
         self.stream_data = False
         self.completed = 0  # PDUs read to their end
+        self.fed = 0  # bytes fed
         self._chunks: deque[memoryview] = deque()
         self._waiting = 0  # bytes in _chunks
         self._head = _EMPTY
@@ -113,6 +116,7 @@ class PduReader:
         """Keep `data` by reference."""
         if len(data) and not self._lost:
             view = memoryview(data)
+            self.fed += len(view)
             if self._pos == self._end and not self._chunks:
                 self._head, self._pos, self._end = view, 0, len(view)
             else:
@@ -133,6 +137,11 @@ class PduReader:
     def mid_pdu(self) -> bool:
         """Whether what was read ends between the first byte of a PDU and its last."""
         return self._kind is not None or bool(self._body)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What changes with each PDU, and within a long one now and then: each must come in some time."""
+        return self.completed, self._left // DEFAULT_MAX_LENGTH
 
     def describe(self) -> str:
         """Where what was read ends, for an error text."""

@@ -18,6 +18,15 @@ SMALLEST_MAX_LENGTH = 8
 (fragments are of even length, and one that carries nothing makes no progress)."""
 
 
+OVER_MAX_LENGTH = 1 << 20
+"""The longest P-DATA-TF that `Tolerance.over_max_length` lets through, or twice this side's Maximum Length if that is
+more: a peer that counts wrongly, not one that announces four gigabytes."""
+
+OBJECT_COST = 256
+"""What an object that holds some bytes counts for beside them, in bytes, wherever bytes are counted: many small things
+are as dear as one large one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one association may cost. All sizes are bytes."""
@@ -28,6 +37,9 @@ class Limits:
     """Presentation contexts in one A-ASSOCIATE PDU. Stops: quadratic negotiation. 128 is all the odd ids there are."""
     transfer_syntaxes: int = 64
     """Transfer syntaxes in one presentation context. Stops: 128 contexts x 16,000 four-byte items."""
+    unknown_items: int = 64
+    """Items of unknown types in one A-ASSOCIATE PDU, at its top and in its presentation contexts; they are skipped.
+    Stops: a megabyte of empty ones, a step of work each."""
     user_items: int = 512
     """Sub-items of the user information item. Stops: a megabyte of empty sub-items, an object each."""
     uid: int = 64
@@ -40,25 +52,48 @@ class Limits:
     """PDVs without data in a row. Stops: endless traffic that carries nothing."""
     outstanding: int = 256
     """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
-    collected: int = 1 << 30
-    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory."""
-    attributes: int = 64 << 20
+    collected: int = 64 << 20
+    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory. Whoever
+    receives larger ones reads them in pieces, or allows more."""
+    attributes: int = 4 << 20
     """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
-    decoded. Stops: the same, as a query."""
+    decoded; an image to be printed may be as long as `collected`. Stops: the same, as a query."""
+    elements: int = 10_000
+    """Elements in such a data set, those in sequences included. Stops: 500,000 empty ones in 4 MB, each of which takes
+    400 bytes of memory."""
+    items: int = 10_000
+    """Items in such a data set. Stops: the same, with 1,400 bytes of memory for each item of 8 bytes."""
+    values: int = 20_000
+    """Values in all the elements of such a data set, where one element may have several. Stops: four million names in
+    4 MB of backslashes, each an object when they are looked at."""
+    object_elements: int = 250_000
+    """Elements in a composite object that is decoded, those in sequences included. Stops: the same, as an object."""
+    object_items: int = 50_000
+    """Items and fragments in a composite object that is decoded. Stops: the same."""
+    inflate_ratio: int = 100
+    """Bytes that each byte of a deflated data set may inflate to, judged from the first MiB on. Stops: 254 kB of
+    deflate that hold 800 MB of zeros."""
     sequence_depth: int = 64
-    """Sequences nested in each other in such a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
+    """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
     parked: int = 64 << 10
-    """Requests of the peer, with their data sets, held while a flow waits for something else. Stops: a provider that
-    floods a user who waits for an answer."""
+    """Requests of the peer, with their data sets, held while a flow waits for something else, and 256 bytes for each
+    object that holds them. Stops: a provider that floods a user who waits for an answer."""
     received_ahead: int = 1 << 20
     """Bytes received and not yet parsed, above which `wants_read` is False. Stops: a peer faster than its reader."""
     received_pieces: int = 512
     """Pieces in which those bytes may lie. Stops: the same, one byte a segment, at 200 bytes of bookkeeping each."""
     queued: int = 1 << 20
-    """Bytes waiting to be sent, above which a flow asks to be drained. Stops: a peer slower than its sender."""
+    """Bytes waiting to be sent, above which a flow asks to be drained; and about as many bytes of data sets are cut to
+    P-DATA-TF for one `data_to_send`. Stops: a peer slower than its sender."""
+    peer_max_length: int = 512
+    """The smallest Maximum Length of a peer that is accepted; at least 8. Each P-DATA-TF costs 12 bytes and a step of
+    work whatever is in it. With 512, the headers are 2 % of the bytes; with 8, they are 86 %, and a peer makes us send
+    and compute seven times as much as it asked for. Peers in use ask for 4096 and more. Stops: amplification."""
     outgoing_pdu: int = 1 << 20
     """The longest P-DATA-TF built for a peer whose Maximum Length is 0 (unlimited) or larger than this; at least 8."""
 
     def __post_init__(self) -> None:
         if self.outgoing_pdu < SMALLEST_MAX_LENGTH:
             raise ValueError(f"limit outgoing_pdu of {self.outgoing_pdu} bytes; at least {SMALLEST_MAX_LENGTH}")
+        if self.peer_max_length < SMALLEST_MAX_LENGTH:
+            raise ValueError(f"limit peer_max_length of {self.peer_max_length} bytes; at least {SMALLEST_MAX_LENGTH}")

@@ -11,51 +11,63 @@ length says, and what follows, in the same PDV and in data PDVs, is its data set
 
 from __future__ import annotations
 
-import struct
-
 from .command import GROUP_LENGTH_SIZE, end_of_set
-from .dimse import N_EVENT_REPORT, RESPONSE_BIT, CGetRequest, CMoveRequest, Request, Response, misplaced_data
+from .dimse import (
+    N_EVENT_REPORT,
+    RESPONSE_BIT,
+    CFindRequest,
+    CGetRequest,
+    CMoveRequest,
+    CStoreRequest,
+    Request,
+    Response,
+    misplaced_data,
+)
 from .dimse_codec import decode_command, encode_command
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .events import Fragment, MessageData, MessageStart
 from .negotiation import Agreement, PresentationContext
+from .outbox import HEAD_SIZE, P_DATA_HEAD, SMALL, Outgoing, Run
 from .pdu import COMMAND_BIT, LAST_BIT, PduType
 from .status import Category, category
 from .tolerance import Judge
 from .wire import Buffer
 
-_HEAD = struct.Struct(">BxLLBB")
-"""A P-DATA-TF header and its one PDV's: type, PDU length, PDV length, context, control header."""
 PDV_OVERHEAD = 6
 _P_DATA_TF, _PENDING = PduType.P_DATA_TF.value, Category.PENDING
 _LAST_COMMAND = COMMAND_BIT | LAST_BIT
 _RETRIEVES = (CGetRequest, CMoveRequest)
+_HAVE_PENDING = frozenset(cls.COMMAND_FIELD for cls in (CFindRequest, *_RETRIEVES))
+_NO_PENDING = "PS3.7 9.1, 10.1"
+C_STORE, C_GET = CStoreRequest.COMMAND_FIELD, CGetRequest.COMMAND_FIELD
 
-Buffers = list[bytes | memoryview]
+Buffers = list[Outgoing]
 
 
 class Messages:
     """Both directions of one established association."""
 
     __slots__ = (
-        "_command", "_command_pdvs", "_empties", "_fragment", "_full", "_joined", "_judge", "_limits", "_odd", "_out",
-        "_prepared", "_receiving", "_retrievals", "_splits", "agreement", "owed", "received", "rest", "retrieving",
-        "sent",
+        "_command", "_command_pdvs", "_empties", "_fragment", "_joined", "_judge", "_limits", "_odd", "_out",
+        "_prepared", "_receiving", "_requests", "_splits", "_unwanted", "_unwanted_begun", "agreement", "asked", "owed",
+        "received", "rest", "retrieving", "sent",
     )  # fmt: skip
 
     def __init__(self, agreement: Agreement, judge: Judge) -> None:
         limits = judge.limits
         self.agreement = agreement
-        self.sent: dict[int, tuple[int, int]] = {}
-        """Requests the local side sent and has no final response to: message id -> (context, command field)."""
+        self.sent: dict[int, tuple[int, int, int]] = {}
+        """Requests the local side sent and has no final response to, oldest first: message id -> (context, command
+        field, the how manieth request it is, which tells it from another with that id)."""
         self.owed: dict[int, tuple[int, int]] = {}
         """Requests the peer sent and has no final response to, likewise."""
         self.received = 0
         """Messages received whole."""
+        self.asked = 0
+        """Requests received."""
         self.retrieving: dict[int, int] = {}
-        """C-GET and C-MOVE that were sent and are not over: message id -> the how manieth it is, which tells it from
-        another with that id."""
-        self._retrievals = 0
+        """C-GET and C-MOVE among them: message id -> the how manieth request it is."""
+        self._requests = 0
         self.rest: MessageData | None = None
         """What of a fragment that made a `MessageStart` belongs to its data set; taken by whoever reads that event."""
         self._judge = judge
@@ -65,7 +77,6 @@ class Messages:
         peer = agreement.peer_max_length
         largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
         self._fragment = (largest - PDV_OVERHEAD) & ~1  # of even length, so that no element value is cut at odd offset
-        self._full = (0, b"")
         self._odd = b""  # the last byte of that data set, while it has no pair
         self._out: int | None = None  # the context whose data set is being sent
         self._prepared: tuple[MessageStart, Buffers, int] | None = None
@@ -73,6 +84,8 @@ class Messages:
         self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
         self._command_pdvs = 0
         self._empties = 0
+        self._unwanted: int | None = None  # the context whose last message announced a data set that it cannot have
+        self._unwanted_begun = False  # whether that data set has begun after all
 
     @property
     def sending(self) -> bool:
@@ -83,6 +96,11 @@ class Messages:
     def mid_message(self) -> bool:
         """Whether a message of the peer has begun and is not complete."""
         return self._receiving is not None or self._command is not None
+
+    @property
+    def _getting(self) -> bool:
+        """Whether a C-GET of the local side is outstanding."""
+        return any(self.sent[number][1] == C_GET for number in self.retrieving)
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -96,16 +114,18 @@ class Messages:
         command = event.command
         if isinstance(command, Request):
             self._check_request(self.agreement.contexts[event.context], command)
-            self.sent[command.message_id] = (event.context, command.COMMAND_FIELD)
+            self._requests += 1
+            self.sent[command.message_id] = (event.context, command.COMMAND_FIELD, self._requests)
             if isinstance(command, _RETRIEVES):
-                self._retrievals += 1
-                self.retrieving[command.message_id] = self._retrievals
+                self.retrieving[command.message_id] = self._requests
         elif isinstance(command, Response):
             number = command.message_id_being_responded_to
             if self.owed.get(number) != (event.context, command.COMMAND_FIELD & ~RESPONSE_BIT):
                 raise LocalProtocolError(f"{command.NAME} to message {number}: no such request is owed [PS3.7 9.1]")
             if category(command.status) is not _PENDING:
                 del self.owed[number]
+            elif command.COMMAND_FIELD & ~RESPONSE_BIT not in _HAVE_PENDING:
+                raise LocalProtocolError(f"{_no_pending(command)} [{_NO_PENDING}]")
         self._prepared = None
         if event.has_data:
             self._out = event.context
@@ -130,7 +150,8 @@ class Messages:
         if size > self._fragment:
             return event, *self._cut(context, COMMAND_BIT, encoded, last=True)
         # In one piece: it is small, and nobody else's.
-        return event, [_HEAD.pack(_P_DATA_TF, size + 6, size + 2, context, _LAST_COMMAND) + encoded], size + 12
+        head = P_DATA_HEAD.pack(_P_DATA_TF, size + 6, size + 2, context, _LAST_COMMAND)
+        return event, [head + encoded], size + HEAD_SIZE
 
     def data(self, event: MessageData) -> tuple[Buffers, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
@@ -172,33 +193,22 @@ class Messages:
         return buffers + more, size + more_size
 
     def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[Buffers, int]:
-        """One PDV a PDU, none longer than the peer's Maximum Length; payloads are views of `data`."""
+        """One PDV a PDU, none longer than the peer's Maximum Length. What takes more than one is cut as it is taken."""
         total = len(data)
-        fragment = self._fragment
-        if total <= fragment and isinstance(data, bytes) and total and last:  # by far most messages
-            head = _HEAD.pack(_P_DATA_TF, total + 6, total + 2, context, kind | LAST_BIT)
-            return [head, data], total + 12
-        buffers: Buffers = []
-        at = 0
-        size = 0
-        if total > fragment:
-            if self._full[0] != context << 1 | kind:
-                self._full = (context << 1 | kind, _HEAD.pack(4, fragment + 6, fragment + 2, context, kind))
-            head = self._full[1]
-            view = memoryview(data)
-            while total - at > fragment:
-                buffers.append(head)
-                buffers.append(view[at : at + fragment])
-                at += fragment
-            size = (fragment + 12) * (len(buffers) >> 1)
-            data = view[at:]
-        rest = total - at
-        if rest or last:
-            buffers.append(_HEAD.pack(_P_DATA_TF, rest + 6, rest + 2, context, kind | LAST_BIT if last else kind))
-            if rest:
-                buffers.append(data if isinstance(data, bytes) else memoryview(data))
-            size += rest + 12
-        return buffers, size
+        if total > self._fragment:
+            run = Run(context, kind, data, self._fragment, last=last)
+            size = run.size
+            if total >= SMALL:
+                return [run], size
+            cut: list[bytes | memoryview] = []
+            run.cut(cut, size * SMALL)
+            return [*cut], size
+        if not (total or last):
+            return [], 0
+        head = P_DATA_HEAD.pack(_P_DATA_TF, total + 6, total + 2, context, kind | LAST_BIT if last else kind)
+        if not total:
+            return [head], HEAD_SIZE
+        return [head, data if isinstance(data, bytes) else memoryview(data)], total + HEAD_SIZE
 
     # -- in ------------------------------------------------------------------------------------------------------
 
@@ -215,6 +225,10 @@ class Messages:
                 if last and fragment.command and self._command is None and not self._splits:  # a whole command set
                     return self._decode(context, data)
         if not fragment.command or self._joined:
+            if self._receiving is None and not self._joined:
+                if last:
+                    self._unwanted = None
+                return None
             if not data and not last:
                 return None
             if last:
@@ -276,13 +290,16 @@ class Messages:
         """Whether a PDV on this context and of this kind may begin now.  # PS3.8 annex E"""
         context = fragment.context
         if fragment.command:
-            if self._receiving is not None:
-                raise _unexpected(f"command PDV inside the data set on context {self._receiving}")
+            inside = self._unwanted if self._unwanted_begun else self._receiving
+            if inside is not None:
+                raise _unexpected(f"command PDV inside the data set on context {inside}")
             if self._command is not None and self._command[0] != context:
                 raise _unexpected(f"command PDV on context {context} inside the command set on {self._command[0]}")
             self._command_pdvs += 1
             if self._command_pdvs > self._limits.command_fragments:
                 raise self._over("command set in too many PDVs", "command_fragments", self._command_pdvs)
+        elif self._receiving is None and self._command is None and context == self._unwanted:
+            self._unwanted_begun = True
         elif self._receiving is None:
             raise _unexpected(f"data PDV on context {context} where a command set is to begin or to go on")
         elif context != self._receiving:
@@ -306,8 +323,12 @@ class Messages:
             raise self._over("command set too long", "command_set", len(raw))
         command, has_data = decode_command(raw, self._judge)
         fault = misplaced_data(command, has_data)
+        if self._unwanted is not None or self._unwanted_begun:  # none has followed, or it is over
+            self._unwanted, self._unwanted_begun = None, False
         if fault is not None:
-            raise Malformed(fault, "PS3.7 E.1")
+            if not (has_data and self._judge.let("unwanted_data_set", fault)):
+                raise Malformed(fault, "PS3.7 E.1")
+            has_data, self._unwanted = False, number
         if isinstance(command, Response):
             self._take_response(number, command)
         elif isinstance(command, Request):
@@ -331,9 +352,13 @@ class Messages:
         field = command.COMMAND_FIELD
         if not (context.scu if field == N_EVENT_REPORT else context.scp):
             detail = f"{name} on context {context.id} from a peer without that role"
-            if field != N_EVENT_REPORT or not self._judge.let("report_without_role", detail):
+            if not (
+                (field == N_EVENT_REPORT and self._judge.let("report_without_role", detail))
+                or (field == C_STORE and self._getting and self._judge.let("store_without_role", detail))
+            ):
                 raise _unexpected(detail, "PS3.7 D.3.3.4")
         self.owed[number] = (context.id, field)
+        self.asked += 1
 
     def _take_response(self, context: int, command: Response) -> None:
         number = command.message_id_being_responded_to
@@ -344,12 +369,20 @@ class Messages:
         if asked[1] != command.COMMAND_FIELD & ~RESPONSE_BIT:
             raise _unexpected(f"{name} to message {number}, whose command field was 0x{asked[1]:04X}", "PS3.7 9.1")
         if asked[0] != context:
-            raise _unexpected(
-                f"{name} to message {number} on context {context}; it was sent on {asked[0]}", "PS3.7 9.1"
-            )
+            detail = f"{name} to message {number} on context {context}; it was sent on {asked[0]}"
+            if not self._judge.let("response_on_other_context", detail):
+                raise _unexpected(detail, "PS3.7 9.1")
         if category(command.status) is not _PENDING:
             del self.sent[number]
             self.retrieving.pop(number, None)
+        elif asked[1] not in _HAVE_PENDING:
+            raise _unexpected(_no_pending(command), _NO_PENDING)
+
+
+def _no_pending(command: Response) -> str:
+    """The other services have one response each. A peer that answers pending could do so for ever."""
+    number = command.message_id_being_responded_to
+    return f"{command.NAME} to message {number} with status 0x{command.status:04X}, pending, which it does not have"
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:

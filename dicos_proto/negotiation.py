@@ -58,10 +58,11 @@ class Roles:
 class IdentityPolicy:
     """What an acceptor wants of a user identity.  # PS3.7 D.3.3.7
 
-    `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None accepts
-    any. A user without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
-    `types`: the identity types understood; where an identity is checked another is refused, and one that is not
-    understood gets no positive response. `response`: what a positive response carries, to types 3, 4 and 5.
+    `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None checks
+    nothing: any identity is accepted, and none gets a positive response, which would say that it was checked. A user
+    without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
+    `types`: the identity types understood; with `known` or `required`, others are refused. `response`: what a positive
+    response to types 3, 4 and 5 carries.
 
     Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
     """
@@ -95,6 +96,8 @@ class AcceptPolicy:
     all in.
     `window`: the most that is granted; None answers no window, so one operation at a time.
     `extended`: SOP class -> what is supported of its options (`extended.grant`), or raw bytes, answered as they are.
+    `peer_max_length`: the smallest Maximum Length of a requestor that is accepted (`Limits.peer_max_length` says why);
+    a smaller one is rejected.
     """
 
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class AcceptPolicy:
     implementation_class_uid: str = uids.IMPLEMENTATION_CLASS_UID
     implementation_version_name: str | None = uids.IMPLEMENTATION_VERSION_NAME
     max_contexts: int = Limits().contexts
+    peer_max_length: int = Limits().peer_max_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +219,15 @@ def negotiate(
 ) -> AssociateAccept | AssociateReject:
     """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
 
-    `tolerance`: whether a title that is none is let in, where the policy's lists let it in.
+    `tolerance`: whether a title that is none is let in, where the policy's lists let it in, and whether a proposal of
+    neither role means the default roles.
     `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
     Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
     """
+    if policy.peer_max_length < SMALLEST_MAX_LENGTH:
+        raise LocalProtocolError(
+            f"a policy that accepts a Maximum Length of {policy.peer_max_length}; at least {SMALLEST_MAX_LENGTH}"
+        )
     if 0 < policy.max_length < SMALLEST_MAX_LENGTH:
         raise LocalProtocolError(f"Maximum Length {policy.max_length}; 0 or at least {SMALLEST_MAX_LENGTH} [PS3.8 D.1]")
     refusal = _refusal(request, policy, tolerance, identity)
@@ -245,7 +254,7 @@ def negotiate(
             implementation_class_uid=policy.implementation_class_uid,
             implementation_version_name=policy.implementation_version_name,
             window=window,
-            roles=_grant_roles(theirs.roles, policy),
+            roles=_grant_roles(theirs.roles, policy, tolerance),
             extended=_grant_extended(theirs.extended, policy),
             user_identity_response=_identity_response(theirs.user_identity, policy.identity, identity),
         ),
@@ -263,7 +272,7 @@ def _refusal(
         return AssociateReject(source=user, reason=3)
     if not _welcome(request.called_aet, policy.called_aets, tolerance):
         return AssociateReject(source=user, reason=7)
-    if not request.contexts or 0 < request.user_information.max_length < SMALLEST_MAX_LENGTH:
+    if not request.contexts or 0 < request.user_information.max_length < policy.peer_max_length:
         return AssociateReject(source=acse, reason=1)
     claimed = request.user_information.user_identity
     if not (_identified(claimed, policy.identity) if identity is None else identity.accepted):
@@ -281,18 +290,21 @@ def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
         return not policy.required
     if policy.known is None:
         return not policy.required or identity.type in policy.types
-    if identity.type not in policy.types or identity.primary not in policy.known:
-        return False
-    return policy.known[identity.primary] == identity.secondary
+    from hmac import compare_digest  # it loads OpenSSL, and few acceptors check identities
+
+    expected = policy.known.get(identity.primary)
+    # As much work for a user that nobody knows; its time depends on the length of the second argument alone.
+    matches = compare_digest(expected or b"", identity.secondary)
+    return matches and expected is not None and identity.type in policy.types
 
 
 def _identity_response(
     identity: UserIdentity | None, policy: IdentityPolicy, verdict: IdentityVerdict | None
 ) -> UserIdentityResponse | None:
-    """A positive response, where one was requested and the identity was understood.  # PS3.7 D.3.3.7.2"""
+    """A positive response, where one was requested and somebody has checked the identity.  # PS3.7 D.3.3.7.2"""
     if identity is None or not identity.response_requested:
         return None
-    if verdict is None and identity.type not in policy.types:
+    if verdict is None and policy.known is None:
         return None
     if identity.type in (UserIdentityType.USERNAME, UserIdentityType.USERNAME_AND_PASSCODE):
         return UserIdentityResponse()
@@ -318,6 +330,8 @@ def _answer(
     context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
 ) -> ContextAnswer:
     """The result for one context.  # PS3.8 9.3.3.2"""
+    if not context.abstract_syntax:  # it was no UID, and was let through  # `item_no_uid`
+        return ContextAnswer(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
     if supported is None:
         supported = general.get(context.abstract_syntax)
@@ -340,13 +354,18 @@ def _smaller(one: int, other: int) -> int:
     return min(one, other) if one and other else one or other
 
 
-def _grant_roles(proposed: tuple[RoleSelection, ...], policy: AcceptPolicy) -> tuple[RoleSelection, ...]:
+def _grant_roles(
+    proposed: tuple[RoleSelection, ...], policy: AcceptPolicy, tolerance: Tolerance
+) -> tuple[RoleSelection, ...]:
     """Only what was proposed can be granted, and only to what can be answered: no SOP class has a UID that was merely
-    let through.  # PS3.7 D.3.3.4"""
+    let through. A proposal of neither role may be let through: it is not answered, and the default roles hold.
+    # PS3.7 D.3.3.4"""
     default = Roles()
     granted = []
     for role in _first_roles(proposed).values():
         if not uids.is_valid(role.sop_class_uid) or not uids.has_valid_root(role.sop_class_uid):
+            continue
+        if tolerance.role_of_neither and not (role.scu or role.scp):
             continue
         allowed = policy.roles.get(role.sop_class_uid, default)
         granted.append(
@@ -427,8 +446,15 @@ def agree(
     max_length = peer.user_information.max_length
     if 0 < max_length < SMALLEST_MAX_LENGTH:
         raise _misfit(f"Maximum Length {max_length}; 0 or at least {SMALLEST_MAX_LENGTH}", "PS3.8 D.1")
-    invoked, performed = _window(request, accept)
-    _check_answer(request, accept, judge or Judge(Limits()))
+    judge = judge or Judge(Limits())
+    least = judge.limits.peer_max_length
+    if requestor and 0 < max_length < least:  # what an acceptor accepts is for its policy to say
+        raise Malformed(
+            "Maximum Length of the peer too small", "PS3.8 D.1", AbortReason.INVALID_PARAMETER,
+            limit="peer_max_length", seen=max_length, allowed=least,
+        )  # fmt: skip
+    invoked, performed = _window(request, accept, judge)
+    _check_answer(request, accept, judge)
     return Agreement(
         contexts=contexts,
         refused=tuple(refused),
@@ -478,17 +504,19 @@ def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ign
     return {uid: information for uid, information in granted.items() if uid in asked}
 
 
-def _window(request: AssociateRequest, accept: AssociateAccept) -> tuple[int, int]:
-    """Operations the requestor may invoke, and performs.  # PS3.7 D.3.3.3"""
+def _window(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> tuple[int, int]:
+    """Operations the requestor may invoke, and performs: never more than it proposed.  # PS3.7 D.3.3.3"""
     asked, given = request.user_information.window, accept.user_information.window
     if given is None:
         return 1, 1
     if asked is None:
-        raise _misfit("an asynchronous operations window answered that was not proposed", "PS3.7 D.3.3.3")
+        detail = "an asynchronous operations window answered that was not proposed"
+        _deviation(judge, "unasked_window", detail)
+        return 1, 1
     for wish, granted in ((asked.invoked, given.invoked), (asked.performed, given.performed)):
         if wish and not 0 < granted <= wish:
-            raise _misfit(f"operations window {granted} answered to {wish}", "PS3.7 D.3.3.3")
-    return given.invoked, given.performed
+            _deviation(judge, "unasked_window", f"operations window {granted} answered to {wish}")
+    return _smaller(asked.invoked, given.invoked), _smaller(asked.performed, given.performed)
 
 
 def _misfit(detail: str, clause: str) -> Malformed:

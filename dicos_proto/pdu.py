@@ -24,7 +24,7 @@ from typing import TypeVar, assert_never
 
 from . import uids
 from .errors import AbortReason, LocalProtocolError, Malformed
-from .limits import SMALLEST_MAX_LENGTH, Limits
+from .limits import OVER_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from .pdu_types import (
     PROTOCOL_VERSION,
     REJECT_REASONS,
@@ -53,7 +53,7 @@ from .pdu_types import (
     UserIdentityType,
     UserInformation,
 )
-from .tolerance import ASSUMED_MAX_LENGTH, CLAUSES, LONGEST_UID, STRICT, Judge, Tolerance
+from .tolerance import ASSUMED_MAX_LENGTH, CLAUSES, LONGEST_UID, STRICT, Judge, Tolerance, informing_text
 from .wire import Buffer
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "check_pdv_length",
     "decode",
     "decode_body",
+    "decode_title",
     "encode",
     "encode_title",
     "fault_of_title",
@@ -170,15 +171,14 @@ def check_header(number: int, length: int, judge: Judge, max_length: int = 0) ->
     if kind is _P_DATA_TF:
         if length < PDV_HEADER.size:
             raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
-        if (
-            max_length
-            and length > max_length
-            and not judge.let("over_max_length", f"P-DATA-TF of {length} bytes; Maximum Length {max_length}")
-        ):
-            raise Malformed(
-                "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
-                allowed=max_length,
-            )  # fmt: skip
+        if max_length and length > max_length:
+            most = max(2 * max_length, OVER_MAX_LENGTH)
+            detail = f"P-DATA-TF of {length} bytes; Maximum Length {max_length}"
+            if length > most or not judge.let("over_max_length", detail):
+                raise Malformed(
+                    "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
+                    allowed=most if judge.tolerance.over_max_length else max_length,
+                )  # fmt: skip
     elif kind is PduType.ASSOCIATE_RQ or kind is PduType.ASSOCIATE_AC:
         if length < ASSOCIATE_FIXED.size:
             raise Malformed(f"{kind.label} of {length} bytes; at least {ASSOCIATE_FIXED.size}", "PS3.8 9.3.2")
@@ -453,14 +453,18 @@ def _decode_uid(value: memoryview, what: str, judge: Judge) -> str:
     if len(uid) > allowed:
         over = f"{what} of {len(uid)} characters; {allowed}"
         if len(uid) > LONGEST_UID or not judge.let("uid_too_long", over):
-            raise Malformed(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=allowed)
+            raise _NoUid(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=allowed)
     if len(value) > LONGEST_UID or broken is None:
-        raise Malformed(f"{what} {uid!r} is no UID", "PS3.5 9.1")
+        raise _NoUid(f"{what} {uid!a} is no UID", "PS3.5 9.1")
     for name in broken:
         detail = f"{what} {uid!r} {uids.BROKEN[name]}"
         if not judge.let(name, detail):
-            raise Malformed(detail, CLAUSES[name])
+            raise _NoUid(detail, CLAUSES[name])
     return uids.shared(uid)
+
+
+class _NoUid(Malformed):
+    """What should be a UID is none, or none that is let through."""
 
 
 def _count(number: int, allowed: int, limit: str, what: str) -> None:
@@ -471,6 +475,12 @@ def _count(number: int, allowed: int, limit: str, what: str) -> None:
 def _once(present: object, what: str) -> None:
     if present is not None:
         raise Malformed(f"{what} twice", "PS3.8 9.3.2")
+
+
+def _last(present: object, what: str, judge: Judge) -> None:
+    """It is there already: the one that comes now may be let through in its place."""
+    if present is not None and not judge.let("repeated_item", f"{what} twice"):
+        _once(present, what)
 
 
 def _needed(value: T | None, what: str, clause: str) -> T:
@@ -486,6 +496,20 @@ def _or_assumed(value: T | None, assumed: T, what: str, clause: str, judge: Judg
     return _needed(value, what, clause)
 
 
+class _Unknown:
+    """Counts the items of one A-ASSOCIATE PDU that are skipped because nobody knows their type.  # PS3.8 9.3.1"""
+
+    __slots__ = ("_allowed", "_count")
+
+    def __init__(self, judge: Judge) -> None:
+        self._allowed = judge.limits.unknown_items
+        self._count = 0
+
+    def skip(self) -> None:
+        self._count += 1
+        _count(self._count, self._allowed, "unknown_items", "items of unknown types")
+
+
 Context = TypeVar("Context", ProposedContext, ContextAnswer)
 
 
@@ -493,12 +517,13 @@ def _associate_items(
     body: memoryview,
     judge: Judge,
     context_item: int,
-    decode_context: Callable[[memoryview, Judge], Context],
+    decode_context: Callable[[memoryview, Judge, _Unknown], Context],
 ) -> tuple[str, tuple[Context, ...], UserInformation]:
     """What follows the fixed fields: the application context, the presentation contexts, the user information."""
     application: str | None = None
     contexts: dict[int, Context] = {}
     user: UserInformation | None = None
+    unknown = _Unknown(judge)
     cursor = _Cursor(body[ASSOCIATE_FIXED.size :], "A-ASSOCIATE items", "PS3.8 9.3.2")
     while cursor.left:
         kind, length = cursor.item_header()
@@ -513,14 +538,16 @@ def _associate_items(
             application = _decode_uid(value, "application context", judge)
         elif kind == context_item:
             _count(len(contexts) + 1, judge.limits.contexts, "contexts", "presentation contexts")
-            context = decode_context(value, judge)
+            context = decode_context(value, judge, unknown)
             if context.id % 2 == 0 or context.id in contexts:
                 fault = "even" if context.id % 2 == 0 else "used twice"
                 raise Malformed(f"presentation context id {context.id} is {fault}; odd and unique", "PS3.8 9.3.2.2")
             contexts[context.id] = context
         elif kind == 0x50:
             _once(user, "user information")
-            user = _decode_user_information(value, judge)
+            user = _decode_user_information(value, judge, asks=context_item == 0x20)
+        else:
+            unknown.skip()
     if user is None and judge.let("missing_user_information", "no user information item"):
         user = UserInformation(
             max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None
@@ -551,11 +578,11 @@ def _decode_request(body: memoryview, judge: Judge) -> AssociateRequest:
     version, called, calling = ASSOCIATE_FIXED.unpack_from(body)
     offers: dict[tuple[str, ...], tuple[str, ...]] = {}
     application, contexts, user = _associate_items(
-        body, judge, 0x20, lambda value, judge: _decode_proposed(value, judge, offers)
+        body, judge, 0x20, lambda value, judge, unknown: _decode_proposed(value, judge, unknown, offers)
     )
     return AssociateRequest(
-        called_aet=_decode_title(called, "called", judge),
-        calling_aet=_decode_title(calling, "calling", judge),
+        called_aet=decode_title(called, "called", judge),
+        calling_aet=decode_title(calling, "calling", judge),
         contexts=contexts,
         application_context=application,
         user_information=user,
@@ -563,10 +590,12 @@ def _decode_request(body: memoryview, judge: Judge) -> AssociateRequest:
     )
 
 
-def _decode_title(raw: bytes, name: str, judge: Judge) -> str:
+def decode_title(raw: bytes, name: str, judge: Judge) -> str:
     """An AE title without its padding. One that is none is not refused here: it has an A-ASSOCIATE-RJ of its own,
     unless the deviation is let through and the policy lets the title in (`negotiation`).  # PS3.8 9.3.4"""
     title = raw.decode("latin-1").strip(" ")
+    if "\0" in title and judge.let("title_padded", f"{name} AE title with a NUL"):
+        title = title.partition("\0")[0].rstrip(" ")
     if title_fault := fault_of_title(title):
         judge.let(title_fault, f"{name} AE title {_TITLE_FAULTS[title_fault]}")
     return title
@@ -589,37 +618,55 @@ def _decode_accept(body: memoryview, judge: Judge) -> AssociateAccept:
 
 
 def _decode_proposed(
-    value: memoryview, judge: Judge, offers: dict[tuple[str, ...], tuple[str, ...]]
+    value: memoryview, judge: Judge, unknown: _Unknown, offers: dict[tuple[str, ...], tuple[str, ...]]
 ) -> ProposedContext:
     """`offers`: the transfer syntaxes of the contexts before. Most contexts offer the same ones, and share them."""
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.2.2")
     number = cursor.take(4)[0]
     abstract: str | None = None
     syntaxes: list[str] = []
+    count = 0
     for kind, item in cursor.items():
         if kind == 0x30:
             _once(abstract, "abstract syntax")
-            abstract = _decode_uid(item, "abstract syntax", judge)
+            abstract = _decode_syntax(item, "abstract syntax", judge)
         elif kind == 0x40:
-            _count(len(syntaxes) + 1, judge.limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
-            syntaxes.append(_decode_uid(item, "transfer syntax", judge))
-    if not syntaxes:
-        raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
+            count += 1
+            _count(count, judge.limits.transfer_syntaxes, "transfer_syntaxes", "transfer syntaxes")
+            if syntax := _decode_syntax(item, "transfer syntax", judge):
+                syntaxes.append(syntax)
+        else:
+            unknown.skip()
+    if abstract is None or not count:
+        missing = "transfer syntax" if abstract is not None else "abstract syntax"
+        if not judge.let("item_no_uid", f"presentation context {number} without {missing}"):
+            if not count:
+                raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
+            raise Malformed(f"no abstract syntax in presentation context {number}", "PS3.8 9.3.2.2")
     offer = tuple(syntaxes)
-    return ProposedContext(
-        id=number,
-        abstract_syntax=_needed(abstract, f"abstract syntax in presentation context {number}", "PS3.8 9.3.2.2"),
-        transfer_syntaxes=offers.setdefault(offer, offer),
-    )
+    return ProposedContext(id=number, abstract_syntax=abstract or "", transfer_syntaxes=offers.setdefault(offer, offer))
 
 
-def _decode_answer(value: memoryview, judge: Judge) -> ContextAnswer:
+def _decode_syntax(item: memoryview, what: str, judge: Judge) -> str:
+    """A proposed syntax; empty for what is no UID and is let through: it cannot be accepted."""
+    try:
+        return _decode_uid(item, what, judge)
+    except _NoUid as fault:
+        if not judge.let("item_no_uid", str(fault)):
+            raise
+        return ""
+
+
+def _decode_answer(value: memoryview, judge: Judge, unknown: _Unknown) -> ContextAnswer:
     cursor = _Cursor(value, "presentation context", "PS3.8 9.3.3.2")
     number, _, result, _ = cursor.take(4)
     try:
         outcome = ContextResult(result)
     except ValueError:
-        raise Malformed(f"result {result} for presentation context {number}; 0 to 4", "PS3.8 9.3.3.2") from None
+        detail = f"result {result} for presentation context {number}; 0 to 4"
+        if not judge.let("informative_number", detail):
+            raise Malformed(detail, "PS3.8 9.3.3.2") from None
+        outcome = ContextResult.NO_REASON  # not accepted is what it says, whatever the reason
     if outcome is not ContextResult.ACCEPTANCE:
         return ContextAnswer(id=number, result=outcome)  # the transfer syntax is not tested
     syntax: str | None = None
@@ -627,11 +674,14 @@ def _decode_answer(value: memoryview, judge: Judge) -> ContextAnswer:
         if kind == 0x40:
             _once(syntax, "transfer syntax")
             syntax = _decode_uid(item, "transfer syntax", judge)
+        else:
+            unknown.skip()
     accepted = _needed(syntax, f"transfer syntax in presentation context {number}", "PS3.8 9.3.3.2")
     return ContextAnswer(id=number, result=outcome, transfer_syntax=accepted)
 
 
-def _decode_user_information(value: memoryview, judge: Judge) -> UserInformation:
+def _decode_user_information(value: memoryview, judge: Judge, *, asks: bool) -> UserInformation:
+    """`asks`: it is that of an A-ASSOCIATE-RQ."""
     max_length: int | None = None
     class_uid: str | None = None
     version: str | None = None
@@ -644,27 +694,29 @@ def _decode_user_information(value: memoryview, judge: Judge) -> UserInformation
     for count, (kind, item) in enumerate(_Cursor(value, "user information", "PS3.8 9.3.2.3").items(), 1):
         _count(count, judge.limits.user_items, "user_items", "user information sub-items")
         if kind == 0x51:
-            _once(max_length, "Maximum Length")
+            _last(max_length, "Maximum Length", judge)
             max_length = _exactly(item, "Maximum Length", "PS3.8 D.1", lambda cursor: cursor.number(4))
         elif kind == 0x52:
-            _once(class_uid, "implementation class UID")
-            class_uid = _decode_uid(item, "implementation class UID", judge)
+            _last(class_uid, "implementation class UID", judge)
+            class_uid = _decode_class_uid(item, judge)
         elif kind == 0x53:
-            _once(window, "asynchronous operations window")
+            _last(window, "asynchronous operations window", judge)
             window = _exactly(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window)
         elif kind == 0x54:
-            roles.append(_exactly(item, "role selection", "PS3.7 D.3.3.4", lambda c: _decode_role(c, judge)))
+            role = _named(item, "role selection", "PS3.7 D.3.3.4", _decode_role, judge)
+            if role is not None:
+                roles.append(role)
+                if asks and not (role.scu or role.scp):  # what is made of it is for `negotiation`
+                    judge.let("role_of_neither", f"role selection for {role.sop_class_uid} that proposes neither role")
         elif kind == 0x55:
-            _once(version, "implementation version name")
-            version = _decode_version(item)
+            _last(version, "implementation version name", judge)
+            version = _decode_version(item, judge)
         elif kind == 0x56:
-            extended.append(
-                _exactly(item, "extended negotiation", "PS3.7 D.3.3.5", lambda c: _decode_extended(c, judge))
-            )
+            wish = _named(item, "extended negotiation", "PS3.7 D.3.3.5", _decode_extended, judge)
+            extended += [] if wish is None else [wish]
         elif kind == 0x57:
-            common.append(
-                _exactly(item, "common extended negotiation", "PS3.7 D.3.3.6", lambda c: _decode_common(c, judge))
-            )
+            said = _named(item, "common extended negotiation", "PS3.7 D.3.3.6", _decode_common, judge)
+            common += [] if said is None else [said]
         elif kind == 0x58:
             _once(identity, "user identity")
             identity = _exactly(item, "user identity", "PS3.7 D.3.3.7", lambda c: _decode_identity(c, judge))
@@ -699,10 +751,44 @@ def _exactly(item: memoryview, what: str, clause: str, decode_value: Callable[[_
     return value
 
 
-def _decode_version(item: memoryview) -> str:
-    if not 1 <= len(item) <= 16:
-        raise Malformed(f"implementation version name of {len(item)} bytes; 1 to 16", "PS3.7 D.3.3.2")
-    return str(item, "latin-1")
+def _decode_version(item: memoryview, judge: Judge) -> str | None:
+    """It informs only. None: there is nothing to be read in it.  # PS3.7 D.3.3.2.3"""
+    raw = bytes(item[: _LONGEST_VERSION + 1])
+    fault = ""
+    if not 1 <= len(item) <= _LONGEST_VERSION:
+        fault = f"implementation version name of {len(item)} bytes; 1 to {_LONGEST_VERSION}"
+    elif not (raw.isascii() and raw.decode("ascii").isprintable()):
+        fault = "implementation version name with other characters than printable ASCII"
+    if not fault:
+        return raw.decode("ascii")
+    if not judge.let("informative_text", fault):
+        raise Malformed(fault, "PS3.7 D.3.3.2")
+    return informing_text(bytes(item[: 4 * _LONGEST_VERSION]), _LONGEST_VERSION) or None
+
+
+_LONGEST_VERSION = 16
+
+
+def _decode_class_uid(item: memoryview, judge: Judge) -> str:
+    """Whose implementation it is: it informs only. Empty for what is no UID and is let through."""
+    try:
+        return _decode_uid(item, "implementation class UID", judge)
+    except Malformed as fault:
+        if not judge.let("informative_text", str(fault)):
+            raise
+        return ""
+
+
+def _named(
+    item: memoryview, what: str, clause: str, decode_value: Callable[[_Cursor, Judge], T], judge: Judge
+) -> T | None:
+    """As `_exactly`, of an item about a SOP class; None where that is no UID, which may be let through."""
+    try:
+        return _exactly(item, what, clause, lambda cursor: decode_value(cursor, judge))
+    except _NoUid as fault:
+        if not judge.let("item_no_uid", str(fault)):
+            raise
+        return None
 
 
 def _decode_window(cursor: _Cursor) -> OperationsWindow:
@@ -736,8 +822,9 @@ def _decode_common(cursor: _Cursor, judge: Judge) -> CommonExtendedNegotiation:
 
 def _decode_identity(cursor: _Cursor, judge: Judge) -> UserIdentity:
     kind, wanted = cursor.take(2)
-    if wanted > 1:
-        raise Malformed(f"positive response requested {wanted}; 0 or 1", "PS3.7 D.3.3.7.1")
+    detail = f"positive response requested {wanted}; 0 or 1"
+    if wanted > 1 and not judge.let("informative_number", detail):
+        raise Malformed(detail, "PS3.7 D.3.3.7.1")
     primary = bytes(cursor.sized())
     short = kind == UserIdentityType.USERNAME and not cursor.left
     if short and judge.let("identity_without_secondary", "user identity without the length of its secondary field"):

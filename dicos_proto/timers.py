@@ -8,7 +8,7 @@ the same `key` keeps running; with another key it starts anew, which is how a ph
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -23,9 +23,15 @@ class Timer(Enum):
     MESSAGE = "message"
     RESPONSE = "response"
     RETRIEVE = "retrieve"
+    OPERATION = "operation"
+    RATE = "rate"
     IDLE = "idle"
 
     __hash__ = object.__hash__  # each is one object: that of Enum hashes the name, in Python
+
+
+MESSAGE_TIMERS = (Timer.MESSAGE, Timer.RATE, Timer.RESPONSE, Timer.OPERATION, Timer.RETRIEVE, Timer.IDLE)
+"""Those of an established association."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +47,21 @@ class Timeouts:
     release: float | None = 30.0
     """From the A-RELEASE-RQ to its answer."""
     pdu: float | None = 60.0
-    """From the first byte of a PDU to its last: a peer that dribbles or stalls inside one."""
+    """From the first byte of a PDU to its last: a peer that dribbles or stalls inside one. In one that is longer than
+    128 KiB, for each 128 KiB."""
     message: float | None = 60.0
     """Between two PDUs of one message."""
+    minimum_rate: float | None = 256.0
+    """No time, but the least bytes a second at which a message of the peer has to come, on average, once it has taken
+    longer than `message`: a peer that sends a byte now and then would hold an association for ever. Only the time
+    counts in which this side waits for the peer: from `deadline` to the `handle_timeout` after it, while reading is
+    wanted. 256 bytes are half of what a modem of 4800 bit/s carries; 4 GiB over 1 Mbit/s come at 125,000."""
     response: float | None = 60.0
     """From the last byte of a request to its response, and between two responses."""
+    operation: float | None = 14_400.0
+    """The same in all, for the oldest request without a final response, whatever comes in between and starts `response`
+    anew: pending responses to a C-FIND, messages of the peer's own, a data set that never ends. Four hours are more
+    than any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
     retrieve: float | None = 86_400.0
     """From a C-GET or C-MOVE request to its final response: a provider that answers pending for ever."""
     idle: float | None = 60.0
@@ -65,19 +81,24 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When (`at`, on the caller's clock, seconds) and why."""
+    """When (`at`, on the caller's clock, seconds) and why.
+
+    `measured`: how long the peer takes counts (`Timeouts.minimum_rate`), so `handle_timeout` is to be called as soon as
+    the wait ends, although it ends early."""
 
     at: float
     why: str
+    measured: bool = field(default=False, compare=False, repr=False)
 
 
 class _Armed:
-    __slots__ = ("at", "key", "seconds", "why")
+    __slots__ = ("at", "fault", "key", "seconds", "why")
 
-    def __init__(self, seconds: float, why: str, key: object) -> None:
+    def __init__(self, seconds: float, why: str, key: object, fault: str | None = None) -> None:
         self.seconds = seconds
         self.why = why
         self.key = key
+        self.fault = fault
         self.at: float | None = None
 
 
@@ -92,14 +113,16 @@ class TimerTable:
         """The timers that are armed now: most often the one in question is not, and need not be cancelled."""
         self._expired: list[_Armed] = []
 
-    def arm(self, timer: Timer, seconds: float | None, why: str, key: object = None) -> None:
-        """Arm `timer`; one already armed with this `key` (not None) keeps its deadline. `seconds` None disarms."""
+    def arm(self, timer: Timer, seconds: float | None, why: str, key: object = None, fault: str | None = None) -> None:
+        """Arm `timer`; one already armed with this `key` (not None) keeps its deadline. `seconds` None disarms.
+
+        `fault`: the reason once it has expired; None: that nothing came within `seconds`."""
         if seconds is None:
             self.cancel(timer)
             return
         armed = self._armed.get(timer)
         if armed is None or key is None or armed.key != key:
-            self._armed[timer] = _Armed(seconds, why, key)
+            self._armed[timer] = _Armed(seconds, why, key, fault)
 
     def cancel(self, *timers: Timer) -> None:
         """Disarm; a timer that is not armed is no error."""
@@ -131,5 +154,5 @@ class TimerTable:
             for timer, armed in self._armed.items():
                 if armed is noted:
                     del self._armed[timer]
-                    return timer, f"{noted.why}: nothing within {noted.seconds:g} s"
+                    return timer, noted.fault or f"{noted.why}: nothing within {noted.seconds:g} s"
         return None

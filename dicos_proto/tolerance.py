@@ -114,6 +114,64 @@ class Tolerance:
     asked for an association to report on and has proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Who: providers
     of storage commitment, and toolkits that leave the roles to their user. Why it may be allowed: the message says who
     is what, and is answered by whoever takes reports, or 0x0211. Default: off."""
+    informative_text: bool = False
+    """Lets through: a text that only informs and is not what its value representation allows: Error Comment, Move
+    Originator AE Title, implementation version name and implementation class UID, and the UIDs that a response repeats.
+    Padded with NUL, too long, with other characters, or empty where there has to be one. A text is read up to its first
+    NUL, as UTF-8 or else ISO 8859-1, with ? for what cannot be printed, and cut; what is no UID is left out. Breaks:
+    PS3.5 6.2, PS3.7 D.3.3.2, E.1. Who: toolkits that send strings as C keeps them, and archives that put the text of an
+    exception into the comment. Why it may be allowed: nothing rests on it; a stored object counted as failed is worse.
+    Default: off."""
+    informative_number: bool = False
+    """Lets through: a number or a list of tags that only informs and is not encoded as such: Error ID, Offending
+    Element, numbers of sub-operations, Move Originator Message ID, Priority (also one that is missing), the types and
+    attribute identifiers that a response repeats, the reason why a context is refused, and whether a positive response
+    to a user identity is wanted. A number of another length is read where it fits, and left out where it does not.
+    Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Who: toolkits that encode every number alike. Why it may be allowed: nothing rests
+    on it. Default: off."""
+    title_padded: bool = False
+    """Lets through: an AE title of an A-ASSOCIATE-RQ, or the Move Destination of a C-MOVE, in which a NUL is; it is
+    read up to the first one. Breaks: PS3.8 9.3.2, PS3.5 6.2. Who: older workstations that pad with NUL, or send the
+    buffer as it is. Why it may be allowed: what stands before the NUL is the title; whether it is let in is up to the
+    policy. Default: off, and the association is rejected (1/1/3 or 1/1/7)."""
+    repeated_item: bool = False
+    """Lets through: two Maximum Length sub-items, implementation class UIDs, implementation version names or operations
+    windows in one A-ASSOCIATE; the last one counts. Breaks: PS3.8 9.3.2.3, PS3.7 D.3.3. Who: toolkits to whose defaults
+    their user adds items. Why it may be allowed: what was said last is what was meant. Default: off. What decides who
+    somebody is, a user identity, may never come twice."""
+    unasked_window: bool = False
+    """Lets through: an A-ASSOCIATE-AC with an asynchronous operations window that was not proposed, or with a larger
+    one; no more than what was proposed is used. Breaks: PS3.7 D.3.3.3. Who: acceptors that always send their own. Why
+    it may be allowed: whoever uses less of a window than is granted breaks nothing. Default: off."""
+    role_of_neither: bool = False
+    """Lets through: a role selection of an A-ASSOCIATE-RQ that proposes neither role; it is left out, and the default
+    roles hold. Breaks: PS3.7 D.3.3.4. Who: toolkits that send an item for each SOP class, whatever is set in it. Why it
+    may be allowed: who proposes no role and then acts as SCU meant the default. Default: off, and such a peer can ask
+    for nothing."""
+    item_no_uid: bool = False
+    """Lets through: a proposed presentation context with a transfer syntax or an abstract syntax that is no UID, or
+    with none at all, and a role selection or extended negotiation for what is no UID. A transfer syntax or an item is
+    left out; a context is refused where nothing good is left of it (result 3 or 4). Breaks: PS3.8 9.3.2.2, PS3.5 9.1.
+    Who: toolkits with an empty entry in their configuration. Why it may be allowed: what cannot be named cannot be
+    used, and the other contexts can. Default: off."""
+    command_layout: bool = False
+    """Lets through: a command set without group length, or with a wrong one; elements of odd length, or not in
+    ascending order. Breaks: PS3.7 6.3.1. Who: toolkits that write command sets by hand. Why it may be allowed: the last
+    fragment says where it ends, and each element which it is and how long. Default: off. An element that comes twice,
+    or of another group, is never let through."""
+    unwanted_data_set: bool = False
+    """Lets through: a message that announces a data set where none may be: a final C-FIND-RSP, a C-STORE-RSP, a C-ECHO.
+    It is taken without; a data set that follows is read over. Breaks: PS3.7 9.3, 10.3, E.1 (0000,0800). Who: archives
+    that repeat the identifier with the final response, and toolkits that write another value than 0101H. Why it may be
+    allowed: the message says the same without it. Default: off."""
+    response_on_other_context: bool = False
+    """Lets through: a response on another accepted presentation context than that of its request. Breaks: PS3.7 9.1,
+    10.1. Who: odil, in each C-STORE-RSP. Why it may be allowed: the message id says whose response it is, and is
+    outstanding only once. Default: off."""
+    store_without_role: bool = False
+    """Lets through: a C-STORE-RQ, while a C-GET is outstanding, from a peer that did not answer the proposed roles.
+    Breaks: PS3.7 D.3.3.4, PS3.4 C.5.3. Who: archives that do not look at role selection. Why it may be allowed: the
+    context was accepted, and the objects were asked for. Default: off."""
     missing_character_set: bool = False
     """Lets through: a data set with text beyond ASCII that does not say its character set (0008,0005). Breaks: PS3.5
     6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
@@ -148,6 +206,17 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "blank_title": "PS3.8 9.3.2",
         "non_ascii_title": "PS3.8 9.3.2",
         "report_without_role": "PS3.7 D.3.3.4",
+        "informative_text": "PS3.5 6.2",
+        "informative_number": "PS3.7 E.1",
+        "title_padded": "PS3.8 9.3.2",
+        "repeated_item": "PS3.8 9.3.2.3",
+        "unasked_window": "PS3.7 D.3.3.3",
+        "role_of_neither": "PS3.7 D.3.3.4",
+        "item_no_uid": "PS3.8 9.3.2.2",
+        "command_layout": "PS3.7 6.3.1",
+        "unwanted_data_set": "PS3.7 E.1",
+        "response_on_other_context": "PS3.7 9.1",
+        "store_without_role": "PS3.7 D.3.3.4",
         "missing_character_set": "PS3.5 6.1.2",
     }
 )
@@ -180,14 +249,39 @@ FIELD: Final = Tolerance(
     blank_title=True,
     non_ascii_title=True,
     report_without_role=True,
+    informative_text=True,
+    informative_number=True,
+    title_padded=True,
+    repeated_item=True,
+    unasked_window=True,
+    role_of_neither=True,
+    item_no_uid=True,
+    command_layout=True,
+    unwanted_data_set=True,
+    response_on_other_context=True,
+    store_without_role=True,
     missing_character_set=True,
 )
-"""What many peers in use do, and what harms nobody: names that are sloppy but still names, and things left out whose
-absence has one meaning. Not in it: what changes where something begins or ends (`answer_item_length`,
-`joined_data_set`, `short_abort`, `identity_without_secondary`), and `uid_too_long`, which others may not store."""
+"""What many peers in use do, and what harms nobody: names that are sloppy but still names, things left out whose
+absence has one meaning, and all that only informs. Not in it: what changes where something begins or ends
+(`answer_item_length`, `joined_data_set`, `short_abort`, `identity_without_secondary`), and `uid_too_long`, which others
+may not store."""
 
 EVERYTHING: Final = Tolerance(**dict.fromkeys(CLAUSES, True))
 """Every flag, for those who only look."""
+
+
+def informing_text(raw: bytes, most: int) -> str:
+    """A text that only informs, as far as it can be read: at most `most` printable characters, up to the first NUL.
+
+    UTF-8, or else ISO 8859-1. What cannot be printed becomes a question mark, so that no terminal obeys it.
+    """
+    kept = raw.partition(b"\0")[0][: 8 * most]
+    try:
+        text = kept.decode("utf-8")
+    except UnicodeDecodeError:
+        text = kept.decode("latin-1")
+    return "".join(one if one.isprintable() else "?" for one in text.strip(" ")[:most])
 
 
 class Judge:

@@ -30,6 +30,7 @@ from .events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .framing import PduBody, PduHeader, PduReader
 from .limits import Limits
 from .machine import ACTIONS, NOT_ACCEPTABLE, Action, Effect, Evt, Role, State, step
+from .outbox import Outbox, Outgoing
 from .pdu import decode_body, encode
 from .pdu_types import (
     PROTOCOL_VERSION,
@@ -44,7 +45,7 @@ from .pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
 )
-from .timers import Deadline, Timeouts, Timer, TimerTable
+from .timers import MESSAGE_TIMERS, Deadline, Timeouts, Timer, TimerTable
 from .tolerance import CLAUSES, STRICT, Judge, Tolerance
 from .wire import Buffer
 
@@ -104,9 +105,8 @@ class UpperLayer:
         """What was let through, as far as it was told by an event; at most one for each flag."""
         self._held: PduHeader | Managed | Fragment | Malformed | None = None  # what deviations are told of first
         self._events: deque[UpperEvent] = deque()
-        self._outbox: list[bytes | memoryview] = []
-        self.queued = 0
-        """Bytes that wait to be taken by `data_to_send`. Only this object changes it."""
+        self.outbox = Outbox(limits.queued)
+        """What waits to be taken by `data_to_send`."""
         self._eof = False
         self._why_lost: ConnectionLost | None = None
         self._closing = False
@@ -125,7 +125,7 @@ class UpperLayer:
         return (
             not self._eof
             and not self._closing
-            and (self.state is not State.Sta13 or self.queued < limits.queued)
+            and (self.state is not State.Sta13 or self.outbox.queued < limits.queued)
             and reader.unread < limits.received_ahead
             and reader.pieces <= limits.received_pieces
         )
@@ -137,8 +137,8 @@ class UpperLayer:
 
     @property
     def bytes_queued(self) -> int:
-        """Bytes that wait to be taken by `data_to_send`, as every `Wire` tells it."""
-        return self.queued
+        """Bytes that wait to be taken by `data_to_send`, headers of PDUs included."""
+        return self.outbox.queued
 
     def receive_data(self, data: Buffer) -> None:
         """Bytes that arrived; kept by reference, not parsed. Ignored once the connection is to be closed."""
@@ -155,10 +155,9 @@ class UpperLayer:
             self._why_lost = why
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take all that waits to be sent. Payloads are the buffers the caller gave."""
-        taken, self._outbox = self._outbox, []
-        self.queued = 0
-        return taken
+        """Take what waits to be sent, in order: call it until it returns nothing. Payloads are views of the buffers the
+        caller gave; what has to be cut is cut now, about `Limits.queued` bytes in one call."""
+        return self.outbox.take()
 
     def deadline(self, now: float) -> Deadline | None:
         """The next deadline, in seconds on the caller's clock; timers armed since the last call start at `now`."""
@@ -202,14 +201,14 @@ class UpperLayer:
         if self._closing or step(self.state, event, self.role) is None:
             raise LocalProtocolError(f"{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
 
-    def send_data(self, buffers: list[bytes | memoryview], size: int) -> None:
-        """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length.
+    def send_data(self, buffers: list[Outgoing], size: int) -> None:
+        """Send whole P-DATA-TF PDUs, `size` bytes in all, that were cut to the peer's Maximum Length; the last of the
+        buffers may be a `Run`, which is cut as it is taken.
 
         Raises `LocalProtocolError` outside Sta6 and Sta8."""
         if self.state is not _STA6:
             self.check(Evt.Evt9, "P-DATA")
-        self._outbox += buffers
-        self.queued += size
+        self.outbox.add(buffers, size)
 
     def fail(self, fault: Malformed) -> None:
         """A layer above found the peer at fault: abort as the table says for an invalid PDU.  # PS3.8 Evt19"""
@@ -255,7 +254,7 @@ class UpperLayer:
                 read = self.reader.next()
             except Malformed as fault:
                 self.reader.lose()
-                read = fault
+                read = fault.with_traceback(None)  # which has this frame
             token = self._decode(read) if type(read) is PduBody else read
             if token is None:
                 if not self._eof:
@@ -349,7 +348,7 @@ class UpperLayer:
         """The rest of a PDU has a deadline of its own, but where ARTIM runs."""
         if self.reader.mid_pdu and self.state not in _WHY_ARTIM:
             why = "PDU: waiting for the rest of one"
-            self.timers.arm(_PDU, self.timeouts.pdu, why, key=self.reader.completed)
+            self.timers.arm(_PDU, self.timeouts.pdu, why, key=self.reader.progress)
         elif _PDU in self.timers.armed:
             self.timers.cancel(_PDU)
 
@@ -393,8 +392,7 @@ class UpperLayer:
         self._enter()
 
     def _put(self, encoded: bytes) -> None:
-        self._outbox.append(encoded)
-        self.queued += len(encoded)
+        self.outbox.add([encoded], len(encoded))
 
     def _enter(self) -> None:
         """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""
@@ -413,9 +411,11 @@ class UpperLayer:
         else:
             timers.cancel(Timer.RELEASE)
         if state is State.Sta13 or state is State.Sta1:
-            timers.cancel(Timer.PDU, Timer.MESSAGE, Timer.RESPONSE, Timer.RETRIEVE, Timer.IDLE)
+            timers.cancel(Timer.PDU, *MESSAGE_TIMERS)
             self.reader.skip_pdu()
         if state is State.Sta1:
             self._closing = True
+            if self.outbox.runs:
+                self.outbox.drop_runs()
             timers.cancel(Timer.ARTIM)
             self.reader.lose()

@@ -31,7 +31,8 @@ class Wire(Protocol):
         """The peer will send no more. `why`: what the layer below knows of it, where that is more than an end."""
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take everything that waits to be sent, in order."""
+        """Take what waits to be sent, in order. Not always all of it: call it again once this is written, until it
+        returns an empty list."""
 
     def deadline(self, now: float) -> Deadline | None:
         """The next deadline; timers armed since the last call start at `now`."""

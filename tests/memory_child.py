@@ -31,7 +31,12 @@ STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_inst
 
 def memory(name: str) -> int:
     """VmSize or VmHWM of this process, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    return memory_of("self", name)
+
+
+def memory_of(process: int | str, name: str) -> int:
+    """The same of any process."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 
 

@@ -65,7 +65,14 @@ def policy(
 ) -> AcceptPolicy:
     """Accepts everything in implicit VR; `both_roles` grants what `request` asks."""
     roles = {uid: Roles(scu=True, scp=True) for uid in (VERIFICATION, CT, MR)} if both_roles else {}
-    return AcceptPolicy(other_contexts=(IMPLICIT,), max_length=max_length, window=window, roles=roles)
+    return AcceptPolicy(
+        other_contexts=(IMPLICIT,), max_length=max_length, window=window, roles=roles, peer_max_length=8
+    )
+
+
+def with_any_length(limits: Limits) -> Limits:
+    """These limits, for peers of any Maximum Length: cutting is best tested with little ones."""
+    return replace(limits, peer_max_length=8)
 
 
 REQUEST, POLICY = request(), policy()
@@ -183,7 +190,7 @@ class _Line:
         while self.flight and self.target.wants_read:
             self.target.receive_data(self.flight.popleft())
             moved = True
-        if self.source.wants_close and not self.flight and not self.cut:
+        if self.source.wants_close and not (self.source.bytes_queued or self.flight or self.cut):
             self.cut = True
             self.target.receive_eof()
             moved = True
@@ -205,6 +212,7 @@ class Pair:
         provider_timeouts: Timeouts = Timeouts(),  # noqa: B008
         tolerance: Tolerance = STRICT,
     ) -> None:
+        user_limits = with_any_length(user_limits)
         self.user = Association.requestor(asked, limits=user_limits, timeouts=user_timeouts, tolerance=tolerance)
         self.provider = Association.acceptor(limits=provider_limits, timeouts=provider_timeouts, tolerance=tolerance)
         self.uses, self.provides = Exchange(self.user), Exchange(self.provider)
@@ -339,6 +347,7 @@ class Lone:
         tolerance: Tolerance = STRICT,
     ) -> Lone:
         """A requestor in Sta6."""
+        limits = with_any_length(limits)
         lone = cls(Association.requestor(asked, limits=limits, timeouts=timeouts, tolerance=tolerance), split)
         accept = negotiate(asked, answer)
         assert isinstance(accept, AssociateAccept)
@@ -365,7 +374,12 @@ class Lone:
 
     def sent(self) -> bytes:
         """What it has sent since the last call."""
-        return b"".join(self.engine.data_to_send())
+        return b"".join(taken(self.engine))
+
+
+def taken(engine: Association) -> list[bytes | memoryview]:
+    """All that it has to send, however many calls that takes."""
+    return [buffer for part in iter(engine.data_to_send, []) for buffer in part]
 
 
 def start(context: int, message: Command, *, has_data: bool = False) -> MessageStart:

@@ -328,7 +328,7 @@ class Conversation(RuleBasedStateMachine):
         self.asked = request(window=windows[0], max_length=lengths[0], both_roles=roles)
         answer = policy(window=windows[1], max_length=lengths[1], both_roles=roles)
         self.policy: AcceptPolicy = replace(answer, refused=frozenset({MR}))
-        limits = Limits(received_ahead=ahead)
+        limits = Limits(received_ahead=ahead, peer_max_length=8)
         self.user = Side("user", Association(Role.REQUESTOR, limits, Timeouts()))
         self.provider = Side("provider", Association.acceptor(limits=limits))
         self.lines = {
@@ -550,6 +550,7 @@ class Conversation(RuleBasedStateMachine):
         sides = [side for side in (self.user, self.provider) if side.owed]
         side = sides[0 if first else -1]
         asked = list(side.owed.values())[index % len(side.owed)]
+        pending = pending and isinstance(asked.command, CFindRequest)  # of what is asked here
         response = exchange.response_to(asked, PENDING[index % 2] if pending else 0)
         response = replace(response, has_data=bool(with_data(response.command)) is not (odd == 0))
         allowed = side.may(response)

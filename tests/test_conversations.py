@@ -11,6 +11,8 @@ from dicos_proto.dimse import (
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
+    CFindRequest,
+    CFindResponse,
     CStoreRequest,
     CStoreResponse,
 )
@@ -28,7 +30,20 @@ from dicos_proto.pdu_types import (
 )
 from dicos_proto.services.storage import store
 from dicos_proto.services.verification import echo
-from tests.pair import CT, IMPLICIT, VERIFICATION, Lone, Pair, bytewise, command, policy, request, splitters, start
+from tests.pair import (
+    CT,
+    IMPLICIT,
+    VERIFICATION,
+    Lone,
+    Pair,
+    bytewise,
+    command,
+    p_data,
+    policy,
+    request,
+    splitters,
+    start,
+)
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, affected_sop_class_uid=VERIFICATION, status=0)
@@ -166,13 +181,15 @@ def test_a_release_while_a_data_set_is_sent_is_answered_when_it_is_complete() ->
 
 def test_a_pending_response_is_not_the_final_one() -> None:
     user = Lone.user(split=bytewise)
-    flow = exchange.ask(user.exchange, 1, ECHO)
+    find = CFindRequest(message_id=1, affected_sop_class_uid=CT)
+    flow = exchange.ask(user.exchange, 3, find, b"ab")
     assert next(flow) is flows.Need.INPUT
-    pending = CEchoResponse(message_id_being_responded_to=1, status=status.PENDING)
-    user.engine.receive_data(command(1, pending) + command(1, ECHOED))
+    pending = CFindResponse(message_id_being_responded_to=1, status=status.PENDING)
+    final = CFindResponse(message_id_being_responded_to=1, status=status.SUCCESS)
+    user.engine.receive_data(command(3, pending, has_data=True) + p_data((3, False, True, b"ab")) + command(3, final))
     with pytest.raises(StopIteration) as done:
         next(flow)
-    assert done.value.value == ECHOED
+    assert done.value.value == final
 
 
 def test_a_cancel_of_what_is_over_is_passed_over() -> None:

@@ -3,8 +3,10 @@
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.datasets import Attributes, DataSetError, content, convert, decode, encode, value_of
+from dicos_proto.datasets import Attributes, DataSetError, content, convert, decode, decode_object, encode, value_of
 from dicos_proto.events import Deviation
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import FIELD, STRICT, Judge, Tolerance
@@ -357,3 +359,138 @@ def test_a_data_set_can_be_converted_as_a_whole() -> None:
     bad = bad.replace(b"\x02\x00\x00\x00\x10\x01", b"\x03\x00\x00\x00\x10\x01\x01")
     with pytest.raises(DataSetError, match="does not fit its value representation"):
         convert(decode(bad, uids.IMPLICIT_VR_LE))
+
+
+# -- what it may cost ------------------------------------------------------------------------------------------------
+
+
+def empty_elements(count: int) -> bytes:
+    return b"".join(bare(0x00090000 | (0x1000 + number), b"") for number in range(count))
+
+
+def empty_items(count: int) -> bytes:
+    return bare(SEQUENCE, bare(ITEM, b"") * count)
+
+
+def bounded(data: bytes, syntax: str = IMPLICIT, **limits: int) -> str | None:
+    """What is wrong with it as an attribute list within these limits."""
+    try:
+        convert(decode(data, syntax, Judge(Limits(**limits))))
+    except DataSetError as error:
+        return str(error)
+    return None
+
+
+def bounded_object(data: bytes, syntax: str = IMPLICIT, **limits: int) -> str | None:
+    try:
+        decode_object(data, syntax, Limits(**limits))
+    except DataSetError as error:
+        return str(error)
+    return None
+
+
+def test_elements_are_counted_those_in_items_too() -> None:
+    for build in (empty_elements, lambda count: bare(SEQUENCE, bare(ITEM, empty_elements(count - 1)))):
+        assert bounded(build(9), elements=10) is None
+        assert bounded(build(10), elements=10) is None
+        assert "more elements than allowed (limit elements: 10), before byte" in str(bounded(build(11), elements=10))
+        assert bounded_object(build(10), object_elements=10) is None
+        assert "(limit object_elements: 10)" in str(bounded_object(build(11), object_elements=10))
+    assert "(limit elements: 10000)" in str(bounded(empty_elements(10_001)))
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_items_are_counted_wherever_they_are(syntax: str) -> None:
+    """In private sequences and in UN too: pydicom would look into those when they are looked at, and by other rules."""
+    item = bare(ITEM, b"")
+    creator = "AGFA-AG_HPState "  # of (0071,xx18): a sequence in pydicom's dictionary
+    known = bare if syntax == IMPLICIT else lambda tag, value: long(tag, b"UN", value)
+    named = bare(0x00710010, creator.encode()) if syntax == IMPLICIT else short(0x00710010, b"LO", creator.encode())
+    ways = {
+        "a sequence": lambda count: known(SEQUENCE, item * count),
+        "two of them": lambda count: known(SEQUENCE, item * (count - 1)) + known(0x00081115, item),
+        "a private one": lambda count: named + known(0x00711018, item * count),
+    }
+    for name, build in ways.items():
+        assert bounded(build(10), syntax, items=10) is None, name
+        assert "more items than allowed (limit items: 10)" in str(bounded(build(11), syntax, items=10)), name
+        assert "(limit object_items: 10)" in str(bounded_object(build(11), syntax, object_items=10)), name
+    found = decode(named + known(0x00711018, item * 3), syntax)
+    assert [found[0x00711018].VR, len(found[0x00711018].value)] == ["SQ", 3]
+
+
+def test_fragments_are_counted_as_items() -> None:
+    def build(count: int) -> bytes:
+        return long(PIXELS, b"OB", bare(ITEM, b"ab") * count + END, UNDEFINED)
+
+    assert bounded_object(build(10), uids.JPEG_BASELINE, object_items=10) is None
+    assert "(limit object_items: 10)" in str(bounded_object(build(11), uids.JPEG_BASELINE, object_items=10))
+    read = decode_object(build(3), uids.JPEG_BASELINE)
+    assert read.PixelData == bare(ITEM, b"ab") * 3
+    assert read["PixelData"].is_undefined_length
+
+
+VALUES = {
+    "names": lambda count: bare(NAME, b"\\" * (count - 1)),
+    "numbers": lambda count: bare(0x00280009, bytes(4 * count)),  # tags
+    "either": lambda count: bare(0x00280106, bytes(2 * count)),  # US or SS
+    "two elements": lambda count: bare(NAME, b"\\" * (count - 2)) + bare(0x00100020, b"A "),
+    "escapes": lambda count: bare(0x00080005, b"\\ISO 2022 IR 87 ") + bare(0x00102000, b"\x1b$B\x30\x30" * (count - 3)),
+}
+
+
+@pytest.mark.parametrize("build", VALUES.values(), ids=VALUES)
+def test_values_are_counted(build: Callable[[int], bytes]) -> None:
+    assert bounded(build(20), values=20) is None
+    assert "more values than allowed (limit values: 20)" in str(bounded(build(21), values=20))
+    decode_object(build(21), IMPLICIT, Limits(values=20))  # of an object only what is looked at becomes values
+
+
+def test_character_sets_are_counted() -> None:
+    named = b"\\".join([b"ISO 2022 IR 6"] * 16)
+    assert bounded(bare(0x00080005, named + b" ")) is None
+    found = bounded(bare(0x00080005, named + b"\\ISO 2022 IR 6"))
+    assert found is not None
+    assert "17 character sets where 16 are the most" in found
+
+
+def test_a_private_creator_stands_before_its_elements() -> None:
+    """Else pydicom would find sequences where none was seen."""
+    late = bare(0x00711018, b"") + bare(0x00710010, b"AGFA-AG_HPState ")
+    assert "a private creator after elements of its block" in str(bounded(late))
+    other = bare(0x00710010, b"AGFA-AG_HPState ") + bare(0x00710010, b"SOMEBODY")
+    assert "a private creator after elements of its block" in str(bounded(other))
+    assert bounded(bare(0x00710010, b"SOMEBODY") + bare(0x00711018, b"ab") + bare(0x00710001, b"")) is None
+
+
+def test_what_is_inflated_is_judged_by_its_ratio_too() -> None:
+    def deflated(data: bytes) -> bytes:
+        engine = zlib.compressobj(wbits=-15)
+        return engine.compress(data) + engine.flush()
+
+    bomb = deflated(long(PIXELS, b"OW", bytes(3 << 20)))
+    assert "100 are allowed (limit inflate_ratio)" in str(bounded(bomb, DEFLATED))
+    assert "100 are allowed (limit inflate_ratio)" in str(bounded_object(bomb, DEFLATED))
+    assert bounded_object(bomb, DEFLATED, inflate_ratio=2000) is None
+    found = bounded_object(bomb, DEFLATED, inflate_ratio=2000, collected=1 << 20)
+    assert found is not None
+    assert "more than 1048576 bytes (limit collected)" in found
+
+
+def test_an_object_may_be_sloppy_where_an_attribute_list_may_not() -> None:
+    data = short(0x00280010, b"US", b"abc") + short(NAME, b"PN", b"M\xfcl")
+    assert decode_object(data + bytes(3), EXPLICIT).PatientName == "M\xfcl"
+    assert bounded(data, EXPLICIT) is not None
+    with pytest.raises(DataSetError, match="an element header of 3 bytes"):
+        decode_object(data + b"abc", EXPLICIT)
+
+
+def test_memory_and_time_are_those_of_what_is_allowed() -> None:
+    """A million empty items in 8 MB took 1.4 GB."""
+    many = (empty_items(1_000_000), b"".join(bare(0x00090000 + number, b"") for number in range(500_000)))
+    tracemalloc.start()
+    for data in many:
+        assert bounded(data) is not None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 << 20

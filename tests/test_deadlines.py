@@ -43,6 +43,7 @@ from tests.pair import (
 )
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
+FIND = CFindRequest(message_id=1, affected_sop_class_uid=CT)
 ECHOED = CEchoResponse(message_id_being_responded_to=1, status=0)
 STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
 
@@ -396,9 +397,11 @@ def test_the_response_is_not_waited_for_while_an_answer_is_owed() -> None:
 
 def test_a_response_that_is_not_the_last_one_moves_the_deadline() -> None:
     user = Lone.user()
-    user.engine.send(start(1, ECHO))
+    user.engine.send(start(3, FIND, has_data=True))
+    user.engine.send(data(3, b"ab"))
     assert after(user.engine, 0.0) == Deadline(60.0, "response: waiting for the one to message 1")
-    user.feed(command(1, CEchoResponse(message_id_being_responded_to=1, status=0xFF00)))
+    user.feed(command(3, CFindResponse(message_id_being_responded_to=1, status=0xFF00), has_data=True))
+    user.feed(p_data((3, False, True, b"ab")))
     assert after(user.engine, 59.0) == Deadline(119.0, "response: waiting for the one to message 1")
 
 

@@ -397,8 +397,8 @@ PDUS: list[Explained] = [
         "PS3.7 D.3.3.2.4 allows all of ISO 646", _request(item(0x55, b"A\\B")),
     ),
     Explained(
-        r"they refuse: ValueError: Unable to decode", "titles and names that are not ASCII: we show them as Latin-1",
-        _request(item(0x55, b"\xe4")),
+        r"they refuse: ValueError: Unable to decode", "titles that are not ASCII: we show them as Latin-1",
+        associate(1, APPLICATION_ITEM, PROPOSED_ITEM, user_item(), called=b"\xe4"),
     ),
     Explained(
         r"they refuse: ValueError: Invalid 'Call", "AE titles are judged by our policy, not by our decoder",

@@ -109,6 +109,7 @@ def test_an_association_request() -> None:
         "  common extended negotiation: 1.2.3.4, service class 1.2.840.10008.4.2 Storage Service Class",
         "    related general SOP class: 1.2.840.10008.5.1.4.1.1.2 CT Image Storage",
         "  user identity: user name and passcode (2), fields of 3 and 6 bytes, response requested",
+        "  deviation (role_of_neither): role selection for 1.2.3.4 that proposes neither role [PS3.7 D.3.3.4]",
     ]
     assert not any("ada" in line or "secret" in line for line in lines)
 
@@ -456,7 +457,10 @@ def test_a_peer_cannot_forge_a_line() -> None:
     title = b"A\n\r\x1b\xe9\x00'\\"
     lines = dissect(associate(1, APPLICATION_ITEM, PROPOSED_ITEM, user_item(item(0x55, b"V\x85'")), calling=title))
     assert lines[1] == r"  calling AE title: 'A\x0a\x0d\x1b\xe9\x00\x27\x5c'"
-    assert lines[-1] == r"  implementation: 1.2.3, 'V\x85\x27'"
+    assert lines[-2] == r"  implementation: 1.2.3, 'V?\x27'"
+    assert lines[-1].startswith("  deviation (informative_text): implementation version name with other characters")
+    beyond = dissect(associate(1, APPLICATION_ITEM, PROPOSED_ITEM, user_item(item(0x55, "V€😀".encode()))))
+    assert beyond[-2] == r"  implementation: 1.2.3, 'V\u20ac\U0001f600'"
     # What is refused is shown in the fault: escaped too.
     (fault,) = dissect(associate(1, item(0x10, b"1.\xe9\n"), PROPOSED_ITEM, user_item()))
     assert fault.endswith(r"malformed: application context '1.\xe9\n' is no UID [PS3.5 9.1]")

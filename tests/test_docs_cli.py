@@ -76,7 +76,7 @@ def pacs(folder: Path, store_port: int) -> Iterator[int]:
                     request.send((prepare(session.association, file) for file in files), len(files))
                 case MoveRequest() if request.performing.task(()).destination == "ME":
                     (batch,) = plan(files)
-                    with connect(("127.0.0.1", store_port), batch.contexts) as third:
+                    with connect(("127.0.0.1", store_port), batch.contexts, called_aet="ME") as third:
                         request.send(third, (prepare(third.association, file) for file in files), len(files))
                 case _:
                     request.respond(0xA801)
@@ -146,6 +146,7 @@ def prepared(folder: Path) -> Iterator[Shell]:
     for number in range(1, 4):
         dicom_file(folder / "scans" / f"{number}.dcm", uid=f"1.2.3.{number}", pixels=1000)
     (folder / "scans" / "notes.txt").write_text("no image")
+    dicom_file(folder / "private.dcm", sop_class="1.2.3.4.5", uid="1.2.3.9", pixels=1000)
     scp, own = free_port(), free_port()
     with ExitStack() as stack:
         port = stack.enter_context(pacs(folder / "pacs", own))

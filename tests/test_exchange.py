@@ -23,7 +23,7 @@ from dicos_proto.dimse import (
     NGetResponse,
     response_to,
 )
-from dicos_proto.errors import LocalProtocolError
+from dicos_proto.errors import AbortReason, AbortSource, LocalProtocolError
 from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.exchange import (
     DataSetTooLong,
@@ -43,7 +43,8 @@ from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
 from dicos_proto.machine import State
 from dicos_proto.pdu import encode
-from dicos_proto.pdu_types import OperationsWindow, ReleaseRequest, UserInformation
+from dicos_proto.pdu_types import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation
+from dicos_proto.tolerance import STRATOVAN
 from tests.pair import (
     CT,
     POLICY,
@@ -83,10 +84,20 @@ def found(number: int = 1, code: int = 0xFF00) -> CFindResponse:
 
 
 def got(flow: flows.Flow[Any]) -> Any:
-    """What a flow that has all it needs comes to."""
-    with pytest.raises(StopIteration) as done:
-        next(flow)
-    return done.value.value
+    """What a flow that has all it needs comes to, turns that it gives to others left out."""
+    return _turns(flow)[0]
+
+
+def _turns(flow: flows.Flow[Any]) -> tuple[Any, int]:
+    """The same, and how many turns it gives."""
+    turns = 0
+    while True:
+        try:
+            need = next(flow)
+        except StopIteration as done:
+            return done.value, turns
+        assert need is flows.Need.TURN
+        turns += 1
 
 
 # -- both ways at once ---------------------------------------------------------------------------------------------
@@ -832,3 +843,76 @@ def test_a_data_set_of_just_the_length_allowed_is_read() -> None:
     got(next_request(pair.provides))
     assert got(read_data(pair.provides)) == bytes(1200)
     assert got(read_data(pair.provides)) == b""  # there is none left
+
+
+@pytest.mark.parametrize("reads", ["read_data", "skip_data"])
+def test_a_flow_that_need_not_wait_gives_others_their_turn(reads: str) -> None:
+    """A peer may send one byte a PDV: what lies in one receive would else be all that is done for long."""
+    provider = Lone.provider()
+    many = 5000
+    pieces = b"".join(p_data((3, False, n == many - 1, b"x")) for n in range(many))
+    provider.engine.receive_data(command(3, STORE, has_data=True) + pieces)
+    assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
+    flow: flows.Flow[Any] = read_data(provider.exchange) if reads == "read_data" else skip_data(provider.exchange)
+    assert _turns(flow) == (b"x" * many if reads == "read_data" else None, many // 512)
+
+
+# -- between two users ---------------------------------------------------------------------------------------------
+
+
+def good(lone: Lone) -> bool:
+    """Whether an association at rest can still be used."""
+    looking = lone.exchange.look_idle()
+    assert next(looking) is flows.Need.TURN
+    found: bool = got(looking)
+    return found
+
+
+def test_an_association_on_which_nothing_has_come_can_be_used() -> None:
+    lone = Lone.user()
+    assert lone.exchange.at_rest
+    assert good(lone)
+    assert good(lone)
+
+
+@pytest.mark.parametrize(
+    ("came", "sent"),
+    [
+        (encode(ReleaseRequest()), encode(ReleaseResponse())),
+        (encode(Abort()), b""),
+        (bytes.fromhex("07000000 0004 0102"), b""),  # short: let through, and told first
+        (command(3, REPORT), b""),
+        (b"HTTP/1.1", encode(Abort(source=AbortSource.SERVICE_PROVIDER, reason=AbortReason.UNRECOGNIZED_PDU))),
+    ],
+)
+@ANY
+def test_one_on_which_the_peer_has_said_something_cannot(split: Splitter, came: bytes, sent: bytes) -> None:
+    lone = Lone.user(tolerance=STRATOVAN)
+    for chunk in split([came]):
+        lone.engine.receive_data(chunk)
+    assert not good(lone)
+    assert lone.sent() == sent
+    assert not good(lone)
+
+
+def test_one_that_is_gone_cannot() -> None:
+    lone = Lone.user()
+    lone.engine.receive_eof()
+    assert not good(lone)
+
+
+def test_one_on_which_something_is_under_way_is_not_at_rest() -> None:
+    asking = Lone.user()
+    asking.exchange.send(1, echo())
+    asking.sent()
+    assert not asking.exchange.at_rest
+    assert not good(asking)
+    asking.feed(command(1, echoed()))
+    assert asking.exchange.at_rest
+    sending = Lone.user(limits=Limits(queued=100))
+    sending.exchange.send(3, STORE, [bytes(1000)] * 3)
+    assert not sending.exchange.at_rest
+    owing = Lone.provider()
+    owing.exchange.association.receive_data(command(1, echo()))
+    assert got(owing.exchange.step()) == start(1, echo())
+    assert not owing.exchange.at_rest

@@ -7,7 +7,17 @@ import pytest
 
 from dicos_proto import exchange, flows, status
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, NGetRequest, NGetResponse
+from dicos_proto.dimse import (
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CMoveRequest,
+    CMoveResponse,
+    CStoreRequest,
+    CStoreResponse,
+    NGetRequest,
+    NGetResponse,
+)
 from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, RemoteProtocolError
 from dicos_proto.events import Closed, ProviderAbort
 from dicos_proto.limits import Limits
@@ -78,10 +88,26 @@ def outcome(flow: flows.Flow[object], engine: Association, *chunks: bytes, eof: 
 # -- asking --------------------------------------------------------------------------------------------------------
 
 
+def test_what_is_outstanding_is_named_with_what_to_do_about_it() -> None:
+    wide = OperationsWindow(invoked=9, performed=1)
+    user = Lone.user(request(window=wide), policy(window=wide))
+    for number in range(1, 6):
+        user.engine.send(start(1, echo(number)))
+        named = "C-ECHO-RQ 1 is outstanding" if number == 1 else "C-ECHO-RQ 1, C-ECHO-RQ 2"
+        with pytest.raises(LocalProtocolError, match=f"C-ECHO-RQ while {named}.*wait for them first"):
+            next(exchange.ask(user.exchange, 1, echo(9)))
+    user.engine.send(start(3, CFindRequest(message_id=6, affected_sop_class_uid=CT), has_data=True))
+    user.engine.send(data(3, b"keys"))
+    text = r"C-ECHO-RQ 3 and 3 more are outstanding, whose responses nobody would see: cancel\(\) asks the peer to stop"
+    with pytest.raises(LocalProtocolError, match=text):
+        next(exchange.ask(user.exchange, 1, echo(9)))
+    assert user.engine.unanswered == {**dict.fromkeys(range(1, 6), 0x0030), 6: 0x0020}
+
+
 def test_nothing_is_asked_while_an_answer_is_out_that_nobody_would_see() -> None:
     user = Lone.user(request(window=WINDOW), policy(window=WINDOW))
     user.engine.send(start(1, echo(7)))
-    with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while others are outstanding"):
+    with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
         next(exchange.ask(user.exchange, 1, echo(8)))
     assert user.engine.outstanding == 1
     assert user.feed(command(1, echoed(7))) == [start(1, echoed(7))]
@@ -134,7 +160,7 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
     with pytest.raises(RuntimeError, match="the disk is gone"):
         next(exchange.ask(pair.uses, 3, STORE, pieces()))
     assert pair.user.sending
-    with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while others are outstanding"):
+    with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
         next(exchange.ask(pair.uses, 1, echo(2)))
     with pytest.raises(LocalProtocolError, match="before the data set is complete"):
         next(flows.release(pair.user))
@@ -200,11 +226,15 @@ def test_any_final_status_pays_what_is_owed(code: int) -> None:
 
 def test_a_pending_status_does_not_pay() -> None:
     pair = Pair.established()
-    pair.user.send(start(1, echo(1)))
+    pair.user.send(
+        start(1, CMoveRequest(message_id=1, affected_sop_class_uid=VERIFICATION, move_destination="A"), has_data=True)
+    )
+    pair.user.send(data(1, b"ab"))
     pair.events(pair.provider)
     for code in (status.PENDING, status.PENDING_WARNING):
-        pair.provider.send(start(1, echoed(1, code)))
-        assert pair.events(pair.user) == [start(1, echoed(1, code))]
+        moving = CMoveResponse(message_id_being_responded_to=1, status=code)
+        pair.provider.send(start(1, moving))
+        assert pair.events(pair.user) == [start(1, moving)]
         assert (pair.provider.owed, pair.user.outstanding) == (1, 1)
 
 

@@ -1,11 +1,12 @@
 """What an acceptor answers to a request, and what both sides then hold to."""
 
+import hmac
 from dataclasses import replace
 
 import pytest
 
 from dicos_proto import uids
-from dicos_proto.errors import LocalProtocolError, Malformed
+from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from dicos_proto.extended import (
     Coercion,
     QueryExtension,
@@ -175,12 +176,23 @@ def test_a_request_without_contexts_is_rejected() -> None:
     assert rejected(replace(asked(), contexts=())) == (1, 2, 1)
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 16384])
-def test_a_maximum_length_no_message_fits_in_is_rejected(length: int) -> None:
-    if 0 < length < 8:
-        assert rejected(asked(max_length=length)) == (1, 2, 1)
+@pytest.mark.parametrize("least", [8, 100, 512, 4096])
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 99, 100, 511, 512, 4095, 4096, 16384])
+def test_a_maximum_length_below_that_of_the_policy_is_rejected(length: int, least: int) -> None:
+    policy = replace(EVERYTHING, peer_max_length=least)
+    if 0 < length < least:
+        assert rejected(asked(max_length=length), policy) == (1, 2, 1)
     else:
-        assert accepted(asked(max_length=length))
+        assert accepted(asked(max_length=length), policy)
+
+
+def test_by_default_a_policy_accepts_what_the_limits_do() -> None:
+    assert AcceptPolicy().peer_max_length == Limits().peer_max_length == 512
+
+
+def test_no_policy_accepts_a_maximum_length_no_message_fits_in() -> None:
+    with pytest.raises(LocalProtocolError, match="a policy that accepts a Maximum Length of 7; at least 8"):
+        negotiate(asked(), replace(EVERYTHING, peer_max_length=7))
 
 
 # -- user identity  PS3.7 D.3.3.7 ------------------------------------------------------------------------------------
@@ -224,10 +236,9 @@ def claim(kind: int, *, asks: bool = True) -> UserIdentity:
     ("identity", "response"),
     [
         (None, None),
-        (ADA_2, None),
+        (replace(ADA_2, primary=b"eve"), None),
         (ADA, UserIdentityResponse()),  # empty for types 1 and 2  # PS3.7 D.3.3.7.2
-        (replace(ADA_2, response_requested=True), UserIdentityResponse()),
-        (claim(3), None),  # not understood
+        (replace(ADA_2, primary=b"eve", response_requested=True), UserIdentityResponse()),
         (claim(5), UserIdentityResponse(response=b"hello")),
         (claim(5, asks=False), None),
     ],
@@ -235,8 +246,55 @@ def claim(kind: int, *, asks: bool = True) -> UserIdentity:
 def test_a_response_is_given_where_it_was_asked_for(
     identity: UserIdentity | None, response: UserIdentityResponse | None
 ) -> None:
-    policy = replace(EVERYTHING, identity=IdentityPolicy(types=(1, 2, 5), response=b"hello"))
+    known = {b"ada": b"", b"eve": b"secret", b"the ticket": b""}
+    policy = replace(EVERYTHING, identity=IdentityPolicy(known=known, types=(1, 2, 5), response=b"hello"))
     assert accepted(asked(user_identity=identity), policy).user_information.user_identity_response == response
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5])
+def test_an_identity_that_nobody_has_checked_is_accepted_and_not_confirmed(kind: int, required: bool) -> None:
+    """An acceptor that does not support an identity gives no response, and goes on.  # PS3.7 D.3.3.7.1"""
+    secondary = b"a passcode" if kind == 2 else b""
+    identity = UserIdentity(type=kind, primary=b"anybody", secondary=secondary, response_requested=True)
+    policy = IdentityPolicy(required=required, types=(1, 2, 3, 4, 5), response=b"hello")
+    for rule in (EVERYTHING, replace(EVERYTHING, identity=policy)):
+        assert accepted(asked(user_identity=identity), rule).user_information.user_identity_response is None
+
+
+class Unequal(bytes):
+    """Bytes that are not to be compared one after the other, up to the first that differs."""
+
+    __hash__ = bytes.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared in a time that depends on what is in it")
+
+
+def test_passcodes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    def compare(expected: bytes, given: bytes) -> bool:
+        compared.append(len(given))
+        return compare_digest(expected, given)
+
+    compare_digest = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    policy = replace(EVERYTHING, identity=IdentityPolicy(known={b"ada": Unequal(b"secret")}))
+    accepted(asked(user_identity=ADA_2), policy)
+    for wrong in (
+        replace(ADA_2, secondary=b"secreT"),
+        replace(ADA_2, secondary=b"s"),
+        replace(ADA_2, primary=b"nobody"),
+        replace(ADA_2, primary=b"nobody", secondary=b"\0"),
+    ):
+        assert rejected(asked(user_identity=wrong), policy) == REFUSED
+    assert compared == [6, 6, 1, 6, 1]  # a user that nobody knows takes as long
+
+
+def test_who_is_not_known_does_not_pass_for_a_user_without_passcode() -> None:
+    nobody = UserIdentity(type=1, primary=b"nobody")
+    assert rejected(asked(user_identity=nobody), replace(EVERYTHING, identity=KNOWN)) == REFUSED
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -256,7 +314,7 @@ def test_the_caller_decides_in_place_of_the_policy(kind: int, asks: bool) -> Non
 
 def test_a_positive_response_is_empty_where_nothing_is_said() -> None:
     request = asked(user_identity=claim(5))
-    by_policy = negotiate(request, replace(EVERYTHING, identity=IdentityPolicy(types=(5,))))
+    by_policy = negotiate(request, replace(EVERYTHING, identity=IdentityPolicy(known={b"the ticket": b""}, types=(5,))))
     by_verdict = negotiate(request, EVERYTHING, identity=IdentityVerdict(accepted=True))
     for answer in (by_policy, by_verdict):
         assert isinstance(answer, AssociateAccept)
@@ -575,6 +633,27 @@ def test_a_window_that_was_not_proposed_or_is_larger() -> None:
 @pytest.mark.parametrize("length", [1, 7])
 def test_a_maximum_length_no_message_fits_in(length: int) -> None:
     assert misfit(asked(), max_length=length) == f"Maximum Length {length}; 0 or at least 8 [PS3.8 D.1]"
+
+
+@pytest.mark.parametrize("least", [8, 100, 512, 4096])
+def test_a_maximum_length_of_an_acceptor_below_the_limit_is_refused(least: int) -> None:
+    judge = Judge(Limits(peer_max_length=least))
+    request, accept = asked(), accepted(asked())
+    for length in (8, least - 1, least, least + 1, 0):
+        answer = replace(accept, user_information=UserInformation(max_length=length))
+        if 8 <= length < least:
+            with pytest.raises(Malformed) as caught:
+                agree(request, answer, requestor=True, judge=judge)
+            assert (caught.value.limit, caught.value.seen, caught.value.allowed) == ("peer_max_length", length, least)
+            assert caught.value.reason is AbortReason.INVALID_PARAMETER
+        elif length == 0 or length >= 8:
+            assert agree(request, answer, requestor=True, judge=judge).peer_max_length == length
+
+
+def test_the_acceptor_is_held_to_its_policy_not_to_its_limits() -> None:
+    request = asked(max_length=8)
+    answer = accepted(request, replace(EVERYTHING, peer_max_length=8))
+    assert agree(request, answer, requestor=False).peer_max_length == 8
 
 
 @pytest.mark.parametrize("length", range(10))

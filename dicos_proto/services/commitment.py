@@ -178,7 +178,7 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
             try:
                 report = yield from _take(Reported(exchange, event), (transaction_uid,))
             except Refused as fault:
-                refused.append(fault)
+                refused.append(fault.with_traceback(None))  # which has this frame
         elif event is not None:
             exchange.park(event)
 

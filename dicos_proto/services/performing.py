@@ -6,6 +6,7 @@ Invariants: exactly one final response; none after it.
 
 from __future__ import annotations
 
+from .. import dimse, uids
 from ..datasets import Attributes, Content, content
 from ..dimse import AnyRequest, AnyResponse, Request, response_to
 from ..errors import LocalProtocolError
@@ -14,6 +15,9 @@ from ..exchange import Exchange, read_data, respond, skip_data
 from ..flows import Flow
 from ..negotiation import PresentationContext
 from ..status import Category, category
+
+_IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
+"""SOP classes whose attribute lists hold a film's pixels: they may be as long as an object.  # PS3.4 H.4.3"""
 
 
 class Performing:
@@ -51,7 +55,8 @@ class Performing:
             return None
         if not self.unread:
             raise LocalProtocolError(f"the data set of {self.request.NAME} {self.request.message_id} was read already")
-        data = yield from read_data(self._exchange)
+        image = dimse.sop_class_of(self.request) in _IMAGES
+        data = yield from read_data(self._exchange, "collected" if image else "attributes")
         return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
 
     def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:

@@ -22,6 +22,7 @@ from ..dimse import (
     CMoveResponse,
     CStoreRequest,
     Response,
+    comment_of,
 )
 from ..errors import LocalProtocolError
 from ..events import MessageStart
@@ -75,6 +76,8 @@ class Retrieved:
 
     `counters`: the last ones the provider gave. `instances`: what came, for C-GET. `failed`: the data set of the final
     response, with Failed SOP Instance UID List (0008,0058). `faults`: counters that do not add up, in words.
+    `counted`: whether the final response has counters. It need not: `counters` are those of the last pending response
+    then, and say less than the status does.  # PS3.4 C.4.2.1.6
     """
 
     response: Response
@@ -82,6 +85,7 @@ class Retrieved:
     instances: tuple[SubOperation, ...]
     failed: Attributes | None
     faults: tuple[str, ...]
+    counted: bool = True
 
     @property
     def failed_instances(self) -> tuple[str, ...]:
@@ -95,10 +99,14 @@ class Retrieved:
         return tuple(map(str, uids))
 
 
+_DONE = ("completed", "failed", "warning")
+_COUNTERS = ("remaining", *_DONE)
+
+
 class _Retrieval:
     """What the user's sides of both have in common."""
 
-    __slots__ = ("_exchange", "_faults", "_instances", "_operation", "counters", "result")
+    __slots__ = ("_counted", "_exchange", "_faults", "_instances", "_operation", "counters", "result")
 
     def __init__(
         self, exchange: Exchange, context: PresentationContext, request: AnyRequest, identifier: Content
@@ -108,10 +116,16 @@ class _Retrieval:
         self._operation = Operation(exchange, context.id, request, data)
         self._faults: list[str] = []
         self._instances: list[SubOperation] = []
+        self._counted = False  # whether the final response has counters
         self.counters: Counters | None = None
         """What the provider said last, None before."""
         self.result: Retrieved | None = None
         """Once it is over."""
+
+    @property
+    def message_id(self) -> int:
+        """That of the request; of a C-MOVE it is also the Move Originator Message ID of what is sent for it."""
+        return self._operation.request.message_id
 
     def cancel(self) -> None:
         """Ask the provider to stop; the final response still comes.  # PS3.7 9.3.3.3, 9.3.4.3"""
@@ -130,19 +144,35 @@ class _Retrieval:
         if self._operation.over:
             self._end(answer)
         if fault is not None:
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # its traceback has this frame
 
     def _count(self, response: Response) -> None:
-        numbers = {name: getattr(response, name, None) for name in ("remaining", "completed", "failed", "warning")}
-        if all(number is None for number in numbers.values()):
+        """Take note of the counters of a response, each of which may be left out of a final one.  # PS3.4 C.4.2.1.6"""
+        over, ended_as = self._operation.over, status.category(response.status)
+        given: dict[str, int] = {
+            name: number for name in _COUNTERS if (number := getattr(response, name, None)) is not None
+        }
+        self._counted = over and "completed" in given
+        if not given:
             return
-        before = self.counters
-        now = self.counters = Counters(**{name: number or 0 for name, number in numbers.items()})
-        if before is None:
+        before = self.counters or Counters()
+        done = {name: given.get(name, getattr(before, name)) for name in _DONE}
+        left = 0 if over else max(0, before.total - sum(done.values()))
+        now = Counters(remaining=given.get("remaining", left), **done)
+        first, self.counters = self.counters is None, now
+        if over and ended_as is Category.SUCCESS and now.remaining:
+            self._fault(f"success with {now.remaining} sub-operations remaining")
+        if first:
             return
-        if now.total != before.total and status.category(response.status) is not Category.CANCEL:
+        # What was not begun when it failed or was cancelled need not be counted any more.
+        stopped = over and ended_as in (Category.CANCEL, Category.FAILURE)
+        whole = all(name in given for name in _DONE)
+        if whole and (now.total > before.total or (now.total < before.total and not stopped)):
             self._fault(f"{now.total} sub-operations in all after {before.total}")
-        for name in ("completed", "failed", "warning"):
+        for name in _DONE:
             if getattr(now, name) < getattr(before, name):
                 self._fault(f"{name} sub-operations {getattr(now, name)} after {getattr(before, name)}")
         if now.remaining > before.remaining:
@@ -154,9 +184,7 @@ class _Retrieval:
 
     def _end(self, answer: Answer) -> None:
         counters = self.counters or Counters()
-        if counters.remaining and status.category(answer.response.status) is Category.SUCCESS:
-            self._fault(f"success with {counters.remaining} sub-operations remaining")
-        if self._instances and self.counters is not None:
+        if self._instances and self._counted:
             done = counters.completed + counters.failed + counters.warning
             if done < len(self._instances):
                 self._fault(f"{done} sub-operations counted, {len(self._instances)} instances came")
@@ -166,6 +194,7 @@ class _Retrieval:
             instances=tuple(self._instances),
             failed=_failed(answer, self._exchange),
             faults=tuple(self._faults),
+            counted=self._counted,
         )
 
 
@@ -239,7 +268,7 @@ class Get(_Retrieval):
         """
         if self._storing is not None:
             yield from self.answer(status.PROCESSING_FAILURE)
-        exchange, number = self._exchange, self._operation.request.message_id
+        exchange, number = self._exchange, self.message_id
         while self.result is None:
             event = yield from exchange.step(parked=False)
             match event:
@@ -330,7 +359,7 @@ class _Retrieving(Performing):
             message_id_being_responded_to=self.request.message_id,
             affected_sop_class_uid=self.context.abstract_syntax,
             status=code,
-            error_comment=comment,
+            error_comment=None if comment is None else comment_of(comment),
             remaining=min(counters.remaining, _MOST) if open_ else None,
             completed=min(counters.completed, _MOST),
             failed=min(counters.failed, _MOST),

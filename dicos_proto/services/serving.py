@@ -35,8 +35,6 @@ from .performing import Performing
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_COMMENT = 64  # characters of an LO.  # PS3.7 E.1 (0000,0902)
-
 
 class Refused(ProtocolError):
     """A request, or a report, that is answered with a failure: the status, and why, without values of attributes.
@@ -155,18 +153,13 @@ class Serving(Performing):
     def refusal(self, refused: Refused) -> AnyResponse:
         """The response that `refuse` sends."""
         response = replace(
-            response_to(self.request, refused.code, _comment(refused.comment)),
+            response_to(self.request, refused.code, refused.comment),
             offending_element=refused.tags or None,
             error_id=refused.error_id,
         )
         if isinstance(response, NCreateResponse | NSetResponse | NGetResponse):
             response = replace(response, attribute_identifier_list=refused.tags or None)  # PS3.7 C.5
         return response
-
-
-def _comment(text: str) -> str:
-    """At most 64 characters of what can stand in a comment."""
-    return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text)[:_COMMENT]
 
 
 # -- what has to be in a data set ----------------------------------------------------------------------------------

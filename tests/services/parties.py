@@ -47,6 +47,7 @@ def parties(
         max_length=max_length,
         window=window_item,
         roles={uid: Roles(scu=True, scp=True) for uid in both_roles},
+        peer_max_length=8,
     )
     return Pair.established(
         asked,

@@ -261,6 +261,20 @@ def counted(code: int, remaining: int | None, completed: int, failed: int = 0, w
         ),
         ([counted(0x0000, 2, 1)], ["success with 2 sub-operations remaining"]),
         ([CGetResponse(message_id_being_responded_to=1, status=0xA701)], []),
+        ([counted(0xFF00, 3, 1), CGetResponse(message_id_being_responded_to=1, status=0)], []),
+        ([counted(0xFF00, 3, 1), counted(0xA702, None, 1, failed=1)], []),
+        ([counted(0xFF00, 3, 1), counted(0xFE00, None, 1)], []),
+        ([counted(0xFF00, 3, 1), counted(0x0000, 0, 4)], []),
+        ([counted(0xFF00, 3, 1), counted(0x0000, None, 3)], ["3 sub-operations in all after 4"]),
+        ([counted(0xFF00, 3, 1), counted(0xA702, None, 3, failed=2)], ["5 sub-operations in all after 4"]),
+        ([counted(0xFF00, 3, 1), counted(0xFF00, None, 2), counted(0xFF00, 1, 3), counted(0, None, 4)], []),
+        (
+            [
+                counted(0xFF00, 3, 1, warning=1),
+                CGetResponse(message_id_being_responded_to=1, status=0xB000, completed=4),
+            ],
+            [],
+        ),
     ],
 )
 def test_counters_that_do_not_add_up_are_told(responses: list[CGetResponse], faults: list[str]) -> None:
@@ -268,6 +282,30 @@ def test_counters_that_do_not_add_up_are_told(responses: list[CGetResponse], fau
     (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, answering(*responses)))
     assert list(result.faults) == [f"C-GET-RQ: {fault} [PS3.4 C.4.2.1.6]" for fault in faults]
     assert result.response == responses[-1]
+
+
+@pytest.mark.parametrize(
+    ("responses", "counters", "was_counted"),
+    [
+        ([counted(0xFF00, 3, 1), CGetResponse(message_id_being_responded_to=1, status=0)],
+         Counters(remaining=3, completed=1), False),
+        ([CGetResponse(message_id_being_responded_to=1, status=0xFF00),
+          CGetResponse(message_id_being_responded_to=1, status=0)], Counters(), False),
+        ([counted(0xFF00, 3, 1), counted(0, None, 4)], Counters(completed=4), True),
+        ([counted(0xFF00, 3, 1, warning=1), CGetResponse(message_id_being_responded_to=1, status=0xB000, completed=4)],
+         Counters(completed=4, warning=1), True),
+        ([counted(0xFF00, 3, 1), CGetResponse(message_id_being_responded_to=1, status=0xB000, failed=2)],
+         Counters(completed=1, failed=2), False),
+        ([counted(0xFF00, 3, 1), CGetResponse(message_id_being_responded_to=1, status=0xFF00, completed=2),
+          CGetResponse(message_id_being_responded_to=1, status=0)], Counters(remaining=2, completed=2), False),
+    ],
+)  # fmt: skip
+def test_what_a_final_response_leaves_out_is_as_it_was(
+    responses: list[CGetResponse], counters: Counters, was_counted: bool
+) -> None:
+    pair = ready()
+    (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, answering(*responses)))
+    assert (result.counters, result.counted, result.faults) == (counters, was_counted, ())
 
 
 def test_more_instances_than_were_counted_are_told() -> None:

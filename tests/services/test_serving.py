@@ -222,3 +222,32 @@ def test_a_request_nobody_knows_is_answered_by_the_general_rule() -> None:
 
     ((result,), _) = pair.run(use(pair.uses, n_delete(pair.uses, MPPS, "1.2")), serve(pair.provides, handle))
     assert result.response.status == 0x0211
+
+
+def test_an_image_to_be_printed_may_be_as_long_as_an_object() -> None:
+    meta, box = uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_GRAYSCALE_IMAGE_BOX
+    pair = pair_for([meta, MPPS], provider_limits=Limits(attributes=1000, collected=3000))
+
+    def handle(start: MessageStart) -> flows.Flow[Any]:
+        serving = Serving(pair.provides, start)
+        try:
+            yield from serving.read()
+        except Refused as refused:
+            yield from serving.refuse(refused)
+            return refused.code
+        yield from serving.grant()
+        return 0
+
+    def pixels(size: int) -> bytes:
+        return b"\xe0\x7f\x10\0" + (size - 8).to_bytes(4, "little") + bytes(size - 8)
+
+    _, served = pair.run(
+        use(
+            pair.uses,
+            n_set(pair.uses, box, "1.2", pixels(3000), negotiated=meta),
+            n_set(pair.uses, box, "1.2", pixels(3002), negotiated=meta),
+            n_set(pair.uses, MPPS, "1.2", pixels(1002)),
+        ),
+        serve(pair.provides, handle),
+    )
+    assert served == [0, 0x0213, 0x0213]

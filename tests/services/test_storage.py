@@ -409,7 +409,7 @@ def test_what_the_peer_asks_meanwhile_is_kept() -> None:
 def test_nothing_is_stored_while_an_answer_is_out() -> None:
     pair = parties(VERIFICATION, CT, window=2)
     pair.uses.send(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))
-    with pytest.raises(LocalProtocolError, match="C-STOREs while another operation is under way"):
+    with pytest.raises(LocalProtocolError, match="C-STOREs while C-ECHO-RQ 1 is outstanding"):
         StoreMany(pair.uses, [])
 
 

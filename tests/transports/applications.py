@@ -17,7 +17,7 @@ from dicos_proto.planning import Service, contexts_for
 from dicos_proto.services.storage import Instance
 from dicos_transports.application import Application
 from dicos_transports.blocking import Session, connect
-from tests.transports.connections import CT, EXPLICIT
+from tests.transports.connections import CT, EXPLICIT, stored
 from tests.transports.loops import served
 
 FIND, MOVE, GET = uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_MOVE, uids.STUDY_ROOT_GET
@@ -105,5 +105,8 @@ def image(number: int, **values: Any) -> Dataset:
 
 def plain_instance(number: int) -> Instance:
     return Instance(
-        sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT, data=[bytes(500), bytes(500)]
+        sop_class_uid=CT,
+        sop_instance_uid=f"1.2.{number}",
+        transfer_syntax=EXPLICIT,
+        data=[stored(1000)[:500], bytes(500)],
     )

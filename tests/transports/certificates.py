@@ -98,6 +98,24 @@ class CA:
         certificate = _certificate(common_name, key, self, names=names, valid=valid, extension=extension)
         return Identity(certificate=certificate, key=key, chain=self.chain)
 
+    def crl(
+        self, *revoked: x509.Certificate, valid: tuple[int, int] = (-1, 30), key: PrivateKey | None = None
+    ) -> x509.CertificateRevocationList:
+        """Its list of these, signed by `key` in place of its own."""
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now + valid[0] * _DAY)
+            .next_update(now + valid[1] * _DAY)
+            .add_extension(x509.CRLNumber(1), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        for one in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now - _DAY)
+            made = made.add_revoked_certificate(entry.build())
+        return made.sign(key or self.key, hashes.SHA256())
+
 
 @dataclass(frozen=True)
 class Hospital:
@@ -149,11 +167,17 @@ def write_certificates(path: Path, *certificates: x509.Certificate) -> Path:
     return path
 
 
+def write_crls(path: Path, *crls: x509.CertificateRevocationList) -> Path:
+    path.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in crls))
+    return path
+
+
 def write_key(path: Path, identity: Identity, password: bytes | None = None) -> Path:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     path.write_bytes(
         identity.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     )
+    path.chmod(0o600)
     return path
 
 
@@ -164,6 +188,7 @@ def write_pkcs12(path: Path, identity: Identity, password: bytes | None = PASSWO
             b"dicos", identity.key, identity.certificate, identity.chain or None, encryption
         )
     )
+    path.chmod(0o600)
     return path
 
 

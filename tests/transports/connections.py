@@ -8,7 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from dicos_proto import uids
 from dicos_proto.negotiation import AcceptPolicy, propose
@@ -133,3 +133,12 @@ os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(fds)), sys.argv[1].
 os.execv(sys.argv[3], sys.argv[3:])
 """
 """What systemd does between fork and exec. Arguments: SELF or a pid, descriptors with commas, the command."""
+
+
+def stored(size: int, *, implicit: bool = False, order: Literal["little", "big"] = "little") -> bytes:
+    """A data set of so many bytes, 12 at least: one private element, which names no SOP class and no instance."""
+    head = (9).to_bytes(2, order) + (0x1001).to_bytes(2, order) + (b"" if implicit else b"OB\0\0")
+    return head + (size - len(head) - 4).to_bytes(4, order) + bytes(size - len(head) - 4)
+
+
+OBJECT = stored(12)

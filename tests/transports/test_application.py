@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from dicos_proto import status, uids
 from dicos_proto.datasets import encode
-from dicos_proto.dimse import Response
+from dicos_proto.dimse import CStoreRequest, Response
 from dicos_proto.flows import AssociationAborted
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import Roles, propose
@@ -24,6 +26,8 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
 from dicos_transports.application import Application, Asked, Reply, StoreAsked
 from dicos_transports.blocking import StoreRequest, connect
+from dicos_transports.serving import ServerLimits
+from tests.pair import command, p_data
 from tests.transports.applications import (
     FIND,
     GET,
@@ -39,7 +43,7 @@ from tests.transports.applications import (
     running,
     user,
 )
-from tests.transports.connections import CT, EXPLICIT, PATIENCE, VERIFICATION, Lines
+from tests.transports.connections import ASKED, CT, EXPLICIT, OBJECT, PATIENCE, VERIFICATION, Lines, read_pdu, stored
 
 MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 MR = uids.MR_IMAGE_STORAGE
@@ -76,6 +80,19 @@ def test_an_echo_needs_no_function(way: Way) -> None:
 
 
 @each_way
+def test_a_reply_with_a_comment_that_cannot_be_sent_as_it_is_is_sent(way: Way) -> None:
+    app = application(way)
+    comment = "C:\\größer" + "x" * 100
+    app.on_store()(of_kind(way)(lambda asked: Reply(status=0xB007, comment=comment)))
+    app.on_echo()(of_kind(way)(lambda asked: Reply(status=0x0122, comment="zwei\nZeilen\0")))
+    with running(way, app) as server, user(server, CT, VERIFICATION) as session:
+        for _ in range(2):
+            stored = session.store(CT, "1.2.3", EXPLICIT, encode(image(1), EXPLICIT))
+            assert words(stored) == (0xB007, "C:?gr??er" + "x" * 55)
+            assert words(session.echo()) == (0x0122, "zwei?Zeilen?")
+
+
+@each_way
 def test_what_is_stored_is_given_whole(way: Way, tmp_path: Path) -> None:
     app = application(way)
     seen: list[Any] = []
@@ -105,10 +122,10 @@ def test_each_class_has_its_function(way: Way) -> None:
     app.on_store(MR, transfer_syntaxes=(uids.IMPLICIT_VR_LE,))(of_kind(way)(lambda asked: 0xB007))
     with running(way, app) as server:
         with user(server, CT, MR) as session:
-            assert session.store(CT, "1.2", EXPLICIT, b"").status == 0xB006
+            assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0xB006
             assert [one.abstract_syntax for one in session.refused] == [MR]
         with user(server, MR, syntax=uids.IMPLICIT_VR_LE) as session:
-            assert session.store(MR, "1.2", uids.IMPLICIT_VR_LE, b"").status == 0xB007
+            assert session.store(MR, "1.2", uids.IMPLICIT_VR_LE, stored(12, implicit=True)).status == 0xB007
 
 
 @each_way
@@ -117,9 +134,9 @@ def test_what_is_too_large_to_be_whole_is_refused(way: Way) -> None:
     sizes: list[int] = []
     app.on_store()(of_kind(way)(lambda asked: sizes.append(len(asked.data))))
     with running(way, app, limits=Limits(collected=100)) as server, user(server, CT) as session:
-        refused = session.store(CT, "1.2", EXPLICIT, [bytes(60)] * 100)
+        refused = session.store(CT, "1.2", EXPLICIT, [stored(6000)[at : at + 60] for at in range(0, 6000, 60)])
         assert words(refused) == (0xA700, "data set of more than 100 bytes (limit: collected)")
-        assert session.store(CT, "1.2", EXPLICIT, bytes(100)).status == 0
+        assert session.store(CT, "1.2", EXPLICIT, stored(100)).status == 0
     assert sizes == [100]
 
 
@@ -137,7 +154,7 @@ def test_a_stream_is_read_piece_by_piece() -> None:
         return None if request.sop_instance_uid == "1.2.2" else 0xB007
 
     with running(("blocking", "plain"), app) as server, user(server, CT) as session:
-        answers = [session.store(CT, f"1.2.{n}", EXPLICIT, bytes(1_000_000)) for n in (1, 2, 3)]
+        answers = [session.store(CT, f"1.2.{n}", EXPLICIT, stored(1_000_000)) for n in (1, 2, 3)]
     assert list(map(words, answers)) == [(0xB000, "as it likes"), (0, None), (0xB007, None)]
 
 
@@ -153,7 +170,7 @@ def test_a_stream_is_awaited_piece_by_piece(loop: str) -> None:
         return 0xB000 if size == 1_000_000 else 0xA700
 
     with running((loop, "awaited"), app) as server, user(server, CT) as session:
-        assert session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status == 0xB000
+        assert session.store(CT, "1.2", EXPLICIT, stored(1_000_000)).status == 0xB000
 
 
 @each_way
@@ -162,7 +179,7 @@ def test_an_object_of_another_class_than_its_context_is_refused(way: Way) -> Non
     called: list[object] = []
     app.on_store()(of_kind(way)(called.append))
     with running(way, app) as server, user(server, CT) as session:
-        flow = store(session.exchange, CT, "1.2", EXPLICIT, b"")
+        flow = store(session.exchange, CT, "1.2", EXPLICIT, OBJECT)
         response = session.run(_with_class(flow, session, MR))
         assert words(response) == (0x0122, "not the SOP class of the presentation context")
     assert called == []
@@ -279,7 +296,7 @@ def test_instances_are_sent_to_who_asks(way: Way, counted: bool, tmp_path: Path)
         assert result is not None
         assert (result.response.status, result.counters) == (0xB000, Counters(completed=3, failed=1))
     assert sorted(got) == [f"1.2.{n}" for n in range(4)]
-    assert got["1.2.0"] == bytes(1000)
+    assert got["1.2.0"] == stored(1000)
     assert got["1.2.1"] == encode(image(1), EXPLICIT)
     assert got["1.2.2"] == encode(image(2), EXPLICIT)
 
@@ -573,11 +590,11 @@ def test_a_function_that_raises_costs_its_own_request_only(way: Way, told: Lines
 
     with running(way, app) as server, user(server, CT, FIND) as session:
         data = encode(image(1, PatientName="Doe^Jane"), EXPLICIT)
-        assert words(session.store(CT, "1.2", EXPLICIT, data)) == (0x0110, "ValueError")
+        assert words(session.store(CT, "1.2.1", EXPLICIT, data)) == (0x0110, "ValueError")
         answers = session.find(FIND, dataset(PatientID="*"))
         assert len(list(answers)) == 1
         assert words(answers.operation.response) == (0x0110, "KeyError")
-        assert session.store(CT, "1.2", EXPLICIT, data).status == 0x0110
+        assert session.store(CT, "1.2.1", EXPLICIT, data).status == 0x0110
     assert len(told.texts(logging.ERROR)) == 3
     assert ": C-STORE-RQ 1: " in told.texts(logging.ERROR)[0]
     assert ".keep failed: ValueError (test_application.py:" in told.texts(logging.ERROR)[0]
@@ -596,7 +613,7 @@ def test_a_request_is_refused_in_words(way: Way, told: Lines) -> None:
         raise Refused(0xA701, "no room\\ for €" + "x" * 100)
 
     with running(way, app) as server, user(server, CT) as session:
-        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (0xA701, ("no room? for ?" + "x" * 100)[:64])
+        assert words(session.store(CT, "1.2", EXPLICIT, OBJECT)) == (0xA701, ("no room? for ?" + "x" * 100)[:64])
     assert told.texts() == []
 
 
@@ -634,7 +651,7 @@ def test_an_answer_that_is_none_says_what_would_be(
         response: Response | None
         match service:
             case "store":
-                response = session.store(CT, "1.2", EXPLICIT, b"")
+                response = session.store(CT, "1.2", EXPLICIT, OBJECT)
             case "find":
                 found = session.find(FIND, dataset(PatientID="*"))
                 assert list(found) == []
@@ -660,7 +677,7 @@ def test_what_has_to_be_awaited_is_not_for_threads(told: Lines) -> None:
     app = Application()
     app.on_store()(lambda asked: later())
     with running(("blocking", "plain"), app) as server, user(server, CT) as session:
-        assert words(session.store(CT, "1.2", EXPLICIT, b"")) == (
+        assert words(session.store(CT, "1.2", EXPLICIT, OBJECT)) == (
             0x0110,
             "what it gave has to be awaited: serve it by trio or asyncio",
         )
@@ -707,7 +724,7 @@ def test_another_association_that_fails_is_a_failure_like_any_other(way: Way, to
             return session.store(CT, "1.2", EXPLICIT, asked.data).status
 
     with running(way, app) as server, user(server, CT, VERIFICATION) as session:
-        code, comment = words(session.store(CT, "1.2", EXPLICIT, b""))
+        code, comment = words(session.store(CT, "1.2", EXPLICIT, OBJECT))
         assert code == 0x0110
         assert comment is not None
         assert comment.startswith("no connection to 127.0.0.1:")
@@ -819,7 +836,7 @@ def test_only_what_is_registered_is_accepted_and_done() -> None:
     app.on_get(GET, sends=(CT,))(lambda asked: [])
     with running(("blocking", "plain"), app) as server, user(server, FIND, GET, CT) as session:
         assert [one.abstract_syntax for one in session.refused] == [FIND]
-        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0x0211
+        assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0x0211
 
 
 def test_it_calls_by_its_title() -> None:
@@ -853,7 +870,7 @@ def test_threads_are_used_if_asked_for(way: Way) -> None:
 
     with running(way, app) as server, user(server, FIND, CT) as session:
         assert len(list(session.find(FIND, dataset(PatientID="*")))) == 1
-        assert session.store(CT, "1.2", EXPLICIT, b"").status == 0
+        assert session.store(CT, "1.2", EXPLICIT, OBJECT).status == 0
     assert (ran == looped) == (way[1] != "threads")
 
 
@@ -872,3 +889,160 @@ def test_what_a_request_does_not_have_is_an_error(name: str) -> None:
     with running(("blocking", "plain"), app) as server, user(server, VERIFICATION) as session:
         session.echo()
     assert texts[0].startswith("C-ECHO-RQ has no ")
+
+
+@each_way
+def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
+    """Unfinished objects are no reason to hold ever more; what another peer sends meanwhile is refused for now."""
+    app = application(way)
+    sizes: list[int] = []
+
+    @app.on_store(CT, check=False)
+    @of_kind(way)
+    def store(asked: Any) -> None:
+        sizes.append(len(asked.data))
+        if sizes[-1] == 400_000:
+            raise ValueError
+
+    options = {"server_limits": ServerLimits(collected=1_500_000), "limits": Limits(collected=1_000_000)}
+    with running(way, app, **options) as server, user(server, CT) as session:
+        with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
+            unfinished.sendall(ASKED)
+            assert read_pdu(unfinished)[0] == 2
+            request = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+            unfinished.sendall(command(3, request, has_data=True))
+            for _ in range(10):
+                unfinished.sendall(p_data((3, False, False, bytes(100_000))))
+            while server.metrics.bytes_received < 1_000_000:
+                sleep(0.01)
+            refused = session.store(CT, "1.2", EXPLICIT, bytes(1_000_000))
+            assert words(refused) == (0xA700, "no room now for whole data sets (server limit: collected)")
+            assert session.store(CT, "1.2", EXPLICIT, bytes(300_000)).status == 0
+            assert session.store(CT, "1.2", EXPLICIT, bytes(400_000)).status == 0x0110  # and is let go
+            assert session.store(CT, "1.2", EXPLICIT, bytes(500_000)).status == 0
+        end = monotonic() + PATIENCE
+        while session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status != 0:  # until the other one is over
+            assert monotonic() < end
+    assert sizes == [300_000, 400_000, 500_000, 1_000_000]
+    assert server._reception.budget.take(1_500_000)  # all was given back
+
+
+def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    app = Application()
+    app.on_store(check=False)(lambda asked: None)
+    with (
+        running(("blocking", "plain"), app, limits=Limits(collected=100)) as server,
+        user(server, CT) as session,
+        caplog.at_level("WARNING", "dicos.application"),
+    ):
+        assert session.store(CT, "1.2", EXPLICIT, bytes(1000)).status == 0xA700
+    assert "on_store_stream takes objects of any size" in caplog.text
+
+
+# -- what is no data set -----------------------------------------------------------------------------------------------
+
+SMALL = encode(image(1), EXPLICIT)
+NO_OBJECTS = {
+    "nothing": (b"", 0xC000),
+    "garbage": (b"\xff" * 1000, 0xC000),
+    "a web request": (b"GET / HTTP/1.1\r\n\r\n", 0xC000),
+    "cut in an element": (stored(100_000)[:-2], 0xC000),
+    "another instance": (encode(image(2), EXPLICIT), 0xA900),
+    "another class": (encode(dataset(SOPClassUID=uids.SECONDARY_CAPTURE_IMAGE_STORAGE), EXPLICIT), 0xA900),
+}  # fmt: skip
+
+
+@each_way
+def test_what_is_no_data_set_or_another_one_reaches_no_function(way: Way, told: Lines) -> None:
+    app = application(way)
+    kept: list[Any] = []
+    app.on_store(CT)(of_kind(way)(lambda asked: kept.append(asked.data)))
+    app.on_store(MR, check=False)(of_kind(way)(lambda asked: kept.append(asked.data)))
+    with running(way, app) as server, user(server, CT, MR) as session:
+        for data, code in NO_OBJECTS.values():
+            pieces = [data[at : at + 999] for at in range(0, len(data), 999)]
+            assert session.store(CT, "1.2.1", EXPLICIT, pieces).status == code
+        assert kept == []
+        assert len(told.texts(logging.WARNING)) == len(NO_OBJECTS)
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+        assert session.store(MR, "1.2.1", EXPLICIT, b"\xff" * 1000).status == 0
+    assert kept == [SMALL, b"\xff" * 1000]
+
+
+def test_a_stream_raises_where_it_is_no_data_set() -> None:
+    app = Application()
+    seen: list[str] = []
+
+    @app.on_store_stream(CT)
+    def read(request: StoreRequest) -> None:
+        try:
+            for _ in request.data():
+                pass
+        except Refused as refused:
+            seen.append(str(refused.code))
+            raise
+        seen.append("complete")
+
+    app.on_store_stream(MR, check=False)(lambda request: seen.append(str(len(request.read()))))
+    with running(("blocking", "plain"), app) as server, user(server, CT, MR) as session:
+        for data, code in NO_OBJECTS.values():
+            assert session.store(CT, "1.2.1", EXPLICIT, data).status == code
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+        assert session.store(MR, "1.2.1", EXPLICIT, b"\xff" * 1000).status == 0
+    assert seen == [*(str(code) for _, code in NO_OBJECTS.values()), "complete", "1000"]
+
+
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_an_awaited_stream_raises_where_it_is_no_data_set(loop: str) -> None:
+    app = Application()
+    sizes: list[int] = []
+
+    @app.on_store_stream(CT)
+    async def read(request: Any) -> None:
+        size = 0
+        async for piece in request.data():
+            size += len(piece)
+        sizes.append(size)
+
+    with running((loop, "awaited"), app) as server, user(server, CT) as session:
+        for data, code in NO_OBJECTS.values():
+            assert session.store(CT, "1.2.1", EXPLICIT, data).status == code
+        assert session.store(CT, "1.2.1", EXPLICIT, SMALL).status == 0
+    assert sizes == [len(SMALL)]
+
+
+@each_way
+def test_a_private_transfer_syntax_is_not_checked(way: Way) -> None:
+    app = application(way)
+    kept: list[Any] = []
+    app.on_store(CT, transfer_syntaxes=("1.2.840.113619.5.2",))(of_kind(way)(lambda asked: kept.append(asked.data)))
+    with running(way, app) as server, user(server, CT, syntax="1.2.840.113619.5.2") as session:
+        assert session.store(CT, "1.2.1", "1.2.840.113619.5.2", b"\xff" * 1000).status == 0
+    assert kept == [b"\xff" * 1000]
+
+
+@each_way
+def test_an_object_that_cannot_be_decoded_is_not_understood(way: Way) -> None:
+    app = application(way)
+    app.on_store(CT)(of_kind(way)(lambda asked: len(asked.dataset)))
+    with running(way, app, limits=Limits(object_elements=3)) as server, user(server, CT) as session:
+        code, comment = words(session.store(CT, "1.2.1", EXPLICIT, encode(image(1, Rows=1), EXPLICIT)))
+    assert code == 0xC000
+    assert comment == "more elements than allowed (limit object_elements: 3), before by"
+
+
+@each_way
+def test_an_echo_of_another_class_than_its_context_is_no_success(way: Way) -> None:
+    from dicos_proto.dimse import CEchoRequest
+    from dicos_proto.exchange import ask
+
+    app = application(way)
+    app.on_store()(of_kind(way)(lambda asked: None))
+    with running(way, app) as server, user(server, VERIFICATION, CT) as session:
+        for id, context in session.contexts.items():
+            for named in (VERIFICATION, CT):
+                command = CEchoRequest(message_id=session.association.new_message_id(), affected_sop_class_uid=named)
+                response = session.run(ask(session.exchange, id, command))
+                fits = named == VERIFICATION == context.abstract_syntax
+                assert response.status == (0 if fits else 0x0122)
+        assert session.echo().status == 0

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dicos_transports.part10 import Part10Error, Part10File, Part10Writer, inspect, read_chunks
+from dicos_transports.part10 import (
+    Part10Error,
+    Part10File,
+    Part10Writer,
+    inspect,
+    read_chunks,
+    remove_stale_parts,
+)
 from dicos_transports.part10_writer import AHEAD
 
 pydicom = pytest.importorskip("pydicom")
@@ -33,10 +41,10 @@ def create(folder: Path, uid: str = UID, sop_class_uid: str = CT) -> Part10Write
     )
 
 
-def store(folder: Path, data: bytes, uid: str = UID, *, overwrite: bool = False) -> Path:
+def store(folder: Path, data: bytes, uid: str = UID, *, overwrite: bool = False, fsync: bool = False) -> Path:
     with create(folder, uid) as writer:
         writer.write(data)
-        return writer.commit(overwrite=overwrite)
+        return writer.commit(overwrite=overwrite, fsync=fsync)
 
 
 def names(folder: Path) -> list[str]:
@@ -475,3 +483,143 @@ def test_many_small_objects_leave_only_themselves(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert inspect(tmp_path / "1.2.7.dcm").data_length == 1000
+
+
+# What fails when a file gets its name: nothing of it is left, and what was there before is as it was
+
+
+def failing_for_folders(code: int) -> object:
+    """An fsync that fails for folders, as when the disk has an error."""
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(fd)
+
+    return fsync
+
+
+@pytest.mark.parametrize("links", ["hard links", "no hard links"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EINVAL])
+def test_a_folder_that_cannot_be_synced_leaves_nothing_of_a_new_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, links: str
+) -> None:
+    store(tmp_path, b"the first")
+    monkeypatch.setattr(os, "fsync", failing_for_folders(code))
+    if links == "no hard links":
+        monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    for uid in (UID, "1.2.9"):
+        with pytest.raises(OSError, match=os.strerror(code)):
+            store(tmp_path, b"second", uid, fsync=True)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        store(tmp_path, b"second", "1.2.9", overwrite=True, fsync=True)
+    assert names(tmp_path) == [f"{UID}.dcm"]
+    assert (tmp_path / f"{UID}.dcm").read_bytes().endswith(b"the first")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_folder_that_cannot_be_synced_leaves_the_object_that_was_to_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    before = store(tmp_path, b"old").stat()
+    monkeypatch.setattr(os, "fsync", failing_for_folders(code))
+    with pytest.raises(OSError, match=os.strerror(code)):
+        store(tmp_path, b"new", overwrite=True, fsync=True)
+    assert names(tmp_path) == [f"{UID}.dcm"]
+    assert (tmp_path / f"{UID}.dcm").stat().st_ino == before.st_ino
+    assert (tmp_path / f"{UID}.dcm").read_bytes().endswith(b"old")
+
+
+def test_without_hard_links_a_new_object_stays_where_the_old_one_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is gone: to remove the new one, too, would be worse than what is answered."""
+    store(tmp_path, b"old")
+    monkeypatch.setattr(os, "fsync", failing_for_folders(errno.EIO))
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    with pytest.raises(OSError, match="Input/output error"):
+        store(tmp_path, b"new", overwrite=True, fsync=True)
+    assert names(tmp_path) == [f"{UID}.dcm"]
+    assert (tmp_path / f"{UID}.dcm").read_bytes().endswith(b"new")
+
+
+def test_what_another_writer_has_put_there_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = failing_for_folders(errno.EIO)
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            monkeypatch.undo()
+            store(tmp_path, b"of another", overwrite=True)
+        fails(fd)  # type: ignore[operator]
+
+    for overwrite in (False, True):
+        monkeypatch.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="Input/output error"):
+            store(tmp_path, b"new", overwrite=overwrite, fsync=True)
+        (path,) = tmp_path.iterdir()
+        assert path.read_bytes().endswith(b"of another")
+        path.unlink()
+
+
+@pytest.mark.parametrize("call", ["fsync", "dup", "ftruncate", "replace", "link"])
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_whatever_fails_before_the_name_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, overwrite: bool, code: int
+) -> None:
+    if call == ("link" if overwrite else "replace"):
+        pytest.skip("not the call that gives the name")
+    store(tmp_path, b"old")
+    writer = create(tmp_path)
+    written(writer, 9)  # so that room was set aside
+    monkeypatch.setattr(os, call, refusing(code))
+    with pytest.raises(OSError, match=os.strerror(code)), writer:
+        writer.commit(overwrite=overwrite, fsync=True)
+    assert names(tmp_path) == [f"{UID}.dcm"]
+    assert (tmp_path / f"{UID}.dcm").read_bytes().endswith(b"old")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("fsync", [False, True])
+def test_no_room_that_is_found_at_a_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, fsync: bool
+) -> None:
+    """As NFS reports it, at whichever close of the file is first."""
+    store(tmp_path, b"old")
+    writer = create(tmp_path)
+    writer.write(b"new")
+    real, of = os.close, os.fstat(writer.fileno())
+    closed = []
+
+    def close(fd: int) -> None:
+        is_it = os.path.samestat(os.fstat(fd), of)
+        real(fd)
+        if is_it:
+            closed.append(fd)
+            if len(closed) == 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "close", close)
+    with pytest.raises(OSError, match="No space left"), writer:
+        writer.commit(overwrite=overwrite, fsync=fsync)
+    assert names(tmp_path) == [f"{UID}.dcm"]
+    assert (tmp_path / f"{UID}.dcm").read_bytes().endswith(b"old")
+
+
+def test_a_hidden_name_that_cannot_be_removed_is_no_failure_of_what_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "unlink", refusing(errno.EIO))
+    path = store(tmp_path, b"x")
+    monkeypatch.undo()
+    assert path.name == f"{UID}.dcm"
+    assert remove_stale_parts(tmp_path) == 1
+    assert names(tmp_path) == [f"{UID}.dcm"]
+
+
+def refusing(code: int) -> object:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse

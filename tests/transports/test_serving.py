@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ import trio.testing
 import dicos_transports.asyncio as over_asyncio
 import dicos_transports.trio as over_trio
 from dicos_proto import flows
-from dicos_proto.dimse import CStoreRequest
+from dicos_proto.dimse import CEchoRequest, CStoreRequest
 from dicos_proto.errors import AbortSource
 from dicos_proto.events import Closed
 from dicos_proto.limits import Limits
@@ -27,6 +28,7 @@ from dicos_proto.negotiation import IdentityVerdict
 from dicos_proto.pdu import AssociateReject, decode, encode
 from dicos_proto.pdu_types import (
     Abort,
+    AssociateAccept,
     AssociateRequest,
     ReleaseRequest,
     ReleaseResponse,
@@ -38,6 +40,7 @@ from dicos_proto.timers import Timeouts
 from dicos_transports.admission import Slots
 from dicos_transports.blocking import Session, connect
 from dicos_transports.serving import Connection, Metrics, ServerLimits, most_bytes
+from dicos_transports.session import LAST_WORDS
 from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
 from tests.pair import command, p_data
 from tests.transports.certificates import hospital
@@ -48,6 +51,7 @@ from tests.transports.connections import (
     EXPLICIT,
     PATIENCE,
     POLICY,
+    VERIFICATION,
     Lines,
     abort_of,
     read_exactly,
@@ -380,6 +384,19 @@ def _check(request: AssociateRequest) -> IdentityVerdict | None:
     return IdentityVerdict(accepted=(identity.primary, identity.secondary) == (b"anna", b"sesame"))
 
 
+def test_an_identity_that_nobody_checks_is_accepted_but_not_confirmed(adapter: str, lines: Lines) -> None:
+    let_in = lambda request: IdentityVerdict(accepted=True)  # noqa: E731
+    for looks, confirmed in ((None, False), (lambda request: None, False), (let_in, True)):
+        with serving(adapter, identify=looks) as running, _with_identity(running) as sock:
+            answer = decode(read_pdu(sock))
+            assert isinstance(answer, AssociateAccept)
+            assert (answer.user_information.user_identity_response is not None) is confirmed
+            sock.sendall(encode(ReleaseRequest()))
+            assert decode(read_pdu(sock)) == ReleaseResponse()
+    lines.wait_for("user identity not checked", count=2)
+    assert sum("not checked" in text for text in lines.texts(logging.DEBUG)) == 2
+
+
 def _checks(adapter: str) -> list[Callable[[AssociateRequest], Any]]:
     async def later(request: AssociateRequest) -> IdentityVerdict | None:
         return _check(request)
@@ -665,6 +682,42 @@ def test_strangers_and_who_was_rejected_do_not_hold_up_the_end(adapter: str) -> 
         running.stop()
         assert running.wait()  # although neither closes
     check(running.metrics, connections=2, rejected=1, unasked=1)
+
+
+@pytest.mark.parametrize(
+    "half",
+    [b"", command(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))[:20]],
+    ids=["idle", "in a PDU"],
+)
+def test_idle_peers_that_do_not_close_hold_up_the_end_for_two_seconds(adapter: str, half: bytes) -> None:
+    with serving(adapter) as running, ExitStack() as stack:
+        for _ in range(3):
+            sock = stack.enter_context(asked(running))
+            assert read_pdu(sock)[0] == 2
+            sock.sendall(half)
+        since = monotonic()
+        running.stop()
+        assert running.wait()
+        assert monotonic() - since < LAST_WORDS + 2  # they are aborted at the same time
+    check(running.metrics, connections=3, accepted=3, aborted=3)
+
+
+def test_an_abort_waits_for_two_seconds_for_a_peer_that_does_not_close(adapter: str) -> None:
+    """However an association comes to be aborted: here a handler fails."""
+    ended = threading.Event()
+
+    async def fails(talk: Talk) -> None:
+        async for _ in talk.requests():
+            raise ValueError
+
+    with serving(adapter, fails) as running, asked(running) as sock:
+        assert read_pdu(sock)[0] == 2
+        since = monotonic()
+        sock.sendall(command(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)))
+        assert decode(read_pdu(sock)) == Abort()
+        while running.metrics.active:
+            ended.wait(0.05)
+        assert monotonic() - since < LAST_WORDS + 2
 
 
 def test_who_is_released_and_does_not_close_is_not_waited_for(adapter: str) -> None:

@@ -4,9 +4,12 @@ import errno
 import os
 import resource
 import signal
+import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,7 +20,8 @@ from dicos_transports import part10, part10_writer, storing
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.part10 import Part10Error, Part10File
 from dicos_transports.storing import Stored
-from tests.transports.connections import CT, EXPLICIT, server
+from tests.transports.connections import CT, EXPLICIT, OBJECT, server
+from tests.transports.connections import stored as stored_object
 
 IMPLICIT, DEFLATED, JPEG = uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE, uids.JPEG_BASELINE
 MR = uids.MR_IMAGE_STORAGE
@@ -31,6 +35,11 @@ def write_file(path: Path, syntax: str = EXPLICIT, data: bytes | None = None, so
     header = part10_writer.file_header(sop_class, "1.2.3", syntax)
     path.write_bytes(header + (DATA.get(syntax, DATA[EXPLICIT]) if data is None else data))
     return part10.inspect(path)
+
+
+def deflated(data: bytes) -> bytes:
+    engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return engine.compress(data) + engine.flush()
 
 
 def described(syntax: str, sop_class: str = CT) -> Part10File:
@@ -112,7 +121,9 @@ def test_nothing_to_send_needs_no_association() -> None:
 def test_a_file_is_sent_as_it_is_where_that_is_accepted(tmp_path: Path, syntax: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    file = write_file(tmp_path / "a.dcm", syntax, DATA[EXPLICIT] + os.urandom(2_000_000))
+    order: Literal["little", "big"] = "big" if syntax == uids.EXPLICIT_VR_BE else "little"
+    data = stored_object(2_000_000, implicit=syntax == IMPLICIT, order=order)
+    file = write_file(tmp_path / "a.dcm", syntax, data)
     sizes: list[int] = []
     with (
         archive(folder, EXPLICIT, IMPLICIT, JPEG, uids.EXPLICIT_VR_BE) as (open_for, stored),
@@ -223,10 +234,10 @@ def test_what_the_system_refuses_is_a_failure_status(
 
     with archive(tmp_path) as (open_for, stored), open_for(described(EXPLICIT)) as session:
         monkeypatch.setattr(os, "writev", refuse)
-        response = session.store(CT, "1.2.3", EXPLICIT, os.urandom(1 << 20))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
         monkeypatch.undo()
         assert (response.status, response.error_comment) == (code, comment)
-        assert session.store(CT, "1.2.3", EXPLICIT, b"ab").status == 0  # the association goes on
+        assert session.store(CT, "1.2.3", EXPLICIT, OBJECT).status == 0  # the association goes on
     assert stored[0].path is None
     assert [path.name for path in tmp_path.iterdir()] == ["1.2.3.dcm"]
 
@@ -237,7 +248,7 @@ def test_a_real_limit_of_the_system_is_a_failure_status(tmp_path: Path) -> None:
     try:
         with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-            response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+            response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -248,7 +259,7 @@ def test_a_real_limit_of_the_system_is_a_failure_status(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_a_failure_status(tmp_path: Path) -> None:
     with archive(tmp_path / "gone") as (open_for, stored), open_for(described(EXPLICIT)) as session:
-        response = session.store(CT, "1.2.3", EXPLICIT, bytes(1 << 20))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(1 << 20))
     assert (response.status, response.error_comment) == (0x0110, "No such file or directory")
     assert stored[0].error == "No such file or directory"
 
@@ -256,7 +267,7 @@ def test_a_folder_that_is_gone_is_a_failure_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [998, 1000, 1002])
 def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> None:
     with archive(tmp_path, most=1000) as (open_for, _), open_for(described(EXPLICIT)) as session:
-        response = session.store(CT, "1.2.3", EXPLICIT, bytes(size))
+        response = session.store(CT, "1.2.3", EXPLICIT, stored_object(size))
     assert response.status == (0 if size <= 1000 else 0xA700)
     assert len(list(tmp_path.iterdir())) == (size <= 1000)
 
@@ -297,17 +308,18 @@ def test_what_is_discarded_is_read_and_answered() -> None:
 def test_a_deflated_data_set_of_odd_length_is_padded(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    file = write_file(tmp_path / "a.dcm", DEFLATED, b"odd by one.")
+    data = next(data for size in range(100) if len(data := deflated(stored_object(12 + size))) % 2)
+    file = write_file(tmp_path / "a.dcm", DEFLATED, data)
     with archive(folder, DEFLATED) as (open_for, stored), open_for(file) as session:
         assert storing.send_file(session, file).status == 0
     assert stored[0].path is not None
-    assert b"".join(part10.read_chunks(part10.inspect(stored[0].path))) == b"odd by one.\0"
+    assert b"".join(part10.read_chunks(part10.inspect(stored[0].path))) == data + b"\0"
 
 
 def test_another_data_set_of_odd_length_is_no_data_set(tmp_path: Path) -> None:
     file = write_file(tmp_path / "a.dcm", JPEG, DATA[EXPLICIT] + b"x")
     with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
-        with pytest.raises(Part10Error, match="an odd number: it is cut short or no data set"):
+        with pytest.raises(Part10Error, match="an odd number: an element header of 1 bytes"):
             storing.send_file(session, file)
         assert session.established
 
@@ -353,7 +365,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
 def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with storing.Incoming(tmp_path / "out", arrived.request) as incoming:
-        assert incoming.write([bytes(200_000)])
+        assert incoming.write([stored_object(300_000)[:200_000]])
         assert len(list((tmp_path / "out").iterdir())) == 1  # under its hidden name
     assert list((tmp_path / "out").iterdir()) == []
     incoming.discard()
@@ -362,7 +374,7 @@ def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived
 def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with storing.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
-        assert incoming.write([bytes(10)])
+        assert incoming.write([OBJECT[:10]])
         assert not incoming.write([bytes(1), bytes(1 << 20)])
         assert not incoming.write([bytes(1)])
         stored = incoming.end()
@@ -379,9 +391,9 @@ def test_an_object_of_another_sop_class_is_refused_before_it_comes(arrived: Arri
 
 def test_an_object_that_is_not_kept_is_counted(arrived: Arrived) -> None:
     with storing.Incoming(None, arrived.request) as incoming:
-        assert incoming.write([bytes(5)])
-        stored = incoming.end([bytes(6)])
-    assert (stored.status, stored.size, stored.path) == (0, 11, None)
+        assert incoming.write([OBJECT[:5]])
+        stored = incoming.end([OBJECT[5:]])
+    assert (stored.status, stored.size, stored.path) == (0, 12, None)
 
 
 def test_a_comment_is_as_long_as_a_response_may_have_it() -> None:
@@ -402,3 +414,152 @@ def test_a_prepared_file_is_an_instance_that_counts_what_is_taken(tmp_path: Path
         next(iter(left.data))
         left.close()
         assert list(left.data) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """The folder cannot be synced after the file has its name: answer and disk agree."""
+    (tmp_path / "out").mkdir()
+    file = write_file(tmp_path / "a.dcm")
+    with archive(tmp_path / "out", fsync=True, overwrite=overwrite) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+        kept = {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+        real = os.fsync
+
+        def fails_for_folders(fd: int) -> None:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(fd)
+
+        monkeypatch.setattr(os, "fsync", fails_for_folders)
+        assert storing.send_file(session, file).status == 0x0110
+        assert {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()} == kept
+        monkeypatch.undo()
+        assert storing.send_file(session, file).status == 0
+    assert [one.path is None for one in stored] == [False, True, False]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == (
+        ["1.2.3.dcm"] if overwrite else ["1.2.3.dcm", "1.2.3_2.dcm"]
+    )
+
+
+# -- what is no data set, and what is sloppy ---------------------------------------------------------------------------
+
+NONE = {
+    "garbage": (b"\xff" * 100_000, 0xC000),
+    "cut": (stored_object(200_000)[:-2], 0xC000),
+    "another instance": (DATA[EXPLICIT].replace(b"1.2.3", b"1.2.4"), 0xA900),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), NONE.values(), ids=NONE)
+def test_what_is_no_data_set_is_not_stored(tmp_path: Path, data: bytes, code: int) -> None:
+    with archive(tmp_path) as (open_for, stored), open_for(described(EXPLICIT)) as session:
+        pieces = [data[at : at + 5000] for at in range(0, len(data), 5000)]
+        assert session.store(CT, "1.2.3", EXPLICIT, pieces).status == code
+        assert list(tmp_path.iterdir()) == []
+        assert session.store(CT, "1.2.3", EXPLICIT, DATA[EXPLICIT]).status == 0
+    assert [one.status for one in stored] == [code, 0]
+    with archive(tmp_path, check=False) as (open_for, _), open_for(described(EXPLICIT)) as session:
+        assert session.store(CT, "1.2.3", EXPLICIT, data).status == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+PRIVATE = "1.2.840.113619.5.2"
+
+
+def test_a_private_transfer_syntax_is_kept_as_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", PRIVATE, b"whatever it is  ")
+    with archive(folder, PRIVATE) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].path is not None
+    assert stored[0].path.read_bytes().endswith(b"whatever it is  ")
+
+
+def element(tag: int, vr: bytes, value: bytes, order: str = "<") -> bytes:
+    import struct
+
+    if vr in (b"OB", b"SQ"):
+        return struct.pack(order + "HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value)) + value
+    return struct.pack(order + "HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def sent(tmp_path: Path, syntax: str, data: bytes, accepted: str | None = None) -> bytes:
+    """The data set as it arrives."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = write_file(tmp_path / "a.dcm", syntax, data)
+    with archive(folder, accepted or syntax) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].path is not None
+    return b"".join(bytes(piece) for piece in part10.read_chunks(part10.inspect(stored[0].path)))
+
+
+ITEM, END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+IDENTITY = DATA[EXPLICIT][:14]
+
+
+@pytest.mark.parametrize("size", [5, 70_001, 600_001])
+@pytest.mark.parametrize("syntax", [EXPLICIT, JPEG])
+def test_values_of_odd_length_are_padded_and_told(
+    tmp_path: Path, syntax: str, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of them, or two: the whole is even then."""
+    name, blob = element(0x00100010, b"PN", b"DOE^J"), element(0x00091001, b"OB", b"x" * size)
+    got = sent(tmp_path, syntax, IDENTITY + blob + name)
+    padded = element(0x00091001, b"OB", b"x" * size + b"\0") + element(0x00100010, b"PN", b"DOE^J ")
+    assert got == IDENTITY + padded
+    assert "odd length of (0009,1001), (0010,0010): padded [PS3.5 7.1.1]" in caplog.text
+
+
+def test_big_endian_ones_and_those_in_sequences_too(tmp_path: Path) -> None:
+    identity = element(0x00080018, b"UI", b"1.2.3\0", ">")
+    got = sent(tmp_path, uids.EXPLICIT_VR_BE, identity + element(0x00100010, b"PN", b"DOE^J", ">"))
+    assert got == identity + element(0x00100010, b"PN", b"DOE^J ", ">")
+
+
+def test_they_are_padded_where_they_are_converted(tmp_path: Path) -> None:
+    got = sent(tmp_path, EXPLICIT, IDENTITY + element(0x00100010, b"PN", b"DOE^J"), IMPLICIT)
+    assert got == DATA[IMPLICIT][:14] + b"\x10\0\x10\0\6\0\0\0DOE^J "
+
+
+def test_fragments_pass_where_others_are_padded(tmp_path: Path) -> None:
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0" + ITEM + b"\4\0\0\0abcd" + END
+    got = sent(tmp_path, JPEG, IDENTITY + element(0x00100010, b"PN", b"DOE^J") + pixels)
+    assert got == IDENTITY + element(0x00100010, b"PN", b"DOE^J ") + pixels
+
+
+def test_a_fragment_of_odd_length_is_named(tmp_path: Path) -> None:
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0"
+    pixels += ITEM + b"\4\0\0\0abcd" + ITEM + b"\4\0\0\0abcd" + ITEM + b"\3\0\0\0abc" + END
+    file = write_file(tmp_path / "a.dcm", JPEG, IDENTITY + pixels)
+    with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
+        with pytest.raises(Part10Error, match=r"fragment 3 of \(7FE0,0010\) has an odd length"):
+            storing.send_file(session, file)
+        assert session.established
+
+
+def test_zeros_after_the_end_are_not_sent_where_they_make_it_odd(tmp_path: Path) -> None:
+    assert sent(tmp_path, EXPLICIT, DATA[EXPLICIT] + b"\0") == DATA[EXPLICIT]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_a_bare_data_set_is_sent(tmp_path: Path, syntax: str) -> None:
+    named = element(0x00080016, b"UI", CT.encode() + b"\0")
+    if syntax == IMPLICIT:
+        named = named[:4] + (len(CT) + 1).to_bytes(4, "little") + named[8:]
+    path = tmp_path / "bare"
+    path.write_bytes(named + DATA[syntax])
+    file = part10.inspect(path)
+    assert (file.transfer_syntax, file.sop_class_uid, file.sop_instance_uid) == (syntax, CT, "1.2.3")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with archive(folder, syntax) as (open_for, stored), open_for(file) as session:
+        assert storing.send_file(session, file).status == 0
+    assert stored[0].size == path.stat().st_size
+    path.write_bytes(DATA[syntax])  # of no class
+    with pytest.raises(Part10Error, match="no DICM at byte 128"):
+        part10.inspect(path)

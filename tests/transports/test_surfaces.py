@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dicos_transports import asyncio as over_asyncio
-from dicos_transports import awaiting, blocking, blocking_server
+from dicos_transports import awaiting, blocking, blocking_server, pooling
 from dicos_transports import trio as over_trio
 
 LOOPS = {"trio": over_trio, "asyncio": over_asyncio}
@@ -59,6 +59,23 @@ def public(cls: type) -> dict[str, Any]:
 def test_functions(name: str, loop: str) -> None:
     model = blocking_server.serve if name == "serve" else getattr(blocking, name)
     assert surface(getattr(LOOPS[loop], name)) == surface(model)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_pools(loop: str) -> None:
+    ours, theirs = public(blocking.Pool), public(LOOPS[loop].Pool)
+    assert theirs.keys() == ours.keys()
+    for name, member in ours.items():
+        if callable(member) and name not in ("call", "__class__"):
+            assert surface(theirs[name])[:-1] == surface(member)[:-1], name
+    assert [one[:3] for one in surface(LOOPS[loop].Pool.__init__)] == [
+        one[:3] for one in surface(blocking.Pool.__init__)
+    ]
+
+
+def test_the_options_of_a_pool_are_those_of_connect() -> None:
+    connect = inspect.signature(blocking.connect).parameters
+    assert [*pooling.ConnectOptions.__annotations__] == [name for name in connect if name not in ("where", "contexts")]
 
 
 def test_functions_that_take_a_connection() -> None:

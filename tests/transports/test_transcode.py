@@ -292,7 +292,7 @@ def test_a_deflate_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
     file = file_of(tmp_path, bomb(64 << 20), DEFLATED)
     given: list[int] = []
     tracemalloc.start()
-    with pytest.raises(Part10Error, match=r"100 are allowed \(limit: inflate_ratio\)"):
+    with pytest.raises(Part10Error, match=r"100 are allowed \(limit inflate_ratio\)"):
         given.extend(len(chunk) for chunk in convert_chunks(file, EXPLICIT))
     assert sum(given) <= 2 << 20
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
@@ -312,7 +312,7 @@ def test_the_size_of_inflated_data_is_limited(tmp_path: Path, limit: int, fits: 
     if fits:
         assert sum(map(len, convert_chunks(file, EXPLICIT, inflate_bytes=limit))) == 1000
     else:
-        with pytest.raises(Part10Error, match=r"more than 999 bytes \(limit: inflate_bytes\)"):
+        with pytest.raises(Part10Error, match=r"more than 999 bytes \(limit inflate_bytes\)"):
             list(convert_chunks(file, EXPLICIT, inflate_bytes=limit))
 
 
@@ -320,7 +320,7 @@ def test_a_deflate_stream_that_is_cut_short_or_none_is_refused(tmp_path: Path) -
     data = converted(tmp_path, data_set_of_bytes(FILES[0]), inspect(FILES[0]).transfer_syntax, DEFLATED)
     with pytest.raises(Part10Error, match="cut short"):
         converted(tmp_path, data[: len(data) // 2], DEFLATED, EXPLICIT)
-    with pytest.raises(Part10Error, match="not a deflate stream"):
+    with pytest.raises(Part10Error, match="cannot be inflated"):
         converted(tmp_path, b"\xff" * 100, DEFLATED, EXPLICIT)
 
 

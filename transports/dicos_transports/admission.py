@@ -20,7 +20,7 @@ from itertools import count
 from time import monotonic
 from typing import Final, Self
 
-from dicos_proto.limits import Limits
+from dicos_proto.limits import OBJECT_COST, Limits
 
 from .addresses import network_of, show_address
 from .channel import KEPT, RECEIVE_SIZE
@@ -42,10 +42,16 @@ class ServerLimits:
     """Of these, from one network address; of IPv6, from one network of 64 bits: a peer can have all addresses in it.
     Stops: one peer that takes all of them."""
     pending: int = 100
-    """Connections without an association. Beyond it the oldest is closed. Stops: silent connections."""
+    """Connections without an association. Beyond it the oldest is closed. Stops: silent connections. Each holds what
+    has come of its request, `Limits.associate_pdu` at most, besides what a thread or a task takes."""
     bytes_in_flight: int | None = None
     """What all associations together may hold in memory of what they receive and send, in bytes; None: as much as
     `associations` of them can. Each holds `most_bytes` at most; one for which there is no room is rejected for now."""
+
+    collected: int = 512 << 20
+    """What all associations together may hold of data sets that are read whole (`Request.read`, `Application.on_store`)
+    until these are answered, in bytes; what does not fit is refused for now, 0xA700. Stops: as many objects of
+    `Limits.collected` as there are associations."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -66,15 +72,18 @@ class ServerLimits:
 def most_bytes(limits: Limits) -> int:
     """What one association holds at most of what it receives and sends, in bytes, as Python has them in memory.
 
-    Not in it: what its handler keeps, `Request.read` (`Limits.collected`) and `Request.attributes`
-    (`Limits.attributes`) included; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
+    Not in it: data sets that are read whole, of which all associations together hold `ServerLimits.collected`; what
+    `Request.attributes` reads, twice `Limits.attributes` at most while it does; what a handler makes of either and
+    keeps; the stack of a thread; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
     """
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
-    buffers = (KEPT + 1) * RECEIVE_SIZE  # of its thread
-    message = limits.parked + 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
+    buffers = (KEPT + 1) * RECEIVE_SIZE  # that it uses or keeps from being used
+    parked = limits.parked + RECEIVE_SIZE  # with the piece that is one too many
+    message = 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
+    operations = 4 * OBJECT_COST * limits.outstanding  # known in each direction, cancelled, with an answer that waits
     sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
-    return request + received + buffers + message + sent
+    return request + received + buffers + parked + message + operations + sent
 
 
 class Connection:

@@ -15,14 +15,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
 from uuid import uuid4
 
 from dicos_proto import dimse, planning, status
-from dicos_proto.datasets import Attributes, Content
+from dicos_proto.datasets import Attributes, Content, DataSetError, decode_object
 from dicos_proto.errors import ProtocolError
 from dicos_proto.exchange import DataSetTooLong, Exchange
 from dicos_proto.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
@@ -43,7 +42,7 @@ from dicos_proto.services.storage import StoreMany
 from dicos_proto.status import Category
 
 from . import awaiting, blocking
-from .addresses import Address
+from .addresses import Address, printable
 from .channel import ServerStopping
 from .instances import FALLBACKS, instance, offer, taken
 from .part10_writer import Part10Writer, file_header
@@ -56,6 +55,8 @@ __all__ = ["LOG", "Asked", "CommitAsked", "Left", "Registered", "Reply", "StoreA
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("dicos.application")
+TOLD: Final = 1000
+"""Characters of an error that are logged."""
 AnyRequest = blocking.AnyRequest | awaiting.AnyRequest
 
 
@@ -158,18 +159,35 @@ class StoreAsked(Asked):
     @property
     def file(self) -> bytes:
         """It as the bytes of a file.  # PS3.10 7.1"""
-        header = file_header(self.sop_class_uid, self.sop_instance_uid or "", self.transfer_syntax, self.calling_aet)
-        return header + self.data
+        return self._header + self.data
+
+    @property
+    def _header(self) -> bytes:
+        return file_header(self.sop_class_uid, self.sop_instance_uid or "", self.transfer_syntax, self.calling_aet)
 
     @property
     def dataset(self) -> Dataset:
-        """It as pydicom reads it from a file, and whatever pydicom raises: nothing of it was looked at before."""
+        """It as pydicom has what it reads from a file, within the limits of the association (`decode_object`). Raises
+        `DataSetError`."""
+        from io import BytesIO
+
         from pydicom import dcmread
+        from pydicom.dataset import FileDataset
 
-        return dcmread(BytesIO(self.file))
+        made = decode_object(self.data, self.transfer_syntax, self.session.association.limits)
+        header = BytesIO(self._header)
+        found = FileDataset(header, made, bytes(128), dcmread(header).file_meta)
+        implicit, little = made.original_encoding
+        found.set_original_encoding(implicit, little, made.original_character_set)
+        return found
 
-    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
-        """Make a file of it in `folder`, named by its UID, complete under that name or not at all. Raises OSError."""
+    def save(self, folder: Path, *, overwrite: bool = False, fsync: bool = False) -> Path:
+        """Make a file of it in `folder`, named by its UID, complete under that name or not at all. Raises OSError.
+
+        `fsync` waits until the disk has it: use it for everything that is the only copy, because the peer may delete
+        its own once the answer is success. Call `part10.remove_stale_parts(folder)` before you serve: it removes what
+        a process that was killed has left there.
+        """
         with Part10Writer.create(
             folder,
             sop_class_uid=self.sop_class_uid,
@@ -178,7 +196,7 @@ class StoreAsked(Asked):
             source_aet=self.calling_aet,
         ) as writer:
             writer.write(self.data)
-            return writer.commit(overwrite=overwrite)
+            return writer.commit(overwrite=overwrite, fsync=fsync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -216,6 +234,7 @@ class Registered:
 
     function: Callable[..., object]
     stream: bool = False
+    check: bool = True
     commits: bool = False
     apart: bool = False
 
@@ -246,14 +265,20 @@ async def answer(
             refused = error
         else:
             _tell(request, registered, error)
-            refused = Refused(status.PROCESSING_FAILURE, _said(error))
-        if session.exchange.sending or session.association.outstanding or not session.established:
-            # An answer could not be told from the rest of a message, or from those that are waited for.
-            raise Refused(refused.code, f"within a message: {refused.comment}") from None
-        await _refuse(talk, request, refused)
+            stored = isinstance(error, DataSetError) and isinstance(request.command, dimse.CStoreRequest)
+            code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
+            refused = Refused(code, _said(error))
+        try:
+            if session.exchange.sending or session.association.outstanding or not session.established:
+                # An answer could not be told from the rest of a message, or from those that are waited for.
+                raise Refused(refused.code, f"within a message: {refused.comment}") from None
+            await _refuse(talk, request, refused)
+        finally:
+            del refused  # its traceback has this frame
 
 
 async def _refuse(talk: Talk, request: AnyRequest, refused: Refused) -> None:
+    request.session.let_go()
     if not request.answered:
         response = Serving(request.session.exchange, request.start).refusal(refused)
         await talk.run(request.performing.answer(response))
@@ -277,7 +302,7 @@ def _place(function: Callable[..., object], error: Exception) -> str:
 
 def _said(error: Exception) -> str:
     """What may be told of an error: the texts of this package hold no values, those of others may."""
-    return str(error) if isinstance(error, ProtocolError) else type(error).__name__
+    return printable(str(error)[:TOLD]) if isinstance(error, ProtocolError) else type(error).__name__
 
 
 async def _performed(
@@ -317,11 +342,19 @@ async def _store(talk: Talk, request: blocking.StoreRequest | awaiting.StoreRequ
     if request.sop_class_uid != request.context.abstract_syntax:
         raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
     given: object = request
+    if registered.check:
+        request.check()
     if not registered.stream:
         try:
             given = StoreAsked(request=request, data=await talk.run(request.whole()))
         except ValueError as error:
-            raise Refused(status.OUT_OF_RESOURCES, str(error)) from error
+            peer, number = request.session.peer, request.command.message_id
+            hint = "on_store_stream takes objects of any size"
+            LOG.warning("%s: C-STORE-RQ %d: %s; %s", peer, number, error, hint, extra={"event": "refused"})
+            raise Refused(status.OUT_OF_RESOURCES, str(error)) from None
+        except Refused as refused:
+            LOG.warning("%s: %s %s: %s", request.session.peer, request.name, request.command.message_id, refused)
+            raise
     reply = _status(await talk.call(registered.function, given), "store")
     if not request.answered:
         await talk.run(request.answer(reply.status, reply.comment, None))
@@ -464,7 +497,10 @@ async def _commit(talk: Talk, request: AnyRequest, registered: Registered, desti
         except (AssociationError, ContextNotAccepted) as error:
             LOG.error("%s: a report of storage commitment to %a: %s", session.peer, task.destination, error)
     if gone is not None:
-        raise gone
+        try:
+            raise gone
+        finally:
+            del gone  # its traceback has this frame
 
 
 def _look(exchange: Exchange) -> Flow[None]:

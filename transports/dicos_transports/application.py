@@ -46,7 +46,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
 from . import awaiting, blocking, blocking_server
-from .addresses import Address, Listening
+from .addresses import Address, Listening, SourceAddress
 from .answering import AnyRequest, Asked, CommitAsked, Left, Registered, Reply, StoreAsked, answer
 from .channel import Trace
 from .instances import instance
@@ -110,6 +110,7 @@ class ServeOptions(TypedDict, total=False):
     tls: ServerTLS | None
     identify: Identify | None
     reuse_port: bool
+    keepalive: float | None
     trace: Callable[[str], Trace] | None
 
 
@@ -123,6 +124,8 @@ class ConnectOptions(TypedDict, total=False):
     limits: Limits
     timeouts: Timeouts
     tolerance: Tolerance
+    source_address: SourceAddress | None
+    keepalive: float | None
     trace: Trace | None
 
 
@@ -156,23 +159,29 @@ class Application:
     # -- registering ---------------------------------------------------------------------------------------------
 
     def on_store(
-        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES
+        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
     ) -> Callable[[StoreFunction], StoreFunction]:
         """C-STORE: the function is given a `StoreAsked`, the data set whole, and gives a status or None for success.
 
-        Without `sop_classes`: all of storage. What is longer than the limit `collected` is refused, 0xA700.
+        Without `sop_classes`: all of storage. What is longer than `Limits.collected`, 64 MiB, is refused, 0xA700, and
+        so is what is too much for all associations together (`ServerLimits.collected`): `on_store_stream` takes objects
+        of any size. `check`: what is no data set or is cut short is refused, 0xC000, and another object than the
+        command says, 0xA900, and the function never gets it; transfer syntaxes that are not known here are not checked.
         """
-        return self._registrar(dimse.CStoreRequest, sop_classes or uids.STORAGE_SOP_CLASSES, transfer_syntaxes)
+        classes = sop_classes or uids.STORAGE_SOP_CLASSES
+        return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, check=check)
 
     def on_store_stream(
-        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES
+        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
     ) -> Callable[[StreamFunction], StreamFunction]:
         """C-STORE of objects of any size: the function is given the `StoreRequest` of the adapter, and reads its data.
 
         It gives a status, None for success, or calls `respond` itself. In an event loop it is a coroutine function.
+        `check` as for `on_store`: reading the data raises `Refused`, at its end at the latest; let it through, keep
+        nothing of what was read, and the request is answered by it.
         """
         classes = sop_classes or uids.STORAGE_SOP_CLASSES
-        return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, stream=True)
+        return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, stream=True, check=check)
 
     def on_find(self, *sop_classes: str) -> Callable[[FindFunction], FindFunction]:
         """C-FIND: the function yields identifiers, pydicom data sets or bytes, or returns a list of them.
@@ -264,6 +273,7 @@ class Application:
         transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED,
         *,
         stream: bool = False,
+        check: bool = True,
         commits: bool = False,
         apart: bool = False,
     ) -> Callable[[F], F]:
@@ -276,7 +286,7 @@ class Application:
                     raise ValueError(f"{request.NAME} of {uids.name_of(uid)} has a function already: {known.name}")
             for uid in sop_classes:
                 self._functions[request.NAME, uid] = Registered(
-                    function=function, stream=stream, commits=commits, apart=apart
+                    function=function, stream=stream, check=check, commits=commits, apart=apart
                 )
                 self._support(uid, transfer_syntaxes)
             return function

@@ -19,7 +19,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
@@ -35,19 +35,27 @@ from dicos_proto.tolerance import STRICT, Tolerance
 
 from .addresses import (
     FULL_AGAIN,
+    KEEPALIVE,
     Address,
     Listeners,
     ListenFailed,
     Listening,
+    SourceAddress,
+    bound_socket,
+    check_keepalive,
     check_port,
     host_of,
     is_listening,
+    keep_alive,
+    matching,
     peer_of,
     said,
     show_address,
+    source_of,
 )
 from .asyncio_driver import Connected, Driver, SocketLink, StreamLink, Streams, T, V, first
 from .asyncio_memory import pair
+from .asyncio_pool import Pool
 from .awaiting import (
     Answers,
     AnyRequest,
@@ -63,6 +71,7 @@ from .awaiting import (
 )
 from .awaiting_server import AsyncServer, Handler
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .serving import (
     AFTER_KILL,
     BREATHER,
@@ -75,8 +84,9 @@ from .serving import (
     ServerLimits,
     Serving,
 )
-from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+from .session import DEFAULT_AET, ConnectionFailed, accepted, located, requestor, tls_around
 from .sharing import Shared, store_share
+from .windows import WINDOWS, awaited
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -94,6 +104,10 @@ __all__ = [
     "Metrics",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "Server",
     "ServerLimits",
@@ -112,7 +126,7 @@ async def connect(
     where: Address | Connected,
     contexts: tuple[ProposedContext, ...],
     *,
-    called_aet: str = "ANY-SCP",
+    called_aet: str | None = None,
     calling_aet: str = DEFAULT_AET,
     max_length: int = DEFAULT_MAX_LENGTH,
     application_context: str = uids.DICOM_APPLICATION_CONTEXT,
@@ -121,6 +135,8 @@ async def connect(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ClientTLS | None = None,
+    source_address: SourceAddress | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user.
@@ -128,21 +144,32 @@ async def connect(
     `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
     else, and what is raised: as in `blocking.connect`.
     """
-    association = requestor(
-        contexts,
-        called_aet=called_aet,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    connection = where if _is_connection(where) else await _open(cast(Address, where), timeouts.connect)
-    session = _session(connection, association, layer, timeouts, trace)
-    await session.establish(flows.establish(association))
-    return session
+    check_keepalive(keepalive)
+    address, title = located(where, called_aet, source_address)
+
+    async def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=title,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(address), trace)
+        if _is_connection(address):
+            connection = address
+        else:
+            connection = await _open(cast(Address, address), timeouts.connect, source_address)
+        _keep_alive(connection, keepalive)
+        session = _session(connection, association, layer, timeouts, trace)
+        await session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return await awaited(WINDOWS.offer(address, title, wanted), ask)
 
 
 async def accept(
@@ -153,16 +180,20 @@ async def accept(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ServerTLS | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
 
     All else, and what is raised: as in `blocking.accept`.
     """
+    check_keepalive(keepalive)
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
+    _keep_alive(connection, keepalive)
     session = _session(connection, association, layer, timeouts, trace)
     await session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 
@@ -190,29 +221,42 @@ def _peer_of(streams: Streams) -> str:
     return show_address(streams[1].get_extra_info("peername") or "a pair of streams")
 
 
-async def _open(where: Address, timeout: float | None) -> socket.socket:
+def _keep_alive(connection: Connected, seconds: float | None) -> None:
+    sock = connection if isinstance(connection, socket.socket) else connection[1].get_extra_info("socket")
+    if sock is not None:
+        keep_alive(sock, seconds)
+
+
+async def _open(where: Address, timeout: float | None, source: SourceAddress | None) -> socket.socket:
     try:
         async with asyncio.timeout(timeout):
-            return await _open_socket(where)
+            return await _open_socket(where, source)
     except TimeoutError:
         raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
 
-async def _open_socket(where: Address) -> socket.socket:
+async def _open_socket(where: Address, source: SourceAddress | None) -> socket.socket:
     """The first address of the host that answers. Raises what the last one says."""
     loop = asyncio.get_running_loop()
+    start = None if source is None else source_of(source, unix=not isinstance(where, tuple))
     if not isinstance(where, tuple):
         return await _open_unix(os.fspath(where))
     check_port(where[1])
     fault: OSError = OSError(errno.EADDRNOTAVAIL, "the host has no address")
-    for family, _, protocol, _, address in await loop.getaddrinfo(*where, type=socket.SOCK_STREAM):
+    found: Sequence[Any] = await loop.getaddrinfo(*where, type=socket.SOCK_STREAM)
+    if source is not None and start is not None:
+        found = matching(found, start[0], source)
+    for family, _, protocol, _, address in found:
         try:
-            return await _connected(loop, family, protocol, address)
+            return await _connected(loop, family, protocol, address, source, None if start is None else start[1])
         except OSError as error:
             fault = error
-    raise fault
+    try:
+        raise fault
+    finally:
+        del fault  # its traceback has this frame
 
 
 async def _open_unix(path: str) -> socket.socket:
@@ -230,8 +274,13 @@ async def _open_unix(path: str) -> socket.socket:
         raise
 
 
-async def _connected(loop: asyncio.AbstractEventLoop, family: int, protocol: int, address: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
+async def _connected(
+    loop: asyncio.AbstractEventLoop, family: int, protocol: int, address: Any, source: SourceAddress | None, start: Any
+) -> socket.socket:
+    if source is not None:
+        sock = bound_socket(family, socket.SOCK_STREAM, protocol, start, source)
+    else:
+        sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, address)
@@ -282,6 +331,7 @@ async def store_over(
         while working:
             working -= await told.get() is None
     finally:
+        shared.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -302,6 +352,7 @@ def serve(
     tls: ServerTLS | None = None,
     identify: AsyncIdentify | None = None,
     reuse_port: bool = False,
+    keepalive: float | None = KEEPALIVE,
     trace: Callable[[str], Trace] | None = None,
 ) -> Server:
     """Serve associations in tasks of their own; each awaits `handler` with its `Session`.
@@ -319,6 +370,7 @@ def serve(
         server_limits=server_limits,
         tls=tls,
         trace=trace,
+        keepalive=keepalive,
     )
     if _is_connection(where):
         return Server(handler, told, identify, connection=where)
@@ -378,7 +430,10 @@ class Server(AsyncServer):
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback has this frame
 
     def stop(self) -> None:
         """Ask it to stop. Returns at once; may be called again."""
@@ -456,6 +511,7 @@ class Server(AsyncServer):
 
     def _take(self, connected: Connected) -> None:
         """Serve this connection in a task of its own."""
+        _keep_alive(connected, self._serving.keepalive)
         if isinstance(connected, socket.socket):
             connection = Connection.over(connected)
         else:

@@ -98,6 +98,8 @@ class SocketLink(Channel):
             self._look_for(reading=self.wire.wants_read, writing=self.writing)
             self._readable = self._writable = False
             await self._alarm.wait(at)
+            if self.measured:
+                self.woke(self._loop.time())
             readable, writable = self._readable, self._writable
             if (readable or writable) and self.proceed(need, readable=readable, writable=writable):
                 return None
@@ -187,6 +189,8 @@ class StreamLink(Link):
             if self._take() or (need is Need.DRAIN and not self._pending):
                 return None
             await self._alarm.wait(at)
+            if self.measured:
+                self.woke(self._loop.time())
 
     def _take(self) -> bool:
         """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
@@ -245,15 +249,18 @@ class Driver(LoopDriver):
                 await asyncio.wait((task,), timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
-        if cancelled is not None:
+        try:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+            if cancelled is not None:
+                if not task.cancelled():
+                    task.exception()  # seen
+                raise cancelled
             if not task.cancelled():
-                task.exception()  # seen
-            raise cancelled
-        if not task.cancelled():
-            task.result()
+                task.result()
+        finally:
+            del cancelled, task  # the traceback of what they raise has this frame
 
     async def _interruptibly(self, flow: Flow[T]) -> T:
         if self._interrupted:
@@ -268,6 +275,7 @@ class Driver(LoopDriver):
             raise
         finally:
             self._task = None
+            del task  # which keeps what it raises, whose traceback has this frame
 
     def _checkpoint(self) -> Awaitable[None]:
         return asyncio.sleep(0)
@@ -286,6 +294,9 @@ async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tu
         await asyncio.wait(both)
         for one in both:
             one.cancelled() or one.exception()  # seen, whichever of them counts
-    if not watching.cancelled():
-        return watching.result(), None
-    return None, waiting.result()
+    try:
+        if not watching.cancelled():
+            return watching.result(), None
+        return None, waiting.result()
+    finally:
+        del watching, waiting, both, one  # the traceback of what they raise has this frame

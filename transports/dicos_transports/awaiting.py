@@ -26,7 +26,7 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .session import BaseSession, Carrier, P, Received, performing
+from .session import LAST_WORDS, BaseSession, Carrier, Echoed, P, Received, performing
 
 if TYPE_CHECKING:
     from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
@@ -49,9 +49,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-LAST_WORDS: Final = 2.0
-"""Seconds that an abort may take when its task was cancelled: enough to say it, not to wait for a peer that is gone."""
 
 
 class AsyncDriver(Carrier, Protocol):
@@ -303,6 +300,7 @@ class Session(BaseSession):
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
+            self.let_go()
             before = _received(self, start)
             return before
 
@@ -359,18 +357,11 @@ class Session(BaseSession):
         Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
         association is aborted: the peer would wait for the rest, or answer when nobody listens.
         """
-        association = self.association
-        owed = association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        owed = self.association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
         try:
             return await self.driver.run(flow)
-        except ProtocolError:
-            raise
-        except Exception:  # out of a source of the caller's
-            if association.sending or association.outstanding:
-                await self.abort()
-            raise
-        except BaseException:  # cancelled
-            if owed or association.sending or association.outstanding:
+        except BaseException as error:
+            if self.is_spoilt(error, owed=owed):
                 await self.abort()
             raise
 
@@ -378,10 +369,8 @@ class Session(BaseSession):
         """The same for a flow that loses nothing when it is cancelled: what it waits for can be asked for again."""
         try:
             return await self.driver.run(flow)
-        except ProtocolError:
-            raise
-        except BaseException:
-            if self.association.sending or self.association.outstanding:
+        except BaseException as error:
+            if self.is_spoilt(error, owed=False):
                 await self.abort()
             raise
 
@@ -532,7 +521,7 @@ class Request(Received[Session, P], Generic[P]):
             await self.session.run(self.answer(code, comment, given))
 
     def data(self) -> AsyncIterator[Buffer]:
-        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
         end well.
@@ -540,7 +529,8 @@ class Request(Received[Session, P], Generic[P]):
         return _Pieces(self)
 
     async def read(self) -> bytearray:
-        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`."""
         return await self.session.run(self.whole())
 
     async def attributes(self) -> Attributes | None:
@@ -559,14 +549,18 @@ class _Pieces(AsyncIterator[Buffer]):
         performing, session = request.performing, request.session
         while performing.unread:
             event = session.exchange.here() if session.driver.may_go_on else None
-            piece = event.data if isinstance(event, MessageData) else await session.run_piece(request.piece())
+            if not isinstance(event, MessageData):
+                piece = await session.run_piece(request.piece())
+            else:
+                piece = event.data if request.checker is None else request.looked_at(event.data)
             if piece:
-                return piece
+                return request.with_more(piece)
+        request.complete()
         raise StopAsyncIteration
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(Request[Performing]):
+class EchoRequest(Echoed, Request[Performing]):
     """A C-ECHO."""
 
 

@@ -56,6 +56,7 @@ class AsyncServer(BaseServer, ABC):
         """All of one connection. Raises what ends it."""
         CURRENT.set(connection)
         connection.session = session
+        session.budget = self._reception.budget
         if self._stopping:
             session.driver.interrupt()
         async with session:

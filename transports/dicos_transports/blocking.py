@@ -41,21 +41,27 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
-from .addresses import Address, host_of, peer_of
+from .addresses import KEEPALIVE, Address, SourceAddress, check_keepalive, host_of, keep_alive, peer_of
 from .blocking_driver import Driver, dial
+from .blocking_pool import Pool
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .session import (
     DEFAULT_AET,
+    LAST_WORDS,
     BaseSession,
     ConnectionFailed,
+    Echoed,
     P,
     Received,
     accepted,
+    located,
     performing,
     requestor,
     tls_around,
 )
 from .sharing import Share, Shared
+from .windows import WINDOWS, asked
 
 if TYPE_CHECKING:
     from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
@@ -71,6 +77,10 @@ __all__ = [
     "GetRequest",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "ServerStopping",
     "Session",
@@ -102,7 +112,7 @@ def connect(
     where: Address | socket.socket,
     contexts: tuple[ProposedContext, ...],
     *,
-    called_aet: str = "ANY-SCP",
+    called_aet: str | None = None,
     calling_aet: str = DEFAULT_AET,
     max_length: int = DEFAULT_MAX_LENGTH,
     application_context: str = uids.DICOM_APPLICATION_CONTEXT,
@@ -111,35 +121,48 @@ def connect(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ClientTLS | None = None,
+    source_address: SourceAddress | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user.
 
-    `where`: (host, port), the path of a Unix socket, or a connected stream socket, which is then owned.
-    `contexts`: what to propose (`negotiation.propose`). `max_length`: bytes of a P-DATA-TF that this side receives.
-    `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations is let
-    through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be for
-    the host. `trace` is called with all bytes sent and received, with TLS as they are inside it, and in the
-    end without any.
+    `where`: (host, port), "host:port", "[::1]:port" or "AET@host:port" (`addresses.parse_address`), the path of a Unix
+    socket, or a connected stream socket, which is then owned. `contexts`: what to propose (`negotiation.propose`).
+    `called_aet`: None calls the title in `where`, else ANY-SCP. `max_length`: bytes of a P-DATA-TF that this side
+    receives. `user_information` replaces what would be made of `max_length`. `tolerance`: what of the peer's deviations
+    is let through; `Session.deviations` has those that came. `tls`: over TLS, and how; the server's certificate must be
+    for the host. `source_address`: the local address to connect from, or (address, port). `keepalive`: seconds of
+    silence after which the system asks whether the peer's host is still there, and loses the connection if it does not
+    answer for as long again; None never asks. `trace` is called with all bytes sent and received, with TLS as they are
+    inside it, and in the end without any.
 
     Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
     encoded.
     """
-    association = requestor(
-        contexts,
-        called_aet=called_aet,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    sock = where if isinstance(where, socket.socket) else dial(where, timeouts)
-    session = session_over(sock, association, layer, timeouts, trace=trace)
-    session.establish(flows.establish(association))
-    return session
+    check_keepalive(keepalive)
+    address, title = located(where, called_aet, source_address)
+
+    def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=title,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(address), trace)
+        sock = address if isinstance(address, socket.socket) else dial(address, timeouts, source_address)
+        keep_alive(sock, keepalive)
+        session = session_over(sock, association, layer, timeouts, trace=trace)
+        session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return asked(WINDOWS.offer(address, title, wanted), ask)
 
 
 def accept(
@@ -150,6 +173,7 @@ def accept(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ServerTLS | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on a connected stream socket, which is then owned, and answer it by `policy`.
@@ -157,10 +181,13 @@ def accept(
     `limits` to `trace`: as in `connect`.
     Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
     """
+    check_keepalive(keepalive)
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
+    keep_alive(sock, keepalive)
     session = session_over(sock, association, layer, timeouts, trace=trace)
     session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 
@@ -269,15 +296,9 @@ class Session(BaseSession):
         Raises `ContextNotAccepted`, `AssociationError`. An exception out of `data` aborts the association: it is
         within a message then.
         """
-        flow = storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
-        try:
-            return self.run(flow)
-        except ProtocolError:
-            raise
-        except BaseException:
-            if self.association.sending:
-                self.abort()
-            raise
+        return self.run(
+            storage.store(self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority)
+        )
 
     def store_many(
         self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
@@ -288,8 +309,9 @@ class Session(BaseSession):
         time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
         would see the answers until one does. If it raises, what was waited for is not told.
 
-        Raises `AssociationError`, and what the source of the instances raises: within a message the association is
-        aborted then. Until all are told, nothing else can be asked.
+        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then if
+        anything is outstanding. Until all are told, nothing else can be asked. Left before its end, within a message of
+        our own, all that can follow is an abort: leaving the session does it.
         """
         stores = storage.StoreMany(self.exchange, instances, priority=priority, ahead=ahead)
         return self._each(stores.next, stores.here)
@@ -411,7 +433,14 @@ class Session(BaseSession):
         """
         from dicos_proto.services.commitment import next_report
 
-        return self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        try:
+            return self.driver.run(next_report(self.exchange, transactions), interruptible=True)
+        except ProtocolError:
+            raise
+        except BaseException:  # interrupted: what was read of a report is lost with the flow
+            if self.association.owed:
+                self.abort()
+            raise
 
     # -- provider side -------------------------------------------------------------------------------------------
 
@@ -428,6 +457,7 @@ class Session(BaseSession):
             if start is None:
                 return
             self.requests[start.command.NAME] += 1
+            self.let_go()
             received = _received(self, start)
             yield received
             if not received.answered:
@@ -438,16 +468,24 @@ class Session(BaseSession):
     def release(self) -> None:
         """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
         try:
-            self.run(flows.release(self.association))
-        finally:
+            self.driver.run(flows.release(self.association))
+        except AssociationError:
             self.close()
+            raise
+        except BaseException:  # interrupted, or not to be released now: the peer is told so before it closes
+            self.abort()
+            raise
+        self.close()
 
     def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
-        """Abort, and close. An association that is over is left alone, but its connection is closed."""
+        """Abort, and close. An association that is over is left alone, but its connection is closed.
+
+        This takes a moment, and no more than two seconds where the peer does not close.
+        """
         if self.driver.closed:
             return
         try:
-            self.run(flows.abort(self.association, event))
+            self.driver.finish(flows.abort(self.association, event), LAST_WORDS)
         except AssociationError:
             pass
         finally:
@@ -471,32 +509,50 @@ class Session(BaseSession):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def run(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Interpret a flow of this association, your own ones included."""
-        return self.driver.run(flow)
+        """Interpret a flow of this association, your own ones included.
+
+        Interrupted in the middle of an operation, of either side, or left by an exception out of a source, the
+        association is aborted: the peer would wait for the rest, or answer when nobody listens.
+        """
+        owed = self.association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        try:
+            return self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=owed):
+                self.abort()
+            raise
+
+    def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """The same for a flow that loses nothing when it is left: what it waits for can be asked for again."""
+        try:
+            return self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=False):
+                self.abort()
+            raise
 
     def establish(self, flow: flows.Flow[object]) -> None:
         """Interpret the flow that makes the association; the connection is closed if it fails."""
         try:
-            self.run(flow)
-        except BaseException:
+            self.driver.run(flow)
+        except ProtocolError:
             self.close()
+            raise
+        except BaseException:
+            self.abort()
             raise
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iterator[T]:
-        """What a flow gives each time it is run, until None. Left within a message of our own, it is aborted."""
+        """What a flow gives each time it is run, until None."""
         return self._each(following, None)
 
     def _each(self, following: Callable[[], flows.Flow[T | None]], here: Callable[[], T | None] | None) -> Iterator[T]:
         """`here`: the same without a wait, of what was received before; None where only the flow can tell."""
-        try:
-            while True:
-                found = here() if here is not None else None
-                if found is None and (found := self.run(following())) is None:
-                    return
-                yield found
-        finally:
-            if self.association.sending:
-                self.abort()
+        while True:
+            found = here() if here is not None else None
+            if found is None and (found := self.run(following())) is None:
+                return
+            yield found
 
 
 class Answers(Generic[Op, T]):
@@ -535,19 +591,24 @@ class Request(Received[Session, P], Generic[P]):
             self.session.run(self.answer(code, comment, given))
 
     def data(self) -> Iterator[Buffer]:
-        """Its data set, in pieces as they arrive. It is complete only when the iteration ends.
+        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         Raises `AssociationError` where it does not end well.
         """
         performing, at = self.performing, self.session.exchange
         while performing.unread:
             event = at.here()
-            piece = event.data if isinstance(event, MessageData) else self.session.run(self.piece())
+            if not isinstance(event, MessageData):
+                piece = self.session.run_piece(self.piece())
+            else:
+                piece = event.data if self.checker is None else self.looked_at(event.data)
             if piece:
-                yield piece
+                yield self.with_more(piece)
+        self.complete()
 
     def read(self) -> bytearray:
-        """The whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`."""
         return self.session.run(self.whole())
 
     def attributes(self) -> Attributes | None:
@@ -556,7 +617,7 @@ class Request(Received[Session, P], Generic[P]):
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(Request[Performing]):
+class EchoRequest(Echoed, Request[Performing]):
     """A C-ECHO."""
 
 

@@ -22,7 +22,17 @@ from dicos_proto.flows import Flow, Need
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
-from .addresses import FULL_AGAIN, Address, check_port, said, show_address
+from .addresses import (
+    FULL_AGAIN,
+    Address,
+    SourceAddress,
+    bound_socket,
+    check_port,
+    matching,
+    said,
+    show_address,
+    source_of,
+)
 from .channel import Channel, ServerStopping, Trace
 from .session import ConnectionFailed
 
@@ -45,19 +55,26 @@ _ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 """Then to look is to keep the peer from answering."""
 
 
-def dial(where: Address, timeouts: Timeouts) -> socket.socket:
-    """A connection to (host, port), or to the path of a Unix socket. Raises `ConnectionFailed`.
+def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None) -> socket.socket:
+    """A connection to (host, port), or to the path of a Unix socket, from `source`. Raises `ConnectionFailed`.
 
     The deadline is one for all: for the name, which a thread of its own looks up, and for each address of the host.
     """
     until = math.inf if timeouts.connect is None else monotonic() + timeouts.connect
     try:
+        start = None if source is None else source_of(source, unix=not isinstance(where, tuple))
         if not isinstance(where, tuple):
             return _dial_unix(os.fspath(where), until)
         check_port(where[1])
+        found = _look_up(where, until)
+        if source is not None and start is not None:
+            found = matching(found, start[0], source)
         fault: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-        for family, kind, protocol, _, address in _look_up(where, until):
-            sock = socket.socket(family, kind, protocol)
+        for family, kind, protocol, _, address in found:
+            if source is not None and start is not None:
+                sock = bound_socket(family, kind, protocol, start[1], source)
+            else:
+                sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(_left(until))
                 sock.connect(address)
@@ -68,7 +85,10 @@ def dial(where: Address, timeouts: Timeouts) -> socket.socket:
             except BaseException:
                 sock.close()
                 raise
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
 
@@ -103,9 +123,12 @@ def _look_up(where: tuple[str, int], until: float) -> Found:
         answer = answers.get(timeout=_left(until))
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # the traceback of an exception has this frame
 
 
 def _dial_unix(path: str, until: float) -> socket.socket:
@@ -123,6 +146,10 @@ def _dial_unix(path: str, until: float) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+class _TimeIsUp(ProtocolError):
+    """What was to be finished takes too long."""
 
 
 class Driver(Channel):
@@ -147,6 +174,7 @@ class Driver(Channel):
         self._kill = kill
         self._looks = LOOKS
         self._pause = 0  # waits that do not look at all
+        self._until = math.inf  # when `finish` gives up
         self._poll = select.poll()
         self._poll.register(self.fd, _IN)
         self._polled = _IN
@@ -161,6 +189,7 @@ class Driver(Channel):
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is looked at
+        fault: ProtocolError | None = None
         try:
             need = next(flow)
             while True:
@@ -171,8 +200,19 @@ class Driver(Channel):
             result: T = done.value
             return result
         finally:
+            del fault  # its traceback has this frame, and the flow's, with what was received
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
+
+    def finish(self, flow: Flow[None], seconds: float) -> None:
+        """Interpret `flow` to its end, but no longer than that. Raises as `run` does."""
+        self._until = monotonic() + seconds
+        try:
+            self.run(flow)
+        except _TimeIsUp:
+            pass
+        finally:
+            self._until = math.inf
 
     def check_time(self) -> None:
         """Tell the wire what time it is, if one of its deadlines has passed."""
@@ -189,6 +229,8 @@ class Driver(Channel):
             ready, fault = self._wait()
             if fault is not None or not ready:
                 return fault
+            if self.measured:
+                self.woke(monotonic())
             if self.proceed(need, readable=ready & ~_OUT != 0, writable=ready & _OUT != 0):
                 return None
 
@@ -208,7 +250,9 @@ class Driver(Channel):
             at = self.due(now)
             if at <= now:
                 return 0, self.on_time(now)
-            found = self._spin() or self._sleep(now, at)
+            if self._until <= now:
+                return 0, _TimeIsUp()
+            found = self._spin() or self._sleep(now, min(at, self._until))
             ready = 0
             for fd, events in found:
                 if fd == self.fd:

@@ -23,7 +23,7 @@ from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 
-from .addresses import Listeners, ListenFailed, Listening, is_listening
+from .addresses import KEEPALIVE, Listeners, ListenFailed, Listening, is_listening, keep_alive
 from .admission import CURRENT
 from .blocking import Session, session_over
 from .channel import ServerStopping, Trace
@@ -61,17 +61,18 @@ def serve(
     tls: ServerTLS | None = None,
     identify: Identify | None = None,
     reuse_port: bool = False,
+    keepalive: float | None = KEEPALIVE,
     trace: Callable[[str], Trace] | None = None,
 ) -> Server:
     """Serve associations in threads of their own; each calls `handler` with its `Session`.
 
-    `where`: (host, port), port 0 takes a free one; the path of a Unix socket; a listening socket; a list of such; or a
-    connected socket, whose association is then the only one. Sockets are then owned. `tolerance`: what of the peers'
-    deviations is let through; each that comes is logged as a warning, once for an association. `tls`: over TLS, and
-    how; handshakes happen in the associations' own threads. `identify`: what the user identity of a request is worth,
-    instead of what the policy says. `reuse_port`: other processes may listen on the same port. `trace`: makes of a
-    peer's address what watches its bytes, with TLS as they are inside it. What happens is logged to "dicos.server", a
-    line each: never content, never text of a peer unescaped.
+    `where`: (host, port) or "host:port", port 0 takes a free one; the path of a Unix socket; a listening socket; a list
+    of such; or a connected socket, whose association is then the only one. Sockets are then owned. `tolerance`: what of
+    the peers' deviations is let through; each that comes is logged as a warning, once for an association. `tls`: over
+    TLS, and how; handshakes happen in the associations' own threads. `identify`: what the user identity of a request is
+    worth, instead of what the policy says. `reuse_port`: other processes may listen on the same port. `keepalive`: as
+    in `connect`. `trace`: makes of a peer's address what watches its bytes, with TLS as they are inside it. What
+    happens is logged to "dicos.server", a line each: never content, never text of a peer unescaped.
 
     Raises `ListenFailed`.
     """
@@ -83,6 +84,7 @@ def serve(
         server_limits=server_limits,
         tls=tls,
         trace=trace,
+        keepalive=keepalive,
     )
     if isinstance(where, socket.socket) and not is_listening(where):
         server = Server(handler, told, identify)
@@ -162,6 +164,7 @@ class Server(BaseServer):
 
     def take(self, sock: socket.socket) -> None:
         """Serve this connection, which is then owned, in a thread of its own."""
+        keep_alive(sock, self._serving.keepalive)
         connection = Connection.over(sock)
 
         def stop() -> None:
@@ -224,6 +227,7 @@ class Server(BaseServer):
                 sock, association, layer, serving.timeouts, trace=trace, stop=self._stop, kill=self._kill
             ) as session:
                 connection.session = session
+                session.budget = reception.budget
                 try:
                     if self._establish(connection, session):
                         self._handler(session)
@@ -240,7 +244,10 @@ class Server(BaseServer):
             fault = error
         finally:
             sock.close()
-            reception.end(connection, fault, association)
+            try:
+                reception.end(connection, fault, association)
+            finally:
+                del fault  # its traceback has this frame, and those that hold what was received
 
     def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ; whether it was accepted."""
@@ -261,7 +268,10 @@ class Server(BaseServer):
             if (event := driver.run(flows.look(session.association))) is not None:
                 driver.run(flows.end_by(session.association, event), interruptible=True)
             if fault is not None:
-                reception.undecided(connection, session, fault)
+                try:
+                    reception.undecided(connection, session, fault)
+                finally:
+                    del fault  # its traceback has this frame
                 return False
         accepted = reception.answer(connection, session, request, identity)
         session.driver.flush()

@@ -36,7 +36,9 @@ comes while something else is waited for may be kept for long: that is copied un
 STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
 KEPT: Final = 3
-"""Buffers in use that a thread remembers, besides its newest."""
+"""Buffers in use that one association may keep from being used again, besides the newest."""
+SHARED: Final = 16
+"""Buffers in use that are remembered for all of them."""
 JOINED: Final = 64 * 1024
 """Bytes that are joined before they are sent; or sent at a time, where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
@@ -68,6 +70,8 @@ class Link:
         self.bytes_received = 0
         self.broken = False
         """The peer takes nothing any more; it may still have said something."""
+        self.measured = False
+        """`woke` is to be called when the wait that `due` began has ended."""
         self.association: Association | None = None
         """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
         self._write_stall = timeouts.write_stall
@@ -97,6 +101,7 @@ class Link:
     def due(self, now: float) -> float:
         """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
         deadline = self.wire.deadline(now)
+        self.measured = deadline is not None and deadline.measured
         # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
         at = math.inf if deadline is None or deadline.at == self._told else deadline.at
         if self._pending and self._write_stall is not None:
@@ -104,6 +109,12 @@ class Link:
                 self._stalled_at = now
             at = min(at, self._stalled_at + self._write_stall)
         return at
+
+    def woke(self, now: float) -> None:
+        """A wait that `due` began has ended because something is ready: the time till then was the peer's.
+
+        Deadlines that have passed take effect only if what is ready does not change that."""
+        self.wire.handle_timeout(now)
 
     def on_time(self, now: float) -> ProtocolError | None:
         """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""
@@ -124,11 +135,13 @@ class Link:
         if self._pending:
             return
         buffers = self.wire.data_to_send()
-        if buffers and not self.broken:
-            if self._trace is not None:
-                self._trace("sent", buffers)
+        while self.broken and buffers:  # for nobody
+            buffers = self.wire.data_to_send()
+        if buffers:
             self._pending += buffers
             self._pending_size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+            if self._trace is not None:
+                self._trace("sent", buffers)  # last: should it raise, nothing is lost
 
     def _sent(self, size: int, now: float) -> None:
         """The connection has taken so many bytes, whether somebody waits for that or not."""
@@ -159,9 +172,9 @@ class Link:
             self.wire.receive_eof()
             return
         self.bytes_received += len(data)
-        if self._trace is not None:
-            self._trace("received", [data])
         self.wire.receive_data(data)
+        if self._trace is not None:
+            self._trace("received", [data])  # last: should it raise, nothing is lost
 
 
 class Channel(Link):
@@ -294,12 +307,12 @@ class Channel(Link):
         large = count >= COPY_BELOW
         self._streak = self._streak + 1 if large else 0
         self.more = large and self._streak % STREAK > 0
-        whole = memoryview(buffer)[:count]
+        whole = buffer[:count]
         self._received(whole if count >= copy_below else bytes(whole))
         return True
 
 
-_buffers = Buffers(RECEIVE_SIZE, KEPT)
+_buffers = Buffers(RECEIVE_SIZE, SHARED)
 
 
 def joined(buffers: Sequence[Buffer]) -> Buffer:

@@ -7,7 +7,7 @@ sent as it lies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,8 @@ from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
 from . import part10
-from .part10 import Part10Error, Part10File
+from .part10 import Part10File
+from .storing import LOG
 from .talking import WrongAnswer, kind_of
 
 if TYPE_CHECKING:
@@ -113,17 +114,12 @@ class _Chunks:
     """The data set of a file in this transfer syntax, read whenever it is iterated."""
 
     def __init__(self, file: Part10File, transfer_syntax: str) -> None:
-        self._odd = file.data_length % 2 == 1
-        if self._odd and file.transfer_syntax != uids.DEFLATED_EXPLICIT_VR_LE:
-            size = file.data_length
-            raise Part10Error(file.path, f"has a data set of {size} bytes, an odd number: it is cut short")
-        self._file = file
+        self._file = part10.prepare(file)
+        if self._file.odd:
+            LOG.warning("%a: %s", str(file.path), part10.in_words(self._file.odd))
+        if self._file.whole is not None:  # read again when it is sent: many may wait
+            self._file = replace(self._file, whole=None)
         self._transfer_syntax = transfer_syntax
 
     def __iter__(self) -> Iterator[Buffer]:
-        if self._transfer_syntax != self._file.transfer_syntax:
-            yield from part10.convert_chunks(self._file, self._transfer_syntax)
-            return
-        yield from part10.read_chunks(self._file)
-        if self._odd:
-            yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
+        return self._file.chunks(self._transfer_syntax)

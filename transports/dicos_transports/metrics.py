@@ -5,8 +5,8 @@
 
 `start` serves them over HTTP; who has a registry and an endpoint already registers a `Collector` there.
 
-Knows: `Metrics`, prometheus_client. Must not know: adapters, associations. A scrape happens in a thread of its own and
-copies the counters of each server under its lock: it disturbs no event loop.
+Knows: `Metrics`, prometheus_client. Must not know: adapters, associations, HTTP (`metrics_http`). A scrape happens in a
+thread of its own and copies the counters of each server under its lock: it disturbs no event loop.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 try:
-    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.exposition import choose_encoder
     from prometheus_client.process_collector import ProcessCollector
     from prometheus_client.registry import Collector as BaseCollector
 except ImportError as error:
     raise ImportError(f"metrics need prometheus-client: pip install 'dicos-proto[metrics]' ({error})") from error
 
-from .addresses import ListenFailed, check_port, said, show_address
+from .addresses import port_of, show_address
+from .metrics_http import Page, PageServer
 from .serving import Metrics
 
 __all__ = ["Collector", "Counted", "Endpoint", "start"]
@@ -62,6 +64,8 @@ GAUGES: Final = {
     "pending": ("dicos_connections_pending", "Connections whose request has not come or is not answered."),
     "active": ("dicos_associations_active", "Associations now."),
 }
+OPENMETRICS: Final = "application/openmetrics-text"
+"""The media type of those scrapers that read it; all read the older text format."""
 REQUESTS: Final = ("dicos_requests", "Requests of the peers, by name.")
 
 
@@ -99,27 +103,26 @@ class Endpoint:
         registry = CollectorRegistry()
         registry.register(Collector(servers))
         ProcessCollector(registry=registry)
-        try:
-            check_port(where[1])
-            self._http, self._thread = start_http_server(where[1], where[0], registry)
-        except (OSError, UnicodeError, OverflowError) as error:
-            raise ListenFailed(f"cannot listen on {show_address(where)}: {said(error)}") from error
+
+        def render(accept: str) -> Page:
+            encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept.lower() else "")
+            return Page(content_type=content_type, body=encode(registry))
+
+        self._pages = PageServer(where, render)
 
     @property
     def address(self) -> str:
         """What it listens on: `127.0.0.1:9104`."""
-        return show_address(self._http.server_address)
+        return show_address(self._pages.name)
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._http.server_address[1])
+        return port_of([self._pages.name])
 
     def stop(self) -> None:
         """Stop listening. May be called again."""
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        self._pages.stop()
 
     def __enter__(self) -> Self:
         return self

@@ -7,18 +7,29 @@ memory is one chunk, whatever the size; whatever is wrong with a file is a Part1
 
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, name_of
+from dicos_proto.elements import (
+    LONG_VRS,
+    SHORT_VRS,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    DataSetError,
+    Walker,
+    encoding,
+    shown,
+)
+from dicos_proto.limits import Limits
+from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, is_safe, name_of
 from dicos_proto.wire import Buffer
 from dicos_transports import transcode
 from dicos_transports.buffers import Buffers
-from dicos_transports.part10_writer import TEMPORARY, Part10Writer
+from dicos_transports.part10_writer import TEMPORARY, Part10Writer, remove_stale_parts
 from dicos_transports.transcode import CONVERTIBLE, TranscodeError, can_convert
 
 __all__ = [
@@ -26,8 +37,13 @@ __all__ = [
     "read_chunks",
     "read_whole",
     "convert_chunks",
+    "padded_chunks",
+    "prepare",
+    "Prepared",
+    "in_words",
     "can_convert",
     "find_files",
+    "remove_stale_parts",
     "Part10File",
     "Part10Writer",
     "Part10Error",
@@ -91,18 +107,26 @@ class Part10File:
 
 
 def inspect(path: Path) -> Part10File:
-    """Reads the meta information of the file at `path`, and of its data set nothing.
+    """Reads the meta information of the file at `path`, and of its data set the first elements at most.
 
-    Only where the meta information lacks the SOP class or instance UID, the data set's first elements are
-    read for them. Raises Part10Error: no DICOM file, cut short, unreadable.  PS3.10 7.1
+    The SOP class and instance are those that the data set names, where that begins with them: receivers compare it
+    with the command. The meta information says what they are otherwise.
+
+    A bare data set is one too, without preamble and meta information, where it begins as one in implicit or explicit
+    VR and names its SOP class and instance. Raises Part10Error: no DICOM file, cut short, unreadable.  PS3.10 7.1
     """
     with _opened(path) as (fd, size):
-        found, offset = _read_meta(path, fd)
+        data = os.read(fd, FIRST_READ)
+        if data[128:PREFIX_END] != b"DICM" and (bare := _bare(path, data, size)) is not None:
+            return bare
+        found, offset, data = _read_meta(path, fd, data)
         sop_class, sop_instance, syntax = (_text(found.get(element, b"")) for element in _WANTED[1:])
         if size - offset < 8:  # less than the header of one element
             raise Part10Error(path, f"is cut short: no data set follows the meta information, at byte {offset}")
         if not syntax:
             raise Part10Error(path, "has no Transfer Syntax UID (0002,0010)")
+        named = _named(data[offset:], syntax)
+        sop_class, sop_instance = named[0] or sop_class, named[1] or sop_instance
     file = Part10File(
         path=path,
         sop_class_uid=sop_class,
@@ -163,7 +187,7 @@ def _read(fd: int, most: int, offset: int) -> Buffer:
     if not POOLED < most <= CHUNK or not hasattr(os, "preadv"):
         return os.pread(fd, most, offset)
     buffers = next(buffers for size, buffers in _BUFFERS if most <= size)
-    view = memoryview(buffers.free())[:most]
+    view = buffers.free()[:most]
     return view[: os.preadv(fd, (view,), offset)]
 
 
@@ -204,35 +228,176 @@ def convert_chunks(
         raise Part10Error(file.path, str(error)) from error
 
 
-def find_files(paths: Iterable[Path], *, recurse: bool) -> Iterator[Path]:
+def find_files(
+    paths: Iterable[Path], *, recurse: bool, unreadable: Callable[[Part10Error], object] | None = None
+) -> Iterator[Path]:
     """The files that `paths` name, in their order; with `recurse` those in folders too, sorted by name.
 
     A folder is entered once, however many links lead to it. Temporary files of writers are passed over.
-    Raises Part10Error: a path that does not exist, a folder without `recurse` or without files.
+    `unreadable` is called with a Part10Error for a path that does not exist, a folder that cannot be read, a folder
+    without `recurse` or without files, and the search goes on; without it the error is raised.
     """
+
+    def report(error: Part10Error) -> None:
+        if unreadable is None:
+            raise error
+        unreadable(error)
+
     for path in paths:
-        with _reported(path):
-            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        try:
+            with _reported(path):
+                is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        except Part10Error as error:
+            report(error)
+            continue
         if not is_folder:
             yield path
             continue
         if not recurse:
-            raise Part10Error(path, "is a folder (use -r)")
+            report(Part10Error(path, "is a folder (use -r)"))
+            continue
         empty = True
-        for found in _walk(path):
+        for found in _walk(path, report):
+            if isinstance(found, Path):
+                yield found
             empty = False
-            yield found
         if empty:
-            raise Part10Error(path, "is a folder without files")
+            report(Part10Error(path, "is a folder without files"))
 
 
-def _read_meta(path: Path, fd: int) -> tuple[dict[int, bytes], int]:
-    """The wanted values of group 0002 by element, and where the data set begins.
+def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
+    """SOP class and instance, as the beginning of the data set names them; "" for what is no UID, or not there."""
+    found = encoding(transfer_syntax)
+    if found is None or found[2] or (b"\x08\0\x18\0" not in data and found[1]):
+        return "", ""
+    walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
+    with suppress(DataSetError):  # it is no data set; what is made of it shows when it is sent
+        walker.feed(data)
+    sop_class, sop_instance = (_text(walker.seen.get(tag, b"")).strip() for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID))
+    return sop_class if is_safe(sop_class) else "", sop_instance if is_safe(sop_instance) else ""
+
+
+def _bare(path: Path, data: bytes, size: int) -> Part10File | None:
+    """A data set without preamble and meta information, in the transfer syntax that its first elements are in."""
+    for syntax in (EXPLICIT_VR_LE, IMPLICIT_VR_LE, EXPLICIT_VR_BE):
+        sop_class, sop_instance = _named(data, syntax)
+        if sop_class and sop_instance:
+            return Part10File(
+                path=path,
+                sop_class_uid=sop_class,
+                sop_instance_uid=sop_instance,
+                transfer_syntax=syntax,
+                data_offset=0,
+                data_length=size,
+            )
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A file about to be sent, after a look at the headers of its data set."""
+
+    file: Part10File
+    odd: tuple[int, ...] = ()
+    """Tags of the first elements, up to 8, whose values have an odd number of bytes: they are padded."""
+    whole: Buffer | None = None
+    """All of the data set, where it is small."""
+
+    def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
+        """The data set as it is sent: as it lies on disk, padded where that has to be, or converted. Raises
+        Part10Error."""
+        file = self.file
+        if transfer_syntax != file.transfer_syntax:
+            yield from convert_chunks(file, transfer_syntax)
+        elif self.odd:
+            yield from padded_chunks(file)
+        else:
+            if self.whole is not None:
+                yield self.whole
+            else:
+                yield from read_chunks(file)
+            if file.data_length % 2:
+                yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
+
+
+def where(path: Path) -> tuple[int, str]:
+    """Where the data set of a file begins, in bytes, and its transfer syntax, "" where it is not named: of any file
+    with meta information, an instance or not. Raises Part10Error."""
+    with _opened(path) as (fd, _):
+        found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))
+    return offset, _text(found.get(TRANSFER_SYNTAX_UID, b""))
+
+
+def prepare(file: Part10File) -> Prepared:
+    """Looks which values have to be padded to be sent. Of a large data set nothing but the headers is read.
+
+    Raises Part10Error for a data set of an odd number of bytes that no padding of elements makes even: one that is cut
+    short, or has a fragment of an odd length, whose padding would move what its table of offsets points at.
+    """
+    whole = read_whole(file) if file.data_length <= POOLED else None
+    found, odd = encoding(file.transfer_syntax), file.data_length % 2 == 1
+    size = f"a data set of {file.data_length} bytes, an odd number"
+    if found is None or found[2]:
+        if odd and found is None:
+            raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
+        return Prepared(file=file, whole=whole)
+    walker = Walker(implicit=found[0], little=found[1], depth=Limits().sequence_depth)
+    try:
+        if whole is not None:
+            walker.feed(whole)
+        else:
+            _look(file, walker)
+        walker.finish()
+    except DataSetError as error:
+        if odd:
+            raise Part10Error(file.path, f"has {size}: {error}") from error
+        return Prepared(file=file, whole=whole)  # what is none is for the receiver to say
+    if odd and walker.odd_fragment is not None:
+        raise Part10Error(file.path, f"has {size}: {walker.odd_fragment} has an odd length [PS3.5 A.4]")
+    if walker.odd:
+        return Prepared(file=file, odd=tuple(walker.odd))
+    if odd:  # zeros follow its end
+        return Prepared(file=replace(file, data_length=walker.ended))
+    return Prepared(file=file, whole=whole)
+
+
+def _look(file: Part10File, walker: Walker) -> None:
+    at, end = file.data_offset, file.data_offset + file.data_length
+    with _opened(file.path) as (fd, _):
+        while at < end:
+            if walker.wanted:
+                size = min(walker.wanted, end - at)
+                walker.skip(size)
+            else:
+                data = os.pread(fd, min(FIRST_READ, end - at), at)
+                if not data:
+                    raise _shorter(file.path, end - at)
+                walker.feed(data)
+                size = len(data)
+            at += size
+
+
+def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
+    """The data set in its own transfer syntax, each value of an odd number of bytes made even by a byte of padding.
+    Raises Part10Error.  PS3.5 7.1.1"""
+    try:
+        with closing(read_chunks(file, chunk=chunk)) as chunks:
+            yield from transcode.padded(chunks, file.transfer_syntax, chunk=chunk)
+    except TranscodeError as error:
+        raise Part10Error(file.path, str(error)) from error
+
+
+def in_words(tags: Iterable[int]) -> str:
+    """What is told of a file that has elements of odd length."""
+    return f"odd length of {', '.join(map(shown, tags))}: padded [PS3.5 7.1.1]"
+
+
+def _read_meta(path: Path, fd: int, data: bytes) -> tuple[dict[int, bytes], int, bytes]:
+    """The wanted values of group 0002 by element, where the data set begins, and what was read. `data`: the beginning.
 
     The elements themselves tell: the group length is missing or wrong in many files. It is believed only
     before deflated data, whose first bytes may look like anything.
     """
-    data = os.read(fd, FIRST_READ)
     if data[128:PREFIX_END] != b"DICM":
         reason = "it is empty" if not data else "no DICM at byte 128"
         raise Part10Error(path, f"not a DICOM file: {reason}")
@@ -243,15 +408,15 @@ def _read_meta(path: Path, fd: int) -> tuple[dict[int, bytes], int]:
         if at + 12 > len(data):
             data = _read_on(fd, data)
         if at + 8 > len(data) or (at == declared_end and _is_deflated(found)):
-            return found, at
+            return found, at, data
         group, element, vr, length = _TAG_VR_LENGTH.unpack_from(data, at)
         if group != 2:
-            return found, at
+            return found, at, data
         start = at + 8
-        if vr in transcode.LONG_VRS:
+        if vr in LONG_VRS:
             start += 4
             length = _LONG.unpack_from(data.ljust(start, b"\0"), at + 8)[0]
-        elif vr not in transcode.SHORT_VRS:
+        elif vr not in SHORT_VRS:
             raise Part10Error(path, f"meta element (0002,{element:04X}) at byte {at} has the VR {vr!r}")
         at = start + length
         if at > PREFIX_END + META_LIMIT:
@@ -344,21 +509,33 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
             os.close(fd)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`, sorted by name, a folder's own files first."""
+def _walk(folder: Path, report: Callable[[Part10Error], None]) -> Iterator[Path | None]:
+    """Every file below `folder`, sorted by name, a folder's own files first; None for a folder that was reported."""
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        with _reported(here):
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(here) as entries:
-                listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+        try:
+            with _reported(here):
+                status = os.stat(here)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(here) as entries:
+                    listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
+        except Part10Error as error:
+            report(error)
+            yield None
+            continue
         for name, is_folder in listed:
             is_temporary = name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
             if not is_folder and not is_temporary:
                 yield here / name
         waiting.extend(here / name for name, is_folder in reversed(listed) if is_folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: inspect tells
+        return False

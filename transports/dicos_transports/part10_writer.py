@@ -3,23 +3,38 @@
 Knows: the preamble, the meta information of group 0002 as this implementation writes it, and names.
 Invariants: what is written waits under a hidden name in the same folder; a file under its final name is
 complete; an object that is not committed leaves nothing behind; no text from a peer is ever a path.
+
+A process that is killed leaves its hidden files. While a writer is at work it holds a lock on its file (flock), which
+ends with its process: `remove_stale_parts` removes the files whose lock is free, and where a lock does not say enough,
+those that have not changed for a day as well.
 """
 
 import errno
 import hashlib
 import os
+import re
+import stat
 import sys
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from struct import Struct
+from time import time
 from types import TracebackType
 from typing import Final, Self
 
 from dicos_proto.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_safe
 from dicos_proto.wire import Buffer
 from dicos_transports.transcode import DICOS_PREFIX
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 TEMPORARY: Final = (".dicos-", ".part")
 """How the hidden names begin and end."""
@@ -35,11 +50,26 @@ AHEAD: Final = 64 * 2**20
 """Bytes of room that are set aside at most before there is need of them."""
 DICOS_VERSION: Final = "V03"
 """The version of DICOS that files of its SOP classes are marked with."""
+STALE_AFTER: Final = 24 * 3600.0
+"""Seconds without a change after which a hidden file is stale, where a free lock does not say enough."""
+STALE_AT_ONCE: Final = 10_000
+"""Hidden files that one call of `remove_stale_parts` looks at."""
 
 # Binary mode is a matter of Windows.
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # What file systems without hard links, or out of them, say to one.
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+
+# Where another host's lock cannot be seen, so that a free lock says: nobody on any host writes.
+_LOCAL = frozenset((
+    "apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "jfs", "msdos", "ntfs3", "overlay",
+    "ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs",
+))  # fmt: skip
+_PART = re.compile(r"\.dicos-(?:(?P<kernel>[0-9a-f]{8})-)?[0-9a-f]{16}\.part")
+"""A hidden name. Those of earlier releases, which took no locks, do not name the kernel."""
+_TO_LOCK = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_TO_KEEP = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_ATTEMPTS = 8
 
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _TAG_VR_LONG = Struct("<HH2s2xI")
@@ -69,13 +99,13 @@ class Part10Writer:
         self._longer = False  # whether the file may be longer than what was written
         self.bytes_written = 0
         """Bytes of the data set so far."""
-        while True:
-            self._temporary = os.path.join(folder, os.urandom(8).hex().join(TEMPORARY))
-            try:
-                self._fd = os.open(self._temporary, _CREATE, 0o666)
+        for _ in range(_ATTEMPTS):
+            self._temporary = os.path.join(folder, _hidden_name())
+            self._fd = os.open(self._temporary, _CREATE, 0o666)
+            if _is_locked(self._fd):
                 return
-            except FileExistsError:
-                continue
+            os.close(self._fd)  # it was taken for stale before it had its lock
+        raise OSError(errno.EAGAIN, "the files made here are removed at once")
 
     @classmethod
     def create(
@@ -117,8 +147,11 @@ class Part10Writer:
         """Completes the file and gives it its name: the SOP Instance UID, and the path of the result back.
 
         If the name is taken, `_2`, `_3` ... is added: peers send different objects under one UID, and none is
-        lost; with `overwrite` the new file takes the old one's place. `fsync` waits until the disk has it.
-        Raises OSError.
+        lost; with `overwrite` the new file takes the old one's place. `fsync` waits until the disk has it, file and
+        name: wanted for everything that is the only copy.
+        Raises OSError; nothing is left of the object then, and an earlier one that it was to replace is as it was. One
+        exception: on a file system without hard links, a new file that has taken the place of an old one stays if the
+        folder cannot be synced.
         """
         if self._fd < 0:
             raise ValueError("the file is committed or discarded")
@@ -130,18 +163,14 @@ class Part10Writer:
                 os.ftruncate(self._fd, self._size)
             if fsync:
                 os.fsync(self._fd)
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-            if overwrite:
-                path = os.path.join(self._folder, "".join(self._name))
-                os.replace(self._temporary, path)
-            else:
-                path = self._claim_name()
-            if fsync:
-                _fsync_folder(self._folder)
+            os.close(os.dup(self._fd))  # some file systems say only at a close that they had no room; the lock stays
+            path = self._replace(synced=fsync) if overwrite else self._add(synced=fsync)
         except OSError:
             self.discard()
             raise
+        fd, self._fd = self._fd, -1
+        with suppress(OSError):  # everything there was to report is reported above
+            os.close(fd)
         return Path(path)
 
     def discard(self) -> None:
@@ -206,6 +235,53 @@ class Part10Writer:
             with suppress(OSError):
                 os.ftruncate(self._fd, self._size)
 
+    def _add(self, *, synced: bool) -> str:
+        """Gives the file the first name that is free."""
+        path = self._claim_name()
+        if synced:
+            try:
+                _fsync_folder(self._folder)
+            except OSError:
+                if self._has(path):
+                    os.unlink(path)
+                raise
+        return path
+
+    def _replace(self, *, synced: bool) -> str:
+        """Gives the file the name that an earlier one may have. That one is kept until the new name is on the disk."""
+        path = os.path.join(self._folder, "".join(self._name))
+        if not synced:
+            os.replace(self._temporary, path)
+            return path
+        earlier = os.path.join(self._folder, _hidden_name())
+        found, kept = True, -1
+        try:
+            kept = _keep(path, earlier)
+        except FileNotFoundError:
+            found = False
+        except OSError:
+            pass
+        try:
+            os.replace(self._temporary, path)
+            try:
+                _fsync_folder(self._folder)
+            except OSError:
+                if kept >= 0 and self._has(path):
+                    os.replace(earlier, path)
+                elif not found and self._has(path):
+                    os.unlink(path)
+                raise
+        finally:
+            if kept >= 0:
+                with suppress(OSError):
+                    os.unlink(earlier)
+                os.close(kept)
+        return path
+
+    def _has(self, path: str) -> bool:
+        """Returns True if the file at `path` is this one: another writer may have replaced it meanwhile."""
+        return os.path.samestat(os.fstat(self._fd), os.lstat(path))
+
     def _claim_name(self) -> str:
         """Moves the file to the first free name, never onto another file.
 
@@ -228,22 +304,134 @@ class Part10Writer:
             if error.errno not in _NO_HARD_LINKS:
                 raise
             return self._reserve(path)
-        os.unlink(self._temporary)
+        with suppress(OSError):  # a second name, which is stale from now on, is no fault of the first
+            os.unlink(self._temporary)
         return True
 
     def _reserve(self, path: str) -> bool:
         """`_appear` for file systems without hard links: an empty file holds the name until the whole one."""
         try:
-            os.close(os.open(path, _CREATE, 0o666))
+            reserved = os.open(path, _CREATE, 0o666)
         except FileExistsError:
             return False
         try:
+            os.close(reserved)
             os.replace(self._temporary, path)
         except OSError:
             with suppress(OSError):
                 os.unlink(path)
             raise
         return True
+
+
+def remove_stale_parts(folder: str | os.PathLike[str], *, older_than: float = STALE_AFTER) -> int:
+    """Removes the hidden files that killed processes have left in `folder`; returns how many there were.
+
+    For the start of whatever writes there; `storescp`, `getscu` and `movescu` call it themselves. Other processes may
+    be writing to the folder at the same time: a file whose writer lives is never removed.
+
+    A writer holds a lock on its file, so a lock that is free means that its process has ended. On file systems of
+    networks, where locks may not be seen by other hosts or may not exist, and for files of releases that took none,
+    a file has to be unchanged for `older_than` seconds as well. What does not have such a name, is no regular file, or
+    may not be written to by this process stays. At most `STALE_AT_ONCE` files are looked at in one call.
+    Raises OSError if the folder cannot be read.
+    """
+    directory = os.path.abspath(folder)
+    with os.scandir(directory) as entries:
+        found = [match for entry in entries if (match := _PART.fullmatch(entry.name)) is not None]
+    if not found:
+        return 0
+    local = _is_local(directory)
+    before = time() - older_than
+    return sum(
+        _remove_stale(os.path.join(directory, part[0]), before, tells=local or part["kernel"] == _kernel())
+        for part in found[:STALE_AT_ONCE]
+        if HAS_LOCKS
+    )
+
+
+def _remove_stale(path: str, before: float, *, tells: bool) -> bool:
+    """Returns True if the file was stale and is removed. `tells`: a free lock is enough, if its writer takes locks."""
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        old = status.st_mtime <= before
+        fd = os.open(path, _TO_LOCK)
+    except OSError:  # gone, or of somebody else
+        return False
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks here
+            tells = False
+        takes_locks = _PART.fullmatch(os.path.basename(path))
+        if not (old or (tells and takes_locks is not None and takes_locks["kernel"])):
+            return False
+        os.unlink(path)  # while it is locked: a writer that has only just made it sees that it is gone
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _keep(path: str, hidden: str) -> int:
+    """Gives the file at `path` a hidden name besides, locked as that of a writer; returns the descriptor to close."""
+    fd = os.open(path, _TO_KEEP)
+    try:
+        if HAS_LOCKS:
+            with suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.link(path, hidden)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _hidden_name() -> str:
+    return f"{TEMPORARY[0]}{_kernel()}-{os.urandom(8).hex()}{TEMPORARY[1]}"
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> str:
+    """What the running kernel is known by: its processes see each other's locks, on whichever file system."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            known = file.read(64)
+    except OSError:
+        known = repr(getattr(os, "uname", lambda: sys.platform)()).encode()
+    return f"{zlib.crc32(known):08x}"
+
+
+def _is_locked(fd: int) -> bool:
+    """Locks a new file; returns False if it is being removed, or is already."""
+    if not HAS_LOCKS:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks, where age decides
+        return True
+    return os.fstat(fd).st_nlink > 0
+
+
+def _is_local(directory: str) -> bool:
+    """Returns True if `directory` is known to be on a file system that no other host writes to."""
+    real, kind, longest = os.path.realpath(directory), "", -1
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            for line in mounts:  # proc(5): 36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw
+                place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])
+                if len(place) >= longest and (real + "/").startswith(place.rstrip("/") + "/"):
+                    kind, longest = line.partition(" - ")[2].partition(" ")[0], len(place)
+    except (OSError, IndexError):
+        return False
+    return kind in _LOCAL
 
 
 def _size_of(data: Buffer) -> int:

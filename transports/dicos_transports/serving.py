@@ -34,10 +34,11 @@ from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResul
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 
-from .addresses import port_of, said, show_address
+from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
-from .session import BaseSession
+from .session import BaseSession, Budget
+from .windows import WINDOWS
 
 if TYPE_CHECKING:
     from .tls import ServerTLS
@@ -127,8 +128,10 @@ class Serving:
     server_limits: ServerLimits
     tls: ServerTLS | None
     trace: Callable[[str], Trace] | None
+    keepalive: float | None
 
     def __post_init__(self) -> None:
+        check_keepalive(self.keepalive)
         self.server_limits.room_for(self.limits)  # raises where there is none
 
     def association(self) -> Association:
@@ -149,6 +152,7 @@ class Reception:
         self.quiet = threading.Condition(self.lock)
         """Notified when a slot is free again."""
         self.slots = Slots(serving.server_limits, serving.server_limits.room_for(serving.limits))
+        self.budget = Budget(serving.server_limits.collected)
         self._metrics = Metrics()
 
     # -- who is here ---------------------------------------------------------------------------------------------
@@ -208,15 +212,23 @@ class Reception:
             self._reject(connection, session, answer, str(answer))
             return False
         association.send(answer)
+        # It may be asked for an association in its turn: a destination of a C-MOVE, or of a report.
+        WINDOWS.learn_from(session)
         with self.lock:
             connection.accepted = True
             self._count("accepted")
         accepted, proposed = len(session.contexts), len(request.contexts)
         over = f", {session.tls}" if session.tls is not None else ""
-        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}"
+        user = ", user identity not checked" if self._unchecked(request, identity) else ""
+        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}{user}"
         say(logging.INFO, "accepted", connection, text)
         self.tell_deviations(connection, association)
         return True
+
+    def _unchecked(self, request: AssociateRequest, identity: IdentityVerdict | None) -> bool:
+        """Whether the request has a user identity that nobody has looked at."""
+        claimed = request.user_information.user_identity
+        return claimed is not None and identity is None and self.serving.policy.identity.known is None
 
     def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
         """Who was to look at the user's identity has failed: rejected for now."""
@@ -264,6 +276,9 @@ class Reception:
             connection.counted = True
         if error is not None:  # who waits for the end of the server finds the line written
             self._tell_fault(connection, error)
+        if connection.session is not None:
+            connection.session.let_go()
+        connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
         with self.quiet:
             self.slots.leave(connection)
             self.quiet.notify_all()

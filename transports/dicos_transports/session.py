@@ -7,36 +7,48 @@ Knows: associations, exchanges, services. Must not know: sockets, threads, tasks
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from dicos_proto import dimse, exchange, flows
+from dicos_proto import dimse, exchange, flows, status, uids
 from dicos_proto.association import Association
 from dicos_proto.datasets import Content
 from dicos_proto.dimse import AnyRequest
+from dicos_proto.elements import Checker, DataSetError
+from dicos_proto.errors import ProtocolError
 from dicos_proto.events import Deviation, MessageData, MessageStart
 from dicos_proto.exchange import Exchange
 from dicos_proto.flows import AssociationError, AssociationRejected, Flow
 from dicos_proto.limits import Limits
-from dicos_proto.machine import State
+from dicos_proto.machine import Role, State
 from dicos_proto.negotiation import AcceptPolicy, PresentationContext, RefusedContext
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, ProposedContext, UserIdentity, UserInformation
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.services.serving import Refused
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.wire import Buffer
+
+from .addresses import DEFAULT_CALLED, SourceAddress, is_network_address, parse_address
 
 if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nobody else needs its libraries
     from .channel import Trace
     from .tls import ClientTLS, ServerTLS, TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
-TOGETHER: Final = 256
+LAST_WORDS: Final = 2.0
+"""Seconds that an abort may take: enough to say it, not to wait for a peer that does not close."""
+TOGETHER: Final = 128
 """Pieces of a data set that are taken together: those of one receive, unless they are tiny."""
+SMALL: Final = 1024
+"""Bytes of a piece below which it is joined with its neighbours: a view and its place in a list take some 250 bytes,
+and a peer may send one byte a piece."""
 
 
 class ConnectionFailed(AssociationError):
@@ -62,6 +74,29 @@ class Carrier(Protocol):
 
     def flush(self) -> None:
         """Send what is queued as far as that needs no waiting."""
+
+
+W = TypeVar("W")
+
+
+def located(where: W, called_aet: str | None, source: SourceAddress | None = None) -> tuple[W | tuple[str, int], str]:
+    """Where to connect to, and the title to call: that of the argument or of an `AET@host:port`, else ANY-SCP.
+
+    Raises `ConnectionFailed` for a string that is no address, for two titles, and for a source address of a connection
+    that is made already.
+    """
+    dialled = isinstance(where, str | os.PathLike) or (isinstance(where, tuple) and isinstance(where[0], str))
+    if source is not None and not dialled:
+        raise ConnectionFailed("a connection that is made already, and a source address to make it from")
+    if not isinstance(where, str) or not is_network_address(where):
+        return where, DEFAULT_CALLED if called_aet is None else called_aet
+    try:
+        found = parse_address(where)
+    except ValueError as error:
+        raise ConnectionFailed(f"no connection to {error}") from error
+    if called_aet is not None and found.aet is not None and called_aet.strip(" ") != found.aet:
+        raise ConnectionFailed(f"no connection to {where!a}: {called_aet!a} is to be called, and this is {found.aet!a}")
+    return found.where, called_aet or found.aet or DEFAULT_CALLED
 
 
 def requestor(
@@ -109,6 +144,28 @@ def accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | N
         raise AssociationRejected(answer)
 
 
+class Budget:
+    """Bytes that several sessions share. May be used from several threads at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Returns False, and takes nothing, if there are not as many left."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """They are free again."""
+        with self._lock:
+            self._left += size
+
+
 class BaseSession:
     """One established association. `peer`: the address of the other end, for people."""
 
@@ -118,6 +175,9 @@ class BaseSession:
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
+        self.budget: Budget | None = None
+        """What all sessions of a server may hold of data sets that are read whole; None: only this one's limits."""
+        self._holding = 0  # bytes of it that are ours
         self.requests: Counter[str] = Counter()
         """How often the peer has asked for what, by name: `C-STORE-RQ`."""
 
@@ -138,6 +198,13 @@ class BaseSession:
     def called_aet(self) -> str:
         """The AE title that was asked for."""
         return self.request.called_aet
+
+    @property
+    def peer_information(self) -> UserInformation | None:
+        """What the peer says of itself: its implementation and version, its window. None before it has spoken."""
+        association = self.association
+        spoken = association.answer if association.role is Role.REQUESTOR else association.request
+        return None if spoken is None else spoken.user_information
 
     @property
     def identity(self) -> UserIdentity | None:
@@ -170,6 +237,33 @@ class BaseSession:
         """Whether messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
 
+    def hold(self, size: int) -> bool:
+        """Count these bytes of a data set that is read whole; returns False if the server has no room for them."""
+        if self.budget is None:
+            return True
+        if not self.budget.take(size):
+            return False
+        self._holding += size
+        return True
+
+    def let_go(self) -> None:
+        """The data set that was read whole is the handler's own now, or nobody's."""
+        if self._holding and self.budget is not None:
+            self.budget.give_back(self._holding)
+            self._holding = 0
+
+    def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
+        """Whether nothing but an abort can follow, now that a flow was left by this exception.
+
+        A message of our own that is not whole, whatever has come between; answers that would come when nobody listens;
+        or, if what was interrupted has not ended by itself, what was read of a request of the peer (`owed`).
+        """
+        association = self.association
+        if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
+            return self.established and association.sending and not self.exchange.sending
+        interrupted = owed and not isinstance(error, Exception)
+        return interrupted or association.sending or association.outstanding > 0
+
 
 S = TypeVar("S", bound=BaseSession)
 P = TypeVar("P", bound=Performing)
@@ -181,6 +275,8 @@ class Received(Generic[S, P]):
 
     session: S = field(repr=False)
     performing: P = field(repr=False)
+    checker: Checker | None = field(default=None, repr=False)
+    """What looks at its data set while that is read (`check`)."""
 
     @property
     def start(self) -> MessageStart:
@@ -235,18 +331,81 @@ class Received(Generic[S, P]):
         while self.performing.unread:
             event = yield from exchange.next_piece(self.session.exchange)
             if event.data:
+                if self.checker is not None:
+                    self.looked_at(event.data)
                 return event.data
+        self.complete()
         return None
 
+    # -- whether it is a data set --------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look at the data set while it is read: what cuts an element, is no data set, or another object than the
+        command says, raises `Refused` where it is read, at its end at the latest. Nothing is looked at in a transfer
+        syntax that is not known here."""
+        self.checker = Checker.of(
+            self.transfer_syntax, self.sop_class_uid, self.sop_instance_uid or "", self.session.association.limits
+        )
+
+    def looked_at(self, data: Buffer) -> Buffer:
+        """A piece of the data set, which the checker has seen now. Raises `Refused`."""
+        if self.checker is not None:
+            try:
+                self.checker.feed(data)
+            except DataSetError as error:
+                self.checker = None
+                raise Refused(error.store_status, str(error)) from error
+        return data
+
+    def complete(self) -> None:
+        """There are no more pieces. Raises `Refused` where that was no data set."""
+        checker, self.checker = self.checker, None
+        if checker is not None:
+            try:
+                checker.finish()
+            except DataSetError as error:
+                raise Refused(error.store_status, str(error)) from error
+
+    # -- reading it ----------------------------------------------------------------------------------------------
+
     def here(self) -> list[Buffer]:
-        """What has come of its data set and was not taken; of many small pieces only so many at a time. It never waits:
-        where there is nothing, `pieces` tells whether it is complete."""
+        """What has come of its data set and was not taken; of many pieces only so many at a time, small ones joined.
+        It never waits: where there is nothing, `pieces` tells whether it is complete."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
-        while performing.unread and len(found) < TOGETHER and isinstance(event := at.here(), MessageData):
-            if event.data:
-                found.append(event.data)
+        joined: bytearray | None = None
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            data = event.data
+            if len(data) >= SMALL:
+                found.append(data)
+                joined = None
+            elif joined is not None:
+                joined += data
+            elif data:
+                joined = bytearray(data)
+                found.append(joined)
+        if self.checker is not None:
+            for piece in found:
+                self.looked_at(piece)
         return found
+
+    def with_more(self, piece: Buffer) -> Buffer:
+        """This piece of its data set, if it is small with those that have come after it. It never waits."""
+        if len(piece) >= SMALL or not self.performing.unread:
+            return piece
+        performing, at = self.performing, self.session.exchange
+        whole = bytearray(piece)
+        for _ in range(TOGETHER):
+            if not performing.unread or not isinstance(event := at.here(), MessageData):
+                break
+            whole += event.data
+            if len(event.data) >= SMALL:
+                break
+        if self.checker is not None and len(whole) > len(piece):
+            self.looked_at(whole[len(piece) :])
+        return whole
 
     def pieces(self) -> Flow[list[Buffer]]:
         """As `here`, one piece at least, which may have to be waited for; none once the data set is complete.
@@ -257,21 +416,34 @@ class Received(Generic[S, P]):
         if not found:
             piece = yield from self.piece()
             if piece is not None:
-                found = [piece, *self.here()]
+                found = [self.with_more(piece), *self.here()]
         return found
 
     def whole(self) -> Flow[bytearray]:
-        """Its whole data set in memory. Raises ValueError beyond the limit `collected`; `AssociationError`."""
+        """Its whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
+        associations of the server; `AssociationError`.
+
+        It counts for the server until the request is answered, the next one comes, or the association ends.
+        """
         found = bytearray()
-        allowed = self.session.association.limits.collected
+        session = self.session
+        allowed = session.association.limits.collected
+        session.let_go()
         while (piece := (yield from self.piece())) is not None:
-            if len(found) + len(piece) > allowed:
+            size = len(piece)
+            fits = len(found) + size <= allowed
+            if not (fits and session.hold(size)):
+                found.clear()  # it would else be held as long as what is raised
+                session.let_go()
+                if fits:
+                    raise ValueError("no room now for whole data sets (server limit: collected)")
                 raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
             found += piece
         return found
 
     def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
         """The final response, if `answer_now` could not send it at once."""
+        self.session.let_go()
         if not self.answer_now(code, comment, given):
             yield from self.performing.finish(code, comment, given)
 
@@ -280,9 +452,30 @@ class Received(Generic[S, P]):
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False
+        self.session.let_go()
         at.begin(exchange.response_to(performing.start, code, comment))
         performing.answered = True
         return True
+
+
+class Echoed:
+    """A C-ECHO of another SOP class than Verification, or on the presentation context of another one, is no success."""
+
+    __slots__ = ()
+
+    def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
+        """As `Received.answer`."""
+        return super().answer(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
+
+    def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
+        """As `Received.answer_now`."""
+        return super().answer_now(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
+
+    def _code(self, code: int) -> int:
+        """0x0122, SOP class not supported, in the place of success.  # PS3.7 9.1.5.1.4"""
+        named, context = self.sop_class_uid, self.context  # type: ignore[attr-defined]
+        fits: bool = named == uids.VERIFICATION == context.abstract_syntax
+        return code if fits or code != status.SUCCESS else status.SOP_CLASS_NOT_SUPPORTED
 
 
 _PERFORMING: Final[dict[type, type[Performing]]] = {

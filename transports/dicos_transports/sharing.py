@@ -32,6 +32,7 @@ class Shared:
         self._lock = threading.Lock()
         self._returned: list[Instance] = []
         self._stopped = False
+        self._left = False
         self._fault: BaseException | None = None
         self._lost: AssociationError | None = None
 
@@ -54,24 +55,32 @@ class Shared:
             self._returned.append(instance)
 
     def stop(self) -> None:
-        """Send no more."""
-        self._stopped = True
+        """Send no more; whatever goes wrong from now on, nobody asks for it."""
+        self._stopped = self._left = True
+        self._fault = self._lost = None  # their tracebacks have this object
 
     def fail(self, fault: BaseException) -> None:
         """The caller's own fault: send no more, and raise it in the end."""
-        self._fault = self._fault or fault
-        self.stop()
+        self._stopped = True
+        if not self._left:
+            self._fault = self._fault or fault
 
     def lose(self, error: AssociationError) -> None:
         """An association was lost, or could not be made."""
-        self._lost = error
+        if not self._left:
+            self._lost = error
 
     def finish(self) -> None:
         """All associations are over. Raises the caller's own fault; `AssociationError` if instances are left."""
-        if self._fault is not None:
-            raise self._fault
-        if self._lost is not None and self.take() is not None:
-            raise self._lost
+        fault, self._fault = self._fault, None
+        lost, self._lost = self._lost, None
+        try:
+            if fault is not None:
+                raise fault
+            if lost is not None and self.take() is not None:
+                raise lost
+        finally:
+            del fault, lost  # their tracebacks have this frame
 
 
 class Share:
@@ -103,7 +112,11 @@ class Share:
         return outcome
 
     def lose(self, error: AssociationError) -> list[Outcome]:
-        """The association is over before its time: what becomes of its instances."""
+        """The association is over before its time: what becomes of its instances.
+
+        It is told as a value, as often as there are instances: without the frames it came through, and what they hold.
+        """
+        error = error.with_traceback(None)
         self._shared.lose(error)
         if self._first is not None:
             self._shared.give_back(self._first)

@@ -10,6 +10,7 @@ accepted is sent as it lies on disk; success is answered only when the file has 
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from dicos_proto import dimse, flows, planning, status
 from dicos_proto.association import Association
+from dicos_proto.elements import Checker, DataSetError
 from dicos_proto.frozen import quick
 from dicos_proto.pdu_types import ProposedContext
 from dicos_proto.services.performing import Performing
@@ -33,6 +35,8 @@ from .part10_writer import Part10Writer
 if TYPE_CHECKING:
     from .blocking import Session, StoreRequest
     from .session import Received
+
+LOG: Final = logging.getLogger("dicos.files")
 
 __all__ = ["Batch", "FileInstance", "Incoming", "Stored", "discard", "plan", "prepare", "send_file", "store_into"]
 
@@ -95,6 +99,8 @@ class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
 
     file: Part10File
+    odd: tuple[int, ...] = ()
+    """Tags of elements, up to 8, whose values have an odd number of bytes in the file: they are sent padded."""
 
     def close(self) -> None:
         """Close the file. What is already closed stays so."""
@@ -112,7 +118,8 @@ def prepare(
     """
     syntaxes = (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
     context = flows.find_context(association, file.sop_class_uid, syntaxes)
-    chunks = _chunks(file, context.transfer_syntax)
+    sent = part10.prepare(file)
+    chunks = sent.chunks(context.transfer_syntax)
     first = next(chunks, b"")
     return FileInstance(
         sop_class_uid=file.sop_class_uid,
@@ -120,6 +127,7 @@ def prepare(
         transfer_syntax=context.transfer_syntax,
         data=_pieces(first, chunks, progress),
         file=file,
+        odd=sent.odd,
     )
 
 
@@ -137,6 +145,8 @@ def send_file(
     `AssociationError`.
     """
     instance = prepare(session.association, file, progress=progress)
+    if instance.odd:
+        LOG.warning("%a: %s", str(file.path), part10.in_words(instance.odd))
     try:
         return session.store(
             instance.sop_class_uid,
@@ -147,22 +157,6 @@ def send_file(
         )
     finally:
         instance.close()
-
-
-def _chunks(file: Part10File, transfer_syntax: str) -> Generator[Buffer, None, None]:
-    if transfer_syntax != file.transfer_syntax:
-        yield from part10.convert_chunks(file, transfer_syntax)
-        return
-    odd = file.data_length % 2 == 1
-    if odd and transfer_syntax != DEFLATED_EXPLICIT_VR_LE:
-        size = file.data_length
-        raise Part10Error(file.path, f"has a data set of {size} bytes, an odd number: it is cut short or no data set")
-    if file.data_length <= part10.CHUNK:
-        yield part10.read_whole(file)
-    else:
-        yield from part10.read_chunks(file)
-    if odd:
-        yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
 
 
 def _pieces(
@@ -205,7 +199,9 @@ class Incoming:
     `folder` None: nothing is kept. A context manager that leaves nothing of an object that did not come to its `end`.
     """
 
-    __slots__ = ("_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer")
+    __slots__ = (
+        "_checker", "_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -216,8 +212,10 @@ class Incoming:
         overwrite: bool = False,
         fsync: bool = False,
         most: int | None = None,
+        check: bool = True,
     ) -> None:
-        """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken."""
+        """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken. `check`:
+        refuse what is no data set, is cut short, or another object than the command says (`elements.Checker`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet
@@ -227,6 +225,10 @@ class Incoming:
         self._size = 0
         self._writer: Part10Writer | None = None
         self._refused: Stored | None = None
+        self._checker: Checker | None = None
+        if check:
+            request.check()
+            self._checker, request.checker = request.checker, None
         if request.sop_class_uid != request.context.abstract_syntax:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
@@ -241,7 +243,7 @@ class Incoming:
             self._size += sum(map(len, together))
             if self._most is not None and self._size > self._most:
                 self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
-            elif self._folder is not None and together:
+            elif self._fits(together) and self._folder is not None and together:
                 self._put(self._folder, together)
         return self._refused is None
 
@@ -250,6 +252,11 @@ class Incoming:
         self.write(pieces)
         if self._refused is None and not self._size and self._folder is not None:
             self._refuse(status.CANNOT_UNDERSTAND, "no data set")
+        if self._refused is None and self._checker is not None:
+            try:
+                self._checker.finish()
+            except DataSetError as error:
+                self._refuse(error.store_status, str(error))
         path = None
         if self._refused is None and self._writer is not None:
             try:
@@ -270,6 +277,17 @@ class Incoming:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.discard()
+
+    def _fits(self, pieces: Sequence[Buffer]) -> bool:
+        """Whether it can still be a data set."""
+        if self._checker is not None:
+            try:
+                for piece in pieces:
+                    self._checker.feed(piece)
+            except DataSetError as error:
+                self._refuse(error.store_status, str(error))
+                return False
+        return True
 
     def _put(self, folder: Path, pieces: Sequence[Buffer]) -> None:
         try:
@@ -302,13 +320,16 @@ def store_into(
     overwrite: bool = False,
     fsync: bool = False,
     most: int | None = None,
+    check: bool = True,
 ) -> Stored:
     """Make a file in `folder` of a received object, and answer the request.
 
     Success is answered once the file is complete and has its name, a failure status where that cannot be: no space, no
-    permission, more than `most` bytes. If the peer vanishes, nothing is left, and `AssociationError` is raised.
+    permission, more than `most` bytes. With `check`, what is no data set or is cut short is refused, 0xC000, and
+    another object than the command says, 0xA900; transfer syntaxes that are not known here are not checked. If the peer
+    vanishes, nothing is left, and `AssociationError` is raised.
     """
-    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most) as incoming:
+    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check) as incoming:
         performing, run = request.performing, request.session.run
         wanted = incoming.write(())
         while wanted and performing.unread:  # what was written is held no longer: its memory is used for what comes

@@ -229,7 +229,26 @@ async def _in_thread(function: Callable[..., T], given: object) -> T:
     if _in_trio():
         import trio
 
-        return await trio.to_thread.run_sync(function, given)
+        told: list[tuple[list[T], BaseException | None]] = []
+        await trio.to_thread.run_sync(_tell, function, given, told)
+        found, error = told.pop()
+        try:
+            if error is not None:
+                raise error
+            return found[0]
+        finally:
+            del error  # its traceback has this frame
     import asyncio
 
     return await asyncio.to_thread(function, given)
+
+
+def _tell(function: Callable[[object], T], given: object, told: list[tuple[list[T], BaseException | None]]) -> None:
+    """Put into `told` what the function gives, or what it raises.
+
+    Frames of trio would keep either, and be kept by the exception's traceback: until the collector of cycles runs, so
+    would all that the function was given."""
+    try:
+        told.append(([function(given)], None))
+    except BaseException as error:  # raised in the task
+        told.append(([], error))

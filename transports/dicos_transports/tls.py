@@ -33,7 +33,7 @@ from dicos_proto.wire import Buffer, Wire
 
 from . import tls_openssl
 from .buffers import Buffers
-from .channel import KEPT, RECEIVE_SIZE, Trace
+from .channel import RECEIVE_SIZE, SHARED, Trace
 from .tls_config import (
     SESSIONS,
     ClientCertificate,
@@ -46,7 +46,7 @@ from .tls_config import (
     refusal,
     titles_by_name,
 )
-from .tls_identity import DAMAGED, Identity, TLSConfigError, load_certificates
+from .tls_identity import DAMAGED, Identity, TLSConfigError, load_certificates, load_crls
 from .tls_profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
 
 __all__ = [
@@ -66,16 +66,19 @@ __all__ = [
     "TLSLayer",
     "TitlePolicy",
     "load_certificates",
+    "load_crls",
     "refusal",
     "titles_by_name",
 ]
 
 JOINED: Final = 128 * 1024
 """Bytes of plaintext that are joined before they are encrypted: eight full records, and little enough for a cache."""
+BATCH: Final = 1024 * 1024
+"""Bytes after which no more are encrypted at a time: ciphertext is a copy."""
 LINGER: Final = 2.0
 """Seconds a peer gets to read an alert and close: who closes first, with bytes unread, takes the alert back."""
-_plaintexts = Buffers(RECEIVE_SIZE, KEPT)
-_joined = Buffers(JOINED, 0)
+_plaintexts = Buffers(RECEIVE_SIZE, SHARED)
+_joined = Buffers(JOINED, 3)
 _ciphertexts = Buffers(JOINED + JOINED // 16, 16)  # a record is longer than what is in it; several wait to be sent
 _NOT_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x0a"  # the fatal alert unexpected_message
 _HEAD: Final = 6
@@ -246,22 +249,26 @@ class TLSLayer:
             self._end(why)  # somebody looked whether anyone is there
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take all ciphertext that waits to be sent.
+        """Take ciphertext that waits to be sent, some `BATCH` bytes in one call: call it until it returns nothing.
 
         This is the one place that joins payload. A record holds up to 16 KiB and costs a header and a tag of 22 bytes
         and more, encrypted and checked on its own: one for each header of a PDU doubles the work. And encryption
         reads every byte anyhow: to join first is a small part of that.
         """
-        if self.error is not None:
-            self._wire.data_to_send()  # for nobody
-        elif self.info is not None and not self._left:
-            plain = self._wire.data_to_send()
-            if plain:
-                if self._trace is not None:
-                    self._trace("sent", plain)
+        if self.info is not None and not self._left:
+            size = 0
+            while self.error is None and size < BATCH:
+                plain = self._wire.data_to_send()
+                if not plain:
+                    if self._wire.wants_close:
+                        self._leave()
+                    break
                 self._encrypt(plain)
-            if self._wire.wants_close and self.error is None:
-                self._leave()
+                size += sum(map(len, plain))
+                if self._trace is not None:
+                    self._trace("sent", plain)  # last: should it raise, nothing is lost
+        while self.error is not None and self._wire.data_to_send():
+            pass  # for nobody
         taken: list[bytes | memoryview] = [*self._outbox]
         self._outbox.clear()
         return taken
@@ -364,9 +371,9 @@ class TLSLayer:
             if not count:
                 break
             data = _cut(buffer, count)
-            if self._trace is not None:
-                self._trace("received", [data])
             self._wire.receive_data(data)
+            if self._trace is not None:
+                self._trace("received", [data])  # last: should it raise, nothing is lost
         self._take_ciphertext()  # an answer to a key update, say
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()
@@ -375,7 +382,7 @@ class TLSLayer:
 
     def _encrypt(self, buffers: list[bytes | memoryview]) -> None:
         """Encrypt them, joined to full records; what is larger than that is not copied first."""
-        plain, size = memoryview(_joined.free()), 0
+        plain, size = _joined.free(), 0
         for buffer in buffers:
             left = memoryview(buffer)
             while left:
@@ -451,9 +458,9 @@ class TLSLayer:
         self._wire.receive_eof(self.error or why)
 
 
-def _cut(buffer: bytearray, count: int) -> bytes | memoryview:
+def _cut(buffer: memoryview, count: int) -> bytes | memoryview:
     """What is in a buffer; a small part of it as a copy, so that keeping that never keeps the buffer."""
-    data = memoryview(buffer)[:count]
+    data = buffer[:count]
     return data if count > len(buffer) // 2 else bytes(data)
 
 

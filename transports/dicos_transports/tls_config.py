@@ -31,7 +31,7 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 from dicos_proto.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
 
 from . import tls_openssl
-from .tls_identity import DAMAGED, Identity, TLSConfigError, common_names, names, subject
+from .tls_identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, common_names, issuer, names, subject
 from .tls_profiles import BCP195_RFC9325, Profile, ffdhe2048
 
 HANDSHAKE: Final = 15.0
@@ -39,6 +39,8 @@ HANDSHAKE: Final = 15.0
 SESSIONS: Final = 256
 """Sessions kept for resumption, one for each server."""
 _STRICT_CODES: Final = range(80, 95)  # the X509_V_ERR_ codes that only X509_STRICT gives
+_CRL_CODES: Final = (5, 8, 15, 16, 33, 35, 36, 44, 54)
+"""The other X509_V_ERR_ codes that are about revocation lists."""
 _NAME_MISMATCH: Final = -1
 
 
@@ -119,6 +121,10 @@ class _TLS:
     """Instead of the profile's key exchange groups: `X25519`, `P-256`, ..."""
     legacy_ca: bool = False
     """Let certificates pass that are not made by RFC 5280: above all those of old hospital CAs without keyUsage."""
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    """Revocation lists (`load_crls`). With any, each certificate of the peer's chain is looked up in its issuer's list.
+    One without a list, or whose list has expired, is refused: a list that somebody keeps back must not make a revoked
+    certificate good. They are read once: a new list takes a new configuration."""
     resume: bool = True
     """Resume sessions: a handshake without certificates and signatures."""
     keylog: Path | None = None
@@ -151,7 +157,10 @@ class _TLS:
                 store.add_cert(X509.from_cryptography(one))
             # A trusted intermediate ends a chain: whoever names one means it.
             strict = 0 if self.legacy_ca else X509StoreFlags.X509_STRICT
-            store.set_flags(X509StoreFlags.PARTIAL_CHAIN | strict)
+            revoked = X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL if self.crls else 0
+            store.set_flags(X509StoreFlags.PARTIAL_CHAIN | strict | revoked)
+            for crl in self.crls:
+                store.add_crl(crl)
         if self.keylog is not None:
             _set_keylog(context, self.keylog)
         return context
@@ -176,6 +185,8 @@ class ClientTLS(_TLS):
     """False: any certificate at all. Who listens in can then pass for the server."""
 
     def __post_init__(self) -> None:
+        if self.crls and not self.verify:
+            raise TLSConfigError("revocation lists are given, but the server's certificate is not verified")
         context = self._make(SSL.TLS_CLIENT_METHOD, self.identity, self.trust)
         if self.verify and self.trust is None:
             context.set_default_verify_paths()
@@ -213,6 +224,8 @@ class ServerTLS(_TLS):
             raise TLSConfigError(
                 f"client certificates are {wanted.value} and nobody's are trusted: give the CA, or ask for none"
             )
+        if self.crls and wanted is ClientCertificate.NONE:
+            raise TLSConfigError("revocation lists are given, but clients are not asked for certificates")
         object.__setattr__(self, "context", self._serving(self.identity))
         if self.by_name:
             chooser = self._make(SSL.TLS_SERVER_METHOD, None, None)
@@ -304,7 +317,9 @@ def _set_identity(context: SSL.Context, identity: Identity) -> None:
             context.add_extra_chain_cert(one)
     except SSL.Error as error:
         why = ", ".join(str(one[-1]) for one in error.args[0]) if error.args else ""
-        raise TLSConfigError(f"the certificate of {subject(identity.certificate)} cannot be used: {why}") from error
+        raise TLSConfigError(
+            f"the certificate of {ascii(subject(identity.certificate))[1:-1]} cannot be used: {why}"
+        ) from error
 
 
 def _set_dhe(context: SSL.Context) -> None:
@@ -377,10 +392,30 @@ def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> 
             return f"{who} is self-signed and not trusted"
         case 19 | 2 | 20 | 21:
             return f"{who} is not trusted: {tls_openssl.verify_text(code)}"
+        case 23:
+            number = f"its serial number {certificate.serial_number:X}"
+            return f"{who} is revoked: {number} is in the revocation list (CRL) of {_issuer(certificate)}"
+        case 3:
+            return (
+                f"{who} may be revoked: there is no revocation list (CRL) of its issuer {_issuer(certificate)} among "
+                "those given, and every authority of the chain needs one"
+            )
+        case 11 | 12:
+            when = "has expired: get its next one" if code == 12 else "is not valid yet"
+            return f"{who} may be revoked: the revocation list (CRL) of its issuer {_issuer(certificate)} {when}"
+        case _ if code in _CRL_CODES:
+            return (
+                f"{who} may be revoked: the revocation list (CRL) of its issuer {_issuer(certificate)} cannot be used: "
+                f"{tls_openssl.verify_text(code)}"
+            )
         case _ if code in _STRICT_CODES:
             return f"{who} breaks RFC 5280: {tls_openssl.verify_text(code)}; legacy_ca lets it pass"
         case _:
             return f"{who} is refused: {tls_openssl.verify_text(code)}"
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    return ascii(issuer(certificate))
 
 
 def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
@@ -391,7 +426,7 @@ def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
         else:
             verify_certificate_hostname(certificate, hostname)
     except (service_identity.VerificationError, service_identity.CertificateError, *DAMAGED):
-        found = ", ".join(names(certificate)) or "no name at all"
+        found = ", ".join(names(certificate)[:10])[:LONGEST_SUBJECT] or "no name at all"
         return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
     return None
 

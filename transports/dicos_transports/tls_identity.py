@@ -1,11 +1,16 @@
 """Who this side is and whom it trusts, read from files: PEM and PKCS#12.
 
-Knows: how certificates and keys lie in files, and what can be wrong with them. Must not know: connections.
-A fault is told as one line that names the file and the cause, and never what a password was.
+Knows: how certificates, keys and revocation lists lie in files, and what can be wrong with them. Must not know:
+connections. A fault is told as one line that names the file and the cause, and never what a password was. A key that
+others on the same host can read is logged to "dicos.tls", as a warning: it is used all the same.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import stat
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +27,9 @@ from dicos_proto.errors import ProtocolError
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 _USABLE: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+LOG: Final = logging.getLogger("dicos.tls")
+LONGEST_SUBJECT: Final = 1024
+"""Characters of a subject that are told."""
 LARGEST: Final = 16 << 20
 """Bytes of a file of certificates. Stops: a disk image, read whole because its name was given by mistake."""
 DAMAGED: Final = (
@@ -54,7 +62,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if self.key.public_key() != self.certificate.public_key():
-            raise TLSConfigError(f"the private key does not belong to the certificate of {subject(self.certificate)}")
+            raise TLSConfigError(
+                f"the private key does not belong to the certificate of {_named(subject(self.certificate))}"
+            )
 
     @classmethod
     def from_pem(
@@ -64,7 +74,9 @@ class Identity:
 
         Raises `TLSConfigError`."""
         first, *chain = load_certificates(certificate)
-        return cls(certificate=first, key=_load_key(Path(key or certificate), password), chain=tuple(chain))
+        found = cls(certificate=first, key=_load_key(Path(key or certificate), password), chain=tuple(chain))
+        _warn_of_readers(key or certificate)
+        return found
 
     @classmethod
     def from_pkcs12(cls, path: str | Path, password: bytes | str | None = None) -> Identity:
@@ -80,6 +92,7 @@ class Identity:
         if found.cert is None or found.key is None:
             missing = "certificate" if found.cert is None else "private key"
             raise TLSConfigError(f"{_named(path)}: a PKCS#12 file without a {missing}")
+        _warn_of_readers(path)
         chain = tuple(one.certificate for one in found.additional_certs)
         return cls(certificate=found.cert.certificate, key=_usable(path, found.key), chain=chain)
 
@@ -100,9 +113,50 @@ def load_certificates(*paths: str | Path) -> tuple[x509.Certificate, ...]:
     return tuple(found)
 
 
+def load_crls(*paths: str | Path) -> tuple[x509.CertificateRevocationList, ...]:
+    """All certificate revocation lists of PEM files, or of DER files of one each. Raises `TLSConfigError`."""
+    found: list[x509.CertificateRevocationList] = []
+    for path in paths:
+        data = _read(path)
+        lists = _PEM_CRL.findall(data)
+        try:
+            if lists:
+                found += [x509.load_pem_x509_crl(one) for one in lists]
+            elif b"-----BEGIN" in data:
+                raise TLSConfigError(f"{_named(path)}: no revocation list (X509 CRL) in it")
+            else:
+                found.append(x509.load_der_x509_crl(data))
+        except DAMAGED as error:
+            what = "a damaged revocation list" if lists else "no revocation list (X509 CRL), or a damaged one"
+            raise TLSConfigError(f"{_named(path)}: {what}") from error
+    return tuple(found)
+
+
+_PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+
+
+def _warn_of_readers(path: str | Path) -> None:
+    """Log it if a file with a private key can be read, or written, by others than its owner."""
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError:  # whoever reads it tells
+        return
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        LOG.warning(
+            "%s: the private key in it can be used by others on this host (mode %04o); chmod 600 keeps it to its owner",
+            _named(path),
+            mode,
+        )
+
+
 def subject(certificate: x509.Certificate) -> str:
-    """The subject as one line, whatever bytes it holds."""
-    return _or_nothing(lambda: certificate.subject.rfc4514_string(), "") or "(no subject)"
+    """The subject, whatever it holds, at most `LONGEST_SUBJECT` characters of it. Text of a peer: escape it."""
+    return _or_nothing(lambda: certificate.subject.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no subject)"
+
+
+def issuer(certificate: x509.Certificate) -> str:
+    """Likewise the name of who has signed it."""
+    return _or_nothing(lambda: certificate.issuer.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no name)"
 
 
 def names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -178,7 +232,8 @@ def _pkcs12_fault(path: str | Path, data: bytes, secret: bytes | None, error: Ex
 
 
 def _secret(password: bytes | str | None) -> bytes | None:
-    return password.encode() if isinstance(password, str) else password
+    # What is no UTF-8 in an environment variable comes as surrogates.
+    return password.encode("utf-8", "surrogateescape") if isinstance(password, str) else password
 
 
 def _read(path: str | Path) -> bytes:

@@ -40,7 +40,7 @@ def verify_text(code: int) -> str:
     return bytes(ffi.string(_lib.X509_verify_cert_error_string(code))).decode("ascii", "replace")
 
 
-def read_plaintext(connection: SSL.Connection, buffer: bytearray) -> tuple[int, SSL.Error | None]:
+def read_plaintext(connection: SSL.Connection, buffer: memoryview) -> tuple[int, SSL.Error | None]:
     """Decrypt into a buffer what there is, up to its end: how many bytes, and what stopped it, if the end did not.
 
     `Connection.recv_into` makes a buffer of its own for each record, and copies out of it."""
@@ -58,7 +58,7 @@ def read_plaintext(connection: SSL.Connection, buffer: bytearray) -> tuple[int, 
     return total, None
 
 
-def read_ciphertext(connection: SSL.Connection, buffer: bytearray) -> int:
+def read_ciphertext(connection: SSL.Connection, buffer: memoryview) -> int:
     """Take out into a buffer what OpenSSL has written; how many bytes, none where there is nothing."""
     with ffi.from_buffer(buffer) as data:
         return max(0, int(_lib.BIO_read(connection._from_ssl, data, len(buffer))))

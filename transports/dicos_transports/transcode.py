@@ -18,6 +18,20 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
+from dicos_proto.elements import (
+    ITEM,
+    ITEM_END,
+    LONG_VRS,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    SHORT_VRS,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    UNDEFINED,
+    DataSetError,
+    Inflater,
+    shown,
+)
 from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from dicos_proto.wire import Buffer
 
@@ -30,21 +44,10 @@ INFLATE_RATIO: Final = 100
 """Default limit on bytes out for each byte in: 254 kB of deflate can hold 800 MB of zeros."""
 INFLATE_BYTES: Final = 4 * 2**30
 """Default limit on the size of an inflated data set in bytes."""
-INFLATE_FLOOR: Final = 2**20
-"""Bytes out before the ratio is judged: short data sets of zeros are no attack."""
 
-UNDEFINED: Final = 0xFFFFFFFF
-ITEM: Final = 0xFFFEE000
-ITEM_END: Final = 0xFFFEE00D
-SEQUENCE_END: Final = 0xFFFEE0DD
-SOP_CLASS_UID: Final = 0x00080016
-SOP_INSTANCE_UID: Final = 0x00080018
 PIXEL_REPRESENTATION: Final = 0x00280103
 SMALL: Final = 4096
 
-# PS3.5 7.1.2: VRs whose length takes 32 bits after two reserved bytes; the others take 16 bits.
-LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 DICOS_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.501."
 # Where a DICOS object means another VR than DICOM's dictionary has, or DICOM's has none.
@@ -59,9 +62,9 @@ DICOS_VRS: Final = {
     0x43000902: b"FL",
 }
 
-_TAG_LENGTH = Struct("<HHI")
-_TAG_VR_LENGTH = Struct("<HH2sH")
-_TAG_VR_LONG = Struct("<HH2s2xI")
+PADDED_WITH_SPACE: Final = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
+"""VRs of text, which a space makes even; UI and everything binary take a NUL.  PS3.5 6.2"""
+_LAYOUTS: Final = {order: (Struct(order + "HHI"), Struct(order + "HH2sH"), Struct(order + "HH2s2xI")) for order in "<>"}
 
 
 class TranscodeError(Exception):
@@ -76,6 +79,7 @@ class Level:
     explicit: bool
     end: int | None  # where it ends, if its length is defined
     bound: int | None  # where it or the nearest level around it of defined length ends
+    fragments: bool = False  # items that are values, not data sets
     signed: bool = False  # Pixel Representation: what "US or SS" means here
     creators: dict[int, str] = field(default_factory=dict)
 
@@ -133,8 +137,9 @@ class Walker:
 
     Sequences and items appear as they open (VR `SQ`, tag `ITEM`) and close (`SEQUENCE_END`, `ITEM_END`), also
     where the input has a defined length and no delimiter. Of any other element the value is next in
-    `source`; what is not taken is skipped. Without `vr_of`, elements of an implicit data set have VR `UN`,
-    and sequences of defined length are passed over whole.
+    `source`; what is not taken is skipped. With `fragments`, encapsulated values are let through: an element of
+    undefined length, then items with VR `OB` whose values are next in `source`. Without `vr_of`, elements of an
+    implicit data set have VR `UN`, and sequences of defined length are passed over whole.
     """
 
     def __init__(
@@ -145,8 +150,10 @@ class Walker:
         depth: int = DEPTH,
         order: str = "<",
         vr_of: VROf | None = None,
+        fragments: bool = False,
     ) -> None:
         self.source = source
+        self._fragments = fragments
         self.root = Level(items=False, explicit=explicit, end=None, bound=None)
         self._stack = [self.root]
         self._depth = depth
@@ -164,13 +171,12 @@ class Walker:
                 yield (SEQUENCE_END if level.items else ITEM_END), b"", 0, level
             elif level is self.root and source.at_end():
                 return
-            elif level.items:
-                yield self._item(level)
             else:
-                step = self._element(level)
-                after = source.position + step[2]
+                step = self._item(level) if level.items else self._element(level)
+                _, vr, length, _ = step
+                after = source.position + length
                 yield step
-                if step[1] and step[1] != b"SQ":
+                if vr and vr != b"SQ" and length != UNDEFINED:
                     for _ in source.pieces(after - source.position):
                         pass
 
@@ -179,12 +185,15 @@ class Walker:
         start = self.source.position
         group, element, length = self._tag_length.unpack(self._header(level, 8))
         tag = group << 16 | element
+        if tag == ITEM and level.fragments:
+            self._check(level, tag, start, length)
+            return tag, b"OB", length, level
         if tag == ITEM:
             self._push(level, items=False, explicit=level.explicit, length=length)
         elif tag == SEQUENCE_END and level.end is None:
             self._stack.pop()
         else:
-            raise TranscodeError(f"{_shown(tag)} at byte {start}, where an item of a sequence should be")
+            raise TranscodeError(f"{shown(tag)} at byte {start}, where an item of a sequence should be")
         return tag, b"", 0, level
 
     def _element(self, level: Level) -> Step:
@@ -195,7 +204,7 @@ class Walker:
         tag = group << 16 | element
         if group == 0xFFFE:
             if tag != ITEM_END or level is self.root or level.end is not None:
-                raise TranscodeError(f"{_shown(tag)} at byte {start}, where a data element should be")
+                raise TranscodeError(f"{shown(tag)} at byte {start}, where a data element should be")
             self._stack.pop()
             return tag, b"", 0, level
         if level.explicit:
@@ -208,8 +217,12 @@ class Walker:
                 self._push(level, items=True, explicit=level.explicit, length=length)
             return tag, vr, length, level
         # Undefined length means a sequence; that of a UN is implicit VR inside.  PS3.5 6.2.2, 7.1.3
+        if self._fragments and (tag == PIXEL_DATA or vr not in (b"SQ", b"UN")) and vr in LONG_VRS:
+            self._push(level, items=True, explicit=level.explicit, length=length)
+            self._stack[-1].fragments = True
+            return tag, vr, length, level
         if level.explicit and vr not in (b"SQ", b"UN"):
-            raise TranscodeError(f"{_shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
+            raise TranscodeError(f"{shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
         self._push(level, items=True, explicit=level.explicit and vr == b"SQ", length=length)
         return tag, b"SQ", length, level
 
@@ -221,7 +234,7 @@ class Walker:
         if vr in LONG_VRS:
             (length,) = self._length.unpack(self._header(level, 4))
             return vr, length
-        raise TranscodeError(f"{_shown(group << 16 | element)} at byte {start} has the unknown VR {vr!r}")
+        raise TranscodeError(f"{shown(group << 16 | element)} at byte {start} has the unknown VR {vr!r}")
 
     def _header(self, level: Level, size: int) -> bytes:
         if level.bound is not None and self.source.position + size > level.bound:
@@ -232,7 +245,7 @@ class Walker:
         """A length is bounded by what is left of its parent."""
         if level.bound is not None and self.source.position + length > level.bound:
             left = level.bound - self.source.position
-            raise TranscodeError(f"{_shown(tag)} at byte {start} says {length} bytes; its parent has {left}")
+            raise TranscodeError(f"{shown(tag)} at byte {start} says {length} bytes; its parent has {left}")
 
     def _push(self, parent: Level, *, items: bool, explicit: bool, length: int) -> None:
         start = self.source.position
@@ -289,6 +302,19 @@ def convert(
         yield from chunks
 
 
+def padded(chunks: Iterator[Buffer], transfer_syntax: str, *, chunk: int = 512 * 1024) -> Iterator[bytes]:
+    """The data set in the same transfer syntax, each value of an odd length made even: text by a space, all else by a
+    NUL.
+
+    Of an encapsulated one, fragments pass as they are. Not for deflated ones. Raises TranscodeError.  PS3.5 6.2, 7.1.1
+    """
+    explicit = transfer_syntax != IMPLICIT_VR_LE
+    order = ">" if transfer_syntax == EXPLICIT_VR_BE else "<"
+    vr_of = None if explicit else dictionary("")
+    walker = Walker(Source(chunks), explicit=explicit, order=order, vr_of=vr_of, fragments=True)
+    return _rewrite(walker, to_explicit=explicit, chunk=chunk, order=order)
+
+
 def sop_uids(chunks: Iterator[Buffer], transfer_syntax: str) -> tuple[str, str]:
     """SOP class and instance UID from the data set itself, reading no further; "" for one that is not there.
 
@@ -317,26 +343,13 @@ def inflate(
 
     PS3.5 A.5
     """
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    taken = given = 0
-    for data in chunks:
-        taken += len(data)
-        while data and not engine.eof:
-            piece = _inflated(engine, data, chunk)
-            data = engine.unconsumed_tail
-            given += len(piece)
-            _judge(taken - len(data), given, ratio, limit)
-            if piece:
-                yield piece
-        if engine.eof:
-            return
-    # All input is in; what the last call had no room for is still to come.
-    while piece := _inflated(engine, b"", chunk):
-        given += len(piece)
-        _judge(taken, given, ratio, limit)
-        yield piece
-    if not engine.eof:
-        raise TranscodeError(f"the deflate stream is cut short after {taken} bytes")
+    inflater = Inflater(ratio=ratio, most=limit, limit="inflate_bytes")
+    try:
+        for data in chunks:
+            yield from inflater.feed(data, chunk)
+        inflater.finish()
+    except DataSetError as error:
+        raise TranscodeError(str(error)) from error
 
 
 def deflate(chunks: Iterator[Buffer]) -> Iterator[bytes]:
@@ -396,29 +409,32 @@ def _is_signed(chunks: Iterator[Buffer], depth: int) -> bool:
     return False
 
 
-def _rewrite(walker: Walker, *, to_explicit: bool, chunk: int) -> Iterator[bytes]:
-    """The data set that `walker` walks, each header in the other form."""
+def _rewrite(walker: Walker, *, to_explicit: bool, chunk: int, order: str = "<") -> Iterator[bytes]:
+    """The data set that `walker` walks, each header in the other form, each value of even length."""
     source = walker.source
     out = bytearray()
     for tag, vr, length, level in walker:
         if not tag & 0xFFFF and vr != b"SQ":
             continue  # a group length
-        if vr in (b"", b"SQ"):
+        if vr in (b"", b"SQ") or length == UNDEFINED:
             length = UNDEFINED if vr or tag == ITEM else 0
-            out += _header(tag, vr, length, explicit=to_explicit and vr != b"")
-        elif length <= SMALL:
+            out += _header(tag, vr, length, explicit=to_explicit and vr != b"", order=order)
+            continue
+        odd = length % 2 and tag != ITEM
+        out += _header(tag, vr, length + odd, explicit=to_explicit and tag != ITEM, order=order)
+        if length <= SMALL:
             value = source.take(length)
             if not level.explicit:
                 _note(level, tag, value)
-            out += _header(tag, vr, length, explicit=to_explicit)
             out += value
         else:
-            out += _header(tag, vr, length, explicit=to_explicit)
             for piece in source.pieces(length):
                 out += piece
                 if len(out) >= chunk:
                     yield bytes(out)
                     out.clear()
+        if odd:
+            out += b" " if vr in PADDED_WITH_SPACE else b"\0"
         if len(out) >= chunk:
             yield bytes(out)
             out.clear()
@@ -434,31 +450,11 @@ def _note(level: Level, tag: int, value: bytes) -> None:
         level.creators[tag] = value.decode("ascii", "replace").strip("\0 ")
 
 
-def _header(tag: int, vr: bytes, length: int, *, explicit: bool) -> bytes:
+def _header(tag: int, vr: bytes, length: int, *, explicit: bool, order: str = "<") -> bytes:
+    tag_length, tag_vr_length, tag_vr_long = _LAYOUTS[order]
     if not explicit:
-        return _TAG_LENGTH.pack(tag >> 16, tag & 0xFFFF, length)
+        return tag_length.pack(tag >> 16, tag & 0xFFFF, length)
     if vr in SHORT_VRS and length <= 0xFFFF:
-        return _TAG_VR_LENGTH.pack(tag >> 16, tag & 0xFFFF, vr, length)
+        return tag_vr_length.pack(tag >> 16, tag & 0xFFFF, vr, length)
     # A value too long for the 16 bits of its VR is written as UN.  PS3.5 6.2.2
-    return _TAG_VR_LONG.pack(tag >> 16, tag & 0xFFFF, b"UN" if vr in SHORT_VRS else vr, length)
-
-
-def _inflated(engine: "zlib._Decompress", data: Buffer, most: int) -> bytes:
-    try:
-        return engine.decompress(data, most)
-    except zlib.error as error:
-        raise TranscodeError(f"not a deflate stream: {error}") from error
-
-
-def _judge(taken: int, given: int, ratio: int, limit: int) -> None:
-    if given > limit:
-        raise TranscodeError(f"inflates to more than {limit} bytes (limit: inflate_bytes)")
-    if given > INFLATE_FLOOR and given > ratio * taken:
-        raise TranscodeError(
-            f"inflates {taken} bytes to {given} or more, {given // max(taken, 1)} for each; "
-            f"{ratio} are allowed (limit: inflate_ratio)"
-        )
-
-
-def _shown(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return tag_vr_long.pack(tag >> 16, tag & 0xFFFF, b"UN" if vr in SHORT_VRS else vr, length)

@@ -20,7 +20,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import trio
 
@@ -35,16 +35,24 @@ from dicos_proto.tolerance import STRICT, Tolerance
 
 from .addresses import (
     FULL_AGAIN,
+    KEEPALIVE,
     Address,
     Listeners,
     ListenFailed,
     Listening,
+    NoSource,
+    SourceAddress,
+    bound_socket,
+    check_keepalive,
     check_port,
     host_of,
     is_listening,
+    keep_alive,
+    matching,
     peer_of,
     said,
     show_address,
+    source_of,
 )
 from .awaiting import (
     Answers,
@@ -61,6 +69,7 @@ from .awaiting import (
 )
 from .awaiting_server import AsyncServer, Handler
 from .channel import ServerStopping, Trace
+from .pooling import PoolClosed, PoolExhausted, PoolStats
 from .serving import (
     AFTER_KILL,
     BREATHER,
@@ -73,10 +82,12 @@ from .serving import (
     ServerLimits,
     Serving,
 )
-from .session import DEFAULT_AET, ConnectionFailed, accepted, requestor, tls_around
+from .session import DEFAULT_AET, ConnectionFailed, accepted, located, requestor, tls_around
 from .sharing import Shared, store_share
 from .trio_driver import Driver, SocketLink, StreamLink, T, V, first
 from .trio_memory import pair
+from .trio_pool import Pool
+from .windows import WINDOWS, awaited
 
 if TYPE_CHECKING:
     from .tls import ClientTLS, ServerTLS, TLSLayer
@@ -94,6 +105,10 @@ __all__ = [
     "Metrics",
     "MoveRequest",
     "NormalizedRequest",
+    "Pool",
+    "PoolClosed",
+    "PoolExhausted",
+    "PoolStats",
     "Request",
     "Server",
     "ServerLimits",
@@ -115,7 +130,7 @@ async def connect(
     where: Address | Connected,
     contexts: tuple[ProposedContext, ...],
     *,
-    called_aet: str = "ANY-SCP",
+    called_aet: str | None = None,
     calling_aet: str = DEFAULT_AET,
     max_length: int = DEFAULT_MAX_LENGTH,
     application_context: str = uids.DICOM_APPLICATION_CONTEXT,
@@ -124,6 +139,8 @@ async def connect(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ClientTLS | None = None,
+    source_address: SourceAddress | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Ask for an association, as its user.
@@ -131,24 +148,32 @@ async def connect(
     `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
     else, and what is raised: as in `blocking.connect`.
     """
-    association = requestor(
-        contexts,
-        called_aet=called_aet,
-        calling_aet=calling_aet,
-        application_context=application_context,
-        user_information=user_information or UserInformation(max_length=max_length),
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-    )
-    layer = tls_around(association, tls, host_of(where), trace)
-    if isinstance(where, socket.socket | trio.abc.Stream):
-        connection = where
-    else:
-        connection = await _open(where, timeouts.connect)
-    session = _session(connection, association, layer, timeouts, trace)
-    await session.establish(flows.establish(association))
-    return session
+    check_keepalive(keepalive)
+    address, title = located(where, called_aet, source_address)
+
+    async def ask(information: UserInformation) -> Session:
+        association = requestor(
+            contexts,
+            called_aet=title,
+            calling_aet=calling_aet,
+            application_context=application_context,
+            user_information=information,
+            limits=limits,
+            timeouts=timeouts,
+            tolerance=tolerance,
+        )
+        layer = tls_around(association, tls, host_of(address), trace)
+        if isinstance(address, socket.socket | trio.abc.Stream):
+            connection = address
+        else:
+            connection = await _open(address, timeouts.connect, source_address)
+        _keep_alive(connection, keepalive)
+        session = _session(connection, association, layer, timeouts, trace)
+        await session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return await awaited(WINDOWS.offer(address, title, wanted), ask)
 
 
 async def accept(
@@ -159,16 +184,20 @@ async def accept(
     timeouts: Timeouts = Timeouts(),  # noqa: B008
     tolerance: Tolerance = STRICT,
     tls: ServerTLS | None = None,
+    keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
     """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
 
     All else, and what is raised: as in `blocking.accept`.
     """
+    check_keepalive(keepalive)
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
+    _keep_alive(connection, keepalive)
     session = _session(connection, association, layer, timeouts, trace)
     await session.establish(accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
     return session
 
 
@@ -188,9 +217,18 @@ def _session(
     return Session(association, Driver(link), peer, layer)
 
 
-async def _open(where: Address, timeout: float | None) -> Connected:
+def _keep_alive(connection: Connected, seconds: float | None) -> None:
+    if isinstance(connection, socket.socket):
+        keep_alive(connection, seconds)
+    elif isinstance(connection, trio.SocketStream):
+        keep_alive(connection.socket, seconds)
+
+
+async def _open(where: Address, timeout: float | None, source: SourceAddress | None) -> Connected:
     try:
         with trio.fail_after(math.inf if timeout is None else timeout):
+            if source is not None:
+                return await _open_from(source, where)
             if isinstance(where, tuple):
                 check_port(where[1])
                 return await trio.open_tcp_stream(*where)
@@ -199,6 +237,27 @@ async def _open(where: Address, timeout: float | None) -> Connected:
         raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
         raise ConnectionFailed(f"no connection to {show_address(where)}: {said(_first(error))}") from error
+
+
+async def _open_from(source: SourceAddress, where: Address) -> Connected:
+    """The first address of the host that answers, from this local one. Raises what the last one says."""
+    family, start = source_of(source, unix=not isinstance(where, tuple))
+    host, port = cast(tuple[str, int], where)
+    check_port(port)
+    found = matching(await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), family, source)
+    fault: OSError = OSError()
+    for _, kind, protocol, _, address in found:
+        sock = trio.socket.from_stdlib_socket(bound_socket(family, kind, protocol, start, source))
+        try:
+            await sock.connect(address)
+            return trio.SocketStream(sock)
+        except OSError as error:
+            fault = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+    raise fault
 
 
 async def _open_unix(path: str) -> socket.socket:
@@ -220,6 +279,8 @@ async def _open_unix(path: str) -> socket.socket:
 
 def _first(error: Exception) -> Exception:
     """Several addresses were tried, and each failed: what the first one said."""
+    if isinstance(error, NoSource):
+        return error
     cause = error.__cause__
     return cause if isinstance(cause, OSError) else cause.exceptions[0] if isinstance(cause, ExceptionGroup) else error
 
@@ -265,9 +326,13 @@ async def store_over(
                 pass
         except Exception as error:  # it goes on as it is, not as a group of the nursery's
             fault = error
+            shared.stop()
             nursery.cancel_scope.cancel()
     if fault is not None:
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
 
 
 # -- serving -------------------------------------------------------------------------------------------------------
@@ -285,6 +350,7 @@ def serve(
     tls: ServerTLS | None = None,
     identify: AsyncIdentify | None = None,
     reuse_port: bool = False,
+    keepalive: float | None = KEEPALIVE,
     trace: Callable[[str], Trace] | None = None,
 ) -> Server:
     """Serve associations in tasks of their own; each awaits `handler` with its `Session`.
@@ -302,6 +368,7 @@ def serve(
         server_limits=server_limits,
         tls=tls,
         trace=trace,
+        keepalive=keepalive,
     )
     if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
         return Server(handler, told, identify, connection=where)
@@ -413,6 +480,7 @@ class Server(AsyncServer):
 
     def _take(self, nursery: trio.Nursery, connected: Connected) -> None:
         """Serve this connection in a task of its own."""
+        _keep_alive(connected, self._serving.keepalive)
         if isinstance(connected, socket.socket):
             connection = Connection.over(connected)
         else:
@@ -443,5 +511,8 @@ class Server(AsyncServer):
                 connected.close()
             elif connection.session is None:
                 trio.lowlevel.spawn_system_task(trio.aclose_forcefully, connected)
-            self._reception.end(connection, fault, association)
+            try:
+                self._reception.end(connection, fault, association)
+            finally:
+                del fault  # its traceback has this frame, and those that hold what was received
             self._changed.unpark_all()

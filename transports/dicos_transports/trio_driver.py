@@ -50,6 +50,8 @@ class SocketLink(Channel):
                 await trio.lowlevel.checkpoint()
                 return self.on_time(now)
             readable, writable = await self._ready(at)
+            if self.measured:
+                self.woke(trio.current_time())
             if (readable or writable) and self.proceed(need, readable=readable, writable=writable):
                 return None
 
@@ -149,6 +151,8 @@ class StreamLink(Link):
             with trio.CancelScope(deadline=at) as self._waiting:
                 await trio.sleep_forever()
             self._waiting = None
+            if self.measured:
+                self.woke(trio.current_time())
 
     def _take(self) -> bool:
         """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
@@ -241,5 +245,8 @@ async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tu
     if ended:
         return ended[0], None
     if faults:
-        raise faults[0]
+        try:
+            raise faults[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
     return None, found[0]

@@ -149,7 +149,10 @@ def dicom_file(
 ) -> Path:
     """A small file; `pixels` bytes of zeros, which take no room on most disks; or the data set `data`."""
     header = part10_writer.file_header(sop_class, uid, syntax)
-    body = data or ELEMENT + b"\xe0\x7f\x10\0OW\0\0" + pixels.to_bytes(4, "little")
+    value = uid.encode("ascii", "backslashreplace")[:1024]
+    value += b"\0" * (len(value) % 2)
+    named = b"\x08\0\x18\0UI" + len(value).to_bytes(2, "little") + value
+    body = data or named + b"\xe0\x7f\x10\0OW\0\0" + pixels.to_bytes(4, "little")
     with open(path, "wb") as file:
         file.write(header + body)
         if not data:

@@ -14,7 +14,7 @@ from dicos_proto.dimse import CStoreRequest
 from dicos_transports.blocking import Session
 from tests.pair import command, p_data
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicom_file, dicos, provider
-from tests.transports.connections import ASKED, CT, read_pdu, server
+from tests.transports.connections import ASKED, CT, answer_all, read_pdu, server
 
 START_MODULES = """
 import json, sys
@@ -48,6 +48,35 @@ def test_an_echo() -> None:
     assert end.named("association")[0]["called_aet"] == "ANY-SCP"
     assert end.named("echo")[0]["calling_aet"] == "DICOS_PROTO"
     assert end.named("summary")[0]["echoes"] == 1
+
+
+@pytest.mark.usefixtures("transport")
+def test_a_peer_in_one_word_with_its_title() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def handle(session: Session) -> None:
+        seen.append((session.called_aet, session.peer.rpartition(":")[0]))
+        answer_all(session)
+
+    with server(handle) as running:
+        for words in (
+            (f"STORE@127.0.0.1:{running.port}", "--keepalive", "off"),
+            ("STORE@127.0.0.1", running.port),
+            ("-aec", "STORE", "127.0.0.1", "--keepalive", "5", running.port),
+            ("-v", f"STORE@localhost:{running.port}", "--source-address", "127.0.0.2", "-aec", "STORE"),
+        ):
+            result = dicos("echoscu", *words)
+            assert result.status == 0, result.err
+    assert seen == [("STORE", "127.0.0.1")] * 3 + [("STORE", "127.0.0.2")]
+
+
+def test_a_provider_listens_on_addresses() -> None:
+    with provider("echoscp", "STORE@127.0.0.1:0", "--listen", "127.0.0.2:0", "--require-called-aet") as scp:
+        first, second = scp.listening["on"].split(", ")
+        assert second.startswith("127.0.0.2:")
+        assert dicos("echoscu", f"STORE@{first}").status == 0
+        assert dicos("echoscu", f"STORE@{second}").status == 0
+        assert dicos("echoscu", second).status == 3
 
 
 def test_many_echoes_over_one_association_as_json() -> None:

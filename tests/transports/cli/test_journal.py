@@ -348,3 +348,126 @@ def test_the_lock_is_gone_with_its_process(tmp_path: Path) -> None:
     open_journal(path).close()
     with open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# -- what somebody else has written ------------------------------------------------------------------------------------
+
+
+def sealed(*texts: str) -> bytes:
+    """Lines with the checksums that a journal has: anybody can compute them."""
+    import zlib
+
+    crc, lines = 0, b""
+    for text in texts:
+        encoded = text.encode()
+        crc = zlib.crc32(encoded, crc)
+        lines += b"%08x %b\n" % (crc, encoded)
+    return lines
+
+
+def head(**changes: object) -> str:
+    return json.dumps(
+        {"journal": "dicos storescu", "version": 1, "host": "pacs", "port": 104, "called_aet": "PACS"} | changes
+    )
+
+
+ENTRY = '{"path": %s, "uid": "1.2", "size": 1, "mtime_ns": 1, "status": 0}'
+DEEP = "[" * 20_000 + "]" * 20_000
+
+
+HARMFUL = [
+    (sealed(DEEP), "line 1 is no JSON object"),
+    (sealed('{"a":' * 9000 + "1" + "}" * 9000), "line 1 is no JSON object"),
+    (sealed(head(), DEEP), "line 2 is no JSON object"),
+    (sealed(head(), ENTRY % DEEP), "line 2 is no JSON object"),
+    (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is no"),
+    (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"of a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
+    (sealed(head(host="\u202e\x9b2J\udc80\n")), r"to \u202e\x9b2J\udc80\n:104"),
+    (sealed(head(called_aet="\x1b" + "A" * 60_000)), r"('\x1bAAAAAAAAAAAA... (60001 characters)')"),
+    (sealed(head(host=["\x1b[31m"])), "is no journal of dicos storescu, version 1"),
+    (sealed(head(port=True)), "is no journal of dicos storescu, version 1"),
+    (sealed(head(version="\x1b")), "is no journal of dicos storescu, version 1"),
+    (sealed(head(), ENTRY % ('"' + "x" * 65_536 + '"')), "line 2 has more than the 65536 bytes"),
+    (b"x" * 200_000, "line 1 has more than the 65536 bytes"),
+    (sealed(head()) + b"\xff" * 200_000, "line 2 has more than the 65536 bytes"),
+    (bytes(200), "is no journal of dicos storescu"),
+    (sealed(head(), '{"path": 1}'), "line 2 is no entry"),
+    (sealed(head(), "NaN"), "line 2 is no JSON object"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HARMFUL)))
+def test_a_journal_that_was_made_to_harm_is_refused_in_one_clean_line(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "journal"
+    content, said = HARMFUL[number]
+    path.write_bytes(content)
+    with pytest.raises(JournalError) as caught:
+        open_journal(path)
+    text = str(caught.value)
+    assert said in text
+    assert text.isprintable()
+    assert len(text) < 1000
+    assert path.read_bytes() == content
+
+
+def test_a_journal_is_for_its_owner(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        open_journal(tmp_path / "journal").close()
+    finally:
+        os.umask(old)
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_regular_file_is_no_journal_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(JournalError, match="is not a regular file"):
+            open_journal(path)
+
+
+@pytest.mark.parametrize("target", ["a journal", "an empty file", "nothing"])
+def test_a_link_is_not_followed(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "target"
+    if target == "a journal":
+        open_journal(path).close()
+    elif target == "an empty file":
+        path.touch()
+    (tmp_path / "link").symlink_to(path)
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(JournalError, match="is a symbolic link; name the file that it leads to"):
+        open_journal(tmp_path / "link")
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_journal_has_limits_to_read_and_to_write(
+    written: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dicos_transports.cli import journal as module
+
+    path, files = written
+    whole = path.read_bytes()
+    monkeypatch.setattr(module, "LINES", 4)
+    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start another one"):
+        journal.add(*known(files[0]), 0)
+    monkeypatch.setattr(module, "LINES", 3)
+    with pytest.raises(JournalError, match="has more than the 3 lines that are allowed"):
+        open_journal(path)
+    monkeypatch.setattr(module, "LINES", 100)
+    monkeypatch.setattr(module, "LIMIT", len(whole) + 10)
+    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start another one"):
+        journal.add(*known(files[0]), 0)
+    monkeypatch.setattr(module, "LIMIT", len(whole) - 1)
+    with pytest.raises(JournalError, match=f"has {len(whole)} bytes; {len(whole) - 1} are allowed"):
+        open_journal(path)
+    assert path.read_bytes() == whole
+
+
+def test_the_command_says_in_one_line_why_a_harmful_journal_is_not_used(tmp_path: Path) -> None:
+    (file,) = some_files(tmp_path / "in", 1)
+    for content in (sealed(DEEP), sealed(head(host="\x1b[31m"))):
+        (tmp_path / "journal").write_bytes(content)
+        result = dicos("storescu", "--journal", tmp_path / "journal", "127.0.0.1", 1, file)
+        assert result.status == USAGE
+        (text,) = result.err.splitlines()
+        assert text.isprintable()

@@ -305,3 +305,11 @@ def test_a_long_table_is_shown_while_it_comes() -> None:
     growing.end()
     assert len(lines) == table.KEPT + 3
     assert shown(identifier) == []
+
+
+@pytest.mark.parametrize("bad", [b"3", b'{"00100010": 3}', b"[" * 5000 + b"]" * 5000])
+def test_of_several_queries_the_one_that_is_none_is_named(tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "query"
+    path.write_bytes(b'[{"00100020": {"vr": "LO"}}, ' + bad + b", {}]")
+    with pytest.raises(KeyProblem, match=r"query 2 of 3 is no DICOM JSON|: no DICOM JSON"):
+        keys.read(path)

@@ -18,7 +18,7 @@ import pytest
 
 from dicos_transports.blocking import connect
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Result, dicos, line, provider, starting
-from tests.transports.connections import CONTEXTS, CT, EXPLICIT
+from tests.transports.connections import CONTEXTS, CT, EXPLICIT, OBJECT
 
 OK, USAGE, NO_ASSOCIATION = 0, 2, 3
 WITHOUT_PROMETHEUS = """
@@ -43,7 +43,7 @@ def test_a_unix_socket_alone(tmp_path: Path) -> None:
     with provider("storescp", "--ignore", "--listen", path) as scp:
         assert (scp.listening["address"], scp.listening["port"], scp.listening["on"]) == (None, None, str(path))
         with connect(path, CONTEXTS) as session:
-            assert session.store(CT, "1.2.3", EXPLICIT, b"").status == 0
+            assert session.store(CT, "1.2.3", EXPLICIT, OBJECT).status == 0
         end = scp.stop()
     assert end.status == OK
     assert f"listening on {path} as 'ANY-SCP', keeping nothing\n" in end.err
@@ -299,8 +299,8 @@ def test_pdus_as_json() -> None:
         (("--listen", "x", "--activated"), "--listen does not go with --activated"),
         (("--reuse-port", "--activated"), "--reuse-port does not go with --activated"),
         (("0", "--metrics", "http"), "'http'; 0 to 65535"),
-        (("0", "--metrics", ":9104"), "':9104'; PORT or ADDRESS:PORT"),
-        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written [ADDRESS]:PORT"),
+        (("0", "--metrics", ":9104"), "':9104': no host"),
+        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written in brackets: [::1]:PORT"),
         (("0", "--metrics", "[::1]:70000"), "'70000'; 0 to 65535"),
     ],
 )

@@ -17,13 +17,14 @@ pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset
 
 from dicos_proto import datasets, status, uids
+from dicos_proto.flows import AssociationRejected
 from dicos_proto.negotiation import AcceptPolicy, Roles
-from dicos_proto.services.storage import Instance
+from dicos_proto.services.storage import Instance, StoreMany
 from dicos_transports import part10
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.storing import plan
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result, deaf_port, dicom_file, dicos, line
-from tests.transports.connections import CT, EXPLICIT, server
+from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
 carried = pytest.mark.usefixtures("transport")
 """Over each transport; what is the same code for all is tested over one."""
@@ -90,7 +91,15 @@ class Archive:
 
 
 def instance(uid: str, size: int = 4) -> Instance:
-    data = b"\x08\0\x18\0UI\x06\x001.2.3\0" + b"\xe0\x7f\x10\0OW\0\0" + size.to_bytes(4, "little") + bytes(size)
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    data = (
+        b"\x08\0\x18\0UI"
+        + len(value).to_bytes(2, "little")
+        + value
+        + b"\xe0\x7f\x10\0OW\0\0"
+        + size.to_bytes(4, "little")
+        + bytes(size)
+    )
     return Instance(sop_class_uid=CT, sop_instance_uid=uid, transfer_syntax=EXPLICIT, data=data)
 
 
@@ -421,7 +430,7 @@ def test_what_cannot_be_stored_here_is_answered_so_and_fails(tmp_path: Path) -> 
 
 
 def test_compressed_objects_come_where_their_transfer_syntax_is_proposed(tmp_path: Path) -> None:
-    rle = Instance(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=uids.RLE_LOSSLESS, data=bytes(100))
+    rle = Instance(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=uids.RLE_LOSSLESS, data=OBJECT)
     contexts = {CT: (EXPLICIT, uids.RLE_LOSSLESS), uids.STUDY_ROOT_GET: (EXPLICIT,)}
     policy = AcceptPolicy(contexts=contexts, roles=POLICY.roles)
     with server(Archive(instances=(rle,)), policy=policy) as running:
@@ -504,7 +513,7 @@ def test_objects_are_moved_to_the_command_itself(tmp_path: Path) -> None:
 
     def moving(request: MoveRequest) -> None:
         (batch,) = plan(files)
-        with connect(("127.0.0.1", port), batch.contexts) as session:
+        with connect(("127.0.0.1", port), batch.contexts, called_aet="ME") as session:
             instances = (_instance_of(session, file) for file in files)
             request.send(session, instances, len(files))
 
@@ -519,6 +528,87 @@ def test_objects_are_moved_to_the_command_itself(tmp_path: Path) -> None:
     assert result.named("listening")[0]["port"] == port
     assert len(result.named("progress")) >= 4
     assert "received 5 objects" in result.err
+
+
+class Strangers:
+    """An archive that answers a C-MOVE with what it sends itself; others use the open port meanwhile. What they got."""
+
+    def __init__(self, port: int, file: part10.Part10File) -> None:
+        self.port, self.file = port, file
+        (self.batch,) = plan([file])
+        self.got: dict[str, int | str] = {}
+
+    def before(self, request: object) -> None:
+        """The association is asked for: no C-MOVE was sent yet."""
+        self.store("before", called="ME", calling="ARCHIVE")
+
+    def store(self, case: str, called: str, calling: str, originator: tuple[str, int] | None = None) -> None:
+        try:
+            with connect(
+                ("127.0.0.1", self.port), self.batch.contexts, called_aet=called, calling_aet=calling
+            ) as session:
+                one = _instance_of(session, self.file)
+                outcome = session.run(StoreMany(session.exchange, [one], originator=originator).next())
+                assert outcome is not None
+                assert outcome.response is not None
+                self.got[case] = outcome.response.status
+        except AssociationRejected as rejected:
+            self.got[case] = str(rejected)
+
+    def moving(self, request: MoveRequest) -> None:
+        number = request.command.message_id
+        self.store("another title", called="YOU", calling="ARCHIVE")
+        self.store("another sender", called="ME", calling="STRANGER")
+        self.store("another originator", called="ME", calling="ARCHIVE", originator=("OTHER", number))
+        self.store("another C-MOVE", called="ME", calling="ARCHIVE", originator=("ME", number + 7))
+        self.store("no originator", called="ME", calling="ARCHIVE")
+        self.store("the originator", called="ME", calling="ARCHIVE", originator=("ME", number))
+        request.performing.begin(0)
+        request.respond()
+
+
+@carried
+def test_only_what_was_asked_for_is_received(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    at = Strangers(free_port(), part10.inspect(dicom_file(tmp_path / "a", uid="1.2.3")))
+    archive = Archive(moving=at.moving)
+    with server(archive, policy=POLICY, identify=at.before) as running:
+        peer = f"ARCHIVE@127.0.0.1:{running.port}"
+        words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at.port, "-od", tmp_path / "out")
+        result = dicos("movescu", "--json", peer, *words, "--from-aet", "ARCHIVE", "--from-aet", "OTHER")
+    assert result.status == OK, result.err
+    assert {case: got for case, got in at.got.items() if isinstance(got, int)} == {
+        "another originator": 0x0124, "another C-MOVE": 0x0124, "no originator": 0, "the originator": 0,
+    }  # fmt: skip
+    assert "no reason given" in str(at.got["before"])
+    assert "called AE title not recognized" in str(at.got["another title"])
+    assert "calling AE title not recognized" in str(at.got["another sender"])
+    assert "an association of 'ARCHIVE' is refused: no C-MOVE is outstanding" in result.err
+    assert result.named("received")[0]["stored"] == 2
+    assert [event["why"] for event in result.named("refused")] == [
+        "sent for a C-MOVE of another originator", "sent for another C-MOVE",
+    ]  # fmt: skip
+
+
+def test_whoever_may_send_what_is_moved(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    at = Strangers(free_port(), part10.inspect(dicom_file(tmp_path / "a", uid="1.2.3")))
+    words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at.port, "-od", tmp_path / "out")
+    with server(Archive(moving=at.moving), policy=POLICY) as running:
+        assert dicos("movescu", f"OTHER@127.0.0.1:{running.port}", *words).status == OK
+    assert at.got["another sender"] == at.got["the originator"] == 0  # archives have more titles than one
+
+
+def test_an_object_that_is_too_large_is_not_received(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    file = part10.inspect(dicom_file(tmp_path / "a", uid="1.2.3", pixels=10_000))
+    at = Strangers(free_port(), file)
+    words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at.port, "-od", tmp_path / "out")
+    with server(Archive(moving=at.moving), policy=POLICY) as running:
+        result = dicos("movescu", "127.0.0.1", running.port, *words, "--max-object", 5000)
+    assert result.status == FAILED
+    assert at.got["the originator"] == 0xA700
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def _instance_of(session: Session, file: part10.Part10File) -> Instance:
@@ -574,7 +664,7 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("findscu",), "required: host, port"),
+        (("findscu",), "required: host"),
         (("findscu", *STUDY), "nothing is asked for: -k names a key, -f a file with keys"),
         (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: -L STUDY, say"),
         (("findscu", *STUDY, "-k", "PatentName"), "did you mean PatientName"),
@@ -588,6 +678,8 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("getscu", "-x", "jpeg-basline"), "did you mean"),
         (("movescu", *STUDY, "-k", "PatientID", "--store-port", "0", "-od", "/nonexistent"), "does not exist"),
         (("movescu", "-aem", "a\\b"), "no backslash"),
+        (("movescu", "-k", "x", "--max-object", "5"), "--max-object without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "--from-aet", "A"), "--from-aet without --store-port: nothing is received here"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...], said: str) -> None:

@@ -57,6 +57,18 @@ def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
     assert {event["path"] for event in end.named("stored")} == {str(tmp_path / "out" / file.name) for file in files}
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_peer_in_one_word_before_files(tmp_path: Path, number: int) -> None:
+    files = some_files(tmp_path / "in")[:number]
+    (tmp_path / "out").mkdir()
+    with provider("storescp", "-od", tmp_path / "out") as scp:
+        assert dicos("storescu", f"STORE@127.0.0.1:{scp.port}", *files).status == 0
+        assert dicos("storescu", "-q", f"127.0.0.1:{scp.port}", files[0], "-v", *files[1:]).status == 0
+        end = scp.stop()
+    assert [event["called_aet"] for event in end.named("association")] == ["STORE", "ANY-SCP"]
+    assert len(end.named("stored")) == 2 * number
+
+
 def test_repeated_objects_are_kept_or_replaced(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", ("1.2.3",))
     for name, flags, kept in (("both", (), 3), ("one", ("--overwrite", "--fsync"), 1), ("none", ("--ignore",), 0)):
@@ -95,6 +107,40 @@ def test_any_abstract_syntax_only_where_that_is_asked_for(tmp_path: Path) -> Non
     for flags, expected in (((), 1), (("--any",), 0)):
         with provider("storescp", "--ignore", *flags) as scp:
             assert dicos("storescu", "127.0.0.1", scp.port, file).status == expected
+
+
+@carried
+def test_a_refused_sop_class_is_told_on_both_sides_with_what_to_try(tmp_path: Path) -> None:
+    private, unknown = "1.2.3.4.5", "1.2.3.4.9"
+    files = [dicom_file(tmp_path / "private.dcm", sop_class=private), dicom_file(tmp_path / "a.dcm", syntax=unknown)]
+    with provider("storescp", "--ignore") as scp:
+        result = dicos("storescu", "127.0.0.1", scp.port, *files)
+        find = dicos("findscu", "127.0.0.1", scp.port, "-S", "-L", "STUDY", "-k", "PatientID")
+        end = scp.stop()
+    first, second, _ = result.err.splitlines()
+    assert f"no presentation context for {private} in" in first
+    assert "have this peer accept the SOP class, as dicos storescp --any does" in first
+    assert f"CT Image Storage with {unknown}: none of the transfer syntaxes supported" in second
+    assert "decompress the file first" in second
+    assert "or try another information model: -P, -S, -O, --model" in find.err
+    told = [line.partition(": ")[2] for line in end.err.splitlines() if "proposed" in line]
+    assert told == [
+        f"'DICOS_PROTO' proposed {private}, refused: SOP class not accepted here; --any accepts every one",
+        f"'DICOS_PROTO' proposed CT Image Storage, refused: no transfer syntax accepted here: {unknown}",
+        f"'DICOS_PROTO' proposed {uids.name_of(uids.STUDY_ROOT_FIND)}, refused: SOP class not accepted here",
+    ]
+    refused = end.named("refused")
+    assert [one["abstract_syntax"] for one in refused[0]["contexts"]] == [private, private, uids.CT_IMAGE_STORAGE]
+    assert refused[1]["contexts"][0]["why"] == "abstract syntax not supported"
+
+
+def test_many_refused_contexts_are_one_line(tmp_path: Path) -> None:
+    for number in range(60):
+        dicom_file(tmp_path / f"{number:03}", sop_class=f"1.2.3.{number}", uid=f"1.2.{number}")
+    with provider("storescp", "--ignore") as scp:
+        assert dicos("storescu", "-r", "127.0.0.1", scp.port, tmp_path).status == 1
+        (line,) = (line for line in scp.stop().err.splitlines() if "proposed" in line)
+    assert "proposed 1.2.3.0, 1.2.3.1, 1.2.3.2 and 57 more, refused:" in line
 
 
 def test_the_order_of_transfer_syntaxes_that_decides(tmp_path: Path) -> None:

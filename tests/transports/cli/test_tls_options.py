@@ -13,7 +13,7 @@ from dicos_transports.blocking import MoveRequest, Session, connect
 from dicos_transports.part10 import inspect
 from dicos_transports.storing import plan, prepare
 from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
-from tests.transports.certificates import PASSWORD, Files, hospital, write_all, write_key
+from tests.transports.certificates import PASSWORD, Files, hospital, write_all, write_crls, write_key
 from tests.transports.cli.commands import ENVIRONMENT, deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import server
 
@@ -68,6 +68,35 @@ def test_a_certificate_that_is_not_good_enough_is_not_tried_again(scanner: Files
     assert result.named("retry") == []
 
 
+@pytest.mark.parametrize("revoked", [False, True])
+def test_revocation_lists_of_both_sides(revoked: bool, scanner: Files, pacs: Files, tmp_path: Path) -> None:
+    root, one = hospital().root, hospital()
+    for user_list, provider_list, said in (
+        (root.crl(*[one.server.certificate] * revoked), root.crl(), "('CN=pacs') is revoked: its serial number"),
+        (root.crl(), root.crl(*[one.client.certificate] * revoked), ""),
+    ):
+        ours, theirs = write_crls(tmp_path / "ours.crl", user_list), write_crls(tmp_path / "theirs.crl", provider_list)
+        with provider("echoscp", *of(pacs), "--tls-crl", theirs, "-v") as scp:
+            result = dicos("echoscu", *of(scanner), "--tls-crl", ours, "localhost", scp.port)
+            end = scp.stop()
+        assert result.status == (NO_ASSOCIATION if revoked else OK), result.err
+        if revoked:
+            assert said in result.err if said else "('CN=scanner-1') is revoked" in end.err
+
+
+def test_a_key_that_others_can_read_is_told_once(scanner: Files, pacs: Files) -> None:
+    scanner.key.chmod(0o644)
+    with provider("echoscp", *of(pacs)) as scp:
+        result = dicos("echoscu", "-q", *of(scanner), "localhost", scp.port)
+        end = scp.stop()
+    assert result.status == OK
+    assert result.err == (
+        f"WARNING: {scanner.key}: the private key in it can be used by others on this host (mode 0644); "
+        "chmod 600 keeps it to its owner\n"
+    )
+    assert "WARNING" not in end.err
+
+
 def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     (tmp_path / "out").mkdir()
@@ -79,7 +108,8 @@ def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: P
         for request in session:
             assert isinstance(request, MoveRequest)
             (batch,) = plan([file])
-            with connect(("127.0.0.1", ports[0]), batch.contexts, tls=replace(client, verify=False)) as third:
+            asked = replace(client, verify=False)
+            with connect(("127.0.0.1", ports[0]), batch.contexts, called_aet="DICOS_PROTO", tls=asked) as third:
                 request.send(third, (prepare(third.association, file),), 1)
 
     ports.append(free_port())

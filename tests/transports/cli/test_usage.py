@@ -15,7 +15,7 @@ USAGE = 2
     [
         ((), "a subcommand is missing"),
         (("frobnicate",), "'frobnicate' is no subcommand"),
-        (("echoscu",), "required: host, port"),
+        (("echoscu",), "required: host"),
         (("echoscu", "localhost", "70000"), "'70000'; 0 to 65535"),
         (("echoscu", "localhost", "dicom"), "'dicom'; 0 to 65535"),
         (("echoscu", "localhost", "1", "--repeat", "0"), "'0'; 1 to"),
@@ -27,6 +27,25 @@ USAGE = 2
         (("echoscu", "localhost", "1", "--application-context", "1.02"), "dicos-v02a, or a UID"),
         (("echoscu", "localhost", "1", "--transport", "pigeon"), "'pigeon'; blocking, trio, asyncio"),
         (("storescu", "localhost", "1"), "required: PATH"),
+        (("storescu", "PACS@localhost:1"), "required: PATH"),
+        (("echoscu", "localhost"), "'localhost': no port; HOST:PORT, where 104 and 11112 are the usual ports"),
+        (("findscu", "PACS@[::1]", "-k", "x"), "'PACS@[::1]': no port; HOST:PORT"),
+        (("echoscu", "localhost:1", "2"), "unrecognized arguments: 2"),
+        (("echoscu", "::1"), "an address of IPv6 is written in brackets: [::1]:PORT"),
+        (("echoscu", "A\\B@localhost:1"), "'A\\\\B' before the @ is no AE title: 1 to 16 ASCII"),
+        (("echoscu", "PACS@localhost:1", "-aec", "OTHER"), "-aec 'OTHER', and 'PACS' in the address of the peer"),
+        (("echoscu", "localhost:70000"), "port '70000'; 0 to 65535"),
+        (
+            ("echoscu", "localhost:1", "--source-address", "localhost"),
+            "an address of this host, 10.0.0.5 say, not a name",
+        ),
+        (("echoscu", "localhost:1", "--source-address", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
+        (("echoscu", "localhost:1", "--keepalive", "0"), "'0'; 1 to 32767 seconds, or off"),
+        (("echoscp", "0.0.0.0:0", "--bind", "::1"), "--bind ::1, and 0.0.0.0 before the port"),
+        (("echoscp", "A@0.0.0.0:0", "-aet", "B"), "-aet 'B', and 'A' in the address to listen on"),
+        (("echoscp", "::1:0"), "an address of IPv6 is written in brackets"),
+        (("echoscp", "0", "--listen", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without a title"),
+        (("echoscp", "0", "--metrics", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without a title"),
         (("storescu", "localhost", "1", "x", "--associations", "257"), "'257'; 1 to 256"),
         (("storescu", "localhost", "1", "x", "--window", "-1"), "'-1'; 0 to 65535"),
         (("storescu", "localhost", "1", "x", "--retry-delay", "-1"), "seconds, 0 or more"),
@@ -82,10 +101,12 @@ def unreadable(folder: Path, kind: str) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     "kind", ["missing", "folder without -r", "text", "cut short", "no data set", "DICOMDIR", "bad SOP class"]
 )
-def test_a_named_file_that_cannot_be_sent_stops_all_before_a_connection(tmp_path: Path, kind: str) -> None:
+def test_a_named_file_that_cannot_be_sent_halts_before_a_connection_where_that_is_asked_for(
+    tmp_path: Path, kind: str
+) -> None:
     good = dicom_file(tmp_path / "good.dcm")
     path, said = unreadable(tmp_path, kind)
-    result = dicos("storescu", "--json", "127.0.0.1", 1, good, path)  # nobody listens on port 1: that would be 3
+    result = dicos("storescu", "--json", "--halt", "127.0.0.1", 1, good, path)  # nobody listens there: that would be 3
     assert result.status == USAGE
     (line,) = result.err.splitlines()
     assert line.startswith(f"error: {path}")

@@ -199,6 +199,88 @@ async def test_a_query_is_cancelled(at: Context) -> None:
     await at.both(use, provide)
 
 
+@within(security=("plain",), media=("memory",))
+async def test_whoever_breaks_out_of_a_query_is_told_what_to_do(at: Context) -> None:
+    """The same words in each adapter; then the association is as good as before."""
+    user, provider = await at.sessions()
+
+    async def use() -> None:
+        async with user:
+            answers = user.find(FIND, identifier("*"))
+            async for _ in answers:
+                break
+            for ask in (user.echo, lambda: user.store(CT, "1.2.3", EXPLICIT, b"")):
+                with pytest.raises(
+                    LocalProtocolError, match=r"while C-FIND-RQ 1 is outstanding.*cancel\(\) asks the peer"
+                ):
+                    await ask()
+            with pytest.raises(LocalProtocolError, match=r"C-STOREs while C-FIND-RQ 1 is outstanding.*cancel\(\)"):
+                async for _ in user.store_many(instances(1, 10)):
+                    pass
+            answers.cancel()
+            async for _ in answers:
+                pass
+            assert answers.operation.response.status == status.CANCEL
+            assert (await user.echo()).status == 0
+
+    async def provide() -> None:
+        async with provider:
+            async for request in provider:
+                if request.name == "C-ECHO-RQ":
+                    await request.respond()
+                    continue
+                await request.attributes()
+                while await request.match(identifier("1")):
+                    pass
+                await request.end()
+
+    await at.both(use, provide)
+
+
+COMMENTS = {
+    "x" * 100: "x" * 64,
+    "Größe 512": "Gr??e 512",
+    "C:\\temp": "C:?temp",
+    "two\nlines\0": "two?lines?",
+    "日本" * 50: "?" * 64,
+    "": "",
+    "disk full": "disk full",
+}
+
+
+@within(security=("plain",), media=("memory",))
+async def test_a_comment_that_cannot_be_sent_as_it_is_keeps_no_status_from_being_sent(at: Context) -> None:
+    user, provider = await at.sessions()
+
+    async def use() -> None:
+        async with user:
+            for comment in COMMENTS.values():
+                stored = await user.store(CT, "1.2.3", EXPLICIT, b"x" * 40)
+                assert (stored.status, stored.error_comment) == (0xA700, comment)
+                answers = user.find(FIND, identifier("1"))
+                assert [match async for match in answers] == []
+                assert answers.operation.response.error_comment == comment
+                fetched = user.get(GET, identifier("1"))
+                async for received in fetched:
+                    await received.respond(0xB007, next(key for key, value in COMMENTS.items() if value == comment))
+                assert fetched.operation.result.response.status == status.SUBOPERATIONS_WARNING
+
+    async def provide() -> None:
+        async with provider:
+            for text, after in COMMENTS.items():
+                async for request in provider:
+                    if request.name == "C-GET-RQ":
+                        await request.send(instances(1, 10), 1)
+                        assert request.performing.outcomes[0].comment == after
+                        break
+                    code = 0xA700 if request.name == "C-STORE-RQ" else 0xC001
+                    await request.respond(code, text)
+            async for _ in provider:
+                pass
+
+    await at.both(use, provide)
+
+
 @everywhere
 async def test_a_retrieval(at: Context) -> None:
     user, provider = await at.sessions()

@@ -11,6 +11,7 @@ from dicos_proto.dimse import CEchoRequest, CStoreRequest
 from dicos_proto.errors import ProtocolError
 from dicos_transports.awaiting_driver import TURNS
 from dicos_transports.channel import ServerStopping
+from dicos_transports.session import SMALL
 from tests.pair import command, p_data
 from tests.transports.loops import pause
 from tests.transports.suite.contexts import BY_ID, CT, VERIFICATION, Context, Raw, in_loops, instances
@@ -24,7 +25,7 @@ ECHOES = b"".join(
 STORE = command(
     BY_ID[CT], CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2"), has_data=True
 )
-PIECES = b"".join(p_data((BY_ID[CT], False, number == MANY, b"ab")) for number in range(1, 1 + MANY))
+PIECES = b"".join(p_data((BY_ID[CT], False, number == MANY, bytes(SMALL))) for number in range(1, 1 + MANY))
 Took = Callable[[], object]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
+from .text import guard, shown
+
 SUBCOMMANDS: Final = {
     "echoscu": "ask a peer whether it is there (C-ECHO)",
     "echoscp": "answer C-ECHO",
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    guard()
     try:
         try:
             status = _dispatch(list(sys.argv[1:] if argv is None else argv))
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OutputLost as lost:
         if not isinstance(lost.error, BrokenPipeError):  # a reader that has gone is not worth a word
-            print(f"error: standard output: {lost.error.strerror}", file=sys.stderr)
+            print(f"error: standard output: {shown(lost.error.strerror)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
         return FAILED
     return status

@@ -8,7 +8,7 @@ from dicos_proto import uids
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy
 
 from ..awaiting import EchoRequest, Session
-from .options import provider_options, provider_parser
+from .options import max_length, provider_options, provider_parser
 from .output import Output
 from .provider import Counts, run
 from .runtime import runtime
@@ -32,6 +32,6 @@ def main(words: Sequence[str]) -> int:
     policy = AcceptPolicy(
         contexts={uids.VERIFICATION: UNCOMPRESSED},
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
-        max_length=options.max_pdu,
+        max_length=max_length(options),
     )
     return run(at, options, out, policy, handle, counts, "answering C-ECHO")

@@ -19,7 +19,7 @@ from dicos_proto.status import SUCCESS, UNABLE_TO_PROCESS, Category, category
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
 from .output import Output, plural
-from .query import PRIORITIES, add_options, cancel, ended, identifiers
+from .query import PRIORITIES, add_options, cancel, ended, identifiers, why_refused
 from .user import Caller, Contact
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ async def _find(caller: Caller, options: argparse.Namespace, asked: list[Dataset
     status = OK
     async with contact:
         for identifier in asked:
-            status = await _Finding(caller, contact, options, identifier).run()
-            if status != OK:
+            found = await _Finding(caller, contact, options, identifier).run()
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
                 break
     if status == INTERRUPTED:
         raise KeyboardInterrupt
@@ -98,7 +99,7 @@ class _Finding:
                             stop()
         except (AssociationError, ContextNotAccepted, DataSetError, LocalProtocolError) as error:
             self._table.end()
-            out.error(str(error))
+            out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
             return FAILED
         self._table.end()
         contact.tell_deviations()

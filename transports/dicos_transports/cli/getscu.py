@@ -14,12 +14,13 @@ from dicos_proto.exchange import DataSetTooLong
 from dicos_proto.flows import AssociationError, ContextNotAccepted
 from dicos_proto.negotiation import UNCOMPRESSED
 from dicos_proto.planning import Proposal, Service
+from dicos_proto.status import Category
 
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .options import count, user_parser
 from .output import Output, plural
 from .provider import Counts
-from .query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax
+from .query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax, why_refused
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .user import Caller, Contact
@@ -89,12 +90,14 @@ async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
         overwrite=options.overwrite,
         fsync=options.fsync,
         most=options.max_object,
+        check=options.check,
     )
     status = OK
     async with contact:
         for identifier in asked:
-            status = await _one(caller, contact, options, identifier, receiving)
-            if status != OK:
+            found = await _one(caller, contact, options, identifier, receiving)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
                 break
     if status == INTERRUPTED:
         raise KeyboardInterrupt
@@ -112,11 +115,12 @@ async def _one(
                 await receiving.receive(request)
                 contact.tell_deviations()
     except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
-        out.error(str(error))
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
         return FAILED
     contact.tell_deviations()
     result = answers.operation.result
     if result is None:
         return FAILED
-    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun)
+    came = sum(one.category is not Category.FAILURE for one in result.instances)
+    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun, came)
     return INTERRUPTED if interrupt.asked else status

@@ -11,14 +11,21 @@ Invariants: a line is written once the peer has answered, so what it says is tru
 
 What a crash explains is mended: a last line without its end was being written. Anything else is refused, with the
 line: what is true of a journal that was changed is not guessed.
+
+The checksums find accidents. They are no signature: whoever may write to the file can compute them too. So a new
+journal can be read and written by its owner only, and what a journal contains is untrusted input: it is read line by
+line, within limits, and shown escaped.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +33,16 @@ from typing import Any, Final, Self
 
 from ..addresses import said
 from ..part10 import Part10File
+from .text import shown
 
 NAME: Final = "dicos storescu"
 VERSION: Final = 1
 LIMIT: Final = 1 << 30
-"""Bytes of a journal that are read: some millions of files."""
+"""Bytes that a journal may have."""
+LINES: Final = 2_000_000
+"""Lines that a journal may have: each takes some 350 bytes of memory."""
+LONGEST: Final = 64 * 1024
+"""Bytes of a line: a path has 4096 characters at most, which JSON writes as six each."""
 _PREFIX: Final = 9  # eight hexadecimal digits and a space
 _ENTRY: Final = {"path": str, "uid": str, "size": int, "mtime_ns": int, "status": int}
 
@@ -52,16 +64,21 @@ class Journal:
     """The journal at `path`, for transfers to one peer. A context manager that closes it."""
 
     def __init__(self, path: Path, *, host: str, port: int, called_aet: str) -> None:
-        """Made where it does not exist. Raises `JournalError`."""
+        """Creates the file, for its owner only, if it does not exist. Raises `JournalError`."""
         self.path = path
         self.mended = False
         """Whether its last line was cut off, and is gone now."""
         self._head = {"journal": NAME, "version": VERSION, "host": host, "port": port, "called_aet": called_aet}
         self._stored: dict[str, Entry] = {}
         self._crc = 0
+        self._lines = 0
+        # A FIFO is not waited for, and what a link leads to is not what was named.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(path, flags, 0o600)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ELOOP and path.is_symlink():
+                raise JournalError(self._fault("is a symbolic link; name the file that it leads to")) from error
             raise JournalError(self._fault(said(error))) from error
         try:
             self._open()
@@ -111,22 +128,29 @@ class Journal:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise JournalError(self._fault("is not a regular file"))
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalError(self._fault("is in use by another process")) from None
-        if os.fstat(self._fd).st_size > LIMIT:
-            raise JournalError(self._fault(f"has more than the {LIMIT} bytes that are allowed"))
-        content = self._read()
-        whole, _, tail = content.rpartition(b"\n")
-        head = self._line(self._head, 0)
-        if not whole and head.startswith(tail):  # new, or made and broken off at once
-            self._cut(0, bool(tail))
+        if status.st_size > LIMIT:
+            raise JournalError(self._fault(f"has {status.st_size} bytes; {LIMIT} are allowed"))
+        whole = 0
+        for number, line in enumerate(self._read(), 1):
+            if len(line) > LONGEST:
+                raise JournalError(self._fault(f"line {number} has more than the {LONGEST} bytes that are allowed"))
+            if number > LINES:
+                raise JournalError(self._fault(f"has more than the {LINES} lines that are allowed"))
+            if not line.endswith(b"\n") and (whole or self._line(self._head, 0).startswith(line)):
+                os.ftruncate(self._fd, whole)  # it was being written
+                self.mended = True
+                break
+            self._take(number, line.removesuffix(b"\n"))
+            whole += len(line)
+        if not whole:
             self._append(self._head)
-            return
-        for number, line in enumerate(whole.split(b"\n"), 1):
-            self._take(number, line)
-        self._cut(len(content) - len(tail), bool(tail))
 
     def _take(self, number: int, line: bytes) -> None:
         """Check one whole line, and remember what it says."""
@@ -136,9 +160,10 @@ class Journal:
                 raise JournalError(self._fault(f"is no journal of {NAME}, or its line 1 is damaged"))
             raise JournalError(self._fault(f"line {number} is damaged, or a line before it is missing"))
         self._crc = crc
+        self._lines = number
         try:
             found: Any = json.loads(line[_PREFIX:])
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise JournalError(self._fault(f"line {number} is no JSON object"))
@@ -152,20 +177,24 @@ class Journal:
     def _check_head(self, found: dict[str, Any]) -> None:
         if found == self._head:
             return
-        if found.keys() != self._head.keys() or found["journal"] != NAME or found["version"] != VERSION:
+        kinds = {name: type(value) for name, value in self._head.items()}
+        if (
+            {name: type(value) for name, value in found.items()} != kinds
+            or found["journal"] != NAME
+            or found["version"] != VERSION
+        ):
             raise JournalError(self._fault(f"is no journal of {NAME}, version {VERSION}"))
-        other, own = (f"{one['host']}:{one['port']} ({one['called_aet']!a})" for one in (found, self._head))
+        other, own = (
+            f"{shown(one['host'], 255)}:{one['port']} ('{shown(one['called_aet'], 16)}')" for one in (found, self._head)
+        )
         raise JournalError(self._fault(f"is of a transfer to {other}, not to {own}"))
-
-    def _cut(self, size: int, torn: bool) -> None:
-        if torn:
-            os.ftruncate(self._fd, size)
-            self.mended = True
 
     def _append(self, content: dict[str, object]) -> None:
         """One line, in one write. A line that has no room leaves nothing of itself."""
         line = self._line(content, self._crc)
         size = os.fstat(self._fd).st_size
+        if self._lines >= LINES or size + len(line) > LIMIT or len(line) > LONGEST:  # it could not be read again
+            raise JournalError(self._fault("is full; start another one"))
         try:
             written = os.write(self._fd, line)
             if written < len(line):
@@ -174,22 +203,22 @@ class Journal:
             os.ftruncate(self._fd, size)
             raise JournalError(self._fault(said(error))) from error
         self._crc = zlib.crc32(line[_PREFIX:-1], self._crc)
+        self._lines += 1
 
     @staticmethod
     def _line(content: dict[str, object], crc: int) -> bytes:
         text = json.dumps(content).encode("ascii")
         return b"%08x %b\n" % (zlib.crc32(text, crc), text)
 
-    def _read(self) -> bytes:
+    def _read(self) -> Iterator[bytes]:
+        """The lines with their ends, each as far as one byte more than it may have."""
         os.lseek(self._fd, 0, os.SEEK_SET)
-        pieces = []
-        while piece := os.read(self._fd, 1 << 20):
-            pieces.append(piece)
-        return b"".join(pieces)
+        with open(self._fd, "rb", closefd=False) as file:
+            while line := file.readline(LONGEST + 1):
+                yield line
 
     def _fault(self, what: str) -> str:
-        name = str(self.path)
-        return f"journal {name if name.isprintable() else ascii(name)}: {what}"
+        return f"journal {shown(self.path)}: {what}"
 
 
 def _key(file: Part10File) -> str:

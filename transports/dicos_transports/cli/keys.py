@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
-from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -25,16 +24,21 @@ from pydicom.tag import Tag
 from dicos_proto import datasets, uids
 from dicos_proto.datasets import DataSetError
 
+from .. import part10
 from ..addresses import said
+from ..part10 import Part10Error
 
 MOST: Final = 64 << 20
 """Bytes of a file with a query."""
 LEVEL: Final = 0x00080052
 CHARACTER_SET: Final = 0x00080005
+_PIXELS: Final = 0x7FE00000
+"""From here on there is nothing to ask for."""
 _PART = re.compile(r"(?P<name>[A-Za-z]\w*|\(?[0-9A-Fa-f]{4},? ?[0-9A-Fa-f]{4}\)?)(?:\[(?P<item>\d{1,4})\])?")
 _INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _FLOATS = frozenset(("FD", "FL"))
 _FAULTS: Final[tuple[type[Exception], ...]] = (*datasets.faults(), DataSetError, InvalidDicomError)
+_UNREADABLE: Final[tuple[type[Exception], ...]] = (*_FAULTS, Part10Error)
 _TEXTS = frozenset(("LT", "ST", "UR", "UT"))
 """One value, in which a backslash is a character.  # PS3.5 6.2"""
 _STRINGS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"))
@@ -196,23 +200,35 @@ def _read_json(path: Path, data: bytes) -> list[Dataset]:
 
     try:
         said = json.loads(data)
-        each = said if isinstance(said, list) else [said]
-        return [datasets.convert(Dataset.from_json(one)) for one in each]
     except _FAULTS as error:
         raise KeyProblem(f"{str(path)!a}: no DICOM JSON [PS3.18 F]") from error
+    each = said if isinstance(said, list) else [said]
+    found = []
+    for number, one in enumerate(each, 1):
+        try:
+            found.append(datasets.convert(Dataset.from_json(one)))
+        except _FAULTS as error:
+            which = f"query {number} of {len(each)} is " if len(each) > 1 else ""
+            raise KeyProblem(f"{str(path)!a}: {which}no DICOM JSON [PS3.18 F]") from error
+    return found
 
 
 def _read_dicom(path: Path, data: bytes) -> Dataset | None:
+    at, syntaxes = 0, [uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE]
     if data[128:132] == b"DICM":
         try:
-            whole = Dataset()
-            whole.update(datasets.convert(dcmread(path, stop_before_pixels=True)))
-        except _FAULTS as error:
+            at, named = part10.where(path)
+            if named:
+                whole = datasets.decode_object(data[at:], named)
+                for tag in [int(tag) for tag in whole.keys()]:  # noqa: SIM118
+                    if tag >= _PIXELS:
+                        del whole[tag]
+                return datasets.convert(whole)
+        except _UNREADABLE as error:
             raise KeyProblem(f"{str(path)!a}: a DICOM file that cannot be read: {type(error).__name__}") from error
-        return whole
-    for syntax in (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE):
+    for syntax in syntaxes:
         try:
-            return datasets.convert(datasets.decode(data, syntax))
+            return datasets.convert(datasets.decode(data[at:], syntax))
         except DataSetError:
             continue
     return None

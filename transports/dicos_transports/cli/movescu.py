@@ -15,14 +15,16 @@ from dicos_proto.exchange import DataSetTooLong
 from dicos_proto.flows import AssociationError, ContextNotAccepted
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy
 from dicos_proto.pdu_types import OperationsWindow
+from dicos_proto.status import NOT_AUTHORIZED
 
 from ..addresses import ListenFailed
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
-from .options import LOOPBACK, port, timeouts, title, tolerance, user_parser
+from .expecting import Expected
+from .options import LOOPBACK, count, max_length, port, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
-from .provider import Counts, logged
-from .query import PRIORITIES, add_options, cancel, identifiers
+from .provider import Counts, logged, tell_refused
+from .query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
 from .receiving import Receiving, add_folder, fit_folder
 from .retrieving import sum_up
 from .tls import server_tls
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 
     from ..tls import ServerTLS
 
-ASSOCIATIONS: Final = 10
-"""That the peer may have at the same time with the provider that receives."""
+ASSOCIATIONS: Final = 20
+"""At the same time with the provider that receives."""
+PER_ADDRESS: Final = 10
+"""Of these, from one address: one that is not the peer's cannot take all."""
 WINDOW: Final = 32
 GRACE: Final = 5.0
 """Seconds for what is still being received when the peer says that all was sent."""
@@ -50,10 +54,20 @@ def main(words: Sequence[str]) -> int:
                         "address")  # fmt: skip
     parser.add_argument("--bind", metavar="ADDRESS",
                         help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
+    parser.add_argument("--from-aet", type=title, action="append", default=[], metavar="TITLE",
+                        help="a title that may send here, that of the peer as it calls others; may be given again "
+                        "(default: any)")  # fmt: skip
+    parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="with --store-port, accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     add_folder(parser)
     options = parser.parse_args(words)
     if options.bind is not None and options.store_port is None:
         parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
+    for given, name in ((options.from_aet, "--from-aet"), (options.max_object, "--max-object")):
+        if given and options.store_port is None:
+            parser.error(f"{name} without --store-port: nothing is received here")
     if options.bind is None:
         options.bind = LOOPBACK
     out = Output(options)
@@ -70,8 +84,9 @@ def main(words: Sequence[str]) -> int:
 async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset], tls: ServerTLS | None) -> int:
     """Move; with a provider of its own beside it, where that is wanted."""
     out = caller.out
+    expected = Expected(options.aet, out)
     if options.store_port is None:
-        return await _move(caller, options, asked)
+        return await _move(caller, options, asked, expected)
     counts = Counts()
     receiving = Receiving(
         runtime=caller.runtime,
@@ -80,22 +95,33 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
         folder=options.output_directory,
         overwrite=options.overwrite,
         fsync=options.fsync,
+        most=options.max_object,
+        check=options.check,
     )
 
     async def handle(session: Session) -> None:
+        tell_refused(session, options, out)
         async for request in session:
             match request:
                 case EchoRequest():
                     await request.respond()
+                case StoreRequest() if fault := expected.fault(request.command, session.calling_aet):
+                    out.info(f"{session.peer}: an object of {session.calling_aet!a} is refused: {fault}")
+                    out.event("refused", peer=session.peer, calling_aet=session.calling_aet, why=fault)
+                    await request.respond(NOT_AUTHORIZED, fault)
                 case StoreRequest():
                     await receiving.receive(request)
                 case _:
                     out.detail(f"{session.peer}: {request.name} refused: not served here")
 
-    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
+    syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
+    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     policy = AcceptPolicy(
         contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
-        max_length=options.max_pdu,
+        called_aets=frozenset({_destination(options)}),
+        # The title that the peer is called by says nothing of the one it calls others by: many have two.
+        calling_aets=frozenset(options.from_aet) or None,
+        max_length=max_length(options),
         window=OperationsWindow(invoked=WINDOW, performed=1),
     )
     try:
@@ -106,14 +132,16 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             timeouts=timeouts(options),
             tolerance=tolerance(options),
             associations=ASSOCIATIONS,
-            per_address=ASSOCIATIONS,
+            per_address=PER_ADDRESS,
             tls=tls,
+            identify=expected.identify,
+            keepalive=options.keepalive,
             trace=out.trace if out.debug and not out.quiet else None,
         ) as server:
             out.detail(f"receiving on {server.address} as {_destination(options)!a}")
             out.event("listening", address=options.bind, port=server.port, on=server.address,
                       aet=_destination(options))  # fmt: skip
-            status = await _move(caller, options, asked)
+            status = await _move(caller, options, asked, expected)
             await server.close(GRACE)
     except ListenFailed as error:
         out.error(str(error))
@@ -130,7 +158,7 @@ def _destination(options: argparse.Namespace) -> str:
     return found
 
 
-async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset]) -> int:
+async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset], expected: Expected) -> int:
     try:
         contact = await caller.open(propose([options.model]))
     except AssociationError as error:
@@ -139,18 +167,22 @@ async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset
     status = OK
     async with contact:
         for identifier in asked:
-            status = await _one(caller, contact, options, identifier)
-            if status != OK:
+            found = await _one(caller, contact, options, identifier, expected)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
                 break
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return status
 
 
-async def _one(caller: Caller, contact: Contact, options: argparse.Namespace, identifier: Dataset) -> int:
+async def _one(
+    caller: Caller, contact: Contact, options: argparse.Namespace, identifier: Dataset, expected: Expected
+) -> int:
     out, session, begun = caller.out, contact.session, perf_counter()
     try:
         answers = session.move(options.model, _destination(options), identifier, priority=PRIORITIES[options.priority])
+        expected.begin(answers.operation.message_id)  # before it leaves: what it asks for may come at once
         async with caller.runtime.cancelling(cancel(session, answers)) as interrupt:
             while (counters := await session.run(answers.operation.next())) is not None:
                 contact.tell_deviations()
@@ -161,8 +193,10 @@ async def _one(caller: Caller, contact: Contact, options: argparse.Namespace, id
                 out.event("progress", remaining=counters.remaining, completed=counters.completed,
                           failed=counters.failed, warning=counters.warning)  # fmt: skip
     except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
-        out.error(str(error))
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
         return FAILED
+    finally:
+        expected.end()
     contact.tell_deviations()
     result = answers.operation.result
     if result is None:

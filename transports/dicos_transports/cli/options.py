@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from dicos_proto import uids
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
@@ -12,8 +12,23 @@ from dicos_proto.pdu import is_title
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 
+from ..addresses import (
+    DEFAULT_CALLED,
+    KEEPALIVE,
+    LONGEST_KEEPALIVE,
+    Address,
+    NamedAddress,
+    SourceAddress,
+    check_keepalive,
+    is_ipv6,
+    is_network_address,
+    parse_address,
+    parse_host,
+    source_of,
+)
 from . import tls, version
 from .runtime import TRANSPORTS
+from .text import shown
 
 APPLICATION_CONTEXTS: Final = {
     "dicom": uids.DICOM_APPLICATION_CONTEXT,
@@ -24,6 +39,13 @@ APPLICATION_CONTEXTS: Final = {
 TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
 LOOPBACK: Final = "127.0.0.1"
 _DEFAULT = Timeouts()
+
+
+class Parser(argparse.ArgumentParser):
+    """Its messages have words of the command line in them, names of files above all: they are one line, escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
 
 
 class _Version(argparse.Action):
@@ -40,9 +62,9 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser(name: str, text: str) -> argparse.ArgumentParser:
+def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
     """A parser with what every subcommand has."""
-    made = argparse.ArgumentParser(prog=f"dicos {name}", description=text, allow_abbrev=False)
+    made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="say what happens")
@@ -60,8 +82,9 @@ def parser(name: str, text: str) -> argparse.ArgumentParser:
         "common and harmless, or what Stratovan's toolkit needs (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
-        "--max-pdu", type=max_pdu, default=DEFAULT_MAX_LENGTH, metavar="BYTES",
-        help="largest P-DATA-TF that is received, 0 unlimited (default: %(default)s)",
+        "--max-pdu", type=max_pdu, metavar="BYTES",
+        help=f"largest P-DATA-TF that is received, 0 unlimited (default: {DEFAULT_MAX_LENGTH}; with "
+        "--tolerance stratovan: 0)",
     )  # fmt: skip
     for short, long, seconds, what in (
         ("-ta", "--acse-timeout", _DEFAULT.association, "for the association, its release and the first PDU"),
@@ -77,17 +100,77 @@ def parser(name: str, text: str) -> argparse.ArgumentParser:
             short, long, type=seconds_or_none, default=seconds, metavar="SECONDS",
             help=f"{what}; 0 waits for ever (default: %(default)g)",
         )  # fmt: skip
+    network.add_argument(
+        "--keepalive", type=keepalive, default=KEEPALIVE, metavar="SECONDS",
+        help="silence after which the system asks whether the peer's host is still there, \"off\" for never "
+        "(default: %(default)g)",
+    )  # fmt: skip
     return made
+
+
+class UserParser(Parser):
+    """Of a subcommand that asks for associations: its peer is two words, HOST PORT, or one, [AET@]HOST:PORT."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """What the words mean: `host`, `port` and `called_aet` are those of the peer, however it was written."""
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        self._place(found, unknown)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found
+
+    parse_intermixed_args = parse_args  # type: ignore[assignment]
+
+    def _place(self, options: argparse.Namespace, unknown: list[str]) -> None:
+        """One word or two; what was taken for the port and is none belongs to what follows."""
+        peer, second = options.host, options.port
+        title_of, at, host = peer.rpartition("@")
+        bare = second is not None and is_ipv6(host.partition("%")[0])  # IPv6 without brackets, its port apart
+        try:
+            if bare or not _has_port(host):
+                if second is None and getattr(options, "paths", None):
+                    self.error("the following arguments are required: PATH")
+                if second is None:
+                    parse_address(peer)  # which says what is missing
+                options.host = host if bare else parse_host(host, peer)
+                options.port = port(second)
+                aet = title(title_of) if at else None
+            else:
+                if second is not None and hasattr(options, "paths"):
+                    from pathlib import Path  # there is one already
+
+                    options.paths.insert(0, Path(second))
+                elif second is not None:
+                    unknown.insert(0, second)
+                found = parse_address(peer)
+                options.host, options.port, aet = found.host, found.port, found.aet
+        except ValueError as error:
+            self.error(f"argument host: {error}")
+        except argparse.ArgumentTypeError as error:
+            self.error(f"argument port: {error}")
+        if aet is not None and options.called_aet not in (None, aet):
+            self.error(f"-aec {options.called_aet!a}, and {aet!a} in the address of the peer: which one is called?")
+        options.called_aet = options.called_aet or aet or DEFAULT_CALLED
+
+
+def _has_port(place: str) -> bool:
+    return place.rpartition("]")[2].rpartition(":")[1] == ":"
 
 
 def user_parser(name: str, text: str) -> argparse.ArgumentParser:
     """A parser of a subcommand that asks for associations."""
-    made = parser(name, text)
-    made.add_argument("host", help="name or address of the peer")
-    made.add_argument("port", type=port)
+    made = parser(name, text, UserParser)
+    made.add_argument("host",
+                      help="the peer: HOST PORT, HOST:PORT, or AET@HOST:PORT with its title; an address of IPv6 as "
+                      "[::1]:PORT")  # fmt: skip
+    made.add_argument("port", nargs="?", help="where the host comes without it")
     titles(made, calling="DICOS_PROTO")
-    made.add_argument("-aec", "--called-aet", type=title, default="ANY-SCP", metavar="TITLE",
-                      help="title of the peer (default: %(default)s)")  # fmt: skip
+    made.add_argument("-aec", "--called-aet", type=title, metavar="TITLE",
+                      help=f"title of the peer (default: that in its address, else {DEFAULT_CALLED})")  # fmt: skip
+    made.add_argument("--source-address", type=source_address, metavar="ADDRESS[:PORT]",
+                      help="local address to connect from")  # fmt: skip
     made.add_argument("--application-context", type=application_context, default="dicom", metavar="NAME",
                       help="dicom, dicos (= dicos-v03), dicos-v02a, or a UID (default: %(default)s)")  # fmt: skip
     made.add_argument("-tc", "--connect-timeout", type=seconds_or_none, default=_DEFAULT.connect, metavar="SECONDS",
@@ -99,13 +182,14 @@ def user_parser(name: str, text: str) -> argparse.ArgumentParser:
 def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
     """A parser of a subcommand that serves associations; `provider_options` makes use of it."""
     made = parser(name, text)
-    made.add_argument("port", type=port, nargs="?", help="0 takes a free one")
-    titles(made, calling="ANY-SCP")
+    made.add_argument("port", type=listening, nargs="?",
+                      help="0 takes a free one; also ADDRESS:PORT, or AET@ADDRESS:PORT with the own title")  # fmt: skip
+    titles(made, calling=None)
     where = made.add_argument_group("where it listens", "On PORT, at every --listen, or at what --activated finds.")
     where.add_argument("--bind", metavar="ADDRESS",
                        help=f"address of PORT, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
     where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH",
-                       help="a Unix socket; may be given again")  # fmt: skip
+                       help="a Unix socket, or another ADDRESS:PORT; may be given again")  # fmt: skip
     where.add_argument("--reuse-port", action="store_true",
                        help="let other processes listen on PORT, too: connections are dealt out")  # fmt: skip
     where.add_argument("--activated", action="store_true",
@@ -131,6 +215,7 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
 def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
     """What the words mean. Ends the command where they do not say where to listen, or say it twice."""
     options = made.parse_args(words)
+    _place_provider(made, options)
     if options.activated:
         for given, name in (
             (options.port is not None, "a port"),
@@ -152,9 +237,22 @@ def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> arg
     return options
 
 
-def titles(made: argparse.ArgumentParser, *, calling: str) -> None:
+def _place_provider(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """PORT may have an address and a title with it."""
+    given = options.port
+    if isinstance(given, NamedAddress):
+        if options.bind is not None:
+            made.error(f"--bind {options.bind}, and {given.host} before the port: which one is listened on?")
+        if given.aet is not None and options.aet not in (None, given.aet):
+            made.error(f"-aet {options.aet!a}, and {given.aet!a} in the address to listen on: which one is it?")
+        options.bind, options.port, options.aet = given.host, given.port, options.aet or given.aet
+    options.aet = options.aet or DEFAULT_CALLED
+
+
+def titles(made: argparse.ArgumentParser, *, calling: str | None) -> None:
+    shown = DEFAULT_CALLED if calling is None else calling
     made.add_argument("-aet", "--aet", type=title, default=calling, metavar="TITLE",
-                      help="the own AE title (default: %(default)s)")  # fmt: skip
+                      help=f"the own AE title (default: {shown})")  # fmt: skip
 
 
 def timeouts(options: argparse.Namespace) -> Timeouts:
@@ -171,6 +269,14 @@ def timeouts(options: argparse.Namespace) -> Timeouts:
         write_stall=network,
         connect=getattr(options, "connect_timeout", None),
     )
+
+
+def max_length(options: argparse.Namespace) -> int:
+    """The Maximum Length to ask for. Stratovan's toolkit sends a whole object in one PDV, whatever is asked for."""
+    said: int | None = options.max_pdu
+    if said is not None:
+        return said
+    return 0 if TOLERANCES[options.tolerance] is STRATOVAN else DEFAULT_MAX_LENGTH
 
 
 def tolerance(options: argparse.Namespace) -> Tolerance:
@@ -196,24 +302,56 @@ def port(word: str) -> int:
     return _number(word, 0, 65535)
 
 
+def listening(word: str) -> int | NamedAddress:
+    """`11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
+    if ":" not in word and "@" not in word:
+        return port(word)
+    try:
+        return parse_address(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def source_address(word: str) -> SourceAddress:
+    """`10.0.0.5`, `10.0.0.5:2000`, `::1`, `[::1]`, `[::1]:2000`."""
+    found: SourceAddress = word
+    try:
+        if ":" in word and not is_ipv6(word.partition("%")[0]):
+            found = parse_address(word).where if _has_port(word) else parse_host(word)
+        source_of(found, unix=False)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return found
+
+
+def keepalive(word: str) -> float | None:
+    if word.lower() == "off":
+        return None
+    value = seconds(word)
+    try:
+        check_keepalive(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!a}; 1 to {LONGEST_KEEPALIVE} seconds, or off") from None
+    return value
+
+
 def host_and_port(word: str) -> tuple[str, int]:
     """`9104`, `0.0.0.0:9104`, `[::1]:9104`."""
-    host, colon, number = word.rpartition(":")
-    if not colon:
-        return LOOPBACK, port(number)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise argparse.ArgumentTypeError(f"{word!a}; an address of IPv6 is written [ADDRESS]:PORT")
-    if not host:
-        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT")
-    return host, port(number)
+    if ":" not in word:
+        return LOOPBACK, port(word)
+    try:
+        found = parse_address(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if found.aet is not None:
+        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT, without a title")
+    return found.where
 
 
-def unix_path(word: str) -> str:
+def unix_path(word: str) -> Address:
     if not word:  # to which Linux gives a name of its own
         raise argparse.ArgumentTypeError("an empty path")
-    return word
+    return host_and_port(word) if is_network_address(word) else word
 
 
 def count(word: str) -> int:

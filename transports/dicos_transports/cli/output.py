@@ -1,6 +1,6 @@
 """What a command says: text for people on standard error, JSON for machines on standard output, a progress bar.
 
-Text of a peer or of a file name goes out escaped; what is in a data set never goes out.
+Text of a peer or of a file name goes out escaped (`text`); what is in a data set never goes out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from dicos_proto.wire import Buffer
 
 from ..channel import Trace
 from . import OutputLost
+from .text import LONGEST_LINE, escaped, shown
+
+__all__ = ["BAR_AFTER", "BAR_EVERY", "Output", "Progress", "plural", "shown", "size"]
 
 BAR_AFTER: Final = 0.7
 """Seconds of work after which a progress bar is worth its line."""
@@ -77,7 +80,7 @@ class Output:
     def answer(self, line: str) -> None:
         """One line of what was asked for, on standard output: never where that is for machines."""
         if not self.json:
-            self._write(line)
+            self._write(escaped(line))
 
     def _write(self, line: str) -> None:
         if self.lost is not None:
@@ -119,6 +122,12 @@ class Output:
         )
         return self._bar
 
+    def trouble(self, text: str, traceback: str) -> None:
+        """A fault, and where it was raised: lines of their own, which are indented, so that none passes for another."""
+        self.error(text)
+        for line in traceback.splitlines():
+            self._print(f"  {line}", "DEBUG")
+
     def _print(self, text: str, level: str, before: str = "") -> None:
         if self.diverted is not None:
             self.diverted(level, text)
@@ -126,7 +135,7 @@ class Output:
         with self._lock, suppress(OSError):  # nobody reads it
             if self._bar is not None:
                 self._bar.clear()
-            sys.stderr.write(f"{before}{text}\n")
+            sys.stderr.write(f"{before}{shown(text, LONGEST_LINE)}\n")
             sys.stderr.flush()
 
 
@@ -176,7 +185,7 @@ class Progress:
 
     def _write(self, text: str) -> None:
         try:
-            sys.stderr.write(text)
+            getattr(sys.stderr, "unguarded", sys.stderr.write)(text)
             sys.stderr.flush()
         except OSError:  # nobody looks any more
             self._bar = self._lines = False
@@ -200,9 +209,3 @@ def size(count: float) -> str:
 def plural(count: int, word: str, words: str | None = None) -> str:
     """`1 file`, `2 files`; `words` where an s is not enough."""
     return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"
-
-
-def shown(path: object) -> str:
-    """A path as text that cannot harm a terminal."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)

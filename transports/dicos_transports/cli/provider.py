@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto import uids
+from dicos_proto.negotiation import AcceptPolicy, RefusedContext
+from dicos_proto.pdu_types import ContextResult
+from dicos_proto.service_classes import service_of
 
 from ..addresses import Address, ListenFailed, handed_over
 from ..awaiting import Session
@@ -29,6 +32,8 @@ WORDS: Final = logging.getLogger("dicos.command")
 """With `--log-json`, where the command's own lines go."""
 
 
+SOME: Final = 3
+"""UIDs of refused contexts that are named in one line."""
 Watch = Callable[[Served], AbstractContextManager["Endpoint | None"]]
 
 
@@ -54,9 +59,9 @@ class _Lines(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record) if self._out.debug else record.getMessage()
-        if record.exc_info and record.exc_info[1] is not None and not self._out.debug:
-            text += f": {type(record.exc_info[1]).__name__}: {str(record.exc_info[1])!a}"
+        text, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            text += f": {type(error).__name__}: {shown(error, 1000)}"
         apart = self._out.diverted is not None
         if record.levelno < logging.ERROR:
             if not apart:
@@ -64,6 +69,8 @@ class _Lines(logging.Handler):
             self._out.event("log", level=record.levelname.lower(), text=text)
         elif apart:
             self._out.event("error", text=text)
+        elif error is not None and self._out.debug:
+            self._out.trouble(text, self.format(record).partition("\n")[2])
         else:
             self._out.error(text)
 
@@ -102,6 +109,7 @@ def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolic
         "associations": options.max_associations,
         "per_address": options.max_per_address,
         "tls": server_tls(options, out),
+        "keepalive": options.keepalive,
         "reuse_port": options.reuse_port,
         "trace": out.trace if out.debug and not out.quiet else None,
     }
@@ -174,6 +182,7 @@ async def _serve(
         asked = session.request
         out.event("association", peer=session.peer, calling_aet=asked.calling_aet, called_aet=asked.called_aet,
                   accepted=len(session.contexts), refused=len(session.refused))  # fmt: skip
+        tell_refused(session, options, out)
         await handler(session)
 
     stopping = Stopping(
@@ -201,6 +210,45 @@ async def _serve(
     if out.lost is not None:
         raise out.lost
     return FAILED if counts.failed or counts.cut_off else OK
+
+
+def tell_refused(session: Session, options: argparse.Namespace, out: Output) -> None:
+    """One line for each reason why contexts were refused: what was proposed, why not, and what would accept it."""
+    told: dict[str, list[str]] = {}
+    for one in session.refused:
+        why = _why(one)
+        if one.result == ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED:
+            why = "SOP class not accepted here"
+            if hasattr(options, "any") and service_of(one.abstract_syntax) is None:
+                why += "; --any accepts every one"
+        elif one.result == ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED:
+            why = f"no transfer syntax accepted here: {_some(one.transfer_syntaxes)}"
+            if hasattr(options, "transfer_syntax"):
+                why += "; --transfer-syntax accepts one more"
+        told.setdefault(why, []).append(one.abstract_syntax)
+    for why, classes in told.items():
+        out.info(f"{session.peer}: {session.calling_aet!a} proposed {_some(classes)}, refused: {why}")
+    if session.refused:
+        out.event(
+            "refused",
+            peer=session.peer,
+            calling_aet=session.calling_aet,
+            contexts=[
+                {"abstract_syntax": one.abstract_syntax, "transfer_syntaxes": one.transfer_syntaxes, "why": _why(one)}
+                for one in session.refused
+            ],
+        )
+
+
+def _why(refused: RefusedContext) -> str:
+    return str(refused).rpartition(": ")[2]
+
+
+def _some(found: Sequence[str]) -> str:
+    """The first of these UIDs, by name, and how many more there are."""
+    each = list(dict.fromkeys(found))
+    names = ", ".join(shown(uids.name_of(uid), 64) for uid in each[:SOME])
+    return names if len(each) <= SOME else f"{names} and {len(each) - SOME} more"
 
 
 def _tell_listening(options: argparse.Namespace, out: Output, server: Served, where_to: str, *, has_port: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicos_proto import dimse, uids
 from dicos_proto.errors import ProtocolError
+from dicos_proto.flows import ContextNotAccepted
 from dicos_proto.service_classes import service_of
 from dicos_proto.status import describe
 
@@ -96,6 +97,11 @@ def ended(response: dimse.Response, sop_class_uid: str) -> str:
     """How an operation ended, in words: the status, and what the peer says of it."""
     comment = f": {response.error_comment!a}" if response.error_comment else ""
     return f"{describe(response.status, service_of(sop_class_uid))}{comment}"
+
+
+def why_refused(error: ContextNotAccepted) -> str:
+    """Why the peer cannot be asked, and what to try."""
+    return f"{error}; or try another information model: -P, -S, -O, --model"
 
 
 def sop_class(word: str) -> str:

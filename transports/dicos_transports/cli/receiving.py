@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 from dicos_proto import uids
 from dicos_proto.flows import AssociationError
 from dicos_proto.status import SUCCESS, describe
-from dicos_proto.wire import Buffer
 
 from ..addresses import said
 from ..awaiting import Session, StoreRequest
+from ..buffers import Gathered
 from ..channel import ServerStopping
+from ..part10_writer import remove_stale_parts
 from ..storing import Incoming, Stored
-from .output import Output, shown, size
+from .output import Output, plural, shown, size
 from .provider import Counts
 from .runtime import Runtime
 
@@ -32,15 +34,26 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
                         help="where the files go; it exists (default: the current folder)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true",
                         help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
+    parser.add_argument("--no-check", dest="check", action="store_false",
+                        help="keep also what is no data set, is cut short, or another object than its command says: "
+                        "refused otherwise, 0xC000 or 0xA900; private transfer syntaxes are never checked")  # fmt: skip
     parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
 
 
 def fit_folder(options: argparse.Namespace, out: Output) -> bool:
-    """Whether files can be made there, as far as can be told beforehand; if not, it was told."""
-    trouble = _unfit(options.output_directory)
+    """Returns True if files can be made there, as far as can be told beforehand; reports it if not.
+
+    What a killed process has left there is removed.
+    """
+    folder = options.output_directory
+    trouble = _unfit(folder)
     if trouble is not None:
-        out.error(f"{shown(options.output_directory)}: {trouble}; -od names a folder to write to")
-    return trouble is None
+        out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
+        return False
+    with suppress(OSError):  # a folder that may be written to and not be read
+        if removed := remove_stale_parts(folder):
+            out.info(f"{shown(folder)}: {plural(removed, 'unfinished file')} of a process that was killed removed")
+    return True
 
 
 def _unfit(folder: Path) -> str | None:
@@ -64,6 +77,7 @@ class Receiving:
     overwrite: bool = False
     fsync: bool = False
     most: int | None = None
+    check: bool = True
 
     async def receive(self, request: StoreRequest) -> Stored:
         """Make a file of an object, answer, count and tell it.
@@ -92,21 +106,25 @@ class Receiving:
         offload, batch = self.runtime.offload, self.runtime.batch
         # Of a C-GET it is the called side that sends.
         source = None if request.get is None else request.session.called_aet
-        pending: list[Buffer] = []
-        waiting = 0
+        gathered = Gathered()
         with Incoming(
-            self.folder, request, source_aet=source, overwrite=self.overwrite, fsync=self.fsync, most=self.most
+            self.folder,
+            request,
+            source_aet=source,
+            overwrite=self.overwrite,
+            fsync=self.fsync,
+            most=self.most,
+            check=self.check,
         ) as incoming:
             if incoming.write(()):
                 run, performing = request.session.run, request.performing
                 while performing.unread and (pieces := await run(request.pieces())):
-                    pending += pieces
-                    waiting += sum(map(len, pieces))
-                    if waiting >= batch:
-                        if not await offload(partial(incoming.write, pending)):
+                    gathered.add(pieces)
+                    if gathered.size >= batch:
+                        if not await offload(partial(incoming.write, gathered.pieces)):
                             break
-                        pending, waiting = [], 0
-            return await offload(partial(incoming.end, pending))
+                        gathered = Gathered()
+            return await offload(partial(incoming.end, gathered.pieces))
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
         out = self.out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dicos_proto.datasets import DataSetError
-from dicos_proto.services.retrieve import Retrieved
+from dicos_proto.services.retrieve import Counters, Retrieved
 from dicos_proto.status import SUCCESS, Category, category
 
 from . import FAILED, OK
@@ -11,10 +11,10 @@ from .output import Output, plural
 from .query import ended
 
 
-def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float) -> int:
+def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float, came: int | None = None) -> int:
     """Tell how it ended; the exit status: all sub-operations succeeded, a warning of one included, or not.
 
-    `done`: the word for what was done.
+    `done`: the word for what was done. `came`: objects that were received and stored, where that is known here.
     """
     counters, response = result.counters, result.response
     for fault in result.faults:
@@ -26,13 +26,15 @@ def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float
         failed = ()
     for uid in failed:
         out.failure(f"{uid!a}: failed")
-    text = f"{done} {plural(counters.completed, 'object')} in {seconds:.2f} s"
+    text = f"{done} {_how_many(result, came)}in {seconds:.2f} s"
     for number, word in (
         (counters.warning, "with a warning"),
         (counters.failed, "failed"),
-        (counters.remaining, "remaining"),
+        (counters.remaining if result.counted else 0, "remaining"),
     ):
         text += f", {number} {word}" if number else ""
+    if not result.counted and category(response.status) is not Category.FAILURE:
+        text += f"; the peer gave no {'' if _uncounted(result) else 'final '}counts"
     if response.status != SUCCESS:
         text += f"; {ended(response, model)}"
     # A warning says that some failed or had a warning: the counters say which.  # PS3.4 C.4.2.1.5
@@ -40,6 +42,19 @@ def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float
     good = (response.status == SUCCESS or warned) and not counters.failed
     (out.info if good else out.failure)(text)
     out.event("summary", status=response.status, completed=counters.completed, failed=counters.failed,
-              warning=counters.warning, remaining=counters.remaining, failed_instances=list(failed),
-              seconds=round(seconds, 6))  # fmt: skip
+              warning=counters.warning, remaining=counters.remaining, counted=result.counted, came=came,
+              failed_instances=list(failed), seconds=round(seconds, 6))  # fmt: skip
     return OK if good else FAILED
+
+
+def _how_many(result: Retrieved, came: int | None) -> str:
+    """`3 objects `, as the peer says in the end, or as was counted here; nothing where nobody has said it."""
+    if not result.counted and came is not None:
+        return f"{plural(came, 'object')} "
+    silent = _uncounted(result) and category(result.response.status) is not Category.FAILURE
+    return "" if silent else f"{plural(result.counters.completed, 'object')} "
+
+
+def _uncounted(result: Retrieved) -> bool:
+    """Whether the peer gave no counts at all."""
+    return not result.counted and result.counters == Counters()

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from ..awaiting import Session
 
 if TYPE_CHECKING:
-    from dicos_proto.negotiation import AcceptPolicy
-    from dicos_proto.pdu_types import ProposedContext, UserInformation
+    from dicos_proto.negotiation import AcceptPolicy, IdentityVerdict
+    from dicos_proto.pdu_types import AssociateRequest, ProposedContext, UserInformation
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
 
-    from ..addresses import Address, Listening
+    from ..addresses import Address, Listening, SourceAddress
     from ..channel import Trace
     from ..serving import Metrics
     from ..tls import ClientTLS, ServerTLS
@@ -91,6 +91,8 @@ class Runtime(Protocol):
         timeouts: Timeouts,
         tolerance: Tolerance,
         tls: ClientTLS | None,
+        source_address: SourceAddress | None,
+        keepalive: float | None,
         trace: Trace | None,
     ) -> Session:
         """As `connect` of the adapters."""
@@ -122,6 +124,8 @@ class Runtime(Protocol):
         per_address: int,
         tls: ServerTLS | None,
         trace: Callable[[str], Trace] | None,
+        keepalive: float | None,
+        identify: Callable[[AssociateRequest], IdentityVerdict | None] | None = None,
         reuse_port: bool = False,
     ) -> AbstractAsyncContextManager[Served]:
         """Serve associations until it is closed or left. Raises `ListenFailed`."""

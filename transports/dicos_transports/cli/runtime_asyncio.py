@@ -55,6 +55,8 @@ class Asyncio:
                 except asyncio.CancelledError:
                     continue
             raise
+        finally:
+            del work  # which keeps what the function raises, whose traceback has this frame
 
     async def all_of(self, *works: Work) -> None:
         with single():

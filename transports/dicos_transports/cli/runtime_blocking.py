@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,11 +23,12 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.flows import Flow, Need
 from dicos_proto.limits import Limits
 
-from ..addresses import Address, Listening, host_of, peer_of
+from ..addresses import Address, Listening, SourceAddress, host_of, keep_alive, peer_of
 from ..awaiting import Session
 from ..blocking_driver import Driver, dial
 from ..channel import ServerStopping
 from ..session import requestor, tls_around
+from ..windows import WINDOWS, awaited
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
 
 if TYPE_CHECKING:
@@ -92,26 +92,32 @@ class Blocking:
         timeouts: Timeouts,
         tolerance: Tolerance,
         tls: ClientTLS | None,
+        source_address: SourceAddress | None,
+        keepalive: float | None,
         trace: Trace | None,
     ) -> Session:
-        association = requestor(
-            contexts,
-            called_aet=called_aet,
-            calling_aet=calling_aet,
-            application_context=application_context,
-            user_information=user_information,
-            limits=Limits(),
-            timeouts=timeouts,
-            tolerance=tolerance,
-        )
-        layer = tls_around(association, tls, host_of(where), trace)
-        sock = dial(where, timeouts)
-        wire, seen = (association, trace) if layer is None else (layer, None)
-        driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
-        driver.carry(association, trace)
-        session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
-        await session.establish(flows.establish(association))
-        return session
+        async def ask(information: UserInformation) -> Session:
+            association = requestor(
+                contexts,
+                called_aet=called_aet,
+                calling_aet=calling_aet,
+                application_context=application_context,
+                user_information=information,
+                limits=Limits(),
+                timeouts=timeouts,
+                tolerance=tolerance,
+            )
+            layer = tls_around(association, tls, host_of(where), trace)
+            sock = dial(where, timeouts, source_address)
+            keep_alive(sock, keepalive)
+            wire, seen = (association, trace) if layer is None else (layer, None)
+            driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
+            driver.carry(association, trace)
+            session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
+            await session.establish(flows.establish(association))
+            return session
+
+        return await awaited(WINDOWS.offer(where, called_aet, user_information), ask)
 
     async def sleep(self, seconds: float) -> None:
         bell = select.poll()
@@ -147,9 +153,13 @@ class Blocking:
                 if thread.ident is not None:
                     thread.join(PATIENCE)
             raise
-        for fault in faults:
-            if not isinstance(fault, ServerStopping):  # which only tells that there is another one
-                raise fault
+        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
+        try:
+            if told:
+                raise told[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
+            told.clear()
 
     @asynccontextmanager
     async def cancelling(self, cancel: Callable[[], None]) -> AsyncIterator[Interrupt]:
@@ -193,6 +203,7 @@ class Blocking:
         def handle(session: blocking.Session) -> None:
             awaited = Session(session.association, _Awaited(session.driver, None), session.peer, session.layer)
             awaited.requests = session.requests  # which the server counts
+            awaited.budget = session.budget
             finish(handler(awaited))
 
         limits = ServerLimits(associations=associations, per_address=per_address)
@@ -226,10 +237,11 @@ class Blocking:
         return self._heeding(flow)
 
     def _heeding(self, flow: Flow[T]) -> Flow[T]:
+        fault: ProtocolError | None = None
         try:
             need: Need = next(flow)
             while True:
-                fault: ProtocolError | None = None
+                fault = None
                 try:
                     yield need
                 except ServerStopping as rung:
@@ -243,6 +255,8 @@ class Blocking:
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            fault = None  # its traceback has this frame, and the flow's
 
     def _ring(self) -> None:
         os.write(self._rope, b"x")
@@ -308,18 +322,7 @@ class _Awaited:
         return self._driver.run(flow, interruptible=interruptible)
 
     async def finish(self, flow: Flow[None], seconds: float) -> None:
-        """After `seconds` the connection is shut down, which ends every wait."""
-        timer = threading.Timer(seconds, self._shut_down)
-        timer.daemon = True
-        timer.start()
-        try:
-            self._driver.run(flow)
-        finally:
-            timer.cancel()
-
-    def _shut_down(self) -> None:
-        with suppress(OSError):
-            self._driver.sock.shutdown(socket.SHUT_RDWR)
+        self._driver.finish(flow, seconds)
 
     def interrupt(self) -> None:
         """A server of threads interrupts by its own descriptors."""

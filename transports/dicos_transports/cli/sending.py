@@ -10,6 +10,7 @@ file, is not tried again.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,11 +22,11 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto import dimse
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.flows import AssociationError, ContextNotAccepted
-from dicos_proto.pdu_types import ProposedContext
+from dicos_proto.pdu_types import ContextResult, ProposedContext
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.status import SUCCESS, Category, category, describe
 
-from .. import storing
+from .. import part10, storing
 from ..awaiting import Session
 from ..channel import ServerStopping
 from ..part10 import Part10Error, Part10File
@@ -37,6 +38,7 @@ from .user import Caller, Contact
 if TYPE_CHECKING:
     from .journal import Journal
 
+_SAME = ("st_mtime_ns", "st_size", "st_ino", "st_dev")
 GIVE_UP_AFTER: Final = 3
 """Associations lost one after another, with no file stored in between and no retries asked for, after which an
 association is not made again."""
@@ -46,13 +48,22 @@ LONGEST_DELAY: Final = 60.0
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """A file to send. `found`: what it was like before it was sent, for the journal."""
+    """A file to send. `found`: what it was like before it was looked at."""
 
     file: Part10File
     found: stat_result
     attempts: int = 0
     begun: float = 0.0
     why: str = ""  # it was not answered the last time
+
+    @property
+    def changed(self) -> bool:
+        """True if it is another file now than the one that was looked at, or a changed one. What is gone is neither."""
+        try:
+            now = os.stat(self.file.path)
+        except OSError:
+            return False
+        return any(getattr(now, name) != getattr(self.found, name) for name in _SAME)
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +95,7 @@ class Plan:
 @dataclass(kw_only=True)
 class Sending:
     """All that one run sends, and how far it is; its associations share it. `skipped`: files that are none to send;
-    `already`: those that the journal says are stored."""
+    `bad`: paths that should be sent and cannot be; `already`: those that the journal says are stored."""
 
     caller: Caller
     out: Output
@@ -93,6 +104,7 @@ class Sending:
     journal: Journal | None = None
     bar: Progress
     skipped: int = 0
+    bad: int = 0
     already: int = 0
 
     stored: int = 0
@@ -110,6 +122,7 @@ class Sending:
 
     async def run(self) -> int:
         """Send all of it; the exit status."""
+        self.failed = self.bad
         found = dict(self.files)
         batches = storing.plan([file for file, _ in self.files])
         self.queues = [
@@ -130,13 +143,18 @@ class Sending:
         return self.summary()
 
     def answered(self, job: Job, response: dimse.Response) -> bool:
-        """The peer has answered; whether it has the file now."""
+        """The peer has answered; returns False if it answered a failure."""
         seconds = perf_counter() - job.begun
         file, status, out = job.file, response.status, self.out
         comment = f": {response.error_comment!a}" if response.error_comment else ""
         if category(status) not in (Category.SUCCESS, Category.WARNING):
             self.fail(job, f"{describe(status)}{comment}", status)
             return False
+        if job.changed:
+            self.fail(
+                job, "has changed while it was sent; what the peer has may be a part of each, send it again", status
+            )
+            return True
         with self.lock:
             self.stored += 1
             self.warned += status != SUCCESS
@@ -186,7 +204,7 @@ class Sending:
     def summary(self) -> int:
         """What was done; the exit status."""
         seconds = perf_counter() - self.begun
-        asked = len(self.files) * self.plan.repeat
+        asked = len(self.files) * self.plan.repeat + self.bad
         left = asked - self.stored - self.failed
         text = (
             f"stored {self.stored} of {plural(asked, 'file')}, {size(self.sent_bytes)} in {seconds:.2f} s "
@@ -205,7 +223,7 @@ class Sending:
         self.out.event("summary", stored=self.stored, warned=self.warned, failed=self.failed, retried=self.retried,
                        not_tried=left, already=self.already, skipped=self.skipped, bytes=self.sent_bytes,
                        associations=self.made, seconds=round(seconds, 6))  # fmt: skip
-        if asked and not self.made:
+        if self.files and not self.made:
             return NO_ASSOCIATION
         return OK if self.stored == asked and not self.broken else FAILED
 
@@ -339,11 +357,27 @@ class _Association:
                 job = jobs.popleft()
             except IndexError:  # another association took the last one
                 return
+            if job.changed:
+                sending.fail(job, "has changed since it was looked at; send it again")
+                continue
             try:
                 instance = storing.prepare(session.association, job.file, progress=sending.bar.advance)
             except (ContextNotAccepted, Part10Error) as error:
-                sending.fail(job, error.reason if isinstance(error, Part10Error) else str(error))
+                sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue
+            if instance.odd and not job.attempts:
+                sending.out.info(f"{shown(job.file.path)}: {part10.in_words(instance.odd)}")
             job.begun = perf_counter()
             under_way[id(instance)] = instance, job
             yield instance
+
+
+def why_refused(error: ContextNotAccepted, session: Session) -> str:
+    """Why no context takes a file, and what makes the peer take it."""
+    results = {one.result for one in session.refused if one.abstract_syntax == error.abstract_syntax}
+    hints = ""
+    if ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED in results:
+        hints += "; or have this peer accept the SOP class, as dicos storescp --any does"
+    if ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED in results:
+        hints += "; only uncompressed data sets are converted, so decompress the file first"
+    return f"{error}{hints}"

@@ -13,9 +13,10 @@ from dicos_proto.pdu_types import OperationsWindow
 
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import USAGE
-from .options import count, provider_options, provider_parser, window
+from .options import count, max_length, provider_options, provider_parser, window
 from .output import Output, shown
 from .provider import Counts, run
+from .query import transfer_syntax
 from .receiving import Receiving, add_folder, fit_folder
 from .runtime import runtime
 
@@ -29,6 +30,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--ignore", action="store_true", help="receive and answer, but make no files")
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
     parser.add_argument("--any", action="store_true", help="accept every abstract syntax, not only those of storage")
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     parser.add_argument("--prefer", choices=[one.value for one in Preference], default=Preference.REQUESTOR.value,
                         help="whose order of transfer syntaxes decides (default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=WINDOW, metavar="N",
@@ -49,6 +53,7 @@ def main(words: Sequence[str]) -> int:
         overwrite=options.overwrite,
         fsync=options.fsync,
         most=options.max_object,
+        check=options.check,
     )
 
     async def handle(session: Session) -> None:
@@ -69,13 +74,15 @@ def main(words: Sequence[str]) -> int:
 
 
 def policy(options: argparse.Namespace) -> AcceptPolicy:
-    """Verification and storage, in every transfer syntax: data sets are stored as they come."""
-    contexts = dict.fromkeys(uids.STORAGE_SOP_CLASSES, uids.TRANSFER_SYNTAXES)
+    """Verification and storage, in every transfer syntax of the standard and those that are named: data sets are stored
+    as they come."""
+    syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
+    contexts = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     return AcceptPolicy(
         contexts=contexts | {uids.VERIFICATION: UNCOMPRESSED},
-        other_contexts=uids.TRANSFER_SYNTAXES if options.any else None,
+        other_contexts=syntaxes if options.any else None,
         preference=Preference(options.prefer),
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
-        max_length=options.max_pdu,
+        max_length=max_length(options),
         window=OperationsWindow(invoked=options.window, performed=1) if options.window != 1 else None,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dicos_proto import dimse, uids
 
@@ -14,13 +16,14 @@ from .. import part10
 from ..part10 import Part10Error, Part10File
 from . import USAGE
 from .options import associations, count, count_or_none, seconds, user_parser, window
-from .output import Output, plural, size
+from .output import Output, plural, shown, size
 from .sending import Plan, Sending
 from .user import Caller
 
 if TYPE_CHECKING:
     from .journal import Journal
 
+_DICOMDIR: Final = "is a DICOMDIR, which describes files and is not stored itself"
 _PRIORITIES = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
 
 
@@ -29,7 +32,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or with -r a folder")
     parser.add_argument("-r", "--recurse", action="store_true", help="also send what is in folders")
     parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send all N times (default: %(default)s)")
-    parser.add_argument("--halt", action="store_true", help="stop at the first file that fails")
+    parser.add_argument("--halt", action="store_true",
+                        help="stop at the first file that fails; send nothing if a path cannot be sent")  # fmt: skip
     parser.add_argument("--associations", type=associations, default=1, metavar="N",
                         help="send over N associations at the same time (default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=1, metavar="N",
@@ -52,21 +56,24 @@ def main(words: Sequence[str]) -> int:
         parser.error("--repeat sends again what --journal says is stored: they do not go together")
     out = Output(options)
     try:
-        files, skipped = find(options, out)
-    except Part10Error as error:
+        found = find(options, out)
+    except Part10Error as error:  # --halt
         out.error(str(error))
         return USAGE
-    if not files:
-        out.error(f"no DICOM file among {plural(skipped, 'file')}")
+    if not found.files:
+        if not found.bad:
+            out.error(f"no DICOM file among {plural(found.skipped, 'file')}")
+        elif found.bad + found.skipped > 1:
+            out.error(f"none of {plural(found.bad + found.skipped, 'path')} can be sent")
         return USAGE
     caller = Caller(options, out)
     if options.journal is None:
-        return _send(options, out, caller, files, skipped, None)
+        return _send(options, out, caller, found, None)
     from .journal import Journal, JournalError
 
     try:
         with Journal(options.journal, host=options.host, port=options.port, called_aet=options.called_aet) as journal:
-            return _send(options, out, caller, files, skipped, journal)
+            return _send(options, out, caller, found, journal)
     except JournalError as error:
         out.error(str(error))
         return USAGE
@@ -76,15 +83,15 @@ def _send(
     options: argparse.Namespace,
     out: Output,
     caller: Caller,
-    files: list[tuple[Part10File, os.stat_result]],
-    skipped: int,
+    found: Found,
     journal: Journal | None,
 ) -> int:
+    files = found.files
     already = 0
     if journal is not None:
         if journal.mended:
-            out.info(f"journal {options.journal}: its last line was cut off; what it was of is sent again")
-        left = [(file, found) for file, found in files if not journal.has(file, found)]
+            out.info(f"journal {shown(options.journal)}: its last line was cut off; what it was of is sent again")
+        left = [(file, status) for file, status in files if not journal.has(file, status)]
         already, files = len(files) - len(left), left
     sizes = sum(file.data_length for file, _ in files)
     before = f", {already} more stored before" if already else ""
@@ -104,32 +111,66 @@ def _send(
         files=files,
         journal=journal,
         bar=out.progress(sizes * options.repeat, wanted=options.progress),
-        skipped=skipped,
+        skipped=found.skipped,
+        bad=found.bad,
         already=already,
     )
     return caller.runtime.run(sending.run)
 
 
-def find(options: argparse.Namespace, out: Output) -> tuple[list[tuple[Part10File, os.stat_result]], int]:
-    """The files to send, as they are now, and how many in folders are none.
+@dataclass(slots=True)
+class Found:
+    """The files to send, as they are now; how many paths there are that should be sent and cannot be, each of them
+    reported; how many files in folders are none to send."""
 
-    Raises `Part10Error` for a path that was named itself.
+    files: list[tuple[Part10File, os.stat_result]]
+    bad: int = 0
+    skipped: int = 0
+
+
+def find(options: argparse.Namespace, out: Output) -> Found:
+    """What the paths lead to. A path that was named itself is bad if it is no DICOM file; in a folder, such a file is
+    skipped, and only what cannot be read or is damaged is bad.
+
+    Raises `Part10Error` for the first that is bad, with --halt.
     """
-    files: list[tuple[Part10File, os.stat_result]] = []
-    skipped = 0
+    found = Found([])
+
+    def bad(error: Part10Error) -> None:
+        if options.halt:
+            raise error
+        found.bad += 1
+        out.failure(f"{shown(error.path)}: not sent: {error.reason}")
+        out.event("failed", path=str(error.path), sop_instance_uid=None, status=None, why=error.reason)
+
     for path in options.paths:
-        for found in part10.find_files([path], recurse=options.recurse):
+        for one in part10.find_files([path], recurse=options.recurse, unreadable=bad):
             try:
-                file, status = _inspect(found)
+                file, status = _inspect(one)
                 check(file)
-                files.append((file, status))
+                found.files.append((file, status))
             except Part10Error as error:
-                if found == path:
-                    raise
-                skipped += 1
-                out.detail(f"skipped: {error}")
-                out.event("skipped", path=str(found), why=error.reason)
-    return files, skipped
+                if one == path or not _is_none(error):
+                    bad(error)
+                    continue
+                found.skipped += 1
+                out.detail(f"skipped: {shown(error.path)}: {error.reason}")
+                out.event("skipped", path=str(one), why=error.reason)
+    return found
+
+
+def _is_none(error: Part10Error) -> bool:
+    """Returns True if this is no file to send: no regular file, no DICOM, a DICOMDIR. False: it is damaged, or nobody
+    could look at it."""
+    if error.reason == _DICOMDIR:
+        return True
+    try:
+        if not stat.S_ISREG(os.stat(error.path).st_mode):
+            return True
+        with open(error.path, "rb") as file:
+            return file.read(part10.PREFIX_END)[128:] != b"DICM"
+    except OSError:
+        return False
 
 
 def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
@@ -144,7 +185,7 @@ def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
 def check(file: Part10File) -> None:
     """Raise `Part10Error` for what no presentation context can be proposed for."""
     if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
-        raise Part10Error(file.path, "is a DICOMDIR, which describes files and is not stored itself")
+        raise Part10Error(file.path, _DICOMDIR)
     for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
         if not uids.is_valid(uid):
             raise Part10Error(file.path, f"what it has as {name} is no UID [PS3.5 9.1]")

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from dicos_proto import datasets
 
 from . import keys
+from .text import shown
 
 KEPT: Final = 200
 """Rows that are looked at before the widths of columns are settled."""
@@ -102,7 +103,7 @@ def _text(at: Dataset, path: tuple[Step, ...]) -> str:
                 return ""
             at = at[tag].value[item or 0]
         tag = path[-1][0]
-        return printable(_shown(at[tag].value)) if tag in at else ""
+        return shown(_shown(at[tag].value)) if tag in at else ""
     except datasets.faults():
         return "(not readable)"
 
@@ -117,13 +118,6 @@ def _shown(value: Any) -> str:
     if any(isinstance(one, Dataset) for one in value):
         return f"({len(value)} item{'s' * (len(value) != 1)})"
     return "\\".join(str(one) for one in value) if not hasattr(value, "components") else str(value)
-
-
-def printable(text: str) -> str:
-    """Text that cannot harm a terminal: control characters, and what changes the direction of text, are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _width(text: str) -> int:

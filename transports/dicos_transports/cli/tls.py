@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import USAGE
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..tls import ClientTLS, Identity, ServerTLS
-    from .output import Output
+    from .output import Output, shown
 
 PASSWORD: Final = "DICOS_TLS_PASSWORD"
 """The environment variable with the password of the private key."""
@@ -39,6 +41,8 @@ def add_options(made: argparse.ArgumentParser, *, provider: bool) -> None:
     add("--tls-ca", action="append", metavar="FILE",
         help=f"certificates that {whom} may be certified by, PEM; may be given again"
         + ("" if provider else " (default: those of the system)"))  # fmt: skip
+    add("--tls-crl", action="append", metavar="FILE",
+        help="revocation lists (CRL), PEM or DER, of each authority of a chain; may be given again")  # fmt: skip
     add("--tls-profile", choices=PROFILES, help=f"of PS3.15 annex B (default: {PROFILES[0]})")
     add("--tls-ciphers", metavar="LIST", help="cipher suites of TLS 1.2 in place of the profile's, as OpenSSL has them")
     what = "let anybody in, whatever certificate" if provider else "accept any certificate, whoever's it is"
@@ -74,10 +78,34 @@ def _once(options: argparse.Namespace, out: Output, make: Any, name: str) -> Any
         except ImportError as error:
             _refuse(out, f"TLS needs more libraries ({error.name}): pip install 'dicos-proto[tls]'")
         try:
-            setattr(options, name, make(options, out))
+            with _told(options, out):
+                setattr(options, name, make(options, out))
         except TLSConfigError as error:
             _refuse(out, str(error))
     return getattr(options, name)
+
+
+@contextmanager
+def _told(options: argparse.Namespace, out: Output) -> Iterator[None]:
+    """What is logged while files are read, of keys that others can read, is told to whoever runs the command, once."""
+    import logging
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text not in told:
+                told.add(text)
+                _warn(out, text)
+
+    told: set[str] = vars(options).setdefault("keys_told", set())
+    logger, handler = logging.getLogger("dicos.tls"), Told(logging.WARNING)
+    logger.addHandler(handler)
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def _wanted(options: argparse.Namespace) -> bool:
@@ -86,8 +114,13 @@ def _wanted(options: argparse.Namespace) -> bool:
 
 
 def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
-    from ..tls import PROFILES, ClientTLS, load_certificates
+    from ..tls import PROFILES, ClientTLS, load_certificates, load_crls
 
+    name = options.tls_server_name or options.host
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        _refuse(out, f"{shown(name)}: no host name that can be in a certificate")
     if options.tls_no_verify:
         _warn(
             out, "the server's certificate is not verified: anybody can pass for the server and read all that is sent"
@@ -100,12 +133,13 @@ def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
         profile=PROFILES[options.tls_profile or "bcp195-rfc9325"],
         ciphers=options.tls_ciphers,
         legacy_ca=bool(options.tls_legacy_ca),
+        crls=load_crls(*(options.tls_crl or ())),
         keylog=_path(options.tls_keylog),
     )
 
 
 def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
-    from ..tls import PROFILES, ClientCertificate, ServerTLS, load_certificates
+    from ..tls import PROFILES, ClientCertificate, ServerTLS, load_certificates, load_crls
 
     identity = _identity(options, out)
     if identity is None:
@@ -125,6 +159,7 @@ def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
         profile=PROFILES[options.tls_profile or "bcp195-rfc9325"],
         ciphers=options.tls_ciphers,
         legacy_ca=bool(options.tls_legacy_ca),
+        crls=load_crls(*(options.tls_crl or ())),
         keylog=_path(options.tls_keylog),
     )
 
@@ -153,7 +188,7 @@ def _identity(options: argparse.Namespace, out: Output) -> Identity | None:
             raise
         from getpass import getpass
 
-        return read(getpass(f"password of {key or certificate or pfx}: "))
+        return read(getpass(f"password of {shown(key or certificate or pfx)}: "))
 
 
 def _password(options: argparse.Namespace, out: Output) -> str | None:

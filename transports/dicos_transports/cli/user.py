@@ -16,7 +16,7 @@ from ..addresses import show_address
 from ..awaiting import Session
 from ..channel import ServerStopping
 from ..session import ConnectionFailed
-from .options import timeouts, tolerance
+from .options import max_length, timeouts, tolerance
 from .output import Output, plural
 from .runtime import runtime
 from .tls import client_tls
@@ -47,7 +47,7 @@ class Caller:
         options, out = self.options, self.out
         out.detail(f"connecting to {self.peer}, {options.aet!a} calls {options.called_aet!a}")
         asked = UserInformation(
-            max_length=options.max_pdu,
+            max_length=max_length(options),
             window=None if window == 1 else OperationsWindow(invoked=window, performed=1),  # PS3.7 D.3.3.3
             roles=roles,
         )
@@ -61,9 +61,17 @@ class Caller:
             timeouts=timeouts(options),
             tolerance=tolerance(options),
             tls=self._tls,
+            source_address=options.source_address,
+            keepalive=options.keepalive,
             trace=out.trace(self.peer) if out.debug and not out.quiet else None,
         )
         contact = Contact(session, out)
+        if asked.window is not None and session.request.user_information.window is None:
+            window = 1
+            out.info(
+                f"{session.peer}: one operation at a time, because it closes the connection when more are proposed"
+            )
+            out.event("window_not_offered", peer=session.peer)
         try:
             contact.tell_contexts(window)
         except BaseException:  # nobody has the session yet
