@@ -18,6 +18,7 @@ OTHER_META = (
     "its meta information is of another SOP instance than its data set: ours sends it as what the data set says; a "
     "sender that goes by the meta information is refused with 0xA900, as by DCMTK"
 )
+UNKNOWN_VR = "its data set names its SOP class and instance with VR UN, where DCMTK does not find them: kept as it is"
 MEDIA = "a directory of media: no provider of storage accepts its SOP class"
 NO_ZLIB = "deflated: Debian's DCMTK accepts the transfer syntax, is built without zlib, and aborts"
 RETIRED = "of a retired SOP class that pynetdicom's storescp does not accept"
@@ -34,11 +35,11 @@ DIFFERENT: dict[str, str] = {
     "pydicom: UN_sequence.dcm": NAMELESS,
     "pydicom: no_meta_group_length.dcm": NAMELESS,
     "pydicom: priv_SQ.dcm": NAMELESS,
-    "pydicom: rtdose_rle.dcm": NAMELESS,
-    "pydicom: rtdose_rle_1frame.dcm": NAMELESS,
+    "pydicom: rtdose_rle.dcm": UNKNOWN_VR,
+    "pydicom: rtdose_rle_1frame.dcm": UNKNOWN_VR,
     "pydicom charset: chrSQEncoding.dcm": NAMELESS,
     "pydicom charset: chrSQEncoding1.dcm": NAMELESS,
-    "pydicom-data: explicit_VR-UN.dcm": NAMELESS,
+    "pydicom-data: explicit_VR-UN.dcm": UNKNOWN_VR,
     "pydicom-data: bad_sequence.dcm": OTHER_INSTANCE,
     "pydicom: dicomdirtests/DICOMDIR": MEDIA,
     "pydicom: dicomdirtests/DICOMDIR-bigEnd": MEDIA,
