@@ -24,10 +24,20 @@ EACH = most_bytes(Limits())
 """What an association may hold."""
 ALLOCATOR = 12 * MIB
 """What a process may have more than Python has objects: pages that are not full, stacks of threads, code."""
-DECODED = 40 * MIB
-"""What a data set as long, and of as many elements and items, as `Limits` lets may take when it is decoded."""
 WHOLE = 5
 """Bytes a byte of a data set that a function is given whole: as it comes, as bytes, as a file, as pydicom has it."""
+ELEMENT, ITEM, VALUE = 500, 1600, 100
+"""What each takes at most when pydicom has decoded it, in bytes."""
+
+
+def decoded(wire: int, *, of_object: bool) -> int:
+    """What a data set of so many bytes on the wire may take when it is decoded, as `Limits` bounds it."""
+    limits = Limits()
+    prefix = "object_" if of_object else ""
+    elements, items = (min(wire * 100 // 8, getattr(limits, prefix + name)) for name in ("elements", "items"))
+    long = min(limits.collected if of_object else limits.attributes, max(limits.inflate_ratio * wire, MIB))
+    return ELEMENT * elements + ITEM * items + VALUE * limits.values + WHOLE * long
+
 
 # -- the engine ------------------------------------------------------------------------------------------------------
 
@@ -88,7 +98,7 @@ def test_decoding(content: Content) -> None:
         return entries.Decoding().measure(content, times * MIB)
 
     small, large = measure(1), measure(2)
-    assert large.memory <= DECODED + WHOLE * large.size, large
+    assert large.memory <= decoded(large.size, of_object=False), large
     _linear(measure, small, large, least=0.3)
 
 
@@ -118,19 +128,20 @@ def _attacked(entry: Entry, inputs: tuple[Input, ...], names: tuple[str, ...], s
             continue
         cost = entry.measure(given, _sized(given, size))
         allowed = given.connections * EACH + ALLOCATOR
-        decodes = entry.name.startswith(("Application", "connect", "findscu"))
-        if decodes and (given.operation in ("store", "find")):
-            allowed += DECODED + WHOLE * cost.size
+        if entry.name.startswith(("Application", "connect", "findscu")) and given.operation in ("store", "find"):
+            allowed += decoded(cost.size // given.connections, of_object=given.operation == "store")
         if given.asked_for:
             allowed += 2 * size  # what it sends is in its memory
         print(f"{entry.name}: {given.name}: {cost}, {allowed:,} allowed")
         if cost.memory > allowed:
             too_dear.append(f"{given.name}: {cost.memory:,} bytes of memory, {allowed:,} allowed ({cost.size:,} sent)")
-        if cost.cpu > 0.5 and cost.microseconds_a_byte > MOST_MICROSECONDS:
+        most = MOST_MICROSECONDS * (Limits().inflate_ratio if "deflated" in given.name else 1)
+        if cost.cpu > 0.5 and cost.microseconds_a_byte > most:
             too_dear.append(f"{given.name}: {cost.microseconds_a_byte:.1f} us a byte")
     return too_dear
 
 
+SIZE = 3 * MIB // 2
 MOST_MICROSECONDS = 40.0
 """Of processor time for each byte: some ten times what the dearest input takes on a busy machine. Something that is not
 linear, or that takes a multiple of it, is beyond."""
@@ -148,11 +159,11 @@ def closing() -> Iterator[list[Any]]:
 @pytest.mark.parametrize("entry", entries.providers(), ids=lambda one: one.name)
 def test_a_provider(entry: Entry, closing: list[Entry]) -> None:
     closing.append(entry)
-    assert _attacked(entry, SAID_BY_USERS, AGAINST_PROVIDERS, 2 * MIB) == []
+    assert _attacked(entry, SAID_BY_USERS, AGAINST_PROVIDERS, SIZE) == []
 
 
 @processes
 @pytest.mark.parametrize("entry", entries.users(), ids=lambda one: one.name)
 def test_a_user(entry: Entry, closing: list[Entry]) -> None:
     closing.append(entry)
-    assert _attacked(entry, SAID_BY_PROVIDERS, AGAINST_USERS, 2 * MIB) == []
+    assert _attacked(entry, SAID_BY_PROVIDERS, AGAINST_USERS, SIZE) == []

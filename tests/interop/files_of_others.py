@@ -1,4 +1,6 @@
-"""Whose files are sent, and what is known of those with which not all goes well."""
+"""Whose files are sent, and what is known of those with which not all goes well; as in docs/files-of-others.md."""
+
+from __future__ import annotations
 
 PACKAGES = {
     "pydicom": "installed:pydicom/data/test_files",
@@ -7,5 +9,85 @@ PACKAGES = {
     "pydicom-data": "pydicom_data-1.0.0/data_store/data",
     "dicognito": "dicognito-0.19.0/dicognito-0.19.0/tests",
 }
-NOT_SENT = {}
-DIFFERENT = {}
+
+CUT_SHORT = "its data set is cut short: refused with 0xC000, aborted by DCMTK; pynetdicom keeps what it could read"
+OTHER_SYNTAX = "its data set is not in the transfer syntax that its meta information says: refused with 0xC000"
+NAMELESS = "its data set does not name its SOP class and instance, which breaks no rule of the network: kept as it is"
+OTHER_INSTANCE = "its data set is of another SOP instance than the C-STORE says: refused with 0xA900, as by DCMTK"
+OTHER_META = (
+    "its meta information is of another SOP instance than its data set: ours sends it as what the data set says; a "
+    "sender that goes by the meta information is refused with 0xA900, as by DCMTK"
+)
+UNKNOWN_VR = "its data set names its SOP class and instance with VR UN, where DCMTK does not find them: kept as it is"
+MEDIA = "a directory of media: no provider of storage accepts its SOP class"
+NO_ZLIB = "deflated: Debian's DCMTK accepts the transfer syntax, is built without zlib, and aborts"
+RETIRED = "of a retired SOP class that pynetdicom's storescp does not accept"
+BARE = (
+    "a data set without meta information: kept as it is; pydicom reads it only when forced, so that it cannot compare"
+)
+BAD_META = "its meta information names no SOP class: a sender that goes by it can propose nothing that is accepted"
+
+DIFFERENT: dict[str, str] = {
+    "pydicom: MR_truncated.dcm": CUT_SHORT,
+    "pydicom: rtplan_truncated.dcm": CUT_SHORT,
+    "pydicom-data: emri_small_jpeg_2k_lossless_too_short.dcm": CUT_SHORT,
+    "pydicom: SC_rgb_jpeg.dcm": OTHER_SYNTAX,
+    "pydicom: UN_sequence.dcm": NAMELESS,
+    "pydicom: no_meta_group_length.dcm": NAMELESS,
+    "pydicom: priv_SQ.dcm": NAMELESS,
+    "pydicom: rtdose_rle.dcm": UNKNOWN_VR,
+    "pydicom: rtdose_rle_1frame.dcm": UNKNOWN_VR,
+    "pydicom charset: chrSQEncoding.dcm": NAMELESS,
+    "pydicom charset: chrSQEncoding1.dcm": NAMELESS,
+    "pydicom-data: explicit_VR-UN.dcm": UNKNOWN_VR,
+    "pydicom-data: bad_sequence.dcm": OTHER_INSTANCE,
+    "pydicom: dicomdirtests/DICOMDIR": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-bigEnd": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-empty.dcm": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-implicit": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-nooffset": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-nopatient": MEDIA,
+    "pydicom: dicomdirtests/DICOMDIR-reordered": MEDIA,
+    "pydicom: dicomdirtests/TINY_ALPHA/DICOMDIR": MEDIA,
+    "pydicom: image_dfl.dcm": NO_ZLIB,
+    "pynetdicom: SCImageStorage_Deflated.dcm": NO_ZLIB,
+    "pydicom-data: color-pl.dcm": RETIRED,
+    "pydicom-data: color-px.dcm": RETIRED,
+}
+"""Files with which the providers differ, or that ours does not store, whoever sends them."""
+
+ONLY_FROM: dict[str, dict[str, str]] = {
+    "ours": {
+        "pydicom-data: OT-PAL-8-face.dcm": BARE,
+        "pydicom: rtstruct.dcm": BARE,
+    },
+    "pynetdicom": {
+        "pydicom: badVR.dcm": OTHER_META,
+        "pydicom: rtdose.dcm": OTHER_META,
+        "pydicom: rtdose_1frame.dcm": OTHER_META,
+        "pydicom: rtdose_expb.dcm": OTHER_META,
+        "pydicom: rtdose_expb_1frame.dcm": OTHER_META,
+        "pydicom: rtplan.dcm": OTHER_META,
+        "pydicom charset: chrJapMulti.dcm": OTHER_META,
+        "pydicom charset: chrJapMultiExplicitIR6.dcm": OTHER_META,
+        "pynetdicom: RTImageStorage.dcm": OTHER_META,
+        "pynetdicom: CTImageStorage_bad_meta.dcm": BAD_META,
+    },
+}
+"""The same, of this sender alone."""
+
+NOT_SENT: dict[str, str] = {
+    "pydicom: crayons.icc": "not a DICOM file: no DICM at byte 128",
+    "pydicom: dicomdirtests/TINY_ALPHA/README": "not a DICOM file: no DICM at byte 128",
+    "pydicom: empty_charset_LEI.dcm": "neither meta information nor data set name it: no (0008,0016)",
+    "pydicom: meta_missing_tsyntax.dcm": "has no Transfer Syntax UID (0002,0010)",
+    "pydicom: nested_priv_SQ.dcm": "neither meta information nor data set name it: no (0008,0016)",
+    "pydicom: no_meta.dcm": "not a DICOM file: no DICM at byte 128",
+    "pydicom: rtplan.dump": "not a DICOM file: no DICM at byte 128",
+    "pydicom: rtstruct.dump": "not a DICOM file: no DICM at byte 128",
+    "pydicom: zipMR.gz": "not a DICOM file: no DICM at byte 128",
+    "dicognito: orig_data/test_conversion_error_logs_filename_and_error_type/bad.dcm": (
+        "is cut short: no data set follows the meta information, at byte 336"
+    ),
+}
+"""What ours says of what it does not send."""
