@@ -66,7 +66,7 @@ _EVENTS: dict[type[Managed], Evt] = {
     ReleaseResponse: Evt.Evt13,
     Abort: Evt.Evt16,
 }
-_UNWANTED = frozenset({Action.AA_1, Action.AA_6, Action.AA_7, Action.AA_8})
+_UNWANTED = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _WHY_ARTIM = {
     State.Sta2: "ARTIM: waiting for the whole A-ASSOCIATE-RQ",
     State.Sta13: "ARTIM: waiting for the peer to close",
@@ -298,7 +298,9 @@ class UpperLayer:
         """Act at once where the table has no use for this PDU now; otherwise its body is next."""
         event = _RECEIVED[header.kind]
         found = step(self.state, event, self.role)
-        if found is not None and found[0] in _UNWANTED:
+        if found is not None and found[0] is Action.AA_6:  # a peer that goes on after an A-ABORT is not to cost more
+            self.reader.skip_pdu()
+        elif found is not None and found[0] in _UNWANTED:
             detail = f"{header.kind.label} in {self.state.name}"
             self._violation(event, RemoteProtocolError(detail, "PS3.8 table 9-10", AbortReason.UNEXPECTED_PDU))
             self.reader.skip_pdu()
