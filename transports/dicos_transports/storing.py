@@ -25,7 +25,7 @@ from dicos_proto.frozen import quick
 from dicos_proto.pdu_types import ProposedContext
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.storage import Instance
-from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
+from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
 from dicos_proto.wire import Buffer
 
 from . import part10
@@ -54,27 +54,46 @@ class Batch:
     files: tuple[Part10File, ...]
 
 
-def plan(files: Iterable[Part10File]) -> list[Batch]:
+def plan(files: Iterable[Part10File], *, only: Sequence[str] = ()) -> list[Batch]:
     """The associations it takes to send `files` in their order: one, unless that needs more than 128 contexts.
 
     Each SOP class and transfer syntax among the files gets a context of its own, so that whoever accepts it gets the
-    file as it is; where it can be converted, one more offers what it can be converted to. Raises `Part10Error` for a
-    file that no context can be proposed for.
+    file as it is; where it can be converted, one more offers what it can be converted to. `only`: the transfer syntaxes
+    that are proposed, best first; without it, all that serve. Raises `Part10Error` for a file that no context can be
+    proposed for.
     """
     files = list(files)
-    fallbacks = {file.transfer_syntax: _offered_for(file.transfer_syntax) for file in files}
-    planned = planning.plan(((file.sop_class_uid, file.transfer_syntax) for file in files), fallbacks=fallbacks)
+    wanted = [ways(file, only) for file in files]
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    for first, *others in wanted:
+        fallbacks[first] = tuple(dict.fromkeys((*fallbacks.get(first, ()), *others)))
+    asked = [(file.sop_class_uid, first) for file, (first, *_) in zip(files, wanted, strict=True)]
+    planned = planning.plan(asked, fallbacks=fallbacks)
     reasons = {(one.sop_class_uid, *one.transfer_syntaxes): one.reason for one in planned.left_out}
     batches: list[list[Part10File]] = [[] for _ in planned.associations]
-    for file, placed in zip(files, planned.placed, strict=True):
+    for file, pair, placed in zip(files, asked, planned.placed, strict=True):
         if placed is None:
-            reason = reasons[file.sop_class_uid, file.transfer_syntax]
+            reason = reasons[pair]
             raise Part10Error(file.path, f"cannot be sent: {reason}")
         batches[placed].append(file)
     return [
         Batch(contexts=contexts, files=tuple(batch))
         for contexts, batch in zip(planned.associations, batches, strict=True)
     ]
+
+
+def ways(file: Part10File, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """The transfer syntaxes that a file is offered in, at least one: its own, and what it can be converted to; or those
+    of `only` among them, in that order. Raises `Part10Error` where none of these is."""
+    own = file.transfer_syntax
+    if not only:
+        return (own, *_offered_for(own))
+    found = tuple(dict.fromkeys(one for one in only if part10.can_convert(own, one)))
+    if not found:
+        raise Part10Error(
+            file.path, f"is in {name_of(own)}, which cannot be converted to {', '.join(map(name_of, only))}"
+        )
+    return found
 
 
 def _offered_for(transfer_syntax: str) -> tuple[str, ...]:
@@ -109,14 +128,18 @@ class FileInstance(Instance):
 
 
 def prepare(
-    association: Association, file: Part10File, *, progress: Callable[[int], None] | None = None
+    association: Association,
+    file: Part10File,
+    *,
+    only: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> FileInstance:
     """The instance that a file is over this association: as it lies on disk, or converted.
 
-    `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted` and `Part10Error`: a
+    `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted` and `Part10Error`: a
     file that cannot be read or converted shows it here mostly, before anything is sent.
     """
-    syntaxes = (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
+    syntaxes = ways(file, only) if only else (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
     context = flows.find_context(association, file.sop_class_uid, syntaxes)
     sent = part10.prepare(file)
     chunks = sent.chunks(context.transfer_syntax)

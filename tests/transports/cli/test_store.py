@@ -10,6 +10,7 @@ import pytest
 
 from dicos_proto import uids
 from dicos_proto.negotiation import propose
+from dicos_transports import part10
 from dicos_transports.blocking import Session, connect
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, POLICY, answer_all, server
@@ -149,6 +150,33 @@ def test_the_order_of_transfer_syntaxes_that_decides(tmp_path: Path) -> None:
         with provider("storescp", "--ignore", "--prefer", prefer) as scp:
             assert dicos("storescu", "127.0.0.1", scp.port, file).status == 0
             assert scp.stop().named("stored")[0]["transfer_syntax"] == uids.JPEG_BASELINE
+
+
+PRIVATE = "1.2.840.113619.5.2"
+
+
+@carried
+def test_a_private_transfer_syntax_goes_both_ways_as_bytes(tmp_path: Path) -> None:
+    file = dicom_file(tmp_path / "a.dcm", syntax=PRIVATE)
+    (tmp_path / "in").mkdir()
+    with provider("storescp", "-x", PRIVATE, "-od", tmp_path / "in") as scp:
+        assert dicos("storescu", "-x", PRIVATE, "127.0.0.1", scp.port, file).status == 0
+        assert scp.stop().named("stored")[0]["transfer_syntax"] == PRIVATE
+    (stored,) = (tmp_path / "in").iterdir()
+    ours, theirs = part10.inspect(file), part10.inspect(stored)
+    assert b"".join(map(bytes, part10.read_chunks(ours))) == b"".join(map(bytes, part10.read_chunks(theirs)))
+
+
+def test_only_the_transfer_syntaxes_that_are_named_are_proposed(tmp_path: Path) -> None:
+    explicit, jpeg = dicom_file(tmp_path / "a.dcm"), dicom_file(tmp_path / "b.dcm", syntax=uids.JPEG_BASELINE)
+    with provider("storescp", "--ignore") as scp:
+        result = dicos("storescu", "--json", "-x", uids.IMPLICIT_VR_LE, "127.0.0.1", scp.port, explicit, jpeg)
+        assert [one["transfer_syntax"] for one in scp.stop().named("stored")] == [uids.IMPLICIT_VR_LE]
+    assert result.status == 1
+    assert "b.dcm: not sent: is in JPEG Baseline" in result.err
+    assert "which cannot be converted to Implicit VR Little Endian" in result.err
+    (association,) = result.named("association")
+    assert [one["transfer_syntax"] for one in association["accepted"]] == [uids.IMPLICIT_VR_LE]
 
 
 @carried

@@ -86,6 +86,8 @@ class Plan:
     retries: int = 0
     delay: float = 1.0
     halt: bool = False
+    only: tuple[str, ...] = ()
+    """The transfer syntaxes that are proposed; none: those that the files are in, and what they can be converted to."""
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait before it is tried again for the `attempt`th time: each time twice as long."""
@@ -124,7 +126,7 @@ class Sending:
         """Send all of it; the exit status."""
         self.failed = self.bad
         found = dict(self.files)
-        batches = storing.plan([file for file, _ in self.files])
+        batches = storing.plan([file for file, _ in self.files], only=self.plan.only)
         self.queues = [
             Queue(batch.contexts, deque(Job(file=file, found=found[file]) for file in batch.files))
             for _ in range(self.plan.repeat)
@@ -361,7 +363,9 @@ class _Association:
                 sending.fail(job, "has changed since it was looked at; send it again")
                 continue
             try:
-                instance = storing.prepare(session.association, job.file, progress=sending.bar.advance)
+                instance = storing.prepare(
+                    session.association, job.file, only=sending.plan.only, progress=sending.bar.advance
+                )
             except (ContextNotAccepted, Part10Error) as error:
                 sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue

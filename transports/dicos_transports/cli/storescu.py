@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from dicos_proto import dimse, uids
 
-from .. import part10
+from .. import part10, storing
 from ..part10 import Part10Error, Part10File
 from . import USAGE
 from .options import associations, count, count_or_none, seconds, user_parser, window
 from .output import Output, plural, shown, size
+from .query import transfer_syntax
 from .sending import Plan, Sending
 from .user import Caller
 
@@ -50,6 +51,11 @@ def main(words: Sequence[str]) -> int:
                         "off goes on")  # fmt: skip
     parser.add_argument("--progress", action="store_true",
                         help="show progress however short the work is, and also where no terminal is")  # fmt: skip
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="propose this transfer syntax, by UID or name, and only those that are given so: files "
+                        "in it are sent as they are, a private one too, others are converted to it "
+                        "(default: those that the files are in, and what they can be converted to); may be given "
+                        "again")  # fmt: skip
     parser.add_argument("--priority", choices=_PRIORITIES, default="medium", help="default: %(default)s")
     options = parser.parse_intermixed_args(words)
     if options.journal is not None and options.repeat > 1:
@@ -107,6 +113,7 @@ def _send(
             retries=options.retries,
             delay=options.retry_delay,
             halt=options.halt,
+            only=tuple(options.transfer_syntax),
         ),
         files=files,
         journal=journal,
@@ -147,7 +154,7 @@ def find(options: argparse.Namespace, out: Output) -> Found:
         for one in part10.find_files([path], recurse=options.recurse, unreadable=bad):
             try:
                 file, status = _inspect(one)
-                check(file)
+                check(file, options.transfer_syntax)
                 found.files.append((file, status))
             except Part10Error as error:
                 if one == path or not _is_none(error):
@@ -182,10 +189,11 @@ def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
     return part10.inspect(path), status
 
 
-def check(file: Part10File) -> None:
-    """Raise `Part10Error` for what no presentation context can be proposed for."""
+def check(file: Part10File, only: Sequence[str]) -> None:
+    """Raise `Part10Error` for what no presentation context can be proposed for. `only`: as in `storing.plan`."""
     if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(file.path, _DICOMDIR)
     for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
         if not uids.is_valid(uid):
             raise Part10Error(file.path, f"what it has as {name} is no UID [PS3.5 9.1]")
+    storing.ways(file, only)
