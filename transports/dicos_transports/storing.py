@@ -136,8 +136,8 @@ def prepare(
 ) -> FileInstance:
     """The instance that a file is over this association: as it lies on disk, or converted.
 
-    `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted` and `Part10Error`: a
-    file that cannot be read or converted shows it here mostly, before anything is sent.
+    `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted`
+    and `Part10Error`: a file that cannot be read or converted shows it here mostly, before anything is sent.
     """
     syntaxes = ways(file, only) if only else (file.transfer_syntax, *_convertible_to(file.transfer_syntax))
     context = flows.find_context(association, file.sop_class_uid, syntaxes)
