@@ -25,7 +25,6 @@ RETIRED = "of a retired SOP class that pynetdicom's storescp does not accept"
 BARE = (
     "a data set without meta information: kept as it is; pydicom reads it only when forced, so that it cannot compare"
 )
-BAD_META = "its meta information names no SOP class: a sender that goes by it can propose nothing that is accepted"
 
 DIFFERENT: dict[str, str] = {
     "pydicom: MR_truncated.dcm": CUT_SHORT,
@@ -71,7 +70,6 @@ ONLY_FROM: dict[str, dict[str, str]] = {
         "pydicom charset: chrJapMulti.dcm": OTHER_META,
         "pydicom charset: chrJapMultiExplicitIR6.dcm": OTHER_META,
         "pynetdicom: RTImageStorage.dcm": OTHER_META,
-        "pynetdicom: CTImageStorage_bad_meta.dcm": BAD_META,
     },
 }
 """The same, of this sender alone."""

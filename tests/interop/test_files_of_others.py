@@ -185,7 +185,8 @@ def providers(folder: Path) -> Iterator[dict[str, tuple[int, Path]]]:
     for each in folders.values():
         each.mkdir()
     with ExitStack() as stack:
-        ours = stack.enter_context(our_provider("storescp", "0", "-od", folders["ours"]))
+        # Its exit status tells that it refused some.
+        ours = stack.enter_context(our_provider("storescp", "0", "-od", folders["ours"], status=1))
         dcmtk = stack.enter_context(dcmtk_storescp(folders["DCMTK"], "+xa"))
         theirs = stack.enter_context(_pynetdicom_storescp(folders["pynetdicom"]))
         ports = {"ours": ours.port, "DCMTK": dcmtk, "pynetdicom": theirs}
