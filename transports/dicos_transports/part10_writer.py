@@ -22,19 +22,12 @@ from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 from time import time
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Final, Self
 
 from dicos_proto.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_safe
 from dicos_proto.wire import Buffer
 from dicos_transports.transcode import DICOS_PREFIX
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    HAS_LOCKS = False
-else:
-    HAS_LOCKS = True
 
 TEMPORARY: Final = (".dicos-", ".part")
 """How the hidden names begin and end."""
@@ -346,12 +339,13 @@ def remove_stale_parts(folder: str | os.PathLike[str], *, older_than: float = ST
     return sum(
         _remove_stale(os.path.join(directory, part[0]), before, tells=local or part["kernel"] == _kernel())
         for part in found[:STALE_AT_ONCE]
-        if HAS_LOCKS
     )
 
 
 def _remove_stale(path: str, before: float, *, tells: bool) -> bool:
     """Returns True if the file was stale and is removed. `tells`: a free lock is enough, if its writer takes locks."""
+    if (fcntl := _locks()) is None:
+        return False
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -382,7 +376,7 @@ def _keep(path: str, hidden: str) -> int:
     """Gives the file at `path` a hidden name besides, locked as that of a writer; returns the descriptor to close."""
     fd = os.open(path, _TO_KEEP)
     try:
-        if HAS_LOCKS:
+        if (fcntl := _locks()) is not None:
             with suppress(OSError):
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         os.link(path, hidden)
@@ -390,6 +384,16 @@ def _keep(path: str, hidden: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+@lru_cache(maxsize=1)
+def _locks() -> ModuleType | None:
+    """What has the locks, imported by who writes only; None on Windows."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    return fcntl
 
 
 def _hidden_name() -> str:
@@ -409,7 +413,7 @@ def _kernel() -> str:
 
 def _is_locked(fd: int) -> bool:
     """Locks a new file; returns False if it is being removed, or is already."""
-    if not HAS_LOCKS:
+    if (fcntl := _locks()) is None:
         return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -192,7 +192,7 @@ def test_counters_whose_address_cannot_be_had() -> None:
 def test_counters_of_a_path_that_is_no_text(tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client")
     with provider("echoscp", "--metrics", 0, "--listen", os.fsdecode(b"\xff.sock"), cwd=tmp_path) as scp:
-        assert "dicos_connections_total{server=\"'\\\\udcff.sock'\"} 0.0" in scrape(scp.event()["address"])
+        assert 'dicos_connections_total{server="\\\\udcff.sock"} 0.0' in scrape(scp.event()["address"])
         assert scp.stop().status == OK
 
 

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import USAGE
+from .text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..tls import ClientTLS, Identity, ServerTLS
-    from .output import Output, shown
+    from .output import Output
 
 PASSWORD: Final = "DICOS_TLS_PASSWORD"
 """The environment variable with the password of the private key."""
