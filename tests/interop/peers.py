@@ -236,7 +236,8 @@ UNFIT = {"MR_truncated.dcm", "rtplan_truncated.dcm", "SC_rgb_jpeg.dcm"}
 def shipped_files(transfer_syntax: str | None = None) -> list[Part10File]:
     """The storage objects among the files inside the installed pydicom, all or those in one transfer syntax.
 
-    Neither bare data sets, which their readers refuse, nor those that are broken. One for each SOP Instance UID; where several share one, the one in the rarest transfer syntax.
+    Neither bare data sets, which their readers refuse, nor those that are broken. One for each SOP Instance UID; where
+    several share one, the one in the rarest transfer syntax.
     """
     root = Path(pydicom.__file__).parent / "data" / "test_files"
     every: list[Part10File] = []
