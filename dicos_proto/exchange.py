@@ -725,6 +725,8 @@ def read_data(exchange: Exchange, limit: str = "attributes") -> Flow[bytes]:
         seen += len(piece.data)
         if seen <= allowed:
             whole += piece.data
+        else:
+            whole.clear()
     if seen > allowed:
         raise DataSetTooLong(limit, allowed, seen)
     return bytes(whole)

@@ -13,7 +13,7 @@ from dicos_proto.negotiation import propose
 from dicos_transports import part10
 from dicos_transports.blocking import Session, connect
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
-from tests.transports.connections import CT, EXPLICIT, POLICY, answer_all, server
+from tests.transports.connections import CONTEXTS, CT, EXPLICIT, POLICY, answer_all, server
 
 carried = pytest.mark.usefixtures("transport")
 """Over each transport; what is the same code for all is tested over one."""
@@ -317,3 +317,36 @@ def test_dcmsend_of_dcmtk(tmp_path: Path) -> None:
         assert subprocess.run(command, timeout=TIMEOUT).returncode == 0
         assert scp.stop().status == 0
     assert pydicom.dcmread(tmp_path / "out" / "1.2.3.4.dcm").PatientID == "BAG"
+
+
+@carried
+def test_what_is_no_data_set_is_not_stored(tmp_path: Path) -> None:
+    other = dicom_file(tmp_path / "a.dcm", uid="1.2.9").read_bytes()
+    data = other[other.index(b"\x08\0\x18\0") :]
+    with provider("storescp", "-od", tmp_path) as scp, connect(("127.0.0.1", scp.port), CONTEXTS) as session:
+        codes = [session.store(CT, "1.2.3", EXPLICIT, one).status for one in (b"\xff" * 99_998, data[:-2], data)]
+        assert codes == [0xC000, 0xC000, 0xA900]
+        assert [path.name for path in tmp_path.iterdir()] == ["a.dcm"]
+        assert session.store(CT, "1.2.9", EXPLICIT, data).status == 0
+        assert session.echo().status == 0
+
+
+def test_everything_is_stored_where_nothing_is_checked(tmp_path: Path) -> None:
+    private = "1.2.840.113619.5.2"
+    with provider("storescp", "-od", tmp_path, "--no-check", "-x", private) as scp:
+        with connect(("127.0.0.1", scp.port), propose([CT], (EXPLICIT,))) as session:
+            assert session.store(CT, "1.2.3", EXPLICIT, b"\xff" * 1000).status == 0
+        with connect(("127.0.0.1", scp.port), propose([CT], (private,))) as session:
+            assert session.store(CT, "1.2.4", private, b"\xff" * 1000).status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.2.3.dcm", "1.2.4.dcm"]
+
+
+def test_a_value_of_odd_length_is_padded_and_told(tmp_path: Path) -> None:
+    body = b"\x08\0\x18\0UI\x06\x001.2.3\0" + b"\x10\0\x10\0PN\x05\0DOE^J"
+    file = dicom_file(tmp_path / "a.dcm", data=body)
+    (tmp_path / "out").mkdir()
+    with provider("storescp", "-od", tmp_path / "out") as scp:
+        result = dicos("storescu", "127.0.0.1", scp.port, file)
+    assert result.status == 0
+    assert "a.dcm: odd length of (0010,0010): padded [PS3.5 7.1.1]" in result.err
+    assert (tmp_path / "out" / "1.2.3.dcm").read_bytes().endswith(b"PN\x06\0DOE^J ")
