@@ -383,7 +383,8 @@ def held_per_pdu() -> float:
     request = CStoreRequest(message_id=1, affected_sop_class_uid=uids.CT_IMAGE_STORAGE, affected_sop_instance_uid="1.2")
     user.send(MessageStart(context=3, command=request, has_data=True))
     user.send(MessageData(context=3, data=bytes(1000 * ((16 << 10) - 6)), last=False))
-    provider.receive_data(b"".join(user.data_to_send()))
+    while buffers := user.data_to_send():
+        provider.receive_data(b"".join(buffers))
     kept = [provider.next_event()] * 1001
     before = sys.getallocatedblocks()
     for number in range(1000):
