@@ -54,6 +54,12 @@ _LOOKED_AT: Final = (SOP_CLASS_UID & 0xFFFF, SOP_INSTANCE_UID & 0xFFFF)
 _ELEMENTS, _ITEMS, _FRAGMENTS = range(3)
 _LITTLE, _BIG = (tuple(struct.Struct(order + layout).unpack_from for layout in ("HHL", "HH2sH", "L")) for order in "<>")
 """Tag and length; tag, value representation and 16 bits of length; 32 bits of length."""
+_NUMBERS: Final = tuple(
+    (struct.Struct(f"{order}4H").unpack_from, frozenset(struct.unpack(f"{order}H", vr)[0] for vr in SHORT_VRS))
+    for order in "<>"
+)
+"""Tag, value representation and 16 bits of length, all as numbers, and the short representations as such. To look a
+number up is faster than to look up bytes, an object made for that."""
 
 
 class DataSetError(ProtocolError):
@@ -107,13 +113,14 @@ class Walker:
 
     __slots__ = (
         "_depth", "_explicit", "_fragments", "_held", "_implicit", "_left", "_levels", "_long", "_nested",
-        "_position", "_strict", "_takes", "_zeros", "count", "odd", "odd_fragment", "seen",
+        "_numbers", "_position", "_strict", "_takes", "_zeros", "count", "odd", "odd_fragment", "seen",
     )  # fmt: skip
 
     def __init__(
         self, *, implicit: bool, little: bool, depth: int, strict: bool = False, size: int | None = None
     ) -> None:
         self._implicit, self._explicit, self._long = _LITTLE if little else _BIG
+        self._numbers = _NUMBERS[not little]
         self._levels = [Level(_ELEMENTS, None, _ENDLESS if size is None else size, implicit=implicit)]
         self._depth = depth
         self._strict = strict
@@ -307,21 +314,25 @@ class Walker:
             while at <= last:
                 group, element, length = unpack(data, at)
                 after: int = at + 8 + length
-                if after > whole or group > 0xFFFD or (group < 9 and (group < 8 or element in _LOOKED_AT)):
+                if after > whole:
                     break
+                if group < 9 or group > 0xFFFD:  # few
+                    if group != 8 or element in _LOOKED_AT:
+                        break
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after
                 seen += 1
         else:
-            unpack = self._explicit
+            numbers, short = self._numbers
             while at <= last:
-                group, element, vr, length = unpack(data, at)
+                group, element, number, length = numbers(data, at)
                 after = at + 8 + length
-                if after > whole or group > 0xFFFD or (group < 9 and (group < 8 or element in _LOOKED_AT)):
+                if number not in short or after > whole:
                     break
-                if vr not in SHORT_VRS:
-                    break
+                if group < 9 or group > 0xFFFD:  # few
+                    if group != 8 or element in _LOOKED_AT:
+                        break
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after

@@ -272,7 +272,10 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
         return "", ""
     walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
     with suppress(DataSetError):  # it is no data set; what is made of it shows when it is sent
-        walker.feed(data)
+        at, size = 0, 512  # both are among the first elements
+        while at < len(data) and len(walker.seen) < 2:
+            walker.feed(data[at : at + size])
+            at, size = at + size, 4 * size
     sop_class, sop_instance = (_text(walker.seen.get(tag, b"")).strip() for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID))
     return sop_class if is_safe(sop_class) else "", sop_instance if is_safe(sop_instance) else ""
 
