@@ -20,11 +20,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from dicos_proto import uids
+from dicos_transports.cli.text import Guarded
 from tests.transports.cli import raw_peers
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, dicom_file, line
 from tests.transports.cli.raw_peers import (
@@ -481,3 +483,9 @@ def test_on_a_terminal_only_the_bar_has_control_characters_of_its_own(tmp_path: 
     rest = said.replace(b"\r\n", b"\n").replace(b"\x1b[K", b"")
     check_text(b"\n".join(part for part in rest.split(b"\r")))
     assert process.returncode == 1
+
+
+def test_lines_that_are_written_together_are_guarded_too() -> None:
+    out = StringIO()
+    Guarded(out).writelines(["\x1b[31m red\n", "\u202e\n"])
+    assert out.getvalue() == "\\x1b[31m red\n\\u202e\n"

@@ -8,6 +8,7 @@ write there: argparse, warnings, tracebacks, loggers of libraries.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Final, TextIO
 
 LONGEST: Final = 4096
@@ -43,6 +44,10 @@ class Guarded:
     def write(self, text: str) -> int:
         self._stream.write(escaped(text, "\n"))
         return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.write(text)
 
     def unguarded(self, text: str) -> int:
         """For control sequences of this command's own."""
