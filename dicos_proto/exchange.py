@@ -45,6 +45,8 @@ Data = Buffer | Iterable[Buffer]
 """A data set to send: whole, or in pieces of any size, which are taken as the connection takes them."""
 STARVED: Final = bytearray()
 """What a source of pieces gives, this very object, that has none now and is not at its end: `Feed` does."""
+_NONE: Final = bytearray()
+"""No piece, this very object. None may come out of a caller's source, by a fault of his, and is no end of it."""
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _WHOLE = (bytes, bytearray, memoryview)
@@ -71,7 +73,7 @@ class Exchange:
         self.association = association
         self._most = association.limits.queued
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
-        self._waiting: Buffer | None = None  # its next piece, until it is known whether it is the last
+        self._waiting: Buffer = _NONE  # its next piece, until it is known whether it is the last
         self._context = 0
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
         self._parked: deque[Incoming] = deque()  # what came while the local side waited for something else
@@ -186,16 +188,15 @@ class Exchange:
             return True
         self._pieces = None  # should the source raise, nothing more can be sent
         while association.bytes_queued < most:
-            piece = next(pieces, None)
+            piece = next(pieces, _NONE)
             if piece is STARVED:
                 break
             waiting, self._waiting = self._waiting, piece
-            if piece is None:
-                data = b"" if waiting is None else waiting
-                association.send(MessageData(context=context, data=data, last=True))
+            if piece is _NONE:
+                association.send(MessageData(context=context, data=waiting, last=True))
                 self._reply_all()
                 return True
-            if waiting is not None:
+            if waiting is not _NONE:
                 association.send(MessageData(context=context, data=waiting, last=False))
         self._pieces = pieces
         return False
@@ -490,8 +491,16 @@ class Answer:
     transfer_syntax: str
 
 
-def under_way(association: Association) -> str:
-    """Which operations of the local side are outstanding, and what to do before another one is asked for."""
+def check_free(association: Association, what: str) -> None:
+    """Raise `LocalProtocolError`, with what to do first, where operations of the local side are outstanding."""
+    if not association.outstanding:
+        return
+    if association.state in _OVER:  # nothing can be waited for
+        raise LocalProtocolError(f"{what} on an association that is over ({association.state.name}) [PS3.8 7.3]")
+    raise LocalProtocolError(f"{what} while {_under_way(association)}")
+
+
+def _under_way(association: Association) -> str:
     asked = association.unanswered
     named = ", ".join(f"{dimse.MESSAGES[field]} {number}" for number, field in list(asked.items())[:3])
     more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
@@ -501,6 +510,7 @@ def under_way(association: Association) -> str:
     return text + "wait for them first"
 
 
+_OVER = (State.Sta1, State.Sta13)
 _CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)}
 
 
@@ -516,8 +526,7 @@ class Operation:
 
     def __init__(self, exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> None:
         """Raises `LocalProtocolError`, and nothing was sent."""
-        if exchange.association.outstanding:
-            raise LocalProtocolError(f"{request.NAME} while {under_way(exchange.association)}")
+        check_free(exchange.association, request.NAME)
         if exchange.unread:
             raise LocalProtocolError(f"{request.NAME} while a data set is being read; read it to its end")
         exchange.send(context, request, data)
