@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from . import dimse, status
 from .association import Association
@@ -61,16 +61,28 @@ _ELEMENT_COST = 128
 """What each unknown element of a command set costs beside its value, which is eight bytes on the wire."""
 
 
+class Holder(Protocol):
+    """Who counts what several associations hold of data sets that are read whole and may be large."""
+
+    def hold(self, size: int) -> bool:
+        """Returns False if there is no room for so many more bytes."""
+
+    def let_go(self) -> None:
+        """What was held is not any more."""
+
+
 class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
     __slots__ = (
         "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_most", "_open", "_parked", "_pieces",
-        "_replies", "_taken", "_waiting", "association", "reading", "unread",
+        "_replies", "_taken", "_waiting", "association", "holder", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
         self.association = association
+        self.holder: Holder | None = None
+        """To be asked before an attribute list that may be as long as an object is held; None: nobody."""
         self._most = association.limits.queued
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
         self._waiting: Buffer = _NONE  # its next piece, until it is known whether it is the last
@@ -709,6 +721,13 @@ class DataSetTooLong(ProtocolError):
         return f"data set of {self.seen} bytes (limit {self.limit}: {self.allowed} allowed)"
 
 
+class NoRoom(DataSetTooLong):
+    """All associations together hold as much as they may: there is no room for this data set now."""
+
+    def __str__(self) -> str:
+        return "no room now for whole data sets (server limit: collected)"
+
+
 def next_piece(exchange: Exchange) -> Flow[MessageData]:
     """The next piece of the data set that is being received; `last` tells the end.
 
@@ -721,23 +740,31 @@ def next_piece(exchange: Exchange) -> Flow[MessageData]:
     return event
 
 
-def read_data(exchange: Exchange, limit: str = "attributes") -> Flow[bytes]:
+def read_data(exchange: Exchange, limit: str = "attributes", holder: Holder | None = None) -> Flow[bytes]:
     """The whole data set that is being received, of as many bytes as the field `limit` of `Limits` allows.
 
-    Raises `DataSetTooLong` at its end, and what `next_piece` raises.
+    `holder`: who is asked whether there is room for it. Raises `DataSetTooLong` at its end, `NoRoom` where the holder
+    has none, and what `next_piece` raises.
     """
     allowed: int = getattr(exchange.association.limits, limit)
     whole = bytearray()
     seen = 0
+    room = True
     while exchange.unread:
         piece = yield from next_piece(exchange)
-        seen += len(piece.data)
-        if seen <= allowed:
+        size = len(piece.data)
+        seen += size
+        room = room and seen <= allowed and (holder is None or holder.hold(size))
+        if room:
             whole += piece.data
-        else:
+        elif whole:
             whole.clear()
+            if holder is not None:
+                holder.let_go()
     if seen > allowed:
         raise DataSetTooLong(limit, allowed, seen)
+    if not room:
+        raise NoRoom(limit, allowed, seen)
     return bytes(whole)
 
 

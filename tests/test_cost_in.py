@@ -309,6 +309,36 @@ def test_the_local_side_may_take_its_time(how: str) -> None:
                 engine.deadline(now)
 
 
+@pytest.mark.parametrize("fast", [1, 100, 6000])
+def test_what_came_fast_is_no_credit_for_a_drip(fast: int) -> None:
+    """A peer that sent 60 MB in a minute could then send two bytes a minute for three days."""
+    provider = Lone.provider()
+    provider.feed(command(3, STORE, has_data=True))
+    now = 0.0
+    for _ in range(fast):
+        now = waits(provider.engine, now, 0.01)
+        assert provider.feed(p_data((3, False, False, bytes(10_000))))
+    ended = now
+    found: list[Event] = []
+    while ended < now + 1000.0 and not any(isinstance(one, ProviderAbort) for one in found):
+        ended = waits(provider.engine, ended, 5.0)
+        found = provider.events() or provider.feed(p_data((3, False, False, b"ab")))
+    assert now + 60.0 <= ended <= now + 75.0
+    assert "at least 256 a second after the first 60 s" in fault(found)
+
+
+def test_what_comes_in_bursts_is_no_drip() -> None:
+    provider = Lone.provider()
+    provider.feed(command(3, STORE, has_data=True))
+    now = 0.0
+    for _ in range(200):
+        for _ in range(20):
+            now = waits(provider.engine, now, 0.01)
+            assert provider.feed(p_data((3, False, False, bytes(1000))))
+        now = waits(provider.engine, now, 55.0)
+        assert provider.feed(p_data((3, False, False, bytes(1000))))
+
+
 @pytest.mark.parametrize("timeouts", [Timeouts(minimum_rate=None), Timeouts(message=None)])
 def test_without_a_rate_a_message_may_drip(timeouts: Timeouts) -> None:
     provider = Lone.provider(timeouts=timeouts)
