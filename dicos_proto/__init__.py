@@ -3,7 +3,8 @@
     association = Association.acceptor()
     association.receive_data(data)
     while (event := association.next_event()) is not None: ...
-    connection.send(association.data_to_send())
+    while buffers := association.data_to_send():
+        connection.writelines(buffers)
 
 `dissect` and `Dissector` show PDUs as lines for people.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 from typing import TypeVar
 
 from . import uids
@@ -65,6 +66,8 @@ class IdentityPolicy:
     response to types 3, 4 and 5 carries.
 
     Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
+
+    Raises TypeError where `known` has anything but bytes: it would match nobody.
     """
 
     required: bool = False
@@ -72,10 +75,16 @@ class IdentityPolicy:
     types: tuple[int, ...] = (1, 2)
     response: bytes = b""
 
+    def __post_init__(self) -> None:
+        for one in chain.from_iterable((self.known or {}).items()):
+            if not isinstance(one, bytes):
+                raise TypeError(f"IdentityPolicy(known=...) has a {type(one).__name__}; names and passcodes are bytes")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityVerdict:
-    """What the caller found out about a user identity, in place of an `IdentityPolicy`.  # PS3.7 D.3.3.7
+    """What the caller decided about a user identity, or about a request without one, in place of an `IdentityPolicy`;
+    what a server's `identify` returns.  # PS3.7 D.3.3.7
 
     `response`: the server's ticket, assertion or token. It is sent only to a requestor that asked for a positive
     response, and empty for types 1 and 2, which have none.

@@ -52,10 +52,11 @@ class Timeouts:
     message: float | None = 60.0
     """Between two PDUs of one message."""
     minimum_rate: float | None = 256.0
-    """No time, but the least bytes a second at which a message of the peer has to come, on average, once it has taken
-    longer than `message`: a peer that sends a byte now and then would hold an association for ever. Only the time
-    counts in which this side waits for the peer: from `deadline` to the `handle_timeout` after it, while reading is
-    wanted. 256 bytes are half of what a modem of 4800 bit/s carries; 4 GiB over 1 Mbit/s come at 125,000."""
+    """Not a time but a rate, in bytes a second: the lowest average at which a message of the peer has to come once it
+    has taken longer than `message`; None accepts any. Without it, a peer that sends a byte now and then would hold an
+    association for ever. Only the time counts in which this side waits for the peer: from `deadline` to the
+    `handle_timeout` after it, while reading is wanted. 256 bytes are half of what a modem of 4800 bit/s carries; 4 GiB
+    over 1 Mbit/s come at 125,000."""
     response: float | None = 60.0
     """From the last byte of a request to its response, and between two responses."""
     operation: float | None = 14_400.0

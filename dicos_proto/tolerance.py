@@ -95,7 +95,8 @@ class Tolerance:
     over_max_length: bool = False
     """Lets through: a P-DATA-TF longer than the Maximum Length this side asked for. Breaks: PS3.8 D.1. Who: toolkits
     that count without the PDV header, and Stratovan's, which does not look at it. Why it may be allowed: P-DATA is
-    streamed, so it costs no memory. Default: off."""
+    streamed, so it costs no memory. One longer than twice the Maximum Length and longer than 1 MiB is refused all the
+    same: for a peer that sends a whole object in one, ask for a Maximum Length of 0 (`max_length=0`). Default: off."""
     missing_user_information: bool = False
     """Lets through: an A-ASSOCIATE without user information, or without Maximum Length or implementation class UID in
     it; a Maximum Length of 16384 is assumed and an empty UID. Breaks: PS3.8 9.3.2.3, D.1, PS3.7 D.3.3.2. Who: simple

@@ -15,8 +15,9 @@ import pydicom
 import pytest
 
 from dicos_proto import Association, Exchange, Timeouts, datasets, exchange, flows, uids
+from dicos_proto.dimse import CStoreRequest
 from dicos_proto.errors import ConnectionLost, DeadlineExceeded
-from dicos_proto.events import ProviderAbort
+from dicos_proto.events import MessageStart, ProviderAbort
 from dicos_proto.negotiation import AcceptPolicy
 from dicos_proto.pdu_types import AssociateRequest
 from dicos_proto.services.storage import Instance, StoreMany
@@ -351,3 +352,57 @@ def store_and_release(association: Association, small: Instance) -> flows.Flow[i
     assert outcome is not None
     assert outcome.response is not None
     return outcome.response.status
+
+
+# -- a peer that sends a byte now and then -----------------------------------------------------------------------------
+
+HURRY = Timeouts(message=0.1, minimum_rate=1000.0, pdu=100.0)
+
+
+def dribble(sock: socket.socket) -> bytes:
+    """Ask for an association, begin a C-STORE, then send 10 bytes every 20 ms; what comes when that is given up."""
+    association = Association.requestor(asked())
+    sock.settimeout(PATIENCE)
+    sock.sendall(b"".join(association.data_to_send()))
+    while association.next_event() is None:
+        association.receive_data(sock.recv(1 << 16))
+    context = next(one.id for one in association.contexts.values() if one.abstract_syntax == CT)
+    command = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3", priority=0)
+    association.send(MessageStart(context=context, command=command, has_data=True))
+    sock.sendall(b"".join(association.data_to_send()))
+    sock.sendall(b"\x04\0\0\1\0\0" + b"\0\0\xff\xfc" + bytes([context, 0]))  # a P-DATA-TF of 64 KiB
+    sock.settimeout(0.02)
+    with sock:
+        for _ in range(200):
+            try:
+                sock.sendall(bytes(10))
+                return sock.recv(100)
+            except TimeoutError:
+                continue
+    return b"never"
+
+
+def test_the_selectors_adapter_aborts_a_peer_that_dribbles() -> None:
+    one, other = socket.socketpair()
+    answered: list[bytes] = []
+    slow = threading.Thread(target=lambda: answered.append(dribble(other)), daemon=True)
+    slow.start()
+    lost = provider(one, timeouts=HURRY)
+    adapter.run([lost])
+    slow.join(PATIENCE)
+    assert "rate: " in str(lost.error)
+    assert answered[0][:1] == b"\x07"
+
+
+def test_the_asyncio_provider_aborts_a_peer_that_dribbles(page: dict[str, Any]) -> None:
+    log: list[str] = []
+
+    async def main() -> bytes:
+        protocol = page["Provider"](log)
+        protocol.association = Association.acceptor(timeouts=HURRY)
+        one, other = socket.socketpair()
+        await asyncio.get_running_loop().create_connection(lambda: protocol, sock=one)
+        return await asyncio.to_thread(dribble, other)
+
+    assert asyncio.run(main())[:1] == b"\x07"
+    assert log[0].startswith("rate: ")

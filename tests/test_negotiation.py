@@ -200,6 +200,15 @@ def test_no_policy_accepts_a_maximum_length_no_message_fits_in() -> None:
 ADA = UserIdentity(type=1, primary=b"ada", response_requested=True)
 ADA_2 = UserIdentity(type=2, primary=b"ada", secondary=b"secret")
 KNOWN = IdentityPolicy(known={b"ada": b"secret", b"bob": b""})
+
+
+@pytest.mark.parametrize("known", [{"ada": b"secret"}, {b"ada": "secret"}, {b"ada": None}])
+def test_names_and_passcodes_that_are_no_bytes_are_an_error(known: dict[bytes, bytes]) -> None:
+    with pytest.raises(TypeError, match=r"known=...\) has a (str|NoneType); names and passcodes are bytes") as error:
+        IdentityPolicy(known=known)
+    assert "secret" not in str(error.value)
+
+
 REFUSED = (1, 2, 1)
 
 

@@ -95,7 +95,7 @@ class Connection:
         return min(times, default=None)
 
     def on_time(self, now: float) -> None:
-        """A deadline has passed."""
+        """A wait is over: because something came, for another connection too, or because a deadline has passed."""
         self.wire.handle_timeout(now)
         if self.unsent and now >= self.moved + self.write_stall:
             self.broken = True
@@ -121,19 +121,19 @@ def run(connections: list[Connection]) -> None:
                 elif one.wanted:
                     selector.modify(one.sock, one.wanted, one)
             now = monotonic()
-            waiting = [key.data for key in selector.get_map().values()]
-            times = [at for one in waiting if (at := one.deadline(now)) is not None]
+            waiting = {key.data: key.data.deadline(now) for key in selector.get_map().values()}
+            times = [at for at in waiting.values() if at is not None]
             if not waiting:
                 return
             ready = selector.select(max(0.0, min(times) - now) if times else None)
+            now = monotonic()
+            for one in waiting:  # before anything is given to them, and after each wait: it was the peer's time
+                one.on_time(now)
             for key, events in ready:
                 if events & WRITE:
                     key.data.write()
                 if events & READ:
                     key.data.resume(fed=key.data.read())
-            now = monotonic()
-            for one in waiting:
-                at = one.deadline(now)
+            for one, at in waiting.items():
                 if at is not None and at <= now:
-                    one.on_time(now)
                     one.resume(fed=True)

@@ -559,6 +559,35 @@ def test_what_a_function_raises_while_the_connection_is_watched_is_told_as_it_is
     check(running.metrics, connections=1, rejected=1, failures=1)
 
 
+def assert_no_verdict(lines: Lines, kind: str) -> None:
+    lines.wait_for("rejected: the identity could not be looked at")
+    (error,) = [record.exc_info[1] for record in lines.records if record.exc_info]
+    assert str(error) == f"identify returned a {kind}; it returns an IdentityVerdict, or None for the policy"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("found", [True, False, "anna", (True, b"")])
+def test_what_is_no_verdict_lets_nobody_in_and_is_named(adapter: str, found: Any, lines: Lines) -> None:
+    with serving(adapter, identify=lambda request: found) as running:
+        with pytest.raises(flows.AssociationRejected):
+            user(running)
+        assert_no_verdict(lines, type(found).__name__)
+    check(running.metrics, connections=1, rejected=1, failures=1)
+
+
+@LOOPS
+def test_an_awaited_answer_that_is_no_verdict_lets_nobody_in(adapter: str, lines: Lines) -> None:
+    async def look(request: AssociateRequest) -> Any:
+        await (trio.lowlevel.checkpoint() if adapter == "trio" else asyncio.sleep(0))
+        return True
+
+    with serving(adapter, identify=look) as running:
+        with pytest.raises(flows.AssociationRejected):
+            user(running)
+        assert_no_verdict(lines, "bool")
+    check(running.metrics, connections=1, rejected=1, failures=1)
+
+
 @LOOPS
 def test_a_function_that_comes_to_no_end_ends_with_the_server(adapter: str) -> None:
     with stuck(adapter, False) as (running, look, _), asked(running) as sock:

@@ -22,11 +22,11 @@ _TABLES = (
 def section() -> str:
     """The section, as Markdown."""
     if not RESULTS.exists():
-        return _HEAD + "\nNothing was measured yet: `make cost`.\n"
+        return _HEAD
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     tables = [_table(title, found, side, starts) for title, side, starts in _TABLES]
     about = f"CPython {found['python']}, inputs of {found['size'] >> 10:,} KiB or the share of it that the kind allows"
-    return _HEAD + f"\nMeasured with {about}.\n" + "".join(tables)
+    return _HEAD + _MEASURED + f"\nMeasured with {about}.\n" + "".join(tables)
 
 
 def _table(title: str, found: dict[str, Any], side: str, starts: tuple[str, ...]) -> str:
@@ -60,9 +60,12 @@ _HEAD = """
 ## What a hostile peer can take
 
 Peak memory above idle is at most [`most_bytes`](reference/transports.admission.md) for an association, whatever its
-peer does, and what a handler keeps: a function that is given a data set whole, or decoded, holds what `Limits` lets it
-be. Processor time is a line through the bytes. `tests/cost` says inputs of each kind to each entry and compares; here
-is what they took: bytes of memory and microseconds of processor time for each byte on the wire. The engine is measured
-by itself, in Python's own count of memory; all else as processes, in resident memory, of which some megabytes are kept
-whatever comes. Of an input of less than 16 kB the memory and the time themselves are given. `make cost` measures anew.
+peer does, plus what a handler keeps: a function that is given a data set whole, or decoded, holds what `Limits` lets it
+be. Processor time grows linearly with the bytes. `tests/cost` sends inputs of each kind to each entry point and checks
+both.
+"""
+_MEASURED = """
+The tables show what they took: bytes of memory and microseconds of processor time for each byte on the wire. The engine
+is measured by itself, in Python's own count of memory; everything else as processes, in resident memory, of which some
+megabytes are kept whatever comes. For inputs below 16 kB the table has totals. `make cost` measures again.
 """

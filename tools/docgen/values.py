@@ -86,8 +86,10 @@ Defaults are those of `Limits()`. The last column names every function that look
 {rows}
 
 The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
-advertises unless told otherwise, and a longer P-DATA-TF is refused at its header. A peer's Maximum Length is 0
-(unlimited) or at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
+advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`, one
+that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or at least
+`peer_max_length`, which is 512 by default; a smaller one is rejected. `peer_max_length` itself is at least
+`SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
 
@@ -112,7 +114,9 @@ _TIMERS = """# Timers
 
 The engine has no clock. `deadline(now)` says when the next deadline is and why; `handle_timeout(now)` says what time
 it is. Both take seconds on a clock of the caller's choice. A timer that was armed since the last `deadline(now)` starts
-at that `now`, so every adapter calls `deadline` before it waits.
+at that `now`, so every adapter calls `deadline` before it waits. And it calls `handle_timeout` after each wait, before
+it gives the engine what came, also when the wait ended early: the time between the two is the peer's, and from it
+follows how fast the peer sends (`minimum_rate`).
 
 A passed deadline takes effect in `next_event`, once what was received before is parsed: bytes that came in time are
 never lost to a clock that is late.
@@ -122,7 +126,7 @@ from dicos_proto import Association, Timeouts
 
 provider = Association.acceptor(timeouts=Timeouts(artim=5.0))
 print(provider.deadline(now=100.0))
-provider.handle_timeout(now=104.0)  # early: nothing happens
+provider.handle_timeout(now=104.0)  # the wait ended early: no deadline has passed
 print(provider.next_event())
 provider.handle_timeout(now=105.0)
 print(provider.next_event().error)
@@ -136,8 +140,8 @@ ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 5 s
 Closed() True
 ```
 
-Defaults, in seconds, are those of `Timeouts()`; None waits for ever. The last column names every function that looks
-the field up.
+Defaults, in seconds, or bytes a second for `minimum_rate`, are those of `Timeouts()`; None waits for ever. The last
+column names every function that looks the field up.
 
 | field | default | runs | used in |
 |---|--:|---|---|

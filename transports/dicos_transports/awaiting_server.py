@@ -18,7 +18,7 @@ from dicos_proto.machine import State
 from .admission import CURRENT
 from .awaiting import Session
 from .channel import ServerStopping
-from .serving import AsyncIdentify, BaseServer, Connection, Serving
+from .serving import AsyncIdentify, BaseServer, Connection, Serving, verdict_of
 
 Handler = Callable[[Session], Awaitable[None]]
 T = TypeVar("T")
@@ -85,12 +85,13 @@ class AsyncServer(BaseServer, ABC):
             if isawaitable(identity):
                 over = session.driver.run(flows.until_over(session.association))
                 event, identity = await self._first(over, identity)
+            verdict = None if event is not None else verdict_of(identity)
         except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
             reception.undecided(connection, session, error)
             return False
         if event is not None:
             await session.driver.run(flows.end_by(session.association, event), interruptible=True)
-        accepted = reception.answer(connection, session, request, identity)
+        accepted = reception.answer(connection, session, request, verdict)
         session.driver.flush()
         return accepted
 

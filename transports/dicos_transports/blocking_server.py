@@ -38,6 +38,7 @@ from .serving import (
     Identify,
     ServerLimits,
     Serving,
+    verdict_of,
 )
 from .session import tls_around
 
@@ -261,7 +262,7 @@ class Server(BaseServer):
             driver.due(monotonic())  # from now on the peer waits for the answer
             fault: Exception | None = None
             try:
-                identity = self._identify(request)
+                identity = verdict_of(self._identify(request))
             except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
                 fault = error
             driver.check_time()  # nobody has looked at the connection meanwhile

@@ -81,7 +81,17 @@ __all__ = [
     "Serving",
     "most_bytes",
     "say",
+    "verdict_of",
 ]
+
+
+def verdict_of(found: object) -> IdentityVerdict | None:
+    """What `identify` has returned. Raises TypeError for anything but a verdict or None."""
+    if found is None or isinstance(found, IdentityVerdict):
+        return found
+    raise TypeError(
+        f"identify returned a {type(found).__name__}; it returns an IdentityVerdict, or None for the policy"
+    )
 
 
 @dataclass(slots=True)

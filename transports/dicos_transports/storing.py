@@ -1,7 +1,7 @@
 """Files to C-STORE requests and back: which contexts files need, how a file is sent, how an object becomes a file.
 
 `prepare` and `Incoming` wait for nothing, so that any adapter uses them; `send_file`, `store_into` and `discard` are
-the loops around them for blocking sessions.
+the loops around them for blocking sessions, `store_awaited` is the one for sessions of trio and asyncio.
 
 Knows: Part 10 files, sessions, statuses. Must not know: sockets, PDVs. Invariants: a file whose transfer syntax was
 accepted is sent as it lies on disk; success is answered only when the file has its name; memory is a few chunks.
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,17 +29,33 @@ from dicos_proto.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_V
 from dicos_proto.wire import Buffer
 
 from . import part10
+from .buffers import Gathered
+from .offloading import offload
 from .part10 import Part10Error, Part10File
 from .part10_writer import Part10Writer
 
 if TYPE_CHECKING:
+    from . import awaiting
     from .blocking import Session, StoreRequest
     from .session import Received
 
 LOG: Final = logging.getLogger("dicos.files")
 
-__all__ = ["Batch", "FileInstance", "Incoming", "Stored", "discard", "plan", "prepare", "send_file", "store_into"]
+__all__ = [
+    "Batch",
+    "FileInstance",
+    "Incoming",
+    "Stored",
+    "discard",
+    "plan",
+    "prepare",
+    "send_file",
+    "store_awaited",
+    "store_into",
+]
 
+BATCH: Final = 256 << 10
+"""Bytes of an object that a worker thread is given at a time: for each, it has to be woken."""
 _FALLBACKS: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 _OUT_OF_RESOURCES = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
@@ -359,6 +375,46 @@ def store_into(
             wanted = incoming.write(request.here() or run(request.pieces()))
         stored = incoming.end()
     request.respond(stored.status, stored.comment)
+    return stored
+
+
+async def store_awaited(
+    folder: Path,
+    request: awaiting.StoreRequest,
+    *,
+    overwrite: bool = False,
+    fsync: bool = False,
+    most: int | None = None,
+    check: bool = True,
+) -> Stored:
+    """`store_into` for a session of trio or asyncio. The file is written by a worker thread, and the connection is not
+    read meanwhile: a slow disk holds up its own association only.
+
+    If it is cancelled, nothing is left, unless the file has its name already. Raises `AssociationError`.
+    """
+    with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check) as incoming:
+        stored = await take_all(incoming, request, offload)
+    await request.respond(stored.status, stored.comment)
+    return stored
+
+
+async def take_all(
+    incoming: Incoming,
+    request: awaiting.StoreRequest,
+    offloaded: Callable[[Callable[[], Any]], Awaitable[Any]],
+    batch: int = BATCH,
+) -> Stored:
+    """Give `incoming` the whole data set of the request, as many bytes at a time as `batch` says, by `offloaded`."""
+    gathered = Gathered()
+    if incoming.write(()):
+        run, performing = request.session.run, request.performing
+        while performing.unread and (pieces := await run(request.pieces())):
+            gathered.add(pieces)
+            if gathered.size >= batch:
+                if not await offloaded(partial(incoming.write, gathered.pieces)):
+                    break
+                gathered = Gathered()
+    stored: Stored = await offloaded(partial(incoming.end, gathered.pieces))
     return stored
 
 

@@ -8,7 +8,6 @@ Knows: sessions of both kinds, functions of both kinds. Must not know: what is s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -30,6 +29,7 @@ from dicos_proto.pdu_types import AssociateRequest, UserInformation
 
 from . import awaiting, blocking
 from .addresses import Address
+from .offloading import in_trio
 from .session import BaseSession
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class AwaitingTalk:
     @asynccontextmanager
     async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
         contexts, options = request.contexts, _options(request, self._tls)
-        if _in_trio():
+        if in_trio():
             from . import trio
 
             session = await trio.connect(where, contexts, **options)
@@ -220,13 +220,8 @@ def _close(iterator: object) -> None:
         close()
 
 
-def _in_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
-
-
 async def _in_thread(function: Callable[..., T], given: object) -> T:
-    if _in_trio():
+    if in_trio():
         import trio
 
         told: list[tuple[list[T], BaseException | None]] = []

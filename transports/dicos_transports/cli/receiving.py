@@ -10,7 +10,6 @@ import argparse
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dicos_proto import uids
@@ -19,10 +18,9 @@ from dicos_proto.status import SUCCESS, describe
 
 from ..addresses import said
 from ..awaiting import Session, StoreRequest
-from ..buffers import Gathered
 from ..channel import ServerStopping
 from ..part10_writer import remove_stale_parts
-from ..storing import Incoming, Stored
+from ..storing import Incoming, Stored, take_all
 from .output import Output, plural, shown, size
 from .provider import Counts
 from .runtime import Runtime
@@ -103,10 +101,8 @@ class Receiving:
         return stored
 
     async def _store(self, request: StoreRequest) -> Stored:
-        offload, batch = self.runtime.offload, self.runtime.batch
         # Of a C-GET it is the called side that sends.
         source = None if request.get is None else request.session.called_aet
-        gathered = Gathered()
         with Incoming(
             self.folder,
             request,
@@ -116,15 +112,7 @@ class Receiving:
             most=self.most,
             check=self.check,
         ) as incoming:
-            if incoming.write(()):
-                run, performing = request.session.run, request.performing
-                while performing.unread and (pieces := await run(request.pieces())):
-                    gathered.add(pieces)
-                    if gathered.size >= batch:
-                        if not await offload(partial(incoming.write, gathered.pieces)):
-                            break
-                        gathered = Gathered()
-            return await offload(partial(incoming.end, gathered.pieces))
+            return await take_all(incoming, request, self.runtime.offload, self.runtime.batch)
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
         out = self.out

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import asyncio as adapter
 from ..addresses import Address, Listening
 from ..awaiting import Session
+from ..offloading import offload_in_asyncio
 from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, single
 
 if TYPE_CHECKING:
@@ -44,19 +45,7 @@ class Asyncio:
         await asyncio.sleep(seconds)
 
     async def offload(self, function: Callable[[], T]) -> T:
-        work = asyncio.get_running_loop().run_in_executor(None, function)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # The thread goes on: what it works on is nobody else's before it is done.
-            while not work.done():
-                try:
-                    await asyncio.wait([work])
-                except asyncio.CancelledError:
-                    continue
-            raise
-        finally:
-            del work  # which keeps what the function raises, whose traceback has this frame
+        return await offload_in_asyncio(function)
 
     async def all_of(self, *works: Work) -> None:
         with single():
