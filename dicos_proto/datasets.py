@@ -239,15 +239,16 @@ class _Builder(Walker):
     def __init__(self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool) -> None:
         from pydicom.charset import default_encoding
         from pydicom.dataelem import RawDataElement, empty_value_for_VR
-        from pydicom.dataset import Dataset
         from pydicom.tag import BaseTag
+
+        from .conversion import QuietDataset
 
         super().__init__(
             implicit=implicit, little=little, depth=limits.sequence_depth, strict=not composite, size=len(data)
         )
         self._raw, self._empty, self._tag = RawDataElement, empty_value_for_VR, BaseTag
-        self._class = Dataset
-        self._blank = tuple(vars(Dataset()).items())
+        self._class: type[Dataset] = QuietDataset
+        self._blank = tuple(vars(QuietDataset()).items())
         self._takes = True
         self._data = data
         self._little = little
@@ -336,12 +337,12 @@ class _Builder(Walker):
             raise self._fault(f"more values than allowed (limit values: {self._limits.values})", at)
 
     def _character_set(self, value: bytes, at: int) -> str | MutableSequence[str]:
-        from pydicom.charset import convert_encodings
+        from .conversion import codecs_of
 
         named = value.decode("ascii", "replace").rstrip("\0 ").split("\\")
         if len(named) > _CHARACTER_SETS:
             raise self._fault(f"{len(named)} character sets where {_CHARACTER_SETS} are the most", at)
-        return convert_encodings([one.strip() for one in named])
+        return codecs_of([one.strip() for one in named])
 
     def _creator(self, tag: int, value: bytes, at: int) -> None:
         here, block = self._open_ones[-1], tag >> 16 << 8 | tag & 0xFF
@@ -396,9 +397,6 @@ class _Builder(Walker):
 @lru_cache(maxsize=4096)
 def _dictionary_vr(tag: int) -> bytes:
     """What the dictionary says: implicit VR does not tell."""
-    from pydicom.datadict import dictionary_VR
+    from .conversion import dictionary_vr
 
-    try:
-        return dictionary_VR(tag).encode()
-    except KeyError:
-        return b"UN"
+    return dictionary_vr(tag).encode()
