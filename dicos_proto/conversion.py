@@ -257,7 +257,10 @@ def _names(value: bytes, codecs: Sequence[str]) -> Any:
     texts, parts = _decoded(stripped, codecs).split("\\"), stripped.split(b"\\")
     if len(parts) != len(texts):  # the second byte of a character may be a backslash
         parts = [text.encode(codecs[0], "replace") for text in texts]
-    made = [PersonName(text, codecs, part, config.IGNORE) for text, part in zip(texts, parts, strict=True)]
+    made = [
+        PersonName(text, codecs, part if text.strip("=") else b"", config.IGNORE)
+        for text, part in zip(texts, parts, strict=True)
+    ]
     return made[0] if len(made) == 1 else MultiValue(_name, made)
 
 
