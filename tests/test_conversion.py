@@ -74,7 +74,8 @@ quiet = pytest.mark.usefixtures("_quiet")
 
 BAD = [
     b"\x1b]0;PWNED\x07\x1b[31mX", b"12a", b"1.5", b"1e400", b"x" * 70, b"a b\\c\\\\d", b"lower case", b"^" * 7,
-    b"a=b=c=d=e",    b"\xff\xfe\x80", b"\\", b" ", b"1\\2\\x", b"99999999999", b"nan", b"-", b"1.2.03", b"1.2.3" + b".4" * 40,
+    b"a=b=c=d=e",
+    b"\xff\xfe\x80", b"\\", b" ", b"1\\2\\x", b"99999999999", b"nan", b"-", b"1.2.03", b"1.2.3" + b".4" * 40,
     b"\x1b$B\x1b(B", b"\x1b$)C\xb1\xe8^\xff", b"\x1b(Jabc\\\xb1", b"\x1b-Fabc\rx", b"20260230", b"236160", b"\0\0",
     b"A\\" * 3 + b"\x1b-Z\xff",
 ]  # fmt: skip
