@@ -241,15 +241,16 @@ class _Builder(Walker):
         """`inflated`: elements and items that it may have for the bytes that it was inflated from."""
         from pydicom.charset import default_encoding
         from pydicom.dataelem import RawDataElement, empty_value_for_VR
-        from pydicom.dataset import Dataset
         from pydicom.tag import BaseTag
+
+        from .conversion import QuietDataset
 
         super().__init__(
             implicit=implicit, little=little, depth=limits.sequence_depth, strict=not composite, size=len(data)
         )
         self._raw, self._empty, self._tag = RawDataElement, empty_value_for_VR, BaseTag
-        self._class = Dataset
-        self._blank = tuple(vars(Dataset()).items())
+        self._class: type[Dataset] = QuietDataset
+        self._blank = tuple(vars(QuietDataset()).items())
         self._takes = True
         self._data = data
         self._little = little
@@ -343,10 +344,12 @@ class _Builder(Walker):
             raise self._too_many("values", at)
 
     def _character_set(self, value: bytes, at: int) -> str | MutableSequence[str]:
+        from .conversion import codecs_of
+
         named = value.decode("ascii", "replace").rstrip("\0 ").split("\\")
         if len(named) > _CHARACTER_SETS:
             raise self._fault(f"{len(named)} character sets where {_CHARACTER_SETS} are the most", at)
-        return _encodings([one.strip() for one in named])
+        return codecs_of([one.strip() for one in named])
 
     def _creator(self, tag: int, value: bytes, at: int) -> None:
         here, block = self._open_ones[-1], tag >> 16 << 8 | tag & 0xFF
@@ -408,33 +411,9 @@ class _Builder(Walker):
             around.elements[tag] = self._raw(tag, vr, UNDEFINED, value, one.at, around.implicit, self._little)
 
 
-def _encodings(named: list[str]) -> list[str]:
-    """As pydicom's `convert_encodings`, which warns of each other name that is none, with the name as it came, keeps
-    all of these for ever, and takes the names of Python's codecs too, whatever they do."""
-    from pydicom.charset import STAND_ALONE_ENCODINGS, default_encoding, python_encoding
-
-    found: list[str] = []
-    for number, name in enumerate(named):
-        if number and name in STAND_ALONE_ENCODINGS:
-            continue
-        corrected = _MISSPELT.sub(lambda match: "ISO 2022 IR " if match[1] else "ISO_IR", name[:_LONGEST_NAME])
-        found.append(python_encoding.get(name) or python_encoding.get(corrected, default_encoding))
-        if not number and name in STAND_ALONE_ENCODINGS:
-            break
-    return found
-
-
-_MISSPELT: Final = re.compile(r"^ISO(?:.(2022).IR.|[^_]IR)")
-_LONGEST_NAME: Final = 16
-"""Characters of the name of a character set: CS."""
-
-
 @lru_cache(maxsize=4096)
 def _dictionary_vr(tag: int) -> bytes:
     """What the dictionary says: implicit VR does not tell."""
-    from pydicom.datadict import dictionary_VR
+    from .conversion import dictionary_vr
 
-    try:
-        return dictionary_VR(tag).encode()
-    except KeyError:
-        return b"UN"
+    return dictionary_vr(tag).encode()

@@ -312,6 +312,13 @@ def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRe
     assert list(recwarn) == []
 
 
+def test_an_unknown_character_set_is_the_default_one_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = decode(short(0x00080005, b"CS", b"NOPE") + short(NAME, b"PN", b"M\xfcller^A"), EXPLICIT)
+        assert value_of(found, "PatientName") == "Müller^A"
+
+
 def ours(data: bytes, syntax: str) -> bool:
     """Whether these bytes are a data set; anything but `DataSetError` is raised."""
     try:

@@ -48,6 +48,7 @@ ORDER = [
     "exchange",
     "dissect",
     "elements",
+    "conversion",
     "datasets",
     "services",
     "dicos",
@@ -55,7 +56,7 @@ ORDER = [
 PACKAGES = {"services", "dicos"}
 
 # What lies above the core may use these and nothing else that is not in the standard library.
-ABOVE_THE_CORE = {"datasets", "services", "dicos"}
+ABOVE_THE_CORE = {"conversion", "datasets", "services", "dicos"}
 DATA_SET_LIBRARIES = {"pydicom", "numpy"}
 
 # fmt: off

@@ -116,6 +116,28 @@ def test_what_is_stored_is_given_whole(way: Way, tmp_path: Path) -> None:
 
 
 @each_way
+@pytest.mark.filterwarnings("error")
+def test_what_pydicom_would_warn_of_is_looked_at_without_a_warning(way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    """Its warnings repeat what the peer wrote."""
+    app = application(way)
+    seen: list[Any] = []
+
+    @app.on_store()
+    @of_kind(way)
+    def keep(asked: StoreAsked) -> Any:
+        read = asked.dataset
+        seen.append((read.PatientID, read.PatientSex, str(read) != ""))
+
+    odd = b"\x08\0\x05\0CS\x06\0\x1b]0;X " + encode(image(1), EXPLICIT).replace(
+        b"\x10\0\x20\0LO\x02\x001 ", b"\x10\0\x20\0LO\x46\0" + b"x" * 70 + b"\x10\0\x40\0CS\x04\0\x1b[1m"
+    )
+    with running(way, app) as server, user(server, CT) as session:
+        assert session.store(CT, "1.2.1", EXPLICIT, odd).status == 0
+    assert seen == [("x" * 70, "\x1b[1m", True)]
+    assert "0;X" not in caplog.text
+
+
+@each_way
 def test_each_class_has_its_function(way: Way) -> None:
     app = application(way)
     app.on_store(CT)(of_kind(way)(lambda asked: 0xB006))

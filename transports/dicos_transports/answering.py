@@ -173,11 +173,12 @@ class StoreAsked(Asked):
         from io import BytesIO
 
         from pydicom import dcmread
-        from pydicom.dataset import FileDataset
+
+        from dicos_proto.conversion import QuietFile
 
         made = decode_object(self.data, self.transfer_syntax, self.session.association.limits)
         header = BytesIO(self._header)
-        found = FileDataset(header, made, bytes(128), dcmread(header).file_meta)
+        found = QuietFile(header, made, bytes(128), dcmread(header).file_meta)
         implicit, little = made.original_encoding
         found.set_original_encoding(implicit, little, made.original_character_set)
         return found
