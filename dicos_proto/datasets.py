@@ -11,7 +11,6 @@ is.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import MutableSequence
