@@ -382,7 +382,8 @@ class Messages:
 def _no_pending(command: Response) -> str:
     """The other services have one response each. A peer that answers pending could do so for ever."""
     number = command.message_id_being_responded_to
-    return f"{command.NAME} to message {number} with status 0x{command.status:04X}, pending, which it does not have"
+    why = f"pending, which a {command.NAME.removesuffix('-RSP')} response cannot have"
+    return f"{command.NAME} to message {number} with status 0x{command.status:04X}, {why}"
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:
