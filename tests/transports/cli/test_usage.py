@@ -36,7 +36,7 @@ USAGE = 2
         (("storescu", "PACS@localhost:1"), "required: PATH"),
         (("echoscu", "localhost"), "'localhost': no port; HOST:PORT, where 104 and 11112 are the usual ports"),
         (("findscu", "PACS@[::1]", "-k", "x"), "'PACS@[::1]': no port; HOST:PORT"),
-        (("echoscu", "localhost:1", "2"), "unrecognized arguments: 2"),
+        (("echoscu", "localhost:1", "2"), "the port is given twice"),
         (("echoscu", "::1"), "an address of IPv6 is written in brackets: [::1]:PORT"),
         (("echoscu", "A\\B@localhost:1"), "'A\\\\B' before the @ is no AE title: 1 to 16 ASCII"),
         (("echoscu", "PACS@localhost:1", "-aec", "OTHER"), "-aec 'OTHER', and 'PACS' in the address of the peer"),
