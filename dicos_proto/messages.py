@@ -392,11 +392,9 @@ def _bytes_of(data: object) -> memoryview:
 
 def _no_pending(command: Response) -> str:
     """The other services have one response each. A peer that answers pending could do so for ever."""
-    number, kind = command.message_id_being_responded_to, command.NAME.removesuffix("-RSP")
-    return (
-        f"{command.NAME} to message {number} with status 0x{command.status:04X}, pending, which a {kind} response "
-        "cannot have"
-    )
+    number = command.message_id_being_responded_to
+    why = f"pending, which a {command.NAME.removesuffix('-RSP')} response cannot have"
+    return f"{command.NAME} to message {number} with status 0x{command.status:04X}, {why}"
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:

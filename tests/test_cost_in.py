@@ -157,8 +157,8 @@ def test_only_a_query_or_retrieval_has_pending_responses(what: str, code: int) -
     if has_data:
         user.engine.send(data(3, b"ab"))
     user.sent()
-    cannot = f"which a {what} response cannot have [PS3.7 9.1, 10.1]"
-    words = f"{what}-RSP to message 1 with status 0x{code:04X}, pending, {cannot}"
+    why = f"pending, which a {what} response cannot have"
+    words = f"{what}-RSP to message 1 with status 0x{code:04X}, {why} [PS3.7 9.1, 10.1]"
     assert fault(user.feed(command(3, answer))) == words
     assert user.sent() == encode(Abort(source=2, reason=5))
     provider = Lone.provider()

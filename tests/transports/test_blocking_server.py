@@ -228,7 +228,7 @@ def test_what_does_not_finish_in_time_is_aborted(lines: Lines) -> None:
             storing.result(PATIENCE)
         session.abort()
     assert [str(error) for error in ended] == ["the server is stopping"]
-    lines.wait_for("1 associations did not finish within 0.2 s and are aborted")
+    lines.wait_for("1 association did not finish within 0.2 s and is aborted")
 
 
 def test_a_handler_that_never_returns_is_left_behind(lines: Lines) -> None:

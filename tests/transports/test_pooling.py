@@ -224,4 +224,4 @@ def test_what_a_pool_cannot_be_made_of() -> None:
 
 
 def test_the_text_of_who_waited_for_too_long() -> None:
-    assert str(exhausted(1, 0.5)) == "no association within 0.5 s: all 1 association of the pool are in use"
+    assert str(exhausted(1, 0.5)) == "no association within 0.5 s: the only association of the pool is in use"

@@ -696,7 +696,7 @@ def test_what_does_not_finish_within_the_grace_period_is_aborted(adapter: str, l
             storing = pool.submit(session.store, CT, "1.2.3", EXPLICIT, source())
             assert begun.wait(PATIENCE)
             running.close(grace=0.1)
-            lines.wait_for("1 associations did not finish within 0.1 s and are aborted")
+            lines.wait_for("1 association did not finish within 0.1 s and is aborted")
             go_on.set()
             with pytest.raises(flows.AssociationAborted, match="service user"):
                 storing.result(PATIENCE)

@@ -115,6 +115,15 @@ def is_ipv6(text: str) -> bool:
     return True
 
 
+def is_address(text: str) -> bool:
+    """Returns True for an address of IPv4 or IPv6, without a port."""
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        return is_ipv6(text)
+    return True
+
+
 def _or_example(host: str) -> str:
     return host if is_ipv6(host) else "::1"
 
@@ -149,7 +158,7 @@ def matching(found: Sequence[Any], family: int, source: SourceAddress) -> list[A
     fit = [one for one in found if one[0] == family]
     if not fit:
         kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
-        raise NoSource(None, f"the host has no address of {kind}, as the source address {show_address(source)} is")
+        raise NoSource(None, f"source address {show_address(source)} is {kind}, and the host has no {kind} address")
     return fit
 
 
@@ -163,6 +172,13 @@ def bound_socket(family: int, kind: int, protocol: int, address: Any, source: So
         sock.close()
         raise NoSource(None, f"source address {show_address(source)}: {said(error)}") from error
     return sock
+
+
+def unreachable(where: object, why: str) -> str:
+    """Why there is no connection. Of a string that was taken for the path of a Unix socket it says so."""
+    if isinstance(where, str) and "/" not in where and "\0" not in where:
+        return f"no connection to the Unix socket {where!a}: {why}; an address is HOST:PORT"
+    return f"no connection to {show_address(where)}: {why}"
 
 
 class NoSource(OSError):

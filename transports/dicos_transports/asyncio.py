@@ -52,6 +52,7 @@ from .addresses import (
     said,
     show_address,
     source_of,
+    unreachable,
 )
 from .asyncio_driver import Connected, Driver, SocketLink, StreamLink, Streams, T, V, first
 from .asyncio_memory import pair
@@ -232,9 +233,9 @@ async def _open(where: Address, timeout: float | None, source: SourceAddress | N
         async with asyncio.timeout(timeout):
             return await _open_socket(where, source)
     except TimeoutError:
-        raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
+        raise ConnectionFailed(unreachable(where, "timed out")) from None
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
-        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+        raise ConnectionFailed(unreachable(where, said(error))) from error
 
 
 async def _open_socket(where: Address, source: SourceAddress | None) -> socket.socket:

@@ -30,8 +30,8 @@ from .addresses import (
     check_port,
     matching,
     said,
-    show_address,
     source_of,
+    unreachable,
 )
 from .channel import Channel, ServerStopping, Trace
 from .session import ConnectionFailed
@@ -90,7 +90,7 @@ def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None
         finally:
             del fault  # its traceback has this frame
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
-        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(error)}") from error
+        raise ConnectionFailed(unreachable(where, said(error))) from error
 
 
 def _left(until: float) -> float | None:

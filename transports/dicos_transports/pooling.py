@@ -271,8 +271,8 @@ class PoolState(Generic[S]):
 
 def exhausted(size: int, seconds: float) -> PoolExhausted:
     """What a user is told that has waited for too long."""
-    kind = "association" if size == 1 else "associations"
-    return PoolExhausted(f"no association within {seconds:g} s: all {size} {kind} of the pool are in use")
+    used = "the only association of the pool is" if size == 1 else f"all {size} associations of the pool are"
+    return PoolExhausted(f"no association within {seconds:g} s: {used} in use")
 
 
 def check_place(where: object, patience: float | None) -> None:

@@ -331,7 +331,8 @@ class Reception:
         with self.lock:
             left = len([*self.slots])
         if left:
-            text = "%d associations did not finish within %g s and are aborted"
+            what, are = ("association", "is") if left == 1 else ("associations", "are")
+            text = f"%d {what} did not finish within %g s and {are} aborted"
             LOG.warning(text, left, grace, extra={"event": "grace"})
 
     def tell_out_of(self, error: OSError) -> None:

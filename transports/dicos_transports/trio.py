@@ -51,8 +51,8 @@ from .addresses import (
     matching,
     peer_of,
     said,
-    show_address,
     source_of,
+    unreachable,
 )
 from .awaiting import (
     Answers,
@@ -234,9 +234,9 @@ async def _open(where: Address, timeout: float | None, source: SourceAddress | N
                 return await trio.open_tcp_stream(*where)
             return await _open_unix(os.fspath(where))
     except trio.TooSlowError:
-        raise ConnectionFailed(f"no connection to {show_address(where)}: timed out") from None
+        raise ConnectionFailed(unreachable(where, "timed out")) from None
     except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
-        raise ConnectionFailed(f"no connection to {show_address(where)}: {said(_first(error))}") from error
+        raise ConnectionFailed(unreachable(where, said(_first(error)))) from error
 
 
 async def _open_from(source: SourceAddress, where: Address) -> Connected:

@@ -519,7 +519,8 @@ def test_objects_are_moved_to_the_command_itself(tmp_path: Path) -> None:
 
     archive = Archive(moving=moving)
     with server(archive, policy=POLICY) as running:
-        words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", port, "-od", tmp_path / "out")
+        at = f"127.0.0.1:{port}"  # or the port alone, as elsewhere
+        words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at, "-od", tmp_path / "out")
         result = dicos("movescu", "-v", "--json", "127.0.0.1", running.port, *words)
     assert result.status == OK, result.err
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -680,6 +681,14 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("movescu", "-aem", "a\\b"), "no backslash"),
         (("movescu", "-k", "x", "--max-object", "5"), "--max-object without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--from-aet", "A"), "--from-aet without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "-x", "1.2.3"), "-x without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "-od", "."), "-od without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "--overwrite"), "--overwrite without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "--no-check"), "--no-check without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "--fsync"), "--fsync without --store-port: nothing is received here"),
+        (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "which one is listened on?"),
+        (("movescu", "-k", "x", "--store-port", "A@127.0.0.1:0"), "without a title"),
+        (("movescu", "-k", "x", "--store-port", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...], said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from ..addresses import ListenFailed
 from ..awaiting import EchoRequest, Session, StoreRequest
 from . import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from .expecting import Expected
-from .options import LOOPBACK, count, max_length, port, timeouts, title, tolerance, user_parser
+from .options import LOOPBACK, count, max_length, port_with_address, timeouts, title, tolerance, user_parser
 from .output import Output, plural, size
 from .provider import Counts, logged, tell_refused
 from .query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
@@ -49,7 +50,7 @@ def main(words: Sequence[str]) -> int:
     add_options(parser, "move")
     parser.add_argument("-aem", "--move-aet", type=title, metavar="TITLE",
                         help="whom to send them to (default: the own title)")  # fmt: skip
-    parser.add_argument("--store-port", type=port, metavar="PORT",
+    parser.add_argument("--store-port", type=port_with_address, metavar="[ADDRESS:]PORT",
                         help="receive here what is moved, 0 on a free port: the peer has to know the title and this "
                         "address")  # fmt: skip
     parser.add_argument("--bind", metavar="ADDRESS",
@@ -62,14 +63,9 @@ def main(words: Sequence[str]) -> int:
                         help="with --store-port, accept this transfer syntax too, a private one say, by "
                         "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
     add_folder(parser)
+    parser.set_defaults(output_directory=None)  # to tell whether it was given
     options = parser.parse_args(words)
-    if options.bind is not None and options.store_port is None:
-        parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
-    for given, name in ((options.from_aet, "--from-aet"), (options.max_object, "--max-object")):
-        if given and options.store_port is None:
-            parser.error(f"{name} without --store-port: nothing is received here")
-    if options.bind is None:
-        options.bind = LOOPBACK
+    _place(parser, options)
     out = Output(options)
     asked = identifiers(options, out, "move")
     if asked is None or (options.store_port is not None and not fit_folder(options, out)):
@@ -79,6 +75,31 @@ def main(words: Sequence[str]) -> int:
     tls = server_tls(options, out) if receives else None
     with logged(out) if receives else nullcontext():
         return caller.runtime.run(lambda: _run(caller, options, asked, tls))
+
+
+def _place(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Where to receive, if anywhere. Ends the command where options for receiving are given without."""
+    if options.store_port is None:
+        if options.bind is not None:
+            parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
+        for given, name in (
+            (options.from_aet, "--from-aet"),
+            (options.max_object, "--max-object"),
+            (options.transfer_syntax, "-x"),
+            (options.output_directory, "-od"),
+            (options.overwrite, "--overwrite"),
+            (not options.check, "--no-check"),
+            (options.fsync, "--fsync"),
+        ):
+            if given:
+                parser.error(f"{name} without --store-port: nothing is received here")
+    else:
+        address, options.store_port = options.store_port
+        if address is not None and options.bind is not None:
+            parser.error(f"--bind {options.bind}, and {address} in --store-port: which one is listened on?")
+        options.bind = address or options.bind
+    options.bind = options.bind or LOOPBACK
+    options.output_directory = options.output_directory or Path(".")
 
 
 async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset], tls: ServerTLS | None) -> int:

@@ -20,6 +20,7 @@ from ..addresses import (
     NamedAddress,
     SourceAddress,
     check_keepalive,
+    is_address,
     is_ipv6,
     is_network_address,
     parse_address,
@@ -102,8 +103,8 @@ def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
         )  # fmt: skip
     network.add_argument(
         "--keepalive", type=keepalive, default=KEEPALIVE, metavar="SECONDS",
-        help="silence after which the system asks whether the peer's host is still there, \"off\" for never "
-        "(default: %(default)g)",
+        help="silence after which the system asks whether the peer's host is still there, 1 to 32767, \"off\" for "
+        "never (default: %(default)g)",
     )  # fmt: skip
     return made
 
@@ -142,6 +143,8 @@ class UserParser(Parser):
                     from pathlib import Path  # there is one already
 
                     options.paths.insert(0, Path(second))
+                elif second is not None and second.isdecimal():
+                    self.error(f"the port is given twice: {peer!a} and {second!a}")
                 elif second is not None:
                     unknown.insert(0, second)
                 found = parse_address(peer)
@@ -188,7 +191,7 @@ def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
     where = made.add_argument_group("where it listens", "On PORT, at every --listen, or at what --activated finds.")
     where.add_argument("--bind", metavar="ADDRESS",
                        help=f"address of PORT, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
-    where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH",
+    where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH|ADDRESS:PORT",
                        help="a Unix socket, or another ADDRESS:PORT; may be given again")  # fmt: skip
     where.add_argument("--reuse-port", action="store_true",
                        help="let other processes listen on PORT, too: connections are dealt out")  # fmt: skip
@@ -305,11 +308,13 @@ def port(word: str) -> int:
 def listening(word: str) -> int | NamedAddress:
     """`11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
     if ":" not in word and "@" not in word:
+        if not word.isdecimal():
+            raise argparse.ArgumentTypeError(f"{word!a}: no port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT")
         return port(word)
     try:
         return parse_address(word)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error).replace("HOST:PORT", "ADDRESS:PORT")) from None
 
 
 def source_address(word: str) -> SourceAddress:
@@ -337,8 +342,14 @@ def keepalive(word: str) -> float | None:
 
 def host_and_port(word: str) -> tuple[str, int]:
     """`9104`, `0.0.0.0:9104`, `[::1]:9104`."""
+    address, number = port_with_address(word)
+    return address or LOOPBACK, number
+
+
+def port_with_address(word: str) -> tuple[str | None, int]:
+    """`11112`, without an address; `0.0.0.0:11112`, `[::1]:11112`."""
     if ":" not in word:
-        return LOOPBACK, port(word)
+        return None, port(word)
     try:
         found = parse_address(word)
     except ValueError as error:
@@ -351,7 +362,11 @@ def host_and_port(word: str) -> tuple[str, int]:
 def unix_path(word: str) -> Address:
     if not word:  # to which Linux gives a name of its own
         raise argparse.ArgumentTypeError("an empty path")
-    return host_and_port(word) if is_network_address(word) else word
+    if is_network_address(word):
+        return host_and_port(word)
+    if is_address(word) or word == "localhost":
+        raise argparse.ArgumentTypeError(f"{word!a}: no port; ADDRESS:PORT, or ./{word} for a Unix socket")
+    return word
 
 
 def count(word: str) -> int:

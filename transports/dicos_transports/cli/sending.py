@@ -19,7 +19,7 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from dicos_proto import dimse
+from dicos_proto import dimse, uids
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.flows import AssociationError, ContextNotAccepted
 from dicos_proto.pdu_types import ContextResult, ProposedContext
@@ -383,5 +383,9 @@ def why_refused(error: ContextNotAccepted, session: Session) -> str:
     if ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED in results:
         hints += "; or have this peer accept the SOP class, as dicos storescp --any does"
     if ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED in results:
-        hints += "; only uncompressed data sets are converted, so decompress the file first"
+        private = [one for one in error.transfer_syntaxes if one not in uids.TRANSFER_SYNTAXES]
+        if private:
+            hints += f"; or have this peer accept the transfer syntax, as dicos storescp -x {private[0]} does"
+        else:
+            hints += "; only uncompressed data sets are converted, so decompress the file first"
     return f"{error}{hints}"
