@@ -375,6 +375,7 @@ class _Pace:
 
     A wait begins with `Association.deadline` and ends with the `handle_timeout` after it. What lies between two waits
     is the local side's own time, and is not counted; nor is a wait while bytes are unread, or reading is not wanted.
+    It is judged anew from each wait before which the message has come as fast as it has to.
     """
 
     __slots__ = ("_began", "_fed", "_from", "_grace", "_rate", "_waited", "number", "steps", "until")
@@ -404,6 +405,10 @@ class _Pace:
             upper.timers.cancel(_RATE)
             return
         came = reader.fed - self._began
+        if came >= self._rate * self._waited:  # in time: what came faster than it had to is no credit for later
+            self._began, self._waited = reader.fed, 0.0
+            upper.timers.cancel(_RATE)
+            return
         most = self._grace + came / self._rate
         fault = (
             f"rate: {came} bytes of a message in {most:.0f} s of waiting for it; "

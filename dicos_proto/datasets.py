@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import uids
-from .elements import ITEM, UNDEFINED, DataSetError, Inflater, Walker, encoding
+from .elements import ITEM, UNDEFINED, DataSetError, Inflater, Walker, encoding, most_inflated
 from .limits import Limits
 from .tolerance import CLAUSES, Judge
 from .wire import Buffer
@@ -130,8 +130,8 @@ def decode_object(data: Buffer, transfer_syntax: str, limits: Limits | None = No
     """The whole data set of a composite object as pydicom's, its values not yet converted. Raises `DataSetError`.
 
     Pixel data stays as it is, in fragments too. `limits`: what is inflated (`collected`, `inflate_ratio`), how deep it
-    nests (`sequence_depth`), of how many elements and items it is (`object_elements`, `object_items`). What writers are
-    known to get wrong, and pydicom reads, is read.
+    nests (`sequence_depth`), of how many elements, items and values it is (`object_elements`, `object_items`,
+    `object_values`; deflated, `inflate_elements`). What writers are known to get wrong, and pydicom reads, is read.
     """
     limits = limits or _STRICT.limits
     return _build(data, transfer_syntax, limits, limits.collected, "collected", composite=True).made()
@@ -140,7 +140,8 @@ def decode_object(data: Buffer, transfer_syntax: str, limits: Limits | None = No
 def _build(data: Buffer, transfer_syntax: str, limits: Limits, most: int, limit: str, *, composite: bool) -> _Builder:
     implicit, little, deflated = _syntax(transfer_syntax)
     raw = _inflate(data, limits.inflate_ratio, most, limit, strict=not composite) if deflated else bytes(data)
-    builder = _Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite)
+    inflated = most_inflated(len(data), limits) if deflated and composite else None
+    builder = _Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite, inflated=inflated)
     try:
         builder.feed(raw)
         builder.finish()
@@ -232,11 +233,14 @@ class _Builder(Walker):
     """
 
     __slots__ = (
-        "_blank", "_class", "_data", "_default", "_elements_left", "_empty", "_items_left", "_labelled", "_limits",
-        "_little", "_object", "_open_ones", "_raw", "_tag", "_values_left", "unlabelled",
+        "_blank", "_class", "_data", "_default", "_elements_left", "_empty", "_inflated", "_items_left",
+        "_labelled", "_limits", "_little", "_object", "_open_ones", "_raw", "_tag", "_values_left", "unlabelled",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool) -> None:
+    def __init__(
+        self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool, inflated: int | None
+    ) -> None:
+        """`inflated`: elements and items that it may have for the bytes that it was inflated from."""
         from pydicom.charset import default_encoding
         from pydicom.dataelem import RawDataElement, empty_value_for_VR
         from pydicom.dataset import Dataset
@@ -253,9 +257,10 @@ class _Builder(Walker):
         self._little = little
         self._limits = limits
         self._object = composite
-        self._elements_left = limits.object_elements if composite else limits.elements
-        self._items_left = limits.object_items if composite else limits.items
-        self._values_left = limits.values
+        self._inflated = inflated
+        self._elements_left = self._most("elements")[1]
+        self._items_left = self._most("items")[1]
+        self._values_left = self._most("values")[1]
         self._default = default_encoding
         self._open_ones = [_Open(0, None, 0, len(data), default_encoding, implicit=implicit)]
         self._labelled = False
@@ -308,7 +313,8 @@ class _Builder(Walker):
         value = self._data[at : at + length]
         here = self._open_ones[-1]
         if not self._object:
-            self._judge(tag, vr, known, value, at)
+            self._judge_width(vr, length, at)
+        self._judge_values(known, value, at)
         if tag == _CHARACTER_SET:
             here.charset = self._character_set(value, at)
             self._labelled = self._labelled or length > 0
@@ -322,18 +328,21 @@ class _Builder(Walker):
         content = value or self._empty(name, raw=True)
         here.elements[key] = self._raw(key, name, length, content, at, here.implicit, self._little)  # type: ignore[arg-type]
 
-    def _judge(self, tag: int, vr: bytes | None, known: bytes, value: bytes, at: int) -> None:
-        """What values of an attribute list may be: whole, and not too many."""
-        length = len(value)
+    def _judge_width(self, vr: bytes | None, length: int, at: int) -> None:
+        """Values of an attribute list have to be whole."""
         width = _WIDTHS.get(vr or b"", 1)
         if length % width:
             raise self._fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long", at + length)
+
+    def _judge_values(self, known: bytes, value: bytes, at: int) -> None:
+        """Nor are they to be too many: each becomes an object when one of them is looked at."""
         if known in _BINARY:
-            self._values_left -= length // _BINARY[known]
+            count = len(value) // _BINARY[known]
+            self._values_left -= count // 8 if self._object and known != b"AT" else count
         elif known in _SEVERAL or known in _TEXTS:  # each escape sequence is decoded by itself
             self._values_left -= value.count(b"\\") * (known in _SEVERAL) + value.count(b"\x1b") + 1
         if self._values_left < 0:
-            raise self._fault(f"more values than allowed (limit values: {self._limits.values})", at)
+            raise self._too_many("values", at)
 
     def _character_set(self, value: bytes, at: int) -> str | MutableSequence[str]:
         from pydicom.charset import convert_encodings
@@ -355,8 +364,7 @@ class _Builder(Walker):
         if tag == ITEM:
             self._items_left -= 1
             if self._items_left < 0:
-                name = "object_items" if self._object else "items"
-                raise self._fault(f"more items than allowed (limit {name}: {getattr(self._limits, name)})", at)
+                raise self._too_many("items", at)
             if level.kind:  # a fragment
                 return
         else:
@@ -366,8 +374,19 @@ class _Builder(Walker):
     def _count_element(self, at: int) -> None:
         self._elements_left -= 1
         if self._elements_left < 0:
-            name = "object_elements" if self._object else "elements"
-            raise self._fault(f"more elements than allowed (limit {name}: {getattr(self._limits, name)})", at)
+            raise self._too_many("elements", at)
+
+    def _most(self, what: str) -> tuple[str, int]:
+        """How many of these it may have, and the limit that says so."""
+        name = f"object_{what}" if self._object else what
+        allowed: int = getattr(self._limits, name)
+        if self._inflated is not None and self._inflated < allowed and what != "values":
+            return "inflate_elements", self._inflated
+        return name, allowed
+
+    def _too_many(self, what: str, at: int) -> DataSetError:
+        name, allowed = self._most(what)
+        return self._fault(f"more {what} than allowed (limit {name}: {allowed})", at)
 
     def _closed(self, kind: int, at: int) -> None:
         from pydicom.dataelem import DataElement

@@ -36,6 +36,10 @@ SOP_INSTANCE_UID: Final = 0x00080018
 
 INFLATE_FLOOR: Final = 1 << 20
 """Bytes out before the ratio of a deflated data set is judged: short data sets of zeros are no attack."""
+INFLATED_ELEMENTS: Final = 1000
+"""Elements of a deflated data set before they are judged against its bytes."""
+_INFLATED: Final = 1 << 14
+"""Bytes that come out at a time, before what is in them is judged."""
 
 _ENDLESS: Final = 1 << 62
 """The end of what has none yet."""
@@ -447,7 +451,7 @@ class Inflater:
     writers leave there.
     """
 
-    __slots__ = ("_after", "_engine", "_limit", "_most", "_ratio", "_strict", "_zeros", "given", "taken")
+    __slots__ = ("_after", "_engine", "_limit", "_most", "_ratio", "_strict", "_zeros", "given", "taken", "used")
 
     def __init__(self, *, ratio: int, most: int, limit: str, strict: bool = False) -> None:
         self._strict = strict
@@ -459,6 +463,8 @@ class Inflater:
         self._ratio, self._most, self._limit = ratio, most, limit
         self.taken = 0
         """Bytes in."""
+        self.used = 0
+        """Bytes of them that what came out so far was made of."""
         self.given = 0
         """Bytes out."""
 
@@ -474,7 +480,8 @@ class Inflater:
             more = bool(data) or len(piece) == size  # what there was no room for
             if piece:
                 self.given += len(piece)
-                self._judge(self.taken - len(data))
+                self.used = self.taken - len(data)
+                self._judge(self.used)
                 yield piece
         if engine.eof:
             rest = data if taken_all else engine.unused_data
@@ -506,6 +513,22 @@ class Inflater:
             )
 
 
+def most_inflated(taken: int, limits: Limits) -> int:
+    """Elements and items that an object may have of which `taken` bytes, deflated, are there: each costs its sender a
+    fraction of a byte, and whoever walks it a step of work."""
+    return INFLATED_ELEMENTS + limits.inflate_elements * taken
+
+
+def _check_inflated(count: int, taken: int, limits: Limits) -> None:
+    if count > limits.object_elements:
+        raise DataSetError(f"more elements than allowed, deflated (limit object_elements: {limits.object_elements})")
+    if count > most_inflated(taken, limits):
+        raise DataSetError(
+            f"deflated: {count} elements in {taken} bytes; {limits.inflate_elements} for each are allowed, and "
+            f"{INFLATED_ELEMENTS} (limit inflate_elements) [PS3.5 A.5]"
+        )
+
+
 class Mismatch(DataSetError):
     """A data set that names another SOP class or instance than the command it came with."""
 
@@ -519,7 +542,7 @@ class Checker:
     Not checked: values; data sets in transfer syntaxes that are not known here (`Checker.of`).
     """
 
-    __slots__ = ("_inflater", "_most", "_walk", "_wanted")
+    __slots__ = ("_inflater", "_limits", "_walk", "_wanted")
 
     def __init__(self, transfer_syntax: str, sop_class_uid: str, sop_instance_uid: str, limits: Limits) -> None:
         """Raises ValueError for a transfer syntax that is not known here."""
@@ -529,7 +552,7 @@ class Checker:
         implicit, little, deflated = known
         self._walk = Walker(implicit=implicit, little=little, depth=limits.sequence_depth)
         self._inflater = Inflater(ratio=limits.inflate_ratio, most=_ENDLESS, limit="") if deflated else None
-        self._most = limits.object_elements
+        self._limits = limits
         self._wanted = ((SOP_CLASS_UID, "class", sop_class_uid), (SOP_INSTANCE_UID, "instance", sop_instance_uid))
 
     @classmethod
@@ -551,12 +574,9 @@ class Checker:
         if self._inflater is None:
             self._walk.feed(data)
             return
-        for piece in self._inflater.feed(data):
+        for piece in self._inflater.feed(data, _INFLATED):
             self._walk.feed(piece)
-            if self._walk.count > self._most:  # each would cost the sender a fraction of a byte
-                raise DataSetError(
-                    f"more elements than allowed in a deflated data set (limit object_elements: {self._most})"
-                )
+            _check_inflated(self._walk.count, self._inflater.used, self._limits)
 
     def finish(self) -> None:
         """That was all. Raises `DataSetError`; `Mismatch` where it is another object than the command says."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from . import dimse, status
 from .association import Association
@@ -45,6 +45,8 @@ Data = Buffer | Iterable[Buffer]
 """A data set to send: whole, or in pieces of any size, which are taken as the connection takes them."""
 STARVED: Final = bytearray()
 """What a source of pieces gives, this very object, that has none now and is not at its end: `Feed` does."""
+_NONE: Final = bytearray()
+"""No piece, this very object. None may come out of a caller's source, by a fault of his, and is no end of it."""
 
 _ENDS = (Abort, ProviderAbort, Closed)
 _WHOLE = (bytes, bytearray, memoryview)
@@ -59,19 +61,31 @@ _ELEMENT_COST = 128
 """What each unknown element of a command set costs beside its value, which is eight bytes on the wire."""
 
 
+class Holder(Protocol):
+    """Who counts what several associations hold of data sets that are read whole and may be large."""
+
+    def hold(self, size: int) -> bool:
+        """Returns False if there is no room for so many more bytes."""
+
+    def let_go(self) -> None:
+        """What was held is not any more."""
+
+
 class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
     __slots__ = (
         "_ahead", "_cancelled", "_context", "_current", "_dropped", "_held", "_most", "_open", "_parked", "_pieces",
-        "_replies", "_taken", "_waiting", "association", "reading", "unread",
+        "_replies", "_taken", "_waiting", "association", "holder", "reading", "unread",
     )  # fmt: skip
 
     def __init__(self, association: Association) -> None:
         self.association = association
+        self.holder: Holder | None = None
+        """To be asked before an attribute list that may be as long as an object is held; None: nobody."""
         self._most = association.limits.queued
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
-        self._waiting: Buffer | None = None  # its next piece, until it is known whether it is the last
+        self._waiting: Buffer = _NONE  # its next piece, until it is known whether it is the last
         self._context = 0
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
         self._parked: deque[Incoming] = deque()  # what came while the local side waited for something else
@@ -186,16 +200,15 @@ class Exchange:
             return True
         self._pieces = None  # should the source raise, nothing more can be sent
         while association.bytes_queued < most:
-            piece = next(pieces, None)
+            piece = next(pieces, _NONE)
             if piece is STARVED:
                 break
             waiting, self._waiting = self._waiting, piece
-            if piece is None:
-                data = b"" if waiting is None else waiting
-                association.send(MessageData(context=context, data=data, last=True))
+            if piece is _NONE:
+                association.send(MessageData(context=context, data=waiting, last=True))
                 self._reply_all()
                 return True
-            if waiting is not None:
+            if waiting is not _NONE:
                 association.send(MessageData(context=context, data=waiting, last=False))
         self._pieces = pieces
         return False
@@ -490,8 +503,16 @@ class Answer:
     transfer_syntax: str
 
 
-def under_way(association: Association) -> str:
-    """Which operations of the local side are outstanding, and what to do before another one is asked for."""
+def check_free(association: Association, what: str) -> None:
+    """Raise `LocalProtocolError`, with what to do first, where operations of the local side are outstanding."""
+    if not association.outstanding:
+        return
+    if association.state in _OVER:  # nothing can be waited for
+        raise LocalProtocolError(f"{what} on an association that is over ({association.state.name}) [PS3.8 7.3]")
+    raise LocalProtocolError(f"{what} while {_under_way(association)}")
+
+
+def _under_way(association: Association) -> str:
     asked = association.unanswered
     named = ", ".join(f"{dimse.MESSAGES[field]} {number}" for number, field in list(asked.items())[:3])
     more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
@@ -501,6 +522,7 @@ def under_way(association: Association) -> str:
     return text + "wait for them first"
 
 
+_OVER = (State.Sta1, State.Sta13)
 _CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)}
 
 
@@ -516,8 +538,7 @@ class Operation:
 
     def __init__(self, exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> None:
         """Raises `LocalProtocolError`, and nothing was sent."""
-        if exchange.association.outstanding:
-            raise LocalProtocolError(f"{request.NAME} while {under_way(exchange.association)}")
+        check_free(exchange.association, request.NAME)
         if exchange.unread:
             raise LocalProtocolError(f"{request.NAME} while a data set is being read; read it to its end")
         exchange.send(context, request, data)
@@ -700,6 +721,13 @@ class DataSetTooLong(ProtocolError):
         return f"data set of {self.seen} bytes (limit {self.limit}: {self.allowed} allowed)"
 
 
+class NoRoom(DataSetTooLong):
+    """All associations together hold as much as they may: there is no room for this data set now."""
+
+    def __str__(self) -> str:
+        return "no room now for whole data sets (server limit: collected)"
+
+
 def next_piece(exchange: Exchange) -> Flow[MessageData]:
     """The next piece of the data set that is being received; `last` tells the end.
 
@@ -712,23 +740,31 @@ def next_piece(exchange: Exchange) -> Flow[MessageData]:
     return event
 
 
-def read_data(exchange: Exchange, limit: str = "attributes") -> Flow[bytes]:
+def read_data(exchange: Exchange, limit: str = "attributes", holder: Holder | None = None) -> Flow[bytes]:
     """The whole data set that is being received, of as many bytes as the field `limit` of `Limits` allows.
 
-    Raises `DataSetTooLong` at its end, and what `next_piece` raises.
+    `holder`: who is asked whether there is room for it. Raises `DataSetTooLong` at its end, `NoRoom` where the holder
+    has none, and what `next_piece` raises.
     """
     allowed: int = getattr(exchange.association.limits, limit)
     whole = bytearray()
     seen = 0
+    room = True
     while exchange.unread:
         piece = yield from next_piece(exchange)
-        seen += len(piece.data)
-        if seen <= allowed:
+        size = len(piece.data)
+        seen += size
+        room = room and seen <= allowed and (holder is None or holder.hold(size))
+        if room:
             whole += piece.data
-        else:
+        elif whole:
             whole.clear()
+            if holder is not None:
+                holder.let_go()
     if seen > allowed:
         raise DataSetTooLong(limit, allowed, seen)
+    if not room:
+        raise NoRoom(limit, allowed, seen)
     return bytes(whole)
 
 

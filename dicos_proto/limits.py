@@ -70,9 +70,16 @@ class Limits:
     """Elements in a composite object that is decoded, those in sequences included. Stops: the same, as an object."""
     object_items: int = 50_000
     """Items and fragments in a composite object that is decoded. Stops: the same."""
+    object_values: int = 1_000_000
+    """Values in all the elements of a composite object that is decoded, where one element may have several; of binary
+    numbers, eight count as one. Stops: 30 million decimal strings in 64 MB, each of which takes 400 bytes when they are
+    looked at."""
     inflate_ratio: int = 100
     """Bytes that each byte of a deflated data set may inflate to, judged from the first MiB on. Stops: 254 kB of
     deflate that hold 800 MB of zeros."""
+    inflate_elements: int = 4
+    """Elements and items of an object that each byte of a deflated data set may hold, beyond the first thousand. Stops:
+    1.5 kB of deflate that hold 131,000 empty items."""
     sequence_depth: int = 64
     """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
     parked: int = 64 << 10

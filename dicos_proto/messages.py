@@ -159,8 +159,8 @@ class Messages:
             wanted = "no data set" if self._out is None else f"the data set on context {self._out}"
             raise LocalProtocolError(f"data on context {event.context}; {wanted} is being sent [PS3.7 6.3]")
         data, last = event.data, event.last
-        if isinstance(data, memoryview) and (data.ndim != 1 or data.itemsize != 1 or not data.c_contiguous):
-            raise LocalProtocolError("data in a memoryview that is no run of bytes; one cast to 'B' is")
+        if not isinstance(data, bytes | bytearray):
+            data = _bytes_of(data)
         if last:
             self._out = None
         if self._odd or (len(data) & 1 and not last):
@@ -379,10 +379,24 @@ class Messages:
             raise _unexpected(_no_pending(command), _NO_PENDING)
 
 
+def _bytes_of(data: object) -> memoryview:
+    """A view of what a caller gave for bytes. Its length counts items, which have to be bytes, then."""
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise LocalProtocolError(f"data in {type(data).__name__}; in bytes, or another buffer of bytes") from None
+    if view.ndim != 1 or view.itemsize != 1 or not view.c_contiguous:
+        raise LocalProtocolError("data in a buffer that is no run of bytes; a memoryview of it, cast to 'B', is")
+    return view
+
+
 def _no_pending(command: Response) -> str:
     """The other services have one response each. A peer that answers pending could do so for ever."""
-    number = command.message_id_being_responded_to
-    return f"{command.NAME} to message {number} with status 0x{command.status:04X}, pending, which it does not have"
+    number, kind = command.message_id_being_responded_to, command.NAME.removesuffix("-RSP")
+    return (
+        f"{command.NAME} to message {number} with status 0x{command.status:04X}, pending, which a {kind} response "
+        "cannot have"
+    )
 
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:

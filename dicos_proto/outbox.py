@@ -146,10 +146,17 @@ class Outbox:
         return taken
 
     def drop_runs(self) -> None:
-        """Forget what is not cut yet: nobody is there to take it."""
-        kept = [one for one in self._buffers if not isinstance(one, Run)]
-        self._buffers = [*kept]
-        self.queued = sum(map(len, kept))
+        """Forget what is not cut yet, and what was to follow it: nobody takes it, or it is not to be said any more.
+
+        What is left are whole PDUs, and no message with a hole in it that looks complete."""
+        kept: list[Outgoing] = []
+        self.queued = 0
+        for one in self._buffers:
+            if isinstance(one, Run):
+                break
+            kept.append(one)
+            self.queued += len(one)
+        self._buffers = kept
         self.runs = 0
 
     def _join(self) -> None:

@@ -375,12 +375,14 @@ class UpperLayer:
         action, self.state = found
         for effect in ACTIONS[action] if acceptable else NOT_ACCEPTABLE:
             match effect:
-                case Effect.SEND | Effect.SEND_PROVIDER_ABORT:
+                case Effect.SEND:
                     self._put(primitive)
+                case Effect.SEND_PROVIDER_ABORT:
+                    self._put_abort(primitive)
                 case Effect.SEND_REJECT:
                     self._put(encode(VERSION_REFUSED))
                 case Effect.SEND_USER_ABORT:
-                    self._put(primitive if event is Evt.Evt15 else encode(Abort()))
+                    self._put_abort(primitive if event is Evt.Evt15 else encode(Abort()))
                 case Effect.INDICATE | Effect.INDICATE_P_ABORT:
                     self._events.extend(indications)
                 case Effect.START_ARTIM:
@@ -395,6 +397,12 @@ class UpperLayer:
 
     def _put(self, encoded: bytes) -> None:
         self.outbox.add([encoded], len(encoded))
+
+    def _put_abort(self, encoded: bytes) -> None:
+        """It is to be said soon: data sets that are not cut yet would be for nobody."""
+        if self.outbox.runs:
+            self.outbox.drop_runs()
+        self._put(encoded)
 
     def _enter(self) -> None:
         """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""

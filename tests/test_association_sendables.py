@@ -3,6 +3,7 @@
 The states are those of PS3.8 9.2.1, reached by bytes of a peer; what may be sent where is typed here by hand.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
@@ -226,6 +227,11 @@ BUSY: dict[str, Sendable] = {
     "a second answer": ACCEPT,
     "a rejection, too late": AssociateReject(),
     "data in pieces of more than a byte": MessageData(context=3, data=memoryview(b"abcd").cast("H"), last=True),
+    "data in an array of wide items": MessageData(context=3, data=array("H", [1] * 10), last=True),  # type: ignore[arg-type]
+    "data with gaps": MessageData(context=3, data=memoryview(b"abcd")[::2], last=True),
+    "data that is none": MessageData(context=3, data=None, last=True),  # type: ignore[arg-type]
+    "data that is text": MessageData(context=3, data="abcd", last=True),  # type: ignore[arg-type]
+    "data that is a number": MessageData(context=3, data=5, last=True),  # type: ignore[arg-type]
     "a command that cannot be encoded": start(1, replace(ECHO, message_id=-1)),
 }
 AMID_DATA: dict[str, Sendable] = {

@@ -157,7 +157,8 @@ def test_only_a_query_or_retrieval_has_pending_responses(what: str, code: int) -
     if has_data:
         user.engine.send(data(3, b"ab"))
     user.sent()
-    words = f"{what}-RSP to message 1 with status 0x{code:04X}, pending, which it does not have [PS3.7 9.1, 10.1]"
+    cannot = f"which a {what} response cannot have [PS3.7 9.1, 10.1]"
+    words = f"{what}-RSP to message 1 with status 0x{code:04X}, pending, {cannot}"
     assert fault(user.feed(command(3, answer))) == words
     assert user.sent() == encode(Abort(source=2, reason=5))
     provider = Lone.provider()
@@ -306,6 +307,36 @@ def test_the_local_side_may_take_its_time(how: str) -> None:
                 engine.handle_timeout(now)
                 assert isinstance(engine.next_event(), MessageData)
                 engine.deadline(now)
+
+
+@pytest.mark.parametrize("fast", [1, 100, 6000])
+def test_what_came_fast_is_no_credit_for_a_drip(fast: int) -> None:
+    """A peer that sent 60 MB in a minute could then send two bytes a minute for three days."""
+    provider = Lone.provider()
+    provider.feed(command(3, STORE, has_data=True))
+    now = 0.0
+    for _ in range(fast):
+        now = waits(provider.engine, now, 0.01)
+        assert provider.feed(p_data((3, False, False, bytes(10_000))))
+    ended = now
+    found: list[Event] = []
+    while ended < now + 1000.0 and not any(isinstance(one, ProviderAbort) for one in found):
+        ended = waits(provider.engine, ended, 5.0)
+        found = provider.events() or provider.feed(p_data((3, False, False, b"ab")))
+    assert now + 60.0 <= ended <= now + 75.0
+    assert "at least 256 a second after the first 60 s" in fault(found)
+
+
+def test_what_comes_in_bursts_is_no_drip() -> None:
+    provider = Lone.provider()
+    provider.feed(command(3, STORE, has_data=True))
+    now = 0.0
+    for _ in range(200):
+        for _ in range(20):
+            now = waits(provider.engine, now, 0.01)
+            assert provider.feed(p_data((3, False, False, bytes(1000))))
+        now = waits(provider.engine, now, 55.0)
+        assert provider.feed(p_data((3, False, False, bytes(1000))))
 
 
 @pytest.mark.parametrize("timeouts", [Timeouts(minimum_rate=None), Timeouts(message=None)])

@@ -23,7 +23,7 @@ from dicos_proto.machine import State
 from dicos_proto.negotiation import negotiate
 from dicos_proto.pdu import Abort, AssociateReject, encode
 from dicos_proto.wire import Buffer
-from tests.pair import CT, REQUEST, Lone, command, data, p_data, policy, request, start, taken
+from tests.pair import CT, REQUEST, Lone, command, data, p_data, pdus, policy, request, start, taken
 
 STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
 PENDING = CFindResponse(message_id_being_responded_to=1, status=0xFF00)
@@ -105,24 +105,60 @@ def test_whatever_is_taken_when_the_bytes_are_those_of_cutting_at_once(
     assert bytes(sent) == head + eager(pieces, max_length)
 
 
-@pytest.mark.parametrize("max_length", LENGTHS)
-def test_what_follows_a_data_set_that_is_partly_cut_follows_it(max_length: int) -> None:
-    """A command set, and an abort: both come after all that was sent before."""
+def answering_find(max_length: int) -> tuple[Lone, bytes, bytes]:
+    """A provider that owes matches, with one that is of several takes, and its bytes: its content and on the wire."""
     content = bytes(range(256)) * 40
-    provider = Lone.provider(request(max_length=max_length))
+    provider = Lone.provider(request(max_length=max_length), limits=Limits(queued=3000))
     provider.feed(
         command(3, CFindRequest(message_id=1, affected_sop_class_uid=CT), has_data=True),
         p_data((3, False, True, b"ab")),
     )
-    engine = provider.engine
-    for _ in range(2):
-        engine.send(start(3, PENDING, has_data=True))
-        engine.send(data(3, content))
     one = eager([encode_command(PENDING, has_data=True)], max_length, kind=1) + eager([content], max_length)
-    begun = b"".join(engine.data_to_send())
+    return provider, content, one
+
+
+@pytest.mark.parametrize("max_length", LENGTHS)
+def test_what_follows_a_data_set_that_is_partly_cut_follows_it(max_length: int) -> None:
+    """A command set: it comes after all that was sent before."""
+    provider, content, one = answering_find(max_length)
+    for _ in range(2):
+        provider.engine.send(start(3, PENDING, has_data=True))
+        provider.engine.send(data(3, content))
+    assert b"".join(provider.engine.data_to_send()) + provider.sent() == 2 * one
+
+
+@pytest.mark.parametrize("takes", [0, 1, 2])
+@pytest.mark.parametrize("max_length", [8, 9, 16, 128, 512])
+def test_an_abort_waits_for_nothing_that_is_not_cut(max_length: int, takes: int) -> None:
+    """Whole PDUs come before it, and no message that looks complete and is not: the end of a data set whose middle is
+    forgotten is forgotten, too."""
+    provider, content, one = answering_find(max_length)
+    engine = provider.engine
+    engine.send(start(3, PENDING, has_data=True))
+    engine.send(data(3, content, last=False))
+    engine.send(data(3, b"the end."))
+    begun = b"".join(b"".join(engine.data_to_send()) for _ in range(takes))
     engine.send(Abort())
-    assert begun + provider.sent() == 2 * one + ABORT
+    rest = provider.sent()
+    assert len(rest) <= len(command(3, PENDING, has_data=True)) * 12 + len(ABORT)
+    assert (begun + rest).endswith(ABORT)
+    before = (begun + rest)[: -len(ABORT)]
+    assert len(before) < len(one)
+    assert one.startswith(before)
+    assert [pdu[0] for pdu in pdus(begun + rest)][-1] == 7
     assert engine.state is State.Sta13
+
+
+@pytest.mark.parametrize("max_length", [8, 9, 16, 128, 512])
+def test_an_abort_for_a_fault_of_the_peer_waits_for_nothing_either(max_length: int) -> None:
+    provider, content, _ = answering_find(max_length)
+    provider.engine.send(start(3, PENDING, has_data=True))
+    provider.engine.send(data(3, content))
+    provider.engine.receive_data(p_data((9, True, True, b"ab")))
+    provider.events()
+    assert [pdu[0] for pdu in pdus(provider.sent())][-1] == 7
+    assert provider.engine.state is State.Sta13
+    assert provider.engine.bytes_queued == 0
 
 
 @pytest.mark.parametrize("max_length", LENGTHS)

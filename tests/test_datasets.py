@@ -443,7 +443,31 @@ VALUES = {
 def test_values_are_counted(build: Callable[[int], bytes]) -> None:
     assert bounded(build(20), values=20) is None
     assert "more values than allowed (limit values: 20)" in str(bounded(build(21), values=20))
-    decode_object(build(21), IMPLICIT, Limits(values=20))  # of an object only what is looked at becomes values
+    decode_object(build(21), IMPLICIT, Limits(values=20))  # an object has a limit of its own
+
+
+OBJECT_VALUES = {
+    **{name: build for name, build in VALUES.items() if name not in ("either",)},
+    "decimal strings": lambda count: bare(0x30060050, b"\\".join([b"1"] * count)),
+    "integer strings": lambda count: bare(0x00280008, b"\\" * (count - 1)),
+    "in an item": lambda count: bare(SEQUENCE, bare(ITEM, bare(NAME, b"\\" * (count - 1)))),
+    "binary, of which eight count as one": lambda count: bare(0x00280106, bytes(2 * 8 * count)),
+}
+
+
+@pytest.mark.parametrize("build", OBJECT_VALUES.values(), ids=OBJECT_VALUES)
+def test_values_of_an_object_are_counted(build: Callable[[int], bytes]) -> None:
+    """Each is an object of hundreds of bytes once its attribute is looked at, and a C-STORE may have 30 million."""
+    assert bounded_object(build(20), object_values=20) is None
+    assert "more values than allowed (limit object_values: 20)" in str(bounded_object(build(21), object_values=20))
+
+
+def test_an_object_may_have_the_values_of_large_structures() -> None:
+    contour = b"\\".join(b"%d.%d" % (number % 400, number % 7) for number in range(900_000))
+    assert bounded_object(long(0x30060050, b"UN", contour + b" " * (len(contour) % 2)), EXPLICIT) is None
+    bomb = long(0x30060050, b"UN", b"1\\" * 2_000_000)
+    assert "(limit object_values: 1000000)" in str(bounded_object(bomb, EXPLICIT))
+    assert bounded_object(bare(0x00280106, bytes(2 * 2_000_000))) is None
 
 
 def test_character_sets_are_counted() -> None:

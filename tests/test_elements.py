@@ -5,6 +5,7 @@ import struct
 import tracemalloc
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -316,6 +317,62 @@ def test_a_deflated_bomb_is_refused_while_it_inflates() -> None:
     small = deflated(short(NAME, b"PN") * 1000)
     assert "limit object_elements: 999" in str(verdict([small], DEFLATED, Limits(object_elements=999)))
     assert verdict([small], DEFLATED, Limits(object_elements=1000)) is None
+
+
+EMPTY = {
+    "elements": short(NAME, b"PN"),
+    "sequences": long(SEQUENCE, b"SQ", b"", UNDEFINED) + END,
+    "sequences of no length": long(SEQUENCE, b"SQ"),
+}
+INSIDE = {"items": bare(ITEM), "items with delimiters": bare(ITEM, b"", UNDEFINED) + ENDED_ITEM}
+STRUCTURES = {
+    **{what: lambda count, one=one: UIDS + one * count for what, one in EMPTY.items()},
+    **{
+        what: lambda count, one=one: UIDS + long(SEQUENCE, b"SQ", one * count, UNDEFINED) + END
+        for what, one in INSIDE.items()
+    },
+}
+
+
+@pytest.mark.parametrize("build", STRUCTURES.values(), ids=STRUCTURES)
+def test_elements_of_a_deflated_object_are_judged_against_its_bytes(build: Callable[[int], bytes]) -> None:
+    """A kilobyte of deflate may hold 100,000 empty items, and each takes as long as one that came as it is."""
+    for count in (3000, 40_000, 130_000):
+        bomb = deflated(build(count))
+        assert len(bomb) < 7000
+        singly = verdict([bomb[at : at + 1] for at in range(len(bomb))], DEFLATED)
+        for found in (verdict([bomb], DEFLATED), singly, decoded(bomb)):
+            assert found is not None
+            assert "limit inflate_" in found
+    assert every_way(deflated(build(900)), DEFLATED) is None  # a short one costs little
+    assert decoded(deflated(build(900))) is None
+    large = deflated(build(1500))
+    assert "limit inflate_elements" in str(verdict([large], DEFLATED, Limits(inflate_elements=0)))
+    assert verdict([large], DEFLATED, Limits(inflate_elements=1000)) is None
+    assert decoded(large, inflate_elements=1000) is None
+    assert verdict([build(40_000)]) is None  # as it is, each has its bytes
+
+
+def decoded(data: bytes, **limits: int) -> str | None:
+    try:
+        decode_object(data, DEFLATED, Limits(**limits))
+    except DataSetError as error:
+        return str(error)
+    return None
+
+
+def test_a_deflated_object_as_they_are_is_none() -> None:
+    """Frames with items of their own, which differ by a number: what deflates best of what is sent."""
+    frame = b"".join(short(0x00200000 + number, b"DS", b"1.5 ") for number in range(0x10, 0x20))
+    items = b"".join(
+        bare(
+            ITEM, frame + short(0x00209157, b"LO", b"%8d" % number) + short(0x00200032, b"DS", b"%8.3f" % (number / 7))
+        )
+        for number in range(2000)
+    )
+    data = deflated(UIDS + long(0x52009230, b"SQ", items))
+    assert verdict([data], DEFLATED) is None
+    assert decoded(data) is None
 
 
 def test_what_is_inflated_comes_in_pieces() -> None:

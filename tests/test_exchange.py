@@ -1,5 +1,6 @@
 """Exchange: what is sent goes on while what comes is taken; what has to wait is kept, within bounds, in order."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from dicos_proto.events import MessageData, MessageStart
 from dicos_proto.exchange import (
     DataSetTooLong,
     Exchange,
+    Feed,
     Operation,
     ask,
     inquire,
@@ -193,6 +195,35 @@ def test_nothing_more_can_be_sent_after_a_source_that_fails() -> None:
         pair.run(pair.uses.step())
     assert pair.user.sending
     assert not pair.uses.sending
+
+
+@pytest.mark.parametrize("wrong", [None, "cd", 5, memoryview(b"cdef").cast("H"), array("H", [1] * 10)], ids=repr)
+@pytest.mark.parametrize("before", [[], [b"ab"], [b"ab", b"cd"]])
+@pytest.mark.parametrize("after", [[], [b"ef"]])
+def test_what_is_no_piece_is_no_end_of_a_data_set(before: list[Any], wrong: Any, after: list[Any]) -> None:
+    """A queue that gives None, or an array of wide items: the data set is not complete then, and never looks so."""
+    pair = parties(CT)
+    with pytest.raises(LocalProtocolError, match=r"^data in "):
+        pair.uses.send(1, STORE, [*before, wrong, *after])
+    assert pair.user.sending
+    assert not pair.uses.sending
+    events = pair.events(pair.provider)
+    assert not any(isinstance(event, MessageData) and event.last for event in events)
+    pair.user.send(Abort())
+    with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ on an association that is over \(Sta13\)"):
+        Operation(pair.uses, 1, echo(2))
+
+
+def test_a_none_of_a_feed_is_no_end_of_a_data_set() -> None:
+    pair = parties(CT)
+    feed = Feed()
+    pair.uses.send(1, STORE, feed)
+    feed.push(b"ab")
+    feed.push(None)  # type: ignore[arg-type]
+    feed.push(b"cd")
+    with pytest.raises(LocalProtocolError, match="data in NoneType"):
+        pair.uses.pump()
+    assert pair.user.sending
 
 
 # -- asking --------------------------------------------------------------------------------------------------------

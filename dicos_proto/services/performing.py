@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import dimse, uids
 from ..datasets import Attributes, Content, content
-from ..dimse import AnyRequest, AnyResponse, Request, response_to
+from ..dimse import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to
 from ..errors import LocalProtocolError
 from ..events import MessageStart
 from ..exchange import Exchange, read_data, respond, skip_data
@@ -18,6 +18,8 @@ from ..status import Category, category
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
 """SOP classes whose attribute lists hold a film's pixels: they may be as long as an object.  # PS3.4 H.4.3"""
+_PRINTS = (*_IMAGES, uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_COLOR_PRINT_MANAGEMENT_META)
+"""Presentation contexts on which they come: what a request names beside is only said."""
 
 
 class Performing:
@@ -49,14 +51,22 @@ class Performing:
     def receive(self) -> Flow[Attributes | None]:
         """Its data set, None if it has none: bytes that are decoded when they are looked at.
 
-        Raises `DataSetTooLong`, and as `Exchange.step` does; `LocalProtocolError` for one that was read already.
+        That of an image to be printed may be as long as an object, and is asked room for (`Exchange.holder`) until the
+        request is answered finally. Raises `DataSetTooLong`, and as `Exchange.step` does; `LocalProtocolError` for one
+        that was read already.
         """
         if not self.start.has_data:
             return None
         if not self.unread:
             raise LocalProtocolError(f"the data set of {self.request.NAME} {self.request.message_id} was read already")
-        image = dimse.sop_class_of(self.request) in _IMAGES
-        data = yield from read_data(self._exchange, "collected" if image else "attributes")
+        if (
+            isinstance(self.request, NSetRequest | NCreateRequest)
+            and self.context.abstract_syntax in _PRINTS
+            and dimse.sop_class_of(self.request) in _IMAGES
+        ):
+            data = yield from read_data(self._exchange, "collected", self._exchange.holder)
+        else:
+            data = yield from read_data(self._exchange)
         return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
 
     def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:
@@ -71,6 +81,8 @@ class Performing:
             yield from skip_data(self._exchange)
         yield from respond(self._exchange, self.context.id, response, data)
         self.answered = category(response.status) is not Category.PENDING
+        if self.answered and self._exchange.holder is not None:
+            self._exchange.holder.let_go()
 
     def finish(self, code: int, comment: str | None = None, given: Content | None = None) -> Flow[None]:
         """Send the final response: a status, at most 64 characters for people, a data set where it may have one."""

@@ -14,7 +14,7 @@ from .. import status
 from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError, ProtocolError
 from ..events import MessageStart
-from ..exchange import Data, Exchange, Feed, Incoming, ask, under_way
+from ..exchange import Data, Exchange, Feed, Incoming, ask, check_free
 from ..flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
 from ..frozen import quick
 
@@ -113,8 +113,7 @@ class StoreMany:
         no room for it yet: files are read meanwhile. Not for a source that waits for instances to come: nobody would
         see the answers until one does. What the source raises then comes before these answers, which `next` still
         tells. Raises `LocalProtocolError` while another operation is under way."""
-        if exchange.association.outstanding:
-            raise LocalProtocolError(f"C-STOREs while {under_way(exchange.association)}")
+        check_free(exchange.association, "C-STOREs")
         if exchange.unread:
             raise LocalProtocolError("C-STOREs while a data set is being read; read it to its end")
         self._exchange = exchange

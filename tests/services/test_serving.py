@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicos_proto import exchange, flows, status, uids
-from dicos_proto.dimse import NActionRequest, NCreateRequest, NEventReportRequest, NSetRequest
+from dicos_proto.dimse import (
+    CFindRequest,
+    CGetRequest,
+    NActionRequest,
+    NCreateRequest,
+    NEventReportRequest,
+    NSetRequest,
+)
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange
+from dicos_proto.exchange import DataSetTooLong, Exchange
 from dicos_proto.limits import Limits
 from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_set
+from dicos_proto.services.performing import Performing
 from dicos_proto.services.serving import Needed, Refused, Serving, items_of, require, text_of, uid_of
 from tests.services.talk import dataset, pair_for, serve, use
 
@@ -251,3 +259,98 @@ def test_an_image_to_be_printed_may_be_as_long_as_an_object() -> None:
         serve(pair.provides, handle),
     )
     assert served == [0, 0x0213, 0x0213]
+
+
+class Room:
+    """A holder with room for so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = self.left = size
+        self.most = 0
+
+    def hold(self, size: int) -> bool:
+        if size > self.left:
+            return False
+        self.left -= size
+        self.most = max(self.most, self.size - self.left)
+        return True
+
+    def let_go(self) -> None:
+        self.left = self.size
+
+
+@pytest.mark.parametrize("size", [900, 1500, 2002, 3002])
+@pytest.mark.parametrize("meta", [True, False])
+def test_an_image_to_be_printed_is_asked_room_for(meta: bool, size: int) -> None:
+    box = uids.BASIC_COLOR_IMAGE_BOX
+    context = uids.BASIC_COLOR_PRINT_MANAGEMENT_META if meta else box
+    pair = pair_for([context, MPPS], provider_limits=Limits(attributes=1000, collected=3000))
+    room = pair.provides.holder = Room(2000)
+
+    def handle(start: MessageStart) -> flows.Flow[str]:
+        performing = Performing(pair.provides, start)
+        try:
+            found = yield from performing.receive()
+            said = str(found and len(found.data))
+            assert room.left == 2000 - (size if isinstance(performing.request, NSetRequest) else 0)
+        except DataSetTooLong as error:
+            said = str(error)
+            assert room.left == 2000
+        yield from performing.finish(0)
+        assert room.left == 2000
+        return said
+
+    data = bytes(size)
+    _, served = pair.run(
+        use(pair.uses, n_set(pair.uses, box, "1.2", data, negotiated=context)), serve(pair.provides, handle)
+    )
+    if size > 3000:
+        assert served == ["data set of 3002 bytes (limit collected: 3000 allowed)"]
+    elif size > 2000:
+        assert served == ["no room now for whole data sets (server limit: collected)"]
+    else:
+        assert served == [str(size)]
+        assert room.most == size
+
+
+BOX = uids.BASIC_GRAYSCALE_IMAGE_BOX
+NAMES_AN_IMAGE = {
+    "C-FIND": (uids.STUDY_ROOT_FIND, CFindRequest(message_id=1, affected_sop_class_uid=BOX)),
+    "C-GET": (uids.STUDY_ROOT_GET, CGetRequest(message_id=1, affected_sop_class_uid=BOX)),
+    "N-SET on another context": (
+        MPPS, NSetRequest(message_id=1, requested_sop_class_uid=BOX, requested_sop_instance_uid="1.2"),
+    ),
+    "N-CREATE on another context": (MPPS, NCreateRequest(message_id=1, affected_sop_class_uid=BOX)),
+    "N-ACTION of an image": (
+        BOX,
+        NActionRequest(
+            message_id=1, requested_sop_class_uid=BOX, requested_sop_instance_uid="1.2", action_type_id=1
+        ),
+    ),
+    "N-SET of a film": (
+        uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META,
+        NSetRequest(message_id=1, requested_sop_class_uid=uids.BASIC_FILM_BOX, requested_sop_instance_uid="1.2"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("context", "request_"), NAMES_AN_IMAGE.values(), ids=NAMES_AN_IMAGE)
+def test_what_only_names_an_image_is_no_longer_than_any_other(context: str, request_: Any) -> None:
+    """Sixty megabytes of an identifier, which names the SOP class of an image box."""
+    pair = pair_for([context], provider_limits=Limits(attributes=1000, collected=3000))
+    room = pair.provides.holder = Room(2000)
+
+    def handle(start: MessageStart) -> flows.Flow[str]:
+        performing = Performing(pair.provides, start)
+        try:
+            yield from performing.receive()
+        except DataSetTooLong as error:
+            yield from performing.finish(0xC000)
+            return str(error)
+        return ""
+
+    _, served = pair.run(
+        use(pair.uses, exchange.ask(pair.uses, 1, request_, bytes(1500))), serve(pair.provides, handle)
+    )
+    assert served == ["data set of 1500 bytes (limit attributes: 1000 allowed)"]
+    assert room.most == 0

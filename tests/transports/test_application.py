@@ -87,7 +87,7 @@ def test_a_reply_with_a_comment_that_cannot_be_sent_as_it_is_is_sent(way: Way) -
     app.on_echo()(of_kind(way)(lambda asked: Reply(status=0x0122, comment="zwei\nZeilen\0")))
     with running(way, app) as server, user(server, CT, VERIFICATION) as session:
         for _ in range(2):
-            stored = session.store(CT, "1.2.3", EXPLICIT, encode(image(1), EXPLICIT))
+            stored = session.store(CT, "1.2.1", EXPLICIT, encode(image(1), EXPLICIT))
             assert words(stored) == (0xB007, "C:?gr??er" + "x" * 55)
             assert words(session.echo()) == (0x0122, "zwei?Zeilen?")
 
@@ -925,6 +925,52 @@ def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
             assert monotonic() < end
     assert sizes == [300_000, 400_000, 500_000, 1_000_000]
     assert server._reception.budget.take(1_500_000)  # all was given back
+
+
+def test_one_address_holds_no_more_than_its_share() -> None:
+    """What it has begun takes no room from the others; all of it is given back."""
+    limits = ServerLimits(collected=1_500_000, collected_per_address=1_000_000)
+    app = application(("blocking", "plain"))
+    app.on_store(check=False)(lambda asked: None)
+    with running(("blocking", "plain"), app, server_limits=limits) as server:
+        budget = server._reception.budget
+        with user(server, CT) as session:
+            assert session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status == 0
+            refused = session.store(CT, "1.2", EXPLICIT, bytes(1_000_002))
+            assert words(refused) == (0xA700, "no room now for whole data sets (server limit: collected)")
+            with user(server, CT, source_address="127.0.0.2") as other:
+                assert budget.take(900_000, "127.0.0.1")
+                assert session.store(CT, "1.2", EXPLICIT, bytes(200_000)).status == 0xA700
+                assert other.store(CT, "1.2", EXPLICIT, bytes(600_000)).status == 0
+                assert other.store(CT, "1.2", EXPLICIT, bytes(600_002)).status == 0xA700
+                budget.give_back(900_000, "127.0.0.1")
+            assert session.store(CT, "1.2", EXPLICIT, bytes(1_000_000)).status == 0
+        assert budget.take(1_500_000)  # nobody's
+        assert not budget.take(1)
+
+
+@each_way
+def test_an_image_to_be_printed_is_of_what_all_hold(way: Way) -> None:
+    app = application(way)
+    box = uids.BASIC_GRAYSCALE_IMAGE_BOX
+    sizes: list[int] = []
+
+    @app.on_n_set(box)
+    @of_kind(way)
+    def change(asked: Any) -> None:
+        sizes.append(len(asked.attributes.data))
+
+    limits = Limits(attributes=1000, collected=100_000)
+    with (
+        running(way, app, server_limits=ServerLimits(collected=50_000), limits=limits) as server,
+        user(server, box) as session,
+    ):
+        for size, wanted in ((50_000, 0), (50_002, 0x0213), (50_000, 0), (100_002, 0x0213), (50_000, 0)):
+            element = b"\xe0\x7f\x10\0OW\0\0" + (size - 12).to_bytes(4, "little") + bytes(size - 12)
+            result = session.n_set(box, "1.2", element)
+            assert result.response.status == wanted
+    assert sizes == [50_000] * 3
+    assert server._reception.budget.take(50_000)
 
 
 def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,6 +53,24 @@ def test_a_peer_that_takes_a_byte_now_and_then_is_given_up(every: float) -> None
     assert found[1].endswith("wait; at least 256 a second after the first 30 s")
 
 
+def test_what_it_took_fast_is_no_credit() -> None:
+    link = Taking(Timeouts(), 900_000)
+    now = 0.0
+    for _ in range(8):
+        assert link.due(now) > now
+        now += 1.0
+        link.take(100_000, now)
+    ended = now
+    while ended < now + 1000.0:
+        at = link.due(ended)
+        if at < ended + 10.0:
+            assert "at least 256 a second after the first 30 s" in str(link.on_time(at))
+            break
+        ended += 10.0
+        link.take(1, ended)
+    assert now + 20.0 <= ended <= now + 40.0
+
+
 def test_one_that_takes_nothing_is_told_so() -> None:
     found = ends(Taking(Timeouts(), 100_000), 0, 31.0, 10_000.0)
     assert found is not None

@@ -52,6 +52,9 @@ class ServerLimits:
     """What all associations together may hold of data sets that are read whole (`Request.read`, `Application.on_store`)
     until these are answered, in bytes; what does not fit is refused for now, 0xA700. Stops: as many objects of
     `Limits.collected` as there are associations."""
+    collected_per_address: int = 256 << 20
+    """Of these, from one network address or network of 64 bits, as for `per_address`. Stops: one peer that begins large
+    objects, and leaves the others no room."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -72,9 +75,10 @@ class ServerLimits:
 def most_bytes(limits: Limits) -> int:
     """What one association holds at most of what it receives and sends, in bytes, as Python has them in memory.
 
-    Not in it: data sets that are read whole, of which all associations together hold `ServerLimits.collected`; what
-    `Request.attributes` reads, twice `Limits.attributes` at most while it does; what a handler makes of either and
-    keeps; the stack of a thread; what OpenSSL has for itself; what the kernel holds, which is for `sysctl` to say.
+    Not in it: data sets that are read whole, images to be printed too, of which all associations together hold
+    `ServerLimits.collected`; what else `Request.attributes` reads, twice `Limits.attributes` at most while it does;
+    what a handler makes of either and keeps; the stack of a thread; what OpenSSL has for itself; what the kernel holds,
+    which is for `sysctl` to say.
     """
     request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces

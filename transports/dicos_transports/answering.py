@@ -278,7 +278,7 @@ async def answer(
 
 
 async def _refuse(talk: Talk, request: AnyRequest, refused: Refused) -> None:
-    request.session.let_go()
+    request.session.holding.let_go()
     if not request.answered:
         response = Serving(request.session.exchange, request.start).refusal(refused)
         await talk.run(request.performing.answer(response))

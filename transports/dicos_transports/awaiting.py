@@ -300,7 +300,7 @@ class Session(BaseSession):
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
-            self.let_go()
+            self.holding.let_go()
             before = _received(self, start)
             return before
 

@@ -56,7 +56,7 @@ class AsyncServer(BaseServer, ABC):
         """All of one connection. Raises what ends it."""
         CURRENT.set(connection)
         connection.session = session
-        session.budget = self._reception.budget
+        session.count_by(self._reception.holding(connection))
         if self._stopping:
             session.driver.interrupt()
         async with session:

@@ -457,7 +457,7 @@ class Session(BaseSession):
             if start is None:
                 return
             self.requests[start.command.NAME] += 1
-            self.let_go()
+            self.holding.let_go()
             received = _received(self, start)
             yield received
             if not received.answered:

@@ -227,7 +227,7 @@ class Server(BaseServer):
                 sock, association, layer, serving.timeouts, trace=trace, stop=self._stop, kill=self._kill
             ) as session:
                 connection.session = session
-                session.budget = reception.budget
+                session.count_by(reception.holding(connection))
                 try:
                     if self._establish(connection, session):
                         self._handler(session)

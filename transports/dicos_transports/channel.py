@@ -115,10 +115,11 @@ class Link:
 
     def _slow_until(self, now: float, grace: float) -> float:
         """When a peer that takes a byte now and then has taken too little of what waits: as for what is received."""
-        if self._slow_at is None:
-            self._slow_at, self._slow_from = now, self.bytes_sent
         if self._rate is None:
             return math.inf
+        # In time: what it took faster than it had to is no credit for later.
+        if self._slow_at is None or self.bytes_sent - self._slow_from >= self._rate * (now - self._slow_at):
+            self._slow_at, self._slow_from = now, self.bytes_sent
         return self._slow_at + grace + (self.bytes_sent - self._slow_from) / self._rate
 
     def woke(self, now: float) -> None:

@@ -37,7 +37,7 @@ from dicos_proto.tolerance import Tolerance
 from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
-from .session import BaseSession, Budget
+from .session import BaseSession, Budget, Holding
 from .windows import WINDOWS
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Reception:
         self.quiet = threading.Condition(self.lock)
         """Notified when a slot is free again."""
         self.slots = Slots(serving.server_limits, serving.server_limits.room_for(serving.limits))
-        self.budget = Budget(serving.server_limits.collected)
+        self.budget = Budget(serving.server_limits.collected, serving.server_limits.collected_per_address)
         self._metrics = Metrics()
 
     # -- who is here ---------------------------------------------------------------------------------------------
@@ -187,6 +187,10 @@ class Reception:
         """One more of these. The lock is held."""
         for name in names:
             setattr(self._metrics, name, getattr(self._metrics, name) + 1)
+
+    def holding(self, connection: Connection) -> Holding:
+        """What is to count the data sets that its session reads whole."""
+        return Holding(self.budget, connection.host)
 
     # -- letting in ----------------------------------------------------------------------------------------------
 
@@ -277,7 +281,7 @@ class Reception:
         if error is not None:  # who waits for the end of the server finds the line written
             self._tell_fault(connection, error)
         if connection.session is not None:
-            connection.session.let_go()
+            connection.session.holding.let_go()
         connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
         with self.quiet:
             self.slots.leave(connection)

@@ -147,23 +147,60 @@ def accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | N
 class Budget:
     """Bytes that several sessions share. May be used from several threads at once."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, each: int | None = None) -> None:
+        """`each`: what one owner may have of them."""
         self.size = size
         self._left = size
+        self._each = size if each is None else each
+        self._owned: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> bool:
-        """Returns False, and takes nothing, if there are not as many left."""
+    def take(self, size: int, owner: str = "") -> bool:
+        """Returns False, and takes nothing, if there are not as many left, or not for this owner; nobody's, an empty
+        one, are not counted for anybody."""
         with self._lock:
-            if size > self._left:
+            if size > self._left or (owner and self._owned[owner] + size > self._each):
                 return False
             self._left -= size
+            if owner:
+                self._owned[owner] += size
             return True
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, size: int, owner: str = "") -> None:
         """They are free again."""
         with self._lock:
             self._left += size
+            if owner:
+                self._owned[owner] -= size
+                if not self._owned[owner]:
+                    del self._owned[owner]
+
+
+class Holding:
+    """What one association has of a budget. It is a `Holder`."""
+
+    __slots__ = ("_budget", "_held", "_owner")
+
+    def __init__(self, budget: Budget | None = None, owner: str = "") -> None:
+        """Without a budget, there is room for whatever its own limits allow."""
+        self._budget = budget
+        self._owner = owner
+        self._held = 0
+
+    def hold(self, size: int) -> bool:
+        """Count these bytes of a data set that is read whole; returns False if the server has no room for them."""
+        if self._budget is None:
+            return True
+        if not self._budget.take(size, self._owner):
+            return False
+        self._held += size
+        return True
+
+    def let_go(self) -> None:
+        """The data set that was read whole is the handler's own now, or nobody's."""
+        if self._held and self._budget is not None:
+            self._budget.give_back(self._held, self._owner)
+            self._held = 0
 
 
 class BaseSession:
@@ -175,9 +212,7 @@ class BaseSession:
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
-        self.budget: Budget | None = None
-        """What all sessions of a server may hold of data sets that are read whole; None: only this one's limits."""
-        self._holding = 0  # bytes of it that are ours
+        self.count_by(Holding())
         self.requests: Counter[str] = Counter()
         """How often the peer has asked for what, by name: `C-STORE-RQ`."""
 
@@ -237,20 +272,10 @@ class BaseSession:
         """Whether messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
 
-    def hold(self, size: int) -> bool:
-        """Count these bytes of a data set that is read whole; returns False if the server has no room for them."""
-        if self.budget is None:
-            return True
-        if not self.budget.take(size):
-            return False
-        self._holding += size
-        return True
-
-    def let_go(self) -> None:
-        """The data set that was read whole is the handler's own now, or nobody's."""
-        if self._holding and self.budget is not None:
-            self.budget.give_back(self._holding)
-            self._holding = 0
+    def count_by(self, holding: Holding) -> None:
+        """What counts the data sets that are read whole."""
+        self.holding = holding
+        self.exchange.holder = holding
 
     def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
         """Whether nothing but an abort can follow, now that a flow was left by this exception.
@@ -428,13 +453,13 @@ class Received(Generic[S, P]):
         found = bytearray()
         session = self.session
         allowed = session.association.limits.collected
-        session.let_go()
+        session.holding.let_go()
         while (piece := (yield from self.piece())) is not None:
             size = len(piece)
             fits = len(found) + size <= allowed
-            if not (fits and session.hold(size)):
+            if not (fits and session.holding.hold(size)):
                 found.clear()  # it would else be held as long as what is raised
-                session.let_go()
+                session.holding.let_go()
                 if fits:
                     raise ValueError("no room now for whole data sets (server limit: collected)")
                 raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
@@ -443,7 +468,7 @@ class Received(Generic[S, P]):
 
     def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
         """The final response, if `answer_now` could not send it at once."""
-        self.session.let_go()
+        self.session.holding.let_go()
         if not self.answer_now(code, comment, given):
             yield from self.performing.finish(code, comment, given)
 
@@ -452,7 +477,7 @@ class Received(Generic[S, P]):
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False
-        self.session.let_go()
+        self.session.holding.let_go()
         at.begin(exchange.response_to(performing.start, code, comment))
         performing.answered = True
         return True

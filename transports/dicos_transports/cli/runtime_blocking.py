@@ -203,7 +203,7 @@ class Blocking:
         def handle(session: blocking.Session) -> None:
             awaited = Session(session.association, _Awaited(session.driver, None), session.peer, session.layer)
             awaited.requests = session.requests  # which the server counts
-            awaited.budget = session.budget
+            awaited.count_by(session.holding)
             finish(handler(awaited))
 
         limits = ServerLimits(associations=associations, per_address=per_address)
