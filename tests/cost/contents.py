@@ -104,7 +104,7 @@ def values(size: int) -> bytes:
 
 def numbers(size: int) -> bytes:
     """Elements as long as they may be, each of 32,000 numbers as text."""
-    one = b"1\\" * 32_000
+    one = b"1\\" * min(32_000, size // 2)
     made = (element(0x3004, 0x1000 + n, b"IS", one) for n in range(max(1, size // len(one))))
     return IDENTIFICATION + b"".join(made)
 

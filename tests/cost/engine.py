@@ -24,7 +24,7 @@ from tests.cost.measuring import InProcess
 RECEIVED_AT_ONCE: Final = 64 << 10
 """Bytes of each call of `receive_data`."""
 SHORTEST: Final = 8
-"""The Maximum Length that is accepted here, so that what is cut small is measured: of itself the engine asks for 512."""
+"""The Maximum Length that is accepted here, so that what is cut small is measured; the default is 512."""
 
 
 class _OfContent(InProcess):

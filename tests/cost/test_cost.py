@@ -32,7 +32,7 @@ def _linear(small: Cost, large: Cost) -> None:
 
 
 def _of_engine(entry: InProcess, given: Input) -> None:
-    size = int((32 if given.asked_for else 16) * KIB * given.share)
+    size = int((16 if given.asked_for else 8) * KIB * given.share)
     small, large = entry.count(given, size), entry.count(given, 2 * size)
     if given.asked_for:
         # What it was given to send, and what is queued of it: as many bytes, objects counted with what they cost.
@@ -73,11 +73,12 @@ def test_what_is_cut_small_is_cut_when_it_is_taken(length: int) -> None:
 
 
 def _of_content(entry: InProcess, content: Content, allowed: Callable[[int], int], *, of_object: bool) -> None:
-    size = 8 * KIB if content.syntax != DEFLATED else 64 * KIB
+    size = 4 * KIB if content.syntax != DEFLATED or content.share > 0.1 else 64 * KIB
     small, large = entry.count(content, size), entry.count(content, 2 * size)
     assert large.memory <= allowed(large.size) + 512 * KIB, large
     bytes_ = bounds.weight(large.size, content, of_object=of_object)
-    assert large.calls <= bounds.CALLS_OF_DECODING * bytes_ + bounds.CALLS_AT_ALL, large
+    a_byte = bounds.CALLS_OF_CHECKING if isinstance(entry, engine.Checking) else bounds.CALLS_OF_DECODING
+    assert large.calls <= a_byte * bytes_ + bounds.CALLS_AT_ALL, large
     _linear(small, large)
 
 
