@@ -45,7 +45,12 @@ def limits() -> str:
     ]
     return (
         _GENERATED
-        + _LIMITS.format(rows="\n".join(rows), default=_number(DEFAULT_MAX_LENGTH), smallest=SMALLEST_MAX_LENGTH)
+        + _LIMITS.format(
+            rows="\n".join(rows),
+            default=_number(DEFAULT_MAX_LENGTH),
+            smallest=SMALLEST_MAX_LENGTH,
+            peer=Limits().peer_max_length,
+        )
         + costs.section()
     )
 
@@ -87,7 +92,8 @@ Defaults are those of `Limits()`. The last column names every function that look
 
 The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
 advertises unless told otherwise, and a longer P-DATA-TF is refused at its header. A peer's Maximum Length is 0
-(unlimited) or at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
+(unlimited) or at least `peer_max_length`, {peer} bytes; an association with any other is rejected. That field may be as
+low as `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
 
