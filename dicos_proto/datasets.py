@@ -11,6 +11,7 @@ is.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import MutableSequence
@@ -142,11 +143,8 @@ def _build(data: Buffer, transfer_syntax: str, limits: Limits, most: int, limit:
     raw = _inflate(data, limits.inflate_ratio, most, limit, strict=not composite) if deflated else bytes(data)
     inflated = most_inflated(len(data), limits) if deflated and composite else None
     builder = _Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite, inflated=inflated)
-    try:
-        builder.feed(raw)
-        builder.finish()
-    except faults() as fault:
-        raise DataSetError(f"a data set that cannot be decoded: {type(fault).__name__}") from None
+    builder.feed(raw)
+    builder.finish()
     return builder
 
 
@@ -345,12 +343,10 @@ class _Builder(Walker):
             raise self._too_many("values", at)
 
     def _character_set(self, value: bytes, at: int) -> str | MutableSequence[str]:
-        from pydicom.charset import convert_encodings
-
         named = value.decode("ascii", "replace").rstrip("\0 ").split("\\")
         if len(named) > _CHARACTER_SETS:
             raise self._fault(f"{len(named)} character sets where {_CHARACTER_SETS} are the most", at)
-        return convert_encodings([one.strip() for one in named])
+        return _encodings([one.strip() for one in named])
 
     def _creator(self, tag: int, value: bytes, at: int) -> None:
         here, block = self._open_ones[-1], tag >> 16 << 8 | tag & 0xFF
@@ -410,6 +406,27 @@ class _Builder(Walker):
             value = self._data[one.at : at]
             vr = None if one.vr is None else one.vr.decode()
             around.elements[tag] = self._raw(tag, vr, UNDEFINED, value, one.at, around.implicit, self._little)
+
+
+def _encodings(named: list[str]) -> list[str]:
+    """As pydicom's `convert_encodings`, which warns of each other name that is none, with the name as it came, keeps
+    all of these for ever, and takes the names of Python's codecs too, whatever they do."""
+    from pydicom.charset import STAND_ALONE_ENCODINGS, default_encoding, python_encoding
+
+    found: list[str] = []
+    for number, name in enumerate(named):
+        if number and name in STAND_ALONE_ENCODINGS:
+            continue
+        corrected = _MISSPELT.sub(lambda match: "ISO 2022 IR " if match[1] else "ISO_IR", name[:_LONGEST_NAME])
+        found.append(python_encoding.get(name) or python_encoding.get(corrected, default_encoding))
+        if not number and name in STAND_ALONE_ENCODINGS:
+            break
+    return found
+
+
+_MISSPELT: Final = re.compile(r"^ISO(?:.(2022).IR.|[^_]IR)")
+_LONGEST_NAME: Final = 16
+"""Characters of the name of a character set: CS."""
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,7 @@ from .command import (
     with_group_length,
 )
 from .command_values import UI, US, Value
-from .dimse import CLASSES, FIELDS, INSTANCES, NO_DATA_SET, WITH_DATA_SET, Command, MessageClass, Other
+from .dimse import CLASSES, FIELDS, INSTANCES, NO_DATA_SET, WITH_DATA_SET, Command, DataSet, MessageClass, Other
 from .errors import AbortReason, LocalProtocolError, Malformed
 from .frozen import setter
 from .limits import Limits
@@ -262,8 +262,16 @@ def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
     """As `decode_command`, and whether all of it is as it should be, so that the next one may be read likewise."""
     elements, regular = elements_of(data, judge)
     number = _take_us(elements, 0x0100, "command field")
-    has_data = _take_us(elements, 0x0800, "data set type") != NO_DATA_SET
+    follows = elements.pop(0x0800, b"")
     cls = CLASSES.get(number)
+    if len(follows) == 2:
+        has_data = follows[0] | follows[1] << 8 != NO_DATA_SET
+    else:
+        fault = _no_us(0x0800, "data set type")
+        # Where there can be no data set, it only informs.
+        if cls is None or cls.DATA_SET is not DataSet.NEVER or not judge.let("informative_number", fault.detail):
+            raise fault
+        has_data = regular = False
     if cls is None:
         raise Malformed(f"command field 0x{number:04X} is no message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER)
     values: dict[str, Value] = {}
@@ -295,5 +303,9 @@ def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
 def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:
     raw = elements.pop(element, None)
     if raw is None or len(raw) != 2:
-        raise Malformed(f"no (0000,{element:04X}) {name} of 2 bytes in the command set", "PS3.7 E.1")
+        raise _no_us(element, name)
     return raw[0] | raw[1] << 8
+
+
+def _no_us(element: int, name: str) -> Malformed:
+    return Malformed(f"no (0000,{element:04X}) {name} of 2 bytes in the command set", "PS3.7 E.1")

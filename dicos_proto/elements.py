@@ -173,7 +173,9 @@ class Walker:
     def finish(self) -> None:
         """There are no more bytes. Raises `DataSetError` where something is cut short."""
         if self._left:
-            raise self._fault(f"a value that is cut short, {self._left} bytes of it are missing")
+            raise DataSetError(  # its beginning is all that an Error Comment holds
+                f"cut short at byte {self._position}: {self._left} bytes of a value are missing [PS3.5 7]"
+            )
         if self._held and (self._strict or len(self._levels) > 1 or any(self._held)):
             raise self._fault(f"an element header of {len(self._held)} bytes")
         if not self._held:
@@ -589,9 +591,7 @@ class Checker:
             value = self._walk.seen.get(tag, b"").strip(b"\0 ")
             named = wanted.encode("ascii", "replace")
             if value and value != named and _plain(value) != _plain(named):
-                raise Mismatch(
-                    f"the SOP {what} UID {shown(tag)} of the data set is not that of the command [PS3.4 B.2.3]"
-                )
+                raise Mismatch(f"SOP {what} UID {shown(tag)} is not the command's [PS3.4 B.2.3]")
 
 
 def _plain(uid: bytes) -> list[bytes]:

@@ -146,17 +146,15 @@ class Outbox:
         return taken
 
     def drop_runs(self) -> None:
-        """Forget what is not cut yet, and what was to follow it: nobody takes it, or it is not to be said any more.
+        """Where there are runs, forget them and what was to follow them: nobody takes it, or is to hear it any more.
 
         What is left are whole PDUs, and no message with a hole in it that looks complete."""
-        kept: list[Outgoing] = []
-        self.queued = 0
-        for one in self._buffers:
-            if isinstance(one, Run):
-                break
-            kept.append(one)
-            self.queued += len(one)
-        self._buffers = kept
+        at = size = 0
+        while not isinstance(one := self._buffers[at], Run):
+            size += len(one)
+            at += 1
+        del self._buffers[at:]
+        self.queued = size
         self.runs = 0
 
     def _join(self) -> None:

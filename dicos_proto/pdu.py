@@ -535,7 +535,7 @@ def _associate_items(
         value = cursor.take(length)
         if kind == 0x10:
             _once(application, "application context")
-            application = _decode_uid(value, "application context", judge)
+            application = _decode_application(value, judge, asks=context_item == 0x20)
         elif kind == context_item:
             _count(len(contexts) + 1, judge.limits.contexts, "contexts", "presentation contexts")
             context = decode_context(value, judge, unknown)
@@ -552,11 +552,23 @@ def _associate_items(
         user = UserInformation(
             max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None
         )
+    if application is None and context_item == 0x21 and judge.let("informative_text", "no application context item"):
+        application = ""
     return (
         _needed(application, "application context item", "PS3.8 9.3.2.1"),
         tuple(contexts.values()),
         _needed(user, "user information item", "PS3.8 9.3.2.3"),
     )
+
+
+def _decode_application(value: memoryview, judge: Judge, *, asks: bool) -> str:
+    """Whoever is asked decides by it; in an answer it informs only, and one that is no UID may be let through."""
+    try:
+        return _decode_uid(value, "application context", judge)
+    except _NoUid as fault:
+        if asks or not judge.let("informative_text", fault.detail):
+            raise
+        return ""
 
 
 def _counts_its_header(view: memoryview, length: int) -> bool:

@@ -116,17 +116,19 @@ class Tolerance:
     is what, and is answered by whoever takes reports, or 0x0211. Default: off."""
     informative_text: bool = False
     """Lets through: a text that only informs and is not what its value representation allows: Error Comment, Move
-    Originator AE Title, implementation version name and implementation class UID, and the UIDs that a response repeats.
-    Padded with NUL, too long, with other characters, or empty where there has to be one. A text is read up to its first
-    NUL, as UTF-8 or else ISO 8859-1, with ? for what cannot be printed, and cut; what is no UID is left out. Breaks:
-    PS3.5 6.2, PS3.7 D.3.3.2, E.1. Who: toolkits that send strings as C keeps them, and archives that put the text of an
-    exception into the comment. Why it may be allowed: nothing rests on it; a stored object counted as failed is worse.
+    Originator AE Title, implementation version name and implementation class UID, the UIDs that a response repeats, and
+    the application context of an A-ASSOCIATE-AC, which may be missing. Padded with NUL, too long, with other
+    characters, or empty where there has to be one. A text is read up to its first NUL, as UTF-8 or else ISO 8859-1,
+    with ? for what cannot be printed, and cut; what is no UID is left out. Breaks: PS3.5 6.2, PS3.7 D.3.3.2, E.1. Who:
+    toolkits that send strings as C keeps them, and archives that put the text of an exception into the comment.
+    Why it may be allowed: nothing rests on it; a stored object counted as failed is worse.
     Default: off."""
     informative_number: bool = False
     """Lets through: a number or a list of tags that only informs and is not encoded as such: Error ID, Offending
     Element, numbers of sub-operations, Move Originator Message ID, Priority (also one that is missing), the types and
-    attribute identifiers that a response repeats, the reason why a context is refused, and whether a positive response
-    to a user identity is wanted. A number of another length is read where it fits, and left out where it does not.
+    attribute identifiers that a response repeats, the reason why a context is refused, whether a positive response to a
+    user identity is wanted, and in a message that can have no data set whether one follows (also if that is missing). A
+    number of another length is read where it fits, and left out where it does not.
     Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Who: toolkits that encode every number alike. Why it may be allowed: nothing rests
     on it. Default: off."""
     title_padded: bool = False

@@ -8,9 +8,11 @@ import warnings
 import zlib
 from collections.abc import Callable
 
+import pydicom.charset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.charset import convert_encodings
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -310,13 +312,6 @@ def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRe
     assert list(recwarn) == []
 
 
-def test_what_pydicom_warns_of_is_an_error_where_warnings_are() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(DataSetError, match="a data set that cannot be decoded: UserWarning"):
-            decode(short(0x00080005, b"CS", b"NOPE"), EXPLICIT)
-
-
 def ours(data: bytes, syntax: str) -> bool:
     """Whether these bytes are a data set; anything but `DataSetError` is raised."""
     try:
@@ -476,6 +471,41 @@ def test_character_sets_are_counted() -> None:
     found = bounded(bare(0x00080005, named + b"\\ISO 2022 IR 6"))
     assert found is not None
     assert "17 character sets where 16 are the most" in found
+
+
+CHARACTER_SETS = [
+    "", "ISO_IR 100", "ISO_IR 192", "GB18030", "ISO 2022 IR 87", "ISO_IR 6", "ISO-IR 100", "ISO IR 192",
+    "ISO 2022-IR-13", "ISO-2022-IR-87", "ISO_2022_IR 6", "\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87",
+    "ISO_IR 192\\ISO 2022 IR 87", "ISO 2022 IR 6\\GB18030\\ISO 2022 IR 149", "ISO 2022 IR 6\\ISO_IR 192",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("named", CHARACTER_SETS)
+def test_character_sets_are_those_of_pydicom(named: str) -> None:
+    data = short(0x00080005, b"CS", (named + " " * (len(named) % 2)).encode()) + short(NAME, b"PN", b"ab")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = decode_object(data, EXPLICIT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = convert_encodings(named.split("\\"))
+    assert found.original_character_set == expected
+
+
+@pytest.mark.parametrize("named", ["punycode", "\x1b]0;PWNED\x07", "ISO-IR 999", "ISO.2022.IR.999", "utf8", "x" * 9000])
+def test_what_is_no_character_set_is_told_nobody_and_is_the_default(named: str) -> None:
+    """pydicom warns of each, once for each name, and keeps it: a peer has any number of names."""
+    kept = len(vars(pydicom.charset).get("__warningregistry__", {}))
+    items = b"".join(
+        bare(ITEM, short(0x00080005, b"CS", f"{named}{number:04}".encode() + b" " * (len(named) % 2)))
+        for number in range(20)
+    )
+    for data in (long(SEQUENCE, b"SQ", items), short(0x00080005, b"CS", named.encode() + b" " * (len(named) % 2))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = decode(data, EXPLICIT)
+        assert found.original_character_set in (["iso8859"], "iso8859")
+    assert len(vars(pydicom.charset).get("__warningregistry__", {})) == kept
 
 
 def test_a_private_creator_stands_before_its_elements() -> None:

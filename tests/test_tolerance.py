@@ -116,8 +116,8 @@ ASKED = AssociateRequest(
 )
 
 
-def accepting(*contexts: bytes, user: bytes = USER) -> bytes:
-    return associate(2, item(0x10, CONTEXT), *contexts, user)
+def accepting(*contexts: bytes, user: bytes = USER, application: bytes = item(0x10, CONTEXT)) -> bytes:
+    return associate(2, application, *contexts, user)
 
 
 def accepted(*numbers: int, user: UserInformation = PLAIN) -> AssociateAccept:
@@ -477,6 +477,27 @@ CASES: dict[str, Case] = {
         [start(3, CStoreResponse(message_id_being_responded_to=7, status=0))],
         "(0000,0903) of 0 bytes", "(0000,0903) of 0 bytes; one US",
     ),
+    **{
+        f"data set type {what}, where there can be none": Case(
+            "informative_number", after(STORE, has_data=True),
+            p_data((3, True, True, elements((0x0100, us(0x8001)), (0x0120, us(7)), *said, (0x0900, us(0))))),
+            [start(3, CStoreResponse(message_id_being_responded_to=7, status=0))],
+            "no (0000,0800) data set type of 2 bytes in the command set",
+            "no (0000,0800) data set type of 2 bytes in the command set [PS3.7 E.1]",
+        )
+        for what, said in (("of four bytes", [(0x0800, b"\1\1\0\0")]), ("left out", []), ("of none", [(0x0800, b"")]))
+    },
+    **{
+        f"application context of an answer, {what}": Case(
+            "informative_text", asker, accepting(answered(1), answered(3), answered(5), application=given),
+            [replace(accepted(1, 3, 5), application_context="")], words, f"{words} [{clause}]",
+        )
+        for what, given, words, clause in (
+            ("empty", item(0x10, b""), "application context '' is no UID", "PS3.5 9.1"),
+            ("no UID", item(0x10, b"DICOM"), "application context 'DICOM' is no UID", "PS3.5 9.1"),
+            ("left out", b"", "no application context item", "PS3.8 9.3.2.1"),
+        )
+    },
     "half a tag": Case(
         "informative_number", after(STORE, has_data=True),
         p_data((3, True, True, answering(1, (0x0901, bytes.fromhex("0800 1800 0800"))))),
@@ -1022,9 +1043,13 @@ def test_retired_and_unknown_elements_and_priorities_are_nothing_to_tell() -> No
 
 @pytest.mark.parametrize("element", [0x0100, 0x0120, 0x0800, 0x0900])
 def test_a_number_that_decides_is_never_guessed(element: int) -> None:
-    own = [(0x0100, us(0x8001)), (0x0120, us(7)), (0x0800, us(0x0101)), (0x0900, us(0))]
+    """That a data set follows is nothing to decide in what can have none."""
+    own = [(0x0100, us(0x8020)), (0x0120, us(7)), (0x0800, us(0x0101)), (0x0900, us(0))]
     raw = elements(*((number, value + b"\0\0" if number == element else value) for number, value in own))
-    *_, abort = after(STORE, has_data=True)(EVERYTHING, whole).feed(p_data((3, True, True, raw)))
+    *_, abort = after(FIND, has_data=True)(EVERYTHING, whole).feed(p_data((3, True, True, raw)))
+    assert isinstance(abort, ProviderAbort)
+    no_message = elements((0x0100, us(0x7777)), (0x0120, us(7)), (0x0800, b"\1\1\0\0"))
+    *_, abort = after(FIND, has_data=True)(EVERYTHING, whole).feed(p_data((3, True, True, no_message)))
     assert isinstance(abort, ProviderAbort)
 
 

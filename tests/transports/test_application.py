@@ -20,7 +20,7 @@ from dicos_proto.datasets import encode
 from dicos_proto.dimse import CStoreRequest, Response
 from dicos_proto.flows import AssociationAborted
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import Roles, propose
+from dicos_proto.negotiation import AcceptPolicy, Roles, propose
 from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
@@ -406,9 +406,30 @@ def test_a_destination_that_is_not_there_is_told(way: Way, lines: Lines) -> None
         lost = session.move(MOVE, "GONE", dataset(PatientID="1"))
         assert list(lost) == []
         assert lost.operation.result is not None
-        code, comment = words(lost.operation.result.response)
-        assert (code, (comment or "")[:45]) == (0xA702, "the destination: no connection to 127.0.0.1:" + str(gone)[0])
+        found = words(lost.operation.result.response)
+        assert found == (0xA702, "destination: no connection: connection refused")
         assert session.echo().status == 0
+
+
+@pytest.mark.parametrize("why", ["rejected", "another title"])
+def test_why_a_destination_takes_nothing_is_said_in_what_a_comment_holds(why: str) -> None:
+    plain = ("blocking", "plain")
+    policy = AcceptPolicy(contexts={CT: (EXPLICIT,)}, called_aets=frozenset({"ELSEWHERE"}))
+    with running(plain, application(plain), policy=policy) as destination:
+        at = ("127.0.0.1", destination.port)
+        app = application(plain, destinations={"THERE": at if why == "rejected" else f"OTHER@127.0.0.1:{at[1]}"})
+        app.on_move(MOVE)(lambda asked: [plain_instance(0)])
+        with running(plain, app) as server, user(server, MOVE) as session:
+            moved = session.move(MOVE, "THERE", dataset(PatientID="1"))
+            assert list(moved) == []
+            assert moved.operation.result is not None
+            code, comment = words(moved.operation.result.response)
+    assert code == 0xA702
+    if why == "rejected":
+        assert comment == "destination rejects: called AE title not recognized (1/1/7)"
+    else:
+        assert comment is not None
+        assert comment.startswith("destination: no connection: 'THERE' is to be called")
 
 
 @each_way

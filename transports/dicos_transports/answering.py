@@ -24,7 +24,7 @@ from dicos_proto import dimse, planning, status
 from dicos_proto.datasets import Attributes, Content, DataSetError, decode_object
 from dicos_proto.errors import ProtocolError
 from dicos_proto.exchange import DataSetTooLong, Exchange
-from dicos_proto.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
+from dicos_proto.flows import AssociationError, AssociationRejected, AssociationReleased, ContextNotAccepted, Flow, Need
 from dicos_proto.service_classes import Service
 from dicos_proto.services.commitment import (
     CommitmentReport,
@@ -46,6 +46,7 @@ from .addresses import Address, printable
 from .channel import ServerStopping
 from .instances import FALLBACKS, instance, offer, taken
 from .part10_writer import Part10Writer, file_header
+from .session import ConnectionFailed
 from .talking import Talk, WrongAnswer, kind_of
 
 if TYPE_CHECKING:
@@ -430,7 +431,17 @@ async def _move(
         LOG.warning("%s: C-MOVE to %a: %s", asked.session.peer, moving.destination, error)
         if moving.answered:  # all that it was for is done
             return
-        raise Refused(status.OUT_OF_RESOURCES_SUBOPERATIONS, f"the destination: {error}") from error
+        raise Refused(status.OUT_OF_RESOURCES_SUBOPERATIONS, _of_destination(error)) from error
+
+
+def _of_destination(error: AssociationError) -> str:
+    """Why nothing can be sent there, in so few words that an Error Comment holds them; the log has all."""
+    text = str(error)
+    if isinstance(error, AssociationRejected):
+        return f"destination rejects: {text.rpartition(': ')[2]}"
+    if isinstance(error, ConnectionFailed):
+        return f"destination: no connection: {text.partition(': ')[2] or text}"
+    return f"destination: {text}"
 
 
 async def _counted(talk: Talk, found: object, what: str) -> tuple[int, Iterable[object]]:
