@@ -101,16 +101,18 @@ CALLS_A_PIECE: Final = 50
 CALLS_AT_ALL: Final = 20_000
 STEPS_A_BYTE: Final = 40
 STEPS_OF_DECODING: Final = 150
-STEPS_AT_ALL: Final = 5_000_000
+STEPS_A_CONNECTION: Final = 150_000
+"""With a handshake of TLS."""
+STEPS_AT_ALL: Final = 3_000_000
 
 
-def weight(size: int, content: Content | None, *, of_object: bool = True, messages: int = 1) -> int:
-    """Bytes that work is counted by: those on the wire, or of what they may hold, deflated."""
+def weight(size: int, content: Content | None, *, of_object: bool = True, messages: int = 1, each: int = 8) -> int:
+    """Bytes that work is counted by: those on the wire, and `each` for what they may hold, deflated."""
     if content is None or content.syntax != DEFLATED:
         return size
     if not of_object:
-        return size + 8 * LIMITS.elements
-    return size + 8 * (INFLATED_ELEMENTS * messages + LIMITS.inflate_elements * size)
+        return size + each * LIMITS.elements
+    return size + each * (INFLATED_ELEMENTS * messages + LIMITS.inflate_elements * size)
 
 
 def a_step() -> float:
@@ -128,10 +130,12 @@ def a_step() -> float:
 def seconds(entry: Entry, given: Input, cost: Cost) -> float:
     """Of processor time that a process may take, by the machine as it is."""
     content = given.content
+    decoding = content is not None and decodes(entry)
     messages = max(1, cost.size // 1500) if given.name.endswith("again") else 1
-    bytes_ = weight(cost.size, content, of_object=given.operation != "find", messages=messages)
-    steps = STEPS_OF_DECODING if content is not None and decodes(entry) else STEPS_A_BYTE
-    return a_step() * (steps * bytes_ + STEPS_AT_ALL)
+    of_object = given.operation != "find"
+    bytes_ = weight(cost.size, content, of_object=of_object, messages=messages, each=8 if decoding else 2)
+    steps = STEPS_OF_DECODING if decoding else STEPS_A_BYTE
+    return a_step() * (steps * bytes_ + STEPS_A_CONNECTION * given.connections + STEPS_AT_ALL)
 
 
 def exceeded(entry: Entry, given: Input, cost: Cost, size: int) -> list[str]:
