@@ -1,6 +1,6 @@
 """Data sets that cost more than they weigh: bytes laid out by hand, each of about as many bytes as asked for.
 
-All are explicit VR little endian but for the deflated ones, which are that inside.
+All are explicit VR little endian, the deflated ones inside, but for those of long text, which only implicit VR has.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicos_proto import uids
+from tests import layouts
 
 CT: Final = uids.CT_IMAGE_STORAGE
 INSTANCE: Final = "1.2.3.4.5"
@@ -36,6 +37,11 @@ IDENTIFICATION: Final = element(8, 0x16, b"UI", CT.encode() + b"\0" * (len(CT) %
     8, 0x18, b"UI", INSTANCE.encode() + b"\0" * (len(INSTANCE) % 2)
 )
 """So that the data set is that of the C-STORE it comes with."""
+
+
+_IMPLICIT_IDENTIFICATION: Final = layouts.element(0x16, CT.encode() + b"\0" * (len(CT) % 2), 8) + layouts.element(
+    0x18, INSTANCE.encode() + b"\0" * (len(INSTANCE) % 2), 8
+)
 
 
 def pixels(size: int) -> bytes:
@@ -98,9 +104,19 @@ def values(size: int) -> bytes:
 
 def numbers(size: int) -> bytes:
     """Elements as long as they may be, each of 32,000 numbers as text."""
-    one = b"1\\" * 32_000
+    one = b"1\\" * min(32_000, size // 2)
     made = (element(0x3004, 0x1000 + n, b"IS", one) for n in range(max(1, size // len(one))))
     return IDENTIFICATION + b"".join(made)
+
+
+def decimals(size: int) -> bytes:
+    """One element of as many numbers as text as there is room for, each an object when it is looked at."""
+    return _IMPLICIT_IDENTIFICATION + layouts.element(0x0030, b"1\\" * (size // 2), 0x28)
+
+
+def names(size: int) -> bytes:
+    """One element of as many empty names."""
+    return _IMPLICIT_IDENTIFICATION + layouts.element(0x1048, b"\\" * (size & ~1), 8)
 
 
 def unknown(size: int) -> bytes:
@@ -142,6 +158,11 @@ def deflated_items(size: int) -> bytes:
     return _deflate(items(size * 800))
 
 
+def deflated_short(size: int) -> bytes:
+    """A megabyte of empty items, less than which is not judged by its bytes, in 1.5 kB whatever is asked for."""
+    return _deflate(items((1 << 20) - 1024))
+
+
 def _deflate(content: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return _even(packer.compress(content) + packer.flush())
@@ -153,31 +174,37 @@ def _even(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Content:
-    """A kind of data set. `text`: what it is, for people. `share`: how much of the usual size it is made in."""
+    """A kind of data set. `text`: what it is, for people. `share`: how much of the usual size it is made in. `made_of`:
+    what it has many of, where it has: what a decoder makes objects of."""
 
     name: str
     text: str
     make: Callable[[int], bytes]
     syntax: str = uids.EXPLICIT_VR_LE
     share: float = 1.0
+    made_of: str = ""
 
 
 DEFLATED: Final = uids.DEFLATED_EXPLICIT_VR_LE
+IMPLICIT: Final = uids.IMPLICIT_VR_LE
 CONTENTS: Final = (
     Content("pixels", "one long element", pixels),
-    Content("elements", "elements without a value", elements),
-    Content("short values", "elements of two bytes", short_values),
-    Content("items", "a sequence of empty items", items),
-    Content("items with an element", "a sequence of items of one element", items_with_one_element),
-    Content("sequences", "empty sequences", sequences),
-    Content("nested", "sequences in each other", nested),
-    Content("nested often", "sixty sequences in each other, again and again", nested_many),
-    Content("values", "one element of many values", values),
-    Content("numbers", "elements of many numbers", numbers),
-    Content("unknown", "elements of unknown VR with an item each", unknown),
+    Content("elements", "elements without a value", elements, made_of="elements"),
+    Content("short values", "elements of two bytes", short_values, made_of="elements"),
+    Content("items", "a sequence of empty items", items, made_of="items"),
+    Content("items with an element", "a sequence of items of one element", items_with_one_element, made_of="items"),
+    Content("sequences", "empty sequences", sequences, made_of="items"),
+    Content("nested", "sequences in each other", nested, made_of="items"),
+    Content("nested often", "sixty sequences in each other, again and again", nested_many, made_of="items"),
+    Content("values", "one element of many values", values, made_of="values"),
+    Content("numbers", "elements of many numbers", numbers, made_of="values"),
+    Content("decimals", "one element of many numbers", decimals, IMPLICIT, made_of="values"),
+    Content("names", "one element of many empty names", names, IMPLICIT, made_of="values"),
+    Content("unknown", "elements of unknown VR with an item each", unknown, made_of="items"),
     Content("fragments", "pixel data of empty fragments", fragments),
     Content("long element", "an element of 4 GiB that does not end", long_element),
     Content("deflated", "deflated, a thousand times as long inside", deflated, DEFLATED, 1 / 8),
-    Content("deflated elements", "deflated elements without a value", deflated_elements, DEFLATED, 1 / 2),
-    Content("deflated items", "deflated empty items", deflated_items, DEFLATED, 1 / 256),
+    Content("deflated elements", "deflated elements without a value", deflated_elements, DEFLATED, 1 / 2, "elements"),
+    Content("deflated items", "deflated empty items", deflated_items, DEFLATED, 1 / 256, "items"),
+    Content("deflated short", "a megabyte of empty items in 1.5 kB", deflated_short, DEFLATED, 1 / 256, "items"),
 )

@@ -1,257 +1,33 @@
-"""What can be attacked, each as an object: `measure(input, size)` says what that took.
+"""What can be attacked in processes: servers and users of each adapter (`victims`), and the `dicos` command.
 
-- the engine alone, in this process: memory as tracemalloc counts it, processor time of a second run without it;
-- a server or a user of each adapter in a process of its own (`victims`), and the `dicos` command: resident memory and
-  processor time as the system counts them, above what the same process takes when a peer behaves.
+What they take is resident memory and processor time as the system counts them, above what the same process takes when a
+peer behaves. The engine alone: `engine`.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from dicos_proto import dimse, uids
-from dicos_proto.association import Association
-from dicos_proto.datasets import DataSetError, decode
-from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
-from dicos_proto.exchange import response_to
-from dicos_proto.machine import State
-from dicos_proto.negotiation import AcceptPolicy, Roles, negotiate
-from dicos_proto.pdu_types import AssociateRequest, ReleaseRequest
-from tests.cost import hostile, victims
-from tests.cost.contents import CONTENTS, CT, INSTANCE, Content
-from tests.cost.inputs import GOOD, GOOD_ANSWERS, OPERATIONS, Asked, Input, request
+from dicos_proto import uids
+from dicos_proto.pdu import decode
+from dicos_proto.pdu_types import AssociateRequest
+from tests.cost import hostile
+from tests.cost.contents import CONTENTS, CT, INSTANCE
+from tests.cost.inputs import GOOD, GOOD_ANSWERS, GOOD_CLIENT, Input
+from tests.cost.measuring import Cost, Entry
 from tests.cost.processes import Watched
 from tests.interop.peers import OUR_ENVIRONMENT
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
-RECEIVED_AT_ONCE: Final = 64 << 10
-"""Bytes of each call of `receive_data`."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an input took. `size`: bytes on the wire, both ways. `memory`: bytes above idle at most; `cpu`: seconds."""
-
-    size: int
-    memory: int
-    cpu: float
-
-    @property
-    def memory_a_byte(self) -> float:
-        return self.memory / max(self.size, 1)
-
-    @property
-    def microseconds_a_byte(self) -> float:
-        return 1e6 * self.cpu / max(self.size, 1)
-
-
-def _traced(work: Callable[[], int]) -> tuple[int, int]:
-    """What it returns, and bytes of Python's memory above idle at most."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before, _ = tracemalloc.get_traced_memory()
-        found = work()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return found, peak - before
-
-
-def _timed(work: Callable[[], int]) -> float:
-    gc.collect()
-    begun = time.thread_time()
-    work()
-    return time.thread_time() - begun
-
-
-def _measured(make: Callable[[], Callable[[], int]]) -> Cost:
-    size, memory = _traced(make())
-    return Cost(size, memory, _timed(make()))
-
-
-class Entry:
-    """`name`: for the table. `side`: whom it is attacked by, "user" or "provider"; or "content" of a data set."""
-
-    name: str
-    side: str
-
-    def takes(self, given: Input) -> bool:
-        """Whether the input reaches it."""
-        raise NotImplementedError
-
-    def measure(self, given: Any, size: int) -> Cost:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End what runs for it."""
-
-
-# -- the engine ------------------------------------------------------------------------------------------------------
-
-
-class Decoding(Entry):
-    """`datasets.decode`."""
-
-    name, side = "datasets.decode", "content"
-
-    def takes(self, given: Any) -> bool:
-        return True
-
-    def measure(self, given: Content, size: int) -> Cost:
-        encoded = given.make(int(size * given.share))
-
-        def work() -> int:
-            with suppress(DataSetError):
-                len(decode(encoded, given.syntax))
-            return len(encoded)
-
-        decode(CONTENTS[0].make(100), CONTENTS[0].syntax)  # what is imported late
-        return _measured(lambda: work)
-
-
-class EngineProvider(Entry):
-    """`Association.acceptor`, whose user takes every event and keeps none."""
-
-    name, side = "engine, provider", "user"
-    POLICY = AcceptPolicy(contexts=victims.SERVED, roles={CT: Roles(scu=True, scp=True)})
-
-    def takes(self, given: Input) -> bool:
-        return given.reads and given.connections == 1
-
-    def measure(self, given: Input, size: int) -> Cost:
-        pieces: list[bytes] = []
-        if given.opening is not None:
-            pieces += given.opening(size)
-        else:
-            pieces.append(request(given.max_length, *given.user_items))
-            pieces += given.then(size) if given.then is not None else ()
-        stream = b"".join(pieces)
-        at_once = 1 if given.name == "segments" else RECEIVED_AT_ONCE
-        return _measured(lambda: lambda: self._run(stream, at_once, size))
-
-    def _run(self, stream: bytes, at_once: int, size: int) -> int:
-        association = Association.acceptor()
-        sent = 0
-        for start in range(0, len(stream), at_once):
-            association.receive_data(bytes(stream[start : start + at_once]))
-            sent += self._answer(association, size)
-            if association.wants_close:
-                break
-        return len(stream) + sent
-
-    def _answer(self, association: Association, size: int) -> int:
-        sent = 0
-        while (event := association.next_event()) is not None and not isinstance(event, Closed):
-            match event:
-                case AssociateRequest():
-                    association.send(negotiate(event, self.POLICY))
-                case MessageStart(command=dimse.CEchoRequest()):
-                    association.send(response_to(event, 0))
-                case MessageStart(command=dimse.CGetRequest()):
-                    sent += _send(association, 3, size)
-                case _:
-                    pass
-            sent += sum(map(len, association.data_to_send()))
-        return sent
-
-
-def _send(association: Association, context: int, size: int) -> int:
-    """A C-STORE of so many bytes, handed over at once; what is sent is taken as it is cut, and thrown away."""
-    if context not in association.contexts:
-        return 0
-    store = dimse.CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid=INSTANCE)
-    association.send(MessageStart(context=context, command=store, has_data=True))
-    association.send(MessageData(context=context, data=bytes(size & ~1), last=True))
-    sent = 0
-    while taken := association.data_to_send():
-        sent += sum(map(len, taken))
-    return sent
-
-
-class EngineUser(Entry):
-    """`Association.requestor`, which has asked for what the input answers, takes every event and keeps none."""
-
-    name, side = "engine, user", "provider"
-
-    def takes(self, given: Input) -> bool:
-        return given.reads
-
-    def measure(self, given: Input, size: int) -> Cost:
-        by_class = {context.abstract_syntax: context.id for context in victims.CONTEXTS}
-        sop_class = OPERATIONS[given.operation]
-        asked = AssociateRequest(
-            called_aet="A", calling_aet="B", contexts=victims.CONTEXTS, user_information=victims.INFORMATION
-        )
-        more = b"" if given.extra is None else given.extra(size)
-        accept = hostile.accept(asked, given, more)
-        found = Asked(by_class[sop_class], 1, sop_class, by_class[CT])
-        stream = b"".join(given.then(size, found)) if given.then is not None else b""
-        return _measured(lambda: lambda: self._run(asked, accept, stream, given, found, size))
-
-    def _run(self, asked: AssociateRequest, accept: bytes, stream: bytes, given: Input, found: Asked, size: int) -> int:
-        association = Association.requestor(asked)
-        association.data_to_send()
-        _fed(association, accept)
-        if association.state is not State.Sta6:
-            return len(accept)
-        sent = 0
-        if given.asked_for:
-            sent = _send(association, found.context, size)
-        else:
-            command, has_data = _request(given.operation, found)
-            association.send(MessageStart(context=found.context, command=command, has_data=has_data))
-            if has_data:
-                association.send(MessageData(context=found.context, data=victims.PATIENT, last=True))
-        for start in range(0, len(stream), RECEIVED_AT_ONCE):
-            if not _fed(association, stream[start : start + RECEIVED_AT_ONCE]):
-                break
-        return len(accept) + len(stream) + sent
-
-
-def _fed(association: Association, data: bytes) -> bool:
-    """Take every event there is and keep none; whether more may come."""
-    association.receive_data(bytes(data))
-    while (event := association.next_event()) is not None:
-        if isinstance(event, Closed | ProviderAbort | ReleaseRequest):
-            return False
-        association.data_to_send()
-    return not association.wants_close
-
-
-def _request(operation: str, found: Asked) -> tuple[Any, bool]:
-    uid = found.sop_class
-    match operation:
-        case "echo":
-            return dimse.CEchoRequest(message_id=1, affected_sop_class_uid=uid), False
-        case "store":
-            return dimse.CStoreRequest(
-                message_id=1, affected_sop_class_uid=uid, affected_sop_instance_uid=INSTANCE
-            ), True
-        case "find":
-            return dimse.CFindRequest(message_id=1, affected_sop_class_uid=uid), True
-        case "get":
-            return dimse.CGetRequest(message_id=1, affected_sop_class_uid=uid), True
-        case _:
-            return dimse.CMoveRequest(message_id=1, affected_sop_class_uid=uid, move_destination="SOMEBODY"), True
-
-
-# -- processes -------------------------------------------------------------------------------------------------------
-
 
 POLLUTED: Final = 4 << 20
 """Bytes above idle that a process may have kept of what was before; one that has more is started anew."""
@@ -267,6 +43,7 @@ class Served(Entry):
 
     side = "user"
     operations: frozenset[str]
+    tls = False
 
     def __init__(self, *, fresh: bool = False) -> None:
         self._fresh = fresh
@@ -297,11 +74,15 @@ class Served(Entry):
             assert line, f"{self.name} does not start"
             self._port = self.port_of(line)
             threading.Thread(target=self._process.stdout.read, daemon=True).start()
+            self.began()
             watched = Watched(self._process.pid)
             for given in self.behaving():
-                hostile.attack_provider(self._port, given, 1000, watched)
+                hostile.attack_provider(self._port, given, 1000, watched, tls=self.tls)
             self.idle = watched.memory
         return Watched(self._process.pid)
+
+    def began(self) -> None:
+        """It runs, and says its port."""
 
     def behaving(self) -> Iterator[Input]:
         """What it is asked first, so that what is imported late is there."""
@@ -317,7 +98,7 @@ class Served(Entry):
         watched.settle(5.0)
         watched.forget_peak()
         cpu = watched.cpu
-        sent, received = hostile.attack_provider(self._port, given, size, watched)
+        sent, received = hostile.attack_provider(self._port, given, size, watched, tls=self.tls)
         assert self._process is not None
         assert self._process.poll() is None, f"{self.name} has ended"
         cost = Cost(_size(given, size, sent + received), max(0, watched.peak - self.idle), watched.cpu - cpu)
@@ -341,18 +122,63 @@ class Served(Entry):
 class Server(Served):
     """A server of an adapter, with a handler that keeps nothing, or an `Application`."""
 
-    operations = frozenset(("echo", "store", "find", "get"))
-
-    def __init__(self, adapter: str, kind: str, *, fresh: bool = False) -> None:
+    def __init__(self, adapter: str, kind: str, *, tls: bool = False, fresh: bool = False) -> None:
         super().__init__(fresh=fresh)
-        self._adapter, self._kind = adapter, kind
-        self.name = f"{'serve' if kind == 'session' else 'Application'}, {adapter}"
+        self._adapter, self._kind, self.tls = adapter, kind, tls
+        self.operations = frozenset(("echo", "store", "find", "get", *(("set",) if kind == "application" else ())))
+        self.name = f"{'serve' if kind == 'session' else 'Application'}, {adapter}{', TLS' if tls else ''}"
 
     def command(self, folder: str) -> list[str]:
-        return ["-m", "tests.cost.victims", "provider", self._adapter, self._kind]
+        return ["-m", "tests.cost.victims", "provider", self._adapter, self._kind, *(["tls"] if self.tls else [])]
 
     def port_of(self, line: str) -> int:
         return int(line)
+
+
+class Page(Served):
+    """The page of the counters, `metrics.start`."""
+
+    name, side = "metrics", "http"
+    operations = frozenset(("http",))
+
+    def command(self, folder: str) -> list[str]:
+        return ["-m", "tests.cost.victims", "page"]
+
+    def port_of(self, line: str) -> int:
+        return int(line)
+
+    def behaving(self) -> Iterator[Input]:
+        yield GOOD_CLIENT
+
+
+class Moving(Served):
+    """`dicos movescu --store-port`, while its C-MOVE is outstanding: what is received there."""
+
+    name = "movescu --store-port"
+    operations = frozenset(("echo", "store"))
+
+    def command(self, folder: str) -> list[str]:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        moving = ["movescu", "-S", "-k", "PatientID=*", "-aet", "CALLED", "-od", folder, "--store-port", "0", "--json"]
+        return ["-m", "dicos_transports.cli", *moving, "127.0.0.1", str(self._listener.getsockname()[1])]
+
+    def port_of(self, line: str) -> int:
+        return int(json.loads(line)["port"])
+
+    def began(self) -> None:
+        assert self._process is not None
+        sock, _ = self._listener.accept()
+        peer = self._peer = hostile.Peer(sock, Watched(self._process.pid))
+        asked = decode(peer.pdu())
+        assert isinstance(asked, AssociateRequest)
+        assert peer.say(hostile.accept(asked, GOOD_ANSWERS[-1], b""))
+        assert hostile.first_command(peer, asked) is not None
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._peer.end("close")
+            self._listener.close()
+        super().close()
 
 
 class ProviderCommand(Served):
@@ -514,16 +340,15 @@ class UserCommand(Entry):
 ADAPTERS: Final = ("blocking", "trio", "asyncio")
 
 
-def engine() -> list[Entry]:
-    return [EngineProvider(), EngineUser(), Decoding()]
-
-
 def providers(*, fresh: bool = False) -> list[Entry]:
     return [
         *(Server(adapter, "session", fresh=fresh) for adapter in ADAPTERS),
         *(Server(adapter, "application", fresh=fresh) for adapter in ADAPTERS),
+        Server("blocking", "session", tls=True, fresh=fresh),
         *(ProviderCommand("storescp", adapter, fresh=fresh) for adapter in ADAPTERS),
         *(ProviderCommand("echoscp", adapter, fresh=fresh) for adapter in ADAPTERS),
+        Moving(fresh=fresh),
+        Page(fresh=fresh),
     ]
 
 

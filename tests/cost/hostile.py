@@ -1,9 +1,10 @@
-"""Hostile peers over sockets: a user that says an input to a provider, a provider that says one to a user."""
+"""Hostile peers over sockets: a user that gives an input to a provider, a provider that gives one to a user."""
 
 from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.cost.processes import Watched
 STALL: Final = 0.4
 """Seconds without progress, while the other side does nothing, after which a peer has had its say."""
 LONGEST: Final = 60.0
+_LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -42,7 +44,7 @@ class Peer:
         while left and not self.over:
             try:
                 taken = self.sock.send(left)
-            except BlockingIOError:
+            except _LATER:
                 taken = 0
             except OSError:
                 self.over = True
@@ -75,7 +77,7 @@ class Peer:
             return 0
         try:
             data = self.sock.recv(1 << 20)
-        except BlockingIOError:
+        except _LATER:
             return 0
         except OSError:
             data = b""
@@ -116,12 +118,21 @@ class Peer:
             yield now - since > STALL or now - begun > LONGEST
 
 
-def attack_provider(port: int, given: Input, size: int, victim: Watched) -> tuple[int, int]:
-    """Say an input to a provider, and wait until it is done with it; the bytes sent and received."""
+def _connected(port: int, tls: bool) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), LONGEST)
+    if not tls:
+        return sock
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    return trusting.wrap_socket(sock)
+
+
+def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls: bool = False) -> tuple[int, int]:
+    """Give an input to a provider, and wait until it is done with it; the bytes sent and received."""
     peers: list[Peer] = []
     try:
         for _ in range(given.connections):
-            peer = Peer(socket.create_connection(("127.0.0.1", port)), victim, reads=given.reads)
+            peer = Peer(_connected(port, tls), victim, reads=given.reads)
             peers.append(peer)
             if given.opening is not None:
                 for piece in given.opening(size):
@@ -134,8 +145,10 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched) -> tupl
             for piece in given.then(size):
                 if not peer.say(piece):
                     break
-        for peer in peers:
-            peer.listen()
+        peers[0].listen()
+        for peer in peers[1:]:  # there is nothing more to come then
+            while peer.take():
+                pass
         victim.settle(LONGEST)
     finally:
         for peer in peers:
@@ -145,7 +158,7 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched) -> tupl
 
 
 def attack_user(listener: socket.socket, given: Input, size: int, victim: Watched) -> tuple[int, int]:
-    """Accept one connection and say an input to the user who made it; the bytes sent and received."""
+    """Accept one connection and give an input to the user who made it; the bytes sent and received."""
     sock, _ = listener.accept()
     peer = Peer(sock, victim, reads=given.reads)
     try:
@@ -153,7 +166,7 @@ def attack_user(listener: socket.socket, given: Input, size: int, victim: Watche
         assert isinstance(asked, AssociateRequest)
         more = b"" if given.extra is None else given.extra(size)
         if peer.say(accept(asked, given, more)):
-            found = _asked(peer, asked, given)
+            found = first_command(peer, asked)
             if found is not None and given.then is not None:
                 for piece in given.then(size, found):
                     if not peer.say(piece):
@@ -180,7 +193,7 @@ def accept(asked: AssociateRequest, given: Input, more: bytes) -> bytes:
     return layouts.associate(2, layouts.APPLICATION_ITEM, *answers, information, more)
 
 
-def _asked(peer: Peer, request: AssociateRequest, given: Input) -> Asked | None:
+def first_command(peer: Peer, request: AssociateRequest) -> Asked | None:
     """The first command that comes."""
     by_class = {context.abstract_syntax: context for context in request.contexts}
     store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)

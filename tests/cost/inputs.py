@@ -1,7 +1,8 @@
 """What a hostile peer says: generators of bytes for a size, laid out by hand, and how it behaves meanwhile.
 
-`SAID_BY_USERS` goes to providers, `SAID_BY_PROVIDERS` to users, who ask for something first. The size of an input is
-the bytes on the wire, more or less, or where `asked_for` says so the bytes that the other side is made to send.
+`SAID_BY_USERS` goes to providers, `SAID_BY_PROVIDERS` to users, who ask for something first, and `SAID_BY_CLIENTS` to the
+page of the counters. The size of an input is the bytes on the wire, more or less, or where `asked_for` says so the
+bytes that the other side is made to send.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Final
 
 from dicos_proto import uids
 from tests import layouts
-from tests.cost.contents import CONTENTS, CT, DEFLATED, INSTANCE, Content, pixels
+from tests.cost.contents import CONTENTS, CT, DEFLATED, IDENTIFICATION, INSTANCE, Content, deflated_short, pixels
 
 VERIFICATION, FIND, GET, MOVE = uids.VERIFICATION, uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_GET, uids.STUDY_ROOT_MOVE
+IMAGE_BOX: Final = uids.BASIC_GRAYSCALE_IMAGE_BOX
 IMPLICIT, EXPLICIT = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE
 PIECE: Final = 64 << 10
 """Bytes that are sent at once, more or less."""
@@ -26,7 +28,12 @@ _CONTEXTS: Final = (
     (7, FIND, (EXPLICIT,)),
     (9, FIND, (DEFLATED,)),
     (11, GET, (EXPLICIT,)),
+    (13, CT, (IMPLICIT,)),
+    (15, IMAGE_BOX, (EXPLICIT,)),
 )
+_STORING: Final = {EXPLICIT: 3, DEFLATED: 5, IMPLICIT: 13}
+_FINDING: Final = {EXPLICIT: 7, DEFLATED: 9}
+"""Contexts by transfer syntax."""
 _FIELDS: Final = {"store": 0x0001, "get": 0x0010, "find": 0x0020, "move": 0x0021, "echo": 0x0030, "cancel": 0x0FFF}
 RESPONSE: Final = 0x8000
 PENDING: Final = 0xFF00
@@ -138,10 +145,12 @@ class Input:
     share: float = 1.0
     sampled: bool = True
     """Whether processes are attacked with it too, and not the engine alone."""
+    content: Content | None = None
+    """The data set that it has, where that may be decoded."""
 
 
 def _store(content: Content) -> Callable[[int], Iterator[bytes]]:
-    context = 5 if content.syntax == DEFLATED else 3
+    context = _STORING[content.syntax]
 
     def then(size: int) -> Iterator[bytes]:
         yield said(context, command("store", 1, CT, data=True, instance=INSTANCE))
@@ -151,13 +160,33 @@ def _store(content: Content) -> Callable[[int], Iterator[bytes]]:
 
 
 def _find(content: Content) -> Callable[[int], Iterator[bytes]]:
-    context = 9 if content.syntax == DEFLATED else 7
+    context = _FINDING[content.syntax]
 
     def then(size: int) -> Iterator[bytes]:
         yield said(context, command("find", 1, FIND, data=True))
         yield from carried(context, content.make(int(size * content.share)))
 
     return then
+
+
+def _short_again(size: int) -> Iterator[bytes]:
+    """Without waiting for the answers."""
+    content = deflated_short(0)
+    one = said(5, command("store", 1, CT, data=True, instance=INSTANCE)) + b"".join(carried(5, content))
+    for _ in range(max(1, size // len(one))):
+        yield one
+
+
+def _as_image(size: int) -> Iterator[bytes]:
+    """An identifier that does not end, in a C-FIND that names a class whose attribute lists may be long."""
+    yield said(7, command("find", 1, IMAGE_BOX, data=True))
+    yield from carried(7, pixels(size), ends=False)
+
+
+def _image(size: int) -> Iterator[bytes]:
+    names = text(0x0003, IMAGE_BOX), layouts.us(0x0100, 0x0120), layouts.us(0x0110, 1)
+    yield said(15, layouts.command_set(*names, layouts.us(0x0800, 1), text(0x1001, INSTANCE)))
+    yield from carried(15, pixels(size)[len(IDENTIFICATION) :])
 
 
 def _in_pdvs(piece: int) -> Callable[[int], Iterator[bytes]]:
@@ -300,12 +329,13 @@ def _half_request(size: int) -> Iterator[bytes]:
 
 def _store_contents() -> Iterator[Input]:
     for content in CONTENTS:
-        yield Input(f"C-STORE, {content.name}", f"C-STORE: {content.text}", "store", _store(content))
+        yield Input(f"C-STORE, {content.name}", f"C-STORE: {content.text}", "store", _store(content), content=content)
 
 
 def _find_contents() -> Iterator[Input]:
     for content in CONTENTS:
-        yield Input(f"C-FIND, {content.name}", f"C-FIND: {content.text}", "find", _find(content))
+        if content.syntax in _FINDING:
+            yield Input(f"C-FIND, {content.name}", f"C-FIND: {content.text}", "find", _find(content), content=content)
 
 
 def _lengths(reads: bool) -> Iterator[Input]:
@@ -318,9 +348,9 @@ def _lengths(reads: bool) -> Iterator[Input]:
         )  # fmt: skip
 
 
-MAXIMUM_LENGTHS: Final = (*range(7, 33), *(1 << power for power in range(6, 18)), 0)
-SAMPLED: Final = frozenset((7, 8, 9, 12, 16, 64, 1024, 16_384, 0))
-"""Of these."""
+MAXIMUM_LENGTHS: Final = (*range(7, 33), 64, 128, 256, 511, 512, 513, *(1 << power for power in range(10, 18)), 0)
+SAMPLED: Final = frozenset((8, 511, 512, 513, 1024, 16_384, 0))
+"""Of these: below 512 nothing is cut, unless a caller lowers `Limits.peer_max_length`, as the engine's tests do."""
 _SCP_OF_CT: Final = layouts.item(0x54, layouts.sized(CT.encode()) + b"\x01\x01")
 
 SAID_BY_USERS: Final = (
@@ -332,7 +362,10 @@ SAID_BY_USERS: Final = (
     Input("longest request", "one whose header says 4 GiB", "", opening=_longest_request, share=1 / 4),
     Input("half requests", "eight that lack their last byte", "", opening=_half_request, ends="hold", connections=8, share=1 / 4),
     *_store_contents(),
+    Input("C-STORE, deflated short, again", "C-STORE, again and again: a megabyte of empty items in 1.5 kB", "store", _short_again, share=1 / 64, content=CONTENTS[-1]),
     *_find_contents(),
+    Input("C-FIND as an image", "C-FIND that names the class of an image box, with an identifier that does not end", "find", _as_image, ends="hold", share=40, content=CONTENTS[0]),
+    Input("N-SET of an image", "N-SET of an image box", "set", _image, content=CONTENTS[0]),
     *(
         Input(f"PDVs of {piece}", f"C-STORE in PDVs of {piece} bytes", "store", _in_pdvs(piece))
         for piece in range(1, 11)
@@ -434,8 +467,8 @@ SAID_BY_PROVIDERS: Final = (
     Input("GET, pending", "C-GET answered by counters without end", "get", _counted("get")),
     Input("MOVE, pending", "C-MOVE answered by counters without end", "move", _counted("move")),
     *(
-        Input(f"FIND, {content.name}", f"C-FIND answered by a match: {content.text}", "find", _match(content), syntax=content.syntax)
-        for content in CONTENTS
+        Input(f"FIND, {content.name}", f"C-FIND answered by a match: {content.text}", "find", _match(content), syntax=content.syntax, content=content)
+        for content in CONTENTS if content.syntax in _FINDING
     ),
     *(
         Input(f"GET, {content.name}", f"C-GET sends an object: {content.text}", "get", _moved(content), syntax=content.syntax)
@@ -458,10 +491,42 @@ SAID_BY_PROVIDERS: Final = (
     *(
         Input(f"STORE, Maximum Length {length}, unread", f"the same with {length}, who does not read", "store", _nothing,
               max_length=length, asked_for=True, reads=False)
-        for length in (7, 8, 9, 16, 64, 1024, 16_384, 0)
+        for length in (8, 512, 513, 1024, 16_384, 0)
     ),
 )  # fmt: skip
 """What hostile providers say to users."""
+
+
+# -- what clients say to the page of the counters --------------------------------------------------------------------
+
+_GET: Final = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+def _good_get(size: int) -> Iterator[bytes]:
+    yield _GET
+
+
+def _fields(size: int) -> Iterator[bytes]:
+    yield _GET[:-2]
+    yield from _again(b"X: y\r\n", size)
+
+
+def _gets(size: int) -> Iterator[bytes]:
+    yield from _again(_GET, size)
+
+
+def _half_a_get(size: int) -> Iterator[bytes]:
+    yield _GET[:-2] + b"X: " + b"y" * 4000
+
+
+SAID_BY_CLIENTS: Final = (
+    Input("fields", "header fields without end", "http", opening=_fields),
+    Input("requests", "requests one after the other", "http", opening=_gets),
+    Input("requests, unread", "the same; the answer is not read", "http", opening=_gets, reads=False),
+    Input("half requests", "forty requests without an end", "http", opening=_half_a_get, ends="hold", connections=40),
+    Input("many requests", "four hundred connections with a request each", "http", opening=_good_get, connections=400),
+)
+GOOD_CLIENT: Final = Input("request", "a request", "http", opening=_good_get)
 
 
 # -- what peers say that behave --------------------------------------------------------------------------------------
@@ -476,12 +541,14 @@ def _good_find(size: int) -> Iterator[bytes]:
     yield from carried(7, _STUDY)
 
 
+_DEFLATED: Final = next(one for one in CONTENTS if one.name == "deflated elements")
 GOOD: Final = (
     Input("echo", "C-ECHO", "echo", _good_echo),
     Input("store", "C-STORE", "store", _store(CONTENTS[0])),
-    Input("store deflated", "C-STORE of a deflated data set", "store", _store(CONTENTS[-3])),
+    Input("store deflated", "C-STORE of a deflated data set", "store", _store(_DEFLATED)),
     Input("find", "C-FIND", "find", _good_find),
     Input("get", "C-GET", "get", _get, user_items=(_SCP_OF_CT,)),
+    Input("set", "N-SET", "set", _image),
 )
 """From users, to providers: what is imported late is there then."""
 

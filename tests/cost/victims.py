@@ -2,6 +2,7 @@
 
 `python -m tests.cost.victims provider blocking session`: a server whose handler takes what comes and keeps nothing.
 `python -m tests.cost.victims provider blocking application`: an `Application` that decodes all it is given.
+`python -m tests.cost.victims page`: the page of the counters, of a server that counts nothing.
 `python -m tests.cost.victims user blocking`: for each line `OPERATION PORT SIZE` it asks for an association and does
 that.
 
@@ -15,9 +16,11 @@ import importlib
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from dicos_proto import uids
+from dicos_proto.datasets import DataSetError, convert
 from dicos_proto.errors import ProtocolError
 from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Roles, propose_roles
 from dicos_proto.pdu_types import ProposedContext, UserInformation
@@ -48,6 +51,11 @@ def application() -> Application:
 
     @app.on_store(transfer_syntaxes=SYNTAXES)
     def store(asked: StoreAsked) -> None:
+        with suppress(DataSetError):
+            convert(asked.dataset)
+
+    @app.on_n_set(uids.BASIC_GRAYSCALE_IMAGE_BOX)
+    def set_(asked: Asked) -> None:
         len(asked.dataset)
 
     @app.on_find(FIND)
@@ -99,12 +107,27 @@ def session_at_once(session: Any) -> None:
                 request.respond()
 
 
-def provide(adapter: str, kind: str) -> None:
+def page() -> None:
+    from dicos_transports.metrics import start
+    from dicos_transports.serving import Metrics
+
+    class Counted:
+        address = "here"
+        metrics = Metrics()
+
+    with start(Counted()) as endpoint:
+        print(endpoint.port, flush=True)
+        sys.stdin.read()
+
+
+def provide(adapter: str, kind: str, over: str = "") -> None:
     app = application()
     policy = app.policy
     if kind == "session":
         policy = AcceptPolicy(contexts=SERVED, roles={CT: Roles(scu=True, scp=True)})
     options: dict[str, Any] = {"policy": policy, "server_limits": ROOM, "timeouts": TIMEOUTS}
+    if over:
+        options["tls"] = _tls()
     where = ("127.0.0.1", 0)
     importlib.import_module("pydicom.filereader")
     if adapter == "blocking":
@@ -131,6 +154,13 @@ def provide(adapter: str, kind: str) -> None:
         os._exit(0)
 
     run(adapter, main)
+
+
+def _tls() -> Any:
+    from dicos_transports.tls import ClientCertificate, ServerTLS
+    from tests.transports.certificates import hospital
+
+    return ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE)
 
 
 # -- users -----------------------------------------------------------------------------------------------------------
@@ -215,7 +245,4 @@ def run(adapter: str, main: Callable[[], Awaitable[None]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "provider":
-        provide(*sys.argv[2:])
-    else:
-        user(sys.argv[2])
+    {"provider": provide, "page": page, "user": user}[sys.argv[1]](*sys.argv[2:])

@@ -5,28 +5,56 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dicos_proto.elements import INFLATED_ELEMENTS
+from tests.cost import bounds
+
 from .source import CHECKOUT
 
 RESULTS = CHECKOUT / "tests/cost/results.json"
+_CALM = 0.75
+"""Load for each processor up to which a machine is idle but for what is measured."""
 _TOO_SMALL = 16 << 10
 """Bytes on the wire below which a ratio says nothing: the memory is given instead."""
 _TABLES = (
     ("The library's providers, attacked by a user", "user", ("engine", "serve", "Application")),
-    ("The command's providers, attacked by a user", "user", ("storescp", "echoscp")),
+    ("The command's providers, attacked by a user", "user", ("storescp", "echoscp", "movescu --store-port")),
+    ("The page of the counters, attacked by a client", "http", ("metrics",)),
     ("Users, attacked by a provider", "provider", ("engine", "connect", "echoscu", "storescu", "findscu", "getscu",
                                                    "movescu")),
-    ("Decoding a data set", "content", ("datasets",)),
+    ("Decoding a data set, and checking one", "content", ("datasets", "elements")),
 )  # fmt: skip
 
 
 def section() -> str:
     """The section, as Markdown."""
+    said = _HEAD + _decoded()
     if not RESULTS.exists():
-        return _HEAD
+        return said
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     tables = [_table(title, found, side, starts) for title, side, starts in _TABLES]
     about = f"CPython {found['python']}, inputs of {found['size'] >> 10:,} KiB or the share of it that the kind allows"
-    return _HEAD + _MEASURED + f"\nMeasured with {about}.\n" + "".join(tables)
+    machine = f"a machine of {found['cores']} processors"
+    if found["load"] > found["cores"] * _CALM:
+        machine += (
+            f" with other work on it (a load of {found['load']}):\n"
+            "processor time is up to twice what it is on one that is idle; memory is the same"
+        )
+    return said + _MEASURED + f"\nMeasured with {about},\non {machine}.\n" + "".join(tables)
+
+
+def _decoded() -> str:
+    """What a data set may take when it is decoded, by the default `Limits`."""
+    whose = (("composite object", True, "collected"), ("identifier or attribute list", False, "attributes"))
+    rows = []
+    for what, of_object, longest in whose:
+        made, whole = bounds.most_decoded(bounds.LIMITS, of_object=of_object)
+        prefix = "object_" if of_object else ""
+        terms = " + ".join(
+            f"`{prefix}{name}` x {size:,}"
+            for name, size in (("elements", bounds.ELEMENT), ("items", bounds.ITEM), ("values", bounds.VALUE))
+        )
+        rows.append(f"| {what} | {terms} + `{longest}` x {bounds.WHOLE} | {(made + whole) / 1e6:,.0f} MB |")
+    return _DECODED.format(rows="\n".join(rows), ratio=bounds.LIMITS.inflate_elements, first=INFLATED_ELEMENTS)
 
 
 def _table(title: str, found: dict[str, Any], side: str, starts: tuple[str, ...]) -> str:
@@ -60,12 +88,22 @@ _HEAD = """
 ## What a hostile peer can take
 
 Peak memory above idle is at most [`most_bytes`](reference/transports.admission.md) for an association, whatever its
-peer does, plus what a handler keeps: a function that is given a data set whole, or decoded, holds what `Limits` lets it
-be. Processor time grows linearly with the bytes. `tests/cost` sends inputs of each kind to each entry point and checks
-both.
+peer does, plus what a handler keeps. Processor time grows linearly with the bytes.
+"""
+_DECODED = """
+A function that is given a data set whole, or decoded, holds in addition what `Limits` lets that be. In bytes, at most:
+
+| one decoded | bytes | by default |
+|---|---|--:|
+{rows}
+
+A limit is reached only by bytes that are sent: an element or an item takes at least 8 of them, a value one. Of a
+deflated object, {first:,} elements and items, and {ratio} more for each byte, are read. A server that decodes large
+objects of strangers lowers `object_elements`, `object_items` and `object_values`, or reads them in pieces.
 """
 _MEASURED = """
-The tables show what they took: bytes of memory and microseconds of processor time for each byte on the wire. The engine
-is measured by itself, in Python's own count of memory; everything else as processes, in resident memory, of which some
-megabytes are kept whatever comes. For inputs below 16 kB the table has totals. `make cost` measures again.
+`tests/cost` sends inputs of each kind to each entry point. The tables show what they took: bytes of memory and
+microseconds of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of
+memory; everything else as processes, in resident memory, of which some megabytes are kept whatever comes. For inputs below
+16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures again.
 """

@@ -45,7 +45,12 @@ def limits() -> str:
     ]
     return (
         _GENERATED
-        + _LIMITS.format(rows="\n".join(rows), default=_number(DEFAULT_MAX_LENGTH), smallest=SMALLEST_MAX_LENGTH)
+        + _LIMITS.format(
+            rows="\n".join(rows),
+            default=_number(DEFAULT_MAX_LENGTH),
+            smallest=SMALLEST_MAX_LENGTH,
+            peer=Limits().peer_max_length,
+        )
         + costs.section()
     )
 
@@ -88,8 +93,8 @@ Defaults are those of `Limits()`. The last column names every function that look
 The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
 advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`, one
 that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or at least
-`peer_max_length`, which is 512 by default; a smaller one is rejected. `peer_max_length` itself is at least
-`SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
+`peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length` itself is at
+least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
 

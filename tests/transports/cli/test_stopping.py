@@ -40,7 +40,7 @@ def test_an_idle_provider_ends_at_once(number: signal.Signals) -> None:
 
 
 def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> None:
-    with provider("storescp", "-v", "-od", tmp_path) as scp:
+    with provider("storescp", "-v", "--no-check", "-od", tmp_path) as scp:
 
         def pieces() -> Iterator[bytes]:
             yield PIECE
@@ -59,7 +59,7 @@ def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> 
 @pytest.mark.parametrize(("grace", "signals"), [("0.2", 1), ("60", 2)], ids=["grace is over", "second signal"])
 def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, signals: int) -> None:
     begun = monotonic()
-    with provider("storescp", "-v", "--grace", grace, "-od", tmp_path) as scp:
+    with provider("storescp", "-v", "--no-check", "--grace", grace, "-od", tmp_path) as scp:
         ends = []
 
         def pieces() -> Iterator[bytes]:
