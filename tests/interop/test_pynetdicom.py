@@ -190,7 +190,7 @@ def test_everything_else_they_can_propose_is_answered() -> None:
             provider.port, [(CT, [EXPLICIT]), (VERIFICATION, [EXPLICIT])], ext_neg=[identity, window, extended, role]
         )
         assert association.is_established
-        assert association.acceptor.user_identity is not None
+        assert association.acceptor.user_identity is None  # nobody has checked it
         assert association.acceptor.asynchronous_operations == (8, 1)  # of those that storescp performs
         assert association.acceptor.role_selection[CT].scp_role is False
         assert settle(association).send_c_echo().Status == 0

@@ -91,10 +91,10 @@ Defaults are those of `Limits()`. The last column names every function that look
 {rows}
 
 The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
-advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`, one
-that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or at least
-`peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length` itself is at
-least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
+advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`,
+only one that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or
+at least `peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length`
+itself is at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
 

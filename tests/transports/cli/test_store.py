@@ -128,7 +128,8 @@ def test_a_refused_sop_class_is_told_on_both_sides_with_what_to_try(tmp_path: Pa
     told = [line.partition(": ")[2] for line in end.err.splitlines() if "proposed" in line]
     assert told == [
         f"'DICOS_PROTO' proposed {private}, refused: SOP class not accepted here; --any accepts every one",
-        f"'DICOS_PROTO' proposed CT Image Storage, refused: no transfer syntax accepted here: {unknown}",
+        f"'DICOS_PROTO' proposed CT Image Storage, refused: no transfer syntax accepted here: {unknown}; "
+        "--transfer-syntax accepts one more",
         f"'DICOS_PROTO' proposed {uids.name_of(uids.STUDY_ROOT_FIND)}, refused: SOP class not accepted here",
     ]
     refused = end.named("refused")
