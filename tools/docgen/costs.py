@@ -105,5 +105,6 @@ _MEASURED = """
 `tests/cost` sends inputs of each kind to each entry point. The tables show what they took: bytes of memory and
 microseconds of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of
 memory; everything else as processes, in resident memory, of which some megabytes are kept whatever comes. For inputs
-below 16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures again.
+below 16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures
+again.
 """
