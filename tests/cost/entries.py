@@ -156,10 +156,11 @@ class Moving(Served):
 
     name = "movescu --store-port"
     operations = frozenset(("echo", "store"))
+    _peer: hostile.Peer | None = None
 
     def command(self, folder: str) -> list[str]:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        moving = ["movescu", "-S", "-k", "PatientID=*", "-aet", "CALLED", "-od", folder, "--store-port", "0", "--json"]
+        moving = ["movescu", "-S", "-L", "STUDY", "-k", "PatientID=*", "-aet", "CALLED", "-od", folder, "--store-port", "0", "--json"]
         return ["-m", "dicos_transports.cli", *moving, "127.0.0.1", str(self._listener.getsockname()[1])]
 
     def port_of(self, line: str) -> int:
@@ -167,6 +168,7 @@ class Moving(Served):
 
     def began(self) -> None:
         assert self._process is not None
+        self._listener.settimeout(hostile.LONGEST)
         sock, _ = self._listener.accept()
         peer = self._peer = hostile.Peer(sock, Watched(self._process.pid))
         asked = decode(peer.pdu())
@@ -176,8 +178,9 @@ class Moving(Served):
 
     def close(self) -> None:
         if self._process is not None:
-            self._peer.end("close")
             self._listener.close()
+            if self._peer is not None:
+                self._peer.end("close")
         super().close()
 
 
@@ -328,11 +331,11 @@ class UserCommand(Entry):
                 path.write_bytes(file_header(CT, INSTANCE, uids.EXPLICIT_VR_LE) + content)
                 return ["storescu", "127.0.0.1", port, str(path)]
             case "findscu":
-                return ["findscu", "-S", "-k", "PatientID=*", "127.0.0.1", port]
+                return ["findscu", "-S", "-L", "STUDY", "-k", "PatientID=*", "127.0.0.1", port]
             case "getscu":
-                return ["getscu", "-S", "-k", "PatientID=*", "-od", str(folder), "127.0.0.1", port]
+                return ["getscu", "-S", "-L", "STUDY", "-k", "PatientID=*", "-od", str(folder), "127.0.0.1", port]
             case "movescu":
-                return ["movescu", "-S", "-k", "PatientID=*", "-aem", "SOMEBODY", "127.0.0.1", port]
+                return ["movescu", "-S", "-L", "STUDY", "-k", "PatientID=*", "-aem", "SOMEBODY", "127.0.0.1", port]
             case name:
                 return [name, "127.0.0.1", port]
 

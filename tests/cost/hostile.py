@@ -159,6 +159,7 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls:
 
 def attack_user(listener: socket.socket, given: Input, size: int, victim: Watched) -> tuple[int, int]:
     """Accept one connection and give an input to the user who made it; the bytes sent and received."""
+    listener.settimeout(LONGEST)
     sock, _ = listener.accept()
     peer = Peer(sock, victim, reads=given.reads)
     try:
