@@ -14,6 +14,8 @@ settings.register_profile(
 )
 # Longer and different every time: `pytest --hypothesis-profile=search`.
 settings.register_profile("search", parent=settings.get_profile("stable"), derandomize=False, max_examples=5000)
+# For further Pythons: they run the same code, and other examples would find nothing more.
+settings.register_profile("brief", parent=settings.get_profile("stable"), max_examples=20)
 settings.load_profile("stable")
 
 
