@@ -155,3 +155,13 @@ def test_a_provider(entry: Entry, closing: list[Entry]) -> None:
 def test_a_user(entry: Entry, closing: list[Entry]) -> None:
     closing.append(entry)
     assert _attacked(entry, SAID_BY_PROVIDERS) == []
+
+
+@pytest.mark.parametrize("name", ["C-STORE, items", "PDVs of 1", "Maximum Length 512, unread", "idle"])
+@pytest.mark.parametrize(
+    ("memory", "cpu", "dear"), [(MIB, 0.01, False), (512 * MIB, 0.01, True), (MIB, 120.0, True)], ids=str
+)
+def test_what_is_too_dear_is_found(name: str, memory: int, cpu: float, dear: bool) -> None:
+    given = next(one for one in SAID_BY_USERS if one.name == name)
+    found = bounds.exceeded(entries.Server("blocking", "session"), given, Cost(SIZE, memory, cpu), SIZE)
+    assert bool(found) is dear
