@@ -201,8 +201,8 @@ def first_command(peer: Peer, request: AssociateRequest) -> Asked | None:
     store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)
     command = bytearray()
     while pdu := peer.pdu():
-        if pdu[0] != 4:
-            continue
+        if pdu[0] in (5, 7):  # it is released, or aborted
+            return None
         at = 6
         while at + 6 <= len(pdu):
             length, context, control = struct.unpack_from(">LBB", pdu, at)
