@@ -141,7 +141,7 @@ def decode_object(data: Buffer, transfer_syntax: str, limits: Limits | None = No
 def _build(data: Buffer, transfer_syntax: str, limits: Limits, most: int, limit: str, *, composite: bool) -> _Builder:
     implicit, little, deflated = _syntax(transfer_syntax)
     raw = _inflate(data, limits.inflate_ratio, most, limit, strict=not composite) if deflated else bytes(data)
-    inflated = most_inflated(len(data), limits) if deflated and composite else None
+    inflated = most_inflated(len(data), limits) if deflated else None
     builder = _Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite, inflated=inflated)
     builder.feed(raw)
     builder.finish()
