@@ -380,7 +380,15 @@ class _Builder(Walker):
     def _most(self, what: str) -> tuple[str, int]:
         """How many of these it may have, and the limit that says so."""
         name = f"object_{what}" if self._object else what
-        allowed: int = getattr(self._limits, name)
+        limits = self._limits
+        allowed = {
+            "elements": limits.elements,
+            "items": limits.items,
+            "values": limits.values,
+            "object_elements": limits.object_elements,
+            "object_items": limits.object_items,
+            "object_values": limits.object_values,
+        }[name]
         if self._inflated is not None and self._inflated < allowed and what != "values":
             return "inflate_elements", self._inflated
         return name, allowed

@@ -527,7 +527,7 @@ class Inflater:
 
 
 def most_inflated(taken: int, limits: Limits) -> int:
-    """Elements and items that an object may have of which `taken` bytes, deflated, are there: each costs its sender a
+    """Elements and items that a data set may have of which `taken` bytes, deflated, are there: each costs its sender a
     fraction of a byte, and whoever walks it a step of work."""
     return INFLATED_ELEMENTS + limits.inflate_elements * taken
 

@@ -78,8 +78,8 @@ class Limits:
     """Bytes that each byte of a deflated data set may inflate to, judged from the first MiB on. Stops: 254 kB of
     deflate that hold 800 MB of zeros."""
     inflate_elements: int = 4
-    """Elements and items of an object that each byte of a deflated data set may hold, beyond the first thousand. Stops:
-    1.5 kB of deflate that hold 131,000 empty items."""
+    """Elements and items that each byte of a deflated data set may hold, beyond the first thousand. Stops: 1.5 kB of
+    deflate that hold 131,000 empty items."""
     sequence_depth: int = 64
     """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
     parked: int = 64 << 10

@@ -555,3 +555,13 @@ def test_memory_and_time_are_those_of_what_is_allowed() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 << 20
+
+
+@pytest.mark.parametrize("decoder", [decode, decode_object])
+def test_what_is_deflated_holds_no_more_elements_than_its_bytes_allow(decoder: Callable[..., object]) -> None:
+    """A query and an object alike: 3,000 empty items take some thirty bytes."""
+    items = bytes.fromhex("40000001") + b"SQ\0\0" + bytes.fromhex("ffffffff") + bytes.fromhex("feff00e000000000") * 3000
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    deflated = packer.compress(items + bytes.fromhex("feffdde000000000")) + packer.flush()
+    with pytest.raises(DataSetError, match="limit inflate_elements: "):
+        decoder(deflated, uids.DEFLATED_EXPLICIT_VR_LE)

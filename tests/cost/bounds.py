@@ -45,7 +45,7 @@ def _made(wire: int, content: Content, *, of_object: bool) -> tuple[int, int, in
     prefix = "object_" if of_object else ""
     inside = _inside(wire, content, LIMITS.collected if of_object else LIMITS.attributes)
     elements = items = inside // 8
-    if content.syntax == DEFLATED and of_object:
+    if content.syntax == DEFLATED:
         elements = items = min(items, INFLATED_ELEMENTS + LIMITS.inflate_elements * wire)
     elements, items, values = (
         min(made, getattr(LIMITS, prefix + name))
@@ -106,12 +106,10 @@ STEPS_A_CONNECTION: Final = 150_000
 STEPS_AT_ALL: Final = 3_000_000
 
 
-def weight(size: int, content: Content | None, *, of_object: bool = True, messages: int = 1, each: int = 8) -> int:
+def weight(size: int, content: Content | None, *, messages: int = 1, each: int = 8) -> int:
     """Bytes that work is counted by: those on the wire, and `each` for what they may hold, deflated."""
     if content is None or content.syntax != DEFLATED:
         return size
-    if not of_object:
-        return size + each * LIMITS.elements
     return size + each * (INFLATED_ELEMENTS * messages + LIMITS.inflate_elements * size)
 
 
@@ -132,8 +130,7 @@ def seconds(entry: Entry, given: Input, cost: Cost) -> float:
     content = given.content
     decoding = content is not None and decodes(entry)
     messages = max(1, cost.size // 1500) if given.name.endswith("again") else 1
-    of_object = given.operation != "find"
-    bytes_ = weight(cost.size, content, of_object=of_object, messages=messages, each=8 if decoding else 2)
+    bytes_ = weight(cost.size, content, messages=messages, each=8 if decoding else 2)
     steps = STEPS_OF_DECODING if decoding else STEPS_A_BYTE
     return a_step() * (steps * bytes_ + STEPS_A_CONNECTION * given.connections + STEPS_AT_ALL)
 

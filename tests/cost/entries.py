@@ -160,8 +160,9 @@ class Moving(Served):
 
     def command(self, folder: str) -> list[str]:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        moving = ["movescu", "-S", "-L", "STUDY", "-k", "PatientID=*", "-aet", "CALLED", "-od", folder, "--store-port", "0", "--json"]
-        return ["-m", "dicos_transports.cli", *moving, "127.0.0.1", str(self._listener.getsockname()[1])]
+        asked = ["movescu", "-S", "-L", "STUDY", "-k", "PatientID=*", "-aet", "CALLED", "--json"]
+        where = ["-od", folder, "--store-port", "0", "127.0.0.1", str(self._listener.getsockname()[1])]
+        return ["-m", "dicos_transports.cli", *asked, *where]
 
     def port_of(self, line: str) -> int:
         return int(json.loads(line)["port"])
@@ -173,7 +174,7 @@ class Moving(Served):
         peer = self._peer = hostile.Peer(sock, Watched(self._process.pid))
         asked = decode(peer.pdu())
         assert isinstance(asked, AssociateRequest)
-        assert peer.say(hostile.accept(asked, GOOD_ANSWERS[-1], b""))
+        assert peer.say(hostile.accept(asked, GOOD_ANSWERS[-1], b""), keep=True)
         assert hostile.first_command(peer, asked) is not None
 
     def close(self) -> None:

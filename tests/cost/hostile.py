@@ -37,8 +37,9 @@ class Peer:
         self.over = False
         self._inbox = bytearray()
 
-    def say(self, data: bytes) -> bool:
-        """Send it; False once the other side has gone, or takes nothing any more."""
+    def say(self, data: bytes, *, keep: bool = False) -> bool:
+        """Send it; False once the other side has gone, or takes nothing any more. `keep`: an answer is waited for, and
+        may come at once."""
         left = memoryview(data)
         idle = self._idle()
         while left and not self.over:
@@ -51,7 +52,7 @@ class Peer:
                 return False
             left = left[taken:]
             self.sent += taken
-            moved = self.take() or taken
+            moved = self.take(keep) or taken
             if left and not moved:
                 select.select([self.sock] if self._reads else [], [self.sock], [], 0.02)
                 if next(idle):
@@ -88,7 +89,7 @@ class Peer:
         return len(data)
 
     def pdu(self) -> bytes:
-        """The next whole PDU; empty where none comes."""
+        """The next whole PDU; empty where the other side has gone. Raises TimeoutError."""
         until = time.monotonic() + LONGEST
         while time.monotonic() < until:
             size = 6 + int.from_bytes(self._inbox[2:6], "big") if len(self._inbox) >= 6 else 0
@@ -97,10 +98,10 @@ class Peer:
                 del self._inbox[:size]
                 return found
             if self.over:
-                break
+                return b""
             if not self.take(keep=True):
                 select.select([self.sock], [], [], 0.1)
-        return b""
+        raise TimeoutError(f"no answer within {LONGEST} s")
 
     def end(self, how: str) -> None:
         if how == "reset":
@@ -139,7 +140,7 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls:
                     if not peer.say(piece):
                         break
                 continue
-            peer.say(request(given.max_length, *given.user_items))
+            peer.say(request(given.max_length, *given.user_items), keep=True)
             if peer.pdu()[:1] != b"\x02" or given.then is None:
                 continue
             for piece in given.then(size):
@@ -166,7 +167,7 @@ def attack_user(listener: socket.socket, given: Input, size: int, victim: Watche
         asked = decode(peer.pdu())
         assert isinstance(asked, AssociateRequest)
         more = b"" if given.extra is None else given.extra(size)
-        if peer.say(accept(asked, given, more)):
+        if peer.say(accept(asked, given, more), keep=True):
             found = first_command(peer, asked)
             if found is not None and given.then is not None:
                 for piece in given.then(size, found):
@@ -200,8 +201,8 @@ def first_command(peer: Peer, request: AssociateRequest) -> Asked | None:
     store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)
     command = bytearray()
     while pdu := peer.pdu():
-        if pdu[0] != 4:
-            continue
+        if pdu[0] in (5, 7):  # it is released, or aborted
+            return None
         at = 6
         while at + 6 <= len(pdu):
             length, context, control = struct.unpack_from(">LBB", pdu, at)

@@ -382,10 +382,10 @@ SAID_BY_USERS: Final = (
     Input("endless command", "a command set without end", "echo", _endless_command),
     Input("tags in commands", "command sets of 64 kB of unknown elements", "echo", _tags_in_command),
     Input("C-ECHO flood", "C-ECHO without waiting for answers", "echo", _echoes),
-    Input("C-ECHO flood, unread", "the same; the answers are not read", "echo", _echoes, reads=False),
+    Input("C-ECHO flood, unread", "C-ECHO without waiting for answers, which are not read", "echo", _echoes, reads=False),
     Input("C-CANCEL flood", "C-CANCEL of one C-FIND, again and again", "find", _cancels),
     Input("C-FIND flood", "C-FIND without waiting for answers", "find", _finds, share=1 / 4),
-    Input("C-FIND flood, unread", "the same; the answers are not read", "find", _finds, reads=False, share=1 / 4),
+    Input("C-FIND flood, unread", "C-FIND without waiting for answers, which are not read", "find", _finds, reads=False, share=1 / 4),
     *_lengths(True),
     *_lengths(False),
     Input("idle", "sixty associations that say nothing more", "", lambda size: iter(()), ends="hold", connections=60, share=0),
@@ -479,9 +479,9 @@ SAID_BY_PROVIDERS: Final = (
         for piece in (1, 2, 5, 10)
     ),
     Input("GET, many", "C-GET sends small objects without waiting for answers", "get", _many_moved),
-    Input("GET, many, unread", "the same; the answers are not read", "get", _many_moved, reads=False),
+    Input("GET, many, unread", "C-GET sends small objects, and reads no answers", "get", _many_moved, reads=False),
     Input("requests", "C-ECHO-RQ to who waits for an answer", "echo", _requests),
-    Input("requests, unread", "the same; what is answered is not read", "echo", _requests, reads=False),
+    Input("requests, unread", "C-ECHO-RQ to who waits for an answer; what is answered is not read", "echo", _requests, reads=False),
     Input("answers to nobody", "responses to a message that was never sent", "echo", _answers_to_nobody),
     *(
         Input(f"STORE, Maximum Length {length}", f"C-STORE to a peer with a Maximum Length of {length}", "store", _nothing,
@@ -489,7 +489,7 @@ SAID_BY_PROVIDERS: Final = (
         for length in MAXIMUM_LENGTHS
     ),
     *(
-        Input(f"STORE, Maximum Length {length}, unread", f"the same with {length}, who does not read", "store", _nothing,
+        Input(f"STORE, Maximum Length {length}, unread", f"C-STORE to a peer with a Maximum Length of {length}, who does not read", "store", _nothing,
               max_length=length, asked_for=True, reads=False)
         for length in (8, 512, 513, 1024, 16_384, 0)
     ),
@@ -522,7 +522,9 @@ def _half_a_get(size: int) -> Iterator[bytes]:
 SAID_BY_CLIENTS: Final = (
     Input("fields", "header fields without end", "http", opening=_fields),
     Input("requests", "requests one after the other", "http", opening=_gets),
-    Input("requests, unread", "the same; the answer is not read", "http", opening=_gets, reads=False),
+    Input(
+        "requests, unread", "requests one after the other; the answer is not read", "http", opening=_gets, reads=False
+    ),
     Input("half requests", "forty requests without an end", "http", opening=_half_a_get, ends="hold", connections=40),
     Input("many requests", "four hundred connections with a request each", "http", opening=_good_get, connections=400),
 )

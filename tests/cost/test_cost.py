@@ -72,11 +72,11 @@ def test_what_is_cut_small_is_cut_when_it_is_taken(length: int) -> None:
     assert small.memory <= usual.memory + 2 * Limits().queued, (small, usual)
 
 
-def _of_content(entry: InProcess, content: Content, allowed: Callable[[int], int], *, of_object: bool) -> None:
+def _of_content(entry: InProcess, content: Content, allowed: Callable[[int], int]) -> None:
     size = 4 * KIB if content.syntax != DEFLATED or content.share > 0.1 else 64 * KIB
     small, large = entry.count(content, size), entry.count(content, 2 * size)
     assert large.memory <= allowed(large.size) + 512 * KIB, large
-    bytes_ = bounds.weight(large.size, content, of_object=of_object)
+    bytes_ = bounds.weight(large.size, content)
     a_byte = bounds.CALLS_OF_CHECKING if isinstance(entry, engine.Checking) else bounds.CALLS_OF_DECODING
     assert large.calls <= a_byte * bytes_ + bounds.CALLS_AT_ALL, large
     _linear(small, large)
@@ -84,22 +84,18 @@ def _of_content(entry: InProcess, content: Content, allowed: Callable[[int], int
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda one: one.name)
 def test_decoding(content: Content) -> None:
-    _of_content(
-        engine.Decoding(), content, lambda size: bounds.decoded(size, content, of_object=False), of_object=False
-    )
+    _of_content(engine.Decoding(), content, lambda size: bounds.decoded(size, content, of_object=False))
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda one: one.name)
 def test_decoding_an_object(content: Content) -> None:
-    _of_content(
-        engine.DecodingObject(), content, lambda size: bounds.decoded(size, content, of_object=True), of_object=True
-    )
+    _of_content(engine.DecodingObject(), content, lambda size: bounds.decoded(size, content, of_object=True))
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda one: one.name)
 def test_checking_an_object(content: Content) -> None:
     """Nothing of it is kept, whatever it is."""
-    _of_content(engine.Checking(), content, lambda size: 0, of_object=True)
+    _of_content(engine.Checking(), content, lambda size: 0)
 
 
 @pytest.mark.parametrize("name", ["decimals", "names"])
@@ -155,3 +151,13 @@ def test_a_provider(entry: Entry, closing: list[Entry]) -> None:
 def test_a_user(entry: Entry, closing: list[Entry]) -> None:
     closing.append(entry)
     assert _attacked(entry, SAID_BY_PROVIDERS) == []
+
+
+@pytest.mark.parametrize("name", ["C-STORE, items", "PDVs of 1", "Maximum Length 512, unread", "idle"])
+@pytest.mark.parametrize(
+    ("memory", "cpu", "dear"), [(MIB, 0.01, False), (512 * MIB, 0.01, True), (MIB, 120.0, True)], ids=str
+)
+def test_what_is_too_dear_is_found(name: str, memory: int, cpu: float, dear: bool) -> None:
+    given = next(one for one in SAID_BY_USERS if one.name == name)
+    found = bounds.exceeded(entries.Server("blocking", "session"), given, Cost(SIZE, memory, cpu), SIZE)
+    assert bool(found) is dear

@@ -97,9 +97,9 @@ A function that is given a data set whole, or decoded, holds in addition what `L
 |---|---|--:|
 {rows}
 
-A limit is reached only by bytes that are sent: an element or an item takes at least 8 of them, a value one. Of a
-deflated object, {first:,} elements and items, and {ratio} more for each byte, are read. A server that decodes large
-objects of strangers lowers `object_elements`, `object_items` and `object_values`, or reads them in pieces.
+A limit is reached only by bytes that are sent: an element or an item takes at least 8 of them, a value one. Of what
+is deflated, {first:,} elements and items, and {ratio} more for each byte, are read. A server that decodes large objects
+of strangers lowers `object_elements`, `object_items` and `object_values`, or reads them in pieces.
 """
 _MEASURED = """
 `tests/cost` sends inputs of each kind to each entry point. The tables show what they took: bytes of memory and
