@@ -197,7 +197,9 @@ def test_nothing_more_can_be_sent_after_a_source_that_fails() -> None:
     assert not pair.uses.sending
 
 
-@pytest.mark.parametrize("wrong", [None, "cd", 5, memoryview(b"cdef").cast("H"), array("H", [1] * 10)], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "wrong", [None, "cd", 5, memoryview(b"cdef").cast("H"), array("H", [1] * 10)], ids=lambda one: type(one).__name__
+)
 @pytest.mark.parametrize("before", [[], [b"ab"], [b"ab", b"cd"]])
 @pytest.mark.parametrize("after", [[], [b"ef"]])
 def test_what_is_no_piece_is_no_end_of_a_data_set(before: list[Any], wrong: Any, after: list[Any]) -> None:

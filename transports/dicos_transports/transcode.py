@@ -10,8 +10,8 @@ or a malformed number comes out as it went in. Sequences and items come out with
 of the two legal forms (PS3.5 7.5.1, 7.5.2): how long they become is known only after them. Group lengths,
 retired (PS3.5 7.2), are left out: they would be wrong.
 
-This walk is not `dicos_proto.elements.Walker`: that one is fed and passes over, this one asks for bytes and writes. They
-share the inflater, the limits and the texts of faults.
+This walk is not `dicos_proto.elements.Walker`: that one is fed and passes over, this one asks for bytes and writes.
+They share the inflater, the limits and the texts of faults.
 """
 
 import zlib
