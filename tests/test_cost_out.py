@@ -21,6 +21,7 @@ from dicos_proto.exchange import Exchange
 from dicos_proto.limits import Limits
 from dicos_proto.machine import State
 from dicos_proto.negotiation import negotiate
+from dicos_proto.outbox import CROWD, Outbox
 from dicos_proto.pdu import Abort, AssociateReject, encode
 from dicos_proto.wire import Buffer
 from tests.pair import CT, REQUEST, Lone, command, data, p_data, pdus, policy, request, start, taken
@@ -300,3 +301,14 @@ def test_the_response_is_waited_for_once_the_request_is_cut_to_its_end() -> None
     deadline = lone.engine.deadline(5000.0)
     assert deadline is not None
     assert (deadline.at, deadline.why) == (5060.0, "response: waiting for the one to message 1")
+
+
+def test_small_buffers_before_a_large_one_are_joined_and_the_order_stays() -> None:
+    outbox = Outbox(1 << 20)
+    for number in range(CROWD - 1):
+        outbox.add([bytes((number & 0xFF,))], 1)
+    outbox.add([b"head", bytes(4096)], 4100)
+    taken = outbox.take()
+    assert len(taken) == 2
+    assert b"".join(taken) == bytes(number & 0xFF for number in range(CROWD - 1)) + b"head" + bytes(4096)
+    assert outbox.queued == 0

@@ -30,6 +30,7 @@ from dicos_proto.exchange import (
     DataSetTooLong,
     Exchange,
     Feed,
+    NoRoom,
     Operation,
     ask,
     inquire,
@@ -46,6 +47,7 @@ from dicos_proto.limits import Limits
 from dicos_proto.machine import State
 from dicos_proto.pdu import encode
 from dicos_proto.pdu_types import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation
+from dicos_proto.services.storage import StoreMany
 from dicos_proto.tolerance import STRATOVAN
 from tests.pair import (
     CT,
@@ -391,6 +393,41 @@ def test_asking_while_a_data_set_is_being_read_is_a_mistake() -> None:
     assert got(next_request(pair.provides)) == start(3, STORE, has_data=True)
     with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while a data set is being read"):
         Operation(pair.provides, 1, echo())
+    with pytest.raises(LocalProtocolError, match="C-STOREs while a data set is being read"):
+        StoreMany(pair.provides, [])
+
+
+class Room:
+    """A holder with room for so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = self.left = size
+
+    def hold(self, size: int) -> bool:
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def let_go(self) -> None:
+        self.left = self.size
+
+
+@ANY
+def test_what_was_held_of_a_data_set_is_let_go_once_there_is_no_room_for_the_rest(split: Splitter) -> None:
+    provider = Lone.provider()
+    stream = (
+        command(3, STORE, has_data=True)
+        + p_data((3, False, False, bytes(1500)))
+        + p_data((3, False, True, b"ab" * 400))
+    )
+    for chunk in split([stream]):
+        provider.engine.receive_data(chunk)
+    assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
+    room = Room(2000)
+    with pytest.raises(NoRoom):
+        got(read_data(provider.exchange, "collected", room))
+    assert room.left == 2000
 
 
 def test_what_an_operation_is_told_ends_with_its_final_response() -> None:

@@ -169,9 +169,8 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
             operation.note(event.command)
             exchange.begin_reading(event)
             yield from skip_data(exchange)  # an action reply, which this SOP class does not have
-            if operation.over:
-                yield from exchange.complete()
-                return Requested(response=event.command, report=report, refused=tuple(refused))
+            yield from exchange.complete()
+            return Requested(response=event.command, report=report, refused=tuple(refused))
         elif isinstance(event, MessageStart) and report is None and _is_report(event):
             # Taken at once: the report of a large request is larger than what may wait (`Limits.parked`).
             exchange.begin_reading(event)

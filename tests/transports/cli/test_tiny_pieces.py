@@ -35,7 +35,9 @@ def upload(port: int) -> None:
 
 
 def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -> None:
-    with provider("storescp", "-od", tmp_path, "--max-pdu", len(PDVS), "--transport", transport) as running:
+    with provider(
+        "storescp", "--no-check", "-od", tmp_path, "--max-pdu", len(PDVS), "--transport", transport
+    ) as running:
         process = running.process.pid
         before = memory_of(process, "VmRSS")
         uploads = [threading.Thread(target=upload, args=(running.port,)) for _ in range(ASSOCIATIONS)]
@@ -50,7 +52,7 @@ def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -
         for one in uploads:
             one.join()
         assert memory_of(process, "VmHWM") - before < 24 << 20  # 200 bytes for each of the pieces would be 144 MB
-        assert slowest < 2.0  # some 0.1 s where the machine has nothing else to do
+        assert slowest < PATIENCE  # some 0.1 s where the machine has nothing else to do
         sizes = {path.stat().st_size for path in tmp_path.iterdir()}
     assert len(sizes) == 1
     assert sizes.pop() > 18_000 * TIMES
