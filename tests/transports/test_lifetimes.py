@@ -196,7 +196,7 @@ def test_an_upload_to_a_function_that_is_cut_off_is_freed(way: Way, ending: Any)
     watched = Watched()
     app = application(way)
 
-    @app.on_store(CT)
+    @app.on_store(CT, check=False)
     @of_kind(way)
     def store(asked: Any) -> None:
         raise AssertionError("it never is whole")
@@ -227,7 +227,7 @@ def test_what_a_function_was_given_is_freed_when_it_raises(way: Way, raising: st
     app = application(way)
     gone = threading.Event()
 
-    @app.on_store(CT)
+    @app.on_store(CT, check=False)
     @of_kind(way)
     def store(asked: Any) -> Any:
         watched.watch(asked.session)

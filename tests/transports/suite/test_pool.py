@@ -128,6 +128,8 @@ def peer(*args: Any, **options: Any) -> Iterator[Peer]:
         yield made
     finally:
         made.server.close(2)
+        while HANGING_UP:
+            HANGING_UP.pop().join(PATIENCE)
 
 
 def pool(at: Context, peer_: Peer | tuple[str, int], **options: Any) -> AbstractAsyncContextManager[Any]:
@@ -264,11 +266,16 @@ async def later(at: Context) -> None:
 # -- peers ---------------------------------------------------------------------------------------------------------
 
 
+HANGING_UP: list[threading.Thread] = []
+"""They have descriptors of their own, which are closed at the end of a test."""
+
+
 def releases(session: blocking.Session) -> None:
     """Asks for release as an acceptor does that has waited for long enough; its answer comes when it is looked for."""
     session.association.send(flows.ReleaseRequest())
     session.driver.flush()
-    threading.Thread(target=hang_up, args=(session.driver.sock.dup(),), daemon=True).start()
+    HANGING_UP.append(threading.Thread(target=hang_up, args=(session.driver.sock.dup(),), daemon=True))
+    HANGING_UP[-1].start()
     session.driver.close()
 
 
