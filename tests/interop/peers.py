@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pydicom
@@ -135,7 +135,7 @@ def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
     assert process.stdout is not None
     lines: list[str] = []
     # All along, so that it never waits for a reader: a pipe holds the events of some 200 objects.
-    reader = Thread(target=lines.extend, args=(process.stdout,), daemon=True)
+    reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
     try:
         run = Ours(process, json.loads(process.stdout.readline())["port"])
         reader.start()
@@ -314,12 +314,26 @@ def _plain(value: Any) -> object:
     return value.rstrip(" ") if isinstance(value, str) else value
 
 
+class _Reached(threading.Event):
+    """A checkpoint for pynetdicom's reactor thread: not passed until `set`, and it shows that the thread is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
+
+
 def settle(association: Any) -> Any:
-    """The same association of pynetdicom, once its reactor thread waits.
+    """The same association of pynetdicom, once its reactor thread waits and all that it had to answer is answered.
 
     In pynetdicom 3.0.4 that thread says that it is paused before it is: a response that is fast enough is taken by it,
-    and whoever asked waits until the DIMSE timeout. Stopped beforehand, it is where it should be 5 ms later.
+    and whoever asked waits until the DIMSE timeout.
     """
-    association._reactor_checkpoint.clear()
-    time.sleep(0.005)
+    if association._reactor_checkpoint.is_set():
+        association._reactor_checkpoint = checkpoint = _Reached()
+        while not checkpoint.reached.wait(0.1) and association.is_alive():
+            pass
     return association

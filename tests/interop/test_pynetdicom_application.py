@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,7 @@ def their_user(
     )  # fmt: skip
     assert association.is_established
     yield association
-    association.release()
+    settle(association).release()
     assert association.is_released
 
 
@@ -205,13 +206,21 @@ def committing(way: Way, *, apart: bool = False, **destinations: Any) -> Applica
 
 
 def taking(reports: queue.Queue[Any]) -> dict[Any, Any]:
-    """Their handler of reports."""
+    """Their handler of reports. pynetdicom runs it, and answers, in a thread of its own: see `next_of`."""
 
     def take(event: Any) -> tuple[int, None]:
-        reports.put((event.event_type, event.event_information, event.assoc.requestor.ae_title.strip()))
+        report = (event.event_type, event.event_information, event.assoc.requestor.ae_title.strip())
+        reports.put((report, threading.current_thread()))
         return 0, None
 
     return {evt.EVT_N_EVENT_REPORT: take}
+
+
+def next_of(reports: queue.Queue[Any]) -> Any:
+    """What `taking` has put there, once it is answered."""
+    report, thread = reports.get(timeout=PATIENCE)
+    thread.join(PATIENCE)
+    return report
 
 
 @each_way
@@ -220,7 +229,7 @@ def test_their_request_is_reported_on_its_own_association(way: Way) -> None:
     with running(way, committing(way)) as server, their_user(server.port, [PUSH_MODEL], taking(reports)) as association:
         answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)
         assert answer.Status == 0
-        assert reports.get(timeout=PATIENCE) == (2, PARTLY.dataset, "THEM")
+        assert next_of(reports) == (2, PARTLY.dataset, "THEM")
 
 
 @each_way
@@ -236,7 +245,7 @@ def test_their_request_is_reported_where_they_listen(way: Way) -> None:
             with their_user(server.port, [PUSH_MODEL], {}) as association:  # takes no reports itself
                 answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)
                 assert answer.Status == 0
-            assert reports.get(timeout=PATIENCE) == (2, PARTLY.dataset, "OURS")
+            assert next_of(reports) == (2, PARTLY.dataset, "OURS")
     finally:
         listening.shutdown()
 

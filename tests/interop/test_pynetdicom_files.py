@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicos_proto import uids
+from dicos_proto import status, uids
 from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.status import SUCCESS
 from dicos_transports import storing
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest
 from dicos_transports.blocking_server import serve
@@ -37,6 +36,12 @@ PLAIN = [
     for file in FILES
     if file.transfer_syntax in (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE)
 ]
+ODD_ONES = {
+    file.sop_instance_uid
+    for file in FILES
+    if dcmread(file.path).file_meta.get("MediaStorageSOPInstanceUID", "") not in ("", file.sop_instance_uid)
+}
+"""Whose meta information is of another instance than their data set, which is what pynetdicom's user goes by."""
 SMALL = next(file for file in FILES if file.path.name == "CT_small.dcm")
 LARGEST = max(FILES, key=lambda one: one.data_length)
 ALL = list(uids.TRANSFER_SYNTAXES)
@@ -93,13 +98,20 @@ def test_dicos_objects_are_stored(tmp_path: Path) -> None:
         assert peer.next("stored")["syntax"] == uids.EXPLICIT_VR_LE
 
 
-def test_every_file_of_theirs_is_stored_as_it_was(folder: Path) -> None:
-    with our_provider("storescp", 0, "-od", folder) as provider:
+@pytest.mark.parametrize("checked", [True, False], ids=["checked", "unchecked"])
+def test_every_file_of_theirs_is_stored_as_it_was(folder: Path, checked: bool) -> None:
+    refused = ODD_ONES if checked else set()
+    flags = [] if checked else ["--no-check"]
+    with our_provider("storescp", 0, "-od", folder, *flags, status=int(checked)) as provider:
         told = pynetdicom_user(provider.port, paths=[str(file.path) for file in FILES])
-    assert [each["status"] for each in told["answered"]] == [SUCCESS] * len(FILES)
+    assert [each["status"] for each in told["answered"]] == [
+        status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS if file.sop_instance_uid in refused else status.SUCCESS
+        for file in FILES
+    ]
     assert told["over"][0]["released"]
     stored = files_in(folder)
-    for file in FILES:
+    assert stored.keys() == BY_UID.keys() - refused
+    for file in (file for file in FILES if file.sop_instance_uid not in refused):
         copy = stored[file.sop_instance_uid]
         assert copy.transfer_syntax == file.transfer_syntax
         assert digest(copy) == digest(file), file.path
@@ -110,7 +122,7 @@ def test_what_they_decode_and_encode_is_stored(folder: Path) -> None:
     chosen = [file for file in FILES if dcmread(file.path).get("SOPInstanceUID") == file.sop_instance_uid]
     with our_provider("storescp", 0, "-od", folder) as provider:
         told = pynetdicom_user(provider.port, paths=[str(file.path) for file in chosen], decode=True)
-    assert [each["status"] for each in told["answered"]] == [SUCCESS] * len(chosen)
+    assert [each["status"] for each in told["answered"]] == [status.SUCCESS] * len(chosen)
     stored = files_in(folder)
     assert len(stored) == len(chosen) > 110
     for file in chosen:
@@ -133,5 +145,5 @@ def test_the_api_stores_what_they_send(folder: Path) -> None:
         told = pynetdicom_user(server.port, paths=[str(file.path) for file in FILES[:30]])
     assert told["over"][0]["released"]
     assert {uid: digest(file) for uid, file in files_in(folder).items()} == {
-        file.sop_instance_uid: digest(file) for file in FILES[:30]
+        file.sop_instance_uid: digest(file) for file in FILES[:30] if file.sop_instance_uid not in ODD_ONES
     }

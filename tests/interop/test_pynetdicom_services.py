@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def their_user(
     )
     assert association.is_established
     yield association
-    association.release()
+    settle(association).release()
     assert association.is_released
 
 
@@ -424,7 +425,8 @@ def test_they_report_to_us_on_the_same_association() -> None:
             answer, _ = event.assoc.send_n_event_report(SOME.dataset, 2, PUSH_MODEL, commitment.INSTANCE)
             answered.append(answer.Status)
 
-        # pynetdicom sends nothing of its own before this handler has returned and its answer is on its way.
+        # Sent when pynetdicom's reactor thread, which runs this handler, has answered and waits.
+        event.assoc._reactor_checkpoint.clear()
         reporting.append(threading.Thread(target=report))
         reporting[-1].start()
         return 0, None
@@ -470,11 +472,11 @@ def test_they_report_to_us_on_an_association_of_their_own() -> None:
 
 def test_we_report_to_them_on_the_same_association() -> None:
     reported: list[Any] = []
-    came = threading.Event()
+    came: queue.Queue[threading.Thread] = queue.Queue()
 
     def take(event: Any) -> tuple[int, None]:
         reported.append((event.event_information, event.event_type))
-        came.set()
+        came.put(threading.current_thread())  # pynetdicom's, for this report and its answer
         return 0, None
 
     def commit(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
@@ -491,7 +493,7 @@ def test_we_report_to_them_on_the_same_association() -> None:
     ):
         information = REQUEST.report().dataset
         answer, _ = settle(association).send_n_action(information, 1, PUSH_MODEL, commitment.INSTANCE)
-        assert came.wait(PATIENCE)
+        came.get(timeout=PATIENCE).join(PATIENCE)
     assert answer.Status == status.SUCCESS
     assert reported == [(SOME.dataset, 2)]
     assert found == [(REQUEST, 0)]
