@@ -71,14 +71,17 @@ class Blocking:
         self._heed: Callable[[], None] | None = None
         """What the bell asks for now; None: the end of every wait."""
         self._interruptible = False
+        self._abandoned = False
+        """Whether a thread that uses the pipe did not end in time."""
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             with self._interrupts():
                 return finish(main())
         finally:
-            os.close(self._rope)
-            os.close(self._bell)
+            if not self._abandoned:
+                os.close(self._rope)
+                os.close(self._bell)
 
     async def connect(
         self,
@@ -148,10 +151,12 @@ class Blocking:
             for thread in threads:
                 thread.join()
         except BaseException:  # Ctrl-C
+            self._abandoned = True  # another Ctrl-C, or its alarm, may end the wait
             self._ring()
             for thread in threads:
                 if thread.ident is not None:
                     thread.join(PATIENCE)
+            self._abandoned = any(thread.is_alive() for thread in threads)
             raise
         told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
         try:

@@ -1,0 +1,36 @@
+"""What threads of the command do when they are interrupted."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from dicos_transports.cli import runtime_blocking
+from tests.transports.cli.commands import TIMEOUT
+
+
+def test_an_association_that_ends_late_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread rings a bell that is still there; an exception of a thread fails this test."""
+    monkeypatch.setattr(runtime_blocking, "PATIENCE", 0.05)
+    over, threads = threading.Event(), list[threading.Thread]()
+
+    async def late() -> None:
+        threads.append(threading.current_thread())
+        over.wait(TIMEOUT)
+        raise ConnectionError("late")
+
+    async def interrupting() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await late()
+
+    async def both() -> None:
+        await runtime.all_of(late, interrupting)
+
+    runtime = runtime_blocking.make()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run(both)
+    over.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
