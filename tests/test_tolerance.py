@@ -1182,7 +1182,7 @@ def test_a_response_on_another_context_has_to_be_that_of_a_request(raw: bytes, t
 @SPLITS
 @pytest.mark.parametrize("flag", CLAUSES)
 def test_a_flag_changes_nothing_for_those_who_do_not_deviate(flag: str, split: Splitter) -> None:
-    content = bytes(range(256)) * 200
+    content = bytes(range(256)) * 8
     pair = Pair(split=split, tolerance=only(flag))
     assert pair.events(pair.provider) == [REQUEST]
     answer = negotiate(REQUEST, POLICY)

@@ -330,9 +330,9 @@ def settle(association: Any) -> Any:
     """The same association of pynetdicom, once its reactor thread waits and all that it had to answer is answered.
 
     In pynetdicom 3.0.4 that thread says that it is paused before it is: a response that is fast enough is taken by it,
-    and whoever asked waits until the DIMSE timeout.
+    and whoever asked waits until the DIMSE timeout. What that thread itself does, in a handler, needs no such wait.
     """
-    if association._reactor_checkpoint.is_set():
+    if association._reactor_checkpoint.is_set() and threading.current_thread() is not association:
         association._reactor_checkpoint = checkpoint = _Reached()
         while not checkpoint.reached.wait(0.1) and association.is_alive():
             pass
