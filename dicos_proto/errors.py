@@ -96,7 +96,15 @@ class LocalProtocolError(ProtocolError):
 
 
 class ConnectionLost(ProtocolError):
-    """The transport connection ended while the association still needed it."""
+    """The transport connection ended while the association still needed it. `mid_pdu`: in the middle of a PDU."""
+
+    def __init__(self, detail: str, mid_pdu: bool = False) -> None:
+        super().__init__(detail, mid_pdu)
+        self.detail = detail
+        self.mid_pdu = mid_pdu
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class DeadlineExceeded(ProtocolError):

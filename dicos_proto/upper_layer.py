@@ -335,7 +335,9 @@ class UpperLayer:
         error = self._why_lost
         told = error is not None or self.reader.mid_pdu
         if error is None:
-            error = ConnectionLost(f"connection closed by the peer in {self.state.name}, {self.reader.describe()}")
+            error = ConnectionLost(
+                f"connection closed by the peer in {self.state.name}, {self.reader.describe()}", self.reader.mid_pdu
+            )
         if self.state is State.Sta2 and told:  # the table has no indication here; its user has a log
             self._events.append(ProviderAbort(error=error))
         self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))

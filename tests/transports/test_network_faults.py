@@ -73,18 +73,16 @@ class Proxy:
         self._fault = fault
         self._delay = delay
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._ends: list[socket.socket] = []
         self.over = threading.Event()
         self.carried = {True: 0, False: 0}
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
 
-    @property
-    def address(self) -> tuple[str, int]:
-        return self._listener.getsockname()[:2]
-
     def _serve(self) -> None:
         ours, _ = self._listener.accept()
+        self._listener.close()  # one connection: another one is refused
         theirs = socket.create_connection(("127.0.0.1", self._port))
         self._ends = [ours, theirs]
         for sock in self._ends:

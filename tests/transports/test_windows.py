@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class Peer:
         if answer is None:
             return
         sock.sendall(answer)
+        if len(answer) < 10:
+            return
         while sock.recv(4096)[:1] == b"\x05":  # A-RELEASE-RQ
             sock.sendall(b"\x06\0\0\0\0\4\0\0\0\0")
 
@@ -81,7 +83,8 @@ def peer(answer: Callable[[AssociateRequest], bytes | None]) -> Iterator[Peer]:
     try:
         yield one
     finally:
-        one.listener.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # closed already
+            one.listener.shutdown(socket.SHUT_RDWR)
         one.listener.close()
         thread.join(PATIENCE)
 
@@ -145,6 +148,25 @@ def test_a_peer_that_closes_on_everything_is_asked_twice_and_not_remembered(ask:
         with pytest.raises(AssociationAborted):
             ask(one.where)
         assert one.seen[4:] == [False], "no window was proposed, so that it was not the window"
+
+
+@EACH
+def test_an_answer_that_is_cut_off_is_no_close(ask: Ask) -> None:
+    with peer(lambda request: accepting(request)[:9]) as one:
+        with pytest.raises(AssociationAborted, match="before its end"):
+            ask(one.where, user_information=WINDOW)
+        assert one.seen == [True]
+
+
+@EACH
+def test_a_peer_that_is_gone_the_second_time_has_closed_the_first(ask: Ask) -> None:
+    def leaving(request: AssociateRequest) -> None:
+        one.listener.shutdown(socket.SHUT_RDWR)
+        one.listener.close()
+
+    with peer(leaving) as one, pytest.raises(AssociationAborted, match="connection closed by the peer in Sta5"):
+        ask(one.where, user_information=WINDOW)
+    assert one.seen == [True]
 
 
 @EACH

@@ -24,6 +24,7 @@ from dicos_proto.flows import AssociationAborted, AssociationError, AssociationR
 from dicos_proto.pdu_types import UserInformation
 
 from .addresses import show_address
+from .session import ConnectionFailed
 
 if TYPE_CHECKING:
     from . import awaiting, blocking
@@ -109,23 +110,26 @@ class Offer:
         self._windows, self._where, self._title = windows, where, title
         # A connection that is open already, a pair of streams, say, cannot be made anew.
         self._reachable = isinstance(_host(where), str | os.PathLike)
-        self._closed = False
+        self.closed: ProviderAbort | None = None
+        """The end of the first connection, where that may have been because of a window."""
         self.information = information
         if information.window is not None and self._reachable and not windows.offers(where, title):
             self.information = replace(information, window=None)
 
     def again_after(self, error: AssociationAborted) -> bool:
         """Returns True if the peer closed the connection instead of an answer, and is to be asked without a window."""
-        event = error.event
-        closed = isinstance(event, ProviderAbort) and type(event.error) is ConnectionLost
-        self._closed = closed and self._reachable and self.information.window is not None
-        if self._closed:
-            self.information = replace(self.information, window=None)
-        return self._closed
+        if self.information.window is None or not self._reachable or not isinstance(error.event, ProviderAbort):
+            return False
+        lost = error.event.error
+        if type(lost) is not ConnectionLost or lost.mid_pdu:  # an answer that is cut off is one
+            return False
+        self.closed = error.event
+        self.information = replace(self.information, window=None)
+        return True
 
     def answered(self) -> None:
         """The peer has answered: if that took a request without a window, it gets none any more."""
-        if self._closed:
+        if self.closed is not None:
             self._windows.remember(self._where, self._title)
 
     def again_instead(self, association: Association, answer: UserInformation | None) -> bool:
@@ -139,7 +143,8 @@ class Offer:
 
 
 def asked(offer: Offer, ask: Callable[[UserInformation], blocking.Session]) -> blocking.Session:
-    """The session that `ask` makes, at the second attempt where the first one fails because of a window."""
+    """The session that `ask` makes, at the second attempt where the first one fails because of a window. A peer that
+    cannot be reached any more for that has closed the first connection, and so it is told."""
     while True:
         try:
             session = ask(offer.information)
@@ -150,6 +155,10 @@ def asked(offer: Offer, ask: Callable[[UserInformation], blocking.Session]) -> b
         except AssociationRejected:
             offer.answered()
             raise
+        except ConnectionFailed:
+            if offer.closed is None:
+                raise
+            raise AssociationAborted(offer.closed) from None
         if not offer.again_instead(session.association, session.peer_information):
             return session
         with suppress(AssociationError):
@@ -168,6 +177,10 @@ async def awaited(offer: Offer, ask: Callable[[UserInformation], Awaitable[await
         except AssociationRejected:
             offer.answered()
             raise
+        except ConnectionFailed:
+            if offer.closed is None:
+                raise
+            raise AssociationAborted(offer.closed) from None
         if not offer.again_instead(session.association, session.peer_information):
             return session
         with suppress(AssociationError):
