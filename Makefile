@@ -4,9 +4,11 @@
 PYTHON ?= python3
 export PYTHON
 PY := .venv/bin/python
-# Tests that run at once.
+# Tests that run at once: of the engine, which compute, and of all that talks, which mostly waits.
 WORKERS ?= 2
-export WORKERS
+TALKERS ?= 6
+export TALKERS
+TALKING := tests/transports tests/interop tests/cost
 
 .PHONY: demo test pythons test-all check lint docs bench cost mutation clean
 
@@ -17,8 +19,9 @@ demo:
 test:
 	@tools/setup.sh dev
 	@tools/peers.sh
-	$(PY) -m pytest -n $(WORKERS) --cov --cov-report=
+	$(PY) -m pytest -n $(WORKERS) --cov --cov-report= tests $(TALKING:%=--ignore=%)
 	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
+	$(PY) -m pytest -n $(TALKERS) $(TALKING)
 
 # Under every other CPython that is here, but for the tests with other implementations.
 pythons:
@@ -34,7 +37,7 @@ lint:
 
 check: lint
 	@tools/peers.sh
-	$(PY) -m pytest -n $(WORKERS) -W error
+	$(PY) -m pytest -n $(TALKERS) -W error
 
 docs:
 	@tools/setup.sh dev

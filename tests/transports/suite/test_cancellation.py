@@ -346,7 +346,8 @@ async def test_sending_what_was_asked_for_is_cancelled(at: Context) -> None:
 
     async def use() -> None:
         with pytest.raises(flows.AssociationAborted, match="the peer says"):
-            await receive()
+            async with user:  # left, it closes the connection, which the other end waits for
+                await receive()
 
     async def provide() -> None:
         async with provider:
@@ -356,7 +357,6 @@ async def test_sending_what_was_asked_for_is_cancelled(at: Context) -> None:
                 return
 
     await at.both(use, provide)
-    await user.abort()
 
 
 @in_loops
