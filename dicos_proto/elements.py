@@ -185,7 +185,7 @@ class Walker:
             )
         if self._held and (self._strict or len(self._levels) > 1 or any(self._held)):
             raise self._fault(f"an element header of {len(self._held)} bytes")
-        if not self._held:
+        if not self._held and (self._strict or len(self._levels) > 1):
             self._run(b"")  # what ends here
         if len(self._levels) > 1:
             raise self._fault(f"{len(self._levels) - 1} sequences and items that are not ended")
@@ -258,7 +258,7 @@ class Walker:
         whole = min(size, bound)
         while at != end:
             if not takes:
-                at = self._plain(data, at, whole, implicit=implicit)
+                at = self._plain(data, at, whole, implicit=implicit, root=root)
                 if at == end:
                     break
             if bound - at < 8:
@@ -312,7 +312,7 @@ class Walker:
             at = after
         return at
 
-    def _plain(self, data: Buffer, at: int, whole: int, *, implicit: bool) -> int:
+    def _plain(self, data: Buffer, at: int, whole: int, *, implicit: bool, root: bool) -> int:
         """Pass over elements that are all there, begin nothing and need no second look: most of them."""
         last, seen = whole - 8, 0
         if implicit:
@@ -323,8 +323,12 @@ class Walker:
                 if after > whole:
                     break
                 if group < 9 or group > 0xFFFD:  # few
-                    if group != 8 or element in _LOOKED_AT:
+                    if group != 8:
                         break
+                    if element in _LOOKED_AT and root:
+                        if length > _KEPT:
+                            break
+                        self._note(0x80000 | element, bytes(data[at + 8 : after]))
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after
@@ -337,8 +341,12 @@ class Walker:
                 if number not in short or after > whole:
                     break
                 if group < 9 or group > 0xFFFD:  # few
-                    if group != 8 or element in _LOOKED_AT:
+                    if group != 8:
                         break
+                    if element in _LOOKED_AT and root:
+                        if length > _KEPT:
+                            break
+                        self._note(0x80000 | element, bytes(data[at + 8 : after]))
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after

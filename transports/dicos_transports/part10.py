@@ -73,6 +73,8 @@ _WANTED = (META_LENGTH, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_
 # Flags that only some systems have: binary mode is a matter of Windows; a FIFO is not waited for.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
+_DEPTH: Final = Limits().sequence_depth
+
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
 
@@ -344,7 +346,7 @@ def prepare(file: Part10File) -> Prepared:
         if odd and found is None:
             raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
         return Prepared(file=file, whole=whole)
-    walker = Walker(implicit=found[0], little=found[1], depth=Limits().sequence_depth)
+    walker = Walker(implicit=found[0], little=found[1], depth=_DEPTH)
     try:
         if whole is not None:
             walker.feed(whole)
