@@ -326,9 +326,7 @@ class Walker:
                     if group != 8:
                         break
                     if element in _LOOKED_AT and root:
-                        if length > _KEPT:
-                            break
-                        self._note(0x80000 | element, bytes(data[at + 8 : after]))
+                        self._note(0x80000 | element, bytes(data[at + 8 : after]) if length <= _KEPT else b"?")
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after
@@ -344,9 +342,7 @@ class Walker:
                     if group != 8:
                         break
                     if element in _LOOKED_AT and root:
-                        if length > _KEPT:
-                            break
-                        self._note(0x80000 | element, bytes(data[at + 8 : after]))
+                        self._note(0x80000 | element, bytes(data[at + 8 : after]) if length <= _KEPT else b"?")
                 if length & 1:
                     self._note_odd(group << 16 | element)
                 at = after

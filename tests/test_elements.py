@@ -247,6 +247,7 @@ BAD = {
     "another class": (EXPLICIT, short(0x00080016, b"UI", b"1.2.4\0"), "A900 SOP class UID (0008,0016) is"),
     "another instance, implicit": (IMPLICIT, bare(0x00080018, b"1.2.4\0"), "A900 SOP instance UID"),
     "a UID of 130 bytes": (EXPLICIT, short(0x00080018, b"UI", b"1.2.3" + b" " * 125), "A900 SOP instance UID"),
+    "a UID of 130 bytes, implicit": (IMPLICIT, bare(0x00080018, b"1.2.3" + b" " * 125), "A900 SOP instance UID"),
     "two instances": (EXPLICIT, UIDS + short(0x00080018, b"UI", b"1.2.4\0") + UIDS, "A900 SOP instance UID"),
 }  # fmt: skip
 
