@@ -91,7 +91,7 @@ def test_what_is_gathered_is_kept_in_few_pieces() -> None:
     random = Random(3)
     gathered, given = Gathered(), list[bytes]()
     for _ in range(2000):
-        pieces = [memoryview(random.randbytes(random.choice((1, 2, 1023, 1024, 40_000)))) for _ in range(3)]
+        pieces = [memoryview(random.randbytes(random.choice((1, 2, 1023, 1024, 60_000)))) for _ in range(3)]
         gathered.add(pieces)
         given.extend(map(bytes, pieces))
     all_of_it = b"".join(given)

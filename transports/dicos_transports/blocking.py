@@ -604,6 +604,7 @@ class Request(Received[Session, P], Generic[P]):
                 piece = event.data if self.checker is None else self.looked_at(event.data)
             if piece:
                 yield self.with_more(piece)
+            del event, piece  # while it waits for more, a view would keep a whole receive buffer
         self.complete()
 
     def read(self) -> bytearray:

@@ -13,8 +13,8 @@ from dicos_proto.wire import Buffer
 
 __all__ = ["Buffers", "Gathered"]
 
-LARGE: Final = 32 * 1024
-"""Bytes of pieces that are worth the whole receive buffer that they keep."""
+LARGE: Final = 128 * 1024
+"""Bytes of pieces that are worth the whole receive buffer that they keep: a quarter of one."""
 
 
 class Buffers:

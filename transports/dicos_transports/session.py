@@ -464,6 +464,7 @@ class Received(Generic[S, P]):
                     raise ValueError("no room now for whole data sets (server limit: collected)")
                 raise ValueError(f"data set of more than {allowed} bytes (limit: collected)")
             found += piece
+            del piece  # while it waits for more, a view would keep a whole receive buffer
         return found
 
     def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:

@@ -408,8 +408,12 @@ async def take_all(
     gathered = Gathered()
     if incoming.write(()):
         run, performing = request.session.run, request.performing
-        while performing.unread and (pieces := await run(request.pieces())):
+        while performing.unread:
+            pieces = await run(request.pieces())
+            if not pieces:
+                break
             gathered.add(pieces)
+            del pieces  # while it waits for more, a view would keep a whole receive buffer
             if gathered.size >= batch:
                 if not await offloaded(partial(incoming.write, gathered.pieces)):
                     break
