@@ -117,7 +117,7 @@ class Walker:
 
     __slots__ = (
         "_depth", "_explicit", "_fragments", "_held", "_implicit", "_left", "_levels", "_long", "_nested",
-        "_numbers", "_position", "_strict", "_takes", "_zeros", "count", "odd", "odd_fragment", "seen",
+        "_numbers", "_position", "_strict", "_takes", "_zeros", "count", "odd", "odd_fragment", "odd_values", "seen",
     )  # fmt: skip
 
     def __init__(
@@ -144,6 +144,8 @@ class Walker:
         """Elements, items and fragments so far."""
         self.odd: list[int] = []
         """The first elements whose values have an odd number of bytes, up to 8.  # PS3.5 7.1.1"""
+        self.odd_values = 0
+        """How many there are."""
         self.odd_fragment: str | None = None
         """The first fragment with an odd number of bytes, in words."""
         self._fragments = (0, 0)
@@ -429,6 +431,7 @@ class Walker:
         return -1 - len(data)
 
     def _note_odd(self, tag: int) -> None:
+        self.odd_values += 1
         if len(self.odd) < _NAMED:
             self.odd.append(tag)
 

@@ -130,13 +130,16 @@ def _transaction(dataset: Dataset) -> str:
 
 # -- user side -----------------------------------------------------------------------------------------------------
 
+_REFUSED_KEPT: Final = 16
+"""Reports that are none and told: a provider may send them without end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
     """The answer to a request, and the report of it if that came first.
 
     `response` of success: the request was received, nothing is committed yet.  # PS3.4 J.3.2.1.3. `refused`: reports
-    that came meanwhile and were none; each was answered so.
+    that came meanwhile and were none, the first 16; each was answered so.
     """
 
     response: Response
@@ -177,7 +180,8 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
             try:
                 report = yield from _take(Reported(exchange, event), (transaction_uid,))
             except Refused as fault:
-                refused.append(fault.with_traceback(None))  # which has this frame
+                if len(refused) < _REFUSED_KEPT:
+                    refused.append(fault.with_traceback(None))  # which has this frame
         elif event is not None:
             exchange.park(event)
 

@@ -74,7 +74,8 @@ class SubOperation:
 class Retrieved:
     """How a C-GET or a C-MOVE ended.
 
-    `counters`: the last ones the provider gave. `instances`: what came, for C-GET. `failed`: the data set of the final
+    `counters`: the last ones the provider gave. `instances`: what came, for C-GET, the first
+    65,535, which is as many as counters can say. `failed`: the data set of the final
     response, with Failed SOP Instance UID List (0008,0058). `faults`: counters that do not add up, in words.
     `counted`: whether the final response has counters. It need not: `counters` are those of the last pending response
     then, and say less than the status does.  # PS3.4 C.4.2.1.6
@@ -99,6 +100,8 @@ class Retrieved:
         return tuple(map(str, uids))
 
 
+_MOST = 0xFFFF
+"""The largest number of sub-operations that can be said.  # PS3.7 E.1 (0000,1020) to (0000,1023), VR US"""
 _DONE = ("completed", "failed", "warning")
 _COUNTERS = ("remaining", *_DONE)
 
@@ -106,7 +109,7 @@ _COUNTERS = ("remaining", *_DONE)
 class _Retrieval:
     """What the user's sides of both have in common."""
 
-    __slots__ = ("_counted", "_exchange", "_faults", "_instances", "_operation", "counters", "result")
+    __slots__ = ("_came", "_counted", "_exchange", "_faults", "_instances", "_operation", "counters", "result")
 
     def __init__(
         self, exchange: Exchange, context: PresentationContext, request: AnyRequest, identifier: Content
@@ -116,6 +119,7 @@ class _Retrieval:
         self._operation = Operation(exchange, context.id, request, data)
         self._faults: list[str] = []
         self._instances: list[SubOperation] = []
+        self._came = 0
         self._counted = False  # whether the final response has counters
         self.counters: Counters | None = None
         """What the provider said last, None before."""
@@ -186,8 +190,8 @@ class _Retrieval:
         counters = self.counters or Counters()
         if self._instances and self._counted:
             done = counters.completed + counters.failed + counters.warning
-            if done < len(self._instances):
-                self._fault(f"{done} sub-operations counted, {len(self._instances)} instances came")
+            if done < min(self._came, _MOST):
+                self._fault(f"{done} sub-operations counted, {self._came} instances came")
         self.result = Retrieved(
             response=answer.response,
             counters=counters,
@@ -297,20 +301,19 @@ class Get(_Retrieval):
         yield from skip_data(self._exchange)
         self._exchange.reply(response_to(start, code, comment))
         self._storing = None
-        self._instances.append(
-            SubOperation(
-                sop_class_uid=start.command.affected_sop_class_uid,
-                sop_instance_uid=start.command.affected_sop_instance_uid,
-                status=code,
-                comment=comment,
+        self._came += 1
+        if self._came <= _MOST:
+            self._instances.append(
+                SubOperation(
+                    sop_class_uid=start.command.affected_sop_class_uid,
+                    sop_instance_uid=start.command.affected_sop_instance_uid,
+                    status=code,
+                    comment=comment,
+                )
             )
-        )
 
 
 # -- provider side -------------------------------------------------------------------------------------------------
-
-_MOST = 0xFFFF
-"""The largest number of sub-operations that can be said.  # PS3.7 E.1 (0000,1020) to (0000,1023), VR US"""
 
 
 class _Retrieving(Performing):

@@ -381,6 +381,29 @@ def test_a_report_that_is_none_is_refused_and_a_better_one_taken(
     assert pair.run(user(), provide()) == [(ALL, [code]), (code, 0)]
 
 
+def test_reports_that_are_none_are_kept_up_to_16() -> None:
+    """Each is answered; a provider that sends them without end fills no list."""
+    pair = pair_for([PUSH_MODEL])
+    instance, type_id, information, code = BROKEN[0]
+
+    def provide() -> flows.Flow[list[int]]:
+        exchange = pair.provides
+        start = yield from next_request(exchange)
+        assert start is not None
+        committing = Committing(exchange, start)
+        yield from committing.read_request()
+        answered = []
+        for _ in range(20):
+            bad = yield from n_event_report(exchange, PUSH_MODEL, instance, type_id, information)
+            answered.append(bad.response.status)
+        yield from committing.grant()
+        return answered
+
+    requested, answered = pair.run(request_commitment(pair.uses, "1.9", BOTH), provide())
+    assert [one.code for one in requested.refused] == [code] * 16
+    assert answered == [code] * 20
+
+
 def test_a_failure_without_reason_is_a_processing_failure() -> None:
     pair = pair_for([PUSH_MODEL], roles={PUSH_MODEL: (False, True)})
     information = dataset(TransactionUID="1.9", FailedSOPSequence=[reference()])

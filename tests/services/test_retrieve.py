@@ -24,6 +24,7 @@ from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
 from dicos_proto.negotiation import propose
 from dicos_proto.pdu_types import UserInformation
+from dicos_proto.services import retrieve
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.retrieve import Counters, Get, Getting, Move, Moving, SubOperation
 from dicos_proto.services.storage import Instance, Outcome, StoreMany
@@ -320,6 +321,23 @@ def test_more_instances_than_were_counted_are_told() -> None:
 
     (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, perform))
     assert result.faults == ("C-GET-RQ: 1 sub-operations counted, 2 instances came [PS3.4 C.4.2.1.6]",)
+
+
+def test_instances_are_kept_as_far_as_they_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that sends without end fills no list."""
+    monkeypatch.setattr(retrieve, "_MOST", 3)
+    pair = ready()
+
+    def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
+        yield from skip_data(exchange)
+        stores = StoreMany(exchange, instances(5))
+        while (yield from stores.next()) is not None:
+            pass
+        yield from respond(exchange, 1, counted(0, None, 3))
+
+    (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, perform))
+    assert [one.sop_instance_uid for one in result.instances] == [one.sop_instance_uid for one in instances(3)]
+    assert result.faults == ()
 
 
 def test_only_so_many_faults_are_kept() -> None:

@@ -542,6 +542,21 @@ def test_a_fragment_of_odd_length_is_named(tmp_path: Path) -> None:
         assert session.established
 
 
+@pytest.mark.parametrize("odd", [1, 2])
+def test_elements_are_padded_and_fragments_told(tmp_path: Path, odd: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What would be odd when its elements are padded is refused, although it is even as it lies there."""
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0" + odd * (ITEM + b"\3\0\0\0abc") + END
+    data = IDENTITY + element(0x00100010, b"PN", b"DOE^J") + pixels
+    if odd == 2:
+        assert sent(tmp_path, JPEG, data) == IDENTITY + element(0x00100010, b"PN", b"DOE^J ") + pixels
+        told = "odd length of (0010,0010): padded [PS3.5 7.1.1]; odd length of fragment 1 of (7FE0,0010): sent as it is"
+        assert told in caplog.text
+        return
+    file = write_file(tmp_path / "a.dcm", JPEG, data)
+    with pytest.raises(Part10Error, match=r"bytes: fragment 1 of \(7FE0,0010\) has an odd length"):
+        part10.prepare(file)
+
+
 def test_zeros_after_the_end_are_not_sent_where_they_make_it_odd(tmp_path: Path) -> None:
     assert sent(tmp_path, EXPLICIT, DATA[EXPLICIT] + b"\0") == DATA[EXPLICIT]
 

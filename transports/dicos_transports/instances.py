@@ -115,8 +115,8 @@ class _Chunks:
 
     def __init__(self, file: Part10File, transfer_syntax: str) -> None:
         self._file = part10.prepare(file)
-        if self._file.odd:
-            LOG.warning("%a: %s", str(file.path), part10.in_words(self._file.odd))
+        if self._file.told:
+            LOG.warning("%a: %s", str(file.path), self._file.told)
         if self._file.whole is not None:  # read again when it is sent: many may wait
             self._file = replace(self._file, whole=None)
         self._transfer_syntax = transfer_syntax

@@ -40,7 +40,6 @@ __all__ = [
     "padded_chunks",
     "prepare",
     "Prepared",
-    "in_words",
     "can_convert",
     "find_files",
     "remove_stale_parts",
@@ -305,8 +304,20 @@ class Prepared:
     file: Part10File
     odd: tuple[int, ...] = ()
     """Tags of the first elements, up to 8, whose values have an odd number of bytes: they are padded."""
+    odd_fragment: str | None = None
+    """The first fragment with an odd number of bytes, in words, where there are several: they are sent as they are."""
     whole: Buffer | None = None
     """All of the data set, where it is small."""
+
+    @property
+    def told(self) -> str:
+        """What is told of a file whose elements or fragments have odd lengths; "" of all others."""
+        found = []
+        if self.odd:
+            found.append(f"odd length of {', '.join(map(shown, self.odd))}: padded [PS3.5 7.1.1]")
+        if self.odd_fragment is not None:
+            found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
+        return "; ".join(found)
 
     def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
         """The data set as it is sent: as it lies on disk, padded where that has to be, or converted. Raises
@@ -341,7 +352,7 @@ def prepare(file: Part10File) -> Prepared:
     """
     whole = read_whole(file) if file.data_length <= POOLED else None
     found, odd = encoding(file.transfer_syntax), file.data_length % 2 == 1
-    size = f"a data set of {file.data_length} bytes, an odd number"
+    size = f"a data set of {file.data_length} bytes" + ", an odd number" * odd
     if found is None or found[2]:
         if odd and found is None:
             raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
@@ -357,13 +368,14 @@ def prepare(file: Part10File) -> Prepared:
         if odd:
             raise Part10Error(file.path, f"has {size}: {error}") from error
         return Prepared(file=file, whole=whole)  # what is none is for the receiver to say
-    if odd and walker.odd_fragment is not None:
-        raise Part10Error(file.path, f"has {size}: {walker.odd_fragment} has an odd length [PS3.5 A.4]")
+    fragment = walker.odd_fragment
+    if (file.data_length + walker.odd_values) % 2:  # it would be odd when all is padded that can be
+        if fragment is not None:
+            raise Part10Error(file.path, f"has {size}: {fragment} has an odd length [PS3.5 A.4]")
+        file, whole = replace(file, data_length=walker.ended), None  # zeros follow its end
     if walker.odd:
-        return Prepared(file=file, odd=tuple(walker.odd))
-    if odd:  # zeros follow its end
-        return Prepared(file=replace(file, data_length=walker.ended))
-    return Prepared(file=file, whole=whole)
+        whole = None
+    return Prepared(file=file, odd=tuple(walker.odd), odd_fragment=fragment, whole=whole)
 
 
 def _look(file: Part10File, walker: Walker) -> None:
@@ -390,11 +402,6 @@ def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, 
             yield from transcode.padded(chunks, file.transfer_syntax, chunk=chunk)
     except TranscodeError as error:
         raise Part10Error(file.path, str(error)) from error
-
-
-def in_words(tags: Iterable[int]) -> str:
-    """What is told of a file that has elements of odd length."""
-    return f"odd length of {', '.join(map(shown, tags))}: padded [PS3.5 7.1.1]"
 
 
 def _read_meta(path: Path, fd: int, data: bytes) -> tuple[dict[int, bytes], int, bytes]:

@@ -134,8 +134,8 @@ class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
 
     file: Part10File
-    odd: tuple[int, ...] = ()
-    """Tags of elements, up to 8, whose values have an odd number of bytes in the file: they are sent padded."""
+    told: str = ""
+    """What is told of a file with elements or fragments of odd length."""
 
     def close(self) -> None:
         """Close the file. What is already closed stays so."""
@@ -166,7 +166,7 @@ def prepare(
         transfer_syntax=context.transfer_syntax,
         data=_pieces(first, chunks, progress),
         file=file,
-        odd=sent.odd,
+        told=sent.told,
     )
 
 
@@ -184,8 +184,8 @@ def send_file(
     `AssociationError`.
     """
     instance = prepare(session.association, file, progress=progress)
-    if instance.odd:
-        LOG.warning("%a: %s", str(file.path), part10.in_words(instance.odd))
+    if instance.told:
+        LOG.warning("%a: %s", str(file.path), instance.told)
     try:
         return session.store(
             instance.sop_class_uid,

@@ -26,7 +26,7 @@ from dicos_proto.pdu_types import ContextResult, ProposedContext
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.status import SUCCESS, Category, category, describe
 
-from .. import part10, storing
+from .. import storing
 from ..awaiting import Session
 from ..channel import ServerStopping
 from ..part10 import Part10Error, Part10File
@@ -369,8 +369,8 @@ class _Association:
             except (ContextNotAccepted, Part10Error) as error:
                 sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue
-            if instance.odd and not job.attempts:
-                sending.out.info(f"{shown(job.file.path)}: {part10.in_words(instance.odd)}")
+            if instance.told and not job.attempts:
+                sending.out.info(f"{shown(job.file.path)}: {instance.told}")
             job.begun = perf_counter()
             under_way[id(instance)] = instance, job
             yield instance
