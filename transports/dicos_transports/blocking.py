@@ -428,6 +428,7 @@ class Session(BaseSession):
         """Storage commitment: wait for the next report on this association, whoever asked for it; it is answered.
 
         `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
+        A report may be made days later, so that nothing but the connection ends the wait: close the session to end it.
         Raises `Refused` for a report that is none, which was answered so: the next may be better; `AssociationAborted`,
         `ServerStopping`.
         """

@@ -75,7 +75,7 @@ class Identity:
         Raises `TLSConfigError`."""
         first, *chain = load_certificates(certificate)
         found = cls(certificate=first, key=_load_key(Path(key or certificate), password), chain=tuple(chain))
-        _warn_of_readers(key or certificate)
+        warn_of_readers(key or certificate)
         return found
 
     @classmethod
@@ -92,7 +92,7 @@ class Identity:
         if found.cert is None or found.key is None:
             missing = "certificate" if found.cert is None else "private key"
             raise TLSConfigError(f"{_named(path)}: a PKCS#12 file without a {missing}")
-        _warn_of_readers(path)
+        warn_of_readers(path)
         chain = tuple(one.certificate for one in found.additional_certs)
         return cls(certificate=found.cert.certificate, key=_usable(path, found.key), chain=chain)
 
@@ -135,16 +135,17 @@ def load_crls(*paths: str | Path) -> tuple[x509.CertificateRevocationList, ...]:
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
-def _warn_of_readers(path: str | Path) -> None:
-    """Log it if a file with a private key can be read, or written, by others than its owner."""
+def warn_of_readers(path: str | Path, what: str = "private key") -> None:
+    """Log it if a file with a secret can be read, or written, by others than its owner."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except OSError:  # whoever reads it tells
         return
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         LOG.warning(
-            "%s: the private key in it can be used by others on this host (mode %04o); chmod 600 keeps it to its owner",
+            "%s: the %s in it can be used by others on this host (mode %04o); chmod 600 keeps it to its owner",
             _named(path),
+            what,
             mode,
         )
 

@@ -417,6 +417,9 @@ def test_a_journal_is_for_its_owner(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "journal").chmod(0o666)  # copied, or of an earlier version
+    open_journal(tmp_path / "journal").close()
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_is_no_regular_file_is_no_journal_and_is_not_waited_for(tmp_path: Path) -> None:

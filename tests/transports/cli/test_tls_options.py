@@ -97,6 +97,15 @@ def test_a_key_that_others_can_read_is_told_once(scanner: Files, pacs: Files) ->
     assert "WARNING" not in end.err
 
 
+def test_a_password_that_others_can_read_is_told(scanner: Files, pacs: Files, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("unused, for the key has none\n")
+    file.chmod(0o640)
+    with provider("echoscp", *of(pacs)) as scp:
+        result = dicos("echoscu", "-q", *of(scanner), "--tls-password-file", file, "localhost", scp.port)
+    assert f"WARNING: {file}: the password in it can be used by others on this host (mode 0640)" in result.err
+
+
 def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     (tmp_path / "out").mkdir()
@@ -263,6 +272,7 @@ def test_what_cannot_be_used_is_one_line_before_anything_is_connected(
 
 def wrong(folder: Path) -> Path:
     (folder / "password").write_text("not the password\n")
+    (folder / "password").chmod(0o600)
     return folder / "password"
 
 

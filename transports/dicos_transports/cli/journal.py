@@ -26,6 +26,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,6 +152,9 @@ class Journal:
             whole += len(line)
         if not whole:
             self._append(self._head)
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            with suppress(PermissionError):  # somebody else's
+                os.fchmod(self._fd, 0o600)
 
     def _take(self, number: int, line: bytes) -> None:
         """Check one whole line, and remember what it says."""

@@ -202,6 +202,9 @@ def _password(options: argparse.Namespace, out: Output) -> str | None:
     except (OSError, UnicodeError) as error:
         why = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8"
         _refuse(out, f"{path}: {why}")
+    from ..tls_identity import warn_of_readers
+
+    warn_of_readers(path, "password")
     return line.rstrip("\r\n")
 
 
