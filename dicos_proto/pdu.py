@@ -713,9 +713,9 @@ def _decode_user_information(value: memoryview, judge: Judge, *, asks: bool) -> 
             class_uid = _decode_class_uid(item, judge)
         elif kind == 0x53:
             _last(window, "asynchronous operations window", judge)
-            window = _exactly(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window)
+            window = _readable(item, "asynchronous operations window", "PS3.7 D.3.3.3", _decode_window, judge, asks)
         elif kind == 0x54:
-            role = _named(item, "role selection", "PS3.7 D.3.3.4", _decode_role, judge)
+            role = _named(item, "role selection", "PS3.7 D.3.3.4", _decode_role, judge, asks)
             if role is not None:
                 roles.append(role)
                 if asks and not (role.scu or role.scp):  # what is made of it is for `negotiation`
@@ -724,22 +724,17 @@ def _decode_user_information(value: memoryview, judge: Judge, *, asks: bool) -> 
             _last(version, "implementation version name", judge)
             version = _decode_version(item, judge)
         elif kind == 0x56:
-            wish = _named(item, "extended negotiation", "PS3.7 D.3.3.5", _decode_extended, judge)
+            wish = _named(item, "extended negotiation", "PS3.7 D.3.3.5", _decode_extended, judge, asks)
             extended += [] if wish is None else [wish]
         elif kind == 0x57:
-            said = _named(item, "common extended negotiation", "PS3.7 D.3.3.6", _decode_common, judge)
+            said = _named(item, "common extended negotiation", "PS3.7 D.3.3.6", _decode_common, judge, asks)
             common += [] if said is None else [said]
         elif kind == 0x58:
             _once(identity, "user identity")
             identity = _exactly(item, "user identity", "PS3.7 D.3.3.7", lambda c: _decode_identity(c, judge))
         elif kind == 0x59:
             _once(response, "user identity response")
-            response = _exactly(
-                item,
-                "user identity response",
-                "PS3.7 D.3.3.7",
-                lambda c: UserIdentityResponse(response=bytes(c.sized())),
-            )
+            response = _readable(item, "user identity response", "PS3.7 D.3.3.7", _decode_response, judge, asks)
     return UserInformation(
         max_length=_or_assumed(max_length, ASSUMED_MAX_LENGTH, "Maximum Length sub-item", "PS3.8 D.1", judge),
         implementation_class_uid=_or_assumed(
@@ -792,15 +787,33 @@ def _decode_class_uid(item: memoryview, judge: Judge) -> str:
 
 
 def _named(
-    item: memoryview, what: str, clause: str, decode_value: Callable[[_Cursor, Judge], T], judge: Judge
+    item: memoryview, what: str, clause: str, decode_value: Callable[[_Cursor, Judge], T], judge: Judge, asks: bool
 ) -> T | None:
-    """As `_exactly`, of an item about a SOP class; None where that is no UID, which may be let through."""
+    """As `_readable`, of an item about a SOP class; None where that is no UID, which may be let through."""
     try:
-        return _exactly(item, what, clause, lambda cursor: decode_value(cursor, judge))
+        return _readable(item, what, clause, lambda cursor: decode_value(cursor, judge), judge, asks)
     except _NoUid as fault:
         if not judge.let("item_no_uid", str(fault)):
             raise
         return None
+
+
+def _readable(
+    item: memoryview, what: str, clause: str, decode_value: Callable[[_Cursor], T], judge: Judge, asks: bool
+) -> T | None:
+    """As `_exactly`, of an item that an answer may leave out; None where it cannot be read and that is let through."""
+    try:
+        return _exactly(item, what, clause, decode_value)
+    except _NoUid:
+        raise
+    except Malformed as fault:
+        if asks or fault.limit or not judge.let("unreadable_item", fault.detail):
+            raise
+        return None
+
+
+def _decode_response(cursor: _Cursor) -> UserIdentityResponse:
+    return UserIdentityResponse(response=bytes(cursor.sized()))
 
 
 def _decode_window(cursor: _Cursor) -> OperationsWindow:

@@ -157,6 +157,11 @@ class Tolerance:
     left out; a context is refused where nothing good is left of it (result 3 or 4). Breaks: PS3.8 9.3.2.2, PS3.5 9.1.
     Who: toolkits with an empty entry in their configuration. Why it may be allowed: what cannot be named cannot be
     used, and the other contexts can. Default: off."""
+    unreadable_item: bool = False
+    """Lets through: an operations window, a role selection, an extended or common extended negotiation or a user
+    identity response of an A-ASSOCIATE-AC that cannot be read, one of another length say; it is left out, as an answer
+    may leave it out. Breaks: PS3.7 D.3.3. Who: acceptors that send back what they did not understand. Why it may be
+    allowed: what is not answered is not granted, and the defaults hold. Default: off."""
     command_layout: bool = False
     """Lets through: a command set without group length, or with a wrong one; elements of odd length, or not in
     ascending order. Breaks: PS3.7 6.3.1. Who: toolkits that write command sets by hand. Why it may be allowed: the last
@@ -216,6 +221,7 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "unasked_window": "PS3.7 D.3.3.3",
         "role_of_neither": "PS3.7 D.3.3.4",
         "item_no_uid": "PS3.8 9.3.2.2",
+        "unreadable_item": "PS3.7 D.3.3",
         "command_layout": "PS3.7 6.3.1",
         "unwanted_data_set": "PS3.7 E.1",
         "response_on_other_context": "PS3.7 9.1",
@@ -259,6 +265,7 @@ FIELD: Final = Tolerance(
     unasked_window=True,
     role_of_neither=True,
     item_no_uid=True,
+    unreadable_item=True,
     command_layout=True,
     unwanted_data_set=True,
     response_on_other_context=True,

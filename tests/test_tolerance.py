@@ -567,6 +567,22 @@ CASES: dict[str, Case] = {
         "an asynchronous operations window answered that was not proposed",
         "an asynchronous operations window answered that was not proposed [PS3.7 D.3.3.3]",
     ),
+    # -- what cannot be read
+    **{
+        f"{what} that is no answer": Case(
+            "unreadable_item", asker,
+            accepting(answered(1), answered(3), answered(5), user=item(0x50, MAX_LENGTH + CLASS_UID + bad)),
+            [accepted(1, 3, 5)], text, f"{text}",
+        )
+        for what, bad, text in (
+            ("window", item(0x53, b"\0\1"), "asynchronous operations window"),
+            ("role selection", item(0x54, b"\0\0031.2\2\2"), "roles 2 and 2; 0 or 1"),
+            ("role selection with more", item(0x54, b"\0\0031.2\1\1\0"), "role selection"),
+            ("extended negotiation", item(0x56, b"\0"), "extended negotiation"),
+            ("common extended negotiation", item(0x57, b"\0\1"), "common extended negotiation"),
+            ("user identity response", item(0x59, b"\0\5a"), "user identity response"),
+        )
+    },
     # -- what is no UID
     "transfer syntax beside a good one": Case(
         "item_no_uid", asked_of,
@@ -869,6 +885,13 @@ def test_a_role_selection_of_neither_means_the_default(split: Splitter) -> None:
 
 
 # -- sets ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_request_says_is_not_left_out_where_it_cannot_be_read() -> None:
+    """The peer would believe that it had been heard."""
+    for bad in (item(0x53, b"\0\1"), item(0x54, b"\0\0031.2\2\2"), item(0x56, b"\0")):
+        *_, abort = asked_of(FIELD, whole).feed(asking(user=item(0x50, MAX_LENGTH + CLASS_UID + bad)))
+        assert isinstance(abort, ProviderAbort)
 
 
 def test_each_flag_has_a_clause_and_a_test() -> None:
