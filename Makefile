@@ -19,9 +19,9 @@ demo:
 test:
 	@tools/setup.sh dev
 	@tools/peers.sh
-	$(PY) -m pytest -n $(WORKERS) --cov --cov-report= tests $(TALKING:%=--ignore=%)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= tests $(TALKING:%=--ignore=%)
 	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
-	$(PY) -m pytest -n $(TALKERS) $(TALKING)
+	$(PY) -m pytest -n $(TALKERS) --dist worksteal $(TALKING)
 
 # Under every other CPython that is here, but for the tests with other implementations.
 pythons:
@@ -37,7 +37,7 @@ lint:
 
 check: lint
 	@tools/peers.sh
-	$(PY) -m pytest -n $(TALKERS) -W error
+	$(PY) -m pytest -n $(TALKERS) --dist worksteal -W error
 
 docs:
 	@tools/setup.sh dev

@@ -59,7 +59,7 @@ while read -r version path; do
         if grep -qxF "$name" <<<"$claimed"; then failed="$failed $name"; else left="$left $name"; fi
         continue
     fi
-    if ".venv-$name/bin/python" -m pytest -n "$talkers" -m "not interop" --hypothesis-profile=brief -q </dev/null; then
+    if ".venv-$name/bin/python" -m pytest -n "$talkers" --dist worksteal --ignore=tests/interop -m "not interop" --hypothesis-profile=brief -q </dev/null; then
         ran="$ran $name"
     else
         failed="$failed $name"

@@ -56,8 +56,12 @@ def logged() -> Iterator[Lines]:
 
 def check(lines: Lines) -> None:
     assert lines.records
-    formatter = JSONFormatter(details=True)
+    formatter, plain = JSONFormatter(details=True), logging.Formatter("%(name)s: %(message)s")
     for record in lines.records:
+        _, *rest = plain.format(record).split("\n")
+        for line in rest:  # of a traceback
+            assert line.isprintable(), ascii(line)
+            assert not line or line.startswith((" ", "Traceback ", "During ", "The above ", "ValueError", "dicos_"))
         text = record.getMessage()
         assert text.isprintable(), ascii(text)
         assert len(text) < 4000

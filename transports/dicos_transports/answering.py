@@ -45,6 +45,7 @@ from . import awaiting, blocking
 from .addresses import Address, printable
 from .channel import ServerStopping
 from .instances import FALLBACKS, instance, offer, taken
+from .logs import PlainTracebacks
 from .part10_writer import Part10Writer, file_header
 from .session import ConnectionFailed
 from .talking import Talk, WrongAnswer, kind_of
@@ -56,6 +57,7 @@ __all__ = ["LOG", "Asked", "CommitAsked", "Left", "Registered", "Reply", "StoreA
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("dicos.application")
+LOG.addFilter(PlainTracebacks())
 TOLD: Final = 1000
 """Characters of an error that are logged."""
 AnyRequest = blocking.AnyRequest | awaiting.AnyRequest

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from .admission import CURRENT
 
-__all__ = ["ATTRIBUTES", "Correlation", "JSONFormatter", "json_handler"]
+__all__ = ["ATTRIBUTES", "Correlation", "JSONFormatter", "PlainTracebacks", "json_handler"]
 
 ATTRIBUTES: Final = ("event", "association", "peer")
 """Attributes of records that go into the object, where a record has them."""
@@ -40,6 +41,28 @@ class Correlation(logging.Filter):
             record.association = connection.number
             record.peer = connection.peer
         return True
+
+
+class PlainTracebacks(logging.Filter):
+    """Makes what a formatter prints of an exception harmless to a terminal: what cannot be printed is escaped, and a
+    text of several lines is indented, so that none of them looks like a record. The exception itself stays as it is.
+
+    For a logger: those of the servers and of `Application` have it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True: nothing is left out."""
+        if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
+            lines: list[str] = []
+            for entry in traceback.format_exception(*record.exc_info):
+                first, *rest = entry.rstrip("\n").split("\n")
+                lines += [first, *(line if line.startswith("  ") else f"    {line}" for line in rest)]
+            record.exc_text = "\n".join(map(_printable, lines))
+        return True
+
+
+def _printable(line: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
 
 
 class JSONFormatter(logging.Formatter):

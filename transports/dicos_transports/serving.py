@@ -37,6 +37,7 @@ from dicos_proto.tolerance import Tolerance
 from .addresses import check_keepalive, port_of, said, show_address
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .channel import ServerStopping, Trace
+from .logs import PlainTracebacks
 from .session import BaseSession, Budget, Holding
 from .windows import WINDOWS
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .tls import ServerTLS
 
 LOG: Final = logging.getLogger("dicos.server")
+LOG.addFilter(PlainTracebacks())
 GRACE: Final = 10.0
 """Seconds that operations get to finish when a server is stopped."""
 AFTER_KILL: Final = 5.0
