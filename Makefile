@@ -23,7 +23,7 @@ test:
 	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
 	$(PY) -m pytest -n $(TALKERS) --dist worksteal $(TALKING)
 
-# Under every other CPython that is here, but for the tests with other implementations.
+# Under every other CPython that is here, but for the tests with other implementations and those of costs.
 pythons:
 	@tools/pythons.sh
 

@@ -106,6 +106,6 @@ _MEASURED = """
 microseconds of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of
 memory; everything else as processes, in resident memory, of which some megabytes are kept whatever comes. For inputs
 below 16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures
-again. An empty cell was not measured: all inputs go to the engine and to the servers of the library, to the others
-those that the tests use, unless `make cost` has run to its end.
+again. An empty cell was not measured: `make cost` sends every input that an entry can take, the tests send a choice of
+them, and an entry may have been measured with either.
 """

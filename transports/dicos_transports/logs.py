@@ -17,6 +17,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from .addresses import printable
 from .admission import CURRENT
 
 __all__ = ["ATTRIBUTES", "Correlation", "JSONFormatter", "PlainTracebacks", "json_handler"]
@@ -57,12 +58,8 @@ class PlainTracebacks(logging.Filter):
             for entry in traceback.format_exception(*record.exc_info):
                 first, *rest = entry.rstrip("\n").split("\n")
                 lines += [first, *(line if line.startswith("  ") else f"    {line}" for line in rest)]
-            record.exc_text = "\n".join(map(_printable, lines))
+            record.exc_text = "\n".join(map(printable, lines))
         return True
-
-
-def _printable(line: str) -> str:
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
 
 
 class JSONFormatter(logging.Formatter):

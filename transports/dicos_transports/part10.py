@@ -347,8 +347,8 @@ def where(path: Path) -> tuple[int, str]:
 def prepare(file: Part10File) -> Prepared:
     """Looks which values have to be padded to be sent. Of a large data set nothing but the headers is read.
 
-    Raises Part10Error for a data set of an odd number of bytes that no padding of elements makes even: one that is cut
-    short, or has a fragment of an odd length, whose padding would move what its table of offsets points at.
+    Raises Part10Error for a data set that no padding of elements makes even: one of an odd number of bytes that is cut
+    short, or one with a fragment of an odd length, whose padding would move what its table of offsets points at.
     """
     whole = read_whole(file) if file.data_length <= POOLED else None
     found, odd = encoding(file.transfer_syntax), file.data_length % 2 == 1

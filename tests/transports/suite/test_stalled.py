@@ -23,8 +23,8 @@ from tests.transports.suite.contexts import BY_ID, Context, within
 STORE = command(
     BY_ID[CT], CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2"), has_data=True
 )
-PIECE = p_data((BY_ID[CT], False, False, bytes(15_000)))
-SENT = STORE + 6 * PIECE
+PIECE = p_data((BY_ID[CT], False, False, bytes(60_000)))  # not joined with others: it comes as a view
+SENT = STORE + 2 * PIECE
 
 
 def in_use(buffers: Buffers) -> int:
