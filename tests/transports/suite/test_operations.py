@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import socket
 import ssl
 from collections.abc import Iterator
@@ -377,14 +378,17 @@ async def test_both_ends_flood_each_other(at: Context) -> None:
 
 @everywhere
 async def test_a_session_left_within_a_message_is_aborted(at: Context) -> None:
+    """The second instance has no end, so that the response to the first comes while it is sent, however slowly."""
     user, provider = await at.sessions()
+    first, second = instances(2, MIB)
+    endless = replace(second, data=itertools.repeat(bytes(MIB)))
 
     async def use() -> None:
         async with user:
-            async for outcome in user.store_many(instances(20, MIB)):
+            async for outcome in user.store_many([first, endless]):
                 assert outcome.stored
-                if user.association.sending:
-                    break
+                assert user.association.sending
+                break
         assert user.driver.closed
 
     async def provide() -> None:
