@@ -17,13 +17,19 @@ from struct import Struct
 from time import monotonic, process_time
 from typing import Final
 
-from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse
-from dicos_proto.dimse_codec import encode_command
-from dicos_proto.events import MessageData, MessageStart
-from dicos_proto.negotiation import AcceptPolicy, negotiate, propose
-from dicos_proto.pdu_types import AssociateRequest, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation
+from dicos_proto.dimse.codec import encode_command
+from dicos_proto.dimse.events import MessageData, MessageStart
+from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate, propose
+from dicos_proto.upper_layer.pdu_types import (
+    AssociateRequest,
+    OperationsWindow,
+    ReleaseRequest,
+    ReleaseResponse,
+    UserInformation,
+)
 
 from .processes import Failed
 from .workloads import ROOT

@@ -15,12 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest
-from dicos_proto.events import Event, MessageStart
-from dicos_proto.negotiation import propose
-from dicos_proto.pdu_types import AssociateRequest
+from dicos_proto.dimse.events import Event, MessageStart
+from dicos_proto.dimse.types import CEchoRequest
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 
 from .options import Options
 from .processes import Child

@@ -77,7 +77,7 @@ class Runner:
             make_certificate(self.folder / "tls")
         kinds = {kind for row in rows for kind in (row.client, row.server) if kind != "dcmtk"}
         for kind in sorted(kinds):
-            more = ", dicos_transports.blocking_server" if kind == "ours" else ""
+            more = ", dicos_transports.blocking.server" if kind == "ours" else ""
             command = [sys.executable, "-c", f"import benchmarks.side_{kind}{more}"]
             with Child(command, self._environment(nagle=True), str(self.folder)) as child:
                 child.ended(LIMIT)

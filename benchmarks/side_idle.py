@@ -12,12 +12,12 @@ import tracemalloc
 from pathlib import Path
 from time import monotonic
 
-from dicos_proto import uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import CEchoRequest, CEchoResponse
-from dicos_proto.events import MessageStart
-from dicos_proto.negotiation import UNCOMPRESSED, negotiate, number_contexts
-from dicos_proto.pdu_types import AssociateRequest
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import CEchoRequest, CEchoResponse
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, negotiate, number_contexts
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 
 from .engine import policy
 

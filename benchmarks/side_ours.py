@@ -12,13 +12,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dicos_proto import uids
-from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, propose
-from dicos_proto.pdu_types import OperationsWindow, UserInformation
+from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_transports import part10, storing
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, propose
+from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserInformation
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.part10 import Part10File
+from dicos_transports.files import part10, storing
+from dicos_transports.files.part10 import Part10File
 
 from .options import Options, fail, main, tell
 
@@ -57,7 +57,7 @@ def scp(options: Options) -> None:
     if options.loop:
         scp_in_a_loop(options)
         return
-    from dicos_transports.blocking_server import serve  # the client has no use for it
+    from dicos_transports.blocking.server import serve  # the client has no use for it
     from dicos_transports.serving import ServerLimits
 
     folder = Path(options.folder) if options.folder else None
@@ -85,8 +85,8 @@ def scp(options: Options) -> None:
 def scp_in_a_loop(options: Options) -> None:
     import trio
 
-    from dicos_transports import awaiting
     from dicos_transports.serving import ServerLimits
+    from dicos_transports.sessions import session as awaiting
     from dicos_transports.trio import serve
 
     async def handle(session: awaiting.Session) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
-from dicos_proto.uids import CT_IMAGE_STORAGE, EXPLICIT_VR_LE
-from dicos_transports.part10_writer import file_header
+from dicos_proto.registry.uids import CT_IMAGE_STORAGE, EXPLICIT_VR_LE
+from dicos_transports.files.writer import file_header
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SEED: Final = 7

@@ -21,8 +21,8 @@ from pathlib import Path
 import pydicom
 from phantom import make_ct
 
-from dicos_proto.uids import name_of
-from dicos_transports import part10
+from dicos_proto.registry.uids import name_of
+from dicos_transports.files import part10
 
 DICOS = [sys.executable, "-m", "dicos_transports.cli"]
 FRAMES = 200

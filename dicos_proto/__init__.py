@@ -10,7 +10,9 @@
 """
 
 from .association import Association
-from .dimse import (
+from .conversation.exchange import Exchange
+from .dimse.events import Event, MessageData, MessageStart, Sendable
+from .dimse.types import (
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -46,12 +48,14 @@ from .errors import (
     ProtocolError,
     RemoteProtocolError,
 )
-from .events import Closed, Deviation, Event, MessageData, MessageStart, ProviderAbort, Sendable
-from .exchange import Exchange
-from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
 from .limits import Limits
-from .machine import Role, State
-from .negotiation import (
+from .timers import Deadline, Timeouts
+from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance
+from .upper_layer.events import Closed, Deviation, ProviderAbort
+from .upper_layer.extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
+from .upper_layer.layer import UpperLayer
+from .upper_layer.machine import Role, State
+from .upper_layer.negotiation import (
     AcceptPolicy,
     IdentityVerdict,
     PresentationContext,
@@ -60,7 +64,7 @@ from .negotiation import (
     propose,
     propose_roles,
 )
-from .pdu import (
+from .upper_layer.pdu import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -74,10 +78,9 @@ from .pdu import (
     decode,
     encode,
 )
-from .timers import Deadline, Timeouts
-from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance
-from .upper_layer import UpperLayer
 from .wire import Buffer, Wire
+
+__path__.append(f"{__path__[0]}/_moved")  # the names that modules had before they were sorted into packages
 
 __all__ = [
     "Abort",

@@ -15,16 +15,17 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
+from .dimse.assembly import Messages
+from .dimse.events import Event, MessageData, MessageStart, Sendable
 from .errors import ConnectionLost, LocalProtocolError, Malformed
-from .events import Deviation, Event, Fragment, MessageData, MessageStart, Sendable
 from .limits import Limits
-from .machine import Evt, Role, State
-from .messages import Messages
-from .negotiation import Agreement, PresentationContext, agree
-from .pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .timers import MESSAGE_TIMERS, Deadline, Timeouts
 from .tolerance import STRICT, Judge, Tolerance
-from .upper_layer import UpperLayer
+from .upper_layer.events import Deviation, Fragment
+from .upper_layer.layer import UpperLayer
+from .upper_layer.machine import Evt, Role, State
+from .upper_layer.negotiation import Agreement, PresentationContext, agree
+from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)

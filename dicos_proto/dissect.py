@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from . import status, uids
-from .command import elements_of, end_of_set
-from .dimse import MESSAGES, NO_DATA_SET
-from .dimse_codec import decode_command
+from .dimse.codec import decode_command
+from .dimse.command import elements_of, end_of_set
+from .dimse.types import MESSAGES, NO_DATA_SET
 from .errors import Malformed
-from .events import Fragment
-from .framing import PduBody, PduHeader, PduReader
 from .limits import Limits
-from .pdu import PDU_LENGTH_MAX, decode_body
-from .pdu_types import (
+from .registry import status, uids
+from .registry.service_classes import Service, service_of
+from .tolerance import CLAUSES, EVERYTHING, Judge
+from .upper_layer.events import Fragment
+from .upper_layer.framing import PduBody, PduHeader, PduReader
+from .upper_layer.pdu import PDU_LENGTH_MAX, decode_body
+from .upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -36,8 +38,6 @@ from .pdu_types import (
     ReleaseResponse,
     UserInformation,
 )
-from .service_classes import Service, service_of
-from .tolerance import CLAUSES, EVERYTHING, Judge
 from .wire import Buffer
 
 _RESULTS = {

@@ -13,17 +13,21 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from dicos_proto import flows, uids
 from dicos_proto.association import Association
-from dicos_proto.dimse import Command
-from dicos_proto.dimse_codec import encode_command
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.dimse.codec import encode_command
+from dicos_proto.dimse.events import Event, MessageData, MessageStart
+from dicos_proto.dimse.types import Command
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import Closed, Event, MessageData, MessageStart
-from dicos_proto.exchange import Exchange
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import AcceptPolicy, Roles, negotiate
-from dicos_proto.pdu import decode, encode
-from dicos_proto.pdu_types import (
+from dicos_proto.registry import uids
+from dicos_proto.timers import Deadline, Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
+from dicos_proto.upper_layer.events import Closed
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     AssociateAccept,
     AssociateRequest,
     OperationsWindow,
@@ -33,8 +37,6 @@ from dicos_proto.pdu_types import (
     RoleSelection,
     UserInformation,
 )
-from dicos_proto.timers import Deadline, Timeouts
-from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Buffer
 
 VERIFICATION, CT, MR = uids.VERIFICATION, uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE

@@ -7,9 +7,9 @@ from typing import TypeVar, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from dicos_proto import uids
-from dicos_proto.dimse import Command
-from dicos_proto.pdu import (
+from dicos_proto.dimse.types import Command
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.pdu import (
     Abort,
     AssociateAccept,
     AssociateReject,

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dicos_proto.errors import Malformed
-from dicos_proto.events import Fragment
-from dicos_proto.framing import PduBody, PduHeader, PduReader
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import Judge
+from dicos_proto.upper_layer.events import Fragment
+from dicos_proto.upper_layer.framing import PduBody, PduHeader, PduReader
 from dicos_proto.wire import Buffer
 
 Whole = PduHeader | PduBody | tuple[int, bool, bool, bytes]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicos_proto import uids
-from dicos_proto.dimse import (
+from dicos_proto.dimse.codec import encode_command
+from dicos_proto.dimse.types import (
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -21,10 +21,10 @@ from dicos_proto.dimse import (
     CStoreResponse,
     NActionRequest,
 )
-from dicos_proto.dimse_codec import encode_command
 from dicos_proto.dissect import Dissector, dissect
 from dicos_proto.limits import Limits
-from dicos_proto.pdu import (
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.pdu import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -44,7 +44,8 @@ from dicos_proto.pdu import (
     encode,
 )
 from tests import strategies
-from tests.layouts import (
+from tests.pair import Splitter, command, p_data, splitters
+from tests.upper_layer.layouts import (
     APPLICATION_ITEM,
     PROPOSED_ITEM,
     associate,
@@ -56,7 +57,6 @@ from tests.layouts import (
     vector,
     vector_names,
 )
-from tests.pair import Splitter, command, p_data, splitters
 
 CT, VERIFICATION, MOVE = uids.CT_IMAGE_STORAGE, uids.VERIFICATION, "1.2.840.10008.5.1.4.1.2.2.2"
 STORE = CStoreRequest(message_id=7, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")

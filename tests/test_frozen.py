@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from dicos_proto.dimse import CStoreRequest
-from dicos_proto.events import MessageData, MessageStart
-from dicos_proto.frozen import quick
+from dicos_proto.dimse.events import MessageData, MessageStart
+from dicos_proto.dimse.types import CStoreRequest
+from dicos_proto.fast_init import quick
 from dicos_proto.services.storage import Instance, Outcome
 
 

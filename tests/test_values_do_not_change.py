@@ -5,8 +5,9 @@ import inspect
 
 import pytest
 
-from dicos_proto import dimse, extended, limits, pdu_types
-from dicos_proto.events import MessageData, MessageStart
+from dicos_proto import dimse, limits
+from dicos_proto.dimse.events import MessageData, MessageStart
+from dicos_proto.upper_layer import extended, pdu_types
 
 VALUES = [
     each

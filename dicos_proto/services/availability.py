@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import status, uids
-from ..datasets import Attributes
-from ..dimse import NCreateRequest
-from ..exchange import Exchange
-from ..flows import Flow
+from ..conversation.exchange import Exchange
+from ..conversation.flows import Flow
+from ..data.datasets import Attributes
+from ..dimse.types import NCreateRequest
+from ..registry import status, uids
 from .normalized import Result, n_create
 from .serving import Needed, Reference, Refused, Serving, amended, items_of, reference_to, require, text_of, uid_of
 

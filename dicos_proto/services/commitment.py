@@ -15,16 +15,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import dimse, status, uids
-from ..datasets import Attributes, content
-from ..dimse import AnyResponse, CEchoRequest, NActionRequest, NEventReportRequest, Response
+from .. import dimse
+from ..conversation.exchange import Exchange, Operation, next_request, response_to, skip_data
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Attributes, content
+from ..dimse.events import MessageStart
+from ..dimse.types import AnyResponse, CEchoRequest, NActionRequest, NEventReportRequest, Response
 from ..errors import LocalProtocolError
-from ..events import MessageStart
-from ..exchange import Exchange, Operation, next_request, response_to, skip_data
-from ..flows import Flow, find_context
-from ..negotiation import UNCOMPRESSED, Roles, propose
-from ..pdu_types import AssociateRequest, RoleSelection, UserInformation
-from ..service_classes import Service
+from ..registry import status, uids
+from ..registry.service_classes import Service
+from ..upper_layer.negotiation import UNCOMPRESSED, Roles, propose
+from ..upper_layer.pdu_types import AssociateRequest, RoleSelection, UserInformation
 from .normalized import n_event_report
 from .serving import Reference as Reference
 from .serving import Refused, Serving, items_of, reference_to, references_in, text_of, uid_of

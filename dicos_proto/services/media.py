@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from .. import status, uids
-from ..datasets import Content, convert
-from ..dimse import NActionRequest, NCreateRequest, NGetRequest
-from ..exchange import Exchange
-from ..flows import Flow, find_context
+from ..conversation.exchange import Exchange
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Content, convert
+from ..dimse.types import NActionRequest, NCreateRequest, NGetRequest
+from ..registry import status, uids
 from .normalized import Result, n_action, n_create, n_get
 from .serving import Needed, Reference, Refused, Serving, amended, items_of, reference_to, references_in, require
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from .. import status, uids
-from ..datasets import Content
-from ..dimse import NCreateRequest, NEventReportRequest, NGetRequest, NSetRequest
-from ..exchange import Exchange
-from ..flows import Flow, find_context
+from ..conversation.exchange import Exchange
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Content
+from ..dimse.types import NCreateRequest, NEventReportRequest, NGetRequest, NSetRequest
+from ..registry import status, uids
 from .normalized import Result, n_create, n_event_report, n_get, n_set
 from .serving import Needed, Refused, Serving, amended, require, text_of
 

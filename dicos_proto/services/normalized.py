@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..datasets import Attributes, Content, content
-from ..dimse import (
+from ..conversation.exchange import Exchange, inquire
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Attributes, Content, content
+from ..dimse.types import (
     NActionRequest,
     NCreateRequest,
     NDeleteRequest,
@@ -19,9 +21,7 @@ from ..dimse import (
     NSetRequest,
     Response,
 )
-from ..exchange import Exchange, inquire
-from ..flows import Flow, find_context
-from ..negotiation import PresentationContext
+from ..upper_layer.negotiation import PresentationContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,16 @@ Invariants: exactly one final response; none after it.
 
 from __future__ import annotations
 
-from .. import dimse, uids
-from ..datasets import Attributes, Content, content
-from ..dimse import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to
+from .. import dimse
+from ..conversation.exchange import Exchange, read_data, respond, skip_data
+from ..conversation.flows import Flow
+from ..data.datasets import Attributes, Content, content
+from ..dimse.events import MessageStart
+from ..dimse.types import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to
 from ..errors import LocalProtocolError
-from ..events import MessageStart
-from ..exchange import Exchange, read_data, respond, skip_data
-from ..flows import Flow
-from ..negotiation import PresentationContext
-from ..status import Category, category
+from ..registry import uids
+from ..registry.status import Category, category
+from ..upper_layer.negotiation import PresentationContext
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
 """SOP classes whose attribute lists hold a film's pixels: they may be as long as an object.  # PS3.4 H.4.3"""

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from .. import status, uids
-from ..datasets import Content, convert
-from ..dimse import (
+from ..conversation.exchange import Exchange
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Content, convert
+from ..dimse.types import (
     AnyRequest,
     NActionRequest,
     NCreateRequest,
@@ -24,8 +25,7 @@ from ..dimse import (
     NGetRequest,
     NSetRequest,
 )
-from ..exchange import Exchange
-from ..flows import Flow, find_context
+from ..registry import status, uids
 from .normalized import Result, n_action, n_create, n_delete, n_event_report, n_get, n_set
 from .serving import Needed, Reference, Refused, Serving, amended, reference_to, references_in, require, text_of
 

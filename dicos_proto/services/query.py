@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .. import status
-from ..datasets import Attributes, Content, content
-from ..dimse import PRIORITY_MEDIUM, CFindRequest, Response, response_to
-from ..exchange import Exchange, Operation, read_answer
-from ..flows import Flow, find_context
+from ..conversation.exchange import Exchange, Operation, read_answer
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Attributes, Content, content
+from ..dimse.types import PRIORITY_MEDIUM, CFindRequest, Response, response_to
+from ..registry import status
 from .performing import Performing
 
 

@@ -11,9 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .. import status
-from ..datasets import Attributes, Content, DataSetError, content, value_of
-from ..dimse import (
+from ..conversation.exchange import (
+    Answer,
+    DataSetTooLong,
+    Exchange,
+    Operation,
+    read_answer,
+    respond,
+    response_to,
+    skip_data,
+)
+from ..conversation.flows import Flow, find_context
+from ..data.datasets import Attributes, Content, DataSetError, content, value_of
+from ..dimse.events import MessageStart
+from ..dimse.types import (
     PRIORITY_MEDIUM,
     AnyRequest,
     CGetRequest,
@@ -25,12 +36,10 @@ from ..dimse import (
     comment_of,
 )
 from ..errors import LocalProtocolError
-from ..events import MessageStart
-from ..exchange import Answer, DataSetTooLong, Exchange, Operation, read_answer, respond, response_to, skip_data
-from ..flows import Flow, find_context
-from ..negotiation import PresentationContext
-from ..pdu_types import AssociateRequest, ProposedContext, UserInformation
-from ..status import Category
+from ..registry import status
+from ..registry.status import Category
+from ..upper_layer.negotiation import PresentationContext
+from ..upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
 from .performing import Performing
 from .storage import Instance, Outcome, StoreMany
 

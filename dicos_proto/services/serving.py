@@ -9,9 +9,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import status, uids
-from ..datasets import Attributes, Content, DataSetError, convert, decode
-from ..dimse import (
+from ..conversation.exchange import DataSetTooLong, Exchange
+from ..conversation.flows import Flow
+from ..data.datasets import Attributes, Content, DataSetError, convert, decode
+from ..dimse.events import MessageStart
+from ..dimse.types import (
     AnyRequest,
     AnyResponse,
     NActionRequest,
@@ -27,9 +29,7 @@ from ..dimse import (
     sop_instance_of,
 )
 from ..errors import LocalProtocolError, ProtocolError
-from ..events import MessageStart
-from ..exchange import DataSetTooLong, Exchange
-from ..flows import Flow
+from ..registry import status, uids
 from .performing import Performing
 
 if TYPE_CHECKING:

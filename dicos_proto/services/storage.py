@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from .. import status
-from ..dimse import PRIORITY_MEDIUM, CStoreRequest, Response
+from ..conversation.exchange import Data, Exchange, Feed, Incoming, ask, check_free
+from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
+from ..dimse.events import MessageStart
+from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError, ProtocolError
-from ..events import MessageStart
-from ..exchange import Data, Exchange, Feed, Incoming, ask, check_free
-from ..flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
-from ..frozen import quick
+from ..fast_init import quick
+from ..registry import status
 
 
 def store(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
-from .. import status
+from ..registry import status
 from .serving import Refused
 from .ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, Report, Subscription, Ups, state_report
 

@@ -5,10 +5,10 @@ The provider's side is `exchange.next_request`, then `exchange.response_to` with
 
 from __future__ import annotations
 
-from .. import uids
-from ..dimse import CEchoRequest, Response
-from ..exchange import Exchange, ask
-from ..flows import Flow, find_context
+from ..conversation.exchange import Exchange, ask
+from ..conversation.flows import Flow, find_context
+from ..dimse.types import CEchoRequest, Response
+from ..registry import uids
 
 
 def echo(exchange: Exchange) -> Flow[Response]:

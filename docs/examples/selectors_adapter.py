@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from dicos_proto import Association, Buffer, ProtocolError
-from dicos_proto.flows import Flow, Need, abort
+from dicos_proto.conversation.flows import Flow, Need, abort
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

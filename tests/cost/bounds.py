@@ -10,9 +10,9 @@ import struct
 import time
 from typing import Final
 
-from dicos_proto.elements import INFLATED_ELEMENTS
+from dicos_proto.data.elements import INFLATED_ELEMENTS
 from dicos_proto.limits import Limits
-from dicos_transports.admission import most_bytes
+from dicos_transports.serving.admission import most_bytes
 from tests.cost.contents import DEFLATED, Content
 from tests.cost.inputs import Input
 from tests.cost.measuring import Cost, Entry

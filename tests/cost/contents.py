@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dicos_proto import uids
-from tests import layouts
+from dicos_proto.registry import uids
+from tests.upper_layer import layouts
 
 CT: Final = uids.CT_IMAGE_STORAGE
 INSTANCE: Final = "1.2.3.4.5"

@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from dicos_proto import dimse
 from dicos_proto.association import Association
-from dicos_proto.datasets import DataSetError, convert, decode, decode_object
-from dicos_proto.elements import Checker
-from dicos_proto.events import Closed, MessageData, MessageStart, ProviderAbort
-from dicos_proto.exchange import response_to
+from dicos_proto.conversation.exchange import response_to
+from dicos_proto.data.datasets import DataSetError, convert, decode, decode_object
+from dicos_proto.data.elements import Checker
+from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.limits import Limits
-from dicos_proto.machine import State
-from dicos_proto.negotiation import AcceptPolicy, Roles, negotiate
-from dicos_proto.pdu_types import AssociateRequest, ReleaseRequest
+from dicos_proto.upper_layer.events import Closed, ProviderAbort
+from dicos_proto.upper_layer.machine import State
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, ReleaseRequest
 from tests.cost import hostile, victims
 from tests.cost.contents import CONTENTS, CT, INSTANCE, Content
 from tests.cost.inputs import OPERATIONS, Asked, Input, request

@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from dicos_proto import uids
-from dicos_proto.pdu import decode
-from dicos_proto.pdu_types import AssociateRequest
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from tests.cost import hostile
 from tests.cost.contents import CONTENTS, CT, INSTANCE
 from tests.cost.inputs import GOOD, GOOD_ANSWERS, GOOD_CLIENT, Input
@@ -325,7 +325,7 @@ class UserCommand(Entry):
     def _words(self, port: str, folder: Path, size: int) -> list[str]:
         match self.name:
             case "storescu":
-                from dicos_transports.part10_writer import file_header
+                from dicos_transports.files.writer import file_header
 
                 path = folder / "a.dcm"
                 content = CONTENTS[0].make(size)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from dicos_proto.pdu import decode
-from dicos_proto.pdu_types import AssociateRequest
-from tests import layouts
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from tests.cost.inputs import OPERATIONS, RESPONSE, Asked, Input, request
 from tests.cost.processes import Watched
+from tests.upper_layer import layouts
 
 STALL: Final = 0.4
 """Seconds without progress, while the other side does nothing, after which a peer has had its say."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from dicos_proto import uids
-from tests import layouts
+from dicos_proto.registry import uids
 from tests.cost.contents import CONTENTS, CT, DEFLATED, IDENTIFICATION, INSTANCE, Content, deflated_short, pixels
+from tests.upper_layer import layouts
 
 VERIFICATION, FIND, GET, MOVE = uids.VERIFICATION, uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_GET, uids.STUDY_ROOT_MOVE
 IMAGE_BOX: Final = uids.BASIC_GRAYSCALE_IMAGE_BOX

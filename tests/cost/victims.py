@@ -19,13 +19,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from dicos_proto import uids
-from dicos_proto.datasets import DataSetError, convert
+from dicos_proto.data.datasets import DataSetError, convert
 from dicos_proto.errors import ProtocolError
-from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, Roles, propose_roles
-from dicos_proto.pdu_types import ProposedContext, UserInformation
+from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, Roles, propose_roles
+from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
 from dicos_transports.application import Application, Asked, StoreAsked
 from dicos_transports.serving import ServerLimits
 
@@ -108,8 +108,8 @@ def session_at_once(session: Any) -> None:
 
 
 def page() -> None:
-    from dicos_transports.metrics import start
     from dicos_transports.serving import Metrics
+    from dicos_transports.serving.metrics import start
 
     class Counted:
         address = "here"
@@ -131,7 +131,7 @@ def provide(adapter: str, kind: str, over: str = "") -> None:
     where = ("127.0.0.1", 0)
     importlib.import_module("pydicom.filereader")
     if adapter == "blocking":
-        from dicos_transports import blocking_server
+        from dicos_transports.blocking import server as blocking_server
 
         with blocking_server.serve(where, app.handler if kind != "session" else session_at_once, **options) as server:
             print(server.port, flush=True)

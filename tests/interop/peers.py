@@ -23,9 +23,9 @@ import pydicom
 import pytest
 from pydicom.multival import MultiValue
 
-from dicos_proto.uids import STORAGE_SOP_CLASSES
-from dicos_transports import part10
-from dicos_transports.part10 import Part10File
+from dicos_proto.registry.uids import STORAGE_SOP_CLASSES
+from dicos_transports.files import part10
+from dicos_transports.files.part10 import Part10File
 
 PATIENCE = 60.0
 """Seconds after which a peer is given up."""

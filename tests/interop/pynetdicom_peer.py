@@ -31,7 +31,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from dicos_proto import uids
+from dicos_proto.registry import uids
 from tests.interop.peers import settle
 
 _VERIFICATION = [uids.VERIFICATION, [uids.IMPLICIT_VR_LE]]

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import flows, propose, uids
-from dicos_proto.negotiation import UNCOMPRESSED
-from dicos_transports import part10, storing
+from dicos_proto import propose
+from dicos_proto.conversation import flows
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_transports.blocking import connect
+from dicos_transports.files import part10, storing
 from tests.interop import peers
 from tests.interop.peers import (
     contents,

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import propose, uids
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.status import SUCCESS
-from dicos_transports import part10, storing
+from dicos_proto import propose
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
-from dicos_transports.part10 import Part10File
-from dicos_transports.part10_writer import file_header
+from dicos_transports.blocking.server import serve
+from dicos_transports.files import part10, storing
+from dicos_transports.files.part10 import Part10File
+from dicos_transports.files.writer import file_header
 from tests.interop.peers import (
     contents,
     dcmtk,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dicos_transports import part10, storing
-from dicos_transports.awaiting import AwaitedInstance
-from dicos_transports.part10 import Part10File
+from dicos_transports.files import part10, storing
+from dicos_transports.files.part10 import Part10File
+from dicos_transports.sessions.session import AwaitedInstance
 from dicos_transports.tls import ClientTLS
 from tests.interop.peers import dcmtk_server, digest, files_in, free_port, needs_dcmtk, shipped_files
 from tests.transports.certificates import hospital, write_all

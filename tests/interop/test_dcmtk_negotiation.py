@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import propose_roles, uids
-from dicos_proto.extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
-from dicos_proto.negotiation import UNCOMPRESSED, AcceptPolicy, IdentityPolicy, Roles, propose
-from dicos_proto.pdu_types import OperationsWindow, UserIdentity, UserInformation
-from dicos_proto.planning import Service, contexts_for, get_services
-from dicos_proto.status import SUCCESS
+from dicos_proto import propose_roles
+from dicos_proto.conversation.planning import Service, contexts_for, get_services
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS
+from dicos_proto.upper_layer.extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, IdentityPolicy, Roles, propose
+from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserIdentity, UserInformation
 from dicos_transports.blocking import Session, connect
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import dcmtk, dcmtk_dcmqrscp, dcmtk_storescp, needs_dcmtk, shipped_files
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]

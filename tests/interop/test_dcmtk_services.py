@@ -11,17 +11,19 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from dicos_proto import dimse, exchange, flows, status, uids
-from dicos_proto.datasets import encode
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange, next_request, read_data
-from dicos_proto.negotiation import AcceptPolicy, Roles, propose
-from dicos_proto.pdu_types import RoleSelection, UserInformation
+from dicos_proto import dimse
+from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.exchange import Exchange, next_request, read_data
+from dicos_proto.data.datasets import encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.registry import status, uids
 from dicos_proto.services.query import Find, Finding
 from dicos_proto.services.retrieve import Get, Getting, Move, Moving
 from dicos_proto.services.storage import Instance, StoreMany, store
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation
 from dicos_transports.blocking import Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import dcmtk, dcmtk_server, dcmtk_storescp, files_in, free_port, needs_dcmtk
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]

@@ -15,11 +15,23 @@ from threading import Thread
 
 import pytest
 
-from tests import layouts
 from tests.interop.peers import PATIENCE, dcmtk, dcmtk_storescp, needs_dcmtk, needs_pynetdicom, our_provider, ours
-from tests.layouts import associate, command_set, element, item, p_data, pdu, pdv, sized, split_items, us, user_item
 from tests.transports.cli.commands import dicom_file
 from tests.transports.connections import read_pdu
+from tests.upper_layer import layouts
+from tests.upper_layer.layouts import (
+    associate,
+    command_set,
+    element,
+    item,
+    p_data,
+    pdu,
+    pdv,
+    sized,
+    split_items,
+    us,
+    user_item,
+)
 
 Fields = dict[int, bytes]
 Answer = Callable[[int, Fields], list[bytes]]

@@ -26,11 +26,12 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto.flows import AssociationError, ContextNotAccepted
-from dicos_proto.negotiation import propose
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.tolerance import FIELD
-from dicos_transports import blocking, part10
-from dicos_transports.part10 import Part10Error, Part10File
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_transports import blocking
+from dicos_transports.files import part10
+from dicos_transports.files.part10 import Part10Error, Part10File
 from tests.interop import files_of_others
 from tests.interop.files_of_others import DIFFERENT, NOT_SENT, ONLY_FROM, PACKAGES
 from tests.interop.peers import (

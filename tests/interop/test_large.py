@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import uids
-from dicos_transports import part10
-from dicos_transports.part10 import Part10File
+from dicos_proto.registry import uids
+from dicos_transports.files import part10
+from dicos_transports.files.part10 import Part10File
 from tests.interop.peers import (
     contents,
     dcmtk,

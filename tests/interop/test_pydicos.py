@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows, propose, uids
-from dicos_proto.negotiation import AcceptPolicy, number_contexts
+from dicos_proto import propose
+from dicos_proto.conversation import flows
+from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, number_contexts
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import PATIENCE, free_port, our_provider, ours
 
 SHARED = Path(__file__).resolve().parent.parent.parent.parent / "shared"

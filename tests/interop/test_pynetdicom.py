@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from dicos_proto import flows, propose, uids
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_transports import part10, storing
+from dicos_proto import propose
+from dicos_proto.conversation import flows
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
-from dicos_transports.part10 import Part10File
+from dicos_transports.blocking.server import serve
+from dicos_transports.files import part10, storing
+from dicos_transports.files.part10 import Part10File
 from tests.interop.peers import contents, digest, files_in, our_provider, ours, settle, shipped_files
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import status, uids
-from dicos_proto.datasets import encode
-from dicos_proto.negotiation import AcceptPolicy, propose
+from dicos_proto.data.datasets import encode
+from dicos_proto.registry import status, uids
 from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentRequest, Failure, Reference
 from dicos_proto.services.serving import Refused
 from dicos_proto.tolerance import FIELD, STRICT, Tolerance
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
 from dicos_transports import blocking
 from dicos_transports.application import Application, Asked, CommitAsked, Reply, StoreAsked
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import settle
-from tests.transports.applications import (
+from tests.transports.application.applications import (
     FIND,
     GET,
     MOVE,

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import propose, uids
-from dicos_proto.flows import AssociationRejected, ContextNotAccepted
-from dicos_proto.negotiation import AcceptPolicy, IdentityPolicy, Roles
-from dicos_proto.pdu_types import AssociateRequest, OperationsWindow, UserIdentity, UserInformation
-from dicos_proto.status import OUT_OF_RESOURCES, SUCCESS
-from dicos_transports import storing
+from dicos_proto import propose
+from dicos_proto.conversation.flows import AssociationRejected, ContextNotAccepted
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import OUT_OF_RESOURCES, SUCCESS
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityPolicy, Roles
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserIdentity, UserInformation
 from dicos_transports.blocking import Session, connect
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
+from dicos_transports.files import storing
 from tests.interop.peers import (
     digest,
     files_in,

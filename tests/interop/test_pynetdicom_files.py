@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicos_proto import status, uids
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_transports import storing
+from dicos_proto.registry import status, uids
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
+from dicos_transports.files import storing
 from tests.interop.peers import (
     contents,
     digest,

@@ -7,18 +7,25 @@ from threading import Thread
 
 import pytest
 
-from dicos_proto import flows, uids
 from dicos_proto.association import Association
-from dicos_proto.extended import QueryExtension, RetrieveExtension, StorageExtension, StorageLevel, propose_extended
-from dicos_proto.flows import AssociationRejected
-from dicos_proto.negotiation import AcceptPolicy, IdentityPolicy, IdentityVerdict, Roles, propose
-from dicos_proto.pdu_types import AssociateReject, AssociateRequest, UserIdentity, UserInformation
-from dicos_proto.planning import contexts_for, get_services
-from dicos_proto.status import SUCCESS
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.flows import AssociationRejected
+from dicos_proto.conversation.planning import contexts_for, get_services
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS
 from dicos_proto.timers import Timeouts
+from dicos_proto.upper_layer.extended import (
+    QueryExtension,
+    RetrieveExtension,
+    StorageExtension,
+    StorageLevel,
+    propose_extended,
+)
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityPolicy, IdentityVerdict, Roles, propose
+from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, UserIdentity, UserInformation
 from dicos_transports.blocking import Session, connect
-from dicos_transports.blocking_driver import Driver
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.driver import Driver
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import PATIENCE, needs_pynetdicom, pynetdicom_provider, pynetdicom_user
 
 pytestmark = [pytest.mark.interop, needs_pynetdicom]

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto import dimse, flows, status, uids
-from dicos_proto.datasets import encode
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange, next_request, read_data
-from dicos_proto.negotiation import AcceptPolicy, Roles, propose
-from dicos_proto.pdu_types import RoleSelection, UserInformation
+from dicos_proto import dimse
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange, next_request, read_data
+from dicos_proto.data.datasets import encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.registry import status, uids
 from dicos_proto.services import availability, commitment, media, mpps, printing, ups
 from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure, Reference
 from dicos_proto.services.mpps import MPPS, RETRIEVE, Step, Stepping
@@ -25,8 +25,10 @@ from dicos_proto.services.query import Find, Finding
 from dicos_proto.services.retrieve import Get, Getting, Move, MoveTask, Moving
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance, StoreMany
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation
 from dicos_transports.blocking import Session, StoreRequest, connect
-from dicos_transports.blocking_server import serve
+from dicos_transports.blocking.server import serve
 from tests.interop.peers import settle
 from tests.services.test_mpps import created, ended
 from tests.services.test_printing import image as film_image

@@ -14,8 +14,8 @@ pytest.importorskip("pydicom")
 
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from dicos_proto import uids
-from dicos_transports import part10
+from dicos_proto.registry import uids
+from dicos_transports.files import part10
 from tests.interop.peers import (
     dcmtk,
     dcmtk_dcmqrscp,

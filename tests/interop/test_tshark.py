@@ -18,15 +18,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dicos_proto import exchange
 from dicos_proto.association import Association
-from dicos_proto.dimse import CCancelRequest, CEchoRequest, CStoreRequest
-from dicos_proto.dimse_codec import decode_command, encode_command
+from dicos_proto.conversation import exchange
+from dicos_proto.dimse.codec import decode_command, encode_command
+from dicos_proto.dimse.events import MessageStart, Sendable
+from dicos_proto.dimse.types import CCancelRequest, CEchoRequest, CStoreRequest
 from dicos_proto.errors import Malformed
-from dicos_proto.events import MessageStart, Sendable
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import negotiate
-from dicos_proto.pdu import (
+from dicos_proto.tolerance import Judge, Tolerance
+from dicos_proto.upper_layer.negotiation import negotiate
+from dicos_proto.upper_layer.pdu import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -41,11 +42,10 @@ from dicos_proto.pdu import (
     decode,
     encode,
 )
-from dicos_proto.tolerance import Judge, Tolerance
 from tests.interop.pcap import CLIENT, SERVER, Said, pcap
-from tests.layouts import split, vector, vector_names
 from tests.pair import CT, MR, POLICY, REQUEST, VERIFICATION, data, p_data, policy, request, start
 from tests.strategies import associate_accepts, associate_requests
+from tests.upper_layer.layouts import split, vector, vector_names
 
 TSHARK = shutil.which("tshark")
 

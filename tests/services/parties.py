@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from dicos_proto import flows
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange, next_request
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange, next_request
+from dicos_proto.dimse.events import MessageStart
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import AcceptPolicy, Roles
-from dicos_proto.pdu_types import AssociateRequest, OperationsWindow, ProposedContext, RoleSelection, UserInformation
+from dicos_proto.registry.uids import EXPLICIT_VR_LE
 from dicos_proto.timers import Timeouts
-from dicos_proto.uids import EXPLICIT_VR_LE
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
+from dicos_proto.upper_layer.pdu_types import (
+    AssociateRequest,
+    OperationsWindow,
+    ProposedContext,
+    RoleSelection,
+    UserInformation,
+)
 from tests.pair import Pair, Splitter, whole
 
 

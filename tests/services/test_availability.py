@@ -4,16 +4,9 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows
-from dicos_proto.events import MessageStart
-from dicos_proto.services.availability import (
-    NOTIFICATION,
-    Availability,
-    Available,
-    Notification,
-    Notified,
-    notify,
-)
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.services.availability import NOTIFICATION, Availability, Available, Notification, Notified, notify
 from dicos_proto.services.normalized import n_create, n_delete
 from dicos_proto.services.serving import Reference, Refused
 from tests.pair import Pair, splitters

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status, uids
-from dicos_proto.datasets import encode
-from dicos_proto.dimse import CEchoRequest, NActionResponse, NEventReportRequest
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import next_request
+from dicos_proto.conversation.flows import ContextNotAccepted
+from dicos_proto.data.datasets import encode
+from dicos_proto.dimse.events import MessageData, MessageStart
+from dicos_proto.dimse.types import CEchoRequest, NActionResponse, NEventReportRequest
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageData, MessageStart
-from dicos_proto.exchange import next_request
-from dicos_proto.flows import ContextNotAccepted
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import AcceptPolicy
+from dicos_proto.registry import status, uids
 from dicos_proto.services.commitment import (
     INSTANCE,
     PUSH_MODEL,
@@ -36,6 +36,7 @@ from dicos_proto.services.commitment import (
 from dicos_proto.services.normalized import n_action, n_delete, n_event_report
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.verification import echo
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from tests.pair import Pair, splitters
 from tests.services.talk import EXPLICIT, IMPLICIT, dataset, pair_for, serve, use
 

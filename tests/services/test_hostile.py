@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows, status
-from dicos_proto.datasets import Attributes, DataSetError
-from dicos_proto.dimse import (
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request
+from dicos_proto.data.datasets import Attributes, DataSetError
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import (
     CCancelRequest,
     CFindRequest,
     CGetRequest,
@@ -18,18 +20,17 @@ from dicos_proto.dimse import (
     CStoreResponse,
 )
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import DataSetTooLong, Exchange, next_request
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.pdu_types import AssociateRequest, ProposedContext
+from dicos_proto.registry import status
+from dicos_proto.registry.uids import EXPLICIT_VR_LE, JPEG_BASELINE
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Counters, Get, Getting, Move, Moving, Retrieved
 from dicos_proto.services.storage import Instance, Outcome, StoreMany
-from dicos_proto.uids import EXPLICIT_VR_LE, JPEG_BASELINE
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, ProposedContext
+from tests.data.test_datasets import short
 from tests.pair import CT, Lone, command, p_data, start
 from tests.services.parties import parties, then_release
-from tests.test_datasets import short
 
 MOVE, GET = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.2.3"
 

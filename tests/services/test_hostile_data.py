@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, uids
-from dicos_proto.datasets import encode
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.data.datasets import encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.registry import uids
 from dicos_proto.services import availability, commitment, media, mpps, printing, ups
 from dicos_proto.services.normalized import Result, n_action, n_create, n_event_report, n_set
 from dicos_proto.services.serving import Refused, Serving

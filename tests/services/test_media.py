@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows
-from dicos_proto.dimse import NGetRequest
-from dicos_proto.events import MessageStart
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import NGetRequest
 from dicos_proto.services import media
 from dicos_proto.services.media import MEDIA, Creating, Disc, Status
 from dicos_proto.services.normalized import n_action, n_create, n_delete

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status
-from dicos_proto.datasets import Attributes, encode
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import next_request
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import next_request
+from dicos_proto.data.datasets import Attributes, encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.registry import status
 from dicos_proto.services import mpps
 from dicos_proto.services.mpps import MPPS, NOTIFICATION, RETRIEVE, Notified, State, Step, Stepping
 from dicos_proto.services.normalized import n_create, n_event_report, n_get, n_set

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, uids
-from dicos_proto.datasets import Attributes, DataSetError
-from dicos_proto.dimse import NActionRequest, NActionResponse, NCreateRequest, NCreateResponse, NGetRequest
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.data.datasets import Attributes, DataSetError
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import NActionRequest, NActionResponse, NCreateRequest, NCreateResponse, NGetRequest
+from dicos_proto.registry import uids
 from dicos_proto.services import normalized
 from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_get, n_set
 from dicos_proto.services.performing import Performing

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows
-from dicos_proto.events import MessageStart
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.events import MessageStart
 from dicos_proto.services import printing
 from dicos_proto.services.normalized import n_action, n_create, n_event_report, n_get, n_set
 from dicos_proto.services.printing import (

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status, uids
-from dicos_proto.datasets import Attributes, DataSetError, encode
-from dicos_proto.dimse import CFindRequest, CFindResponse
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request
+from dicos_proto.data.datasets import Attributes, DataSetError, encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import CFindRequest, CFindResponse
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import DataSetTooLong, Exchange, next_request
 from dicos_proto.limits import Limits
+from dicos_proto.registry import status, uids
+from dicos_proto.registry.uids import EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.query import Find, Finding
-from dicos_proto.uids import EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from tests.pair import Splitter, splitters, start
 from tests.services.parties import parties, serve, then_release
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows, status, uids
-from dicos_proto.dimse import CFindRequest
-from dicos_proto.events import MessageStart
-from dicos_proto.service_classes import service_of
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import CFindRequest
+from dicos_proto.registry import status, uids
+from dicos_proto.registry.service_classes import service_of
 from dicos_proto.services import ups
 from dicos_proto.services.query import Find, Finding
 from tests.pair import splitters

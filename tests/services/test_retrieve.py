@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status
-from dicos_proto.datasets import DataSetError, encode
-from dicos_proto.dimse import (
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request, read_data, respond, skip_data
+from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.data.datasets import DataSetError, encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import (
     CEchoRequest,
     CGetResponse,
     CMoveResponse,
@@ -18,17 +21,15 @@ from dicos_proto.dimse import (
     Response,
 )
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import DataSetTooLong, Exchange, next_request, read_data, respond, skip_data
-from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
-from dicos_proto.negotiation import propose
-from dicos_proto.pdu_types import UserInformation
+from dicos_proto.registry import status
+from dicos_proto.registry.uids import EXPLICIT_VR_LE, JPEG_BASELINE
 from dicos_proto.services import retrieve
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.retrieve import Counters, Get, Getting, Move, Moving, SubOperation
 from dicos_proto.services.storage import Instance, Outcome, StoreMany
-from dicos_proto.uids import EXPLICIT_VR_LE, JPEG_BASELINE
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.pdu_types import UserInformation
 from tests.pair import CT, MR, VERIFICATION, Pair, Splitter, splitters, start
 from tests.services.parties import parties, serve, then_release
 
@@ -504,7 +505,7 @@ def test_a_task_may_say_more() -> None:
 
 
 def sent_move() -> tuple[Any, bytes]:
-    from dicos_proto.dimse import CMoveRequest
+    from dicos_proto.dimse.types import CMoveRequest
 
     return CMoveRequest(message_id=1, affected_sop_class_uid=MOVE, move_destination="DEST"), b"identifier"
 

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import exchange, flows, status, uids
-from dicos_proto.dimse import (
+from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.exchange import DataSetTooLong, Exchange
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import (
     CFindRequest,
     CGetRequest,
     NActionRequest,
@@ -17,9 +19,8 @@ from dicos_proto.dimse import (
     NSetRequest,
 )
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import DataSetTooLong, Exchange
 from dicos_proto.limits import Limits
+from dicos_proto.registry import status, uids
 from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_set
 from dicos_proto.services.performing import Performing
 from dicos_proto.services.serving import Needed, Refused, Serving, items_of, require, text_of, uid_of

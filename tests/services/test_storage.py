@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows, status
-from dicos_proto.dimse import CEchoRequest, CStoreRequest, CStoreResponse, NEventReportRequest, response_to
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange, next_request, read_data, skip_data
+from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import CEchoRequest, CStoreRequest, CStoreResponse, NEventReportRequest, response_to
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.events import MessageStart
-from dicos_proto.exchange import Exchange, next_request, read_data, skip_data
-from dicos_proto.exchange import response_to as reply_to
 from dicos_proto.limits import Limits
-from dicos_proto.pdu_types import ReleaseRequest
+from dicos_proto.registry import status
+from dicos_proto.registry.uids import EXPLICIT_VR_LE, JPEG_BASELINE
 from dicos_proto.services.storage import Instance, Outcome, StoreMany, store
-from dicos_proto.uids import EXPLICIT_VR_LE, JPEG_BASELINE
+from dicos_proto.upper_layer.pdu_types import ReleaseRequest
 from tests.pair import CT, MR, VERIFICATION, Pair, Splitter, splitters, start
 from tests.services.parties import parties, serve, then_release
 

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from dicos_proto import flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import Exchange, Feed, next_request, read_data
+from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.flows import AssociationAborted, Need
 from dicos_proto.errors import DeadlineExceeded
-from dicos_proto.events import ProviderAbort
-from dicos_proto.exchange import Exchange, Feed, next_request, read_data
-from dicos_proto.exchange import response_to as reply_to
-from dicos_proto.flows import AssociationAborted, Need
 from dicos_proto.limits import Limits
-from dicos_proto.pdu_types import Abort
+from dicos_proto.registry.uids import EXPLICIT_VR_LE
 from dicos_proto.services.storage import LATER, Instance, Outcome, StoreMany, Supply
-from dicos_proto.uids import EXPLICIT_VR_LE
+from dicos_proto.upper_layer.events import ProviderAbort
+from dicos_proto.upper_layer.pdu_types import Abort
 from tests.pair import CT, Splitter, splitters
 from tests.services.parties import parties, serve, then_release
 from tests.services.test_storage import archive, instance

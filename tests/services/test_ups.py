@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status
-from dicos_proto.datasets import encode
-from dicos_proto.dimse import CFindRequest, NActionRequest, NGetRequest
-from dicos_proto.events import MessageStart
-from dicos_proto.flows import ContextNotAccepted
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.flows import ContextNotAccepted
+from dicos_proto.data.datasets import encode
+from dicos_proto.dimse.events import MessageStart
+from dicos_proto.dimse.types import CFindRequest, NActionRequest, NGetRequest
+from dicos_proto.registry import status
 from dicos_proto.services import ups as upses
 from dicos_proto.services.normalized import n_action, n_create, n_event_report, n_get, n_set
 from dicos_proto.services.query import Finding

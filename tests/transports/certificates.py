@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from dicos_transports.tls import Identity
-from dicos_transports.tls_identity import PrivateKey
+from dicos_transports.tls.identity import PrivateKey
 
 HOST = "pacs.example"
 PASSWORD = b"open sesame"

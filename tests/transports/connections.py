@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from dicos_proto import uids
-from dicos_proto.negotiation import AcceptPolicy, propose
-from dicos_proto.pdu import AssociateRequest, decode, encode
-from dicos_proto.pdu_types import Abort
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
+from dicos_proto.upper_layer.pdu import AssociateRequest, decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.blocking_server import Handler, Server, serve
+from dicos_transports.blocking.server import Handler, Server, serve
 
 CT, EXPLICIT, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.EXPLICIT_VR_LE, uids.VERIFICATION
 POLICY = AcceptPolicy(other_contexts=(EXPLICIT,))

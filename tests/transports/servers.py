@@ -17,8 +17,10 @@ import trio
 
 import dicos_transports.asyncio as over_asyncio
 import dicos_transports.trio as over_trio
-from dicos_transports import awaiting, blocking, blocking_server
+from dicos_transports import blocking
+from dicos_transports.blocking import server as blocking_server
 from dicos_transports.serving import Metrics
+from dicos_transports.sessions import session as awaiting
 from tests.transports.connections import PATIENCE, POLICY
 
 ADAPTERS = ("blocking", "trio", "asyncio")

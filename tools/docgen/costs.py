@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dicos_proto.elements import INFLATED_ELEMENTS
+from dicos_proto.data.elements import INFLATED_ELEMENTS
 from tests.cost import bounds
 
 from .source import CHECKOUT
@@ -87,8 +87,8 @@ def _short(value: float) -> str:
 _HEAD = """
 ## What a hostile peer can take
 
-Peak memory above idle is at most [`most_bytes`](reference/transports.admission.md) for an association, whatever its
-peer does, plus what a handler keeps. Processor time grows linearly with the bytes.
+Peak memory above idle is at most [`most_bytes`](reference/transports.serving.admission.md) for an association, whatever
+its peer does, plus what a handler keeps. Processor time grows linearly with the bytes.
 """
 _DECODED = """
 A function that is given a data set whole, or decoded, holds in addition what `Limits` lets that be. In bytes, at most:

@@ -1,10 +1,10 @@
-"""docs/state-machine.md: the table of PS3.8 as diagrams and as it is printed, from `dicos_proto.machine`."""
+"""docs/state-machine.md: the table of PS3.8 as diagrams and as it is printed, from `upper_layer.machine`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dicos_proto.machine import ACTIONS, TABLE, Action, Effect, Evt, Role, State, step
+from dicos_proto.upper_layer.machine import ACTIONS, TABLE, Action, Effect, Evt, Role, State, step
 
 from .source import CHECKOUT, Source
 
@@ -18,7 +18,7 @@ Arrow = tuple[State, State, Evt, Action]
 
 def page() -> str:
     """The whole page."""
-    source = Source("dicos_proto.machine", CHECKOUT / "dicos_proto/machine.py")
+    source = Source("dicos_proto.upper_layer.machine", CHECKOUT / "dicos_proto/upper_layer/machine.py")
     words = {name: text.replace("|", "\\|") for name, text in _comments(source).items()}
     parts = [_HEAD]
     for phase, title in _PHASES.items():
@@ -104,21 +104,21 @@ def _actions(words: dict[str, str]) -> str:
         said = "; ".join(words.get(effect.name, effect.name.replace("_", " ").lower()) for effect in effects)
         lines.append(f"| {action.value} | {table} | {said.replace('artim', 'ARTIM')} |")
     return "\n".join(
-        [*lines, "", f"`{Effect.__name__}` in `dicos_proto.machine` has one member for each of these.", ""]
+        [*lines, "", f"`{Effect.__name__}` in `dicos_proto.upper_layer.machine` has one member for each of these.", ""]
     )
 
 
-_HEAD = """<!-- Made from the source by `make docs`: edit dicos_proto/machine.py. -->
+_HEAD = """<!-- Made from the source by `make docs`: edit dicos_proto/upper_layer/machine.py. -->
 
 # State machine
 
-The upper layer protocol machine of PS3.8 9.2 is data in [`dicos_proto.machine`](reference/machine.md): table 9-10
-stands there as the standard prints it, and `step` looks a cell up. The diagrams below are made from the same table, one
-for each phase and role, with the states that this role can be in. An arrow says `event / action`; the definitions
-follow the table.
+The upper layer protocol machine of PS3.8 9.2 is data in
+[`dicos_proto.upper_layer.machine`](reference/upper_layer.machine.md): table 9-10 stands there as the standard prints
+it, and `step` looks a cell up. The diagrams below are made from the same table, one for each phase and role, with the
+states that this role can be in. An arrow says `event / action`; the definitions follow the table.
 
 ```python
-from dicos_proto.machine import ACTIONS, Evt, Role, State, step
+from dicos_proto.upper_layer.machine import ACTIONS, Evt, Role, State, step
 
 action, state = step(State.Sta7, Evt.Evt12, Role.REQUESTOR)  # both sides ask for release
 print(action.value, state.name)

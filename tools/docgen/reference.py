@@ -17,11 +17,11 @@ _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->
 def _sources() -> list[Source]:
     engine = [source for source in modules("dicos_proto", "dicos_proto") if source.name.split(".")[-1] not in _DATA]
     return [
-        *[source for source in engine if source.name not in ("dicos_proto", "dicos_proto.services")],
+        *[source for source in engine if source.path.name != "__init__.py"],
         *[
             source
             for source in modules("dicos_transports", "transports/dicos_transports")
-            if source.name != "dicos_transports" and ".cli" not in source.name
+            if source.path.name != "__init__.py" and ".cli" not in source.name
         ],
     ]
 
@@ -69,7 +69,7 @@ def _home(name: str, package: Source, by_name: dict[str, Source]) -> Source:
     """The module that defines a name, however often it is passed on."""
     source = package
     while name in source.imports:
-        source = by_name["dicos_proto" + source.imports[name]]
+        source = by_name[source.imports[name]]
     return source
 
 

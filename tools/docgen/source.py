@@ -58,11 +58,12 @@ class Source:
 
     @property
     def imports(self) -> dict[str, str]:
-        """Name -> the module of this package that it comes from, relative dots kept."""
+        """Name -> the module of this package that it comes from, its dotted name."""
+        parts = [*self.name.split("."), *(["__init__"] if self.path.name == "__init__.py" else [])]
         return {
-            alias.asname or alias.name: "." * node.level + (node.module or "")
+            alias.asname or alias.name: ".".join([*parts[: len(parts) - node.level], *filter(None, [node.module])])
             for node in self.tree.body
-            if isinstance(node, ast.ImportFrom)
+            if isinstance(node, ast.ImportFrom) and node.level
             for alias in node.names
         }
 

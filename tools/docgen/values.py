@@ -159,7 +159,8 @@ up: an A-ABORT is sent, source service user, and `ProviderAbort` carries a `Dead
 `write_stall` are for adapters: the engine makes no connections and does not know when the peer takes bytes.
 
 ```python
-from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose, uids
+from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
+from dicos_proto.registry import uids
 
 request = AssociateRequest(called_aet="ARCHIVE", calling_aet="SCANNER", contexts=propose([uids.VERIFICATION]))
 provider = Association.acceptor(timeouts=Timeouts(idle=20.0))
@@ -226,7 +227,8 @@ _TOLERANCES = """# Tolerances
 {doc}
 
 ```python
-from dicos_proto import AssociateRequest, Association, Tolerance, propose, uids
+from dicos_proto import AssociateRequest, Association, Tolerance, propose
+from dicos_proto.registry import uids
 
 request = AssociateRequest(called_aet="ARCHIVE", calling_aet="SCANNER", contexts=propose([uids.VERIFICATION]))
 sent = b"".join(Association.requestor(request).data_to_send())

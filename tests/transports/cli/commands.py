@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from dicos_proto import uids
-from dicos_transports import part10_writer
+from dicos_proto.registry import uids
+from dicos_transports.files import writer as part10_writer
 from tests.transports.connections import CT, EXPLICIT, SYSTEMD
 
 ROOT = Path(__file__).resolve().parents[3]

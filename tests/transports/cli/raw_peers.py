@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from tests.layouts import pdv
 from tests.transports.connections import CT, EXPLICIT, PATIENCE, read_pdu
+from tests.upper_layer.layouts import pdv
 
 STORE, FIND, GET, MOVE, ECHO = 0x0001, 0x0020, 0x0010, 0x0021, 0x0030
 NO_DATA = 0x0101

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import uids
+from dicos_proto.registry import uids
 from dicos_transports.blocking import Session, StoreRequest
 from tests.transports.cli.commands import dicom_file, dicos, provider
 from tests.transports.connections import server
@@ -101,8 +101,8 @@ def test_in_a_folder_what_is_no_dicom_is_skipped_and_what_is_damaged_or_unreadab
 
 
 def test_a_folder_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
-    from dicos_transports import part10
-    from dicos_transports.part10 import Part10Error
+    from dicos_transports.files import part10
+    from dicos_transports.files.part10 import Part10Error
 
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto.dimse import CStoreRequest
+from dicos_proto.dimse.types import CStoreRequest
 from dicos_transports.blocking import Session
 from tests.pair import command, p_data
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicom_file, dicos, provider
@@ -26,7 +26,7 @@ sys.exit(status)
 HEAVY = {
     *("pydicom", "numpy", "logging", "asyncio", "subprocess", "concurrent.futures", "importlib.metadata", "email"),
     *("json", "hashlib", "pathlib", "tempfile", "ssl", "http", "uuid", "dicos_proto.dissect"),
-    *("trio", "OpenSSL", "cryptography", "fcntl", "queue", "dicos_transports.blocking", "dicos_transports.storing"),
+    *("trio", "OpenSSL", "cryptography", "fcntl", "queue", "dicos_transports.files.storing"),
 }
 
 

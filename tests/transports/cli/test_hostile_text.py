@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import uids
+from dicos_proto.registry import uids
 from dicos_transports.cli.text import Guarded
 from tests.transports.cli import raw_peers
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, dicom_file, line

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from dicos_transports import part10
 from dicos_transports.blocking import Session, StoreRequest
 from dicos_transports.cli.journal import Journal, JournalError
-from dicos_transports.part10 import Part10File
+from dicos_transports.files import part10
+from dicos_transports.files.part10 import Part10File
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, deaf_port, dicom_file, dicos, line
 from tests.transports.connections import answer_all, server
 
@@ -259,8 +259,8 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(
         if arrived.total() >= 60:
             enough.set()
 
-    from dicos_proto.negotiation import AcceptPolicy
-    from dicos_proto.pdu_types import OperationsWindow
+    from dicos_proto.upper_layer.negotiation import AcceptPolicy
+    from dicos_proto.upper_layer.pdu_types import OperationsWindow
     from tests.transports.connections import EXPLICIT
 
     policy = AcceptPolicy(other_contexts=(EXPLICIT,), window=OperationsWindow(invoked=window, performed=1))

@@ -12,7 +12,8 @@ pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from dicos_proto import datasets, uids
+from dicos_proto.data import datasets
+from dicos_proto.registry import uids
 from dicos_transports.cli import keys, table
 from dicos_transports.cli.keys import KeyProblem
 from dicos_transports.cli.query import sop_class, transfer_syntax

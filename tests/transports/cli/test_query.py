@@ -16,13 +16,14 @@ pytest.importorskip("pydicom")
 
 from pydicom.dataset import Dataset
 
-from dicos_proto import datasets, status, uids
-from dicos_proto.flows import AssociationRejected
-from dicos_proto.negotiation import AcceptPolicy, Roles
+from dicos_proto.conversation.flows import AssociationRejected
+from dicos_proto.data import datasets
+from dicos_proto.registry import status, uids
 from dicos_proto.services.storage import Instance, StoreMany
-from dicos_transports import part10
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
-from dicos_transports.storing import plan
+from dicos_transports.files import part10
+from dicos_transports.files.storing import plan
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result, deaf_port, dicom_file, dicos, line
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
@@ -281,7 +282,8 @@ def test_nobody_there() -> None:
 
 PATIENT = """
 import sys
-from dicos_transports.cli import main, runtime
+from dicos_transports.cli import main
+from dicos_transports.cli.runtimes import runtime
 runtime.CANCEL_PATIENCE = 600.0
 sys.exit(main(sys.argv[1:]))
 """
@@ -613,7 +615,7 @@ def test_an_object_that_is_too_large_is_not_received(tmp_path: Path) -> None:
 
 
 def _instance_of(session: Session, file: part10.Part10File) -> Instance:
-    from dicos_transports.storing import prepare
+    from dicos_transports.files.storing import prepare
 
     return prepare(session.association, file)
 

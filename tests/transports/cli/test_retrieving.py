@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dicos_proto.dimse import CMoveResponse
+from dicos_proto.dimse.types import CMoveResponse
+from dicos_proto.registry.uids import STUDY_ROOT_MOVE
 from dicos_proto.services.retrieve import Counters, Retrieved
-from dicos_proto.uids import STUDY_ROOT_MOVE
 from dicos_transports.cli.output import Output
 from dicos_transports.cli.retrieving import sum_up
 

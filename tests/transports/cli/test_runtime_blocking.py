@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dicos_transports.cli import runtime_blocking
+from dicos_transports.cli.runtimes import blocking as runtime_blocking
 from tests.transports.cli.commands import TIMEOUT
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import uids
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.pdu_types import OperationsWindow
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.pdu_types import OperationsWindow
 from dicos_transports.blocking import Session, StoreRequest
 from tests.transports.cli.commands import deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, answer_all, server
@@ -292,7 +292,7 @@ def test_a_rejection_is_tried_again_where_it_says_that_it_is_for_now(tmp_path: P
         options["policy"] = AcceptPolicy(other_contexts=(EXPLICIT,), called_aets=frozenset({"OTHER"}))
     with server(Archive(), **options) as running:
         if limit == "transient":
-            from dicos_transports.blocking_server import ServerLimits
+            from dicos_transports.blocking.server import ServerLimits
             from tests.transports.connections import user
 
             with server(answer_all, server_limits=ServerLimits(associations=1)) as full, user(full):

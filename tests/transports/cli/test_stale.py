@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dicos_transports import part10_writer
+from dicos_transports.files import writer as part10_writer
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.cli.raw_peers import half_an_object
-from tests.transports.test_stale_parts import DAY, EARLIER_RELEASE, aged, names
+from tests.transports.sessions.test_stale_parts import DAY, EARLIER_RELEASE, aged, names
 
 
 def test_the_next_start_removes_what_a_kill_left_and_nothing_of_a_living_provider(

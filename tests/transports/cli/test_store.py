@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import uids
-from dicos_proto.negotiation import propose
-from dicos_transports import part10
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import propose
 from dicos_transports.blocking import Session, connect
+from dicos_transports.files import part10
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, POLICY, answer_all, server
 

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from time import monotonic
 
-from dicos_proto.dimse import CStoreRequest
+from dicos_proto.dimse.types import CStoreRequest
 from dicos_transports.blocking import connect
-from tests.memory_child import memory_of
+from tests.association.memory_child import memory_of
 from tests.pair import command
 from tests.transports.cli.commands import provider
 from tests.transports.connections import ASKED, CONTEXTS, CT, PATIENCE, read_pdu

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_proto import uids
+from dicos_proto.registry import uids
 from tests.transports.cli.commands import dicom_file, dicos
 
 USAGE = 2

@@ -20,13 +20,17 @@ from typing import Any, Protocol
 import trio
 import trio.testing
 
-from dicos_proto.flows import Flow
+from dicos_proto.conversation.flows import Flow
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 from dicos_transports import asyncio as over_asyncio
-from dicos_transports import awaiting, blocking, blocking_server
+from dicos_transports import blocking
 from dicos_transports import trio as over_trio
-from dicos_transports.blocking_driver import Driver
+from dicos_transports.asyncio import driver as asyncio_driver
+from dicos_transports.blocking import server as blocking_server
+from dicos_transports.blocking.driver import Driver
+from dicos_transports.sessions import session as awaiting
+from dicos_transports.trio import driver as trio_driver
 from tests.transports.connections import PATIENCE
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
@@ -144,7 +148,7 @@ class _AwaitedIterator(AsyncIterator[Any]):
 
 
 def _wrapped(found: Any) -> Any:
-    if type(found).__module__ == blocking.__name__:
+    if type(found).__module__.startswith(f"{blocking.__name__}."):
         return Awaited(found)
     return _AwaitedIterator(found) if inspect.isgenerator(found) else found
 
@@ -320,8 +324,8 @@ class Trio:
         return over_trio.pair()
 
     def driver(self, connection: Any, wire: Wire) -> Drives:
-        kind = over_trio.SocketLink if isinstance(connection, socket.socket) else over_trio.StreamLink
-        return over_trio.Driver(kind(connection, wire, NO_TIMEOUTS))
+        kind = trio_driver.SocketLink if isinstance(connection, socket.socket) else trio_driver.StreamLink
+        return trio_driver.Driver(kind(connection, wire, NO_TIMEOUTS))
 
     def reset(self, connection: Any) -> None:
         if isinstance(connection, socket.socket):
@@ -404,8 +408,8 @@ class Asyncio:
         return over_asyncio.pair()
 
     def driver(self, connection: Any, wire: Wire) -> Drives:
-        kind = over_asyncio.SocketLink if isinstance(connection, socket.socket) else over_asyncio.StreamLink
-        return over_asyncio.Driver(kind(connection, wire, NO_TIMEOUTS))
+        kind = asyncio_driver.SocketLink if isinstance(connection, socket.socket) else asyncio_driver.StreamLink
+        return asyncio_driver.Driver(kind(connection, wire, NO_TIMEOUTS))
 
     def reset(self, connection: Any) -> None:
         if isinstance(connection, socket.socket):

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import uids
+from dicos_proto.conversation.flows import Flow, Need
 from dicos_proto.errors import ConnectionLost
-from dicos_proto.flows import Flow, Need
-from dicos_proto.negotiation import AcceptPolicy, Roles, negotiate, propose, propose_roles
-from dicos_proto.pdu import AssociateRequest, decode, encode
-from dicos_proto.pdu_types import Abort, OperationsWindow, UserInformation
+from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Deadline
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate, propose, propose_roles
+from dicos_proto.upper_layer.pdu import AssociateRequest, decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow, UserInformation
 from dicos_proto.wire import Buffer
 from dicos_transports.tls import ClientTLS, ServerTLS, TLSLayer
 from tests.transports.certificates import HOST, hospital

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows
-from dicos_proto.pdu_types import Abort, UserInformation
+from dicos_proto.conversation import flows
 from dicos_proto.services.storage import Instance
-from dicos_transports.awaiting import AwaitedInstance, StoreRequest
+from dicos_proto.upper_layer.pdu_types import Abort, UserInformation
+from dicos_transports.sessions.session import AwaitedInstance, StoreRequest
 from tests.transports.loops import adapter, pause
 from tests.transports.suite.contexts import CT, EXPLICIT, GET, Context, in_loops, instances, whole_then_abort
 from tests.transports.suite.test_cancellation import until_abort

@@ -12,21 +12,12 @@ from typing import Any
 
 import pytest
 
-from dicos_proto.dimse import CStoreRequest
+from dicos_proto.conversation.exchange import STARVED
+from dicos_proto.conversation.flows import AssociationAborted, AssociationError, AssociationReleased
+from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.errors import LocalProtocolError, ProtocolError
-from dicos_proto.exchange import STARVED
-from dicos_proto.flows import AssociationAborted, AssociationError, AssociationReleased
 from dicos_proto.services.storage import Instance
-from tests.transports.suite.contexts import (
-    BY_ID,
-    CT,
-    EXPLICIT,
-    FIND,
-    GET,
-    Context,
-    instances,
-    within,
-)
+from tests.transports.suite.contexts import BY_ID, CT, EXPLICIT, FIND, GET, Context, instances, within
 
 everywhere = within(media=("tcp", "memory"))
 plainly = within(security=("plain",), media=("tcp", "memory"))

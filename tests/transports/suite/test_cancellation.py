@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows
-from dicos_proto.dimse import CEchoRequest, CFindRequest, CStoreRequest
-from dicos_proto.pdu import decode, encode
-from dicos_proto.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.types import CEchoRequest, CFindRequest, CStoreRequest
 from dicos_proto.services.storage import Instance
-from dicos_transports import awaiting
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_transports.sessions import session as awaiting
 from tests.pair import command, p_data
 from tests.transports.suite.contexts import (
     BY_ID,

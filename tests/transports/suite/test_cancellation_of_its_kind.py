@@ -9,20 +9,12 @@ import pytest
 import trio
 import trio.testing
 
-from dicos_proto import flows
-from dicos_proto.pdu_types import Abort
+from dicos_proto.conversation import flows
 from dicos_proto.timers import Timeouts
+from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports import trio as over_trio
 from tests.transports.suite.adapters import Asyncio, Trio
-from tests.transports.suite.contexts import (
-    CONTEXTS,
-    CT,
-    EXPLICIT,
-    POLICY,
-    Context,
-    whole_then_abort,
-    within,
-)
+from tests.transports.suite.contexts import CONTEXTS, CT, EXPLICIT, POLICY, Context, whole_then_abort, within
 from tests.transports.suite.test_cancellation import until_abort
 
 MIB = 1 << 20

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import trio
 
-from dicos_proto import flows
-from dicos_proto.dimse import CEchoRequest, CEchoResponse, CStoreRequest
-from dicos_proto.pdu import decode, encode
-from dicos_proto.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, CStoreRequest
 from dicos_proto.timers import Timeouts
-from dicos_transports.session import ConnectionFailed
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, ReleaseRequest, ReleaseResponse
+from dicos_transports.sessions.base import ConnectionFailed
 from tests.pair import command, p_data
 from tests.transports.suite.contexts import (
     ASKED,

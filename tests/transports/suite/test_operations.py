@@ -15,8 +15,9 @@ import pytest
 import trio
 from pydicom.dataset import Dataset
 
-from dicos_proto import flows, status
+from dicos_proto.conversation import flows
 from dicos_proto.errors import LocalProtocolError
+from dicos_proto.registry import status
 from dicos_proto.services.retrieve import Counters
 from tests.transports.certificates import HOST, hospital, write_all
 from tests.transports.suite.contexts import (

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows
-from dicos_proto.negotiation import AcceptPolicy
-from dicos_proto.pdu_types import Abort
+from dicos_proto.conversation import flows
 from dicos_proto.timers import Timeouts
+from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports import asyncio as over_asyncio
-from dicos_transports import blocking, blocking_server
+from dicos_transports import blocking
 from dicos_transports import trio as over_trio
-from dicos_transports.pooling import PoolClosed, PoolExhausted
-from dicos_transports.session import ConnectionFailed
+from dicos_transports.blocking import server as blocking_server
+from dicos_transports.sessions.base import ConnectionFailed
+from dicos_transports.sessions.pooling import PoolClosed, PoolExhausted
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE, POLICY
 from tests.transports.suite.adapters import Awaited, finish
 from tests.transports.suite.contexts import ADAPTERS, CLIENT, LOOPS, SERVER, Context, within
@@ -302,7 +303,7 @@ def resets(session: blocking.Session) -> None:
 
 def asks(session: blocking.Session) -> None:
     """Sends a request, which nobody is there to answer."""
-    from dicos_proto.dimse import CEchoRequest
+    from dicos_proto.dimse.types import CEchoRequest
     from tests.pair import command
 
     session.driver.sock.setblocking(True)
@@ -449,8 +450,8 @@ async def test_an_operation_left_in_the_middle_is_not_handed_on(at: Context) -> 
 
 
 def begin_echo(session: Any) -> int:
-    from dicos_proto.dimse import CEchoRequest
-    from dicos_proto.events import MessageStart
+    from dicos_proto.dimse.events import MessageStart
+    from dicos_proto.dimse.types import CEchoRequest
 
     request = CEchoRequest(message_id=session.association.new_message_id(), affected_sop_class_uid="1.2.840.10008.1.1")
     session.association.send(MessageStart(context=1, command=request, has_data=False))

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from dicos_proto import flows
-from dicos_proto.dimse import CStoreRequest
-from dicos_proto.pdu import encode
-from dicos_proto.pdu_types import Abort
-from dicos_transports import channel, storing
+from dicos_proto.conversation import flows
+from dicos_proto.dimse.types import CStoreRequest
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports.buffers import Buffers
+from dicos_transports.files import storing
+from dicos_transports.sessions import channel
 from tests.pair import command, p_data
 from tests.transports.connections import CT
 from tests.transports.suite.adapters import Awaited

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dicos_proto.dimse import CEchoRequest, CStoreRequest
+from dicos_proto.dimse.types import CEchoRequest, CStoreRequest
 from dicos_proto.errors import ProtocolError
-from dicos_transports.awaiting_driver import TURNS
-from dicos_transports.channel import ServerStopping
-from dicos_transports.session import SMALL
+from dicos_transports.sessions.base import SMALL
+from dicos_transports.sessions.channel import ServerStopping
+from dicos_transports.sessions.loop_driver import TURNS
 from tests.pair import command, p_data
 from tests.transports.loops import pause
 from tests.transports.suite.contexts import BY_ID, CT, VERIFICATION, Context, Raw, in_loops, instances

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in SUBCOMMANDS:
-        status: int = import_module(f".{name}", __name__).main(words[1:])
+        status: int = import_module(f".commands.{name}", __name__).main(words[1:])
         return status
     if name == "--version":
         print(f"dicos {version()}")

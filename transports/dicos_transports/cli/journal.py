@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ..addresses import said
-from ..part10 import Part10File
+from ..files.part10 import Part10File
 from .text import shown
 
 NAME: Final = "dicos storescu"

@@ -21,12 +21,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from dicos_proto import datasets, uids
-from dicos_proto.datasets import DataSetError
+from dicos_proto.data import datasets
+from dicos_proto.data.datasets import DataSetError
+from dicos_proto.registry import uids
 
-from .. import part10
 from ..addresses import said
-from ..part10 import Part10Error
+from ..files import part10
+from ..files.part10 import Part10Error
 
 MOST: Final = 64 << 20
 """Bytes of a file with a query."""

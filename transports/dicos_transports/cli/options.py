@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from dicos_proto import uids
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
-from dicos_proto.pdu import is_title
+from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
+from dicos_proto.upper_layer.pdu import is_title
 
 from ..addresses import (
     DEFAULT_CALLED,
@@ -28,7 +28,7 @@ from ..addresses import (
     source_of,
 )
 from . import tls, version
-from .runtime import TRANSPORTS
+from .runtimes.runtime import TRANSPORTS
 from .text import shown
 
 APPLICATION_CONTEXTS: Final = {

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from dicos_proto import uids
-from dicos_proto.negotiation import AcceptPolicy, RefusedContext
-from dicos_proto.pdu_types import ContextResult
-from dicos_proto.service_classes import service_of
+from dicos_proto.registry import uids
+from dicos_proto.registry.service_classes import service_of
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, RefusedContext
+from dicos_proto.upper_layer.pdu_types import ContextResult
 
 from ..addresses import Address, ListenFailed, handed_over
-from ..awaiting import Session
-from ..serving import LOG
+from ..serving.reception import LOG
+from ..sessions.session import Session
 from . import FAILED, NO_ASSOCIATION, OK, USAGE
 from .options import LOOPBACK, timeouts, tolerance
 from .output import Output, plural, shown, size
-from .runtime import Handler, Runtime, Served, Stopping
+from .runtimes.runtime import Handler, Runtime, Served, Stopping
 from .tls import server_tls
 
 if TYPE_CHECKING:
-    from ..metrics import Endpoint
+    from ..serving.metrics import Endpoint
 
 WORDS: Final = logging.getLogger("dicos.command")
 """With `--log-json`, where the command's own lines go."""
@@ -132,7 +132,7 @@ def _metrics(options: argparse.Namespace, out: Output) -> Watch:
     if options.metrics is None:
         return lambda server: nullcontext()
     try:
-        from ..metrics import start
+        from ..serving.metrics import start
     except ImportError as error:
         out.error(str(error))
         raise SystemExit(USAGE) from None
@@ -145,7 +145,7 @@ def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
     handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out))]
     LOG.setLevel(_level(out))
     if as_json:
-        from ..logs import json_handler
+        from ..serving.logs import json_handler
 
         written = json_handler(details=out.debug)
         handlers += [(LOG, written), (WORDS, written)]

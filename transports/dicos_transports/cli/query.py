@@ -9,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dicos_proto import dimse, uids
+from dicos_proto import dimse
+from dicos_proto.conversation.flows import ContextNotAccepted
 from dicos_proto.errors import ProtocolError
-from dicos_proto.flows import ContextNotAccepted
-from dicos_proto.service_classes import service_of
-from dicos_proto.status import describe
+from dicos_proto.registry import uids
+from dicos_proto.registry.service_classes import service_of
+from dicos_proto.registry.status import describe
 
-from ..awaiting import Answers, Session
+from ..sessions.session import Answers, Session
 from .output import Output
 
 if TYPE_CHECKING:

@@ -12,18 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicos_proto import uids
-from dicos_proto.flows import AssociationError
-from dicos_proto.status import SUCCESS, describe
+from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS, describe
 
 from ..addresses import said
-from ..awaiting import Session, StoreRequest
-from ..channel import ServerStopping
-from ..part10_writer import remove_stale_parts
-from ..storing import Incoming, Stored, take_all
+from ..files.storing import Incoming, Stored, take_all
+from ..files.writer import remove_stale_parts
+from ..sessions.channel import ServerStopping
+from ..sessions.session import Session, StoreRequest
 from .output import Output, plural, shown, size
 from .provider import Counts
-from .runtime import Runtime
+from .runtimes.runtime import Runtime
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dicos_proto.datasets import DataSetError
+from dicos_proto.data.datasets import DataSetError
+from dicos_proto.registry.status import SUCCESS, Category, category
 from dicos_proto.services.retrieve import Counters, Retrieved
-from dicos_proto.status import SUCCESS, Category, category
 
 from . import FAILED, OK
 from .output import Output, plural

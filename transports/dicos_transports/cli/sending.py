@@ -19,18 +19,19 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from dicos_proto import dimse, uids
+from dicos_proto import dimse
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.errors import LocalProtocolError, ProtocolError
-from dicos_proto.flows import AssociationError, ContextNotAccepted
-from dicos_proto.pdu_types import ContextResult, ProposedContext
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS, Category, category, describe
 from dicos_proto.services.storage import Instance, StoreMany
-from dicos_proto.status import SUCCESS, Category, category, describe
+from dicos_proto.upper_layer.pdu_types import ContextResult, ProposedContext
 
-from .. import storing
-from ..awaiting import Session
-from ..channel import ServerStopping
-from ..part10 import Part10Error, Part10File
-from ..storing import FileInstance
+from ..files import storing
+from ..files.part10 import Part10Error, Part10File
+from ..files.storing import FileInstance
+from ..sessions.channel import ServerStopping
+from ..sessions.session import Session
 from . import FAILED, NO_ASSOCIATION, OK
 from .output import Output, Progress, plural, shown, size
 from .user import Caller, Contact

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from dicos_proto import datasets
+from dicos_proto.data import datasets
 
 from . import keys
 from .text import shown

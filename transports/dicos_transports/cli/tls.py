@@ -19,7 +19,7 @@ from .text import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..tls import ClientTLS, Identity, ServerTLS
+    from ..tls.layer import ClientTLS, Identity, ServerTLS
     from .output import Output
 
 PASSWORD: Final = "DICOS_TLS_PASSWORD"
@@ -75,7 +75,7 @@ def _once(options: argparse.Namespace, out: Output, make: Any, name: str) -> Any
         return None
     if not hasattr(options, name):
         try:
-            from ..tls import TLSConfigError
+            from ..tls.layer import TLSConfigError
         except ImportError as error:
             _refuse(out, f"TLS needs more libraries ({error.name}): pip install 'dicos-proto[tls]'")
         try:
@@ -115,7 +115,7 @@ def _wanted(options: argparse.Namespace) -> bool:
 
 
 def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
-    from ..tls import PROFILES, ClientTLS, load_certificates, load_crls
+    from ..tls.layer import PROFILES, ClientTLS, load_certificates, load_crls
 
     name = options.tls_server_name or options.host
     try:
@@ -140,7 +140,7 @@ def _client(options: argparse.Namespace, out: Output) -> ClientTLS:
 
 
 def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
-    from ..tls import PROFILES, ClientCertificate, ServerTLS, load_certificates, load_crls
+    from ..tls.layer import PROFILES, ClientCertificate, ServerTLS, load_certificates, load_crls
 
     identity = _identity(options, out)
     if identity is None:
@@ -166,8 +166,8 @@ def _server(options: argparse.Namespace, out: Output) -> ServerTLS:
 
 
 def _identity(options: argparse.Namespace, out: Output) -> Identity | None:
-    from ..tls import Identity
-    from ..tls_identity import PasswordNeeded
+    from ..tls.identity import PasswordNeeded
+    from ..tls.layer import Identity
 
     pfx, certificate, key = options.tls_pfx, options.tls_cert, options.tls_key
     if pfx is not None and (certificate is not None or key is not None):
@@ -202,7 +202,7 @@ def _password(options: argparse.Namespace, out: Output) -> str | None:
     except (OSError, UnicodeError) as error:
         why = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8"
         _refuse(out, f"{path}: {why}")
-    from ..tls_identity import warn_of_readers
+    from ..tls.identity import warn_of_readers
 
     warn_of_readers(path, "password")
     return line.rstrip("\r\n")

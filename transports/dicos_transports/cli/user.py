@@ -6,19 +6,25 @@ import argparse
 from types import TracebackType
 from typing import Self
 
-from dicos_proto import uids
+from dicos_proto.conversation.flows import AssociationAborted, AssociationError, AssociationRejected
 from dicos_proto.errors import ProtocolError
-from dicos_proto.events import ProviderAbort
-from dicos_proto.flows import AssociationAborted, AssociationError, AssociationRejected
-from dicos_proto.pdu_types import OperationsWindow, ProposedContext, RejectResult, RoleSelection, UserInformation
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.events import ProviderAbort
+from dicos_proto.upper_layer.pdu_types import (
+    OperationsWindow,
+    ProposedContext,
+    RejectResult,
+    RoleSelection,
+    UserInformation,
+)
 
 from ..addresses import show_address
-from ..awaiting import Session
-from ..channel import ServerStopping
-from ..session import ConnectionFailed
+from ..sessions.base import ConnectionFailed
+from ..sessions.channel import ServerStopping
+from ..sessions.session import Session
 from .options import max_length, timeouts, tolerance
 from .output import Output, plural
-from .runtime import runtime
+from .runtimes.runtime import runtime
 from .tls import client_tls
 
 
@@ -93,7 +99,7 @@ class Caller:
             return False
         if self._tls is None or established:
             return True
-        from ..tls import TLSError
+        from ..tls.layer import TLSError
 
         event = error.event if isinstance(error, AssociationAborted) else None
         return not (isinstance(event, ProviderAbort) and isinstance(event.error, TLSError))

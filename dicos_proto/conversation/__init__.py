@@ -1,0 +1,1 @@
+"""Conversations over one association, written once as generators."""

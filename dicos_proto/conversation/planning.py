@@ -1,0 +1,267 @@
+"""What to propose for what is to be done, and why something cannot be done over what was agreed.
+
+Knows: how many contexts an association has room for, which contexts an object needs, which roles a service needs.
+Must not know: files, how data sets are converted, connections.
+
+Invariants: one context for each SOP class and transfer syntax, so that whoever accepts it gets the object as it is;
+nothing is left out in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..registry import uids
+from ..upper_layer.negotiation import UNCOMPRESSED, Agreement, PresentationContext, RefusedContext, number_contexts
+from ..upper_layer.pdu_types import ContextResult, ProposedContext, RoleSelection
+
+CONTEXTS = 128
+"""Presentation contexts that one association has room for: the odd ids from 1 to 255.  # PS3.8 9.3.2.2"""
+
+_NO_ROOM = f"no room: an association has at most {CONTEXTS} presentation contexts [PS3.8 9.3.2.2]"
+
+_Pair = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What no context is proposed for, and why. `transfer_syntaxes`: those it would have had."""
+
+    sop_class_uid: str
+    transfer_syntaxes: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{_named(self.sop_class_uid, self.transfer_syntaxes)}: {self.reason}"
+
+
+# -- objects to send ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The associations it takes to send objects in their order, and the contexts to propose in each.
+
+    `placed`: for each object the index of its association; None: it is among `left_out`, which has each kind once.
+    """
+
+    associations: tuple[tuple[ProposedContext, ...], ...]
+    placed: tuple[int | None, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def contexts(self) -> tuple[ProposedContext, ...]:
+        """The contexts of the first association, which mostly is the only one."""
+        return self.associations[0] if self.associations else ()
+
+
+_NOTHING: Mapping[str, tuple[str, ...]] = {}
+
+
+def plan(
+    objects: Iterable[tuple[str, str]],
+    *,
+    fallbacks: Mapping[str, tuple[str, ...]] = _NOTHING,
+    shared: bool = False,
+    associations: int | None = None,
+) -> Plan:
+    """What to propose for `objects`, each a SOP class and the transfer syntax its data set is encoded in.
+
+    `fallbacks`: transfer syntax -> the other ones that the sender can convert such a data set to, best first. They are
+    offered in a context of their own, or if `shared` in the same one: fewer contexts, but then it is the peer that
+    chooses, and it may choose to have converted what it could have had as it is. `associations`: the most to plan;
+    what has no room in them is left out.
+    """
+    planned: list[dict[_Pair, None]] = []
+    placed: list[int | None] = []
+    left_out: dict[tuple[str, str], LeftOut] = {}
+    alike: dict[tuple[str, frozenset[str]], _Pair] = {}
+    for sop_class, syntax in objects:
+        others = tuple(other for other in fallbacks.get(syntax, ()) if other != syntax)
+        if shared:
+            pair = (sop_class, (syntax, *others))
+            pairs = [alike.setdefault((sop_class, frozenset(pair[1])), pair)]
+        else:
+            pairs = [(sop_class, one) for one in ((syntax,), others) if one]
+        reason = _unfit(sop_class, syntax)
+        place = _place(pairs, planned, associations) if reason is None else None
+        if place is None:
+            left_out[sop_class, syntax] = LeftOut(
+                sop_class_uid=sop_class, transfer_syntaxes=(syntax,), reason=reason or _NO_ROOM
+            )
+        placed.append(place)
+    return Plan(
+        associations=tuple(map(number_contexts, planned)), placed=tuple(placed), left_out=tuple(left_out.values())
+    )
+
+
+def _unfit(sop_class: str, syntax: str) -> str | None:
+    """Why no context can be proposed for this at all."""
+    if sop_class == uids.MEDIA_STORAGE_DIRECTORY:
+        return "a DICOMDIR describes files and is not stored itself [PS3.4 B.5]"
+    for name, uid in (("SOP class", sop_class), ("transfer syntax", syntax)):
+        if not uids.is_valid(uid):
+            return f"its {name} is no UID [PS3.5 9.1]"
+    return None
+
+
+def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | None) -> int | None:
+    """Add what is new in `pairs` to the last association, or to one more: its index, None where there is no room."""
+    if planned:
+        more = [pair for pair in pairs if pair not in planned[-1]]
+        if len(planned[-1]) + len(more) <= CONTEXTS:
+            planned[-1].update(dict.fromkeys(more))
+            return len(planned) - 1
+    if len(planned) == most:
+        return next((index for index, earlier in enumerate(planned) if all(pair in earlier for pair in pairs)), None)
+    planned.append(dict.fromkeys(pairs))
+    return len(planned) - 1
+
+
+# -- services to use ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """SOP classes to propose with the same transfer syntaxes, and the roles that the requestor is to have in them."""
+
+    sop_classes: tuple[str, ...]
+    transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED
+    scu: bool = True
+    scp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """The contexts and the role selection items of one request, and what found no room in it."""
+
+    contexts: tuple[ProposedContext, ...]
+    roles: tuple[RoleSelection, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def get_services(
+    sop_classes: Iterable[str],
+    transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED,
+    *,
+    model: str = uids.STUDY_ROOT_GET,
+) -> tuple[Service, ...]:
+    """What a C-GET takes: its information model, and in the role of an SCP the classes it may send.  # PS3.4 C.5.3"""
+    return (
+        Service(sop_classes=(model,)),
+        Service(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),
+    )
+
+
+def contexts_for(services: Iterable[Service]) -> Proposal:
+    """Contexts and roles for `services`, the most important first: what comes when 128 contexts are taken is left out.
+
+    A SOP class in several services has the roles of all of them: roles belong to a SOP class, not to a context.
+    # PS3.7 D.3.3.4
+    """
+    pairs: dict[_Pair, None] = {}
+    roles: dict[str, tuple[bool, bool]] = {}
+    left_out: list[LeftOut] = []
+    for service in services:
+        for sop_class in dict.fromkeys(service.sop_classes):
+            pair = (sop_class, service.transfer_syntaxes)
+            if pair not in pairs and len(pairs) == CONTEXTS:
+                left_out.append(
+                    LeftOut(sop_class_uid=sop_class, transfer_syntaxes=service.transfer_syntaxes, reason=_NO_ROOM)
+                )
+                continue
+            pairs[pair] = None
+            scu, scp = roles.get(sop_class, (False, False))
+            roles[sop_class] = (scu or service.scu, scp or service.scp)
+    return Proposal(
+        contexts=number_contexts(pairs),
+        roles=tuple(
+            RoleSelection(sop_class_uid=uid, scu=scu, scp=scp)
+            for uid, (scu, scp) in roles.items()
+            if (scu, scp) != (True, False)  # the roles without an item
+        ),
+        left_out=tuple(left_out),
+    )
+
+
+# -- why not -----------------------------------------------------------------------------------------------------------
+
+_ASK_WHY = "ask the peer's operator why"
+_ADVICE: Mapping[ContextResult | None, str] = {
+    ContextResult.USER_REJECTION: "ask the peer's operator to allow it",
+    ContextResult.NO_REASON: f"propose fewer contexts, or {_ASK_WHY}",
+    ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED: "ask another peer",
+    ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED: "propose other syntaxes, or ask another peer",
+}
+
+
+def explain(
+    found: Agreement | Plan | Proposal | None,
+    abstract_syntax: str,
+    transfer_syntaxes: tuple[str, ...] = (),
+    *,
+    as_scp: bool = False,
+) -> str:
+    """Why there is no context for operations of this SOP class: what was proposed, what became of it, what to try.
+
+    `transfer_syntaxes`: the ones that would have done; none: any. `as_scp`: the local side was to perform them, not to
+    invoke them. `found` None: nothing was agreed. Of a plan or a proposal: why nothing is proposed.
+    """
+    wanted = f"no presentation context for {_named(abstract_syntax, transfer_syntaxes, ' in ', ' or ')}"
+    if isinstance(found, Plan | Proposal):
+        return f"{wanted}: {_planned(found, abstract_syntax)}"
+    contexts = found.contexts.values() if found else ()
+    accepted = [one for one in contexts if one.abstract_syntax == abstract_syntax]
+    refused = [one for one in (found.refused if found else ()) if one.abstract_syntax == abstract_syntax]
+    if not (accepted or refused):
+        return f"{wanted}: none was proposed; propose one for it"
+    became = [str(one) for one in refused] + [_accepted(one, as_scp) for one in accepted]
+    return f"{wanted}: {'; '.join(became)}; {_advice(accepted, refused, as_scp)}"
+
+
+def _planned(found: Plan | Proposal, abstract_syntax: str) -> str:
+    """What is to be proposed for this SOP class, and what is left out."""
+    several = found.associations if isinstance(found, Plan) else (found.contexts,)
+    ways = dict.fromkeys(
+        ", ".join(map(uids.name_of, one.transfer_syntaxes))
+        for contexts in several
+        for one in contexts
+        if one.abstract_syntax == abstract_syntax
+    )
+    parts = [f"planned with {way}" for way in ways]
+    parts += dict.fromkeys(one.reason for one in found.left_out if one.sop_class_uid == abstract_syntax)
+    return "; ".join(parts) or "none is planned; plan one for it"
+
+
+def _accepted(context: PresentationContext, as_scp: bool) -> str:
+    words = f"accepted with {uids.name_of(context.transfer_syntax)}"
+    return words if _serves(context, as_scp) else f"{words}, but not in the role of an {_role(as_scp)}"
+
+
+def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> str:
+    """What to try, of all that there is reason for, each once."""
+    advice = [_ADVICE.get(one.result, _ASK_WHY) for one in refused]
+    if not all(_serves(one, as_scp) for one in accepted):
+        advice.append(f"propose the role of an {_role(as_scp)} for it")
+    elif accepted and not refused:
+        advice.append("propose other syntaxes, or ask another peer")
+    return "; ".join(dict.fromkeys(advice))
+
+
+def _serves(context: PresentationContext, as_scp: bool) -> bool:
+    return context.scp if as_scp else context.scu
+
+
+def _role(as_scp: bool) -> str:
+    return "SCP" if as_scp else "SCU"
+
+
+def _named(sop_class: str, transfer_syntaxes: tuple[str, ...], before: str = " with ", between: str = ", ") -> str:
+    names = [_shown(uid) for uid in transfer_syntaxes]
+    return _shown(sop_class) + (before + between.join(names) if names else "")
+
+
+def _shown(uid: str) -> str:
+    """Its name; what is no UID may be anything out of a damaged object, and is not repeated."""
+    return uids.name_of(uid) if uids.is_safe(uid) else "what is no UID"

@@ -1,0 +1,1 @@
+"""Data sets and bytes: reading, checking, writing and transcoding them [PS3.5]."""

@@ -1,0 +1,311 @@
+"""Messages <-> command sets.  # PS3.7 6.3.1, 9.3, 10.3
+
+Knows: how the fields of a message and the elements of its command set belong together. Must not know: which there are
+(`dimse` says so), PDVs, operations.
+
+Whether a data set follows (0000,0800) is no part of a message: `encode_command` takes it, and `decode_command` returns
+it, as `has_data`. What most messages of an association have in common is remembered both ways.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
+from typing import NamedTuple
+
+from ..errors import AbortReason, LocalProtocolError, Malformed
+from ..fast_init import setter
+from ..limits import Limits
+from ..tolerance import Judge
+from ..wire import Buffer
+from .command import (
+    ELEMENT,
+    GROUP_LENGTH,
+    GROUP_LENGTH_SIZE,
+    decode_elements,
+    elements_of,
+    encode_bytes,
+    encode_us,
+    group_length,
+    with_group_length,
+)
+from .types import CLASSES, FIELDS, INSTANCES, NO_DATA_SET, WITH_DATA_SET, Command, DataSet, MessageClass, Other
+from .values import UI, US, Value
+
+_ELEMENTS: dict[MessageClass, frozenset[int]] = {
+    cls: frozenset(each.element for each in found) | {0x0100, 0x0800} for cls, found in FIELDS.items()
+}
+
+_Step = tuple[str, int, bytes, Callable[[int, Value], bytes] | None, bool]
+"""One element to encode: field, element, its first bytes, how it is encoded, whether it is mandatory. Of a number the
+first bytes are all but the value; of what has no field they are all of it. Plain tuples: they are unpacked faster."""
+
+
+def _plan(cls: MessageClass, data_set_type: int) -> tuple[_Step, ...]:
+    """All elements that a message may have, in their order."""
+    steps: list[_Step] = [("", element, encode_us(element, value), None, True)
+             for element, value in ((0x0100, cls.COMMAND_FIELD), (0x0800, data_set_type))]  # fmt: skip
+    for name, element, encode, _, mandatory, _, _ in FIELDS[cls]:
+        start = encode_us(element, 0)[:-2] if encode == US.encode else b""
+        steps.append((name, element, start, encode, mandatory))
+    return tuple(sorted(steps, key=lambda one: one[1]))
+
+
+_PLANS: dict[bool, dict[MessageClass, tuple[_Step, ...]]] = {
+    has_data: {cls: _plan(cls, WITH_DATA_SET if has_data else NO_DATA_SET) for cls in FIELDS}
+    for has_data in (False, True)
+}
+
+
+class _Template:
+    """Command sets of one message that differ in nothing but message id and SOP instance: all that is the same in them.
+
+    `after`: what follows the instance.
+    """
+
+    __slots__ = ("_around", "_before", "_between", "_size", "after", "element")
+
+    def __init__(self, parts: list[bytes], cls: MessageClass) -> None:
+        found = [part[2] | part[3] << 8 for part in parts]
+        number = found.index(_KEYS[cls].number)
+        instance = next((at for at, element in enumerate(found) if element in INSTANCES), len(parts))
+        self.element = found[instance] if instance < len(parts) else 0
+        self._before = b"".join(parts[:number]) + parts[number][:-2]
+        self._between = b"".join(parts[number + 1 : instance])
+        self.after = b"".join(parts[instance + 1 :])
+        self._size = len(self._before) + 2 + len(self._between) + len(self.after)
+        self._around: dict[int, tuple[bytes, bytes]] = {}  # as many as UIDs have lengths
+
+    def around(self, length: int) -> tuple[bytes, bytes]:
+        """All before the message id, the group length included; and from there to the instance, whose value is so long.
+        Without an instance its length is -1."""
+        found = self._around.get(length)
+        if found is None:
+            size = self._size + (ELEMENT.size + length if length >= 0 else 0)
+            header = ELEMENT.pack(0, self.element, length) if length >= 0 else b""
+            found = self._around[length] = group_length(size) + self._before, self._between + header
+        return found
+
+
+class _Key(NamedTuple):
+    """Of one kind of message: its fields for message id and SOP instance, the element of the former, and all others."""
+
+    message_id: str
+    instance: str | None
+    others: attrgetter[tuple[object, ...]]
+    number: int
+
+
+def _key(cls: MessageClass) -> _Key:
+    found = FIELDS[cls]
+    message_id = next(each for each in found if each.element in (0x0110, 0x0120))
+    instance = next((each.name for each in found if each.element in INSTANCES), None)
+    others = (each.name for each in found if each.element not in (0x0110, 0x0120, *INSTANCES))
+    return _Key(message_id.name, instance, attrgetter("COMMAND_FIELD", "other", *others), message_id.element)
+
+
+_KEYS: dict[MessageClass, _Key] = {cls: _key(cls) for cls in FIELDS}
+_templates: dict[tuple[bool, bool, tuple[object, ...]], _Template] = {}
+_TEMPLATES = 256
+"""So many are remembered; one more, and all begins anew."""
+
+
+def encode_command(command: Command, *, has_data: bool) -> bytes:
+    """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
+    cls = type(command)
+    message_id, named, others, _ = _KEYS[cls]
+    number = getattr(command, message_id)
+    instance = None if named is None else getattr(command, named)
+    key = has_data, instance is None, others(command)
+    try:
+        template = _templates.get(key)
+    except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
+        template = None
+    if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
+        raw = b"" if instance is None else UI.padded(template.element, instance)
+        before, between = template.around(-1 if instance is None else len(raw))
+        return b"".join((before, number.to_bytes(2, "little"), between, raw, template.after))
+    parts = _encode_elements(command, has_data=has_data)
+    if instance != "" and not command.other:
+        if len(_templates) == _TEMPLATES:
+            _templates.clear()
+        _templates[key] = _Template(parts, cls)
+    return with_group_length(b"".join(parts))
+
+
+def _encode_elements(command: Command, *, has_data: bool) -> list[bytes]:
+    """All elements but the group length, in their order."""
+    cls = type(command)
+    parts: list[bytes] = []
+    for name, element, start, encode, mandatory in _PLANS[has_data][cls]:
+        if encode is None:
+            parts.append(start)
+            continue
+        value = getattr(command, name)
+        if start and type(value) is int and 0 <= value <= 0xFFFF:
+            parts.append(start + value.to_bytes(2, "little"))
+        elif value is not None and (value != "" or not mandatory):
+            parts.append(encode(element, value))
+        elif mandatory:
+            raise LocalProtocolError(f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME} [PS3.7 9.3]")
+    if command.other:
+        parts += _encode_others(command.other, _ELEMENTS[cls])
+        parts.sort(key=lambda part: part[3] << 8 | part[2])
+    return parts
+
+
+def _encode_others(others: Other, own: frozenset[int]) -> list[bytes]:
+    parts = []
+    previous = GROUP_LENGTH
+    for element, raw in others:
+        if element in own or not previous < element <= 0xFFFF or len(raw) % 2:
+            raise LocalProtocolError(
+                f"(0000,{element:04X}) of {len(raw)} bytes after (0000,{previous:04X}) cannot be among the other "
+                "elements; of even length, in ascending order, not an element of the message itself [PS3.7 6.3.1]"
+            )
+        parts.append(encode_bytes(element, raw))
+        previous = element
+    return parts
+
+
+class _Shape:
+    """Where the values lie in command sets of one message with the same elements, each of the same length.
+
+    Most command sets of an association differ from the one before in nothing but a few values: if all bytes between
+    these are as they were, every rule about elements, their order and their lengths has been judged already.
+    """
+
+    __slots__ = ("absent", "cls", "fixed", "has_data", "numbers", "others", "unpack")
+
+    def __init__(self, raw: bytes, cls: MessageClass, has_data: bool) -> None:
+        self.cls = cls
+        self.has_data = has_data
+        known = {each.element: each for each in FIELDS[cls]}
+        numbers: list[tuple[Callable[[object, object], None], int]] = []
+        others: list[tuple[Callable[[object, object], None], Callable[[int, bytes, Judge], Value], int, int]] = []
+        present: set[str] = set()
+        fixed: list[bytes] = []
+        layout, at, done = "<", GROUP_LENGTH_SIZE, 0
+        for element, value in decode_elements(raw).items():
+            at += ELEMENT.size
+            field = known.get(element)
+            if field is not None:
+                fixed.append(raw[done:at])
+                is_number = field.decode == US.decode
+                layout += f"{at - done}s{'H' if is_number else f'{len(value)}s'}"
+                put, where = setter(cls, field.name), len(present)
+                if is_number:
+                    numbers.append((put, where))
+                else:
+                    others.append((put, field.decode, element, where))
+                present.add(field.name)
+                done = at + len(value)
+            at += len(value)
+        if done < at:
+            fixed.append(raw[done:at])
+            layout += f"{at - done}s"
+        self.unpack = struct.Struct(layout).unpack
+        self.fixed = tuple(fixed)
+        self.numbers, self.others = tuple(numbers), tuple(others)
+        self.absent = tuple((setter(cls, each.name), each.default) for each in fields(cls) if each.name not in present)
+
+    def make(self, values: tuple[bytes, ...], judge: Judge) -> Command | None:
+        """The message with these values; None, if a text is blank, which not every one may be. Raises `Malformed`.
+
+        `__init__` is passed over: it does nothing but set the fields."""
+        command: Command = _new(self.cls)
+        for put, decode, element, where in self.others:
+            value = decode(element, values[where], judge)
+            if not value:
+                return None
+            put(command, value)
+        for put, where in self.numbers:
+            put(command, values[where])
+        for put, default in self.absent:
+            put(command, default)
+        return command
+
+
+_new = object.__new__
+_shapes: dict[int, list[_Shape]] = {}
+"""Length of a command set -> its shapes seen. No values are kept. Peers decide which shapes there are, so these say
+how many, and of how long command sets; a length more, and all begins anew."""
+_LENGTHS, _SHAPES_OF_A_LENGTH, _LONGEST_SHAPE = 64, 4, 512
+
+
+_STRICT = Judge(Limits())
+
+
+def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]:
+    """A whole command set -> the message and whether a data set follows. Raises `Malformed`."""
+    raw = bytes(data)
+    shapes = _shapes.get(len(raw), ())
+    for shape in shapes:
+        found = shape.unpack(raw)
+        if found[::2] == shape.fixed:
+            try:
+                seen = shape.make(found[1::2], judge)
+            except Malformed:  # what only informs may be let through
+                seen = None
+            return _decode_command(raw, judge)[:2] if seen is None else (seen, shape.has_data)
+    command, has_data, regular = _decode_command(raw, judge)
+    if regular and len(shapes) < _SHAPES_OF_A_LENGTH and len(raw) <= _LONGEST_SHAPE and not command.other:
+        if len(_shapes) == _LENGTHS:
+            _shapes.clear()
+        _shapes.setdefault(len(raw), []).append(_Shape(raw, type(command), has_data))
+    return command, has_data
+
+
+def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
+    """As `decode_command`, and whether all of it is as it should be, so that the next one may be read likewise."""
+    elements, regular = elements_of(data, judge)
+    number = _take_us(elements, 0x0100, "command field")
+    follows = elements.pop(0x0800, b"")
+    cls = CLASSES.get(number)
+    if len(follows) == 2:
+        has_data = follows[0] | follows[1] << 8 != NO_DATA_SET
+    else:
+        fault = _no_us(0x0800, "data set type")
+        # Where there can be no data set, it only informs.
+        if cls is None or cls.DATA_SET is not DataSet.NEVER or not judge.let("informative_number", fault.detail):
+            raise fault
+        has_data = regular = False
+    if cls is None:
+        raise Malformed(f"command field 0x{number:04X} is no message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER)
+    values: dict[str, Value] = {}
+    for name, element, _, decode, mandatory, flag, salvage in FIELDS[cls]:
+        raw = elements.pop(element, None)
+        value = None
+        if raw is not None:
+            try:
+                value = decode(element, raw, judge)
+            except Malformed as fault:
+                if not flag or not judge.let(flag, fault.detail):
+                    raise
+                value, regular = salvage(raw), False
+        if value is not None and not (mandatory and value == ""):
+            values[name] = value
+        elif mandatory:
+            missing = f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}"
+            if not flag or not judge.let(flag, missing):
+                raise Malformed(missing, "PS3.7 9.3")
+            regular = False  # its default stands for it
+    make: Callable[..., Command] = cls
+    if elements:
+        # Of odd length it could not be passed on.
+        others = tuple((element, raw + b"\0" if len(raw) % 2 else raw) for element, raw in elements.items())
+        return make(**values, other=others), has_data, regular
+    return make(**values), has_data, regular
+
+
+def _take_us(elements: dict[int, bytes], element: int, name: str) -> int:
+    raw = elements.pop(element, None)
+    if raw is None or len(raw) != 2:
+        raise _no_us(element, name)
+    return raw[0] | raw[1] << 8
+
+
+def _no_us(element: int, name: str) -> Malformed:
+    return Malformed(f"no (0000,{element:04X}) {name} of 2 bytes in the command set", "PS3.7 E.1")

@@ -1,0 +1,55 @@
+"""What goes in and comes out of an association, as one closed union each way.
+
+Knows: the shapes. Must not know: what produces or consumes them. The same types go in and come out: what one side
+sends is what the other receives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..fast_init import quick
+from ..upper_layer.events import Closed, Deviation, Idle, ProviderAbort
+from ..upper_layer.pdu_types import (
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ReleaseRequest,
+    ReleaseResponse,
+)
+from ..wire import Buffer
+from .types import Command
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageStart:
+    """A whole command set. `has_data`: a data set follows on the same context, as `MessageData`."""
+
+    context: int
+    command: Command
+    has_data: bool = False
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageData:
+    """A piece of a data set, of any size, empty allowed. The data set is complete only at `last=True`."""
+
+    context: int
+    data: Buffer
+    last: bool
+
+
+Sendable = (
+    AssociateRequest
+    | AssociateAccept
+    | AssociateReject
+    | ReleaseRequest
+    | ReleaseResponse
+    | Abort
+    | MessageStart
+    | MessageData
+)
+Event = Sendable | ProviderAbort | Deviation | Idle | Closed

@@ -1,0 +1,507 @@
+"""One frozen dataclass for each message of PS3.7 9.3 and 10.3.
+
+Knows: which elements each message has, their types, which are mandatory, how a request is answered. Must not know: how
+command sets lie in bytes (`dimse_codec`), PDVs, contexts, operations.
+
+A field says where it lies: its element of group 0000 and its value representation. The command field (0000,0100)
+is the class; the data set type (0000,0800) belongs to the message, not to its command. Elements that a message does not
+define are kept in `other` and passed on. Each field says whether it decides what happens or only informs: what a
+response repeats of its request informs, except the instance that an N-CREATE has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
+
+from ..fast_init import quick
+from ..registry import uids
+from ..registry.status import Category, category
+from ..tolerance import Judge
+from .values import AE, AT, LO, TITLE, UI, US, Element, Value
+
+NO_DATA_SET = 0x0101  # PS3.7 E.1: any other value says that a data set follows
+WITH_DATA_SET = 0x0001
+RESPONSE_BIT = 0x8000
+
+PRIORITY_MEDIUM, PRIORITY_HIGH, PRIORITY_LOW = 0, 1, 2  # PS3.7 E.1 (0000,0700)
+
+Other = tuple[tuple[int, bytes], ...]
+
+
+class DataSet(Enum):
+    """Whether a message carries a data set."""
+
+    NEVER = "no data set"
+    ALWAYS = "a data set"
+    OPTIONAL = "a data set or none"
+    PENDING = "a data set where its status is pending, none where it is not"
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What all requests but C-CANCEL share. `other`: elements the message does not define."""
+
+    COMMAND_FIELD: ClassVar[int]
+    NAME: ClassVar[str]
+    DATA_SET: ClassVar[DataSet]
+    message_id: Annotated[int, Element(0x0110, US)]
+    other: Other = ()
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What all responses share. `offending_element` and `error_comment` explain a status.  # PS3.7 annex C"""
+
+    COMMAND_FIELD: ClassVar[int]
+    NAME: ClassVar[str]
+    DATA_SET: ClassVar[DataSet]
+    message_id_being_responded_to: Annotated[int, Element(0x0120, US)]
+    status: Annotated[int, Element(0x0900, US)]
+    affected_sop_class_uid: Annotated[str | None, Element(0x0002, UI, informs=True)] = None
+    offending_element: Annotated[tuple[int, ...] | None, Element(0x0901, AT, informs=True)] = None
+    error_comment: Annotated[str | None, Element(0x0902, LO, informs=True)] = None
+    error_id: Annotated[int | None, Element(0x0903, US, informs=True)] = None
+    other: Other = ()
+
+
+# -- DIMSE-C  PS3.7 9.3 ------------------------------------------------------------------------------------------
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CEchoRequest(Request):
+    """C-ECHO-RQ.  # PS3.7 9.3.5.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0030
+    NAME: ClassVar[str] = "C-ECHO-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CEchoResponse(Response):
+    """C-ECHO-RSP.  # PS3.7 9.3.5.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8030
+    NAME: ClassVar[str] = "C-ECHO-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CStoreRequest(Request):
+    """C-STORE-RQ; the data set is the composite object.  # PS3.7 9.3.1.1
+
+    `move_originator_*`: set where a C-MOVE caused it."""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0001
+    NAME: ClassVar[str] = "C-STORE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    affected_sop_instance_uid: Annotated[str, Element(0x1000, UI)]
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
+    move_originator_aet: Annotated[str | None, Element(0x1030, AE, informs=True)] = None
+    move_originator_message_id: Annotated[int | None, Element(0x1031, US, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CStoreResponse(Response):
+    """C-STORE-RSP.  # PS3.7 9.3.1.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8001
+    NAME: ClassVar[str] = "C-STORE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CFindRequest(Request):
+    """C-FIND-RQ; the data set is the identifier to match.  # PS3.7 9.3.2.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0020
+    NAME: ClassVar[str] = "C-FIND-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CFindResponse(Response):
+    """C-FIND-RSP; each pending one carries a match.  # PS3.7 9.3.2.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8020
+    NAME: ClassVar[str] = "C-FIND-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.PENDING
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetRequest(Request):
+    """C-GET-RQ; the data set is the identifier of what to send here.  # PS3.7 9.3.3.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0010
+    NAME: ClassVar[str] = "C-GET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetResponse(Response):
+    """C-GET-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.3.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8010
+    NAME: ClassVar[str] = "C-GET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    remaining: Annotated[int | None, Element(0x1020, US, informs=True)] = None
+    completed: Annotated[int | None, Element(0x1021, US, informs=True)] = None
+    failed: Annotated[int | None, Element(0x1022, US, informs=True)] = None
+    warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveRequest(Request):
+    """C-MOVE-RQ; the data set is the identifier of what to send to `move_destination`.  # PS3.7 9.3.4.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0021
+    NAME: ClassVar[str] = "C-MOVE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    move_destination: Annotated[str, Element(0x0600, TITLE)]
+    priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveResponse(Response):
+    """C-MOVE-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.4.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8021
+    NAME: ClassVar[str] = "C-MOVE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    remaining: Annotated[int | None, Element(0x1020, US, informs=True)] = None
+    completed: Annotated[int | None, Element(0x1021, US, informs=True)] = None
+    failed: Annotated[int | None, Element(0x1022, US, informs=True)] = None
+    warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CCancelRequest:
+    """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0FFF
+    NAME: ClassVar[str] = "C-CANCEL-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    message_id_being_responded_to: Annotated[int, Element(0x0120, US)]
+    other: Other = ()
+
+
+# -- DIMSE-N  PS3.7 10.3 -----------------------------------------------------------------------------------------
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportRequest(Request):
+    """N-EVENT-REPORT-RQ, the one request that goes from SCP to SCU.  # PS3.7 10.3.1.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0100
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    affected_sop_instance_uid: Annotated[str, Element(0x1000, UI)]
+    event_type_id: Annotated[int, Element(0x1002, US)]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportResponse(Response):
+    """N-EVENT-REPORT-RSP.  # PS3.7 10.3.1.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8100
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    event_type_id: Annotated[int | None, Element(0x1002, US, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetRequest(Request):
+    """N-GET-RQ; `attribute_identifier_list`: the tags wanted, None for all.  # PS3.7 10.3.2.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0110
+    NAME: ClassVar[str] = "N-GET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetResponse(Response):
+    """N-GET-RSP; the data set is the attribute list; `attribute_identifier_list` is of a status.  # PS3.7 10.3.2.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8110
+    NAME: ClassVar[str] = "N-GET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetRequest(Request):
+    """N-SET-RQ; the data set is the modification list.  # PS3.7 10.3.3.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0120
+    NAME: ClassVar[str] = "N-SET-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.ALWAYS
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetResponse(Response):
+    """N-SET-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.3.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8120
+    NAME: ClassVar[str] = "N-SET-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionRequest(Request):
+    """N-ACTION-RQ; the data set is the action information.  # PS3.7 10.3.4.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0130
+    NAME: ClassVar[str] = "N-ACTION-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+    action_type_id: Annotated[int, Element(0x1008, US)]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionResponse(Response):
+    """N-ACTION-RSP.  # PS3.7 10.3.4.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8130
+    NAME: ClassVar[str] = "N-ACTION-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+    action_type_id: Annotated[int | None, Element(0x1008, US, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateRequest(Request):
+    """N-CREATE-RQ; without an instance UID the performer makes one.  # PS3.7 10.3.5.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0140
+    NAME: ClassVar[str] = "N-CREATE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateResponse(Response):
+    """N-CREATE-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.5.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8140
+    NAME: ClassVar[str] = "N-CREATE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.OPTIONAL
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
+    attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteRequest(Request):
+    """N-DELETE-RQ.  # PS3.7 10.3.6.1"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x0150
+    NAME: ClassVar[str] = "N-DELETE-RQ"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    requested_sop_class_uid: Annotated[str, Element(0x0003, UI)]
+    requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteResponse(Response):
+    """N-DELETE-RSP.  # PS3.7 10.3.6.2"""
+
+    COMMAND_FIELD: ClassVar[int] = 0x8150
+    NAME: ClassVar[str] = "N-DELETE-RSP"
+    DATA_SET: ClassVar[DataSet] = DataSet.NEVER
+    affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
+
+
+CRequest = CEchoRequest | CStoreRequest | CFindRequest | CGetRequest | CMoveRequest
+CResponse = CEchoResponse | CStoreResponse | CFindResponse | CGetResponse | CMoveResponse
+NRequest = NEventReportRequest | NGetRequest | NSetRequest | NActionRequest | NCreateRequest | NDeleteRequest
+NResponse = NEventReportResponse | NGetResponse | NSetResponse | NActionResponse | NCreateResponse | NDeleteResponse
+
+AnyRequest = CRequest | NRequest
+AnyResponse = CResponse | NResponse
+Command = AnyRequest | AnyResponse | CCancelRequest
+
+N_EVENT_REPORT = NEventReportRequest.COMMAND_FIELD
+"""The one request that goes from SCP to SCU.  # PS3.7 10.1.1"""
+
+
+class Field(NamedTuple):
+    """A field that lies in the command set: `encode` gives the whole element, `decode` takes its value."""
+
+    name: str
+    element: int
+    encode: Callable[[int, Value], bytes]
+    decode: Callable[[int, bytes, Judge], Value]
+    mandatory: bool
+    flag: str
+    """What lets it through where it only informs and cannot be decoded; empty where it decides."""
+    salvage: Callable[[bytes], Value | None]
+
+
+MessageClass = type[AnyRequest] | type[AnyResponse] | type[CCancelRequest]
+
+CLASSES: dict[int, MessageClass] = {cls.COMMAND_FIELD: cls for cls in get_args(Command)}
+"""Command field (0000,0100) -> its message."""
+
+
+INSTANCES = (0x1000, 0x1001)
+"""Affected and Requested SOP Instance UID."""
+
+
+def _fields_of(cls: MessageClass) -> tuple[Field, ...]:
+    """The fields of a message that lie in its command set, in the order of their elements."""
+    found = []
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for mark in getattr(hint, "__metadata__", ()):
+            mandatory = type(None) not in get_args(get_args(hint)[0])
+            kind = mark.kind
+            # What differs in each message is not worth remembering.
+            encode, decode = (kind.encoded, kind.decode_new) if mark.number in INSTANCES else (kind.encode, kind.decode)
+            flag = kind.flag if mark.informs else ""
+            found.append(Field(name, mark.number, encode, decode, mandatory, flag, kind.salvage))
+    return tuple(sorted(found, key=lambda one: one.element))
+
+
+_RESPONSES: dict[int, type[AnyResponse]] = {cls.COMMAND_FIELD: cls for cls in get_args(AnyResponse)}
+
+MESSAGES: dict[int, str] = {number: cls.NAME for number, cls in CLASSES.items()}
+"""Command field (0000,0100) -> the message's name.  # PS3.7 E.1"""
+
+FIELDS: dict[MessageClass, tuple[Field, ...]] = {cls: _fields_of(cls) for cls in CLASSES.values()}
+"""Of each message, in the order of their elements."""
+
+
+_ALWAYS, _OPTIONAL, _PENDING = DataSet.ALWAYS, DataSet.OPTIONAL, DataSet.PENDING
+
+
+def misplaced_data(command: Command, has_data: bool) -> str | None:
+    """What is wrong with this message's having a data set or none, if anything is.  # PS3.7 9.3, 10.3, (0000,0800)"""
+    rule = command.DATA_SET
+    if rule is _OPTIONAL:
+        return None
+    if rule is _PENDING:
+        pending = isinstance(command, Response) and category(command.status) is Category.PENDING
+        return None if has_data is pending else _misplaced(command, has_data)
+    return None if has_data is (rule is _ALWAYS) else _misplaced(command, has_data)
+
+
+def _misplaced(command: Command, has_data: bool) -> str:
+    return f"{command.NAME} with {'a' if has_data else 'no'} data set; it has {command.DATA_SET.value}"
+
+
+class _Reply(NamedTuple):
+    """How a request is answered: by which message, and what it repeats, from which fields of the request."""
+
+    make: Callable[..., AnyResponse]
+    sop_class: str
+    instance: str | None
+    type_id: str | None
+
+
+def _reply(cls: type[AnyRequest]) -> _Reply:
+    names = {each.element: each.name for each in FIELDS[cls]}
+    return _Reply(
+        make=_RESPONSES[cls.COMMAND_FIELD | RESPONSE_BIT],
+        sop_class=names.get(0x0002) or names[0x0003],
+        instance=names.get(0x1000) or names.get(0x1001),
+        type_id=names.get(0x1002) or names.get(0x1008),
+    )
+
+
+_REPLIES: dict[type[AnyRequest], _Reply] = {cls: _reply(cls) for cls in get_args(AnyRequest)}
+
+
+def sop_class_of(request: AnyRequest) -> str:
+    """The SOP class a request is about: affected, or requested.  # PS3.7 E.1 (0000,0002), (0000,0003)"""
+    found: str = getattr(request, _REPLIES[type(request)].sop_class)
+    return found
+
+
+def sop_instance_of(request: AnyRequest) -> str | None:
+    """The SOP instance a request is about, None where it names none.  # PS3.7 E.1 (0000,1000), (0000,1001)"""
+    name = _REPLIES[type(request)].instance
+    found: str | None = None if name is None else getattr(request, name)
+    return found
+
+
+def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
+    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type.
+
+    `comment`: for people; what an Error Comment cannot hold of it is cut or replaced (`comment_of`)."""
+    make, sop_class, instance, type_id = _REPLIES[type(request)]
+    values: dict[str, Value] = {}
+    if comment is not None:
+        values["error_comment"] = comment_of(comment)
+    if instance is not None and (named := _echoed(getattr(request, instance))) is not None:
+        values["affected_sop_instance_uid"] = named
+    if type_id is not None:
+        values[type_id] = getattr(request, type_id)
+    return make(
+        message_id_being_responded_to=request.message_id,
+        affected_sop_class_uid=_echoed(getattr(request, sop_class)),
+        status=status,
+        **values,
+    )
+
+
+def comment_of(text: str) -> str:
+    """As much of a text as an Error Comment holds: 64 characters, with ? for all but printable ASCII and for a
+    backslash, which would part two values.  # PS3.7 E.1 (0000,0902), PS3.5 6.2 (LO)
+
+    It explains a status, so nothing that is wrong with it may keep the status from being sent.
+
+    >>> comment_of("Größe 512")
+    'Gr??e 512'
+    """
+    # More than 64 characters cannot make a difference; the text of an error may be very long.
+    return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text[: LO.most])
+
+
+def _echoed(uid: str | None) -> str | None:
+    """The UID of a request in its response, which may leave it out: one that was let through may not fit."""
+    return uid if uid is None or len(uid) <= uids.MAX_LENGTH else None

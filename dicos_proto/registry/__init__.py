@@ -1,0 +1,5 @@
+"""What the standard lists: UIDs, service classes, status codes. Data without behaviour."""
+
+from . import service_classes, status, uids
+
+__all__ = ["service_classes", "status", "uids"]

@@ -1,0 +1,79 @@
+"""What an upper layer reports, as one closed union.
+
+Knows: the shapes. Must not know: what produces or consumes them, DIMSE. What is sent is what the other side receives:
+the PDUs of `pdu_types`, and `Fragment` for what P-DATA-TF carries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from ..errors import ConnectionLost, DeadlineExceeded, RemoteProtocolError
+from .pdu_types import Abort, AssociateAccept, AssociateReject, AssociateRequest, ReleaseRequest, ReleaseResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """The peer broke `clause` in the way that the flag `name` of `Tolerance` lets through; the event that it concerns
+    is next. One for each flag and association. `detail`: what was seen; never anything of a data set."""
+
+    clause: str
+    detail: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"let through ({self.name}): {self.detail} [{self.clause}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAbort:
+    """The association ended without either user asking for it; `error` says why. Comes after every good event."""
+
+    error: RemoteProtocolError | ConnectionLost | DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """The peer asked for nothing within the idle deadline: the association is being released.
+
+    The A-RELEASE-RQ is queued. What follows is what follows a `ReleaseRequest` that the local user sends.
+    """
+
+    error: DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing more will come. Always the last event, and then repeated."""
+
+
+@final
+@dataclass(slots=True)
+class Fragment:
+    """A piece of one PDV as it arrived; what `UpperLayer` gives instead of `MessageStart` and `MessageData`.
+
+    `start`: the PDV's first piece. `last`: its control header says last fragment, and this piece ends it.
+    Not frozen, unlike every other event: one is made for each PDU received, and freezing doubles what that costs.
+    """
+
+    context: int
+    command: bool
+    start: bool
+    last: bool
+    data: memoryview
+
+
+UpperEvent = (
+    AssociateRequest
+    | AssociateAccept
+    | AssociateReject
+    | ReleaseRequest
+    | ReleaseResponse
+    | Abort
+    | Fragment
+    | ProviderAbort
+    | Deviation
+    | Idle
+    | Closed
+)

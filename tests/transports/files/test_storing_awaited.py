@@ -1,0 +1,95 @@
+"""Objects that become files in an event loop, `storing.store_awaited`: what is answered, and what it holds up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pydicom")
+
+from dicos_transports.application import Application
+from dicos_transports.blocking import connect
+from dicos_transports.files import part10, storing
+from dicos_transports.files.storing import Stored
+from tests.transports.application.applications import running
+from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE
+from tests.transports.files.test_storing import DATA
+from tests.transports.loops import LOOPS
+
+
+@contextmanager
+def awaited_archive(loop: str, folder: Path, **options: Any) -> Iterator[tuple[int, list[Stored]]]:
+    """An `Application` in an event loop that stores into `folder`: its port, and what it stored."""
+    app, stored = Application(), list[Stored]()
+
+    @app.on_store_stream()
+    async def store(request: Any) -> None:
+        stored.append(await storing.store_awaited(folder, request, **options))
+
+    with running((loop, "awaited"), app) as server:
+        yield server.port, stored
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_object_of_any_size_becomes_a_file_in_an_event_loop(loop: str, tmp_path: Path) -> None:
+    data = DATA[EXPLICIT][:-16] + b"\xe0\x7f\x10\0OW\0\0" + (3 << 20).to_bytes(4, "little") + bytes(3 << 20)
+    with awaited_archive(loop, tmp_path) as (port, stored), connect(("127.0.0.1", port), CONTEXTS) as session:
+        assert session.store(CT, "1.2.3", EXPLICIT, data).status == 0
+    (path,) = tmp_path.iterdir()
+    assert [one.path for one in stored] == [path]
+    assert path.read_bytes().endswith(data)
+    assert part10.inspect(path).sop_instance_uid == "1.2.3"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("data", "options", "code"),
+    [
+        (DATA[EXPLICIT][:-1], {}, 0xC000),
+        (DATA[EXPLICIT], {"most": 10}, 0xA700),
+        (DATA[EXPLICIT].replace(b"1.2.3", b"1.2.4"), {}, 0xA900),
+    ],
+)
+def test_what_cannot_be_stored_in_an_event_loop_is_refused(
+    loop: str, data: bytes, options: dict[str, Any], code: int, tmp_path: Path
+) -> None:
+    with (
+        awaited_archive(loop, tmp_path, **options) as (port, stored),
+        connect(("127.0.0.1", port), CONTEXTS) as session,
+    ):
+        assert session.store(CT, "1.2.3", EXPLICIT, data).status == code
+        assert session.store(CT, "1.2.3", EXPLICIT, data).status == code, "the association goes on"
+    assert [one.status for one in stored] == [code] * 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_disk_does_not_hold_up_the_event_loop(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one object waits for the disk, another association is served."""
+    full, go_on = threading.Event(), threading.Event()
+    write = storing.Incoming.end
+
+    def slow(self: storing.Incoming, pieces: Any = ()) -> Stored:
+        full.set()
+        assert go_on.wait(PATIENCE)
+        return write(self, pieces)
+
+    monkeypatch.setattr(storing.Incoming, "end", slow)
+    with (
+        awaited_archive(loop, tmp_path) as (port, stored),
+        ThreadPoolExecutor() as pool,
+        connect(("127.0.0.1", port), CONTEXTS) as session,
+    ):
+        waiting = pool.submit(session.store, CT, "1.2.3", EXPLICIT, DATA[EXPLICIT])
+        assert full.wait(PATIENCE)
+        with connect(("127.0.0.1", port), CONTEXTS[:1]) as other:
+            assert other.echo().status == 0
+        go_on.set()
+        assert waiting.result(PATIENCE).status == 0
+    assert [one.status for one in stored] == [0]

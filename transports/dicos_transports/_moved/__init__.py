@@ -1,0 +1,1 @@
+"""Former module names: this folder is in the path of `dicos_transports`, so that imports by them still work."""

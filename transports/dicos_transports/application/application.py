@@ -1,0 +1,378 @@
+"""`Application`: an application entity as a set of functions, one for each service, in whichever adapter serves it.
+
+    app = Application("ARCHIVE")
+
+    @app.on_store()
+    def store(asked: StoreAsked) -> None:
+        asked.save(folder)
+
+    @app.on_find(uids.STUDY_ROOT_FIND)
+    def find(asked: Asked) -> Iterator[Dataset]:
+        yield from matches(asked.dataset)
+
+    with app.serve(("127.0.0.1", 11112)) as server:
+        server.wait()
+
+Associations have threads of their own, so one function may run in several at once.
+
+In an event loop: `trio.serve(where, app.async_handler, policy=app.policy)`, and `asyncio.serve` likewise. Functions may
+be coroutine functions and asynchronous generators then. A plain one runs in the loop's own thread, and everything else
+waits for it; with `Application(threads=True)` it runs in a worker thread.
+
+A function that raises `Refused(code, comment)` refuses its request. Any other exception, and an answer that is none, is
+logged to "dicos.application" and answered by 0x0110, processing failure; the association goes on.
+
+Knows: which function is for what, and what may be proposed to it. Must not know: how a request is answered
+(`answering`), how an adapter waits (`talking`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from inspect import isasyncgenfunction, iscoroutinefunction
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
+
+from dicos_proto import dimse
+from dicos_proto.data.datasets import Content
+from dicos_proto.limits import Limits
+from dicos_proto.registry import uids
+from dicos_proto.services.commitment import CommitmentReport, Failure
+from dicos_proto.services.serving import Refused
+from dicos_proto.services.storage import Instance
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import Tolerance
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, Roles
+from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+
+from .. import blocking
+from ..addresses import Address, Listening, SourceAddress
+from ..blocking import server as blocking_server
+from ..files.instances import instance
+from ..files.part10 import Part10File
+from ..serving.reception import Identify, ServerLimits
+from ..sessions import session as awaiting
+from ..sessions.base import DEFAULT_AET
+from ..sessions.channel import Trace
+from ..sessions.talking import AwaitingTalk, BlockingTalk, WrongAnswer, finished, kind_of
+from .answering import AnyRequest, Asked, CommitAsked, Left, Registered, Reply, StoreAsked, answer
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from ..tls.layer import ClientTLS, ServerTLS
+
+__all__ = [
+    "Application",
+    "Asked",
+    "CommitAsked",
+    "Failure",
+    "Refused",
+    "Reply",
+    "StoreAsked",
+    "WrongAnswer",
+    "instance",
+]
+
+Status = int | Reply | None
+F = TypeVar("F", bound=Callable[..., object])
+StoreFunction = TypeVar("StoreFunction", bound="Callable[[StoreAsked], Status | Awaitable[Status]]")
+StreamFunction = TypeVar(
+    "StreamFunction",
+    bound="Callable[[blocking.StoreRequest], Status] | Callable[[awaiting.StoreRequest], Awaitable[Status]]",
+)
+EchoFunction = TypeVar("EchoFunction", bound="Callable[[Asked], Status | Awaitable[Status]]")
+FindFunction = TypeVar(
+    "FindFunction",
+    bound="Callable[[Asked], Iterable[Content] | AsyncIterable[Content] | Awaitable[Iterable[Content]]]",
+)
+RetrieveFunction = TypeVar(
+    "RetrieveFunction",
+    bound="Callable[[Asked], Iterable[int | Instance | Path | Part10File | Dataset]"
+    " | AsyncIterable[int | Instance | Path | Part10File | Dataset]"
+    " | Awaitable[Iterable[int | Instance | Path | Part10File | Dataset]]]",
+)
+CommitFunction = TypeVar(
+    "CommitFunction",
+    bound="Callable[[CommitAsked], Iterable[Failure] | CommitmentReport | AsyncIterable[Failure]"
+    " | Awaitable[Iterable[Failure] | CommitmentReport | None] | None]",
+)
+NormalizedFunction = TypeVar(
+    "NormalizedFunction", bound="Callable[[Asked], Status | Content | Awaitable[Status | Content]]"
+)
+
+
+class ServeOptions(TypedDict, total=False):
+    """Those of `blocking_server.serve`."""
+
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    server_limits: ServerLimits
+    tls: ServerTLS | None
+    identify: Identify | None
+    reuse_port: bool
+    keepalive: float | None
+    trace: Callable[[str], Trace] | None
+
+
+class ConnectOptions(TypedDict, total=False):
+    """Those of `blocking.connect`."""
+
+    called_aet: str
+    max_length: int
+    application_context: str
+    user_information: UserInformation | None
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    source_address: SourceAddress | None
+    keepalive: float | None
+    trace: Trace | None
+
+
+class Application:
+    """An application entity. `aet`: its title, by which it calls others; called by another it answers too.
+
+    `destinations`: AE title -> address, of those to which a C-MOVE may send, and of those who get reports of storage
+    commitment; it may be changed at any time. `tls`: for the associations that it asks for, these included. `threads`:
+    in an event loop, plain functions, and what they yield, run in worker threads.
+
+    Functions are registered before it is served. C-ECHO is answered without one.
+    """
+
+    def __init__(
+        self,
+        aet: str = DEFAULT_AET,
+        *,
+        destinations: Mapping[str, Address] | None = None,
+        threads: bool = False,
+        tls: ClientTLS | None = None,
+    ) -> None:
+        self.aet = aet
+        self.destinations: dict[str, Address] = dict(destinations or {})
+        self.threads = threads
+        self.tls = tls
+        self._functions: dict[tuple[str, str], Registered] = {}  # by the name of the request and the SOP class
+        self._contexts: dict[str, tuple[str, ...]] = {uids.VERIFICATION: UNCOMPRESSED}
+        self._sent: set[str] = set()  # SOP classes that it sends to who asks for them
+        self._reported: set[str] = set()  # SOP classes whose events it takes from who asks for an association
+
+    # -- registering ---------------------------------------------------------------------------------------------
+
+    def on_store(
+        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
+    ) -> Callable[[StoreFunction], StoreFunction]:
+        """C-STORE: the function is given a `StoreAsked`, the data set whole, and gives a status or None for success.
+
+        Without `sop_classes`: all of storage. What is longer than `Limits.collected`, 64 MiB, is refused, 0xA700, and
+        so is what is too much for all associations together (`ServerLimits.collected`): `on_store_stream` takes objects
+        of any size. `check`: what is no data set or is cut short is refused, 0xC000, and another object than the
+        command says, 0xA900, and the function never gets it; transfer syntaxes that are not known here are not checked.
+        """
+        classes = sop_classes or uids.STORAGE_SOP_CLASSES
+        return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, check=check)
+
+    def on_store_stream(
+        self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
+    ) -> Callable[[StreamFunction], StreamFunction]:
+        """C-STORE of objects of any size: the function is given the `StoreRequest` of the adapter, and reads its data.
+
+        It gives a status, None for success, or calls `respond` itself. In an event loop it is a coroutine function.
+        `check` as for `on_store`: reading the data raises `Refused`, at its end at the latest; let it through, keep
+        nothing of what was read, and the request is answered by it.
+        """
+        classes = sop_classes or uids.STORAGE_SOP_CLASSES
+        return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, stream=True, check=check)
+
+    def on_find(self, *sop_classes: str) -> Callable[[FindFunction], FindFunction]:
+        """C-FIND: the function yields identifiers, pydicom data sets or bytes, or returns a list of them.
+
+        Each is sent as it comes. After a C-CANCEL the generator is closed. Without `sop_classes`: all of query.
+        """
+        return self._registrar(dimse.CFindRequest, sop_classes or uids.QUERY_SOP_CLASSES)
+
+    def on_get(
+        self,
+        *sop_classes: str,
+        sends: tuple[str, ...] = uids.STORAGE_SOP_CLASSES,
+        transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES,
+    ) -> Callable[[RetrieveFunction], RetrieveFunction]:
+        """C-GET: the function returns a list of what to send, or yields its length and then each.
+
+        What can be sent: an `Instance`, a path, a pydicom data set; the last two are converted where they have to be
+        (`instance`). A plain generator is asked for the next when there is room to send it, an asynchronous one is
+        taken whole first. `sends`: SOP classes that may be sent, in `transfer_syntaxes`, to who takes the role of their
+        SCP. Without `sop_classes`: all of C-GET.
+        """
+        register = self._registrar(dimse.CGetRequest, sop_classes or uids.RETRIEVE_GET_SOP_CLASSES)
+        _check_uids(sends)
+        self._sent.update(sends)
+        for uid in sends:
+            self._support(uid, transfer_syntaxes)
+        return register
+
+    def on_move(self, *sop_classes: str) -> Callable[[RetrieveFunction], RetrieveFunction]:
+        """C-MOVE: as `on_get`, taken whole first, since what is proposed to the destination depends on all of it.
+
+        A destination that is not among `destinations` is refused, 0xA801, and the function is not called; one with
+        which there is no association, 0xA702. Without `sop_classes`: all of C-MOVE.
+        """
+        return self._registrar(dimse.CMoveRequest, sop_classes or uids.RETRIEVE_MOVE_SOP_CLASSES)
+
+    def on_echo(self) -> Callable[[EchoFunction], EchoFunction]:
+        """C-ECHO: the function gives a status, or None for success."""
+        return self._registrar(dimse.CEchoRequest, (uids.VERIFICATION,))
+
+    def on_commit(self, *, apart: bool = False) -> Callable[[CommitFunction], CommitFunction]:
+        """Storage commitment: the function is given a `CommitAsked`, and gives what is not committed.  # PS3.4 annex J
+
+        It returns a list of `Failure`, yields them, or returns None where all is committed; or it returns the whole
+        report that `CommitAsked.commitment.report` makes. The request was answered before: it is received. The report
+        goes out on its association, or, where the peer has left or does not take it there, on a new one to the address
+        that its AE title has in `destinations`. If the function fails, nothing is committed: 0x0110 for each, or the
+        code of `Refused`. A report that cannot be brought is logged.
+
+        `apart`: on a new association wherever there is an address: some users take reports nowhere else, and some that
+        release at once get into disorder by a report that comes meanwhile.
+        """
+        return self._registrar(dimse.NActionRequest, (uids.STORAGE_COMMITMENT_PUSH_MODEL,), commits=True, apart=apart)
+
+    def on_n_create(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-CREATE: this function, and those of the other DIMSE-N operations, gives a data set, a status, or a `Reply`.
+
+        The instance to create is `Asked.sop_instance_uid`, a new UID where the request names none.
+        """
+        return self._registrar(dimse.NCreateRequest, _some(sop_classes, "on_n_create"))
+
+    def on_n_set(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-SET."""
+        return self._registrar(dimse.NSetRequest, _some(sop_classes, "on_n_set"))
+
+    def on_n_get(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-GET of `Asked.tags`."""
+        return self._registrar(dimse.NGetRequest, _some(sop_classes, "on_n_get"))
+
+    def on_n_action(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-ACTION of `Asked.type_id`."""
+        return self._registrar(dimse.NActionRequest, _some(sop_classes, "on_n_action"))
+
+    def on_n_delete(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-DELETE."""
+        return self._registrar(dimse.NDeleteRequest, _some(sop_classes, "on_n_delete"))
+
+    def on_n_event_report(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
+        """N-EVENT-REPORT of `Asked.type_id`, also from an SCP that asks for the association itself."""
+        classes = _some(sop_classes, "on_n_event_report")
+        register = self._registrar(dimse.NEventReportRequest, classes)
+        self._reported.update(classes)
+        return register
+
+    def _registrar(
+        self,
+        request: type[dimse.AnyRequest],
+        sop_classes: Sequence[str],
+        transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED,
+        *,
+        stream: bool = False,
+        check: bool = True,
+        commits: bool = False,
+        apart: bool = False,
+    ) -> Callable[[F], F]:
+        _check_uids(sop_classes)
+
+        def register(function: F) -> F:
+            for uid in sop_classes:
+                known = self._functions.get((request.NAME, uid))
+                if known is not None:
+                    raise ValueError(f"{request.NAME} of {uids.name_of(uid)} has a function already: {known.name}")
+            for uid in sop_classes:
+                self._functions[request.NAME, uid] = Registered(
+                    function=function, stream=stream, check=check, commits=commits, apart=apart
+                )
+                self._support(uid, transfer_syntaxes)
+            return function
+
+        return register
+
+    def _support(self, sop_class: str, transfer_syntaxes: tuple[str, ...]) -> None:
+        known = self._contexts.get(sop_class, ())
+        self._contexts[sop_class] = (*known, *(one for one in transfer_syntaxes if one not in known))
+
+    # -- serving -------------------------------------------------------------------------------------------------
+
+    @property
+    def policy(self) -> AcceptPolicy:
+        """What follows from the functions: their SOP classes, and the roles that who asks may take.
+
+        To change more of it: `dataclasses.replace(app.policy, called_aets=frozenset({app.aet}))`.
+        """
+        roles = {
+            uid: Roles(scu=(dimse.CStoreRequest.NAME, uid) in self._functions, scp=True) for uid in sorted(self._sent)
+        }
+        roles |= {uid: Roles(scu=True, scp=True) for uid in sorted(self._reported)}
+        return AcceptPolicy(contexts=dict(self._contexts), roles=roles)
+
+    @property
+    def handler(self) -> Callable[[blocking.Session], None]:
+        """For `blocking_server.serve`. Raises TypeError where a function has to be awaited."""
+        for registered in self._functions.values():
+            if iscoroutinefunction(registered.function) or isasyncgenfunction(registered.function):
+                raise TypeError(f"{registered.name} has to be awaited: serve it by trio or asyncio (async_handler)")
+        return self._handle
+
+    @property
+    def async_handler(self) -> Callable[[awaiting.Session], Awaitable[None]]:
+        """For `trio.serve` and `asyncio.serve`. Raises TypeError where a plain function is to read a stream."""
+        for registered in self._functions.values():
+            if registered.stream and not iscoroutinefunction(registered.function):
+                raise TypeError(f"{registered.name} cannot await what it is to read: make it a coroutine function")
+        return self._handle_async
+
+    def _handle(self, session: blocking.Session) -> None:
+        talk = BlockingTalk(session, self.tls)
+        with suppress(Left):
+            for request in session:
+                finished(answer(talk, request, self._function_for(request), self.destinations))
+
+    async def _handle_async(self, session: awaiting.Session) -> None:
+        talk = AwaitingTalk(session, self.tls, threads=self.threads)
+        with suppress(Left):
+            async for request in session:
+                await answer(talk, request, self._function_for(request), self.destinations)
+
+    def _function_for(self, request: AnyRequest) -> Registered | None:
+        """That of the SOP class it names, or of the one that was negotiated, a meta SOP class say."""
+        for uid in (request.sop_class_uid, request.context.abstract_syntax):
+            registered = self._functions.get((request.name, uid))
+            if registered is not None:
+                return registered
+        return None
+
+    def serve(
+        self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ServeOptions]
+    ) -> blocking_server.Server:
+        """`blocking_server.serve` with this handler, and this policy unless another one is given. Raises as it does."""
+        return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
+
+    def connect(
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
+    ) -> blocking.Session:
+        """`blocking.connect` in the name of this application, over `tls` where it has it. Raises as it does."""
+        return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)
+
+
+def _some(sop_classes: tuple[str, ...], name: str) -> tuple[str, ...]:
+    if not sop_classes:
+        raise ValueError(f"{name}() without a SOP class; one or more")
+    return sop_classes
+
+
+def _check_uids(sop_classes: Iterable[object]) -> None:
+    for uid in sop_classes:
+        if not isinstance(uid, str):
+            hint = "; with parentheses: @app.on_store()" if callable(uid) else ""
+            raise TypeError(f"{kind_of(uid)} where a SOP class UID is to be{hint}")
+        if not uids.is_valid(uid):
+            raise ValueError(f"{uid!a} is no UID [PS3.5 9.1]")

@@ -1,0 +1,296 @@
+"""The interpreter of flows for blocking code: a `Channel`, and `poll` to wait for it.
+
+Theory of operation: every wait is one `poll` whose timeout is what the channel says is due, after some looks that cost
+a tenth of a millisecond at most: an idle association costs no processor time.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic, sleep
+from typing import Any, Final, TypeVar
+
+from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.errors import ProtocolError
+from dicos_proto.timers import Timeouts
+from dicos_proto.wire import Wire
+
+from ..addresses import (
+    FULL_AGAIN,
+    Address,
+    SourceAddress,
+    bound_socket,
+    check_port,
+    matching,
+    said,
+    source_of,
+    unreachable,
+)
+from ..sessions.base import ConnectionFailed
+from ..sessions.channel import Channel, ServerStopping, Trace
+
+__all__ = ["Driver", "dial"]
+
+LOOKS: Final = 100
+"""How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
+CONTENDED: Final = 0.0003
+"""Seconds that yielding the processor takes where somebody else had it meanwhile."""
+PAUSE: Final = 60
+"""Waits without a look after that."""
+AWAKE: Final = 0.0004
+"""Seconds of sleep after which a peer counts as slow: the next wait looks half as often."""
+
+T = TypeVar("T")
+
+_IN, _OUT = select.POLLIN, select.POLLOUT
+_LOOKING = threading.Lock()
+_ONE_CPU = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) == 1
+"""Then to look is to keep the peer from answering."""
+
+
+def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None) -> socket.socket:
+    """A connection to (host, port), or to the path of a Unix socket, from `source`. Raises `ConnectionFailed`.
+
+    The deadline is one for all: for the name, which a thread of its own looks up, and for each address of the host.
+    """
+    until = math.inf if timeouts.connect is None else monotonic() + timeouts.connect
+    try:
+        start = None if source is None else source_of(source, unix=not isinstance(where, tuple))
+        if not isinstance(where, tuple):
+            return _dial_unix(os.fspath(where), until)
+        check_port(where[1])
+        found = _look_up(where, until)
+        if source is not None and start is not None:
+            found = matching(found, start[0], source)
+        fault: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        for family, kind, protocol, _, address in found:
+            if source is not None and start is not None:
+                sock = bound_socket(family, kind, protocol, start[1], source)
+            else:
+                sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_left(until))
+                sock.connect(address)
+                return sock
+            except OSError as error:
+                fault = error
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback has this frame
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+        raise ConnectionFailed(unreachable(where, said(error))) from error
+
+
+def _left(until: float) -> float | None:
+    """Seconds, None for any number of them. Raises TimeoutError where there are none."""
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return None if left == math.inf else left
+
+
+Found = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+
+
+def _look_up(where: tuple[str, int], until: float) -> Found:
+    """The addresses of a host. The system's resolver cannot be interrupted: it is left behind where it takes longer."""
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    import queue  # names are looked up seldom, and whoever starts for an address needs none
+
+    answers: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(*where, type=socket.SOCK_STREAM))
+        except Exception as error:  # for who asked, whose thread raises it
+            answers.put(error)
+
+    threading.Thread(target=ask, name=f"resolver of {where[0]!a}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_left(until))
+    except queue.Empty:
+        raise TimeoutError from None
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # the traceback of an exception has this frame
+
+
+def _dial_unix(path: str, until: float) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:
+                if monotonic() >= until:
+                    raise TimeoutError from None
+                sleep(FULL_AGAIN)
+    except BaseException:
+        sock.close()
+        raise
+
+
+class _TimeIsUp(ProtocolError):
+    """What was to be finished takes too long."""
+
+
+class Driver(Channel):
+    """Interprets flows over one connected stream socket. One thread at a time may use it.
+
+    `stop`: a descriptor that becomes readable when whoever waits for a new request is to be interrupted; `kill`: one
+    that becomes readable when every wait is. Both raise `ServerStopping` inside the flow.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        wire: Wire,
+        timeouts: Timeouts,
+        *,
+        trace: Trace | None = None,
+        stop: int | None = None,
+        kill: int | None = None,
+    ) -> None:
+        super().__init__(sock, wire, timeouts, trace)
+        self._stop = stop
+        self._kill = kill
+        self._looks = LOOKS
+        self._pause = 0  # waits that do not look at all
+        self._until = math.inf  # when `finish` gives up
+        self._poll = select.poll()
+        self._poll.register(self.fd, _IN)
+        self._polled = _IN
+        if kill is not None:
+            self._poll.register(kill, _IN)
+
+    def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
+        """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
+
+        `interruptible`: the flow waits for a new request, so `stop` interrupts it.
+        """
+        if interruptible and self._stop is not None:
+            self._poll.register(self._stop, _IN)
+            self.more = False  # so that it is looked at
+        fault: ProtocolError | None = None
+        try:
+            need = next(flow)
+            while True:
+                fault = self._serve(need)
+                need = flow.throw(fault) if fault is not None else next(flow)
+        except StopIteration as done:
+            self.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
+            result: T = done.value
+            return result
+        finally:
+            del fault  # its traceback has this frame, and the flow's, with what was received
+            if interruptible and self._stop is not None:
+                self._poll.unregister(self._stop)
+
+    def finish(self, flow: Flow[None], seconds: float) -> None:
+        """Interpret `flow` to its end, but no longer than that. Raises as `run` does."""
+        self._until = monotonic() + seconds
+        try:
+            self.run(flow)
+        except _TimeIsUp:
+            pass
+        finally:
+            self._until = math.inf
+
+    def check_time(self) -> None:
+        """Tell the wire what time it is, if one of its deadlines has passed."""
+        if self.due(now := monotonic()) <= now:
+            self.on_time(now)
+
+    def _serve(self, need: Need) -> ProtocolError | None:
+        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        if need is Need.TURN and self._killed():
+            return ServerStopping()
+        if self.begin(need):
+            return None
+        while True:
+            ready, fault = self._wait()
+            if fault is not None or not ready:
+                return fault
+            if self.measured:
+                self.woke(monotonic())
+            if self.proceed(need, readable=ready & ~_OUT != 0, writable=ready & _OUT != 0):
+                return None
+
+    def _killed(self) -> bool:
+        """Whether every wait is to end; a flow that never waits is not to outlive it."""
+        return self._kill is not None and any(fd == self._kill for fd, _ in self._poll.poll(0))
+
+    def _wait(self) -> tuple[int, ProtocolError | None]:
+        """The socket's events; none, if a deadline passed, which the wire was told, or the flow is to end."""
+        wants = (_IN if self.wire.wants_read else 0) | (_OUT if self.writing else 0)
+        if wants != self._polled:
+            self._poll.modify(self.fd, wants)
+            self._polled = wants
+        self.acknowledge()
+        while True:
+            now = monotonic()
+            at = self.due(now)
+            if at <= now:
+                return 0, self.on_time(now)
+            if self._until <= now:
+                return 0, _TimeIsUp()
+            found = self._spin() or self._sleep(now, min(at, self._until))
+            ready = 0
+            for fd, events in found:
+                if fd == self.fd:
+                    ready = events
+                else:
+                    return 0, ServerStopping()
+            if ready:
+                return ready, None
+
+    def _spin(self) -> list[tuple[int, int]]:
+        """Look, for as long as an answer of a peer that is awake takes, before going to sleep.
+
+        To be woken takes longer than to answer a small message. Between two looks whoever else wants the processor
+        gets it. A peer that turns out to be slower is looked out for less and less, and not at all for some time if
+        there are more who want a processor than there are processors; in a process only one thread at a time looks.
+        An idle association sleeps.
+        """
+        if self._pause:
+            self._pause -= 1
+        elif not _ONE_CPU and _LOOKING.acquire(blocking=False):
+            try:
+                last = monotonic()
+                for _ in range(self._looks):
+                    found = self._poll.poll(0)
+                    if found:
+                        return found
+                    os.sched_yield()
+                    now = monotonic()
+                    if now - last > CONTENDED:
+                        self._pause = PAUSE
+                        break
+                    last = now
+            finally:
+                _LOOKING.release()
+        return []
+
+    def _sleep(self, now: float, until: float) -> list[tuple[int, int]]:
+        """Wait for an event; none, if `until` comes first."""
+        found = self._poll.poll(None if until == math.inf else math.ceil((until - now) * 1000))
+        self._looks = LOOKS if monotonic() - now < AWAKE else self._looks >> 1
+        return found

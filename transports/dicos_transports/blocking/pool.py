@@ -1,0 +1,248 @@
+"""A pool of associations over blocking sockets, for any number of threads. What is decided: `pooling`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+
+from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
+
+from ..addresses import Address
+from ..sessions.pooling import (
+    IDLE,
+    PATIENCE,
+    SIZE,
+    ConnectOptions,
+    Place,
+    PoolClosed,
+    PoolState,
+    PoolStats,
+    check_place,
+    exhausted,
+    fit,
+    may_retry,
+)
+
+if TYPE_CHECKING:
+    from .adapter import Session
+
+T = TypeVar("T")
+
+
+class Pool:
+    """Associations with one destination, used again and again, by any number of threads.
+
+        with Pool("ARCHIVE@pacs.example:11112", contexts, size=4) as pool:
+            with pool.session() as session:
+                session.echo()
+
+    `contexts`: what each of them proposes. `size`: the most there are at a time. `idle`: seconds after which one that
+    nobody uses is released, None for never. `patience`: seconds that a user waits while all are in use, None for ever;
+    who asks first is served first. `options`: those of `connect`.
+
+    One that the peer has released or aborted meanwhile, or that is lost, is not handed out: another one is made. A
+    context manager: left, it is closed.
+    """
+
+    def __init__(
+        self,
+        where: Address,
+        contexts: tuple[ProposedContext, ...],
+        *,
+        size: int = SIZE,
+        idle: float | None = IDLE,
+        patience: float | None = PATIENCE,
+        **options: Unpack[ConnectOptions],
+    ) -> None:
+        check_place(where, patience)
+        self._where = where
+        self._contexts = contexts
+        self._size = size
+        self._patience = patience
+        self._options = options
+        self._state: PoolState[Session] = PoolState(size=size, idle=idle)
+        self._changed = threading.Condition()
+        self._reaper: threading.Thread | None = None
+
+    @property
+    def stats(self) -> PoolStats:
+        """What it has now, and has done: a copy."""
+        with self._changed:
+            return self._state.stats
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """An association, for as long as the block lasts. Left by an exception, or in the middle of an operation, it is
+        aborted; else somebody else may use it.
+
+        Raises `PoolExhausted`, `PoolClosed`, and what `connect` raises.
+        """
+        place = self._place()
+        session = self._get(place)
+        try:
+            yield session
+        except BaseException:
+            self._lose(place, session)
+            raise
+        self._give_back(place, session)
+
+    def call(self, operation: Callable[[Session], T]) -> T:
+        """What `operation` gives, called with an association.
+
+        One that was idle may turn out to be over only when it is used. If none of the operation was sent, it is called
+        once more, with a new association. Raises as `session` and `operation` do.
+        """
+        place = self._place()
+        session = self._get(place)
+        sent = session.carrier.bytes_sent
+        try:
+            try:
+                found = operation(session)
+            except AssociationError:
+                if not may_retry(session, sent, reused=place.reused):
+                    raise
+                session.abort()
+                with self._changed:
+                    self._state.replace(place)
+                session = self._get(place)
+                found = operation(session)
+        except BaseException:
+            if place.session is not None:
+                self._lose(place, session)
+            raise
+        self._give_back(place, session)
+        return found
+
+    def close(self) -> None:
+        """Release all associations that nobody uses; those in use, when they are given back. May be called again."""
+        with self._changed:
+            idle = self._state.close()
+            self._changed.notify_all()
+        for session in idle:
+            self._leave(session)
+        if self._reaper is not None and self._reaper is not threading.current_thread():
+            self._reaper.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _place(self) -> Place[Session]:
+        """A place that is granted, waited for."""
+        until = None if self._patience is None else monotonic() + self._patience
+        with self._changed:
+            place = self._state.ask()
+            try:
+                while not (place.granted or place.refused):
+                    left = None if until is None else until - monotonic()
+                    if left is not None and left <= 0:
+                        break
+                    self._changed.wait(left)
+            except BaseException:  # Ctrl-C
+                self._state.withdraw(place)
+                self._changed.notify_all()
+                raise
+            if place.refused:
+                raise PoolClosed("the pool was closed")
+            if not place.granted:
+                self._state.withdraw(place, late=True)
+                raise exhausted(self._size, self._patience or 0.0)
+        return place
+
+    def _get(self, place: Place[Session]) -> Session:
+        """The association of a place: the idle one, if it is still good, else a new one."""
+        session = place.session
+        try:
+            if session is not None:
+                if session.driver.run(session.exchange.look_idle()):
+                    return session
+                drop(session)
+                with self._changed:
+                    self._state.replace(place)
+            from .adapter import connect
+
+            session = connect(self._where, self._contexts, **self._options)
+        except BaseException:
+            if place.session is not None:  # interrupted while it was looked at
+                place.session.close()
+                with self._changed:
+                    self._state.replace(place)
+            with self._changed:
+                self._state.failed(place)
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            self._state.connected(place, session)
+        return session
+
+    def _lose(self, place: Place[Session], session: Session) -> None:
+        try:
+            session.abort()
+        finally:
+            with self._changed:
+                self._state.lose(place)
+                self._changed.notify_all()
+
+    def _give_back(self, place: Place[Session], session: Session) -> None:
+        if not fit(session):
+            self._lose(place, session)
+            return
+        with self._changed:
+            kept = self._state.give_back(place, monotonic())
+            if kept and self._reaper is None and self._state.deadline() is not None:
+                reaper = threading.Thread(target=self._reap, name="pool", daemon=True)
+                with suppress(RuntimeError):  # the system gives no more threads: the next one may try
+                    reaper.start()
+                    self._reaper = reaper
+            self._changed.notify_all()
+        if not kept:
+            self._leave(session)
+
+    def _leave(self, session: Session) -> None:
+        """Release it; what comes of that concerns nobody any more."""
+        try:
+            if session.driver.run(session.exchange.look_idle()):
+                with suppress(AssociationError):
+                    session.release()
+            else:
+                drop(session)
+        finally:
+            session.close()
+            with self._changed:
+                self._state.gone()
+                self._changed.notify_all()
+
+    def _reap(self) -> None:
+        """Release what nobody uses, in a thread of its own, until it is closed."""
+        while True:
+            with self._changed:
+                while not self._state.closed:
+                    at = self._state.deadline()
+                    if at is not None and at <= monotonic():
+                        break
+                    self._changed.wait(None if at is None else at - monotonic())
+                old = self._state.expire(monotonic())
+                if self._state.closed and not old:
+                    return
+            for session in old:
+                self._leave(session)
+
+
+def drop(session: Session) -> None:
+    """Close an idle association that cannot be used again. The peer is told, and not waited for."""
+    with suppress(LocalProtocolError):  # it is over
+        session.association.send(Abort())
+    session.driver.flush()
+    session.close()

@@ -1,0 +1,1 @@
+"""The subcommands of `dicos`, a module each, imported when it is chosen."""

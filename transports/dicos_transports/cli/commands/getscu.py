@@ -1,0 +1,127 @@
+"""`dicos getscu`: fetches objects from a peer over the association that asks for them (C-GET)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from dicos_proto.conversation import planning
+from dicos_proto.conversation.exchange import DataSetTooLong
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
+from dicos_proto.conversation.planning import Proposal, Service
+from dicos_proto.data.datasets import DataSetError
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import Category
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
+
+from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from ..options import count, user_parser
+from ..output import Output, plural
+from ..provider import Counts
+from ..query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax, why_refused
+from ..receiving import Receiving, add_folder, fit_folder
+from ..retrieving import sum_up
+from ..user import Caller, Contact
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+RARE: Final = ("Trial", "Standalone", "Hardcopy", "Stored Print", "Template", "Protocol", "Instruction", "Palette")
+"""What names of SOP classes have that are proposed last: the retired ones, and what is no image and no report."""
+
+
+def main(words: Sequence[str]) -> int:
+    parser = user_parser("getscu", "Fetch objects from a peer (C-GET) and make files of them.")
+    add_options(parser, "get")
+    add_folder(parser)
+    parser.add_argument("--sop-class", type=sop_class, action="append", metavar="UID",
+                        help="propose this storage SOP class only, by UID or name; may be given again (default: as "
+                        "many as there is room for)")  # fmt: skip
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="propose this transfer syntax too, by UID or name (rle-lossless), in contexts of its own; "
+                        "may be given again")  # fmt: skip
+    parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
+    options = parser.parse_args(words)
+    out = Output(options)
+    asked = identifiers(options, out, "get")
+    if asked is None or not fit_folder(options, out):
+        return USAGE
+    caller = Caller(options, out)
+    return caller.runtime.run(lambda: _get(caller, options, asked))
+
+
+def proposal(options: argparse.Namespace) -> Proposal:
+    """The information model; then storage SOP classes uncompressed; then as compressed as they may be."""
+    classes = tuple(options.sop_class or sorted(uids.STORAGE_SOP_CLASSES, key=_rarity))
+    services = [*planning.get_services(classes, UNCOMPRESSED, model=options.model)]
+    services += [
+        Service(sop_classes=classes, transfer_syntaxes=(syntax,), scu=False, scp=True)
+        for syntax in dict.fromkeys(options.transfer_syntax)
+        if syntax not in UNCOMPRESSED
+    ]
+    return planning.contexts_for(services)
+
+
+def _rarity(uid: str) -> int:
+    return int(any(word in uids.name_of(uid) for word in RARE))
+
+
+async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]) -> int:
+    out = caller.out
+    planned = proposal(options)
+    if planned.left_out:
+        (out.info if options.sop_class else out.detail)(
+            f"{plural(len(planned.left_out), 'context')} of storage SOP classes have no room among "
+            f"{planning.CONTEXTS}: --sop-class says which are wanted"
+        )
+    try:
+        contact = await caller.open(planned.contexts, roles=planned.roles)
+    except AssociationError as error:
+        out.error(str(error))
+        return NO_ASSOCIATION
+    counts = Counts()
+    receiving = Receiving(
+        runtime=caller.runtime,
+        out=out,
+        counts=counts,
+        folder=options.output_directory,
+        overwrite=options.overwrite,
+        fsync=options.fsync,
+        most=options.max_object,
+        check=options.check,
+    )
+    status = OK
+    async with contact:
+        for identifier in asked:
+            found = await _one(caller, contact, options, identifier, receiving)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
+                break
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return FAILED if counts.failed else status
+
+
+async def _one(
+    caller: Caller, contact: Contact, options: argparse.Namespace, identifier: Dataset, receiving: Receiving
+) -> int:
+    out, session, begun = caller.out, contact.session, perf_counter()
+    try:
+        answers = session.get(options.model, identifier, priority=PRIORITIES[options.priority])
+        async with caller.runtime.cancelling(cancel(session, answers)) as interrupt:
+            async for request in answers:
+                await receiving.receive(request)
+                contact.tell_deviations()
+    except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
+        return FAILED
+    contact.tell_deviations()
+    result = answers.operation.result
+    if result is None:
+        return FAILED
+    came = sum(one.category is not Category.FAILURE for one in result.instances)
+    status = sum_up(out, result, options.model, "fetched", perf_counter() - begun, came)
+    return INTERRUPTED if interrupt.asked else status

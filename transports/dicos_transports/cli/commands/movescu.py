@@ -1,0 +1,227 @@
+"""`dicos movescu`: has a peer send objects to a third one (C-MOVE), or to this command, which then makes files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from dicos_proto import propose
+from dicos_proto.conversation.exchange import DataSetTooLong
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
+from dicos_proto.data.datasets import DataSetError
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import NOT_AUTHORIZED
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy
+from dicos_proto.upper_layer.pdu_types import OperationsWindow
+
+from ...addresses import ListenFailed
+from ...sessions.session import EchoRequest, Session, StoreRequest
+from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from ..expecting import Expected
+from ..options import LOOPBACK, count, max_length, port_with_address, timeouts, title, tolerance, user_parser
+from ..output import Output, plural, size
+from ..provider import Counts, logged, tell_refused
+from ..query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
+from ..receiving import Receiving, add_folder, fit_folder
+from ..retrieving import sum_up
+from ..tls import server_tls
+from ..user import Caller, Contact
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from ...tls.layer import ServerTLS
+
+ASSOCIATIONS: Final = 20
+"""At the same time with the provider that receives."""
+PER_ADDRESS: Final = 10
+"""Of these, from one address: one that is not the peer's cannot take all."""
+WINDOW: Final = 32
+GRACE: Final = 5.0
+"""Seconds for what is still being received when the peer says that all was sent."""
+
+
+def main(words: Sequence[str]) -> int:
+    parser = user_parser("movescu", "Have a peer send objects to another one, which it has to know (C-MOVE).")
+    add_options(parser, "move")
+    parser.add_argument("-aem", "--move-aet", type=title, metavar="TITLE",
+                        help="whom to send them to (default: the own title)")  # fmt: skip
+    parser.add_argument("--store-port", type=port_with_address, metavar="[ADDRESS:]PORT",
+                        help="receive here what is moved, 0 on a free port: the peer has to know the title and this "
+                        "address")  # fmt: skip
+    parser.add_argument("--bind", metavar="ADDRESS",
+                        help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
+    parser.add_argument("--from-aet", type=title, action="append", default=[], metavar="TITLE",
+                        help="a title that may send here, that of the peer as it calls others; may be given again "
+                        "(default: any)")  # fmt: skip
+    parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
+    parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
+                        help="with --store-port, accept this transfer syntax too, a private one say, by "
+                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
+    add_folder(parser)
+    parser.set_defaults(output_directory=None)  # to tell whether it was given
+    options = parser.parse_args(words)
+    _place(parser, options)
+    out = Output(options)
+    asked = identifiers(options, out, "move")
+    if asked is None or (options.store_port is not None and not fit_folder(options, out)):
+        return USAGE
+    caller = Caller(options, out)
+    receives = options.store_port is not None
+    tls = server_tls(options, out) if receives else None
+    with logged(out) if receives else nullcontext():
+        return caller.runtime.run(lambda: _run(caller, options, asked, tls))
+
+
+def _place(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Where to receive, if anywhere. Ends the command where options for receiving are given without."""
+    if options.store_port is None:
+        if options.bind is not None:
+            parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
+        for given, name in (
+            (options.from_aet, "--from-aet"),
+            (options.max_object, "--max-object"),
+            (options.transfer_syntax, "-x"),
+            (options.output_directory, "-od"),
+            (options.overwrite, "--overwrite"),
+            (not options.check, "--no-check"),
+            (options.fsync, "--fsync"),
+        ):
+            if given:
+                parser.error(f"{name} without --store-port: nothing is received here")
+    else:
+        address, options.store_port = options.store_port
+        if address is not None and options.bind is not None:
+            parser.error(f"--bind {options.bind}, and {address} in --store-port: which one is listened on?")
+        options.bind = address or options.bind
+    options.bind = options.bind or LOOPBACK
+    options.output_directory = options.output_directory or Path(".")
+
+
+async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset], tls: ServerTLS | None) -> int:
+    """Move; with a provider of its own beside it, where that is wanted."""
+    out = caller.out
+    expected = Expected(options.aet, out)
+    if options.store_port is None:
+        return await _move(caller, options, asked, expected)
+    counts = Counts()
+    receiving = Receiving(
+        runtime=caller.runtime,
+        out=out,
+        counts=counts,
+        folder=options.output_directory,
+        overwrite=options.overwrite,
+        fsync=options.fsync,
+        most=options.max_object,
+        check=options.check,
+    )
+
+    async def handle(session: Session) -> None:
+        tell_refused(session, options, out)
+        async for request in session:
+            match request:
+                case EchoRequest():
+                    await request.respond()
+                case StoreRequest() if fault := expected.fault(request.command, session.calling_aet):
+                    out.info(f"{session.peer}: an object of {session.calling_aet!a} is refused: {fault}")
+                    out.event("refused", peer=session.peer, calling_aet=session.calling_aet, why=fault)
+                    await request.respond(NOT_AUTHORIZED, fault)
+                case StoreRequest():
+                    await receiving.receive(request)
+                case _:
+                    out.detail(f"{session.peer}: {request.name} refused: not served here")
+
+    syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
+    storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
+    policy = AcceptPolicy(
+        contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
+        called_aets=frozenset({_destination(options)}),
+        # The title that the peer is called by says nothing of the one it calls others by: many have two.
+        calling_aets=frozenset(options.from_aet) or None,
+        max_length=max_length(options),
+        window=OperationsWindow(invoked=WINDOW, performed=1),
+    )
+    try:
+        async with caller.runtime.serve(
+            (options.bind, options.store_port),
+            handle,
+            policy=policy,
+            timeouts=timeouts(options),
+            tolerance=tolerance(options),
+            associations=ASSOCIATIONS,
+            per_address=PER_ADDRESS,
+            tls=tls,
+            identify=expected.identify,
+            keepalive=options.keepalive,
+            trace=out.trace if out.debug and not out.quiet else None,
+        ) as server:
+            out.detail(f"receiving on {server.address} as {_destination(options)!a}")
+            out.event("listening", address=options.bind, port=server.port, on=server.address,
+                      aet=_destination(options))  # fmt: skip
+            status = await _move(caller, options, asked, expected)
+            await server.close(GRACE)
+    except ListenFailed as error:
+        out.error(str(error))
+        return NO_ASSOCIATION
+    out.info(f"received {plural(counts.stored, 'object')}, {size(counts.bytes)}"
+             + (f"; {counts.failed} failed" if counts.failed else "")
+             + (f"; {counts.incomplete} not received whole" if counts.incomplete else ""))  # fmt: skip
+    out.event("received", stored=counts.stored, failed=counts.failed, incomplete=counts.incomplete, bytes=counts.bytes)
+    return FAILED if status == OK and (counts.failed or counts.incomplete) else status
+
+
+def _destination(options: argparse.Namespace) -> str:
+    found: str = options.move_aet or options.aet
+    return found
+
+
+async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset], expected: Expected) -> int:
+    try:
+        contact = await caller.open(propose([options.model]))
+    except AssociationError as error:
+        caller.out.error(str(error))
+        return NO_ASSOCIATION
+    status = OK
+    async with contact:
+        for identifier in asked:
+            found = await _one(caller, contact, options, identifier, expected)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
+                break
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return status
+
+
+async def _one(
+    caller: Caller, contact: Contact, options: argparse.Namespace, identifier: Dataset, expected: Expected
+) -> int:
+    out, session, begun = caller.out, contact.session, perf_counter()
+    try:
+        answers = session.move(options.model, _destination(options), identifier, priority=PRIORITIES[options.priority])
+        expected.begin(answers.operation.message_id)  # before it leaves: what it asks for may come at once
+        async with caller.runtime.cancelling(cancel(session, answers)) as interrupt:
+            while (counters := await session.run(answers.operation.next())) is not None:
+                contact.tell_deviations()
+                out.detail(
+                    f"{counters.completed} of {counters.total} sub-operations completed, {counters.failed} failed, "
+                    f"{counters.warning} with a warning"
+                )
+                out.event("progress", remaining=counters.remaining, completed=counters.completed,
+                          failed=counters.failed, warning=counters.warning)  # fmt: skip
+    except (AssociationError, ContextNotAccepted, DataSetError, DataSetTooLong, LocalProtocolError) as error:
+        out.error(why_refused(error) if isinstance(error, ContextNotAccepted) else str(error))
+        return FAILED
+    finally:
+        expected.end()
+    contact.tell_deviations()
+    result = answers.operation.result
+    if result is None:
+        return FAILED
+    status = sum_up(out, result, options.model, "moved", perf_counter() - begun)
+    return INTERRUPTED if interrupt.asked else status

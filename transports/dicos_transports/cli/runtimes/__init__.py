@@ -1,0 +1,1 @@
+"""What carries a command: blocking sockets, trio or asyncio."""

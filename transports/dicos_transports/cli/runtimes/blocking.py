@@ -1,0 +1,392 @@
+"""Commands over blocking sockets.
+
+Theory of operation: every await of a command ends in the driver's `run`, which blocks and never suspends, so `send`
+runs a coroutine from its first to its last line. Several at the same time are several threads.
+
+Waits are interrupted through a pipe, the bell, that the drivers poll together with their sockets: for something to be
+done while the operation goes on (`_heeding`), or as `ServerStopping`, which ends what threads do.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.errors import ProtocolError
+from dicos_proto.limits import Limits
+
+from ...addresses import Address, Listening, SourceAddress, host_of, keep_alive, peer_of
+from ...blocking.driver import Driver, dial
+from ...sessions.base import requestor, tls_around
+from ...sessions.channel import ServerStopping
+from ...sessions.session import Session
+from ...sessions.windows import WINDOWS, awaited
+from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
+
+if TYPE_CHECKING:
+    from dicos_proto.timers import Timeouts
+    from dicos_proto.tolerance import Tolerance
+    from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+
+    from ... import blocking
+    from ...blocking.server import Server
+    from ...serving.reception import Metrics
+    from ...sessions.channel import Trace
+    from ...tls.layer import ClientTLS
+
+T = TypeVar("T")
+
+
+def make() -> Runtime:
+    """The runtime."""
+    return Blocking()
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine that suspends where nothing would wake it up")
+
+
+class Blocking:
+    """See `runtime.Runtime`."""
+
+    batch = 1  # written as it comes: nothing else is held up
+
+    def __init__(self) -> None:
+        self._bell, self._rope = os.pipe()
+        self._heed: Callable[[], None] | None = None
+        """What the bell asks for now; None: the end of every wait."""
+        self._interruptible = False
+        self._abandoned = False
+        """Whether a thread that uses the pipe did not end in time."""
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            with self._interrupts():
+                return finish(main())
+        finally:
+            if not self._abandoned:
+                os.close(self._rope)
+                os.close(self._bell)
+
+    async def connect(
+        self,
+        where: Address,
+        contexts: tuple[ProposedContext, ...],
+        *,
+        called_aet: str,
+        calling_aet: str,
+        application_context: str,
+        user_information: UserInformation,
+        timeouts: Timeouts,
+        tolerance: Tolerance,
+        tls: ClientTLS | None,
+        source_address: SourceAddress | None,
+        keepalive: float | None,
+        trace: Trace | None,
+    ) -> Session:
+        async def ask(information: UserInformation) -> Session:
+            association = requestor(
+                contexts,
+                called_aet=called_aet,
+                calling_aet=calling_aet,
+                application_context=application_context,
+                user_information=information,
+                limits=Limits(),
+                timeouts=timeouts,
+                tolerance=tolerance,
+            )
+            layer = tls_around(association, tls, host_of(where), trace)
+            sock = dial(where, timeouts, source_address)
+            keep_alive(sock, keepalive)
+            wire, seen = (association, trace) if layer is None else (layer, None)
+            driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
+            driver.carry(association, trace)
+            session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
+            await session.establish(flows.establish(association))
+            return session
+
+        return await awaited(WINDOWS.offer(where, called_aet, user_information), ask)
+
+    async def sleep(self, seconds: float) -> None:
+        bell = select.poll()
+        bell.register(self._bell, select.POLLIN)
+        if bell.poll(seconds * 1000):
+            raise ServerStopping
+
+    async def offload(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def all_of(self, *works: Work) -> None:
+        if len(works) == 1:
+            await works[0]()
+            return
+        faults: list[BaseException] = []
+
+        def do(work: Work) -> None:
+            try:
+                finish(work())
+            except BaseException as fault:  # raised below
+                faults.append(fault)
+                self._ring()
+
+        threads = [threading.Thread(target=do, args=(work,), daemon=True) for work in works]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:  # Ctrl-C
+            self._abandoned = True  # another Ctrl-C, or its alarm, may end the wait
+            self._ring()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(PATIENCE)
+            self._abandoned = any(thread.is_alive() for thread in threads)
+            raise
+        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
+        try:
+            if told:
+                raise told[0]
+        finally:
+            faults.clear()  # their tracebacks have this frame
+            told.clear()
+
+    @asynccontextmanager
+    async def cancelling(self, cancel: Callable[[], None]) -> AsyncIterator[Interrupt]:
+        interrupt = Interrupt()
+        if not self._interruptible:
+            yield interrupt
+            return
+        heeded = False
+
+        def heed() -> None:
+            nonlocal heeded
+            os.read(self._bell, 1)
+            heeded = True
+            cancel()
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if interrupt.asked:
+                signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+                raise KeyboardInterrupt
+            interrupt.asked = True
+            signal.setitimer(signal.ITIMER_REAL, CANCEL_PATIENCE)
+            self._ring()
+
+        self._heed = heed
+        before = signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield interrupt
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._heed = None
+            if interrupt.asked and not heeded:  # it was over first
+                os.read(self._bell, 1)
+
+    @asynccontextmanager
+    async def serve(
+        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
+    ) -> AsyncIterator[Served]:
+        from ...blocking.server import serve
+        from ...serving.reception import GRACE, ServerLimits
+
+        def handle(session: blocking.Session) -> None:
+            awaited = Session(session.association, _Awaited(session.driver, None), session.peer, session.layer)
+            awaited.requests = session.requests  # which the server counts
+            awaited.count_by(session.holding)
+            finish(handler(awaited))
+
+        limits = ServerLimits(associations=associations, per_address=per_address)
+        server = serve(where, handle, server_limits=limits, **options)
+        grace = 0.0  # for what goes wrong
+        try:
+            yield _Served(server)
+            grace = GRACE
+        finally:
+            server.close(grace)
+
+    async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
+        from queue import SimpleQueue
+
+        stops: SimpleQueue[None] = SimpleQueue()  # whose put() may interrupt anything, itself included
+        stopping.stop = lambda: stops.put(None)
+        with _stop_signals(stopping.stop):
+            try:
+                started()
+                stops.get()
+                stopping.first()
+                await server.close(stopping.grace)
+            except _SecondSignal:
+                stopping.second()
+                await server.close(0)
+
+    def heeding(self, flow: Flow[T]) -> Flow[T]:
+        """The same flow, which goes on after the bell was rung and heeded."""
+        if self._heed is None:
+            return flow
+        return self._heeding(flow)
+
+    def _heeding(self, flow: Flow[T]) -> Flow[T]:
+        fault: ProtocolError | None = None
+        try:
+            need: Need = next(flow)
+            while True:
+                fault = None
+                try:
+                    yield need
+                except ServerStopping as rung:
+                    if self._heed is None:
+                        fault = rung
+                    else:
+                        self._heed()
+                except ProtocolError as passed:
+                    fault = passed
+                need = next(flow) if fault is None else flow.throw(fault)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            fault = None  # its traceback has this frame, and the flow's
+
+    def _ring(self) -> None:
+        os.write(self._rope, b"x")
+
+    @contextmanager
+    def _interrupts(self) -> Iterator[None]:
+        """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
+        before = signal.getsignal(signal.SIGINT)
+        if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+            yield  # whoever started this has other plans
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+            raise KeyboardInterrupt
+
+        alarm = signal.signal(signal.SIGALRM, interrupt)
+        signal.signal(signal.SIGINT, interrupt)
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGALRM, alarm)
+            self._interruptible = False
+
+
+class _Awaited:
+    """A blocking driver whose methods are awaited."""
+
+    def __init__(self, driver: Driver, runtime: Blocking | None) -> None:
+        self._driver = driver
+        self._runtime = runtime
+
+    @property
+    def broken(self) -> bool:
+        return self._driver.broken
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._driver.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        return self._driver.bytes_received
+
+    @property
+    def closed(self) -> bool:
+        return self._driver.closed
+
+    @property
+    def may_go_on(self) -> bool:
+        """Always: nobody waits for a turn of this thread."""
+        return True
+
+    def flush(self) -> None:
+        self._driver.flush()
+
+    async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
+        if self._runtime is not None:
+            flow = self._runtime.heeding(flow)
+        return self._driver.run(flow, interruptible=interruptible)
+
+    async def finish(self, flow: Flow[None], seconds: float) -> None:
+        self._driver.finish(flow, seconds)
+
+    def interrupt(self) -> None:
+        """A server of threads interrupts by its own descriptors."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+class _Served:
+    """A blocking server whose end is awaited."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @property
+    def served(self) -> int:
+        return self._server.served
+
+    @property
+    def address(self) -> str:
+        return self._server.address
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def over_tls(self) -> bool:
+        return self._server.over_tls
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._server.metrics
+
+    async def close(self, grace: float) -> None:
+        self._server.close(grace)
+
+
+class _SecondSignal(BaseException):
+    """Whoever runs this does not want to wait."""
+
+
+@contextmanager
+def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
+    """SIGINT and SIGTERM: the first asks to stop, the second raises `_SecondSignal`, more do nothing."""
+    count = 0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            stop()
+        elif count == 2:
+            raise _SecondSignal
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

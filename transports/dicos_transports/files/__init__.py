@@ -1,0 +1,1 @@
+"""DICOM files [PS3.10]: reading, writing, sending and storing them."""

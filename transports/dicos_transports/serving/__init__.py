@@ -1,0 +1,43 @@
+"""What every server does: admission, limits, logs, metrics."""
+
+from .reception import (
+    AFTER_KILL,
+    BREATHER,
+    FULL,
+    GRACE,
+    LOG,
+    OUT_OF_SOMETHING,
+    UNDECIDED,
+    AsyncIdentify,
+    BaseServer,
+    Connection,
+    Identify,
+    Metrics,
+    Reception,
+    ServerLimits,
+    Serving,
+    most_bytes,
+    say,
+    verdict_of,
+)
+
+__all__ = [
+    "AFTER_KILL",
+    "AsyncIdentify",
+    "BREATHER",
+    "BaseServer",
+    "Connection",
+    "FULL",
+    "GRACE",
+    "Identify",
+    "LOG",
+    "Metrics",
+    "OUT_OF_SOMETHING",
+    "Reception",
+    "ServerLimits",
+    "Serving",
+    "UNDECIDED",
+    "most_bytes",
+    "say",
+    "verdict_of",
+]

@@ -1,0 +1,426 @@
+"""What servers have in common in every adapter: how requests are answered, what is counted, what is logged.
+
+Stopping: no new connections; an association that waits for a request is aborted at once, one in the middle of an
+operation when that is answered, all others when the grace period ends.
+
+What is logged goes to "dicos.server", a line each: never content, never text of a peer unescaped. Each record has, for
+structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and `peer`;
+the text begins with the peer, which no two connections have in common.
+
+Knows: flows, and what may be said of a peer. Must not know: threads, event loops; but `Reception` may be used from
+several threads at once.
+
+Invariants of the counters, at every moment: connections = accepted + rejected + evicted + unasked + pending, and
+accepted = released + aborted + active.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from dicos_proto.association import Association
+from dicos_proto.conversation import flows
+from dicos_proto.limits import Limits
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import Tolerance
+from dicos_proto.upper_layer.events import Closed
+from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityVerdict, negotiate
+from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
+
+from ..addresses import check_keepalive, port_of, said, show_address
+from ..sessions.base import BaseSession, Budget, Holding
+from ..sessions.channel import ServerStopping, Trace
+from ..sessions.windows import WINDOWS
+from .admission import Connection, ServerLimits, Slots, most_bytes
+from .logs import PlainTracebacks
+
+if TYPE_CHECKING:
+    from ..tls.layer import ServerTLS
+
+LOG: Final = logging.getLogger("dicos.server")
+LOG.addFilter(PlainTracebacks())
+GRACE: Final = 10.0
+"""Seconds that operations get to finish when a server is stopped."""
+AFTER_KILL: Final = 5.0
+"""Seconds that handlers get to return once all their waits have ended."""
+BREATHER: Final = 0.05
+"""Seconds before accepting goes on when the system is out of something."""
+OUT_OF_SOMETHING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+FULL: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.PRESENTATION, reason=2)
+"""Local limit exceeded.  # PS3.8 9.3.4"""
+
+UNDECIDED: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.SERVICE_USER, reason=1)
+"""No reason given, for now: whoever was to say what the user's identity is worth cannot.  # PS3.8 9.3.4"""
+
+Identify = Callable[[AssociateRequest], IdentityVerdict | None]
+"""What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
+each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`. After `Timeouts.accept` its
+word counts no more; one that is awaited is cancelled then, or when the peer goes."""
+AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
+
+__all__ = [
+    "AFTER_KILL",
+    "BREATHER",
+    "FULL",
+    "GRACE",
+    "LOG",
+    "OUT_OF_SOMETHING",
+    "UNDECIDED",
+    "AsyncIdentify",
+    "BaseServer",
+    "Connection",
+    "Identify",
+    "Metrics",
+    "Reception",
+    "ServerLimits",
+    "Serving",
+    "most_bytes",
+    "say",
+    "verdict_of",
+]
+
+
+def verdict_of(found: object) -> IdentityVerdict | None:
+    """What `identify` has returned. Raises TypeError for anything but a verdict or None."""
+    if found is None or isinstance(found, IdentityVerdict):
+        return found
+    raise TypeError(
+        f"identify returned a {type(found).__name__}; it returns an IdentityVerdict, or None for the policy"
+    )
+
+
+@dataclass(slots=True)
+class Metrics:
+    """What has happened since a server was made, as plain counters; `Server.metrics` has them."""
+
+    connections: int = 0
+    """Accepted by the system."""
+    accepted: int = 0
+    """Associations."""
+    rejected: int = 0
+    """Associations that were refused, by a limit, a policy or the user's identity."""
+    released: int = 0
+    """Associations that ended by a release, whichever side asked for it."""
+    aborted: int = 0
+    """Associations that ended in another way: by either side's A-ABORT, a lost connection, a deadline."""
+    evicted: int = 0
+    """Connections closed without an association, to make room."""
+    unasked: int = 0
+    """Connections that ended otherwise before an A-ASSOCIATE-RQ was answered: the peer only looked whether somebody is
+    there, said nothing for too long, speaks no DICOM, fails in TLS, or the server was stopped."""
+    deviations: int = 0
+    """Deviations let through by the tolerance."""
+    failures: int = 0
+    """Handlers, and functions that look at identities, that raised."""
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    """By name, `C-STORE-RQ`."""
+    pending: int = 0
+    """Connections now whose request has not come or is not answered."""
+    active: int = 0
+    """Associations now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a server was told: the same in every adapter."""
+
+    policy: AcceptPolicy
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    server_limits: ServerLimits
+    tls: ServerTLS | None
+    trace: Callable[[str], Trace] | None
+    keepalive: float | None
+
+    def __post_init__(self) -> None:
+        check_keepalive(self.keepalive)
+        self.server_limits.room_for(self.limits)  # raises where there is none
+
+    def association(self) -> Association:
+        """An acceptor."""
+        return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
+
+    def tracing(self, peer: str) -> Trace | None:
+        """What watches the bytes of a connection."""
+        return self.trace(peer) if self.trace is not None else None
+
+
+class Reception:
+    """Lets associations in and tells what became of them. One for each server."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self.lock = threading.Lock()
+        self.quiet = threading.Condition(self.lock)
+        """Notified when a slot is free again."""
+        self.slots = Slots(serving.server_limits, serving.server_limits.room_for(serving.limits))
+        self.budget = Budget(serving.server_limits.collected, serving.server_limits.collected_per_address)
+        self._metrics = Metrics()
+
+    # -- who is here ---------------------------------------------------------------------------------------------
+
+    def arrive(self, connection: Connection) -> None:
+        """One more without an association; the one that has waited longest may have to make room for it."""
+        with self.lock:
+            self._metrics.connections += 1
+            evicted = self.slots.arrive(connection)
+        _end(evicted)
+
+    def make_room(self) -> None:
+        """End the connection that has waited longest for its association."""
+        with self.lock:
+            evicted = self.slots.evict()
+        _end(evicted)
+
+    def metrics(self) -> Metrics:
+        """The counters as they are now: a copy."""
+        with self.lock:
+            metrics = replace(self._metrics, requests=self._metrics.requests.copy())
+            for connection in self.slots:
+                if connection.counted:
+                    continue
+                metrics.active += connection.accepted
+                metrics.pending += not (connection.accepted or connection.rejected)
+                if connection.session is not None:
+                    _add(metrics, connection.session)
+        return metrics
+
+    def _count(self, *names: str) -> None:
+        """One more of these. The lock is held."""
+        for name in names:
+            setattr(self._metrics, name, getattr(self._metrics, name) + 1)
+
+    def holding(self, connection: Connection) -> Holding:
+        """What is to count the data sets that its session reads whole."""
+        return Holding(self.budget, connection.host)
+
+    # -- letting in ----------------------------------------------------------------------------------------------
+
+    def admit(self, connection: Connection, session: BaseSession, request: AssociateRequest) -> bool:
+        """Give its request a slot; whether there was one, and its sender may use the title. If not, it is rejected."""
+        with self.lock:
+            full = self.slots.admit(connection)
+        refused = session.layer.refusal(request) if session.layer is not None else None
+        if full is not None:
+            self._reject(connection, session, FULL, f"rejected: limit {full} reached")
+        elif refused is not None:
+            owner = session.tls.subject if session.tls is not None else ""
+            self._reject(connection, session, refused, f"rejected: not a title of the certificate of {owner!a}")
+        return full is None and refused is None
+
+    def answer(
+        self, connection: Connection, session: BaseSession, request: AssociateRequest, identity: IdentityVerdict | None
+    ) -> bool:
+        """Answer the request; whether it was accepted."""
+        association = session.association
+        answer = negotiate(request, self.serving.policy, association.tolerance, identity=identity)
+        if isinstance(answer, AssociateReject):
+            self._reject(connection, session, answer, str(answer))
+            return False
+        association.send(answer)
+        # It may be asked for an association in its turn: a destination of a C-MOVE, or of a report.
+        WINDOWS.learn_from(session)
+        with self.lock:
+            connection.accepted = True
+            self._count("accepted")
+        accepted, proposed = len(session.contexts), len(request.contexts)
+        over = f", {session.tls}" if session.tls is not None else ""
+        user = ", user identity not checked" if self._unchecked(request, identity) else ""
+        text = f"{_titles(request)}: association accepted, {accepted} of {proposed} contexts{over}{user}"
+        say(logging.INFO, "accepted", connection, text)
+        self.tell_deviations(connection, association)
+        return True
+
+    def _unchecked(self, request: AssociateRequest, identity: IdentityVerdict | None) -> bool:
+        """Whether the request has a user identity that nobody has looked at."""
+        claimed = request.user_information.user_identity
+        return claimed is not None and identity is None and self.serving.policy.identity.known is None
+
+    def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
+        """Who was to look at the user's identity has failed: rejected for now."""
+        with self.lock:
+            self._count("failures")
+        self._reject(connection, session, UNDECIDED, "rejected: the identity could not be looked at", error)
+
+    def _reject(
+        self,
+        connection: Connection,
+        session: BaseSession,
+        answer: AssociateReject,
+        why: str,
+        error: Exception | None = None,
+    ) -> None:
+        """Queue the rejection. Its peer is to close then; until it has, its slot is one of those for strangers."""
+        session.association.send(answer)
+        with self.lock:
+            connection.rejected = True
+            self._count("rejected")
+            evicted = self.slots.give_back(connection)
+        _end(evicted)
+        level = logging.WARNING if error is None else logging.ERROR
+        say(level, "rejected", connection, f"{_titles(session.request)}: {why}", error)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def tell_deviations(self, connection: Connection, association: Association) -> None:
+        """Log those let through since this was last asked."""
+        for deviation in association.deviations[connection.told :]:
+            connection.told += 1
+            with self.lock:
+                self._count("deviations")
+            say(logging.WARNING, "deviation", connection, str(deviation))
+
+    def end(self, connection: Connection, error: BaseException | None, association: Association) -> None:
+        """A connection is over, by this exception out of its handling or in good order: tell it, and free its slot."""
+        self.tell_deviations(connection, association)
+        error = _one(error)
+        failed = isinstance(error, Exception) and not isinstance(error, flows.AssociationError)
+        with self.lock:
+            self._count(*_outcomes(connection, error), *(("failures",) if failed else ()))
+            if connection.session is not None:
+                _add(self._metrics, connection.session)
+            connection.counted = True
+        if error is not None:  # who waits for the end of the server finds the line written
+            self._tell_fault(connection, error)
+        if connection.session is not None:
+            connection.session.holding.let_go()
+        connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
+        with self.quiet:
+            self.slots.leave(connection)
+            self.quiet.notify_all()
+        if error is None:
+            say(logging.DEBUG, "closed", connection, "closed")  # and its slot is free
+
+    def _tell_fault(self, connection: Connection, error: BaseException) -> None:
+        match error:
+            case flows.AssociationError() if connection.evicted:
+                waited = monotonic() - connection.since
+                text = f"closed after {waited:.1f} s without an association, to make room"
+                say(logging.WARNING, "evicted", connection, text)
+            case ServerStopping():
+                say(logging.INFO, "stopped", connection, "aborted: the server is stopping")
+            case flows.AssociationAborted(event=Closed()) if not connection.accepted:
+                say(logging.INFO, "unasked", connection, "closed by the peer without an A-ASSOCIATE-RQ")
+            case flows.AssociationReleased():
+                say(logging.WARNING, "released", connection, str(error))
+            case flows.AssociationError():
+                say(logging.WARNING, "aborted", connection, str(error))
+            case Exception():  # a handler's own fault ends its association and no other one
+                say(logging.ERROR, "failed", connection, "the handler failed; the association is aborted", error)
+            case _:  # the runtime ends its task
+                say(logging.INFO, "stopped", connection, "aborted: cancelled")
+
+    def tell_unserved(self, connection: Connection, error: Exception) -> None:
+        """The system has no thread for it: it is closed."""
+        with self.quiet:
+            self._count("unasked")
+            self.slots.leave(connection)
+            self.quiet.notify_all()
+        say(logging.ERROR, "unserved", connection, f"closed: {error}")
+
+    def tell_killed(self, grace: float) -> None:
+        """What is left when the grace period ends, if anything is: a thread that accepts is no association."""
+        with self.lock:
+            left = len([*self.slots])
+        if left:
+            what, are = ("association", "is") if left == 1 else ("associations", "are")
+            text = f"%d {what} did not finish within %g s and {are} aborted"
+            LOG.warning(text, left, grace, extra={"event": "grace"})
+
+    def tell_out_of(self, error: OSError) -> None:
+        """The system is out of what a connection takes."""
+        LOG.error("cannot accept connections for now: %s", said(error), extra={"event": "out_of_resources"})
+
+
+class BaseServer:
+    """What is known of a server."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._reception = Reception(serving)
+        self._listening_on: list[object] = []  # addresses as sockets have them
+
+    @property
+    def address(self) -> str:
+        """What it listens on: `127.0.0.1:11112`; several, with commas between them."""
+        return ", ".join(map(show_address, self._listening_on)) or "one connection"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, the first of several. Raises ValueError where it has none."""
+        return port_of(self._listening_on)
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether its associations are over TLS."""
+        return self._serving.tls is not None
+
+    @property
+    def associations(self) -> int:
+        """Associations established now."""
+        return self._reception.metrics().active
+
+    @property
+    def pending(self) -> int:
+        """Connections whose request has not come or is not answered."""
+        return self._reception.metrics().pending
+
+    @property
+    def served(self) -> int:
+        """Associations accepted so far."""
+        return self._reception.metrics().accepted
+
+    @property
+    def metrics(self) -> Metrics:
+        """What has happened so far, and what is now: a copy."""
+        return self._reception.metrics()
+
+
+def _add(metrics: Metrics, session: BaseSession) -> None:
+    metrics.bytes_received += session.carrier.bytes_received
+    metrics.bytes_sent += session.carrier.bytes_sent
+    metrics.requests.update(dict(session.requests))  # a copy: its thread may count on meanwhile
+
+
+def _titles(request: AssociateRequest) -> str:
+    return f"{request.calling_aet!a} calls {request.called_aet!a}"
+
+
+def _end(evicted: Connection | None) -> None:
+    if evicted is not None and evicted.stop is not None:
+        evicted.stop()
+
+
+def _one(error: BaseException | None) -> BaseException | None:
+    """A handler with tasks of its own raises a group. If all are ends of the association, the first is what there is to
+    tell; else the group is."""
+    if isinstance(error, ExceptionGroup) and error.split(flows.AssociationError)[1] is None:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+    return error
+
+
+def _outcomes(connection: Connection, error: BaseException | None) -> tuple[str, ...]:
+    """What a connection that ends counts as; nothing if it was counted when its request was rejected."""
+    if connection.accepted:
+        return ("released" if error is None or isinstance(error, flows.AssociationReleased) else "aborted",)
+    if connection.rejected:
+        return ()
+    return ("evicted" if connection.evicted else "unasked",)
+
+
+def say(level: int, event: str, connection: Connection, text: str, error: BaseException | None = None) -> None:
+    """One line of the log."""
+    if LOG.isEnabledFor(level):
+        extra = {"event": event, "association": connection.number, "peer": connection.peer}
+        LOG.log(level, "%s: %s", connection.peer, text, extra=extra, exc_info=error)

@@ -1,0 +1,1 @@
+"""Sessions: what is done with an association, whatever carries it."""

@@ -1,0 +1,283 @@
+"""A pool of associations in an event loop: what those of `trio` and `asyncio` have in common. What is decided:
+`pooling`.
+
+Knows: sessions, and when a wait may be cancelled. Must not know: event loops. All of it runs in one thread, so between
+two awaits nothing changes.
+
+Invariant: whatever is cancelled where, each place is given back once, and no association is left that nobody has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, Unpack
+
+from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
+
+from ..addresses import Address
+from .pooling import (
+    IDLE,
+    PATIENCE,
+    SIZE,
+    ConnectOptions,
+    Place,
+    PoolClosed,
+    PoolState,
+    PoolStats,
+    check_place,
+    exhausted,
+    fit,
+    may_retry,
+)
+from .session import Session
+
+T = TypeVar("T")
+
+
+class Alarm(Protocol):
+    """What one task waits for, until it is rung."""
+
+    def set(self) -> object: ...
+
+
+class AsyncPool(ABC):
+    """Associations with one destination, used again and again, by any number of tasks.
+
+        async with Pool("ARCHIVE@pacs.example:11112", contexts, size=4) as pool:
+            async with pool.session() as session:
+                await session.echo()
+
+    All else: as in `blocking.Pool`; but it is entered before it is used, and left, it is closed: by an exception or
+    cancelled, its associations are aborted.
+    """
+
+    def __init__(
+        self,
+        where: Address,
+        contexts: tuple[ProposedContext, ...],
+        *,
+        size: int = SIZE,
+        idle: float | None = IDLE,
+        patience: float | None = PATIENCE,
+        **options: Unpack[ConnectOptions],
+    ) -> None:
+        check_place(where, patience)
+        self._where = where
+        self._contexts = contexts
+        self._size = size
+        self._patience = patience
+        self._options = options
+        self._state: PoolState[Session] = PoolState(size=size, idle=idle)
+        self._state.closed = True  # until it is entered
+        self._waiting: dict[Place[Session], Alarm] = {}
+        self._reaper_alarm: Alarm | None = None
+
+    @property
+    def stats(self) -> PoolStats:
+        """What it has now, and has done: a copy."""
+        return self._state.stats
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """An association, for as long as the block lasts. Left by an exception, or in the middle of an operation, it is
+        aborted; else somebody else may use it.
+
+        Raises `PoolExhausted`, `PoolClosed`, and what `connect` raises.
+        """
+        place = await self._place()
+        session = await self._get(place)
+        try:
+            yield session
+        except BaseException:
+            await self._lose(place, session)
+            raise
+        await self._give_back(place, session)
+
+    async def call(self, operation: Callable[[Session], Awaitable[T]]) -> T:
+        """What `operation` gives, called with an association and awaited.
+
+        One that was idle may turn out to be over only when it is used. If none of the operation was sent, it is called
+        once more, with a new association. Raises as `session` and `operation` do.
+        """
+        place = await self._place()
+        session = await self._get(place)
+        sent = session.carrier.bytes_sent
+        try:
+            try:
+                found = await operation(session)
+            except AssociationError:
+                if not may_retry(session, sent, reused=place.reused):
+                    raise
+                await session.abort()
+                self._state.replace(place)
+                session = await self._get(place)
+                found = await operation(session)
+        except BaseException:
+            if place.session is not None:
+                await self._lose(place, session)
+            raise
+        await self._give_back(place, session)
+        return found
+
+    async def close(self) -> None:
+        """Release all associations that nobody uses; those in use, when they are given back. May be called again."""
+        idle = self._state.close()
+        self._wake()
+        await self._all([self._leaving(session) for session in idle])
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _connect(self) -> Session:
+        """Make an association."""
+
+    @abstractmethod
+    def _now(self) -> float:
+        """The time of the loop."""
+
+    @abstractmethod
+    def _alarm(self) -> Alarm:
+        """A new one."""
+
+    @abstractmethod
+    async def _wait(self, alarm: Alarm, seconds: float | None) -> None:
+        """Until it is rung, or for so long."""
+
+    @abstractmethod
+    async def _all(self, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+        """Do all of this at the same time."""
+
+    def _open(self) -> None:
+        self._state.closed = False
+
+    def _wake(self) -> None:
+        """Ring for whoever has got something, or has something to do."""
+        for place in self._state.take_granted():
+            if (alarm := self._waiting.get(place)) is not None:
+                alarm.set()
+        if self._reaper_alarm is not None:
+            self._reaper_alarm.set()
+
+    async def _place(self) -> Place[Session]:
+        """A place that is granted, waited for."""
+        place = self._state.ask()
+        self._state.take_granted()  # of this one, if of any
+        if not place.granted:
+            await self._granted(place)
+        return place
+
+    async def _granted(self, place: Place[Session]) -> None:
+        """Wait until it is. Raises `PoolClosed`, `PoolExhausted`."""
+        alarm = self._waiting[place] = self._alarm()
+        try:
+            await self._wait(alarm, self._patience)
+        except BaseException:  # cancelled
+            self._state.withdraw(place)
+            self._wake()
+            raise
+        finally:
+            del self._waiting[place]
+        if place.refused:
+            raise PoolClosed("the pool was closed")
+        if not place.granted:
+            self._state.withdraw(place, late=True)
+            raise exhausted(self._size, self._patience or 0.0)
+
+    async def _get(self, place: Place[Session]) -> Session:
+        """The association of a place: the idle one, if it is still good, else a new one."""
+        session = place.session
+        try:
+            if session is not None:
+                if await session.driver.run(session.exchange.look_idle()):
+                    return session
+                drop(session)
+                self._state.replace(place)
+            session = await self._connect()
+        except BaseException:
+            if place.session is None:
+                self._state.failed(place)
+            else:  # cancelled while it was looked at, of which nothing is missing
+                self._state.withdraw(place)
+            self._wake()
+            raise
+        self._state.connected(place, session)
+        return session
+
+    async def _lose(self, place: Place[Session], session: Session) -> None:
+        try:
+            await session.abort()
+        finally:
+            self._state.lose(place)
+            self._wake()
+
+    async def _give_back(self, place: Place[Session], session: Session) -> None:
+        if not fit(session):
+            await self._lose(place, session)
+        elif self._state.give_back(place, self._now()):
+            self._wake()
+        else:
+            await self._leave(session)
+
+    def _leaving(self, session: Session) -> Callable[[], Awaitable[None]]:
+        return lambda: self._leave(session)
+
+    async def _leave(self, session: Session) -> None:
+        """Release it; what comes of that concerns nobody any more."""
+        try:
+            if await session.driver.run(session.exchange.look_idle()):
+                with suppress(AssociationError):
+                    await session.release()
+            else:
+                drop(session)
+        except BaseException:  # cancelled
+            await session.abort()
+            raise
+        finally:
+            session.close()
+            self._state.gone()
+            self._wake()
+
+    async def _abort_all(self) -> None:
+        """Abort what nobody uses, for the pool is left in a hurry."""
+
+        def aborting(session: Session) -> Callable[[], Awaitable[None]]:
+            return session.abort
+
+        idle = self._state.close()
+        self._wake()
+        await self._all([aborting(session) for session in idle])
+
+    async def _reap(self) -> None:
+        """Release what nobody uses, in a task of its own, until it is cancelled."""
+        while True:
+            at = self._state.deadline()
+            now = self._now()
+            if at is not None and at <= now:
+                await self._all([self._leaving(session) for session in self._state.expire(now)])
+                continue
+            self._reaper_alarm = self._alarm()
+            await self._wait(self._reaper_alarm, None if at is None else at - now)
+            self._reaper_alarm = None
+
+    @abstractmethod
+    async def __aenter__(self) -> Self:
+        """Begin."""
+
+    @abstractmethod
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+
+def drop(session: Session) -> None:
+    """Close an idle association that cannot be used again. The peer is told, and not waited for."""
+    with suppress(LocalProtocolError):  # it is over
+        session.association.send(Abort())
+    session.driver.flush()
+    session.close()

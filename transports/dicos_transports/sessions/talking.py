@@ -1,0 +1,250 @@
+"""How each adapter waits while a function answers a request.
+
+In an event loop a `Talk` waits as the loop does. In the blocking adapter nothing that it offers ever suspends, and the
+coroutine that awaits it is `finished` in one go.
+
+Knows: sessions of both kinds, functions of both kinds. Must not know: what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from inspect import isasyncgenfunction, isawaitable, iscoroutine, iscoroutinefunction
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeGuard, TypeVar
+
+from dicos_proto.conversation.flows import Flow
+from dicos_proto.errors import ProtocolError
+from dicos_proto.limits import DEFAULT_MAX_LENGTH
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserInformation
+
+from .. import blocking
+from ..addresses import Address
+from . import session as awaiting
+from .base import BaseSession
+from .offloading import in_trio
+
+if TYPE_CHECKING:
+    from ..tls.layer import ClientTLS
+
+__all__ = ["AwaitingTalk", "BlockingTalk", "Talk", "WrongAnswer", "closing", "finished", "kind_of"]
+
+T = TypeVar("T")
+
+
+class WrongAnswer(ProtocolError):
+    """A function gave what is no answer. The text says what it gave, by its type, and what it may give."""
+
+
+def kind_of(found: object) -> str:
+    """`an int`: its type, and no more of it."""
+    name = "None" if found is None else type(found).__name__
+    return name if found is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
+
+
+class Talk(Protocol):
+    """One session, and how its adapter waits."""
+
+    @property
+    def session(self) -> BaseSession: ...
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Interpret a flow of this session."""
+
+    async def call(self, function: Callable[..., object], given: object) -> object:
+        """What the function gives, awaited where it is to be. Raises `WrongAnswer` where it cannot be."""
+
+    def each(self, found: object) -> AsyncGenerator[object, None]:
+        """What an iterable gives, one by one. Raises `WrongAnswer` for what is none."""
+
+    def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
+        """Whether `found` can be iterated as it is, within a flow."""
+
+    def connected(self, where: Address, request: AssociateRequest) -> AbstractAsyncContextManager[Talk]:
+        """An association with the destination of a C-MOVE or of a report. Raises `AssociationError`."""
+
+
+def finished(coroutine: Coroutine[None, None, T]) -> T:
+    """Run to its end what never suspends. Raises RuntimeError if it does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("suspended where nothing can be waited for")
+
+
+class BlockingTalk:
+    """In which nothing is awaited."""
+
+    def __init__(self, session: blocking.Session, tls: ClientTLS | None = None) -> None:
+        self.session = session
+        self._tls = tls
+
+    async def run(self, flow: Flow[T]) -> T:
+        return self.session.run(flow)
+
+    async def call(self, function: Callable[..., object], given: object) -> object:
+        found = function(given)
+        if isawaitable(found) or isinstance(found, AsyncIterable):
+            if iscoroutine(found):
+                found.close()
+            raise WrongAnswer("what it gave has to be awaited: serve it by trio or asyncio")
+        return found
+
+    async def each(self, found: object) -> AsyncGenerator[object, None]:
+        iterator = iter(_iterable(found))
+        try:
+            for one in iterator:
+                yield one
+        finally:
+            _close(iterator)
+
+    def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
+        return isinstance(found, Iterable)
+
+    @asynccontextmanager
+    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
+        with blocking.connect(where, request.contexts, **_options(request, self._tls)) as session:
+            yield BlockingTalk(session)
+
+
+class AwaitingTalk:
+    """In which the event loop waits that runs, whichever it is. `threads`: plain functions run in worker threads."""
+
+    def __init__(self, session: awaiting.Session, tls: ClientTLS | None = None, *, threads: bool = False) -> None:
+        self.session = session
+        self._tls = tls
+        self._threads = threads
+
+    async def run(self, flow: Flow[T]) -> T:
+        return await self.session.run(flow)
+
+    async def call(self, function: Callable[..., object], given: object) -> object:
+        if self._threads and not (iscoroutinefunction(function) or isasyncgenfunction(function)):
+            found = await _in_thread(function, given)
+        else:
+            found = function(given)
+        return await found if isawaitable(found) else found
+
+    async def each(self, found: object) -> AsyncGenerator[object, None]:
+        if isinstance(found, AsyncIterable):
+            async with closing(found) as awaited:
+                async for one in awaited:
+                    yield one
+            return
+        iterator = iter(_iterable(found))
+        try:
+            if not self._threads:
+                for one in iterator:
+                    yield one
+            else:
+                while next_one := await _in_thread(_next, iterator):
+                    yield next_one[0]
+        finally:
+            _close(iterator)
+
+    def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
+        return isinstance(found, Iterable) and not self._threads
+
+    @asynccontextmanager
+    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
+        contexts, options = request.contexts, _options(request, self._tls)
+        if in_trio():
+            from .. import trio
+
+            session = await trio.connect(where, contexts, **options)
+        else:
+            from .. import asyncio
+
+            session = await asyncio.connect(where, contexts, **options)
+        async with session:
+            yield AwaitingTalk(session)
+
+
+@asynccontextmanager
+async def closing(iterable: AsyncIterable[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Its iterator, which if it is a generator is closed in the end."""
+    iterator = aiter(iterable)
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
+
+
+class _Options(TypedDict):
+    """Those of `connect` that a description decides."""
+
+    called_aet: str
+    calling_aet: str
+    application_context: str
+    user_information: UserInformation
+    tls: ClientTLS | None
+
+
+def _options(request: AssociateRequest, tls: ClientTLS | None) -> _Options:
+    return _Options(
+        called_aet=request.called_aet,
+        calling_aet=request.calling_aet,
+        application_context=request.application_context,
+        user_information=replace(request.user_information, max_length=DEFAULT_MAX_LENGTH),
+        tls=tls,
+    )
+
+
+def _iterable(found: object) -> Iterable[object]:
+    if not isinstance(found, Iterable):
+        raise WrongAnswer(f"{kind_of(found)} where several things are to be: yield them, or return a list")
+    return found
+
+
+def _next(iterator: object) -> list[object]:
+    """The next thing, in a list; an empty one at the end."""
+    return list(islice(_iterable(iterator), 1))
+
+
+def _close(iterator: object) -> None:
+    """A generator is told that no more of it is wanted."""
+    close = getattr(iterator, "close", None)
+    if callable(close):
+        close()
+
+
+async def _in_thread(function: Callable[..., T], given: object) -> T:
+    if in_trio():
+        import trio
+
+        told: list[tuple[list[T], BaseException | None]] = []
+        await trio.to_thread.run_sync(_tell, function, given, told)
+        found, error = told.pop()
+        try:
+            if error is not None:
+                raise error
+            return found[0]
+        finally:
+            del error  # its traceback has this frame
+    import asyncio
+
+    return await asyncio.to_thread(function, given)
+
+
+def _tell(function: Callable[[object], T], given: object, told: list[tuple[list[T], BaseException | None]]) -> None:
+    """Put into `told` what the function gives, or what it raises.
+
+    Frames of trio would keep either, and be kept by the exception's traceback: until the collector of cycles runs, so
+    would all that the function was given."""
+    try:
+        told.append(([function(given)], None))
+    except BaseException as error:  # raised in the task
+        told.append(([], error))

@@ -1,0 +1,439 @@
+"""How TLS is to be done, as values: `ClientTLS` and `ServerTLS`; and what became of it: `TLSInfo`.
+
+Knows: profiles, identities, trust, and how OpenSSL is told of them. Must not know: bytes, associations.
+
+A configuration is checked when it is made: what cannot be used is a `TLSConfigError` then, not at the first connection.
+It is made once and used for many connections, from any thread; sessions to resume are kept with it.
+
+Nothing is verified less than fully unless a field says so, and each that does is named for what it gives up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+import service_identity
+from cryptography import x509
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, X509StoreFlags
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+
+from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
+
+from . import openssl as tls_openssl
+from .identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, common_names, issuer, names, subject
+from .profiles import BCP195_RFC9325, Profile, ffdhe2048
+
+HANDSHAKE: Final = 15.0
+"""Seconds a handshake may take: some round trips and a signature, made by a small device."""
+SESSIONS: Final = 256
+"""Sessions kept for resumption, one for each server."""
+_STRICT_CODES: Final = range(80, 95)  # the X509_V_ERR_ codes that only X509_STRICT gives
+_CRL_CODES: Final = (5, 8, 15, 16, 33, 35, 36, 44, 54)
+"""The other X509_V_ERR_ codes that are about revocation lists."""
+_NAME_MISMATCH: Final = -1
+
+
+class ClientCertificate(Enum):
+    """What a server asks of its clients."""
+
+    REQUIRED = "required"
+    """No association without a certificate that is trusted."""
+    REQUESTED = "requested"
+    """One that is sent must be trusted; none will do."""
+    NONE = "none"
+    """Not asked for: anybody may connect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLSInfo:
+    """What was negotiated with the peer of a session."""
+
+    protocol: str
+    """`TLSv1.3`."""
+    cipher: str
+    """`TLS_AES_128_GCM_SHA256`; those of TLS 1.2 named as OpenSSL does."""
+    certificate: x509.Certificate | None
+    """The peer's, None if it sent none."""
+    server_name: str | None
+    """The name the client asked for (SNI)."""
+    resumed: bool
+    """Whether an earlier session was resumed; the certificate is that session's."""
+    verified: bool
+    """Whether the peer's certificate was verified."""
+
+    @property
+    def subject(self) -> str:
+        """The subject of the peer's certificate, empty without one."""
+        return subject(self.certificate) if self.certificate else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its subject alternative names: `dns:scanner.example`, `ip:10.0.0.7`, ..."""
+        return names(self.certificate) if self.certificate else ()
+
+    def __str__(self) -> str:
+        peer = f"{self.subject!a}{'' if self.verified else ', not verified'}" if self.certificate else "no certificate"
+        return f"{self.protocol}, {self.cipher}{', resumed' if self.resumed else ''}; peer: {peer}"
+
+
+TitlePolicy = Callable[[TLSInfo, AssociateRequest], bool]
+"""Whether who has this certificate may ask for this association. A pure function: it is called in any thread."""
+
+NOT_ITS_TITLE: Final = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.SERVICE_USER, reason=3)
+"""Calling AE title not recognized.  # PS3.8 9.3.4"""
+
+
+def titles_by_name(titles: Mapping[str, Iterable[str]]) -> TitlePolicy:
+    """A policy by certificate names: each a common name, or a subject alternative name as `TLSInfo.names` has it, with
+    the calling AE titles that its owner may use. Who is not in it may use none."""
+    allowed = {name.lower(): frozenset(some) for name, some in titles.items()}
+
+    def policy(info: TLSInfo, request: AssociateRequest) -> bool:
+        if info.certificate is None or not info.verified:
+            return False
+        owned = (*info.names, *common_names(info.certificate))
+        return any(request.calling_aet in allowed.get(name.lower(), ()) for name in owned)
+
+    return policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TLS:
+    """What both sides have."""
+
+    profile: Profile = BCP195_RFC9325
+    ciphers: str | None = None
+    """Instead of the profile's suites of TLS 1.2, as OpenSSL's cipher list format."""
+    ciphersuites: str | None = None
+    """Instead of the profile's suites of TLS 1.3, colon separated."""
+    groups: tuple[str, ...] | None = None
+    """Instead of the profile's key exchange groups: `X25519`, `P-256`, ..."""
+    legacy_ca: bool = False
+    """Let certificates pass that are not made by RFC 5280: above all those of old hospital CAs without keyUsage."""
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    """Revocation lists (`load_crls`). With any, each certificate of the peer's chain is looked up in its issuer's list.
+    One without a list, or whose list has expired, is refused: a list that somebody keeps back must not make a revoked
+    certificate good. They are read once: a new list takes a new configuration."""
+    resume: bool = True
+    """Resume sessions: a handshake without certificates and signatures."""
+    keylog: Path | None = None
+    """Append each connection's secrets to this file (NSS key log format), for Wireshark. Whoever has the file can read
+    all that was said: for debugging only."""
+    handshake_timeout: float | None = HANDSHAKE
+    """Seconds the handshake may take, None: any time."""
+    context: SSL.Context = field(init=False, repr=False, compare=False)
+    sessions: OrderedDict[str, SSL.Session] = field(init=False, repr=False, compare=False, default_factory=OrderedDict)
+
+    def _make(self, method: int, identity: Identity | None, trust: tuple[x509.Certificate, ...] | None) -> SSL.Context:
+        if self.handshake_timeout is not None and not self.handshake_timeout > 0:
+            raise ValueError(f"handshake_timeout of {self.handshake_timeout} s; more than 0, or None for no deadline")
+        context = SSL.Context(method)
+        profile = self.profile
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_max_proto_version(SSL.TLS1_3_VERSION if profile.tls13 or self.ciphersuites else SSL.TLS1_2_VERSION)
+        context.set_options(
+            SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_SINGLE_DH_USE
+        )
+        _set_suites(context, self.ciphers or profile.cipher_list, self.ciphersuites or ":".join(profile.tls13))
+        groups = profile.groups if self.groups is None else self.groups
+        if groups and not tls_openssl.set_groups(context, ":".join(groups)):
+            raise TLSConfigError(f"key exchange groups {':'.join(groups)!a}: OpenSSL does not know all of them")
+        if identity is not None:
+            _set_identity(context, identity)
+        store = context.get_cert_store()
+        if store is not None:  # pyOpenSSL says it may be; every context of OpenSSL has one
+            for one in trust or ():
+                store.add_cert(X509.from_cryptography(one))
+            # A trusted intermediate ends a chain: whoever names one means it.
+            strict = 0 if self.legacy_ca else X509StoreFlags.X509_STRICT
+            revoked = X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL if self.crls else 0
+            store.set_flags(X509StoreFlags.PARTIAL_CHAIN | strict | revoked)
+            for crl in self.crls:
+                store.add_crl(crl)
+        if self.keylog is not None:
+            _set_keylog(context, self.keylog)
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTLS(_TLS):
+    """How a user connects. `ClientTLS(trust=load_certificates("ca.pem"))` is all that most need.
+
+    Raises `TLSConfigError` when it is made.
+    """
+
+    trust: tuple[x509.Certificate, ...] | None = None
+    """Whose certificates are good; None: the system's."""
+    identity: Identity | None = None
+    """The own certificate, for servers that ask for one."""
+    server_hostname: str | None = None
+    """The name or address in the server's certificate; None: what is connected to."""
+    check_hostname: bool = True
+    """False: any certificate of a trusted CA will do, whoever's it is."""
+    verify: bool = True
+    """False: any certificate at all. Who listens in can then pass for the server."""
+
+    def __post_init__(self) -> None:
+        if self.crls and not self.verify:
+            raise TLSConfigError("revocation lists are given, but the server's certificate is not verified")
+        context = self._make(SSL.TLS_CLIENT_METHOD, self.identity, self.trust)
+        if self.verify and self.trust is None:
+            context.set_default_verify_paths()
+        context.set_verify(SSL.VERIFY_PEER if self.verify else SSL.VERIFY_NONE, _on_certificate)
+        context.set_session_cache_mode(SSL.SESS_CACHE_CLIENT if self.resume else SSL.SESS_CACHE_OFF)
+        object.__setattr__(self, "context", context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTLS(_TLS):
+    """How a provider is connected to.
+
+    DICOM has no authentication of its own: a calling AE title is what a peer says it is. So client certificates are
+    required unless `client_certificates` says otherwise (PS3.15 leaves it to the site; IHE ATNA requires it).
+    Raises `TLSConfigError` when it is made.
+    """
+
+    identity: Identity
+    by_name: Mapping[str, Identity] = field(default_factory=dict, hash=False)
+    """Instead of `identity`, for clients that ask for a certain host name (SNI); `*.example.org`: for any one label in
+    front. A name itself comes before such a pattern.  # RFC 6066 3"""
+    trust: tuple[x509.Certificate, ...] = ()
+    """Whose client certificates are good."""
+    client_certificates: ClientCertificate = ClientCertificate.REQUIRED
+    titles: TitlePolicy | None = None
+    """Who may use which calling AE title, asked when the A-ASSOCIATE-RQ is there; None: everybody any."""
+    contexts: dict[str, SSL.Context] = field(init=False, repr=False, compare=False, default_factory=dict)
+    chooser: SSL.Context | None = field(init=False, repr=False, compare=False, default=None)
+    """Reads the name that a client asks for. It has no certificate, and so gets as far as that and no further."""
+    lock: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        wanted = self.client_certificates
+        if wanted is not ClientCertificate.NONE and not self.trust:
+            raise TLSConfigError(
+                f"client certificates are {wanted.value} and nobody's are trusted: give the CA, or ask for none"
+            )
+        if self.crls and wanted is ClientCertificate.NONE:
+            raise TLSConfigError("revocation lists are given, but clients are not asked for certificates")
+        object.__setattr__(self, "context", self._serving(self.identity))
+        if self.by_name:
+            chooser = self._make(SSL.TLS_SERVER_METHOD, None, None)
+            chooser.set_tlsext_servername_callback(_acknowledge)  # without one it does not speak TLS 1.3 either
+            object.__setattr__(self, "chooser", chooser)
+        for name, identity in self.by_name.items():
+            known = _host_name(name)
+            if known in self.contexts:
+                raise TLSConfigError(f"by_name has the host name {known!a} twice; case makes no difference")
+            self.contexts[known] = context = self._serving(identity)
+            context.set_tlsext_servername_callback(_acknowledge)
+
+    def _serving(self, identity: Identity) -> SSL.Context:
+        context = self._make(SSL.TLS_SERVER_METHOD, identity, self.trust)
+        modes = {
+            ClientCertificate.REQUIRED: SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+            ClientCertificate.REQUESTED: SSL.VERIFY_PEER,
+            ClientCertificate.NONE: SSL.VERIFY_NONE,
+        }
+        context.set_verify(modes[self.client_certificates], _on_certificate)
+        for one in self.trust:
+            context.add_client_ca(one)
+        if self.profile.dhe_bits or self.ciphers:
+            _set_dhe(context)
+        if self.resume:
+            context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+            context.set_session_id(b"dicos")  # a client certificate is resumed only where this is set
+        else:
+            context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            context.set_options(SSL.OP_NO_TICKET)
+        return context
+
+    def connection_for(self, asked: str | None) -> SSL.Connection:
+        """A connection with the identity for the name that a client asks for; it resumes sessions of that name only.
+
+        OpenSSL looks for the session before it looks at the name, and would resume that of another one, which the
+        clause does not allow: what it compares is the session id context.  # RFC 6066 3
+        """
+        if not self.contexts:
+            return SSL.Connection(self.context, None)
+        name = (asked or "").lower()
+        context = self.contexts.get(name) or self.contexts.get("*." + name.partition(".")[2]) or self.context
+        with self.lock:  # a connection takes what its context has when it is made
+            if self.resume:
+                tls_openssl.set_session_id(context, hashlib.sha256(name.encode()).digest())
+            return SSL.Connection(context, None)
+
+
+def refusal(config: ClientTLS | ServerTLS, info: TLSInfo | None, request: AssociateRequest) -> AssociateReject | None:
+    """The rejection of a request by a server's `titles`, if it is to be rejected."""
+    if not isinstance(config, ServerTLS) or config.titles is None:
+        return None
+    return None if info is not None and config.titles(info, request) else NOT_ITS_TITLE
+
+
+def _host_name(name: str) -> str:
+    """As a client asks for it: in lower case, other letters than those of ASCII as IDNA has them."""
+    star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    try:
+        known = rest.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        known = ""
+    if not known or "*" in known or known.endswith(".") or address_of(known) is not None:
+        allowed = "a host name, or *. and a host name; clients ask for no address"
+        raise TLSConfigError(f"by_name has {name!a}; {allowed} [RFC 6066 3]")
+    return star + known
+
+
+# -- telling OpenSSL ---------------------------------------------------------------------------------------------
+
+
+def _set_suites(context: SSL.Context, tls12: str, tls13: str) -> None:
+    try:
+        context.set_cipher_list(tls12.encode("ascii"))
+    except (SSL.Error, UnicodeEncodeError) as error:
+        raise TLSConfigError(f"cipher suites {tls12!a}: OpenSSL knows none of them") from error
+    try:
+        if tls13:
+            context.set_tls13_ciphersuites(tls13.encode("ascii"))
+    except (SSL.Error, UnicodeEncodeError) as error:
+        raise TLSConfigError(f"cipher suites {tls13!a}: OpenSSL does not know all of them for TLS 1.3") from error
+
+
+def _set_identity(context: SSL.Context, identity: Identity) -> None:
+    try:
+        context.use_certificate(identity.certificate)
+        context.use_privatekey(identity.key)
+        for one in identity.chain:
+            context.add_extra_chain_cert(one)
+    except SSL.Error as error:
+        why = ", ".join(str(one[-1]) for one in error.args[0]) if error.args else ""
+        raise TLSConfigError(
+            f"the certificate of {ascii(subject(identity.certificate))[1:-1]} cannot be used: {why}"
+        ) from error
+
+
+def _set_dhe(context: SSL.Context) -> None:
+    """pyOpenSSL takes the group from a file only."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(ffdhe2048())
+        file.flush()
+        context.load_tmp_dh(file.name)
+
+
+def _set_keylog(context: SSL.Context, path: Path) -> None:
+    def append(line: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    try:
+        append(b"")
+    except OSError as error:
+        raise TLSConfigError(f"key log file {str(path)!a}: {(error.strerror or str(error)).lower()}") from error
+    context.set_keylog_callback(lambda connection, line: append(line + b"\n"))
+
+
+def _acknowledge(connection: SSL.Connection) -> None:
+    """Nothing is left to do for the name. That there is this function tells the client that it made a difference.
+
+    # RFC 6066 3"""
+
+
+# -- judging the peer's certificate ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a connection knows while the peer's certificate is judged; its `app_data`."""
+
+    hostname: str | None
+    fault: str | None = None
+
+
+def _on_certificate(connection: SSL.Connection, certificate: X509, code: int, depth: int, good: int) -> bool:
+    """OpenSSL asks of each certificate of the chain; the own one of the peer, depth 0, must also be the right one.
+
+    It must not raise: that would come out of whatever OpenSSL is asked to do next."""
+    verdict: Verdict = connection.get_app_data()
+    if verdict.fault is None:
+        try:
+            parsed = certificate.to_cryptography()
+        except DAMAGED as error:
+            verdict.fault = f"a certificate of the peer cannot be parsed: {str(error)!a}"
+            return False
+        if not good:
+            verdict.fault = _certificate_fault(parsed, code, depth)
+        elif depth == 0 and verdict.hostname is not None:
+            verdict.fault = _wrong_name(parsed, verdict.hostname)
+    return bool(good) and verdict.fault is None
+
+
+def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> str:
+    whose = "the peer's certificate" if depth == 0 else "a certificate of the peer's chain"
+    who = f"{whose} ({subject(certificate)!a})"
+    match code:
+        case 9:
+            return f"{who} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        case 10:
+            return f"{who} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        case 18:
+            return f"{who} is self-signed and not trusted"
+        case 19 | 2 | 20 | 21:
+            return f"{who} is not trusted: {tls_openssl.verify_text(code)}"
+        case 23:
+            number = f"its serial number {certificate.serial_number:X}"
+            return f"{who} is revoked: {number} is in the revocation list (CRL) of {_issuer(certificate)}"
+        case 3:
+            return (
+                f"{who} may be revoked: there is no revocation list (CRL) of its issuer {_issuer(certificate)} among "
+                "those given, and every authority of the chain needs one"
+            )
+        case 11 | 12:
+            when = "has expired: get its next one" if code == 12 else "is not valid yet"
+            return f"{who} may be revoked: the revocation list (CRL) of its issuer {_issuer(certificate)} {when}"
+        case _ if code in _CRL_CODES:
+            return (
+                f"{who} may be revoked: the revocation list (CRL) of its issuer {_issuer(certificate)} cannot be used: "
+                f"{tls_openssl.verify_text(code)}"
+            )
+        case _ if code in _STRICT_CODES:
+            return f"{who} breaks RFC 5280: {tls_openssl.verify_text(code)}; legacy_ca lets it pass"
+        case _:
+            return f"{who} is refused: {tls_openssl.verify_text(code)}"
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    return ascii(issuer(certificate))
+
+
+def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
+    """None if the certificate is that of `hostname`."""
+    try:
+        if address_of(hostname) is not None:
+            verify_certificate_ip_address(certificate, hostname)
+        else:
+            verify_certificate_hostname(certificate, hostname)
+    except (service_identity.VerificationError, service_identity.CertificateError, *DAMAGED):
+        found = ", ".join(names(certificate)[:10])[:LONGEST_SUBJECT] or "no name at all"
+        return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
+    return None
+
+
+def address_of(hostname: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a name is, if it is one."""
+    try:
+        return ip_address(hostname)
+    except ValueError:
+        return None
