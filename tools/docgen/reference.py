@@ -153,18 +153,23 @@ def _sections(source: Source) -> tuple[tuple[Source | None, tuple[Name, ...]], .
 
 
 def all_pages() -> list[Page]:
-    """Every page but the index. A name that several packages export is shown on the first one's page."""
+    """Every page except the index."""
     return [Page(source.name, source.doc, _sections(source)) for source in _api()]
 
 
 def pages() -> dict[str, str]:
-    """Path -> text, the index first."""
+    """Path -> text, the index first.
+
+    A name that several packages export is shown on the page of the one that defines it, or else of the first.
+    """
     shown: dict[tuple[str, str], str] = {}
     texts = {}
     made = all_pages()
-    for page in made:
-        for one in page.names:
-            shown.setdefault(one.key, page.file)
+    for own in (True, False):
+        for page in made:
+            for one in page.names:
+                if not own or f"{one.source.name}.".startswith(f"{page.module}."):
+                    shown.setdefault(one.key, page.file)
     for page in made:
         texts[f"docs/reference/{page.file}"] = _page(page, shown)
     return {"docs/reference/index.md": _index(made, shown), **texts}
