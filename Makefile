@@ -34,6 +34,7 @@ lint:
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy --strict
+	$(PY) -m tools.english
 
 check: lint
 	@tools/peers.sh

@@ -1,5 +1,6 @@
 """The pages that are made from the source are those that the source makes now."""
 
+import importlib
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from dicos_proto import Limits, Timeouts
 from dicos_proto.upper_layer.machine import TABLE
 from tools import docgen
-from tools.docgen import source, values
+from tools.docgen import reference, source, values
 from tools.docgen.source import CHECKOUT, prose, uses
 
 PAGES = docgen.pages()
@@ -87,9 +88,59 @@ def test_a_tolerance_is_taken_apart() -> None:
     assert values._parts(text) == parts
 
 
-def test_the_reference_has_every_module_of_the_engine() -> None:
-    found = source.modules("dicos_proto", "dicos_proto")
-    named = {each.name for each in found if each.path.name != "__init__.py"}
-    shown = {path.removeprefix("docs/reference/").removesuffix(".md") for path in PAGES}
-    left_out = {name for name in named if name.removeprefix("dicos_proto.") not in shown}
-    assert left_out == {"dicos_proto.registry.uid_names", "dicos_proto.registry.status_tables"}
+REFERENCE = reference.all_pages()
+
+
+def text_of(page: reference.Page) -> str:
+    return PAGES[f"docs/reference/{page.file}"]
+
+
+def test_every_package_of_the_engine_has_a_page_and_nothing_else() -> None:
+    shown = {page.module for page in REFERENCE if page.module.startswith("dicos_proto")}
+    named = {each.name for each in source.modules("dicos_proto")}
+    assert shown <= named
+    below = {name for name in named - shown if name.rpartition(".")[0] not in shown}
+    assert below == {"dicos_proto", "dicos_proto.fast_init", "dicos_proto.services"}
+
+
+def test_only_public_packages_of_the_adapters_have_a_page() -> None:
+    shown = [page.module for page in REFERENCE if page.module.startswith("dicos_transports")]
+    names = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
+    assert shown == [f"dicos_transports.{name}" for name in names]
+
+
+@pytest.mark.parametrize("page", REFERENCE, ids=lambda page: page.module)
+def test_a_page_shows_all_that_its_package_exports(page: reference.Page) -> None:
+    """Each name in `__all__` has a heading or a row, and what is exported is what the import gives."""
+    package = source.source_of(page.module)
+    assert package is not None
+    text = text_of(page)
+    for name in package.exported or ():
+        assert re.search(rf"^\|? ?(#+ |\[)?`?({page.module}\.)?{name}`?\b", text, re.MULTILINE), name
+    if package.exported is not None:
+        if page.module.startswith("dicos_transports"):
+            for needed in ("trio", "OpenSSL"):
+                pytest.importorskip(needed)
+        assert list(package.exported) == list(importlib.import_module(page.module).__all__)
+
+
+@pytest.mark.parametrize("page", REFERENCE, ids=lambda page: page.module)
+def test_a_name_has_one_section(page: reference.Page) -> None:
+    """Two modules below one heading each may call different things the same."""
+    if len(page.sections) > 1:
+        return
+    headings = re.findall(r"^#+ .*$", text_of(page), re.MULTILINE)
+    assert [one for one in set(headings) if headings.count(one) > 1] == []
+
+
+def test_methods_of_internal_bases_are_shown_with_the_class() -> None:
+    """A user looks for them there: where they are written is nothing to them."""
+    (page,) = (page for page in REFERENCE if page.module == "dicos_transports.blocking")
+    for name in ("echo", "store", "abort", "identity", "requests"):
+        assert re.search(rf"^### Session\.{name}$|^\| `{name}` \|", text_of(page), re.MULTILINE), name
+
+
+def test_internals_have_no_section() -> None:
+    text = "".join(text_of(page) for page in REFERENCE)
+    for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver"):
+        assert f"# {name}\n" not in text, name

@@ -87,8 +87,8 @@ def _short(value: float) -> str:
 _HEAD = """
 ## What a hostile peer can take
 
-Peak memory above idle is at most [`most_bytes`](reference/transports.serving.admission.md) for an association, whatever
-its peer does, plus what a handler keeps. Processor time grows linearly with the bytes.
+Whatever its peer does, an association takes at most [`most_bytes`](reference/transports.serving.md#most_bytes) of
+memory above idle, plus what your handler keeps. Processor time grows linearly with the bytes.
 """
 _DECODED = """
 A function that is given a data set whole, or decoded, holds in addition what `Limits` lets that be. In bytes, at most:

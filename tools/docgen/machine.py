@@ -113,7 +113,7 @@ _HEAD = """<!-- Made from the source by `make docs`: edit dicos_proto/upper_laye
 # State machine
 
 The upper layer protocol machine of PS3.8 9.2 is data in
-[`dicos_proto.upper_layer.machine`](reference/upper_layer.machine.md): table 9-10 stands there as the standard prints
+`dicos_proto.upper_layer.machine`: table 9-10 stands there as the standard prints
 it, and `step` looks a cell up. The diagrams below are made from the same table, one for each phase and role, with the
 states that this role can be in. An arrow says `event / action`; the definitions follow the table.
 

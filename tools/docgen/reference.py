@@ -1,123 +1,260 @@
-"""The API reference: a page a module, from its source; an index of what `dicos_proto` exports.
+"""The API reference: a page for each public package, from its source; an index of what `dicos_proto` exports.
 
-Knows: how a page looks. A module that is added gets its page by itself.
+A page shows what `__all__` of its package names, and what the modules of a package define that has no `__all__`.
+Internals get no page: public methods that a class inherits from one are shown with the class.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from .source import CHECKOUT, Function, Source, cell, docstring_after, first_sentence, modules, prose, unparse
+from .source import (
+    Function,
+    Source,
+    cell,
+    docstring_after,
+    first_sentence,
+    modules,
+    prose,
+    source_of,
+    unparse,
+)
 
-_DATA = ("uid_names", "status_tables")
+_INTERNAL = {
+    "dicos_proto": "it is the index",
+    "dicos_proto.fast_init": "how events are made quickly",
+    "dicos_proto.services": "each of its modules has a page",
+}
+"""Modules and packages of the engine without a page of their own, and why."""
+_TABLES = {"uid_names", "status_tables"}
 """Modules that are tables and nothing else."""
+_ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
+"""The public packages and modules of `dicos_transports`, in order."""
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n"
+_TABLE_FROM = 6
+"""Names from which a page has a table of them."""
 
 
-def _sources() -> list[Source]:
-    engine = [source for source in modules("dicos_proto", "dicos_proto") if source.name.split(".")[-1] not in _DATA]
-    return [
-        *[source for source in engine if source.path.name != "__init__.py"],
-        *[
-            source
-            for source in modules("dicos_transports", "transports/dicos_transports")
-            if source.path.name != "__init__.py" and ".cli" not in source.name
-        ],
-    ]
+@dataclass(frozen=True)
+class Name:
+    """A public name, and the statement that defines it."""
+
+    name: str
+    source: Source
+    index: int
+
+    @property
+    def node(self) -> ast.stmt:
+        return self.source.tree.body[self.index]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The module that defines it, and its name there."""
+        return self.source.name, self.name
+
+    @property
+    def said(self) -> str:
+        """One sentence about it, for a table."""
+        match self.node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() as node:
+                return first_sentence(ast.get_docstring(node) or "")
+            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+                short = cell(f"`{unparse(value)}`")
+                text = first_sentence(docstring_after(self.source.tree.body, self.index))
+                return text or (short if len(short) < 100 else "")
+            case _:
+                return ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: sections of (module or None, the names it shows). `doc`: its first words."""
+
+    module: str
+    doc: str
+    sections: tuple[tuple[Source | None, tuple[Name, ...]], ...]
+
+    @property
+    def names(self) -> list[Name]:
+        return [one for _, names in self.sections for one in names]
+
+    @property
+    def file(self) -> str:
+        return page_of(self.module)
 
 
 def page_of(module: str) -> str:
-    """The file of a module's page, below docs/reference."""
+    """The file of a page, below docs/reference."""
     short = module.removeprefix("dicos_proto.").replace("dicos_transports.", "transports.")
     return f"{short}.md"
 
 
+def _definition(source: Source, name: str) -> Name | None:
+    """The statement that defines a name, however often it is passed on; None if that is not in this project."""
+    for index, node in enumerate(source.tree.body):
+        match node:
+            case ast.ClassDef(name=found) | ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found):
+                pass
+            case ast.Assign(targets=[ast.Name(id=found)]) | ast.AnnAssign(target=ast.Name(id=found)):
+                pass
+            case ast.Assign(targets=[ast.Tuple(elts=targets)]):
+                found = name if name in map(ast.unparse, targets) else ""
+            case _:
+                continue
+        if found == name:
+            return Name(name, source, index)
+    if name in source.imports:
+        module, original = source.imports[name]
+        home = source_of(module)
+        if home is not None and home != source:
+            return _definition(home, original)
+    return None
+
+
+def _public(source: Source) -> tuple[Name, ...]:
+    """What a module defines for others: its `__all__`, or all of it that has no underscore."""
+    names = source.exported
+    if names is None:
+        defined = [node for node in source.tree.body if isinstance(node, ast.ClassDef | Function)]
+        constants = [node.targets[0] for node in source.tree.body if isinstance(node, ast.Assign)]
+        constants += [node.target for node in source.tree.body if isinstance(node, ast.AnnAssign)]
+        found = [node.name for node in defined] + [one.id for one in constants if isinstance(one, ast.Name)]
+        names = tuple(name for name in found if not name.startswith("_"))
+    definitions = [_definition(source, name) for name in dict.fromkeys(names)]
+    own = [one for one in definitions if one is not None and (source.exported or one.source.name == source.name)]
+    return tuple(sorted(own, key=lambda one: (one.source.name, one.index)))
+
+
+def _api() -> Iterator[Source]:
+    """The packages and modules that get a page, in order."""
+    engine = [source for source in modules("dicos_proto") if source.name not in _INTERNAL]
+    for source in engine:
+        parts = source.name.split(".")
+        if len(parts) == 2 or parts[1] == "services":
+            yield source
+    for name in _ADAPTERS:
+        adapter = source_of(f"dicos_transports.{name}")
+        assert adapter is not None, name
+        yield adapter
+
+
+def _sections(source: Source) -> tuple[tuple[Source | None, tuple[Name, ...]], ...]:
+    if source.path.name != "__init__.py":
+        return ((None, _public(source)),)
+    below = [source_of(f"{source.name}.{path.stem}") for path in sorted(source.path.parent.glob("[!_]*.py"))]
+    within = [one for one in below if one is not None and one.name.rpartition(".")[2] not in _TABLES]
+    exported = source.exported
+    if exported is None:
+        return tuple((one, _public(one)) for one in within)
+    names = ((None, _public(source)),) if _public(source) else ()
+    return (*names, *((one, _public(one)) for one in within if one.name.rpartition(".")[2] in exported))
+
+
+def all_pages() -> list[Page]:
+    """Every page except the index."""
+    return [Page(source.name, source.doc, _sections(source)) for source in _api()]
+
+
 def pages() -> dict[str, str]:
-    """Path -> text, the index first."""
-    sources = _sources()
-    made = {f"docs/reference/{page_of(source.name)}": _page(source) for source in sources}
-    return {"docs/reference/index.md": _index(sources), **made}
+    """Path -> text, the index first.
+
+    A name that several packages export is shown on the page of the one that defines it, or else of the first.
+    """
+    shown: dict[tuple[str, str], str] = {}
+    texts = {}
+    made = all_pages()
+    for own in (True, False):
+        for page in made:
+            for one in page.names:
+                if not own or f"{one.source.name}.".startswith(f"{page.module}."):
+                    shown.setdefault(one.key, page.file)
+    for page in made:
+        texts[f"docs/reference/{page.file}"] = _page(page, shown)
+    return {"docs/reference/index.md": _index(made, shown), **texts}
 
 
 def contents() -> list[tuple[str, str]]:
-    """(module, file) of every page of the reference but the index, for the navigation."""
-    return [(source.name, page_of(source.name)) for source in _sources()]
+    """(module, file) of every page of the reference except the index, for the navigation."""
+    return [(page.module, page.file) for page in all_pages()]
 
 
-def _index(sources: list[Source]) -> str:
-    package = _package()
-    by_name = {source.name: source for source in sources}
-    lines = [_GENERATED, "# API reference", "", "## What `dicos_proto` exports", ""]
+def _link(one: Name, shown: dict[tuple[str, str], str], here: str = "") -> str:
+    page = shown.get(one.key)
+    if page is None:
+        return f"`{one.name}`"
+    anchor = "" if _is_constant(one) else f"#{one.name.lower()}"
+    return f"[`{one.name}`]({'' if page == here else page}{anchor})"
+
+
+def _index(made: list[Page], shown: dict[tuple[str, str], str]) -> str:
+    package = source_of("dicos_proto")
+    assert package is not None
+    lines = [_GENERATED, "# API reference", "", "## Exported by `dicos_proto`", ""]
     lines += [prose(package.doc), "", "| name | is |", "|---|---|"]
     for name in package.exported or ():
-        lines.append(f"| {_link(name, package, by_name)} | {_is(name, package, by_name)} |")
-    for title, prefix in (("Modules of the engine", "dicos_proto"), ("Adapters", "dicos_transports")):
+        one = _definition(package, name)
+        if one is None:
+            raise LookupError(f"dicos_proto exports {name}, which no module defines")
+        lines.append(f"| {_link(one, shown)} | {one.said} |")
+    for title, prefix in (("The engine", "dicos_proto"), ("Adapters", "dicos_transports")):
         lines += ["", f"## {title}", "", "| module | is |", "|---|---|"]
         lines += [
-            f"| [`{source.name}`]({page_of(source.name)}) | {first_sentence(source.doc)} |"
-            for source in sources
-            if source.name.startswith(prefix)
+            f"| [`{page.module}`]({page.file}) | {first_sentence(page.doc)} |"
+            for page in made
+            if page.module.startswith(prefix)
         ]
     return "\n".join(lines) + "\n"
 
 
-def _package() -> Source:
-    return Source("dicos_proto", CHECKOUT / "dicos_proto/__init__.py")
-
-
-def _home(name: str, package: Source, by_name: dict[str, Source]) -> Source:
-    """The module that defines a name, however often it is passed on."""
-    source = package
-    while name in source.imports:
-        source = by_name[source.imports[name]]
-    return source
-
-
-def _link(name: str, package: Source, by_name: dict[str, Source]) -> str:
-    return f"[`{name}`]({page_of(_home(name, package, by_name).name)}#{name.lower()})"
-
-
-def _is(name: str, package: Source, by_name: dict[str, Source]) -> str:
-    body = _home(name, package, by_name).tree.body
-    for index, node in enumerate(body):
-        if isinstance(node, ast.ClassDef | Function) and node.name == name:
-            return first_sentence(ast.get_docstring(node) or "")
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        if (
-            isinstance(node, ast.Assign | ast.AnnAssign)
-            and node.value
-            and [ast.unparse(one) for one in targets] == [name]
-        ):
-            return first_sentence(docstring_after(body, index)) or cell(f"`{unparse(node.value)}`")
-    raise LookupError(f"dicos_proto exports {name}, and its module does not define it")
-
-
-def _page(source: Source) -> str:
-    parts = [_GENERATED, f"# `{source.name}`\n", prose(source.doc) + "\n"]
-    body = source.tree.body
-    constants: list[str] = []
-    exported = {*(source.exported or ()), *(_package().exported or ())}
-    for index, node in enumerate(body):
-        match node:
-            case ast.ClassDef(name=name) if not name.startswith("_"):
-                parts.append(_class(source, node))
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not name.startswith("_"):
-                parts.append(_function(node, f"## {name}"))
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                text = docstring_after(body, index)
-                if (text or name in exported) and not name.startswith("_"):
-                    shown = source.segment(node)
-                    code = f"```py\n{shown}\n```\n\n" if shown.count("\n") < 12 else ""
-                    parts.append(f"## {name}\n\n{code}{prose(text)}\n")
-                elif isinstance(node.value, ast.Constant) and not name.startswith("_"):
-                    value = source.segment(node.value)
-                    if "\n" not in value:
-                        constants.append(f"| `{name}` | `{value}` |")
-    if constants:
-        parts.append("\n".join(["## Constants", "", "| name | value |", "| --- | --- |", *constants]) + "\n")
+def _page(page: Page, shown: dict[tuple[str, str], str]) -> str:
+    parts = [_GENERATED, f"# `{page.module}`\n", prose(page.doc) + "\n"]
+    if len(page.sections) > 1 or len(page.names) >= _TABLE_FROM:
+        plain = {one.key: one for one in page.names if not _is_constant(one) or shown[one.key] != page.file}.values()
+        rows = [f"| {_link(one, shown, page.file)} | {one.said} |" for one in plain]
+        parts.append("\n".join(["| name | is |", "|---|---|", *rows]) + "\n")
+    done: set[tuple[str, str]] = set()
+    for module, names in page.sections:
+        level = "##"
+        if module is not None:
+            parts.append(f"## `{module.name}`\n\n{prose(module.doc)}\n")
+            level = "###"
+        here = [one for one in names if shown[one.key] == page.file and one.key not in done]
+        done.update(one.key for one in here)
+        parts += [_named(one, level, shown) for one in here if not _is_constant(one)]
+        constants = [one for one in here if _is_constant(one)]
+        if constants:
+            rows = [f"| `{one.name}` | `{_value(one)}` |" for one in constants]
+            heading = f"{level} Constants" if module is None else f"{level} Constants of `{module.name}`"
+            parts.append("\n".join([heading, "", "| name | value |", "| --- | --- |", *rows]) + "\n")
     return "\n".join(parts)
+
+
+def _is_constant(one: Name) -> bool:
+    """True for a value without a docstring: a row of a table is enough."""
+    return isinstance(one.node, ast.Assign | ast.AnnAssign) and not docstring_after(one.source.tree.body, one.index)
+
+
+def _value(one: Name) -> str:
+    value = getattr(one.node, "value", None)
+    match one.node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            value = values[[ast.unparse(target) for target in targets].index(one.name)]
+    text = one.source.segment(value) if value else ""
+    return cell(text) if "\n" not in text and len(text) < 100 else "..."
+
+
+def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
+    match one.node:
+        case ast.ClassDef() as node:
+            return _class(one.source, node, level, shown)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() as node:
+            return _function(node, f"{level} {node.name}")
+        case node:
+            code = one.source.segment(node)
+            code = f"```py\n{code}\n```\n\n" if code.count("\n") < 12 else ""
+            return f"{level} {one.name}\n\n{code}{prose(docstring_after(one.source.tree.body, one.index))}\n"
 
 
 _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
@@ -155,27 +292,43 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     return unparse(argument) + (f" = {unparse(default)}" if default else "")
 
 
-def _class(source: Source, node: ast.ClassDef) -> str:
+def _class(source: Source, node: ast.ClassDef, level: str, shown: dict[tuple[str, str], str]) -> str:
     bases = f"({', '.join(map(unparse, node.bases))})" if node.bases else ""
     parts = [
-        f"## {node.name}\n",
+        f"{level} {node.name}\n",
         f"```py\nclass {node.name}{bases}\n```\n",
         prose(ast.get_docstring(node) or "") + "\n",
     ]
-    fields = _fields(source, node)
+    family = list(_family(source, node, shown))
+    fields = list({row[0]: row for home, one in reversed(family) for row in _fields(home, one)}.values())
     if fields:
         enumeration = any("Enum" in unparse(base) for base in node.bases)
         heads = "member" if enumeration else "field", "type", "value" if enumeration else "default", " "
         kept = [column for column in range(4) if any(row[column] for row in fields)]
         rows = [heads, ("---",) * 4, *fields]
         parts.append("\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n")
-    for member in node.body:
-        if isinstance(member, Function) and ast.get_docstring(member):
-            if not member.name.startswith("_"):
-                parts.append(_function(member, f"### {node.name}.{member.name}"))
-            elif member.name == "__init__":
-                parts.append(_function(member, f"### {node.name}()"))
+    members: dict[str, Function] = {}
+    for _, one in family:
+        for member in one.body:
+            if isinstance(member, Function) and ast.get_docstring(member):
+                if not member.name.startswith("_") or (member.name == "__init__" and one is node):
+                    members.setdefault(member.name, member)
+    for member in members.values():
+        name = "()" if member.name == "__init__" else f".{member.name}"
+        parts.append(_function(member, f"{level}# {node.name}{name}"))
     return "\n".join(parts)
+
+
+def _family(
+    source: Source, node: ast.ClassDef, shown: dict[tuple[str, str], str]
+) -> Iterator[tuple[Source, ast.ClassDef]]:
+    """The class, and those of its bases that no page shows."""
+    yield source, node
+    for base in node.bases:
+        plain = base.value if isinstance(base, ast.Subscript) else base
+        one = _definition(source, plain.id) if isinstance(plain, ast.Name) else None
+        if one is not None and isinstance(one.node, ast.ClassDef) and one.key not in shown:
+            yield from _family(one.source, one.node, shown)
 
 
 def _fields(source: Source, node: ast.ClassDef) -> list[tuple[str, str, str, str]]:

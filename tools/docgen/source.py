@@ -11,11 +11,13 @@ import io
 import re
 import tokenize
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
+FOLDERS = {"dicos_proto": "dicos_proto", "dicos_transports": "transports/dicos_transports"}
+"""Package -> the folder it is in."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -57,21 +59,36 @@ class Source:
         return None
 
     @property
-    def imports(self) -> dict[str, str]:
-        """Name -> the module of this package that it comes from, its dotted name."""
+    def imports(self) -> dict[str, tuple[str, str]]:
+        """Name -> (module, name there), for what is imported at the top, also for type checkers only."""
         parts = [*self.name.split("."), *(["__init__"] if self.path.name == "__init__.py" else [])]
-        return {
-            alias.asname or alias.name: ".".join([*parts[: len(parts) - node.level], *filter(None, [node.module])])
-            for node in self.tree.body
-            if isinstance(node, ast.ImportFrom) and node.level
-            for alias in node.names
-        }
+        found = {}
+        body = [*self.tree.body, *(one for node in self.tree.body if isinstance(node, ast.If) for one in node.body)]
+        for node in body:
+            if isinstance(node, ast.ImportFrom):
+                above = parts[: len(parts) - node.level] if node.level else []
+                module = ".".join([*above, *filter(None, [node.module])])
+                found.update({alias.asname or alias.name: (module, alias.name) for alias in node.names})
+        return found
 
 
-def modules(package: str, folder: str) -> list[Source]:
+@cache
+def source_of(module: str) -> Source | None:
+    """A module of this project; None for any other."""
+    first, *rest = module.split(".")
+    if first not in FOLDERS:
+        return None
+    path = CHECKOUT.joinpath(FOLDERS[first], *rest)
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return Source(module, file)
+    return None
+
+
+def modules(package: str) -> list[Source]:
     """The public modules of a package, packages below it included, by name."""
     found = []
-    root = CHECKOUT / folder
+    root = CHECKOUT / FOLDERS[package]
     for path in sorted(root.rglob("*.py")):
         parts = [package, *path.relative_to(root).with_suffix("").parts]
         if parts[-1] == "__init__":
@@ -89,7 +106,9 @@ def unparse(node: ast.AST) -> str:
 
 # -- docstrings ----------------------------------------------------------------------------------------------------
 
-_PLACE = r"(?:(?:tables?|annex|figure) )?(?:Evt\d+|[A-Z](?![a-z])[\d.\-]*|\d[\d.\-]*)(?<!\.)(?: table [\d.\-]+(?<!\.))?"
+_PLACE = (
+    r"(?:(?:tables?|annex|figure) )?(?:Evt\d+|[A-Z]{1,2}(?![a-z])[\d.\-]*|\d[\d.\-]*)(?<!\.)(?: table [\d.\-]+(?<!\.))?"
+)
 _CLAUSE = re.compile(
     rf"[ \n]*# (PS3\.\d+ {_PLACE}(?:(?:,|;| to| and) (?:PS3\.\d+ )?{_PLACE})*)(\.?)",
 )
@@ -118,9 +137,9 @@ def prose(text: str) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """What a docstring says first, on one line, for a table."""
+    """The first sentence of a docstring, on one line, for a table."""
     paragraph = " ".join(prose(text).split("\n\n")[0].split())
-    found = re.match(r"(.+?[.:])(?: [A-Z`]|$)", paragraph)
+    found = re.match(r"(.+?\.)(?: [A-Z`]|$)", paragraph)
     return cell((found[1] if found else paragraph).rstrip(":"))
 
 
@@ -155,7 +174,7 @@ class Place:
 def uses(holders: frozenset[str], owner: str, fields: tuple[str, ...]) -> dict[str, list[Place]]:
     """Field -> where the code looks it up in an object called one of `holders`, or in `owner()`, in order."""
     found: dict[str, list[Place]] = {field: [] for field in fields}
-    for source in [*modules("dicos_proto", "dicos_proto"), *modules("dicos_transports", "transports/dicos_transports")]:
+    for source in [source for package in FOLDERS for source in modules(package)]:
         finder = _Uses(source.name, holders, owner, found)
         finder.visit(source.tree)
     return found

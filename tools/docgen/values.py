@@ -12,7 +12,6 @@ from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from dicos_proto.timers import Timeouts, Timer
 
 from . import costs
-from .reference import page_of
 from .source import CHECKOUT, Place, Source, cell, docstring_after, prose, uses
 
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n\n"
@@ -30,8 +29,7 @@ def described(module: str, name: str) -> dict[str, str]:
 
 
 def _places(places: list[Place]) -> str:
-    shown = [f"[`{place}`](reference/{page_of(place.module)})" for place in places]
-    return ", ".join(shown) or "nowhere"
+    return ", ".join(f"`{place}`" for place in places) or "nowhere"
 
 
 def limits() -> str:
