@@ -130,7 +130,9 @@ def echoes(count: int, window: int) -> None:
     user, provider = established(window=window)
     for _ in range(count // window):
         for _ in range(window):
-            request = CEchoRequest(message_id=user.new_message_id(), affected_sop_class_uid=uids.VERIFICATION)
+            request = CEchoRequest(
+                message_id=user.operations.new_message_id(), affected_sop_class_uid=uids.VERIFICATION
+            )
             user.send(MessageStart(context=1, command=request))
         carry(user, provider)
         wait(user)
@@ -158,7 +160,7 @@ def stores(count: int, window: int) -> None:
         for _ in range(window):
             number += 1
             request = CStoreRequest(
-                message_id=user.new_message_id(),
+                message_id=user.operations.new_message_id(),
                 affected_sop_class_uid=uids.CT_IMAGE_STORAGE,
                 affected_sop_instance_uid=f"2.25.{number}",
             )
@@ -191,8 +193,8 @@ def _take_responses(user: Association, window: int) -> None:
         event = user.next_event()
         if not isinstance(event, MessageStart):
             raise Failed(f"no response: {event}")
-    if user.outstanding:
-        raise Failed(f"{user.outstanding} requests without a response")
+    if user.operations.outstanding:
+        raise Failed(f"{user.operations.outstanding} requests without a response")
 
 
 def data_set(total: int, max_length: int, chunk: int) -> None:
@@ -221,7 +223,7 @@ def data_set(total: int, max_length: int, chunk: int) -> None:
             for buffer in buffers:
                 provider.receive_data(buffer)
             received += _drain(provider)
-    if received != count * len(piece) or provider.owed != 1:
+    if received != count * len(piece) or provider.operations.owed != 1:
         raise Failed(f"{received} bytes of {count * len(piece)} arrived")
 
 

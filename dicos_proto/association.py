@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Self
 
 from .dimse.assembly import Messages
@@ -21,8 +22,8 @@ from .errors import ConnectionLost, LocalProtocolError, Malformed
 from .limits import Limits
 from .timers import MESSAGE_TIMERS, Deadline, Timeouts
 from .tolerance import STRICT, Judge, Tolerance
+from .upper_layer.core import Core
 from .upper_layer.events import Deviation, Fragment
-from .upper_layer.layer import UpperLayer
 from .upper_layer.machine import Evt, Role, State
 from .upper_layer.negotiation import Agreement, PresentationContext, agree
 from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
@@ -35,29 +36,94 @@ _OPEN = (State.Sta6, State.Sta7)
 _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The terms of one association: what it was made with, and what both sides have said since.
+
+    `role`, `limits`, `timeouts`, `tolerance`: as it was made, and never changed. `request`: the A-ASSOCIATE-RQ sent or
+    received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`: the result of both, None before Sta6.
+    `deviations`: those that `next_event` has returned; at most one for each flag of `tolerance`.
+    """
+
+    role: Role
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    request: AssociateRequest | None = None
+    answer: AssociateAccept | None = None
+    agreement: Agreement | None = None
+    deviations: tuple[Deviation, ...] = ()
+
+
+class Operations:
+    """The operations of one association, as they are now: requests without a final response, in both directions."""
+
+    __slots__ = ("_last_id", "_messages")
+
+    def __init__(self, messages: Messages) -> None:
+        """Made by an `Association`."""
+        self._messages = messages
+        self._last_id = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Number of requests sent that have no final response yet."""
+        return len(self._messages.sent)
+
+    @property
+    def unanswered(self) -> Mapping[int, int]:
+        """Those requests by message id, with the command field of each."""
+        return {number: sent[1] for number, sent in self._messages.sent.items()}
+
+    @property
+    def owed(self) -> int:
+        """Number of requests received that have no final response yet."""
+        return len(self._messages.owed)
+
+    def owes(self, message_id: int) -> bool:
+        """Returns True if the peer's request with this id has no final response yet."""
+        return message_id in self._messages.owed
+
+    @property
+    def sending(self) -> bool:
+        """True while a data set is being sent and is not complete: only the rest of it, or an abort, can follow."""
+        return self._messages.sending
+
+    def new_message_id(self) -> int:
+        """A message id for the next request: 1, 2, 3 and so on, without those in use [PS3.7 9.1.1].
+
+        Raises `LocalProtocolError` if all are in use."""
+        sent = self._messages.sent
+        if len(sent) >= 0xFFFF:
+            raise LocalProtocolError("65535 operations outstanding: no message id is free [PS3.7 9.1.1]")
+        while True:
+            self._last_id = self._last_id % 0xFFFF + 1
+            if self._last_id not in sent:
+                return self._last_id
+
+
 class Association:
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
-    `request`: the A-ASSOCIATE-RQ sent or received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`:
-    what was negotiated, None before Sta6.
+    Beside what a `Wire` has, events both ways, state and contexts there are two values: `terms`, because an association
+    is judged by what it was made with and what was negotiated; and `operations`, because a window can only be kept by
+    those who see what is outstanding.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
-        self._upper = UpperLayer(role, limits=limits, timeouts=timeouts, tolerance=tolerance)
+        self._upper = Core(role, limits, timeouts, tolerance)
         self._outbox = self._upper.outbox
         self._judge: Judge = self._upper.judge
         self._untold = self._judge.untold
         self._messages = Messages(_NOTHING_AGREED, self._judge)
         self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
-        self._message_id = 0  # the last one given out
         self._steps = 0  # PDVs received: what shows that a message makes progress
         self._oldest = 0  # the request that is waited for
         self._received = 0  # messages received when that began
         self._unsent = False  # a request is not yet cut to its end
         self._pace: _Pace | None = None  # of the message that is being received
-        self.request: AssociateRequest | None = None
-        self.answer: AssociateAccept | None = None
-        self.agreement: Agreement | None = None
+        self._terms = Terms(role=role, limits=limits, timeouts=timeouts, tolerance=tolerance)
+        self._operations = Operations(self._messages)
 
     @classmethod
     def requestor(
@@ -87,29 +153,15 @@ class Association:
     # -- what is known -------------------------------------------------------------------------------------------
 
     @property
-    def role(self) -> Role:
-        """Requestor or acceptor."""
-        return self._upper.role
+    def terms(self) -> Terms:
+        """Role, limits, timeouts and tolerance; request, answer and agreement; deviations. A frozen value, which is
+        replaced when there is something to add."""
+        return self._terms
 
     @property
-    def limits(self) -> Limits:
-        """The limits this association holds its peer to."""
-        return self._upper.limits
-
-    @property
-    def tolerance(self) -> Tolerance:
-        """What of the peer's deviations is let through."""
-        return self._judge.tolerance
-
-    @property
-    def judge(self) -> Judge:
-        """Limits and tolerance, for whoever reads data sets: what it lets through is told by the next event."""
-        return self._judge
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What was let through, as far as `next_event` told of it; at most one for each flag of `tolerance`."""
-        return self._upper.deviations
+    def operations(self) -> Operations:
+        """What is outstanding and owed now, and message ids for what is sent next."""
+        return self._operations
 
     @property
     def state(self) -> State:
@@ -120,30 +172,6 @@ class Association:
     def contexts(self) -> Mapping[int, PresentationContext]:
         """The accepted presentation contexts by id; empty until Sta6."""
         return self._messages.agreement.contexts
-
-    @property
-    def outstanding(self) -> int:
-        """Requests sent that have no final response yet."""
-        return len(self._messages.sent)
-
-    @property
-    def unanswered(self) -> Mapping[int, int]:
-        """The same by message id, with the command field of each."""
-        return {number: sent[1] for number, sent in self._messages.sent.items()}
-
-    @property
-    def owed(self) -> int:
-        """Requests received that have no final response yet."""
-        return len(self._messages.owed)
-
-    def owes(self, message_id: int) -> bool:
-        """Whether the peer's request with this id has no final response yet."""
-        return message_id in self._messages.owed
-
-    @property
-    def sending(self) -> bool:
-        """Whether a data set is being sent and is not complete: only the rest of it, or an abort, can follow."""
-        return self._messages.sending
 
     @property
     def wants_read(self) -> bool:
@@ -159,24 +187,6 @@ class Association:
     def bytes_queued(self) -> int:
         """Bytes that wait to be taken by `data_to_send`, headers of PDUs included."""
         return self._outbox.queued
-
-    @property
-    def bytes_unread(self) -> int:
-        """Bytes that were received and that `next_event` has not yet come to: while there are some, there is no need to
-        wait, and what is sent now may soon be followed by more."""
-        return self._upper.reader.unread
-
-    def new_message_id(self) -> int:
-        """A message id for the next request: 1, 2, 3 and so on, those in use passed over.  # PS3.7 9.1.1
-
-        Raises `LocalProtocolError` where all are in use."""
-        sent = self._messages.sent
-        if len(sent) >= 0xFFFF:
-            raise LocalProtocolError("65535 operations outstanding: no message id is free [PS3.7 9.1.1]")
-        while True:
-            self._message_id = self._message_id % 0xFFFF + 1
-            if self._message_id not in sent:
-                return self._message_id
 
     # -- in and out ----------------------------------------------------------------------------------------------
 
@@ -246,7 +256,9 @@ class Association:
                 self._on_accept(event)
             else:
                 if isinstance(event, AssociateRequest):
-                    self.request = event
+                    self._terms = replace(self._terms, request=event)
+                elif isinstance(event, Deviation):
+                    self._terms = replace(self._terms, deviations=self._upper.deviations)
                 return event
 
     def send(self, event: Sendable) -> None:
@@ -271,37 +283,31 @@ class Association:
                 raise LocalProtocolError(f"{type(event).__name__} before the data set is complete [PS3.8 7.2]")
             upper.send(event)
             if isinstance(event, AssociateRequest):
-                self.request = event
-
-    def prepare(self, event: MessageStart) -> None:
-        """Encode a message ahead of time, while there is nothing else to do: to `send` this very event next then takes
-        less. Nothing is queued. Raises `LocalProtocolError` for what cannot be encoded."""
-        self._messages.prepare(event)
+                self._terms = replace(self._terms, request=event)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _accept(self, accept: AssociateAccept) -> None:
         self._upper.check(Evt.Evt7, "AssociateAccept")
         try:
-            agreement = agree(self.request or _NOT_ASKED, accept, requestor=False)
+            agreement = agree(self._terms.request or _NOT_ASKED, accept, requestor=False)
         except Malformed as fault:
             raise LocalProtocolError(str(fault)) from None
         self._upper.send(accept)
-        self.answer = accept
-        self._establish(agreement)
+        self._establish(accept, agreement)
 
     def _on_accept(self, accept: AssociateAccept) -> None:
         try:
-            self._establish(agree(self.request or _NOT_ASKED, accept, requestor=True, judge=self._judge))
+            agreement = agree(self._terms.request or _NOT_ASKED, accept, requestor=True, judge=self._judge)
         except Malformed as fault:
             self._upper.fail(fault)
         else:
-            self.answer = accept
+            self._establish(accept, agreement)
             self._later.append(accept)
 
-    def _establish(self, agreement: Agreement) -> None:
-        self.agreement = agreement
-        self._messages = Messages(agreement, self._judge)
+    def _establish(self, accept: AssociateAccept, agreement: Agreement) -> None:
+        self._terms = replace(self._terms, answer=accept, agreement=agreement)
+        self._messages = self._operations._messages = Messages(agreement, self._judge)
 
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
@@ -371,6 +377,26 @@ class Association:
             upper.timers.cancel(_RATE)
 
 
+# -- for the rest of the engine: not exported by the package, and no promise to anybody else --------------------------
+
+
+def judge_of(association: Association) -> Judge:
+    """Limits and tolerance for decoding data sets; accepted deviations are reported by the next event."""
+    return association._judge
+
+
+def bytes_unread(association: Association) -> int:
+    """Bytes that were received and not yet parsed: while there are some, nothing needs to be waited for."""
+    return association._upper.reader.unread
+
+
+def prepare(association: Association, event: MessageStart) -> None:
+    """Encode a message ahead of time: to `send` this very event next then takes less time. Nothing is queued.
+
+    Raises `LocalProtocolError` for what cannot be encoded."""
+    association._messages.prepare(event)
+
+
 class _Pace:
     """How fast a message of the peer comes, in the time in which this side waits for it.
 
@@ -395,7 +421,7 @@ class _Pace:
         self._fed = began
         self._from: float | None = None
 
-    def begin_wait(self, upper: UpperLayer, steps: int, now: float) -> None:
+    def begin_wait(self, upper: Core, steps: int, now: float) -> None:
         reader = upper.reader
         if self._from is not None and self.steps == steps and self._fed == reader.fed:
             return  # it is the same wait

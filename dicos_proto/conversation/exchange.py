@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from .. import dimse
-from ..association import Association
+from ..association import Association, bytes_unread
 from ..dimse.codec import encode_command
 from ..dimse.events import Event, MessageData, MessageStart
 from ..dimse.types import AnyRequest, AnyResponse, CCancelRequest, Command, Request, Response
@@ -85,7 +85,7 @@ class Exchange:
         self.association = association
         self.holder: Holder | None = None
         """To be asked before an attribute list that may be as long as an object is held; None: nobody."""
-        self._most = association.limits.queued
+        self._most = association.terms.limits.queued
         self._pieces: Iterator[Buffer] | None = None  # what is left of the data set that is being sent
         self._waiting: Buffer = _NONE  # its next piece, until it is known whether it is the last
         self._context = 0
@@ -106,7 +106,7 @@ class Exchange:
     @property
     def request(self) -> AssociateRequest:
         """The A-ASSOCIATE-RQ that was sent or received. Raises `LocalProtocolError` before."""
-        request = self.association.request
+        request = self.association.terms.request
         if request is None:
             raise LocalProtocolError("no association was asked for yet [PS3.8 7.1]")
         return request
@@ -120,15 +120,20 @@ class Exchange:
     def room(self) -> int:
         """Requests that may be sent now before one of the outstanding is answered.  # PS3.7 D.3.3.3"""
         association = self.association
-        agreement = association.agreement
+        agreement = association.terms.agreement
         window = agreement.invoke if agreement is not None else 0
-        return (window or association.limits.outstanding) - association.outstanding
+        return (window or association.terms.limits.outstanding) - association.operations.outstanding
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way: no request outstanding or owed an answer, nothing being sent, nothing kept."""
         association = self.association
-        busy = association.outstanding or association.owed or association.sending or self.sending
+        busy = (
+            association.operations.outstanding
+            or association.operations.owed
+            or association.operations.sending
+            or self.sending
+        )
         return not (busy or self.unread or self._replies or self._parked or self._current)
 
     def look_idle(self) -> Flow[bool]:
@@ -169,7 +174,7 @@ class Exchange:
         if (
             self._cancelled
             and isinstance(command, Response)
-            and not association.owes(command.message_id_being_responded_to)
+            and not association.operations.owes(command.message_id_being_responded_to)
         ):
             self._cancelled.discard(command.message_id_being_responded_to)
         if data is None:
@@ -260,7 +265,7 @@ class Exchange:
 
     def fresh_here(self) -> Incoming | None:
         """As `here`, where what comes may be for somebody else, to be parked then: its reading does not begin."""
-        if not self.association.bytes_unread:  # what is to be told without them, an end say, is for a flow
+        if not bytes_unread(self.association):  # what is to be told without them, an end say, is for a flow
             return None
         if self._current or self._parked or self._pieces is not None or self._dropped is not None:
             return None
@@ -321,7 +326,7 @@ class Exchange:
 
     def park(self, event: Incoming) -> None:
         """Keep what came for whoever asks for it later; a C-CANCEL is noted. What is too large is refused, 0x0213."""
-        if self._dropped is None and self._keep(event) and self._held > self.association.limits.parked:
+        if self._dropped is None and self._keep(event) and self._held > self.association.terms.limits.parked:
             self._drop()
         ended = event.last if isinstance(event, MessageData) else not event.has_data
         if ended and self._dropped is not None:
@@ -342,7 +347,7 @@ class Exchange:
 
         Nothing is refused: where too much would have to be held, the peer has to wait. Raises as `step` does.
         """
-        while self._held <= self.association.limits.parked:
+        while self._held <= self.association.terms.limits.parked:
             event = self._next_event()
             if event is None:
                 return
@@ -360,7 +365,7 @@ class Exchange:
         Where too much of the message that is being read would have to be held, the peer has to wait.
         """
         while self._pieces is not None:
-            if self._held > self.association.limits.parked:
+            if self._held > self.association.terms.limits.parked:
                 if not self.pump():
                     yield Need.DRAIN
             elif (event := (yield from self.fresh())) is not None:
@@ -368,7 +373,7 @@ class Exchange:
 
     def note_cancel(self, cancel: CCancelRequest) -> None:
         """Remember a C-CANCEL. One of a request that is not outstanding came too late: no fault.  # PS3.7 9.3.2.3"""
-        if self.association.owes(cancel.message_id_being_responded_to):
+        if self.association.operations.owes(cancel.message_id_being_responded_to):
             self._cancelled.add(cancel.message_id_being_responded_to)
 
     def _keep(self, event: Incoming) -> bool:
@@ -507,7 +512,7 @@ class Answer:
 
 def check_free(association: Association, what: str) -> None:
     """Raise `LocalProtocolError`, with what to do first, where operations of the local side are outstanding."""
-    if not association.outstanding:
+    if not association.operations.outstanding:
         return
     if association.state in _OVER:  # nothing can be waited for
         raise LocalProtocolError(f"{what} on an association that is over ({association.state.name}) [PS3.8 7.3]")
@@ -515,7 +520,7 @@ def check_free(association: Association, what: str) -> None:
 
 
 def _under_way(association: Association) -> str:
-    asked = association.unanswered
+    asked = association.operations.unanswered
     named = ", ".join(f"{dimse.MESSAGES[field]} {number}" for number, field in list(asked.items())[:3])
     more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
     text = f"{named}{more} {'is' if len(asked) == 1 else 'are'} outstanding, whose responses nobody would see: "
@@ -748,7 +753,7 @@ def read_data(exchange: Exchange, limit: str = "attributes", holder: Holder | No
     `holder`: who is asked whether there is room for it. Raises `DataSetTooLong` at its end, `NoRoom` where the holder
     has none, and what `next_piece` raises.
     """
-    allowed: int = getattr(exchange.association.limits, limit)
+    allowed: int = getattr(exchange.association.terms.limits, limit)
     whole = bytearray()
     seen = 0
     room = True

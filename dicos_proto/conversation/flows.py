@@ -101,7 +101,7 @@ class ContextNotAccepted(ProtocolError):
         *,
         as_scp: bool = False,
     ) -> None:
-        super().__init__(explain(association.agreement, abstract_syntax, transfer_syntaxes, as_scp=as_scp))
+        super().__init__(explain(association.terms.agreement, abstract_syntax, transfer_syntaxes, as_scp=as_scp))
         self.abstract_syntax = abstract_syntax
         self.transfer_syntaxes = transfer_syntaxes
 
@@ -199,7 +199,7 @@ def answer_request(
     Between `await_request` and this, the caller may take its time to look at the request: `identity` is what it found
     out about the user (`negotiate`). To reject for another reason there is `reject`.
     """
-    answer = negotiate(request, policy, association.tolerance, identity=identity)
+    answer = negotiate(request, policy, association.terms.tolerance, identity=identity)
     if isinstance(answer, AssociateReject):
         yield from reject(association, answer)
     else:

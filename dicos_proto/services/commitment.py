@@ -158,7 +158,7 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
         raise LocalProtocolError(f"{len(references)} references; one or more, each once [PS3.4 J.3.2.1.1.3]")
     context = find_context(exchange.association, PUSH_MODEL)
     request = NActionRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         requested_sop_class_uid=PUSH_MODEL,
         requested_sop_instance_uid=INSTANCE,
         action_type_id=REQUEST,
@@ -293,9 +293,7 @@ class Committing(Serving):
 
         `max_length`: bytes of a P-DATA-TF that this side will receive on it, 0 unlimited.
         """
-        asked = self._exchange.association.request
-        if asked is None:
-            raise LocalProtocolError("no association was asked for")
+        asked = self._exchange.request
         return ReportTask(
             destination=asked.calling_aet,
             request=AssociateRequest(

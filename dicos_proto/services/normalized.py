@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..association import judge_of
 from ..conversation.exchange import Exchange, inquire
 from ..conversation.flows import Flow, find_context
 from ..data.datasets import Attributes, Content, content
@@ -48,7 +49,7 @@ def n_create(
     """
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NCreateRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         affected_sop_class_uid=sop_class_uid,
         affected_sop_instance_uid=sop_instance_uid,
     )
@@ -61,7 +62,7 @@ def n_set(
     """N-SET of a modification list.  # PS3.7 10.1.3"""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NSetRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         requested_sop_class_uid=sop_class_uid,
         requested_sop_instance_uid=sop_instance_uid,
     )
@@ -79,7 +80,7 @@ def n_get(
     """N-GET of the attributes with these tags (0xGGGGEEEE), or of all.  # PS3.7 10.1.2"""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NGetRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         requested_sop_class_uid=sop_class_uid,
         requested_sop_instance_uid=sop_instance_uid,
         attribute_identifier_list=tags,
@@ -99,7 +100,7 @@ def n_action(
     """N-ACTION of a type that the SOP class defines.  # PS3.7 10.1.4"""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NActionRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         requested_sop_class_uid=sop_class_uid,
         requested_sop_instance_uid=sop_instance_uid,
         action_type_id=action_type_id,
@@ -113,7 +114,7 @@ def n_delete(
     """N-DELETE.  # PS3.7 10.1.6"""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NDeleteRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         requested_sop_class_uid=sop_class_uid,
         requested_sop_instance_uid=sop_instance_uid,
     )
@@ -132,7 +133,7 @@ def n_event_report(
     """N-EVENT-REPORT, which the SCP of the SOP class sends to its SCU.  # PS3.7 10.1.1"""
     context = find_context(exchange.association, negotiated or sop_class_uid, as_scp=True)
     request = NEventReportRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         affected_sop_class_uid=sop_class_uid,
         affected_sop_instance_uid=sop_instance_uid,
         event_type_id=event_type_id,
@@ -145,5 +146,5 @@ def _invoke(exchange: Exchange, context: PresentationContext, request: NRequest,
     answer = yield from inquire(exchange, context.id, request, data)
     attributes = None
     if answer.data is not None:
-        attributes = Attributes(answer.data, answer.transfer_syntax, exchange.association.judge)
+        attributes = Attributes(answer.data, answer.transfer_syntax, judge_of(exchange.association))
     return Result(response=answer.response, attributes=attributes)

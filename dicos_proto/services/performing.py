@@ -7,6 +7,7 @@ Invariants: exactly one final response; none after it.
 from __future__ import annotations
 
 from .. import dimse
+from ..association import judge_of
 from ..conversation.exchange import Exchange, read_data, respond, skip_data
 from ..conversation.flows import Flow
 from ..data.datasets import Attributes, Content, content
@@ -68,7 +69,7 @@ class Performing:
             data = yield from read_data(self._exchange, "collected", self._exchange.holder)
         else:
             data = yield from read_data(self._exchange)
-        return Attributes(data, self.context.transfer_syntax, self._exchange.association.judge)
+        return Attributes(data, self.context.transfer_syntax, judge_of(self._exchange.association))
 
     def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:
         """Send a response of one's own making; what is unread of the request's data set is read over first.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..association import judge_of
 from ..conversation.exchange import Exchange, Operation, read_answer
 from ..conversation.flows import Flow, find_context
 from ..data.datasets import Attributes, Content, content
@@ -39,7 +40,9 @@ class Find:
         context = find_context(exchange.association, sop_class_uid)
         data = content(identifier, context.transfer_syntax)
         request = CFindRequest(
-            message_id=exchange.association.new_message_id(), affected_sop_class_uid=sop_class_uid, priority=priority
+            message_id=exchange.association.operations.new_message_id(),
+            affected_sop_class_uid=sop_class_uid,
+            priority=priority,
         )
         self._exchange = exchange
         self._operation = Operation(exchange, context.id, request, data)
@@ -55,7 +58,7 @@ class Find:
             self.response = answer.response
             return None
         return Match(
-            attributes=Attributes(answer.data, answer.transfer_syntax, self._exchange.association.judge),
+            attributes=Attributes(answer.data, answer.transfer_syntax, judge_of(self._exchange.association)),
             all_keys=answer.response.status == status.PENDING,
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..association import judge_of
 from ..conversation.exchange import (
     Answer,
     DataSetTooLong,
@@ -214,7 +215,7 @@ class _Retrieval:
 def _failed(answer: Answer, exchange: Exchange) -> Attributes | None:
     if answer.data is None:
         return None
-    return Attributes(answer.data, answer.transfer_syntax, exchange.association.judge)
+    return Attributes(answer.data, answer.transfer_syntax, judge_of(exchange.association))
 
 
 _FAULTS_KEPT = 16
@@ -240,7 +241,7 @@ class Move(_Retrieval):
         """
         context = find_context(exchange.association, sop_class_uid)
         request = CMoveRequest(
-            message_id=exchange.association.new_message_id(),
+            message_id=exchange.association.operations.new_message_id(),
             affected_sop_class_uid=sop_class_uid,
             move_destination=destination,
             priority=priority,
@@ -268,7 +269,9 @@ class Get(_Retrieval):
         """Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was sent."""
         context = find_context(exchange.association, sop_class_uid)
         request = CGetRequest(
-            message_id=exchange.association.new_message_id(), affected_sop_class_uid=sop_class_uid, priority=priority
+            message_id=exchange.association.operations.new_message_id(),
+            affected_sop_class_uid=sop_class_uid,
+            priority=priority,
         )
         super().__init__(exchange, context, request, identifier)
         self._storing: MessageStart | None = None
@@ -415,7 +418,7 @@ class Getting(_Retrieving):
         while (outcome := (yield from stores.next())) is not None:
             self._record(outcome)
             report = self.report(status.PENDING)
-            if outcome.response is None and not exchange.association.outstanding:  # nothing was waited for
+            if outcome.response is None and not exchange.association.operations.outstanding:  # nothing was waited for
                 yield from respond(exchange, self.context.id, report)
             else:
                 exchange.reply(MessageStart(context=self.context.id, command=report))

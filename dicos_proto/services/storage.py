@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..association import bytes_unread, prepare
 from ..conversation.exchange import Data, Exchange, Feed, Incoming, ask, check_free
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
 from ..dimse.events import MessageStart
@@ -38,7 +39,7 @@ def store(
     context = find_context(exchange.association, sop_class_uid, (transfer_syntax,))
     aet, number = originator or (None, None)
     request = CStoreRequest(
-        message_id=exchange.association.new_message_id(),
+        message_id=exchange.association.operations.new_message_id(),
         affected_sop_class_uid=sop_class_uid,
         affected_sop_instance_uid=sop_instance_uid,
         priority=priority,
@@ -180,7 +181,7 @@ class StoreMany:
         """Whether the window is to be filled up now, as far as there are more. Answers that are here come first while
         the peer has half a window to do: so requests leave together."""
         outstanding = len(self._outstanding)
-        return self._window - outstanding >= outstanding or not self._exchange.association.bytes_unread
+        return self._window - outstanding >= outstanding or not bytes_unread(self._exchange.association)
 
     def stop(self) -> None:
         """Send no more of them, one that was taken ahead included; `next` still tells what becomes of those that were
@@ -207,7 +208,7 @@ class StoreMany:
             self._taken = taken
             if isinstance(start := taken[2], MessageStart):
                 with suppress(LocalProtocolError):
-                    self._exchange.association.prepare(start)
+                    prepare(self._exchange.association, start)
 
     def _take(self) -> _Taken | None:
         """The next instance, with the request for it; None after the last, and where there is none now."""
@@ -226,7 +227,7 @@ class StoreMany:
                 context = self._contexts[kind] = find_context(association, kind[0], kind[1:]).id
             except ContextNotAccepted as problem:
                 return instance, 0, problem
-        number = association.new_message_id()
+        number = association.operations.new_message_id()
         request = CStoreRequest(
             message_id=number,
             affected_sop_class_uid=instance.sop_class_uid,

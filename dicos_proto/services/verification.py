@@ -14,5 +14,7 @@ from ..registry import uids
 def echo(exchange: Exchange) -> Flow[Response]:
     """User side: a C-ECHO, and its response. Raises `ContextNotAccepted`, and what `ask` raises."""
     context = find_context(exchange.association, uids.VERIFICATION)
-    request = CEchoRequest(message_id=exchange.association.new_message_id(), affected_sop_class_uid=uids.VERIFICATION)
+    request = CEchoRequest(
+        message_id=exchange.association.operations.new_message_id(), affected_sop_class_uid=uids.VERIFICATION
+    )
     return (yield from ask(exchange, context.id, request))

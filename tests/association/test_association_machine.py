@@ -130,7 +130,7 @@ class Side:
             return False
         match event:
             case AssociateRequest():
-                return self.engine.role is Role.REQUESTOR and not self.asked
+                return self.engine.terms.role is Role.REQUESTOR and not self.asked
             case ReleaseRequest() | ReleaseResponse():
                 return self.open is None
             case MessageData():
@@ -160,7 +160,7 @@ class Side:
 
     def negotiated(self, accept: AssociateAccept) -> None:
         """PS3.7 D.3.3.3 and D.3.3.4, read off the A-ASSOCIATE-AC."""
-        asked, mine = self.engine.request, self.engine.role is Role.REQUESTOR
+        asked, mine = self.engine.terms.request, self.engine.terms.role is Role.REQUESTOR
         assert asked is not None
         granted = {role.sop_class_uid: (role.scu, role.scp) for role in accept.user_information.roles}
         names = {context.id: context.abstract_syntax for context in asked.contexts}
@@ -174,10 +174,10 @@ class Side:
 
     def seen(self, now: float) -> tuple[object, ...]:
         """All that a user can see without asking for an event."""
-        engine = self.engine
+        engine, now_open = self.engine, self.engine.operations
         return (
-            engine.state, engine.bytes_queued, engine.outstanding, engine.owed, engine.sending, engine.wants_read,
-            engine.wants_close, dict(engine.contexts), engine.agreement, engine.request, self.deadline(now),
+            engine.state, engine.bytes_queued, now_open.outstanding, now_open.owed, now_open.sending, engine.wants_read,
+            engine.wants_close, dict(engine.contexts), engine.terms, self.deadline(now),
         )  # fmt: skip
 
     def deadline(self, now: float) -> float | None:
@@ -340,7 +340,7 @@ class Conversation(RuleBasedStateMachine):
         self.quiet = quiet
         self.rules_left = talk
         self.damaged = False
-        self.reached = {(side.engine.role, side.engine.state) for side in (self.user, self.provider)}
+        self.reached = {(side.engine.terms.role, side.engine.state) for side in (self.user, self.provider)}
         if begin != "idle":
             self.send(self.user, self.asked)
             self.pump()
@@ -392,12 +392,12 @@ class Conversation(RuleBasedStateMachine):
                     side.sent[-1].end = line.taken + side.engine.bytes_queued
             case _:
                 pass
-        self.reached.add((side.engine.role, side.engine.state))
+        self.reached.add((side.engine.terms.role, side.engine.state))
 
     def read(self, side: Side) -> Event | None:
         """One event, which the model must be able to explain."""
         event = side.engine.next_event()
-        self.reached.add((side.engine.role, side.engine.state))
+        self.reached.add((side.engine.terms.role, side.engine.state))
         if event is None:
             return None
         assert not side.over or event == Closed(), f"{event} after the end"
@@ -513,7 +513,7 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.provider.engine.state is State.Sta3)
     @rule(accept=st.sampled_from((True, True, True, False)))
     def answer(self, accept: bool) -> None:
-        asked = self.provider.engine.request
+        asked = self.provider.engine.terms.request
         assert asked is not None
         self.send(self.provider, negotiate(asked, self.policy) if accept else AssociateReject())
 
@@ -657,8 +657,8 @@ class Conversation(RuleBasedStateMachine):
         self.rules_left -= 1
         for side in (self.user, self.provider):
             engine = side.engine
-            assert (engine.outstanding, engine.owed) == (len(side.outstanding), len(side.owed))
-            assert engine.sending == (side.open is not None)
+            assert (engine.operations.outstanding, engine.operations.owed) == (len(side.outstanding), len(side.owed))
+            assert engine.operations.sending == (side.open is not None)
             assert set(engine.contexts) == set(side.contexts)
             assert engine.bytes_queued >= 0
 
@@ -716,7 +716,7 @@ class Conversation(RuleBasedStateMachine):
         if side.over or engine.state in LOCAL_TURN:
             return
         assert engine.state is State.Sta6, engine.state
-        assert engine.role is Role.REQUESTOR or side.owed or side.open is not None
+        assert engine.terms.role is Role.REQUESTOR or side.owed or side.open is not None
         assert not side.outstanding or side.owed or side.open is not None
 
 

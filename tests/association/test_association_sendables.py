@@ -139,17 +139,17 @@ KINDS = {
 def seen(engine: Association) -> tuple[object, ...]:
     """All that a user can see of it. No deadline but the earliest is seen: the rest come out once that is over."""
     return (
-        engine.role,
+        engine.terms.role,
         engine.state,
         engine.bytes_queued,
-        engine.outstanding,
-        engine.owed,
-        engine.sending,
+        engine.operations.outstanding,
+        engine.operations.owed,
+        engine.operations.sending,
         engine.wants_read,
         engine.wants_close,
         dict(engine.contexts),
-        engine.agreement,
-        engine.request,
+        engine.terms.agreement,
+        engine.terms.request,
         engine.deadline(7.0),
         engine.next_event(),
     )
@@ -174,7 +174,7 @@ def test_every_state_of_every_role_and_every_sendable_is_tried() -> None:
     assert {type(event) for event in SENDABLES.values()} == set(get_args(Sendable))
     assert {STATES[name]().state for name in STATES} == set(State) - {State.Sta4}
     for name in STATES:
-        assert STATES[name]().role is (Role.REQUESTOR if "user" in name else Role.ACCEPTOR)
+        assert STATES[name]().terms.role is (Role.REQUESTOR if "user" in name else Role.ACCEPTOR)
 
 
 @pytest.mark.parametrize("what", SENDABLES)
@@ -255,7 +255,7 @@ def busy(role: Role, *, sending: bool) -> Association:
         side.send(data(3, b"abc", last=not sending))
         pair.events(other)
     engine = pair.user if role is Role.REQUESTOR else pair.provider
-    assert (engine.outstanding, engine.owed, engine.sending) == (1, 1, sending)
+    assert (engine.operations.outstanding, engine.operations.owed, engine.operations.sending) == (1, 1, sending)
     return engine
 
 

@@ -119,7 +119,7 @@ def test_pieces_that_wait_are_joined_and_counted_with_what_they_cost(size: int) 
         next(flow)
     spent = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert spent < 2 * user.engine.limits.parked
+    assert spent < 2 * user.engine.terms.limits.parked
     user.engine.receive_data(command(1, CEchoResponse(message_id_being_responded_to=1, status=0)))
     with pytest.raises(StopIteration):
         next(flow)
@@ -166,7 +166,7 @@ def test_only_a_query_or_retrieval_has_pending_responses(what: str, code: int) -
     provider.feed(command(3, asked, has_data=has_data))
     with pytest.raises(LocalProtocolError) as refused:
         provider.engine.send(start(3, answer))
-    assert (str(refused.value), provider.sent(), provider.engine.owed) == (words, b"", 1)
+    assert (str(refused.value), provider.sent(), provider.engine.operations.owed) == (words, b"", 1)
 
 
 # -- an end to every wait ------------------------------------------------------------------------------------------

@@ -271,8 +271,8 @@ def test_a_length_below_the_floor_is_refused_by_either_side(length: int) -> None
 @pytest.mark.parametrize("length", [8, 100, 511])
 def test_the_floor_can_be_lowered_on_either_side(length: int) -> None:
     for lone in (Lone.provider(request(max_length=length)), Lone.user(answer=policy(max_length=length))):
-        assert lone.engine.agreement is not None
-        assert lone.engine.agreement.peer_max_length == length
+        assert lone.engine.terms.agreement is not None
+        assert lone.engine.terms.agreement.peer_max_length == length
     with pytest.raises(ValueError, match="limit peer_max_length of 7 bytes; at least 8"):
         Limits(peer_max_length=7)
 

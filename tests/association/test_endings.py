@@ -247,14 +247,14 @@ def test_an_own_answer_that_does_not_fit_changes_nothing() -> None:
 
 def test_what_an_association_knows() -> None:
     pair = Pair(REQUEST)
-    assert (pair.user.role, pair.provider.role) == (Role.REQUESTOR, Role.ACCEPTOR)
-    assert pair.user.request == REQUEST
-    assert pair.provider.request is None
-    assert pair.user.limits == with_any_length(Limits())
+    assert (pair.user.terms.role, pair.provider.terms.role) == (Role.REQUESTOR, Role.ACCEPTOR)
+    assert pair.user.terms.request == REQUEST
+    assert pair.provider.terms.request is None
+    assert pair.user.terms.limits == with_any_length(Limits())
     assert pair.user.bytes_queued == len(encode(REQUEST))
     pair.user.data_to_send()
     assert pair.user.bytes_queued == 0
-    assert pair.user.agreement is None
+    assert pair.user.terms.agreement is None
     assert pair.user.contexts == {}
 
 

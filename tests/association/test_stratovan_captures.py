@@ -215,7 +215,7 @@ def test_every_capture_has_its_case() -> None:
 def test_from_the_client(name: str, split: Splitter) -> None:
     case = CASES[name]
     lone, found = as_provider(name, split, STRATOVAN)
-    assert names_of(found) == case.asks == [one.name for one in lone.engine.deviations]
+    assert names_of(found) == case.asks == [one.name for one in lone.engine.terms.deviations]
     asked, *rest = without_deviations(found)
     assert isinstance(asked, AssociateRequest)
     assert (asked.called_aet, asked.user_information.user_identity) == ("CENTRAL_SERVER", case.identity)
@@ -247,7 +247,7 @@ def without_names(content: bytes) -> bytes:
 def test_from_the_server(name: str, split: Splitter) -> None:
     case = CASES[name]
     lone, found = as_user(name, split, STRATOVAN)
-    assert names_of(found) == case.answers == [one.name for one in lone.engine.deviations]
+    assert names_of(found) == case.answers == [one.name for one in lone.engine.terms.deviations]
     answer, *rest = without_deviations(found)
     if case.accepted is None:
         assert answer == AssociateReject(result=1, source=2, reason=1)

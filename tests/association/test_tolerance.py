@@ -701,7 +701,7 @@ def test_let_through_and_told_just_before(case: Case, split: Splitter) -> None:
     (deviation,) = (event for event in found if isinstance(event, Deviation))
     assert (deviation.name, deviation.clause) == (case.flag, CLAUSES[case.flag])
     assert case.detail in deviation.detail
-    assert lone.engine.deviations == (deviation,)
+    assert lone.engine.terms.deviations == (deviation,)
     found.remove(deviation)
     if isinstance(case.let[-1], Closed):
         assert found[-1] == Closed()
@@ -737,7 +737,7 @@ def test_titles(flag: str, stream: bytes, detail: str, reason: int, split: Split
     deviation, request = lone.feed(stream)
     assert deviation == Deviation(clause="PS3.8 9.3.2", detail=detail, name=flag)
     assert isinstance(request, AssociateRequest)
-    answer = negotiate(request, POLICY, lone.engine.tolerance)
+    answer = negotiate(request, POLICY, lone.engine.terms.tolerance)
     assert isinstance(answer, AssociateAccept)
     lone.engine.send(answer)
     assert lone.engine.state is State.Sta6
@@ -792,7 +792,7 @@ def test_titles_are_read_up_to_the_first_nul(called: bytes, calling: bytes, spli
     assert deviation == Deviation(clause="PS3.8 9.3.2", detail=detail, name="title_padded")
     assert request == ASKED
     titles = replace(POLICY, called_aets=frozenset({"PROVIDER"}), calling_aets=frozenset({"USER"}))
-    assert isinstance(negotiate(ASKED, titles, lone.engine.tolerance), AssociateAccept)
+    assert isinstance(negotiate(ASKED, titles, lone.engine.terms.tolerance), AssociateAccept)
     for tolerance in (STRICT, Tolerance(**{name: name != "title_padded" for name in CLAUSES})):
         (request,) = asked_of(tolerance, split).feed(stream)
         assert isinstance(request, AssociateRequest)
@@ -866,7 +866,7 @@ def test_a_role_selection_of_neither_means_the_default(split: Splitter) -> None:
     detail = f"role selection for {CT} that proposes neither role"
     assert deviation == Deviation(clause="PS3.7 D.3.3.4", detail=detail, name="role_of_neither")
     assert request == replace(ASKED, user_information=replace(PLAIN, roles=roles))
-    answer = negotiate(request, POLICY, lone.engine.tolerance)
+    answer = negotiate(request, POLICY, lone.engine.terms.tolerance)
     assert isinstance(answer, AssociateAccept)
     assert answer.user_information.roles == ()
     lone.engine.send(answer)
@@ -908,10 +908,10 @@ def test_sets_are_united_and_listed() -> None:
 
 def test_what_is_let_through_is_known() -> None:
     for made in (Association.acceptor(), Association.requestor(REQUEST)):
-        assert (made.tolerance, made.deviations) == (STRICT, ())
-    assert Association.acceptor(tolerance=FIELD).tolerance is FIELD
-    assert Association.requestor(REQUEST, tolerance=STRATOVAN).tolerance is STRATOVAN
-    assert UpperLayer(Role.ACCEPTOR).judge.tolerance is STRICT
+        assert (made.terms.tolerance, made.terms.deviations) == (STRICT, ())
+    assert Association.acceptor(tolerance=FIELD).terms.tolerance is FIELD
+    assert Association.requestor(REQUEST, tolerance=STRATOVAN).terms.tolerance is STRATOVAN
+    assert UpperLayer(Role.ACCEPTOR).deviations == ()
 
 
 def test_a_deviation_reads_as_one_line() -> None:
@@ -932,7 +932,7 @@ def test_each_flag_is_told_once_for_an_association(split: Splitter) -> None:
         found += lone.feed(p_data((3, True, False, command), (3, False, True, bytes(16_384))))
         lone.engine.send(exchange.response_to(stored(instance.decode()), 0))
     assert told(found) == ["over_max_length", "uid_leading_zeros", "uid_invalid_root", "joined_data_set"]
-    assert [event.name for event in lone.engine.deviations] == told(found)
+    assert [event.name for event in lone.engine.terms.deviations] == told(found)
     assert sum(isinstance(event, MessageStart) for event in found) == 3
 
 
@@ -1033,7 +1033,7 @@ def test_no_more_of_a_window_is_used_than_was_proposed(
     lone = Lone(Association.requestor(asked, tolerance=FIELD), whole)
     found = lone.feed(stream)
     assert told(found) == (["unasked_window"] if wish != (0, 0) else [])
-    agreement = lone.engine.agreement
+    agreement = lone.engine.terms.agreement
     assert agreement is not None
     assert (agreement.invoke, agreement.perform) == used
 
@@ -1212,7 +1212,7 @@ def test_a_flag_changes_nothing_for_those_who_do_not_deviate(flag: str, split: S
     assert response == exchange.response_to(stored(), 0)
     pair.user.send(Abort(source=2, reason=5))
     assert pair.events(pair.provider) == [Abort(source=2, reason=5), Closed()]
-    assert pair.user.deviations == pair.provider.deviations == ()
+    assert pair.user.terms.deviations == pair.provider.terms.deviations == ()
 
 
 @SPLITS
@@ -1223,7 +1223,7 @@ def test_a_proper_abort_is_read_whole_where_short_ones_are_let_through(
     lone = user(STRATOVAN, split)
     found = lone.feed(bytes.fromhex("07000000 0004" + bytes_sent))
     assert found == [Abort(source=2, reason=reason), Closed()]
-    assert lone.engine.deviations == ()
+    assert lone.engine.terms.deviations == ()
 
 
 @SPLITS
@@ -1242,14 +1242,14 @@ def test_only_an_abort_may_be_short(split: Splitter) -> None:
     """The reserved bytes of other PDUs are not tested, and no PDU is cut short for what is in them.  # PS3.8 9.3.1"""
     lone = provider(only("short_abort"), split)
     assert lone.feed(bytes.fromhex("05000000 0004 01020304")) == [ReleaseRequest()]
-    assert (lone.engine.deviations, lone.engine.state) == ((), State.Sta8)
+    assert (lone.engine.terms.deviations, lone.engine.state) == ((), State.Sta8)
 
 
 @SPLITS
 def test_what_follows_a_short_abort_is_not_read(split: Splitter) -> None:
     lone = user(STRATOVAN, split)
     found = lone.feed(bytes.fromhex("07000000 0004 0102  05000000 0004 00000000"))
-    assert found[:3] == [lone.engine.deviations[0], Abort(source=1, reason=2), Closed()]
+    assert found[:3] == [lone.engine.terms.deviations[0], Abort(source=1, reason=2), Closed()]
     assert set(found[3:]) <= {Closed()}
 
 
@@ -1461,7 +1461,7 @@ def test_a_role_for_a_class_whose_uid_was_let_through_is_not_granted() -> None:
 def test_a_context_that_was_not_answered_is_refused_without_a_result() -> None:
     lone = asker(FIELD, whole)
     lone.feed(accepting(answered(3)))
-    agreement = lone.engine.agreement
+    agreement = lone.engine.terms.agreement
     assert agreement is not None
     assert list(lone.engine.contexts) == [3]
     assert [(one.id, one.result) for one in agreement.refused] == [(1, None), (5, None)]
@@ -1483,10 +1483,10 @@ def test_the_local_side_is_held_to_the_standard_whatever_it_lets_through() -> No
 def test_a_peer_without_maximum_length_is_sent_16384_bytes_at_most() -> None:
     lone = asked_of(FIELD, whole)
     lone.feed(asking(user=b""))
-    assert lone.engine.request is not None
-    lone.engine.send(negotiate(lone.engine.request, POLICY, FIELD))
-    assert lone.engine.agreement is not None
-    assert lone.engine.agreement.peer_max_length == 16_384
+    assert lone.engine.terms.request is not None
+    lone.engine.send(negotiate(lone.engine.terms.request, POLICY, FIELD))
+    assert lone.engine.terms.agreement is not None
+    assert lone.engine.terms.agreement.peer_max_length == 16_384
 
 
 # -- flows and single PDUs -------------------------------------------------------------------------------------------
@@ -1500,7 +1500,7 @@ def test_flows_pass_over_deviations() -> None:
     assert isinstance(request, AssociateRequest)
     (answer,) = pair.run(flows.answer_request(pair.provider, request, POLICY))
     assert isinstance(answer, AssociateAccept)
-    assert [one.name for one in pair.provider.deviations] == ["uid_leading_zeros", "blank_title"]
+    assert [one.name for one in pair.provider.terms.deviations] == ["uid_leading_zeros", "blank_title"]
     lone = asker(FIELD, whole)
     lone.engine.receive_data(accepting(answered(3)))
     flow = flows.establish(lone.engine)
@@ -1520,7 +1520,7 @@ def test_a_deviation_while_a_data_set_is_sent_is_passed_over() -> None:
         next(talk.fresh())
     assert talk.sending
     assert isinstance(done.value.value, MessageStart)
-    assert [one.name for one in lone.engine.deviations] == ["uid_leading_zeros"]
+    assert [one.name for one in lone.engine.terms.deviations] == ["uid_leading_zeros"]
 
 
 def test_one_pdu_by_itself() -> None:

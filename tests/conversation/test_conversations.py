@@ -239,21 +239,21 @@ def test_an_unsent_request_leaves_the_association_as_it_was() -> None:
 
 def test_whether_a_data_set_is_being_sent_shows() -> None:
     pair = Pair.established()
-    assert not pair.user.sending
+    assert not pair.user.operations.sending
     pair.user.send(start(3, STORE, has_data=True))
-    assert pair.user.sending
+    assert pair.user.operations.sending
     pair.user.send(MessageData(context=3, data=b"", last=True))
-    assert not pair.user.sending
+    assert not pair.user.operations.sending
 
 
 def test_message_ids_begin_again_and_pass_over_those_in_use() -> None:
     unlimited = OperationsWindow(invoked=0, performed=0)
     pair = Pair.established(request(window=unlimited), policy(window=unlimited), user_limits=Limits(outstanding=70_000))
     pair.user.send(start(1, CEchoRequest(message_id=2, affected_sop_class_uid=VERIFICATION)))
-    assert [pair.user.new_message_id() for _ in range(3)] == [1, 3, 4]
+    assert [pair.user.operations.new_message_id() for _ in range(3)] == [1, 3, 4]
     for _ in range(0xFFFF - 4):
-        pair.user.new_message_id()
-    assert pair.user.new_message_id() == 1
+        pair.user.operations.new_message_id()
+    assert pair.user.operations.new_message_id() == 1
 
 
 def test_no_message_id_is_free_when_all_are_outstanding() -> None:
@@ -264,7 +264,7 @@ def test_no_message_id_is_free_when_all_are_outstanding() -> None:
     for number in range(1, 0x10000):
         pair.user.send(start(1, CEchoRequest(message_id=number, affected_sop_class_uid=VERIFICATION)))
     with pytest.raises(LocalProtocolError, match="no message id is free"):
-        pair.user.new_message_id()
+        pair.user.operations.new_message_id()
 
 
 # -- which context -----------------------------------------------------------------------------------------------
@@ -298,8 +298,8 @@ def test_what_became_of_what_was_proposed_is_told() -> None:
         "accepted with Implicit VR Little Endian; propose other syntaxes, or ask another peer"
     )
     assert (caught.value.abstract_syntax, caught.value.transfer_syntaxes) == (CT, (JPEG,))
-    assert pair.user.agreement is not None
-    assert [one.result for one in pair.user.agreement.refused] == [ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED]
+    assert pair.user.terms.agreement is not None
+    assert [one.result for one in pair.user.terms.agreement.refused] == [ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED]
 
 
 def test_what_was_not_proposed_is_told() -> None:

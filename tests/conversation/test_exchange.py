@@ -136,7 +136,12 @@ def test_two_sides_that_flood_each_other_never_stand_still(split: Splitter) -> N
 
     expected = (size // 300 * 300, 0xB000)
     assert pair.run(flood(pair.uses), flood(pair.provides)) == [expected, expected]
-    assert (pair.user.outstanding, pair.user.owed, pair.provider.outstanding, pair.provider.owed) == (0, 0, 0, 0)
+    assert (
+        pair.user.operations.outstanding,
+        pair.user.operations.owed,
+        pair.provider.operations.outstanding,
+        pair.provider.operations.owed,
+    ) == (0, 0, 0, 0)
 
 
 def test_room_is_what_the_window_leaves() -> None:
@@ -180,7 +185,7 @@ def test_a_message_that_says_otherwise_than_what_is_given_is_not_begun(has_data:
     pair = parties(CT)
     with pytest.raises(LocalProtocolError, match="given the contrary"):
         pair.uses.begin(start(1, STORE, has_data=has_data), given)
-    assert pair.user.bytes_queued == pair.user.outstanding == 0
+    assert pair.user.bytes_queued == pair.user.operations.outstanding == 0
     pair.uses.begin(start(1, STORE, has_data=True), b"abcd")
     assert pair.events(pair.provider) == [start(1, STORE, has_data=True), data(1, b"abcd")]
 
@@ -196,7 +201,7 @@ def test_nothing_more_can_be_sent_after_a_source_that_fails() -> None:
     pair.uses.send(1, STORE, pieces())
     with pytest.raises(OSError, match="gone"):
         pair.run(pair.uses.step())
-    assert pair.user.sending
+    assert pair.user.operations.sending
     assert not pair.uses.sending
 
 
@@ -210,7 +215,7 @@ def test_what_is_no_piece_is_no_end_of_a_data_set(before: list[Any], wrong: Any,
     pair = parties(CT)
     with pytest.raises(LocalProtocolError, match=r"^data in "):
         pair.uses.send(1, STORE, [*before, wrong, *after])
-    assert pair.user.sending
+    assert pair.user.operations.sending
     assert not pair.uses.sending
     events = pair.events(pair.provider)
     assert not any(isinstance(event, MessageData) and event.last for event in events)
@@ -228,7 +233,7 @@ def test_a_none_of_a_feed_is_no_end_of_a_data_set() -> None:
     feed.push(b"cd")
     with pytest.raises(LocalProtocolError, match="data in NoneType"):
         pair.uses.pump()
-    assert pair.user.sending
+    assert pair.user.operations.sending
 
 
 # -- asking --------------------------------------------------------------------------------------------------------
@@ -333,7 +338,7 @@ def test_a_command_that_waits_counts_for_what_it_holds(more: dict[str, Any], kep
     for number in (1, 2, 3):
         lone.engine.receive_data(command(3, replace(GET, message_id=number, **more)))
     assert got(lone.exchange.look()) is None
-    assert [number for number in (1, 2, 3) if lone.engine.owes(number)] == [*range(1, kept + 1)]
+    assert [number for number in (1, 2, 3) if lone.engine.operations.owes(number)] == [*range(1, kept + 1)]
     for number in (1, 2, 3):  # nothing of it is lost
         start = got(next_request(lone.exchange))
         assert start.command == replace(GET, message_id=number, **more)
@@ -487,7 +492,7 @@ def test_an_early_final_response_does_not_cut_the_request_short() -> None:
     answer, content = pair.run(ask(pair.uses, 1, STORE, [b"ab"] * 50), hasty())
     assert answer.status == 0xA700
     assert content == b"ab" * 50
-    assert not pair.user.sending
+    assert not pair.user.operations.sending
 
 
 def test_what_comes_between_an_early_response_and_the_end_of_its_request_is_kept() -> None:
@@ -526,7 +531,7 @@ def test_an_answer_to_something_sent_by_hand_meanwhile_is_kept_if_there_is_room(
         assert got(pair.uses.step()) == start(1, echoed(2))
     else:
         assert next(pair.uses.step()) is flows.Need.INPUT
-    assert pair.user.outstanding == 0
+    assert pair.user.operations.outstanding == 0
 
 
 def test_pending_responses_without_data_are_passed_over() -> None:
@@ -680,7 +685,7 @@ def test_an_answer_is_no_request_that_is_here() -> None:
     pair.provides.send(3, STORE, b"abcd")
     pair.provider.receive_data(command(3, response_to(STORE, 0)) + command(1, echo()))
     assert request_here(pair.provides) == start(1, echo())
-    assert not pair.provider.outstanding
+    assert not pair.provider.operations.outstanding
 
 
 def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
@@ -719,7 +724,7 @@ def test_operations_may_be_finished_in_another_order(split: Splitter) -> None:
 
     def use() -> flows.Flow[list[int]]:
         order = []
-        while pair.user.outstanding:
+        while pair.user.operations.outstanding:
             event = yield from pair.uses.step()
             assert isinstance(event, MessageStart)
             assert isinstance(event.command, CEchoResponse)
@@ -809,7 +814,7 @@ def test_the_peers_next_requests_wait_while_one_is_performed() -> None:
 
     def use() -> flows.Flow[list[Any]]:
         seen = []
-        while pair.user.outstanding:
+        while pair.user.operations.outstanding:
             event = yield from pair.uses.step()
             if isinstance(event, MessageStart) and isinstance(event.command, CFindResponse | CEchoResponse):
                 seen.append(event.command.status)
@@ -836,7 +841,7 @@ def test_a_response_waits_for_the_data_set_of_the_one_before() -> None:
 
     def use() -> flows.Flow[list[Any]]:
         seen: list[Any] = []
-        while pair.user.outstanding:
+        while pair.user.operations.outstanding:
             event = yield from pair.uses.step()
             seen.append(event.command if isinstance(event, MessageStart) else "data")
         return seen

@@ -94,7 +94,7 @@ def test_what_is_refused_while_its_data_set_comes_is_refused_whoever_reads_the_r
     again = replace(REPORT, message_id=2)
     user.engine.receive_data(command(3, again) + command(3, REPORT, has_data=True) + p_data((3, False, True, b"ab")))
     assert come_to(next_request(user.exchange), user) == start(3, again)
-    assert user.engine.owed == 1  # the first report was refused
+    assert user.engine.operations.owed == 1  # the first report was refused
     come_to(respond(user.exchange, 3, response_to(again, 0)), user)
     assert come_to(next_request(user.exchange), user) == start(3, REPORT, has_data=True)
     assert come_to(read_data(user.exchange), user) == b"ab"
@@ -170,7 +170,7 @@ def test_a_reply_that_cannot_be_sent_is_refused_at_once_and_not_when_its_turn_co
         user.exchange.reply(reply_to(start(3, REPORT), 0x10000))
     user.exchange.reply(reply_to(start(3, REPORT), 0))
     come_to(user.exchange.complete(), user)
-    assert user.engine.owed == 0
+    assert user.engine.operations.owed == 0
 
 
 def test_the_end_is_the_end_whatever_was_being_sent() -> None:

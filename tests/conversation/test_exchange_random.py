@@ -121,7 +121,7 @@ def test_both_ask_and_both_answer_at_once(pair: Pair, one: list[Asked], other: l
         answers: dict[int, int] = {}
         to_ask = deque(enumerate(ours))
         association = exchange.association
-        while to_ask or exchange.sending or association.outstanding or len(answering.taken) < len(theirs):
+        while to_ask or exchange.sending or association.operations.outstanding or len(answering.taken) < len(theirs):
             if to_ask and not exchange.sending and exchange.room > 0:
                 number, asked = to_ask.popleft()
                 exchange.send(1, store(number), asked.data(number))
@@ -143,7 +143,7 @@ def test_both_ask_and_both_answer_at_once(pair: Pair, one: list[Asked], other: l
     for (answers, taken), ours, theirs in zip(found, (one, other), (other, one), strict=True):
         assert answers == {number: 0xB000 + number for number in range(len(ours))}
         assert taken == [(number, b"".join(asked.data(number))) for number, asked in enumerate(theirs)]
-    assert (pair.user.owed, pair.provider.owed) == (0, 0)
+    assert (pair.user.operations.owed, pair.provider.operations.owed) == (0, 0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -173,7 +173,7 @@ def test_many_are_stored_while_the_provider_reports(pair: Pair, stores: list[Ask
         answering = Answering(exchange, stores)
         answers: dict[int, int] = {}
         to_tell = deque(enumerate(reports))
-        while to_tell or exchange.sending or pair.provider.outstanding or len(answering.taken) < len(stores):
+        while to_tell or exchange.sending or pair.provider.operations.outstanding or len(answering.taken) < len(stores):
             if to_tell and not exchange.sending and exchange.room > 0:
                 number, asked = to_tell.popleft()
                 exchange.send(1, report(number), asked.data(number))

@@ -102,7 +102,7 @@ def test_what_is_outstanding_is_named_with_what_to_do_about_it() -> None:
     text = r"C-ECHO-RQ 3 and 3 more are outstanding, whose responses nobody would see: cancel\(\) asks the peer to stop"
     with pytest.raises(LocalProtocolError, match=text):
         next(exchange.ask(user.exchange, 1, echo(9)))
-    assert user.engine.unanswered == {**dict.fromkeys(range(1, 6), 0x0030), 6: 0x0020}
+    assert user.engine.operations.unanswered == {**dict.fromkeys(range(1, 6), 0x0030), 6: 0x0020}
 
 
 def test_nothing_is_asked_while_an_answer_is_out_that_nobody_would_see() -> None:
@@ -110,7 +110,7 @@ def test_nothing_is_asked_while_an_answer_is_out_that_nobody_would_see() -> None
     user.engine.send(start(1, echo(7)))
     with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
         next(exchange.ask(user.exchange, 1, echo(8)))
-    assert user.engine.outstanding == 1
+    assert user.engine.operations.outstanding == 1
     assert user.feed(command(1, echoed(7))) == [start(1, echoed(7))]
     assert outcome(exchange.ask(user.exchange, 1, echo(8)), user.engine, command(1, echoed(8))) == echoed(8)
 
@@ -160,7 +160,7 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
 
     with pytest.raises(RuntimeError, match="the disk is gone"):
         next(exchange.ask(pair.uses, 3, STORE, pieces()))
-    assert pair.user.sending
+    assert pair.user.operations.sending
     with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
         next(exchange.ask(pair.uses, 1, echo(2)))
     with pytest.raises(LocalProtocolError, match="before the data set is complete"):
@@ -216,7 +216,7 @@ def test_any_final_status_pays_what_is_owed(code: int) -> None:
     assert received == start(1, echo(1))
     pair.provider.send(exchange.response_to(start(1, echo(1)), code, "why"))
     (answer,) = pair.events(pair.user)
-    assert (pair.provider.owed, pair.user.outstanding) == (0, 0)
+    assert (pair.provider.operations.owed, pair.user.operations.outstanding) == (0, 0)
     assert answer == start(
         1,
         CEchoResponse(
@@ -236,7 +236,7 @@ def test_a_pending_status_does_not_pay() -> None:
         moving = CMoveResponse(message_id_being_responded_to=1, status=code)
         pair.provider.send(start(1, moving))
         assert pair.events(pair.user) == [start(1, moving)]
-        assert (pair.provider.owed, pair.user.outstanding) == (1, 1)
+        assert (pair.provider.operations.owed, pair.user.operations.outstanding) == (1, 1)
 
 
 # -- beginning and ending ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicos_proto.association import Association
+from dicos_proto.association import Association, judge_of
 from dicos_proto.data.datasets import (
     Attributes,
     DataSetError,
@@ -278,7 +278,7 @@ def test_text_with_a_character_set_and_bytes_that_are_no_text_need_nothing() -> 
 def test_what_came_on_an_association_is_judged_as_it_was_and_told_by_it() -> None:
     for tolerance in (STRICT, FIELD):
         engine = Association.acceptor(tolerance=tolerance)
-        received = Attributes(short(NAME, b"PN", b"M\xfcller"), EXPLICIT, engine.judge)
+        received = Attributes(short(NAME, b"PN", b"M\xfcller"), EXPLICIT, judge_of(engine))
         if tolerance == STRICT:
             with pytest.raises(DataSetError):
                 _ = received.dataset
@@ -288,7 +288,7 @@ def test_what_came_on_an_association_is_judged_as_it_was_and_told_by_it() -> Non
             deviation = engine.next_event()
             assert isinstance(deviation, Deviation)
             assert (deviation.name, deviation.clause) == ("missing_character_set", "PS3.5 6.1.2")
-            assert engine.deviations == (deviation,)
+            assert engine.terms.deviations == (deviation,)
 
 
 @pytest.mark.parametrize("syntax", [uids.DICOS_EXPLICIT_VR_LE_EXTENDED, "1.2.3"])

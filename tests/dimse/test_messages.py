@@ -3,12 +3,13 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicos_proto.association import Association
+from dicos_proto.association import Association, prepare
 from dicos_proto.dimse.codec import encode_command
 from dicos_proto.dimse.events import Event, MessageData, MessageStart
 from dicos_proto.dimse.types import (
@@ -79,9 +80,9 @@ def test_what_was_prepared_is_sent_as_it_ever_is(max_length: int) -> None:
     for number in 1, 2:
         event = start(3, STORE if number == 1 else replace(STORE, message_id=2), has_data=True)
         plain.user.send(event)
-        pair.user.prepare(event)
+        prepare(pair.user, event)
         assert pair.user.bytes_queued == 0
-        assert pair.user.outstanding == number - 1
+        assert pair.user.operations.outstanding == number - 1
         pair.user.send(event)
         for each in plain, pair:
             each.user.send(data(3, b"abcd"))
@@ -91,13 +92,13 @@ def test_what_was_prepared_is_sent_as_it_ever_is(max_length: int) -> None:
 def test_what_was_prepared_goes_with_its_very_event_only() -> None:
     plain, pair = (Pair.established(request(window=WINDOW), policy(window=WINDOW)) for _ in range(2))
     first, second = start(1, ECHO), start(1, replace(ECHO, message_id=2))
-    pair.user.prepare(first)
-    pair.user.prepare(second)  # only the last one counts
+    prepare(pair.user, first)
+    prepare(pair.user, second)  # only the last one counts
     for each in plain, pair:
         each.user.send(first)
         each.user.send(second)
     assert sent_by(pair) == sent_by(plain)
-    pair.user.prepare(second)
+    prepare(pair.user, second)
     with pytest.raises(LocalProtocolError, match="message id 2 is still in use"):
         pair.user.send(second)
     assert pair.user.bytes_queued == 0
@@ -107,7 +108,7 @@ def test_it_can_be_prepared_within_a_message_and_sent_after_that() -> None:
     pair = Pair.established(request(window=WINDOW), policy(window=WINDOW))
     pair.user.send(start(3, STORE, has_data=True))
     event = start(1, replace(ECHO, message_id=2))
-    pair.user.prepare(event)
+    prepare(pair.user, event)
     with pytest.raises(LocalProtocolError, match="before the data set on context 3 is complete"):
         pair.user.send(event)
     pair.user.send(data(3, b"abcd"))
@@ -128,7 +129,7 @@ def test_it_can_be_prepared_within_a_message_and_sent_after_that() -> None:
 def test_what_cannot_be_encoded_cannot_be_prepared_and_is_refused_as_it_ever_is(event: MessageStart) -> None:
     pair = Pair.established()
     texts = []
-    for method in (pair.user.prepare, pair.user.send, pair.user.prepare):
+    for method in (partial(prepare, pair.user), pair.user.send, partial(prepare, pair.user)):
         with pytest.raises(LocalProtocolError) as refused:
             method(event)
         texts.append(str(refused.value))
@@ -139,13 +140,13 @@ def test_what_cannot_be_encoded_cannot_be_prepared_and_is_refused_as_it_ever_is(
 
 def test_nothing_can_be_prepared_before_anything_is_agreed() -> None:
     with pytest.raises(LocalProtocolError, match="none are"):
-        Association.acceptor().prepare(start(1, ECHO))
+        prepare(Association.acceptor(), start(1, ECHO))
 
 
 def test_what_was_prepared_cannot_be_sent_after_the_end() -> None:
     pair = Pair.established()
     event = start(1, ECHO)
-    pair.user.prepare(event)
+    prepare(pair.user, event)
     pair.user.send(Abort())
     queued = pair.user.bytes_queued
     with pytest.raises(LocalProtocolError, match="Sta13"):
@@ -251,16 +252,16 @@ def test_a_window_of_operations_is_answered_in_any_order() -> None:
     echoes = [CEchoRequest(message_id=number, affected_sop_class_uid=VERIFICATION) for number in (1, 2, 3)]
     for echo in echoes:
         pair.user.send(start(1, echo))
-    assert pair.user.outstanding == 3
+    assert pair.user.operations.outstanding == 3
     with pytest.raises(LocalProtocolError, match=r"3 operations outstanding; the window is 3 \[PS3.7 D.3.3.3\]"):
         pair.user.send(start(1, CEchoRequest(message_id=4, affected_sop_class_uid=VERIFICATION)))
     assert pair.events(pair.provider) == [start(1, echo) for echo in echoes]
-    assert pair.provider.owed == 3
+    assert pair.provider.operations.owed == 3
     for number in (2, 3, 1):
         answer = start(1, CEchoResponse(message_id_being_responded_to=number, status=0))
         pair.provider.send(answer)
         assert pair.events(pair.user) == [answer]
-    assert pair.user.outstanding == pair.provider.owed == 0
+    assert pair.user.operations.outstanding == pair.provider.operations.owed == 0
 
 
 @pytest.mark.parametrize(
@@ -410,10 +411,15 @@ def test_empty_fragments_in_a_row_are_bounded(over: int) -> None:
 
 
 def refused(pair: Pair, event: MessageStart | MessageData, text: str) -> None:
-    before = (pair.user.state, pair.user.bytes_queued, pair.user.outstanding, pair.user.deadline(pair.now))
+    before = (pair.user.state, pair.user.bytes_queued, pair.user.operations.outstanding, pair.user.deadline(pair.now))
     with pytest.raises(LocalProtocolError, match=text):
         pair.user.send(event)
-    assert (pair.user.state, pair.user.bytes_queued, pair.user.outstanding, pair.user.deadline(pair.now)) == before
+    assert (
+        pair.user.state,
+        pair.user.bytes_queued,
+        pair.user.operations.outstanding,
+        pair.user.deadline(pair.now),
+    ) == before
 
 
 def test_what_may_not_go_changes_nothing() -> None:
@@ -482,7 +488,7 @@ def test_a_message_has_its_data_set_and_no_other(split: Splitter, message: Comma
     with pytest.raises(LocalProtocolError) as caught:
         pair.user.send(start(3, message, has_data=has_data))
     assert str(caught.value) == f"{text} [PS3.7 E.1]"
-    assert (pair.user.outstanding, pair.user.sending) == (0, False)
+    assert (pair.user.operations.outstanding, pair.user.operations.sending) == (0, False)
 
 
 @ANY

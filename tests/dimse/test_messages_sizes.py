@@ -250,7 +250,7 @@ def test_a_cancel_passes_the_window_and_is_not_answered() -> None:
     pair.user.send(data(3, b"ab"))
     pair.user.send(start(3, cancel))
     assert pair.events(pair.provider) == [start(3, find, has_data=True), data(3, b"ab"), start(3, cancel)]
-    assert (pair.user.outstanding, pair.provider.owed) == (1, 1)
+    assert (pair.user.operations.outstanding, pair.provider.operations.owed) == (1, 1)
 
 
 # -- fragments of a command set --------------------------------------------------------------------------------------

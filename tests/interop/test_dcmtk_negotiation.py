@@ -39,7 +39,7 @@ def test_its_archive_grants_the_roles_of_a_get_and_no_options(tmp_path: Path) ->
     ):
         found = {one.abstract_syntax: (one.scu, one.scp) for one in session.contexts.values()}
         assert found == {FIND: (True, False), GET: (True, False), CT: (False, True), MR: (False, True)}
-        agreement = session.association.agreement
+        agreement = session.association.terms.agreement
         assert agreement is not None
         assert agreement.extended == {}
         assert agreement.extension(FIND, QueryExtension) is None
@@ -57,7 +57,7 @@ def test_its_storescp_answers_neither_roles_nor_options_nor_a_window(tmp_path: P
         dcmtk_storescp(folder) as port,
         connect(("127.0.0.1", port), propose([CT]), user_information=information) as session,
     ):
-        agreement = session.association.agreement
+        agreement = session.association.terms.agreement
         assert agreement is not None
         assert (agreement.invoke, agreement.perform, agreement.extended) == (1, 1, {})
         assert [(one.scu, one.scp) for one in session.contexts.values()] == [(True, False)]

@@ -160,7 +160,7 @@ def test_what_we_ask_for_beyond_contexts_is_answered() -> None:
     )
     with pynetdicom_provider(syntaxes=ALL) as peer:
         with connect(("127.0.0.1", peer.port), propose([uids.VERIFICATION]), user_information=information) as session:
-            agreement = session.association.agreement
+            agreement = session.association.terms.agreement
             assert agreement is not None
             assert (agreement.invoke, agreement.perform) == (1, 1)
             assert session.echo().status == SUCCESS

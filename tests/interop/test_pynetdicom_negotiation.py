@@ -169,7 +169,7 @@ def test_they_answer_our_extended_negotiation() -> None:
         connect(("127.0.0.1", peer.port), propose([FIND, GET, CT]), user_information=information) as session,
     ):
         assert peer.next("extended")["asked"] == {FIND: "010001", GET: "01", CT: "030000000200"}
-        agreement = session.association.agreement
+        agreement = session.association.terms.agreement
         assert agreement is not None
         assert agreement.extension(FIND, QueryExtension) == QueryExtension(relational_queries=True)
         assert agreement.extension(GET, RetrieveExtension) is None

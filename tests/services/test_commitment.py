@@ -252,19 +252,6 @@ def test_a_user_that_does_not_reverse_the_roles_gets_no_report() -> None:
     assert "not in the role of an SCP" in str(error)
 
 
-def test_a_task_needs_an_association_that_was_asked_for() -> None:
-    pair = pair_for([PUSH_MODEL])
-
-    def handle(start: MessageStart) -> flows.Flow[None]:
-        committing = Committing(pair.provides, start)
-        pair.provider.request = None
-        with pytest.raises(LocalProtocolError, match="no association was asked for"):
-            committing.task(ALL)
-        yield from committing.grant()
-
-    pair.run(use(pair.uses, request_commitment(pair.uses, "1.9", BOTH)), serve(pair.provides, handle))
-
-
 # -- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +260,7 @@ def test_what_cannot_be_asked_is_not_sent(references: list[Reference]) -> None:
     pair = pair_for([PUSH_MODEL])
     (error,) = pair.run(request_commitment(pair.uses, "1.9", references))
     assert isinstance(error, LocalProtocolError)
-    assert pair.user.outstanding == 0
+    assert pair.user.operations.outstanding == 0
 
 
 def reference(sop_class: str = "1.2", instance: str = "1.3") -> Dataset:

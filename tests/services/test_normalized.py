@@ -161,14 +161,14 @@ def test_nothing_is_sent_without_a_context(name: str) -> None:
     pair = parties(FILM)
     with pytest.raises(flows.ContextNotAccepted, match="none was proposed"):
         next(OPERATIONS[name](pair.uses))
-    assert pair.user.outstanding == 0
+    assert pair.user.operations.outstanding == 0
 
 
 def test_nothing_is_sent_of_what_cannot_be_encoded() -> None:
     pair = parties(MPPS, transfer_syntax=uids.DICOS_EXPLICIT_VR_LE_EXTENDED)
     with pytest.raises(DataSetError):
         next(n_create(pair.uses, MPPS, "1.2.3", attributes("new")))
-    assert pair.user.outstanding == 0
+    assert pair.user.operations.outstanding == 0
 
 
 def test_a_result_need_not_be_decoded() -> None:

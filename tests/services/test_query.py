@@ -242,7 +242,7 @@ def test_nothing_is_asked_without_a_context_or_an_identifier() -> None:
         Find(pair.uses, WORKLIST, b"identifier")
     with pytest.raises(DataSetError, match="no codec"):
         Find(pair.uses, STUDY_ROOT, ASKED)
-    assert pair.user.outstanding == 0
+    assert pair.user.operations.outstanding == 0
 
 
 def test_an_operation_is_answered_finally_once() -> None:

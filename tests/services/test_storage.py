@@ -96,7 +96,7 @@ def test_answers_that_are_here_come_first_while_the_peer_has_half_a_window_to_do
         stores = StoreMany(exchange, (instance(n) for n in range(9)))
         found = []
         while (yield from stores.next()) is not None:
-            found.append(exchange.association.outstanding)
+            found.append(exchange.association.operations.outstanding)
         return found
 
     def answer_together(exchange: Exchange) -> flows.Flow[None]:

@@ -5,11 +5,22 @@ import pytest
 from dicos_proto.errors import AbortReason, Malformed, RemoteProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.timers import Deadline, Timeouts
+from dicos_proto.tolerance import STRICT
+from dicos_proto.upper_layer.core import Core
 from dicos_proto.upper_layer.events import Closed, ProviderAbort, UpperEvent
 from dicos_proto.upper_layer.layer import UpperLayer
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import Abort, AssociateAccept, ReleaseRequest, ReleaseResponse, decode, encode
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
+    Abort,
+    AssociateAccept,
+    AssociateRequest,
+    PData,
+    Pdv,
+    ReleaseRequest,
+    ReleaseResponse,
+)
 from tests.pair import POLICY, REQUEST, Splitter, bytewise, p_data, pdus, scattered, whole
 from tests.upper_layer import layouts
 
@@ -119,7 +130,7 @@ def test_what_is_queued_does_not_stop_reading_before_sta13() -> None:
     assert layer.bytes_queued > 1
     assert layer.wants_read
     assert feed(layer, ACCEPTED) == [ACCEPT]
-    layer.send_data([bytes(100)], 100)
+    layer.send(PData(pdvs=(Pdv(context=1, command=False, last=True, data=bytes(100)),)))
     assert layer.wants_read
 
 
@@ -190,20 +201,23 @@ def test_a_body_that_is_not_wanted_any_more_is_read_over() -> None:
 
 
 def test_a_fault_found_above_is_sent_with_its_reason_and_the_rest_is_read_over() -> None:
-    layer = UpperLayer(PROVIDER)
-    feed(layer, ASKED)
-    layer.send(ACCEPT)
-    layer.data_to_send()
+    core = Core(PROVIDER, Limits(), Timeouts(), STRICT)
+    core.receive_data(ASKED)
+    assert isinstance(core.poll(), AssociateRequest)
+    core.send(ACCEPT)
+    core.outbox.take()
     stream = p_data((1, True, True, bytes(40)))
-    layer.receive_data(stream[:20])
-    assert layer.next_event() is not None
-    layer.fail(Malformed("seen above", "PS3.7 9.1", AbortReason.UNEXPECTED_PARAMETER))
-    (abort,) = feed(layer, stream[20:])
+    core.receive_data(stream[:20])
+    assert core.poll() is not None
+    core.fail(Malformed("seen above", "PS3.7 9.1", AbortReason.UNEXPECTED_PARAMETER))
+    core.receive_data(stream[20:])
+    abort = core.poll()
     assert isinstance(abort, ProviderAbort)
     assert str(abort.error) == "seen above [PS3.7 9.1]"
-    assert decode(b"".join(layer.data_to_send())) == Abort(source=2, reason=5)
-    layer.receive_eof()
-    assert events(layer) == [Closed()]
+    assert core.poll() is None
+    assert decode(b"".join(core.outbox.take())) == Abort(source=2, reason=5)
+    core.receive_eof()
+    assert core.poll() == Closed()
 
 
 def test_a_requestor_that_has_not_asked_is_not_harmed_by_what_waits() -> None:

@@ -1,10 +1,12 @@
 """The table as it works: `UpperLayer` brought into each state, then given each event, by bytes, primitives or time."""
 
-from collections.abc import Callable
-
 import pytest
 
 from dicos_proto.errors import DeadlineExceeded, LocalProtocolError, Malformed, RemoteProtocolError
+from dicos_proto.limits import Limits
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT
+from dicos_proto.upper_layer.core import Core
 from dicos_proto.upper_layer.events import Closed, Fragment, ProviderAbort
 from dicos_proto.upper_layer.layer import UpperLayer
 from dicos_proto.upper_layer.machine import Role, State
@@ -155,20 +157,16 @@ def test_what_comes_from_the_peer(state: int, role: Role, event: int) -> None:
 def test_what_the_user_asks_for(state: int, role: Role, event: int) -> None:
     layer = reach(state, role)
     before = layer.deadline(10.0)
-    act: Callable[[], None]
-    if event == 9:
-        act = lambda: layer.send_data([RECEIVED[10]], len(RECEIVED[10]))  # noqa: E731
-    else:
-        act = lambda: layer.send(REQUEST if event == 1 else PRIMITIVES[event])  # type: ignore[arg-type]  # noqa: E731
+    pdu = decode(RECEIVED[10]) if event == 9 else REQUEST if event == 1 else PRIMITIVES[event]
     wanted = expected(state, event, role)
     if wanted is None:
         with pytest.raises(LocalProtocolError, match=rf"cannot be sent in Sta{state} \[PS3.8 table 9-10\]"):
-            act()
+            layer.send(pdu)
         assert layer.state == state
         assert layer.data_to_send() == []
         assert layer.deadline(10.0) == before
         return
-    act()
+    layer.send(pdu)
     effects, after = wanted
     if event == 1:
         after = 5  # Evt2 follows at once
@@ -234,7 +232,7 @@ def test_a_requestor_that_has_not_asked_reads_nothing_and_may_be_closed() -> Non
 
 def test_there_is_no_fault_to_find_before_anything_was_asked() -> None:
     with pytest.raises(LocalProtocolError, match="Evt19 cannot happen in Sta1"):
-        UpperLayer(USER).fail(Malformed("nothing", "PS3.8 9.3.1"))
+        Core(USER, Limits(), Timeouts(), STRICT).fail(Malformed("nothing", "PS3.8 9.3.1"))
 
 
 def test_after_the_end_bytes_are_of_no_use() -> None:

@@ -237,7 +237,7 @@ for tolerance in (Tolerance(), Tolerance(uid_leading_zeros=True)):
     event = provider.next_event()
     print(type(event).__name__, provider.state.name)
     print(event if tolerance.uid_leading_zeros else event.error)
-print(type(provider.next_event()).__name__, len(provider.deviations))
+print(type(provider.next_event()).__name__, len(provider.terms.deviations))
 ```
 
 ```text

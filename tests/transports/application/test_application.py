@@ -216,7 +216,7 @@ def _with_class(flow: Any, session: Any, sop_class: str) -> Any:
     flow.close()
     context = find_context(session.association, CT)
     request = CStoreRequest(
-        message_id=session.association.new_message_id(),
+        message_id=session.association.operations.new_message_id(),
         affected_sop_class_uid=sop_class,
         affected_sop_instance_uid="1.2",
         priority=0,
@@ -1130,7 +1130,9 @@ def test_an_echo_of_another_class_than_its_context_is_no_success(way: Way) -> No
     with running(way, app) as server, user(server, VERIFICATION, CT) as session:
         for id, context in session.contexts.items():
             for named in (VERIFICATION, CT):
-                command = CEchoRequest(message_id=session.association.new_message_id(), affected_sop_class_uid=named)
+                command = CEchoRequest(
+                    message_id=session.association.operations.new_message_id(), affected_sop_class_uid=named
+                )
                 response = session.run(ask(session.exchange, id, command))
                 fits = named == VERIFICATION == context.abstract_syntax
                 assert response.status == (0 if fits else 0x0122)

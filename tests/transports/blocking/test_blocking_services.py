@@ -223,7 +223,7 @@ def test_many_are_stored(window: OperationsWindow | None, ahead: bool) -> None:
         outcomes = list(session.store_many(instances(100), ahead=ahead))
         assert [one.instance.sop_instance_uid for one in outcomes] == [f"1.2.{n}" for n in range(100)]
         assert all(one.stored for one in outcomes)
-        assert session.association.outstanding == 0
+        assert session.association.operations.outstanding == 0
     assert sizes == [2000] * 100
 
 

@@ -188,7 +188,7 @@ def test_a_wait_for_a_report_is_cancelled(name: str, begun: bool) -> None:
         next(requests).respond()
         if begun:
             request = NEventReportRequest(
-                message_id=session.association.new_message_id(),
+                message_id=session.association.operations.new_message_id(),
                 affected_sop_class_uid=PUSH_MODEL,
                 affected_sop_instance_uid=INSTANCE,
                 event_type_id=1,
@@ -211,7 +211,9 @@ def test_a_wait_for_a_report_is_cancelled(name: str, begun: bool) -> None:
             assert half_sent.wait(PATIENCE)
             turns = count()
             await cancelled_when(
-                name, lambda: session.association.owed > 0 if begun else next(turns) > 10, session.next_report
+                name,
+                lambda: session.association.operations.owed > 0 if begun else next(turns) > 10,
+                session.next_report,
             )
             cancelled.set()
             assert session.established == (not begun)

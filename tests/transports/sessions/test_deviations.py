@@ -77,7 +77,7 @@ def test_a_user_holds_its_provider_to_the_standard_by_default() -> None:
 
 def test_a_user_that_lets_deviations_through_knows_them() -> None:
     with half_a_provider() as port, connect(("127.0.0.1", port), CONTEXTS, tolerance=FIELD) as session:
-        assert session.association.tolerance is FIELD
+        assert session.association.terms.tolerance is FIELD
         assert [(one.name, one.detail) for one in session.deviations] == [("contexts_unanswered", SILENT)]
         assert [(one.id, one.result) for one in session.refused] == [(3, None)]
         assert session.echo().status == 0

@@ -82,7 +82,7 @@ async def test_all_arrive_whole_and_in_their_order(at: Context, window: bool, ah
             async for outcome in user.store_many(many, ahead=ahead):
                 assert outcome.stored
                 told.append(outcome.instance)
-            assert user.association.outstanding == 0
+            assert user.association.operations.outstanding == 0
 
     await at.both(act, lambda: keep(provider, kept))
     assert all(one is other for one, other in zip(told, given, strict=True))

@@ -227,12 +227,12 @@ async def test_a_loop_over_matches_that_is_left(at: Context, cancels: bool) -> N
             answers = user.find(FIND, b"\x10\x00\x20\x00LO\x00\x00")
             async for _ in answers:
                 break
-            assert user.association.outstanding == 1
+            assert user.association.operations.outstanding == 1
             if cancels:
                 answers.cancel()
                 async for _ in answers:
                     pass
-                assert user.association.outstanding == 0
+                assert user.association.operations.outstanding == 0
                 return
             with pytest.raises(LocalProtocolError):
                 await user.echo()

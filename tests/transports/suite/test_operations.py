@@ -152,7 +152,7 @@ async def test_a_store_of_100_mib(at: Context) -> None:
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 async def test_many_stores(at: Context, ahead: bool) -> None:
     user, provider = await at.sessions()
-    assert user.association.agreement.invoke == 8
+    assert user.association.terms.agreement.invoke == 8
 
     async def use() -> None:
         async with user:
@@ -388,7 +388,7 @@ async def test_a_session_left_within_a_message_is_aborted(at: Context) -> None:
         async with user:
             async for outcome in user.store_many([first, endless]):
                 assert outcome.stored
-                assert user.association.sending
+                assert user.association.operations.sending
                 break
         assert user.driver.closed
 

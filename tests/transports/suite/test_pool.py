@@ -453,9 +453,11 @@ def begin_echo(session: Any) -> int:
     from dicos_proto.dimse.events import MessageStart
     from dicos_proto.dimse.types import CEchoRequest
 
-    request = CEchoRequest(message_id=session.association.new_message_id(), affected_sop_class_uid="1.2.840.10008.1.1")
+    request = CEchoRequest(
+        message_id=session.association.operations.new_message_id(), affected_sop_class_uid="1.2.840.10008.1.1"
+    )
     session.association.send(MessageStart(context=1, command=request, has_data=False))
-    outstanding: int = session.association.outstanding
+    outstanding: int = session.association.operations.outstanding
     return outstanding
 
 

@@ -188,7 +188,7 @@ class StoreAsked(Asked):
 
         from dicos_proto.data.conversion import QuietFile
 
-        made = decode_object(self.data, self.transfer_syntax, self.session.association.limits)
+        made = decode_object(self.data, self.transfer_syntax, self.session.association.terms.limits)
         header = BytesIO(self._header)
         found = QuietFile(header, made, bytes(128), dcmread(header).file_meta)
         implicit, little = made.original_encoding
@@ -283,7 +283,7 @@ async def answer(
             code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
             refused = Refused(code, _said(error))
         try:
-            if session.exchange.sending or session.association.outstanding or not session.established:
+            if session.exchange.sending or session.association.operations.outstanding or not session.established:
                 # An answer could not be told from the rest of a message, or from those that are waited for.
                 raise Refused(refused.code, f"within a message: {refused.comment}") from None
             await _refuse(talk, request, refused)

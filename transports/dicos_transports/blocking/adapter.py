@@ -440,7 +440,7 @@ class Session(BaseSession):
         except ProtocolError:
             raise
         except BaseException:  # interrupted: what was read of a report is lost with the flow
-            if self.association.owed:
+            if self.association.operations.owed:
                 self.abort()
             raise
 
@@ -503,7 +503,7 @@ class Session(BaseSession):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self.established and not self.association.sending:
+        if error is None and self.established and not self.association.operations.sending:
             self.release()
         else:
             self.abort()
@@ -516,7 +516,9 @@ class Session(BaseSession):
         Interrupted in the middle of an operation, of either side, or left by an exception out of a source, the
         association is aborted: the peer would wait for the rest, or answer when nobody listens.
         """
-        owed = self.association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        owed = (
+            self.association.operations.owed > 0
+        )  # what was read of the peer's request is lost with the flow, or half answered
         try:
             return self.driver.run(flow)
         except BaseException as error:

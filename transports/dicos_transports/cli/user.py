@@ -118,7 +118,7 @@ class Contact:
         session, out = self.session, self._out
         self.tell_deviations()
         accepted, refused = session.contexts.values(), session.refused
-        agreement = session.association.agreement
+        agreement = session.association.terms.agreement
         most = agreement.peer_max_length if agreement else 0
         granted = agreement.invoke if agreement else 1
         out.detail(

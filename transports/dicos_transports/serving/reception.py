@@ -223,7 +223,7 @@ class Reception:
     ) -> bool:
         """Answer the request; whether it was accepted."""
         association = session.association
-        answer = negotiate(request, self.serving.policy, association.tolerance, identity=identity)
+        answer = negotiate(request, self.serving.policy, association.terms.tolerance, identity=identity)
         if isinstance(answer, AssociateReject):
             self._reject(connection, session, answer, str(answer))
             return False
@@ -274,7 +274,7 @@ class Reception:
 
     def tell_deviations(self, connection: Connection, association: Association) -> None:
         """Log those let through since this was last asked."""
-        for deviation in association.deviations[connection.told :]:
+        for deviation in association.terms.deviations[connection.told :]:
             connection.told += 1
             with self.lock:
                 self._count("deviations")

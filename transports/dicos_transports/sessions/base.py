@@ -228,7 +228,7 @@ class BaseSession:
     @property
     def request(self) -> AssociateRequest:
         """The A-ASSOCIATE-RQ that was sent or received. Raises AttributeError before."""
-        request = self.association.request
+        request = self.association.terms.request
         if request is None:
             raise AttributeError("no A-ASSOCIATE-RQ yet")
         return request
@@ -247,7 +247,7 @@ class BaseSession:
     def peer_information(self) -> UserInformation | None:
         """What the peer says of itself: its implementation and version, its window. None before it has spoken."""
         association = self.association
-        spoken = association.answer if association.role is Role.REQUESTOR else association.request
+        spoken = association.terms.answer if association.terms.role is Role.REQUESTOR else association.terms.request
         return None if spoken is None else spoken.user_information
 
     @property
@@ -263,13 +263,13 @@ class BaseSession:
     @property
     def refused(self) -> tuple[RefusedContext, ...]:
         """The proposed contexts that were not accepted, each with its result."""
-        agreement = self.association.agreement
+        agreement = self.association.terms.agreement
         return agreement.refused if agreement else ()
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
-        return self.association.deviations
+        return self.association.terms.deviations
 
     @property
     def tls(self) -> TLSInfo | None:
@@ -294,9 +294,9 @@ class BaseSession:
         """
         association = self.association
         if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
-            return self.established and association.sending and not self.exchange.sending
+            return self.established and association.operations.sending and not self.exchange.sending
         interrupted = owed and not isinstance(error, Exception)
-        return interrupted or association.sending or association.outstanding > 0
+        return interrupted or association.operations.sending or association.operations.outstanding > 0
 
 
 S = TypeVar("S", bound=BaseSession)
@@ -335,7 +335,7 @@ class Received(Generic[S, P]):
     @property
     def answered(self) -> bool:
         """Whether it was answered finally, by itself or by a flow of `services` that was run for it."""
-        return self.performing.answered or not self.session.association.owes(self.command.message_id)
+        return self.performing.answered or not self.session.association.operations.owes(self.command.message_id)
 
     @property
     def cancelled(self) -> bool:
@@ -378,7 +378,7 @@ class Received(Generic[S, P]):
         command says, raises `Refused` where it is read, at its end at the latest. Nothing is looked at in a transfer
         syntax that is not known here."""
         self.checker = Checker.of(
-            self.transfer_syntax, self.sop_class_uid, self.sop_instance_uid or "", self.session.association.limits
+            self.transfer_syntax, self.sop_class_uid, self.sop_instance_uid or "", self.session.association.terms.limits
         )
 
     def looked_at(self, data: Buffer) -> Buffer:
@@ -461,7 +461,7 @@ class Received(Generic[S, P]):
         """
         found = bytearray()
         session = self.session
-        allowed = session.association.limits.collected
+        allowed = session.association.terms.limits.collected
         session.holding.let_go()
         while (piece := (yield from self.piece())) is not None:
             size = len(piece)

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-from dicos_proto.association import Association
+from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, Need
 from dicos_proto.errors import DeadlineExceeded, ProtocolError
 from dicos_proto.timers import Timeouts
@@ -266,7 +266,7 @@ class Channel(Link):
         self._collect()
         if self._pending:
             known = self.association
-            more = known is not None and self._tcp and self._corked < BATCH and known.bytes_unread > 0
+            more = known is not None and self._tcp and self._corked < BATCH and bytes_unread(known) > 0
             self._write(_MORE if more else 0)
 
     def acknowledge(self) -> None:

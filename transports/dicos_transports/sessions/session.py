@@ -279,7 +279,7 @@ class Session(BaseSession):
         except ProtocolError:
             raise
         except BaseException:  # cancelled: what was read of a report is lost with the flow
-            if self.association.owed:
+            if self.association.operations.owed:
                 await self.abort()
             raise
 
@@ -347,7 +347,7 @@ class Session(BaseSession):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self.established and not self.association.sending:
+        if error is None and self.established and not self.association.operations.sending:
             await self.release()
         else:
             await self.abort()
@@ -360,7 +360,9 @@ class Session(BaseSession):
         Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
         association is aborted: the peer would wait for the rest, or answer when nobody listens.
         """
-        owed = self.association.owed > 0  # what was read of the peer's request is lost with the flow, or half answered
+        owed = (
+            self.association.operations.owed > 0
+        )  # what was read of the peer's request is lost with the flow, or half answered
         try:
             return await self.driver.run(flow)
         except BaseException as error:
@@ -463,7 +465,7 @@ class _Outcomes(AsyncIterator[storage.Outcome]):
             try:
                 await self._feed()
             except BaseException:
-                if session.association.sending or session.association.outstanding:
+                if session.association.operations.sending or session.association.operations.outstanding:
                     await session.abort()
                 raise
         raise StopAsyncIteration

@@ -1,0 +1,127 @@
+"""What `dicos_proto` exports is complete: whatever its signatures name can be imported from it."""
+
+import enum
+import inspect
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dicos_proto
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EXPORTED = {name: getattr(dicos_proto, name) for name in dicos_proto.__all__}
+
+
+def parts(annotation: object) -> Iterator[type]:
+    """The classes of this project that an annotation is made of."""
+    if isinstance(annotation, typing.TypeVar):
+        yield from parts(annotation.__bound__)
+        for each in annotation.__constraints__:
+            yield from parts(each)
+    elif isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if annotation.__module__.startswith("dicos_proto"):
+            yield annotation
+    elif isinstance(annotation, list | tuple):
+        for each in annotation:
+            yield from parts(each)
+    else:
+        for each in typing.get_args(annotation):
+            yield from parts(each)
+
+
+def signatures(exported: object) -> Iterator[tuple[str, object]]:
+    """(where, annotation) of everything that somebody who uses an exported object can see."""
+    if isinstance(exported, type):
+        for base in exported.__mro__[1:]:
+            yield "base", base
+        if not issubclass(exported, enum.Enum):
+            yield from typing.get_type_hints(exported).items()
+        for name, member in vars(exported).items():
+            if name.startswith("_") and name != "__init__":
+                continue
+            function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if inspect.isfunction(function):
+                for parameter, annotation in typing.get_type_hints(function).items():
+                    yield f"{name}({parameter})", annotation
+    elif inspect.isfunction(exported):
+        yield from typing.get_type_hints(exported).items()
+    else:
+        yield "alias", exported
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_a_signature_names_is_exported_too(name: str) -> None:
+    missing = {
+        f"{each.__module__}.{each.__qualname__} in {where}"
+        for where, annotation in signatures(EXPORTED[name])
+        if not where.startswith("_")
+        for each in parts(annotation)
+        if EXPORTED.get(each.__name__) is not each and not each.__name__.startswith("_")
+    }
+    assert missing == set()
+
+
+def test_the_walk_sees_what_is_named() -> None:
+    found = {each for _, annotation in signatures(dicos_proto.Association) for each in parts(annotation)}
+    assert {dicos_proto.Idle, dicos_proto.MessageStart, dicos_proto.Tolerance, dicos_proto.Deadline} <= found
+
+
+def test_each_name_is_exported_once() -> None:
+    assert len(set(dicos_proto.__all__)) == len(dicos_proto.__all__)
+
+
+@pytest.mark.parametrize("union", ["Event", "Sendable"])
+def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) -> None:
+    pytest.importorskip("mypy.api", reason="mypy is not installed")
+    cases = [each.__name__ for each in typing.get_args(EXPORTED[union])]
+    source = [
+        "from typing import assert_never",
+        "import dicos_proto",
+        f"def name_of(event: dicos_proto.{union}) -> str:",
+        "    match event:",
+        *(f"        case dicos_proto.{case}():\n            return {case!r}" for case in cases),
+        "        case _ as unreachable:",
+        "            assert_never(unreachable)",
+    ]
+    assert _mypy(tmp_path, "\n".join(source) + "\n") == ""
+    del source[4]  # and a case that is forgotten is found
+    assert "assert_never" in _mypy(tmp_path, "\n".join(source) + "\n")
+
+
+def _mypy(folder: Path, source: str) -> str:
+    """What `mypy --strict` has to say against a program."""
+    program = folder / "program.py"
+    program.write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=", str(program)]
+    done = subprocess.run([*command, f"--cache-dir={folder}"], cwd=CHECKOUT, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_")}
+
+
+WIRE = {
+    "wants_read", "wants_close", "receive_data", "receive_eof", "data_to_send", "deadline", "handle_timeout",
+}  # fmt: skip
+
+
+def test_an_association_has_sixteen_public_members() -> None:
+    both_ways = {"next_event", "send", "bytes_queued"}
+    assert public(dicos_proto.Association) == WIRE | both_ways | {
+        "requestor", "acceptor", "state", "contexts", "terms", "operations",
+    }  # fmt: skip
+
+
+def test_an_upper_layer_alone_has_fourteen_public_members() -> None:
+    both_ways = {"next_event", "send", "bytes_queued"}
+    assert public(dicos_proto.UpperLayer) == WIRE | both_ways | {"role", "limits", "state", "deviations"}
+
+
+def test_both_are_wires() -> None:
+    assert WIRE == public(dicos_proto.Wire)
