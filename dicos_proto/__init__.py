@@ -2,11 +2,12 @@
 
     association = Association.acceptor()
     association.receive_data(data)
-    while (event := association.next_event()) is not None: ...
+    for event in events(association): ...
     while buffers := association.data_to_send():
         connection.writelines(buffers)
 
-`dissect` and `Dissector` show PDUs as lines for people.
+After the end `Association.next_event` returns `Closed` for ever: a loop of one's own has to look for it, and `events`
+does. `dissect` and `Dissector` show PDUs as lines for people.
 """
 
 from .association import Association, Operations, Terms
@@ -69,7 +70,7 @@ from .upper_layer.extended import (
     StorageLevel,
     propose_extended,
 )
-from .upper_layer.layer import UpperLayer
+from .upper_layer.layer import EventSource, UpperLayer, events
 from .upper_layer.machine import Role, State
 from .upper_layer.negotiation import (
     AcceptPolicy,
@@ -152,6 +153,7 @@ __all__ = [
     "Deviation",
     "Dissector",
     "Event",
+    "EventSource",
     "Exchange",
     "ExtendedNegotiation",
     "Extension",
@@ -224,6 +226,7 @@ __all__ = [
     "decode",
     "dissect",
     "encode",
+    "events",
     "negotiate",
     "propose",
     "propose_extended",

@@ -227,7 +227,9 @@ class Association:
         self._upper.handle_timeout(now)
 
     def next_event(self) -> Event | None:
-        """Parse one event. None: feed me. `Closed` is always last, and repeats."""
+        """Parse one event. None: nothing more is here, feed me. Never raises for what the peer did.
+
+        `Closed` is always last, and repeats for ever: end your loop there, or use `events`."""
         while True:
             if self._later and not self._untold:
                 held = self._later.popleft()

@@ -2,7 +2,7 @@
 
 from .events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
-from .layer import UpperLayer
+from .layer import EventSource, UpperLayer, events
 from .machine import Role, State
 from .negotiation import (
     AcceptPolicy,
@@ -57,6 +57,7 @@ __all__ = [
     "ContextAnswer",
     "ContextResult",
     "Deviation",
+    "EventSource",
     "ExtendedNegotiation",
     "Fragment",
     "IdentityVerdict",
@@ -92,6 +93,7 @@ __all__ = [
     "UserInformation",
     "decode",
     "encode",
+    "events",
     "negotiate",
     "propose",
     "propose_extended",

@@ -8,16 +8,41 @@ messages holds an `Association`; this class is for those who look at PDUs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
 from ..errors import ConnectionLost
 from ..limits import Limits
 from ..timers import Deadline, Timeouts
 from ..tolerance import STRICT, Tolerance
 from ..wire import Buffer
 from .core import Core
-from .events import Deviation, UpperEvent
+from .events import Closed, Deviation, UpperEvent
 from .machine import Evt, Role, State
 from .pdu import encode
 from .pdu_types import PData, Pdu
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+
+
+class EventSource(Protocol[E_co]):
+    """What gives events one by one: an `Association`, an `UpperLayer`."""
+
+    def next_event(self) -> E_co | None:
+        """Parse one event. None: nothing more is here. `Closed` is always last, and repeats."""
+
+
+def events(source: EventSource[E]) -> Iterator[E]:
+    """The events that are here. It ends when nothing more can be parsed now, and after `Closed`.
+
+    `next_event` returns `Closed` each time it is called after the end, so that nobody can miss it. A loop that only
+    looks for None would never end then; this one does. Between two events you may send, and receive more.
+    """
+    while (event := source.next_event()) is not None:
+        yield event
+        if isinstance(event, Closed):
+            return
 
 
 class UpperLayer:

@@ -10,13 +10,14 @@ from dicos_proto.dimse.types import CEchoRequest
 from dicos_proto.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
-from dicos_proto.upper_layer.layer import UpperLayer
+from dicos_proto.upper_layer.layer import UpperLayer, events
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu import (
     Abort,
     AssociateAccept,
     AssociateReject,
+    AssociateRequest,
     ContextAnswer,
     ContextResult,
     ReleaseRequest,
@@ -291,3 +292,27 @@ def test_after_an_abort_only_the_end_is_read() -> None:
     assert decode(user.sent()) == Abort(source=2, reason=1)
     user.engine.receive_eof()
     assert user.events() == [Closed()]
+
+
+def test_the_loop_over_events_ends_where_there_is_none_and_after_closed() -> None:
+    pair = Pair.established()
+    assert list(events(pair.user)) == []
+    pair.provider.send(ReleaseRequest())
+    pair.user.receive_data(b"".join(pair.provider.data_to_send()))
+    assert list(events(pair.user)) == [ReleaseRequest()]
+    pair.user.send(Abort())
+    pair.user.receive_eof()
+    for _ in range(2):
+        assert list(events(pair.user)) == [Closed()], "again, and once only"
+
+
+def test_what_is_sent_and_received_within_the_loop_counts() -> None:
+    provider = Association.acceptor()
+    provider.receive_data(encode(REQUEST))
+    met = []
+    for event in events(provider):
+        met.append(type(event))
+        if isinstance(event, AssociateRequest):
+            provider.send(negotiate(event, POLICY))
+            provider.receive_data(encode(ReleaseRequest()))
+    assert met == [AssociateRequest, ReleaseRequest]
