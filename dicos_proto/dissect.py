@@ -1,11 +1,10 @@
-"""PDU bytes -> lines for people: what an association says, never what a data set holds.
+"""A dissector: turns PDU bytes into lines for people. It shows PDUs and command sets, never the content of a data set.
 
-Knows: how to name what the codecs read. Must not know: states, roles, whether a PDU may come now.
+Knows: names for everything that the codecs read. Must not know: states, roles, whether a PDU is allowed now.
 
-Invariants: a P-DATA-TF is never held whole, of a command set at most `Limits.command_set` bytes are; no bytes of a data
-set, a passcode or an identity are shown; whatever a peer wrote is shown as printable ASCII, so that it cannot forge a
-line; nothing is raised for what the bytes are. Every deviation that a `Tolerance` has a flag for is let through, and
-said each time.
+Invariants: a P-DATA-TF is never held complete, and at most `Limits.command_set` bytes of a command set are; no bytes of
+a data set, a passcode or an identity are shown; text from a peer is shown as printable ASCII, so that it cannot forge
+a line; no bytes raise an error. Every deviation for which `Tolerance` has a flag is accepted, and shown each time.
 """
 
 from __future__ import annotations
@@ -58,11 +57,11 @@ _PRIORITIES = {0: "medium", 1: "high", 2: "low"}
 
 _SHOWN_BYTES = 16
 _SHOWN_TAGS = 16
-"""How much of a long value is shown; a line stays short whatever a peer sends."""
+"""The most bytes and tags of a long value that are shown, so that a line stays short."""
 
 
 def dissect(pdu: Buffer, limits: Limits = Limits()) -> list[str]:  # noqa: B008  a frozen value
-    """The lines of one whole PDU (or several); bytes that are none are called so.
+    """Returns the lines of one complete PDU, or of several. Bytes that are not a PDU are reported in a line.
 
     >>> dissect(bytes.fromhex("07000000000400000206"))
     ['A-ABORT, 4 bytes: association aborted by the service provider: invalid parameter (6)']
@@ -72,11 +71,12 @@ def dissect(pdu: Buffer, limits: Limits = Limits()) -> list[str]:  # noqa: B008 
 
 
 class Dissector:
-    """One direction of a connection, in chunks of any size: `feed` gives the lines of what is complete, `end` the rest.
+    """Dissects one direction of a connection, in chunks of any size: `feed` returns the lines of complete parts, `end`
+    the rest.
 
-    A data set takes one line, when its last PDV has come, however long it is; so does a command set, and its elements
-    follow. After bytes that are no PDU nothing more is dissected: where the next one begins is not known. What is only
-    longer than one of `limits` is named and passed over. No Maximum Length is enforced.
+    A data set of any length takes one line, once its last PDV has arrived; so does a command set, followed by its
+    elements. After bytes that are not a PDU, nothing more is dissected, because it is unknown where the next PDU
+    begins. A part that is only longer than one of `limits` is named and skipped. No Maximum Length is enforced.
 
     >>> one = Dissector()
     >>> one.feed(bytes.fromhex("0500000000"))
@@ -87,24 +87,24 @@ class Dissector:
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  a frozen value
         self._limits = limits
-        # A long A-ASSOCIATE is judged here, where it can be passed over: the reader could only give up.
+        # A long A-ASSOCIATE is checked here, where it can be skipped: the reader could only give up.
         self._reader = PduReader(Judge(replace(limits, associate_pdu=PDU_LENGTH_MAX), EVERYTHING))
         self._reader.stream_data = True
         self._lost = False
-        self._set: tuple[int, bool] | None = None  # what is under way: its context, whether a command set
-        self._size = 0  # its bytes so far
+        self._set: tuple[int, bool] | None = None  # context id of the set under way, True for a command set
+        self._size = 0  # bytes of that set so far
         self._pdvs = 0
         self._command = bytearray()
 
     def feed(self, data: Buffer) -> list[str]:
-        """The lines of what these bytes complete."""
+        """Returns the lines of the parts that these bytes complete."""
         if self._lost:
             return []
         self._reader.feed(data)
         return list(self._lines())
 
     def end(self) -> list[str]:
-        """No more bytes come: the lines of what is not complete."""
+        """Ends the stream. Returns the lines of the parts that are not complete."""
         lines = list(self._end_set(complete=False))
         if self._reader.mid_pdu:
             lines.append(f"the bytes end {self._reader.describe()}")
@@ -157,7 +157,7 @@ class Dissector:
             yield from self._end_set(complete=True)
 
     def _passed_limit(self) -> str:
-        """Which limit the command set under way has passed, or nothing."""
+        """Returns the limit that the command set under way has exceeded, or an empty string."""
         if self._size > self._limits.command_set:
             return f"limit command_set: {self._limits.command_set}"
         if self._pdvs > self._limits.command_fragments:
@@ -183,11 +183,12 @@ class Dissector:
 
 
 _TITLES_WHOLE = replace(EVERYTHING, title_padded=False)
-"""Titles are shown with what follows a NUL in them, too."""
+"""Titles are shown with the characters after a NUL, too."""
 
 
 def _plain(text: str, also: str = "") -> str:
-    """Printable ASCII, the rest and `also` as \\xNN, or \\uNNNN beyond Latin-1."""
+    """Returns the text as printable ASCII; other characters, and those in `also`, as \\xNN, or \\uNNNN beyond
+    Latin-1."""
     return "".join(one if " " <= one <= "~" and one not in also else _escaped(ord(one)) for one in text)
 
 
@@ -196,12 +197,12 @@ def _escaped(code: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text of a peer in quotes, which it cannot close."""
+    """Returns text of a peer in quotes, which the text cannot close."""
     return "'" + _plain(text, also="'\\") + "'"
 
 
 def _named(uid: str) -> str:
-    """A UID, its characters already checked, with its name if it has one."""
+    """Returns a UID, whose characters are already checked, with its name if it has one."""
     name = uids.name_of(uid)
     return uid if name == uid else f"{uid} {name}"
 
@@ -228,7 +229,7 @@ def _body_lines(token: PduBody, limits: Limits) -> Iterator[str]:
 
 
 def _deviation_lines(judge: Judge) -> Iterator[str]:
-    """What was let through, once for each flag."""
+    """Yields the accepted deviations, one for each flag."""
     for name, detail in judge.untold:
         yield f"  deviation ({name}): {_plain(detail)} [{CLAUSES[name]}]"
 
@@ -316,7 +317,7 @@ def _command_lines(raw: bytearray) -> Iterator[str]:
     yield from _deviation_lines(judge)
 
 
-# How an element of a command set is shown; what returns None leaves it at the size.
+# How an element of a command set is shown; if a function returns None, only the size is shown.
 
 
 def _size(raw: bytes) -> str:
@@ -373,7 +374,7 @@ _ELEMENTS: dict[int, tuple[str, Callable[[bytes], str | None]]] = {
     0x0700: ("priority", _priority),
     0x0900: ("status", _status),
     0x0901: ("offending elements", _tags),
-    0x0902: ("error comment", _size),  # it may speak of a person
+    0x0902: ("error comment", _size),  # it may be about a person
     0x0903: ("error id", _hexadecimal),
     0x1000: ("affected SOP instance", _uid),
     0x1001: ("requested SOP instance", _uid),
@@ -387,4 +388,4 @@ _ELEMENTS: dict[int, tuple[str, Callable[[bytes], str | None]]] = {
     0x1030: ("move originator", _title),
     0x1031: ("message id of the C-MOVE", _decimal),
 }
-"""Element (0000,number) -> what it is called and how it is shown.  # PS3.7 E.1"""
+"""Element (0000,number) -> its name and how it is shown [PS3.7 E.1]."""

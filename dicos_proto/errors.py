@@ -1,9 +1,9 @@
-"""What can go wrong, one class for each kind of fault, and the reason codes that go on the wire.
+"""The errors of this package, one class for each kind of fault, and the reason codes that go on the wire.
 
 Knows: the fault, the clause it breaks and, where a limit stopped it, that limit's name and both numbers.
 Must not know: bytes, states, roles.
 
-`Malformed` is neutral: a decoder raises it, and the layer that knows whose bytes they were turns it into
+`Malformed` blames nobody: a decoder raises it, and the layer that knows who sent the bytes turns it into
 `LocalProtocolError` (raised to the caller, nothing changed) or `RemoteProtocolError` (carried by a
 `ProviderAbort` event, never raised by the engine).
 """
@@ -14,7 +14,7 @@ from enum import IntEnum
 
 
 class AbortSource(IntEnum):
-    """Who aborts: the Source field of an A-ABORT PDU.  # PS3.8 9.3.8"""
+    """The side that aborts: the Source field of an A-ABORT PDU [PS3.8 9.3.8]."""
 
     SERVICE_USER = 0
     RESERVED = 1
@@ -22,7 +22,8 @@ class AbortSource(IntEnum):
 
 
 class AbortReason(IntEnum):
-    """Why the provider aborts: significant only when the source is the service provider.  # PS3.8 9.3.8"""
+    """Why the provider aborts: the Reason field, significant only if the source is the service provider [PS3.8
+    9.3.8]."""
 
     NOT_SPECIFIED = 0
     UNRECOGNIZED_PDU = 1
@@ -34,7 +35,7 @@ class AbortReason(IntEnum):
 
 
 class ProtocolError(Exception):
-    """Base of every error of this package. Two errors are equal when they are of one kind and say the same."""
+    """Base class of every error of this package. Errors of the same class with the same arguments are equal."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProtocolError) and type(self) is type(other) and self.args == other.args
@@ -44,9 +45,9 @@ class ProtocolError(Exception):
 
 
 class _Violation(ProtocolError):
-    """A rule that was broken: what was seen, the clause, the abort reason, and the limit if one was passed.
+    """A broken rule: what was seen, the clause, the abort reason, and the limit if one was exceeded.
 
-    Every parameter is positional too: `copy` and `pickle` rebuild an exception from its `args`.
+    Parameters may be positional because `copy` and `pickle` rebuild an exception from its `args`.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class _Violation(ProtocolError):
 
 
 class Malformed(_Violation):
-    """Bytes that are no legal encoding. Raised by decoders, which do not know whose bytes they read."""
+    """Bytes that are not a legal encoding. Raised by decoders, which do not know who sent the bytes."""
 
 
 class RemoteProtocolError(_Violation):
@@ -80,7 +81,7 @@ class RemoteProtocolError(_Violation):
 
     @classmethod
     def blame(cls, fault: Malformed) -> RemoteProtocolError:
-        """The same fault, now known to be the peer's."""
+        """Returns the same fault as an error of the peer."""
         return cls(
             fault.detail,
             fault.clause,
@@ -92,11 +93,11 @@ class RemoteProtocolError(_Violation):
 
 
 class LocalProtocolError(ProtocolError):
-    """The local user asked for what the protocol forbids now. Raised; nothing has changed."""
+    """The local user asked for something that the protocol forbids now. Raised; nothing has changed."""
 
 
 class ConnectionLost(ProtocolError):
-    """The transport connection ended while the association still needed it. `mid_pdu`: in the middle of a PDU."""
+    """The transport connection ended while the association still needed it. `mid_pdu`: it ended inside a PDU."""
 
     def __init__(self, detail: str, mid_pdu: bool = False) -> None:
         super().__init__(detail, mid_pdu)
@@ -108,4 +109,4 @@ class ConnectionLost(ProtocolError):
 
 
 class DeadlineExceeded(ProtocolError):
-    """A deadline passed; the text names the phase and its length in seconds."""
+    """A deadline has passed; the text names the phase and its length in seconds."""

@@ -1,6 +1,6 @@
-"""How much a peer may ask of us: every length, count and depth that a peer supplies, each with the attack it stops.
+"""Limits on every length, count and depth that a peer supplies, each with the attack that it stops.
 
-Knows: numbers. Must not know: anything else. Every field is compared before anything is allocated or looped over.
+Knows: numbers. Must not know: anything else. Each field is compared before anything is allocated or looped over.
 """
 
 from __future__ import annotations
@@ -8,96 +8,100 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEFAULT_MAX_LENGTH = 131_072
-"""Maximum Length, in bytes, that this side advertises unless told otherwise  # PS3.8 D.1.
+"""Maximum Length, in bytes, that this side advertises by default [PS3.8 D.1].
 
-It is also the limit of what is received: a longer P-DATA-TF is refused at its header. P-DATA is streamed, so this
-number costs no memory; larger PDUs only mean fewer headers."""
+It also limits what is received: a longer P-DATA-TF is refused at its header. P-DATA is streamed, so the number costs
+no memory; larger PDUs only mean fewer headers."""
 
 SMALLEST_MAX_LENGTH = 8
-"""The smallest Maximum Length with which a message can be carried: a PDV of 4 + 2 bytes and two bytes of data
-(fragments are of even length, and one that carries nothing makes no progress)."""
+"""The smallest Maximum Length, in bytes, that can carry a message: a PDV of 4 + 2 bytes and two bytes of data
+(fragments have an even length, and an empty one makes no progress)."""
 
 
 OVER_MAX_LENGTH = 1 << 20
-"""The longest P-DATA-TF that `Tolerance.over_max_length` lets through, or twice this side's Maximum Length if that is
-more: a peer that counts wrongly, not one that announces four gigabytes."""
+"""The longest P-DATA-TF, in bytes, that `Tolerance.over_max_length` accepts, or twice this side's Maximum Length if
+that is more. It covers a peer that counts wrongly, not one that announces four gigabytes."""
 
 OBJECT_COST = 256
-"""What an object that holds some bytes counts for beside them, in bytes, wherever bytes are counted: many small things
-are as dear as one large one."""
+"""Overhead, in bytes, that is added for each object wherever held bytes are counted, because many small objects cost
+as much memory as one large one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one association may cost. All sizes are bytes."""
+    """The cost that one association may have. All sizes are in bytes."""
 
     associate_pdu: int = 1 << 20
-    """Length of an A-ASSOCIATE-RQ or -AC body. Stops: gigabytes buffered for a stranger."""
+    """Length of the body of an A-ASSOCIATE-RQ or -AC. Stops: gigabytes buffered for a stranger."""
     contexts: int = 128
-    """Presentation contexts in one A-ASSOCIATE PDU. Stops: quadratic negotiation. 128 is all the odd ids there are."""
+    """Presentation contexts in one A-ASSOCIATE PDU. Stops: quadratic negotiation. 128 is the number of
+    odd context ids."""
     transfer_syntaxes: int = 64
     """Transfer syntaxes in one presentation context. Stops: 128 contexts x 16,000 four-byte items."""
     unknown_items: int = 64
-    """Items of unknown types in one A-ASSOCIATE PDU, at its top and in its presentation contexts; they are skipped.
-    Stops: a megabyte of empty ones, a step of work each."""
+    """Items of unknown type in one A-ASSOCIATE PDU, at the top level and in presentation contexts; they are skipped.
+    Stops: a megabyte of empty items, each of which takes a step of work."""
     user_items: int = 512
-    """Sub-items of the user information item. Stops: a megabyte of empty sub-items, an object each."""
+    """Sub-items of the user information item. Stops: a megabyte of empty sub-items, each of which becomes an object."""
     uid: int = 64
-    """Characters in a UID.  # PS3.5 9.1. Stops: 64 kB strings where names are expected."""
+    """Characters in a UID [PS3.5 9.1]. Stops: 64 kB strings where names are expected."""
     command_set: int = 64 << 10
-    """Length of one command set, all its fragments together. Stops: a command that never ends."""
+    """Length of one command set, with all its fragments. Stops: a command set that never ends."""
     command_fragments: int = 256
-    """PDVs that one command set may come in. Stops: a command of one-byte (or empty) fragments."""
+    """PDVs of one command set. Stops: a command set of one-byte or empty fragments."""
     empty_pdvs: int = 16
     """PDVs without data in a row. Stops: endless traffic that carries nothing."""
     outstanding: int = 256
-    """Operations outstanding in one direction when the negotiated window is 0, unlimited.  # PS3.7 D.3.3.3"""
+    """Operations outstanding in one direction if the negotiated window is 0, unlimited [PS3.7 D.3.3.3]. Stops: a peer
+    that starts operations without end."""
     collected: int = 64 << 20
-    """Data set held in memory when the caller asks for all of it at once. Stops: a 4 GiB object in memory. Whoever
-    receives larger ones reads them in pieces, or allows more."""
+    """Length of a data set that the caller reads whole into memory. Stops: a 4 GiB object in memory. To receive larger
+    ones, read them in pieces or raise this limit."""
     attributes: int = 4 << 20
-    """Identifier, attribute list or other data set of a DIMSE message that is no composite object, held in memory to be
-    decoded; an image to be printed may be as long as `collected`. Stops: the same, as a query."""
+    """Length of a data set that is not a composite object (an identifier, an attribute list) and is held in memory to
+    be decoded; an image to be printed may be as long as `collected`. Stops: a query that fills the memory."""
     elements: int = 10_000
-    """Elements in such a data set, those in sequences included. Stops: 500,000 empty ones in 4 MB, each of which takes
-    400 bytes of memory."""
+    """Elements in such a data set, including those in sequences. Stops: 500,000 empty elements in 4 MB, each of which
+    takes 400 bytes of memory."""
     items: int = 10_000
-    """Items in such a data set. Stops: the same, with 1,400 bytes of memory for each item of 8 bytes."""
+    """Items in such a data set. Stops: 500,000 empty items in 4 MB: an item of 8 bytes takes 1,400 bytes of memory."""
     values: int = 20_000
-    """Values in all the elements of such a data set, where one element may have several. Stops: four million names in
-    4 MB of backslashes, each an object when they are looked at."""
+    """Values in all elements of such a data set; one element may have several. Stops: four million names in 4 MB of
+    backslashes, each of which becomes an object when the element is read."""
     object_elements: int = 250_000
-    """Elements in a composite object that is decoded, those in sequences included. Stops: the same, as an object."""
+    """Elements in a composite object that is decoded, including those in sequences. Stops: as `elements`."""
     object_items: int = 50_000
-    """Items and fragments in a composite object that is decoded. Stops: the same."""
+    """Items and fragments in a composite object that is decoded. Stops: as `items`."""
     object_values: int = 1_000_000
-    """Values in all the elements of a composite object that is decoded, where one element may have several; of binary
-    numbers, eight count as one. Stops: 30 million decimal strings in 64 MB, each of which takes 400 bytes when they are
-    looked at."""
+    """Values in all elements of a composite object that is decoded; one element may have several, and eight binary
+    numbers count as one. Stops: 30 million decimal strings in 64 MB, each of which takes 400 bytes when it is read."""
     inflate_ratio: int = 100
-    """Bytes that each byte of a deflated data set may inflate to, judged from the first MiB on. Stops: 254 kB of
-    deflate that hold 800 MB of zeros."""
+    """Bytes to which one byte of a deflated data set may inflate, checked after the first MiB. Stops: 254 kB of
+    deflated data that hold 800 MB of zeros."""
     inflate_elements: int = 4
-    """Elements and items that each byte of a deflated data set may hold, beyond the first thousand. Stops: 1.5 kB of
-    deflate that hold 131,000 empty items."""
+    """Elements and items that one byte of a deflated data set may hold, after the first thousand. Stops: 1.5 kB of
+    deflated data that hold 131,000 empty items."""
     sequence_depth: int = 64
-    """Sequences nested in each other in a data set. Stops: 60,000 of them in 2 MB, where a decoder recurses."""
+    """Depth of nested sequences in a data set. Stops: 60,000 levels in 2 MB, for a decoder that recurses."""
     parked: int = 64 << 10
-    """Requests of the peer, with their data sets, held while a flow waits for something else, and 256 bytes for each
-    object that holds them. Stops: a provider that floods a user who waits for an answer."""
+    """Requests of the peer, with their data sets, held while a flow waits for something else; each object that holds
+    them counts 256 bytes more. Stops: a provider that floods a user who waits for a response."""
     received_ahead: int = 1 << 20
-    """Bytes received and not yet parsed, above which `wants_read` is False. Stops: a peer faster than its reader."""
+    """High-water mark for bytes that are received but not parsed; above it, `wants_read` is False. Stops: a peer that
+    sends faster than this side reads."""
     received_pieces: int = 512
-    """Pieces in which those bytes may lie. Stops: the same, one byte a segment, at 200 bytes of bookkeeping each."""
+    """Pieces in which those bytes may be held. Stops: segments of one byte, each with 200 bytes of bookkeeping."""
     queued: int = 1 << 20
-    """Bytes waiting to be sent, above which a flow asks to be drained; and about as many bytes of data sets are cut to
-    P-DATA-TF for one `data_to_send`. Stops: a peer slower than its sender."""
+    """High-water mark for bytes that wait to be sent; above it, a flow waits until they are written. One `data_to_send`
+    also cuts about this many bytes of data sets into P-DATA-TF. Stops: a peer that reads more slowly than this side
+    sends."""
     peer_max_length: int = 512
-    """The smallest Maximum Length of a peer that is accepted; at least 8. Each P-DATA-TF costs 12 bytes and a step of
-    work whatever is in it. With 512, the headers are 2 % of the bytes; with 8, they are 86 %, and a peer makes us send
-    and compute seven times as much as it asked for. Peers in use ask for 4096 and more. Stops: amplification."""
+    """The smallest Maximum Length that is accepted from a peer; at least 8. Each P-DATA-TF costs 12 bytes and a step of
+    work even if it carries nothing. With 512, headers are 2 % of the bytes; with 8, they are 86 %, and this side sends
+    and computes seven times as much as the peer asked for. Peers in use ask for 4096 or more. Stops: amplification."""
     outgoing_pdu: int = 1 << 20
-    """The longest P-DATA-TF built for a peer whose Maximum Length is 0 (unlimited) or larger than this; at least 8."""
+    """Length of the longest P-DATA-TF that is built for a peer whose Maximum Length is 0 (unlimited) or larger than
+    this; at least 8."""
 
     def __post_init__(self) -> None:
         if self.outgoing_pdu < SMALLEST_MAX_LENGTH:

@@ -1,9 +1,9 @@
-"""Deadlines, each with its reason; no clock.
+"""The deadlines of an association, each with its reason; no clock.
 
 Knows: which timers are armed, why, for how long. Must not know: what happens when one expires.
 
-A timer that is armed starts at the next `next_deadline(now)`: arming takes no time. A timer armed again with
-the same `key` keeps running; with another key it starts anew, which is how a phase that makes progress restarts.
+An armed timer starts at the next `next_deadline(now)`: arming it needs no clock. A timer that is armed again with the
+same `key` keeps running; with another key it starts again. This is how a phase that makes progress restarts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class Timer(Enum):
-    """The phases that have a deadline."""
+    """The phases that have a deadline, by name."""
 
     ARTIM = "ARTIM"  # PS3.8 9.1.5: from the connection to the whole A-ASSOCIATE-RQ, and in Sta13
     ASSOCIATION = "association"
@@ -27,52 +27,55 @@ class Timer(Enum):
     RATE = "rate"
     IDLE = "idle"
 
-    __hash__ = object.__hash__  # each is one object: that of Enum hashes the name, in Python
+    __hash__ = object.__hash__  # members are singletons; the hash of Enum is computed in Python
 
 
 MESSAGE_TIMERS = (Timer.MESSAGE, Timer.RATE, Timer.RESPONSE, Timer.OPERATION, Timer.RETRIEVE, Timer.IDLE)
-"""Those of an established association."""
+"""The timers of an established association."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds each phase may take; None waits for ever."""
+    """The time that each phase may take, in seconds; None waits for ever."""
 
     artim: float | None = 30.0
-    """ARTIM: the whole A-ASSOCIATE-RQ, not only its first byte; later the peer's closing.  # PS3.8 9.1.5"""
+    """ARTIM: until the whole A-ASSOCIATE-RQ is received, not only its first byte; later, until the peer closes the
+    connection [PS3.8 9.1.5]."""
     association: float | None = 30.0
-    """From the A-ASSOCIATE-RQ to its answer."""
+    """From the A-ASSOCIATE-RQ that was sent to its answer."""
     accept: float | None = 60.0
-    """From the A-ASSOCIATE-RQ to the local user's answer: one who is to decide and forgets. Then it aborts."""
+    """From the A-ASSOCIATE-RQ that was received to the local user's answer, in case the user forgets to decide. Then
+    the association is aborted."""
     release: float | None = 30.0
-    """From the A-RELEASE-RQ to its answer."""
+    """From the A-RELEASE-RQ that was sent to its answer."""
     pdu: float | None = 60.0
-    """From the first byte of a PDU to its last: a peer that dribbles or stalls inside one. In one that is longer than
+    """From the first byte of a PDU to its last, for a peer that dribbles or stalls inside one. In a PDU longer than
     128 KiB, for each 128 KiB."""
     message: float | None = 60.0
     """Between two PDUs of one message."""
     minimum_rate: float | None = 256.0
-    """Not a time but a rate, in bytes a second: the lowest average at which a message of the peer has to come once it
-    has taken longer than `message`; None accepts any. Without it, a peer that sends a byte now and then would hold an
-    association for ever. Only the time counts in which this side waits for the peer: from `deadline` to the
-    `handle_timeout` after it, while reading is wanted. 256 bytes are half of what a modem of 4800 bit/s carries; 4 GiB
-    over 1 Mbit/s come at 125,000."""
+    """A rate in bytes per second, not a time: the lowest average rate at which a message of the peer must arrive once
+    it has taken longer than `message`; None accepts any rate. Without it, a peer that sends a byte now and then could
+    hold an association for ever. Only time in which this side waits for the peer counts: from `deadline` to the next
+    `handle_timeout`, while `wants_read` is True. 256 bytes per second are half of what a modem of 4800 bit/s carries; 4
+    GiB over 1 Mbit/s arrive at 125,000."""
     response: float | None = 60.0
-    """From the last byte of a request to its response, and between two responses."""
+    """From the last byte of a request to its first response, and between two responses."""
     operation: float | None = 14_400.0
-    """The same in all, for the oldest request without a final response, whatever comes in between and starts `response`
-    anew: pending responses to a C-FIND, messages of the peer's own, a data set that never ends. Four hours are more
-    than any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
+    """From the oldest request without a final response to that response. Messages in between restart `response` but not
+    this: pending responses to a C-FIND, the peer's own messages, a data set that never ends. Four hours are more than
+    any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
     retrieve: float | None = 86_400.0
-    """From a C-GET or C-MOVE request to its final response: a provider that answers pending for ever."""
+    """From a C-GET or C-MOVE request to its final response, for a provider that sends pending responses for ever."""
     idle: float | None = 60.0
-    """An acceptor's wait for the next request; does not run while the local side owes an answer. Then it asks for
-    release, which loses nothing, and gives its peer the time of `release` to agree.  # PS3.8 7.2"""
+    """The time that an acceptor waits for the next request; it does not run while the local side owes a response. When
+    it expires, the acceptor asks for release, which loses nothing, and the peer has the time of `release` to agree
+    [PS3.8 7.2]."""
     connect: float | None = 10.0
-    """For adapters: to make the transport connection."""
+    """For adapters: the time to open the transport connection."""
     write_stall: float | None = 30.0
-    """For adapters: bytes wait to be sent and the peer takes none of them, or takes what was cut for it at a time more
-    slowly than `minimum_rate`, once it has taken this long."""
+    """For adapters: the time that bytes may wait while the peer takes none of them. After this time, a peer is also too
+    slow if it takes the bytes of one `data_to_send` at less than `minimum_rate`."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -83,10 +86,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When (`at`, on the caller's clock, seconds) and why.
+    """When (`at`, in seconds on the caller's clock) and why.
 
-    `measured`: how long the peer takes counts (`Timeouts.minimum_rate`), so `handle_timeout` is to be called as soon as
-    the wait ends, although it ends early."""
+    `measured`: the time that the peer takes is measured (`Timeouts.minimum_rate`), so call `handle_timeout` as soon as
+    the wait ends, even if it ends early."""
 
     at: float
     why: str
@@ -112,13 +115,13 @@ class TimerTable:
     def __init__(self) -> None:
         self._armed: dict[Timer, _Armed] = {}
         self.armed = self._armed.keys()
-        """The timers that are armed now: most often the one in question is not, and need not be cancelled."""
+        """The timers that are armed now; it lets callers skip `cancel` when the timer is not armed."""
         self._expired: list[_Armed] = []
 
     def arm(self, timer: Timer, seconds: float | None, why: str, key: object = None, fault: str | None = None) -> None:
-        """Arm `timer`; one already armed with this `key` (not None) keeps its deadline. `seconds` None disarms.
+        """Arms `timer`. One that is armed with the same `key` (not None) keeps its deadline; `seconds` None disarms it.
 
-        `fault`: the reason once it has expired; None: that nothing came within `seconds`."""
+        `fault`: the reason to report when it expires; None: nothing was received within `seconds`."""
         if seconds is None:
             self.cancel(timer)
             return
@@ -127,12 +130,12 @@ class TimerTable:
             self._armed[timer] = _Armed(seconds, why, key, fault)
 
     def cancel(self, *timers: Timer) -> None:
-        """Disarm; a timer that is not armed is no error."""
+        """Disarms the timers. A timer that is not armed is ignored."""
         for timer in timers:
             self._armed.pop(timer, None)
 
     def next_deadline(self, now: float) -> Deadline | None:
-        """The earliest deadline. Timers that were armed since the last call start at `now`."""
+        """Returns the earliest deadline, None if no timer is armed. Timers armed since the last call start at `now`."""
         first: _Armed | None = None
         first_at = 0.0
         for armed in self._armed.values():
@@ -144,13 +147,13 @@ class TimerTable:
         return None if first is None else Deadline(first_at, first.why)
 
     def note(self, now: float) -> None:
-        """Remember which timers have passed at `now`; they expire once what was received before is parsed."""
+        """Remembers which timers have passed at `now`; they expire once everything received before is parsed."""
         passed = [(armed.at, armed) for armed in self._armed.values() if armed.at is not None and armed.at <= now]
         passed.sort(key=lambda one: one[0], reverse=True)
         self._expired = [armed for _, armed in passed]  # the earliest is taken first
 
     def take_expired(self) -> tuple[Timer, str] | None:
-        """A noted timer that is still armed and was not restarted since, with its reason; it is disarmed."""
+        """Disarms and returns a noted timer, with its reason, if it is still armed and was not restarted since."""
         while self._expired:
             noted = self._expired.pop()
             for timer, armed in self._armed.items():

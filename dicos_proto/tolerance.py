@@ -1,31 +1,31 @@
-"""What of a peer's deviations from the standard is let through: a set of single, named flags, all off by default.
+"""Deviations from the standard that are accepted from a peer: a set of named flags, all off by default.
 
-Knows: names, clauses, who deviates so and why that may be allowed. Must not know: how a deviation is recognised; the
-code that meets one asks `Judge.let` and, where the answer is no, refuses it with a named reason.
+Knows: names, clauses, which peers deviate in this way and why that may be allowed. Must not know: how a deviation is
+recognised; the code that meets one asks `Judge.let` and, if it returns False, refuses the deviation with its clause.
 
-Lenient, but never silent: what is let through becomes a `Deviation` event just before the event that it concerns, one
-for each flag and association: the first occurrence. Some deviations come with every PDU or with every object, and a
-peer is not to fill a log with them.
+Lenient, but never silent: an accepted deviation becomes a `Deviation` event just before the event that it concerns.
+Each flag is reported once for each association, at the first occurrence: some deviations come with every PDU or with
+every object, and a peer must not fill a log with them.
 
-What Stratovan's toolkit (pyDICOS 1.3.0) does, and what of it needs a flag:
+Stratovan's toolkit (pyDICOS 1.3.0) has these quirks; some of them need a flag:
 
 | quirk | flag |
 |---|---|
-| the item of an accepted context counts its own header | `answer_item_length` |
-| command set and data set in one byte stream | `joined_data_set` |
+| the length of an accepted context item includes its own header | `answer_item_length` |
+| a command set and its data set in one byte stream | `joined_data_set` |
 | a whole object in one PDV of any length | none: Maximum Length 0 allows it, and data sets are streamed |
 | A-ABORT of two bytes | `short_abort` |
-| a user name without the length of the secondary field | `identity_without_secondary` |
-| 0x59 although none was asked for | `unasked_identity_response` |
-| user information of the requestor sent back as its own | none: it is well formed, and only says little |
+| a user identity without the length of the secondary field | `identity_without_secondary` |
+| a user identity response (0x59) that was not asked for | `unasked_identity_response` |
+| the requestor's user information is sent back as the acceptor's | none: it is well formed, only uninformative |
 | refused contexts are not mentioned | `contexts_unanswered` |
 | contexts answered in descending order | none: no order is prescribed |
-| UIDs with leading zeros and with roots that nobody can have | `uid_leading_zeros`, `uid_invalid_root` |
-| P-DATA-TF longer than the Maximum Length | `over_max_length` |
-| the acceptor asks for release after an error | none: PS3.8 7.2 lets both sides ask |
-| fragmented command sets are not understood | none: command sets leave in one PDV where they fit |
+| UIDs with leading zeros and with invalid roots | `uid_leading_zeros`, `uid_invalid_root` |
+| a P-DATA-TF longer than the Maximum Length | `over_max_length` |
+| the acceptor asks for release after an error | none: both sides may ask [PS3.8 7.2] |
+| fragmented command sets are not understood | none: a command set is sent in one PDV if it fits |
 | silence instead of A-ASSOCIATE-RJ or A-ABORT | none: every wait has a deadline |
-| A-ASSOCIATE-RJ with reserved reasons, e.g. 1/1/4 | none: reasons are passed on and not tested |
+| A-ASSOCIATE-RJ with reserved reasons, e.g. 1/1/4 | none: reasons are passed on unchecked |
 | a Maximum Length from 1 to 999 is refused | none: the default is larger |
 """
 
@@ -39,152 +39,155 @@ from typing import Final
 from .limits import Limits
 
 LONGEST_UID: Final = 128
-"""Characters of a UID that `uid_too_long` lets through: twice what is allowed, and still a name."""
+"""The most characters of a UID that `uid_too_long` accepts: twice what the standard allows."""
 
 ASSUMED_MAX_LENGTH: Final = 16_384
-"""Maximum Length of a peer that names none: what most implementations use.  # PS3.8 D.1 has no default"""
+"""Maximum Length, in bytes, that is assumed if the peer sends none: the value that most implementations use. The
+standard has no default [PS3.8 D.1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """The deviations that are let through. Two sets are united by `|`; iterating gives (name, clause) of what is on.
+    """The deviations that are accepted. `|` unites two sets; iterating gives (name, clause) of each flag that is on.
 
     >>> list(Tolerance(short_abort=True) | Tolerance(blank_title=True))
     [('short_abort', 'PS3.8 9.3.8'), ('blank_title', 'PS3.8 9.3.2')]
     """
 
     answer_item_length: bool = False
-    """Lets through: a presentation context item of an A-ASSOCIATE-AC whose length counts its own header and is 4 too
-    large. Breaks: PS3.8 9.3.3.2. Who: Stratovan's toolkit, in every A-ASSOCIATE-AC. Why it may be allowed: the
-    sub-item inside says where the item ends. Default: off."""
+    """Accepts: a presentation context item of an A-ASSOCIATE-AC whose length includes its own header and is 4 too
+    large. Breaks: PS3.8 9.3.3.2. Sent by: Stratovan's toolkit, in every A-ASSOCIATE-AC. Why it may be allowed: the
+    sub-item inside shows where the item ends. Default: off."""
     joined_data_set: bool = False
-    """Lets through: a command PDV that goes on, after the end of the command set, with the data set. Breaks: PS3.8
-    annex E. Who: Stratovan's toolkit, in every C-STORE-RQ. Why it may be allowed: the group length (0000,0000) says
-    where the command set ends. Default: off."""
+    """Accepts: a command PDV that continues with the data set after the end of the command set. Breaks: PS3.8 annex E.
+    Sent by: Stratovan's toolkit, in every C-STORE-RQ. Why it may be allowed: the group length (0000,0000) shows where
+    the command set ends. Default: off."""
     short_abort: bool = False
-    """Lets through: an A-ABORT of two bytes, source and reason, under a length field of 4; what follows is not read.
-    Breaks: PS3.8 9.3.8. Who: Stratovan's toolkit, both roles. Why it may be allowed: the association is over whatever
-    is in it, and nobody waits for bytes that never come. Default: off; an A-ABORT whose first reserved byte is not 0
-    would be read so, and its reason wrongly told."""
+    """Accepts: an A-ABORT of two bytes, source and reason, whose length field is 4; the bytes that follow are not read.
+    Breaks: PS3.8 9.3.8. Sent by: Stratovan's toolkit, in both roles. Why it may be allowed: the association ends
+    whatever the A-ABORT contains, and nobody waits for bytes that never arrive. Default: off; with the flag, a full
+    A-ABORT whose first reserved byte is not 0 would be read as a short one and reported with a wrong reason."""
     identity_without_secondary: bool = False
-    """Lets through: a user identity of type 1, a user name, that ends before the length of its secondary field. Breaks:
-    PS3.7 D.3.3.7.1. Who: Stratovan's toolkit. Why it may be allowed: the field is empty for type 1. Default: off."""
+    """Accepts: a user identity of type 1, a user name, that ends before the length of its secondary field. Breaks:
+    PS3.7 D.3.3.7.1. Sent by: Stratovan's toolkit. Why it may be allowed: the field is empty for type 1. Default:
+    off."""
     unasked_identity_response: bool = False
-    """Lets through: an answer to a user identity from an acceptor that was not asked for one. Breaks: PS3.7 D.3.3.7.2.
-    Who: Stratovan's toolkit; acceptors that answer every identity. Why it may be allowed: it says nothing that anybody
-    relies on. Default: off."""
+    """Accepts: a user identity response from an acceptor that was not asked for one. Breaks: PS3.7 D.3.3.7.2. Sent by:
+    Stratovan's toolkit; acceptors that answer every identity. Why it may be allowed: nothing relies on it. Default:
+    off."""
     contexts_unanswered: bool = False
-    """Lets through: an A-ASSOCIATE-AC that does not mention every proposed presentation context. Breaks: PS3.8 9.3.3.2.
-    Who: Stratovan's toolkit; acceptors that list only what they accept. Why it may be allowed: what is not accepted is
-    not used; the result of the context is None. Default: off."""
+    """Accepts: an A-ASSOCIATE-AC that does not mention every proposed presentation context. Breaks: PS3.8 9.3.3.2. Sent
+    by: Stratovan's toolkit; acceptors that list only the contexts that they accept. Why it may be allowed: a context
+    that is not accepted is not used; its result is None. Default: off."""
     uid_leading_zeros: bool = False
-    """Lets through: components of a UID that begin with 0. Breaks: PS3.5 9.1. Who: Stratovan's toolkit, and generators
+    """Accepts: a UID with components that begin with 0. Breaks: PS3.5 9.1. Sent by: Stratovan's toolkit, and generators
     that join dates and counters. Why it may be allowed: a UID is compared as a string. Default: off."""
     uid_invalid_root: bool = False
-    """Lets through: a UID that begins with an arc other than 0, 1 and 2, or with a second arc above 39 below 0 and 1.
-    Breaks: PS3.5 9.1. Who: Stratovan's toolkit, and generators that begin with a random number. Why it may be allowed:
-    it is a name all the same, though nobody can vouch that it is unique. Default: off."""
+    """Accepts: a UID whose first arc is not 0, 1 or 2, or whose second arc is above 39 after a first arc of 0 or 1.
+    Breaks: PS3.5 9.1. Sent by: Stratovan's toolkit, and generators that begin with a random number. Why it may be
+    allowed: it is still a name, although nobody can guarantee that it is unique. Default: off."""
     uid_too_long: bool = False
-    """Lets through: a UID of 65 to 128 characters. Breaks: PS3.5 9.1. Who: toolkits that append to the UID of another
-    object. Why it may be allowed: it is a name all the same. Default: off; what stores it may have room for 64."""
+    """Accepts: a UID of 65 to 128 characters. Breaks: PS3.5 9.1. Sent by: toolkits that append to the UID of another
+    object. Why it may be allowed: it is still a name. Default: off; a database may have room for 64 characters only."""
     uid_padded: bool = False
-    """Lets through: a NUL or space after a UID in an A-ASSOCIATE item, and in a command set more than the one NUL that
-    makes its length even, or a space. Breaks: PS3.8 annex F, PS3.5 9.1. Who: toolkits that encode every UID as in a
-    data set, or pad with spaces as other strings are. Why it may be allowed: padding is no part of a UID. Default:
-    off."""
+    """Accepts: a UID in an A-ASSOCIATE item that is padded with a NUL or space; in a command set, one padded with a
+    space, or with more than the one NUL that makes its length even. Breaks: PS3.8 annex F, PS3.5 9.1. Sent by: toolkits
+    that encode every UID as in a data set, or pad it with spaces like other strings. Why it may be allowed: padding is
+    not part of a UID. Default: off."""
     over_max_length: bool = False
-    """Lets through: a P-DATA-TF longer than the Maximum Length this side asked for. Breaks: PS3.8 D.1. Who: toolkits
-    that count without the PDV header, and Stratovan's, which does not look at it. Why it may be allowed: P-DATA is
-    streamed, so it costs no memory. One longer than twice the Maximum Length and longer than 1 MiB is refused all the
-    same: for a peer that sends a whole object in one, ask for a Maximum Length of 0 (`max_length=0`). Default: off."""
+    """Accepts: a P-DATA-TF longer than the Maximum Length that this side asked for. Breaks: PS3.8 D.1. Sent by:
+    toolkits that do not count the PDV header, and Stratovan's toolkit, which ignores the Maximum Length. Why it may be
+    allowed: P-DATA is streamed, so it costs no memory. One longer than both 1 MiB and twice the Maximum Length is
+    refused all the same: if a peer sends whole objects in one P-DATA-TF, ask for a Maximum Length of 0
+    (`max_length=0`). Default: off."""
     missing_user_information: bool = False
-    """Lets through: an A-ASSOCIATE without user information, or without Maximum Length or implementation class UID in
-    it; a Maximum Length of 16384 is assumed and an empty UID. Breaks: PS3.8 9.3.2.3, D.1, PS3.7 D.3.3.2. Who: simple
-    implementations, in devices above all. Why it may be allowed: nothing in it is needed to exchange messages of a
-    modest size. Default: off."""
+    """Accepts: an A-ASSOCIATE without user information, or whose user information has no Maximum Length or no
+    implementation class UID; a Maximum Length of 16384 and an empty UID are assumed. Breaks: PS3.8 9.3.2.3, D.1, PS3.7
+    D.3.3.2. Sent by: simple implementations, above all in devices. Why it may be allowed: messages of modest size can
+    be exchanged without it. Default: off."""
     blank_title: bool = False
-    """Lets through: an A-ASSOCIATE-RQ in which an AE title is all spaces, where the policy lets such a title in.
-    Breaks: PS3.8 9.3.2. Who: devices that were never configured. Why it may be allowed: a title is a name, not a
-    proof. Default: off, and the association is rejected (1/1/3 or 1/1/7)."""
+    """Accepts: an A-ASSOCIATE-RQ with an AE title of spaces only, if the policy accepts that title. Breaks: PS3.8
+    9.3.2. Sent by: devices that were never configured. Why it may be allowed: a title is a name, not a proof of
+    identity. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     non_ascii_title: bool = False
-    """Lets through: an A-ASSOCIATE-RQ in which an AE title has letters beyond ASCII, read as ISO 8859-1, where the
-    policy lets such a title in. Breaks: PS3.8 9.3.2. Who: devices named after a place or a person. Why it may be
-    allowed: as for a blank one. Default: off, and the association is rejected (1/1/3 or 1/1/7)."""
+    """Accepts: an A-ASSOCIATE-RQ with an AE title that has letters outside ASCII, read as ISO 8859-1, if the policy
+    accepts that title. Breaks: PS3.8 9.3.2. Sent by: devices named after a place or a person. Why it may be allowed: a
+    title is a name, not a proof of identity. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     report_without_role: bool = False
-    """Lets through: an N-EVENT-REPORT from a peer that was not given the role of an SCP, above all from one that has
-    asked for an association to report on and has proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Who: providers
-    of storage commitment, and toolkits that leave the roles to their user. Why it may be allowed: the message says who
-    is what, and is answered by whoever takes reports, or 0x0211. Default: off."""
+    """Accepts: an N-EVENT-REPORT from a peer that does not have the role of SCP, above all from one that opened an
+    association to report on and proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Sent by: providers of storage
+    commitment, and toolkits that leave the roles to their user. Why it may be allowed: the message itself shows which
+    side is which. A side that handles reports answers it; any other side answers 0x0211. Default: off."""
     informative_text: bool = False
-    """Lets through: a text that only informs and is not what its value representation allows: Error Comment, Move
-    Originator AE Title, implementation version name and implementation class UID, the UIDs that a response repeats, and
-    the application context of an A-ASSOCIATE-AC, which may be missing. Padded with NUL, too long, with other
-    characters, or empty where there has to be one. A text is read up to its first NUL, as UTF-8 or else ISO 8859-1,
-    with ? for what cannot be printed, and cut; what is no UID is left out. Breaks: PS3.5 6.2, PS3.7 D.3.3.2, E.1. Who:
-    toolkits that send strings as C keeps them, and archives that put the text of an exception into the comment.
-    Why it may be allowed: nothing rests on it; a stored object counted as failed is worse.
-    Default: off."""
+    """Accepts: a text that only informs and is not allowed by its value representation: Error Comment, Move Originator
+    AE Title, implementation version name and implementation class UID, the UIDs that a response repeats, and the
+    application context of an A-ASSOCIATE-AC, which may be missing. It may be padded with NUL, too long, have other
+    characters, or be empty where a value is required. It is read up to its first NUL as UTF-8, or else as ISO 8859-1,
+    with ? for characters that cannot be printed, and cut to its greatest length; a text that is not a UID is dropped
+    where a UID is required. Breaks: PS3.5 6.2, PS3.7 D.3.3.2, E.1. Sent by: toolkits that send strings as C stores
+    them, and archives that put the text of an exception into the comment. Why it may be allowed: nothing depends on it;
+    to count a stored object as failed would be worse. Default: off."""
     informative_number: bool = False
-    """Lets through: a number or a list of tags that only informs and is not encoded as such: Error ID, Offending
-    Element, numbers of sub-operations, Move Originator Message ID, Priority (also one that is missing), the types and
-    attribute identifiers that a response repeats, the reason why a context is refused, whether a positive response to a
-    user identity is wanted, and in a message that can have no data set whether one follows (also if that is missing). A
-    number of another length is read where it fits, and left out where it does not.
-    Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Who: toolkits that encode every number alike. Why it may be allowed: nothing rests
-    on it. Default: off."""
+    """Accepts: a number or a list of tags that only informs and is wrongly encoded: Error ID, Offending Element,
+    numbers of sub-operations, Move Originator Message ID, Priority (also if it is missing), the types and attribute
+    identifiers that a response repeats, the reason why a context is refused, the flag of a user identity that requests
+    a response, and, in a message that cannot have a data set, the element that announces one (also if it is missing). A
+    number of another length is read if its value fits, and dropped if not. Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Sent by:
+    toolkits that encode every number alike. Why it may be allowed: nothing depends on it. Default: off."""
     title_padded: bool = False
-    """Lets through: an AE title of an A-ASSOCIATE-RQ, or the Move Destination of a C-MOVE, in which a NUL is; it is
-    read up to the first one. Breaks: PS3.8 9.3.2, PS3.5 6.2. Who: older workstations that pad with NUL, or send the
-    buffer as it is. Why it may be allowed: what stands before the NUL is the title; whether it is let in is up to the
-    policy. Default: off, and the association is rejected (1/1/3 or 1/1/7)."""
+    """Accepts: an AE title of an A-ASSOCIATE-RQ, or the Move Destination of a C-MOVE, that contains a NUL; it is read
+    up to the first NUL. Breaks: PS3.8 9.3.2, PS3.5 6.2. Sent by: older workstations that pad with NUL, or send their
+    buffer as it is. Why it may be allowed: the characters before the NUL are the title, and the policy still decides
+    whether to accept it. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     repeated_item: bool = False
-    """Lets through: two Maximum Length sub-items, implementation class UIDs, implementation version names or operations
-    windows in one A-ASSOCIATE; the last one counts. Breaks: PS3.8 9.3.2.3, PS3.7 D.3.3. Who: toolkits to whose defaults
-    their user adds items. Why it may be allowed: what was said last is what was meant. Default: off. What decides who
-    somebody is, a user identity, may never come twice."""
+    """Accepts: two Maximum Length sub-items, implementation class UIDs, implementation version names or operations
+    windows in one A-ASSOCIATE; the last one is used. Breaks: PS3.8 9.3.2.3, PS3.7 D.3.3. Sent by: toolkits whose user
+    adds items to their defaults. Why it may be allowed: the item that the user added is the one that is meant. Default:
+    off. An item that decides who the peer is, the user identity, may never come twice."""
     unasked_window: bool = False
-    """Lets through: an A-ASSOCIATE-AC with an asynchronous operations window that was not proposed, or with a larger
-    one; no more than what was proposed is used. Breaks: PS3.7 D.3.3.3. Who: acceptors that always send their own. Why
-    it may be allowed: whoever uses less of a window than is granted breaks nothing. Default: off."""
+    """Accepts: an A-ASSOCIATE-AC with an asynchronous operations window that was not proposed, or with a larger one
+    than was proposed; no more than the proposed window is used. Breaks: PS3.7 D.3.3.3. Sent by: acceptors that always
+    send their own window. Why it may be allowed: a requestor may use less of a window than it is granted. Default:
+    off."""
     role_of_neither: bool = False
-    """Lets through: a role selection of an A-ASSOCIATE-RQ that proposes neither role; it is left out, and the default
-    roles hold. Breaks: PS3.7 D.3.3.4. Who: toolkits that send an item for each SOP class, whatever is set in it. Why it
-    may be allowed: who proposes no role and then acts as SCU meant the default. Default: off, and such a peer can ask
-    for nothing."""
+    """Accepts: a role selection of an A-ASSOCIATE-RQ that proposes neither role; it is dropped, and the default roles
+    apply. Breaks: PS3.7 D.3.3.4. Sent by: toolkits that send an item for each SOP class even if no role is set in it.
+    Why it may be allowed: a peer that proposes no role and then acts as SCU meant the default. Default: off; such a
+    peer cannot request anything."""
     item_no_uid: bool = False
-    """Lets through: a proposed presentation context with a transfer syntax or an abstract syntax that is no UID, or
-    with none at all, and a role selection or extended negotiation for what is no UID. A transfer syntax or an item is
-    left out; a context is refused where nothing good is left of it (result 3 or 4). Breaks: PS3.8 9.3.2.2, PS3.5 9.1.
-    Who: toolkits with an empty entry in their configuration. Why it may be allowed: what cannot be named cannot be
+    """Accepts: a proposed presentation context with a transfer syntax or an abstract syntax that is not a UID, or with
+    none at all, and a role selection or extended negotiation for a name that is not a UID. The transfer syntax or item
+    is dropped; a context with nothing usable left is refused (result 3 or 4). Breaks: PS3.8 9.3.2.2, PS3.5 9.1. Sent
+    by: toolkits with an empty entry in their configuration. Why it may be allowed: a name that is not a UID cannot be
     used, and the other contexts can. Default: off."""
     unreadable_item: bool = False
-    """Lets through: an operations window, a role selection, an extended or common extended negotiation or a user
-    identity response of an A-ASSOCIATE-AC that cannot be read, one of another length say; it is left out, as an answer
-    may leave it out. Breaks: PS3.7 D.3.3. Who: acceptors that send back what they did not understand. Why it may be
-    allowed: what is not answered is not granted, and the defaults hold. Default: off."""
+    """Accepts: an operations window, a role selection, an extended or common extended negotiation or a user identity
+    response of an A-ASSOCIATE-AC that cannot be read, for example because its length is wrong; it is dropped, as if the
+    answer did not have it. Breaks: PS3.7 D.3.3. Sent by: acceptors that send back items that they did not understand.
+    Why it may be allowed: an item that is not answered is not granted, and the defaults apply. Default: off."""
     command_layout: bool = False
-    """Lets through: a command set without group length, or with a wrong one; elements of odd length, or not in
-    ascending order. Breaks: PS3.7 6.3.1. Who: toolkits that write command sets by hand. Why it may be allowed: the last
-    fragment says where it ends, and each element which it is and how long. Default: off. An element that comes twice,
-    or of another group, is never let through."""
+    """Accepts: a command set without group length, or with a wrong one; elements of odd length, or not in ascending
+    order. Breaks: PS3.7 6.3.1. Sent by: toolkits that write command sets by hand. Why it may be allowed: the last
+    fragment shows where the command set ends, and each element has its tag and length. Default: off. An element that
+    comes twice, or belongs to another group, is never accepted."""
     unwanted_data_set: bool = False
-    """Lets through: a message that announces a data set where none may be: a final C-FIND-RSP, a C-STORE-RSP, a C-ECHO.
-    It is taken without; a data set that follows is read over. Breaks: PS3.7 9.3, 10.3, E.1 (0000,0800). Who: archives
-    that repeat the identifier with the final response, and toolkits that write another value than 0101H. Why it may be
-    allowed: the message says the same without it. Default: off."""
+    """Accepts: a message that announces a data set where none is allowed: a final C-FIND-RSP, a C-STORE-RSP, a C-ECHO.
+    The message is accepted without it; a data set that follows is skipped. Breaks: PS3.7 9.3, 10.3, E.1 (0000,0800).
+    Sent by: archives that repeat the identifier with the final response, and toolkits that do not write 0101H. Why it
+    may be allowed: the message means the same without the data set. Default: off."""
     response_on_other_context: bool = False
-    """Lets through: a response on another accepted presentation context than that of its request. Breaks: PS3.7 9.1,
-    10.1. Who: odil, in each C-STORE-RSP. Why it may be allowed: the message id says whose response it is, and is
-    outstanding only once. Default: off."""
+    """Accepts: a response on another accepted presentation context than that of its request. Breaks: PS3.7 9.1, 10.1.
+    Sent by: odil, in each C-STORE-RSP. Why it may be allowed: the message id identifies the request, and is outstanding
+    only once. Default: off."""
     store_without_role: bool = False
-    """Lets through: a C-STORE-RQ, while a C-GET is outstanding, from a peer that did not answer the proposed roles.
-    Breaks: PS3.7 D.3.3.4, PS3.4 C.5.3. Who: archives that do not look at role selection. Why it may be allowed: the
-    context was accepted, and the objects were asked for. Default: off."""
+    """Accepts: a C-STORE-RQ, while a C-GET is outstanding, from a peer that did not answer the proposed roles. Breaks:
+    PS3.7 D.3.3.4, PS3.4 C.5.3. Sent by: archives that ignore role selection. Why it may be allowed: the context was
+    accepted, and the objects were requested. Default: off."""
     missing_character_set: bool = False
-    """Lets through: a data set with text beyond ASCII that does not say its character set (0008,0005). Breaks: PS3.5
-    6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
-    the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass through the
-    engine unread: it is told where a data set is decoded (`datasets`)."""
+    """Accepts: a data set with text outside ASCII that does not name its character set (0008,0005). Breaks: PS3.5
+    6.1.2, PS3.3 C.12.1.1.2. Sent by: many devices, with ISO 8859-1 or the encoding of their system. Why it may be
+    allowed: the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass
+    through the engine undecoded: the deviation is reported when a data set is decoded (`datasets`)."""
 
     def __or__(self, other: Tolerance) -> Tolerance:
         return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True))
@@ -193,7 +196,7 @@ class Tolerance:
         return ((name, CLAUSES[name]) for name in self.names())
 
     def names(self) -> tuple[str, ...]:
-        """The flags that are on, in their order."""
+        """Returns the names of the flags that are on, in the order of the fields."""
         return tuple(each.name for each in fields(self) if getattr(self, each.name))
 
 
@@ -229,10 +232,10 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "missing_character_set": "PS3.5 6.1.2",
     }
 )
-"""Flag -> the clause that its deviation breaks: of every flag, in their order."""
+"""Flag -> the clause that the deviation breaks, for every flag, in the order of the fields."""
 
 STRICT: Final = Tolerance()
-"""Nothing is let through. The default of everything but the `dicos` command."""
+"""No deviation is accepted. The default of everything except the `dicos` command."""
 
 STRATOVAN: Final = Tolerance(
     answer_item_length=True,
@@ -245,7 +248,7 @@ STRATOVAN: Final = Tolerance(
     uid_invalid_root=True,
     over_max_length=True,
 )
-"""What it takes to talk to Stratovan's toolkit and to pyDICOS, which is built on it."""
+"""The flags that are needed to talk to Stratovan's toolkit and to pyDICOS, which is built on it."""
 
 FIELD: Final = Tolerance(
     unasked_identity_response=True,
@@ -272,19 +275,20 @@ FIELD: Final = Tolerance(
     store_without_role=True,
     missing_character_set=True,
 )
-"""What many peers in use do, and what harms nobody: names that are sloppy but still names, things left out whose
-absence has one meaning, and all that only informs. Not in it: what changes where something begins or ends
-(`answer_item_length`, `joined_data_set`, `short_abort`, `identity_without_secondary`), and `uid_too_long`, which others
-may not store."""
+"""Harmless deviations of many peers in use: sloppy names that are still names, missing items whose absence has only one
+meaning, and values that only inform. It leaves out the flags that change where something begins or ends
+(`answer_item_length`, `joined_data_set`, `short_abort`, `identity_without_secondary`), and `uid_too_long`, because
+other systems may be unable to store such a UID."""
 
 EVERYTHING: Final = Tolerance(**dict.fromkeys(CLAUSES, True))
-"""Every flag, for those who only look."""
+"""Every flag, for tools that only show what was sent."""
 
 
 def informing_text(raw: bytes, most: int) -> str:
-    """A text that only informs, as far as it can be read: at most `most` printable characters, up to the first NUL.
+    """Returns the readable part of a text that only informs: at most `most` printable characters, up to the first NUL.
 
-    UTF-8, or else ISO 8859-1. What cannot be printed becomes a question mark, so that no terminal obeys it.
+    The text is read as UTF-8, or else as ISO 8859-1. Characters that cannot be printed become question marks, so that
+    no terminal obeys them.
     """
     kept = raw.partition(b"\0")[0][: 8 * most]
     try:
@@ -295,9 +299,10 @@ def informing_text(raw: bytes, most: int) -> str:
 
 
 class Judge:
-    """What one association's peer is held to, and the deviations that were let through and nobody was told of yet.
+    """The limits and the tolerance of one association, and the accepted deviations that are not reported yet.
 
-    Decoders get one instead of limits. `untold`: (name, detail), taken out by whoever makes events of them.
+    Decoders receive a `Judge` instead of limits. `untold`: (name, detail) of each deviation that is not reported yet;
+    the code that makes events of them takes them out.
     """
 
     __slots__ = ("_allowed", "_met", "limits", "tolerance", "untold")
@@ -310,7 +315,7 @@ class Judge:
         self._met: set[str] = set()
 
     def let(self, name: str, detail: str) -> bool:
-        """Whether this deviation is let through. The first of each name is kept, to be told."""
+        """Returns True if this deviation is accepted. The first one of each name is kept in `untold`."""
         if name not in self._allowed:
             return False
         if name not in self._met:

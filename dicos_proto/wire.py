@@ -1,6 +1,6 @@
-"""What an adapter may touch: seven members, whatever is behind them (an association, an upper layer, TLS).
+"""The interface between an adapter and what it carries: an association, an upper layer or TLS. Seven members.
 
-Knows: the shape. Must not know: who implements it.
+Knows: the interface. Must not know: who implements it.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Wire(Protocol):
-    """Bytes in, bytes out, deadlines out. `UpperLayer` and `Association` are Wires."""
+    """Bytes in, bytes out, deadlines out. `UpperLayer` and `Association` implement it."""
 
     @property
     def wants_read(self) -> bool:
-        """False: do not read the connection now."""
+        """True if the adapter should read the connection; if False, it must not read now."""
 
     @property
     def wants_close(self) -> bool:
-        """Close the connection once `data_to_send()` is drained."""
+        """True if the connection is to be closed once `data_to_send()` is drained."""
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived. Kept by reference: do not change the buffer until they are parsed."""
+        """Takes bytes that were received. They are kept by reference: do not change the buffer until they are
+        parsed."""
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more. `why`: what the layer below knows of it, where that is more than an end."""
+        """Takes note that the peer will send no more. `why`: the error, if the layer below reported more than a plain
+        end of the stream."""
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take what waits to be sent, in order. Not always all of it: call it again once this is written, until it
-        returns an empty list."""
+        """Returns the next bytes to send, in order, and removes them from the queue. They need not be all: write them
+        and call it again until it returns an empty list."""
 
     def deadline(self, now: float) -> Deadline | None:
-        """The next deadline; timers armed since the last call start at `now`."""
+        """Returns the next deadline, None if there is none. Timers armed since the last call start at `now`."""
 
     def handle_timeout(self, now: float) -> None:
-        """Time has passed. Early and repeated calls do nothing."""
+        """Tells the time. Early and repeated calls do nothing."""

@@ -1,6 +1,6 @@
-"""The command set codec: group 0000, implicit VR little endian.  # PS3.7 6.3.1, E.1
+"""The codec of command sets: group 0000, implicit VR little endian [PS3.7 6.3.1, E.1].
 
-Knows: how elements lie in bytes. Must not know: which elements a message has (`dimse`).
+Knows: how elements are encoded. Must not know: which elements a message has (`dimse.types`).
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ _GROUP_LENGTH = struct.Struct("<HHLL")
 
 GROUP_LENGTH = 0x0000
 GROUP_LENGTH_SIZE = _GROUP_LENGTH.size
-"""Bytes of the element before all others."""
+"""Length, in bytes, of the group length element, which comes first."""
 CLAUSE = "PS3.7 6.3.1"
 
 
 def encode_us(element: int, value: int) -> bytes:
-    """A whole US element (0000,`element`)."""
+    """Returns a whole US element (0000,`element`)."""
     return US_ELEMENT.pack(0, element, 2, value)
 
 
 def encode_bytes(element: int, value: bytes) -> bytes:
-    """A whole element (0000,`element`); `value` is of even length."""
+    """Returns a whole element (0000,`element`); `value` must have an even length."""
     return ELEMENT.pack(0, element, len(value)) + value
 
 
 def group_length(size: int) -> bytes:
-    """The element that every command set begins with; `size`: of all that follows it."""
+    """Returns the group length element, with which every command set begins. `size`: bytes of all other elements."""
     return _GROUP_LENGTH.pack(0, GROUP_LENGTH, 4, size)
 
 
 def with_group_length(elements: bytes) -> bytes:
-    """The command set: the group length, then `elements`."""
+    """Returns the command set: the group length, then `elements`."""
     return group_length(len(elements)) + elements
 
 
 def decode_elements(data: Buffer) -> dict[int, bytes]:
-    """Element number -> value of one whole command set, in order, without the group length.
+    """Returns element number -> value for one complete command set, in order, without the group length.
 
-    Raises `Malformed` for what is no command set: another group, elements out of order, a length beyond the end,
-    an odd length, a group length that is missing or wrong.
+    Raises `Malformed` for another group, elements out of order, a length beyond the end, an odd length, a group length
+    that is missing or wrong.
     """
     data = bytes(data)  # a command set is small, and its values are kept
     end = len(data)
@@ -75,9 +75,9 @@ def decode_elements(data: Buffer) -> dict[int, bytes]:
 
 
 def elements_of(data: Buffer, judge: Judge) -> tuple[dict[int, bytes], bool]:
-    """As `decode_elements`, and whether the command set is laid out as it should be: what is not may be let through.
+    """Like `decode_elements`, but accepts a wrong layout if the tolerance allows it; also returns True if it was right.
 
-    Raises `Malformed`.
+    Raises `Malformed` if the layout is wrong and not accepted.
     """
     try:
         return decode_elements(data), True
@@ -93,7 +93,8 @@ def elements_of(data: Buffer, judge: Judge) -> tuple[dict[int, bytes], bool]:
 
 
 def _elements_in_any_order(data: bytes) -> dict[int, bytes]:
-    """Element number -> value, ascending, whatever the group length says, in whatever order, also of odd length.
+    """Returns element number -> value, ascending. Accepts elements in any order and of odd length, and any group
+    length.
 
     Raises `Malformed` for another group, an element that comes twice, a length beyond the end."""
     found: dict[int, bytes] = {}
@@ -114,7 +115,7 @@ def _elements_in_any_order(data: bytes) -> dict[int, bytes]:
 
 
 def _malformed_element(group: int, element: int, length: int, previous: int, left: int) -> Malformed:
-    """What is wrong with the header of an element after (0000,`previous`) with `left` bytes after it."""
+    """Returns the fault of the header of an element that follows (0000,`previous`) and has `left` bytes after it."""
     if group:
         return _malformed(f"element ({group:04X},{element:04X}) in a command set; group 0000 only")
     if element <= previous:
@@ -125,8 +126,10 @@ def _malformed_element(group: int, element: int, length: int, previous: int, lef
 
 
 def end_of_set(data: Buffer) -> int | None:
-    """Where the command set that `data` begins with ends, as its group length says; None: more of it tells, or it is
-    none."""
+    """Returns the offset at which the command set at the start of `data` ends, by its group length.
+
+    None if `data` is too short to have a group length, or does not begin with one.
+    """
     if len(data) < _GROUP_LENGTH.size:
         return None
     group, element, length, total = _GROUP_LENGTH.unpack_from(data)

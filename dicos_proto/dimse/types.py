@@ -1,12 +1,12 @@
-"""One frozen dataclass for each message of PS3.7 9.3 and 10.3.
+"""The DIMSE messages: one frozen dataclass for each message of PS3.7 9.3 and 10.3.
 
-Knows: which elements each message has, their types, which are mandatory, how a request is answered. Must not know: how
-command sets lie in bytes (`dimse_codec`), PDVs, contexts, operations.
+Knows: the elements of each message, their types, which are mandatory, how a request is answered. Must not know: how
+command sets are encoded (`dimse.codec`), PDVs, contexts, operations.
 
-A field says where it lies: its element of group 0000 and its value representation. The command field (0000,0100)
-is the class; the data set type (0000,0800) belongs to the message, not to its command. Elements that a message does not
-define are kept in `other` and passed on. Each field says whether it decides what happens or only informs: what a
-response repeats of its request informs, except the instance that an N-CREATE has made.
+Each field names its element of group 0000 and its value representation. The class stands for the command field
+(0000,0100); the data set type (0000,0800) belongs to the message, not to its command. Elements that a message does not
+define are kept in `other` and passed on. Each field states whether it decides or only informs: the values that a
+response repeats from its request only inform, except the instance that an N-CREATE has made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..registry.status import Category, category
 from ..tolerance import Judge
 from .values import AE, AT, LO, TITLE, UI, US, Element, Value
 
-NO_DATA_SET = 0x0101  # PS3.7 E.1: any other value says that a data set follows
+NO_DATA_SET = 0x0101  # PS3.7 E.1: any other value announces a data set
 WITH_DATA_SET = 0x0001
 RESPONSE_BIT = 0x8000
 
@@ -32,7 +32,7 @@ Other = tuple[tuple[int, bytes], ...]
 
 
 class DataSet(Enum):
-    """Whether a message carries a data set."""
+    """The rule by which a message carries a data set."""
 
     NEVER = "no data set"
     ALWAYS = "a data set"
@@ -43,7 +43,7 @@ class DataSet(Enum):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What all requests but C-CANCEL share. `other`: elements the message does not define."""
+    """The fields of all requests except C-CANCEL. `other`: elements that the message does not define."""
 
     COMMAND_FIELD: ClassVar[int]
     NAME: ClassVar[str]
@@ -55,7 +55,7 @@ class Request:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What all responses share. `offending_element` and `error_comment` explain a status.  # PS3.7 annex C"""
+    """The fields of all responses. `offending_element` and `error_comment` explain a status [PS3.7 annex C]."""
 
     COMMAND_FIELD: ClassVar[int]
     NAME: ClassVar[str]
@@ -75,7 +75,7 @@ class Response:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoRequest(Request):
-    """C-ECHO-RQ.  # PS3.7 9.3.5.1"""
+    """C-ECHO-RQ [PS3.7 9.3.5.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0030
     NAME: ClassVar[str] = "C-ECHO-RQ"
@@ -86,7 +86,7 @@ class CEchoRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoResponse(Response):
-    """C-ECHO-RSP.  # PS3.7 9.3.5.2"""
+    """C-ECHO-RSP [PS3.7 9.3.5.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8030
     NAME: ClassVar[str] = "C-ECHO-RSP"
@@ -96,9 +96,9 @@ class CEchoResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreRequest(Request):
-    """C-STORE-RQ; the data set is the composite object.  # PS3.7 9.3.1.1
+    """C-STORE-RQ; the data set is the composite object [PS3.7 9.3.1.1].
 
-    `move_originator_*`: set where a C-MOVE caused it."""
+    `move_originator_*`: set if a C-MOVE caused this C-STORE."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0001
     NAME: ClassVar[str] = "C-STORE-RQ"
@@ -113,7 +113,7 @@ class CStoreRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreResponse(Response):
-    """C-STORE-RSP.  # PS3.7 9.3.1.2"""
+    """C-STORE-RSP [PS3.7 9.3.1.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8001
     NAME: ClassVar[str] = "C-STORE-RSP"
@@ -124,7 +124,7 @@ class CStoreResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindRequest(Request):
-    """C-FIND-RQ; the data set is the identifier to match.  # PS3.7 9.3.2.1"""
+    """C-FIND-RQ; the data set is the identifier to match [PS3.7 9.3.2.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0020
     NAME: ClassVar[str] = "C-FIND-RQ"
@@ -136,7 +136,7 @@ class CFindRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindResponse(Response):
-    """C-FIND-RSP; each pending one carries a match.  # PS3.7 9.3.2.2"""
+    """C-FIND-RSP; each pending one carries a match [PS3.7 9.3.2.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8020
     NAME: ClassVar[str] = "C-FIND-RSP"
@@ -146,7 +146,7 @@ class CFindResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetRequest(Request):
-    """C-GET-RQ; the data set is the identifier of what to send here.  # PS3.7 9.3.3.1"""
+    """C-GET-RQ; the data set is the identifier of the instances to send on this association [PS3.7 9.3.3.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0010
     NAME: ClassVar[str] = "C-GET-RQ"
@@ -158,7 +158,7 @@ class CGetRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetResponse(Response):
-    """C-GET-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.3.2"""
+    """C-GET-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.3.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8010
     NAME: ClassVar[str] = "C-GET-RSP"
@@ -172,7 +172,7 @@ class CGetResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveRequest(Request):
-    """C-MOVE-RQ; the data set is the identifier of what to send to `move_destination`.  # PS3.7 9.3.4.1"""
+    """C-MOVE-RQ; the data set is the identifier of the instances to send to `move_destination` [PS3.7 9.3.4.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0021
     NAME: ClassVar[str] = "C-MOVE-RQ"
@@ -185,7 +185,7 @@ class CMoveRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveResponse(Response):
-    """C-MOVE-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.4.2"""
+    """C-MOVE-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.4.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8021
     NAME: ClassVar[str] = "C-MOVE-RSP"
@@ -199,7 +199,7 @@ class CMoveResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CCancelRequest:
-    """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3"""
+    """C-CANCEL-RQ; it names an operation and is never answered itself [PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0FFF
     NAME: ClassVar[str] = "C-CANCEL-RQ"
@@ -214,7 +214,7 @@ class CCancelRequest:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportRequest(Request):
-    """N-EVENT-REPORT-RQ, the one request that goes from SCP to SCU.  # PS3.7 10.3.1.1"""
+    """N-EVENT-REPORT-RQ, the only request that goes from SCP to SCU [PS3.7 10.3.1.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0100
     NAME: ClassVar[str] = "N-EVENT-REPORT-RQ"
@@ -227,7 +227,7 @@ class NEventReportRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportResponse(Response):
-    """N-EVENT-REPORT-RSP.  # PS3.7 10.3.1.2"""
+    """N-EVENT-REPORT-RSP [PS3.7 10.3.1.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8100
     NAME: ClassVar[str] = "N-EVENT-REPORT-RSP"
@@ -239,7 +239,7 @@ class NEventReportResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetRequest(Request):
-    """N-GET-RQ; `attribute_identifier_list`: the tags wanted, None for all.  # PS3.7 10.3.2.1"""
+    """N-GET-RQ. `attribute_identifier_list`: the tags of the wanted attributes, None for all [PS3.7 10.3.2.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0110
     NAME: ClassVar[str] = "N-GET-RQ"
@@ -252,7 +252,7 @@ class NGetRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetResponse(Response):
-    """N-GET-RSP; the data set is the attribute list; `attribute_identifier_list` is of a status.  # PS3.7 10.3.2.2"""
+    """N-GET-RSP; the data set is the attribute list. `attribute_identifier_list` explains a status [PS3.7 10.3.2.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8110
     NAME: ClassVar[str] = "N-GET-RSP"
@@ -264,7 +264,7 @@ class NGetResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetRequest(Request):
-    """N-SET-RQ; the data set is the modification list.  # PS3.7 10.3.3.1"""
+    """N-SET-RQ; the data set is the modification list [PS3.7 10.3.3.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0120
     NAME: ClassVar[str] = "N-SET-RQ"
@@ -276,7 +276,7 @@ class NSetRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetResponse(Response):
-    """N-SET-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.3.2"""
+    """N-SET-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.3.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8120
     NAME: ClassVar[str] = "N-SET-RSP"
@@ -288,7 +288,7 @@ class NSetResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionRequest(Request):
-    """N-ACTION-RQ; the data set is the action information.  # PS3.7 10.3.4.1"""
+    """N-ACTION-RQ; the data set is the action information [PS3.7 10.3.4.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0130
     NAME: ClassVar[str] = "N-ACTION-RQ"
@@ -301,7 +301,7 @@ class NActionRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionResponse(Response):
-    """N-ACTION-RSP.  # PS3.7 10.3.4.2"""
+    """N-ACTION-RSP [PS3.7 10.3.4.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8130
     NAME: ClassVar[str] = "N-ACTION-RSP"
@@ -313,7 +313,7 @@ class NActionResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateRequest(Request):
-    """N-CREATE-RQ; without an instance UID the performer makes one.  # PS3.7 10.3.5.1"""
+    """N-CREATE-RQ; if it names no instance, the provider makes the UID [PS3.7 10.3.5.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0140
     NAME: ClassVar[str] = "N-CREATE-RQ"
@@ -325,7 +325,7 @@ class NCreateRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateResponse(Response):
-    """N-CREATE-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.5.2"""
+    """N-CREATE-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.5.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8140
     NAME: ClassVar[str] = "N-CREATE-RSP"
@@ -337,7 +337,7 @@ class NCreateResponse(Response):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteRequest(Request):
-    """N-DELETE-RQ.  # PS3.7 10.3.6.1"""
+    """N-DELETE-RQ [PS3.7 10.3.6.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0150
     NAME: ClassVar[str] = "N-DELETE-RQ"
@@ -349,7 +349,7 @@ class NDeleteRequest(Request):
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteResponse(Response):
-    """N-DELETE-RSP.  # PS3.7 10.3.6.2"""
+    """N-DELETE-RSP [PS3.7 10.3.6.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8150
     NAME: ClassVar[str] = "N-DELETE-RSP"
@@ -367,11 +367,11 @@ AnyResponse = CResponse | NResponse
 Command = AnyRequest | AnyResponse | CCancelRequest
 
 N_EVENT_REPORT = NEventReportRequest.COMMAND_FIELD
-"""The one request that goes from SCP to SCU.  # PS3.7 10.1.1"""
+"""The command field of the only request that goes from SCP to SCU [PS3.7 10.1.1]."""
 
 
 class Field(NamedTuple):
-    """A field that lies in the command set: `encode` gives the whole element, `decode` takes its value."""
+    """A field of a command set: `encode` returns the whole element, `decode` takes its value."""
 
     name: str
     element: int
@@ -379,14 +379,15 @@ class Field(NamedTuple):
     decode: Callable[[int, bytes, Judge], Value]
     mandatory: bool
     flag: str
-    """What lets it through where it only informs and cannot be decoded; empty where it decides."""
+    """The flag of `Tolerance` that accepts a field that only informs and cannot be decoded; empty if the field
+    decides."""
     salvage: Callable[[bytes], Value | None]
 
 
 MessageClass = type[AnyRequest] | type[AnyResponse] | type[CCancelRequest]
 
 CLASSES: dict[int, MessageClass] = {cls.COMMAND_FIELD: cls for cls in get_args(Command)}
-"""Command field (0000,0100) -> its message."""
+"""Command field (0000,0100) -> the class of the message."""
 
 
 INSTANCES = (0x1000, 0x1001)
@@ -394,13 +395,13 @@ INSTANCES = (0x1000, 0x1001)
 
 
 def _fields_of(cls: MessageClass) -> tuple[Field, ...]:
-    """The fields of a message that lie in its command set, in the order of their elements."""
+    """Returns the fields of a message that are in its command set, in the order of their elements."""
     found = []
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for mark in getattr(hint, "__metadata__", ()):
             mandatory = type(None) not in get_args(get_args(hint)[0])
             kind = mark.kind
-            # What differs in each message is not worth remembering.
+            # A value that differs in each message is not worth caching.
             encode, decode = (kind.encoded, kind.decode_new) if mark.number in INSTANCES else (kind.encode, kind.decode)
             flag = kind.flag if mark.informs else ""
             found.append(Field(name, mark.number, encode, decode, mandatory, flag, kind.salvage))
@@ -410,17 +411,20 @@ def _fields_of(cls: MessageClass) -> tuple[Field, ...]:
 _RESPONSES: dict[int, type[AnyResponse]] = {cls.COMMAND_FIELD: cls for cls in get_args(AnyResponse)}
 
 MESSAGES: dict[int, str] = {number: cls.NAME for number, cls in CLASSES.items()}
-"""Command field (0000,0100) -> the message's name.  # PS3.7 E.1"""
+"""Command field (0000,0100) -> the name of the message [PS3.7 E.1]."""
 
 FIELDS: dict[MessageClass, tuple[Field, ...]] = {cls: _fields_of(cls) for cls in CLASSES.values()}
-"""Of each message, in the order of their elements."""
+"""Message -> its fields, in the order of their elements."""
 
 
 _ALWAYS, _OPTIONAL, _PENDING = DataSet.ALWAYS, DataSet.OPTIONAL, DataSet.PENDING
 
 
 def misplaced_data(command: Command, has_data: bool) -> str | None:
-    """What is wrong with this message's having a data set or none, if anything is.  # PS3.7 9.3, 10.3, (0000,0800)"""
+    """Returns the fault if the message may not have a data set, or must have one; None if there is no fault.
+
+    PS3.7 9.3, 10.3, E.1 (0000,0800) have the rules.
+    """
     rule = command.DATA_SET
     if rule is _OPTIONAL:
         return None
@@ -435,7 +439,7 @@ def _misplaced(command: Command, has_data: bool) -> str:
 
 
 class _Reply(NamedTuple):
-    """How a request is answered: by which message, and what it repeats, from which fields of the request."""
+    """The way to answer a request: the class of the response, and the fields of the request that it repeats."""
 
     make: Callable[..., AnyResponse]
     sop_class: str
@@ -457,22 +461,27 @@ _REPLIES: dict[type[AnyRequest], _Reply] = {cls: _reply(cls) for cls in get_args
 
 
 def sop_class_of(request: AnyRequest) -> str:
-    """The SOP class a request is about: affected, or requested.  # PS3.7 E.1 (0000,0002), (0000,0003)"""
+    """Returns the Affected or Requested SOP Class UID of a request [PS3.7 E.1 (0000,0002), (0000,0003)]."""
     found: str = getattr(request, _REPLIES[type(request)].sop_class)
     return found
 
 
 def sop_instance_of(request: AnyRequest) -> str | None:
-    """The SOP instance a request is about, None where it names none.  # PS3.7 E.1 (0000,1000), (0000,1001)"""
+    """Returns the Affected or Requested SOP Instance UID of a request, None if it has none.
+
+    [PS3.7 E.1 (0000,1000), (0000,1001)]
+    """
     name = _REPLIES[type(request)].instance
     found: str | None = None if name is None else getattr(request, name)
     return found
 
 
 def response_to(request: AnyRequest, status: int, comment: str | None = None) -> AnyResponse:
-    """The response of this request's kind, with what the standard has it repeat: id, SOP class, instance, type.
+    """Returns the response to this request, with all that it must repeat: message id, SOP class, instance, type.
 
-    `comment`: for people; what an Error Comment cannot hold of it is cut or replaced (`comment_of`)."""
+    `comment`: an explanation for people; it is cut, and characters are replaced, to fit an Error Comment
+    (`comment_of`).
+    """
     make, sop_class, instance, type_id = _REPLIES[type(request)]
     values: dict[str, Value] = {}
     if comment is not None:
@@ -490,18 +499,20 @@ def response_to(request: AnyRequest, status: int, comment: str | None = None) ->
 
 
 def comment_of(text: str) -> str:
-    """As much of a text as an Error Comment holds: 64 characters, with ? for all but printable ASCII and for a
-    backslash, which would part two values.  # PS3.7 E.1 (0000,0902), PS3.5 6.2 (LO)
+    """Returns the text as it fits an Error Comment: at most 64 characters of printable ASCII.
 
-    It explains a status, so nothing that is wrong with it may keep the status from being sent.
+    Other characters become ?, and so does a backslash, which would separate two values
+    [PS3.7 E.1 (0000,0902), PS3.5 6.2 (LO)]. The comment explains a status, so a fault in it must never prevent the
+    status from being sent.
 
     >>> comment_of("Größe 512")
     'Gr??e 512'
     """
-    # More than 64 characters cannot make a difference; the text of an error may be very long.
+    # Only the first 64 characters matter; the text of an error may be very long.
     return "".join(one if one.isascii() and one.isprintable() and one != "\\" else "?" for one in text[: LO.most])
 
 
 def _echoed(uid: str | None) -> str | None:
-    """The UID of a request in its response, which may leave it out: one that was let through may not fit."""
+    """Returns the UID of a request for its response. None if it is too long: an accepted one may be, and the response
+    may leave it out."""
     return uid if uid is None or len(uid) <= uids.MAX_LENGTH else None

@@ -1,10 +1,10 @@
-"""How values lie in the elements of a command set: one object for each value representation there is.  # PS3.7 E.1
+"""The codecs of the values in a command set, one object for each value representation [PS3.7 E.1].
 
-Knows: US, UI, AE, LO and AT, what each may hold, and what can be read of one that only informs and breaks that
-(`salvage`; `flag` is what lets it through). Must not know: which element has which, messages.
+Knows: US, UI, AE, LO and AT, the values that each may hold, and how to read an invalid value that only informs
+(`salvage`; `flag` is the flag of `Tolerance` that accepts it). Must not know: which element has which, messages.
 
-A UID received obeys PS3.5 9.1, or breaks it in a way that is let through. One that is sent is only text of a legal
-length: it names an object that somebody else named, and to send that under another name would be worse.
+A received UID must obey PS3.5 9.1, or break it in a way that the tolerance accepts. A UID that is sent need only be
+text of a legal length: it names an object that somebody else named, and to send it under another name would be worse.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Number:
 
 
 _LONGEST_NUMBER = 8
-"""Bytes of a number that informs and is read although it should be of two."""
+"""Length, in bytes, up to which a number that only informs is read, although it should have two bytes."""
 
 
 class _Text:
@@ -69,8 +69,8 @@ class _Text:
         return encode_bytes(element, self.padded(element, value))
 
     def padded(self, element: int, value: Value) -> bytes:
-        """The value alone."""
-        # A comment may speak of a person: the texts of these errors do not repeat what they refuse.
+        """Returns the encoded value, padded, without the header of the element."""
+        # A comment may be about a person: these errors do not repeat the text that they refuse.
         if not isinstance(value, str):
             raise LocalProtocolError(f"(0000,{element:04X}) {type(value).__name__}; text, {self.vr} [PS3.7 E.1]")
         if len(value) > self.most or not (value.isascii() and value.isprintable()):
@@ -103,12 +103,12 @@ class _Text:
 
 @lru_cache(maxsize=256)
 def _encode_text(kind: _Text, element: int, value: Value) -> bytes:
-    """Most texts are the same in each message of an association."""
+    """Returns the encoded text, cached: most texts are the same in each message of an association."""
     return kind.encoded(element, value)
 
 
 _CACHED = 66
-"""Bytes of a text that is remembered: a peer's longer ones are refused anyway, and are not to be kept."""
+"""The longest text, in bytes, that is cached: longer ones from a peer are refused and must not be kept."""
 
 
 @lru_cache(maxsize=256)
@@ -121,14 +121,14 @@ class _Uid(_Text):
 
     def __init__(self) -> None:
         super().__init__("UI", uids.MAX_LENGTH, "\0")
-        self._newest = "", b""  # the last of those that are new in each message: an answer repeats that of its request
+        self._newest = "", b""  # the last instance UID that was decoded: a response repeats that of its request
 
     def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
         good = _remembered_uid(raw) if len(raw) <= _CACHED else None
         return self._judged(element, raw, judge) if good is None else good
 
     def decode_new(self, element: int, raw: bytes, judge: Judge) -> Value:
-        """As `decode`, without remembering it."""
+        """Like `decode`, without the cache: for a UID that is new in each message."""
         good = _is_good(raw)
         if good is not None and good.end(1) <= uids.MAX_LENGTH:
             uid = good[1].decode("ascii")
@@ -142,9 +142,9 @@ class _Uid(_Text):
             return raw
         if type(value) is str and len(value) <= uids.MAX_LENGTH:
             raw = value.encode("ascii", "replace")
-            if raw and not raw.strip(b"0123456789."):  # nothing else is in it
+            if raw and not raw.strip(b"0123456789."):  # digits and dots only
                 return raw + b"\0" if len(raw) % 2 else raw
-        return super().padded(element, value)  # it names an object that somebody else named, or is refused
+        return super().padded(element, value)  # any other printable text is sent as it is, or refused
 
     def salvage(self, raw: bytes) -> Value | None:
         return None
@@ -163,7 +163,7 @@ class _Uid(_Text):
 
 
 def _read_uid(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
-    """The UID, empty if there is none, and what it breaks; None where it is no UID at all."""
+    """Returns the UID, empty if there is none, and the flags of the rules that it breaks; None if it is not a UID."""
     if len(raw) > LONGEST_UID + 2:
         return "", None
     uid, broken = uids.read(raw.removesuffix(b"\0"))
@@ -178,20 +178,19 @@ _is_good = uids.GOOD_VALUE.fullmatch
 
 
 def _good_uid(raw: bytes) -> str | None:
-    """The UID, if it breaks no rule."""
+    """Returns the UID if it breaks no rule, else None."""
     good = _is_good(raw)
     return good[1].decode("ascii") if good is not None and good.end(1) <= uids.MAX_LENGTH else None
 
 
 _remembered_uid = lru_cache(maxsize=256)(_good_uid)
-"""Most UIDs are the same in each message of an association; those of instances are not."""
+"""Cached, because most UIDs are the same in each message of an association; instance UIDs are not."""
 
 _BROKEN = {**uids.BROKEN, "uid_too_long": f"is longer than {uids.MAX_LENGTH} characters"}
 
 
 class _Title(_Text):
-    """AE that decides: a title by which somebody is called. What is wrong with it may be let through as in an
-    A-ASSOCIATE-RQ."""
+    """AE that decides: a title by which a peer is found. The flags for titles of an A-ASSOCIATE-RQ apply to it, too."""
 
     def decode(self, element: int, raw: bytes, judge: Judge) -> Value:
         try:
@@ -238,8 +237,8 @@ TITLE = _Title("AE", 16, " ")
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Where a field lies: element (0000,`number`), of this kind. `informs`: nothing rests on it, so one that is not as
-    it should be may be let through."""
+    """The element (0000,`number`) of a field, and its kind. `informs`: nothing depends on the value, so an invalid one
+    may be accepted."""
 
     number: int
     kind: _Kind

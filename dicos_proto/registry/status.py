@@ -14,7 +14,7 @@ from .status_tables import Category as Category
 SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
 PENDING_WARNING: Final = 0xFF01
-"""Matches continue, but optional keys were not supported as in the identifier.  PS3.4 C.4.1.1.4"""
+"""Matches continue, but optional keys were not supported as in the identifier [PS3.4 C.4.1.1.4]."""
 CANCEL: Final = 0xFE00
 
 # PS3.7 C.4 (0107, 0116) and C.5; their meaning is the same for every service.

@@ -15,7 +15,7 @@ from .service_classes import Service
 
 
 class Category(Enum):
-    """What a status code means for the operation; the value is the word shown to people.  PS3.7 annex C"""
+    """What a status code means for the operation; the value is the word shown to people [PS3.7 annex C]."""
 
     SUCCESS = "success"
     WARNING = "warning"

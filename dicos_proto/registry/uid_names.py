@@ -17,7 +17,7 @@ APPLICATION_CONTEXT_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.3.1.1.1.211": "DICOS V02A Application Context Name",
     "1.2.840.10008.3.1.1.1.2": "DICOS V02A Application Context Name (Alternate)",
 }
-"""DICOM's application context, then those of DICOS, newest edition first.  PS3.7 A.2.1"""
+"""DICOM's application context, then those of DICOS, newest edition first [PS3.7 A.2.1]."""
 
 TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
@@ -65,7 +65,7 @@ TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.5": "RLE Lossless",
     "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
 }
-"""Transfer syntaxes a data set can travel in, uncompressed ones first.  PS3.5 section 10"""
+"""Transfer syntaxes a data set can travel in, uncompressed ones first [PS3.5 section 10]."""
 
 OTHER_TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.4.52": "JPEG Extended (Process 3 and 5)",
@@ -330,7 +330,7 @@ STORAGE_SOP_CLASS_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.5.1.4.44.1": "Implant Assembly Template Storage",
     "1.2.840.10008.5.1.4.45.1": "Implant Template Group Storage",
 }
-"""Storage SOP classes, retired ones included, by UID component for component.  PS3.4 B.5, GG.3"""
+"""Storage SOP classes, retired ones included, by UID component for component [PS3.4 B.5, GG.3]."""
 
 OTHER_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.1": "Verification SOP Class",
@@ -463,4 +463,4 @@ OTHER_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.10.3": "Audio Waveform Real-Time Communication",
     "1.2.840.10008.10.4": "Rendition Selection Document Real-Time Communication",
 }
-"""Other SOP classes, meta SOP classes, well-known SOP instances and service classes.  PS3.6 annex A"""
+"""Other SOP classes, meta SOP classes, well-known SOP instances and service classes [PS3.6 annex A]."""

@@ -215,7 +215,7 @@ ones by UID components. Other retired ones and real-time video are left out.
 """
 
 STORAGE_SOP_CLASSES: Final[tuple[str, ...]] = tuple(STORAGE_SOP_CLASS_NAMES)
-"""Every SOP class for C-STORE, those of DICOS and retired ones included, by UID components.  PS3.4 B.5"""
+"""Every SOP class for C-STORE, those of DICOS and retired ones included, by UID components [PS3.4 B.5]."""
 
 QUERY_SOP_CLASSES: Final[tuple[str, ...]] = (
     PROTOCOL_APPROVAL_FIND,
@@ -240,7 +240,7 @@ QUERY_SOP_CLASSES: Final[tuple[str, ...]] = (
 )
 """Every SOP class whose one operation is C-FIND, worklists and retired ones included, by UID components.
 
-Unified procedure steps can be found too, but their SOP classes have other operations besides.  PS3.4 CC.2
+Unified procedure steps can be found too, but their SOP classes have other operations besides [PS3.4 CC.2].
 """
 
 RETRIEVE_MOVE_SOP_CLASSES: Final[tuple[str, ...]] = (
@@ -288,7 +288,7 @@ NAMES: Final[dict[str, str]] = {
 _ONE_EACH: Final[dict[str, str]] = {uid: uid for uid in NAMES}
 
 MAX_LENGTH: Final = 64
-"""Characters in a UID, dots included.  PS3.5 9.1"""
+"""Characters in a UID, dots included [PS3.5 9.1]."""
 
 
 def name_of(uid: str) -> str:
@@ -312,7 +312,7 @@ def is_valid(uid: str) -> bool:
 
 
 def has_valid_root(uid: str) -> bool:
-    """Whether the first arcs of `uid`, which `is_safe`, can be anybody's.  PS3.5 9.1, ISO/IEC 9834-1
+    """Whether the first arcs of `uid`, which `is_safe`, can be anybody's [PS3.5 9.1, ISO/IEC 9834-1].
 
     The first is 0, 1 or 2; below 0 and 1 the second is at most 39.
     """
@@ -343,7 +343,7 @@ _REST = rb"(?:\.(?:0|[1-9][0-9]*+))*+"  # possessive: what is no UID is refused 
 _GOOD = re.compile(rb"2" + _REST + rb"|[01](?:\.[1-3]?[0-9]" + _REST + rb")?")
 """What breaks no rule but perhaps that of length."""
 GOOD_VALUE: Final = re.compile(b"(" + _GOOD.pattern + rb")\0?")
-"""The same as a value of VR UI, with its padding; the UID is the first group.  PS3.5 6.2"""
+"""The same as a value of VR UI, with its padding; the UID is the first group [PS3.5 6.2]."""
 
 BROKEN: Final = {
     "uid_padded": "is padded",

@@ -1,4 +1,4 @@
-"""Instance availability notification: one application tells another where instances can be had.  # PS3.4 annex R
+"""Instance availability notification: one application tells another where instances can be had [PS3.4 annex R].
 
 User side: `notify`, one N-CREATE a study. Provider side: `Notified` reads it as a value.
 """
@@ -39,7 +39,7 @@ ON_CREATE: Final = (  # PS3.4 table R.3.2-1
 
 
 class Availability(Enum):
-    """Instance Availability (0008,0056).  # PS3.3 C.4.23.1.1"""
+    """Instance Availability (0008,0056) [PS3.3 C.4.23.1.1]."""
 
     ONLINE = "ONLINE"
     NEARLINE = "NEARLINE"
@@ -91,7 +91,7 @@ class Notification:
 def notify(
     exchange: Exchange, study_uid: str, instances: Iterable[Available], sop_instance_uid: str | None = None
 ) -> Flow[Result]:
-    """User side: tell where instances of a study can be had. Raises as `normalized.n_create` does.  # PS3.4 R.3.2"""
+    """User side: tell where instances of a study can be had. Raises as `normalized.n_create` does [PS3.4 R.3.2]."""
     given = Notification(study_uid=study_uid, instances=tuple(instances)).dataset
     return (yield from n_create(exchange, NOTIFICATION, sop_instance_uid, given))
 

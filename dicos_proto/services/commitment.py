@@ -1,4 +1,4 @@
-"""Storage commitment, push model: a provider takes over the responsibility for composite objects.  # PS3.4 annex J
+"""Storage commitment, push model: a provider takes over the responsibility for composite objects [PS3.4 annex J].
 
 User side: `request_commitment`; the report comes on the same association, even before the answer, or on another one
 that the provider asks for with the roles reversed: `next_report` takes it from either. Provider side: `Committing`
@@ -40,11 +40,11 @@ REQUEST: Final = 1  # action type.  # PS3.4 table J.3-1
 SUCCESSFUL, FAILURES_EXIST = 1, 2  # event types.  # PS3.4 table J.3-2
 
 ROLES: Final = {PUSH_MODEL: Roles(scu=True, scp=True)}
-"""For the `AcceptPolicy` of a user who takes reports on associations that the provider asks for.  # PS3.4 J.2.1"""
+"""For the `AcceptPolicy` of a user who takes reports on associations that the provider asks for [PS3.4 J.2.1]."""
 
 
 class Failure(NamedTuple):
-    """A composite object that is not committed, and Failure Reason (0008,1197).  # PS3.3 C.14.1.1"""
+    """A composite object that is not committed, and Failure Reason (0008,1197) [PS3.3 C.14.1.1]."""
 
     reference: Reference
     reason: int
@@ -92,7 +92,7 @@ class CommitmentReport:
 
     @property
     def event_type_id(self) -> int:
-        """1 if all is committed, 2 if failures exist.  # PS3.4 table J.3-2"""
+        """1 if all is committed, 2 if failures exist [PS3.4 table J.3-2]."""
         return FAILURES_EXIST if self.failed else SUCCESSFUL
 
     @property
@@ -139,7 +139,7 @@ _REFUSED_KEPT: Final = 16
 class Requested:
     """The answer to a request, and the report of it if that came first.
 
-    `response` of success: the request was received, nothing is committed yet.  # PS3.4 J.3.2.1.3. `refused`: reports
+    `response` of success: the request was received, nothing is committed yet [PS3.4 J.3.2.1.3]. `refused`: reports
     that came meanwhile and were none, the first 16; each was answered so.
     """
 

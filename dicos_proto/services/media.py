@@ -1,4 +1,4 @@
-"""Media creation: a device writes interchange media with instances it was sent before.  # PS3.4 annex S
+"""Media creation: a device writes interchange media with instances it was sent before [PS3.4 annex S].
 
 User side: `create_request`, `initiate`, `cancel`, `get_result`. Provider side: `create`, `start` and `stop` are the
 rule, pure functions over `Disc` values; `Creating` applies it to a request; the caller keeps the discs, and sets their
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 MEDIA: Final = uids.MEDIA_CREATION_MANAGEMENT
 INITIATE, CANCEL = 1, 2
-"""Action types.  # PS3.4 tables S.3.2.2.1-1, S.3.2.3.1-1"""
+"""Action types [PS3.4 tables S.3.2.2.1-1, S.3.2.3.1-1]."""
 
 
 class Status(Enum):
-    """Execution Status (2100,0020).  # PS3.3 C.22.1"""
+    """Execution Status (2100,0020) [PS3.3 C.22.1]."""
 
     IDLE = "IDLE"
     PENDING = "PENDING"
@@ -79,7 +79,7 @@ class Disc:
 
 
 def create(sop_instance_uid: str, attributes: Dataset, *, exists: bool = False) -> Disc:
-    """N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0115.  # PS3.4 S.3.2.1"""
+    """N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0115 [PS3.4 S.3.2.1]."""
     if exists:
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a request with this SOP Instance UID exists")
     require(attributes, ON_CREATE)
@@ -89,7 +89,7 @@ def create(sop_instance_uid: str, attributes: Dataset, *, exists: bool = False) 
 
 
 def start(disc: Disc | None, information: Dataset) -> Disc:
-    """N-ACTION, initiate media creation. Raises `Refused`: 0x0112, 0xA510.  # PS3.4 S.3.2.2"""
+    """N-ACTION, initiate media creation. Raises `Refused`: 0x0112, 0xA510 [PS3.4 S.3.2.2]."""
     disc = _known(disc)
     if disc.status is not Status.IDLE:
         raise Refused(status.MEDIA_CREATION_ALREADY_INITIATED, f"the request is {disc.status.value}")
@@ -100,7 +100,7 @@ def start(disc: Disc | None, information: Dataset) -> Disc:
 
 
 def stop(disc: Disc | None, *, interruptible: bool = True) -> None:
-    """N-ACTION, cancel media creation; the request is to be forgotten then.  # PS3.4 S.3.2.3.2
+    """N-ACTION, cancel media creation; the request is to be forgotten then [PS3.4 S.3.2.3.2].
 
     `interruptible`: whether media that are being written can be given up. Raises `Refused`: 0x0112, 0xC201, 0xC202.
     """
@@ -126,7 +126,7 @@ def create_request(
     attributes: Content | None = None,
     sop_instance_uid: str | None = None,
 ) -> Flow[Result]:
-    """User side: N-CREATE of a request for these instances; without a UID the response names it.  # PS3.4 S.3.2.1
+    """User side: N-CREATE of a request for these instances; without a UID the response names it [PS3.4 S.3.2.1].
 
     Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
@@ -136,13 +136,13 @@ def create_request(
 
 
 def initiate(exchange: Exchange, sop_instance_uid: str, *, copies: int = 1, priority: str = "MED") -> Flow[Result]:
-    """User side: N-ACTION, write it. `priority`: HIGH, MED or LOW.  # PS3.4 S.3.2.2"""
+    """User side: N-ACTION, write it. `priority`: HIGH, MED or LOW [PS3.4 S.3.2.2]."""
     given = amended(None, uids.EXPLICIT_VR_LE, NumberOfCopies=copies, RequestPriority=priority)
     return (yield from n_action(exchange, MEDIA, sop_instance_uid, INITIATE, given))
 
 
 def cancel(exchange: Exchange, sop_instance_uid: str) -> Flow[Result]:
-    """User side: N-ACTION, forget it.  # PS3.4 S.3.2.3"""
+    """User side: N-ACTION, forget it [PS3.4 S.3.2.3]."""
     return (yield from n_action(exchange, MEDIA, sop_instance_uid, CANCEL))
 
 
@@ -158,7 +158,7 @@ class Progress:
 
 
 def get_result(exchange: Exchange, sop_instance_uid: str) -> Flow[Progress]:
-    """User side: N-GET of how far it is.  # PS3.4 S.3.2.4. Raises `DataSetError` too."""
+    """User side: N-GET of how far it is [PS3.4 S.3.2.4]. Raises `DataSetError` too."""
     result = yield from n_get(exchange, MEDIA, sop_instance_uid, _RESULT)
     found = convert(amended(result.attributes, uids.EXPLICIT_VR_LE))
     known = {one.value: one for one in Status}

@@ -1,4 +1,4 @@
-"""Modality performed procedure step: a modality tells what it does, and when it is done.  # PS3.4 F.7, F.8, F.9
+"""Modality performed procedure step: a modality tells what it does, and when it is done [PS3.4 F.7, F.8, F.9].
 
 User side: `begin`, `update`, `complete`, `discontinue`; `retrieve` reads a step, `notify` and `Notified` are the two
 ends of a notification. Provider side: `create` and `change` are the rule, pure functions over `Step` values;
@@ -31,7 +31,7 @@ NOTIFICATION: Final = uids.MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION
 
 
 class State(Enum):
-    """Performed Procedure Step Status (0040,0252).  # PS3.4 table F.1-3"""
+    """Performed Procedure Step Status (0040,0252) [PS3.4 table F.1-3]."""
 
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
@@ -40,7 +40,7 @@ class State(Enum):
 
 _STATUS: Final = 0x00400252
 EVENT_TYPES: Final = {1: State.IN_PROGRESS, 2: State.COMPLETED, 3: State.DISCONTINUED}
-"""Event types of the notification SOP class.  # PS3.4 table F.9.2-1"""
+"""Event types of the notification SOP class [PS3.4 table F.9.2-1]."""
 
 # fmt: off
 _SERIES: Final = (
@@ -113,7 +113,7 @@ def create(
 ) -> Step:
     """The step that an N-CREATE makes. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0106 for another state.
 
-    `needed`: what has to be there; a provider may content itself with less.  # PS3.4 F.7.2.1.3
+    `needed`: what has to be there; a provider may content itself with less [PS3.4 F.7.2.1.3].
     """
     if exists:
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a step with this SOP Instance UID exists")
@@ -127,7 +127,7 @@ def change(step: Step | None, modifications: Dataset, *, needed: tuple[Needed, .
     """What an N-SET makes of a step; None: there is none. Raises `Refused`.
 
     0x0112; 0x0110 with error ID 0xA710 for a step that is over; 0x0106 for a state that is none; 0x0120, 0x0121 if it
-    ends and lacks what is `needed` then, which may have come earlier.  # PS3.4 F.7.2.2
+    ends and lacks what is `needed` then, which may have come earlier [PS3.4 F.7.2.2].
     """
     if step is None:
         raise Refused(status.NO_SUCH_SOP_INSTANCE, "no step with this SOP Instance UID")
@@ -191,7 +191,7 @@ def _in_state(exchange: Exchange, given: Content, state: State) -> Dataset:
 
 
 def retrieve(exchange: Exchange, sop_instance_uid: str, tags: tuple[int, ...] | None = None) -> Flow[Result]:
-    """User side: N-GET of a step, all of it or the attributes with these tags.  # PS3.4 F.8"""
+    """User side: N-GET of a step, all of it or the attributes with these tags [PS3.4 F.8]."""
     return (yield from n_get(exchange, RETRIEVE, sop_instance_uid, tags))
 
 
@@ -229,7 +229,7 @@ class Stepping(Serving):
         return create(instance, dataset, exists=instance in steps, needed=on_create)
 
     def get(self, steps: Mapping[str, Step]) -> Dataset:
-        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0x0112.  # PS3.4 F.8.2"""
+        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0x0112 [PS3.4 F.8.2]."""
         self.expect((NGetRequest,), (RETRIEVE,))
         step = steps.get(self.sop_instance_uid or "")
         if step is None:
@@ -238,7 +238,7 @@ class Stepping(Serving):
 
 
 def notify(exchange: Exchange, step: Step) -> Flow[Result]:
-    """Provider side: N-EVENT-REPORT of the state a step has got into.  # PS3.4 F.9"""
+    """Provider side: N-EVENT-REPORT of the state a step has got into [PS3.4 F.9]."""
     (type_id,) = (number for number, state in EVENT_TYPES.items() if state is step.state)
     given = amended(None, uids.EXPLICIT_VR_LE, PerformedProcedureStepStatus=step.state.value)
     return (yield from n_event_report(exchange, NOTIFICATION, step.sop_instance_uid, type_id, given))

@@ -1,7 +1,7 @@
 """The DIMSE-N operations in their general form: any SOP class that is created, set, read, acted on or reported.
 
 User side: one flow each, of the same shape; the result is a `Result`. Provider side: `performing.Performing`, whose
-`receive` gives the attributes that came and whose `finish` answers.  # PS3.7 10.1
+`receive` gives the attributes that came and whose `finish` answers [PS3.7 10.1].
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def n_create(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-CREATE; without an instance UID the provider makes one, which its response names.  # PS3.7 10.1.5
+    """N-CREATE; without an instance UID the provider makes one, which its response names [PS3.7 10.1.5].
 
     `negotiated`: the abstract syntax of the context to use, where it is not the SOP class itself (a meta SOP class, or
     one that stands for others). Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was
@@ -59,7 +59,7 @@ def n_create(
 def n_set(
     exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, attributes: Content, *, negotiated: str | None = None
 ) -> Flow[Result]:
-    """N-SET of a modification list.  # PS3.7 10.1.3"""
+    """N-SET of a modification list [PS3.7 10.1.3]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NSetRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -77,7 +77,7 @@ def n_get(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-GET of the attributes with these tags (0xGGGGEEEE), or of all.  # PS3.7 10.1.2"""
+    """N-GET of the attributes with these tags (0xGGGGEEEE), or of all [PS3.7 10.1.2]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NGetRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -97,7 +97,7 @@ def n_action(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-ACTION of a type that the SOP class defines.  # PS3.7 10.1.4"""
+    """N-ACTION of a type that the SOP class defines [PS3.7 10.1.4]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NActionRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -111,7 +111,7 @@ def n_action(
 def n_delete(
     exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, *, negotiated: str | None = None
 ) -> Flow[Result]:
-    """N-DELETE.  # PS3.7 10.1.6"""
+    """N-DELETE [PS3.7 10.1.6]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NDeleteRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -130,7 +130,7 @@ def n_event_report(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-EVENT-REPORT, which the SCP of the SOP class sends to its SCU.  # PS3.7 10.1.1"""
+    """N-EVENT-REPORT, which the SCP of the SOP class sends to its SCU [PS3.7 10.1.1]."""
     context = find_context(exchange.association, negotiated or sop_class_uid, as_scp=True)
     request = NEventReportRequest(
         message_id=exchange.association.operations.new_message_id(),

@@ -1,4 +1,4 @@
-"""The provider's side of one operation, whatever its service: its request, its data set, its answers.  # PS3.7 8, 9, 10
+"""The provider's side of one operation, whatever its service: its request, its data set, its answers [PS3.7 8, 9, 10].
 
 Knows: one request and what was answered to it. Must not know: which service it belongs to, how bytes travel.
 Invariants: exactly one final response; none after it.
@@ -19,7 +19,7 @@ from ..registry.status import Category, category
 from ..upper_layer.negotiation import PresentationContext
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
-"""SOP classes whose attribute lists hold a film's pixels: they may be as long as an object.  # PS3.4 H.4.3"""
+"""SOP classes whose attribute lists hold a film's pixels: they may be as long as an object [PS3.4 H.4.3]."""
 _PRINTS = (*_IMAGES, uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_COLOR_PRINT_MANAGEMENT_META)
 """Presentation contexts on which they come: what a request names beside is only said."""
 
@@ -42,7 +42,7 @@ class Performing:
 
     @property
     def cancelled(self) -> bool:
-        """Whether a C-CANCEL for it has come, asked before its final response.  # PS3.4 C.4.1.3"""
+        """Whether a C-CANCEL for it has come, asked before its final response [PS3.4 C.4.1.3]."""
         return self._exchange.cancelled(self.request.message_id)
 
     @property

@@ -1,10 +1,10 @@
-"""Print management: film sessions, film boxes, image boxes, the printer, presentation LUTs.  # PS3.4 annex H
+"""Print management: film sessions, film boxes, image boxes, the printer, presentation LUTs [PS3.4 annex H].
 
 User side: one flow for each operation; `FilmBox.image_boxes` of what `create_film_box` gives are then set one by one,
 and the film box or the session printed. Provider side: `Printing` applies the rule to a request; what one association
 has created is a value, `Film`, that the caller keeps; what is to be printed comes as a `Job`.
 
-The contexts of the meta SOP classes carry commands of several SOP classes (`META`).  # PS3.4 H.3.2
+The contexts of the meta SOP classes carry commands of several SOP classes (`META`) [PS3.4 H.3.2].
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _IMAGE_BOX: Final = {GRAYSCALE: GRAYSCALE_IMAGE, COLOR: COLOR_IMAGE}
 _IMAGE_SEQUENCE: Final = {GRAYSCALE_IMAGE: "BasicGrayscaleImageSequence", COLOR_IMAGE: "BasicColorImageSequence"}
 
 PRINT: Final = 1
-"""Action type of both film SOP classes.  # PS3.4 tables H.4.1-9, H.4.2-9"""
+"""Action type of both film SOP classes [PS3.4 tables H.4.1-9, H.4.2-9]."""
 
 PRINTER_EVENTS: Final = {1: "NORMAL", 2: "WARNING", 3: "FAILURE"}
-"""Event type -> Printer Status (2110,0010).  # PS3.4 table H.4.6-3"""
+"""Event type -> Printer Status (2110,0010) [PS3.4 table H.4.6-3]."""
 
 _ALONE: Final = (PRINTER, PRESENTATION_LUT)
 """SOP classes that are negotiated by themselves."""
@@ -72,7 +72,7 @@ _OPERATIONS: Final[dict[str, tuple[type[AnyRequest], ...]]] = {
 def create_film_session(
     exchange: Exchange, sop_instance_uid: str | None = None, attributes: Content | None = None, *, meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """User side: N-CREATE of a film session; without a UID the response names it.  # PS3.4 H.4.1.2.1
+    """User side: N-CREATE of a film session; without a UID the response names it [PS3.4 H.4.1.2.1].
 
     `meta`: `GRAYSCALE` or `COLOR`. Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
@@ -89,8 +89,8 @@ def create_film_box(
 ) -> Flow[tuple[Result, tuple[Reference, ...]]]:
     """User side: N-CREATE of a film box of this session; and its image boxes, if the provider made it.
 
-    `attributes`: with Image Display Format. Raises `Refused` for references that are none, `DataSetError`.
-    # PS3.4 H.4.2.2.1
+    `attributes`: with Image Display Format. Raises `Refused` for references that are none, `DataSetError` [PS3.4
+    H.4.2.2.1].
     """
     syntax = find_context(exchange.association, meta).transfer_syntax
     given = amended(attributes, syntax, ReferencedFilmSessionSequence=[reference_to(Reference(SESSION, session_uid))])
@@ -103,7 +103,7 @@ def create_film_box(
 def set_image_box(
     exchange: Exchange, image_box: Reference, image: Content, position: int = 1, *, meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """User side: N-SET of an image, with its pixel data, into an image box.  # PS3.4 H.4.3"""
+    """User side: N-SET of an image, with its pixel data, into an image box [PS3.4 H.4.3]."""
     syntax = find_context(exchange.association, meta).transfer_syntax
     sequence = {_IMAGE_SEQUENCE[_IMAGE_BOX[meta]]: [amended(image, syntax)]}
     given = amended(None, syntax, ImageBoxPosition=position, **sequence)
@@ -111,44 +111,44 @@ def set_image_box(
 
 
 def print_film_box(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-ACTION, print one film box.  # PS3.4 H.4.2.2.4"""
+    """User side: N-ACTION, print one film box [PS3.4 H.4.2.2.4]."""
     return (yield from n_action(exchange, BOX, sop_instance_uid, PRINT, negotiated=meta))
 
 
 def print_film_session(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-ACTION, print all film boxes of a session.  # PS3.4 H.4.1.2.4"""
+    """User side: N-ACTION, print all film boxes of a session [PS3.4 H.4.1.2.4]."""
     return (yield from n_action(exchange, SESSION, sop_instance_uid, PRINT, negotiated=meta))
 
 
 def delete_film_box(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-DELETE of a film box and its image boxes.  # PS3.4 H.4.2.2.3"""
+    """User side: N-DELETE of a film box and its image boxes [PS3.4 H.4.2.2.3]."""
     return (yield from n_delete(exchange, BOX, sop_instance_uid, negotiated=meta))
 
 
 def delete_film_session(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-DELETE of a film session and all that is in it.  # PS3.4 H.4.1.2.3"""
+    """User side: N-DELETE of a film session and all that is in it [PS3.4 H.4.1.2.3]."""
     return (yield from n_delete(exchange, SESSION, sop_instance_uid, negotiated=meta))
 
 
 def get_printer(exchange: Exchange, tags: tuple[int, ...] | None = None, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-GET of the printer: its status, its name.  # PS3.4 H.4.6.2.1"""
+    """User side: N-GET of the printer: its status, its name [PS3.4 H.4.6.2.1]."""
     return (yield from n_get(exchange, PRINTER, uids.PRINTER_INSTANCE, tags, negotiated=meta))
 
 
 def create_presentation_lut(
     exchange: Exchange, attributes: Content, sop_instance_uid: str | None = None
 ) -> Flow[Result]:
-    """User side: N-CREATE of a presentation LUT, which a film box or an image box then refers to.  # PS3.4 H.4.9"""
+    """User side: N-CREATE of a presentation LUT, which a film box or an image box then refers to [PS3.4 H.4.9]."""
     return (yield from n_create(exchange, PRESENTATION_LUT, sop_instance_uid, attributes))
 
 
 def delete_presentation_lut(exchange: Exchange, sop_instance_uid: str) -> Flow[Result]:
-    """User side: N-DELETE of a presentation LUT.  # PS3.4 H.4.9.2.2"""
+    """User side: N-DELETE of a presentation LUT [PS3.4 H.4.9.2.2]."""
     return (yield from n_delete(exchange, PRESENTATION_LUT, sop_instance_uid))
 
 
 class PrinterReported(Serving):
-    """User side: one event of the printer. `read_status` gives it, `grant` or `refuse` answers.  # PS3.4 H.4.6.1"""
+    """User side: one event of the printer. `read_status` gives it, `grant` or `refuse` answers [PS3.4 H.4.6.1]."""
 
     __slots__ = ()
 
@@ -186,7 +186,7 @@ class FilmBox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
-    """What one association has created: at most one film session, its film boxes, presentation LUTs.  # PS3.4 H.2.4"""
+    """What one association has created: at most one film session, its film boxes, presentation LUTs [PS3.4 H.2.4]."""
 
     session_uid: str | None = None
     session: Dataset | None = field(default=None, repr=False)
@@ -214,7 +214,7 @@ class Done:
 
 
 def image_boxes_of(display_format: str) -> int:
-    """How many image boxes an Image Display Format (2010,0010) has. Raises `Refused` 0x0106.  # PS3.3 C.13.3
+    """How many image boxes an Image Display Format (2010,0010) has. Raises `Refused` 0x0106 [PS3.3 C.13.3].
 
     >>> image_boxes_of(r"STANDARD\\2,3")
     6
@@ -339,7 +339,7 @@ _ON_CREATE: Final = (  # PS3.4 table H.4.2-1
 
 
 def _set_image(film: Film, dataset: Dataset, reference: Reference) -> Done:
-    """An image into its box; an empty image sequence takes it out.  # PS3.4 H.4.3.1.2.1"""
+    """An image into its box; an empty image sequence takes it out [PS3.4 H.4.3.1.2.1]."""
     require(dataset, (Needed("ImageBoxPosition", 1), Needed(_IMAGE_SEQUENCE[reference.sop_class_uid], 2)))
     erased = dataset[_IMAGE_SEQUENCE[reference.sop_class_uid]].is_empty
     boxes = []
@@ -365,7 +365,7 @@ def _with(dataset: Dataset, modifications: Dataset) -> Dataset:
 def report_printer(
     exchange: Exchange, event_type_id: int, *, info: str = "", name: str = "", meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """Provider side: N-EVENT-REPORT of the printer, of a type in `PRINTER_EVENTS`.  # PS3.4 H.4.6.1
+    """Provider side: N-EVENT-REPORT of the printer, of a type in `PRINTER_EVENTS` [PS3.4 H.4.6.1].
 
     `info`: Printer Status Info, a defined term such as SUPPLY LOW; `name`: Printer Name.
     """

@@ -1,4 +1,4 @@
-"""Query: C-FIND, of patient and study root, modality worklist, and all that share it.  # PS3.4 C.4.1, K, Q, U, V, X
+"""Query: C-FIND, of patient and study root, modality worklist, and all that share it [PS3.4 C.4.1, K, Q, U, V, X].
 
 User side: `Find`. Provider side: `Finding`, which sends each match as it is made and sees a C-CANCEL between two.
 """
@@ -63,7 +63,7 @@ class Find:
         )
 
     def cancel(self) -> None:
-        """Ask the provider to stop; matches may still come, and the final response does.  # PS3.7 9.3.2.3"""
+        """Ask the provider to stop; matches may still come, and the final response does [PS3.7 9.3.2.3]."""
         if self.response is None:
             self._operation.cancel()
 

@@ -1,4 +1,4 @@
-"""Retrieve: C-MOVE to a third application, C-GET to whoever asks.  # PS3.4 C.4.2, C.4.3
+"""Retrieve: C-MOVE to a third application, C-GET to whoever asks [PS3.4 C.4.2, C.4.3].
 
 User side: `Move` follows the counters; `Get` gives each C-STORE sub-operation to the caller, who reads its data set and
 answers. Provider side: `Moving` describes the outgoing association as a value (`MoveTask`) that the caller acts on;
@@ -49,7 +49,7 @@ Report = CGetResponse | CMoveResponse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """C-STORE sub-operations: how many remain, are completed, failed, completed with a warning.  # PS3.4 C.4.2.1.6"""
+    """C-STORE sub-operations: how many remain, are completed, failed, completed with a warning [PS3.4 C.4.2.1.6]."""
 
     remaining: int = 0
     completed: int = 0
@@ -88,7 +88,7 @@ class Retrieved:
     65,535, which is as many as counters can say. `failed`: the data set of the final
     response, with Failed SOP Instance UID List (0008,0058). `faults`: counters that do not add up, in words.
     `counted`: whether the final response has counters. It need not: `counters` are those of the last pending response
-    then, and say less than the status does.  # PS3.4 C.4.2.1.6
+    then, and say less than the status does [PS3.4 C.4.2.1.6].
     """
 
     response: Response
@@ -111,7 +111,7 @@ class Retrieved:
 
 
 _MOST = 0xFFFF
-"""The largest number of sub-operations that can be said.  # PS3.7 E.1 (0000,1020) to (0000,1023), VR US"""
+"""The largest number of sub-operations that can be said [PS3.7 E.1 (0000,1020)]. to (0000,1023), VR US"""
 _DONE = ("completed", "failed", "warning")
 _COUNTERS = ("remaining", *_DONE)
 
@@ -142,7 +142,7 @@ class _Retrieval:
         return self._operation.request.message_id
 
     def cancel(self) -> None:
-        """Ask the provider to stop; the final response still comes.  # PS3.7 9.3.3.3, 9.3.4.3"""
+        """Ask the provider to stop; the final response still comes [PS3.7 9.3.3.3, 9.3.4.3]."""
         if self.result is None:
             self._operation.cancel()
 
@@ -164,7 +164,7 @@ class _Retrieval:
                 del fault  # its traceback has this frame
 
     def _count(self, response: Response) -> None:
-        """Take note of the counters of a response, each of which may be left out of a final one.  # PS3.4 C.4.2.1.6"""
+        """Take note of the counters of a response, each of which may be left out of a final one [PS3.4 C.4.2.1.6]."""
         over, ended_as = self._operation.over, status.category(response.status)
         given: dict[str, int] = {
             name: number for name in _COUNTERS if (number := getattr(response, name, None)) is not None
@@ -258,7 +258,7 @@ class Move(_Retrieval):
 class Get(_Retrieval):
     """User side: one C-GET. Made, the request is sent; `next` gives the instances as they come, until None.
 
-    The association has to give the local side the role of an SCP for the storage SOP classes.  # PS3.7 D.3.3.4
+    The association has to give the local side the role of an SCP for the storage SOP classes [PS3.7 D.3.3.4].
     """
 
     __slots__ = ("_storing",)
@@ -365,7 +365,7 @@ class _Retrieving(Performing):
 
         More than can be said are said to be as many as can.
 
-        They are there in pending and cancelled responses.  # PS3.4 C.4.2.1.6
+        They are there in pending and cancelled responses [PS3.4 C.4.2.1.6].
         """
         counters = self.counters
         make = CGetResponse if isinstance(self.request, CGetRequest) else CMoveResponse
@@ -384,7 +384,7 @@ class _Retrieving(Performing):
     def end(self) -> Flow[int]:
         """Send the final response; its status: success, cancelled, 0xB000 some failed, 0xA702 all failed.
 
-        Its data set lists the instances that failed.  # PS3.4 C.4.2.1.4.2
+        Its data set lists the instances that failed [PS3.4 C.4.2.1.4.2].
         """
         counters = self.counters
         if self.cancelled:

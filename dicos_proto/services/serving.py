@@ -1,4 +1,4 @@
-"""What the providers of normalized SOP classes share: refusals, attributes that have to be there.  # PS3.7 10.1
+"""What the providers of normalized SOP classes share: refusals, attributes that have to be there [PS3.7 10.1].
 
 Knows: which status says what is wrong with a request. Must not know: what a SOP class is for.
 """
@@ -116,7 +116,7 @@ class Serving(Performing):
             raise Refused(code, str(fault)) from fault
 
     def selected(self, dataset: Dataset) -> Dataset:
-        """Those of the attributes that an N-GET asks for.  # PS3.7 10.1.2.1.3"""
+        """Those of the attributes that an N-GET asks for [PS3.7 10.1.2.1.3]."""
         from pydicom.dataset import Dataset
 
         request = self.request
@@ -166,7 +166,7 @@ class Serving(Performing):
 
 
 class Needed(NamedTuple):
-    """An attribute that has to be there: type 1 with a value, type 2 with or without.  # PS3.5 7.4
+    """An attribute that has to be there: type 1 with a value, type 2 with or without [PS3.5 7.4].
 
     `items`: what has to be in each item of a sequence.
     """
@@ -250,7 +250,7 @@ class Reference(NamedTuple):
 
 
 def reference_to(reference: Reference) -> Dataset:
-    """The item of a sequence that refers to an instance.  # PS3.3 10.8"""
+    """The item of a sequence that refers to an instance [PS3.3 10.8]."""
     from pydicom.dataset import Dataset
 
     made = Dataset()

@@ -1,4 +1,4 @@
-"""Storage: composite objects brought to a provider.  # PS3.4 annex B
+"""Storage: composite objects brought to a provider [PS3.4 annex B].
 
 The provider's side is `exchange.next_request`, `exchange.next_piece` until `last`, then `exchange.response_to`.
 """
@@ -89,7 +89,7 @@ _Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
 
 
 class StoreMany:
-    """User side: C-STORE of one instance after the other, as many outstanding as the window allows.  # PS3.7 D.3.3.3
+    """User side: C-STORE of one instance after the other, as many outstanding as the window allows [PS3.7 D.3.3.3].
 
     `next` gives what became of each, in the order in which the provider answers, until None. `instances` is iterated
     when there is room for one more, so it may make them as it goes. It gives `LATER` where it has none now, and is

@@ -1,11 +1,11 @@
-"""Unified procedure step: worklist items that are pushed, claimed, watched and done.  # PS3.4 annex CC
+"""Unified procedure step: worklist items that are pushed, claimed, watched and done [PS3.4 annex CC].
 
 User side: `create_ups`, `change_state`, `request_cancel`, `subscribe`, `unsubscribe`, `suspend`, `set_ups`, `get_ups`,
 `find_ups`; `Happened` reads an event. Provider side: `transition` is the state table, `create`, `change`, `cancel` and
 `modify` are what an operation makes of a step, pure functions over `Ups` values; `Working` applies them to a request,
 `report` sends an event. The caller keeps the steps and who has subscribed.
 
-Whatever was negotiated, commands name the UPS Push SOP class.  # PS3.4 CC.3.1
+Whatever was negotiated, commands name the UPS Push SOP class [PS3.4 CC.3.1].
 Invariants: a step changes its state only as the table says; its transaction UID is told to nobody.
 """
 
@@ -33,9 +33,9 @@ GLOBAL: Final = uids.UPS_GLOBAL_SUBSCRIPTION_INSTANCE
 FILTERED_GLOBAL: Final = uids.UPS_FILTERED_GLOBAL_SUBSCRIPTION_INSTANCE
 
 CHANGE_STATE, REQUEST_CANCEL, SUBSCRIBE, UNSUBSCRIBE, SUSPEND = 1, 2, 3, 4, 5
-"""Action types.  # PS3.4 tables CC.2.1-1, CC.2.2-1, CC.2.3-1"""
+"""Action types [PS3.4 tables CC.2.1-1, CC.2.2-1, CC.2.3-1]."""
 STATE_REPORT, CANCEL_REQUESTED, PROGRESS_REPORT, SCP_STATUS_CHANGE, ASSIGNED = 1, 2, 3, 4, 5
-"""Event types.  # PS3.4 table CC.2.4-1"""
+"""Event types [PS3.4 table CC.2.4-1]."""
 
 _CREATE, _GET, _SET = "N-CREATE", "N-GET", "N-SET"
 # fmt: off
@@ -55,7 +55,7 @@ _CONTEXTS: Final[dict[str | int, tuple[str, ...]]] = {  # PS3.4 tables CC.2-1 to
 
 
 class State(Enum):
-    """Procedure Step State (0074,1000).  # PS3.4 table CC.1.1-1"""
+    """Procedure Step State (0074,1000) [PS3.4 table CC.1.1-1]."""
 
     SCHEDULED = "SCHEDULED"
     IN_PROGRESS = "IN PROGRESS"
@@ -172,7 +172,7 @@ AT_CANCELLATION: Final = (  # PS3.4 table CC.2.5-3, final state X
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalState:
-    """What has to be there in a final state; a provider may content itself with less.  # PS3.4 CC.2.5.1.1"""
+    """What has to be there in a final state; a provider may content itself with less [PS3.4 CC.2.5.1.1]."""
 
     completed: tuple[Needed, ...] = AT_COMPLETION
     canceled: tuple[Needed, ...] = AT_CANCELLATION
@@ -201,7 +201,7 @@ class Ups:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An event to report to those who have subscribed.  # PS3.4 CC.2.4"""
+    """An event to report to those who have subscribed [PS3.4 CC.2.4]."""
 
     sop_instance_uid: str
     event_type_id: int
@@ -220,7 +220,7 @@ class Outcome:
 def create(
     sop_instance_uid: str, attributes: Dataset, *, exists: bool = False, needed: tuple[Needed, ...] = ON_CREATE
 ) -> Outcome:
-    """N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0xC309 for another state than SCHEDULED.  # PS3.4 CC.2.5"""
+    """N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0xC309 for another state than SCHEDULED [PS3.4 CC.2.5]."""
     _, code = transition(State.SCHEDULED if exists else None, Event.CREATE)
     if code != status.SUCCESS:
         raise Refused(code, "a step with this SOP Instance UID exists")
@@ -234,7 +234,7 @@ def create(
 
 
 def change(ups: Ups | None, information: Dataset, *, final: FinalState = FinalState()) -> Outcome:
-    """N-ACTION, change UPS state. Raises `Refused`, as the table says.  # PS3.4 CC.2.1"""
+    """N-ACTION, change UPS state. Raises `Refused`, as the table says [PS3.4 CC.2.1]."""
     wanted = _wanted(information)
     given = uid_of(information, "TransactionUID")
     correct = bool(given) and (ups is None or given == (ups.transaction_uid or given))
@@ -252,7 +252,7 @@ def _wanted(information: Dataset) -> State:
 
 
 def cancel(ups: Ups | None, information: Dataset, *, now: str = "") -> Outcome:
-    """N-ACTION, request UPS cancel. Raises `Refused`, as the table says.  # PS3.4 CC.2.2
+    """N-ACTION, request UPS cancel. Raises `Refused`, as the table says [PS3.4 CC.2.2].
 
     A step that nobody has claimed is canceled at once, at the time `now` (a DT value); of one in progress the request
     is only reported. A provider that performs it itself may `change` it, or refuse: 0xC312, 0xC313.
@@ -275,7 +275,7 @@ def cancel(ups: Ups | None, information: Dataset, *, now: str = "") -> Outcome:
 
 
 def modify(ups: Ups | None, modifications: Dataset) -> Outcome:
-    """N-SET. Raises `Refused`: 0xC307, 0xC300, 0xC301, 0xC310, 0x0105.  # PS3.4 CC.2.6"""
+    """N-SET. Raises `Refused`: 0xC307, 0xC300, 0xC301, 0xC310, 0x0105 [PS3.4 CC.2.6]."""
     if ups is None:
         raise Refused(status.UPS_NO_SUCH_INSTANCE, "no step with this SOP Instance UID")
     given = uid_of(modifications, "TransactionUID")
@@ -303,7 +303,7 @@ _REPORTED: Final = (
     (PROGRESS_REPORT, ("ProcedureStepProgressInformationSequence",)),
     (ASSIGNED, ("ScheduledStationNameCodeSequence", "ScheduledHumanPerformersSequence")),
 )
-"""What is reported when it is set.  # PS3.4 table CC.2.4-1"""
+"""What is reported when it is set [PS3.4 table CC.2.4-1]."""
 
 
 def _chosen(dataset: Dataset, keywords: tuple[str, ...]) -> Dataset:
@@ -327,7 +327,7 @@ def _in_state(ups: Ups, state: State) -> Ups:
 
 
 def state_report(ups: Ups) -> Report:
-    """The event that says which state a step is in.  # PS3.4 table CC.2.4-1"""
+    """The event that says which state a step is in [PS3.4 table CC.2.4-1]."""
     found = _chosen(ups.dataset, ("InputReadinessState", "ProcedureStepState"))
     return Report(sop_instance_uid=ups.sop_instance_uid, event_type_id=STATE_REPORT, dataset=found)
 
@@ -336,7 +336,7 @@ def state_report(ups: Ups) -> Report:
 
 
 def create_ups(exchange: Exchange, sop_instance_uid: str | None, attributes: Content) -> Flow[Result]:
-    """User side: N-CREATE of a step, SCHEDULED whatever `attributes` says.  # PS3.4 CC.2.5
+    """User side: N-CREATE of a step, SCHEDULED whatever `attributes` says [PS3.4 CC.2.5].
 
     Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
@@ -346,13 +346,13 @@ def create_ups(exchange: Exchange, sop_instance_uid: str | None, attributes: Con
 
 
 def change_state(exchange: Exchange, sop_instance_uid: str, state: State, transaction_uid: str) -> Flow[Result]:
-    """User side: claim a step (IN PROGRESS) under a new transaction UID, or end it under that.  # PS3.4 CC.2.1"""
+    """User side: claim a step (IN PROGRESS) under a new transaction UID, or end it under that [PS3.4 CC.2.1]."""
     given = amended(None, uids.EXPLICIT_VR_LE, TransactionUID=transaction_uid, ProcedureStepState=state.value)
     return (yield from _act(exchange, sop_instance_uid, CHANGE_STATE, given))
 
 
 def request_cancel(exchange: Exchange, sop_instance_uid: str, information: Content | None = None) -> Flow[Result]:
-    """User side: ask that a step of somebody else be canceled.  # PS3.4 CC.2.2"""
+    """User side: ask that a step of somebody else be canceled [PS3.4 CC.2.2]."""
     return (yield from _act(exchange, sop_instance_uid, REQUEST_CANCEL, information))
 
 
@@ -360,23 +360,21 @@ def subscribe(
     exchange: Exchange, receiving_aet: str, sop_instance_uid: str = GLOBAL, *, deletion_lock: bool = False,
     keys: Content | None = None,
 ) -> Flow[Result]:  # fmt: skip
-    """User side: have the events of a step, or of all (`GLOBAL`, `FILTERED_GLOBAL` with `keys`), sent to this title.
-
-    # PS3.4 CC.2.3
-    """
+    """User side: have the events of a step, or of all (`GLOBAL`, `FILTERED_GLOBAL` with `keys`), sent to this title
+    [PS3.4 CC.2.3]."""
     syntax = _context(exchange, SUBSCRIBE)[1]
     given = amended(keys, syntax, ReceivingAE=receiving_aet, DeletionLock="TRUE" if deletion_lock else "FALSE")
     return (yield from _act(exchange, sop_instance_uid, SUBSCRIBE, given))
 
 
 def unsubscribe(exchange: Exchange, receiving_aet: str, sop_instance_uid: str = GLOBAL) -> Flow[Result]:
-    """User side: no more events of a step, or of any.  # PS3.4 CC.2.3"""
+    """User side: no more events of a step, or of any [PS3.4 CC.2.3]."""
     given = amended(None, uids.EXPLICIT_VR_LE, ReceivingAE=receiving_aet)
     return (yield from _act(exchange, sop_instance_uid, UNSUBSCRIBE, given))
 
 
 def suspend(exchange: Exchange, receiving_aet: str, sop_instance_uid: str = GLOBAL) -> Flow[Result]:
-    """User side: no events of steps that are created from now on.  # PS3.4 CC.2.3"""
+    """User side: no events of steps that are created from now on [PS3.4 CC.2.3]."""
     given = amended(None, uids.EXPLICIT_VR_LE, ReceivingAE=receiving_aet)
     return (yield from _act(exchange, sop_instance_uid, SUSPEND, given))
 
@@ -384,7 +382,7 @@ def suspend(exchange: Exchange, receiving_aet: str, sop_instance_uid: str = GLOB
 def set_ups(
     exchange: Exchange, sop_instance_uid: str, modifications: Content, transaction_uid: str | None = None
 ) -> Flow[Result]:
-    """User side: N-SET; of a step that is claimed only under its transaction UID.  # PS3.4 CC.2.6"""
+    """User side: N-SET; of a step that is claimed only under its transaction UID [PS3.4 CC.2.6]."""
     negotiated, syntax = _context(exchange, _SET)
     claimed = {} if transaction_uid is None else {"TransactionUID": transaction_uid}
     given = amended(modifications, syntax, **claimed)
@@ -392,13 +390,13 @@ def set_ups(
 
 
 def get_ups(exchange: Exchange, sop_instance_uid: str, tags: tuple[int, ...] | None = None) -> Flow[Result]:
-    """User side: N-GET of a step, all of it or the attributes with these tags.  # PS3.4 CC.2.7"""
+    """User side: N-GET of a step, all of it or the attributes with these tags [PS3.4 CC.2.7]."""
     negotiated, _ = _context(exchange, _GET)
     return (yield from n_get(exchange, PUSH, sop_instance_uid, tags, negotiated=negotiated))
 
 
 def find_ups(exchange: Exchange, identifier: Content, *, sop_class_uid: str = PULL) -> Find:
-    """User side: C-FIND of steps, over UPS Pull, Watch or Query.  # PS3.4 CC.2.8. Raises as `Find` does."""
+    """User side: C-FIND of steps, over UPS Pull, Watch or Query [PS3.4 CC.2.8]. Raises as `Find` does."""
     return Find(exchange, sop_class_uid, identifier)
 
 
@@ -469,7 +467,7 @@ class Working(Serving):
         return cancel(ups, dataset, now=now)
 
     def subscription(self, steps: Mapping[str, Ups]) -> Flow[Subscription]:
-        """Who subscribes to what, or no longer. Raises `Refused`: 0xC307, 0xC314, 0x0115.  # PS3.4 CC.2.3"""
+        """Who subscribes to what, or no longer. Raises `Refused`: 0xC307, 0xC314, 0x0115 [PS3.4 CC.2.3]."""
         self._expect((NActionRequest,), (SUBSCRIBE, UNSUBSCRIBE, SUSPEND))
         dataset = yield from self.read()
         action, instance = getattr(self.request, "action_type_id", 0), self.sop_instance_uid or ""
@@ -490,7 +488,7 @@ class Working(Serving):
         )
 
     def get(self, steps: Mapping[str, Ups]) -> Dataset:
-        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0xC307.  # PS3.4 CC.2.7"""
+        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0xC307 [PS3.4 CC.2.7]."""
         self._expect((NGetRequest,), ())
         ups = steps.get(self.sop_instance_uid or "")
         if ups is None:
@@ -508,7 +506,7 @@ class Working(Serving):
 
 
 def report(exchange: Exchange, event: Report) -> Flow[Result]:
-    """Provider side: N-EVENT-REPORT, to one that has subscribed.  # PS3.4 CC.2.4"""
+    """Provider side: N-EVENT-REPORT, to one that has subscribed [PS3.4 CC.2.4]."""
     return (
         yield from n_event_report(
             exchange, PUSH, event.sop_instance_uid, event.event_type_id, event.dataset, negotiated=EVENT

@@ -1,4 +1,4 @@
-"""Who is told what becomes of unified procedure steps: the subscriptions of one application entity.  # PS3.4 CC.2.3
+"""Who is told what becomes of unified procedure steps: the subscriptions of one application entity [PS3.4 CC.2.3].
 
 `change` and `created` are what a subscription and a new step make of a `Watcher`, pure functions; both also give the
 initial events that are to be reported. The caller keeps a `Watcher` for each receiving AE title.
@@ -17,7 +17,7 @@ from .ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, Report, Subscripti
 
 
 class Watch(Enum):
-    """UPS Subscription State, of one step; Global Subscription State, of those to come.  # PS3.4 CC.2.3.1"""
+    """UPS Subscription State, of one step; Global Subscription State, of those to come [PS3.4 CC.2.3.1]."""
 
     NOT = "Not Subscribed"
     LOCK = "Subscribed with Lock"
@@ -70,7 +70,7 @@ class Watcher:
     steps: Mapping[str, Watch] = field(default_factory=dict)
 
     def locks(self, sop_instance_uid: str) -> bool:
-        """Whether the step may not be deleted yet for its sake.  # PS3.4 CC.2.1.3"""
+        """Whether the step may not be deleted yet for its sake [PS3.4 CC.2.1.3]."""
         return self.steps.get(sop_instance_uid) is Watch.LOCK
 
 
@@ -83,7 +83,7 @@ def change(
 ) -> tuple[Watcher, tuple[Report, ...]]:
     """What a subscription makes of its watcher, and the initial events to report to it.
 
-    `matches`: the matching of a filtered global subscription; without, one is refused, 0xC307.  # PS3.4 CC.2.3.3
+    `matches`: the matching of a filtered global subscription; without, one is refused, 0xC307 [PS3.4 CC.2.3.3].
     """
     if subscription.sop_instance_uid == FILTERED_GLOBAL and subscription.action == SUBSCRIBE and matches is None:
         raise Refused(status.UPS_NO_SUCH_INSTANCE, "no filtered global subscriptions here")
@@ -115,7 +115,7 @@ def _event(subscription: Subscription, everything: bool) -> Event:
 
 
 def created(watcher: Watcher, ups: Ups) -> tuple[Watcher, tuple[Report, ...]]:
-    """What a new step makes of a watcher, and the initial event if it is told.  # PS3.4 table CC.2.3-2
+    """What a new step makes of a watcher, and the initial event if it is told [PS3.4 table CC.2.3-2].
 
     Of a filtered global subscription the caller asks only for steps that match.
     """

@@ -1,4 +1,4 @@
-"""Verification: is there a DICOM application at the other end?  # PS3.4 annex A
+"""Verification: is there a DICOM application at the other end [PS3.4 annex A]?
 
 The provider's side is `exchange.next_request`, then `exchange.response_to` with status 0.
 """
