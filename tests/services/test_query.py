@@ -259,7 +259,7 @@ def test_an_operation_is_answered_finally_once() -> None:
 
 def test_only_a_request_is_performed() -> None:
     pair = parties(STUDY_ROOT)
-    with pytest.raises(TypeError, match="C-FIND-RSP is no request"):
+    with pytest.raises(TypeError, match="C-FIND-RSP is not a request"):
         Performing(pair.provides, start(1, CFindResponse(message_id_being_responded_to=1, status=0)))
 
 

@@ -321,12 +321,12 @@ def test_more_instances_than_were_counted_are_told() -> None:
         yield from respond(exchange, 1, counted(0, None, 1))
 
     (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, perform))
-    assert result.faults == ("C-GET-RQ: 1 sub-operations counted, 2 instances came [PS3.4 C.4.2.1.6]",)
+    assert result.faults == ("C-GET-RQ: 1 sub-operations counted, 2 instances received [PS3.4 C.4.2.1.6]",)
 
 
 def test_instances_are_kept_as_far_as_they_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that sends without end fills no list."""
-    monkeypatch.setattr(retrieve, "_MOST", 3)
+    monkeypatch.setattr(retrieve, "MOST_COUNTED", 3)
     pair = ready()
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:

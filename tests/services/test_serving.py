@@ -212,7 +212,7 @@ def test_what_was_created_without_a_name_has_to_be_named() -> None:
 
     def handle(start: MessageStart) -> flows.Flow[type[NCreateRequest]]:
         serving = Serving(pair.provides, start)
-        with pytest.raises(LocalProtocolError, match=r"is to be named \[PS3\.7 10\.1\.5\.1\.2\]"):
+        with pytest.raises(LocalProtocolError, match=r"does not name the created instance \[PS3\.7 10\.1\.5\.1\.2\]"):
             yield from serving.grant()
         assert serving.sop_instance_uid is None
         yield from serving.grant(code=0x0116, comment="as far as known", sop_instance_uid="1.9")
