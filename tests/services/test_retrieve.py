@@ -1,4 +1,4 @@
-"""C-MOVE and C-GET, both sides: sub-operations, counters that add up or do not, what failed and why, C-CANCEL."""
+"""C-MOVE and C-GET, both sides: sub-operations, counters that do or do not add up, failures, C-CANCEL."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -60,7 +60,7 @@ def instances(count: int, *, sop_class: str = CT, syntax: str = EXPLICIT_VR_LE) 
 
 
 def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int = 10_000) -> flows.Flow[Any]:
-    """Retrieve; instances in `refuse` are answered 0xA700, those of 1.2.1 with a warning."""
+    """Retrieves; instances in `refuse` are answered with 0xA700, those of 1.2.1 with a warning."""
     get = Get(exchange, GET, ASKED)
     kept = {}
     while (start := (yield from get.next())) is not None:
@@ -74,7 +74,7 @@ def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int
             yield from get.answer(0xB000 if uid == "1.2.1" else 0)
         if len(kept) == cancel_after:
             get.cancel()
-    get.cancel()  # it is over: nothing is sent
+    get.cancel()  # the operation has ended: nothing is sent
     return kept, get.result
 
 
@@ -225,7 +225,7 @@ def test_other_requests_that_come_meanwhile_are_kept() -> None:
 
 
 def answering(*responses: Response, data: bytes | None = None) -> Any:
-    """A provider that says just this, the data set with the last."""
+    """A provider that sends exactly these responses, with the data set on the last."""
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
         yield from skip_data(exchange)
@@ -325,7 +325,7 @@ def test_more_instances_than_were_counted_are_told() -> None:
 
 
 def test_instances_are_kept_as_far_as_they_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that sends without end fills no list."""
+    """A provider that sends instances without end does not fill the memory."""
     monkeypatch.setattr(retrieve, "MOST_COUNTED", 3)
     pair = ready()
 
@@ -424,7 +424,7 @@ def receive(exchange: Exchange) -> flows.Flow[list[CStoreRequest]]:
 
 
 def run_both(pair: Pair, archive: Pair, use: Any, found: list[Instance]) -> list[Any]:
-    """Two pairs side by side: the archive's flows are pumped with those of the C-MOVE."""
+    """Two pairs side by side: the flows to the archive run together with those of the C-MOVE."""
     provided = serve(pair.provides, provide_move(found, archive))
     receiving = receive(archive.provides)
 
