@@ -1,7 +1,7 @@
-"""Two engines back to back, or one and a peer written by hand: a virtual clock, no sockets, nothing left to chance.
+"""Two engines back to back, or one engine and a peer written by hand: a virtual clock, no sockets, deterministic.
 
-`Pair.pump` carries what is queued, through any splitter, and obeys `wants_read` and `wants_close` as an adapter does.
-Time stands still until `jump`, which goes to the next deadline of either side. `run` interprets flows.
+`Pair.pump` carries queued bytes through any splitter, and obeys `wants_read` and `wants_close` as an adapter does.
+Time stands still until `jump`, which moves it to the next deadline of either side. `run` drives flows.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from dicos_proto.wire import Buffer
 VERIFICATION, CT, MR = uids.VERIFICATION, uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE
 IMPLICIT = uids.IMPLICIT_VR_LE
 
-# -- what is said ------------------------------------------------------------------------------------------------
+# -- requests, policies ------------------------------------------------------------------------------------------
 
 
 def request(
     *, max_length: int = 16_384, window: OperationsWindow | None = None, both_roles: bool = False
 ) -> AssociateRequest:
-    """Contexts 1 Verification, 3 CT, 5 MR; `both_roles`: the requestor offers to be SCP of all three as well."""
+    """Proposes contexts 1 Verification, 3 CT, 5 MR. `both_roles`: the requestor offers to be SCP of all three, too."""
     classes = (VERIFICATION, CT, MR)
     roles = tuple(RoleSelection(sop_class_uid=uid, scu=True, scp=True) for uid in classes) if both_roles else ()
     return AssociateRequest(
@@ -65,7 +65,7 @@ def request(
 def policy(
     *, max_length: int = 16_384, window: OperationsWindow | None = None, both_roles: bool = False
 ) -> AcceptPolicy:
-    """Accepts everything in implicit VR; `both_roles` grants what `request` asks."""
+    """Accepts everything in implicit VR. `both_roles`: it grants the roles that `request` asks for."""
     roles = {uid: Roles(scu=True, scp=True) for uid in (VERIFICATION, CT, MR)} if both_roles else {}
     return AcceptPolicy(
         other_contexts=(IMPLICIT,), max_length=max_length, window=window, roles=roles, peer_max_length=8
@@ -73,34 +73,34 @@ def policy(
 
 
 def with_any_length(limits: Limits) -> Limits:
-    """These limits, for peers of any Maximum Length: cutting is best tested with little ones."""
+    """The same limits, for peers with any Maximum Length: fragmentation is best tested with small ones."""
     return replace(limits, peer_max_length=8)
 
 
 REQUEST, POLICY = request(), policy()
 
-# -- how bytes are cut -------------------------------------------------------------------------------------------
+# -- splitters ---------------------------------------------------------------------------------------------------
 
 Splitter = Callable[[list[bytes | memoryview]], Iterable[Buffer]]
 
 
 def as_sent(buffers: list[bytes | memoryview]) -> Iterable[Buffer]:
-    """The very buffers that were sent."""
+    """The same buffer objects that were sent."""
     return buffers
 
 
 def whole(buffers: list[bytes | memoryview]) -> Iterable[Buffer]:
-    """All at once."""
+    """One chunk."""
     return [b"".join(buffers)] if buffers else []
 
 
 def bytewise(buffers: list[bytes | memoryview]) -> Iterable[Buffer]:
-    """One byte a chunk."""
+    """Chunks of one byte."""
     return [bytes((value,)) for value in b"".join(buffers)]
 
 
 def scattered(seed: int) -> Splitter:
-    """Chunks of 1 to some 40 bytes, always the same ones for a seed."""
+    """Chunks of 1 to 40 bytes, always the same for one seed."""
     random = Random(seed)
 
     def split(buffers: list[bytes | memoryview]) -> Iterator[Buffer]:
@@ -115,7 +115,7 @@ def scattered(seed: int) -> Splitter:
 
 
 def splitters() -> dict[str, Splitter]:
-    """The splits every stream is tried with."""
+    """The splitters with which every stream is tested."""
     return {"whole": whole, "bytes": bytewise, "random-1": scattered(1), "random-2": scattered(2)}
 
 
@@ -126,12 +126,12 @@ Part = tuple[int, bool, bool, bytes]
 
 
 def p_data(*parts: Part) -> bytes:
-    """One P-DATA-TF of these PDVs."""
+    """One P-DATA-TF with these PDVs."""
     return encode(PData(pdvs=tuple(Pdv(context=c, command=k, last=e, data=d) for c, k, e, d in parts)))
 
 
 def command(context: int, message: Command, *, has_data: bool = False) -> bytes:
-    """One P-DATA-TF that is the whole command set of `message`."""
+    """One P-DATA-TF with the whole command set of `message`."""
     return p_data((context, True, True, encode_command(message, has_data=has_data)))
 
 
@@ -146,13 +146,13 @@ def pdus(stream: bytes) -> list[bytes]:
 
 
 def data_pdus(stream: bytes | bytearray) -> list[PData]:
-    """The P-DATA-TF among them."""
+    """The P-DATA-TFs in a byte stream."""
     found = [decode(pdu) for pdu in pdus(bytes(stream)) if pdu[0] == 4]
     return [pdu for pdu in found if isinstance(pdu, PData)]
 
 
 def joined(events: Iterable[Event]) -> list[Event]:
-    """The events with consecutive `MessageData` of one message joined into one of bytes."""
+    """The events, with consecutive `MessageData` of one message joined into one."""
     found: list[Event] = []
     for event in events:
         before = found[-1] if found else None
@@ -181,7 +181,7 @@ class _Line:
         self.cut = False
 
     def carry(self) -> bool:
-        """Bring over what the target wants to read; whether anything moved."""
+        """Delivers bytes while the target wants to read. Returns True if anything moved."""
         buffers = self.source.data_to_send()
         if self.record:
             self.carried += b"".join(buffers)
@@ -224,7 +224,7 @@ class Pair:
 
     @classmethod
     def established(cls, asked: AssociateRequest = REQUEST, answer: AcceptPolicy = POLICY, **options: Any) -> Pair:
-        """A pair in Sta6 on both sides; what was carried until then is forgotten."""
+        """A pair in Sta6 on both sides; the bytes carried until then are dropped from the record."""
         pair = cls(asked, **options)
         assert pair.events(pair.provider) == [asked]
         pair.provider.send(negotiate(asked, answer))
@@ -235,14 +235,14 @@ class Pair:
         return pair
 
     def pump(self) -> bool:
-        """Carry both ways until nothing moves; whether anything did."""
+        """Carries bytes both ways until nothing moves. Returns True if anything moved."""
         moved = False
         while self.from_user.carry() | self.from_provider.carry():
             moved = True
         return moved
 
     def events(self, side: Association) -> list[Event]:
-        """All that one side has to say now, `Closed` once; what it is sent meanwhile included."""
+        """All events of one side, including those of bytes that it receives meanwhile, `Closed` once."""
         found: list[Event] = []
         while True:
             self.pump()
@@ -253,7 +253,7 @@ class Pair:
                 return found
 
     def settle(self) -> tuple[list[Event], list[Event]]:
-        """What the user and the provider have to say until both are quiet, `Closed` once each."""
+        """The events of the user and the provider until neither has any more, `Closed` once each."""
         user: list[Event] = []
         provider: list[Event] = []
         while True:
@@ -272,7 +272,7 @@ class Pair:
         return min((each for each in found if each is not None), key=lambda each: each.at, default=None)
 
     def jump(self) -> Deadline | None:
-        """Go to the next deadline; None, and time stands still, where there is none."""
+        """Moves the time to the next deadline and returns it; None if there is none."""
         deadline = self.deadline()
         if deadline is not None:
             self.now = max(self.now, deadline.at)
@@ -281,13 +281,13 @@ class Pair:
         return deadline
 
     def run(self, *conversations: Generator[flows.Need, None, Any]) -> list[Any]:
-        """Interpret flows side by side: what each returns, or the `ProtocolError` it raises.
+        """Drives flows side by side. Returns the result of each, or the `ProtocolError` that it raised.
 
-        Where no flow can go on, time jumps. Fails where there is no deadline either.
+        If no flow can go on, time jumps. It fails if there is no deadline either.
         """
         outcomes: list[Any] = [None] * len(conversations)
         running = dict(enumerate(conversations))
-        still = 0  # jumps that led nowhere: the side whose deadline it is has no flow any more
+        still = 0  # jumps without effect: the side with the deadline has no flow any more
         while running:
             progress = False
             for number, flow in list(running.items()):
@@ -312,7 +312,7 @@ class Pair:
 
 
 class Lone:
-    """One engine; its peer is bytes written by hand."""
+    """One engine, whose peer is bytes written by hand."""
 
     def __init__(self, engine: Association, split: Splitter = whole) -> None:
         self.engine = engine
@@ -358,7 +358,7 @@ class Lone:
         return lone
 
     def feed(self, *parts: bytes) -> list[Event]:
-        """Give it these bytes, split; all it has to say."""
+        """Feeds these bytes, split, to the engine. Returns all its events."""
         found: list[Event] = []
         for chunk in self.split([b"".join(parts)]):
             self.engine.receive_data(chunk)
@@ -366,7 +366,7 @@ class Lone:
         return found
 
     def events(self) -> list[Event]:
-        """All it has to say now, `Closed` once."""
+        """All events of the engine, `Closed` once."""
         found: list[Event] = []
         while (event := self.engine.next_event()) is not None:
             found.append(event)
@@ -375,20 +375,20 @@ class Lone:
         return found
 
     def sent(self) -> bytes:
-        """What it has sent since the last call."""
+        """All bytes that the engine has sent since the last call."""
         return b"".join(taken(self.engine))
 
 
 def taken(engine: Association) -> list[bytes | memoryview]:
-    """All that it has to send, however many calls that takes."""
+    """All buffers that the engine has to send, from as many calls as that takes."""
     return [buffer for part in iter(engine.data_to_send, []) for buffer in part]
 
 
 def start(context: int, message: Command, *, has_data: bool = False) -> MessageStart:
-    """Short for the event."""
+    """Shorthand for the event."""
     return MessageStart(context=context, command=message, has_data=has_data)
 
 
 def data(context: int, content: Buffer, *, last: bool = True) -> MessageData:
-    """Short for the event."""
+    """Shorthand for the event."""
     return MessageData(context=context, data=content, last=last)

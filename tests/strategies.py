@@ -1,6 +1,6 @@
-"""Hypothesis strategies for every PDU, item and message, and for damage done to bytes. Shared by all tests.
+"""Hypothesis strategies for every PDU, item and message, and for damaged bytes. Shared by all tests.
 
-What they give is legal to send, and comes back equal: a refused context carries no transfer syntax, data is `bytes`.
+Their values are legal to send and equal after decoding: a refused context has no transfer syntax, data is `bytes`.
 """
 
 from typing import TypeVar, get_args, get_type_hints
@@ -67,13 +67,13 @@ uid_strings = st.one_of(
         st.lists(st.integers(0, 10**9).map(".{}".format), max_size=5).map("".join),
     ),
 )
-"""Legal UIDs, shortest and longest among them.  # PS3.5 9.1"""
+"""Legal UIDs, including the shortest and the longest [PS3.5 9.1]."""
 
 titles = st.one_of(
     st.sampled_from(["A", "ANY-SCP", "SIXTEEN CHARS 16", "a'b;$(c)|/../%n"]),
     st.text(TITLE_CHARACTERS, min_size=1, max_size=16).map(lambda text: text.strip(" ")).filter(bool),
 )
-"""AE titles, without the padding.  # PS3.5 6.2"""
+"""AE titles, without padding [PS3.5 6.2]."""
 
 version_names = st.one_of(st.just("X"), st.just("SIXTEEN_LONG_016"), st.text(PRINTABLE, min_size=1, max_size=16))
 
@@ -110,7 +110,7 @@ identities = st.one_of(
         response_requested=st.booleans(),
     ),
 )
-"""Of the types there are, only the second has a secondary field.  # PS3.7 D.3.3.7.1"""
+"""User identities; among the defined types, only the second has a secondary field [PS3.7 D.3.3.7.1]."""
 identity_responses = st.builds(UserIdentityResponse, response=st.binary(max_size=20))
 max_lengths = st.one_of(
     st.sampled_from([0, 8, 16_382, 131_072, 0xFFFFFFFF]),
@@ -119,7 +119,8 @@ max_lengths = st.one_of(
 
 
 def user_information(*, request: bool) -> st.SearchStrategy[UserInformation]:
-    """Of an A-ASSOCIATE-RQ or an -AC: each has sub-items that the other must not have.  # PS3.7 D.3.3.6, D.3.3.7"""
+    """User information of an A-ASSOCIATE-RQ or -AC. Each has sub-items that the other must not have
+    [PS3.7 D.3.3.6, D.3.3.7]."""
     return st.builds(
         UserInformation,
         max_length=max_lengths,
@@ -166,7 +167,7 @@ managed = st.one_of(
     st.just(ReleaseResponse()),
     aborts,
 )
-"""Every PDU that is one event."""
+"""Every PDU that becomes one event."""
 pdus: st.SearchStrategy[Pdu] = st.one_of(managed, p_data)
 """Every PDU."""
 
@@ -181,13 +182,13 @@ def flip(data: bytes, at: int, bits: int) -> bytes:
 
 
 def set_length(data: bytes, at: int, size: int, change: int, extreme: int | None) -> bytes:
-    """The big-endian number of `size` bytes at `at`, plus `change`, or `extreme` where there is one."""
+    """Adds `change` to the big-endian number of `size` bytes at `at`, or replaces it by `extreme` if given."""
     number = int.from_bytes(data[at : at + size], "big") + change if extreme is None else extreme
     return data[:at] + (number % (1 << 8 * size)).to_bytes(size, "big") + data[at + size :]
 
 
 def right_length(data: bytes) -> bytes:
-    """The PDU length field made to fit: damage inside is then what a decoder sees."""
+    """Corrects the PDU length field, so that a decoder meets the damage inside."""
     return data[:2] + (len(data) - 6).to_bytes(4, "big") + data[6:]
 
 
@@ -219,11 +220,11 @@ def _damage(draw: st.DrawFn, kind: str, data: bytes, at: int) -> bytes:
 # -- commands ----------------------------------------------------------------------------------------------------
 
 texts = st.text(TITLE_CHARACTERS, max_size=64).map(lambda text: text.strip(" "))
-"""LO of one value, without the spaces around it, which are not significant.  # PS3.5 6.2"""
+"""LO with one value, without leading and trailing spaces, which are not significant [PS3.5 6.2]."""
 
 
 def others(*taken: int) -> st.SearchStrategy[tuple[tuple[int, bytes], ...]]:
-    """Elements a message does not define: not `taken`, of even length, in ascending order."""
+    """Elements that a message does not define: not `taken`, of even length, in ascending order."""
     numbers = st.integers(1, 0xFFFF).filter(lambda number: number not in {0x0100, 0x0800, *taken})
     values = st.binary(max_size=6).map(lambda value: value + value)
     return st.dictionaries(numbers, values, max_size=3).map(lambda found: tuple(sorted(found.items())))
@@ -239,7 +240,7 @@ _KINDS = {
 
 
 def _message(cls: type[Command]) -> st.SearchStrategy[Command]:
-    """Messages of one class, whose fields say what they hold."""
+    """Messages of one class, with values for each field by its annotation."""
     fields: dict[str, st.SearchStrategy[object]] = {}
     taken = []
     for name, hint in get_type_hints(cls, include_extras=True).items():

@@ -1,4 +1,4 @@
-"""Reading a whole stream through a `PduReader`, as a value that can be compared however the stream was cut."""
+"""Reads a whole stream with a `PduReader` into a value that does not depend on how the stream was split."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from dicos_proto.upper_layer.framing import PduBody, PduHeader, PduReader
 from dicos_proto.wire import Buffer
 
 Whole = PduHeader | PduBody | tuple[int, bool, bool, bytes]
-"""A token; the fragments of a PDV are one: context, command, last, data."""
+"""A token. The fragments of one PDV are joined to one token: context, command, last, data."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """What came of a stream, the part of a PDV that is not complete included."""
+    """The result of reading a stream, including the part of an incomplete PDV."""
 
     tokens: list[Whole]
     fault: Malformed | None
@@ -32,14 +32,14 @@ def reader(limits: Limits = Limits(), *, max_length: int = 0, stream_data: bool 
 
 
 def whole_tokens(source: PduReader) -> list[Whole]:
-    """All tokens that `source` has now. Raises `Malformed`."""
+    """Returns all tokens that `source` has now. Raises `Malformed`."""
     tokens: list[Whole] = []
     collect(source, tokens)
     return tokens
 
 
 def collect(source: PduReader, tokens: list[Whole]) -> None:
-    """Append them to `tokens`, or to the PDV that is the last of them."""
+    """Appends the tokens of `source` to `tokens`, and fragments to the PDV that is its last element."""
     while (token := source.next()) is not None:
         if not isinstance(token, Fragment):
             tokens.append(token)
@@ -47,14 +47,14 @@ def collect(source: PduReader, tokens: list[Whole]) -> None:
             tokens.append((token.context, token.command, token.last, bytes(token.data)))
         else:
             before = tokens.pop()
-            assert isinstance(before, tuple), "a PDV goes on that did not start"
-            assert before[:3] == (token.context, token.command, False), "a PDV goes on otherwise than it started"
-            assert len(token.data) > 0, "a piece that carries nothing"
+            assert isinstance(before, tuple), "a fragment of a PDV that did not start"
+            assert before[:3] == (token.context, token.command, False), "a fragment of another PDV"
+            assert len(token.data) > 0, "an empty fragment"
             tokens.append((token.context, token.command, token.last, before[3] + bytes(token.data)))
 
 
 def read_all(pieces: Iterable[Buffer], limits: Limits = Limits(), *, max_length: int = 0) -> Read:  # noqa: B008
-    """Feed piece by piece, reading all there is after each, up to the first fault."""
+    """Feeds piece by piece and reads all tokens after each, up to the first fault."""
     source = reader(limits, max_length=max_length)
     tokens: list[Whole] = []
     for piece in pieces:

@@ -631,7 +631,7 @@ def test_what_is_joined_in_one_pdv_is_said() -> None:
     assert lines[-3:] == [
         "  deviation (joined_data_set): 4 bytes after the end of the command set [PS3.8 annex E]",
         "  deviation (uid_leading_zeros): (0000,1000) of 6 bytes has a component that begins with 0 [PS3.5 9.1]",
-        "  deviation (uid_invalid_root): (0000,1000) of 6 bytes begins with arcs that are nobody's [PS3.5 9.1]",
+        "  deviation (uid_invalid_root): (0000,1000) of 6 bytes begins with invalid arcs [PS3.5 9.1]",
     ]
 
 

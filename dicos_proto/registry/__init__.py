@@ -1,4 +1,4 @@
-"""What the standard lists: UIDs, service classes, status codes. Data without behaviour."""
+"""The registries of the standard: UIDs, service classes, status codes. Data without behaviour."""
 
 from . import service_classes, status, uids
 

@@ -1,8 +1,8 @@
-"""Which service of PS3.4 a SOP class belongs to.
+"""The services of PS3.4 and their SOP classes.
 
-Knows the services and the SOP classes each is made of. Knows nothing of their operations or codes: those are in
-`status_tables`. A service here is what has status codes of its own: query/retrieve is three of them, one an
-operation, and two more where retrieval reaches down to frames.
+Knows: the services and the SOP classes of each. Must not know: their operations and status codes, which are in
+`status_tables`. A service here is a group of SOP classes with status codes of its own. Query/retrieve is therefore
+three services, one for each operation, and two more for the retrieval of frames.
 """
 
 from enum import Enum
@@ -12,13 +12,14 @@ from . import uids
 
 
 class Service(Enum):
-    """The services whose status codes differ; the value is the name shown to people, the comment the annex of PS3.4."""
+    """Services with different status codes. The value is the name shown to people; the comment is the annex of
+    PS3.4."""
 
     VERIFICATION = "verification"  # A
     STORAGE = "storage"  # B, GG
     FIND = "query"  # C.4.1, and U, X, BB, HH, II, JJ, which refer to it
-    MOVE = "retrieve by C-MOVE"  # C.4.2, and those
-    GET = "retrieve by C-GET"  # C.4.3, and those
+    MOVE = "retrieve by C-MOVE"  # C.4.2, and the same annexes
+    GET = "retrieve by C-GET"  # C.4.3, and the same annexes
     REPOSITORY_QUERY = "repository query"  # C.6.4
     INSTANCE_ROOT_MOVE = "instance and frame retrieve by C-MOVE"  # Y.4.1
     INSTANCE_ROOT_GET = "instance and frame retrieve by C-GET"  # Y.4.2
@@ -38,7 +39,7 @@ class Service(Enum):
     STORAGE_MANAGEMENT = "storage management"  # KK
 
 
-# What the groups of C-FIND, C-MOVE and C-GET classes are made of besides query/retrieve itself.
+# SOP classes with C-FIND, C-MOVE or C-GET that do not belong to query/retrieve itself.
 _SPECIAL: Final[dict[str, Service]] = {
     uids.REPOSITORY_QUERY: Service.REPOSITORY_QUERY,
     uids.COMPOSITE_INSTANCE_ROOT_MOVE: Service.INSTANCE_ROOT_MOVE,
@@ -90,11 +91,11 @@ SERVICE_OF: Final[dict[str, Service]] = {
     **_SPECIAL,
     **{uid: service for service, classes in _NORMALIZED.items() for uid in classes},
 }
-"""Service by SOP class UID, meta SOP classes included; trial classes and most retired ones are left out."""
+"""SOP class UID -> its service, including meta SOP classes, without trial classes and most retired ones."""
 
 
 def service_of(sop_class_uid: str) -> Service | None:
-    """The service `sop_class_uid` belongs to, `None` if that is not known here.
+    """Returns the service to which `sop_class_uid` belongs, None if it is unknown.
 
     >>> service_of("1.2.840.10008.5.1.4.1.2.2.2")
     <Service.MOVE: 'retrieve by C-MOVE'>

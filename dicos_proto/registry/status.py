@@ -1,8 +1,8 @@
 """Status codes of DIMSE responses: constants to send and compare, their category, one line of text for people.
 
-Knows the codes common to all services (PS3.7 annex C) and those of each service (PS3.4). The tables themselves are
-data, in `status_tables`. Whether an operation succeeded is a question for `category`, which needs no service: a
-service defines codes of its own inside the ranges of annex C, and none gives a code another category.
+Knows: the codes common to all services (PS3.7 annex C) and those of each service (PS3.4); the tables are data, in
+`status_tables`. `category` shows if an operation succeeded and needs no service: each service defines its own codes
+within the ranges of annex C, and none changes the category of a code.
 """
 
 from typing import Final
@@ -14,10 +14,10 @@ from .status_tables import Category as Category
 SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
 PENDING_WARNING: Final = 0xFF01
-"""Matches continue, but optional keys were not supported as in the identifier [PS3.4 C.4.1.1.4]."""
+"""Matches continue, but some optional keys of the identifier were not supported [PS3.4 C.4.1.1.4]."""
 CANCEL: Final = 0xFE00
 
-# PS3.7 C.4 (0107, 0116) and C.5; their meaning is the same for every service.
+# PS3.7 C.4 (0107, 0116) and C.5; they mean the same for every service.
 NO_SUCH_ATTRIBUTE: Final = 0x0105
 INVALID_ATTRIBUTE_VALUE: Final = 0x0106
 ATTRIBUTE_LIST_ERROR: Final = 0x0107
@@ -41,7 +41,7 @@ UNRECOGNIZED_OPERATION: Final = 0x0211
 MISTYPED_ARGUMENT: Final = 0x0212
 RESOURCE_LIMITATION: Final = 0x0213
 
-# Annex C puts this code into the warnings; PS3.4 gives it its meaning, for N-GET.
+# Annex C lists this code as a warning; PS3.4 defines its meaning, for N-GET.
 OPTIONAL_ATTRIBUTES_NOT_SUPPORTED: Final = 0x0001
 
 # C-STORE.  PS3.4 B.2.3; the first three are the lowest of ranges A7xx, A9xx and Cxxx.
@@ -53,7 +53,7 @@ ELEMENTS_DISCARDED: Final = 0xB006
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS_WARNING: Final = 0xB007
 
 # Query/retrieve, worklists and other services of C-FIND, C-MOVE and C-GET.  PS3.4 C.4, K.4, Q.2, V.4, CC.2.8
-# Some have the number of a code of C-STORE; C000 is the lowest of Cxxx here too.
+# Some have the number of a code of C-STORE; C000 is the lowest of Cxxx here, too.
 OUT_OF_RESOURCES_MATCHES: Final = 0xA701
 OUT_OF_RESOURCES_SUBOPERATIONS: Final = 0xA702
 INVALID_PRIOR_RECORD_KEY: Final = 0xA710
@@ -72,12 +72,12 @@ RESPONSE_LIMIT_REACHED: Final = 0xB001
 
 # Storage commitment and management.  PS3.3 C.14.1.1; PS3.4 KK.2
 DUPLICATE_TRANSACTION_UID: Final = 0x0131
-"""A failure reason (0008,1197), no status of a response."""
+"""A failure reason (0008,1197), not the status of a response."""
 KEYS_NOT_SUPPORTED_FOR_MATCHING: Final = 0xB010
 
 # Modality performed procedure step.  PS3.4 F.7.2.2.4
 MPPS_NO_LONGER_UPDATABLE_ERROR_ID: Final = 0xA710
-"""An error ID (0000,0903), no status: it goes with `PROCESSING_FAILURE`."""
+"""An error ID (0000,0903), not a status; it is sent with `PROCESSING_FAILURE`."""
 
 # Unified procedure step.  PS3.4 CC.2
 UPS_CREATED_WITH_MODIFICATIONS: Final = 0xB300
@@ -149,10 +149,10 @@ _WARNINGS: Final = frozenset((OPTIONAL_ATTRIBUTES_NOT_SUPPORTED, ATTRIBUTE_LIST_
 
 
 def category(status: int) -> Category:
-    """The category of a status code of (0000,0900).
+    """Returns the category of a status code (0000,0900).
 
-    Success, pending, cancel and warning are closed lists and the range Bxxx (PS3.7 annex C); every other
-    code, unlisted ones included, is a failure: nothing unknown counts as success.
+    Success, pending, cancel and warning are closed lists plus the range Bxxx [PS3.7 annex C]. Every other code, listed
+    or not, is a failure: an unknown code never counts as success.
     """
     if status == SUCCESS:
         return Category.SUCCESS
@@ -166,9 +166,9 @@ def category(status: int) -> Category:
 
 
 def meaning(status: int, service: Service | None = None) -> str:
-    """What `status` says in the words of `service`, empty if neither its table nor annex C of PS3.7 lists the code.
+    """Returns the text for `status` from the tables of `service` and PS3.7 annex C, empty if neither lists the code.
 
-    Without a service, codes that are not annex C's are read as those of C-STORE.
+    Without a service, codes that annex C does not list are read as codes of C-STORE.
 
     >>> meaning(0xB000, Service.MOVE)
     'Sub-operations complete, one or more failures or warnings'
@@ -182,9 +182,9 @@ def meaning(status: int, service: Service | None = None) -> str:
 
 
 def describe(status: int, service: Service | None = None) -> str:
-    """One line for people: `0xA700 Refused: out of resources (failure)`.
+    """Returns one line for people: `0xA700 Refused: out of resources (failure)`.
 
-    `service_of` of `service_classes` finds the service of a SOP class.
+    To find the service of a SOP class, use `service_classes.service_of`.
 
     >>> describe(0xC123)
     '0xC123 Error: cannot understand (failure)'
@@ -198,10 +198,10 @@ def describe(status: int, service: Service | None = None) -> str:
 
 
 def _mask_value_text(row: Row) -> tuple[int, int, str]:
-    """`row` ready for comparison: its mask has no bits where the code has an x."""
+    """Returns `row` as mask, value and text; the mask has no bits where the code has an x."""
     mask = "".join("0" if digit == "x" else "F" for digit in row.code)
     return int(mask, 16), int(row.code.replace("x", "0"), 16), row.meaning
 
 
-# The table of a service goes first: it may say more of a code than annex C does.
+# The table of a service comes first: its text for a code may be more precise than that of annex C.
 _MEANINGS: Final = {service: tuple(map(_mask_value_text, (*rows, *GENERAL))) for service, rows in TABLES.items()}

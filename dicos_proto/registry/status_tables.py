@@ -1,11 +1,11 @@
 """The status codes of PS3.7 annex C and of every service of PS3.4, as tables: data only.
 
-A row is a row of a table of the standard: the code as printed (`A7xx`: an x is any digit, the peer's own), the
-category, what it means, the clauses it is printed in. Where one code stands in the tables of several operations
-with the same meaning, it has one row with all their clauses. `status` looks codes up and has their constants.
+A row is a row of a table of the standard: the code as printed (`A7xx`: an x is any digit, chosen by the peer), the
+category, the meaning, the clauses that print it. A code that several operations have with the same meaning has one row
+with all their clauses. `status` looks codes up and has constants for them.
 
-The codes a service shares with all others (annex C) are not repeated in its table, unless PS3.4 gives them a meaning
-of its own. The texts are the standard's, shortened.
+The table of a service does not repeat the codes of annex C, unless PS3.4 gives them another meaning. The texts are
+those of the standard, shortened.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from .service_classes import Service
 
 
 class Category(Enum):
-    """What a status code means for the operation; the value is the word shown to people [PS3.7 annex C]."""
+    """The category of a status code; the value is the word shown to people [PS3.7 annex C]."""
 
     SUCCESS = "success"
     WARNING = "warning"
@@ -45,7 +45,7 @@ GENERAL: Final = (
     Row("FF00", PENDING, "Pending", "PS3.7 C.2"),
     Row("FF01", PENDING, "Pending: optional keys not supported", "PS3.7 C.2"),
     Row("FE00", CANCEL, "Cancelled", "PS3.7 C.3"),
-    # C.4 lists this code; PS3.4 gives it its meaning, for N-GET.
+    # C.4 lists this code; PS3.4 defines its meaning, for N-GET.
     Row("0001", WARNING, "Requested optional attributes are not supported", "PS3.7 C.4"),
     Row("0107", WARNING, "Attribute list error", "PS3.7 C.4"),
     Row("0116", WARNING, "Attribute value out of range", "PS3.7 C.4"),
@@ -127,7 +127,7 @@ _FRAMES: Final = (
     Row("AA04", FAILURE, "Invalid request", "PS3.4 Y.4.1.1.4, Y.4.2.1.4"),
 )
 
-# Codes of N-SET that PS3.4 F.7.2.2.4 tells apart do so by error ID (0000,0903), not by status.
+# PS3.4 F.7.2.2.4 distinguishes failures of N-SET by error ID (0000,0903), not by status.
 _PROCEDURE_STEP: Final = (
     Row("0110", FAILURE, "Processing failure", "PS3.4 F.7.2.2.4"),
     Row("0001", WARNING, "Requested optional attributes are not supported", "PS3.4 F.8.2"),
@@ -157,7 +157,7 @@ _PRINT: Final = (
         "PS3.4 H.4.2.2.1.2"),
 )
 
-# N-ACTION has no codes of its own; these are the failure reasons (0008,1197) of its report: annex C's and one more.
+# N-ACTION has no codes of its own; these are the failure reasons (0008,1197) of the report: annex C's and one more.
 _STORAGE_COMMITMENT: Final = (
     Row("0110", FAILURE, "Processing failure", "PS3.3 C.14.1.1"),
     Row("0112", FAILURE, "No such SOP instance", "PS3.3 C.14.1.1"),
@@ -250,7 +250,7 @@ _UPS: Final = (
     Row("C313", FAILURE, "Performer chooses not to cancel", "PS3.4 CC.2.2.4"),
     Row("C314", FAILURE, "Action not appropriate for specified instance", "PS3.4 CC.2.3.4"),
     Row("C315", FAILURE, "SCP does not support event reports", "PS3.4 CC.2.3.4"),
-    # C-FIND, whose range of failures takes in the codes above.
+    # C-FIND, whose range of failures includes the codes above.
     Row("A700", FAILURE, "Refused: out of resources", "PS3.4 CC.2.8.4"),
     Row("A900", FAILURE, "Error: identifier does not match SOP class", "PS3.4 CC.2.8.4"),
     Row("Cxxx", FAILURE, "Failed: unable to process", "PS3.4 CC.2.8.4"),
@@ -300,4 +300,4 @@ TABLES: Final[dict[Service, tuple[Row, ...]]] = {
     Service.DISPLAY_SYSTEM: (),
     Service.STORAGE_MANAGEMENT: _STORAGE_MANAGEMENT,
 }
-"""The codes of each service besides `GENERAL`, a code before the range it lies in; empty where there are none."""
+"""Service -> its codes in addition to `GENERAL`. A code comes before the range that contains it."""

@@ -1,12 +1,11 @@
 """Names of the UIDs that appear in association negotiation and in command sets: data only.
 
-One line a UID, named as in PS3.6 annex A (spelt as in the data dictionary of pydicom, where it has them); DICOS
-adds its own.
-The file is as long as the registry is. It is kept apart so that `uids` stays short: everything that looks
-something up lives there.
+One line for each UID, named as in PS3.6 annex A (spelt as in the data dictionary of pydicom, if it has the UID); DICOS
+adds its own. The file is as long as the registry. It is separate so that `uids`, which has all the lookups, stays
+short.
 
-DICOS names: public dictionaries list only the 16-bit classes. The names of the 32-bit, 64-bit,
-floating-point, raw and corrected variants are descriptive, in the style of the registered ones.
+DICOS names: public dictionaries list only the 16-bit classes. The names of the 32-bit, 64-bit, floating-point, raw and
+corrected variants are descriptive, in the style of the registered ones.
 """
 
 from typing import Final
@@ -17,7 +16,7 @@ APPLICATION_CONTEXT_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.3.1.1.1.211": "DICOS V02A Application Context Name",
     "1.2.840.10008.3.1.1.1.2": "DICOS V02A Application Context Name (Alternate)",
 }
-"""DICOM's application context, then those of DICOS, newest edition first [PS3.7 A.2.1]."""
+"""The application context of DICOM, then those of DICOS, newest edition first [PS3.7 A.2.1]."""
 
 TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
@@ -65,7 +64,7 @@ TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.5": "RLE Lossless",
     "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
 }
-"""Transfer syntaxes a data set can travel in, uncompressed ones first [PS3.5 section 10]."""
+"""Transfer syntaxes in which a data set can be sent, uncompressed ones first [PS3.5 section 10]."""
 
 OTHER_TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.4.52": "JPEG Extended (Process 3 and 5)",
@@ -89,7 +88,7 @@ OTHER_TRANSFER_SYNTAX_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.2.7.3": "SMPTE ST 2110-30 PCM Digital Audio",
     "1.2.840.10008.1.20": "Papyrus 3 Implicit VR Little Endian",
 }
-"""Retired transfer syntaxes, and those of real-time video, which no association carries."""
+"""Retired transfer syntaxes, and those of real-time video, which are not sent on associations."""
 
 STORAGE_SOP_CLASS_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.5.1.1.27": "Stored Print Storage SOP Class",
@@ -330,7 +329,7 @@ STORAGE_SOP_CLASS_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.5.1.4.44.1": "Implant Assembly Template Storage",
     "1.2.840.10008.5.1.4.45.1": "Implant Template Group Storage",
 }
-"""Storage SOP classes, retired ones included, by UID component for component [PS3.4 B.5, GG.3]."""
+"""Storage SOP classes, including retired ones, sorted by UID components [PS3.4 B.5, GG.3]."""
 
 OTHER_NAMES: Final[dict[str, str]] = {
     "1.2.840.10008.1.1": "Verification SOP Class",

@@ -1,11 +1,11 @@
-"""UIDs by name, names by UID, and what counts as a UID.
+"""UIDs by name, names by UID, and the grammar of UIDs.
 
-Knows: the constants of SOP classes, well-known instances and transfer syntaxes, lookup, and the grammar of
-PS3.5 9.1. Knows nothing of what services do (`service_classes` says which class belongs to which) or of who may
-use which UID: that is negotiation. The registry itself is data, in `uid_names`.
+Knows: the constants of SOP classes, well-known instances and transfer syntaxes, lookup, and the grammar of PS3.5 9.1.
+Must not know: which service a SOP class belongs to (`service_classes`), which UIDs a peer may use (`negotiation`). The
+registry itself is data, in `uid_names`.
 
-Constants of DICOS follow its names for the objects (CT, DX, TDR, AIT 2D, AIT 3D, QR). A bare name is the
-class for pixels of up to 16 bits; INT32, INT64 and FLOAT say how wider ones are stored.
+The constants of DICOS follow its names for the objects (CT, DX, TDR, AIT 2D, AIT 3D, QR). A name without a suffix is
+the class for pixels of up to 16 bits; INT32, INT64 and FLOAT are for wider pixels.
 """
 
 import re
@@ -19,7 +19,7 @@ from .uid_names import (
     TRANSFER_SYNTAX_NAMES,
 )
 
-# Application contexts.  PS3.7 A.2.1; those of DICOS are the ones its toolkits propose and accept.
+# Application contexts.  PS3.7 A.2.1; those of DICOS are the ones that its toolkits propose and accept.
 DICOM_APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 DICOS_APPLICATION_CONTEXT_V03: Final = "1.2.840.10008.3.1.1.1.3"
 DICOS_APPLICATION_CONTEXT_V02A: Final = "1.2.840.10008.3.1.1.1.211"
@@ -113,7 +113,7 @@ CARDIAC_RELEVANT_PATIENT_INFORMATION_QUERY: Final = "1.2.840.10008.5.1.4.37.3"
 PRODUCT_CHARACTERISTICS_QUERY: Final = "1.2.840.10008.5.1.4.41"
 SUBSTANCE_APPROVAL_QUERY: Final = "1.2.840.10008.5.1.4.42"
 
-# Storage commitment and management.  PS3.4 J.3, KK; an instance is the well-known one its class works on.
+# Storage commitment and management.  PS3.4 J.3, KK; an instance is the well-known instance of its class.
 STORAGE_COMMITMENT_PUSH_MODEL: Final = "1.2.840.10008.1.20.1"
 STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
 INVENTORY_CREATION: Final = "1.2.840.10008.5.1.4.1.1.201.5"
@@ -201,13 +201,13 @@ DICOS_QR: Final = "1.2.840.10008.5.1.4.1.1.501.6"
 IMPLEMENTATION_CLASS_UID: Final = "2.25.49718628598822305046742830552675960300"
 """The UUID 256775a5-ce16-5078-8fa7-e983eb26c5ec, which is version 5 of the DNS name `dicos-proto`."""
 IMPLEMENTATION_VERSION_NAME: Final = "DICOS_PROTO_010"
-"""Up to 16 characters; 010 is release 0.1.0."""
+"""At most 16 characters; 010 is release 0.1.0."""
 
 APPLICATION_CONTEXTS: Final[tuple[str, ...]] = tuple(APPLICATION_CONTEXT_NAMES)
-"""Application context names known to be in use: DICOM's, then DICOS V03, V02A and its alternate."""
+"""Application context names that are known to be in use: DICOM, DICOS V03, V02A and the alternate of V02A."""
 
 TRANSFER_SYNTAXES: Final[tuple[str, ...]] = tuple(TRANSFER_SYNTAX_NAMES)
-"""Transfer syntaxes a data set can be sent in.
+"""Transfer syntaxes in which a data set can be sent.
 
 First those without pixel compression: explicit VR little endian, implicit VR little endian, DICOS extended,
 explicit VR big endian (retired, still in archives), encapsulated uncompressed, deflated. Then the compressed
@@ -215,7 +215,7 @@ ones by UID components. Other retired ones and real-time video are left out.
 """
 
 STORAGE_SOP_CLASSES: Final[tuple[str, ...]] = tuple(STORAGE_SOP_CLASS_NAMES)
-"""Every SOP class for C-STORE, those of DICOS and retired ones included, by UID components [PS3.4 B.5]."""
+"""Every SOP class for C-STORE, including those of DICOS and retired ones, sorted by UID components [PS3.4 B.5]."""
 
 QUERY_SOP_CLASSES: Final[tuple[str, ...]] = (
     PROTOCOL_APPROVAL_FIND,
@@ -238,9 +238,9 @@ QUERY_SOP_CLASSES: Final[tuple[str, ...]] = (
     IMPLANT_ASSEMBLY_TEMPLATE_FIND,
     IMPLANT_TEMPLATE_GROUP_FIND,
 )
-"""Every SOP class whose one operation is C-FIND, worklists and retired ones included, by UID components.
+"""Every SOP class whose only operation is C-FIND, including worklists and retired ones, sorted by UID components.
 
-Unified procedure steps can be found too, but their SOP classes have other operations besides [PS3.4 CC.2].
+Unified procedure steps can be found, too, but their SOP classes have other operations as well [PS3.4 CC.2].
 """
 
 RETRIEVE_MOVE_SOP_CLASSES: Final[tuple[str, ...]] = (
@@ -257,7 +257,7 @@ RETRIEVE_MOVE_SOP_CLASSES: Final[tuple[str, ...]] = (
     IMPLANT_ASSEMBLY_TEMPLATE_MOVE,
     IMPLANT_TEMPLATE_GROUP_MOVE,
 )
-"""Every SOP class for C-MOVE, retired ones included, by UID components."""
+"""Every SOP class for C-MOVE, including retired ones, sorted by UID components."""
 
 RETRIEVE_GET_SOP_CLASSES: Final[tuple[str, ...]] = (
     PROTOCOL_APPROVAL_GET,
@@ -274,7 +274,7 @@ RETRIEVE_GET_SOP_CLASSES: Final[tuple[str, ...]] = (
     IMPLANT_ASSEMBLY_TEMPLATE_GET,
     IMPLANT_TEMPLATE_GROUP_GET,
 )
-"""Every SOP class for C-GET, retired ones included, by UID components."""
+"""Every SOP class for C-GET, including retired ones, sorted by UID components."""
 
 NAMES: Final[dict[str, str]] = {
     **APPLICATION_CONTEXT_NAMES,
@@ -283,28 +283,28 @@ NAMES: Final[dict[str, str]] = {
     **STORAGE_SOP_CLASS_NAMES,
     **OTHER_NAMES,
 }
-"""Name by UID: application contexts, transfer syntaxes, SOP classes, well-known instances, services."""
+"""UID -> name, for application contexts, transfer syntaxes, SOP classes, well-known instances, service classes."""
 
 _ONE_EACH: Final[dict[str, str]] = {uid: uid for uid in NAMES}
 
 MAX_LENGTH: Final = 64
-"""Characters in a UID, dots included [PS3.5 9.1]."""
+"""The most characters in a UID, including dots [PS3.5 9.1]."""
 
 
 def name_of(uid: str) -> str:
-    """The registered name of `uid`, or `uid` itself if it is not known here."""
+    """Returns the registered name of `uid`, or `uid` itself if it is unknown."""
     return NAMES.get(uid, uid)
 
 
 def shared(uid: str) -> str:
-    """`uid` itself, as the one string for it where it is a known one: thousands of associations name the same ones."""
+    """Returns `uid`; equal known UIDs become the same string object, because thousands of associations repeat them."""
     return _ONE_EACH.get(uid, uid)
 
 
 def is_valid(uid: str) -> bool:
-    """Whether `uid` obeys PS3.5 9.1: 1 to 64 characters, decimal components between dots, no leading zeros.
+    """Returns True if `uid` is valid: 1 to 64 characters, decimal components, no leading zeros [PS3.5 9.1].
 
-    The padding a UI value may carry on the wire (a trailing NUL) is no part of the UID.
+    The padding of a UI value on the wire (a trailing NUL) is not part of the UID.
     """
     if uid in NAMES:
         return True
@@ -312,20 +312,20 @@ def is_valid(uid: str) -> bool:
 
 
 def has_valid_root(uid: str) -> bool:
-    """Whether the first arcs of `uid`, which `is_safe`, can be anybody's [PS3.5 9.1, ISO/IEC 9834-1].
+    """Returns True if the first arcs of `uid`, for which `is_safe` is True, are valid [PS3.5 9.1, ISO/IEC 9834-1].
 
-    The first is 0, 1 or 2; below 0 and 1 the second is at most 39.
+    The first arc is 0, 1 or 2; after 0 or 1, the second is at most 39.
     """
     first, second, *_ = (part.lstrip("0") for part in f"{uid}.0".split("."))
     return first == "2" or (first in ("", "1") and (len(second) < 2 or (len(second) == 2 and second < "40")))
 
 
 def read(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
-    """The UID in these bytes, and the rules of PS3.5 9.1 that it breaks, by the names of the flags of `Tolerance`.
+    """Returns the UID in these bytes, and the rules of PS3.5 9.1 that it breaks, as names of flags of `Tolerance`.
 
-    None for the rules: it is no UID, but has other characters or empty components. Its length is not judged.
+    The rules are None if it is not a UID: it has other characters or empty components. The length is not checked.
     """
-    if _GOOD.fullmatch(raw):  # nearly all are, and each object has a new one
+    if _GOOD.fullmatch(raw):  # fast path: nearly all UIDs are valid, and each object has a new one
         return raw.decode("ascii"), ()
     text = raw.decode("latin-1")
     uid = text.rstrip("\0 ")
@@ -339,30 +339,30 @@ def read(raw: bytes) -> tuple[str, tuple[str, ...] | None]:
     return uid, tuple(broken)
 
 
-_REST = rb"(?:\.(?:0|[1-9][0-9]*+))*+"  # possessive: what is no UID is refused without a second try
+_REST = rb"(?:\.(?:0|[1-9][0-9]*+))*+"  # possessive: no backtracking for an invalid UID
 _GOOD = re.compile(rb"2" + _REST + rb"|[01](?:\.[1-3]?[0-9]" + _REST + rb")?")
-"""What breaks no rule but perhaps that of length."""
+"""A UID that breaks no rule, except perhaps that of length."""
 GOOD_VALUE: Final = re.compile(b"(" + _GOOD.pattern + rb")\0?")
-"""The same as a value of VR UI, with its padding; the UID is the first group [PS3.5 6.2]."""
+"""Such a UID as a value of VR UI, with the padding; the UID is the first group [PS3.5 6.2]."""
 
 BROKEN: Final = {
     "uid_padded": "is padded",
     "uid_leading_zeros": "has a component that begins with 0",
-    "uid_invalid_root": "begins with arcs that are nobody's",
+    "uid_invalid_root": "begins with invalid arcs",
 }
-"""What `read` finds, in words."""
+"""The rules that `read` checks -> the fault in words."""
 
 
 def is_dotted(uid: str) -> bool:
-    """Whether `uid` is made of ASCII digits in non-empty components, however long it is."""
-    # isdigit() alone also accepts the digits of other scripts.
+    """Returns True if `uid` consists of non-empty components of ASCII digits. The length is not checked."""
+    # isdigit() alone would also accept the digits of other scripts.
     return uid.isascii() and all(part.isdigit() for part in uid.split("."))
 
 
 def is_safe(uid: str) -> bool:
-    """Whether a file name can be built from `uid`: 1 to 64 characters, ASCII digits in non-empty components.
+    """Returns True if `uid` is safe in a file name: 1 to 64 characters, non-empty components of ASCII digits.
 
-    Looser than `is_valid`: peers are known to send components with leading zeros. No string that passes
-    contains a path separator, a NUL or two dots in a row.
+    This is less strict than `is_valid`, because some peers send components with leading zeros. A safe `uid` contains no
+    path separator, no NUL and no two dots in a row.
     """
     return len(uid) <= MAX_LENGTH and is_dotted(uid)

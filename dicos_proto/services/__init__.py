@@ -1,1 +1,1 @@
-"""The services of PS3.4 as flows, the user's side and the provider's side of each."""
+"""The services of PS3.4 as flows, each with its user side and its provider side."""

@@ -1,6 +1,6 @@
-"""Instance availability notification: one application tells another where instances can be had [PS3.4 annex R].
+"""Instance availability notification: one application tells another where to retrieve instances [PS3.4 annex R].
 
-User side: `notify`, one N-CREATE a study. Provider side: `Notified` reads it as a value.
+User side: `notify`, one N-CREATE for each study. Provider side: `Notified` reads it as a value.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Availability(Enum):
 
 
 class Available(NamedTuple):
-    """An instance, how soon it can be had, and from which application."""
+    """An instance, its availability, and the application entity that it can be retrieved from."""
 
     series_uid: str
     reference: Reference
@@ -58,7 +58,7 @@ class Available(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """Instances of one study, those of a series after each other. `attributes`: as it came."""
+    """Instances of one study; those of a series follow each other. `attributes`: the data set as it was received."""
 
     study_uid: str
     instances: tuple[Available, ...]
@@ -66,7 +66,7 @@ class Notification:
 
     @property
     def dataset(self) -> Dataset:
-        """The attribute list."""
+        """The attribute list of the N-CREATE."""
         series: dict[str, list[Dataset]] = {}
         for one in self.instances:
             item = amended(
@@ -91,18 +91,18 @@ class Notification:
 def notify(
     exchange: Exchange, study_uid: str, instances: Iterable[Available], sop_instance_uid: str | None = None
 ) -> Flow[Result]:
-    """User side: tell where instances of a study can be had. Raises as `normalized.n_create` does [PS3.4 R.3.2]."""
+    """User side: reports where to retrieve instances of a study [PS3.4 R.3.2]. Raises as `normalized.n_create` does."""
     given = Notification(study_uid=study_uid, instances=tuple(instances)).dataset
     return (yield from n_create(exchange, NOTIFICATION, sop_instance_uid, given))
 
 
 class Notified(Serving):
-    """Provider side: one notification. `read_notification` gives it as a value, `grant` or `refuse` answers it."""
+    """Provider side: one notification. `read_notification` returns it as a value, `grant` or `refuse` answers it."""
 
     __slots__ = ()
 
     def read_notification(self) -> Flow[Notification]:
-        """What is available. Raises `Refused`: 0x0120, 0x0121, 0x0106; as `Exchange.step` does."""
+        """Returns the notification. Raises `Refused`: 0x0120, 0x0121, 0x0106; and as `Exchange.step` does."""
         self.expect((NCreateRequest,), (NOTIFICATION,))
         dataset = yield from self.read()
         require(dataset, ON_CREATE)

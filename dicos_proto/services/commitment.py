@@ -1,12 +1,12 @@
 """Storage commitment, push model: a provider takes over the responsibility for composite objects [PS3.4 annex J].
 
-User side: `request_commitment`; the report comes on the same association, even before the answer, or on another one
-that the provider asks for with the roles reversed: `next_report` takes it from either. Provider side: `Committing`
-reads and answers a request; `report_commitment` reports on the association at hand, `ReportTask` describes the other
-one as a value that the caller acts on.
+User side: `request_commitment` sends the request. The report arrives on the same association, perhaps even before the
+response, or on another one that the provider requests with reversed roles: `next_report` receives it from either.
+Provider side: `Committing` reads and answers a request; `report_commitment` sends the report on the current
+association; `ReportTask` describes another association as a value that the caller acts on.
 
-Knows: requests and reports as values. Must not know: who keeps what. Invariant: a reference that a request names is in
-its report once, committed or failed.
+Knows: requests and reports as values. Must not know: where objects are stored. Invariant: each reference of a request
+is in its report exactly once, as committed or failed.
 """
 
 from __future__ import annotations
@@ -40,35 +40,39 @@ REQUEST: Final = 1  # action type.  # PS3.4 table J.3-1
 SUCCESSFUL, FAILURES_EXIST = 1, 2  # event types.  # PS3.4 table J.3-2
 
 ROLES: Final = {PUSH_MODEL: Roles(scu=True, scp=True)}
-"""For the `AcceptPolicy` of a user who takes reports on associations that the provider asks for [PS3.4 J.2.1]."""
+"""Roles for the `AcceptPolicy` of a user who accepts reports on associations that the provider requests
+[PS3.4 J.2.1]."""
 
 
 class Failure(NamedTuple):
-    """A composite object that is not committed, and Failure Reason (0008,1197) [PS3.3 C.14.1.1]."""
+    """A composite object that is not committed, with its Failure Reason (0008,1197) [PS3.3 C.14.1.1]."""
 
     reference: Reference
     reason: int
 
     @property
     def words(self) -> str:
-        """`0x0112 No such SOP instance (failure)`."""
+        """The reason in words: `0x0112 No such SOP instance (failure)`."""
         return status.describe(self.reason, Service.STORAGE_COMMITMENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentRequest:
-    """What a provider is asked to take over. `attributes`: as it came, media file-sets included."""
+    """A request to commit to instances. `attributes`: the data set as it was received, including media file-sets."""
 
     transaction_uid: str
     references: tuple[Reference, ...]
     attributes: Attributes | None = field(default=None, repr=False, compare=False)
 
     def report(self, failed: Iterable[Failure] = (), *, retrieve_aet: str | None = None) -> CommitmentReport:
-        """The report in which these failed and all others are committed. Raises `LocalProtocolError` for strangers."""
+        """Returns the report in which these failed and all others are committed.
+
+        Raises `LocalProtocolError` if a failure is about an instance that the request does not name.
+        """
         failed = tuple(failed)
         gone = {one.reference for one in failed}
         if not gone <= set(self.references):
-            raise LocalProtocolError("a failure of what the request does not name [PS3.4 J.3.3.1]")
+            raise LocalProtocolError("a failure of an instance that the request does not name [PS3.4 J.3.3.1]")
         return CommitmentReport(
             transaction_uid=self.transaction_uid,
             committed=tuple(one for one in self.references if one not in gone),
@@ -79,9 +83,10 @@ class CommitmentRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentReport:
-    """What the provider has taken over, and what not. `attributes`: as it came.
+    """A report of the instances that are committed and of those that failed.
 
-    `retrieve_aet`: where all that is committed can be retrieved, if the provider says so.
+    `retrieve_aet`: the AE title from which all committed instances can be retrieved, if the provider names one.
+    `attributes`: the data set as it was received.
     """
 
     transaction_uid: str
@@ -92,12 +97,12 @@ class CommitmentReport:
 
     @property
     def event_type_id(self) -> int:
-        """1 if all is committed, 2 if failures exist [PS3.4 table J.3-2]."""
+        """The event type: 1 if all instances are committed, 2 if failures exist [PS3.4 table J.3-2]."""
         return FAILURES_EXIST if self.failed else SUCCESSFUL
 
     @property
     def dataset(self) -> Dataset:
-        """The event information."""
+        """The event information of the N-EVENT-REPORT."""
         made = _information(self.transaction_uid, self.committed)
         if self.retrieve_aet is not None:
             made.RetrieveAETitle = self.retrieve_aet
@@ -132,15 +137,15 @@ def _transaction(dataset: Dataset) -> str:
 # -- user side -----------------------------------------------------------------------------------------------------
 
 _REFUSED_KEPT: Final = 16
-"""Reports that are none and told: a provider may send them without end."""
+"""Refused reports that are kept, because a provider may send them without end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
-    """The answer to a request, and the report of it if that came first.
+    """The response to a request, and its report if that arrived first.
 
-    `response` of success: the request was received, nothing is committed yet [PS3.4 J.3.2.1.3]. `refused`: reports
-    that came meanwhile and were none, the first 16; each was answered so.
+    `response`: success means that the request was received, not that anything is committed [PS3.4 J.3.2.1.3].
+    `refused`: the first 16 invalid reports that arrived before the response; each was answered with its failure.
     """
 
     response: Response
@@ -149,9 +154,10 @@ class Requested:
 
 
 def request_commitment(exchange: Exchange, transaction_uid: str, references: Iterable[Reference]) -> Flow[Requested]:
-    """User side: ask the provider to commit to these objects, under a new UID by which its report is known.
+    """User side: asks the provider to commit to these objects, under a new UID that identifies the report.
 
-    Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was sent; as `Exchange.step` does.
+    Raises `ContextNotAccepted`, `DataSetError` or `LocalProtocolError` before anything is sent, and as `Exchange.step`
+    does.
     """
     references = tuple(references)
     if not references or len(set(references)) < len(references):
@@ -172,34 +178,34 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
         if isinstance(event, MessageStart) and isinstance(event.command, Response):
             operation.note(event.command)
             exchange.begin_reading(event)
-            yield from skip_data(exchange)  # an action reply, which this SOP class does not have
+            yield from skip_data(exchange)  # an action reply, which this SOP class does not define
             yield from exchange.complete()
             return Requested(response=event.command, report=report, refused=tuple(refused))
         elif isinstance(event, MessageStart) and report is None and _is_report(event):
-            # Taken at once: the report of a large request is larger than what may wait (`Limits.parked`).
+            # Read at once: the report of a large request is too large to be parked (`Limits.parked`).
             exchange.begin_reading(event)
             try:
                 report = yield from _take(Reported(exchange, event), (transaction_uid,))
             except Refused as fault:
                 if len(refused) < _REFUSED_KEPT:
-                    refused.append(fault.with_traceback(None))  # which has this frame
+                    refused.append(fault.with_traceback(None))  # its traceback refers to this frame
         elif event is not None:
             exchange.park(event)
 
 
 class Reported(Serving):
-    """User side: one report. `read_report` gives it as a value, `grant` or `refuse` answers it."""
+    """User side: one report. `read_report` returns it as a value, `grant` or `refuse` answers it."""
 
     __slots__ = ()
 
     def reply(self, response: AnyResponse) -> Flow[None]:
-        """Answer as soon as can be: the data set of a request may be on its way out, and its response on the way in."""
+        """Queues the response without waiting: the local request may still be being sent, and its response arriving."""
         yield from skip_data(self._exchange)
         self._exchange.reply(MessageStart(context=self.context.id, command=response))
         self.answered = True
 
     def read_report(self) -> Flow[CommitmentReport]:
-        """The report. Raises `Refused` for what is none; as `Exchange.step` does."""
+        """Returns the report. Raises `Refused` if it is invalid, and as `Exchange.step` does."""
         types = (SUCCESSFUL, FAILURES_EXIST)
         self.expect((NEventReportRequest,), (PUSH_MODEL,), instance=INSTANCE, types=types)
         dataset = yield from self.read()
@@ -218,11 +224,12 @@ class Reported(Serving):
 
 
 def next_report(exchange: Exchange, transactions: Collection[str] | None = None) -> Flow[CommitmentReport | None]:
-    """User side: the next report that comes on this association, whoever asked for it; it is answered.
+    """User side: returns the next report on this association, whichever side requested it. The report is answered.
 
-    `transactions`: the transaction UIDs that are waited for; without, any will do. None: the peer has released the
-    association. A C-ECHO is answered, other requests with 0x0211. Raises `Refused` for a report that is none, or of
-    another transaction, which was answered so: the next may be better; `AssociationAborted`.
+    `transactions`: the transaction UIDs that are awaited; without it, any report is accepted. Returns None once the
+    peer has released the association. A C-ECHO is answered with success, other requests with 0x0211. Raises `Refused`
+    for a report that is invalid or belongs to another transaction, after it was answered with that failure: you can
+    call this again. Raises `AssociationAborted`.
     """
     while (start := (yield from next_request(exchange))) is not None:
         if _is_report(start):
@@ -242,7 +249,7 @@ def _take(reported: Reported, transactions: Collection[str] | None) -> Flow[Comm
     try:
         report = yield from reported.read_report()
         if transactions is not None and report.transaction_uid not in transactions:
-            raise Refused(status.INVALID_ARGUMENT_VALUE, "a transaction nobody waits for", (0x00081195,))
+            raise Refused(status.INVALID_ARGUMENT_VALUE, "a transaction that is not awaited", (0x00081195,))
     except Refused as fault:
         yield from reported.reply(reported.refusal(fault))
         raise
@@ -255,9 +262,11 @@ def _take(reported: Reported, transactions: Collection[str] | None) -> Flow[Comm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTask:
-    """The association on which a report is to be brought to `destination`: a value; the caller knows where that is.
+    """The association on which to send a report to `destination`: a value. The caller knows the address of
+    `destination`.
 
-    Ask it with `request`, in which the roles are reversed; then run `report_commitment(exchange, report)`.
+    Request the association with `request`, in which the roles are reversed; then run `report_commitment(exchange,
+    report)`.
     """
 
     destination: str
@@ -266,22 +275,22 @@ class ReportTask:
 
 
 class Committing(Serving):
-    """Provider side: one request. `read_request` gives it as a value, `grant` or `refuse` answers it.
+    """Provider side: one request. `read_request` returns it as a value, `grant` or `refuse` answers it.
 
-    The report is another operation, for which the answer does not have to wait: nor may it be forgotten.
+    The report is an operation of its own. The answer need not wait for it, but the report must follow.
     """
 
     __slots__ = ()
 
     def read_request(self) -> Flow[CommitmentRequest]:
-        """What is to be committed. Raises `Refused` for what cannot be processed; as `Exchange.step` does."""
+        """Returns the request. Raises `Refused` if it cannot be processed, and as `Exchange.step` does."""
         self.expect((NActionRequest,), (PUSH_MODEL,), instance=INSTANCE, types=(REQUEST,))
         dataset = yield from self.read()
         references = references_in(dataset, "ReferencedSOPSequence")
         if not references:
             raise Refused(status.INVALID_ARGUMENT_VALUE, "no references", (0x00081199,))
         if len(set(references)) < len(references):  # PS3.4 J.3.2.1.1.3
-            raise Refused(status.INVALID_ARGUMENT_VALUE, "references that are there twice", (0x00081199,))
+            raise Refused(status.INVALID_ARGUMENT_VALUE, "a reference that occurs twice", (0x00081199,))
         return CommitmentRequest(
             transaction_uid=_transaction(dataset), references=references, attributes=self.attributes
         )
@@ -289,9 +298,9 @@ class Committing(Serving):
     def task(
         self, report: CommitmentReport, *, transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED, max_length: int = 0
     ) -> ReportTask:
-        """How to report on an association of its own, in the name of this application entity.
+        """Returns the task to send the report on a new association, requested by this application entity.
 
-        `max_length`: bytes of a P-DATA-TF that this side will receive on it, 0 unlimited.
+        `max_length`: the Maximum Length, in bytes, that this side will accept on it; 0 is unlimited.
         """
         asked = self._exchange.request
         return ReportTask(
@@ -311,9 +320,9 @@ class Committing(Serving):
 
 
 def report_commitment(exchange: Exchange, report: CommitmentReport) -> Flow[Response]:
-    """Provider side: bring a report to the user, and its response; on either kind of association.
+    """Provider side: sends a report to the user and returns the response, on either kind of association.
 
-    Raises as `normalized.n_event_report` does: `ContextNotAccepted` where this side was not given the role of an SCP.
+    Raises as `normalized.n_event_report` does: `ContextNotAccepted` if this side does not have the role of SCP.
     """
     result = yield from n_event_report(exchange, PUSH_MODEL, INSTANCE, report.event_type_id, report.dataset)
     return result.response

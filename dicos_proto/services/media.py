@@ -1,8 +1,8 @@
-"""Media creation: a device writes interchange media with instances it was sent before [PS3.4 annex S].
+"""Media creation: a device writes instances that it received before to interchange media [PS3.4 annex S].
 
 User side: `create_request`, `initiate`, `cancel`, `get_result`. Provider side: `create`, `start` and `stop` are the
-rule, pure functions over `Disc` values; `Creating` applies it to a request; the caller keeps the discs, and sets their
-`status` while it writes them (`Disc.became`).
+rules, pure functions over `Disc` values; `Creating` applies them to a request. The caller keeps the discs, and updates
+their status while it writes them (`Disc.became`).
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ ON_CREATE: Final = (  # PS3.4 table S.3.2.1.1-1
 )  # fmt: skip
 
 
-# -- the rule ------------------------------------------------------------------------------------------------------
+# -- the rules -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disc:
-    """A request to write media. `dataset`: all of its attributes; nobody changes it.
+    """A request to write media. `dataset`: all of its attributes; it is never changed.
 
-    `copies`: what was asked for when it was initiated.
+    `copies`: the number that was requested when it was initiated.
     """
 
     sop_instance_uid: str
@@ -63,9 +63,10 @@ class Disc:
     dataset: Dataset = field(repr=False)
 
     def became(self, to: Status, info: str = "NORMAL", *, pieces: int = 0, failed: Iterable[Reference] = ()) -> Disc:
-        """The same in another state. `info`: Execution Status Info, a defined term of PS3.3 C.22.1; `pieces`: written.
+        """Returns the same request in another state.
 
-        `failed`: the instances that could not be written.
+        `info`: Execution Status Info, a defined term of PS3.3 C.22.1. `pieces`: the number of media written. `failed`:
+        the instances that could not be written.
         """
         dataset = amended(
             self.dataset,
@@ -79,7 +80,7 @@ class Disc:
 
 
 def create(sop_instance_uid: str, attributes: Dataset, *, exists: bool = False) -> Disc:
-    """N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0115 [PS3.4 S.3.2.1]."""
+    """Applies an N-CREATE. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0115 [PS3.4 S.3.2.1]."""
     if exists:
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a request with this SOP Instance UID exists")
     require(attributes, ON_CREATE)
@@ -89,7 +90,7 @@ def create(sop_instance_uid: str, attributes: Dataset, *, exists: bool = False) 
 
 
 def start(disc: Disc | None, information: Dataset) -> Disc:
-    """N-ACTION, initiate media creation. Raises `Refused`: 0x0112, 0xA510 [PS3.4 S.3.2.2]."""
+    """Applies an N-ACTION that initiates media creation. Raises `Refused`: 0x0112, 0xA510 [PS3.4 S.3.2.2]."""
     disc = _known(disc)
     if disc.status is not Status.IDLE:
         raise Refused(status.MEDIA_CREATION_ALREADY_INITIATED, f"the request is {disc.status.value}")
@@ -100,9 +101,9 @@ def start(disc: Disc | None, information: Dataset) -> Disc:
 
 
 def stop(disc: Disc | None, *, interruptible: bool = True) -> None:
-    """N-ACTION, cancel media creation; the request is to be forgotten then [PS3.4 S.3.2.3.2].
+    """Applies an N-ACTION that cancels media creation; the caller then forgets the request [PS3.4 S.3.2.3.2].
 
-    `interruptible`: whether media that are being written can be given up. Raises `Refused`: 0x0112, 0xC201, 0xC202.
+    `interruptible`: True if the writing of media can be interrupted. Raises `Refused`: 0x0112, 0xC201, 0xC202.
     """
     disc = _known(disc)
     if disc.status in (Status.DONE, Status.FAILURE):
@@ -126,7 +127,9 @@ def create_request(
     attributes: Content | None = None,
     sop_instance_uid: str | None = None,
 ) -> Flow[Result]:
-    """User side: N-CREATE of a request for these instances; without a UID the response names it [PS3.4 S.3.2.1].
+    """User side: creates a request for these instances by N-CREATE [PS3.4 S.3.2.1].
+
+    If `sop_instance_uid` is None, the response names the UID of the request.
 
     Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
@@ -136,19 +139,22 @@ def create_request(
 
 
 def initiate(exchange: Exchange, sop_instance_uid: str, *, copies: int = 1, priority: str = "MED") -> Flow[Result]:
-    """User side: N-ACTION, write it. `priority`: HIGH, MED or LOW [PS3.4 S.3.2.2]."""
+    """User side: initiates the writing by N-ACTION. `priority`: HIGH, MED or LOW [PS3.4 S.3.2.2]."""
     given = amended(None, uids.EXPLICIT_VR_LE, NumberOfCopies=copies, RequestPriority=priority)
     return (yield from n_action(exchange, MEDIA, sop_instance_uid, INITIATE, given))
 
 
 def cancel(exchange: Exchange, sop_instance_uid: str) -> Flow[Result]:
-    """User side: N-ACTION, forget it [PS3.4 S.3.2.3]."""
+    """User side: cancels the request by N-ACTION [PS3.4 S.3.2.3]."""
     return (yield from n_action(exchange, MEDIA, sop_instance_uid, CANCEL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far it is: None what the provider does not say. `failed`: instances that could not be written."""
+    """The progress of a request. A value is None if the provider does not report it.
+
+    `failed`: the instances that could not be written.
+    """
 
     result: Result
     status: Status | None
@@ -158,7 +164,7 @@ class Progress:
 
 
 def get_result(exchange: Exchange, sop_instance_uid: str) -> Flow[Progress]:
-    """User side: N-GET of how far it is [PS3.4 S.3.2.4]. Raises `DataSetError` too."""
+    """User side: gets the progress of a request by N-GET [PS3.4 S.3.2.4]. Raises `DataSetError`, too."""
     result = yield from n_get(exchange, MEDIA, sop_instance_uid, _RESULT)
     found = convert(amended(result.attributes, uids.EXPLICIT_VR_LE))
     known = {one.value: one for one in Status}
@@ -182,22 +188,23 @@ _RESULT: Final = (0x21000020, 0x21000030, 0x2200000B, 0x00081198)
 
 
 class Creating(Serving):
-    """Provider side: one operation. `work` or `get` says what comes of it; then `grant` or `refuse` answers."""
+    """Provider side: one operation. `work` or `get` applies it; then `grant` or `refuse` answers."""
 
     __slots__ = ()
 
     def work(
         self, discs: Mapping[str, Disc], *, new_uid: str | None = None, interruptible: bool = True
     ) -> Flow[Disc | None]:
-        """What N-CREATE and N-ACTION make of the requests that there are: one to keep; None: it is to be forgotten.
+        """Applies an N-CREATE or N-ACTION. Returns the request to keep, or None if it is to be forgotten.
 
-        `new_uid`: for a request whose user names none. Raises `Refused`; as `Exchange.step` does.
+        `discs`: the existing requests. `new_uid`: the UID of a new request if the user gives none. Raises `Refused`,
+        and as `Exchange.step` does.
         """
         self.expect((NCreateRequest, NActionRequest), (MEDIA,), types=(INITIATE, CANCEL))
         dataset = yield from self.read()
         instance = self.sop_instance_uid or new_uid
         if instance is None:
-            raise Refused(status.INVALID_SOP_INSTANCE, "no SOP Instance UID, and none is made here")
+            raise Refused(status.INVALID_SOP_INSTANCE, "no SOP Instance UID, and this provider makes none")
         if not isinstance(self.request, NActionRequest):
             return create(instance, dataset, exists=instance in discs)
         if self.request.action_type_id == INITIATE:
@@ -206,6 +213,6 @@ class Creating(Serving):
         return None
 
     def get(self, discs: Mapping[str, Disc]) -> Dataset:
-        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0x0112."""
+        """Returns the known attributes that an N-GET asks for. Raises `Refused` 0x0112."""
         self.expect((NGetRequest,), (MEDIA,))
         return self.selected(_known(discs.get(self.sop_instance_uid or "")).dataset)

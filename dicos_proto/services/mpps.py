@@ -1,8 +1,8 @@
-"""Modality performed procedure step: a modality tells what it does, and when it is done [PS3.4 F.7, F.8, F.9].
+"""Modality performed procedure step: a modality reports the progress of a procedure step [PS3.4 F.7, F.8, F.9].
 
-User side: `begin`, `update`, `complete`, `discontinue`; `retrieve` reads a step, `notify` and `Notified` are the two
-ends of a notification. Provider side: `create` and `change` are the rule, pure functions over `Step` values;
-`Stepping` applies it to a request, and the caller keeps the steps.
+User side: `begin`, `update`, `complete`, `discontinue`; `retrieve` reads a step, `Notified` receives a notification.
+Provider side: `create` and `change` are the rules, pure functions over `Step` values; `Stepping` applies them to a
+request; `notify` sends a notification. The caller keeps the steps.
 
 Invariant: a step that is completed or discontinued never changes again.
 """
@@ -96,12 +96,12 @@ AT_THE_END: Final = (  # PS3.4 table F.7.2-1, column final state
 # fmt: on
 
 
-# -- the rule ------------------------------------------------------------------------------------------------------
+# -- the rules -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step as its provider knows it. `dataset`: all of its attributes; nobody changes it."""
+    """A step as its provider knows it. `dataset`: all of its attributes; it is never changed."""
 
     sop_instance_uid: str
     state: State
@@ -111,9 +111,10 @@ class Step:
 def create(
     sop_instance_uid: str, attributes: Dataset, *, exists: bool = False, needed: tuple[Needed, ...] = ON_CREATE
 ) -> Step:
-    """The step that an N-CREATE makes. Raises `Refused`: 0x0111, 0x0120, 0x0121, 0x0106 for another state.
+    """Returns the step that an N-CREATE makes.
 
-    `needed`: what has to be there; a provider may content itself with less [PS3.4 F.7.2.1.3].
+    Raises `Refused`: 0x0111 if `exists`, 0x0120 or 0x0121 if attributes or values are missing, 0x0106 for any other
+    state than IN PROGRESS. `needed`: the required attributes; a provider may require fewer [PS3.4 F.7.2.1.3].
     """
     if exists:
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a step with this SOP Instance UID exists")
@@ -124,10 +125,11 @@ def create(
 
 
 def change(step: Step | None, modifications: Dataset, *, needed: tuple[Needed, ...] = AT_THE_END) -> Step:
-    """What an N-SET makes of a step; None: there is none. Raises `Refused`.
+    """Returns the step after an N-SET [PS3.4 F.7.2.2].
 
-    0x0112; 0x0110 with error ID 0xA710 for a step that is over; 0x0106 for a state that is none; 0x0120, 0x0121 if it
-    ends and lacks what is `needed` then, which may have come earlier [PS3.4 F.7.2.2].
+    Raises `Refused`: 0x0112 if `step` is None, which means that it does not exist; 0x0110 with error ID 0xA710 if it
+    has ended; 0x0106 for an invalid state; 0x0120 or 0x0121 if it ends and attributes of `needed` are missing. These
+    may have been set by an earlier request.
     """
     if step is None:
         raise Refused(status.NO_SUCH_SOP_INSTANCE, "no step with this SOP Instance UID")
@@ -146,7 +148,7 @@ def change(step: Step | None, modifications: Dataset, *, needed: tuple[Needed, .
 
 
 def _state_in(modifications: Dataset) -> State:
-    """The state a step is to get into; without one it goes on."""
+    """Returns the new state of a step; IN PROGRESS if the request has none."""
     if "PerformedProcedureStepStatus" not in modifications:
         return State.IN_PROGRESS
     try:
@@ -160,7 +162,7 @@ def _state_in(modifications: Dataset) -> State:
 
 
 def begin(exchange: Exchange, sop_instance_uid: str | None, attributes: Content) -> Flow[Result]:
-    """User side: N-CREATE of a step IN PROGRESS, whatever `attributes` says of its state.
+    """User side: creates a step by N-CREATE. Its state is IN PROGRESS even if `attributes` has another.
 
     Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
@@ -169,18 +171,18 @@ def begin(exchange: Exchange, sop_instance_uid: str | None, attributes: Content)
 
 
 def update(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
-    """User side: N-SET of a step that goes on."""
+    """User side: modifies a step by N-SET; it stays IN PROGRESS."""
     return (yield from n_set(exchange, MPPS, sop_instance_uid, modifications))
 
 
 def complete(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
-    """User side: the last N-SET of a step, that makes it COMPLETED; with all that is then needed (`AT_THE_END`)."""
+    """User side: ends a step by N-SET; it becomes COMPLETED. The attributes in `AT_THE_END` are required by then."""
     given = _in_state(exchange, modifications, State.COMPLETED)
     return (yield from n_set(exchange, MPPS, sop_instance_uid, given))
 
 
 def discontinue(exchange: Exchange, sop_instance_uid: str, modifications: Content) -> Flow[Result]:
-    """User side: the last N-SET of a step, that makes it DISCONTINUED; it needs the same."""
+    """User side: ends a step by N-SET; it becomes DISCONTINUED. It requires the same attributes as `complete`."""
     given = _in_state(exchange, modifications, State.DISCONTINUED)
     return (yield from n_set(exchange, MPPS, sop_instance_uid, given))
 
@@ -191,7 +193,7 @@ def _in_state(exchange: Exchange, given: Content, state: State) -> Dataset:
 
 
 def retrieve(exchange: Exchange, sop_instance_uid: str, tags: tuple[int, ...] | None = None) -> Flow[Result]:
-    """User side: N-GET of a step, all of it or the attributes with these tags [PS3.4 F.8]."""
+    """User side: gets a step by N-GET: all attributes, or those with these tags [PS3.4 F.8]."""
     return (yield from n_get(exchange, RETRIEVE, sop_instance_uid, tags))
 
 
@@ -199,9 +201,9 @@ def retrieve(exchange: Exchange, sop_instance_uid: str, tags: tuple[int, ...] | 
 
 
 class Stepping(Serving):
-    """Provider side: one N-CREATE or N-SET of a step, or N-GET of one.
+    """Provider side: one N-CREATE, N-SET or N-GET of a step.
 
-    `step` applies the rule, `get` finds what is asked for; then `grant` or `refuse` answers.
+    `step` applies the rules, `get` returns the attributes of an N-GET; then `grant` or `refuse` answers.
     """
 
     __slots__ = ()
@@ -214,22 +216,22 @@ class Stepping(Serving):
         on_create: tuple[Needed, ...] = ON_CREATE,
         at_the_end: tuple[Needed, ...] = AT_THE_END,
     ) -> Flow[Step]:
-        """What the request makes of the `steps` that there are: the caller keeps it, then answers.
+        """Returns the new or changed step; the caller keeps it, then answers.
 
-        `new_uid`: for a step whose user leaves the choice of its SOP Instance UID to the provider; without, such a user
-        is refused. Raises `Refused`; as `Exchange.step` does.
+        `new_uid`: the SOP Instance UID of a new step if the user leaves the choice to the provider; without it, such a
+        request is refused. Raises `Refused`, and as `Exchange.step` does.
         """
         self.expect((NCreateRequest, NSetRequest), (MPPS,))
         dataset = yield from self.read()
         instance = self.sop_instance_uid or new_uid
         if instance is None:
-            raise Refused(status.INVALID_SOP_INSTANCE, "no SOP Instance UID, and none is made here")
+            raise Refused(status.INVALID_SOP_INSTANCE, "no SOP Instance UID, and this provider makes none")
         if isinstance(self.request, NSetRequest):
             return change(steps.get(instance), dataset, needed=at_the_end)
         return create(instance, dataset, exists=instance in steps, needed=on_create)
 
     def get(self, steps: Mapping[str, Step]) -> Dataset:
-        """The attributes that an N-GET asks for, as far as they are known. Raises `Refused` 0x0112 [PS3.4 F.8.2]."""
+        """Returns the known attributes that an N-GET asks for. Raises `Refused` 0x0112 [PS3.4 F.8.2]."""
         self.expect((NGetRequest,), (RETRIEVE,))
         step = steps.get(self.sop_instance_uid or "")
         if step is None:
@@ -238,18 +240,18 @@ class Stepping(Serving):
 
 
 def notify(exchange: Exchange, step: Step) -> Flow[Result]:
-    """Provider side: N-EVENT-REPORT of the state a step has got into [PS3.4 F.9]."""
+    """Provider side: reports the new state of a step by N-EVENT-REPORT [PS3.4 F.9]."""
     (type_id,) = (number for number, state in EVENT_TYPES.items() if state is step.state)
     given = amended(None, uids.EXPLICIT_VR_LE, PerformedProcedureStepStatus=step.state.value)
     return (yield from n_event_report(exchange, NOTIFICATION, step.sop_instance_uid, type_id, given))
 
 
 class Notified(Serving):
-    """User side: one notification. `state` says what has become of the step, `grant` or `refuse` answers."""
+    """User side: one notification. `state` returns the new state of the step, `grant` or `refuse` answers."""
 
     __slots__ = ()
 
     def state(self) -> State:
-        """The state the step has got into. Raises `Refused` for what is no notification."""
+        """Returns the new state of the step. Raises `Refused` if the request is not a notification."""
         self.expect((NEventReportRequest,), (NOTIFICATION,), types=EVENT_TYPES)
         return EVENT_TYPES[getattr(self.request, "event_type_id", 0)]

@@ -1,7 +1,7 @@
-"""The DIMSE-N operations in their general form: any SOP class that is created, set, read, acted on or reported.
+"""The DIMSE-N operations in their general form, for any normalized SOP class [PS3.7 10.1].
 
-User side: one flow each, of the same shape; the result is a `Result`. Provider side: `performing.Performing`, whose
-`receive` gives the attributes that came and whose `finish` answers [PS3.7 10.1].
+User side: one flow for each operation, each with the same parameters and a `Result`. Provider side:
+`performing.Performing`, whose `receive` returns the attributes of the request and whose `finish` answers it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..upper_layer.negotiation import PresentationContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The response of an operation, and its attribute list, event or action reply, if it has one."""
+    """The response of an operation, with its attribute list, event reply or action reply, if it has one."""
 
     response: Response
     attributes: Attributes | None
@@ -41,11 +41,12 @@ def n_create(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-CREATE; without an instance UID the provider makes one, which its response names [PS3.7 10.1.5].
+    """Sends an N-CREATE. If `sop_instance_uid` is None, the provider makes a UID and names it in its response
+    [PS3.7 10.1.5].
 
-    `negotiated`: the abstract syntax of the context to use, where it is not the SOP class itself (a meta SOP class, or
-    one that stands for others). Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was
-    sent; `DataSetTooLong`; as `Exchange.step` does. So do the other flows of this module.
+    `negotiated`: the abstract syntax of the context to use, if it is not the SOP class itself (a meta SOP class, or one
+    that stands for others). Raises `ContextNotAccepted`, `DataSetError` or `LocalProtocolError` before anything is
+    sent; `DataSetTooLong`; and as `Exchange.step` does. The other flows of this module raise the same.
     """
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NCreateRequest(
@@ -59,7 +60,7 @@ def n_create(
 def n_set(
     exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, attributes: Content, *, negotiated: str | None = None
 ) -> Flow[Result]:
-    """N-SET of a modification list [PS3.7 10.1.3]."""
+    """Sends an N-SET with a modification list [PS3.7 10.1.3]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NSetRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -77,7 +78,7 @@ def n_get(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-GET of the attributes with these tags (0xGGGGEEEE), or of all [PS3.7 10.1.2]."""
+    """Sends an N-GET for the attributes with these tags (0xGGGGEEEE), or for all [PS3.7 10.1.2]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NGetRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -97,7 +98,7 @@ def n_action(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-ACTION of a type that the SOP class defines [PS3.7 10.1.4]."""
+    """Sends an N-ACTION of a type that the SOP class defines [PS3.7 10.1.4]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NActionRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -111,7 +112,7 @@ def n_action(
 def n_delete(
     exchange: Exchange, sop_class_uid: str, sop_instance_uid: str, *, negotiated: str | None = None
 ) -> Flow[Result]:
-    """N-DELETE [PS3.7 10.1.6]."""
+    """Sends an N-DELETE [PS3.7 10.1.6]."""
     context = find_context(exchange.association, negotiated or sop_class_uid)
     request = NDeleteRequest(
         message_id=exchange.association.operations.new_message_id(),
@@ -130,7 +131,7 @@ def n_event_report(
     *,
     negotiated: str | None = None,
 ) -> Flow[Result]:
-    """N-EVENT-REPORT, which the SCP of the SOP class sends to its SCU [PS3.7 10.1.1]."""
+    """Sends an N-EVENT-REPORT, which goes from the SCP of the SOP class to its SCU [PS3.7 10.1.1]."""
     context = find_context(exchange.association, negotiated or sop_class_uid, as_scp=True)
     request = NEventReportRequest(
         message_id=exchange.association.operations.new_message_id(),

@@ -1,7 +1,7 @@
-"""The provider's side of one operation, whatever its service: its request, its data set, its answers [PS3.7 8, 9, 10].
+"""The provider side of one operation of any service: the request, its data set, the responses [PS3.7 8, 9, 10].
 
-Knows: one request and what was answered to it. Must not know: which service it belongs to, how bytes travel.
-Invariants: exactly one final response; none after it.
+Knows: one request and the responses to it. Must not know: which service it belongs to, how bytes travel.
+Invariants: an operation has exactly one final response, and nothing is sent for it after that.
 """
 
 from __future__ import annotations
@@ -19,43 +19,44 @@ from ..registry.status import Category, category
 from ..upper_layer.negotiation import PresentationContext
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
-"""SOP classes whose attribute lists hold a film's pixels: they may be as long as an object [PS3.4 H.4.3]."""
+"""SOP classes whose attribute lists hold the pixels of a film; they may be as long as an object [PS3.4 H.4.3]."""
 _PRINTS = (*_IMAGES, uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_COLOR_PRINT_MANAGEMENT_META)
-"""Presentation contexts on which they come: what a request names beside is only said."""
+"""Abstract syntaxes of the contexts on which they are sent. The SOP class of a request is not enough: it is only a
+claim."""
 
 
 class Performing:
-    """One operation that the peer asked for. `start`: its request, as `exchange.next_request` gave it."""
+    """One operation that the peer requested. `start`: the request, as `exchange.next_request` returned it."""
 
     __slots__ = ("_exchange", "answered", "context", "request", "start")
 
     def __init__(self, exchange: Exchange, start: MessageStart) -> None:
-        """Raises TypeError for what is no request."""
+        """Raises TypeError if `start` is not a request."""
         if not isinstance(start.command, Request):
-            raise TypeError(f"{start.command.NAME} is no request")
+            raise TypeError(f"{start.command.NAME} is not a request")
         self._exchange = exchange
         self.start = start
         self.request: AnyRequest = start.command
         self.context: PresentationContext = exchange.association.contexts[start.context]
         self.answered = False
-        """Whether the final response was sent."""
+        """True if the final response was sent."""
 
     @property
     def cancelled(self) -> bool:
-        """Whether a C-CANCEL for it has come, asked before its final response [PS3.4 C.4.1.3]."""
+        """True if a C-CANCEL for it was received before its final response [PS3.4 C.4.1.3]."""
         return self._exchange.cancelled(self.request.message_id)
 
     @property
     def unread(self) -> bool:
-        """Whether it is this request's data set that is being read, and not that of another."""
+        """True if this request's data set, not another's, is being read and has more to come."""
         return self._exchange.unread and self._exchange.reading is self.start
 
     def receive(self) -> Flow[Attributes | None]:
-        """Its data set, None if it has none: bytes that are decoded when they are looked at.
+        """Returns the data set of the request, None if it has none. The bytes are decoded when they are first used.
 
-        That of an image to be printed may be as long as an object, and is asked room for (`Exchange.holder`) until the
-        request is answered finally. Raises `DataSetTooLong`, and as `Exchange.step` does; `LocalProtocolError` for one
-        that was read already.
+        The data set of an image to be printed may be as long as an object: memory for it is reserved
+        (`Exchange.holder`) until the final response. Raises `DataSetTooLong`, `LocalProtocolError` if the data set was
+        read already, and as `Exchange.step` does.
         """
         if not self.start.has_data:
             return None
@@ -72,9 +73,10 @@ class Performing:
         return Attributes(data, self.context.transfer_syntax, judge_of(self._exchange.association))
 
     def answer(self, response: AnyResponse, given: Content | None = None) -> Flow[None]:
-        """Send a response of one's own making; what is unread of the request's data set is read over first.
+        """Sends a response that the caller has made. The unread rest of the request's data set is skipped first.
 
-        Raises `LocalProtocolError` after the final one; `DataSetError`, and nothing was sent; as `Exchange.step`.
+        Raises `LocalProtocolError` after the final response, `DataSetError` before anything is sent, and as
+        `Exchange.step` does.
         """
         if self.answered:
             raise LocalProtocolError(f"{self.request.NAME} {self.request.message_id} is answered already")
@@ -87,5 +89,6 @@ class Performing:
             self._exchange.holder.let_go()
 
     def finish(self, code: int, comment: str | None = None, given: Content | None = None) -> Flow[None]:
-        """Send the final response: a status, at most 64 characters for people, a data set where it may have one."""
+        """Sends the final response: a status, a comment of at most 64 characters for people, a data set if it may have
+        one."""
         yield from self.answer(response_to(self.request, code, comment), given)

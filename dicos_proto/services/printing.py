@@ -1,8 +1,8 @@
 """Print management: film sessions, film boxes, image boxes, the printer, presentation LUTs [PS3.4 annex H].
 
-User side: one flow for each operation; `FilmBox.image_boxes` of what `create_film_box` gives are then set one by one,
-and the film box or the session printed. Provider side: `Printing` applies the rule to a request; what one association
-has created is a value, `Film`, that the caller keeps; what is to be printed comes as a `Job`.
+User side: one flow for each operation. `create_film_box` returns image boxes, which are then set one by one; then the
+film box or the session is printed. Provider side: `Printing` applies the rules to a request. `Film` is a value with all
+that one association has created; the caller keeps it. A `Job` describes what to print.
 
 The contexts of the meta SOP classes carry commands of several SOP classes (`META`) [PS3.4 H.3.2].
 """
@@ -42,7 +42,7 @@ META: Final = {  # PS3.4 tables H.3.2.2.1-1, H.3.2.2.2-1
     GRAYSCALE: (SESSION, BOX, GRAYSCALE_IMAGE, PRINTER),
     COLOR: (SESSION, BOX, COLOR_IMAGE, PRINTER),
 }
-"""Meta SOP class -> the SOP classes it stands for."""
+"""Meta SOP class -> the SOP classes that it stands for."""
 
 _IMAGE_BOX: Final = {GRAYSCALE: GRAYSCALE_IMAGE, COLOR: COLOR_IMAGE}
 _IMAGE_SEQUENCE: Final = {GRAYSCALE_IMAGE: "BasicGrayscaleImageSequence", COLOR_IMAGE: "BasicColorImageSequence"}
@@ -54,7 +54,7 @@ PRINTER_EVENTS: Final = {1: "NORMAL", 2: "WARNING", 3: "FAILURE"}
 """Event type -> Printer Status (2110,0010) [PS3.4 table H.4.6-3]."""
 
 _ALONE: Final = (PRINTER, PRESENTATION_LUT)
-"""SOP classes that are negotiated by themselves."""
+"""SOP classes that are negotiated as themselves."""
 
 _OPERATIONS: Final[dict[str, tuple[type[AnyRequest], ...]]] = {
     SESSION: (NCreateRequest, NSetRequest, NDeleteRequest, NActionRequest),  # PS3.4 H.4.1.2
@@ -72,9 +72,10 @@ _OPERATIONS: Final[dict[str, tuple[type[AnyRequest], ...]]] = {
 def create_film_session(
     exchange: Exchange, sop_instance_uid: str | None = None, attributes: Content | None = None, *, meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """User side: N-CREATE of a film session; without a UID the response names it [PS3.4 H.4.1.2.1].
+    """User side: creates a film session by N-CREATE [PS3.4 H.4.1.2.1].
 
-    `meta`: `GRAYSCALE` or `COLOR`. Raises as `normalized.n_create` does, and so do the other flows of this module.
+    If `sop_instance_uid` is None, the response names the UID. `meta`: `GRAYSCALE` or `COLOR`. Raises as
+    `normalized.n_create` does, and so do the other flows of this module.
     """
     return (yield from n_create(exchange, SESSION, sop_instance_uid, attributes, negotiated=meta))
 
@@ -87,10 +88,10 @@ def create_film_box(
     *,
     meta: str = GRAYSCALE,
 ) -> Flow[tuple[Result, tuple[Reference, ...]]]:
-    """User side: N-CREATE of a film box of this session; and its image boxes, if the provider made it.
+    """User side: creates a film box of this session by N-CREATE [PS3.4 H.4.2.2.1].
 
-    `attributes`: with Image Display Format. Raises `Refused` for references that are none, `DataSetError` [PS3.4
-    H.4.2.2.1].
+    Returns the result, and the image boxes if the provider created the film box. `attributes`: must have an Image
+    Display Format. Raises `Refused` if the response has invalid references, and `DataSetError`.
     """
     syntax = find_context(exchange.association, meta).transfer_syntax
     given = amended(attributes, syntax, ReferencedFilmSessionSequence=[reference_to(Reference(SESSION, session_uid))])
@@ -103,7 +104,7 @@ def create_film_box(
 def set_image_box(
     exchange: Exchange, image_box: Reference, image: Content, position: int = 1, *, meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """User side: N-SET of an image, with its pixel data, into an image box [PS3.4 H.4.3]."""
+    """User side: puts an image, with its pixel data, into an image box by N-SET [PS3.4 H.4.3]."""
     syntax = find_context(exchange.association, meta).transfer_syntax
     sequence = {_IMAGE_SEQUENCE[_IMAGE_BOX[meta]]: [amended(image, syntax)]}
     given = amended(None, syntax, ImageBoxPosition=position, **sequence)
@@ -111,49 +112,53 @@ def set_image_box(
 
 
 def print_film_box(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-ACTION, print one film box [PS3.4 H.4.2.2.4]."""
+    """User side: prints one film box by N-ACTION [PS3.4 H.4.2.2.4]."""
     return (yield from n_action(exchange, BOX, sop_instance_uid, PRINT, negotiated=meta))
 
 
 def print_film_session(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-ACTION, print all film boxes of a session [PS3.4 H.4.1.2.4]."""
+    """User side: prints all film boxes of a session by N-ACTION [PS3.4 H.4.1.2.4]."""
     return (yield from n_action(exchange, SESSION, sop_instance_uid, PRINT, negotiated=meta))
 
 
 def delete_film_box(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-DELETE of a film box and its image boxes [PS3.4 H.4.2.2.3]."""
+    """User side: deletes a film box and its image boxes by N-DELETE [PS3.4 H.4.2.2.3]."""
     return (yield from n_delete(exchange, BOX, sop_instance_uid, negotiated=meta))
 
 
 def delete_film_session(exchange: Exchange, sop_instance_uid: str, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-DELETE of a film session and all that is in it [PS3.4 H.4.1.2.3]."""
+    """User side: deletes a film session and everything in it by N-DELETE [PS3.4 H.4.1.2.3]."""
     return (yield from n_delete(exchange, SESSION, sop_instance_uid, negotiated=meta))
 
 
 def get_printer(exchange: Exchange, tags: tuple[int, ...] | None = None, *, meta: str = GRAYSCALE) -> Flow[Result]:
-    """User side: N-GET of the printer: its status, its name [PS3.4 H.4.6.2.1]."""
+    """User side: gets the status and the name of the printer by N-GET [PS3.4 H.4.6.2.1]."""
     return (yield from n_get(exchange, PRINTER, uids.PRINTER_INSTANCE, tags, negotiated=meta))
 
 
 def create_presentation_lut(
     exchange: Exchange, attributes: Content, sop_instance_uid: str | None = None
 ) -> Flow[Result]:
-    """User side: N-CREATE of a presentation LUT, which a film box or an image box then refers to [PS3.4 H.4.9]."""
+    """User side: creates a presentation LUT, to which film boxes or image boxes can refer, by N-CREATE
+    [PS3.4 H.4.9]."""
     return (yield from n_create(exchange, PRESENTATION_LUT, sop_instance_uid, attributes))
 
 
 def delete_presentation_lut(exchange: Exchange, sop_instance_uid: str) -> Flow[Result]:
-    """User side: N-DELETE of a presentation LUT [PS3.4 H.4.9.2.2]."""
+    """User side: deletes a presentation LUT by N-DELETE [PS3.4 H.4.9.2.2]."""
     return (yield from n_delete(exchange, PRESENTATION_LUT, sop_instance_uid))
 
 
 class PrinterReported(Serving):
-    """User side: one event of the printer. `read_status` gives it, `grant` or `refuse` answers [PS3.4 H.4.6.1]."""
+    """User side: one event of the printer. `read_status` returns it, `grant` or `refuse` answers it [PS3.4 H.4.6.1]."""
 
     __slots__ = ()
 
     def read_status(self) -> Flow[tuple[str, str]]:
-        """Printer Status and, where it is not normal, Printer Status Info. Raises `Refused`; as `Exchange.step`."""
+        """Returns Printer Status and, if it is not NORMAL, Printer Status Info.
+
+        Raises `Refused`, and as `Exchange.step` does.
+        """
         self.expect((NEventReportRequest,), (PRINTER,), instance=uids.PRINTER_INSTANCE, types=PRINTER_EVENTS)
         dataset = yield from self.read()
         return PRINTER_EVENTS[getattr(self.request, "event_type_id", 0)], text_of(dataset, "PrinterStatusInfo")
@@ -164,7 +169,7 @@ class PrinterReported(Serving):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBox:
-    """A place for an image. `dataset`: what was set, None before."""
+    """A place for an image. `dataset`: the image, None until it is set."""
 
     reference: Reference
     dataset: Dataset | None = field(default=None, repr=False)
@@ -172,7 +177,7 @@ class ImageBox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmBox:
-    """A film: its attributes, and its image boxes in the order of their positions."""
+    """A film: its attributes, and its image boxes in the order of position."""
 
     sop_instance_uid: str
     dataset: Dataset = field(repr=False)
@@ -180,13 +185,13 @@ class FilmBox:
 
     @property
     def empty(self) -> bool:
-        """Whether no image was set."""
+        """True if no image is set."""
         return all(one.dataset is None for one in self.image_boxes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
-    """What one association has created: at most one film session, its film boxes, presentation LUTs [PS3.4 H.2.4]."""
+    """All that one association has created: a film session at most, its film boxes, presentation LUTs [PS3.4 H.2.4]."""
 
     session_uid: str | None = None
     session: Dataset | None = field(default=None, repr=False)
@@ -196,7 +201,7 @@ class Film:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be printed: film boxes, of a session with these attributes."""
+    """A job to print: film boxes, and the attributes of their session."""
 
     session: Dataset | None = field(repr=False)
     boxes: tuple[FilmBox, ...]
@@ -204,7 +209,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What an operation makes of it: what to keep, what to answer (`Serving.grant`), what to print."""
+    """The effect of an operation: the film to keep, the values to answer (`Serving.grant`), the job to print."""
 
     film: Film
     code: int = status.SUCCESS
@@ -214,7 +219,7 @@ class Done:
 
 
 def image_boxes_of(display_format: str) -> int:
-    """How many image boxes an Image Display Format (2010,0010) has. Raises `Refused` 0x0106 [PS3.3 C.13.3].
+    """Returns the number of image boxes of an Image Display Format (2010,0010) [PS3.3 C.13.3]. Raises `Refused` 0x0106.
 
     >>> image_boxes_of(r"STANDARD\\2,3")
     6
@@ -230,25 +235,26 @@ def image_boxes_of(display_format: str) -> int:
 
 _DIGITS: Final = 3
 MOST_IMAGE_BOXES: Final = 400
-"""Image boxes of one film. Stops: a format of a few characters that asks for a million of them."""
+"""The most image boxes of one film. Stops: a format of a few characters that asks for a million image boxes."""
 
 
 class Printing(Serving):
-    """Provider side: one operation. `work` says what it makes of what there is; then `grant` or `refuse` answers."""
+    """Provider side: one operation. `work` applies it to the film; then `grant` or `refuse` answers."""
 
     __slots__ = ()
 
     def work(self, film: Film, new_uids: Iterator[str], printer: Dataset) -> Flow[Done]:
-        """Apply the request to what this association has created so far.
+        """Applies the request to `film`, all that this association has created so far.
 
-        `new_uids`: SOP Instance UIDs without end, for image boxes and what users leave unnamed. `printer`: what it says
-        of itself.
+        `new_uids`: an endless source of SOP Instance UIDs, for image boxes and for instances that users leave unnamed.
+        `printer`: the attributes of the printer.
+
         The caller keeps `Done.film`, answers with `grant(done.dataset, code=done.code,
-        sop_instance_uid=done.sop_instance_uid)` and prints `Done.job`. Raises `Refused`; as `Exchange.step` does.
+        sop_instance_uid=done.sop_instance_uid)` and prints `Done.job`. Raises `Refused`, and as `Exchange.step` does.
         """
         negotiated, wanted = self.context.abstract_syntax, self.sop_class_uid
         if wanted not in META.get(negotiated, (negotiated,) if negotiated in _ALONE else ()):
-            raise Refused(status.NO_SUCH_SOP_CLASS, "no SOP class of this presentation context")
+            raise Refused(status.NO_SUCH_SOP_CLASS, "not a SOP class of this presentation context")
         self.expect(_OPERATIONS[wanted], (wanted,), types=(PRINT,))
         dataset = yield from self.read()
         instance = self.sop_instance_uid
@@ -271,7 +277,7 @@ class Printing(Serving):
             if film.session_uid == instance:
                 raise Refused(status.DUPLICATE_SOP_INSTANCE, "a film session with this SOP Instance UID exists")
             if film.session_uid is not None:
-                raise Refused(status.RESOURCE_LIMITATION, "one film session an association")
+                raise Refused(status.RESOURCE_LIMITATION, "one film session for each association")
             created = replace(film, session_uid=instance, session=dataset)
             return Done(film=created, sop_instance_uid=instance, dataset=dataset)
         if film.session is None or film.session_uid != instance:
@@ -339,7 +345,7 @@ _ON_CREATE: Final = (  # PS3.4 table H.4.2-1
 
 
 def _set_image(film: Film, dataset: Dataset, reference: Reference) -> Done:
-    """An image into its box; an empty image sequence takes it out [PS3.4 H.4.3.1.2.1]."""
+    """Puts an image into its box; an empty image sequence removes it [PS3.4 H.4.3.1.2.1]."""
     require(dataset, (Needed("ImageBoxPosition", 1), Needed(_IMAGE_SEQUENCE[reference.sop_class_uid], 2)))
     erased = dataset[_IMAGE_SEQUENCE[reference.sop_class_uid]].is_empty
     boxes = []
@@ -365,7 +371,7 @@ def _with(dataset: Dataset, modifications: Dataset) -> Dataset:
 def report_printer(
     exchange: Exchange, event_type_id: int, *, info: str = "", name: str = "", meta: str = GRAYSCALE
 ) -> Flow[Result]:
-    """Provider side: N-EVENT-REPORT of the printer, of a type in `PRINTER_EVENTS` [PS3.4 H.4.6.1].
+    """Provider side: reports an event of the printer, a type in `PRINTER_EVENTS`, by N-EVENT-REPORT [PS3.4 H.4.6.1].
 
     `info`: Printer Status Info, a defined term such as SUPPLY LOW; `name`: Printer Name.
     """

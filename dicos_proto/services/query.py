@@ -1,6 +1,7 @@
-"""Query: C-FIND, of patient and study root, modality worklist, and all that share it [PS3.4 C.4.1, K, Q, U, V, X].
+"""Query: C-FIND for patient and study root, modality worklist, and other services [PS3.4 C.4.1, K, Q, U, V, X].
 
-User side: `Find`. Provider side: `Finding`, which sends each match as it is made and sees a C-CANCEL between two.
+User side: `Find`. Provider side: `Finding`, which sends each match as soon as it is made and checks for a C-CANCEL
+between two matches.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from .performing import Performing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """One match. `all_keys`: whether every optional key that was asked for was matched (0xFF00, not 0xFF01)."""
+    """One match. `all_keys`: True if every optional key of the query was matched (0xFF00), False if not (0xFF01)."""
 
     attributes: Attributes
     all_keys: bool
 
 
 class Find:
-    """User side: one C-FIND. Made, the request is sent; `next` gives the matches as they come, until None."""
+    """User side: one C-FIND. The constructor sends the request; `next` returns the matches as they arrive, then
+    None."""
 
     __slots__ = ("_exchange", "_operation", "response")
 
@@ -35,7 +37,7 @@ class Find:
     ) -> None:
         """`identifier`: a data set, or bytes in the transfer syntax of the context that `find_context` finds.
 
-        Raises `ContextNotAccepted`, `DataSetError`, `LocalProtocolError`, and nothing was sent.
+        Raises `ContextNotAccepted`, `DataSetError` or `LocalProtocolError` before anything is sent.
         """
         context = find_context(exchange.association, sop_class_uid)
         data = content(identifier, context.transfer_syntax)
@@ -47,10 +49,10 @@ class Find:
         self._exchange = exchange
         self._operation = Operation(exchange, context.id, request, data)
         self.response: Response | None = None
-        """The final response, once `next` has given None."""
+        """The final response, None until `next` returns None."""
 
     def next(self) -> Flow[Match | None]:
-        """The next match; None after the last. Raises `DataSetTooLong`, and as `Exchange.step` does."""
+        """Returns the next match; None after the last. Raises `DataSetTooLong`, and as `Exchange.step` does."""
         if self.response is not None:
             return None
         answer = yield from read_answer(self._exchange, (yield from self._operation.next()))
@@ -63,18 +65,18 @@ class Find:
         )
 
     def cancel(self) -> None:
-        """Ask the provider to stop; matches may still come, and the final response does [PS3.7 9.3.2.3]."""
+        """Asks the provider to stop. Matches may still arrive, and the final response always does [PS3.7 9.3.2.3]."""
         if self.response is None:
             self._operation.cancel()
 
 
 class Finding(Performing):
-    """Provider side: one C-FIND. `receive` gives the identifier, `match` sends a match, `finish` ends it."""
+    """Provider side: one C-FIND. `receive` returns the identifier, `match` sends a match, `end` the final response."""
 
     __slots__ = ()
 
     def match(self, identifier: Content, *, all_keys: bool = True) -> Flow[bool]:
-        """Send one match, with backpressure; whether more are wanted: not after a C-CANCEL.
+        """Sends one match, with backpressure. Returns True if more are wanted, False after a C-CANCEL.
 
         Raises `DataSetError`, and as `Exchange.step` does.
         """
@@ -83,13 +85,14 @@ class Finding(Performing):
         return not self.cancelled
 
     def end(self) -> Flow[int]:
-        """Send the final response, success or cancelled; its status."""
+        """Sends the final response, success or cancelled, and returns its status."""
         code = status.CANCEL if self.cancelled else status.SUCCESS
         yield from self.finish(code)
         return code
 
     def send_all(self, matches: Iterable[Content]) -> Flow[int]:
-        """Send `matches`, each made when the one before it is on its way, then the final response; its status."""
+        """Sends `matches`, then the final response, and returns its status. Each match is made once the previous one is
+        sent."""
         for identifier in matches:
             if not (yield from self.match(identifier)):
                 break

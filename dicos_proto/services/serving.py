@@ -1,6 +1,6 @@
-"""What the providers of normalized SOP classes share: refusals, attributes that have to be there [PS3.7 10.1].
+"""The common part of the providers of normalized SOP classes: refusals, required attributes [PS3.7 10.1].
 
-Knows: which status says what is wrong with a request. Must not know: what a SOP class is for.
+Knows: the status for each fault of a request. Must not know: the purpose of a SOP class.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 
 class Refused(ProtocolError):
-    """A request, or a report, that is answered with a failure: the status, and why, without values of attributes.
+    """A request or report that is answered with a failure: the status and the reason, without values of attributes.
 
-    `tags`: the attributes it is about. `error_id`: a code of the SOP class, where it has any. Nothing has changed, and
-    the association is as good as before.
+    `tags`: the attributes concerned. `error_id`: a code of the SOP class, if it has any. Nothing has changed, and the
+    association can still be used.
     """
 
     def __init__(self, code: int, comment: str, tags: tuple[int, ...] = (), error_id: int | None = None) -> None:
@@ -52,19 +52,19 @@ class Refused(ProtocolError):
 
 
 class Serving(Performing):
-    """Provider side: one DIMSE-N operation. `read` gives its data set, `grant` or `refuse` answers it."""
+    """Provider side: one DIMSE-N operation. `read` returns its data set, `grant` or `refuse` answers it."""
 
     __slots__ = ("attributes",)
 
     def __init__(self, exchange: Exchange, start: MessageStart) -> None:
-        """Raises TypeError for what is no request."""
+        """Raises TypeError if `start` is not a request."""
         super().__init__(exchange, start)
         self.attributes: Attributes | None = None
-        """The data set as it came, once it was read; None if there is none."""
+        """The data set as it was received, once `read` has returned; None if there is none."""
 
     @property
     def sop_class_uid(self) -> str:
-        """The SOP class in the command, which may be another than the abstract syntax of its context."""
+        """The SOP class in the command, which may differ from the abstract syntax of its context."""
         return sop_class_of(self.request)
 
     @property
@@ -80,15 +80,15 @@ class Serving(Performing):
         instance: str | None = None,
         types: Collection[int] | None = None,
     ) -> None:
-        """Raise `Refused` for what is not one of these operations, SOP classes, types of action or event.
+        """Raises `Refused` for any other operation, SOP class, or type of action or event.
 
-        `instance`: the one well-known instance.
+        `instance`: the only (well-known) instance.
         """
         request = self.request
         if not isinstance(request, operations):
-            raise Refused(status.UNRECOGNIZED_OPERATION, f"{request.NAME} is no operation of this SOP class")
+            raise Refused(status.UNRECOGNIZED_OPERATION, f"{request.NAME} is not an operation of this SOP class")
         if self.sop_class_uid not in sop_classes:
-            raise Refused(status.NO_SUCH_SOP_CLASS, "no SOP class of this presentation context")
+            raise Refused(status.NO_SUCH_SOP_CLASS, "not a SOP class of this presentation context")
         if instance is not None and self.sop_instance_uid != instance:
             raise Refused(status.NO_SUCH_SOP_INSTANCE, "only the well-known SOP instance exists")
         if types is not None:
@@ -98,9 +98,10 @@ class Serving(Performing):
                 raise Refused(status.NO_SUCH_EVENT_TYPE, f"event type {request.event_type_id}")
 
     def read(self) -> Flow[Dataset]:
-        """The data set of the request, decoded and converted; empty where it has none. The bytes are in `attributes`.
+        """Returns the data set of the request, decoded and converted, empty if it has none. The bytes are in
+        `attributes`.
 
-        Raises `Refused` for one that is too long or is none; as `Exchange.step` does.
+        Raises `Refused` if it is too long or not a data set, and as `Exchange.step` does.
         """
         from pydicom.dataset import Dataset
 
@@ -110,13 +111,13 @@ class Serving(Performing):
         except DataSetTooLong as fault:
             raise Refused(status.RESOURCE_LIMITATION, str(fault)) from fault
         except DataSetError as fault:
-            # What an N-ACTION or N-EVENT-REPORT carries is an argument of its own.  # PS3.7 10.1.1.1.8, 10.1.4.1.10
+            # The data set of an N-ACTION or N-EVENT-REPORT is an argument.  # PS3.7 10.1.1.1.8, 10.1.4.1.10
             about_attributes = isinstance(self.request, NCreateRequest | NSetRequest)
             code = status.PROCESSING_FAILURE if about_attributes else status.INVALID_ARGUMENT_VALUE
             raise Refused(code, str(fault)) from fault
 
     def selected(self, dataset: Dataset) -> Dataset:
-        """Those of the attributes that an N-GET asks for [PS3.7 10.1.2.1.3]."""
+        """Returns the attributes that an N-GET asks for [PS3.7 10.1.2.1.3]."""
         from pydicom.dataset import Dataset
 
         request = self.request
@@ -137,21 +138,22 @@ class Serving(Performing):
         comment: str | None = None,
         sop_instance_uid: str | None = None,
     ) -> Flow[None]:
-        """Answer with success, or a warning; `sop_instance_uid`: what an N-CREATE that named none has created."""
+        """Answers with success or a warning. `sop_instance_uid`: the UID of the new instance if the N-CREATE had
+        none."""
         response = response_to(self.request, code, comment)
         if isinstance(response, NCreateResponse):
             instance = sop_instance_uid or self.sop_instance_uid
-            if instance is None:  # the user has no other way to know it.  # PS3.7 10.1.5.1.2
-                raise LocalProtocolError("an instance that was created is to be named [PS3.7 10.1.5.1.2]")
+            if instance is None:  # the user has no other way to learn it.  # PS3.7 10.1.5.1.2
+                raise LocalProtocolError("a response that does not name the created instance [PS3.7 10.1.5.1.2]")
             response = replace(response, affected_sop_instance_uid=instance)
         yield from self.answer(response, given)
 
     def refuse(self, refused: Refused) -> Flow[None]:
-        """Answer with the failure that `refused` is."""
+        """Answers with the failure that `refused` describes."""
         yield from self.answer(self.refusal(refused))
 
     def refusal(self, refused: Refused) -> AnyResponse:
-        """The response that `refuse` sends."""
+        """Returns the response that `refuse` sends."""
         response = replace(
             response_to(self.request, refused.code, refused.comment),
             offending_element=refused.tags or None,
@@ -162,13 +164,13 @@ class Serving(Performing):
         return response
 
 
-# -- what has to be in a data set ----------------------------------------------------------------------------------
+# -- required attributes -------------------------------------------------------------------------------------------
 
 
 class Needed(NamedTuple):
-    """An attribute that has to be there: type 1 with a value, type 2 with or without [PS3.5 7.4].
+    """A required attribute: type 1 has a value, type 2 may be empty [PS3.5 7.4].
 
-    `items`: what has to be in each item of a sequence.
+    `items`: the required attributes of each item, if it is a sequence.
     """
 
     keyword: str
@@ -177,7 +179,7 @@ class Needed(NamedTuple):
 
 
 def require(dataset: Dataset, needed: tuple[Needed, ...]) -> None:
-    """Raise `Refused` 0x0120 if attributes are missing, 0x0121 if only values are; the tags say which."""
+    """Raises `Refused`: 0x0120 if attributes are missing, 0x0121 if only values are. The tags name them."""
     from pydicom.datadict import tag_for_keyword
 
     absent, empty = list(_unmet(dataset, needed, empty=False)), list(_unmet(dataset, needed, empty=True))
@@ -188,7 +190,7 @@ def require(dataset: Dataset, needed: tuple[Needed, ...]) -> None:
 
 
 def _unmet(dataset: Dataset, needed: tuple[Needed, ...], *, empty: bool) -> Iterator[str]:
-    """The keywords of what is absent; with `empty`, of what is there without a value that it has to have."""
+    """Yields the keywords of missing attributes; with `empty`, of present ones that lack a required value."""
     for one in needed:
         if one.keyword not in dataset:
             if not empty:
@@ -201,28 +203,28 @@ def _unmet(dataset: Dataset, needed: tuple[Needed, ...], *, empty: bool) -> Iter
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """The one value of an attribute that is text; empty where it has none, or several, or is no text."""
+    """Returns the value of an attribute; empty if it has no value, several values, or a value that is not text."""
     value = dataset.get(keyword)
     return str(value) if isinstance(value, str) else ""
 
 
 def uid_of(dataset: Dataset, keyword: str) -> str:
-    """The same for a UID; empty for what can be none."""
+    """Like `text_of`, for a UID: empty if the value cannot be a UID."""
     value = text_of(dataset, keyword)
     return value if uids.is_safe(value) else ""
 
 
 def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; none where it is absent or is no sequence."""
+    """Returns the items of a sequence; none if it is absent or not a sequence."""
     if keyword not in dataset or dataset[keyword].VR != "SQ":
         return []
     return list(dataset[keyword].value)
 
 
 def amended(given: Content | None, transfer_syntax: str, **values: object) -> Dataset:
-    """A new data set: `given`, which may be bytes in `transfer_syntax`, with these values by keyword.
+    """Returns a new data set: `given`, which may be bytes in `transfer_syntax`, with these values by keyword.
 
-    Raises `DataSetError`.
+    Raises `DataSetError` if `given` cannot be decoded.
     """
     from pydicom.dataset import Dataset
 
@@ -234,7 +236,7 @@ def amended(given: Content | None, transfer_syntax: str, **values: object) -> Da
     if given is not None:
         made.update(given)
     for keyword, value in values.items():
-        made.pop(keyword, None)  # or the element would change that `given` has too
+        made.pop(keyword, None)  # or the element would change in `given`, too
         setattr(made, keyword, value)
     return made
 
@@ -243,14 +245,14 @@ def amended(given: Content | None, transfer_syntax: str, **values: object) -> Da
 
 
 class Reference(NamedTuple):
-    """A SOP instance."""
+    """A reference to a SOP instance."""
 
     sop_class_uid: str
     sop_instance_uid: str
 
 
 def reference_to(reference: Reference) -> Dataset:
-    """The item of a sequence that refers to an instance [PS3.3 10.8]."""
+    """Returns an item of a sequence that refers to an instance [PS3.3 10.8]."""
     from pydicom.dataset import Dataset
 
     made = Dataset()
@@ -259,7 +261,7 @@ def reference_to(reference: Reference) -> Dataset:
 
 
 def references_in(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
-    """What a sequence refers to. Raises `Refused` 0x0115 for an item that refers to nothing."""
+    """Returns the references in a sequence. Raises `Refused` 0x0115 for an item without a valid reference."""
     found = tuple(
         Reference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
         for item in items_of(dataset, keyword)

@@ -1,6 +1,6 @@
-"""Storage: composite objects brought to a provider [PS3.4 annex B].
+"""Storage: composite objects sent to a provider [PS3.4 annex B].
 
-The provider's side is `exchange.next_request`, `exchange.next_piece` until `last`, then `exchange.response_to`.
+For the provider side, use `exchange.next_request`, `exchange.next_piece` until `last`, then `exchange.response_to`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def store(
     priority: int = PRIORITY_MEDIUM,
     originator: tuple[str, int] | None = None,
 ) -> Flow[Response]:
-    """User side: a C-STORE of the data set `data`, which is encoded in `transfer_syntax`, and its response.
+    """User side: sends the data set `data`, encoded in `transfer_syntax`, by C-STORE and returns the response.
 
-    `data`: whole, or pieces of any size, taken as the connection takes them, so no data set is ever held whole.
-    `originator`: AE title and message id of the C-MOVE that caused it. Raises `ContextNotAccepted`, and what `ask`
-    raises.
+    `data`: the whole data set, or pieces of any size; a piece is taken when the connection has room for it, so the data
+    set need never be in memory as a whole. `originator`: AE title and message id of the C-MOVE that caused the C-STORE.
+    Raises `ContextNotAccepted`, and as `ask` does.
     """
     context = find_context(exchange.association, sop_class_uid, (transfer_syntax,))
     aet, number = originator or (None, None)
@@ -52,7 +52,7 @@ def store(
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """A composite object to send: what it is, and its data set in `transfer_syntax`."""
+    """A composite object to send: its SOP class and instance, and its data set in `transfer_syntax`."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -63,10 +63,10 @@ class Instance:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one instance: the provider's response, or why there is none.
+    """The outcome of one instance: the provider's response, or the reason why there is none.
 
-    `problem`: no context for it, and it was not sent; or its association was lost, and whether the provider has it is
-    not known.
+    `problem`: `ContextNotAccepted` if there is no context for the instance, which was not sent; `AssociationError` if
+    the association was lost, and it is unknown if the provider has the instance.
     """
 
     instance: Instance
@@ -75,25 +75,25 @@ class Outcome:
 
     @property
     def stored(self) -> bool:
-        """Whether the provider has it: a success, or a warning."""
+        """True if the provider has stored it: the status is success or a warning."""
         return self.response is not None and status.category(self.response.status) in _GOOD
 
 
 _GOOD = status.Category.SUCCESS, status.Category.WARNING
 
 LATER: Final = Instance(sop_class_uid="", sop_instance_uid="", transfer_syntax="", data=b"")
-"""What a source of instances gives, this very object, that has none now and is not at its end: `Supply` does."""
+"""Sentinel yielded by a source of instances that is empty but not finished, such as `Supply`; compared by identity."""
 
 _Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
-"""An instance that is to be sent next: its message id and its request, or why it cannot be sent."""
+"""The next instance to send, with its message id and its request, or with the reason why it cannot be sent."""
 
 
 class StoreMany:
-    """User side: C-STORE of one instance after the other, as many outstanding as the window allows [PS3.7 D.3.3.3].
+    """User side: sends instances by C-STORE, as many outstanding as the window allows [PS3.7 D.3.3.3].
 
-    `next` gives what became of each, in the order in which the provider answers, until None. `instances` is iterated
-    when there is room for one more, so it may make them as it goes. It gives `LATER` where it has none now, and is
-    asked again by the next flow (`Supply`). With a window of 1 it is a plain sequence.
+    `next` returns the outcome of each, in the order in which the provider answers, then None. `instances` is advanced
+    only when there is room for one more, so it may be a generator. It may yield `LATER` if it has no instance now; then
+    the next flow asks it again (`Supply`). With a window of 1, each response is awaited before the next request.
     """
 
     __slots__ = (
@@ -110,34 +110,34 @@ class StoreMany:
         originator: tuple[str, int] | None = None,
         ahead: bool = False,
     ) -> None:
-        """`originator`: as for `store`. `ahead`: take the next instance while answers are waited for, although there is
-        no room for it yet: files are read meanwhile. Not for a source that waits for instances to come: nobody would
-        see the answers until one does. What the source raises then comes before these answers, which `next` still
-        tells. Raises `LocalProtocolError` while another operation is under way."""
+        """`originator`: as for `store`. `ahead`: take the next instance while waiting for responses, before there is
+        room for it, so that files are read in the meantime. Do not use it with a source that waits for instances: no
+        response would be seen until one arrives. An error that the source raises is then raised before these responses,
+        which `next` still returns. Raises `LocalProtocolError` while another operation is under way."""
         check_free(exchange.association, "C-STOREs")
         if exchange.unread:
             raise LocalProtocolError("C-STOREs while a data set is being read; read it to its end")
         self._exchange = exchange
         self._instances: Iterator[Instance] = iter(instances)
         self._more = True
-        self._later = False  # the source has none now
+        self._later = False  # the source has yielded LATER
         self._ahead = ahead
-        self._taken: _Taken | None = None  # ahead of time
+        self._taken: _Taken | None = None  # the next instance, taken ahead of time
         self._priority = priority
         self._originator = originator or (None, None)
         self._outstanding: dict[int, Instance] = {}
         self._window = exchange.room
-        self._contexts: dict[tuple[str, str], int] = {}  # what was found for SOP class and transfer syntax
+        self._contexts: dict[tuple[str, str], int] = {}  # (SOP class, transfer syntax) -> context id
 
     def next(self) -> Flow[Outcome | None]:
-        """What became of the instance that was decided next; None after the last.
+        """Returns the next outcome; None after the last.
 
-        Raises as `Exchange.step` does, and what the source of the instances raises; `LocalProtocolError` while a
+        Raises as `Exchange.step` does, any error of the source of the instances, and `LocalProtocolError` while a
         request of the peer is being read.
         """
         exchange = self._exchange
         if exchange.unread:
-            raise LocalProtocolError("responses to C-STOREs are waited for while a data set is being read")
+            raise LocalProtocolError("responses to C-STOREs awaited while a data set is being read")
         outstanding = self._outstanding
         self._later = False
         while True:
@@ -146,12 +146,12 @@ class StoreMany:
                     refused = self._send()
                     if refused is not None:
                         return refused
-            # An answer may come before its request is whole.
+            # A response may arrive before its request is completely sent.
             if not outstanding and not exchange.sending and not self._later:
                 return None
             if self._ahead and self._more and not self._later and self._taken is None and not exchange.sending:
-                yield Need.TURN  # what was sent is on its way first
-                if self._more:  # no more are wanted if it was stopped meanwhile
+                yield Need.TURN  # let the pending bytes be sent first
+                if self._more:  # `stop` may have been called in the meantime
                     self._take_ahead()
                 continue
             event = yield from exchange.fresh()
@@ -159,7 +159,7 @@ class StoreMany:
                 return outcome
 
     def here(self) -> Outcome | None:
-        """As `next`, of what was received before; None: `next` tells (`Exchange.here`)."""
+        """Like `next`, but uses only bytes that are already received; None: call `next` (`Exchange.here`)."""
         exchange = self._exchange
         while not ((self._more and self._is_due()) or exchange.unread):
             event = exchange.fresh_here()
@@ -170,7 +170,7 @@ class StoreMany:
         return None
 
     def _told_by(self, event: Incoming) -> Outcome | None:
-        """What became of an instance, if this is what tells it; else it is kept for whoever asks for it."""
+        """Returns the outcome of an instance if `event` is its response; parks any other event for its receiver."""
         if not (isinstance(event, MessageStart) and isinstance(event.command, Response)):
             self._exchange.park(event)
             return None
@@ -178,19 +178,19 @@ class StoreMany:
         return Outcome(instance=self._outstanding.pop(response.message_id_being_responded_to), response=response)
 
     def _is_due(self) -> bool:
-        """Whether the window is to be filled up now, as far as there are more. Answers that are here come first while
-        the peer has half a window to do: so requests leave together."""
+        """Returns True if the window is to be filled now. While more than half of it is outstanding, received responses
+        are handled first, so that requests are sent together."""
         outstanding = len(self._outstanding)
         return self._window - outstanding >= outstanding or not bytes_unread(self._exchange.association)
 
     def stop(self) -> None:
-        """Send no more of them, one that was taken ahead included; `next` still tells what becomes of those that were
-        sent. The source may call it, too."""
+        """Stops sending instances, including one that was taken ahead. `next` still returns the outcomes of those that
+        were sent. The source may call it, too."""
         self._more = False
         self._taken = None
 
     def _send(self) -> Outcome | None:
-        """Send the next instance, if there is one; what became of it, if it cannot be sent."""
+        """Sends the next instance, if there is one. Returns its outcome if it cannot be sent, else None."""
         taken, self._taken = self._taken or self._take(), None
         if taken is None:
             return None
@@ -202,7 +202,7 @@ class StoreMany:
         return None
 
     def _take_ahead(self) -> None:
-        """Take the next instance, and encode its request. What cannot be encoded is told when its turn comes."""
+        """Takes the next instance and encodes its request. An error of encoding is raised when the request is sent."""
         taken = self._take()
         if taken is not None and self._more:  # the source has not stopped it
             self._taken = taken
@@ -211,7 +211,7 @@ class StoreMany:
                     prepare(self._exchange.association, start)
 
     def _take(self) -> _Taken | None:
-        """The next instance, with the request for it; None after the last, and where there is none now."""
+        """Returns the next instance with its request; None after the last, or if there is none now."""
         instance = next(self._instances, None)
         if instance is None:
             self._more = False
@@ -240,26 +240,27 @@ class StoreMany:
 
 
 class Supply:
-    """Instances that are waited for elsewhere: a source for `StoreMany`, and a way to run it by turns.
+    """A source for `StoreMany` whose instances are awaited outside of the flow, and a way to run it by turns.
 
-    What is waited for is the next instance, or the next piece of one whose data set is a `Feed`. `turn` goes on until
-    it needs either: `starved` says that it is an instance, `feed.starved` that it is a piece. In between nothing is
-    received: whoever waits for long does not see that the peer has gone, nor what it answers.
+    The caller awaits the next instance, or the next piece of one whose data set is a `Feed`. `turn` runs until it needs
+    one of them: `starved` is True if it needs an instance, `feed.starved` if it needs a piece. Nothing is received
+    between two turns: a caller that waits for long notices neither responses nor that the peer is gone.
     """
 
     __slots__ = ("_ended", "_next", "_source", "feed", "starved", "taken")
 
     def __init__(self, source: Iterable[Instance] | None = None) -> None:
-        """`source`: has its instances at hand, and only pieces of them are waited for; None: `push` gives them."""
+        """`source`: instances that are available at once, only their pieces are awaited; None: `push` supplies
+        instances."""
         self._source = None if source is None else iter(source)
         self._next: Instance | None = None
         self._ended = False
         self.starved = False
-        """Whether an instance is wanted."""
+        """True if an instance is needed."""
         self.taken: Instance | None = None
         """The instance that was taken last."""
         self.feed: Feed | None = None
-        """Its data set, if pieces of it are waited for."""
+        """The data set of that instance, if its pieces are awaited."""
 
     def __iter__(self) -> Iterator[Instance]:
         return self
@@ -279,25 +280,25 @@ class Supply:
         return instance
 
     def push(self, instance: Instance) -> None:
-        """The next instance, when one is wanted."""
+        """Supplies the next instance, when `starved` is True."""
         self._next = instance
         self.starved = False
 
     def end(self) -> None:
-        """There is no other instance."""
+        """Ends the source: there are no more instances."""
         self._ended = True
         self.starved = False
 
     @property
     def waits(self) -> bool:
-        """Whether an instance or a piece is wanted before anything else can be done."""
+        """True if an instance or a piece is needed before the flow can go on."""
         return self.starved or (self.feed is not None and self.feed.starved)
 
     def turn(self, stores: StoreMany) -> Flow[Outcome | None]:
-        """As `StoreMany.next`, until something is wanted (`waits`), which is told by None too.
+        """Like `StoreMany.next`, but also returns None as soon as an instance or a piece is needed (`waits`).
 
-        Before an instance is waited for, what was sent goes on its way, and all that is here is told. If something was
-        received meanwhile that tells nothing yet, some of it may be left to send: another turn does that.
+        Before it returns because an instance is needed, pending bytes are sent and all received outcomes are returned.
+        If bytes were received that complete no outcome, some of the pending bytes may be left: another turn sends them.
         """
         flow, drained = stores.next(), False
         try:
@@ -307,7 +308,7 @@ class Supply:
                     need, drained = Need.DRAIN, True
                 try:
                     yield need
-                except ProtocolError as fault:  # of whoever interprets it
+                except ProtocolError as fault:  # raised by the driver of the flow
                     need = flow.throw(fault)
                 else:
                     need = next(flow)

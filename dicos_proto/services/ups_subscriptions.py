@@ -1,7 +1,7 @@
-"""Who is told what becomes of unified procedure steps: the subscriptions of one application entity [PS3.4 CC.2.3].
+"""The subscriptions of one application entity to events of unified procedure steps [PS3.4 CC.2.3].
 
-`change` and `created` are what a subscription and a new step make of a `Watcher`, pure functions; both also give the
-initial events that are to be reported. The caller keeps a `Watcher` for each receiving AE title.
+`change` applies a subscription to a `Watcher`, `created` a new step. Both are pure functions, and also return the
+initial events to report. The caller keeps a `Watcher` for each receiving AE title.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, Report, Subscripti
 
 
 class Watch(Enum):
-    """UPS Subscription State, of one step; Global Subscription State, of those to come [PS3.4 CC.2.3.1]."""
+    """The UPS Subscription State of one step, or the Global Subscription State for future steps [PS3.4 CC.2.3.1]."""
 
     NOT = "Not Subscribed"
     LOCK = "Subscribed with Lock"
@@ -25,7 +25,7 @@ class Watch(Enum):
 
 
 class Event(Enum):
-    """The rows of table CC.2.3-2 in which an application entity asks for something."""
+    """The rows of table CC.2.3-2 that are requests of an application entity."""
 
     GLOBALLY_WITH_LOCK = "AE subscribes globally with lock"
     GLOBALLY = "AE subscribes globally w/o lock"
@@ -37,7 +37,7 @@ class Event(Enum):
 
 
 class Cell(NamedTuple):
-    """The state after, None where it does not change; whether the initial event is sent."""
+    """The state after the event, None if it does not change; `initial`: True if the initial event is sent."""
 
     after: Watch | None = None
     initial: bool = False
@@ -64,13 +64,14 @@ _COLUMNS: Final = tuple(Watch)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """What one application entity is told. `steps`: those it is subscribed to; `new`: whether it will be to others."""
+    """The subscriptions of one application entity. `steps`: the subscribed steps; `new`: the state that new steps
+    get."""
 
     new: Watch = Watch.NOT
     steps: Mapping[str, Watch] = field(default_factory=dict)
 
     def locks(self, sop_instance_uid: str) -> bool:
-        """Whether the step may not be deleted yet for its sake [PS3.4 CC.2.1.3]."""
+        """Returns True if a deletion lock of this subscriber still forbids deleting the step [PS3.4 CC.2.1.3]."""
         return self.steps.get(sop_instance_uid) is Watch.LOCK
 
 
@@ -81,12 +82,13 @@ def change(
     *,
     matches: Callable[[Ups], bool] | None = None,
 ) -> tuple[Watcher, tuple[Report, ...]]:
-    """What a subscription makes of its watcher, and the initial events to report to it.
+    """Returns the watcher after a subscription, and the initial events to report to it.
 
-    `matches`: the matching of a filtered global subscription; without, one is refused, 0xC307 [PS3.4 CC.2.3.3].
+    `matches`: the matching of a filtered global subscription; without it, such a subscription is refused with 0xC307
+    [PS3.4 CC.2.3.3].
     """
     if subscription.sop_instance_uid == FILTERED_GLOBAL and subscription.action == SUBSCRIBE and matches is None:
-        raise Refused(status.UPS_NO_SUCH_INSTANCE, "no filtered global subscriptions here")
+        raise Refused(status.UPS_NO_SUCH_INSTANCE, "filtered global subscriptions are not supported")
     everything = subscription.sop_instance_uid in (GLOBAL, FILTERED_GLOBAL)
     new, cells = TABLE[_event(subscription, everything)]
     about = [steps[subscription.sop_instance_uid]] if not everything else list(steps.values())
@@ -115,9 +117,9 @@ def _event(subscription: Subscription, everything: bool) -> Event:
 
 
 def created(watcher: Watcher, ups: Ups) -> tuple[Watcher, tuple[Report, ...]]:
-    """What a new step makes of a watcher, and the initial event if it is told [PS3.4 table CC.2.3-2].
+    """Returns the watcher after a new step, and the initial event if it is subscribed to it [PS3.4 table CC.2.3-2].
 
-    Of a filtered global subscription the caller asks only for steps that match.
+    For a filtered global subscription, call it only for steps that match.
     """
     if watcher.new is Watch.NOT:
         return watcher, ()

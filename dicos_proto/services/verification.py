@@ -1,6 +1,6 @@
-"""Verification: is there a DICOM application at the other end [PS3.4 annex A]?
+"""Verification: is there a DICOM application at the other end? [PS3.4 annex A]
 
-The provider's side is `exchange.next_request`, then `exchange.response_to` with status 0.
+For the provider side, use `exchange.next_request`, then `exchange.response_to` with status 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..registry import uids
 
 
 def echo(exchange: Exchange) -> Flow[Response]:
-    """User side: a C-ECHO, and its response. Raises `ContextNotAccepted`, and what `ask` raises."""
+    """User side: sends a C-ECHO and returns the response. Raises `ContextNotAccepted`, and as `ask` does."""
     context = find_context(exchange.association, uids.VERIFICATION)
     request = CEchoRequest(
         message_id=exchange.association.operations.new_message_id(), affected_sop_class_uid=uids.VERIFICATION

@@ -87,8 +87,7 @@ ROOT, ZEROS, JOINED, SECONDARY = (
 )
 ANSWER = ["answer_item_length", ROOT, "unasked_identity_response"]
 BAD_ROOT = (
-    "implementation class UID '589819685.55210.17349.165143.11411818077180154' begins with arcs that are nobody's "
-    "[PS3.5 9.1]"
+    "implementation class UID '589819685.55210.17349.165143.11411818077180154' begins with invalid arcs [PS3.5 9.1]"
 )
 COUNTS = "presentation context item of 34 bytes counts the 4 of its own header [PS3.8 9.3.3.2]"
 CONTEXTS = dict.fromkeys(range(1, 24, 2), EXTENDED)

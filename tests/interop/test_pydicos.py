@@ -218,5 +218,5 @@ def test_its_client_is_refused_where_it_is_not_let_through(tolerance: str, tmp_p
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert "SendOverNetwork True" not in done.stdout
-    text = "begins with arcs that are nobody's" if tolerance == "strict" else "command group length"
+    text = "begins with invalid arcs" if tolerance == "strict" else "command group length"
     assert any(text in event["text"] for event in provider.of("log"))

@@ -1,4 +1,4 @@
-"""Services: every SOP class in force belongs to one, the one other implementations find for it."""
+"""Services: every current SOP class belongs to one service, the same as in other implementations."""
 
 import doctest
 from importlib import import_module
@@ -11,7 +11,7 @@ from dicos_proto.registry import service_classes, uids
 from dicos_proto.registry.service_classes import SERVICE_OF, Service, service_of
 
 with patch.dict(UID_dictionary):
-    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
+    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with, so it is restored.
     sop_class = import_module("pynetdicom.sop_class")
 
 # fmt: off

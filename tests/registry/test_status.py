@@ -1,4 +1,4 @@
-"""Status codes: each falls into the category PS3.7 annex C gives it, and reads as one line, service by service."""
+"""Status codes: each has the category of PS3.7 annex C and a text, for every service."""
 
 import doctest
 import os
@@ -17,7 +17,7 @@ from dicos_proto.registry.status import Category, Service, category, describe, m
 from dicos_proto.registry.status_tables import GENERAL, TABLES, Row
 
 with patch.dict(UID_dictionary):
-    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
+    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with, so it is restored.
     theirs = import_module("pynetdicom.status")
 
 CONSTANTS = {name: value for name, value in vars(status).items() if name.isupper() and isinstance(value, int)}
@@ -25,7 +25,7 @@ ROWS = [(service, row) for service, rows in TABLES.items() for row in rows]
 
 
 def annex_c(code: int) -> Category:
-    """The table of PS3.7 annex C, typed from the standard by the digits it prints."""
+    """The category by the table of PS3.7 annex C, written from its digits."""
     digits = f"{code:04X}"
     if digits == "0000":
         return Category.SUCCESS
@@ -147,7 +147,7 @@ def test_without_a_service_a_status_reads_as_one_of_storage() -> None:
 
 
 def codes(row: Row) -> Iterator[int]:
-    """Every code a row stands for, by trying all digits in place of an x."""
+    """Every code of a row, with all digits in place of an x."""
     free = row.code.count("x")
     for digits in range(16**free):
         yield int(row.code.replace("x" * free, f"{digits:0{free}X}") if free else row.code, 16)
@@ -162,7 +162,7 @@ def test_every_service_has_a_table_and_every_row_is_well_formed() -> None:
 
 
 def test_no_service_gives_a_code_another_category_than_annex_c() -> None:
-    # This is why `category` asks for no service, and why it may be called before one is known.
+    # This is why `category` needs no service, and may be called before the service is known.
     wrong = [(service, row) for service, row in ROWS for code in codes(row) if category(code) is not row.category]
     assert wrong == []
     assert [row for row in GENERAL if category(int(row.code, 16)) is not row.category] == []
@@ -216,7 +216,8 @@ def test_every_code_of_its_own_that_is_in_force_has_a_constant(prefix: str, serv
     assert named == {row.code for row in own if "(retired)" not in row.meaning}
 
 
-# How pynetdicom's tables differ from ours, code by code, and why. Where PS3.4 prints what we have, its clause says so.
+# The differences between pynetdicom's tables and ours, code by code, each with its reason. A clause shows that PS3.4
+# agrees with us.
 THEIRS = {
     Service.VERIFICATION: theirs.VERIFICATION_SERVICE_CLASS_STATUS,
     Service.STORAGE: theirs.STORAGE_SERVICE_CLASS_STATUS,
@@ -251,7 +252,7 @@ DIFFERENCES = [
 
 @pytest.mark.parametrize("service", THEIRS)
 def test_codes_and_categories_agree_with_pynetdicom(service: Service) -> None:
-    # 0001 and FF01 are theirs for some services only; annex C has them for all.
+    # They have 0001 and FF01 for some services only; annex C has them for all.
     common = {int(row.code, 16) for row in GENERAL}
     ours = {code: row.category.value for row in TABLES[service] for code in codes(row)}
     only_theirs = THEIRS[service].keys() - ours.keys() - common
@@ -274,7 +275,7 @@ def words(text: str) -> set[str]:
 
 @pytest.mark.parametrize("service", THEIRS)
 def test_meanings_agree_with_pynetdicom(service: Service) -> None:
-    # Half of the shorter text's words: enough to catch two rows that have changed places.
+    # Half of the words of the shorter text: enough to find two rows that are swapped.
     differing = []
     for code, (_, text) in THEIRS[service].items():
         mine, other = words(meaning(code, service)), words(text)

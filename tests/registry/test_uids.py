@@ -15,7 +15,7 @@ from dicos_proto.registry import uid_names, uids
 from dicos_proto.tolerance import CLAUSES
 
 with patch.dict(UID_dictionary):
-    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
+    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with, so it is restored.
     sop_class = import_module("pynetdicom.sop_class")
 
 CONSTANTS = {
@@ -69,7 +69,7 @@ def test_nothing_named_by_pydicom_is_missing(kind: str) -> None:
     assert named - uids.NAMES.keys() == set()
 
 
-# Keywords of the dictionary that say more, or say it otherwise.
+# Keywords of the dictionary that are longer, or different.
 SPELT = {"UPS": "UnifiedProcedureStep"}
 
 
@@ -268,7 +268,7 @@ def test_known_uids_are_one_string_each() -> None:
     ],
 )  # fmt: skip
 def test_a_root_is_one_that_somebody_can_have(uid: str, valid: bool) -> None:
-    """The first arc is 0, 1 or 2, and below 0 and 1 the second at most 39.  # ISO/IEC 9834-1"""
+    """The first arc is 0, 1 or 2; after 0 or 1, the second is at most 39 [ISO/IEC 9834-1]."""
     assert uids.has_valid_root(uid) is valid
 
 

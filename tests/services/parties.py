@@ -1,4 +1,4 @@
-"""Two engines that have agreed on the SOP classes of a service, and what a test reads of them."""
+"""Pairs of engines that have agreed on the SOP classes of a service, and flows for their tests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def parties(
 def serve(
     exchange: Exchange, perform: Callable[[Exchange, MessageStart], flows.Flow[Any]]
 ) -> Generator[flows.Need, None, list[Any]]:
-    """A provider that performs each request until the peer releases; what each came to."""
+    """A provider that performs each request until the peer releases. Returns the result of each."""
     found: list[Any] = []
     while (start := (yield from next_request(exchange))) is not None:
         found.append((yield from perform(exchange, start)))
@@ -77,7 +77,7 @@ def serve(
 
 
 def then_release(exchange: Exchange, flow: flows.Flow[flows.T]) -> flows.Flow[flows.T]:
-    """A conversation of the user, and a release after it."""
+    """A flow of the user, followed by a release."""
     result = yield from flow
     yield from flows.release(exchange.association)
     return result

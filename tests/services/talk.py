@@ -26,7 +26,7 @@ def pair_for(
     roles: dict[str, tuple[bool, bool]] | None = None,
     **options: Any,
 ) -> Pair:
-    """An established pair; `roles`: of the user, as they are asked for and granted."""
+    """An established pair. `roles`: the roles that the user asks for and the provider grants."""
     asked = AssociateRequest(
         called_aet="PROVIDER",
         calling_aet="USER",
@@ -40,7 +40,7 @@ def pair_for(
 
 
 def serve(exchange: Exchange, handle: Callable[[MessageStart], flows.Flow[Any]]) -> flows.Flow[list[Any]]:
-    """Give each request to `handle` until the peer releases; what each gave."""
+    """Calls `handle` with each request until the peer releases. Returns the result of each."""
     found: list[Any] = []
     while (start := (yield from next_request(exchange))) is not None:
         found.append((yield from handle(start)))
@@ -48,7 +48,7 @@ def serve(exchange: Exchange, handle: Callable[[MessageStart], flows.Flow[Any]])
 
 
 def use(exchange: Exchange, *conversations: flows.Flow[Any]) -> flows.Flow[list[Any]]:
-    """One after the other, then the release; what each gave."""
+    """Runs the flows one after another, then releases. Returns the result of each."""
     found: list[Any] = []
     for conversation in conversations:
         found.append((yield from conversation))

@@ -1,4 +1,4 @@
-"""Instance availability: what one side says the other reads; what is missing or none is refused."""
+"""Instance availability: one side reads what the other sends; missing and invalid values are refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Storage commitment: the report after the answer, before it, within the request, on an association of its own."""
+"""Storage commitment: the report after the response, before it, within the request, on another association."""
 
 from dataclasses import replace
 from typing import Any
@@ -48,7 +48,8 @@ ALL, SOME = REQUEST.report(retrieve_aet="ARCHIVE"), REQUEST.report([Failure(TWO,
 
 
 def provider(pair: Pair, report: CommitmentReport, order: str) -> flows.Flow[Any]:
-    """One request answered, and its report, `before` or `after` the answer; then to the release."""
+    """A provider that answers one request and sends its report `before` or `after` the response, then waits for the
+    release."""
     exchange = pair.provides
     start = yield from next_request(exchange)
     assert start is not None
@@ -123,7 +124,7 @@ def test_a_report_larger_than_what_may_wait_is_taken_all_the_same() -> None:
 
 
 def test_a_report_that_comes_while_the_request_is_sent_is_answered_after_it() -> None:
-    """A provider that answers before it has read: its report and its answer come within the request's data set."""
+    """A provider that answers before it has read: report and response arrive while the request is still being sent."""
     pair = pair_for([PUSH_MODEL], user_limits=Limits(queued=1))
     references = [Reference(uids.CT_IMAGE_STORAGE, f"1.2.3.{index}") for index in range(200)]
     request = CommitmentRequest(transaction_uid="1.9", references=tuple(references))
@@ -210,7 +211,7 @@ def test_what_else_the_provider_asks_meanwhile_is_kept_for_later() -> None:
 
 
 def task_of(report: CommitmentReport, **options: Any) -> ReportTask:
-    """What a provider says when it was asked and is to report later."""
+    """A provider that answers a request and returns the task to report later."""
     pair = pair_for([PUSH_MODEL])
 
     def handle(start: MessageStart) -> flows.Flow[ReportTask]:
@@ -370,7 +371,7 @@ def test_a_report_that_is_none_is_refused_and_a_better_one_taken(
 
 
 def test_reports_that_are_none_are_kept_up_to_16() -> None:
-    """Each is answered; a provider that sends them without end fills no list."""
+    """Each invalid report is answered; only the first 16 are kept, so a provider cannot fill the memory."""
     pair = pair_for([PUSH_MODEL])
     instance, type_id, information, code = BROKEN[0]
 

@@ -1,4 +1,4 @@
-"""Services against peers that answer too early or say odd things, and numbers that do not fit."""
+"""Services against peers that answer too early or send odd values, and numbers that do not fit."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -237,7 +237,7 @@ def test_instances_without_a_context_are_told_no_faster_than_they_are_taken_and_
         return (yield from Getting(provider.exchange, asked).send_all(instances(), 1000))
 
     flow = perform()
-    while (need := next(flow)) is not flows.Need.DRAIN:  # a peer that takes nothing
+    while (need := next(flow)) is not flows.Need.DRAIN:  # a peer that reads nothing
         assert need is flows.Need.TURN
     assert len(made) < 20
     cancel = CCancelRequest(message_id_being_responded_to=1)
@@ -249,7 +249,7 @@ def test_instances_without_a_context_are_told_no_faster_than_they_are_taken_and_
 
 
 def _served(lone: Lone, flow: flows.Flow[Any]) -> Iterator[Any]:
-    """What a flow comes to whose peer takes everything."""
+    """Returns the result of a flow whose peer reads everything."""
     while True:
         lone.sent()
         try:

@@ -1,4 +1,4 @@
-"""Whatever comes as the data set of a request, providers and users of normalized services refuse it or take it."""
+"""Providers and users of normalized services accept or refuse any data set; they never fail in another way."""
 
 from collections.abc import Callable
 from itertools import count
@@ -20,7 +20,7 @@ from dicos_proto.services.serving import Refused, Serving
 from tests.services import test_availability, test_commitment, test_media, test_mpps, test_printing, test_ups
 from tests.services.talk import EXPLICIT, IMPLICIT, dataset, pair_for, serve, use
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of values that are none too well
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns about invalid values
 
 FILM = printing.Film(
     session_uid="1.8",
@@ -105,7 +105,7 @@ Damage = list[tuple[int, int]]
 
 
 def outcome(name: str, syntax: str, damage: Damage) -> Any:
-    """What the provider makes of a good data set with some of its bytes changed: what was read, or the refusal."""
+    """Returns the value that the provider reads from a good data set with some bytes changed, or its refusal."""
     negotiated, good, conversation, read = CASES[name]
     data = bytearray(encode(good, syntax))
     for at, value in damage:

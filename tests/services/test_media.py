@@ -1,4 +1,4 @@
-"""Media creation: requests that are created, initiated, written, cancelled; what is refused in which state."""
+"""Media creation: requests that are created, initiated, written, cancelled; refusals in each state."""
 
 from typing import Any
 

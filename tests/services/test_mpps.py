@@ -1,4 +1,4 @@
-"""Modality performed procedure steps: the rule for any sequence of requests, and both sides of each operation."""
+"""Modality performed procedure steps: the rules for any sequence of requests, and both sides of each operation."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ STATUS = 0x00400252
 
 
 def created(**changes: Any) -> Dataset:
-    """All that an N-CREATE needs."""
+    """All attributes that an N-CREATE needs."""
     made = Dataset()
     for one in mpps.ON_CREATE:
         setattr(made, one.keyword, [] if one.keyword.endswith("Sequence") else "")
@@ -43,7 +43,7 @@ def created(**changes: Any) -> Dataset:
 
 
 def ended(**changes: Any) -> Dataset:
-    """All that the end needs."""
+    """All attributes that the end of a step needs."""
     series = dataset(
         PerformingPhysicianName="",
         ProtocolName="HEAD",
@@ -108,7 +108,7 @@ def test_a_step_that_ends_needs_what_is_known_by_then() -> None:
     assert code_of(lambda: mpps.change(STEP, over)) == 0x0121
     assert code_of(lambda: mpps.change(STEP, ended(**{"PerformedSeriesSequence": [Dataset()]}, **{
         "PerformedProcedureStepStatus": "DISCONTINUED"}))) == 0x0120  # fmt: skip
-    # It may have come earlier.
+    # The attribute may have been set earlier.
     assert mpps.change(mpps.change(STEP, ended()), over).state is State.COMPLETED
 
 
@@ -150,7 +150,7 @@ def test_whatever_is_asked_the_states_go_one_way(moves: list[str]) -> None:
             after = mpps.change(step, asked)
             assert after.state.value == (move or "IN PROGRESS")
             assert after.dataset.StudyID == f"{number}"
-            assert step.dataset.StudyID != f"{number}"  # the step before is as it was
+            assert step.dataset.StudyID != f"{number}"  # the previous step is unchanged
             step = after
 
 
@@ -194,7 +194,7 @@ def test_a_step_is_begun_updated_and_completed(split: Any) -> None:
         serve(pair.provides, keep(pair, steps)),
     )
     assert served == [0] * 5
-    assert without.PerformedProcedureStepStatus == ""  # what the caller gave is as it was
+    assert without.PerformedProcedureStepStatus == ""  # the caller's data set is unchanged
     assert results[2].attributes.dataset == dataset(
         PerformedProcedureStepDescription="going on", PerformedProcedureStepStatus="IN PROGRESS"
     )

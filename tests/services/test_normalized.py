@@ -29,7 +29,7 @@ def attributes(name: str) -> Dataset:
 
 
 def perform(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
-    """Answer with what came, if anything came."""
+    """Answers with the received data set, if there is one."""
     performing = Performing(exchange, start)
     received = yield from performing.receive()
     reply = None if start.command.NAME == "N-DELETE-RQ" else attributes("reply")
@@ -118,7 +118,7 @@ def test_a_report_goes_from_scp_to_scu(split: Splitter) -> None:
 
 
 def test_a_context_may_stand_for_other_sop_classes() -> None:
-    """Print: the SOP class of the command is not the abstract syntax of its context.  # PS3.4 H.2"""
+    """Print: the SOP class of the command is not the abstract syntax of its context [PS3.4 H.2]."""
     pair = parties(META, both_roles=(META,))
 
     def all_of_them() -> flows.Flow[Any]:

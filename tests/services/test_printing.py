@@ -1,4 +1,4 @@
-"""Print management: a session from the first film box to the end, what is refused, what the printer reports."""
+"""Print management: a session from the first film box to the end, refusals, reports of the printer."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -70,7 +70,7 @@ def image(number: int) -> Dataset:
 
 
 def print_two(user: Any, meta: str) -> flows.Flow[Any]:
-    """A film with two images: all responses, and the references of the image boxes."""
+    """Prints a film with two images. Returns all responses, and the references of the image boxes."""
     results = [(yield from printing.get_printer(user, (0x21100010,), meta=meta))]
     session = yield from printing.create_film_session(user, attributes=dataset(NumberOfCopies="2"), meta=meta)
     session_uid = session.response.affected_sop_instance_uid

@@ -1,4 +1,4 @@
-"""C-FIND: matches as they are made, backpressure, C-CANCEL, identifiers that are none."""
+"""C-FIND: matches as they are made, backpressure, C-CANCEL, invalid identifiers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,7 +36,7 @@ ASKED = identifier(QueryRetrieveLevel="STUDY", PatientID="*", StudyInstanceUID="
 
 
 def use(exchange: Exchange, sop_class: str = STUDY_ROOT, *, most: int = 10_000) -> flows.Flow[Any]:
-    """All matches, a C-CANCEL after `most`; the patient ids and the final response."""
+    """Takes all matches, with a C-CANCEL after `most`. Returns the patient ids and the final response."""
     find = Find(exchange, sop_class, ASKED)
     found = []
     while (match := (yield from find.next())) is not None:
@@ -44,7 +44,7 @@ def use(exchange: Exchange, sop_class: str = STUDY_ROOT, *, most: int = 10_000) 
         if len(found) == most:
             find.cancel()
     assert (yield from find.next()) is None
-    find.cancel()  # it is over: nothing is sent
+    find.cancel()  # the operation has ended: nothing is sent
     return found, find.response
 
 
@@ -114,7 +114,7 @@ def test_a_match_of_some_keys_only_is_told() -> None:
 
     def answer(exchange: Exchange, asked: MessageStart) -> flows.Flow[bool]:
         finding = Finding(exchange, asked)
-        more = yield from finding.match(identifier(PatientID="1"), all_keys=False)  # the identifier is read over
+        more = yield from finding.match(identifier(PatientID="1"), all_keys=False)  # the identifier is skipped
         yield from finding.end()
         return more
 
@@ -259,7 +259,7 @@ def test_an_operation_is_answered_finally_once() -> None:
 
 def test_only_a_request_is_performed() -> None:
     pair = parties(STUDY_ROOT)
-    with pytest.raises(TypeError, match="C-FIND-RSP is no request"):
+    with pytest.raises(TypeError, match="C-FIND-RSP is not a request"):
         Performing(pair.provides, start(1, CFindResponse(message_id_being_responded_to=1, status=0)))
 
 

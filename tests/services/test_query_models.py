@@ -1,4 +1,4 @@
-"""Every SOP class that is queried: one C-FIND with another name."""
+"""Every SOP class for queries: the same C-FIND under another UID."""
 
 from typing import Any
 

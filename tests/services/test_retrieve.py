@@ -1,4 +1,4 @@
-"""C-MOVE and C-GET, both sides: sub-operations, counters that add up or do not, what failed and why, C-CANCEL."""
+"""C-MOVE and C-GET, both sides: sub-operations, counters that do or do not add up, failures, C-CANCEL."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -60,7 +60,7 @@ def instances(count: int, *, sop_class: str = CT, syntax: str = EXPLICIT_VR_LE) 
 
 
 def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int = 10_000) -> flows.Flow[Any]:
-    """Retrieve; instances in `refuse` are answered 0xA700, those of 1.2.1 with a warning."""
+    """Retrieves; instances in `refuse` are answered with 0xA700, those of 1.2.1 with a warning."""
     get = Get(exchange, GET, ASKED)
     kept = {}
     while (start := (yield from get.next())) is not None:
@@ -74,7 +74,7 @@ def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int
             yield from get.answer(0xB000 if uid == "1.2.1" else 0)
         if len(kept) == cancel_after:
             get.cancel()
-    get.cancel()  # it is over: nothing is sent
+    get.cancel()  # the operation has ended: nothing is sent
     return kept, get.result
 
 
@@ -225,7 +225,7 @@ def test_other_requests_that_come_meanwhile_are_kept() -> None:
 
 
 def answering(*responses: Response, data: bytes | None = None) -> Any:
-    """A provider that says just this, the data set with the last."""
+    """A provider that sends exactly these responses, with the data set on the last."""
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
         yield from skip_data(exchange)
@@ -321,12 +321,12 @@ def test_more_instances_than_were_counted_are_told() -> None:
         yield from respond(exchange, 1, counted(0, None, 1))
 
     (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, perform))
-    assert result.faults == ("C-GET-RQ: 1 sub-operations counted, 2 instances came [PS3.4 C.4.2.1.6]",)
+    assert result.faults == ("C-GET-RQ: 1 sub-operations counted, 2 instances received [PS3.4 C.4.2.1.6]",)
 
 
 def test_instances_are_kept_as_far_as_they_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that sends without end fills no list."""
-    monkeypatch.setattr(retrieve, "_MOST", 3)
+    """A provider that sends instances without end does not fill the memory."""
+    monkeypatch.setattr(retrieve, "MOST_COUNTED", 3)
     pair = ready()
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
@@ -424,7 +424,7 @@ def receive(exchange: Exchange) -> flows.Flow[list[CStoreRequest]]:
 
 
 def run_both(pair: Pair, archive: Pair, use: Any, found: list[Instance]) -> list[Any]:
-    """Two pairs side by side: the archive's flows are pumped with those of the C-MOVE."""
+    """Two pairs side by side: the flows to the archive run together with those of the C-MOVE."""
     provided = serve(pair.provides, provide_move(found, archive))
     receiving = receive(archive.provides)
 

@@ -1,4 +1,4 @@
-"""Refusals and required attributes: which status is answered, with which comment and tags."""
+"""Refusals and required attributes: the status of each, its comment and its tags."""
 
 from typing import Any
 
@@ -212,7 +212,7 @@ def test_what_was_created_without_a_name_has_to_be_named() -> None:
 
     def handle(start: MessageStart) -> flows.Flow[type[NCreateRequest]]:
         serving = Serving(pair.provides, start)
-        with pytest.raises(LocalProtocolError, match=r"is to be named \[PS3\.7 10\.1\.5\.1\.2\]"):
+        with pytest.raises(LocalProtocolError, match=r"does not name the created instance \[PS3\.7 10\.1\.5\.1\.2\]"):
             yield from serving.grant()
         assert serving.sop_instance_uid is None
         yield from serving.grant(code=0x0116, comment="as far as known", sop_instance_uid="1.9")
@@ -263,7 +263,7 @@ def test_an_image_to_be_printed_may_be_as_long_as_an_object() -> None:
 
 
 class Room:
-    """A holder with room for so many bytes."""
+    """A holder with room for this many bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = self.left = size
@@ -337,7 +337,7 @@ NAMES_AN_IMAGE = {
 
 @pytest.mark.parametrize(("context", "request_"), NAMES_AN_IMAGE.values(), ids=NAMES_AN_IMAGE)
 def test_what_only_names_an_image_is_no_longer_than_any_other(context: str, request_: Any) -> None:
-    """Sixty megabytes of an identifier, which names the SOP class of an image box."""
+    """An identifier of sixty megabytes whose request names the SOP class of an image box."""
     pair = pair_for([context], provider_limits=Limits(attributes=1000, collected=3000))
     room = pair.provides.holder = Room(2000)
 

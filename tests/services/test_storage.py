@@ -1,4 +1,4 @@
-"""Storing many: as many outstanding as the window allows, each told apart, answered in any order."""
+"""Storing many instances: as many outstanding as the window allows, told apart, answered in any order."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,7 +42,7 @@ def store_all(exchange: Exchange, instances: Any, **options: Any) -> flows.Flow[
 
 
 def archive(exchange: Exchange, asked: MessageStart) -> flows.Flow[tuple[str, bytes]]:
-    """Take an object; those of an odd number get a warning."""
+    """Receives an object; objects with an odd number get a warning."""
     assert isinstance(asked.command, CStoreRequest)
     uid = asked.command.affected_sop_instance_uid
     content = yield from read_data(exchange)
@@ -70,7 +70,7 @@ def test_as_many_are_outstanding_as_the_window_allows() -> None:
     most = 0
 
     def slow(exchange: Exchange) -> flows.Flow[None]:
-        """Answers only when nothing more comes, the last one first."""
+        """Answers only when no more requests arrive, the last one first."""
         nonlocal most
         waiting: list[MessageStart] = []
         for _ in range(9):
@@ -92,7 +92,7 @@ def test_answers_that_are_here_come_first_while_the_peer_has_half_a_window_to_do
     pair = parties(CT, window=6)
 
     def count(exchange: Exchange) -> flows.Flow[list[int]]:
-        """How many are outstanding after each outcome."""
+        """Returns the number of outstanding requests after each outcome."""
         stores = StoreMany(exchange, (instance(n) for n in range(9)))
         found = []
         while (yield from stores.next()) is not None:
@@ -111,7 +111,7 @@ def test_answers_that_are_here_come_first_while_the_peer_has_half_a_window_to_do
                 exchange.reply(reply_to(asked, 0))
 
     counts, _ = pair.run(count(pair.uses), answer_together(pair.provides))
-    assert counts == [5, 4, 3, 5, 4, 3, 2, 1, 0]  # three of six are left: three more leave together
+    assert counts == [5, 4, 3, 5, 4, 3, 2, 1, 0]  # three of six are left: three more are sent together
 
 
 def test_what_has_no_context_is_told_and_the_others_go_on() -> None:
@@ -161,7 +161,7 @@ def test_the_next_one_is_taken_while_an_answer_is_waited_for_where_that_is_asked
             yield instance(number)
 
     flow = StoreMany(pair.uses, instances(), ahead=True).next()
-    assert next(flow) is flows.Need.TURN  # the request is on its way first
+    assert next(flow) is flows.Need.TURN  # the request is sent first
     assert taken == [0]
     assert next(flow) is flows.Need.INPUT
     assert taken == [0, 1]
@@ -217,7 +217,7 @@ def test_answers_that_are_here_are_told_without_a_flow() -> None:
         yield from serve(exchange, archive)
 
     told, _ = pair.run(then_release(pair.uses, count(pair.uses)), rest(pair.provides))
-    # With two of four left, the window is filled up first, which is for the flow.
+    # With two of four left, the window is filled first; only the flow can do that.
     assert told == ["next 1.2.0", "here 1.2.1", "next 1.2.2", "here 1.2.3", "next 1.2.4", "here 1.2.5"]
 
 
@@ -232,7 +232,7 @@ def test_nothing_is_told_without_a_flow_while_a_data_set_is_being_read() -> None
     pair.pump()
     pair.provides.send(1, report, b"abcd")
     pair.pump()
-    assert next(flow) is flows.Need.INPUT  # it is kept
+    assert next(flow) is flows.Need.INPUT  # the event is parked
     asked = pair.uses.step()
     with pytest.raises(StopIteration) as done:
         next(asked)
@@ -283,7 +283,7 @@ def test_a_request_of_the_peer_that_comes_among_answers_is_kept_whether_a_flow_c
     assert answered == 0x8100
 
 
-@pytest.mark.parametrize("by", ["whoever runs it", "the source"])
+@pytest.mark.parametrize("by", ["the caller", "the source"])
 def test_a_stop_while_one_is_being_taken_ahead_is_a_stop(by: str) -> None:
     pair = parties(CT)
     taken = []
@@ -300,7 +300,7 @@ def test_a_stop_while_one_is_being_taken_ahead_is_a_stop(by: str) -> None:
     def some(exchange: Exchange) -> flows.Flow[list[str]]:
         flow = stores.next()
         assert next(flow) is flows.Need.TURN
-        if by == "whoever runs it":
+        if by == "the caller":
             stores.stop()
         told = [(yield from flow), (yield from stores.next())]
         return [one.instance.sop_instance_uid for one in told if one is not None]
@@ -308,14 +308,14 @@ def test_a_stop_while_one_is_being_taken_ahead_is_a_stop(by: str) -> None:
     told, kept = pair.run(then_release(pair.uses, some(pair.uses)), serve(pair.provides, archive))
     assert told == ["1.2.0"]
     assert len(kept) == 1
-    assert taken == ([0] if by == "whoever runs it" else [0, 1])
+    assert taken == ([0] if by == "the caller" else [0, 1])
 
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("window", [1, 2, 3])
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 def test_one_that_cannot_be_sent_is_told_once_and_the_others_are_sent(ahead: bool, window: int, order: int) -> None:
-    """One names what is no UID, another a SOP class that was not accepted."""
+    """One instance has an invalid UID, another a SOP class that was not accepted."""
     pair = parties(CT, window=window)
     wrong = replace(instance(1), sop_instance_uid="1" * 65)
     others = [wrong, instance(2, sop_class=MR)][::order]

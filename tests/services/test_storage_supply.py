@@ -1,4 +1,4 @@
-"""Supply: instances, and pieces of them, that are waited for elsewhere, between two turns of `StoreMany`."""
+"""Supply: instances, and pieces of them, that the caller awaits between two turns of `StoreMany`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 
 
 def fed(number: int) -> Instance:
-    """Of pieces that are waited for."""
+    """An instance whose pieces are awaited."""
     return Instance(
         sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT_VR_LE, data=Feed()
     )  # fmt: skip
@@ -33,9 +33,9 @@ def fed(number: int) -> Instance:
 def supplied(
     exchange: Exchange, instances: Iterable[Instance], pieces: int, *, at_hand: bool, ahead: bool = False
 ) -> flows.Flow[tuple[list[Outcome], list[str]]]:
-    """Store them, each given when it is wanted, or all at hand; those with a feed get so many pieces of 300 bytes.
+    """Stores instances, each supplied when it is needed, or all at once; a feed gets this many pieces of 300 bytes.
 
-    What became of them, and what was wanted, in this order."""
+    Returns the outcomes and the needs, in the order in which they occurred."""
     supply = Supply(instances if at_hand else None)
     source = iter(instances)
     stores = StoreMany(exchange, supply, ahead=ahead)
@@ -94,7 +94,7 @@ def test_what_is_here_is_told_before_the_next_is_waited_for() -> None:
     stores = StoreMany(pair.uses, supply)
     supply.push(instance(0))
     turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN  # the next is wanted; what was sent goes on its way first
+    assert next(turn) is Need.DRAIN  # the next instance is needed; pending bytes are sent first
     pair.pump()
     served = serve(pair.provides, archive)
     assert next(served) is Need.INPUT  # the provider has answered
@@ -136,7 +136,7 @@ def test_an_answer_that_comes_in_halves_is_told_in_the_next_turn() -> None:
         next(turn)
     assert done.value.value is None
     turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN  # something has come: whether all was sent is not known
+    assert next(turn) is Need.DRAIN  # bytes were received: it is unknown if everything was sent
     pair.user.receive_data(answer[20:])
     with pytest.raises(StopIteration) as done:
         next(turn)

@@ -1,4 +1,4 @@
-"""Unified procedure steps: the state table, the rule for any sequence of operations, both sides of each operation."""
+"""Unified procedure steps: the state table, the rules for any sequence of operations, both sides of each operation."""
 
 from typing import Any
 
@@ -242,7 +242,7 @@ def test_whatever_is_asked_a_step_goes_one_way_under_one_transaction(operations:
 
 
 def keep(pair: Pair, steps: dict[str, Ups], seen: list[Any], **options: Any) -> Any:
-    """A provider that keeps steps in `steps`, and in `seen` what it is to report and who subscribes."""
+    """A provider that keeps steps in `steps`, and reports to send and subscriptions in `seen`."""
 
     def handle(start: MessageStart) -> flows.Flow[int]:
         if isinstance(start.command, CFindRequest):
@@ -337,7 +337,7 @@ def test_subscriptions_are_read_as_values() -> None:
 
 
 def test_operations_go_where_they_may() -> None:
-    """Over contexts of another kind they are refused, by the user's side before anything is sent."""
+    """On other contexts, operations are refused; the user side refuses them before anything is sent."""
     pair = pair_for([WATCH, PULL])
     user = pair.uses
     results, served = pair.run(

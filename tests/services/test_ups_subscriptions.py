@@ -1,4 +1,4 @@
-"""Subscriptions to unified procedure steps: the table, and what any sequence of requests comes to."""
+"""Subscriptions to unified procedure steps: the table, and the result of any sequence of requests."""
 
 import pytest
 from hypothesis import given

@@ -213,7 +213,7 @@ def test_a_function_that_fails_commits_nothing(
     [
         (lambda asked: True, "a bool where several things are to be"),
         (lambda asked: [TWO], "commit gave a Reference among the failures; each is a Failure"),
-        (lambda asked: [Failure(Reference("1.2", "1.3"), 0x0110)], "a failure of what the request does not name"),
+        (lambda asked: [Failure(Reference("1.2", "1.3"), 0x0110)], "an instance that the request does not name"),
         (lambda asked: REQUEST.report() if asked.commitment.transaction_uid != "1.9" else
          CommitmentRequest(transaction_uid="1.7", references=(ONE, TWO)).report(), "the report of another request"),
         (lambda asked: CommitmentReport(transaction_uid="1.9", committed=(ONE,)), "the report of another request"),

@@ -105,7 +105,7 @@ def test_the_report_comes_after_the_answer(name: str) -> None:
         session = await waited(module.connect(("127.0.0.1", running.port), CONTEXTS))
         requested = await waited(session.commit("1.9", [ONE, TWO]))
         assert requested.report is None
-        with pytest.raises(Refused, match="a transaction nobody waits for"):
+        with pytest.raises(Refused, match="a transaction that is not awaited"):
             await waited(session.next_report(["1.9"]))
         report = await waited(session.next_report(["1.9"]))
         assert await waited(session.next_report()) is None  # the provider has released
