@@ -1,4 +1,4 @@
-"""The smallest adapter: the events of one association over one socket, for whoever needs no flows."""
+"""The smallest adapter: the events of one association over one socket, without flows."""
 
 import selectors
 import socket
@@ -11,13 +11,13 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 def events(sock: socket.socket, association: Association) -> Iterator[Event]:
-    """All that happens, until the connection is closed. Between two events the caller sends what it likes."""
+    """Yield every event until the connection is closed. Between two events the caller may send."""
     sock.setblocking(False)
-    unsent: list[Buffer] = []  # taken from the engine, and not yet by the kernel
+    unsent: list[Buffer] = []  # taken from the engine, not yet accepted by the kernel
     with sock, selectors.DefaultSelector() as selector:
         selector.register(sock, READ)
         while True:
-            if association.bytes_queued < association.terms.limits.queued:  # else no more answers are to be made now
+            if association.bytes_queued < association.terms.limits.queued:  # else the caller makes no more answers now
                 event = association.next_event()
                 if event is not None and not isinstance(event, Closed):
                     yield event

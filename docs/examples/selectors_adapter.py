@@ -1,4 +1,4 @@
-"""An adapter of one's own: any number of associations in one thread, on `selectors` and non-blocking sockets."""
+"""An adapter for any number of associations in one thread, on `selectors` and non-blocking sockets."""
 
 import selectors
 import socket
@@ -17,15 +17,15 @@ class Connection:
     def __init__(self, sock: socket.socket, wire: Association, flow: Flow[Any], write_stall: float = 30.0) -> None:
         sock.setblocking(False)
         self.sock, self.wire, self.flow, self.write_stall = sock, wire, flow, write_stall
-        self.unsent: list[Buffer] = []  # what was taken from the engine and not yet by the kernel
-        self.moved = 0.0  # when the peer last took something
+        self.unsent: list[Buffer] = []  # taken from the engine, not yet accepted by the kernel
+        self.moved = 0.0  # when the peer last accepted bytes
         self.broken = self.ended = False
         self.need: Need | None = Need.TURN  # None: the flow is over
         self.result: Any = None
         self.error: ProtocolError | None = None
 
     def resume(self, fed: bool = False) -> None:
-        """Go on with the flow until it has to wait. `fed`: the engine was given bytes, end of file or time."""
+        """Run the flow until it has to wait. `fed`: the engine has received bytes, end of file or time."""
         while fed or self.need is Need.TURN or (self.need is Need.DRAIN and not self.queued()):
             fed = False
             try:
@@ -42,14 +42,14 @@ class Connection:
             self.need = None
             return
         self.ended, self.need = True, Need.TURN
-        self.flow = abort(self.wire)  # for a flow that gave up; an association that is over is left alone
+        self.flow = abort(self.wire)  # for a flow that gave up; does nothing to an association that is over
         if isinstance(end, StopIteration):
             self.result = end.value
         else:
             self.error = end
 
     def queued(self) -> bool:
-        """Whether something waits to be written. No more is taken before that is gone: flows see what is left."""
+        """True if bytes wait to be written. Takes no more from the engine before, so that flows see its queue."""
         if not self.unsent:
             self.unsent, self.moved = [*self.wire.data_to_send()], monotonic()
         if self.broken:
@@ -57,14 +57,14 @@ class Connection:
         return bool(self.unsent)
 
     def write(self) -> None:
-        """As much as the kernel takes."""
+        """Write as much as the kernel accepts."""
         while self.queued():
             try:
                 sent = self.sock.sendmsg(self.unsent[:1024])
             except BlockingIOError:
                 return
             except OSError:
-                self.broken = True  # nothing more goes out; what the peer said before is still read
+                self.broken = True  # nothing more is written; bytes the peer sent before are still read
                 return
             self.moved = monotonic()
             while self.unsent and sent >= len(self.unsent[0]):
@@ -73,13 +73,13 @@ class Connection:
                 self.unsent[0] = memoryview(self.unsent[0])[sent:]
 
     def read(self) -> bool:
-        """What is there; whether the engine was given anything."""
+        """Read the available bytes. Returns True if the engine received anything."""
         try:
             data = self.sock.recv(1 << 18)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""  # a reset is the end, too
+            data = b""  # a reset is an end of file, too
         if data:
             self.wire.receive_data(data)
         else:
@@ -87,7 +87,7 @@ class Connection:
         return True
 
     def deadline(self, now: float) -> float | None:
-        """The earlier of the engine's deadline and of the peer's time to take what is written."""
+        """The engine's deadline or the write stall, if that is earlier."""
         found = self.wire.deadline(now)
         times = [found.at] if found else []
         if self.queued():
@@ -95,7 +95,7 @@ class Connection:
         return min(times, default=None)
 
     def on_time(self, now: float) -> None:
-        """A wait is over: because something came, for another connection too, or because a deadline has passed."""
+        """Call this after each wait, even if another connection was ready or no deadline has passed."""
         self.wire.handle_timeout(now)
         if self.unsent and now >= self.moved + self.write_stall:
             self.broken = True
@@ -103,12 +103,12 @@ class Connection:
 
     @property
     def wanted(self) -> int:
-        """What to wait for."""
+        """The selector events to wait for."""
         return (READ if self.wire.wants_read else 0) | (WRITE if self.queued() else 0)
 
 
 def run(connections: list[Connection]) -> None:
-    """Carry all of them, until every flow is over and every socket closed."""
+    """Carry the bytes of all connections until every flow is over and every socket closed."""
     with selectors.DefaultSelector() as selector:
         for one in connections:
             selector.register(one.sock, READ, one)
@@ -127,7 +127,7 @@ def run(connections: list[Connection]) -> None:
                 return
             ready = selector.select(max(0.0, min(times) - now) if times else None)
             now = monotonic()
-            for one in waiting:  # before anything is given to them, and after each wait: it was the peer's time
+            for one in waiting:  # after each wait and before new bytes: the time counts as the peer's
                 one.on_time(now)
             for key, events in ready:
                 if events & WRITE:

@@ -10,21 +10,23 @@ PACKAGES = {
     "dicognito": "dicognito-0.19.0/dicognito-0.19.0/tests",
 }
 
-CUT_SHORT = "its data set is cut short: refused with 0xC000, aborted by DCMTK; pynetdicom keeps what it could read"
-OTHER_SYNTAX = "its data set is not in the transfer syntax that its meta information says: refused with 0xC000"
-NAMELESS = "its data set does not name its SOP class and instance, which breaks no rule of the network: kept as it is"
-OTHER_INSTANCE = "its data set is of another SOP instance than the C-STORE says: refused with 0xA900, as by DCMTK"
-OTHER_META = (
-    "its meta information is of another SOP instance than its data set: ours sends it as what the data set says; a "
-    "sender that goes by the meta information is refused with 0xA900, as by DCMTK"
+CUT_SHORT = "its data set is truncated: refused with 0xC000, aborted by DCMTK; pynetdicom keeps what it could read"
+OTHER_SYNTAX = "its data set is not in the transfer syntax of its meta information: refused with 0xC000"
+NAMELESS = (
+    "its data set does not name its SOP class and instance, which breaks no rule of the network: stored unchanged"
 )
-UNKNOWN_VR = "its data set names its SOP class and instance with VR UN, where DCMTK does not find them: kept as it is"
-MEDIA = "a directory of media: no provider of storage accepts its SOP class"
+OTHER_INSTANCE = "its data set is of another SOP instance than its C-STORE: refused with 0xA900, as by DCMTK"
+OTHER_META = (
+    "its meta information is of another SOP instance than its data set: ours sends it under the names in the data "
+    "set; a sender that uses the meta information is refused with 0xA900, as by DCMTK"
+)
+UNKNOWN_VR = (
+    "its data set names its SOP class and instance with VR UN, where DCMTK does not find them: stored unchanged"
+)
+MEDIA = "a media directory: no storage provider accepts its SOP class"
 NO_ZLIB = "deflated: Debian's DCMTK accepts the transfer syntax, is built without zlib, and aborts"
 RETIRED = "of a retired SOP class that pynetdicom's storescp does not accept"
-BARE = (
-    "a data set without meta information: kept as it is; pydicom reads it only when forced, so that it cannot compare"
-)
+BARE = "a data set without meta information: stored unchanged; pydicom reads it only when forced, so it is not compared"
 
 DIFFERENT: dict[str, str] = {
     "pydicom: MR_truncated.dcm": CUT_SHORT,

@@ -167,6 +167,14 @@ def test_every_command_of_the_page_says_what_the_page_says(tmp_path: Path) -> No
             assert plain(shell(command)) == plain(shown), command
 
 
+def test_every_dicos_command_of_the_readme_says_what_the_readme_says(tmp_path: Path) -> None:
+    said = [one for one in commands(README.read_text("utf-8")) if one[0].startswith(("dicos ", "mkdir "))]
+    assert len(said) == 4
+    with prepared(tmp_path) as shell:
+        for command, shown in said:
+            assert plain(shell(command)) == plain(shown), command
+
+
 def test_every_subcommand_and_every_option_is_on_the_page() -> None:
     from dicos_transports.cli import SUBCOMMANDS
 
