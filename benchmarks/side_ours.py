@@ -17,7 +17,7 @@ from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, propose
 from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserInformation
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.files import part10, storing
+from dicos_transports.files import part10, receiving, sending
 from dicos_transports.files.part10 import Part10File
 
 from .options import Options, fail, main, tell
@@ -68,9 +68,9 @@ def scp(options: Options) -> None:
                 case EchoRequest():
                     request.respond()
                 case StoreRequest() if folder is not None:
-                    storing.store_into(folder, request, overwrite=True)
+                    receiving.store_into(folder, request, overwrite=True)
                 case StoreRequest():
-                    storing.discard(request)
+                    receiving.discard(request)
                 case _:
                     pass
 
@@ -118,7 +118,7 @@ def scu(options: Options) -> None:
     shares = []
     for paths in options.shares():
         seen = {path: part10.inspect(path) for path in dict.fromkeys(paths)}
-        (batch,) = storing.plan(seen.values())
+        (batch,) = sending.plan(seen.values())
         shares.append((batch.contexts, [seen[path] for path in paths]))
     begun = perf_counter()
 

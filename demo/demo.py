@@ -22,7 +22,7 @@ import pydicom
 from phantom import make_ct
 
 from dicos_proto.registry.uids import name_of
-from dicos_transports.files import part10
+from dicos_transports.files import finding, part10
 
 DICOS = [sys.executable, "-m", "dicos_transports.cli"]
 FRAMES = 200
@@ -77,7 +77,7 @@ def run(*words: str) -> int:
 def compare(outgoing: Path, archive: Path) -> int:
     heading("What was stored, and whether it is what was sent")
     sent, stored = (
-        {file.sop_instance_uid: file for file in map(part10.inspect, part10.find_files([folder], recurse=True))}
+        {file.sop_instance_uid: file for file in map(part10.inspect, finding.find_files([folder], recurse=True))}
         for folder in (outgoing, archive)
     )
     different = 0

@@ -24,7 +24,8 @@ from pydicom.sequence import Sequence  # noqa: E402
 
 from dicos_proto.data import transcode  # noqa: E402
 from dicos_proto.data.transcode import TranscodeError  # noqa: E402
-from dicos_transports.files.part10 import CONVERTIBLE, Part10Error, Part10File, can_convert, convert_chunks, inspect  # noqa: E402
+from dicos_transports.files.data_sets import CONVERTIBLE, can_convert, convert_chunks  # noqa: E402
+from dicos_transports.files.part10 import Part10Error, Part10File, inspect  # noqa: E402
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"

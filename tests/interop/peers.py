@@ -24,7 +24,7 @@ import pytest
 from pydicom.multival import MultiValue
 
 from dicos_proto.registry.uids import STORAGE_SOP_CLASSES
-from dicos_transports.files import part10
+from dicos_transports.files import finding, part10
 from dicos_transports.files.part10 import Part10File
 
 PATIENCE = 60.0
@@ -241,7 +241,7 @@ def shipped_files(transfer_syntax: str | None = None) -> list[Part10File]:
     """
     root = Path(pydicom.__file__).parent / "data" / "test_files"
     every: list[Part10File] = []
-    for path in part10.find_files([root], recurse=True):
+    for path in finding.find_files([root], recurse=True):
         with suppress(part10.Part10Error):
             file = part10.inspect(path)
             if not file.data_offset or path.name in UNFIT:

@@ -10,7 +10,7 @@ from dicos_proto.conversation import flows
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_transports.blocking import connect
-from dicos_transports.files import part10, storing
+from dicos_transports.files import part10, sending
 from tests.interop import peers
 from tests.interop.peers import (
     contents,
@@ -88,12 +88,12 @@ def test_what_is_accepted_only_in_implicit_vr_is_converted(folder: Path) -> None
 
 def test_the_api_sends_files_over_one_association(folder: Path) -> None:
     chosen = [file for file in FILES if file.data_length < 20_000][:30]
-    (batch,) = storing.plan(chosen)
+    (batch,) = sending.plan(chosen)
     with (
         dcmtk_storescp(folder, "+xa", "+B", "-pm") as port,
         connect(("127.0.0.1", port), batch.contexts, calling_aet="SCANNER") as session,
     ):
-        assert [storing.send_file(session, file).status for file in batch.files] == [0] * len(chosen)
+        assert [sending.send_file(session, file).status for file in batch.files] == [0] * len(chosen)
     assert {uid: digest(file) for uid, file in files_in(folder).items()} == {
         file.sop_instance_uid: digest(file) for file in chosen
     }

@@ -11,7 +11,7 @@ from dicos_proto.registry.status import SUCCESS
 from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
-from dicos_transports.files import part10, storing
+from dicos_transports.files import part10, receiving, sending
 from dicos_transports.files.part10 import Part10File
 from dicos_transports.files.writer import file_header
 from tests.interop.peers import (
@@ -74,7 +74,7 @@ def test_dcmsend_takes_as_many_associations_as_it_needs(tmp_path: Path, folder: 
 
 def test_ours_takes_as_many_associations_as_it_needs(tmp_path: Path, folder: Path) -> None:
     files = of_many_classes(tmp_path / "out")
-    assert len(storing.plan(files)) > 1
+    assert len(sending.plan(files)) > 1
     with dcmtk_storescp(folder, "+xa", "+B", "-pm") as port:
         result = ours("storescu", "-r", "127.0.0.1", port, tmp_path / "out")
     assert result.returncode == 0, result.stderr
@@ -150,12 +150,12 @@ def test_pdus_of_the_size_that_dcmtk_sends(folder: Path, size: int) -> None:
 
 
 def test_the_api_stores_what_dcmtk_sends(folder: Path) -> None:
-    stored: list[storing.Stored] = []
+    stored: list[receiving.Stored] = []
 
     def handle(session: Session) -> None:
         for request in session:
             if isinstance(request, StoreRequest):
-                stored.append(storing.store_into(folder, request))
+                stored.append(receiving.store_into(folder, request))
             else:
                 request.respond()
 

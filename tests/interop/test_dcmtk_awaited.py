@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dicos_transports.files import part10, storing
+from dicos_transports.files import part10, sending
 from dicos_transports.files.part10 import Part10File
 from dicos_transports.sessions.session import AwaitedInstance
 from dicos_transports.tls import ClientTLS
@@ -33,7 +33,7 @@ def test_awaited_files_arrive_as_they_are(name: str, security: str, tmp_path: Pa
         files = write_all(tmp_path, hospital().rsa_server)
         words = ["+tls", files.key, files.certificate, "+cf", files.ca, "+py"]
         tls = ClientTLS(trust=(hospital().root.certificate,), identity=hospital().client)
-    (batch,) = storing.plan(FILES)
+    (batch,) = sending.plan(FILES)
 
     async def pieces(file: Part10File) -> AsyncIterator[Any]:
         for piece in part10.read_chunks(file):

@@ -14,7 +14,7 @@ from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
-from dicos_transports.files import part10, storing
+from dicos_transports.files import part10, sending
 from dicos_transports.files.part10 import Part10File
 from tests.interop.peers import contents, digest, files_in, our_provider, ours, settle, shipped_files
 
@@ -241,7 +241,7 @@ def test_the_api_sends_files_over_one_association() -> None:
         received.append(event.request.AffectedSOPInstanceUID)
         return 0
 
-    (batch,) = storing.plan(FILES[:30])
+    (batch,) = sending.plan(FILES[:30])
     with their_provider(keep) as port, connect(("127.0.0.1", port), batch.contexts) as session:
-        assert {storing.send_file(session, file).status for file in batch.files} == {0}
+        assert {sending.send_file(session, file).status for file in batch.files} == {0}
     assert received == [file.sop_instance_uid for file in FILES[:30]]

@@ -12,7 +12,7 @@ from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityPolicy, Ro
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserIdentity, UserInformation
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.server import serve
-from dicos_transports.files import storing
+from dicos_transports.files import sending
 from tests.interop.peers import (
     digest,
     files_in,
@@ -94,7 +94,7 @@ def test_a_full_provider_is_told_as_passing() -> None:
 
 
 def test_contexts_that_are_refused_are_reported() -> None:
-    (batch,) = storing.plan([SMALL])
+    (batch,) = sending.plan([SMALL])
     with pynetdicom_provider(syntaxes=ALL, classes=[uids.MR_IMAGE_STORAGE]) as peer:
         result = ours("storescu", "127.0.0.1", peer.port, SMALL.path)
         assert result.returncode == 1
@@ -102,7 +102,7 @@ def test_contexts_that_are_refused_are_reported() -> None:
         with connect(("127.0.0.1", peer.port), batch.contexts) as session:
             assert session.contexts == {}
             with pytest.raises(ContextNotAccepted):
-                storing.send_file(session, SMALL)
+                sending.send_file(session, SMALL)
 
 
 def test_contexts_that_we_do_not_have_are_refused_one_by_one() -> None:

@@ -9,7 +9,7 @@ from dicos_proto.registry import status, uids
 from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest
 from dicos_transports.blocking.server import serve
-from dicos_transports.files import storing
+from dicos_transports.files import receiving
 from tests.interop.peers import (
     contents,
     digest,
@@ -137,7 +137,7 @@ def test_the_api_stores_what_they_send(folder: Path) -> None:
     def handle(session: Session) -> None:
         for request in session:
             if isinstance(request, StoreRequest):
-                storing.store_into(folder, request)
+                receiving.store_into(folder, request)
             elif isinstance(request, EchoRequest):
                 request.respond()
 

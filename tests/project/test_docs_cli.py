@@ -25,7 +25,7 @@ from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
-from dicos_transports.files.storing import plan, prepare
+from dicos_transports.files.sending import plan, prepare
 from tests.interop.peers import free_port
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, dicom_file
 from tests.transports.connections import server

@@ -661,21 +661,21 @@ def test_a_request_is_refused_in_words(way: Way, told: Lines) -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("store", lambda asked: "done", "store gave a str; a status (an int), None for success, or a Reply"),
-    ("store", lambda asked: True, "store gave a bool; a status (an int), None for success, or a Reply"),
-    ("store", lambda asked: 0xFF00, "store gave 65280; a final status, 0 to 0xFFFF"),
+    ("store", lambda asked: "done", "store gave a str; expected a status (an int), None for success, or a Reply"),
+    ("store", lambda asked: True, "store gave a bool; expected a status (an int), None for success, or a Reply"),
+    ("store", lambda asked: 0xFF00, "store gave 65280; expected a final status, 0 to 0xFFFF"),
     ("store", lambda asked: Reply(given=b""), "store gave a Reply with a data set; its response has none"),
-    ("find", lambda asked: None, "find gave None; it yields identifiers, or returns a list of them"),
-    ("find", lambda asked: Dataset(), "find gave a Dataset; it yields identifiers, or returns a list of them"),
-    ("find", lambda asked: [(0xFF00, Dataset())], "find yielded a tuple; an identifier: a pydicom data set, or bytes"),
+    ("find", lambda asked: None, "find gave None; expected identifiers: yield them or return a list"),
+    ("find", lambda asked: Dataset(), "find gave a Dataset; expected identifiers: yield them or return a list"),
+    ("find", lambda asked: [(0xFF00, Dataset())], "find yielded a tuple; expected a pydicom data set or bytes"),
     ("find", lambda asked: 5, "an int where several things are to be: yield them, or return a list"),
-    ("get", lambda asked: None, "get gave None; it returns a list of instances, or yields their number and then each"),
-    ("get", lambda asked: iter(()), "get yielded nothing first; it returns a list of instances, or yields"),
-    ("get", lambda asked: iter([plain_instance(1)]), "get yielded an Instance first; it returns a list of instances"),
+    ("get", lambda asked: None, "get gave None; expected a list of instances, or their number and then each instance"),
+    ("get", lambda asked: iter(()), "get yielded nothing first; expected a list of instances, or their"),
+    ("get", lambda asked: iter([plain_instance(1)]), "get yielded an Instance first; expected a list of instances"),
     ("get", lambda asked: 5, "an int where several things are to be: yield them, or return a list"),
-    ("get", lambda asked: [5], "an int where an instance is to be: an Instance, a path, a pydicom data set"),
-    ("get", lambda asked: [dataset()], "a data set without SOP Class UID or SOP Instance UID is no instance"),
-    ("set", lambda asked: [], "N-SET-RQ gave a list; a data set, a status (an int), None for success, or a Reply"),
+    ("get", lambda asked: [5], "expected an Instance, a path or a pydicom data set, not int"),
+    ("get", lambda asked: [dataset()], "a data set without SOP Class UID or SOP Instance UID is not an instance"),
+    ("set", lambda asked: [], "N-SET-RQ gave a list; expected a data set, a status (an int), None for success"),
 ]  # fmt: skip
 
 
@@ -803,11 +803,11 @@ def test_a_lost_association_is_nobodys_failure(way: Way, told: Lines, lines: Lin
 def test_registering_teaches() -> None:
     app = Application()
     app.on_store(CT)(lambda asked: None)
-    with pytest.raises(ValueError, match=r"C-STORE-RQ of CT Image Storage has a function already: .*lambda"):
+    with pytest.raises(ValueError, match=r"C-STORE-RQ of CT Image Storage already has a function: .*lambda"):
         app.on_store()(lambda asked: None)
-    with pytest.raises(TypeError, match=r"a function where a SOP class UID is to be; with parentheses"):
+    with pytest.raises(TypeError, match=r"expected a SOP class UID, not a function; with parentheses"):
         app.on_find(lambda asked: [])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"an int where a SOP class UID is to be$"):
+    with pytest.raises(TypeError, match=r"expected a SOP class UID, not an int$"):
         app.on_find(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'CT' is no UID"):
         app.on_store("CT")
@@ -849,7 +849,7 @@ def test_functions_that_cannot_be_served_so_are_told_before() -> None:
     def read(request: StoreRequest) -> None:
         pass
 
-    with pytest.raises(TypeError, match=r"read cannot await what it is to read: make it a coroutine function"):
+    with pytest.raises(TypeError, match=r"read cannot await the data that it reads: make it a coroutine function"):
         _ = third.async_handler
     assert third.handler is not None
 

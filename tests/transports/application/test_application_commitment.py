@@ -146,7 +146,7 @@ def test_who_does_not_take_it_here_gets_it_on_another_association(way: Way, told
                 break
             assert reports.get(timeout=PATIENCE)[2] == PARTLY
     (text,) = told.texts()
-    assert "'TESTER' does not take a report of storage commitment: 0x0211" in text
+    assert "'TESTER' does not accept a report of storage commitment: 0x0211" in text
 
 
 @each_way
@@ -167,7 +167,7 @@ def test_a_report_that_nobody_takes_is_told(way: Way, told: Lines, lines: Lines)
     app = archive(way)
     with running(way, app) as provider:
         ask_and_leave(user(provider, PUSH_MODEL))
-        told.wait_for("no address of 'TESTER' to bring a report of storage commitment to")
+        told.wait_for("no address of 'TESTER' for a report of storage commitment")
         app.destinations["TESTER"] = ("127.0.0.1", 1)
         ask_and_leave(user(provider, PUSH_MODEL))
         told.wait_for("a report of storage commitment to 'TESTER': no connection to 127.0.0.1:1: ")
@@ -212,7 +212,7 @@ def test_a_function_that_fails_commits_nothing(
     ("answer", "words"),
     [
         (lambda asked: True, "a bool where several things are to be"),
-        (lambda asked: [TWO], "commit gave a Reference among the failures; each is a Failure"),
+        (lambda asked: [TWO], "commit gave a Reference among the failures; expected Failure only"),
         (lambda asked: [Failure(Reference("1.2", "1.3"), 0x0110)], "an instance that the request does not name"),
         (lambda asked: REQUEST.report() if asked.commitment.transaction_uid != "1.9" else
          CommitmentRequest(transaction_uid="1.7", references=(ONE, TWO)).report(), "the report of another request"),
@@ -246,7 +246,7 @@ def test_it_is_registered_once_and_accepted() -> None:
         return None
 
     with pytest.raises(
-        ValueError, match="N-ACTION-RQ of Storage Commitment Push Model SOP Class has a function already"
+        ValueError, match="N-ACTION-RQ of Storage Commitment Push Model SOP Class already has a function"
     ):
         app.on_n_action(PUSH_MODEL)(lambda asked: None)
     assert PUSH_MODEL in app.policy.contexts

@@ -101,7 +101,7 @@ def test_in_a_folder_what_is_no_dicom_is_skipped_and_what_is_damaged_or_unreadab
 
 
 def test_a_folder_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
-    from dicos_transports.files import part10
+    from dicos_transports.files import finding
     from dicos_transports.files.part10 import Part10Error
 
     for name in ("a", "b", "c"):
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "scandir", scandir)
-        found = list(part10.find_files([tmp_path, tmp_path / "no"], recurse=True, unreadable=told.append))
+        found = list(finding.find_files([tmp_path, tmp_path / "no"], recurse=True, unreadable=told.append))
     assert found == [tmp_path / "a" / "file", tmp_path / "c" / "file"]
     assert [str(error) for error in told] == [
         f"{tmp_path}/b: cannot be read: permission denied",

@@ -26,7 +26,7 @@ sys.exit(status)
 HEAVY = {
     *("pydicom", "numpy", "logging", "asyncio", "subprocess", "concurrent.futures", "importlib.metadata", "email"),
     *("json", "hashlib", "pathlib", "tempfile", "ssl", "http", "uuid", "dicos_proto.dissect"),
-    *("trio", "OpenSSL", "cryptography", "fcntl", "queue", "dicos_transports.files.storing"),
+    *("trio", "OpenSSL", "cryptography", "fcntl", "queue", "dicos_transports.files"),
 }
 
 

@@ -23,7 +23,7 @@ from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
-from dicos_transports.files.storing import plan
+from dicos_transports.files.sending import plan
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result, deaf_port, dicom_file, dicos, line
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
@@ -615,7 +615,7 @@ def test_an_object_that_is_too_large_is_not_received(tmp_path: Path) -> None:
 
 
 def _instance_of(session: Session, file: part10.Part10File) -> Instance:
-    from dicos_transports.files.storing import prepare
+    from dicos_transports.files.sending import prepare
 
     return prepare(session.association, file)
 

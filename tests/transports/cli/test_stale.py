@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicos_transports.files import writer as part10_writer
+from dicos_transports.files import temporary
 from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.cli.raw_peers import half_an_object
 from tests.transports.sessions.test_stale_parts import DAY, EARLIER_RELEASE, aged, names
@@ -44,7 +44,7 @@ def test_those_that_fetch_do_so_too(tmp_path: Path, words: tuple[object, ...]) -
 
 
 def test_storescu_does_not_send_unfinished_files(tmp_path: Path) -> None:
-    dicom_file(tmp_path / part10_writer._hidden_name())
+    dicom_file(tmp_path / temporary.hidden_name())
     dicom_file(tmp_path / "a.dcm")
     with provider("storescp", "--ignore") as scp:
         result = dicos("storescu", "--json", "-r", "127.0.0.1", scp.port, tmp_path)

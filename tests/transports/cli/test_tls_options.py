@@ -11,7 +11,7 @@ import pytest
 
 from dicos_transports.blocking import MoveRequest, Session, connect
 from dicos_transports.files.part10 import inspect
-from dicos_transports.files.storing import plan, prepare
+from dicos_transports.files.sending import plan, prepare
 from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
 from tests.transports.certificates import PASSWORD, Files, hospital, write_all, write_crls, write_key
 from tests.transports.cli.commands import ENVIRONMENT, deaf_port, dicom_file, dicos, provider

@@ -12,9 +12,10 @@ from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.negotiation import PresentationContext
-from dicos_transports.files.instances import instance, offer, taken
+from dicos_transports import application
+from dicos_transports.application import WrongAnswer
+from dicos_transports.files.instances import NotAnInstance, instance, offer, taken
 from dicos_transports.files.part10 import Part10Error, inspect
-from dicos_transports.sessions.talking import WrongAnswer
 from tests.transports.application.applications import image, plain_instance
 from tests.transports.connections import CT, EXPLICIT
 
@@ -89,15 +90,18 @@ def test_an_odd_file_is_padded_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (5, "an int where an instance is to be: an Instance, a path, a pydicom data set"),
-        (None, "None where an instance is to be"),
-        ("a.dcm", "a str where an instance is to be"),
-        (Dataset(), "a data set without SOP Class UID or SOP Instance UID is no instance"),
+        (5, "expected an Instance, a path or a pydicom data set, not int"),
+        (None, "pydicom data set, not None"),
+        ("a.dcm", "pydicom data set, not str"),
+        (Dataset(), "a data set without SOP Class UID or SOP Instance UID is not an instance"),
     ],
 )
 def test_what_is_no_instance_is_told(given: object, text: str) -> None:
-    with pytest.raises(WrongAnswer, match=text):
+    with pytest.raises(NotAnInstance, match=f"{text}$") as caught:
         offer(given)
+    assert isinstance(caught.value, TypeError)
+    with pytest.raises(WrongAnswer, match=f"{text}$"):
+        application.instance(given)
 
 
 def test_what_is_taken_is_what_this_side_may_send() -> None:

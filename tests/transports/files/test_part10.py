@@ -16,17 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicos_proto.registry import uids
-from dicos_transports.files.part10 import (
-    CHUNK,
-    META_LIMIT,
-    Part10Error,
-    Part10File,
-    convert_chunks,
-    find_files,
-    inspect,
-    read_chunks,
-    read_whole,
-)
+from dicos_transports.files.data_sets import convert_chunks
+from dicos_transports.files.finding import find_files
+from dicos_transports.files.part10 import CHUNK, META_LIMIT, Part10Error, Part10File, inspect, read_chunks, read_whole
 from dicos_transports.files.writer import file_header
 
 pydicom = pytest.importorskip("pydicom")

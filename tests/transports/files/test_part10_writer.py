@@ -16,15 +16,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dicos_transports.files.part10 import (
-    Part10Error,
-    Part10File,
-    Part10Writer,
-    inspect,
-    read_chunks,
-    remove_stale_parts,
-)
-from dicos_transports.files.writer import AHEAD
+from dicos_transports.files.part10 import Part10Error, Part10File, inspect, read_chunks
+from dicos_transports.files.temporary import remove_stale_parts
+from dicos_transports.files.writer import AHEAD, Part10Writer
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -426,7 +420,7 @@ def test_overwriting_a_folder_is_an_oserror(tmp_path: Path) -> None:
 FULL = """
     import os, resource, signal, sys
     from pathlib import Path
-    from dicos_transports.files.part10 import Part10Writer
+    from dicos_transports.files.writer import Part10Writer
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -18,10 +18,10 @@ from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest, connect
-from dicos_transports.files import part10, storing
+from dicos_transports.files import data_sets, part10, receiving, sending
 from dicos_transports.files import writer as part10_writer
 from dicos_transports.files.part10 import Part10Error, Part10File
-from dicos_transports.files.storing import Stored
+from dicos_transports.files.receiving import Stored
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 from tests.transports.connections import stored as stored_object
 
@@ -59,12 +59,12 @@ def archive(folder: Path, *accepted: str, **options: object) -> Iterator[tuple[C
     def handle(session: Session) -> None:
         for request in session:
             assert isinstance(request, StoreRequest)
-            stored.append(storing.store_into(folder, request, **options))  # type: ignore[arg-type]
+            stored.append(receiving.store_into(folder, request, **options))  # type: ignore[arg-type]
 
     with server(handle, policy=AcceptPolicy(other_contexts=accepted or (EXPLICIT,))) as running:
 
         def open_for(*files: Part10File) -> Session:
-            (batch,) = storing.plan(files)
+            (batch,) = sending.plan(files)
             return connect(("127.0.0.1", running.port), batch.contexts, calling_aet="SCANNER")
 
         yield open_for, stored
@@ -74,7 +74,7 @@ def archive(folder: Path, *accepted: str, **options: object) -> Iterator[tuple[C
 
 
 def proposed(*files: Part10File) -> list[list[tuple[str, tuple[str, ...]]]]:
-    return [[(one.abstract_syntax, one.transfer_syntaxes) for one in batch.contexts] for batch in storing.plan(files)]
+    return [[(one.abstract_syntax, one.transfer_syntaxes) for one in batch.contexts] for batch in sending.plan(files)]
 
 
 def test_each_sop_class_and_transfer_syntax_gets_a_context_of_its_own() -> None:
@@ -93,7 +93,7 @@ def test_what_can_be_converted_offers_one_more(syntax: str, others: tuple[str, .
 @pytest.mark.parametrize("classes", [127, 128, 129, 256, 257])
 def test_more_than_128_contexts_are_more_than_one_association(classes: int) -> None:
     files = [described(JPEG, f"1.2.{number}") for number in range(classes)]
-    batches = storing.plan(files)
+    batches = sending.plan(files)
     assert [len(batch.contexts) for batch in batches] == [min(128, classes - at) for at in range(0, classes, 128)]
     assert [file for batch in batches for file in batch.files] == files
 
@@ -108,12 +108,12 @@ def test_more_than_128_contexts_are_more_than_one_association(classes: int) -> N
 )
 def test_what_no_context_can_be_proposed_for_is_told(file: Part10File, reason: str) -> None:
     with pytest.raises(Part10Error, match=f"^x: cannot be sent: {reason}") as caught:
-        storing.plan([described(EXPLICIT), file])
+        sending.plan([described(EXPLICIT), file])
     assert "Jane" not in str(caught.value)
 
 
 def test_nothing_to_send_needs_no_association() -> None:
-    assert storing.plan([]) == []
+    assert sending.plan([]) == []
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_file_is_sent_as_it_is_where_that_is_accepted(tmp_path: Path, syntax: 
         archive(folder, EXPLICIT, IMPLICIT, JPEG, uids.EXPLICIT_VR_BE) as (open_for, stored),
         open_for(file) as session,
     ):
-        assert storing.send_file(session, file, progress=sizes.append).status == 0
+        assert sending.send_file(session, file, progress=sizes.append).status == 0
     (result,) = stored
     assert result.path == folder / "1.2.3.dcm"
     assert sum(sizes) == result.size == file.data_length
@@ -146,7 +146,7 @@ def test_a_file_is_converted_where_it_must_be(tmp_path: Path, syntax: str, accep
     folder.mkdir()
     file = write_file(tmp_path / "a.dcm", syntax)
     with archive(folder, accepted) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert stored[0].path is not None
     copy = part10.inspect(stored[0].path)
     assert copy.transfer_syntax == accepted
@@ -159,8 +159,8 @@ def test_a_file_nobody_takes_is_reported_and_costs_nothing(tmp_path: Path) -> No
     jpeg, plain = write_file(tmp_path / "a.dcm", JPEG), write_file(tmp_path / "b.dcm")
     with archive(folder, EXPLICIT) as (open_for, _), open_for(jpeg, plain) as session:
         with pytest.raises(flows.ContextNotAccepted, match=r"JPEG Baseline .*: none of the transfer syntaxes"):
-            storing.send_file(session, jpeg)
-        assert storing.send_file(session, plain).status == 0
+            sending.send_file(session, jpeg)
+        assert sending.send_file(session, plain).status == 0
 
 
 @pytest.mark.parametrize("fault", ["gone", "no data set"])
@@ -173,8 +173,8 @@ def test_a_file_that_cannot_be_read_costs_nothing(tmp_path: Path, fault: str) ->
         bad.path.unlink()
     with archive(folder, EXPLICIT) as (open_for, _), open_for(good, bad) as session:
         with pytest.raises(Part10Error):
-            storing.send_file(session, bad)
-        assert storing.send_file(session, good).status == 0
+            sending.send_file(session, bad)
+        assert sending.send_file(session, good).status == 0
     assert len(list(folder.iterdir())) == 1
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_becomes_shorter_while_it_is_sent_aborts_the_association(tmp
 
     with archive(folder) as (open_for, _), open_for(file) as session:
         with pytest.raises(Part10Error, match="has become shorter while it was read"):
-            storing.send_file(session, file, progress=cut)
+            sending.send_file(session, file, progress=cut)
         assert not session.established
     assert list(folder.iterdir()) == []
 
@@ -202,7 +202,7 @@ def test_success_is_answered_once_the_file_is_there(tmp_path: Path) -> None:
     folder.mkdir()
     with archive(folder) as (open_for, _), open_for(file) as session:
         for count in (1, 2, 3):
-            assert storing.send_file(session, file).status == 0
+            assert sending.send_file(session, file).status == 0
             assert len(list(folder.iterdir())) == count  # the same UID again: nothing is lost
 
 
@@ -298,10 +298,10 @@ def test_what_is_discarded_is_read_and_answered() -> None:
     def drop(session: Session) -> None:
         for request in session:
             assert isinstance(request, StoreRequest)
-            sizes.append(storing.discard(request).size)
+            sizes.append(receiving.discard(request).size)
 
     with server(drop) as running:
-        (batch,) = storing.plan([described(EXPLICIT)])
+        (batch,) = sending.plan([described(EXPLICIT)])
         with connect(("127.0.0.1", running.port), batch.contexts) as session:
             assert session.store(CT, "1.2.3", EXPLICIT, bytes(1_000_000)).status == 0
     assert sizes == [1_000_000]
@@ -313,7 +313,7 @@ def test_a_deflated_data_set_of_odd_length_is_padded(tmp_path: Path) -> None:
     data = next(data for size in range(100) if len(data := deflated(stored_object(12 + size))) % 2)
     file = write_file(tmp_path / "a.dcm", DEFLATED, data)
     with archive(folder, DEFLATED) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert stored[0].path is not None
     assert b"".join(part10.read_chunks(part10.inspect(stored[0].path))) == data + b"\0"
 
@@ -322,7 +322,7 @@ def test_another_data_set_of_odd_length_is_no_data_set(tmp_path: Path) -> None:
     file = write_file(tmp_path / "a.dcm", JPEG, DATA[EXPLICIT] + b"x")
     with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
         with pytest.raises(Part10Error, match="an odd number: an element header of 1 bytes"):
-            storing.send_file(session, file)
+            sending.send_file(session, file)
         assert session.established
 
 
@@ -354,7 +354,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
     data = DATA[EXPLICIT]
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     (tmp_path / "out").mkdir()
-    with storing.Incoming(tmp_path / "out", arrived.request, source_aet="WHO") as incoming:
+    with receiving.Incoming(tmp_path / "out", arrived.request, source_aet="WHO") as incoming:
         for piece in pieces[:-1]:
             assert incoming.write((piece,))
         stored = incoming.end(pieces[-1:])
@@ -366,7 +366,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
 
 def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with storing.Incoming(tmp_path / "out", arrived.request) as incoming:
+    with receiving.Incoming(tmp_path / "out", arrived.request) as incoming:
         assert incoming.write([stored_object(300_000)[:200_000]])
         assert len(list((tmp_path / "out").iterdir())) == 1  # under its hidden name
     assert list((tmp_path / "out").iterdir()) == []
@@ -375,7 +375,7 @@ def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived
 
 def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with storing.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
+    with receiving.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
         assert incoming.write([OBJECT[:10]])
         assert not incoming.write([bytes(1), bytes(1 << 20)])
         assert not incoming.write([bytes(1)])
@@ -386,13 +386,13 @@ def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp
 
 def test_an_object_of_another_sop_class_is_refused_before_it_comes(arrived: Arrived, tmp_path: Path) -> None:
     other = Arrived(arrived.request.session, MR)
-    with storing.Incoming(tmp_path / "nowhere", other.request) as incoming:
+    with receiving.Incoming(tmp_path / "nowhere", other.request) as incoming:
         assert not incoming.write(())
         assert incoming.end().status == 0x0122
 
 
 def test_an_object_that_is_not_kept_is_counted(arrived: Arrived) -> None:
-    with storing.Incoming(None, arrived.request) as incoming:
+    with receiving.Incoming(None, arrived.request) as incoming:
         assert incoming.write([OBJECT[:5]])
         stored = incoming.end([OBJECT[5:]])
     assert (stored.status, stored.size, stored.path) == (0, 12, None)
@@ -406,13 +406,13 @@ def test_a_prepared_file_is_an_instance_that_counts_what_is_taken(tmp_path: Path
     file = write_file(tmp_path / "a.dcm", data=DATA[EXPLICIT] + bytes(2 << 20))
     taken: list[int] = []
     with archive(tmp_path) as (open_for, _), open_for(file) as session:
-        instance = storing.prepare(session.association, file, progress=taken.append)
+        instance = sending.prepare(session.association, file, progress=taken.append)
         assert (instance.sop_class_uid, instance.sop_instance_uid, instance.file) == (CT, "1.2.3", file)
         assert taken == []
         sizes = [len(piece) for piece in instance.data]
         assert (taken, sum(sizes)) == (sizes, file.data_length)
         instance.close()
-        left = storing.prepare(session.association, file)
+        left = sending.prepare(session.association, file)
         next(iter(left.data))
         left.close()
         assert list(left.data) == []
@@ -426,7 +426,7 @@ def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
     (tmp_path / "out").mkdir()
     file = write_file(tmp_path / "a.dcm")
     with archive(tmp_path / "out", fsync=True, overwrite=overwrite) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
         kept = {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()}
         real = os.fsync
 
@@ -436,10 +436,10 @@ def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
             real(fd)
 
         monkeypatch.setattr(os, "fsync", fails_for_folders)
-        assert storing.send_file(session, file).status == 0x0110
+        assert sending.send_file(session, file).status == 0x0110
         assert {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()} == kept
         monkeypatch.undo()
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert [one.path is None for one in stored] == [False, True, False]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == (
         ["1.2.3.dcm"] if overwrite else ["1.2.3.dcm", "1.2.3_2.dcm"]
@@ -476,7 +476,7 @@ def test_a_private_transfer_syntax_is_kept_as_bytes(tmp_path: Path) -> None:
     folder.mkdir()
     file = write_file(tmp_path / "a.dcm", PRIVATE, b"whatever it is  ")
     with archive(folder, PRIVATE) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert stored[0].path is not None
     assert stored[0].path.read_bytes().endswith(b"whatever it is  ")
 
@@ -495,7 +495,7 @@ def sent(tmp_path: Path, syntax: str, data: bytes, accepted: str | None = None) 
     folder.mkdir()
     file = write_file(tmp_path / "a.dcm", syntax, data)
     with archive(folder, accepted or syntax) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert stored[0].path is not None
     return b"".join(bytes(piece) for piece in part10.read_chunks(part10.inspect(stored[0].path)))
 
@@ -540,7 +540,7 @@ def test_a_fragment_of_odd_length_is_named(tmp_path: Path) -> None:
     file = write_file(tmp_path / "a.dcm", JPEG, IDENTITY + pixels)
     with archive(tmp_path, JPEG) as (open_for, _), open_for(file) as session:
         with pytest.raises(Part10Error, match=r"fragment 3 of \(7FE0,0010\) has an odd length"):
-            storing.send_file(session, file)
+            sending.send_file(session, file)
         assert session.established
 
 
@@ -556,7 +556,7 @@ def test_elements_are_padded_and_fragments_told(tmp_path: Path, odd: int, caplog
         return
     file = write_file(tmp_path / "a.dcm", JPEG, data)
     with pytest.raises(Part10Error, match=r"bytes: fragment 1 of \(7FE0,0010\) has an odd length"):
-        part10.prepare(file)
+        data_sets.prepare(file)
 
 
 def test_zeros_after_the_end_are_not_sent_where_they_make_it_odd(tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_bare_data_set_is_sent(tmp_path: Path, syntax: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     with archive(folder, syntax) as (open_for, stored), open_for(file) as session:
-        assert storing.send_file(session, file).status == 0
+        assert sending.send_file(session, file).status == 0
     assert stored[0].size == path.stat().st_size
     path.write_bytes(DATA[syntax])  # of no class
     with pytest.raises(Part10Error, match="no DICM at byte 128"):

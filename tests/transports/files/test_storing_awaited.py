@@ -1,4 +1,4 @@
-"""Objects that become files in an event loop, `storing.store_awaited`: what is answered, and what it holds up."""
+"""Objects that become files in an event loop, `receiving.store_awaited`: what is answered, and what it holds up."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ pytest.importorskip("pydicom")
 
 from dicos_transports.application import Application
 from dicos_transports.blocking import connect
-from dicos_transports.files import part10, storing
-from dicos_transports.files.storing import Stored
+from dicos_transports.files import part10, receiving
+from dicos_transports.files.receiving import Stored
 from tests.transports.application.applications import running
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE
 from tests.transports.files.test_storing import DATA
@@ -30,7 +30,7 @@ def awaited_archive(loop: str, folder: Path, **options: Any) -> Iterator[tuple[i
 
     @app.on_store_stream()
     async def store(request: Any) -> None:
-        stored.append(await storing.store_awaited(folder, request, **options))
+        stored.append(await receiving.store_awaited(folder, request, **options))
 
     with running((loop, "awaited"), app) as server:
         yield server.port, stored
@@ -73,14 +73,14 @@ def test_what_cannot_be_stored_in_an_event_loop_is_refused(
 def test_the_disk_does_not_hold_up_the_event_loop(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one object waits for the disk, another association is served."""
     full, go_on = threading.Event(), threading.Event()
-    write = storing.Incoming.end
+    write = receiving.Incoming.end
 
-    def slow(self: storing.Incoming, pieces: Any = ()) -> Stored:
+    def slow(self: receiving.Incoming, pieces: Any = ()) -> Stored:
         full.set()
         assert go_on.wait(PATIENCE)
         return write(self, pieces)
 
-    monkeypatch.setattr(storing.Incoming, "end", slow)
+    monkeypatch.setattr(receiving.Incoming, "end", slow)
     with (
         awaited_archive(loop, tmp_path) as (port, stored),
         ThreadPoolExecutor() as pool,

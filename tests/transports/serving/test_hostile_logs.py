@@ -20,7 +20,7 @@ from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_transports.addresses import show_address
-from dicos_transports.application.answering import Asked, StoreAsked
+from dicos_transports.application.asked import Asked, StoreAsked
 from dicos_transports.blocking import connect
 from dicos_transports.serving import ServerLimits
 from dicos_transports.serving.logs import JSONFormatter

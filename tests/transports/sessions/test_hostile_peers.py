@@ -25,7 +25,7 @@ from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, ReleaseRe
 from dicos_transports.blocking import ServerStopping, Session, StoreRequest, accept, connect
 from dicos_transports.blocking.driver import Driver
 from dicos_transports.blocking.server import Handler
-from dicos_transports.files import storing
+from dicos_transports.files import receiving
 from tests.pair import command, p_data
 from tests.transports.connections import (
     ASKED,
@@ -187,7 +187,7 @@ def test_a_peer_that_vanishes_leaves_no_file(tmp_path: Path, lines: Lines, sent:
     def store(session: Session) -> None:
         for request in session:
             assert isinstance(request, StoreRequest)
-            storing.store_into(tmp_path, request)
+            receiving.store_into(tmp_path, request)
 
     begun = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
     pieces = [b"", p_data((3, False, False, bytes(70_000)))[:-100], p_data((3, False, False, bytes(100_000)))]

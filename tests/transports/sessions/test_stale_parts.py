@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from dicos_transports.files import writer as part10_writer
-from dicos_transports.files.part10 import Part10Writer, remove_stale_parts
+from dicos_transports.files import temporary
+from dicos_transports.files.temporary import remove_stale_parts
+from dicos_transports.files.writer import Part10Writer
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT
 from tests.transports.connections import CT, EXPLICIT
 
@@ -27,7 +28,7 @@ EARLIER_RELEASE = ".dicos-0123456789abcdef.part"
 WRITING = """
     import sys
     from pathlib import Path
-    from dicos_transports.files.part10 import Part10Writer
+    from dicos_transports.files.writer import Part10Writer
 
     writer = Part10Writer.create(Path(sys.argv[1]), sop_class_uid="1.2", sop_instance_uid=sys.argv[2],
                                  transfer_syntax="1.2.840.10008.1.2")
@@ -146,9 +147,9 @@ def test_files_of_a_release_that_took_no_locks_are_removed_by_age(tmp_path: Path
 def test_age_and_lock_decide_together_where_another_host_may_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part10_writer, "_LOCAL", frozenset())  # as on a file system of a network
+    monkeypatch.setattr(temporary, "_LOCAL", frozenset())  # as on a file system of a network
     other = aged(tmp_path / OTHER_KERNEL, 60)
-    own = aged(tmp_path / part10_writer._hidden_name(), 60)
+    own = aged(tmp_path / temporary.hidden_name(), 60)
     assert remove_stale_parts(tmp_path) == 1
     assert not own.exists()
     with open(aged(other, 2 * DAY), "r+b") as file:
@@ -166,8 +167,8 @@ def test_without_locks_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         writer.write(bytes(10))
         assert remove_stale_parts(tmp_path) == 0
         assert writer.commit().name == "1.2.dcm"
-    stale = aged(tmp_path / part10_writer._hidden_name(), DAY + 60)
-    aged(tmp_path / part10_writer._hidden_name(), DAY - 60)
+    stale = aged(tmp_path / temporary.hidden_name(), DAY + 60)
+    aged(tmp_path / temporary.hidden_name(), DAY - 60)
     assert remove_stale_parts(tmp_path) == 1
     assert not stale.exists()
 
@@ -187,9 +188,9 @@ def test_a_large_folder_is_looked_through_in_bounded_work(tmp_path: Path, monkey
     begun = time.process_time()
     assert remove_stale_parts(tmp_path) == 0
     assert (looked_at, time.process_time() - begun < 2) == (0, True)
-    monkeypatch.setattr(part10_writer, "STALE_AT_ONCE", 5)
+    monkeypatch.setattr(temporary, "STALE_AT_ONCE", 5)
     for _ in range(8):
-        aged(tmp_path / part10_writer._hidden_name(), 0)
+        aged(tmp_path / temporary.hidden_name(), 0)
     assert [remove_stale_parts(tmp_path) for _ in range(3)] == [5, 3, 0]
 
 

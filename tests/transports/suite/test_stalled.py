@@ -14,7 +14,7 @@ from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports.buffers import Buffers
-from dicos_transports.files import storing
+from dicos_transports.files import receiving
 from dicos_transports.sessions import channel
 from tests.pair import command, p_data
 from tests.transports.connections import CT
@@ -51,9 +51,9 @@ async def data(request: Any, folder: Path) -> None:
 
 async def store(request: Any, folder: Path) -> None:
     if isinstance(request, Awaited):
-        storing.store_into(folder, request.thing, check=False)
+        receiving.store_into(folder, request.thing, check=False)
     else:
-        await storing.store_awaited(folder, request, check=False)
+        await receiving.store_awaited(folder, request, check=False)
 
 
 @pytest.mark.parametrize("take", [read, data, store])

@@ -1,7 +1,6 @@
-"""`dicos_transports.answering` is `dicos_transports.application.answering`."""
+"""`dicos_transports.answering` is `dicos_transports.application.asked` and the modules beside it."""
 
-import sys
-
-import dicos_transports.application.answering
-
-sys.modules[__name__] = dicos_transports.application.answering
+from dicos_transports.application.answering import *  # noqa: F403
+from dicos_transports.application.asked import *  # noqa: F403
+from dicos_transports.application.committing import *  # noqa: F403
+from dicos_transports.application.faults import *  # noqa: F403

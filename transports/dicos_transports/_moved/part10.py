@@ -1,7 +1,7 @@
-"""`dicos_transports.part10` is `dicos_transports.files.part10`."""
+"""`dicos_transports.part10` is `dicos_transports.files.part10`, with what now is in other modules of `files`."""
 
-import sys
-
-import dicos_transports.files.part10
-
-sys.modules[__name__] = dicos_transports.files.part10
+from dicos_transports.files.data_sets import *  # noqa: F403
+from dicos_transports.files.finding import *  # noqa: F403
+from dicos_transports.files.part10 import *  # noqa: F403
+from dicos_transports.files.temporary import remove_stale_parts  # noqa: F401
+from dicos_transports.files.writer import Part10Writer  # noqa: F401

@@ -1,7 +1,4 @@
-"""`dicos_transports.part10_writer` is `dicos_transports.files.writer`."""
+"""`dicos_transports.part10_writer` is `dicos_transports.files.writer` and `dicos_transports.files.temporary`."""
 
-import sys
-
-import dicos_transports.files.writer
-
-sys.modules[__name__] = dicos_transports.files.writer
+from dicos_transports.files.temporary import *  # noqa: F403
+from dicos_transports.files.writer import *  # noqa: F403

@@ -1,7 +1,4 @@
-"""`dicos_transports.storing` is `dicos_transports.files.storing`."""
+"""`dicos_transports.storing` is `dicos_transports.files.receiving` and `dicos_transports.files.sending`."""
 
-import sys
-
-import dicos_transports.files.storing
-
-sys.modules[__name__] = dicos_transports.files.storing
+from dicos_transports.files.receiving import *  # noqa: F403
+from dicos_transports.files.sending import *  # noqa: F403

@@ -1,6 +1,12 @@
 """`Application`: services as functions of the caller, on any adapter."""
 
-from .application import Application, Asked, CommitAsked, Failure, Refused, Reply, StoreAsked, WrongAnswer, instance
+from dicos_proto.services.commitment import Failure
+from dicos_proto.services.serving import Refused
+
+from ..sessions.talking import WrongAnswer
+from .application import Application
+from .asked import Asked, CommitAsked, Reply, StoreAsked
+from .retrieving import instance
 
 __all__ = [
     "Application",

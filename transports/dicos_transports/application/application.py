@@ -13,16 +13,16 @@
     with app.serve(("127.0.0.1", 11112)) as server:
         server.wait()
 
-Associations have threads of their own, so one function may run in several at once.
+Each association has a thread of its own, so one function may run in several threads at once.
 
-In an event loop: `trio.serve(where, app.async_handler, policy=app.policy)`, and `asyncio.serve` likewise. Functions may
-be coroutine functions and asynchronous generators then. A plain one runs in the loop's own thread, and everything else
-waits for it; with `Application(threads=True)` it runs in a worker thread.
+In an event loop: `trio.serve(where, app.async_handler, policy=app.policy)`, and `asyncio.serve` likewise. There,
+functions may be coroutine functions and asynchronous generators. A plain function runs in the thread of the loop, and
+everything else waits for it; with `Application(threads=True)` it runs in a worker thread.
 
-A function that raises `Refused(code, comment)` refuses its request. Any other exception, and an answer that is none, is
+A function that raises `Refused(code, comment)` refuses its request. Any other exception, and an invalid answer, is
 logged to "dicos.application" and answered by 0x0110, processing failure; the association goes on.
 
-Knows: which function is for what, and what may be proposed to it. Must not know: how a request is answered
+Knows: which function is registered for what, and what a peer may propose. Must not know: how a request is answered
 (`answering`), how an adapter waits (`talking`).
 """
 
@@ -49,14 +49,16 @@ from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
 from .. import blocking
 from ..addresses import Address, Listening, SourceAddress
 from ..blocking import server as blocking_server
-from ..files.instances import instance
 from ..files.part10 import Part10File
 from ..serving.reception import Identify, ServerLimits
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
 from ..sessions.channel import Trace
 from ..sessions.talking import AwaitingTalk, BlockingTalk, WrongAnswer, finished, kind_of
-from .answering import AnyRequest, Asked, CommitAsked, Left, Registered, Reply, StoreAsked, answer
+from .answering import answer
+from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
+from .committing import Left
+from .retrieving import instance
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -104,7 +106,7 @@ NormalizedFunction = TypeVar(
 
 
 class ServeOptions(TypedDict, total=False):
-    """Those of `blocking_server.serve`."""
+    """The options of `blocking.server.serve`."""
 
     limits: Limits
     timeouts: Timeouts
@@ -118,7 +120,7 @@ class ServeOptions(TypedDict, total=False):
 
 
 class ConnectOptions(TypedDict, total=False):
-    """Those of `blocking.connect`."""
+    """The options of `blocking.connect`."""
 
     called_aet: str
     max_length: int
@@ -133,13 +135,13 @@ class ConnectOptions(TypedDict, total=False):
 
 
 class Application:
-    """An application entity. `aet`: its title, by which it calls others; called by another it answers too.
+    """An application entity. `aet`: its title as a requestor; as an acceptor it answers to any title.
 
-    `destinations`: AE title -> address, of those to which a C-MOVE may send, and of those who get reports of storage
-    commitment; it may be changed at any time. `tls`: for the associations that it asks for, these included. `threads`:
-    in an event loop, plain functions, and what they yield, run in worker threads.
+    `destinations`: AE title -> address, of the destinations of C-MOVE and of reports of storage commitment; it may be
+    changed at any time. `tls`: for all associations that the application requests. `threads`: in an event loop, plain
+    functions and generators run in worker threads.
 
-    Functions are registered before it is served. C-ECHO is answered without one.
+    Register all functions before you serve. C-ECHO is answered without one.
     """
 
     def __init__(
@@ -156,20 +158,21 @@ class Application:
         self.tls = tls
         self._functions: dict[tuple[str, str], Registered] = {}  # by the name of the request and the SOP class
         self._contexts: dict[str, tuple[str, ...]] = {uids.VERIFICATION: UNCOMPRESSED}
-        self._sent: set[str] = set()  # SOP classes that it sends to who asks for them
-        self._reported: set[str] = set()  # SOP classes whose events it takes from who asks for an association
+        self._sent: set[str] = set()  # SOP classes that it sends in answer to a C-GET
+        self._reported: set[str] = set()  # SOP classes whose events it accepts from a requestor
 
     # -- registering ---------------------------------------------------------------------------------------------
 
     def on_store(
         self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
     ) -> Callable[[StoreFunction], StoreFunction]:
-        """C-STORE: the function is given a `StoreAsked`, the data set whole, and gives a status or None for success.
+        """C-STORE: the function receives a `StoreAsked` with the whole data set, and returns a status.
 
-        Without `sop_classes`: all of storage. What is longer than `Limits.collected`, 64 MiB, is refused, 0xA700, and
-        so is what is too much for all associations together (`ServerLimits.collected`): `on_store_stream` takes objects
-        of any size. `check`: what is no data set or is cut short is refused, 0xC000, and another object than the
-        command says, 0xA900, and the function never gets it; transfer syntaxes that are not known here are not checked.
+        Without `sop_classes`: all of storage. An object that is longer than `Limits.collected`, 64 MiB, is refused,
+        0xA700, and so is one for which all associations together have no room (`ServerLimits.collected`);
+        `on_store_stream` takes objects of any size. `check`: an object that is no data set or is cut short is refused,
+        0xC000, and so is another object than the command names, 0xA900, and the function does not receive it; unknown
+        transfer syntaxes are not checked.
         """
         classes = sop_classes or uids.STORAGE_SOP_CLASSES
         return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, check=check)
@@ -177,11 +180,11 @@ class Application:
     def on_store_stream(
         self, *sop_classes: str, transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, check: bool = True
     ) -> Callable[[StreamFunction], StreamFunction]:
-        """C-STORE of objects of any size: the function is given the `StoreRequest` of the adapter, and reads its data.
+        """C-STORE of objects of any size: the function receives the `StoreRequest` of the adapter and reads its data.
 
-        It gives a status, None for success, or calls `respond` itself. In an event loop it is a coroutine function.
-        `check` as for `on_store`: reading the data raises `Refused`, at its end at the latest; let it through, keep
-        nothing of what was read, and the request is answered by it.
+        It returns a status, None for success, or calls `respond` itself. In an event loop it is a coroutine function.
+        `check` as for `on_store`: reading the data raises `Refused`, at its end at the latest. Do not catch it, keep
+        nothing of the data, and the request is answered by it.
         """
         classes = sop_classes or uids.STORAGE_SOP_CLASSES
         return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, stream=True, check=check)
@@ -189,7 +192,7 @@ class Application:
     def on_find(self, *sop_classes: str) -> Callable[[FindFunction], FindFunction]:
         """C-FIND: the function yields identifiers, pydicom data sets or bytes, or returns a list of them.
 
-        Each is sent as it comes. After a C-CANCEL the generator is closed. Without `sop_classes`: all of query.
+        Each is sent at once. After a C-CANCEL the generator is closed. Without `sop_classes`: all of query.
         """
         return self._registrar(dimse.CFindRequest, sop_classes or uids.QUERY_SOP_CLASSES)
 
@@ -199,11 +202,11 @@ class Application:
         sends: tuple[str, ...] = uids.STORAGE_SOP_CLASSES,
         transfer_syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES,
     ) -> Callable[[RetrieveFunction], RetrieveFunction]:
-        """C-GET: the function returns a list of what to send, or yields its length and then each.
+        """C-GET: the function returns a list of objects to send, or yields their number and then each object.
 
-        What can be sent: an `Instance`, a path, a pydicom data set; the last two are converted where they have to be
-        (`instance`). A plain generator is asked for the next when there is room to send it, an asynchronous one is
-        taken whole first. `sends`: SOP classes that may be sent, in `transfer_syntaxes`, to who takes the role of their
+        An object is an `Instance`, a path or a pydicom data set; the last two are converted if necessary (`instance`).
+        A plain generator is asked for the next object when there is room to send it; an asynchronous one is run to its
+        end first. `sends`: SOP classes that may be sent, in `transfer_syntaxes`, to a peer that takes the role of their
         SCP. Without `sop_classes`: all of C-GET.
         """
         register = self._registrar(dimse.CGetRequest, sop_classes or uids.RETRIEVE_GET_SOP_CLASSES)
@@ -214,35 +217,35 @@ class Application:
         return register
 
     def on_move(self, *sop_classes: str) -> Callable[[RetrieveFunction], RetrieveFunction]:
-        """C-MOVE: as `on_get`, taken whole first, since what is proposed to the destination depends on all of it.
+        """C-MOVE: like `on_get`, but all objects are taken first, because the proposed contexts depend on all of them.
 
-        A destination that is not among `destinations` is refused, 0xA801, and the function is not called; one with
-        which there is no association, 0xA702. Without `sop_classes`: all of C-MOVE.
+        A destination that is not among `destinations` is refused, 0xA801, and the function is not called; a
+        destination with which no association can be made is refused, 0xA702. Without `sop_classes`: all of C-MOVE.
         """
         return self._registrar(dimse.CMoveRequest, sop_classes or uids.RETRIEVE_MOVE_SOP_CLASSES)
 
     def on_echo(self) -> Callable[[EchoFunction], EchoFunction]:
-        """C-ECHO: the function gives a status, or None for success."""
+        """C-ECHO: the function returns a status, None for success."""
         return self._registrar(dimse.CEchoRequest, (uids.VERIFICATION,))
 
     def on_commit(self, *, apart: bool = False) -> Callable[[CommitFunction], CommitFunction]:
-        """Storage commitment: the function is given a `CommitAsked`, and gives what is not committed.  # PS3.4 annex J
+        """Storage commitment: the function receives a `CommitAsked`, and returns what is not committed [PS3.4 J].
 
-        It returns a list of `Failure`, yields them, or returns None where all is committed; or it returns the whole
-        report that `CommitAsked.commitment.report` makes. The request was answered before: it is received. The report
-        goes out on its association, or, where the peer has left or does not take it there, on a new one to the address
-        that its AE title has in `destinations`. If the function fails, nothing is committed: 0x0110 for each, or the
-        code of `Refused`. A report that cannot be brought is logged.
+        It returns a list of `Failure`, yields them, or returns None if everything is committed; or it returns the whole
+        report that `CommitAsked.commitment.report` makes. The request has been answered before that: it was received.
+        The report goes out on the association of the request; if the peer has released it or does not accept the report
+        there, on a new one to the address of its AE title in `destinations`. If the function fails, nothing is
+        committed: 0x0110 for each object, or the code of `Refused`. A report that cannot be delivered is logged.
 
-        `apart`: on a new association wherever there is an address: some users take reports nowhere else, and some that
-        release at once get into disorder by a report that comes meanwhile.
+        `apart`: use a new association whenever there is an address: some users accept reports nowhere else, and some
+        that release at once are confused by a report that arrives meanwhile.
         """
         return self._registrar(dimse.NActionRequest, (uids.STORAGE_COMMITMENT_PUSH_MODEL,), commits=True, apart=apart)
 
     def on_n_create(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
-        """N-CREATE: this function, and those of the other DIMSE-N operations, gives a data set, a status, or a `Reply`.
+        """N-CREATE: the function returns a data set, a status or a `Reply`, as for the other DIMSE-N operations.
 
-        The instance to create is `Asked.sop_instance_uid`, a new UID where the request names none.
+        The instance to create is `Asked.sop_instance_uid`, a new UID if the request names none.
         """
         return self._registrar(dimse.NCreateRequest, _some(sop_classes, "on_n_create"))
 
@@ -263,7 +266,7 @@ class Application:
         return self._registrar(dimse.NDeleteRequest, _some(sop_classes, "on_n_delete"))
 
     def on_n_event_report(self, *sop_classes: str) -> Callable[[NormalizedFunction], NormalizedFunction]:
-        """N-EVENT-REPORT of `Asked.type_id`, also from an SCP that asks for the association itself."""
+        """N-EVENT-REPORT of `Asked.type_id`, also from an SCP that is the requestor of the association."""
         classes = _some(sop_classes, "on_n_event_report")
         register = self._registrar(dimse.NEventReportRequest, classes)
         self._reported.update(classes)
@@ -286,7 +289,7 @@ class Application:
             for uid in sop_classes:
                 known = self._functions.get((request.NAME, uid))
                 if known is not None:
-                    raise ValueError(f"{request.NAME} of {uids.name_of(uid)} has a function already: {known.name}")
+                    raise ValueError(f"{request.NAME} of {uids.name_of(uid)} already has a function: {known.name}")
             for uid in sop_classes:
                 self._functions[request.NAME, uid] = Registered(
                     function=function, stream=stream, check=check, commits=commits, apart=apart
@@ -304,9 +307,9 @@ class Application:
 
     @property
     def policy(self) -> AcceptPolicy:
-        """What follows from the functions: their SOP classes, and the roles that who asks may take.
+        """The policy that follows from the functions: their SOP classes, and the roles that a requestor may take.
 
-        To change more of it: `dataclasses.replace(app.policy, called_aets=frozenset({app.aet}))`.
+        To change it further: `dataclasses.replace(app.policy, called_aets=frozenset({app.aet}))`.
         """
         roles = {
             uid: Roles(scu=(dimse.CStoreRequest.NAME, uid) in self._functions, scp=True) for uid in sorted(self._sent)
@@ -316,7 +319,7 @@ class Application:
 
     @property
     def handler(self) -> Callable[[blocking.Session], None]:
-        """For `blocking_server.serve`. Raises TypeError where a function has to be awaited."""
+        """For `blocking.server.serve`. Raises TypeError if a function has to be awaited."""
         for registered in self._functions.values():
             if iscoroutinefunction(registered.function) or isasyncgenfunction(registered.function):
                 raise TypeError(f"{registered.name} has to be awaited: serve it by trio or asyncio (async_handler)")
@@ -324,10 +327,10 @@ class Application:
 
     @property
     def async_handler(self) -> Callable[[awaiting.Session], Awaitable[None]]:
-        """For `trio.serve` and `asyncio.serve`. Raises TypeError where a plain function is to read a stream."""
+        """For `trio.serve` and `asyncio.serve`. Raises TypeError if a plain function should read a stream."""
         for registered in self._functions.values():
             if registered.stream and not iscoroutinefunction(registered.function):
-                raise TypeError(f"{registered.name} cannot await what it is to read: make it a coroutine function")
+                raise TypeError(f"{registered.name} cannot await the data that it reads: make it a coroutine function")
         return self._handle_async
 
     def _handle(self, session: blocking.Session) -> None:
@@ -342,8 +345,8 @@ class Application:
             async for request in session:
                 await answer(talk, request, self._function_for(request), self.destinations)
 
-    def _function_for(self, request: AnyRequest) -> Registered | None:
-        """That of the SOP class it names, or of the one that was negotiated, a meta SOP class say."""
+    def _function_for(self, request: SessionRequest) -> Registered | None:
+        """The function for the SOP class that it names, or for the negotiated one, for example a meta SOP class."""
         for uid in (request.sop_class_uid, request.context.abstract_syntax):
             registered = self._functions.get((request.name, uid))
             if registered is not None:
@@ -353,19 +356,19 @@ class Application:
     def serve(
         self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ServeOptions]
     ) -> blocking_server.Server:
-        """`blocking_server.serve` with this handler, and this policy unless another one is given. Raises as it does."""
+        """`blocking.server.serve` with this handler, and this policy unless you give one. Raises as it does."""
         return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
 
     def connect(
         self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
     ) -> blocking.Session:
-        """`blocking.connect` in the name of this application, over `tls` where it has it. Raises as it does."""
+        """`blocking.connect` with the title of this application, over its `tls` if it has one. Raises as it does."""
         return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)
 
 
 def _some(sop_classes: tuple[str, ...], name: str) -> tuple[str, ...]:
     if not sop_classes:
-        raise ValueError(f"{name}() without a SOP class; one or more")
+        raise ValueError(f"{name}() without a SOP class; at least one is needed")
     return sop_classes
 
 
@@ -373,6 +376,6 @@ def _check_uids(sop_classes: Iterable[object]) -> None:
     for uid in sop_classes:
         if not isinstance(uid, str):
             hint = "; with parentheses: @app.on_store()" if callable(uid) else ""
-            raise TypeError(f"{kind_of(uid)} where a SOP class UID is to be{hint}")
+            raise TypeError(f"expected a SOP class UID, not {kind_of(uid)}{hint}")
         if not uids.is_valid(uid):
             raise ValueError(f"{uid!a} is no UID [PS3.5 9.1]")

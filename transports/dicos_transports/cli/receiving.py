@@ -1,7 +1,7 @@
-"""Objects that arrive, and the files they become: the one loop for all transports.
+"""Objects that arrive, and the files they become: counted and reported. The loop itself is `files.receiving`.
 
-Where an event loop carries the command, the disk has a thread of its own: pieces are gathered, as many bytes as
-`Runtime.batch` says, and the connection is not read while they are written, so a slow disk is a slow peer.
+In an event loop a worker thread writes: `Runtime.batch` bytes are gathered for it, and the connection is not read while
+they are written, so a slow disk slows down its own peer only.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS, describe
 
 from ..addresses import said
-from ..files.storing import Incoming, Stored, take_all
-from ..files.writer import remove_stale_parts
+from ..files.receiving import Incoming, Stored, receive
+from ..files.temporary import remove_stale_parts
 from ..sessions.channel import ServerStopping
 from ..sessions.session import Session, StoreRequest
 from .output import Output, plural, shown, size
@@ -27,7 +27,7 @@ from .runtimes.runtime import Runtime
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
-    """The options that say where files go."""
+    """The options for received files."""
     parser.add_argument("-od", "--output-directory", type=Path, default=Path("."), metavar="FOLDER",
                         help="where the files go; it exists (default: the current folder)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true",
@@ -39,16 +39,16 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def fit_folder(options: argparse.Namespace, out: Output) -> bool:
-    """Returns True if files can be made there, as far as can be told beforehand; reports it if not.
+    """Returns True if files can be made in the folder, as far as is known beforehand; reports the reason if not.
 
-    What a killed process has left there is removed.
+    Unfinished files of killed processes are removed.
     """
     folder = options.output_directory
     trouble = _unfit(folder)
     if trouble is not None:
         out.error(f"{shown(folder)}: {trouble}; -od names a folder to write to")
         return False
-    with suppress(OSError):  # a folder that may be written to and not be read
+    with suppress(OSError):  # a folder that may be written to but not read
         if removed := remove_stale_parts(folder):
             out.info(f"{shown(folder)}: {plural(removed, 'unfinished file')} of a process that was killed removed")
     return True
@@ -66,7 +66,7 @@ def _unfit(folder: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiving:
-    """What becomes of objects. `folder` None: nothing is kept."""
+    """How received objects are stored. `folder` None: nothing is kept."""
 
     runtime: Runtime
     out: Output
@@ -78,15 +78,14 @@ class Receiving:
     check: bool = True
 
     async def receive(self, request: StoreRequest) -> Stored:
-        """Make a file of an object, answer, count and tell it.
+        """Makes a file of an object, answers, counts and reports it.
 
-        Success is answered once the file is complete and has its name. Raises `AssociationError`; nothing is left then.
+        Success is answered once the file is complete and has its name. Raises `AssociationError`; then nothing is left.
         """
         session, counts = request.session, self.counts
         try:
-            stored = await self._store(request)
-            await request.respond(stored.status, stored.comment)
-        except BaseException as error:  # whoever has the association tells the reason
+            stored = await receive(self._incoming(request), request, self.runtime.offload, self.runtime.batch)
+        except BaseException as error:  # the caller reports the reason
             lost = isinstance(error, AssociationError) and not isinstance(error, ServerStopping)
             with counts.lock:
                 counts.incomplete += 1
@@ -100,10 +99,10 @@ class Receiving:
         self._tell(request, session, stored, good=good)
         return stored
 
-    async def _store(self, request: StoreRequest) -> Stored:
-        # Of a C-GET it is the called side that sends.
+    def _incoming(self, request: StoreRequest) -> Incoming:
+        # In a C-GET the called side sends.
         source = None if request.get is None else request.session.called_aet
-        with Incoming(
+        return Incoming(
             self.folder,
             request,
             source_aet=source,
@@ -111,8 +110,7 @@ class Receiving:
             fsync=self.fsync,
             most=self.most,
             check=self.check,
-        ) as incoming:
-            return await take_all(incoming, request, self.runtime.offload, self.runtime.batch)
+        )
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
         out = self.out

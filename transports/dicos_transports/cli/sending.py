@@ -27,9 +27,9 @@ from dicos_proto.registry.status import SUCCESS, Category, category, describe
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.upper_layer.pdu_types import ContextResult, ProposedContext
 
-from ..files import storing
 from ..files.part10 import Part10Error, Part10File
-from ..files.storing import FileInstance
+from ..files.sending import FileInstance, prepare
+from ..files.sending import plan as plan_batches
 from ..sessions.channel import ServerStopping
 from ..sessions.session import Session
 from . import FAILED, NO_ASSOCIATION, OK
@@ -127,7 +127,7 @@ class Sending:
         """Send all of it; the exit status."""
         self.failed = self.bad
         found = dict(self.files)
-        batches = storing.plan([file for file, _ in self.files], only=self.plan.only)
+        batches = plan_batches([file for file, _ in self.files], only=self.plan.only)
         self.queues = [
             Queue(batch.contexts, deque(Job(file=file, found=found[file]) for file in batch.files))
             for _ in range(self.plan.repeat)
@@ -364,9 +364,7 @@ class _Association:
                 sending.fail(job, "has changed since it was looked at; send it again")
                 continue
             try:
-                instance = storing.prepare(
-                    session.association, job.file, only=sending.plan.only, progress=sending.bar.advance
-                )
+                instance = prepare(session.association, job.file, only=sending.plan.only, progress=sending.bar.advance)
             except (ContextNotAccepted, Part10Error) as error:
                 sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue

@@ -1,1 +1,43 @@
 """DICOM files [PS3.10]: reading, writing, sending and storing them."""
+
+from .data_sets import CONVERTIBLE, can_convert, convert_chunks, padded_chunks
+from .finding import find_files
+from .instances import NotAnInstance, Offer, instance, offer, taken
+from .part10 import CHUNK, META_LIMIT, Part10Error, Part10File, inspect, read_chunks, read_whole, where
+from .receiving import Incoming, Stored, discard, store_awaited, store_into
+from .sending import Batch, FileInstance, plan, prepare, send_file
+from .temporary import remove_stale_parts
+from .writer import Part10Writer
+
+__all__ = [
+    "CHUNK",
+    "CONVERTIBLE",
+    "META_LIMIT",
+    "Batch",
+    "FileInstance",
+    "Incoming",
+    "NotAnInstance",
+    "Offer",
+    "Part10Error",
+    "Part10File",
+    "Part10Writer",
+    "Stored",
+    "can_convert",
+    "convert_chunks",
+    "discard",
+    "find_files",
+    "inspect",
+    "instance",
+    "offer",
+    "padded_chunks",
+    "plan",
+    "prepare",
+    "read_chunks",
+    "read_whole",
+    "remove_stale_parts",
+    "send_file",
+    "store_awaited",
+    "store_into",
+    "taken",
+    "where",
+]

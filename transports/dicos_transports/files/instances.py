@@ -1,70 +1,77 @@
-"""What an application sends, as `Instance`s: files and data sets, in another transfer syntax where only that is taken.
+"""What an application sends, as `Instance`s: files and data sets, converted only if the peer accepts nothing else.
 
-Knows: which transfer syntaxes can be had of what. Must not know: associations. Invariant: what is taken as it lies is
-sent as it lies.
+A file becomes an instance as it does for `send_file` (`sending`).
+
+Knows: files, pydicom data sets, in which transfer syntaxes they can be sent. Must not know: associations. Invariant: a
+data set whose transfer syntax is accepted is sent unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, PresentationContext
-from dicos_proto.wire import Buffer
+from dicos_proto.upper_layer.negotiation import PresentationContext
 
-from ..sessions.talking import WrongAnswer, kind_of
 from . import part10
 from .part10 import Part10File
-from .storing import LOG
+from .sending import FALLBACKS, file_instance, sendable_as, warn_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["FALLBACKS", "Offer", "instance", "offer", "taken"]
+__all__ = ["FALLBACKS", "NotAnInstance", "Offer", "instance", "offer", "taken"]
 
 Taken = Mapping[str, tuple[str, ...]]
-"""SOP class -> the transfer syntaxes in which it is taken."""
+"""SOP class -> the transfer syntaxes in which the peer accepts it."""
 _NOTHING: Taken = {}
 
-FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
-    syntax: tuple(other for other in UNCOMPRESSED if other != syntax)
-    for syntax in (*UNCOMPRESSED, uids.DEFLATED_EXPLICIT_VR_LE)
-}
-"""Transfer syntax -> what can be had of it, for `planning.plan`."""
+
+class NotAnInstance(TypeError):
+    """A value that cannot be sent. The text names its type and what can be sent, and never a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What can be sent, and what its data set lies in."""
+    """An object that can be sent, and the transfer syntax of its data set."""
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax: str
     source: Instance | Part10File | Dataset
 
-    def instance(self, accepted: Taken = _NOTHING) -> Instance:
-        """It as it lies, or as it is taken, where it can be had so. Raises `DataSetError`, `Part10Error`."""
+    def instance(self, accepted: Taken = _NOTHING, *, begin: bool = False) -> Instance:
+        """The instance to send: unchanged if that is accepted, otherwise converted to an accepted transfer syntax.
+
+        If it cannot be converted to one, it stays in its own. `begin`: as in `sending.file_instance`. Raises
+        `DataSetError`, `Part10Error`.
+        """
         if isinstance(self.source, Instance):
             return self.source
         own, wanted = self.transfer_syntax, accepted.get(self.sop_class_uid, ())
-        ways = (own, *FALLBACKS.get(own, ()))
-        syntax = next((way for way in ways if way in wanted), own)
+        syntax = next((way for way in sendable_as(own) if way in wanted), own)
+        if isinstance(self.source, Part10File):
+            made = file_instance(self.source, syntax, begin=begin)
+            warn_of(made)
+            return made
         return Instance(
             sop_class_uid=self.sop_class_uid,
             sop_instance_uid=self.sop_instance_uid,
             transfer_syntax=syntax,
-            data=_Chunks(self.source, syntax) if isinstance(self.source, Part10File) else encode(self.source, syntax),
+            data=encode(self.source, syntax),
         )
 
 
 def offer(given: object) -> Offer:
-    """An `Instance`, a file, its path, or a pydicom data set. Of a data set its file meta information says what it is
-    in; without, it is explicit VR little endian. Raises `WrongAnswer` for anything else, `Part10Error`.
+    """What can be sent of an `Instance`, a file, its path, or a pydicom data set.
+
+    The transfer syntax of a data set is that of its file meta information; without it, explicit VR little endian.
+    Raises `NotAnInstance`, a TypeError, for anything else; `Part10Error`.
     """
     from pydicom.dataset import Dataset
 
@@ -81,7 +88,7 @@ def offer(given: object) -> Offer:
         case Dataset():
             named = str(given.get("SOPClassUID", "")), str(given.get("SOPInstanceUID", ""))
             if not all(map(uids.is_safe, named)):
-                raise WrongAnswer("a data set without SOP Class UID or SOP Instance UID is no instance")
+                raise NotAnInstance("a data set without SOP Class UID or SOP Instance UID is not an instance")
             meta = getattr(given, "file_meta", None)
             return Offer(
                 sop_class_uid=named[0],
@@ -89,37 +96,24 @@ def offer(given: object) -> Offer:
                 transfer_syntax=str(getattr(meta, "TransferSyntaxUID", uids.EXPLICIT_VR_LE)),
                 source=given,
             )
-    raise WrongAnswer(f"{kind_of(given)} where an instance is to be: an Instance, a path, a pydicom data set")
+    kind = "None" if given is None else type(given).__name__
+    raise NotAnInstance(f"expected an Instance, a path or a pydicom data set, not {kind}")
 
 
 def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
-    """What `offer` takes, ready to be sent. A file is read when it is sent, a data set is encoded now.
+    """An instance that is ready to be sent, of anything that `offer` takes.
 
-    `accepted`: SOP class -> transfer syntaxes (`taken`); what is in another one is converted where that can be done:
-    between implicit, explicit and deflated little endian. Raises as `offer`, and `DataSetError`.
+    A file is read when it is sent, a data set is encoded now. `accepted`: SOP class -> transfer syntaxes (`taken`); an
+    object in another one is converted if possible, between implicit, explicit and deflated little endian. Raises as
+    `offer` does, and `DataSetError`.
     """
     return offer(given).instance(accepted)
 
 
 def taken(contexts: Iterable[PresentationContext]) -> Taken:
-    """What the peer takes of this side, the role of an SCU."""
+    """What the peer accepts from this side as an SCU."""
     found: dict[str, tuple[str, ...]] = {}
     for context in contexts:
         if context.scu:
             found[context.abstract_syntax] = (*found.get(context.abstract_syntax, ()), context.transfer_syntax)
     return found
-
-
-class _Chunks:
-    """The data set of a file in this transfer syntax, read whenever it is iterated."""
-
-    def __init__(self, file: Part10File, transfer_syntax: str) -> None:
-        self._file = part10.prepare(file)
-        if self._file.told:
-            LOG.warning("%a: %s", str(file.path), self._file.told)
-        if self._file.whole is not None:  # read again when it is sent: many may wait
-            self._file = replace(self._file, whole=None)
-        self._transfer_syntax = transfer_syntax
-
-    def __iter__(self) -> Iterator[Buffer]:
-        return self._file.chunks(self._transfer_syntax)

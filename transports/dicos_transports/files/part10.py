@@ -1,15 +1,17 @@
-"""DICOM files: found, inspected, and their data sets streamed out.  PS3.10 section 7
+"""DICOM files: inspected, and their data sets read as they are on disk [PS3.10 7].
 
-Knows: the preamble, the prefix, the meta information of group 0002, and the file system. What is in a data
-set is `transcode`'s business; files are written by `part10_writer`, whose class is here too. Invariants:
-memory is one chunk, whatever the size; whatever is wrong with a file is a Part10Error, and nothing else.
+Knows: the preamble, the prefix, the meta information of group 0002, and the file system. Must not know: what is in a
+data set (`data_sets` and the engine), how files are found (`finding`) or written (`writer`). Invariants: memory is one
+chunk, whatever the size; every fault of a file is a Part10Error, and nothing else is raised.
 """
+
+from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -23,52 +25,31 @@ from dicos_proto.data.elements import (
     DataSetError,
     Walker,
     encoding,
-    shown,
 )
-from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
-from dicos_proto.limits import Limits
+from dicos_proto.data.transcode import TranscodeError
 from dicos_proto.registry.uids import (
     DEFLATED_EXPLICIT_VR_LE,
     EXPLICIT_VR_BE,
     EXPLICIT_VR_LE,
     IMPLICIT_VR_LE,
     is_safe,
-    name_of,
 )
 from dicos_proto.wire import Buffer
 
 from ..buffers import Buffers
-from .writer import TEMPORARY, Part10Writer, remove_stale_parts
 
-__all__ = [
-    "inspect",
-    "read_chunks",
-    "read_whole",
-    "convert_chunks",
-    "padded_chunks",
-    "prepare",
-    "Prepared",
-    "can_convert",
-    "find_files",
-    "remove_stale_parts",
-    "Part10File",
-    "Part10Writer",
-    "Part10Error",
-    "CONVERTIBLE",
-    "CHUNK",
-    "META_LIMIT",
-]
+__all__ = ["CHUNK", "META_LIMIT", "Part10Error", "Part10File", "inspect", "read_chunks", "read_whole", "where"]
 
 CHUNK: Final = 512 * 1024
-"""Default size of the pieces a data set is read in, in bytes."""
+"""Default size of the pieces in which a data set is read, in bytes."""
 POOLED: Final = CHUNK // 8
-"""Pieces of so many bytes or fewer have memory of their own."""
+"""Pieces of at most this many bytes get memory of their own; larger ones share `_BUFFERS`."""
 KEPT: Final = 3
-"""Buffers with pieces in use that a thread remembers, besides its newest."""
+"""Buffers in use that are remembered, in addition to the newest."""
 META_LIMIT: Final = 64 * 1024
-"""Limit on the meta information (group 0002) of a file that is read, in bytes."""
+"""Limit on the size of the meta information (group 0002), in bytes. Stops: gigabytes read to find where it ends."""
 
-PREFIX_END: Final = 132  # 128 bytes of preamble, then "DICM".  PS3.10 7.1
+PREFIX_END: Final = 132  # 128 bytes of preamble, then "DICM"  # PS3.10 7.1
 FIRST_READ: Final = 2048  # holds all of the meta information of an ordinary file
 
 META_LENGTH: Final = 0x0000
@@ -77,23 +58,20 @@ MEDIA_STORAGE_SOP_INSTANCE_UID: Final = 0x0003
 TRANSFER_SYNTAX_UID: Final = 0x0010
 _WANTED = (META_LENGTH, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID, TRANSFER_SYNTAX_UID)
 
-# Flags that only some systems have: binary mode is a matter of Windows; a FIFO is not waited for.
+# Not every system has each flag. O_BINARY is for Windows; O_NONBLOCK keeps a FIFO from blocking the open.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-
-_DEPTH: Final = Limits().sequence_depth
 
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
 
-
 _BUFFERS: Final = tuple((size, Buffers(size, KEPT)) for size in (2 * POOLED, 4 * POOLED, CHUNK))
-"""By their size: a piece comes in the smallest that holds it, so that to keep it keeps little besides."""
+"""Buffers by size. A piece gets the smallest that holds it, so a kept piece wastes less than its own size."""
 
 
 class Part10Error(Exception):
     """A file that cannot be used: one line with its path, what was seen and what was allowed.
 
-    It never holds a value from the data set.
+    The text never contains a value from the data set.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -105,7 +83,7 @@ class Part10Error(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part10File:
-    """What a C-STORE needs to know of a file: what it holds, and where the data set lies, in bytes."""
+    """What a C-STORE needs to know about a file: its object, and the position and size of the data set in bytes."""
 
     path: Path
     sop_class_uid: str
@@ -116,15 +94,16 @@ class Part10File:
 
 
 def inspect(path: Path) -> Part10File:
-    """Reads the meta information of the file at `path`, and of its data set the first elements at most.
+    """Reads the meta information of the file at `path`, and at most the first elements of its data set [PS3.10 7.1].
 
-    The SOP class and instance are those that the data set names, where that begins with them: receivers compare it
-    with the command. The meta information says what they are otherwise.
+    The SOP class and instance are taken from the data set if it begins with them, because receivers compare the data
+    set with the command; otherwise from the meta information.
 
-    A bare data set is one too, without preamble and meta information, where it begins as one in implicit or explicit
-    VR and names its SOP class and instance. Raises Part10Error: no DICOM file, cut short, unreadable.  PS3.10 7.1
+    A bare data set, without preamble and meta information, is accepted too if it begins like one in implicit or
+    explicit VR and names its SOP class and instance. Raises Part10Error if the file is no DICOM file, is cut short or
+    cannot be read.
     """
-    with _opened(path) as (fd, size):
+    with opened(path) as (fd, size):
         data = os.read(fd, FIRST_READ)
         if data[128:PREFIX_END] != b"DICM" and (bare := _bare(path, data, size)) is not None:
             return bare
@@ -148,34 +127,34 @@ def inspect(path: Path) -> Part10File:
 
 
 def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
-    """The data set as it lies on disk, in pieces of up to `chunk` bytes.
+    """Yields the data set as it is on disk, in pieces of up to `chunk` bytes.
 
-    A large piece is a view of memory that is used again once nobody holds a view of it: it may be kept, and keeps then
-    less than twice its size.
-    The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if
-    it cannot be read or has become shorter than it was.
+    A large piece is a view of memory that is reused once no view of it is left. A piece may be kept; it then keeps
+    less than twice its own size in memory.
+    The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if the file
+    cannot be read or has become shorter.
     """
     if chunk < 1:
-        raise ValueError(f"pieces of {chunk} bytes")
-    with _opened(file.path) as (fd, _):
+        raise ValueError(f"pieces of {chunk} bytes; at least 1")
+    with opened(file.path) as (fd, _):
         at, end = file.data_offset, file.data_offset + file.data_length
         while at < end:
             data = _read(fd, min(chunk, end - at), at)
             if not data:
-                raise _shorter(file.path, end - at)
+                raise shrunk(file.path, end - at)
             at += len(data)
             yield data
-            del data  # whoever asks for the next piece may be done with this one
+            del data  # the caller may have dropped it before it asks for the next piece
 
 
 def read_whole(file: Part10File) -> Buffer:
-    """The data set as it lies on disk, of a file that is known to be small, as a piece of `read_chunks`. Raises
-    Part10Error."""
+    """Returns the whole data set as it is on disk, as one piece of `read_chunks`; for files that are known to be small.
+    Raises Part10Error."""
     data: Buffer = b""
     try:
         fd = os.open(str(file.path), _READ)
         try:
-            if file.data_length <= POOLED:  # to its end, and one byte more, which only something else would have there
+            if file.data_length <= POOLED:  # one byte more than expected shows that the file has changed
                 data = os.pread(fd, file.data_length + 1, file.data_offset)
             if len(data) != file.data_length:
                 _check_regular(file.path, os.fstat(fd))
@@ -183,16 +162,16 @@ def read_whole(file: Part10File) -> Buffer:
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
-        with _reported(file.path):
-            _check_regular(file.path, os.stat(file.path))  # of what is no file any more, the system says less
+        with reported(file.path):
+            _check_regular(file.path, os.stat(file.path))  # says more than the system does
         raise _unreadable(file.path, error) from error
     if len(data) < file.data_length:
-        raise _shorter(file.path, file.data_length - len(data))
+        raise shrunk(file.path, file.data_length - len(data))
     return data
 
 
 def _read(fd: int, most: int, offset: int) -> Buffer:
-    """Up to `most` bytes, in memory of their own where they are few."""
+    """Reads up to `most` bytes, into memory of their own if they are few."""
     if not POOLED < most <= CHUNK or not hasattr(os, "preadv"):
         return os.pread(fd, most, offset)
     buffers = next(buffers for size, buffers in _BUFFERS if most <= size)
@@ -200,88 +179,24 @@ def _read(fd: int, most: int, offset: int) -> Buffer:
     return view[: os.preadv(fd, (view,), offset)]
 
 
-def convert_chunks(
-    file: Part10File,
-    transfer_syntax: str,
-    *,
-    chunk: int = CHUNK,
-    inflate_ratio: int = transcode.INFLATE_RATIO,
-    inflate_bytes: int = transcode.INFLATE_BYTES,
-    depth: int = transcode.DEPTH,
-) -> Generator[Buffer, None, None]:
-    """The data set in `transfer_syntax`, in pieces of about `chunk` bytes.
+def where(path: Path) -> tuple[int, str]:
+    """Returns the position of the data set in bytes, and its transfer syntax, "" if the file does not name one.
 
-    Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one
-    pass and in the memory of a few chunks; what already is in `transfer_syntax` passes as it is. Limits:
-    `inflate_ratio` bytes out of each deflated byte, judged from the first MiB on; `inflate_bytes` out of all;
-    `depth` sequences in one another. Raises Part10Error: not a pair that is converted, not a data set, or a
-    limit.
+    For any file with meta information, whether it holds a composite instance or not. Raises Part10Error.
     """
-    if not can_convert(file.transfer_syntax, transfer_syntax):
-        raise Part10Error(
-            file.path,
-            f"is in {name_of(file.transfer_syntax)}, which cannot be converted to {name_of(transfer_syntax)}",
-        )
-    try:
-        yield from transcode.convert(
-            lambda: read_chunks(file, chunk=chunk),
-            file.transfer_syntax,
-            transfer_syntax,
-            sop_class_uid=file.sop_class_uid,
-            chunk=chunk,
-            inflate_ratio=inflate_ratio,
-            inflate_bytes=inflate_bytes,
-            depth=depth,
-        )
-    except TranscodeError as error:
-        raise Part10Error(file.path, str(error)) from error
-
-
-def find_files(
-    paths: Iterable[Path], *, recurse: bool, unreadable: Callable[[Part10Error], object] | None = None
-) -> Iterator[Path]:
-    """The files that `paths` name, in their order; with `recurse` those in folders too, sorted by name.
-
-    A folder is entered once, however many links lead to it. Temporary files of writers are passed over.
-    `unreadable` is called with a Part10Error for a path that does not exist, a folder that cannot be read, a folder
-    without `recurse` or without files, and the search goes on; without it the error is raised.
-    """
-
-    def report(error: Part10Error) -> None:
-        if unreadable is None:
-            raise error
-        unreadable(error)
-
-    for path in paths:
-        try:
-            with _reported(path):
-                is_folder = stat.S_ISDIR(os.stat(path).st_mode)
-        except Part10Error as error:
-            report(error)
-            continue
-        if not is_folder:
-            yield path
-            continue
-        if not recurse:
-            report(Part10Error(path, "is a folder (use -r)"))
-            continue
-        empty = True
-        for found in _walk(path, report):
-            if isinstance(found, Path):
-                yield found
-            empty = False
-        if empty:
-            report(Part10Error(path, "is a folder without files"))
+    with opened(path) as (fd, _):
+        found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))
+    return offset, _text(found.get(TRANSFER_SYNTAX_UID, b""))
 
 
 def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
-    """SOP class and instance, as the beginning of the data set names them; "" for what is no UID, or not there."""
+    """SOP class and instance as the beginning of the data set names them; "" for each that is missing or no UID."""
     found = encoding(transfer_syntax)
     if found is None or found[2] or (b"\x08\0\x18\0" not in data and found[1]):
         return "", ""
     walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
-    with suppress(DataSetError):  # it is no data set; what is made of it shows when it is sent
-        at, size = 0, 512  # both are among the first elements
+    with suppress(DataSetError):  # not a data set: reported when it is sent
+        at, size = 0, 512  # both are usually among the first elements
         while at < len(data) and len(walker.seen) < 2:
             walker.feed(data[at : at + size])
             at, size = at + size, 4 * size
@@ -290,7 +205,7 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
 
 
 def _bare(path: Path, data: bytes, size: int) -> Part10File | None:
-    """A data set without preamble and meta information, in the transfer syntax that its first elements are in."""
+    """A bare data set, in the transfer syntax that its first elements show; None if it is not one."""
     for syntax in (EXPLICIT_VR_LE, IMPLICIT_VR_LE, EXPLICIT_VR_BE):
         sop_class, sop_instance = _named(data, syntax)
         if sop_class and sop_instance:
@@ -305,118 +220,12 @@ def _bare(path: Path, data: bytes, size: int) -> Part10File | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A file about to be sent, after a look at the headers of its data set."""
-
-    file: Part10File
-    odd: tuple[int, ...] = ()
-    """Tags of the first elements, up to 8, whose values have an odd number of bytes: they are padded."""
-    odd_fragment: str | None = None
-    """The first fragment with an odd number of bytes, in words, where there are several: they are sent as they are."""
-    whole: Buffer | None = None
-    """All of the data set, where it is small."""
-
-    @property
-    def told(self) -> str:
-        """What is told of a file whose elements or fragments have odd lengths; "" of all others."""
-        found = []
-        if self.odd:
-            found.append(f"odd length of {', '.join(map(shown, self.odd))}: padded [PS3.5 7.1.1]")
-        if self.odd_fragment is not None:
-            found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
-        return "; ".join(found)
-
-    def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
-        """The data set as it is sent: as it lies on disk, padded where that has to be, or converted. Raises
-        Part10Error."""
-        file = self.file
-        if transfer_syntax != file.transfer_syntax:
-            yield from convert_chunks(file, transfer_syntax)
-        elif self.odd:
-            yield from padded_chunks(file)
-        else:
-            if self.whole is not None:
-                yield self.whole
-            else:
-                yield from read_chunks(file)
-            if file.data_length % 2:
-                yield b"\0"  # the padding that its writer forgot  PS3.5 A.5
-
-
-def where(path: Path) -> tuple[int, str]:
-    """Where the data set of a file begins, in bytes, and its transfer syntax, "" where it is not named: of any file
-    with meta information, an instance or not. Raises Part10Error."""
-    with _opened(path) as (fd, _):
-        found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))
-    return offset, _text(found.get(TRANSFER_SYNTAX_UID, b""))
-
-
-def prepare(file: Part10File) -> Prepared:
-    """Looks which values have to be padded to be sent. Of a large data set nothing but the headers is read.
-
-    Raises Part10Error for a data set that no padding of elements makes even: one of an odd number of bytes that is cut
-    short, or one with a fragment of an odd length, whose padding would move what its table of offsets points at.
-    """
-    whole = read_whole(file) if file.data_length <= POOLED else None
-    found, odd = encoding(file.transfer_syntax), file.data_length % 2 == 1
-    size = f"a data set of {file.data_length} bytes" + ", an odd number" * odd
-    if found is None or found[2]:
-        if odd and found is None:
-            raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
-        return Prepared(file=file, whole=whole)
-    walker = Walker(implicit=found[0], little=found[1], depth=_DEPTH)
-    try:
-        if whole is not None:
-            walker.feed(whole)
-        else:
-            _look(file, walker)
-        walker.finish()
-    except DataSetError as error:
-        if odd:
-            raise Part10Error(file.path, f"has {size}: {error}") from error
-        return Prepared(file=file, whole=whole)  # what is none is for the receiver to say
-    fragment = walker.odd_fragment
-    if (file.data_length + walker.odd_values) % 2:  # it would be odd when all is padded that can be
-        if fragment is not None:
-            raise Part10Error(file.path, f"has {size}: {fragment} has an odd length [PS3.5 A.4]")
-        file, whole = replace(file, data_length=walker.ended), None  # zeros follow its end
-    if walker.odd:
-        whole = None
-    return Prepared(file=file, odd=tuple(walker.odd), odd_fragment=fragment, whole=whole)
-
-
-def _look(file: Part10File, walker: Walker) -> None:
-    at, end = file.data_offset, file.data_offset + file.data_length
-    with _opened(file.path) as (fd, _):
-        while at < end:
-            if walker.wanted:
-                size = min(walker.wanted, end - at)
-                walker.skip(size)
-            else:
-                data = os.pread(fd, min(FIRST_READ, end - at), at)
-                if not data:
-                    raise _shorter(file.path, end - at)
-                walker.feed(data)
-                size = len(data)
-            at += size
-
-
-def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
-    """The data set in its own transfer syntax, each value of an odd number of bytes made even by a byte of padding.
-    Raises Part10Error.  PS3.5 7.1.1"""
-    try:
-        with closing(read_chunks(file, chunk=chunk)) as chunks:
-            yield from transcode.padded(chunks, file.transfer_syntax, chunk=chunk)
-    except TranscodeError as error:
-        raise Part10Error(file.path, str(error)) from error
-
-
 def _read_meta(path: Path, fd: int, data: bytes) -> tuple[dict[int, bytes], int, bytes]:
-    """The wanted values of group 0002 by element, where the data set begins, and what was read. `data`: the beginning.
+    """Returns the wanted values of group 0002 by element, the position of the data set, and the bytes read so far.
 
-    The elements themselves tell: the group length is missing or wrong in many files. It is believed only
-    before deflated data, whose first bytes may look like anything.
+    `data`: the beginning of the file. The end of the group is found by its elements, because the group length is
+    missing or wrong in many files. The length is trusted only before deflated data, whose first bytes may look like
+    another element.
     """
     if data[128:PREFIX_END] != b"DICM":
         reason = "it is empty" if not data else "no DICM at byte 128"
@@ -456,7 +265,7 @@ def _read_meta(path: Path, fd: int, data: bytes) -> tuple[dict[int, bytes], int,
 
 
 def _read_on(fd: int, data: bytes) -> bytes:
-    """`data` and what follows it, as far as meta information and one more element header may reach."""
+    """Returns `data` and what follows it, up to the limit of the meta information and one more element header."""
     pieces = [data]
     left = PREFIX_END + META_LIMIT + 12 - len(data)
     while left > 0 and (piece := os.read(fd, left)):
@@ -498,7 +307,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Part10Error:
     return Part10Error(path, f"cannot be read: {said[:1].lower()}{said[1:]}")
 
 
-def _shorter(path: Path, missing: int) -> Part10Error:
+def shrunk(path: Path, missing: int) -> Part10Error:
+    """The error for a file that has become shorter since it was inspected."""
     return Part10Error(path, f"has become shorter while it was read: {missing} bytes are missing")
 
 
@@ -508,8 +318,8 @@ def _check_regular(path: Path, status: os.stat_result) -> None:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """What the system says about `path`, as one line."""
+def reported(path: Path) -> Iterator[None]:
+    """Turns what the system says about `path` into a Part10Error of one line."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -517,9 +327,9 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    """The regular file at `path`, open for reading, and its size in bytes."""
-    with _reported(path):
+def opened(path: Path) -> Iterator[tuple[int, int]]:
+    """Opens the regular file at `path` for reading; gives the descriptor and the size in bytes. Raises Part10Error."""
+    with reported(path):
         fd = os.open(path, _READ)
         try:
             status = os.fstat(fd)
@@ -527,35 +337,3 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
             yield fd, status.st_size
         finally:
             os.close(fd)
-
-
-def _walk(folder: Path, report: Callable[[Part10Error], None]) -> Iterator[Path | None]:
-    """Every file below `folder`, sorted by name, a folder's own files first; None for a folder that was reported."""
-    seen: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            with _reported(here):
-                status = os.stat(here)
-                if (status.st_dev, status.st_ino) in seen:
-                    continue
-                seen.add((status.st_dev, status.st_ino))
-                with os.scandir(here) as entries:
-                    listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
-        except Part10Error as error:
-            report(error)
-            yield None
-            continue
-        for name, is_folder in listed:
-            is_temporary = name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
-            if not is_folder and not is_temporary:
-                yield here / name
-        waiting.extend(here / name for name, is_folder in reversed(listed) if is_folder)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, say: inspect tells
-        return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto import dimse
 from dicos_proto.registry import uids
 
-from ...files import part10, storing
+from ...files import finding, part10, sending
 from ...files.part10 import Part10Error, Part10File
 from .. import USAGE
 from ..options import associations, count, count_or_none, seconds, user_parser, window
@@ -152,7 +152,7 @@ def find(options: argparse.Namespace, out: Output) -> Found:
         out.event("failed", path=str(error.path), sop_instance_uid=None, status=None, why=error.reason)
 
     for path in options.paths:
-        for one in part10.find_files([path], recurse=options.recurse, unreadable=bad):
+        for one in finding.find_files([path], recurse=options.recurse, unreadable=bad):
             try:
                 file, status = _inspect(one)
                 check(file, options.transfer_syntax)
@@ -191,10 +191,10 @@ def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
 
 
 def check(file: Part10File, only: Sequence[str]) -> None:
-    """Raise `Part10Error` for what no presentation context can be proposed for. `only`: as in `storing.plan`."""
+    """Raise `Part10Error` for what no presentation context can be proposed for. `only`: as in `sending.plan`."""
     if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(file.path, _DICOMDIR)
     for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
         if not uids.is_valid(uid):
             raise Part10Error(file.path, f"what it has as {name} is no UID [PS3.5 9.1]")
-    storing.ways(file, only)
+    sending.ways(file, only)

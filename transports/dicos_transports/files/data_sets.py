@@ -1,0 +1,164 @@
+"""The data set of a file in the form in which it is sent: as it is on disk, padded to even lengths, or converted.
+
+Knows: which values have odd lengths, and what can be converted to what. Must not know: associations. Invariants: memory
+is a few chunks, whatever the size; every fault of a file is a Part10Error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dicos_proto.data import transcode
+from dicos_proto.data.elements import DataSetError, Walker, encoding, shown
+from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
+from dicos_proto.limits import Limits
+from dicos_proto.registry.uids import name_of
+from dicos_proto.wire import Buffer
+
+from .part10 import CHUNK, FIRST_READ, POOLED, Part10Error, Part10File, opened, read_chunks, read_whole, shrunk
+
+__all__ = ["CONVERTIBLE", "Prepared", "can_convert", "convert_chunks", "padded_chunks", "prepare"]
+
+_DEPTH: Final = Limits().sequence_depth
+
+
+def convert_chunks(
+    file: Part10File,
+    transfer_syntax: str,
+    *,
+    chunk: int = CHUNK,
+    inflate_ratio: int = transcode.INFLATE_RATIO,
+    inflate_bytes: int = transcode.INFLATE_BYTES,
+    depth: int = transcode.DEPTH,
+) -> Generator[Buffer, None, None]:
+    """Yields the data set in `transfer_syntax`, in pieces of about `chunk` bytes.
+
+    Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one pass and in
+    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. Limits:
+    `inflate_ratio`: bytes inflated from each deflated byte, checked after the first MiB; `inflate_bytes`: bytes
+    inflated in total; `depth`: levels of nested sequences. Raises Part10Error for two transfer syntaxes that are not
+    converted, for bytes that are no data set, and for a limit that is exceeded.
+    """
+    if not can_convert(file.transfer_syntax, transfer_syntax):
+        raise Part10Error(
+            file.path,
+            f"is in {name_of(file.transfer_syntax)}, which cannot be converted to {name_of(transfer_syntax)}",
+        )
+    try:
+        yield from transcode.convert(
+            lambda: read_chunks(file, chunk=chunk),
+            file.transfer_syntax,
+            transfer_syntax,
+            sop_class_uid=file.sop_class_uid,
+            chunk=chunk,
+            inflate_ratio=inflate_ratio,
+            inflate_bytes=inflate_bytes,
+            depth=depth,
+        )
+    except TranscodeError as error:
+        raise Part10Error(file.path, str(error)) from error
+
+
+def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
+    """Yields the data set in its own transfer syntax, with each value of odd length padded by one byte [PS3.5 7.1.1].
+
+    Raises Part10Error.
+    """
+    try:
+        with closing(read_chunks(file, chunk=chunk)) as chunks:
+            yield from transcode.padded(chunks, file.transfer_syntax, chunk=chunk)
+    except TranscodeError as error:
+        raise Part10Error(file.path, str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A file that is about to be sent, after the element headers of its data set have been checked."""
+
+    file: Part10File
+    odd: tuple[int, ...] = ()
+    """Tags of the first elements, at most 8, whose values have an odd length: they are padded."""
+    odd_fragment: str | None = None
+    """The first of several fragments with an odd length, in words: fragments are sent unchanged."""
+    whole: Buffer | None = None
+    """The whole data set, if it is small."""
+
+    @property
+    def told(self) -> str:
+        """The warning about elements or fragments of odd length; "" if there are none."""
+        found = []
+        if self.odd:
+            found.append(f"odd length of {', '.join(map(shown, self.odd))}: padded [PS3.5 7.1.1]")
+        if self.odd_fragment is not None:
+            found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
+        return "; ".join(found)
+
+    def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
+        """Yields the data set as it is sent: as it is on disk, padded if necessary, or converted. Raises
+        Part10Error."""
+        file = self.file
+        if transfer_syntax != file.transfer_syntax:
+            yield from convert_chunks(file, transfer_syntax)
+        elif self.odd:
+            yield from padded_chunks(file)
+        else:
+            if self.whole is not None:
+                yield self.whole
+            else:
+                yield from read_chunks(file)
+            if file.data_length % 2:
+                yield b"\0"  # the padding of deflated data that its writer left out  # PS3.5 A.5
+
+
+def prepare(file: Part10File) -> Prepared:
+    """Finds the values that have to be padded before the file is sent. Of a large data set it reads only the headers.
+
+    Raises Part10Error for a data set of odd length that padding elements cannot make even: one that is cut short, or
+    one with a fragment of odd length, because padding a fragment would move what the offset table points at.
+    """
+    whole = read_whole(file) if file.data_length <= POOLED else None
+    found, odd = encoding(file.transfer_syntax), file.data_length % 2 == 1
+    size = f"a data set of {file.data_length} bytes" + ", an odd number" * odd
+    if found is None or found[2]:
+        if odd and found is None:
+            raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
+        return Prepared(file=file, whole=whole)
+    walker = Walker(implicit=found[0], little=found[1], depth=_DEPTH)
+    try:
+        if whole is not None:
+            walker.feed(whole)
+        else:
+            _read_headers(file, walker)
+        walker.finish()
+    except DataSetError as error:
+        if odd:
+            raise Part10Error(file.path, f"has {size}: {error}") from error
+        return Prepared(file=file, whole=whole)  # not a data set: the receiver decides what to do with it
+    fragment = walker.odd_fragment
+    if (file.data_length + walker.odd_values) % 2:  # still odd with every odd element padded
+        if fragment is not None:
+            raise Part10Error(file.path, f"has {size}: {fragment} has an odd length [PS3.5 A.4]")
+        file, whole = replace(file, data_length=walker.ended), None  # zeros after the end are left out
+    if walker.odd:
+        whole = None
+    return Prepared(file=file, odd=tuple(walker.odd), odd_fragment=fragment, whole=whole)
+
+
+def _read_headers(file: Part10File, walker: Walker) -> None:
+    at, end = file.data_offset, file.data_offset + file.data_length
+    with opened(file.path) as (fd, _):
+        while at < end:
+            if walker.wanted:
+                size = min(walker.wanted, end - at)
+                walker.skip(size)
+            else:
+                data = os.pread(fd, min(FIRST_READ, end - at), at)
+                if not data:
+                    raise shrunk(file.path, end - at)
+                walker.feed(data)
+                size = len(data)
+            at += size

@@ -1,0 +1,249 @@
+"""Files to C-STORE requests: the contexts that files need, and each file as an instance to send.
+
+A file becomes an instance in one place, `file_instance`, in one of the transfer syntaxes of `sendable_as`. `send_file`,
+the `dicos storescu` command and an `Application` that answers C-GET or C-MOVE all use these two.
+
+Knows: Part 10 files, accepted contexts. Must not know: sockets, PDVs, what is asked for. Invariants: a file whose
+transfer syntax is accepted is sent as it is on disk; memory is a few chunks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from dicos_proto import dimse
+from dicos_proto.association import Association
+from dicos_proto.conversation import flows, planning
+from dicos_proto.fast_init import quick
+from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
+from dicos_proto.services.storage import Instance
+from dicos_proto.upper_layer.pdu_types import ProposedContext
+from dicos_proto.wire import Buffer
+
+from . import data_sets
+from .data_sets import CONVERTIBLE, Prepared, can_convert
+from .part10 import Part10Error, Part10File
+
+if TYPE_CHECKING:
+    from ..blocking.adapter import Session
+
+__all__ = ["FALLBACKS", "Batch", "FileInstance", "file_instance", "plan", "prepare", "send_file", "sendable_as", "ways"]
+
+LOG: Final = logging.getLogger("dicos.files")
+
+_BEST_FIRST: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
+"""Targets of a conversion, the one that loses least first."""
+
+
+# -- which contexts ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Files that go over one association, and the contexts to propose for them."""
+
+    contexts: tuple[ProposedContext, ...]
+    files: tuple[Part10File, ...]
+
+
+def plan(files: Iterable[Part10File], *, only: Sequence[str] = ()) -> list[Batch]:
+    """The associations that `files` need, in their order: one, unless that takes more than 128 contexts.
+
+    Each SOP class and transfer syntax among the files gets a context of its own, so that a peer that accepts it
+    receives the file unchanged; a file that can be converted adds a context with the syntaxes it can be converted to.
+    `only`: the transfer syntaxes to propose, best first; by default all that are useful. Raises `Part10Error` for a
+    file for which no context can be proposed.
+    """
+    files = list(files)
+    wanted = [ways(file, only) for file in files]
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    for first, *others in wanted:
+        fallbacks[first] = tuple(dict.fromkeys((*fallbacks.get(first, ()), *others)))
+    asked = [(file.sop_class_uid, first) for file, (first, *_) in zip(files, wanted, strict=True)]
+    planned = planning.plan(asked, fallbacks=fallbacks)
+    reasons = {(one.sop_class_uid, *one.transfer_syntaxes): one.reason for one in planned.left_out}
+    batches: list[list[Part10File]] = [[] for _ in planned.associations]
+    for file, pair, placed in zip(files, asked, planned.placed, strict=True):
+        if placed is None:
+            reason = reasons[pair]
+            raise Part10Error(file.path, f"cannot be sent: {reason}")
+        batches[placed].append(file)
+    return [
+        Batch(contexts=contexts, files=tuple(batch))
+        for contexts, batch in zip(planned.associations, batches, strict=True)
+    ]
+
+
+def ways(file: Part10File, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """The transfer syntaxes to propose for a file, at least one: its own and those it can be converted to.
+
+    With `only`, those of `only` that are possible, in that order. Raises `Part10Error` if none is.
+    """
+    own = file.transfer_syntax
+    if not only:
+        return (own, *FALLBACKS.get(own, ()))
+    found = tuple(dict.fromkeys(one for one in only if can_convert(own, one)))
+    if not found:
+        raise Part10Error(
+            file.path, f"is in {name_of(own)}, which cannot be converted to {', '.join(map(name_of, only))}"
+        )
+    return found
+
+
+@lru_cache(maxsize=64)
+def sendable_as(transfer_syntax: str) -> tuple[str, ...]:
+    """The transfer syntaxes in which a data set in this one can be sent: its own first, then those that lose least."""
+    others = (one for one in _BEST_FIRST if one != transfer_syntax and can_convert(transfer_syntax, one))
+    return (transfer_syntax, *others)
+
+
+FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
+    own: tuple(other for other in sendable_as(own)[1:] if other != DEFLATED_EXPLICIT_VR_LE) for own in CONVERTIBLE
+}
+"""Transfer syntax -> the others to propose, for `planning.plan`. Deflated is proposed only for what is deflated, but
+used if a peer accepted nothing else."""
+
+
+# -- a file that is sent -----------------------------------------------------------------------------------------
+
+
+class FileData:
+    """The data set of a file in one transfer syntax. Each iteration reads the file again, until `close`."""
+
+    __slots__ = ("_chunks", "_closed", "_first", "_prepared", "_progress", "_transfer_syntax")
+
+    def __init__(self, prepared: Prepared, transfer_syntax: str, progress: Callable[[int], None] | None) -> None:
+        self._prepared = prepared
+        self._transfer_syntax = transfer_syntax
+        self._progress = progress
+        self._chunks: Generator[Buffer, None, None] | None = None  # of the last iteration: its file may be open
+        self._first: Buffer | None = None  # the piece that `begin` has read
+        self._closed = False
+
+    def begin(self) -> None:
+        """Reads the first piece of the next iteration, so that most faults show now. Raises `Part10Error`."""
+        self._chunks = self._prepared.chunks(self._transfer_syntax)
+        self._first = next(self._chunks, b"")
+
+    def __iter__(self) -> Generator[Buffer, None, None]:
+        if self._closed:
+            return
+        progress = self._progress
+        first, self._first = self._first, None
+        if first is None or self._chunks is None:
+            self._chunks = self._prepared.chunks(self._transfer_syntax)
+        chunks = self._chunks
+        try:
+            if first is not None:
+                size = len(first)
+                yield first
+                del first  # its memory may be used for another piece
+                if progress is not None:
+                    progress(size)
+            for piece in chunks:
+                yield piece
+                if progress is not None:
+                    progress(len(piece))
+        finally:
+            chunks.close()
+
+    def close(self) -> None:
+        """Closes the file. Iterating gives nothing afterwards."""
+        self._closed = True
+        self._first = None
+        if self._chunks is not None:
+            self._chunks.close()
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInstance(Instance):
+    """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
+
+    file: Part10File
+    told: str = ""
+    """The warning about elements or fragments of odd length; "" if there are none."""
+
+    def close(self) -> None:
+        """Closes the file. A file that is closed already stays so."""
+        if isinstance(self.data, FileData):
+            self.data.close()
+
+
+def file_instance(
+    file: Part10File, transfer_syntax: str, *, begin: bool, progress: Callable[[int], None] | None = None
+) -> FileInstance:
+    """The instance that a file is in this transfer syntax: as it is on disk, or converted.
+
+    `begin`: read its first piece now, because it is sent next: most faults show before anything is sent. Otherwise it
+    keeps no memory and no open file until it is sent. `progress` is called with the size of each piece that is taken.
+    Raises `Part10Error`.
+    """
+    prepared = data_sets.prepare(file)
+    if not begin and prepared.whole is not None:
+        prepared = replace(prepared, whole=None)  # many instances may wait
+    data = FileData(prepared, transfer_syntax, progress)
+    if begin:
+        data.begin()
+    return FileInstance(
+        sop_class_uid=file.sop_class_uid,
+        sop_instance_uid=file.sop_instance_uid,
+        transfer_syntax=transfer_syntax,
+        data=data,
+        file=file,
+        told=prepared.told,
+    )
+
+
+def warn_of(instance: FileInstance) -> None:
+    """Logs the warning about elements or fragments of odd length, if there is one."""
+    if instance.told:
+        LOG.warning("%a: %s", str(instance.file.path), instance.told)
+
+
+def prepare(
+    association: Association,
+    file: Part10File,
+    *,
+    only: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> FileInstance:
+    """The instance that a file is on this association: as it is on disk, or converted.
+
+    `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted`
+    and `Part10Error`: most faults of a file show here, before anything is sent.
+    """
+    syntaxes = ways(file, only) if only else sendable_as(file.transfer_syntax)
+    context = flows.find_context(association, file.sop_class_uid, syntaxes)
+    return file_instance(file, context.transfer_syntax, begin=True, progress=progress)
+
+
+def send_file(
+    session: Session,
+    file: Part10File,
+    *,
+    priority: int = dimse.PRIORITY_MEDIUM,
+    progress: Callable[[int], None] | None = None,
+) -> dimse.Response:
+    """Sends a file by C-STORE, as it is on disk or converted; returns the response, whatever its status.
+
+    `progress` is called with the size of each piece that is given to the connection. Raises `ContextNotAccepted` and
+    `Part10Error` before anything is sent; `Part10Error` also later, and then the association is aborted;
+    `AssociationError`.
+    """
+    instance = prepare(session.association, file, progress=progress)
+    warn_of(instance)
+    try:
+        return session.store(
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.transfer_syntax,
+            instance.data,
+            priority=priority,
+        )
+    finally:
+        instance.close()
