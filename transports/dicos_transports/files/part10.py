@@ -14,17 +14,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from dicos_proto.data import transcode
-from dicos_proto.data.elements import (
-    LONG_VRS,
-    SHORT_VRS,
-    SOP_CLASS_UID,
-    SOP_INSTANCE_UID,
-    DataSetError,
-    Walker,
-    encoding,
-    shown,
-)
+from dicos_proto.data import DataSetError, Walker, encoding, transcode
+from dicos_proto.data.elements import LONG_VRS, SHORT_VRS, SOP_CLASS_UID, SOP_INSTANCE_UID, shown
 from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import (
@@ -80,7 +71,7 @@ _WANTED = (META_LENGTH, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_
 # Flags that only some systems have: binary mode is a matter of Windows; a FIFO is not waited for.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
-_DEPTH: Final = Limits().sequence_depth
+_LIMITS: Final = Limits()
 
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
@@ -205,17 +196,14 @@ def convert_chunks(
     transfer_syntax: str,
     *,
     chunk: int = CHUNK,
-    inflate_ratio: int = transcode.INFLATE_RATIO,
-    inflate_bytes: int = transcode.INFLATE_BYTES,
-    depth: int = transcode.DEPTH,
+    limits: Limits = _LIMITS,
 ) -> Generator[Buffer, None, None]:
     """The data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
     Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one
-    pass and in the memory of a few chunks; what already is in `transfer_syntax` passes as it is. Limits:
-    `inflate_ratio` bytes out of each deflated byte, judged from the first MiB on; `inflate_bytes` out of all;
-    `depth` sequences in one another. Raises Part10Error: not a pair that is converted, not a data set, or a
-    limit.
+    pass and in the memory of a few chunks; what already is in `transfer_syntax` passes as it is. `limits` bound the
+    bytes that come out of deflated ones (`inflate_ratio`, `inflate_bytes`) and the nesting (`sequence_depth`).
+    Raises Part10Error: not a pair that is converted, not a data set, or a limit.
     """
     if not can_convert(file.transfer_syntax, transfer_syntax):
         raise Part10Error(
@@ -229,9 +217,7 @@ def convert_chunks(
             transfer_syntax,
             sop_class_uid=file.sop_class_uid,
             chunk=chunk,
-            inflate_ratio=inflate_ratio,
-            inflate_bytes=inflate_bytes,
-            depth=depth,
+            limits=limits,
         )
     except TranscodeError as error:
         raise Part10Error(file.path, str(error)) from error
@@ -279,7 +265,7 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
     found = encoding(transfer_syntax)
     if found is None or found[2] or (b"\x08\0\x18\0" not in data and found[1]):
         return "", ""
-    walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
     with suppress(DataSetError):  # it is no data set; what is made of it shows when it is sent
         at, size = 0, 512  # both are among the first elements
         while at < len(data) and len(walker.seen) < 2:
@@ -365,7 +351,7 @@ def prepare(file: Part10File) -> Prepared:
         if odd and found is None:
             raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
         return Prepared(file=file, whole=whole)
-    walker = Walker(implicit=found[0], little=found[1], depth=_DEPTH)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
     try:
         if whole is not None:
             walker.feed(whole)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from dicos_proto import dimse
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows, planning
-from dicos_proto.data.elements import Checker, DataSetError
+from dicos_proto.data import Checker, DataSetError
 from dicos_proto.fast_init import quick
 from dicos_proto.registry import status
 from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
@@ -256,7 +256,7 @@ class Incoming:
         check: bool = True,
     ) -> None:
         """`source_aet`: who sends it; None: who has asked for the association. `most`: bytes that are taken. `check`:
-        refuse what is no data set, is cut short, or another object than the command says (`elements.Checker`)."""
+        refuse what is no data set, is cut short, or another object than the command says (`Checker`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet
