@@ -81,6 +81,18 @@ class Limits:
     inflate_elements: int = 4
     """Elements and items that one byte of a deflated data set may hold, after the first thousand. Stops: 1.5 kB of
     deflated data that hold 131,000 empty items."""
+    inflate_unjudged_bytes: int = 1 << 20
+    """Bytes that come out of a deflated data set before `inflate_ratio` is judged: a short data set of zeros is no
+    attack. Stops: more than these from a few bytes of deflate, whatever the ratio."""
+    inflate_unjudged_elements: int = 1000
+    """Elements and items of a deflated data set that `inflate_elements` does not count. Stops: more than these in a few
+    bytes of deflate."""
+    inflate_bytes: int = 4 << 30
+    """Bytes that a deflated data set may inflate to when it is converted to another transfer syntax, piece by piece.
+    Stops: a file of 40 MB that makes a conversion run for hours and fills a disk."""
+    character_sets: int = 16
+    """Specific Character Sets that a data set or an item may name; there are fewer with code extensions. Stops:
+    thousands of them, each of which is tried for each text."""
     sequence_depth: int = 64
     """Depth of nested sequences in a data set. Stops: 60,000 levels in 2 MB, for a decoder that recurses."""
     parked: int = 64 << 10

@@ -1,7 +1,10 @@
-"""`dicos_proto.elements` is `dicos_proto.data.elements`."""
+"""`dicos_proto.elements` is `dicos_proto.data.elements`, and `checker`, `deflated` and `walker` beside it."""
 
-import sys
+from dicos_proto.data.checker import *  # noqa: F403
+from dicos_proto.data.deflated import *  # noqa: F403
+from dicos_proto.data.elements import *  # noqa: F403
+from dicos_proto.data.walker import *  # noqa: F403
+from dicos_proto.limits import Limits
 
-import dicos_proto.data.elements
-
-sys.modules[__name__] = dicos_proto.data.elements
+INFLATE_FLOOR = Limits().inflate_unjudged_bytes
+INFLATED_ELEMENTS = Limits().inflate_unjudged_elements

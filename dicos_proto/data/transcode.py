@@ -1,59 +1,62 @@
 """Data sets from one transfer syntax to another, as streams: headers are rewritten, values pass untouched.
 
-Knows: element headers (PS3.5 7.1), sequences (PS3.5 7.5), deflate (PS3.5 A.5); for implicit to explicit also
-the data dictionary, which is pydicom's and is imported then and only then. Knows no files: bytes come from an
-iterator, and what is wrong with them is a `TranscodeError` that whoever opened the file turns into its own.
+Theory of operation: a `_Rewriter` is a `Walker` that writes each token again as it meets it. `convert` and `padded`
+feed it what an iterator yields, and yield what it wrote.
 
-Invariants: memory is one chunk and one header for each level of nesting, whatever the lengths say, and no
-length is believed beyond the parent's end. Values are never decoded, so that text in the wrong character set
-or a malformed number comes out as it went in. Sequences and items come out with undefined length, the other
-of the two legal forms (PS3.5 7.5.1, 7.5.2): how long they become is known only after them. Group lengths,
-retired (PS3.5 7.2), are left out: they would be wrong.
+Knows: how headers are written [PS3.5 7.1], sequences [PS3.5 7.5]; for implicit to explicit also the data dictionary,
+which is pydicom's and is imported then and only then. Must not know: files. Bytes come from an iterator, and a fault in
+them is a `TranscodeError`, which the caller that opened the file turns into its own.
 
-This walk is not `elements.Walker`: that one is fed and passes over, this one asks for bytes and writes.
-They share the inflater, the limits and the texts of faults.
+Invariants: memory is two or three pieces and one entry for each level of nesting, whatever the lengths say. Values are
+never decoded, so that text in the wrong character set or a malformed number comes out as it went in. Sequences and
+items come out with undefined length, the other of the two legal forms [PS3.5 7.5.1, 7.5.2]: their length is known only
+after them. Group lengths, retired [PS3.5 7.2], are left out: they would be wrong.
 """
 
-import zlib
-from collections.abc import Callable, Generator, Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
-from ..registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_BE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
+from ..limits import Limits
+from ..registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from ..wire import Buffer
+from .deflated import Inflater, deflate
 from .elements import (
     ITEM,
     ITEM_END,
     LONG_VRS,
-    PIXEL_DATA,
+    PADDED_WITH_SPACE,
+    PIXEL_REPRESENTATION,
     SEQUENCE_END,
     SHORT_VRS,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     UNDEFINED,
     DataSetError,
-    Inflater,
+    encoding,
+    is_creator,
     shown,
 )
+from .tokens import ELEMENTS, FRAGMENTS, WHOLE
+from .walker import Walker
+
+__all__ = [
+    "CHUNK", "CONVERTIBLE", "DICOS_PREFIX", "DICOS_VRS", "SMALL", "Scope", "TranscodeError", "VROf",
+    "can_convert", "convert", "deflate", "dictionary", "inflate", "padded", "sop_uids",
+]  # fmt: skip
 
 CONVERTIBLE: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 """Transfer syntaxes among which a data set is converted; the encoded values are the same in all of them."""
-
-DEPTH: Final = 64
-"""Default limit on nesting: sequences 60,000 deep in 2 MB have overflowed the stacks of archives."""
-INFLATE_RATIO: Final = 100
-"""Default limit on bytes out for each byte in: 254 kB of deflate can hold 800 MB of zeros."""
-INFLATE_BYTES: Final = 4 * 2**30
-"""Default limit on the size of an inflated data set in bytes."""
-
-PIXEL_REPRESENTATION: Final = 0x00280103
+CHUNK: Final = 512 * 1024
+"""Default size in bytes of the pieces that come out."""
 SMALL: Final = 4096
-
+"""Size in bytes of the pieces in which the beginning of a data set is read."""
 
 DICOS_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.501."
-# Where a DICOS object means another VR than DICOM's dictionary has, or DICOM's has none.
 DICOS_VRS: Final = {
     0x00080118: b"CS",
     0x00082108: b"CS",
@@ -64,206 +67,165 @@ DICOS_VRS: Final = {
     0x40101082: b"FL",
     0x43000902: b"FL",
 }
+"""The elements for which a DICOS object means another VR than DICOM's dictionary has, or DICOM's has none."""
 
-PADDED_WITH_SPACE: Final = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
-"""VRs of text, which a space makes even; UI and everything binary take a NUL.  PS3.5 6.2"""
-_LAYOUTS: Final = {order: (Struct(order + "HHI"), Struct(order + "HH2sH"), Struct(order + "HH2s2xI")) for order in "<>"}
+_STRICT: Final = Limits()
+_LAYOUTS: Final = {
+    little: tuple(Struct(order + layout).pack for layout in ("HHI", "HH2sH", "HH2s2xI"))
+    for little, order in ((True, "<"), (False, ">"))
+}
+"""How a header is written: without VR, with 16 bits of length, with 32."""
 
 
 class TranscodeError(Exception):
-    """The bytes are no data set in the syntax they are said to be in, or break a limit; says where."""
+    """The bytes are not a data set in the syntax they are said to be in, or break a limit; the text says where."""
 
 
 @dataclass(slots=True)
-class Level:
-    """One level of nesting: the elements of a data set, or the items of a sequence."""
+class Scope:
+    """The elements of a data set or an item that decide the VR of others in it."""
 
-    items: bool
-    explicit: bool
-    end: int | None  # where it ends, if its length is defined
-    bound: int | None  # where it or the nearest level around it of defined length ends
-    fragments: bool = False  # items that are values, not data sets
-    signed: bool = False  # Pixel Representation: what "US or SS" means here
+    signed: bool = False
+    """Pixel Representation: the meaning of "US or SS"."""
     creators: dict[int, str] = field(default_factory=dict)
+    """Private creators by their tags."""
 
 
-class Source:
-    """An iterator of chunks read in other sizes; `position` counts the bytes taken."""
-
-    __slots__ = ("_at", "_chunks", "_data", "position")
-
-    def __init__(self, chunks: Iterator[Buffer]) -> None:
-        self._chunks = chunks
-        self._data: Buffer = b""
-        self._at = 0
-        self.position = 0
-
-    def at_end(self) -> bool:
-        """Whether every byte has been taken; may fetch a chunk."""
-        while self._at == len(self._data):
-            data = next(self._chunks, None)
-            if data is None:
-                return True
-            self._data, self._at = data, 0
-        return False
-
-    def take(self, length: int) -> bytes:
-        """Exactly `length` bytes, which the caller knows to be few."""
-        end = self._at + length
-        if end <= len(self._data):
-            data = bytes(self._data[self._at : end])
-            self._at = end
-            self.position += length
-            return data
-        return b"".join(self.pieces(length))
-
-    def pieces(self, length: int) -> Iterator[memoryview]:
-        """Exactly `length` bytes, as views of the chunks they came in."""
-        left = length
-        while left:
-            if self.at_end():
-                what = "1 byte" if left == 1 else f"{left} bytes"
-                raise TranscodeError(f"the data set ends at byte {self.position}, {what} short")
-            piece = memoryview(self._data)[self._at : self._at + left]
-            left -= len(piece)
-            self._at += len(piece)
-            self.position += len(piece)
-            yield piece
+VROf = Callable[[int, Scope], bytes]
 
 
-Step = tuple[int, bytes, int, Level]
-VROf = Callable[[int, Level], bytes]
+class _Rewriter(Walker):
+    """Writes a data set again while it walks over it: each header in the other form, each value of even length.
 
-
-class Walker:
-    """Every element of a data set in order: tag, VR, length and the level it belongs to.
-
-    Sequences and items appear as they open (VR `SQ`, tag `ITEM`) and close (`SEQUENCE_END`, `ITEM_END`), also
-    where the input has a defined length and no delimiter. Of any other element the value is next in
-    `source`; what is not taken is skipped. With `fragments`, encapsulated values are let through: an element of
-    undefined length, then items with VR `OB` whose values are next in `source`. Without `vr_of`, elements of an
-    implicit data set have VR `UN`, and sequences of defined length are passed over whole.
+    `to_explicit` says with which headers. `vr_of_tag` names the VRs of elements in implicit VR; without it they are UN,
+    and their sequences of defined length pass whole. `fragments`: encapsulated values pass, otherwise they are refused.
+    What was written is in `out`, which the caller takes with `taken`.
     """
+
+    __slots__ = (
+        "_bare", "_fragments_pass", "_long_header", "_padding", "_scopes", "_short_header", "_skipped", "_to_explicit",
+        "_vr_of_tag", "out",
+    )  # fmt: skip
 
     def __init__(
         self,
-        source: Source,
         *,
-        explicit: bool,
-        depth: int = DEPTH,
-        order: str = "<",
-        vr_of: VROf | None = None,
+        implicit: bool,
+        little: bool,
+        limits: Limits,
+        to_explicit: bool,
+        vr_of_tag: VROf | None = None,
+        signed: bool = False,
         fragments: bool = False,
     ) -> None:
-        self.source = source
-        self._fragments = fragments
-        self.root = Level(items=False, explicit=explicit, end=None, bound=None)
-        self._stack = [self.root]
-        self._depth = depth
-        self._vr_of = vr_of
-        self._tag_length = Struct(order + "HHI")
-        self._tag_vr_length = Struct(order + "HH2sH")
-        self._length = Struct(order + "I")
+        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
+        self._bare, self._short_header, self._long_header = _LAYOUTS[little]
+        self._to_explicit = to_explicit
+        self._vr_of_tag = vr_of_tag
+        self._fragments_pass = fragments
+        self._scopes = [Scope(signed)]
+        self._padding = b""
+        """Comes after the value whose bytes are still arriving."""
+        self._skipped = False
+        """That value is left out."""
+        self.out = bytearray()
 
-    def __iter__(self) -> Iterator[Step]:
-        source, stack = self.source, self._stack
-        while True:
-            level = stack[-1]
-            if level.end == source.position:
-                stack.pop()
-                yield (SEQUENCE_END if level.items else ITEM_END), b"", 0, level
-            elif level is self.root and source.at_end():
-                return
+    def taken(self) -> bytearray:
+        """Returns what was written, and begins anew."""
+        out, self.out = self.out, bytearray()
+        return out
+
+    def vr_of(self, tag: int, vr: bytes | None) -> bytes:
+        return b"UN" if vr is not None or self._vr_of_tag is None else self._vr_of_tag(tag, self._scopes[-1])
+
+    def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
+        end = at + length
+        if not tag & 0xFFFF:  # a group length
+            self._skipped = end > len(data)
+            return
+        short, odd = known in SHORT_VRS, length & 1
+        if not short and known not in LONG_VRS:
+            raise self.fault(f"{shown(tag)} has the unknown VR {known!r}", at)
+        out, size = self.out, length + odd
+        if not self._to_explicit:
+            out += self._bare(tag >> 16, tag & 0xFFFF, size)
+        elif short and size <= 0xFFFF:
+            out += self._short_header(tag >> 16, tag & 0xFFFF, known, size)
+        else:  # A value too long for the 16 bits of its VR is written as UN.  # PS3.5 6.2.2
+            out += self._long_header(tag >> 16, tag & 0xFFFF, b"UN" if short else known, size)
+        out += data[at:end]
+        if vr is None and length <= WHOLE:
+            self._remember(tag, data, at, end)
+        if odd:
+            pad = b" " if known in PADDED_WITH_SPACE else b"\0"
+            if end > len(data):
+                self._padding = pad
             else:
-                step = self._item(level) if level.items else self._element(level)
-                _, vr, length, _ = step
-                after = source.position + length
-                yield step
-                if vr and vr != b"SQ" and length != UNDEFINED:
-                    for _ in source.pieces(after - source.position):
-                        pass
+                out += pad
 
-    def _item(self, level: Level) -> Step:
-        """The next item of a sequence, or its end.  PS3.5 7.5"""
-        start = self.source.position
-        group, element, length = self._tag_length.unpack(self._header(level, 8))
-        tag = group << 16 | element
-        if tag == ITEM and level.fragments:
-            self._check(level, tag, start, length)
-            return tag, b"OB", length, level
-        if tag == ITEM:
-            self._push(level, items=False, explicit=level.explicit, length=length)
-        elif tag == SEQUENCE_END and level.end is None:
-            self._stack.pop()
+    def value(self, piece: Buffer, left: int) -> None:
+        if not self._skipped:
+            self.out += piece
+        if not left:
+            self.out += self._padding
+            self._padding, self._skipped = b"", False
+
+    def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
+        group, element = tag >> 16, tag & 0xFFFF
+        if kind == ELEMENTS:
+            self._scopes.append(Scope(self._scopes[-1].signed))
+            self.out += self._bare(group, element, UNDEFINED)
+            return
+        if kind == FRAGMENTS and not self._fragments_pass:
+            raise self.fault(f"{shown(tag)} is encapsulated, which the transfer syntax does not allow", at)
+        if self._to_explicit:
+            self.out += self._long_header(group, element, (vr or b"OB") if kind == FRAGMENTS else b"SQ", UNDEFINED)
         else:
-            raise TranscodeError(f"{shown(tag)} at byte {start}, where an item of a sequence should be")
-        return tag, b"", 0, level
+            self.out += self._bare(group, element, UNDEFINED)
 
-    def _element(self, level: Level) -> Step:
-        """The header of the next element of a data set, or the end of the item it is.  PS3.5 7.1"""
-        start = self.source.position
-        header = self._header(level, 8)
-        group, element, length = self._tag_length.unpack(header)
-        tag = group << 16 | element
-        if group == 0xFFFE:
-            if tag != ITEM_END or level is self.root or level.end is not None:
-                raise TranscodeError(f"{shown(tag)} at byte {start}, where a data element should be")
-            self._stack.pop()
-            return tag, b"", 0, level
-        if level.explicit:
-            vr, length = self._explicit(level, header, start)
-        else:
-            vr = self._vr_of(tag, level) if self._vr_of else b"UN"
-        if length != UNDEFINED:
-            self._check(level, tag, start, length)
-            if vr == b"SQ":
-                self._push(level, items=True, explicit=level.explicit, length=length)
-            return tag, vr, length, level
-        # Undefined length means a sequence; that of a UN is implicit VR inside.  PS3.5 6.2.2, 7.1.3
-        if self._fragments and (tag == PIXEL_DATA or vr not in (b"SQ", b"UN")) and vr in LONG_VRS:
-            self._push(level, items=True, explicit=level.explicit, length=length)
-            self._stack[-1].fragments = True
-            return tag, vr, length, level
-        if level.explicit and vr not in (b"SQ", b"UN"):
-            raise TranscodeError(f"{shown(tag)} at byte {start} is encapsulated: its syntax does not allow that")
-        self._push(level, items=True, explicit=level.explicit and vr == b"SQ", length=length)
-        return tag, b"SQ", length, level
+    def fragment(self, data: Buffer, at: int, length: int) -> None:
+        self.out += self._bare(ITEM >> 16, ITEM & 0xFFFF, length)
+        self.out += data[at : at + length]
 
-    def _explicit(self, level: Level, header: bytes, start: int) -> tuple[bytes, int]:
-        """VR and length.  PS3.5 7.1.2"""
-        group, element, vr, length = self._tag_vr_length.unpack(header)
-        if vr in SHORT_VRS:
-            return vr, length
-        if vr in LONG_VRS:
-            (length,) = self._length.unpack(self._header(level, 4))
-            return vr, length
-        raise TranscodeError(f"{shown(group << 16 | element)} at byte {start} has the unknown VR {vr!r}")
+    def closed(self, kind: int, at: int) -> None:
+        if kind == ELEMENTS:
+            self._scopes.pop()
+        tag = ITEM_END if kind == ELEMENTS else SEQUENCE_END
+        self.out += self._bare(tag >> 16, tag & 0xFFFF, 0)
 
-    def _header(self, level: Level, size: int) -> bytes:
-        if level.bound is not None and self.source.position + size > level.bound:
-            raise TranscodeError(f"an element header at byte {self.source.position} crosses its parent's end")
-        return self.source.take(size)
+    def _remember(self, tag: int, data: Buffer, at: int, end: int) -> None:
+        """Remembers what later elements of the same item take their VR from."""
+        if tag == PIXEL_REPRESENTATION:
+            self._scopes[-1].signed = data[at:end] == b"\1\0"
+        elif is_creator(tag):
+            self._scopes[-1].creators[tag] = bytes(data[at:end]).decode("ascii", "replace").strip("\0 ")
 
-    def _check(self, level: Level, tag: int, start: int, length: int) -> None:
-        """A length is bounded by what is left of its parent."""
-        if level.bound is not None and self.source.position + length > level.bound:
-            left = level.bound - self.source.position
-            raise TranscodeError(f"{shown(tag)} at byte {start} says {length} bytes; its parent has {left}")
 
-    def _push(self, parent: Level, *, items: bool, explicit: bool, length: int) -> None:
-        start = self.source.position
-        if len(self._stack) > 2 * self._depth:
-            raise TranscodeError(f"sequences nested deeper than {self._depth} at byte {start} (limit: depth)")
-        end = None
-        if length != UNDEFINED:
-            self._check(parent, ITEM, start, length)
-            end = start + length
-        bound = parent.bound if end is None else end
-        self._stack.append(Level(items=items, explicit=explicit, end=end, bound=bound, signed=parent.signed))
+class _Look(Walker):
+    """Keeps the values of some elements of the data set itself, up to `WHOLE` bytes each."""
+
+    __slots__ = ("_last", "_tags", "found", "passed")
+
+    def __init__(self, transfer_syntax: str, tags: tuple[int, ...], limits: Limits) -> None:
+        implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
+        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
+        self._tags, self._last = tags, max(tags)
+        self.found: dict[int, bytes] = {}
+        self.passed = False
+        """The last of them was met, or one that comes after it."""
+
+    def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
+        if not self._nested and not self.passed:
+            if tag in self._tags and length <= WHOLE:
+                self.found[tag] = bytes(data[at : at + length])
+            self.passed = tag >= self._last
+
+    def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
+        self.passed = self.passed or (self._nested == 1 and kind != ELEMENTS and tag >= self._last)
 
 
 def can_convert(from_ts: str, to_ts: str) -> bool:
-    """Whether a data set in `from_ts` can be had in `to_ts`; always, if they are the same."""
+    """Returns True if a data set in `from_ts` can be had in `to_ts`; always, if they are the same."""
     return from_ts == to_ts or (from_ts in CONVERTIBLE and to_ts in CONVERTIBLE)
 
 
@@ -273,80 +235,79 @@ def convert(
     to_ts: str,
     *,
     sop_class_uid: str = "",
-    chunk: int = 512 * 1024,
-    inflate_ratio: int = INFLATE_RATIO,
-    inflate_bytes: int = INFLATE_BYTES,
-    depth: int = DEPTH,
+    chunk: int = CHUNK,
+    limits: Limits = _STRICT,
 ) -> Generator[Buffer, None, None]:
-    """The data set that each call of `read` yields from its start, in `to_ts`, in pieces of about `chunk`.
+    """Yields the data set in `to_ts`, in pieces of about `chunk` bytes. Each call of `read` yields it from its start.
 
-    `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. The pair is one that `can_convert`.
-    Raises TranscodeError.
+    `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. `can_convert` has to be True for the pair.
+    `limits` bound the inflated bytes (`inflate_bytes`, `inflate_ratio`) and the nesting (`sequence_depth`). Raises
+    `TranscodeError`.
     """
-
     with ExitStack() as readers:
 
         def decoded() -> Iterator[Buffer]:
             chunks = readers.enter_context(closing(read()))
             if from_ts != DEFLATED_EXPLICIT_VR_LE or from_ts == to_ts:
                 return chunks
-            return inflate(chunks, ratio=inflate_ratio, limit=inflate_bytes, chunk=chunk)
+            return inflate(chunks, limits=limits, chunk=chunk)
 
         chunks = decoded()
+        implicit = from_ts == IMPLICIT_VR_LE
         if from_ts != to_ts and IMPLICIT_VR_LE in (from_ts, to_ts):
-            vr_of, signed = None, False
-            if from_ts == IMPLICIT_VR_LE:
-                vr_of, signed = dictionary(sop_class_uid), _is_signed(decoded(), depth)
-            walker = Walker(Source(chunks), explicit=from_ts != IMPLICIT_VR_LE, depth=depth, vr_of=vr_of)
-            walker.root.signed = signed
-            chunks = _rewrite(walker, to_explicit=to_ts != IMPLICIT_VR_LE, chunk=chunk)
+            rewriter = _Rewriter(
+                implicit=implicit,
+                little=True,
+                limits=limits,
+                to_explicit=implicit,
+                vr_of_tag=dictionary(sop_class_uid) if implicit else None,
+                signed=implicit and _is_signed(decoded(), limits),
+            )
+            chunks = _rewritten(chunks, rewriter, chunk)
         if to_ts == DEFLATED_EXPLICIT_VR_LE and from_ts != to_ts:
             chunks = deflate(chunks)
         yield from chunks
 
 
-def padded(chunks: Iterator[Buffer], transfer_syntax: str, *, chunk: int = 512 * 1024) -> Iterator[bytes]:
-    """The data set in the same transfer syntax, each value of an odd length made even: text by a space, all else by a
-    NUL.
+def padded(
+    chunks: Iterable[Buffer], transfer_syntax: str, *, chunk: int = CHUNK, limits: Limits = _STRICT
+) -> Iterator[Buffer]:
+    """Yields the data set in the same transfer syntax, each value of an odd length made even: text by a space,
+    everything else by a NUL [PS3.5 6.2, 7.1.1].
 
-    Of an encapsulated one, fragments pass as they are. Not for deflated ones. Raises TranscodeError.  PS3.5 6.2, 7.1.1
+    Fragments of an encapsulated one pass as they are. Not for deflated ones. Raises `TranscodeError`.
     """
-    explicit = transfer_syntax != IMPLICIT_VR_LE
-    order = ">" if transfer_syntax == EXPLICIT_VR_BE else "<"
-    vr_of = None if explicit else dictionary("")
-    walker = Walker(Source(chunks), explicit=explicit, order=order, vr_of=vr_of, fragments=True)
-    return _rewrite(walker, to_explicit=explicit, chunk=chunk, order=order)
+    implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
+    rewriter = _Rewriter(
+        implicit=implicit,
+        little=little,
+        limits=limits,
+        to_explicit=not implicit,
+        vr_of_tag=dictionary("") if implicit else None,
+        fragments=True,
+    )
+    return _rewritten(chunks, rewriter, chunk)
 
 
-def sop_uids(chunks: Iterator[Buffer], transfer_syntax: str) -> tuple[str, str]:
-    """SOP class and instance UID from the data set itself, reading no further; "" for one that is not there.
+def sop_uids(chunks: Iterable[Buffer], transfer_syntax: str, *, limits: Limits = _STRICT) -> tuple[str, str]:
+    """Returns SOP class and instance UID from the data set itself, "" for one that is not there, and reads no further.
 
-    Works for every transfer syntax: what stands before (0008,0018) is never compressed pixels.
+    This works for every transfer syntax: pixels, which may be compressed, come after (0008,0018). Raises
+    `TranscodeError`.
     """
     if transfer_syntax == DEFLATED_EXPLICIT_VR_LE:
-        chunks = inflate(chunks, chunk=SMALL)
-    walker = Walker(
-        Source(chunks),
-        explicit=transfer_syntax != IMPLICIT_VR_LE,
-        order=">" if transfer_syntax == EXPLICIT_VR_BE else "<",
+        chunks = inflate(chunks, limits=limits, chunk=SMALL)
+    found = _looked_up(chunks, _Look(transfer_syntax, (SOP_CLASS_UID, SOP_INSTANCE_UID), limits))
+    sop_class, sop_instance = (
+        found.get(tag, b"").decode("ascii", "replace").rstrip("\0 ") for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID)
     )
-    found = {SOP_CLASS_UID: "", SOP_INSTANCE_UID: ""}
-    for tag, _, length, level in walker:
-        if level is walker.root and tag in found and length <= SMALL:
-            found[tag] = walker.source.take(length).decode("ascii", "replace").rstrip("\0 ")
-        if level is walker.root and tag >= SOP_INSTANCE_UID:
-            break
-    return found[SOP_CLASS_UID], found[SOP_INSTANCE_UID]
+    return sop_class, sop_instance
 
 
-def inflate(
-    chunks: Iterator[Buffer], *, ratio: int = INFLATE_RATIO, limit: int = INFLATE_BYTES, chunk: int
-) -> Iterator[bytes]:
-    """The deflated data set as it was before; what follows the end of the deflate stream is padding.
-
-    PS3.5 A.5
-    """
-    inflater = Inflater(ratio=ratio, most=limit, limit="inflate_bytes")
+def inflate(chunks: Iterable[Buffer], *, limits: Limits = _STRICT, chunk: int) -> Iterator[bytes]:
+    """Yields the deflated data set as it was before, in pieces of at most `chunk` bytes; what follows the end of the
+    deflate stream is padding [PS3.5 A.5]. Raises `TranscodeError`."""
+    inflater = Inflater(limits, most=limits.inflate_bytes, limit="inflate_bytes")
     try:
         for data in chunks:
             yield from inflater.feed(data, chunk)
@@ -355,109 +316,73 @@ def inflate(
         raise TranscodeError(str(error)) from error
 
 
-def deflate(chunks: Iterator[Buffer]) -> Iterator[bytes]:
-    """The data set deflated, with a NUL after it if that makes its length even.  PS3.5 A.5"""
-    engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    length = 0
-    for chunk in chunks:
-        if data := engine.compress(chunk):
-            length += len(data)
-            yield data
-    data = engine.flush()
-    yield data + b"\0" if (length + len(data)) % 2 else data
-
-
 def dictionary(sop_class_uid: str) -> VROf:
-    """The VR of a tag by pydicom's dictionary, by its private dictionaries, or `UN`.  PS3.5 6.2.2"""
+    """Returns a function that returns the VR of a tag by pydicom's dictionary, by its private dictionaries, or `UN`
+    [PS3.5 6.2.2]."""
     from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
     special = DICOS_VRS if sop_class_uid.startswith(DICOS_PREFIX) else {}
 
-    def vr_of(tag: int, level: Level) -> bytes:
+    def vr_of(tag: int, scope: Scope) -> bytes:
         if tag in special:
             return special[tag]
         try:
             if not tag >> 16 & 1:
-                return _unambiguous(dictionary_VR(tag), level)
+                return _unambiguous(dictionary_VR(tag), scope)
             if tag & 0xFFFF <= 0xFF:
-                return b"LO" if tag & 0xFFFF >= 0x10 else b"UN"  # a private creator.  PS3.5 7.8.1
-            creator = level.creators[tag >> 16 << 16 | (tag >> 8 & 0xFF)]
-            return _unambiguous(private_dictionary_VR(tag, creator), level)
+                return b"LO" if is_creator(tag) else b"UN"  # PS3.5 7.8.1
+            creator = scope.creators[tag >> 16 << 16 | (tag >> 8 & 0xFF)]
+            return _unambiguous(private_dictionary_VR(tag, creator), scope)
         except KeyError:
             return b"UN"
 
     return vr_of
 
 
-def _unambiguous(vr: str, level: Level) -> bytes:
-    """One VR where the dictionary offers several: all the bytes of OB, OW and US are the same here.
+def _unambiguous(vr: str, scope: Scope) -> bytes:
+    """Returns one VR where the dictionary offers several: the bytes of OB, OW and US are all the same here.
 
     PS3.5 A.1, A.2
     """
     if vr == "US or SS":
-        return b"SS" if level.signed else b"US"
+        return b"SS" if scope.signed else b"US"
     if vr.endswith("OW"):
         return b"OW"
     encoded = vr.encode("ascii")
     return encoded if encoded in SHORT_VRS or encoded in LONG_VRS else b"UN"
 
 
-def _is_signed(chunks: Iterator[Buffer], depth: int) -> bool:
-    """Whether the implicit data set has signed pixels: elements before (0028,0103) need to know as well."""
-    source = Source(chunks)
-    walker = Walker(source, explicit=False, depth=depth)
-    for tag, _, length, level in walker:
-        if level is walker.root and tag >= PIXEL_REPRESENTATION:
-            return tag == PIXEL_REPRESENTATION and length == 2 and source.take(2) == b"\1\0"
-    return False
+def _is_signed(chunks: Iterable[Buffer], limits: Limits) -> bool:
+    """Returns True if the implicit data set has signed pixels: elements before (0028,0103) need to know as well."""
+    found = _looked_up(chunks, _Look(IMPLICIT_VR_LE, (PIXEL_REPRESENTATION,), limits))
+    return found.get(PIXEL_REPRESENTATION) == b"\1\0"
 
 
-def _rewrite(walker: Walker, *, to_explicit: bool, chunk: int, order: str = "<") -> Iterator[bytes]:
-    """The data set that `walker` walks, each header in the other form, each value of even length."""
-    source = walker.source
-    out = bytearray()
-    for tag, vr, length, level in walker:
-        if not tag & 0xFFFF and vr != b"SQ":
-            continue  # a group length
-        if vr in (b"", b"SQ") or length == UNDEFINED:
-            length = UNDEFINED if vr or tag == ITEM else 0
-            out += _header(tag, vr, length, explicit=to_explicit and vr != b"", order=order)
-            continue
-        odd = length % 2 and tag != ITEM
-        out += _header(tag, vr, length + odd, explicit=to_explicit and tag != ITEM, order=order)
-        if length <= SMALL:
-            value = source.take(length)
-            if not level.explicit:
-                _note(level, tag, value)
-            out += value
-        else:
-            for piece in source.pieces(length):
-                out += piece
-                if len(out) >= chunk:
-                    yield bytes(out)
-                    out.clear()
-        if odd:
-            out += b" " if vr in PADDED_WITH_SPACE else b"\0"
-        if len(out) >= chunk:
-            yield bytes(out)
-            out.clear()
-    if out:
-        yield bytes(out)
+def _looked_up(chunks: Iterable[Buffer], look: _Look) -> dict[int, bytes]:
+    """Returns what `look` finds before it has passed all that it looks for. Faults after that are not its own."""
+    try:
+        for data in chunks:
+            for at in range(0, len(data), SMALL):
+                look.feed(data[at : at + SMALL])
+                if look.passed:
+                    return look.found
+        look.finish()
+    except DataSetError as error:
+        if not look.passed:
+            raise TranscodeError(str(error)) from error
+    return look.found
 
 
-def _note(level: Level, tag: int, value: bytes) -> None:
-    """Remembers what later elements of the same item take their VR from."""
-    if tag == PIXEL_REPRESENTATION:
-        level.signed = value == b"\1\0"
-    elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
-        level.creators[tag] = value.decode("ascii", "replace").strip("\0 ")
-
-
-def _header(tag: int, vr: bytes, length: int, *, explicit: bool, order: str = "<") -> bytes:
-    tag_length, tag_vr_length, tag_vr_long = _LAYOUTS[order]
-    if not explicit:
-        return tag_length.pack(tag >> 16, tag & 0xFFFF, length)
-    if vr in SHORT_VRS and length <= 0xFFFF:
-        return tag_vr_length.pack(tag >> 16, tag & 0xFFFF, vr, length)
-    # A value too long for the 16 bits of its VR is written as UN.  PS3.5 6.2.2
-    return tag_vr_long.pack(tag >> 16, tag & 0xFFFF, b"UN" if vr in SHORT_VRS else vr, length)
+def _rewritten(chunks: Iterable[Buffer], rewriter: _Rewriter, chunk: int) -> Iterator[Buffer]:
+    """Yields what the rewriter makes of these, in pieces of about `chunk` bytes."""
+    try:
+        for data in chunks:
+            for at in range(0, len(data), chunk):
+                rewriter.feed(data[at : at + chunk] if len(data) > chunk else data)
+                if len(rewriter.out) >= chunk:
+                    yield rewriter.taken()
+        rewriter.finish()
+    except DataSetError as error:
+        raise TranscodeError(str(error)) from error
+    if rewriter.out:
+        yield rewriter.taken()

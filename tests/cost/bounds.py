@@ -10,7 +10,6 @@ import struct
 import time
 from typing import Final
 
-from dicos_proto.data.elements import INFLATED_ELEMENTS
 from dicos_proto.limits import Limits
 from dicos_transports.serving.admission import most_bytes
 from tests.cost.contents import DEFLATED, Content
@@ -46,7 +45,7 @@ def _made(wire: int, content: Content, *, of_object: bool) -> tuple[int, int, in
     inside = _inside(wire, content, LIMITS.collected if of_object else LIMITS.attributes)
     elements = items = inside // 8
     if content.syntax == DEFLATED:
-        elements = items = min(items, INFLATED_ELEMENTS + LIMITS.inflate_elements * wire)
+        elements = items = min(items, LIMITS.inflate_unjudged_elements + LIMITS.inflate_elements * wire)
     elements, items, values = (
         min(made, getattr(LIMITS, prefix + name))
         for made, name in ((elements, "elements"), (items, "items"), (inside, "values"))
@@ -110,7 +109,7 @@ def weight(size: int, content: Content | None, *, messages: int = 1, each: int =
     """Bytes that work is counted by: those on the wire, and `each` for what they may hold, deflated."""
     if content is None or content.syntax != DEFLATED:
         return size
-    return size + each * (INFLATED_ELEMENTS * messages + LIMITS.inflate_elements * size)
+    return size + each * (LIMITS.inflate_unjudged_elements * messages + LIMITS.inflate_elements * size)
 
 
 def a_step() -> float:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from dicos_proto import dimse
 from dicos_proto.association import Association
 from dicos_proto.conversation.exchange import response_to
+from dicos_proto.data.checker import Checker
 from dicos_proto.data.datasets import DataSetError, convert, decode, decode_object
-from dicos_proto.data.elements import Checker
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort

@@ -14,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
+from dicos_proto.data.checker import Checker, Mismatch
 from dicos_proto.data.datasets import DataSetError, decode_object, encode
-from dicos_proto.data.elements import Checker, Inflater, Mismatch, Walker, encoding
+from dicos_proto.data.deflated import Inflater
+from dicos_proto.data.elements import encoding
+from dicos_proto.data.walker import Walker
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 
@@ -183,7 +186,7 @@ BAD = {
     "cut in a header": (EXPLICIT, BODY[:-9], "C000 an element header of 5 bytes, before byte"),
     "cut in a long header": (EXPLICIT, long(BLOB, b"OB", b"ab")[:10], "C000 an element header of 10 bytes"),
     "cut in a value": (EXPLICIT, BODY[:-1], "C000 cut short at byte 61: 1 bytes of a value are missing [PS3.5 7]"),
-    "cut in a UID": (EXPLICIT, UIDS[:-1], "C000 an element header of 13 bytes"),
+    "cut in a UID": (EXPLICIT, UIDS[:-1], "C000 cut short at byte 47: 1 bytes of a value are missing [PS3.5 7]"),
     "cut in a sequence": (
         EXPLICIT, long(SEQUENCE, b"SQ", bare(ITEM, BODY)), None,
     ),
@@ -377,7 +380,7 @@ def test_a_deflated_object_as_they_are_is_none() -> None:
 
 
 def test_what_is_inflated_comes_in_pieces() -> None:
-    inflater = Inflater(ratio=10_000, most=300_000, limit="collected")
+    inflater = Inflater(Limits(inflate_ratio=10_000), most=300_000, limit="collected")
     data = deflated(bytes(300_000))
     pieces = [piece for at in range(0, len(data), 50) for piece in inflater.feed(data[at : at + 50], 1000)]
     inflater.finish()
@@ -385,11 +388,11 @@ def test_what_is_inflated_comes_in_pieces() -> None:
     assert max(map(len, pieces)) == 1000
     assert (inflater.taken, inflater.given) == (len(data), 300_000)
     with pytest.raises(DataSetError, match=r"more than 299999 bytes \(limit collected\)"):
-        list(Inflater(ratio=10_000, most=299_999, limit="collected").feed(data))
+        list(Inflater(Limits(inflate_ratio=10_000), most=299_999, limit="collected").feed(data))
 
 
 def test_values_can_be_passed_over_without_their_bytes() -> None:
-    walker = Walker(implicit=False, little=True, depth=1)
+    walker = Walker(implicit=False, little=True, limits=Limits(sequence_depth=1))
     walker.feed(long(BLOB, b"OB", b"", 1 << 20) + bytes(10))
     assert walker.wanted == (1 << 20) - 10
     walker.skip(walker.wanted)
@@ -405,18 +408,18 @@ def test_odd_lengths_are_named(size: int) -> None:
     data = BODY + short(NAME, b"PN", b"DOE") + items + long(BLOB, b"OB", b"12345") + short(0x00080018, b"UI", b"1.2.3")
     pixels = long(PIXELS, b"OB", bare(ITEM, b"1234") + bare(ITEM, b"ab") + bare(ITEM, b"abc") + END, UNDEFINED)
     for more in (b"", pixels):
-        walker = Walker(implicit=False, little=True, depth=1)
+        walker = Walker(implicit=False, little=True, limits=Limits(sequence_depth=1))
         for at in range(0, len(data + more), size):
             walker.feed((data + more)[at : at + size])
         walker.finish()
         assert walker.odd == [NAME, 0x00100020, BLOB, 0x00080018]
         assert walker.odd_fragment == ("fragment 2 of (7FE0,0010)" if more else None)
         assert walker.ended == len(data + more)
-    walker = Walker(implicit=True, little=True, depth=1)
+    walker = Walker(implicit=True, little=True, limits=Limits(sequence_depth=1))
     for _ in range(20):
         walker.feed(bare(NAME, b"A"))
     assert walker.odd == [NAME] * 8
-    one = Walker(implicit=True, little=True, depth=1)
+    one = Walker(implicit=True, little=True, limits=Limits(sequence_depth=1))
     one.feed(bare(NAME, b"A" * 101)[:50])
     assert one.odd == [NAME]
 
@@ -499,9 +502,17 @@ def test_pydicoms_files_are_data_sets_and_decode_as_pydicom_reads_them(path: Pat
         assert ours.original_character_set == theirs.original_character_set
 
 
-def test_a_walk_has_to_be_told_what_to_make_of_elements() -> None:
-    walker = Walker(implicit=True, little=True, depth=1)
-    with pytest.raises(NotImplementedError):
-        walker._known(0, None)
-    with pytest.raises(NotImplementedError):
-        walker._take(0, None, b"", b"", 0, 0)
+def test_a_walk_without_a_dictionary_passes_over_what_does_not_say_what_it_is() -> None:
+    """Also one that asks for tokens and overrides none of their methods."""
+    data = bare(0x00080018, b"1.2.3\0") + bare(SEQUENCE, bare(ITEM, bare(NAME, b"A ")))
+    data += bare(SEQUENCE, bare(ITEM, bare(NAME, b"B") * 30, UNDEFINED) + ENDED_ITEM + END, UNDEFINED)
+    data += bare(PIXELS, bare(ITEM) + bare(ITEM, b"abc") + END, UNDEFINED) + bare(BLOB, bytes(300))
+    for tokens in (False, True):
+        for size in (1, 7, len(data)):
+            walker = Walker(implicit=True, little=True, limits=Limits(), tokens=tokens)
+            for at in range(0, len(data), size):
+                walker.feed(data[at : at + size])
+            walker.finish()
+            assert (walker.count, walker.odd_values, walker.odd) == (38, 30, [NAME] * 8)
+            assert walker.odd_fragment == "fragment 1 of (7FE0,0010)"
+            assert walker.ended == len(data)

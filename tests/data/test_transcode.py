@@ -23,7 +23,9 @@ from pydicom.filewriter import write_dataset  # noqa: E402
 from pydicom.sequence import Sequence  # noqa: E402
 
 from dicos_proto.data import transcode  # noqa: E402
+from dicos_proto.data.elements import SHORT_VRS  # noqa: E402
 from dicos_proto.data.transcode import TranscodeError  # noqa: E402
+from dicos_proto.limits import Limits  # noqa: E402
 from dicos_transports.files.data_sets import CONVERTIBLE, can_convert, convert_chunks  # noqa: E402
 from dicos_transports.files.part10 import Part10Error, Part10File, inspect  # noqa: E402
 
@@ -122,7 +124,7 @@ def converted(folder: Path, data: bytes, from_ts: str, to_ts: str, *, chunk: int
 
 
 def explicit(tag: int, vr: bytes, value: bytes) -> bytes:
-    if vr in transcode.SHORT_VRS:
+    if vr in SHORT_VRS:
         return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
     return struct.pack("<HH2s2xI", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
 
@@ -297,17 +299,17 @@ def test_the_ratio_is_a_parameter_and_small_data_sets_are_spared(tmp_path: Path)
     small = file_of(tmp_path, bomb((1 << 20) - 100), DEFLATED)
     assert sum(map(len, convert_chunks(small, EXPLICIT))) == (1 << 20) - 88
     large = file_of(tmp_path, bomb(8 << 20), DEFLATED)
-    assert sum(map(len, convert_chunks(large, IMPLICIT, inflate_ratio=2000))) == (8 << 20) + 8
+    assert sum(map(len, convert_chunks(large, IMPLICIT, limits=Limits(inflate_ratio=2000)))) == (8 << 20) + 8
 
 
 @pytest.mark.parametrize(("limit", "fits"), [(999, False), (1000, True), (1001, True)])
 def test_the_size_of_inflated_data_is_limited(tmp_path: Path, limit: int, fits: bool) -> None:
     file = file_of(tmp_path, bomb(1000 - 12), DEFLATED)
     if fits:
-        assert sum(map(len, convert_chunks(file, EXPLICIT, inflate_bytes=limit))) == 1000
+        assert sum(map(len, convert_chunks(file, EXPLICIT, limits=Limits(inflate_bytes=limit)))) == 1000
     else:
         with pytest.raises(Part10Error, match=r"more than 999 bytes \(limit inflate_bytes\)"):
-            list(convert_chunks(file, EXPLICIT, inflate_bytes=limit))
+            list(convert_chunks(file, EXPLICIT, limits=Limits(inflate_bytes=limit)))
 
 
 def test_a_deflate_stream_that_is_cut_short_or_none_is_refused(tmp_path: Path) -> None:
@@ -327,25 +329,34 @@ def test_the_depth_of_sequences_is_limited(tmp_path: Path, from_ts: str, depth: 
     if depth <= 64:
         assert converted(tmp_path, data, from_ts, to_ts)
     else:
-        with pytest.raises(Part10Error, match=r"nested deeper than 64 .*\(limit: depth\)"):
+        with pytest.raises(Part10Error, match=r"nested deeper than allowed \(limit sequence_depth: 64\)"):
             converted(tmp_path, data, from_ts, to_ts)
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (explicit(0x00080060, b"CS", b"CT")[:-1], "ends at byte 9, 1 byte short"),
-        (explicit(0x00080060, b"CS", b"CT") + b"\x08\0", "6 bytes short"),
-        (explicit(0x00080060, b"ZZ", b"CT"), r"\(0008,0060\) at byte 0 has the unknown VR b'ZZ'"),
-        (struct.pack("<HH2s2xI", 8, 0x1115, b"SQ", 100) + ITEM, "ends at byte 20, 8 bytes short"),
-        (explicit(0x00081115, b"SQ", implicit(0xFFFEE000, b"")[:6]), "crosses its parent's end"),
-        (opened(0x00081115, b"SQ") + implicit(0x00080060, b""), r"where an item of a sequence should be"),
-        (ITEM, "where a data element should be"),
-        (opened(0x7FE00010, b"OB") + ITEM, "is encapsulated"),
-        (opened(0x00081115, b"SQ") + ITEM, "ends at byte 20, 8 bytes short"),
+        (explicit(0x00080060, b"CS", b"CT")[:-1], "cut short at byte 9: 1 bytes of a value are missing"),
+        (
+            explicit(0x00080060, b"CS", b"CT") + b"\x08\0",
+            "an element header of 2 bytes, before byte 10 of the data set",
+        ),
+        (explicit(0x00080060, b"ZZ", b"CT"), r"\(0008,0060\) has the unknown VR b'ZZ', before byte 8"),
+        (
+            struct.pack("<HH2s2xI", 8, 0x1115, b"SQ", 100) + ITEM,
+            "2 sequences and items that are not ended, before byte 20",
+        ),
+        (explicit(0x00081115, b"SQ", implicit(0xFFFEE000, b"")[:6]), "an element header of 6 bytes, before byte 12"),
+        (opened(0x00081115, b"SQ") + implicit(0x00080060, b""), "an element where an item is to begin, before byte 12"),
+        (ITEM, "an item outside a sequence, before byte 0"),
+        (
+            opened(0x7FE00010, b"OB") + ITEM,
+            r"\(7FE0,0010\) is encapsulated, which the transfer syntax does not allow, before byte 12",
+        ),
+        (opened(0x00081115, b"SQ") + ITEM, "2 sequences and items that are not ended, before byte 20"),
         (
             explicit(0x00081115, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFE)),
-            "says 4294967294 bytes; its parent has 0",
+            "a length of 4294967294 with 0 bytes left, before byte 20",
         ),
     ],
 )
@@ -357,7 +368,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, data: bytes, said:
 def test_a_length_of_4_gib_allocates_nothing(tmp_path: Path) -> None:
     data = struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OW", 0xFFFFFFFE) + bytes(100)
     tracemalloc.start()
-    with pytest.raises(Part10Error, match="4294967194 bytes short"):
+    with pytest.raises(Part10Error, match="cut short at byte 112: 4294967194 bytes of a value are missing"):
         converted(tmp_path, data, EXPLICIT, IMPLICIT)
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()

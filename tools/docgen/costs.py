@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dicos_proto.data.elements import INFLATED_ELEMENTS
 from tests.cost import bounds
 
 from .source import CHECKOUT
@@ -54,7 +53,9 @@ def _decoded() -> str:
             for name, size in (("elements", bounds.ELEMENT), ("items", bounds.ITEM), ("values", bounds.VALUE))
         )
         rows.append(f"| {what} | {terms} + `{longest}` x {bounds.WHOLE} | {(made + whole) / 1e6:,.0f} MB |")
-    return _DECODED.format(rows="\n".join(rows), ratio=bounds.LIMITS.inflate_elements, first=INFLATED_ELEMENTS)
+    return _DECODED.format(
+        rows="\n".join(rows), ratio=bounds.LIMITS.inflate_elements, first=bounds.LIMITS.inflate_unjudged_elements
+    )
 
 
 def _table(title: str, found: dict[str, Any], side: str, starts: tuple[str, ...]) -> str:

@@ -1,7 +1,9 @@
 """`dicos_transports.transcode` is `dicos_proto.data.transcode`."""
 
-import sys
+from dicos_proto.data.elements import PADDED_WITH_SPACE, PIXEL_REPRESENTATION  # noqa: F401
+from dicos_proto.data.transcode import *  # noqa: F403
+from dicos_proto.limits import Limits
 
-import dicos_proto.data.transcode
-
-sys.modules[__name__] = dicos_proto.data.transcode
+DEPTH = Limits().sequence_depth
+INFLATE_RATIO = Limits().inflate_ratio
+INFLATE_BYTES = Limits().inflate_bytes

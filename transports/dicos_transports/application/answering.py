@@ -63,7 +63,7 @@ async def answer(
             code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
             refused = Refused(code, text_of(error))
         try:
-            if session.exchange.sending or session.association.outstanding or not session.established:
+            if session.exchange.sending or session.association.operations.outstanding or not session.established:
                 # The peer could not tell an answer from the rest of a message, or from the answers it waits for.
                 raise Refused(refused.code, f"within a message: {refused.comment}") from None
             await _refuse(talk, request, refused)

@@ -141,7 +141,7 @@ class StoreAsked(Asked):
 
         from dicos_proto.data.conversion import QuietFile
 
-        made = decode_object(self.data, self.transfer_syntax, self.session.association.limits)
+        made = decode_object(self.data, self.transfer_syntax, self.session.association.terms.limits)
         header = BytesIO(self._header)
         found = QuietFile(header, made, bytes(128), dcmread(header).file_meta)
         implicit, little = made.original_encoding

@@ -12,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dicos_proto.data import transcode
-from dicos_proto.data.elements import DataSetError, Walker, encoding, shown
+from dicos_proto.data import DataSetError, Walker, encoding, transcode
+from dicos_proto.data.elements import shown
 from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import name_of
@@ -23,7 +23,7 @@ from .part10 import CHUNK, FIRST_READ, POOLED, Part10Error, Part10File, opened, 
 
 __all__ = ["CONVERTIBLE", "Prepared", "can_convert", "convert_chunks", "padded_chunks", "prepare"]
 
-_DEPTH: Final = Limits().sequence_depth
+_LIMITS: Final = Limits()
 
 
 def convert_chunks(
@@ -31,16 +31,13 @@ def convert_chunks(
     transfer_syntax: str,
     *,
     chunk: int = CHUNK,
-    inflate_ratio: int = transcode.INFLATE_RATIO,
-    inflate_bytes: int = transcode.INFLATE_BYTES,
-    depth: int = transcode.DEPTH,
+    limits: Limits = _LIMITS,
 ) -> Generator[Buffer, None, None]:
     """Yields the data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
     Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one pass and in
-    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. Limits:
-    `inflate_ratio`: bytes inflated from each deflated byte, checked after the first MiB; `inflate_bytes`: bytes
-    inflated in total; `depth`: levels of nested sequences. Raises Part10Error for two transfer syntaxes that are not
+    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. `limits` bounds the bytes
+    inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its nesting (`sequence_depth`). Raises Part10Error for two transfer syntaxes that are not
     converted, for bytes that are no data set, and for a limit that is exceeded.
     """
     if not can_convert(file.transfer_syntax, transfer_syntax):
@@ -55,9 +52,7 @@ def convert_chunks(
             transfer_syntax,
             sop_class_uid=file.sop_class_uid,
             chunk=chunk,
-            inflate_ratio=inflate_ratio,
-            inflate_bytes=inflate_bytes,
-            depth=depth,
+            limits=limits,
         )
     except TranscodeError as error:
         raise Part10Error(file.path, str(error)) from error
@@ -127,7 +122,7 @@ def prepare(file: Part10File) -> Prepared:
         if odd and found is None:
             raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
         return Prepared(file=file, whole=whole)
-    walker = Walker(implicit=found[0], little=found[1], depth=_DEPTH)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
     try:
         if whole is not None:
             walker.feed(whole)

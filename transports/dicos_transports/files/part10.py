@@ -16,17 +16,10 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from dicos_proto.data import transcode
-from dicos_proto.data.elements import (
-    LONG_VRS,
-    SHORT_VRS,
-    SOP_CLASS_UID,
-    SOP_INSTANCE_UID,
-    DataSetError,
-    Walker,
-    encoding,
-)
+from dicos_proto.data import DataSetError, Walker, encoding, transcode
+from dicos_proto.data.elements import LONG_VRS, SHORT_VRS, SOP_CLASS_UID, SOP_INSTANCE_UID
 from dicos_proto.data.transcode import TranscodeError
+from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import (
     DEFLATED_EXPLICIT_VR_LE,
     EXPLICIT_VR_BE,
@@ -60,6 +53,8 @@ _WANTED = (META_LENGTH, MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_
 
 # Not every system has each flag. O_BINARY is for Windows; O_NONBLOCK keeps a FIFO from blocking the open.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+_LIMITS: Final = Limits()
 
 _TAG_VR_LENGTH = Struct("<HH2sH")
 _LONG = Struct("<I")
@@ -194,7 +189,7 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
     found = encoding(transfer_syntax)
     if found is None or found[2] or (b"\x08\0\x18\0" not in data and found[1]):
         return "", ""
-    walker = Walker(implicit=found[0], little=found[1], depth=transcode.DEPTH)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
     with suppress(DataSetError):  # not a data set: reported when it is sent
         at, size = 0, 512  # both are usually among the first elements
         while at < len(data) and len(walker.seen) < 2:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast, overload
 
 from dicos_proto.conversation.flows import Flow
-from dicos_proto.data.elements import Checker, DataSetError
+from dicos_proto.data import Checker, DataSetError
 from dicos_proto.registry import status
 from dicos_proto.services.performing import Performing
 from dicos_proto.wire import Buffer

@@ -19,8 +19,7 @@ from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.flows import AssociationError, AssociationRejected, Flow
-from dicos_proto.data.datasets import Content
-from dicos_proto.data.elements import Checker, DataSetError
+from dicos_proto.data import Checker, Content, DataSetError
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import AnyRequest
 from dicos_proto.errors import ProtocolError
