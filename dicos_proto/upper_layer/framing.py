@@ -334,9 +334,14 @@ class PduReader:
         self.completed += 1
 
 
+def foreign_protocol(head: bytes) -> str | None:
+    """Return the name of the other protocol that begins with these bytes; None if it is not a known one."""
+    return next((name for prefix, name in _FOREIGN if head.startswith(prefix)), None)
+
+
 def _named(fault: Malformed, raw: bytes) -> Malformed:
-    """The fault of a header, naming the other protocol whose first bytes these are."""
-    for prefix, name in _FOREIGN:
-        if raw.startswith(prefix):
-            return Malformed(f"{name}, not DICOM: {raw!r}", fault.clause, AbortReason.UNRECOGNIZED_PDU)
-    return fault
+    """Return the fault of a header, naming the other protocol whose first bytes these are."""
+    name = foreign_protocol(raw)
+    if name is None:
+        return fault
+    return Malformed(f"{name}, not DICOM: {raw!r}", fault.clause, AbortReason.UNRECOGNIZED_PDU)

@@ -1,8 +1,8 @@
-"""The `dicos` command: one subcommand a tool, named as this field names them.
+"""The `dicos` command, with one subcommand for each of the tools that DICOM users know.
 
-Exit status: 0 all that was asked for succeeded, 1 an operation failed, 2 bad usage or unreadable input, 3 no
-association could be made, 130 interrupted. A subcommand's module is imported only when it is chosen: `dicos echoscu`
-starts fast.
+Exit status: 0 if everything succeeded, 1 if an operation failed, 2 for bad usage or unreadable input, 3 if no
+association was established, 130 if interrupted. A subcommand's module is imported only when it is chosen, so that
+`dicos echoscu` starts fast.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Final
 from .text import guard, shown
 
 SUBCOMMANDS: Final = {
-    "echoscu": "ask a peer whether it is there (C-ECHO)",
-    "echoscp": "answer C-ECHO",
-    "storescu": "send files (C-STORE)",
-    "storescp": "receive objects and make files of them (C-STORE)",
-    "findscu": "ask a peer what it has (C-FIND)",
-    "getscu": "fetch objects over the same association (C-GET)",
-    "movescu": "have a peer send objects to a third one, or to this command (C-MOVE)",
+    "echoscu": "check that a peer answers (C-ECHO)",
+    "echoscp": "answer C-ECHO requests",
+    "storescu": "send files to a peer (C-STORE)",
+    "storescp": "receive objects and store them as files (C-STORE)",
+    "findscu": "query a peer (C-FIND)",
+    "getscu": "retrieve objects over the same association (C-GET)",
+    "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
 }
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class OutputLost(Exception):
-    """Standard output takes no more: `error` says why."""
+    """Standard output cannot be written any more; `error` says why."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -36,8 +36,8 @@ class OutputLost(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (that of the process if None); its exit status."""
-    if sys.stdout is None:  # closed by whoever started it
+    """Run the command line `argv`, by default that of the process. Returns the exit status."""
+    if sys.stdout is None:  # closed by the parent process
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("dicos: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OutputLost as lost:
-        if not isinstance(lost.error, BrokenPipeError):  # a reader that has gone is not worth a word
+        if not isinstance(lost.error, BrokenPipeError):  # a reader that closed its end is not an error to report
             print(f"error: standard output: {shown(lost.error.strerror)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
         return FAILED
@@ -71,7 +71,7 @@ def _dispatch(words: list[str]) -> int:
     print(_usage(), file=sys.stdout if wanted else sys.stderr)
     if wanted:
         return OK
-    print(f"dicos: {name!a} is no subcommand" if name else "dicos: a subcommand is missing", file=sys.stderr)
+    print(f"dicos: unknown subcommand {name!a}" if name else "dicos: a subcommand is required", file=sys.stderr)
     return USAGE
 
 
@@ -83,15 +83,15 @@ def _flush() -> None:
 
 
 def version() -> str:
-    """The release of this distribution."""
+    """Return the version of the installed distribution."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version("dicos-proto")
     except PackageNotFoundError:
-        return "of a checkout that is not installed"
+        return "(version unknown: not installed)"
 
 
 def _usage() -> str:
     lines = [f"  {name:<10} {text}" for name, text in SUBCOMMANDS.items()]
-    return "\n".join(("usage: dicos SUBCOMMAND ... (--help after a subcommand explains it)", "", *lines))
+    return "\n".join(("usage: dicos SUBCOMMAND ... (see dicos SUBCOMMAND --help)", "", *lines))

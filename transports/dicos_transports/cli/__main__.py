@@ -1,4 +1,4 @@
-"""`python -m dicos_transports.cli`."""
+"""Runs the command as `python -m dicos_transports.cli`."""
 
 import sys
 

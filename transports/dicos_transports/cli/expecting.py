@@ -1,8 +1,8 @@
-"""What `movescu --store-port` takes: the instances of its own C-MOVE, and nothing that others send there meanwhile.
+"""Decides what `movescu --store-port` accepts: the instances of its own C-MOVE, and nothing that others send meanwhile.
 
-Its port is open to whoever can reach it. So an association must ask for the title that the objects are moved to, while
-a C-MOVE is outstanding, and an instance that names the C-MOVE it is sent for must name that one. The last is optional
-in the standard: without it, the others have to do.  # PS3.7 9.1.1.1
+Anybody who can reach the port can connect to it. So an association must call the title that the objects are moved to,
+and come while a C-MOVE is outstanding. An instance that names the C-MOVE it belongs to must name that one; the standard
+makes this optional, so an instance without it is accepted [PS3.7 9.1.1.1].
 
 Knows: titles and message IDs. Must not know: files, sockets. Used by several threads: each change is one assignment.
 """
@@ -17,34 +17,34 @@ from .output import Output
 
 
 class Expected:
-    """What is expected at the moment. `aet`: the title that the C-MOVE is asked for by."""
+    """The C-MOVE operations whose instances are expected now. `aet`: the calling AE title of the C-MOVE requests."""
 
     def __init__(self, aet: str, out: Output) -> None:
         self._aet = aet
         self._out = out
-        self._moves: frozenset[int] = frozenset()  # message IDs of what was asked for on this association
+        self._moves: frozenset[int] = frozenset()  # message IDs of all C-MOVE requests of this command
         self._outstanding = False
 
     def begin(self, message_id: int) -> None:
-        """A C-MOVE is about to be sent."""
+        """Record that a C-MOVE with this message ID is about to be sent."""
         self._moves |= {message_id}
         self._outstanding = True
 
     def end(self) -> None:
-        """It is over, one way or another."""
+        """Record that the C-MOVE has ended."""
         self._outstanding = False
 
     def identify(self, request: AssociateRequest) -> IdentityVerdict | None:
-        """Reject an association that nobody asked for; whatever else it is, the policy decides."""
+        """Reject an association while no C-MOVE is outstanding; the policy decides on all others."""
         if self._outstanding:
             return None
-        self._out.info(f"an association of {request.calling_aet!a} is refused: no C-MOVE is outstanding")
+        self._out.info(f"association from {request.calling_aet!a} rejected: no C-MOVE is outstanding")
         return IdentityVerdict(accepted=False)
 
     def fault(self, command: AnyRequest, calling_aet: str) -> str | None:
-        """Why an instance is not of a C-MOVE of this command; None: it is, or does not say otherwise.
+        """Return why an instance does not belong to a C-MOVE of this command; None if it does, or does not say.
 
-        pynetdicom names itself as the originator, so the title of who sends will do as well.
+        pynetdicom names itself as the originator, so the title of the sender is accepted as well.
         """
         if not self._outstanding:
             return "no C-MOVE is outstanding"
@@ -52,7 +52,7 @@ class Expected:
             return None
         aet, number = command.move_originator_aet, command.move_originator_message_id
         if aet is not None and aet.strip(" \0") not in ("", self._aet, calling_aet):
-            return "sent for a C-MOVE of another originator"
+            return "it belongs to a C-MOVE of another originator"
         if number is not None and number not in self._moves:
-            return "sent for another C-MOVE"
+            return "it belongs to another C-MOVE"
         return None

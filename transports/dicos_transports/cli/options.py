@@ -1,4 +1,4 @@
-"""Options that subcommands share: names and meanings as DCMTK and pynetdicom have them, where those agree."""
+"""Options that several subcommands have, with the names and meanings of DCMTK and pynetdicom where those agree."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _DEFAULT = Timeouts()
 
 
 class Parser(argparse.ArgumentParser):
-    """Its messages have words of the command line in them, names of files above all: they are one line, escaped."""
+    """An argument parser whose error messages are one escaped line, because they quote words of the command line."""
 
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that takes longer than all the rest of the start."""
+    """Looks the version up only on request, because that takes longer than the rest of the start."""
 
     def __call__(
         self,
@@ -64,58 +64,53 @@ class _Version(argparse.Action):
 
 
 def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
-    """A parser with what every subcommand has."""
+    """Return a parser with the options of every subcommand."""
     made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
-    output.add_argument("-v", "--verbose", action="store_true", help="say what happens")
-    output.add_argument("-d", "--debug", action="store_true", help="also show every PDU, dissected")
-    output.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    output.add_argument("--json", action="store_true", help="one JSON object a line on standard output, for machines")
+    output.add_argument("-v", "--verbose", action="store_true", help="print processing details")
+    output.add_argument("-d", "--debug", action="store_true", help="also print every PDU, dissected")
+    output.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    output.add_argument("--json", action="store_true", help="print one JSON object per line on standard output")
     network = made.add_argument_group("network")
     network.add_argument(
         "--transport", type=transport, default="blocking", metavar="NAME",
-        help=f"what carries the bytes: {', '.join(TRANSPORTS)} (default: %(default)s)",
+        help=f"network library to use: {', '.join(TRANSPORTS)} (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
         "--tolerance", choices=TOLERANCES, default="field",
-        help="what of a peer's deviations from the standard is let through, each with a warning: nothing, what is "
-        "common and harmless, or what Stratovan's toolkit needs (default: %(default)s)",
+        help="deviations from the standard to accept from the peer, with a warning for each: none, common and "
+        "harmless ones, or those of Stratovan's toolkit (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
         "--max-pdu", type=max_pdu, metavar="BYTES",
-        help=f"largest P-DATA-TF that is received, 0 unlimited (default: {DEFAULT_MAX_LENGTH}; with "
+        help=f"maximum length of received P-DATA-TF PDUs, 0 for no limit (default: {DEFAULT_MAX_LENGTH}; with "
         "--tolerance stratovan: 0)",
     )  # fmt: skip
     for short, long, seconds, what in (
-        ("-ta", "--acse-timeout", _DEFAULT.association, "for the association, its release and the first PDU"),
-        ("-td", "--dimse-timeout", _DEFAULT.response, "for the next message, or the rest of one"),
-        (
-            "-tn",
-            "--network-timeout",
-            _DEFAULT.pdu,
-            "for the rest of a PDU, an idle peer, one that takes no data",
-        ),
+        ("-ta", "--acse-timeout", _DEFAULT.association, "the first PDU, the association response and the release"),
+        ("-td", "--dimse-timeout", _DEFAULT.response, "the next message, or the rest of one"),
+        ("-tn", "--network-timeout", _DEFAULT.pdu, "the rest of a PDU, an idle peer, or one that accepts no data"),
     ):
         network.add_argument(
             short, long, type=seconds_or_none, default=seconds, metavar="SECONDS",
-            help=f"{what}; 0 waits for ever (default: %(default)g)",
+            help=f"timeout for {what}; 0 for no timeout (default: %(default)g)",
         )  # fmt: skip
     network.add_argument(
         "--keepalive", type=keepalive, default=KEEPALIVE, metavar="SECONDS",
-        help="silence after which the system asks whether the peer's host is still there, 1 to 32767, \"off\" for "
-        "never (default: %(default)g)",
+        help="seconds of silence before TCP keepalive checks that the peer's host is still there, 1 to 32767, or "
+        "\"off\" (default: %(default)g)",
     )  # fmt: skip
     return made
 
 
 class UserParser(Parser):
-    """Of a subcommand that asks for associations: its peer is two words, HOST PORT, or one, [AET@]HOST:PORT."""
+    """The parser of a subcommand that requests associations. Its peer is HOST PORT or, as one word, [AET@]HOST:PORT."""
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """What the words mean: `host`, `port` and `called_aet` are those of the peer, however it was written."""
+        """Parse the words. `host`, `port` and `called_aet` are set in both notations of the peer."""
         found, unknown = self.parse_known_intermixed_args(args, namespace)
         self._place(found, unknown)
         if unknown:
@@ -125,7 +120,7 @@ class UserParser(Parser):
     parse_intermixed_args = parse_args  # type: ignore[assignment]
 
     def _place(self, options: argparse.Namespace, unknown: list[str]) -> None:
-        """One word or two; what was taken for the port and is none belongs to what follows."""
+        """Split the peer's address. If it was one word, a word parsed as the port is given back to the arguments."""
         peer, second = options.host, options.port
         title_of, at, host = peer.rpartition("@")
         bare = second is not None and is_ipv6(host.partition("%")[0])  # IPv6 without brackets, its port apart
@@ -134,7 +129,7 @@ class UserParser(Parser):
                 if second is None and getattr(options, "paths", None):
                     self.error("the following arguments are required: PATH")
                 if second is None:
-                    parse_address(peer)  # which says what is missing
+                    parse_address(peer)  # raises an error that names the missing part
                 options.host = host if bare else parse_host(host, peer)
                 options.port = port(second)
                 aet = title(title_of) if at else None
@@ -154,7 +149,7 @@ class UserParser(Parser):
         except argparse.ArgumentTypeError as error:
             self.error(f"argument port: {error}")
         if aet is not None and options.called_aet not in (None, aet):
-            self.error(f"-aec {options.called_aet!a}, and {aet!a} in the address of the peer: which one is called?")
+            self.error(f"two called AE titles: -aec {options.called_aet!a}, and {aet!a} in the address of the peer")
         options.called_aet = options.called_aet or aet or DEFAULT_CALLED
 
 
@@ -163,60 +158,65 @@ def _has_port(place: str) -> bool:
 
 
 def user_parser(name: str, text: str) -> argparse.ArgumentParser:
-    """A parser of a subcommand that asks for associations."""
+    """Return a parser for a subcommand that requests associations."""
     made = parser(name, text, UserParser)
     made.add_argument("host",
-                      help="the peer: HOST PORT, HOST:PORT, or AET@HOST:PORT with its title; an address of IPv6 as "
+                      help="the peer: HOST PORT, HOST:PORT, or AET@HOST:PORT with its AE title; IPv6 addresses as "
                       "[::1]:PORT")  # fmt: skip
-    made.add_argument("port", nargs="?", help="where the host comes without it")
+    made.add_argument("port", nargs="?", help="TCP port of the peer, if the host is given without it")
     titles(made, calling="DICOS_PROTO")
     made.add_argument("-aec", "--called-aet", type=title, metavar="TITLE",
-                      help=f"title of the peer (default: that in its address, else {DEFAULT_CALLED})")  # fmt: skip
+                      help="called AE title (default: the one in the peer's address, else "
+                      f"{DEFAULT_CALLED})")  # fmt: skip
     made.add_argument("--source-address", type=source_address, metavar="ADDRESS[:PORT]",
-                      help="local address to connect from")  # fmt: skip
+                      help="local IP address, and port, to connect from")  # fmt: skip
     made.add_argument("--application-context", type=application_context, default="dicom", metavar="NAME",
-                      help="dicom, dicos (= dicos-v03), dicos-v02a, or a UID (default: %(default)s)")  # fmt: skip
+                      help="application context: dicom, dicos (= dicos-v03), dicos-v02a, or a UID "
+                      "(default: %(default)s)")  # fmt: skip
     made.add_argument("-tc", "--connect-timeout", type=seconds_or_none, default=_DEFAULT.connect, metavar="SECONDS",
-                      help="for the connection; 0 waits for ever (default: %(default)g)")  # fmt: skip
+                      help="timeout for the TCP connection; 0 for no timeout (default: %(default)g)")  # fmt: skip
     tls.add_options(made, provider=False)
     return made
 
 
 def provider_parser(name: str, text: str) -> argparse.ArgumentParser:
-    """A parser of a subcommand that serves associations; `provider_options` makes use of it."""
+    """Return a parser for a subcommand that accepts associations; parse with `provider_options`."""
     made = parser(name, text)
     made.add_argument("port", type=listening, nargs="?",
-                      help="0 takes a free one; also ADDRESS:PORT, or AET@ADDRESS:PORT with the own title")  # fmt: skip
+                      help="TCP port to listen on, 0 for any free one; also ADDRESS:PORT, or AET@ADDRESS:PORT with "
+                      "this provider's AE title")  # fmt: skip
     titles(made, calling=None)
-    where = made.add_argument_group("where it listens", "On PORT, at every --listen, or at what --activated finds.")
+    where = made.add_argument_group("listening", "Listens on PORT and every --listen, or with --activated.")
     where.add_argument("--bind", metavar="ADDRESS",
-                       help=f"address of PORT, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
+                       help=f"local address for PORT, 0.0.0.0 for all interfaces (default: {LOOPBACK})")  # fmt: skip
     where.add_argument("--listen", type=unix_path, action="append", default=[], metavar="PATH|ADDRESS:PORT",
-                       help="a Unix socket, or another ADDRESS:PORT; may be given again")  # fmt: skip
+                       help="listen on a Unix socket, or on another ADDRESS:PORT; may be repeated")  # fmt: skip
     where.add_argument("--reuse-port", action="store_true",
-                       help="let other processes listen on PORT, too: connections are dealt out")  # fmt: skip
+                       help="share PORT with other processes, with connections distributed among them "
+                       "(SO_REUSEPORT)")  # fmt: skip
     where.add_argument("--activated", action="store_true",
-                       help="the sockets that systemd hands over, and nothing else")  # fmt: skip
-    watched = made.add_argument_group("watching it")
+                       help="listen only on the sockets that systemd passes (socket activation)")  # fmt: skip
+    watched = made.add_argument_group("monitoring")
     watched.add_argument("--metrics", type=host_and_port, metavar="[ADDRESS:]PORT",
-                         help="serve counters for Prometheus over HTTP, port 0 takes a free one "
+                         help="serve Prometheus metrics over HTTP on this port, 0 for any free one "
                          f"(default address: {LOOPBACK})")  # fmt: skip
     watched.add_argument("--log-json", action="store_true",
-                         help="one JSON object a line on standard error in place of text")  # fmt: skip
+                         help="log one JSON object per line on standard error, instead of text")  # fmt: skip
     made.add_argument("--require-called-aet", action="store_true",
-                      help="reject associations that do not ask for the own title")  # fmt: skip
+                      help="reject associations that call another AE title than this provider's")  # fmt: skip
     made.add_argument("--max-associations", type=count, default=100, metavar="N",
-                      help="at the same time (default: %(default)s)")  # fmt: skip
+                      help="maximum number of simultaneous associations (default: %(default)s)")  # fmt: skip
     made.add_argument("--max-per-address", type=count, default=10, metavar="N",
-                      help="of these, from one address, or network of IPv6 (default: %(default)s)")  # fmt: skip
+                      help="maximum number of these from one address, or one IPv6 network "
+                      "(default: %(default)s)")  # fmt: skip
     made.add_argument("--grace", type=seconds, default=10.0, metavar="SECONDS",
-                      help="time that operations get to finish when it is stopped (default: %(default)g)")  # fmt: skip
+                      help="seconds that operations get to finish on shutdown (default: %(default)g)")  # fmt: skip
     tls.add_options(made, provider=True)
     return made
 
 
 def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """What the words mean. Ends the command where they do not say where to listen, or say it twice."""
+    """Parse the words. Exits with a usage error if they name nothing to listen on, or contradict each other."""
     options = made.parse_args(words)
     _place_provider(made, options)
     if options.activated:
@@ -227,12 +227,12 @@ def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> arg
             (options.reuse_port, "--reuse-port"),
         ):
             if given:
-                made.error(f"{name} does not go with --activated: its sockets are all that is listened on")
+                made.error(f"{name} cannot be combined with --activated, which listens on systemd's sockets only")
     elif options.port is None:
         if not options.listen:
-            made.error("nowhere to listen: a port, --listen PATH or --activated is required")
+            made.error("nothing to listen on: a port, --listen PATH or --activated is required")
         if options.bind is not None:
-            made.error("--bind without a port: it is the address of PORT, and a Unix socket has none")
+            made.error("--bind without a port: it is the address for PORT, and a Unix socket has none")
         if options.reuse_port:
             made.error("--reuse-port without a port")
     if options.bind is None:
@@ -241,13 +241,13 @@ def provider_options(made: argparse.ArgumentParser, words: Sequence[str]) -> arg
 
 
 def _place_provider(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """PORT may have an address and a title with it."""
+    """Split PORT, which may be ADDRESS:PORT or AET@ADDRESS:PORT."""
     given = options.port
     if isinstance(given, NamedAddress):
         if options.bind is not None:
-            made.error(f"--bind {options.bind}, and {given.host} before the port: which one is listened on?")
+            made.error(f"two addresses to listen on: --bind {options.bind}, and {given.host} before the port")
         if given.aet is not None and options.aet not in (None, given.aet):
-            made.error(f"-aet {options.aet!a}, and {given.aet!a} in the address to listen on: which one is it?")
+            made.error(f"two AE titles: -aet {options.aet!a}, and {given.aet!a} in the address to listen on")
         options.bind, options.port, options.aet = given.host, given.port, options.aet or given.aet
     options.aet = options.aet or DEFAULT_CALLED
 
@@ -255,11 +255,11 @@ def _place_provider(made: argparse.ArgumentParser, options: argparse.Namespace) 
 def titles(made: argparse.ArgumentParser, *, calling: str | None) -> None:
     shown = DEFAULT_CALLED if calling is None else calling
     made.add_argument("-aet", "--aet", type=title, default=calling, metavar="TITLE",
-                      help=f"the own AE title (default: {shown})")  # fmt: skip
+                      help=f"AE title of this application (default: {shown})")  # fmt: skip
 
 
 def timeouts(options: argparse.Namespace) -> Timeouts:
-    """What the timeout options say."""
+    """Return the timeouts that the options ask for."""
     acse, dimse, network = options.acse_timeout, options.dimse_timeout, options.network_timeout
     return Timeouts(
         artim=acse,
@@ -275,7 +275,10 @@ def timeouts(options: argparse.Namespace) -> Timeouts:
 
 
 def max_length(options: argparse.Namespace) -> int:
-    """The Maximum Length to ask for. Stratovan's toolkit sends a whole object in one PDV, whatever is asked for."""
+    """Return the Maximum Length to propose.
+
+    It is 0 for Stratovan's toolkit, which ignores the limit and sends a whole object in one PDV.
+    """
     said: int | None = options.max_pdu
     if said is not None:
         return said
@@ -283,11 +286,11 @@ def max_length(options: argparse.Namespace) -> int:
 
 
 def tolerance(options: argparse.Namespace) -> Tolerance:
-    """What the option says."""
+    """Return the tolerance that `--tolerance` names."""
     return TOLERANCES[options.tolerance]
 
 
-# -- what a word means -------------------------------------------------------------------------------------------
+# -- types of option values --------------------------------------------------------------------------------------
 
 
 def transport(word: str) -> str:
@@ -306,10 +309,10 @@ def port(word: str) -> int:
 
 
 def listening(word: str) -> int | NamedAddress:
-    """`11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
+    """Parse what a provider listens on: `11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
     if ":" not in word and "@" not in word:
         if not word.isdecimal():
-            raise argparse.ArgumentTypeError(f"{word!a}: no port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT")
+            raise argparse.ArgumentTypeError(f"{word!a}: not a port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT")
         return port(word)
     try:
         return parse_address(word)
@@ -318,7 +321,7 @@ def listening(word: str) -> int | NamedAddress:
 
 
 def source_address(word: str) -> SourceAddress:
-    """`10.0.0.5`, `10.0.0.5:2000`, `::1`, `[::1]`, `[::1]:2000`."""
+    """Parse a local address: `10.0.0.5`, `10.0.0.5:2000`, `::1`, `[::1]`, `[::1]:2000`."""
     found: SourceAddress = word
     try:
         if ":" in word and not is_ipv6(word.partition("%")[0]):
@@ -341,13 +344,13 @@ def keepalive(word: str) -> float | None:
 
 
 def host_and_port(word: str) -> tuple[str, int]:
-    """`9104`, `0.0.0.0:9104`, `[::1]:9104`."""
+    """Parse a port with or without an address: `9104`, `0.0.0.0:9104`, `[::1]:9104`."""
     address, number = port_with_address(word)
     return address or LOOPBACK, number
 
 
 def port_with_address(word: str) -> tuple[str | None, int]:
-    """`11112`, without an address; `0.0.0.0:11112`, `[::1]:11112`."""
+    """Parse `11112`, `0.0.0.0:11112` or `[::1]:11112`; the address is None if there is none."""
     if ":" not in word:
         return None, port(word)
     try:
@@ -355,17 +358,17 @@ def port_with_address(word: str) -> tuple[str | None, int]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if found.aet is not None:
-        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT, without a title")
+        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT, without an AE title")
     return found.where
 
 
 def unix_path(word: str) -> Address:
-    if not word:  # to which Linux gives a name of its own
+    if not word:  # Linux would choose a name for it
         raise argparse.ArgumentTypeError("an empty path")
     if is_network_address(word):
         return host_and_port(word)
     if is_address(word) or word == "localhost":
-        raise argparse.ArgumentTypeError(f"{word!a}: no port; ADDRESS:PORT, or ./{word} for a Unix socket")
+        raise argparse.ArgumentTypeError(f"{word!a}: no port given; ADDRESS:PORT, or ./{word} for a Unix socket")
     return word
 
 
@@ -388,7 +391,7 @@ def window(word: str) -> int:
 def max_pdu(word: str) -> int:
     value = _number(word, 0, 0xFFFFFFFF)
     if 0 < value < SMALLEST_MAX_LENGTH:
-        raise argparse.ArgumentTypeError(f"{value}; 0, or {SMALLEST_MAX_LENGTH} and more")
+        raise argparse.ArgumentTypeError(f"{value}; 0, or at least {SMALLEST_MAX_LENGTH}")
     return value
 
 

@@ -1,6 +1,6 @@
-"""What a command says: text for people on standard error, JSON for machines on standard output, a progress bar.
+"""The output of a command: text for people on standard error, JSON for programs on standard output, a progress bar.
 
-Text of a peer or of a file name goes out escaped (`text`); what is in a data set never goes out.
+Text from a peer or a file name is printed escaped (`text`). The contents of data sets are never printed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from .text import LONGEST_LINE, escaped, shown
 __all__ = ["BAR_AFTER", "BAR_EVERY", "Output", "Progress", "plural", "shown", "size"]
 
 BAR_AFTER: Final = 0.7
-"""Seconds of work after which a progress bar is worth its line."""
+"""Seconds of work before a progress bar appears."""
 BAR_EVERY: Final = 0.1
 _BAR_WIDTH = 30
 
 
 class Output:
-    """Where the words of one command go; its threads may share it. `verbose`, `debug`, `quiet` as the options say.
+    """The output of one command; its threads may share it. `verbose`, `debug` and `quiet` are the options.
 
-    `diverted`: what takes text in place of standard error, with the name of its level in logging.
-    `lost`: why standard output takes no more, once that is so. `on_lost` is called then; where there is none, `event`
-    raises `lost`.
+    `diverted`: a function that receives text instead of standard error, with the name of its logging level.
+    `lost`: the error with which standard output failed, else None. `on_lost` is called at that moment; if it is None,
+    `event` raises `lost`.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -45,32 +45,32 @@ class Output:
         self._bar: Progress | None = None
         self._lock = Lock()
         if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all characters
+            sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters
         self.lost: OutputLost | None = None
         self.on_lost: Callable[[], object] | None = None
         self.diverted: Callable[[str, str], object] | None = None
 
     def error(self, text: str) -> None:
-        """Why the command does not go on, or a fault that nothing else tells of: shown always."""
+        """Print why the command ends, or a fault that is reported nowhere else, even with `--quiet`."""
         self._print(text, "ERROR", before="error: ")
         self.event("error", text=text)
 
     def failure(self, text: str) -> None:
-        """One operation that failed: shown always."""
+        """Print that one operation failed, even with `--quiet`."""
         self._print(text, "WARNING")
 
     def info(self, text: str) -> None:
-        """A result."""
+        """Print a result."""
         if not self.quiet:
             self._print(text, "INFO")
 
     def detail(self, text: str) -> None:
-        """What happens on the way to it."""
+        """Print a processing detail, with `--verbose` only."""
         if self.verbose and not self.quiet:
             self._print(text, "INFO")
 
     def event(self, name: str, **fields: object) -> None:
-        """One JSON object a line."""
+        """Print one JSON object as a line, with `--json` only."""
         if not self.json:
             return
         import json
@@ -78,7 +78,7 @@ class Output:
         self._write(json.dumps({"event": name, **fields}))
 
     def answer(self, line: str) -> None:
-        """One line of what was asked for, on standard output: never where that is for machines."""
+        """Print one line of the requested data on standard output, but not with `--json`."""
         if not self.json:
             self._write(escaped(line))
 
@@ -98,7 +98,7 @@ class Output:
             self.on_lost()
 
     def trace(self, peer: str) -> Trace:
-        """What shows the PDUs of a connection."""
+        """Return a trace that prints the PDUs of a connection with `peer`."""
         from dicos_proto.dissect import Dissector
 
         directions = {"sent": Dissector(), "received": Dissector()}
@@ -113,8 +113,10 @@ class Output:
         return show
 
     def progress(self, total: int, *, wanted: bool = False) -> Progress:
-        """A bar that counts to `total` bytes, where a person looks and the work is long. `wanted`: however short it is,
-        and elsewhere as a line for each tenth."""
+        """Return a progress bar that counts to `total` bytes, shown on a terminal if the work takes long.
+
+        `wanted`: show it however short the work is, and without a terminal print a line for each tenth.
+        """
         terminal = sys.stderr.isatty()
         shown = not self.quiet and (wanted or terminal)
         self._bar = Progress(
@@ -123,7 +125,7 @@ class Output:
         return self._bar
 
     def trouble(self, text: str, traceback: str) -> None:
-        """A fault, and where it was raised: lines of their own, which are indented, so that none passes for another."""
+        """Print an error and its traceback, which is indented so that no line of it looks like another message."""
         self.error(text)
         for line in traceback.splitlines():
             self._print(f"  {line}", "DEBUG")
@@ -132,7 +134,7 @@ class Output:
         if self.diverted is not None:
             self.diverted(level, text)
             return
-        with self._lock, suppress(OSError):  # nobody reads it
+        with self._lock, suppress(OSError):  # standard error is closed
             if self._bar is not None:
                 self._bar.clear()
             sys.stderr.write(f"{before}{shown(text, LONGEST_LINE)}\n")
@@ -154,7 +156,7 @@ class Progress:
         self._lock = Lock()
 
     def advance(self, count: int) -> None:
-        """So many bytes more; of all that is sent at the same time."""
+        """Add `count` bytes. All associations of a command share one bar."""
         with self._lock:
             self._advance(count)
 
@@ -178,7 +180,7 @@ class Progress:
         return f"{self._part():4.0%}  {size(self._done)} of {size(self._total)}  {size(rate)}/s"
 
     def clear(self) -> None:
-        """Take the bar off its line, so that text can stand there."""
+        """Erase the bar, so that text can be printed on its line."""
         if self._drawn:
             self._write("\r\x1b[K")
             self._drawn = False
@@ -187,7 +189,7 @@ class Progress:
         try:
             getattr(sys.stderr, "unguarded", sys.stderr.write)(text)
             sys.stderr.flush()
-        except OSError:  # nobody looks any more
+        except OSError:  # standard error is closed
             self._bar = self._lines = False
 
 
@@ -199,7 +201,7 @@ def _columns() -> int:
 
 
 def size(count: float) -> str:
-    """Bytes for people: `105.3 MB`."""
+    """Return a number of bytes as text: `105.3 MB`."""
     if count < 1000:
         return f"{count:.0f} B"
     power = 1 if count < 999_950 else 2 if count < 999_950_000 else 3
@@ -207,5 +209,5 @@ def size(count: float) -> str:
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:
-    """`1 file`, `2 files`; `words` where an s is not enough."""
+    """Return `1 file`, `2 files`; `words` is the plural, if that is not `word` with an s."""
     return f"{count} {word}" if count == 1 else f"{count} {words or word + 's'}"

@@ -23,7 +23,7 @@ from . import FAILED, NO_ASSOCIATION, OK, USAGE
 from .options import LOOPBACK, timeouts, tolerance
 from .output import Output, plural, shown, size
 from .runtimes.runtime import Handler, Runtime, Served, Stopping
-from .tls import server_tls
+from .tls import TLSOptions
 
 if TYPE_CHECKING:
     from ..serving.metrics import Endpoint
@@ -108,7 +108,7 @@ def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolic
         "tolerance": tolerance(options),
         "associations": options.max_associations,
         "per_address": options.max_per_address,
-        "tls": server_tls(options, out),
+        "tls": TLSOptions(options, out).server,
         "keepalive": options.keepalive,
         "reuse_port": options.reuse_port,
         "trace": out.trace if out.debug and not out.quiet else None,

@@ -1,6 +1,7 @@
-"""Answers for people: a table whose columns are the keys that were asked for.
+"""Prints the matches of a query as a table whose columns are the requested keys.
 
-Nothing of a peer reaches a terminal unescaped. The widths are those of the first rows; what is longer later stands out.
+Text of the peer is always escaped. The first rows decide the widths of the columns; longer values of later rows
+overflow.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from . import keys
 from .text import shown
 
 KEPT: Final = 200
-"""Rows that are looked at before the widths of columns are settled."""
+"""Rows that are read before the widths of the columns are fixed."""
 WIDEST: Final = 64
-"""Columns that one value may make its column wide."""
+"""Largest width of a column, in terminal cells."""
 
 Step = tuple[int, int | None]
-"""A tag, and which item of the sequence that it is."""
+"""A tag, and the number of the item if it is a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A key: how to get there, and what it is called."""
+    """A column: the path of its attribute, and its heading."""
 
     path: tuple[Step, ...]
     name: str
 
 
 def columns(identifier: Dataset, asked: Sequence[str] = ()) -> list[Column]:
-    """The keys of an identifier: those of `asked` in that order, what a file has besides before them.
+    """Return the columns for an identifier: first the keys from a file, then those of `asked`, in that order.
 
-    The level and the character set are none: what they say is no answer.
+    The query level and the character set have no column: they are not part of the answer.
     """
     order = {keys.path_of(text): number for number, text in enumerate(asked)}
     paths = (path for path in _paths(identifier, ()) if path[0][0] not in (keys.LEVEL, keys.CHARACTER_SET))
@@ -59,7 +60,7 @@ def _paths(at: Dataset, before: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
 
 
 class Table:
-    """Rows as they come, lines as they go to `say`. `end` says what is left."""
+    """Formats rows and passes the lines to `say`; `end` passes those that it still holds."""
 
     def __init__(self, names: list[str], say: Callable[[str], None]) -> None:
         self._say = say
@@ -67,7 +68,7 @@ class Table:
         self._widths: list[int] = []
 
     def add(self, row: list[str]) -> None:
-        """One row."""
+        """Add one row."""
         if self._rows is None:
             self._tell(row)
             return
@@ -76,7 +77,7 @@ class Table:
             self.end()
 
     def end(self) -> None:
-        """No more rows, or none that are waited for."""
+        """Fix the widths and print the rows held so far."""
         rows, self._rows = self._rows, None
         if rows is None or len(rows) == 1:
             return
@@ -92,7 +93,7 @@ class Table:
 
 
 def row_of(dataset: Dataset, asked: list[Column]) -> list[str]:
-    """What a match has for each key."""
+    """Return the value of each column in a match."""
     return [_text(dataset, column.path) for column in asked]
 
 
@@ -121,7 +122,7 @@ def _shown(value: Any) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal."""
+    """Return the width of the text in terminal cells."""
     if text.isascii():
         return len(text)
     return sum(

@@ -1,8 +1,8 @@
-"""Text from outside on its way to people: what could harm a terminal, or forge a line, is escaped here, and only here.
+"""Escapes untrusted text before it is printed, so that it can neither harm a terminal nor forge a line.
 
-From outside comes whatever a peer, a file, a name of a file, a certificate or the command line holds. Every line for
-people goes through `shown`, cells of tables and paths as well; standard error itself is `Guarded`, for what others
-write there: argparse, warnings, tracebacks, loggers of libraries.
+Everything from a peer, a file, a file name, a certificate or the command line is untrusted. Every printed line goes
+through `shown`, table cells and paths included. Standard error itself is `Guarded`, for what other code writes there:
+argparse, warnings, tracebacks, the loggers of libraries.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from collections.abc import Iterable
 from typing import Any, Final, TextIO
 
 LONGEST: Final = 4096
-"""Characters of a text from outside that are shown: as many as a path may have."""
+"""Most characters of one untrusted text that are printed: the most that a path may have."""
 LONGEST_LINE: Final = 4 * LONGEST
-"""Characters of a line for people."""
+"""Most characters of a printed line."""
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """The text with what cannot be printed as `\\x1b`, `\\n`, `\\udc80`, `\\u202e`: control characters, line ends,
-    surrogates, and what changes the direction of text or has no shape. `keep`: characters that stay."""
+    """Return the text with unprintable characters escaped as `\\x1b`, `\\n`, `\\udc80`, `\\u202e`.
+
+    These are control characters, line ends, surrogates, and characters that are invisible or change the direction of
+    text. `keep`: characters that are not escaped.
+    """
     if text.isprintable():
         return text
     return "".join(
@@ -28,15 +31,17 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def shown(text: object, most: int = LONGEST) -> str:
-    """Text from outside as a part of a line for people: escaped, and cut to `most` characters. What is cut ends in how
-    many characters there were."""
+    """Return untrusted text for use in a printed line: escaped, and cut to `most` characters.
+
+    Text that was cut ends with its original number of characters.
+    """
     whole = str(text)
     found = escaped(whole[:most])
     return found if len(found) <= most and len(whole) <= most else f"{found[:most]}... ({len(whole)} characters)"
 
 
 class Guarded:
-    """A stream for text whose only control character is the line end; the last barrier, whoever writes."""
+    """A text stream that escapes every control character but the line end: the last barrier, for any writer."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -50,7 +55,7 @@ class Guarded:
             self.write(text)
 
     def unguarded(self, text: str) -> int:
-        """For control sequences of this command's own."""
+        """Write text as it is, for the command's own control sequences."""
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -58,6 +63,6 @@ class Guarded:
 
 
 def guard() -> None:
-    """Let nothing but lines of printable text out on standard error, from now on."""
+    """From now on, allow only lines of printable text on standard error."""
     if not isinstance(sys.stderr, Guarded):
         sys.stderr = Guarded(sys.stderr)

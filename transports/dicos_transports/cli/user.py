@@ -25,7 +25,7 @@ from ..sessions.session import Session
 from .options import max_length, timeouts, tolerance
 from .output import Output, plural
 from .runtimes.runtime import runtime
-from .tls import client_tls
+from .tls import TLSOptions
 
 
 class Caller:
@@ -37,7 +37,8 @@ class Caller:
         self.out = out
         self.runtime = runtime(options)
         self.peer = show_address((options.host, options.port))
-        self._tls = client_tls(options, out)
+        self.tls = TLSOptions(options, out)
+        self._client_tls = self.tls.client
 
     async def open(
         self,
@@ -66,7 +67,7 @@ class Caller:
             user_information=asked,
             timeouts=timeouts(options),
             tolerance=tolerance(options),
-            tls=self._tls,
+            tls=self._client_tls,
             source_address=options.source_address,
             keepalive=options.keepalive,
             trace=out.trace(self.peer) if out.debug and not out.quiet else None,
@@ -97,9 +98,9 @@ class Caller:
             return _may_be_there_later(error)
         if isinstance(error, ServerStopping) or not isinstance(error, AssociationError):
             return False
-        if self._tls is None or established:
+        if self._client_tls is None or established:
             return True
-        from ..tls.layer import TLSError
+        from ..tls import TLSError
 
         event = error.event if isinstance(error, AssociationAborted) else None
         return not (isinstance(event, ProviderAbort) and isinstance(event.error, TLSError))

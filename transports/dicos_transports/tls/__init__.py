@@ -1,27 +1,20 @@
-"""TLS as a layer over an association, by pyOpenSSL; its configuration and its identities [PS3.15 B]."""
+"""TLS for associations: configurations, identities, title policies and the layer itself [PS3.15 B]. Uses pyOpenSSL."""
 
-from .config import HANDSHAKE, NOT_ITS_TITLE, SESSIONS, Verdict, address_of
-from .layer import (
-    BCP195_RFC9325,
-    EXTENDED,
-    MODIFIED,
-    NON_DOWNGRADING,
-    PROFILES,
+from ..tls_profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
+from .config import (
+    HANDSHAKE,
+    NOT_ITS_TITLE,
+    SESSIONS,
     ClientCertificate,
     ClientTLS,
-    Identity,
-    Profile,
     ServerTLS,
     TitlePolicy,
-    TLSConfigError,
-    TLSError,
     TLSInfo,
-    TLSLayer,
-    load_certificates,
-    load_crls,
     refusal,
     titles_by_name,
 )
+from .identity import Identity, PasswordNeeded, TLSConfigError, load_certificates, load_crls
+from .layer import TLSError, TLSLayer
 
 __all__ = [
     "BCP195_RFC9325",
@@ -34,6 +27,7 @@ __all__ = [
     "NON_DOWNGRADING",
     "NOT_ITS_TITLE",
     "PROFILES",
+    "PasswordNeeded",
     "Profile",
     "SESSIONS",
     "ServerTLS",
@@ -42,8 +36,6 @@ __all__ = [
     "TLSInfo",
     "TLSLayer",
     "TitlePolicy",
-    "Verdict",
-    "address_of",
     "load_certificates",
     "load_crls",
     "refusal",

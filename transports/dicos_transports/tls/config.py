@@ -1,11 +1,11 @@
-"""How TLS is to be done, as values: `ClientTLS` and `ServerTLS`; and what became of it: `TLSInfo`.
+"""The TLS configurations `ClientTLS` and `ServerTLS`, and `TLSInfo`, the outcome of a handshake.
 
-Knows: profiles, identities, trust, and how OpenSSL is told of them. Must not know: bytes, associations.
+Knows: profiles, identities, trust, and how to set them in OpenSSL. Must not know: bytes, associations.
 
-A configuration is checked when it is made: what cannot be used is a `TLSConfigError` then, not at the first connection.
-It is made once and used for many connections, from any thread; sessions to resume are kept with it.
+A configuration is checked when it is created: a fault raises `TLSConfigError` then, not at the first connection. Create
+it once and use it for many connections, from any thread. It also keeps the sessions to resume.
 
-Nothing is verified less than fully unless a field says so, and each that does is named for what it gives up.
+Verification is complete unless a field says otherwise, and each such field is named for what it gives up.
 """
 
 from __future__ import annotations
@@ -30,56 +30,56 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
 
+from ..tls_profiles import BCP195_RFC9325, Profile, ffdhe2048
 from . import openssl as tls_openssl
 from .identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, common_names, issuer, names, subject
-from .profiles import BCP195_RFC9325, Profile, ffdhe2048
 
 HANDSHAKE: Final = 15.0
-"""Seconds a handshake may take: some round trips and a signature, made by a small device."""
+"""Seconds for a handshake: some round trips, and a signature by a small device."""
 SESSIONS: Final = 256
 """Sessions kept for resumption, one for each server."""
 _STRICT_CODES: Final = range(80, 95)  # the X509_V_ERR_ codes that only X509_STRICT gives
 _CRL_CODES: Final = (5, 8, 15, 16, 33, 35, 36, 44, 54)
-"""The other X509_V_ERR_ codes that are about revocation lists."""
+"""The remaining X509_V_ERR_ codes about revocation lists."""
 _NAME_MISMATCH: Final = -1
 
 
 class ClientCertificate(Enum):
-    """What a server asks of its clients."""
+    """Whether clients of a server have to present a certificate."""
 
     REQUIRED = "required"
-    """No association without a certificate that is trusted."""
+    """Every client has to present a trusted certificate."""
     REQUESTED = "requested"
-    """One that is sent must be trusted; none will do."""
+    """A client may present no certificate; one that it presents has to be trusted."""
     NONE = "none"
-    """Not asked for: anybody may connect."""
+    """Clients are not asked for a certificate: anybody may connect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLSInfo:
-    """What was negotiated with the peer of a session."""
+    """The outcome of the TLS handshake with the peer of a session."""
 
     protocol: str
-    """`TLSv1.3`."""
+    """The TLS version, such as `TLSv1.3`."""
     cipher: str
-    """`TLS_AES_128_GCM_SHA256`; those of TLS 1.2 named as OpenSSL does."""
+    """The cipher suite, such as `TLS_AES_128_GCM_SHA256`; TLS 1.2 suites have their OpenSSL names."""
     certificate: x509.Certificate | None
-    """The peer's, None if it sent none."""
+    """The peer's certificate; None if it presented none."""
     server_name: str | None
-    """The name the client asked for (SNI)."""
+    """The server name that the client requested (SNI)."""
     resumed: bool
-    """Whether an earlier session was resumed; the certificate is that session's."""
+    """True if an earlier session was resumed; the certificate is the one of that session."""
     verified: bool
-    """Whether the peer's certificate was verified."""
+    """True if the peer's certificate was verified."""
 
     @property
     def subject(self) -> str:
-        """The subject of the peer's certificate, empty without one."""
+        """The subject of the peer's certificate; empty if there is none."""
         return subject(self.certificate) if self.certificate else ""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its subject alternative names: `dns:scanner.example`, `ip:10.0.0.7`, ..."""
+        """The subject alternative names of the peer's certificate: `dns:scanner.example`, `ip:10.0.0.7`, ..."""
         return names(self.certificate) if self.certificate else ()
 
     def __str__(self) -> str:
@@ -88,15 +88,20 @@ class TLSInfo:
 
 
 TitlePolicy = Callable[[TLSInfo, AssociateRequest], bool]
-"""Whether who has this certificate may ask for this association. A pure function: it is called in any thread."""
+"""A function that returns True if the owner of the certificate may request this association.
+
+It is called from any thread, so it must not have side effects."""
 
 NOT_ITS_TITLE: Final = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.SERVICE_USER, reason=3)
-"""Calling AE title not recognized.  # PS3.8 9.3.4"""
+"""The rejection "calling AE title not recognized" [PS3.8 9.3.4]."""
 
 
 def titles_by_name(titles: Mapping[str, Iterable[str]]) -> TitlePolicy:
-    """A policy by certificate names: each a common name, or a subject alternative name as `TLSInfo.names` has it, with
-    the calling AE titles that its owner may use. Who is not in it may use none."""
+    """Return a policy that maps certificate names to the calling AE titles that their owners may use.
+
+    A name is a common name, or a subject alternative name as in `TLSInfo.names`. A peer with none of the names may use
+    no title.
+    """
     allowed = {name.lower(): frozenset(some) for name, some in titles.items()}
 
     def policy(info: TLSInfo, request: AssociateRequest) -> bool:
@@ -110,34 +115,34 @@ def titles_by_name(titles: Mapping[str, Iterable[str]]) -> TitlePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TLS:
-    """What both sides have."""
+    """The fields of both sides."""
 
     profile: Profile = BCP195_RFC9325
     ciphers: str | None = None
-    """Instead of the profile's suites of TLS 1.2, as OpenSSL's cipher list format."""
+    """TLS 1.2 cipher suites to use instead of the profile's, as an OpenSSL cipher list."""
     ciphersuites: str | None = None
-    """Instead of the profile's suites of TLS 1.3, colon separated."""
+    """TLS 1.3 cipher suites to use instead of the profile's, separated by colons."""
     groups: tuple[str, ...] | None = None
-    """Instead of the profile's key exchange groups: `X25519`, `P-256`, ..."""
+    """Key exchange groups to use instead of the profile's: `X25519`, `P-256`, ..."""
     legacy_ca: bool = False
-    """Let certificates pass that are not made by RFC 5280: above all those of old hospital CAs without keyUsage."""
+    """True accepts certificates that break RFC 5280, above all those of old hospital CAs without keyUsage."""
     crls: tuple[x509.CertificateRevocationList, ...] = ()
-    """Revocation lists (`load_crls`). With any, each certificate of the peer's chain is looked up in its issuer's list.
-    One without a list, or whose list has expired, is refused: a list that somebody keeps back must not make a revoked
-    certificate good. They are read once: a new list takes a new configuration."""
+    """Revocation lists (`load_crls`). If there are any, each certificate of the peer's chain is looked up in the list
+    of its issuer. It is refused if that list is missing or has expired, so that withholding a list cannot make a
+    revoked certificate valid. The lists are read once: a new list needs a new configuration."""
     resume: bool = True
-    """Resume sessions: a handshake without certificates and signatures."""
+    """True resumes sessions, for handshakes without certificates and signatures."""
     keylog: Path | None = None
-    """Append each connection's secrets to this file (NSS key log format), for Wireshark. Whoever has the file can read
-    all that was said: for debugging only."""
+    """A file to which the secrets of each connection are appended (NSS key log format), for Wireshark. Anybody who has
+    the file can decrypt the connections: for debugging only."""
     handshake_timeout: float | None = HANDSHAKE
-    """Seconds the handshake may take, None: any time."""
+    """Seconds for the handshake; None for no limit."""
     context: SSL.Context = field(init=False, repr=False, compare=False)
     sessions: OrderedDict[str, SSL.Session] = field(init=False, repr=False, compare=False, default_factory=OrderedDict)
 
     def _make(self, method: int, identity: Identity | None, trust: tuple[x509.Certificate, ...] | None) -> SSL.Context:
         if self.handshake_timeout is not None and not self.handshake_timeout > 0:
-            raise ValueError(f"handshake_timeout of {self.handshake_timeout} s; more than 0, or None for no deadline")
+            raise ValueError(f"handshake_timeout of {self.handshake_timeout} s; more than 0, or None for no limit")
         context = SSL.Context(method)
         profile = self.profile
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -152,10 +157,10 @@ class _TLS:
         if identity is not None:
             _set_identity(context, identity)
         store = context.get_cert_store()
-        if store is not None:  # pyOpenSSL says it may be; every context of OpenSSL has one
+        if store is not None:  # never None: every OpenSSL context has a store, pyOpenSSL's types do not say so
             for one in trust or ():
                 store.add_cert(X509.from_cryptography(one))
-            # A trusted intermediate ends a chain: whoever names one means it.
+            # PARTIAL_CHAIN: a trusted intermediate certificate ends a chain, as the configuration asks.
             strict = 0 if self.legacy_ca else X509StoreFlags.X509_STRICT
             revoked = X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL if self.crls else 0
             store.set_flags(X509StoreFlags.PARTIAL_CHAIN | strict | revoked)
@@ -168,21 +173,21 @@ class _TLS:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTLS(_TLS):
-    """How a user connects. `ClientTLS(trust=load_certificates("ca.pem"))` is all that most need.
+    """The configuration of the side that connects. Most need only `ClientTLS(trust=load_certificates("ca.pem"))`.
 
-    Raises `TLSConfigError` when it is made.
+    Its creation raises `TLSConfigError` if it cannot be used.
     """
 
     trust: tuple[x509.Certificate, ...] | None = None
-    """Whose certificates are good; None: the system's."""
+    """The trusted CA certificates; None for those of the system."""
     identity: Identity | None = None
-    """The own certificate, for servers that ask for one."""
+    """The certificate of this side, for servers that ask for one."""
     server_hostname: str | None = None
-    """The name or address in the server's certificate; None: what is connected to."""
+    """The host name or address expected in the server's certificate; None for the one connected to."""
     check_hostname: bool = True
-    """False: any certificate of a trusted CA will do, whoever's it is."""
+    """False accepts a certificate of a trusted CA for any host name."""
     verify: bool = True
-    """False: any certificate at all. Who listens in can then pass for the server."""
+    """False accepts any certificate. An attacker on the network can then pose as the server."""
 
     def __post_init__(self) -> None:
         if self.crls and not self.verify:
@@ -197,44 +202,44 @@ class ClientTLS(_TLS):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTLS(_TLS):
-    """How a provider is connected to.
+    """The configuration of a server.
 
-    DICOM has no authentication of its own: a calling AE title is what a peer says it is. So client certificates are
-    required unless `client_certificates` says otherwise (PS3.15 leaves it to the site; IHE ATNA requires it).
-    Raises `TLSConfigError` when it is made.
+    DICOM has no authentication of its own: a peer can claim any calling AE title. So client certificates are required
+    unless `client_certificates` says otherwise (PS3.15 leaves it to the site; IHE ATNA requires it). Its creation
+    raises `TLSConfigError` if it cannot be used.
     """
 
     identity: Identity
     by_name: Mapping[str, Identity] = field(default_factory=dict, hash=False)
-    """Instead of `identity`, for clients that ask for a certain host name (SNI); `*.example.org`: for any one label in
-    front. A name itself comes before such a pattern.  # RFC 6066 3"""
+    """Identities to use instead of `identity`, by the host name that the client requests (SNI). `*.example.org` matches
+    one label in place of the star; an exact name comes first [RFC 6066 3]."""
     trust: tuple[x509.Certificate, ...] = ()
-    """Whose client certificates are good."""
+    """The trusted CA certificates for client certificates."""
     client_certificates: ClientCertificate = ClientCertificate.REQUIRED
     titles: TitlePolicy | None = None
-    """Who may use which calling AE title, asked when the A-ASSOCIATE-RQ is there; None: everybody any."""
+    """The policy for calling AE titles, called for each A-ASSOCIATE-RQ; None allows every title."""
     contexts: dict[str, SSL.Context] = field(init=False, repr=False, compare=False, default_factory=dict)
     chooser: SSL.Context | None = field(init=False, repr=False, compare=False, default=None)
-    """Reads the name that a client asks for. It has no certificate, and so gets as far as that and no further."""
+    """A context that only reads the name requested by a client: it has no certificate, so its handshake ends there."""
     lock: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         wanted = self.client_certificates
         if wanted is not ClientCertificate.NONE and not self.trust:
             raise TLSConfigError(
-                f"client certificates are {wanted.value} and nobody's are trusted: give the CA, or ask for none"
+                f"client certificates are {wanted.value}, but no CA is trusted: set trust, or ask for no certificates"
             )
         if self.crls and wanted is ClientCertificate.NONE:
             raise TLSConfigError("revocation lists are given, but clients are not asked for certificates")
         object.__setattr__(self, "context", self._serving(self.identity))
         if self.by_name:
             chooser = self._make(SSL.TLS_SERVER_METHOD, None, None)
-            chooser.set_tlsext_servername_callback(_acknowledge)  # without one it does not speak TLS 1.3 either
+            chooser.set_tlsext_servername_callback(_acknowledge)  # without a callback it refuses TLS 1.3
             object.__setattr__(self, "chooser", chooser)
         for name, identity in self.by_name.items():
             known = _host_name(name)
             if known in self.contexts:
-                raise TLSConfigError(f"by_name has the host name {known!a} twice; case makes no difference")
+                raise TLSConfigError(f"by_name has the host name {known!a} twice; case is ignored")
             self.contexts[known] = context = self._serving(identity)
             context.set_tlsext_servername_callback(_acknowledge)
 
@@ -252,49 +257,49 @@ class ServerTLS(_TLS):
             _set_dhe(context)
         if self.resume:
             context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
-            context.set_session_id(b"dicos")  # a client certificate is resumed only where this is set
+            context.set_session_id(b"dicos")  # without it, sessions with client certificates are not resumed
         else:
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
             context.set_options(SSL.OP_NO_TICKET)
         return context
 
     def connection_for(self, asked: str | None) -> SSL.Connection:
-        """A connection with the identity for the name that a client asks for; it resumes sessions of that name only.
+        """Return a connection with the identity for the requested name. It resumes only sessions of that name.
 
-        OpenSSL looks for the session before it looks at the name, and would resume that of another one, which the
-        clause does not allow: what it compares is the session id context.  # RFC 6066 3
+        OpenSSL looks up the session before it reads the name, and would resume a session of another name, which is not
+        allowed [RFC 6066 3]. It does compare the session id context, so each name has its own.
         """
         if not self.contexts:
             return SSL.Connection(self.context, None)
         name = (asked or "").lower()
         context = self.contexts.get(name) or self.contexts.get("*." + name.partition(".")[2]) or self.context
-        with self.lock:  # a connection takes what its context has when it is made
+        with self.lock:  # a connection copies the session id context when it is created
             if self.resume:
                 tls_openssl.set_session_id(context, hashlib.sha256(name.encode()).digest())
             return SSL.Connection(context, None)
 
 
 def refusal(config: ClientTLS | ServerTLS, info: TLSInfo | None, request: AssociateRequest) -> AssociateReject | None:
-    """The rejection of a request by a server's `titles`, if it is to be rejected."""
+    """Return the rejection of a request if the server's `titles` policy does not allow it, else None."""
     if not isinstance(config, ServerTLS) or config.titles is None:
         return None
     return None if info is not None and config.titles(info, request) else NOT_ITS_TITLE
 
 
 def _host_name(name: str) -> str:
-    """As a client asks for it: in lower case, other letters than those of ASCII as IDNA has them."""
+    """Return a host name as clients request it: in lower case, with non-ASCII letters encoded as IDNA."""
     star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
     try:
         known = rest.encode("idna").decode("ascii").lower()
     except UnicodeError:
         known = ""
     if not known or "*" in known or known.endswith(".") or address_of(known) is not None:
-        allowed = "a host name, or *. and a host name; clients ask for no address"
+        allowed = "a host name, or *. and a host name; clients never request an address"
         raise TLSConfigError(f"by_name has {name!a}; {allowed} [RFC 6066 3]")
     return star + known
 
 
-# -- telling OpenSSL ---------------------------------------------------------------------------------------------
+# -- setting up OpenSSL ------------------------------------------------------------------------------------------
 
 
 def _set_suites(context: SSL.Context, tls12: str, tls13: str) -> None:
@@ -323,7 +328,7 @@ def _set_identity(context: SSL.Context, identity: Identity) -> None:
 
 
 def _set_dhe(context: SSL.Context) -> None:
-    """pyOpenSSL takes the group from a file only."""
+    """Set the DHE group, by a temporary file because pyOpenSSL reads it from files only."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(ffdhe2048())
         file.flush()
@@ -346,26 +351,24 @@ def _set_keylog(context: SSL.Context, path: Path) -> None:
 
 
 def _acknowledge(connection: SSL.Connection) -> None:
-    """Nothing is left to do for the name. That there is this function tells the client that it made a difference.
-
-    # RFC 6066 3"""
+    """Do nothing. Setting this callback makes OpenSSL confirm to the client that its name was used [RFC 6066 3]."""
 
 
-# -- judging the peer's certificate ------------------------------------------------------------------------------
+# -- checking the peer's certificate -----------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What a connection knows while the peer's certificate is judged; its `app_data`."""
+    """The result of checking the peer's certificate, kept as the connection's `app_data`."""
 
     hostname: str | None
     fault: str | None = None
 
 
 def _on_certificate(connection: SSL.Connection, certificate: X509, code: int, depth: int, good: int) -> bool:
-    """OpenSSL asks of each certificate of the chain; the own one of the peer, depth 0, must also be the right one.
+    """Check one certificate of the chain for OpenSSL. That of the peer itself, depth 0, must also name the host.
 
-    It must not raise: that would come out of whatever OpenSSL is asked to do next."""
+    It must not raise: the exception would come out of a later, unrelated call of OpenSSL."""
     verdict: Verdict = connection.get_app_data()
     if verdict.fault is None:
         try:
@@ -387,7 +390,7 @@ def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> 
         case 9:
             return f"{who} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         case 10:
-            return f"{who} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{who} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         case 18:
             return f"{who} is self-signed and not trusted"
         case 19 | 2 | 20 | 21:
@@ -397,11 +400,11 @@ def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> 
             return f"{who} is revoked: {number} is in the revocation list (CRL) of {_issuer(certificate)}"
         case 3:
             return (
-                f"{who} may be revoked: there is no revocation list (CRL) of its issuer {_issuer(certificate)} among "
-                "those given, and every authority of the chain needs one"
+                f"{who} may be revoked: no revocation list (CRL) of its issuer {_issuer(certificate)} was given, and "
+                "every CA of the chain needs one"
             )
         case 11 | 12:
-            when = "has expired: get its next one" if code == 12 else "is not valid yet"
+            when = "has expired: get the next one" if code == 12 else "is not valid yet"
             return f"{who} may be revoked: the revocation list (CRL) of its issuer {_issuer(certificate)} {when}"
         case _ if code in _CRL_CODES:
             return (
@@ -409,7 +412,7 @@ def _certificate_fault(certificate: x509.Certificate, code: int, depth: int) -> 
                 f"{tls_openssl.verify_text(code)}"
             )
         case _ if code in _STRICT_CODES:
-            return f"{who} breaks RFC 5280: {tls_openssl.verify_text(code)}; legacy_ca lets it pass"
+            return f"{who} breaks RFC 5280: {tls_openssl.verify_text(code)}; legacy_ca accepts it"
         case _:
             return f"{who} is refused: {tls_openssl.verify_text(code)}"
 
@@ -419,7 +422,7 @@ def _issuer(certificate: x509.Certificate) -> str:
 
 
 def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
-    """None if the certificate is that of `hostname`."""
+    """Return None if the certificate is valid for `hostname`, else the fault."""
     try:
         if address_of(hostname) is not None:
             verify_certificate_ip_address(certificate, hostname)
@@ -427,12 +430,12 @@ def _wrong_name(certificate: x509.Certificate, hostname: str) -> str | None:
             verify_certificate_hostname(certificate, hostname)
     except (service_identity.VerificationError, service_identity.CertificateError, *DAMAGED):
         found = ", ".join(names(certificate)[:10])[:LONGEST_SUBJECT] or "no name at all"
-        return f"the peer's certificate ({subject(certificate)!a}) is not that of {hostname!a}: it is for {found!a}"
+        return f"the peer's certificate ({subject(certificate)!a}) is not for {hostname!a}: it is for {found!a}"
     return None
 
 
 def address_of(hostname: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a name is, if it is one."""
+    """Return the IP address if the name is one, else None."""
     try:
         return ip_address(hostname)
     except ValueError:

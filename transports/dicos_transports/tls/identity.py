@@ -1,8 +1,8 @@
-"""Who this side is and whom it trusts, read from files: PEM and PKCS#12.
+"""Reads identities, trusted certificates and revocation lists from PEM, DER and PKCS#12 files.
 
-Knows: how certificates, keys and revocation lists lie in files, and what can be wrong with them. Must not know:
-connections. A fault is told as one line that names the file and the cause, and never what a password was. A key that
-others on the same host can read is logged to "dicos.tls", as a warning: it is used all the same.
+Knows: the formats of these files, and their faults. Must not know: connections. A fault is one line that names the file
+and the cause, and never contains a password. If other users of the host can read a key, it is used all the same, and a
+warning is logged to "dicos.tls".
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 _USABLE: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 LOG: Final = logging.getLogger("dicos.tls")
 LONGEST_SUBJECT: Final = 1024
-"""Characters of a subject that are told."""
+"""Most characters of a subject that are reported."""
 LARGEST: Final = 16 << 20
-"""Bytes of a file of certificates. Stops: a disk image, read whole because its name was given by mistake."""
+"""Most bytes of a certificate file. Stops: a disk image named by mistake, read into memory."""
 DAMAGED: Final = (
     ValueError,
     UnsupportedAlgorithm,
@@ -39,13 +39,13 @@ DAMAGED: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What comes out of a certificate that is looked into; OpenSSL looks less closely."""
+"""The errors that reading parts of a certificate may raise; OpenSSL accepts some of these certificates."""
 
 T = TypeVar("T")
 
 
 class TLSConfigError(ProtocolError):
-    """What was given as certificate, key, password, suite or group cannot be used; one line says which and why."""
+    """A certificate, key, password, suite or group that cannot be used; one line that names it and the cause."""
 
 
 class PasswordNeeded(TLSConfigError):
@@ -54,7 +54,7 @@ class PasswordNeeded(TLSConfigError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A certificate with its private key, and the certificates between it and one that peers trust."""
+    """A certificate with its private key, and the intermediate certificates up to one that peers trust."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -70,7 +70,7 @@ class Identity:
     def from_pem(
         cls, certificate: str | Path, key: str | Path | None = None, password: bytes | str | None = None
     ) -> Identity:
-        """A PEM file of the certificate and then those of its chain, and one of the key; None: in the same file.
+        """Read a PEM file with the certificate followed by its chain, and the key from `key` or else the same file.
 
         Raises `TLSConfigError`."""
         first, *chain = load_certificates(certificate)
@@ -80,25 +80,25 @@ class Identity:
 
     @classmethod
     def from_pkcs12(cls, path: str | Path, password: bytes | str | None = None) -> Identity:
-        """A PKCS#12 file (.p12, .pfx) with certificate, key and chain. Raises `TLSConfigError`."""
+        """Read a PKCS#12 file (.p12, .pfx) with certificate, key and chain. Raises `TLSConfigError`."""
         secret = _secret(password)
         data = _read(path)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # BER in place of DER, as Windows writes it, is no news
+                warnings.simplefilter("ignore")  # Windows writes BER instead of DER
                 found = pkcs12.load_pkcs12(data, secret)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _pkcs12_fault(path, data, secret, error) from error
         if found.cert is None or found.key is None:
             missing = "certificate" if found.cert is None else "private key"
-            raise TLSConfigError(f"{_named(path)}: a PKCS#12 file without a {missing}")
+            raise TLSConfigError(f"{_named(path)}: PKCS#12 file without a {missing}")
         warn_of_readers(path)
         chain = tuple(one.certificate for one in found.additional_certs)
         return cls(certificate=found.cert.certificate, key=_usable(path, found.key), chain=chain)
 
 
 def load_certificates(*paths: str | Path) -> tuple[x509.Certificate, ...]:
-    """All certificates of PEM files, or of DER files of one each. Raises `TLSConfigError`."""
+    """Read all certificates of PEM files, or the one of each DER file. Raises `TLSConfigError`."""
     found: list[x509.Certificate] = []
     for path in paths:
         data = _read(path)
@@ -108,13 +108,13 @@ def load_certificates(*paths: str | Path) -> tuple[x509.Certificate, ...]:
             else:
                 found.append(x509.load_der_x509_certificate(data))
         except ValueError as error:
-            what = "no certificate in it" if b"-----BEGIN CERT" not in data else "a damaged certificate"
+            what = "no certificate in it" if b"-----BEGIN CERT" not in data else "damaged certificate"
             raise TLSConfigError(f"{_named(path)}: {what}") from error
     return tuple(found)
 
 
 def load_crls(*paths: str | Path) -> tuple[x509.CertificateRevocationList, ...]:
-    """All certificate revocation lists of PEM files, or of DER files of one each. Raises `TLSConfigError`."""
+    """Read all revocation lists of PEM files, or the one of each DER file. Raises `TLSConfigError`."""
     found: list[x509.CertificateRevocationList] = []
     for path in paths:
         data = _read(path)
@@ -127,7 +127,7 @@ def load_crls(*paths: str | Path) -> tuple[x509.CertificateRevocationList, ...]:
             else:
                 found.append(x509.load_der_x509_crl(data))
         except DAMAGED as error:
-            what = "a damaged revocation list" if lists else "no revocation list (X509 CRL), or a damaged one"
+            what = "damaged revocation list" if lists else "not a revocation list (X509 CRL), or a damaged one"
             raise TLSConfigError(f"{_named(path)}: {what}") from error
     return tuple(found)
 
@@ -136,14 +136,14 @@ _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL----
 
 
 def warn_of_readers(path: str | Path, what: str = "private key") -> None:
-    """Log it if a file with a secret can be read, or written, by others than its owner."""
+    """Log a warning if other users than the owner can read or write a file with a secret."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
-    except OSError:  # whoever reads it tells
+    except OSError:  # reading the file raises it again
         return
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         LOG.warning(
-            "%s: the %s in it can be used by others on this host (mode %04o); chmod 600 keeps it to its owner",
+            "%s: other users of this host can access the %s in it (mode %04o); chmod 600 restricts it to its owner",
             _named(path),
             what,
             mode,
@@ -151,17 +151,17 @@ def warn_of_readers(path: str | Path, what: str = "private key") -> None:
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """The subject, whatever it holds, at most `LONGEST_SUBJECT` characters of it. Text of a peer: escape it."""
+    """Return the subject, cut to `LONGEST_SUBJECT` characters. It is untrusted text of the peer: escape it."""
     return _or_nothing(lambda: certificate.subject.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no subject)"
 
 
 def issuer(certificate: x509.Certificate) -> str:
-    """Likewise the name of who has signed it."""
+    """Return the name of the issuer, likewise cut and untrusted."""
     return _or_nothing(lambda: certificate.issuer.rfc4514_string(), "")[:LONGEST_SUBJECT] or "(no name)"
 
 
 def names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Subject alternative names: `dns:host`, `ip:10.0.0.1`, `uri:...`, `email:...`."""
+    """Return the subject alternative names: `dns:host`, `ip:10.0.0.1`, `uri:...`, `email:...`."""
     found = _or_nothing(
         lambda: certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value,
         x509.SubjectAlternativeName([]),
@@ -184,13 +184,13 @@ def _name_kind(name: x509.GeneralName) -> str | None:
 
 
 def common_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The common names of the subject."""
+    """Return the common names of the subject."""
     wanted = x509.NameOID.COMMON_NAME
     return _or_nothing(lambda: tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(wanted)), ())
 
 
 def _or_nothing(look: Callable[[], T], otherwise: T) -> T:
-    """What a certificate of the peer holds; parts of it are parsed only now and may be damaged or absent."""
+    """Return a part of a certificate, or `otherwise` if it is absent or damaged; parts are parsed on access."""
     try:
         return look()
     except (x509.ExtensionNotFound, *DAMAGED):
@@ -204,36 +204,36 @@ def _load_key(path: Path, password: bytes | str | None) -> PrivateKey:
         raise TLSConfigError(f"{_named(path)}: no private key in it")
     try:
         found = serialization.load_pem_private_key(data, secret)
-    except TypeError as error:  # a password is missing, or given and not needed
+    except TypeError as error:  # the password is missing, or there is one but no encryption
         if secret is not None:
             return _load_key(path, None)
         raise PasswordNeeded(f"{_named(path)}: the private key is encrypted and no password was given") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         encrypted = b"ENCRYPTED" in data
-        why = "wrong password, or a damaged private key" if encrypted else "a damaged private key"
+        why = "wrong password, or damaged private key" if encrypted else "damaged private key"
         raise TLSConfigError(f"{_named(path)}: {why}") from error
     return _usable(path, found)
 
 
 def _usable(path: str | Path, key: object) -> PrivateKey:
     if not isinstance(key, _USABLE):
-        raise TLSConfigError(f"{_named(path)}: a private key of a kind that TLS does not use; RSA, EC, Ed25519, Ed448")
+        raise TLSConfigError(f"{_named(path)}: private key of a type that TLS cannot use; RSA, EC, Ed25519, Ed448")
     return key
 
 
 def _pkcs12_fault(path: str | Path, data: bytes, secret: bytes | None, error: Exception) -> TLSConfigError:
-    """Why a PKCS#12 file cannot be read."""
+    """Return the error that says why a PKCS#12 file cannot be read."""
     if b"-----BEGIN" in data:
         return TLSConfigError(f"{_named(path)}: PEM, not PKCS#12")
     if "password" not in str(error).lower():
-        return TLSConfigError(f"{_named(path)}: no PKCS#12 file, or a damaged one")
+        return TLSConfigError(f"{_named(path)}: not a PKCS#12 file, or a damaged one")
     if secret is None:
-        return PasswordNeeded(f"{_named(path)}: it is encrypted and no password was given")
+        return PasswordNeeded(f"{_named(path)}: the file is encrypted and no password was given")
     return TLSConfigError(f"{_named(path)}: wrong password")
 
 
 def _secret(password: bytes | str | None) -> bytes | None:
-    # What is no UTF-8 in an environment variable comes as surrogates.
+    # Bytes of an environment variable that are not UTF-8 appear as surrogates.
     return password.encode("utf-8", "surrogateescape") if isinstance(password, str) else password
 
 
@@ -244,7 +244,7 @@ def _read(path: str | Path) -> bytes:
     except OSError as error:
         raise TLSConfigError(f"{_named(path)}: {(error.strerror or str(error)).lower()}") from error
     if len(data) > LARGEST:
-        raise TLSConfigError(f"{_named(path)}: more than {LARGEST} bytes; certificates are small")
+        raise TLSConfigError(f"{_named(path)}: larger than {LARGEST} bytes, too large for certificates")
     return data
 
 

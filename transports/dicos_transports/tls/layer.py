@@ -1,23 +1,23 @@
-"""TLS as a layer between a connection and an association: itself a `Wire`, around a `Wire`.
+"""TLS as a layer between a connection and an association: a `Wire` around another `Wire`.
 
     session = connect(("pacs.example", 2762), contexts, tls=ClientTLS(trust=load_certificates("ca.pem")))
 
-Theory of operation: OpenSSL works between two memory buffers (BIOs) and knows no socket. What arrives is put into the
-one, decrypted, and given to the wire inside; what that wire has to send is encrypted and taken out of the other.
-An adapter drives this layer instead of the association and needs to know nothing more: during the handshake it only
-sees bytes to send, bytes to receive and a deadline. The flows of the association wait for their first event meanwhile.
+Theory of operation: OpenSSL works on two memory buffers (BIOs) and has no socket. Received bytes go into one buffer,
+are decrypted, and are passed to the inner wire. Bytes that the inner wire sends are encrypted and taken from the other
+buffer. An adapter drives this layer in place of the association. During the handshake it sees bytes to send, bytes to
+receive and a deadline, while the flows of the association wait for their first event.
 
-Knows: handshake, records, alerts, how TLS ends. Must not know: sockets, PDUs, what a certificate must be like
-(`tls_config`).
+Knows: handshake, records, alerts, the end of a connection. Must not know: sockets, PDUs, the rules for certificates
+(`config`).
 
-Invariants: plaintext goes out only once the handshake is done and the peer verified; the first fault is the one that
-is told, by `error` and by the end of file that the wire inside gets, and nothing is encrypted or decrypted after it;
-between two calls no plaintext is held here, and of ciphertext only what a record lacks.
+Invariants: no plaintext is sent before the handshake is done and the peer is verified. The first fault is the one
+reported, by `error` and by the end of file that the inner wire receives, and nothing is encrypted or decrypted after
+it. Between two calls the layer holds no plaintext, and no ciphertext except an incomplete record.
 
-How it ends: TLS has an end of its own, close_notify, which is sent once the association is over and expected of the
-peer. A connection that ends without it may have been cut by anybody: for an association that still needed it, that is
-the error "truncated". One that has ended by its own PDUs, A-RELEASE-RP or A-ABORT, does not care: many peers then just
-close, and nothing that counts can be cut off.
+The end: TLS has its own end, close_notify, which is sent when the association is over and expected from the peer. If a
+connection ends without it, anybody may have cut it. That is the error "truncated" if the association was still in use.
+It is no error after the association's own last PDU, A-RELEASE-RP or A-ABORT: many peers then just close, and nothing
+of value can be cut off.
 """
 
 from __future__ import annotations
@@ -28,94 +28,30 @@ from OpenSSL import SSL
 
 from dicos_proto.errors import ConnectionLost, LocalProtocolError
 from dicos_proto.timers import Deadline
+from dicos_proto.upper_layer.framing import foreign_protocol
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, PduType
 from dicos_proto.wire import Buffer, Wire
 
 from ..buffers import Buffers
 from ..sessions.channel import RECEIVE_SIZE, SHARED, Trace
 from . import openssl as tls_openssl
-from .config import (
-    SESSIONS,
-    ClientCertificate,
-    ClientTLS,
-    ServerTLS,
-    TitlePolicy,
-    TLSInfo,
-    Verdict,
-    address_of,
-    refusal,
-    titles_by_name,
-)
-from .identity import DAMAGED, Identity, TLSConfigError, load_certificates, load_crls
-from .profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
+from .config import SESSIONS, ClientCertificate, ClientTLS, ServerTLS, TLSInfo, Verdict, address_of, refusal
+from .identity import DAMAGED
 
-__all__ = [
-    "BCP195_RFC9325",
-    "EXTENDED",
-    "MODIFIED",
-    "NON_DOWNGRADING",
-    "PROFILES",
-    "ClientCertificate",
-    "ClientTLS",
-    "Identity",
-    "Profile",
-    "ServerTLS",
-    "TLSConfigError",
-    "TLSError",
-    "TLSInfo",
-    "TLSLayer",
-    "TitlePolicy",
-    "load_certificates",
-    "load_crls",
-    "refusal",
-    "titles_by_name",
-]
+__all__ = ["ClientTLS", "ServerTLS", "TLSError", "TLSInfo", "TLSLayer"]
 
 JOINED: Final = 128 * 1024
-"""Bytes of plaintext that are joined before they are encrypted: eight full records, and little enough for a cache."""
+"""Most bytes of plaintext that are joined before encryption: eight full records, and small enough for a CPU cache."""
 BATCH: Final = 1024 * 1024
-"""Bytes after which no more are encrypted at a time: ciphertext is a copy."""
+"""Bytes of plaintext that one `data_to_send` encrypts, because ciphertext is a copy."""
 LINGER: Final = 2.0
-"""Seconds a peer gets to read an alert and close: who closes first, with bytes unread, takes the alert back."""
+"""Seconds for a peer to read an alert and close. Closing first, with unread data, would discard the alert."""
 _plaintexts = Buffers(RECEIVE_SIZE, SHARED)
 _joined = Buffers(JOINED, 3)
-_ciphertexts = Buffers(JOINED + JOINED // 16, 16)  # a record is longer than what is in it; several wait to be sent
+_ciphertexts = Buffers(JOINED + JOINED // 16, 16)  # a record is longer than its content; several wait to be sent
 _NOT_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x0a"  # the fatal alert unexpected_message
 _HEAD: Final = 6
-"""Bytes by which a protocol that is not TLS is named."""
-
-_FOREIGN: Final = (
-    (b"SSH-", "SSH"),
-    (b"GET ", "HTTP"),
-    (b"POST", "HTTP"),
-    (b"HEAD", "HTTP"),
-    (b"PUT ", "HTTP"),
-    (b"OPTI", "HTTP"),
-    (b"PRI ", "HTTP"),
-    (b"HTTP", "an HTTP answer"),
-)
-
-_FAULTS: Final = {
-    "no shared cipher": "no cipher suite in common with the peer",
-    "no suitable key share": "no key exchange group in common with the peer",
-    "unsupported protocol": "the peer wants a version of TLS that is not allowed here",
-    "peer did not return a certificate": "the peer sent no certificate, and one is required",
-    "decryption failed or bad record mac": "a record was changed on its way, or the peer encrypts wrongly",
-    "unexpected eof while reading": "the connection ended in the middle of the handshake",
-}
-"""Some of what OpenSSL calls a reason, in words."""
-
-_ALERTS: Final = {
-    "unknown ca": "it does not trust the certificate of this side",
-    "bad certificate": "it refuses the certificate of this side",
-    "certificate expired": "the certificate of this side has expired",
-    "certificate required": "it requires a certificate of this side",
-    "handshake failure": "nothing in common: versions, cipher suites, or a certificate that it requires",
-    "protocol version": "it does not speak the versions of TLS that are allowed here",
-    "unrecognized name": "it has no certificate for the name it was asked for",
-    "unexpected message": "what it got was not what it expects; it may speak no TLS",
-}
-"""What alerts of the peer mean here."""
+"""Bytes needed to name a protocol that is not TLS."""
 
 
 class TLSError(ConnectionLost):
@@ -123,11 +59,11 @@ class TLSError(ConnectionLost):
 
 
 class TLSLayer:
-    """TLS around `wire`. A `ClientTLS` makes it the side that connects, a `ServerTLS` the one that is connected to.
+    """TLS around `wire`: with a `ClientTLS` the side that connects, with a `ServerTLS` the side that accepts.
 
-    `server_hostname`: what a client connects to, which is what the certificate must be for; the configuration's own
-    comes first. `trace` is called with the plaintext sent and received. Raises `LocalProtocolError` where a client has
-    no name and is to check it.
+    `server_hostname`: the host that a client connects to and that the server's certificate must name, unless the
+    configuration names another. `trace` is called with the plaintext sent and received. Raises `LocalProtocolError` if
+    a client has to check the host name and there is none.
     """
 
     def __init__(
@@ -142,20 +78,20 @@ class TLSLayer:
         self._trace = trace
         self.config = config
         self.error: TLSError | None = None
-        """The first fault. The association tells of it, unless it was over by then."""
+        """The first fault. The association reports it, unless it was over by then."""
         self.info: TLSInfo | None = None
-        """What was negotiated; None until the handshake is done."""
+        """The negotiated parameters; None until the handshake is done."""
         self._hostname: str | None = None
         self._verified = False
-        self._at: float | None = None  # when the handshake, or the wait after a fault, is over
-        self._head: bytes | None = b""  # what came first, until that is known to be TLS
+        self._at: float | None = None  # the end of the handshake, or of the wait after a fault
+        self._head: bytes | None = b""  # the first bytes received, until they are known to be TLS
         self._received = 0
         self._outbox: list[bytes | memoryview] = []  # alerts and flights of the handshake
-        self._lingers = False  # a fault, and the peer is to read of it
-        self._ended = False  # the wire inside was told that nothing more will come
-        self._left = False  # close_notify is sent
-        self._hello: bytearray | None = None  # what came of a ClientHello whose name is to be known first
-        self._asked: str | None = None  # for which name
+        self._lingers = False  # there was a fault, and the peer gets time to read the alert
+        self._ended = False  # the inner wire has received its end of file
+        self._left = False  # close_notify was sent
+        self._hello: bytearray | None = None  # the ClientHello so far, while its server name is not known
+        self._asked: str | None = None  # the server name that the client requested
         if isinstance(config, ClientTLS):
             self._connection = SSL.Connection(config.context, None)
             self._begin_client(config, config.server_hostname or server_hostname)
@@ -175,39 +111,39 @@ class TLSLayer:
     def _begin_client(self, config: ClientTLS, hostname: str | None) -> None:
         connection, checks = self._connection, config.verify and config.check_hostname
         if hostname is None and checks:
-            raise LocalProtocolError("no host name to check the server's certificate against: server_hostname")
+            raise LocalProtocolError("no host name to check the server's certificate against; set server_hostname")
         self._hostname = hostname
         self._verified = config.verify
         connection.set_app_data(Verdict(hostname if checks else None))
         connection.set_connect_state()
-        if hostname is not None and address_of(hostname) is None:  # RFC 6066 3: names only
+        if hostname is not None and address_of(hostname) is None:  # names only  # RFC 6066 3
             try:
                 connection.set_tlsext_host_name(hostname.encode("idna"))
             except UnicodeError as error:
-                raise LocalProtocolError(f"{hostname!a} is no host name") from error
+                raise LocalProtocolError(f"{hostname!a} is not a host name") from error
         kept = config.sessions.get(hostname or "")
         if config.resume and kept is not None:
             connection.set_session(kept)
         self._shake()
 
     def refusal(self, request: AssociateRequest) -> AssociateReject | None:
-        """The rejection of a request by the server's policy of titles, if it is to be rejected."""
+        """Return the rejection of a request if the server's title policy does not allow it, else None."""
         return refusal(self.config, self.info, request)
 
-    # -- what a Wire has -----------------------------------------------------------------------------------------
+    # -- the Wire ------------------------------------------------------------------------------------------------
 
     @property
     def wants_read(self) -> bool:
-        """False: do not read the connection now."""
+        """False if the connection should not be read now."""
         return self._lingers or (not self._ended and self._wire.wants_read)
 
     @property
     def wants_close(self) -> bool:
-        """The association is over: close once `data_to_send()` is drained."""
+        """True if the association is over: close the connection once `data_to_send()` is drained."""
         return self._wire.wants_close
 
     def receive_data(self, data: Buffer) -> None:
-        """Ciphertext that arrived. It is decrypted now; of a record that is not whole yet a copy is kept."""
+        """Decrypt received ciphertext. An incomplete record is copied and kept."""
         if self._ended or self._lingers or not len(data):
             return
         self._received += len(data)
@@ -231,7 +167,7 @@ class TLSLayer:
             self._decrypt()
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more."""
+        """Handle the end of the peer's data."""
         if self._ended:
             return
         if self._lingers:
@@ -246,14 +182,14 @@ class TLSLayer:
             seen = f"the peer closed the connection after {self._received} bytes; does it speak TLS?"
             self._fail(seen, alert=False)
         else:
-            self._end(why)  # somebody looked whether anyone is there
+            self._end(why)  # a probe of the port, not a fault
 
     def data_to_send(self) -> list[bytes | memoryview]:
-        """Take ciphertext that waits to be sent, some `BATCH` bytes in one call: call it until it returns nothing.
+        """Return ciphertext to send, about `BATCH` bytes in one call; call it until it returns nothing.
 
-        This is the one place that joins payload. A record holds up to 16 KiB and costs a header and a tag of 22 bytes
-        and more, encrypted and checked on its own: one for each header of a PDU doubles the work. And encryption
-        reads every byte anyhow: to join first is a small part of that.
+        This is the one place that joins payload. A record holds up to 16 KiB and adds at least 22 bytes of header and
+        tag, and each record is encrypted and checked on its own. A record for each PDU header would double the work.
+        Encryption reads every byte anyway, so joining first costs little in comparison.
         """
         if self.info is not None and not self._left:
             size = 0
@@ -266,15 +202,18 @@ class TLSLayer:
                 self._encrypt(plain)
                 size += sum(map(len, plain))
                 if self._trace is not None:
-                    self._trace("sent", plain)  # last: should it raise, nothing is lost
+                    self._trace("sent", plain)  # last: if it raises, nothing is lost
         while self.error is not None and self._wire.data_to_send():
-            pass  # for nobody
+            pass  # discarded
         taken: list[bytes | memoryview] = [*self._outbox]
         self._outbox.clear()
         return taken
 
     def deadline(self, now: float) -> Deadline | None:
-        """That of the handshake, then the wire's own; timers of the association do not run before it is connected."""
+        """Return the deadline of the handshake, and after it that of the inner wire.
+
+        The timers of the association do not run before the handshake is done.
+        """
         if self._lingers:
             self._at = now + LINGER if self._at is None else self._at
             return Deadline(self._at, "TLS: waiting for the peer to read an alert and close")
@@ -287,7 +226,7 @@ class TLSLayer:
         return Deadline(self._at, "TLS handshake")
 
     def handle_timeout(self, now: float) -> None:
-        """Time has passed. Early and repeated calls do nothing."""
+        """Handle a deadline that has passed. Early and repeated calls do nothing."""
         if (self.info is not None and not self._lingers) or self._ended:
             self._wire.handle_timeout(now)
         elif self._at is None or now < self._at:
@@ -303,10 +242,11 @@ class TLSLayer:
     # -- handshake -----------------------------------------------------------------------------------------------
 
     def _choose(self, config: ServerTLS, hello: bytearray) -> bool:
-        """Go on with the identity for the name in a ClientHello, if that is whole; whether it is.
+        """Choose the identity by the name in a ClientHello. Returns False while the ClientHello is incomplete.
 
-        The connection that reads the name has no certificate: it fails then, or has something else to say. One that
-        fails before, at what is no ClientHello, fails again with the identity for no name, which says why.
+        The connection that reads the name has no certificate, so it fails after the ClientHello or answers it. If it
+        fails earlier, because there is no valid ClientHello, the connection with the default identity fails again and
+        gives the cause.
         """
         chooser = self._connection
         try:
@@ -315,7 +255,7 @@ class TLSLayer:
             if not tls_openssl.read_ciphertext(chooser, _ciphertexts.free()):
                 return False
         except SSL.Error:
-            pass  # as it is to be
+            pass  # expected: it has no certificate
         name = chooser.get_servername()
         self._asked = name.decode("ascii", "replace") if name else None
         self._begin_server(config)
@@ -323,7 +263,7 @@ class TLSLayer:
         return True
 
     def _shake(self) -> None:
-        """As far as what was received goes."""
+        """Continue the handshake as far as the received data allows."""
         connection = self._connection
         try:
             connection.do_handshake()
@@ -331,7 +271,7 @@ class TLSLayer:
             self._take_ciphertext()
             return
         except SSL.Error as error:
-            self._fail(_cause(error, connection.get_app_data()))
+            self._fail(_cause(error, connection))
             return
         self._take_ciphertext()
         self._at = None
@@ -351,9 +291,9 @@ class TLSLayer:
         )
 
     def _not_tls(self, head: bytes) -> None:
-        """The peer speaks something else. A server says so by an alert, which a DICOM engine can name in turn."""
+        """Fail because the peer speaks another protocol. A server sends an alert, which a DICOM peer can name."""
         kinds = {kind.value: kind.label for kind in PduType}
-        what = next((name for prefix, name in _FOREIGN if head.startswith(prefix)), None)
+        what = foreign_protocol(head)
         if what is None and head[0] in kinds and head[1:2] in (b"", b"\0"):
             what = f"plain DICOM ({kinds[head[0]]})"
         if isinstance(self.config, ServerTLS):
@@ -363,7 +303,7 @@ class TLSLayer:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _decrypt(self) -> None:
-        """Give the wire inside what is whole, in few pieces: it counts them, and a peer may send one byte a record."""
+        """Pass decrypted data to the inner wire in few pieces, because it limits their number."""
         fault: SSL.Error | None = None
         while fault is None:
             buffer = _plaintexts.free()
@@ -373,15 +313,15 @@ class TLSLayer:
             data = _cut(buffer, count)
             self._wire.receive_data(data)
             if self._trace is not None:
-                self._trace("received", [data])  # last: should it raise, nothing is lost
-        self._take_ciphertext()  # an answer to a key update, say
+                self._trace("received", [data])  # last: if it raises, nothing is lost
+        self._take_ciphertext()  # such as an answer to a key update
         if isinstance(fault, SSL.ZeroReturnError):
             self._end()
         elif fault is not None and not isinstance(fault, SSL.WantReadError):
-            self._fail(_cause(fault, self._connection.get_app_data()))
+            self._fail(_cause(fault, self._connection))
 
     def _encrypt(self, buffers: list[bytes | memoryview]) -> None:
-        """Encrypt them, joined to full records; what is larger than that is not copied first."""
+        """Encrypt the buffers, joined to full records. Pieces of at least `JOINED` bytes are not copied first."""
         plain, size = _joined.free(), 0
         for buffer in buffers:
             left = memoryview(buffer)
@@ -405,12 +345,12 @@ class TLSLayer:
         try:
             self._connection.sendall(piece)
         except SSL.Error as error:
-            self._fail(_cause(error, self._connection.get_app_data()))
+            self._fail(_cause(error, self._connection))
             return
         self._take_ciphertext()
 
     def _take_ciphertext(self) -> None:
-        """Move what OpenSSL has written to the outbox."""
+        """Move the bytes that OpenSSL has written to the outbox."""
         while True:
             buffer = _ciphertexts.free()
             count = tls_openssl.read_ciphertext(self._connection, buffer)
@@ -422,17 +362,17 @@ class TLSLayer:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        """Send close_notify; that of the peer is not waited for.  # RFC 8446 6.1"""
+        """Send close_notify, without waiting for the peer's [RFC 8446 6.1]."""
         self._left = True
         self._keep_session()
         try:
             self._connection.shutdown()
         except SSL.Error:
-            return  # the peer has broken it off in the meantime
+            return  # the peer has ended the connection in the meantime
         self._take_ciphertext()
 
     def _keep_session(self) -> None:
-        """For the next connection to this server. Tickets come after the handshake, so this is done at the end."""
+        """Keep the session for the next connection to this server. Tickets come late, so this is done at the end."""
         config = self.config
         if isinstance(config, ClientTLS) and config.resume:
             session = self._connection.get_session()
@@ -442,7 +382,7 @@ class TLSLayer:
                     config.sessions.popitem(last=False)
 
     def _fail(self, cause: str, *, alert: bool = True) -> None:
-        """The first fault: tell the peer by the alert that OpenSSL has written, if it has."""
+        """Record the first fault, and send the alert that OpenSSL has written, if there is one."""
         where = "TLS handshake" if self.info is None else "TLS"
         self.error = TLSError(f"{where}: {cause}")
         self._at = None
@@ -459,23 +399,12 @@ class TLSLayer:
 
 
 def _cut(buffer: memoryview, count: int) -> bytes | memoryview:
-    """What is in a buffer; a small part of it as a copy, so that keeping that never keeps the buffer."""
+    """Return the first `count` bytes of a buffer; as a copy if they are few, so that they do not keep the buffer."""
     data = buffer[:count]
     return data if count > len(buffer) // 2 else bytes(data)
 
 
-def _cause(error: SSL.Error, verdict: Verdict) -> str:
-    """One line for what OpenSSL says."""
-    if verdict.fault is not None:
-        return verdict.fault
-    if isinstance(error, SSL.ZeroReturnError | SSL.SysCallError):
-        return "the peer closed the connection in the middle of the handshake"
-    reasons = [str(one[-1]).lower() for one in error.args[0]] if error.args else []
-    for reason in reasons:
-        if reason in _FAULTS:
-            return _FAULTS[reason]
-        if " alert " in reason:
-            alert = reason.partition(" alert ")[2]
-            meaning = f": {_ALERTS[alert]}" if alert in _ALERTS else ""
-            return f"the peer refuses ({alert}){meaning}"
-    return ", ".join(reasons) or "OpenSSL gives no reason"
+def _cause(error: SSL.Error, connection: SSL.Connection) -> str:
+    """Return one line with the cause: the fault of the peer's certificate, or else OpenSSL's reason."""
+    verdict: Verdict = connection.get_app_data()
+    return tls_openssl.cause_of(error) if verdict.fault is None else verdict.fault

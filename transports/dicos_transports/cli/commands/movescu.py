@@ -29,13 +29,12 @@ from ..provider import Counts, logged, tell_refused
 from ..query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
 from ..receiving import Receiving, add_folder, fit_folder
 from ..retrieving import sum_up
-from ..tls import server_tls
 from ..user import Caller, Contact
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from ...tls.layer import ServerTLS
+    from ...tls import ServerTLS
 
 ASSOCIATIONS: Final = 20
 """At the same time with the provider that receives."""
@@ -73,7 +72,7 @@ def main(words: Sequence[str]) -> int:
         return USAGE
     caller = Caller(options, out)
     receives = options.store_port is not None
-    tls = server_tls(options, out) if receives else None
+    tls = caller.tls.server if receives else None
     with logged(out) if receives else nullcontext():
         return caller.runtime.run(lambda: _run(caller, options, asked, tls))
 

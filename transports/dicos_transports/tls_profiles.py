@@ -1,45 +1,46 @@
 """The Secure Transport Connection Profiles of PS3.15 annex B, as data: versions, cipher suites, key exchange.
 
-Knows: names as OpenSSL spells them. Must not know: how a connection is set up with them.
+Knows: names as OpenSSL spells them. Must not know: OpenSSL itself, which the command line does not load to list the
+profiles.
 
-Two profiles of the annex are in force (B.12, B.13), two that old peers still ask for are retired (B.10, B.11). All of
-them agree on what BCP 195 forbids: nothing below TLS 1.2, no compression, no renegotiation, RSA and DHE keys of 2048
-bits and more, ECDHE of 256 bits and more. B.9, which falls back to TLS 1.0, is not here: RFC 8996 forbids that.
+Two profiles of the annex are in force (B.12, B.13). Two more are retired, but old peers still require them (B.10,
+B.11). All four agree on the rules of BCP 195: TLS 1.2 or later, no compression, no renegotiation, RSA and DHE keys of
+at least 2048 bits, ECDHE keys of at least 256 bits. B.9 is left out, because it falls back to TLS 1.0, which RFC 8996
+forbids.
 """
 
 from __future__ import annotations
 
-from base64 import encodebytes
 from dataclasses import dataclass
 from typing import Final
 
 STRENGTH: Final = "@SECLEVEL=2"
-"""What OpenSSL calls 112 bits of security: RSA and DHE of 2048 bits, no SHA-1 in signatures.  # RFC 9325 4.2, 4.3, 4.5
+"""OpenSSL's level of 112 bits of security: RSA and DHE of 2048 bits, no SHA-1 signatures [RFC 9325 4.2, 4.3, 4.5].
 
-It also leaves out the CCM_8 suites, which B.13 permits: their tags are 64 bits short."""
+It also excludes the CCM_8 suites, which B.13 permits, because their tags have only 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a connection may be negotiated to; best first."""
+    """A profile: the suites and groups that a connection may negotiate, the preferred ones first."""
 
     name: str
     title: str
-    """As the standard has it."""
+    """The title in the standard."""
     clause: str
     tls12: tuple[str, ...]
-    """Cipher suites of TLS 1.2, named as OpenSSL does."""
+    """TLS 1.2 cipher suites, by their OpenSSL names."""
     tls13: tuple[str, ...]
-    """Those of TLS 1.3; none: TLS 1.3 is not offered."""
+    """TLS 1.3 cipher suites; if empty, TLS 1.3 is not offered."""
     groups: tuple[str, ...] = ()
-    """Key exchange groups; none: those of the library, all of at least 256 bits."""
+    """Key exchange groups; if empty, OpenSSL's defaults, all of which have at least 256 bits."""
     dhe_bits: int = 0
-    """Size of the group that a server offers for the DHE suites; 0 where there are none."""
+    """Size in bits of the group that a server offers for the DHE suites; 0 if the profile has none."""
     retired: bool = False
 
     @property
     def cipher_list(self) -> str:
-        """What OpenSSL takes for TLS 1.2."""
+        """The TLS 1.2 suites as an OpenSSL cipher list."""
         return ":".join((*self.tls12, STRENGTH))
 
 
@@ -60,9 +61,8 @@ BCP195_RFC9325: Final = Profile(
     tls12=_ECDHE,
     tls13=_TLS13,
 )
-"""The one to use, and the default. AES-128 comes first in TLS 1.3: it must be there anyway and is the fastest.
-
-# RFC 9325 4.2, RFC 8446 9.1"""
+"""The default, and the recommended one. AES-128 comes first in TLS 1.3, because it is mandatory anyway and is the
+fastest [RFC 9325 4.2, RFC 8446 9.1]."""
 
 MODIFIED: Final = Profile(
     name="modified",
@@ -84,7 +84,7 @@ MODIFIED: Final = Profile(
     ),
     groups=_GROUPS,
 )
-"""What the Japanese CRYPTREC guidelines ask for. Its Camellia suites, optional since CP 2311, are not in OpenSSL."""
+"""The profile of the Japanese CRYPTREC guidelines. OpenSSL lacks its Camellia suites, which CP 2311 made optional."""
 
 NON_DOWNGRADING: Final = Profile(
     name="non-downgrading",
@@ -95,7 +95,8 @@ NON_DOWNGRADING: Final = Profile(
     dhe_bits=2048,
     retired=True,
 )
-"""The default of DCMTK 3.6.7. It requires the RSA suites; suites as strong or stronger may be added, and are."""
+"""The default of DCMTK 3.6.7. It requires the RSA suites and allows others that are at least as strong; those are
+added here."""
 
 EXTENDED: Final = Profile(
     name="extended",
@@ -107,14 +108,16 @@ EXTENDED: Final = Profile(
     dhe_bits=2048,
     retired=True,
 )
-"""Written before TLS 1.3, and nothing may be added to what it lists."""
+"""A profile from before TLS 1.3, which allows nothing beyond its list."""
 
 PROFILES: Final = {one.name: one for one in (BCP195_RFC9325, MODIFIED, NON_DOWNGRADING, EXTENDED)}
 
 
 def ffdhe2048() -> bytes:
-    """The DHE group of that name as PEM, by the formula that defines it: never one made up here.  # RFC 7919 A.1"""
-    e, term, number = 0, 1 << 2200, 0  # e in fixed point, far more bits than the 1918 that are used
+    """Return the DHE group ffdhe2048 in PEM format, computed by its defining formula [RFC 7919 A.1]."""
+    from base64 import encodebytes
+
+    e, term, number = 0, 1 << 2200, 0  # e as a fixed-point number, with many more bits than the 1918 used
     while term:
         e += term
         number += 1
