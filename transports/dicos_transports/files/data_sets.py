@@ -36,9 +36,10 @@ def convert_chunks(
     """Yields the data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
     Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one pass and in
-    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. `limits` bounds the bytes
-    inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its nesting (`sequence_depth`). Raises Part10Error for two transfer syntaxes that are not
-    converted, for bytes that are no data set, and for a limit that is exceeded.
+    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. `limits` bounds the
+    bytes inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its nesting (`sequence_depth`).
+    Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are no data set, and for a limit
+    that is exceeded.
     """
     if not can_convert(file.transfer_syntax, transfer_syntax):
         raise Part10Error(
