@@ -39,7 +39,7 @@ from ..dimse.types import (
 from ..errors import LocalProtocolError
 from ..registry import status
 from ..registry.status import Category
-from ..upper_layer.negotiation import PresentationContext
+from ..upper_layer.agreement import PresentationContext
 from ..upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
 from .performing import Performing
 from .storage import Instance, Outcome, StoreMany

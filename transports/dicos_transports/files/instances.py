@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, PresentationContext
+from dicos_proto.upper_layer.agreement import PresentationContext
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.wire import Buffer
 
 from ..sessions.talking import WrongAnswer, kind_of
