@@ -22,7 +22,7 @@ from dicos_proto.dimse.codec import encode_command
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, Command, CStoreRequest, CStoreResponse
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate, propose
+from dicos_proto.upper_layer.negotiation import negotiate, propose
 from dicos_proto.upper_layer.pdu_types import (
     AssociateRequest,
     OperationsWindow,
@@ -30,6 +30,7 @@ from dicos_proto.upper_layer.pdu_types import (
     ReleaseResponse,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from .processes import Failed
 from .workloads import ROOT

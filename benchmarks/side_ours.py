@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, propose
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose
 from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.files import part10, receiving, sending
 from dicos_transports.files.part10 import Part10File

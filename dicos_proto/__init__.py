@@ -59,6 +59,11 @@ from .errors import (
 from .limits import Limits
 from .timers import Deadline, Timeouts
 from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance
+from .upper_layer.agreement import (
+    Agreement,
+    PresentationContext,
+    RefusedContext,
+)
 from .upper_layer.events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .upper_layer.extended import (
     Coercion,
@@ -72,19 +77,7 @@ from .upper_layer.extended import (
 )
 from .upper_layer.layer import EventSource, UpperLayer, events
 from .upper_layer.machine import Role, State
-from .upper_layer.negotiation import (
-    AcceptPolicy,
-    Agreement,
-    IdentityPolicy,
-    IdentityVerdict,
-    Preference,
-    PresentationContext,
-    RefusedContext,
-    Roles,
-    negotiate,
-    propose,
-    propose_roles,
-)
+from .upper_layer.negotiation import negotiate, propose, propose_roles
 from .upper_layer.pdu import decode, encode
 from .upper_layer.pdu_types import (
     REJECT_REASONS,
@@ -111,6 +104,13 @@ from .upper_layer.pdu_types import (
     UserIdentityResponse,
     UserIdentityType,
     UserInformation,
+)
+from .upper_layer.policy import (
+    AcceptPolicy,
+    IdentityPolicy,
+    IdentityVerdict,
+    Preference,
+    Roles,
 )
 from .wire import Buffer, Wire
 

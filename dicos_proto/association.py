@@ -22,10 +22,10 @@ from .errors import ConnectionLost, LocalProtocolError, Malformed
 from .limits import Limits
 from .timers import MESSAGE_TIMERS, Deadline, Timeouts
 from .tolerance import STRICT, Judge, Tolerance
+from .upper_layer.agreement import Agreement, PresentationContext, agree
 from .upper_layer.core import Core
 from .upper_layer.events import Deviation, Fragment
 from .upper_layer.machine import Evt, Role, State
-from .upper_layer.negotiation import Agreement, PresentationContext, agree
 from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 

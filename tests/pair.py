@@ -25,7 +25,7 @@ from dicos_proto.registry import uids
 from dicos_proto.timers import Deadline, Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.upper_layer.events import Closed
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate
+from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import (
     AssociateAccept,
@@ -37,6 +37,7 @@ from dicos_proto.upper_layer.pdu_types import (
     RoleSelection,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_proto.wire import Buffer
 
 VERIFICATION, CT, MR = uids.VERIFICATION, uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dicos_proto.dimse.types import Command
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,

@@ -24,7 +24,8 @@ from dicos_proto.dimse.types import (
 from dicos_proto.dissect import Dissector, dissect
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -41,7 +42,6 @@ from dicos_proto.upper_layer.pdu import (
     UserIdentity,
     UserIdentityResponse,
     UserInformation,
-    encode,
 )
 from tests import strategies
 from tests.pair import Splitter, command, p_data, splitters

@@ -1,7 +1,5 @@
-"""`dicos_proto.negotiation` is `dicos_proto.upper_layer.negotiation`."""
+"""`dicos_proto.negotiation` is `dicos_proto.upper_layer.negotiation`, with what has modules of its own now."""
 
-import sys
-
-import dicos_proto.upper_layer.negotiation
-
-sys.modules[__name__] = dicos_proto.upper_layer.negotiation
+from dicos_proto.upper_layer.agreement import *  # noqa: F403
+from dicos_proto.upper_layer.negotiation import *  # noqa: F403
+from dicos_proto.upper_layer.policy import *  # noqa: F403

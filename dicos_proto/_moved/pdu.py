@@ -1,7 +1,6 @@
-"""`dicos_proto.pdu` is `dicos_proto.upper_layer.pdu`."""
+"""`dicos_proto.pdu` is `dicos_proto.upper_layer.pdu`, with what has modules of its own now: values, titles, items."""
 
-import sys
-
-import dicos_proto.upper_layer.pdu
-
-sys.modules[__name__] = dicos_proto.upper_layer.pdu
+from dicos_proto.upper_layer.cursor import *  # noqa: F403
+from dicos_proto.upper_layer.pdu import *  # noqa: F403
+from dicos_proto.upper_layer.pdu_types import *  # noqa: F403
+from dicos_proto.upper_layer.titles import *  # noqa: F403

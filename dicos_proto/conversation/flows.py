@@ -16,9 +16,10 @@ from typing import Never, TypeVar
 from ..association import Association
 from ..dimse.events import Event
 from ..errors import DeadlineExceeded, ProtocolError
+from ..upper_layer.agreement import PresentationContext
 from ..upper_layer.events import Closed, Deviation, ProviderAbort
 from ..upper_layer.machine import State
-from ..upper_layer.negotiation import AcceptPolicy, IdentityVerdict, PresentationContext, negotiate
+from ..upper_layer.negotiation import negotiate
 from ..upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
@@ -27,6 +28,7 @@ from ..upper_layer.pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
 )
+from ..upper_layer.policy import AcceptPolicy, IdentityVerdict
 from .planning import explain
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..registry import uids
-from ..upper_layer.negotiation import UNCOMPRESSED, Agreement, PresentationContext, RefusedContext, number_contexts
+from ..upper_layer.agreement import Agreement, PresentationContext, RefusedContext
+from ..upper_layer.negotiation import UNCOMPRESSED, number_contexts
 from ..upper_layer.pdu_types import ContextResult, ProposedContext, RoleSelection
 
 CONTEXTS = 128

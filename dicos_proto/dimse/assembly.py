@@ -14,10 +14,11 @@ from __future__ import annotations
 from ..errors import AbortReason, LocalProtocolError, Malformed
 from ..registry.status import Category, category
 from ..tolerance import Judge
+from ..upper_layer.agreement import Agreement, PresentationContext
 from ..upper_layer.events import Fragment
-from ..upper_layer.negotiation import Agreement, PresentationContext
 from ..upper_layer.outbox import HEAD_SIZE, P_DATA_HEAD, SMALL, Outgoing, Run
-from ..upper_layer.pdu import COMMAND_BIT, LAST_BIT, PduType
+from ..upper_layer.pdu import COMMAND_BIT, LAST_BIT
+from ..upper_layer.pdu_types import PduType
 from ..wire import Buffer
 from .codec import decode_command, encode_command
 from .command import GROUP_LENGTH_SIZE, end_of_set

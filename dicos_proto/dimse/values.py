@@ -16,7 +16,7 @@ from ..errors import LocalProtocolError, Malformed
 from ..limits import Limits
 from ..registry import uids
 from ..tolerance import CLAUSES, LONGEST_UID, Judge, informing_text
-from ..upper_layer.pdu import decode_title, fault_of_title, is_title
+from ..upper_layer.titles import decode_title, fault_of_title, is_title
 from .command import encode_bytes, encode_us
 
 Value = int | str | tuple[int, ...]

@@ -24,8 +24,9 @@ from ..dimse.types import AnyResponse, CEchoRequest, NActionRequest, NEventRepor
 from ..errors import LocalProtocolError
 from ..registry import status, uids
 from ..registry.service_classes import Service
-from ..upper_layer.negotiation import UNCOMPRESSED, Roles, propose
+from ..upper_layer.negotiation import UNCOMPRESSED, propose
 from ..upper_layer.pdu_types import AssociateRequest, RoleSelection, UserInformation
+from ..upper_layer.policy import Roles
 from .normalized import n_event_report
 from .serving import Reference as Reference
 from .serving import Refused, Serving, items_of, reference_to, references_in, text_of, uid_of

@@ -22,7 +22,7 @@ from ..dimse.types import (
     NSetRequest,
     Response,
 )
-from ..upper_layer.negotiation import PresentationContext
+from ..upper_layer.agreement import PresentationContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

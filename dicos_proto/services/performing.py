@@ -16,7 +16,7 @@ from ..dimse.types import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, 
 from ..errors import LocalProtocolError
 from ..registry import uids
 from ..registry.status import Category, category
-from ..upper_layer.negotiation import PresentationContext
+from ..upper_layer.agreement import PresentationContext
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
 """SOP classes whose attribute lists hold the pixels of a film; they may be as long as an object [PS3.4 H.4.3]."""

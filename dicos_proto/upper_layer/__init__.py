@@ -1,20 +1,15 @@
 """The upper layer: associations, PDUs, negotiation [PS3.8]. Knows no DIMSE, and can be used alone."""
 
+from .agreement import (
+    Agreement,
+    PresentationContext,
+    RefusedContext,
+)
 from .events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
 from .layer import EventSource, UpperLayer, events
 from .machine import Role, State
-from .negotiation import (
-    AcceptPolicy,
-    Agreement,
-    IdentityVerdict,
-    PresentationContext,
-    RefusedContext,
-    Roles,
-    negotiate,
-    propose,
-    propose_roles,
-)
+from .negotiation import negotiate, propose, propose_roles
 from .pdu import decode, encode
 from .pdu_types import (
     PROTOCOL_VERSION,
@@ -44,6 +39,7 @@ from .pdu_types import (
     UserIdentityType,
     UserInformation,
 )
+from .policy import AcceptPolicy, IdentityVerdict, Roles
 
 __all__ = [
     "Abort",

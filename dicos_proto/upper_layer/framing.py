@@ -20,7 +20,8 @@ from ..limits import DEFAULT_MAX_LENGTH
 from ..tolerance import Judge
 from ..wire import Buffer
 from .events import Fragment
-from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, PduType, check_header, check_pdv_length
+from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, check_header, check_pdv_length
+from .pdu_types import PduType
 
 _FOREIGN = (
     (b"\x16\x03", "a TLS handshake"),

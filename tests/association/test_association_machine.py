@@ -44,8 +44,9 @@ from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.machine import Role, State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.negotiation import negotiate
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -53,8 +54,8 @@ from dicos_proto.upper_layer.pdu import (
     OperationsWindow,
     ReleaseRequest,
     ReleaseResponse,
-    encode,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import CT, MR, POLICY, REQUEST, VERIFICATION, data, policy, request, start
 
 ENDS = (Abort, AssociateReject, ProviderAbort, Closed)

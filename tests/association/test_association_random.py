@@ -19,7 +19,7 @@ from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
+from dicos_proto.upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from tests.pair import CT, POLICY, REQUEST, VERIFICATION, Pair, data, joined, pdus, policy, request, scattered, start
 from tests.strategies import damaged
 

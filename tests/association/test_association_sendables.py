@@ -19,14 +19,14 @@ from dicos_proto.timers import Deadline, Timeouts
 from dicos_proto.upper_layer.events import Closed
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
     ReleaseRequest,
     ReleaseResponse,
-    encode,
 )
 from tests.pair import (
     CT,

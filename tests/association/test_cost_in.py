@@ -25,7 +25,8 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
 from dicos_proto.upper_layer.events import ProviderAbort
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import Abort, AssociateAccept, AssociateRequest, encode
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import Abort, AssociateAccept, AssociateRequest
 from tests.pair import CT, POLICY, REQUEST, VERIFICATION, Lone, command, data, p_data, policy, request, start
 
 STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")

@@ -23,7 +23,8 @@ from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.machine import State
 from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.outbox import CROWD, Outbox
-from dicos_proto.upper_layer.pdu import Abort, AssociateReject, encode
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import Abort, AssociateReject
 from dicos_proto.wire import Buffer
 from tests.pair import CT, REQUEST, Lone, command, data, p_data, pdus, policy, request, start, taken
 

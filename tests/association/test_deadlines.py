@@ -26,7 +26,8 @@ from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.upper_layer.events import Closed, Idle, ProviderAbort
 from dicos_proto.upper_layer.machine import State
-from dicos_proto.upper_layer.pdu import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, decode, encode
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse
 from tests.pair import (
     CT,
     REQUEST,

@@ -25,7 +25,8 @@ from pydicom.uid import UID_dictionary
 from dicos_proto.dimse.codec import decode_command, encode_command
 from dicos_proto.dimse.types import Command
 from dicos_proto.errors import Malformed
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     REJECT_REASONS,
     Abort,
     AssociateAccept,
@@ -36,8 +37,6 @@ from dicos_proto.upper_layer.pdu import (
     Pdu,
     ProposedContext,
     UserInformation,
-    decode,
-    encode,
 )
 from tests.strategies import commands, damaged, pdus, right_length
 from tests.upper_layer.layouts import (

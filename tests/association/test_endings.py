@@ -13,7 +13,8 @@ from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.layer import UpperLayer, events
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -22,8 +23,6 @@ from dicos_proto.upper_layer.pdu import (
     ContextResult,
     ReleaseRequest,
     ReleaseResponse,
-    decode,
-    encode,
 )
 from tests.pair import (
     POLICY,

@@ -19,7 +19,7 @@ from dicos_proto.dissect import Dissector
 from dicos_proto.registry import uids
 from dicos_proto.tolerance import STRATOVAN, STRICT, Tolerance
 from dicos_proto.upper_layer.events import Closed, Deviation, ProviderAbort
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate
+from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu import decode
 from dicos_proto.upper_layer.pdu_types import (
     Abort,
@@ -30,6 +30,7 @@ from dicos_proto.upper_layer.pdu_types import (
     ReleaseResponse,
     UserIdentity,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import Lone, Splitter, data, joined, pdus, splitters, start
 
 CAPTURES = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "captures" / "pydicos"

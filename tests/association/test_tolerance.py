@@ -41,8 +41,8 @@ from dicos_proto.upper_layer.events import Closed, Deviation, ProviderAbort
 from dicos_proto.upper_layer.framing import PduBody, PduHeader, PduReader
 from dicos_proto.upper_layer.layer import UpperLayer
 from dicos_proto.upper_layer.machine import Role, State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate
-from dicos_proto.upper_layer.pdu import PduType, decode, encode
+from dicos_proto.upper_layer.negotiation import negotiate
+from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
@@ -52,6 +52,7 @@ from dicos_proto.upper_layer.pdu_types import (
     ContextResult,
     ExtendedNegotiation,
     OperationsWindow,
+    PduType,
     ProposedContext,
     ReleaseRequest,
     RoleSelection,
@@ -59,6 +60,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserIdentityResponse,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import POLICY, REQUEST, Lone, Pair, Splitter, data, joined, p_data, scattered, splitters, start, whole
 
 SPLITS = pytest.mark.parametrize("split", splitters().values(), ids=splitters())

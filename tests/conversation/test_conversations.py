@@ -24,8 +24,9 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.storage import store
 from dicos_proto.services.verification import echo
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
+from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, ContextResult, OperationsWindow, ReleaseRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import (
     CT,
     IMPLICIT,

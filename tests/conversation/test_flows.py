@@ -23,8 +23,8 @@ from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.machine import State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityVerdict
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -34,8 +34,8 @@ from dicos_proto.upper_layer.pdu import (
     ReleaseResponse,
     UserIdentity,
     UserIdentityResponse,
-    encode,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 from tests.pair import (
     CT,
     POLICY,

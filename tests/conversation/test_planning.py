@@ -19,24 +19,19 @@ from dicos_proto.conversation.planning import (
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.tolerance import FIELD, Judge
-from dicos_proto.upper_layer.negotiation import (
-    UNCOMPRESSED,
-    AcceptPolicy,
-    Agreement,
-    Roles,
-    agree,
-    negotiate,
-    number_contexts,
-)
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.agreement import Agreement, agree
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, negotiate, number_contexts
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     AssociateAccept,
     AssociateRequest,
     ContextAnswer,
     ContextResult,
+    ProposedContext,
     RoleSelection,
-    encode,
+    UserInformation,
 )
-from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 
 CT, MR = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE
 IMPLICIT, EXPLICIT, JPEG = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE, uids.JPEG_BASELINE

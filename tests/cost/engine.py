@@ -15,8 +15,9 @@ from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
 from dicos_proto.upper_layer.machine import State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate
+from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, ReleaseRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from tests.cost import hostile, victims
 from tests.cost.contents import CONTENTS, CT, INSTANCE, Content
 from tests.cost.inputs import OPERATIONS, Asked, Input, request

@@ -24,8 +24,9 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, Roles, propose_roles
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose_roles
 from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.application import Application, Asked, StoreAsked
 from dicos_transports.serving import ServerLimits
 

@@ -26,8 +26,9 @@ from dicos_proto.dimse.types import (
 from dicos_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
-from dicos_proto.upper_layer.pdu import Abort, OperationsWindow, decode
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_proto.wire import Buffer
 from tests.pair import (
     CT,

@@ -19,7 +19,8 @@ from dicos_proto.dimse.types import (
 from dicos_proto.errors import LocalProtocolError, RemoteProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
-from dicos_proto.upper_layer.pdu import Abort, OperationsWindow, decode
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow
 from tests.pair import (
     CT,
     VERIFICATION,

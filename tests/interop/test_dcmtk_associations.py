@@ -8,7 +8,7 @@ import pytest
 from dicos_proto import propose
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
 from dicos_transports.files import part10, receiving, sending

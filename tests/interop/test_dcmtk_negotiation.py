@@ -10,8 +10,9 @@ from dicos_proto.conversation.planning import Service, contexts_for, get_service
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS
 from dicos_proto.upper_layer.extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, IdentityPolicy, Roles, propose
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose
 from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserIdentity, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityPolicy, Roles
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.server import serve
 from tests.interop.peers import dcmtk, dcmtk_dcmqrscp, dcmtk_storescp, needs_dcmtk, shipped_files

@@ -20,8 +20,9 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.query import Find, Finding
 from dicos_proto.services.retrieve import Get, Getting, Move, Moving
 from dicos_proto.services.storage import Instance, StoreMany, store
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
 from tests.interop.peers import dcmtk, dcmtk_server, dcmtk_storescp, files_in, free_port, needs_dcmtk

@@ -20,7 +20,8 @@ from dicos_proto.conversation import flows
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, number_contexts
+from dicos_proto.upper_layer.negotiation import number_contexts
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
 from tests.interop.peers import PATIENCE, free_port, our_provider, ours

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from dicos_proto import propose
 from dicos_proto.conversation import flows
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
 from dicos_transports.files import part10, sending

@@ -15,7 +15,8 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentRequest, Failure, Reference
 from dicos_proto.services.serving import Refused
 from dicos_proto.tolerance import FIELD, STRICT, Tolerance
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports import blocking
 from dicos_transports.application import Application, Asked, CommitAsked, Reply, StoreAsked
 from dicos_transports.blocking.server import serve

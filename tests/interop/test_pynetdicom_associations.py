@@ -8,8 +8,8 @@ from dicos_proto import propose
 from dicos_proto.conversation.flows import AssociationRejected, ContextNotAccepted
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import OUT_OF_RESOURCES, SUCCESS
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityPolicy, Roles
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserIdentity, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityPolicy, Roles
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.server import serve
 from dicos_transports.files import sending

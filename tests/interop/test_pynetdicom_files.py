@@ -6,7 +6,7 @@ import pytest
 from pydicom import dcmread
 
 from dicos_proto.registry import status, uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest
 from dicos_transports.blocking.server import serve
 from dicos_transports.files import receiving

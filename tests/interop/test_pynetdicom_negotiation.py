@@ -21,8 +21,9 @@ from dicos_proto.upper_layer.extended import (
     StorageLevel,
     propose_extended,
 )
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityPolicy, IdentityVerdict, Roles, propose
+from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, UserIdentity, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityPolicy, IdentityVerdict, Roles
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.driver import Driver
 from dicos_transports.blocking.server import serve

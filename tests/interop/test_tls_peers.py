@@ -14,9 +14,10 @@ import pytest
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import Exchange, next_request, response_to
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import ReleaseRequest, ReleaseResponse
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import connect
 from dicos_transports.tls import EXTENDED, NON_DOWNGRADING, ClientTLS, Profile, ServerTLS
 from tests.interop.peers import (

@@ -27,7 +27,8 @@ from dicos_proto.errors import Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import Judge, Tolerance
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -39,8 +40,6 @@ from dicos_proto.upper_layer.pdu import (
     ReleaseRequest,
     ReleaseResponse,
     UserIdentity,
-    decode,
-    encode,
 )
 from tests.interop.pcap import CLIENT, SERVER, Said, pcap
 from tests.pair import CT, MR, POLICY, REQUEST, VERIFICATION, data, p_data, policy, request, start

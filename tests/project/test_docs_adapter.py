@@ -24,8 +24,8 @@ from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.services.verification import echo
 from dicos_proto.upper_layer.events import ProviderAbort
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import connect
 from tests.interop.peers import contents, dcmtk, dcmtk_storescp, files_in, needs_dcmtk, shipped_files
 from tests.project.test_docs import blocks

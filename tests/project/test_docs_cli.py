@@ -22,7 +22,7 @@ pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset
 
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
 from dicos_transports.files.sending import plan, prepare

@@ -11,7 +11,6 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import EXPLICIT_VR_LE
 from dicos_proto.timers import Timeouts
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
 from dicos_proto.upper_layer.pdu_types import (
     AssociateRequest,
     OperationsWindow,
@@ -19,6 +18,7 @@ from dicos_proto.upper_layer.pdu_types import (
     RoleSelection,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from tests.pair import Pair, Splitter, whole
 
 

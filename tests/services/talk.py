@@ -11,8 +11,9 @@ from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import Exchange, next_request
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, RoleSelection, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from tests.pair import Pair, Splitter, whole
 
 EXPLICIT, IMPLICIT = uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE

@@ -36,7 +36,7 @@ from dicos_proto.services.commitment import (
 from dicos_proto.services.normalized import n_action, n_delete, n_event_report
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.verification import echo
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import Pair, splitters
 from tests.services.talk import EXPLICIT, IMPLICIT, dataset, pair_for, serve, use
 

@@ -26,8 +26,8 @@ from dicos_proto.registry.uids import EXPLICIT_VR_LE, JPEG_BASELINE
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Counters, Get, Getting, Move, Moving, Retrieved
 from dicos_proto.services.storage import Instance, Outcome, StoreMany
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, ProposedContext
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.data.test_datasets import short
 from tests.pair import CT, Lone, command, p_data, start
 from tests.services.parties import parties, then_release

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
-from dicos_proto.upper_layer.pdu import AssociateRequest, decode, encode
-from dicos_proto.upper_layer.pdu_types import Abort
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
 from dicos_transports.blocking.server import Handler, Server, serve
 

@@ -21,7 +21,8 @@ from dicos_proto.upper_layer.extended import (
     grant,
     propose_extended,
 )
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     AssociateRequest,
     CommonExtendedNegotiation,
     ExtendedNegotiation,
@@ -29,8 +30,6 @@ from dicos_proto.upper_layer.pdu import (
     RoleSelection,
     UserIdentity,
     UserInformation,
-    decode,
-    encode,
 )
 
 with patch.dict(UID_dictionary):

@@ -12,7 +12,8 @@ from dicos_proto.limits import Limits
 from dicos_proto.tolerance import Judge
 from dicos_proto.upper_layer.events import Fragment
 from dicos_proto.upper_layer.framing import PduBody, PduHeader, PduReader
-from dicos_proto.upper_layer.pdu import PData, Pdu, PduType, decode, decode_body, encode
+from dicos_proto.upper_layer.pdu import decode, decode_body, encode
+from dicos_proto.upper_layer.pdu_types import PData, Pdu, PduType
 from tests import strategies
 from tests.stream import Read, Whole, read_all, reader, whole_tokens
 from tests.upper_layer.layouts import accept, p_data, pdu, pdv, request, split, vector, vector_names

@@ -6,7 +6,7 @@ from dicos_proto.errors import AbortReason, Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Fragment
 from dicos_proto.upper_layer.framing import PduBody, PduHeader, PduReader
-from dicos_proto.upper_layer.pdu import PduType
+from dicos_proto.upper_layer.pdu_types import PduType
 from tests.stream import read_all, reader, whole_tokens
 from tests.upper_layer.layouts import p_data, pdu, pdv, request
 

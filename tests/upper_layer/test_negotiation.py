@@ -9,6 +9,11 @@ from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.tolerance import Judge, Tolerance
+from dicos_proto.upper_layer.agreement import (
+    PresentationContext,
+    RefusedContext,
+    agree,
+)
 from dicos_proto.upper_layer.extended import (
     Coercion,
     QueryExtension,
@@ -18,20 +23,13 @@ from dicos_proto.upper_layer.extended import (
     propose_extended,
 )
 from dicos_proto.upper_layer.negotiation import (
-    AcceptPolicy,
-    IdentityPolicy,
-    IdentityVerdict,
-    Preference,
-    PresentationContext,
-    RefusedContext,
-    Roles,
-    agree,
     negotiate,
     number_contexts,
     propose,
     propose_roles,
 )
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
@@ -45,7 +43,13 @@ from dicos_proto.upper_layer.pdu import (
     UserIdentity,
     UserIdentityResponse,
     UserInformation,
-    encode,
+)
+from dicos_proto.upper_layer.policy import (
+    AcceptPolicy,
+    IdentityPolicy,
+    IdentityVerdict,
+    Preference,
+    Roles,
 )
 
 CT, MR, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.VERIFICATION

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -25,8 +26,6 @@ from dicos_proto.upper_layer.pdu import (
     UserIdentity,
     UserIdentityResponse,
     UserInformation,
-    decode,
-    encode,
 )
 from tests.upper_layer.layouts import accept, associate, item, pdv, request, sized, user_item
 

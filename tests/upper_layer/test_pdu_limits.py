@@ -5,7 +5,8 @@ import pytest
 from dicos_proto.errors import Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.tolerance import Judge
-from dicos_proto.upper_layer.pdu import PduType, check_header, decode
+from dicos_proto.upper_layer.pdu import check_header, decode
+from dicos_proto.upper_layer.pdu_types import PduType
 from tests.upper_layer.layouts import (
     ABSTRACT_ITEM,
     APPLICATION_ITEM,

@@ -7,7 +7,8 @@ import pytest
 
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import check_context_id, decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -25,12 +26,8 @@ from dicos_proto.upper_layer.pdu import (
     UserIdentity,
     UserIdentityResponse,
     UserInformation,
-    check_context_id,
-    decode,
-    encode,
-    encode_title,
-    is_title,
 )
+from dicos_proto.upper_layer.titles import encode_title, is_title
 from dicos_proto.wire import Buffer
 
 PROPOSED = ProposedContext(id=1, abstract_syntax="1.2", transfer_syntaxes=("1.3",))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.limits import Limits
-from dicos_proto.upper_layer.pdu import AssociateRequest, Pdu, ProposedContext, decode, encode
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, Pdu, ProposedContext
 from tests import strategies
 from tests.upper_layer.layouts import split, vector, vector_names
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu_types import (
     REJECT_REASONS,
     Abort,
     AssociateReject,

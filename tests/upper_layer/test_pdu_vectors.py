@@ -9,7 +9,8 @@ import pytest
 
 from dicos_proto.dimse.codec import decode_command, encode_command
 from dicos_proto.dimse.types import CEchoResponse, CGetRequest, CGetResponse, CStoreRequest
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
@@ -28,8 +29,6 @@ from dicos_proto.upper_layer.pdu import (
     RoleSelection,
     UserIdentity,
     UserIdentityResponse,
-    decode,
-    encode,
 )
 from tests.upper_layer.layouts import item, pdu, split, split_items, vector, vector_names
 

@@ -11,14 +11,13 @@ from dicos_proto.upper_layer.events import Closed, Fragment, ProviderAbort
 from dicos_proto.upper_layer.layer import UpperLayer
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
-from dicos_proto.upper_layer.pdu import (
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
     AssociateReject,
     ReleaseRequest,
     ReleaseResponse,
-    decode,
-    encode,
 )
 from tests.pair import POLICY, REQUEST, p_data, pdus
 from tests.upper_layer.test_machine_table import EFFECTS, TYPED

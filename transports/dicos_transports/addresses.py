@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dicos_proto.errors import ProtocolError
-from dicos_proto.upper_layer.pdu import is_title
+from dicos_proto.upper_layer.titles import is_title
 
 BACKLOG: Final = 128
 FULL_AGAIN: Final = 0.02

@@ -23,7 +23,8 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.application import Application, Asked, Reply, StoreAsked
 from dicos_transports.blocking import StoreRequest, connect
 from dicos_transports.serving import ServerLimits

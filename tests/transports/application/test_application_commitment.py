@@ -23,9 +23,9 @@ from dicos_proto.services.commitment import (
     Reference,
 )
 from dicos_proto.services.serving import Refused
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import ReleaseRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.application import Application, CommitAsked
 from dicos_transports.blocking import Session
 from tests.transports.application.applications import Way, application, dataset, each_way, of_kind, running, user

@@ -16,9 +16,10 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.timers import Timeouts
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate, propose
+from dicos_proto.upper_layer.negotiation import negotiate, propose
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.addresses import show_address
 from dicos_transports.blocking import ConnectionFailed, EchoRequest, FindRequest, Session, StoreRequest, accept, connect
 from dicos_transports.sessions.channel import RECEIVE_SIZE

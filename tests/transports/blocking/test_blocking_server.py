@@ -14,8 +14,8 @@ import pytest
 
 from dicos_proto.conversation import flows
 from dicos_proto.dimse.types import CEchoRequest
-from dicos_proto.upper_layer.pdu import AssociateReject, decode
-from dicos_proto.upper_layer.pdu_types import Abort
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import Abort, AssociateReject
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import ListenFailed, ServerLimits, serve
 from dicos_transports.sessions.channel import ServerStopping

@@ -14,9 +14,10 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry import status
 from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, propose, propose_roles
+from dicos_proto.upper_layer.negotiation import propose, propose_roles
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import (
     AnyRequest,
     FindRequest,

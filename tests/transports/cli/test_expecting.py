@@ -7,8 +7,8 @@ from argparse import Namespace
 import pytest
 
 from dicos_proto.dimse.types import CEchoRequest, CStoreRequest
-from dicos_proto.upper_layer.negotiation import IdentityVerdict
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
+from dicos_proto.upper_layer.policy import IdentityVerdict
 from dicos_transports.cli.expecting import Expected
 from dicos_transports.cli.output import Output
 from tests.transports.connections import CONTEXTS, CT, VERIFICATION

@@ -259,8 +259,8 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(
         if arrived.total() >= 60:
             enough.set()
 
-    from dicos_proto.upper_layer.negotiation import AcceptPolicy
     from dicos_proto.upper_layer.pdu_types import OperationsWindow
+    from dicos_proto.upper_layer.policy import AcceptPolicy
     from tests.transports.connections import EXPLICIT
 
     policy = AcceptPolicy(other_contexts=(EXPLICIT,), window=OperationsWindow(invoked=window, performed=1))

@@ -20,7 +20,7 @@ from dicos_proto.conversation.flows import AssociationRejected
 from dicos_proto.data import datasets
 from dicos_proto.registry import status, uids
 from dicos_proto.services.storage import Instance, StoreMany
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
 from dicos_transports.files.sending import plan

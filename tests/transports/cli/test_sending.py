@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import OperationsWindow
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest
 from tests.transports.cli.commands import deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, answer_all, server

@@ -13,9 +13,10 @@ import pytest
 
 from dicos_proto.conversation.flows import AssociationAborted
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate, propose
+from dicos_proto.upper_layer.negotiation import negotiate, propose
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, AssociateRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, connect
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Provider, Result, dicom_file, dicos, line, provider
 from tests.transports.connections import CT, EXPLICIT, read_pdu, server

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import PresentationContext
+from dicos_proto.upper_layer.agreement import PresentationContext
 from dicos_transports import application
 from dicos_transports.application import WrongAnswer
 from dicos_transports.files.instances import NotAnInstance, instance, offer, taken

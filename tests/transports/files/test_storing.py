@@ -16,7 +16,7 @@ import pytest
 from dicos_proto.conversation import exchange, flows
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.files import data_sets, part10, receiving, sending
 from dicos_transports.files import writer as part10_writer

@@ -18,7 +18,7 @@ from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.dissect import Dissector
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.addresses import show_address
 from dicos_transports.application.asked import Asked, StoreAsked
 from dicos_transports.blocking import connect

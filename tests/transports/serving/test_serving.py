@@ -25,11 +25,11 @@ from dicos_proto.errors import AbortSource
 from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import Closed
-from dicos_proto.upper_layer.negotiation import IdentityVerdict
-from dicos_proto.upper_layer.pdu import AssociateReject, decode, encode
+from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import (
     Abort,
     AssociateAccept,
+    AssociateReject,
     AssociateRequest,
     ReleaseRequest,
     ReleaseResponse,
@@ -37,6 +37,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserIdentityType,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import IdentityVerdict
 from dicos_transports.blocking import Session, connect
 from dicos_transports.serving import Connection, Metrics, ServerLimits, most_bytes
 from dicos_transports.serving.admission import Slots

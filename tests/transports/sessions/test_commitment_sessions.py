@@ -28,7 +28,8 @@ from dicos_proto.services.commitment import (
     report_commitment,
 )
 from dicos_proto.services.serving import Refused
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, propose
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, connect
 from tests.transports.connections import EXPLICIT, PATIENCE, server
 from tests.transports.loops import ADAPTERS, LOOPS, adapter, cancelled_when, run

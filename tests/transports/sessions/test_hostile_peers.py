@@ -19,9 +19,9 @@ from dicos_proto.limits import Limits
 from dicos_proto.services.query import Finding
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import ProviderAbort
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import ServerStopping, Session, StoreRequest, accept, connect
 from dicos_transports.blocking.driver import Driver
 from dicos_transports.blocking.server import Handler

@@ -18,9 +18,10 @@ import trio
 from dicos_proto.conversation.flows import AssociationAborted, AssociationRejected
 from dicos_proto.errors import ConnectionLost
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, negotiate, propose
+from dicos_proto.upper_layer.negotiation import negotiate, propose
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, OperationsWindow, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports import asyncio as over_asyncio
 from dicos_transports import blocking
 from dicos_transports import trio as over_trio

@@ -24,9 +24,10 @@ from dicos_proto.errors import ConnectionLost
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Deadline
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, Roles, negotiate, propose, propose_roles
-from dicos_proto.upper_layer.pdu import AssociateRequest, decode, encode
-from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow, UserInformation
+from dicos_proto.upper_layer.negotiation import negotiate, propose, propose_roles
+from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, OperationsWindow, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_proto.wire import Buffer
 from dicos_transports.tls import ClientTLS, ServerTLS, TLSLayer
 from tests.transports.certificates import HOST, hospital

@@ -14,8 +14,8 @@ import pytest
 
 from dicos_proto.conversation import flows
 from dicos_proto.timers import Timeouts
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import Abort
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports import asyncio as over_asyncio
 from dicos_transports import blocking
 from dicos_transports import trio as over_trio

@@ -43,8 +43,9 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, Roles
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 
 from .. import blocking
 from ..addresses import Address, Listening, SourceAddress

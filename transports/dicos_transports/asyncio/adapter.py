@@ -32,8 +32,8 @@ from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import (
     FULL_AGAIN,

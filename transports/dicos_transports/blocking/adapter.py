@@ -38,8 +38,8 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext, UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_proto.wire import Buffer
 
 from ..addresses import KEEPALIVE, Address, SourceAddress, check_keepalive, host_of, keep_alive, peer_of

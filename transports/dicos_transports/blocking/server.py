@@ -21,7 +21,7 @@ from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.upper_layer.machine import State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityVerdict
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import KEEPALIVE, Listeners, ListenFailed, Listening, is_listening, keep_alive
 from ..serving.admission import CURRENT

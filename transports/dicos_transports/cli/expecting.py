@@ -10,8 +10,8 @@ Knows: titles and message IDs. Must not know: files, sockets. Used by several th
 from __future__ import annotations
 
 from dicos_proto.dimse.types import AnyRequest, CStoreRequest
-from dicos_proto.upper_layer.negotiation import IdentityVerdict
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
+from dicos_proto.upper_layer.policy import IdentityVerdict
 
 from .output import Output
 

@@ -10,7 +10,7 @@ from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
-from dicos_proto.upper_layer.pdu import is_title
+from dicos_proto.upper_layer.titles import is_title
 
 from ..addresses import (
     DEFAULT_CALLED,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicos_proto.registry import uids
 from dicos_proto.registry.service_classes import service_of
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, RefusedContext
+from dicos_proto.upper_layer.agreement import RefusedContext
 from dicos_proto.upper_layer.pdu_types import ContextResult
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Address, ListenFailed, handed_over
 from ..serving.reception import LOG

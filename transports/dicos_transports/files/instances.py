@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.negotiation import PresentationContext
+from dicos_proto.upper_layer.agreement import PresentationContext
 
 from . import part10
 from .part10 import Part10File

@@ -31,8 +31,9 @@ from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.events import Closed
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityVerdict, negotiate
+from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import check_keepalive, port_of, said, show_address
 from ..sessions.base import BaseSession, Budget, Holding

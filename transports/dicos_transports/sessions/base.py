@@ -31,9 +31,9 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.serving import Refused
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
+from dicos_proto.upper_layer.agreement import PresentationContext, RefusedContext
 from dicos_proto.upper_layer.events import Deviation
 from dicos_proto.upper_layer.machine import Role, State
-from dicos_proto.upper_layer.negotiation import AcceptPolicy, PresentationContext, RefusedContext
 from dicos_proto.upper_layer.pdu_types import (
     AssociateReject,
     AssociateRequest,
@@ -41,6 +41,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserIdentity,
     UserInformation,
 )
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_proto.wire import Buffer
 
 from ..addresses import DEFAULT_CALLED, SourceAddress, is_network_address, parse_address

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ...sessions.session import EchoRequest, Session
 from ..options import max_length, provider_options, provider_parser

@@ -16,8 +16,9 @@ from dicos_proto.data.datasets import DataSetError
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import NOT_AUTHORIZED
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.upper_layer.pdu_types import OperationsWindow
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ...addresses import ListenFailed
 from ...sessions.session import EchoRequest, Session, StoreRequest

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, AcceptPolicy, Preference
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.upper_layer.pdu_types import OperationsWindow
+from dicos_proto.upper_layer.policy import AcceptPolicy, Preference
 
 from ...sessions.session import EchoRequest, Session, StoreRequest
 from .. import USAGE

@@ -22,8 +22,8 @@ from ...sessions.session import Session
 if TYPE_CHECKING:
     from dicos_proto.timers import Timeouts
     from dicos_proto.tolerance import Tolerance
-    from dicos_proto.upper_layer.negotiation import AcceptPolicy, IdentityVerdict
     from dicos_proto.upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
+    from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
     from ...addresses import Address, Listening, SourceAddress
     from ...serving.reception import Metrics

@@ -1,0 +1,104 @@
+"""What an acceptor is willing to accept: values only.
+
+Knows: the fields and their meaning. Must not know: requests and answers (`negotiation`), bytes, states, time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import chain
+
+from ..limits import DEFAULT_MAX_LENGTH, Limits
+from ..registry import uids
+from .extended import Extension
+from .pdu_types import OperationsWindow
+
+
+class Preference(Enum):
+    """Whose order of transfer syntaxes decides."""
+
+    OWN = "own"
+    REQUESTOR = "requestor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Roles, of the association requestor, that an acceptor grants for a SOP class.  # PS3.7 D.3.3.4"""
+
+    scu: bool = True
+    scp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityPolicy:
+    """What an acceptor wants of a user identity.  # PS3.7 D.3.3.7
+
+    `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None checks
+    nothing: any identity is accepted, and none gets a positive response, which would say that it was checked. A user
+    without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
+    `types`: the identity types understood; with `known` or `required`, others are refused. `response`: what a positive
+    response to types 3, 4 and 5 carries.
+
+    Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
+
+    Raises TypeError where `known` has anything but bytes: it would match nobody.
+    """
+
+    required: bool = False
+    known: Mapping[bytes, bytes] | None = field(default=None, repr=False)
+    types: tuple[int, ...] = (1, 2)
+    response: bytes = b""
+
+    def __post_init__(self) -> None:
+        for one in chain.from_iterable((self.known or {}).items()):
+            if not isinstance(one, bytes):
+                raise TypeError(f"IdentityPolicy(known=...) has a {type(one).__name__}; names and passcodes are bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityVerdict:
+    """What the caller decided about a user identity, or about a request without one, in place of an `IdentityPolicy`;
+    what a server's `identify` returns.  # PS3.7 D.3.3.7
+
+    `response`: the server's ticket, assertion or token. It is sent only to a requestor that asked for a positive
+    response, and empty for types 1 and 2, which have none.
+    """
+
+    accepted: bool
+    response: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptPolicy:
+    """What an acceptor says to a request. Values only.
+
+    `contexts`: abstract syntax -> transfer syntaxes, best first. `other_contexts`: the transfer syntaxes for every
+    abstract syntax that is not in `contexts`; None refuses those. `general`: transfer syntaxes for what is in neither,
+    by the related general SOP class or the service class that the request says it has. `refused`: abstract syntaxes
+    refused by the user (result 1) although supported. `called_aets` and `calling_aets`: the titles let in; None lets
+    all in.
+    `window`: the most that is granted; None answers no window, so one operation at a time.
+    `extended`: SOP class -> what is supported of its options (`extended.grant`), or raw bytes, answered as they are.
+    `peer_max_length`: the smallest Maximum Length of a requestor that is accepted (`Limits.peer_max_length` says why);
+    a smaller one is rejected.
+    """
+
+    contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    other_contexts: tuple[str, ...] | None = None
+    general: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    preference: Preference = Preference.REQUESTOR
+    application_contexts: tuple[str, ...] = uids.APPLICATION_CONTEXTS
+    called_aets: frozenset[str] | None = None
+    calling_aets: frozenset[str] | None = None
+    roles: Mapping[str, Roles] = field(default_factory=dict)
+    window: OperationsWindow | None = None
+    extended: Mapping[str, bytes | Extension] = field(default_factory=dict)
+    identity: IdentityPolicy = IdentityPolicy()
+    max_length: int = DEFAULT_MAX_LENGTH
+    implementation_class_uid: str = uids.IMPLEMENTATION_CLASS_UID
+    implementation_version_name: str | None = uids.IMPLEMENTATION_VERSION_NAME
+    max_contexts: int = Limits().contexts
+    peer_max_length: int = Limits().peer_max_length
