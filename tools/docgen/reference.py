@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 
+from . import faces
 from .source import CHECKOUT, Function, Source, cell, docstring_after, first_sentence, modules, prose, unparse
 
 _DATA = ("uid_names", "status_tables")
@@ -104,7 +105,7 @@ def _page(source: Source) -> str:
             case ast.ClassDef(name=name) if not name.startswith("_"):
                 parts.append(_class(source, node))
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not name.startswith("_"):
-                parts.append(_function(node, f"## {name}"))
+                parts.append(_function(source, node, f"## {name}"))
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 text = docstring_after(body, index)
                 if (text or name in exported) and not name.startswith("_"):
@@ -124,7 +125,7 @@ _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
 """Decorators that say how to call what they decorate."""
 
 
-def _function(node: Function, heading: str) -> str:
+def _function(source: Source, node: Function, heading: str) -> str:
     arguments = unparse(node.args)
     result = f" -> {unparse(node.returns)}" if node.returns else ""
     word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
@@ -132,7 +133,7 @@ def _function(node: Function, heading: str) -> str:
     if len(signature) > 100:
         signature = f"{word} {node.name}(\n    {_split(node.args)},\n){result}"
     marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
-    return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(ast.get_docstring(node) or '')}\n"
+    return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(faces.docstring(source, node))}\n"
 
 
 def _split(arguments: ast.arguments) -> str:
@@ -160,7 +161,7 @@ def _class(source: Source, node: ast.ClassDef) -> str:
     parts = [
         f"## {node.name}\n",
         f"```py\nclass {node.name}{bases}\n```\n",
-        prose(ast.get_docstring(node) or "") + "\n",
+        prose(faces.docstring(source, node)) + "\n",
     ]
     fields = _fields(source, node)
     if fields:
@@ -170,11 +171,12 @@ def _class(source: Source, node: ast.ClassDef) -> str:
         rows = [heads, ("---",) * 4, *fields]
         parts.append("\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n")
     for member in node.body:
-        if isinstance(member, Function) and ast.get_docstring(member):
-            if not member.name.startswith("_"):
-                parts.append(_function(member, f"### {node.name}.{member.name}"))
-            elif member.name == "__init__":
-                parts.append(_function(member, f"### {node.name}()"))
+        made = member if isinstance(member, Function) else faces.method(source, member)
+        if made is not None and faces.docstring(source, made):
+            if not made.name.startswith("_"):
+                parts.append(_function(source, made, f"### {node.name}.{made.name}"))
+            elif made.name == "__init__":
+                parts.append(_function(source, made, f"### {node.name}()"))
     return "\n".join(parts)
 
 
@@ -185,6 +187,8 @@ def _fields(source: Source, node: ast.ClassDef) -> list[tuple[str, str, str, str
     bodies += [member.body for member in node.body if isinstance(member, ast.FunctionDef) and member.name == "__init__"]
     for body in bodies:
         for index, member in enumerate(body):
+            if faces.method(source, member) is not None:
+                continue
             text = docstring_after(body, index)
             comment = source.comments.get(getattr(member, "end_lineno", 0) or 0, "")
             kind = default = ""

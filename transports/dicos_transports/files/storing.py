@@ -37,9 +37,9 @@ from .part10 import Part10Error, Part10File
 from .writer import Part10Writer
 
 if TYPE_CHECKING:
-    from ..blocking.adapter import Session, StoreRequest
+    from ..blocking.session import Session, StoreRequest
     from ..sessions import session as awaiting
-    from ..sessions.base import Received
+    from ..sessions.received import Described
 
 LOG: Final = logging.getLogger("dicos.files")
 
@@ -247,7 +247,7 @@ class Incoming:
     def __init__(
         self,
         folder: Path | None,
-        request: Received[Any, Performing],
+        request: Described[Any, Performing],
         *,
         source_aet: str | None = None,
         overwrite: bool = False,
@@ -268,8 +268,12 @@ class Incoming:
         self._refused: Stored | None = None
         self._checker: Checker | None = None
         if check:
-            request.check()
-            self._checker, request.checker = request.checker, None
+            self._checker = Checker.of(
+                request.transfer_syntax,
+                request.sop_class_uid,
+                request.sop_instance_uid or "",
+                request.session.association.limits,
+            )
         if request.sop_class_uid != request.context.abstract_syntax:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
@@ -371,10 +375,10 @@ def store_into(
     vanishes, nothing is left, and `AssociationError` is raised.
     """
     with Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check) as incoming:
-        performing, run = request.performing, request.session.run
+        performing, awaited, run = request.performing, request.awaited, request.session.run
         wanted = incoming.write(())
         while wanted and performing.unread:  # what was written is held no longer: its memory is used for what comes
-            wanted = incoming.write(request.here() or run(request.pieces()))
+            wanted = incoming.write(awaited.here() or run(awaited.pieces()))
         stored = incoming.end()
     request.respond(stored.status, stored.comment)
     return stored
