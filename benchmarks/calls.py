@@ -49,8 +49,8 @@ class Run:
 
     def __init__(self, size: int, window: int, count: int) -> None:
         from dicos_proto import AcceptPolicy, UserInformation, propose
-        from dicos_proto.services.storage import Instance
         from dicos_proto.pdu_types import OperationsWindow  # the name that every version has
+        from dicos_proto.services.storage import Instance
 
         both = OperationsWindow(invoked=window, performed=window) if window > 1 else None
         self.policy = AcceptPolicy(other_contexts=(EXPLICIT,), window=both)

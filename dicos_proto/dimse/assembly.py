@@ -12,7 +12,8 @@ length says, and what follows, in the same PDV and in data PDVs, is its data set
 from __future__ import annotations
 
 from ..errors import AbortReason, LocalProtocolError, Malformed
-from ..registry.status import Category, category
+from ..registry.status import category
+from ..registry.status_tables import Category
 from ..tolerance import Judge
 from ..upper_layer.agreement import Agreement, PresentationContext
 from ..upper_layer.events import Fragment

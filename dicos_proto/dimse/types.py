@@ -18,7 +18,8 @@ from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
 from ..fast_init import quick
 from ..registry import uids
-from ..registry.status import Category, category
+from ..registry.status import category
+from ..registry.status_tables import Category
 from ..tolerance import Judge
 from .values import AE, AT, LO, TITLE, UI, US, Element, Value
 

@@ -15,7 +15,8 @@ from ..dimse.events import MessageStart
 from ..dimse.types import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to
 from ..errors import LocalProtocolError
 from ..registry import uids
-from ..registry.status import Category, category
+from ..registry.status import category
+from ..registry.status_tables import Category
 from ..upper_layer.agreement import PresentationContext
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)

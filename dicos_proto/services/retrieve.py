@@ -32,7 +32,7 @@ from ..dimse.types import (
 )
 from ..errors import LocalProtocolError
 from ..registry import status
-from ..registry.status import Category
+from ..registry.status_tables import Category
 from ..upper_layer.agreement import PresentationContext
 from .retrieve_provider import Getting, MoveTask, Moving, Report
 from .suboperations import MOST_COUNTED, Counters, SubOperation

@@ -16,7 +16,7 @@ from ..data.datasets import Content
 from ..dimse.events import MessageStart
 from ..dimse.types import CGetRequest, CGetResponse, CMoveRequest, CMoveResponse, comment_of
 from ..registry import status
-from ..registry.status import Category
+from ..registry.status_tables import Category
 from ..upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
 from .performing import Performing
 from .storage import Instance, Outcome, StoreMany

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..registry import status
-from ..registry.status import Category
+from ..registry.status_tables import Category
 
 MOST_COUNTED: Final = 0xFFFF
 """The largest value of a counter [PS3.7 E.1 (0000,1020) to (0000,1023), VR US]."""

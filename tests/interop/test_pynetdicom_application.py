@@ -12,8 +12,8 @@ import pytest
 
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import status, uids
-from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentRequest, Failure, Reference
-from dicos_proto.services.serving import Refused
+from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentRequest, Failure
+from dicos_proto.services.serving import Reference, Refused
 from dicos_proto.tolerance import FIELD, STRICT, Tolerance
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.policy import AcceptPolicy

@@ -27,6 +27,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityPolicy, Identit
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.driver import Driver
 from dicos_transports.blocking.server import serve
+from dicos_transports.sessions import session as awaiting
 from tests.interop.peers import PATIENCE, needs_pynetdicom, pynetdicom_provider, pynetdicom_user
 
 pytestmark = [pytest.mark.interop, needs_pynetdicom]
@@ -54,7 +55,7 @@ def doorkeeper(accepted: bool) -> Iterator[tuple[int, list[UserIdentity | None]]
         sock, _ = listener.accept()
         with sock:
             association, timeouts = Association.acceptor(), Timeouts()
-            session = Session(association, Driver(sock, association, timeouts))
+            session = Session(awaiting.Session(association, Driver(sock, association, timeouts), "a peer"))
             request = session.run(flows.await_request(association))
             identity = request.user_information.user_identity
             seen.append(identity)

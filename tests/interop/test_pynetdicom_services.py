@@ -19,11 +19,11 @@ from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status, uids
 from dicos_proto.services import availability, commitment, media, mpps, printing, ups
-from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure, Reference
+from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure
 from dicos_proto.services.mpps import MPPS, RETRIEVE, Step, Stepping
 from dicos_proto.services.query import Find, Finding
 from dicos_proto.services.retrieve import Get, Getting, Move, MoveTask, Moving
-from dicos_proto.services.serving import Refused
+from dicos_proto.services.serving import Reference, Refused
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation

@@ -12,9 +12,9 @@ import pytest
 from pydicom.uid import UID_dictionary
 
 from dicos_proto.registry import status, uids
-from dicos_proto.registry.service_classes import service_of
-from dicos_proto.registry.status import Category, Service, category, describe, meaning
-from dicos_proto.registry.status_tables import GENERAL, TABLES, Row
+from dicos_proto.registry.service_classes import Service, service_of
+from dicos_proto.registry.status import category, describe, meaning
+from dicos_proto.registry.status_tables import GENERAL, TABLES, Category, Row
 
 with patch.dict(UID_dictionary):
     # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with, so it is restored.

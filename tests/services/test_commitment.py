@@ -25,7 +25,6 @@ from dicos_proto.services.commitment import (
     CommitmentRequest,
     Committing,
     Failure,
-    Reference,
     Reported,
     ReportTask,
     Requested,
@@ -34,7 +33,7 @@ from dicos_proto.services.commitment import (
     request_commitment,
 )
 from dicos_proto.services.normalized import n_action, n_delete, n_event_report
-from dicos_proto.services.serving import Refused
+from dicos_proto.services.serving import Reference, Refused
 from dicos_proto.services.verification import echo
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.pair import Pair, splitters

@@ -11,7 +11,12 @@ from typing import Final
 
 from dicos_proto.wire import Buffer
 
-__all__ = ["Buffers", "Gathered"]
+__all__ = ["RECEIVE_SIZE", "SHARED", "Buffers", "Gathered"]
+
+RECEIVE_SIZE: Final = 512 * 1024
+"""Bytes asked for in one receive."""
+SHARED: Final = 16
+"""Buffers in use that are remembered for all associations."""
 
 LARGE: Final = 128 * 1024
 """Bytes of pieces that are worth the whole receive buffer that they keep: a quarter of one."""

@@ -13,16 +13,8 @@ import pytest
 from dicos_proto.data.datasets import content
 from dicos_proto.dimse.types import NActionRequest
 from dicos_proto.registry import status, uids
-from dicos_proto.services.commitment import (
-    INSTANCE,
-    PUSH_MODEL,
-    ROLES,
-    CommitmentReport,
-    CommitmentRequest,
-    Failure,
-    Reference,
-)
-from dicos_proto.services.serving import Refused
+from dicos_proto.services.commitment import INSTANCE, PUSH_MODEL, ROLES, CommitmentReport, CommitmentRequest, Failure
+from dicos_proto.services.serving import Reference, Refused
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import ReleaseRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy

@@ -22,7 +22,7 @@ from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, UserInfor
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.addresses import show_address
 from dicos_transports.blocking import ConnectionFailed, EchoRequest, FindRequest, Session, StoreRequest, accept, connect
-from dicos_transports.sessions.channel import RECEIVE_SIZE
+from dicos_transports.buffers import RECEIVE_SIZE
 from tests.pair import command
 from tests.transports.connections import (
     ASKED,

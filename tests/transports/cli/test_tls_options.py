@@ -298,7 +298,7 @@ def test_tls_alone_trusts_the_authorities_of_the_system() -> None:
 
 
 def test_the_profiles_are_those_of_the_module() -> None:
-    from dicos_transports.cli.tls import PROFILES as NAMES
     from dicos_transports.tls import PROFILES
+    from dicos_transports.tls_profiles import PROFILES as NAMES
 
     assert tuple(PROFILES) == NAMES

@@ -24,10 +24,9 @@ from dicos_proto.services.commitment import (
     CommitmentRequest,
     Committing,
     Failure,
-    Reference,
     report_commitment,
 )
-from dicos_proto.services.serving import Refused
+from dicos_proto.services.serving import Reference, Refused
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, connect

@@ -26,6 +26,7 @@ from dicos_transports.blocking import ServerStopping, Session, StoreRequest, acc
 from dicos_transports.blocking.driver import Driver
 from dicos_transports.blocking.server import Handler
 from dicos_transports.files import receiving
+from dicos_transports.sessions.finished import finished
 from tests.pair import command, p_data
 from tests.transports.connections import (
     ASKED,
@@ -394,7 +395,7 @@ def test_a_deadline_that_passes_while_nobody_parses_costs_no_processor_time() ->
             turns += 1
 
     with pytest.raises(AssociationAborted, match="write stall"):
-        driver.run(flow())
+        finished(driver.run(flow()))
     assert turns <= 2
     assert isinstance(association.next_event(), ProviderAbort)  # it did pass
     driver.close()

@@ -17,8 +17,9 @@ from dicos_proto.services.performing import Performing
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports.buffers import Gathered
-from dicos_transports.sessions.base import SMALL, TOGETHER, BaseSession, Received
+from dicos_transports.sessions.base import BaseSession
 from dicos_transports.sessions.channel import Channel
+from dicos_transports.sessions.received import SMALL, TOGETHER, Received
 from tests.pair import CT, Pair, Splitter, policy, splitters
 
 SPLITS = pytest.mark.parametrize("split", splitters().values(), ids=splitters())

@@ -1,19 +1,18 @@
 """The three adapters behind one face, so that a scenario is written once, as a coroutine.
 
-`blocking` never suspends: each await ends in a call that blocks, `send(None)` runs a coroutine to its end, and what is
-done at the same time is done in threads. Its objects are the real ones, with methods that can be awaited.
+`blocking` never suspends: `finished` runs a scenario to its end, over the session that is behind the face, and what is
+done at the same time is done in threads. That the face does the same: `tests/transports/sessions/test_surfaces.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import math
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -29,7 +28,7 @@ from dicos_transports import trio as over_trio
 from dicos_transports.asyncio import driver as asyncio_driver
 from dicos_transports.blocking import server as blocking_server
 from dicos_transports.blocking.driver import Driver
-from dicos_transports.sessions import session as awaiting
+from dicos_transports.sessions.finished import finished
 from dicos_transports.trio import driver as trio_driver
 from tests.transports.connections import PATIENCE
 
@@ -96,78 +95,6 @@ class Adapter(Protocol):
 # -- blocking ------------------------------------------------------------------------------------------------------
 
 
-def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    coroutine.close()
-    raise AssertionError("a blocking scenario waited for something")
-
-
-class Awaited:
-    """A blocking object whose methods are awaited where those of its counterpart are."""
-
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.thing, name)
-        if not inspect.ismethod(found):
-            return _wrapped(found)
-        model = getattr(getattr(awaiting, type(self.thing).__name__), name)
-
-        def call(*args: Any, **options: Any) -> Any:
-            return _wrapped(found(*map(_bare, args), **options))
-
-        async def awaited(*args: Any, **options: Any) -> Any:
-            return call(*args, **options)
-
-        return awaited if inspect.iscoroutinefunction(model) else call
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return _AwaitedIterator(iter(self.thing))
-
-    async def __aenter__(self) -> Awaited:
-        self.thing.__enter__()
-        return self
-
-    async def __aexit__(self, *fault: Any) -> None:
-        self.thing.__exit__(*fault)
-
-
-class _AwaitedIterator(AsyncIterator[Any]):
-    def __init__(self, source: Iterator[Any]) -> None:
-        self._source = source
-
-    async def __anext__(self) -> Any:
-        for found in self._source:
-            return _wrapped(found)
-        raise StopAsyncIteration
-
-
-def _wrapped(found: Any) -> Any:
-    if type(found).__module__.startswith(f"{blocking.__name__}."):
-        return Awaited(found)
-    return _AwaitedIterator(found) if inspect.isgenerator(found) else found
-
-
-def _bare(argument: Any) -> Any:
-    return argument.thing if isinstance(argument, Awaited) else argument
-
-
-class _BlockingDriver:
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-
-    async def run(self, flow: Flow[Any]) -> Any:
-        return self._driver.run(flow)
-
-    def close(self) -> None:
-        self._driver.close()
-
-
 class _ThreadEvent:
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -187,7 +114,7 @@ class Blocking:
 
     def run(self, main: Work) -> None:
         try:
-            finish(main())
+            finished(main())
         finally:
             self._sockets.clear()
 
@@ -197,7 +124,7 @@ class Blocking:
 
         def one(index: int, work: Work) -> None:
             try:
-                results[index] = finish(work())
+                results[index] = finished(work())
             except BaseException as fault:
                 faults.append(fault)
                 for sock in self._sockets:  # whoever waits for them
@@ -222,15 +149,15 @@ class Blocking:
 
     async def connect(self, where: Any, contexts: Any, **options: Any) -> Any:
         self._note(where)
-        return Awaited(blocking.connect(where, contexts, **options))
+        return blocking.connect(where, contexts, **options).awaited
 
     async def accept(self, connection: Any, policy: Any, **options: Any) -> Any:
         self._note(connection)
-        return Awaited(blocking.accept(connection, policy, **options))
+        return blocking.accept(connection, policy, **options).awaited
 
     @asynccontextmanager
     async def serve(self, where: Any, handler: Any, **options: Any) -> AsyncIterator[Any]:
-        with blocking_server.serve(where, lambda session: finish(handler(Awaited(session))), **options) as server:
+        with blocking_server.serve(where, lambda session: finished(handler(session.awaited)), **options) as server:
             yield server
 
     def pair(self) -> tuple[Any, Any]:
@@ -238,7 +165,7 @@ class Blocking:
 
     def driver(self, connection: Any, wire: Wire) -> Drives:
         self._note(connection)
-        return _BlockingDriver(Driver(connection, wire, NO_TIMEOUTS))
+        return Driver(connection, wire, NO_TIMEOUTS)
 
     def reset(self, connection: Any) -> None:
         _reset(connection)

@@ -13,7 +13,7 @@ from dicos_proto.dimse.types import CEchoRequest, CFindRequest, CStoreRequest
 from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import Abort, ReleaseRequest, ReleaseResponse
-from dicos_transports.sessions import session as awaiting
+from dicos_transports.sessions import running
 from tests.pair import command, p_data
 from tests.transports.suite.contexts import (
     BY_ID,
@@ -54,7 +54,7 @@ def _few_last_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     """How long a peer that does not read is waited for: the tests of it need not take so long. One that reads has the
     time that it needs, however busy the machine is."""
     reading = (test_a_peer_that_reads_gets_whole_pdus_and_an_abort, test_sending_what_was_asked_for_is_cancelled)
-    monkeypatch.setattr(awaiting, "LAST_WORDS", 60.0 if request.function in reading else 0.05)
+    monkeypatch.setattr(running, "LAST_WORDS", 60.0 if request.function in reading else 0.05)
 
 
 async def _all_of(iteration: Any) -> None:

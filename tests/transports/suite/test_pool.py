@@ -21,9 +21,9 @@ from dicos_transports import blocking
 from dicos_transports import trio as over_trio
 from dicos_transports.blocking import server as blocking_server
 from dicos_transports.sessions.base import ConnectionFailed
+from dicos_transports.sessions.finished import finished
 from dicos_transports.sessions.pooling import PoolClosed, PoolExhausted
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE, POLICY
-from tests.transports.suite.adapters import Awaited, finish
 from tests.transports.suite.contexts import ADAPTERS, CLIENT, LOOPS, SERVER, Context, within
 
 Scenario = Callable[..., Coroutine[Any, Any, None]]
@@ -43,10 +43,10 @@ class BlockingPool:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:
         with self.pool.session() as session:
-            yield Awaited(session)
+            yield session.awaited
 
     async def call(self, operation: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-        return self.pool.call(lambda session: finish(operation(Awaited(session))))
+        return self.pool.call(lambda session: finished(operation(session.awaited)))
 
     async def close(self) -> None:
         self.pool.close()

@@ -13,12 +13,13 @@ from dicos_proto.conversation import flows
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort
+from dicos_transports import blocking
+from dicos_transports.blocking.driver import Driver
 from dicos_transports.buffers import Buffers
 from dicos_transports.files import receiving
 from dicos_transports.sessions import channel
 from tests.pair import command, p_data
 from tests.transports.connections import CT
-from tests.transports.suite.adapters import Awaited
 from tests.transports.suite.contexts import BY_ID, Context, within
 
 STORE = command(
@@ -50,8 +51,9 @@ async def data(request: Any, folder: Path) -> None:
 
 
 async def store(request: Any, folder: Path) -> None:
-    if isinstance(request, Awaited):
-        receiving.store_into(folder, request.thing, check=False)
+    if isinstance(request.session.driver, Driver):
+        face = blocking.StoreRequest(blocking.Session(request.session), request)
+        receiving.store_into(folder, face, check=False)
     else:
         await receiving.store_awaited(folder, request, check=False)
 

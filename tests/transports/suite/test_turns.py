@@ -9,9 +9,9 @@ import pytest
 
 from dicos_proto.dimse.types import CEchoRequest, CStoreRequest
 from dicos_proto.errors import ProtocolError
-from dicos_transports.sessions.base import SMALL
 from dicos_transports.sessions.channel import ServerStopping
 from dicos_transports.sessions.loop_driver import TURNS
+from dicos_transports.sessions.received import SMALL
 from tests.pair import command, p_data
 from tests.transports.loops import pause
 from tests.transports.suite.contexts import BY_ID, CT, VERIFICATION, Context, Raw, in_loops, instances

@@ -20,7 +20,7 @@ from dicos_proto.conversation.exchange import DataSetTooLong
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.data.datasets import DataSetError
 from dicos_proto.registry import status
-from dicos_proto.registry.status import Category
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.query import Finding
 from dicos_proto.services.serving import Refused, Serving
 

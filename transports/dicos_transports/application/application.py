@@ -50,12 +50,16 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from .. import blocking
 from ..addresses import Address, Listening, SourceAddress
 from ..blocking import server as blocking_server
+from ..blocking.adapter import connected
 from ..files.part10 import Part10File
 from ..serving.reception import Identify, ServerLimits
+from ..sessions import opening
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
-from ..sessions.channel import Trace
-from ..sessions.talking import AwaitingTalk, BlockingTalk, WrongAnswer, finished, kind_of
+from ..sessions.finished import finished
+from ..sessions.offloading import in_trio
+from ..sessions.talking import Talk, WrongAnswer, kind_of
+from ..tracing import Trace
 from .answering import answer
 from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
 from .committing import Left
@@ -335,13 +339,13 @@ class Application:
         return self._handle_async
 
     def _handle(self, session: blocking.Session) -> None:
-        talk = BlockingTalk(session, self.tls)
+        talk = Talk(session.awaited, connected, self.tls, at_once=True)
         with suppress(Left):
             for request in session:
                 finished(answer(talk, request, self._function_for(request), self.destinations))
 
     async def _handle_async(self, session: awaiting.Session) -> None:
-        talk = AwaitingTalk(session, self.tls, threads=self.threads)
+        talk = Talk(session, _connected, self.tls, threads=self.threads)
         with suppress(Left):
             async for request in session:
                 await answer(talk, request, self._function_for(request), self.destinations)
@@ -365,6 +369,19 @@ class Application:
     ) -> blocking.Session:
         """`blocking.connect` with the title of this application, over its `tls` if it has one. Raises as it does."""
         return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)
+
+
+async def _connected(
+    where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[opening.ConnectOptions]
+) -> awaiting.Session:
+    """`connect` of the event loop that runs."""
+    if in_trio():
+        from .. import trio
+
+        return await trio.connect(where, contexts, **options)
+    from .. import asyncio
+
+    return await asyncio.connect(where, contexts, **options)
 
 
 def _some(sop_classes: tuple[str, ...], name: str) -> tuple[str, ...]:

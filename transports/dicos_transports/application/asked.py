@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 from dicos_proto import dimse
 from dicos_proto.data.datasets import Attributes, Content, decode_object
 from dicos_proto.registry import status
-from dicos_proto.services.commitment import CommitmentRequest, Reference
+from dicos_proto.services.commitment import CommitmentRequest
+from dicos_proto.services.serving import Reference
 
 from .. import blocking
 from ..files.writer import Part10Writer, file_header

@@ -12,7 +12,7 @@ from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
 from dicos_proto.registry import status
 from dicos_proto.registry.service_classes import Service
-from dicos_proto.registry.status import Category
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.commitment import CommitmentReport, Committing, Failure, ReportTask, report_commitment
 from dicos_proto.services.serving import Refused
 

@@ -1,4 +1,4 @@
-"""Associations in asyncio: `connect` makes one, `accept` takes one, `serve` takes many.
+"""Associations in asyncio: `connect` makes one, `accept` takes one.
 
     async with await connect(("127.0.0.1", 11112), propose([uids.VERIFICATION])) as session:
         await session.echo()
@@ -21,32 +21,21 @@ import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, Unpack, cast
 
 from dicos_proto import dimse
 from dicos_proto.association import Association
-from dicos_proto.conversation import flows
-from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
-from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import STRICT, Tolerance
-from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import (
     FULL_AGAIN,
-    KEEPALIVE,
     Address,
-    Listeners,
-    ListenFailed,
-    Listening,
     SourceAddress,
     bound_socket,
-    check_keepalive,
     check_port,
-    host_of,
     is_listening,
     keep_alive,
     matching,
@@ -56,176 +45,88 @@ from ..addresses import (
     source_of,
     unreachable,
 )
-from ..serving.async_server import AsyncServer, Handler
-from ..serving.reception import (
-    AFTER_KILL,
-    BREATHER,
-    GRACE,
-    LOG,
-    OUT_OF_SOMETHING,
-    AsyncIdentify,
-    Connection,
-    Metrics,
-    ServerLimits,
-    Serving,
-)
-from ..sessions.base import DEFAULT_AET, ConnectionFailed, accepted, located, requestor, tls_around
-from ..sessions.channel import ServerStopping, Trace
-from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
-from ..sessions.session import (
-    Answers,
-    AnyRequest,
-    AwaitedInstance,
-    EchoRequest,
-    FindRequest,
-    GetRequest,
-    MoveRequest,
-    NormalizedRequest,
-    Request,
-    Session,
-    StoreRequest,
-)
+from ..sessions import opening
+from ..sessions.base import ConnectionFailed
+from ..sessions.finished import documented
+from ..sessions.opening import AcceptOptions, ConnectOptions
+from ..sessions.session import Session
 from ..sessions.sharing import Shared, store_share
-from ..sessions.windows import WINDOWS, awaited
-from .driver import Connected, Driver, SocketLink, StreamLink, Streams, T, V, first
+from .driver import Connected, Driver, SocketLink, StreamLink, Streams
 from .memory import pair
 
 if TYPE_CHECKING:
-    from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
+    from ..tls.layer import TLSLayer
+    from ..tracing import Trace
 
 __all__ = [
-    "Answers",
-    "AnyRequest",
-    "AwaitedInstance",
-    "ConnectionFailed",
-    "EchoRequest",
-    "FindRequest",
-    "GetRequest",
-    "Handler",
-    "ListenFailed",
-    "Metrics",
-    "MoveRequest",
-    "NormalizedRequest",
-    "PoolClosed",
-    "PoolExhausted",
-    "PoolStats",
-    "Request",
-    "Server",
-    "ServerLimits",
-    "ServerStopping",
-    "Session",
-    "StoreRequest",
+    "CONNECTIONS",
+    "Connections",
     "accept",
     "connect",
+    "is_connection",
+    "name_of_peer",
     "pair",
-    "serve",
     "store_over",
 ]
 
 
-async def connect(
-    where: Address | Connected,
-    contexts: tuple[ProposedContext, ...],
-    *,
-    called_aet: str | None = None,
-    calling_aet: str = DEFAULT_AET,
-    max_length: int = DEFAULT_MAX_LENGTH,
-    application_context: str = uids.DICOM_APPLICATION_CONTEXT,
-    user_information: UserInformation | None = None,
-    limits: Limits = Limits(),  # noqa: B008  frozen values
-    timeouts: Timeouts = Timeouts(),  # noqa: B008
-    tolerance: Tolerance = STRICT,
-    tls: ClientTLS | None = None,
-    source_address: SourceAddress | None = None,
-    keepalive: float | None = KEEPALIVE,
-    trace: Trace | None = None,
-) -> Session:
-    """Ask for an association, as its user.
+class Connections:
+    """The `Transport` of asyncio: sockets, and streams of its own."""
 
-    `where`: (host, port), the path of a Unix socket, or a connection that is open already, which is then owned. All
-    else, and what is raised: as in `blocking.connect`.
-    """
-    check_keepalive(keepalive)
-    address, title = located(where, called_aet, source_address)
+    async def open(self, where: Address | Connected, timeouts: Timeouts, source: SourceAddress | None) -> Connected:
+        """As `Transport.open`."""
+        if is_connection(where):
+            return where
+        return await _open(cast(Address, where), timeouts.connect, source)
 
-    async def ask(information: UserInformation) -> Session:
-        association = requestor(
-            contexts,
-            called_aet=title,
-            calling_aet=calling_aet,
-            application_context=application_context,
-            user_information=information,
-            limits=limits,
-            timeouts=timeouts,
-            tolerance=tolerance,
-        )
-        layer = tls_around(association, tls, host_of(address), trace)
-        if _is_connection(address):
-            connection = address
+    def keep_alive(self, connection: Connected, seconds: float | None) -> None:
+        """As `Transport.keep_alive`."""
+        sock = connection if isinstance(connection, socket.socket) else connection[1].get_extra_info("socket")
+        if sock is not None:
+            keep_alive(sock, seconds)
+
+    def session(
+        self,
+        connection: Connected,
+        association: Association,
+        layer: TLSLayer | None,
+        timeouts: Timeouts,
+        trace: Trace | None,
+    ) -> Session:
+        """As `Transport.session`."""
+        wire, seen = (association, trace) if layer is None else (layer, None)
+        link: SocketLink | StreamLink
+        if isinstance(connection, socket.socket):
+            link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
         else:
-            connection = await _open(cast(Address, address), timeouts.connect, source_address)
-        _keep_alive(connection, keepalive)
-        session = _session(connection, association, layer, timeouts, trace)
-        await session.establish(flows.establish(association))
-        return session
-
-    wanted = user_information or UserInformation(max_length=max_length)
-    return await awaited(WINDOWS.offer(address, title, wanted), ask)
+            link, peer = StreamLink(connection, wire, timeouts, seen), name_of_peer(connection)
+        link.carry(association, trace)
+        return Session(association, Driver(link), peer, layer)
 
 
-async def accept(
-    connection: Connected,
-    policy: AcceptPolicy,
-    *,
-    limits: Limits = Limits(),  # noqa: B008  frozen values
-    timeouts: Timeouts = Timeouts(),  # noqa: B008
-    tolerance: Tolerance = STRICT,
-    tls: ServerTLS | None = None,
-    keepalive: float | None = KEEPALIVE,
-    trace: Trace | None = None,
+CONNECTIONS = Connections()
+
+
+@documented(opening.connect)
+async def connect(
+    where: Address | Connected, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> Session:
-    """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
-
-    All else, and what is raised: as in `blocking.accept`.
-    """
-    check_keepalive(keepalive)
-    association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
-    layer = tls_around(association, tls, None, trace)
-    _keep_alive(connection, keepalive)
-    session = _session(connection, association, layer, timeouts, trace)
-    await session.establish(accepted(association, policy, layer))
-    WINDOWS.learn_from(session)
-    return session
+    return await opening.connect(CONNECTIONS, where, contexts, **options)
 
 
-def _session(
-    connection: Connected, association: Association, layer: TLSLayer | None, timeouts: Timeouts, trace: Trace | None
-) -> Session:
-    """A session whose driver carries what is outermost; `trace` is for the association's bytes."""
-    wire, seen = (association, trace) if layer is None else (layer, None)
-    link: SocketLink | StreamLink
-    if isinstance(connection, socket.socket):
-        link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
-    else:
-        link, peer = StreamLink(connection, wire, timeouts, seen), _peer_of(connection)
-    link.carry(association, trace)
-    return Session(association, Driver(link), peer, layer)
+@documented(opening.accept)
+async def accept(connection: Connected, policy: AcceptPolicy, **options: Unpack[AcceptOptions]) -> Session:
+    return await opening.accept(CONNECTIONS, connection, policy, **options)
 
 
-def _is_connection(where: object) -> TypeGuard[Connected]:
+def is_connection(where: object) -> TypeGuard[Connected]:
     if isinstance(where, tuple):
         return len(where) == 2 and isinstance(where[0], asyncio.StreamReader)
     return isinstance(where, socket.socket) and not is_listening(where)
 
 
-def _peer_of(streams: Streams) -> str:
+def name_of_peer(streams: Streams) -> str:
     return show_address(streams[1].get_extra_info("peername") or "a pair of streams")
-
-
-def _keep_alive(connection: Connected, seconds: float | None) -> None:
-    sock = connection if isinstance(connection, socket.socket) else connection[1].get_extra_info("socket")
-    if sock is not None:
-        keep_alive(sock, seconds)
 
 
 async def _open(where: Address, timeout: float | None, source: SourceAddress | None) -> socket.socket:
@@ -336,211 +237,3 @@ async def store_over(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-# -- serving -------------------------------------------------------------------------------------------------------
-
-
-def serve(
-    where: Listening | Streams,
-    handler: Handler,
-    *,
-    policy: AcceptPolicy,
-    limits: Limits = Limits(),  # noqa: B008  frozen values
-    timeouts: Timeouts = Timeouts(),  # noqa: B008
-    tolerance: Tolerance = STRICT,
-    server_limits: ServerLimits = ServerLimits(),  # noqa: B008
-    tls: ServerTLS | None = None,
-    identify: AsyncIdentify | None = None,
-    reuse_port: bool = False,
-    keepalive: float | None = KEEPALIVE,
-    trace: Callable[[str], Trace] | None = None,
-) -> Server:
-    """Serve associations in tasks of their own; each awaits `handler` with its `Session`.
-
-    `where`: as in `blocking.serve`; a pair of asyncio's streams may stand for a connected socket. `identify` may be a
-    coroutine function. What is returned is an asynchronous context manager: the server runs within.
-
-    Raises `ListenFailed`.
-    """
-    told = Serving(
-        policy=policy,
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-        server_limits=server_limits,
-        tls=tls,
-        trace=trace,
-        keepalive=keepalive,
-    )
-    if _is_connection(where):
-        return Server(handler, told, identify, connection=where)
-    return Server(handler, told, identify, Listeners(cast(Listening, where), reuse_port=reuse_port))
-
-
-class Server(AsyncServer):
-    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
-
-    Cancelled, it aborts all associations. `stop` is called in the loop's own thread.
-    """
-
-    def __init__(
-        self,
-        handler: Handler,
-        serving: Serving,
-        identify: AsyncIdentify | None,
-        listeners: Listeners | None = None,
-        connection: Connected | None = None,
-    ) -> None:
-        super().__init__(handler, serving, identify)
-        self._listeners = listeners
-        self._connection = connection
-        self._listening_on = listeners.names if listeners is not None else []
-        self._changed: set[asyncio.Future[None]] = set()  # of who waits for a change
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not looked at for now
-        self._short = False
-
-    async def __aenter__(self) -> Self:
-        if self._listeners is not None:
-            self._accepting = 1
-            for sock in self._listeners.sockets:
-                self._look_at(sock)
-        elif self._connection is not None:
-            self._take(self._connection)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                await self.close()
-        finally:
-            if not self._done:  # failed or cancelled
-                self.stop()
-                self._kill()
-                await self._all_over()
-
-    async def _all_over(self) -> None:
-        """Every task has ended, however often the one that waits for it is cancelled."""
-        cancelled: asyncio.CancelledError | None = None
-        while self._tasks:
-            try:
-                await asyncio.wait(self._tasks)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            try:
-                raise cancelled
-            finally:
-                del cancelled  # its traceback has this frame
-
-    def stop(self) -> None:
-        """Ask it to stop. Returns at once; may be called again."""
-        if not self._stopping:
-            self._stopping = True
-            self._stop_accepting()
-            self._interrupt()
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not self._done:
-                    changed = asyncio.get_running_loop().create_future()
-                    self._changed.add(changed)
-                    try:
-                        await changed
-                    finally:
-                        self._changed.discard(changed)
-        except TimeoutError:
-            pass
-        return self._done
-
-    async def close(self, grace: float = GRACE) -> None:
-        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
-        self.stop()
-        if not await self.wait(grace):
-            self._reception.tell_killed(grace)
-            self._kill()
-            if not await self.wait(AFTER_KILL):
-                LOG.error("%d handlers do not return; they are waited for", self.associations)
-        await self._all_over()
-
-    def _tell_changed(self) -> None:
-        for changed in self._changed:
-            if not changed.done():
-                changed.set_result(None)
-
-    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
-        return await first(over, wanted)
-
-    # -- accepting -----------------------------------------------------------------------------------------------
-
-    def _look_at(self, listener: socket.socket) -> None:
-        self._breathers.pop(listener, None)
-        asyncio.get_running_loop().add_reader(listener, self._accept_from, listener)
-
-    def _accept_from(self, listener: socket.socket) -> None:
-        """Take one connection; the next one waits for the next turn of the loop: a flood of them is not all it does."""
-        try:
-            sock, _ = listener.accept()
-        except OSError as error:
-            if error.errno in OUT_OF_SOMETHING:
-                if not self._short:
-                    self._reception.tell_out_of(error)
-                self._short = True
-                self._reception.make_room()
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(listener)
-                self._breathers[listener] = loop.call_later(BREATHER, self._look_at, listener)
-            return  # else it is gone again already
-        self._short = False
-        self._take(sock)
-
-    def _stop_accepting(self) -> None:
-        if self._listeners is not None:
-            for sock in self._listeners.sockets:
-                if (breather := self._breathers.pop(sock, None)) is not None:
-                    breather.cancel()
-                elif self._accepting:
-                    asyncio.get_running_loop().remove_reader(sock)
-            self._listeners.close()
-            self._accepting = 0
-            self._tell_changed()
-
-    def _take(self, connected: Connected) -> None:
-        """Serve this connection in a task of its own."""
-        _keep_alive(connected, self._serving.keepalive)
-        if isinstance(connected, socket.socket):
-            connection = Connection.over(connected)
-        else:
-            connection = Connection(_peer_of(connected))
-        association = self._serving.association()
-        name = f"association with {connection.peer}"
-        coroutine = self._serve(connection, connected, association)
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
-
-        def ended(task: asyncio.Task[None]) -> None:  # one that is cancelled before its first step runs nothing itself
-            self._tasks.discard(task)
-            if isinstance(connected, socket.socket):
-                connected.close()
-            else:
-                connected[1].close()
-            self._reception.end(connection, ServerStopping() if task.cancelled() else task.exception(), association)
-            self._tell_changed()
-
-        def stop() -> None:
-            task.cancel()
-
-        connection.stop = stop
-        self._reception.arrive(connection)
-        task.add_done_callback(ended)
-
-    async def _serve(self, connection: Connection, connected: Connected, association: Association) -> None:
-        serving = self._serving
-        trace = serving.tracing(connection.peer)
-        layer = tls_around(association, serving.tls, None, trace)
-        await self._converse(connection, _session(connected, association, layer, serving.timeouts, trace))

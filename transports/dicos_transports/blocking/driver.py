@@ -1,5 +1,8 @@
 """The interpreter of flows for blocking code: a `Channel`, and `poll` to wait for it.
 
+Its methods are awaited, as those of every driver, but they wait inside the call and never suspend: `finished` runs what
+awaits them.
+
 Theory of operation: every wait is one `poll` whose timeout is what the channel says is due, after some looks that cost
 a tenth of a millisecond at most: an idle association costs no processor time.
 """
@@ -34,7 +37,8 @@ from ..addresses import (
     unreachable,
 )
 from ..sessions.base import ConnectionFailed
-from ..sessions.channel import Channel, ServerStopping, Trace
+from ..sessions.channel import Channel, ServerStopping
+from ..tracing import Trace
 
 __all__ = ["Driver", "dial"]
 
@@ -159,6 +163,9 @@ class Driver(Channel):
     that becomes readable when every wait is. Both raise `ServerStopping` inside the flow.
     """
 
+    may_go_on = True
+    """Always: no other task waits for its turn in this thread."""
+
     def __init__(
         self,
         sock: socket.socket,
@@ -181,7 +188,7 @@ class Driver(Channel):
         if kill is not None:
             self._poll.register(kill, _IN)
 
-    def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
+    async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
 
         `interruptible`: the flow waits for a new request, so `stop` interrupts it.
@@ -204,11 +211,11 @@ class Driver(Channel):
             if interruptible and self._stop is not None:
                 self._poll.unregister(self._stop)
 
-    def finish(self, flow: Flow[None], seconds: float) -> None:
+    async def finish(self, flow: Flow[None], seconds: float) -> None:
         """Interpret `flow` to its end, but no longer than that. Raises as `run` does."""
         self._until = monotonic() + seconds
         try:
-            self.run(flow)
+            await self.run(flow)
         except _TimeIsUp:
             pass
         finally:
@@ -240,11 +247,12 @@ class Driver(Channel):
 
     def _wait(self) -> tuple[int, ProtocolError | None]:
         """The socket's events; none, if a deadline passed, which the wire was told, or the flow is to end."""
-        wants = (_IN if self.wire.wants_read else 0) | (_OUT if self.writing else 0)
+        wants = (_IN if self.wire.wants_read else 0) | (_OUT if self._pending else 0)
         if wants != self._polled:
             self._poll.modify(self.fd, wants)
             self._polled = wants
-        self.acknowledge()
+        if self._corked or self._owes_ack:
+            self.acknowledge()
         while True:
             now = monotonic()
             at = self.due(now)

@@ -14,11 +14,12 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
 
 from ..addresses import Address
+from ..sessions.finished import finished
+from ..sessions.opening import ConnectOptions
 from ..sessions.pooling import (
     IDLE,
     PATIENCE,
     SIZE,
-    ConnectOptions,
     Place,
     PoolClosed,
     PoolState,
@@ -30,7 +31,7 @@ from ..sessions.pooling import (
 )
 
 if TYPE_CHECKING:
-    from .adapter import Session
+    from .session import Session
 
 T = TypeVar("T")
 
@@ -166,7 +167,7 @@ class Pool:
         session = place.session
         try:
             if session is not None:
-                if session.driver.run(session.exchange.look_idle()):
+                if finished(session.driver.run(session.exchange.look_idle())):
                     return session
                 drop(session)
                 with self._changed:
@@ -213,7 +214,7 @@ class Pool:
     def _leave(self, session: Session) -> None:
         """Release it; what comes of that concerns nobody any more."""
         try:
-            if session.driver.run(session.exchange.look_idle()):
+            if finished(session.driver.run(session.exchange.look_idle())):
                 with suppress(AssociationError):
                     session.release()
             else:

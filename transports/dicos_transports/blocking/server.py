@@ -14,90 +14,56 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self, Unpack
 
 from dicos_proto.conversation import flows
-from dicos_proto.limits import Limits
-from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import STRICT, Tolerance
-from dicos_proto.upper_layer.machine import State
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
-from ..addresses import KEEPALIVE, Listeners, ListenFailed, Listening, is_listening, keep_alive
-from ..serving.admission import CURRENT
+from ..addresses import Listeners, ListenFailed, Listening, is_listening, keep_alive
+from ..serving.conversing import ConversingServer, Looked
+from ..serving.options import Identify, Serve, ServeOptions, Serving, verdict_of
 from ..serving.reception import (
     AFTER_KILL,
     BREATHER,
     GRACE,
     LOG,
     OUT_OF_SOMETHING,
-    BaseServer,
     Connection,
-    Identify,
     ServerLimits,
-    Serving,
-    verdict_of,
 )
-from ..sessions.base import tls_around
-from ..sessions.channel import ServerStopping, Trace
-from .adapter import Session, session_over
-
-if TYPE_CHECKING:
-    from ..tls.layer import ServerTLS
+from ..sessions import session as awaiting
+from ..sessions.finished import documented, finished
+from .adapter import Sockets
+from .driver import Driver
+from .session import Session
 
 __all__ = ["LOG", "Handler", "ListenFailed", "Server", "ServerLimits", "serve"]
 
 Handler = Callable[[Session], None]
 
 
+@documented(Serve.__call__)
 def serve(
     where: Listening,
     handler: Handler,
     *,
     policy: AcceptPolicy,
-    limits: Limits = Limits(),  # noqa: B008  frozen values
-    timeouts: Timeouts = Timeouts(),  # noqa: B008
-    tolerance: Tolerance = STRICT,
-    server_limits: ServerLimits = ServerLimits(),  # noqa: B008
-    tls: ServerTLS | None = None,
     identify: Identify | None = None,
-    reuse_port: bool = False,
-    keepalive: float | None = KEEPALIVE,
-    trace: Callable[[str], Trace] | None = None,
+    **options: Unpack[ServeOptions],
 ) -> Server:
-    """Serve associations in threads of their own; each calls `handler` with its `Session`.
-
-    `where`: (host, port) or "host:port", port 0 takes a free one; the path of a Unix socket; a listening socket; a list
-    of such; or a connected socket, whose association is then the only one. Sockets are then owned. `tolerance`: what of
-    the peers' deviations is let through; each that comes is logged as a warning, once for an association. `tls`: over
-    TLS, and how; handshakes happen in the associations' own threads. `identify`: what the user identity of a request is
-    worth, instead of what the policy says. `reuse_port`: other processes may listen on the same port. `keepalive`: as
-    in `connect`. `trace`: makes of a peer's address what watches its bytes, with TLS as they are inside it. What
-    happens is logged to "dicos.server", a line each: never content, never text of a peer unescaped.
-
-    Raises `ListenFailed`.
-    """
-    told = Serving(
-        policy=policy,
-        limits=limits,
-        timeouts=timeouts,
-        tolerance=tolerance,
-        server_limits=server_limits,
-        tls=tls,
-        trace=trace,
-        keepalive=keepalive,
-    )
+    serving = Serving(policy=policy, **options)
     if isinstance(where, socket.socket) and not is_listening(where):
-        server = Server(handler, told, identify)
+        server = Server(handler, serving, identify)
         server.take(where)
         return server
-    listeners = Listeners(where, reuse_port=reuse_port)  # before the server has descriptors of its own
-    server = Server(handler, told, identify)
+    listeners = Listeners(where, reuse_port=serving.reuse_port)  # before the server has descriptors of its own
+    server = Server(handler, serving, identify)
     server.listen(listeners)
     return server
 
 
-class Server(BaseServer):
+class Server(ConversingServer):
     """Made by `serve`. A context manager: left, it stops and waits for what is still going on."""
 
     def __init__(self, handler: Handler, serving: Serving, identify: Identify | None) -> None:
@@ -217,63 +183,36 @@ class Server(BaseServer):
     # -- one connection, in its thread ---------------------------------------------------------------------------
 
     def _serve(self, connection: Connection, sock: socket.socket) -> None:
-        reception, serving = self._reception, self._serving
-        association = serving.association()
+        association = self._serving.association()
         fault: BaseException | None = None
-        CURRENT.set(connection)
         try:
-            trace = serving.tracing(connection.peer)
-            layer = tls_around(association, serving.tls, None, trace)
-            with session_over(
-                sock, association, layer, serving.timeouts, trace=trace, stop=self._stop, kill=self._kill
-            ) as session:
-                connection.session = session
-                session.count_by(reception.holding(connection))
-                try:
-                    if self._establish(connection, session):
-                        self._handler(session)
-                    else:
-                        try:
-                            session.driver.run(flows.finish(association), interruptible=True)
-                        finally:
-                            session.close()  # whatever ends the wait: the rejection is all there is to say
-                except ServerStopping:
-                    if association.state is not State.Sta13:
-                        raise
-                    session.close()  # it is released, and was only waited for the peer to close
+            transport = Sockets(stop=self._stop, kill=self._kill)
+            finished(self._converse(connection, self._serving.session(transport, sock, connection, association)))
         except Exception as error:  # a handler's own fault ends its association and no other one
             fault = error
         finally:
             sock.close()
             try:
-                reception.end(connection, fault, association)
+                self._reception.end(connection, fault, association)
             finally:
                 del fault  # its traceback has this frame, and those that hold what was received
 
-    def _establish(self, connection: Connection, session: Session) -> bool:
-        """Answer the A-ASSOCIATE-RQ; whether it was accepted."""
-        reception = self._reception
-        request = session.driver.run(flows.await_request(session.association), interruptible=True)
-        if not reception.admit(connection, session, request):
-            return False
-        identity: IdentityVerdict | None = None
-        if self._identify is not None:
-            driver = session.driver
-            driver.due(monotonic())  # from now on the peer waits for the answer
-            fault: Exception | None = None
-            try:
-                identity = verdict_of(self._identify(request))
-            except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
-                fault = error
-            driver.check_time()  # nobody has looked at the connection meanwhile
-            if (event := driver.run(flows.look(session.association))) is not None:
-                driver.run(flows.end_by(session.association, event), interruptible=True)
-            if fault is not None:
-                try:
-                    reception.undecided(connection, session, fault)
-                finally:
-                    del fault  # its traceback has this frame
-                return False
-        accepted = reception.answer(connection, session, request, identity)
-        session.driver.flush()
-        return accepted
+    async def _handle(self, session: awaiting.Session) -> None:
+        self._handler(Session(session))
+
+    async def _look_at_user(self, session: awaiting.Session, request: AssociateRequest) -> Looked:
+        driver = session.driver
+        if self._identify is None or not isinstance(driver, Driver):
+            return Looked()
+        driver.due(monotonic())  # from now on the peer waits for the answer
+        verdict: IdentityVerdict | None = None
+        fault: Exception | None = None
+        try:
+            verdict = verdict_of(self._identify(request))
+        except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
+            fault = error
+        driver.check_time()  # nobody has looked at the connection meanwhile
+        try:
+            return Looked(await driver.run(flows.look(session.association)), verdict, fault)
+        finally:
+            del fault  # its traceback has this frame

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from dicos_proto.wire import Buffer
 
-from ..sessions.channel import Trace
+from ..tracing import Trace
 from . import OutputLost
 from .text import LONGEST_LINE, escaped, shown
 

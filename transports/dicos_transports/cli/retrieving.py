@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dicos_proto.data.datasets import DataSetError
-from dicos_proto.registry.status import SUCCESS, Category, category
+from dicos_proto.registry.status import SUCCESS, category
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.retrieve import Counters, Retrieved
 
 from . import FAILED, OK

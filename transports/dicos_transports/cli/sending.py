@@ -23,7 +23,8 @@ from dicos_proto import dimse
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.registry import uids
-from dicos_proto.registry.status import SUCCESS, Category, category, describe
+from dicos_proto.registry.status import SUCCESS, category, describe
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.storage import Instance, StoreMany
 from dicos_proto.upper_layer.pdu_types import ContextResult, ProposedContext
 

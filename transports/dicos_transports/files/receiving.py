@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
-from dicos_proto.conversation.flows import Flow
 from dicos_proto.data import Checker, DataSetError
 from dicos_proto.registry import status
 from dicos_proto.services.performing import Performing
 from dicos_proto.wire import Buffer
 
 from ..buffers import Gathered
+from ..sessions.finished import finished
 from ..sessions.offloading import offload
 from ..sessions.session import StoreRequest as AwaitedStoreRequest
 from .writer import Part10Writer
 
 if TYPE_CHECKING:
-    from ..blocking.adapter import StoreRequest
-    from ..sessions.base import Received
+    from ..blocking.session import StoreRequest
+    from ..sessions.received import Described
 
 __all__ = ["BATCH", "Incoming", "Stored", "discard", "receive", "store_awaited", "store_into", "take_all"]
 
@@ -76,7 +76,7 @@ class Incoming:
     def __init__(
         self,
         folder: Path | None,
-        request: Received[Any, Performing],
+        request: Described[Any, Performing],
         *,
         source_aet: str | None = None,
         overwrite: bool = False,
@@ -98,8 +98,12 @@ class Incoming:
         self._refused: Stored | None = None
         self._checker: Checker | None = None
         if check:
-            request.check()
-            self._checker, request.checker = request.checker, None
+            self._checker = Checker.of(
+                request.transfer_syntax,
+                request.sop_class_uid,
+                request.sop_instance_uid or "",
+                request.session.association.terms.limits,
+            )
         if request.sop_class_uid != request.context.abstract_syntax:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
@@ -311,7 +315,7 @@ def store_into(
     incoming = Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check)
     if isinstance(request, AwaitedStoreRequest):
         return receive(incoming, request, offload)
-    return _finished(receive(incoming, _awaited(request), _at_once, 0))
+    return finished(receive(incoming, request.awaited, _at_once, 0))
 
 
 async def store_awaited(
@@ -342,46 +346,4 @@ def discard(request: StoreRequest | AwaitedStoreRequest) -> Stored | Coroutine[A
     """
     if isinstance(request, AwaitedStoreRequest):
         return _discard(request)
-    return _finished(_discard(_awaited(request)))
-
-
-# -- blocking requests, as awaited ones --------------------------------------------------------------------------------
-
-
-class _Unsuspended:
-    """A request of a blocking session whose methods are awaited and never suspend: its own session and driver too."""
-
-    __slots__ = ("_request", "here", "performing", "pieces")
-
-    may_go_on = True
-
-    def __init__(self, request: StoreRequest) -> None:
-        self._request = request
-        self.performing = request.performing
-        self.here = request.here
-        self.pieces = request.pieces
-
-    @property
-    def session(self) -> Self:
-        return self
-
-    @property
-    def driver(self) -> Self:
-        return self
-
-    async def run(self, flow: Flow[T]) -> T:
-        return self._request.session.run(flow)
-
-    async def respond(self, code: int = status.SUCCESS, comment: str | None = None) -> None:
-        self._request.respond(code, comment)
-
-
-def _awaited(request: StoreRequest) -> AwaitedStoreRequest:
-    """All that is needed of an awaited request, made of a blocking one: the only place that knows both."""
-    return cast(AwaitedStoreRequest, _Unsuspended(request))
-
-
-def _finished(coroutine: Coroutine[None, None, T]) -> T:
-    from ..sessions.talking import finished  # imports the blocking adapter, which an event loop does not need
-
-    return finished(coroutine)
+    return finished(_discard(request.awaited))

@@ -23,8 +23,9 @@ from typing import Final, Self
 from dicos_proto.limits import OBJECT_COST, Limits
 
 from ..addresses import network_of, show_address
+from ..buffers import RECEIVE_SIZE
 from ..sessions.base import BaseSession
-from ..sessions.channel import KEPT, RECEIVE_SIZE
+from ..sessions.channel import KEPT
 
 PIECE: Final = 256
 """Bytes that a piece of received data costs besides itself."""

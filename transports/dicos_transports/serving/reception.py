@@ -20,30 +20,25 @@ import errno
 import logging
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.limits import Limits
-from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.events import Closed
-from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
-from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+from dicos_proto.upper_layer.policy import IdentityVerdict
 
-from ..addresses import check_keepalive, port_of, said, show_address
-from ..sessions.base import BaseSession, Budget, Holding
-from ..sessions.channel import ServerStopping, Trace
+from ..addresses import port_of, said, show_address
+from ..sessions import opening
+from ..sessions.base import BaseSession
+from ..sessions.budget import Budget, Holding
+from ..sessions.channel import ServerStopping
 from ..sessions.windows import WINDOWS
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .logs import PlainTracebacks
-
-if TYPE_CHECKING:
-    from ..tls.layer import ServerTLS
+from .options import AsyncIdentify, Identify, ServeOptions, Serving, verdict_of
 
 LOG: Final = logging.getLogger("dicos.server")
 LOG.addFilter(PlainTracebacks())
@@ -60,12 +55,6 @@ FULL: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource
 UNDECIDED: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.SERVICE_USER, reason=1)
 """No reason given, for now: whoever was to say what the user's identity is worth cannot.  # PS3.8 9.3.4"""
 
-Identify = Callable[[AssociateRequest], IdentityVerdict | None]
-"""What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
-each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`. After `Timeouts.accept` its
-word counts no more; one that is awaited is cancelled then, or when the peer goes."""
-AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
-
 __all__ = [
     "AFTER_KILL",
     "BREATHER",
@@ -80,21 +69,13 @@ __all__ = [
     "Identify",
     "Metrics",
     "Reception",
+    "ServeOptions",
     "ServerLimits",
     "Serving",
     "most_bytes",
     "say",
     "verdict_of",
 ]
-
-
-def verdict_of(found: object) -> IdentityVerdict | None:
-    """What `identify` has returned. Raises TypeError for anything but a verdict or None."""
-    if found is None or isinstance(found, IdentityVerdict):
-        return found
-    raise TypeError(
-        f"identify returned a {type(found).__name__}; it returns an IdentityVerdict, or None for the policy"
-    )
 
 
 @dataclass(slots=True)
@@ -128,32 +109,6 @@ class Metrics:
     """Connections now whose request has not come or is not answered."""
     active: int = 0
     """Associations now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """What a server was told: the same in every adapter."""
-
-    policy: AcceptPolicy
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    server_limits: ServerLimits
-    tls: ServerTLS | None
-    trace: Callable[[str], Trace] | None
-    keepalive: float | None
-
-    def __post_init__(self) -> None:
-        check_keepalive(self.keepalive)
-        self.server_limits.room_for(self.limits)  # raises where there is none
-
-    def association(self) -> Association:
-        """An acceptor."""
-        return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
-
-    def tracing(self, peer: str) -> Trace | None:
-        """What watches the bytes of a connection."""
-        return self.trace(peer) if self.trace is not None else None
 
 
 class Reception:
@@ -208,10 +163,11 @@ class Reception:
     # -- letting in ----------------------------------------------------------------------------------------------
 
     def admit(self, connection: Connection, session: BaseSession, request: AssociateRequest) -> bool:
-        """Give its request a slot; whether there was one, and its sender may use the title. If not, it is rejected."""
+        """Reserve a slot. Returns False, and rejects, if the server is full or the certificate does not allow the
+        title."""
         with self.lock:
             full = self.slots.admit(connection)
-        refused = session.layer.refusal(request) if session.layer is not None else None
+        refused = opening.refusal(session.layer, request)
         if full is not None:
             self._reject(connection, session, FULL, f"rejected: limit {full} reached")
         elif refused is not None:
@@ -222,13 +178,12 @@ class Reception:
     def answer(
         self, connection: Connection, session: BaseSession, request: AssociateRequest, identity: IdentityVerdict | None
     ) -> bool:
-        """Answer the request; whether it was accepted."""
+        """Answer the request. Returns True if it was accepted."""
         association = session.association
-        answer = negotiate(request, self.serving.policy, association.terms.tolerance, identity=identity)
+        answer = opening.answer(association, request, self.serving.policy, identity)
         if isinstance(answer, AssociateReject):
-            self._reject(connection, session, answer, str(answer))
+            self._rejected(connection, session, str(answer))
             return False
-        association.send(answer)
         # It may be asked for an association in its turn: a destination of a C-MOVE, or of a report.
         WINDOWS.learn_from(session)
         with self.lock:
@@ -261,8 +216,12 @@ class Reception:
         why: str,
         error: Exception | None = None,
     ) -> None:
-        """Queue the rejection. Its peer is to close then; until it has, its slot is one of those for strangers."""
+        """Queue the rejection."""
         session.association.send(answer)
+        self._rejected(connection, session, why, error)
+
+    def _rejected(self, connection: Connection, session: BaseSession, why: str, error: Exception | None = None) -> None:
+        """A rejection is queued. The peer is to close now; until it has, its slot is one of those for strangers."""
         with self.lock:
             connection.rejected = True
             self._count("rejected")

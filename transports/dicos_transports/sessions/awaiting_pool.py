@@ -20,11 +20,11 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
 
 from ..addresses import Address
+from .opening import ConnectOptions
 from .pooling import (
     IDLE,
     PATIENCE,
     SIZE,
-    ConnectOptions,
     Place,
     PoolClosed,
     PoolState,

@@ -16,8 +16,8 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
 from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, Need
@@ -26,10 +26,9 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import ProviderAbort
 from dicos_proto.wire import Buffer, Wire
 
-from ..buffers import Buffers
+from ..buffers import RECEIVE_SIZE, SHARED, Buffers
+from ..tracing import Trace
 
-RECEIVE_SIZE: Final = 512 * 1024
-"""Bytes asked for in one receive."""
 COPY_BELOW: Final = 32 * 1024
 """A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer. What
 comes while something else is waited for may be kept for long: that is copied unless it fills its buffer."""
@@ -37,8 +36,6 @@ STREAK: Final = 64
 """Large receives in a row after which the runtime is asked, however much more is there."""
 KEPT: Final = 3
 """Buffers in use that one association may keep from being used again, besides the newest."""
-SHARED: Final = 16
-"""Buffers in use that are remembered for all of them."""
 JOINED: Final = 64 * 1024
 """Bytes that are joined before they are sent; or sent at a time, where a connection knows no gathering write."""
 IOV_MAX: Final = 1024
@@ -48,10 +45,6 @@ BATCH: Final = 8
 """Writes that the kernel may hold back together: a small part of a window, so that the peer has work meanwhile."""
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
 """Linux: what is sent waits in the kernel for what follows, for at most 200 ms.  # tcp(7), TCP_CORK"""
-
-Trace = Callable[[Literal["sent", "received"], Sequence[Buffer]], None]
-"""What watches the bytes of a connection: the direction, and buffers that it must not keep; in the end, when the
-connection is closed, once for each direction without any."""
 
 
 class ServerStopping(AssociationError):

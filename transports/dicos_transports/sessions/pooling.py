@@ -21,21 +21,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from dicos_proto.limits import Limits
-    from dicos_proto.timers import Timeouts
-    from dicos_proto.tolerance import Tolerance
-    from dicos_proto.upper_layer.pdu_types import UserInformation
-
-    from ..addresses import SourceAddress
-    from ..tls.layer import ClientTLS
     from .base import BaseSession
-    from .channel import Trace
 
 SIZE: Final = 4
 """Associations of a pool, unless it is told otherwise."""
@@ -51,23 +43,6 @@ class PoolClosed(ProtocolError):
 
 class PoolExhausted(AssociationError):
     """All associations of the pool were in use for too long."""
-
-
-class ConnectOptions(TypedDict, total=False):
-    """Those of `connect`, the same for all associations of a pool."""
-
-    called_aet: str | None
-    calling_aet: str
-    max_length: int
-    application_context: str
-    user_information: UserInformation | None
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    tls: ClientTLS | None
-    source_address: SourceAddress | None
-    keepalive: float | None
-    trace: Trace | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,20 @@
-"""Sessions whose methods are awaited: what `trio` and `asyncio` have in common, which is all but the way to wait.
+"""The session: one association, every service, as coroutines over a driver.
 
-The surface is that of `blocking`, with `async` where something waits: a test compares the two.
+It is the same in every adapter. `trio` and `asyncio` give it a driver that waits in their event loop, `blocking` one
+that waits inside the call and never suspends, and shows ordinary methods over it (`blocking.session`).
 
-Knows: which flow is meant. Must not know: event loops, sockets. An adapter brings an `AsyncDriver`.
+Knows: which flow is meant. Must not know: event loops, sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from dicos_proto import dimse
-from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
-from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.data.datasets import Attributes, Content
-from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status
 from dicos_proto.services import normalized, query, retrieve, storage, verification
@@ -25,15 +22,15 @@ from dicos_proto.services.performing import Performing
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
-from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_proto.wire import Buffer
 
-from .base import LAST_WORDS, BaseSession, Carrier, Echoed, P, Received, performing
+from .iterating import Answers, AwaitedInstance, Iteration, Outcomes, Pieces
+from .received import Echoed, P, Received
+from .running import AsyncDriver, Running
 
 if TYPE_CHECKING:
-    from dicos_proto.services.commitment import CommitmentReport, Reference, Requested
-
-    from ..tls.layer import TLSLayer
+    from dicos_proto.services.commitment import CommitmentReport, Requested
+    from dicos_proto.services.serving import Reference
 
 __all__ = [
     "Answers",
@@ -53,52 +50,8 @@ __all__ = [
 T = TypeVar("T")
 
 
-class AsyncDriver(Carrier, Protocol):
-    """An interpreter of flows in an event loop."""
-
-    async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
-        """Interpret `flow` to its end; its result. `interruptible`: it waits for a new request."""
-
-    async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
-        """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether what needs no wait may be done without a flow now: not where other tasks are to have their turn."""
-
-    def interrupt(self) -> None:
-        """End the wait for a new request, this one or the next, by `ServerStopping`."""
-
-    def close(self) -> None:
-        """Close the connection as it is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitedInstance(Instance):
-    """An instance whose data set comes in pieces that are awaited: for `store_many` and `store_over`, and only once.
-
-    `pieces` are awaited when it is its turn, one at a time, as the connection takes them.
-    """
-
-    pieces: AsyncIterable[Buffer] = field(repr=False)
-    data: exchange.Data = field(default_factory=exchange.Feed, init=False, repr=False)
-
-
-class _Cancellable(Protocol):
-    """What `services` has for operations with many responses."""
-
-    def cancel(self) -> None: ...
-
-
-Op = TypeVar("Op", bound=_Cancellable)
-
-
-class Session(BaseSession):
+class Session(Running):
     """One association. One task at a time may use it."""
-
-    def __init__(self, association: Association, driver: AsyncDriver, peer: str, layer: TLSLayer | None = None) -> None:
-        super().__init__(association, driver, peer, layer)
-        self.driver = driver
 
     # -- user side -----------------------------------------------------------------------------------------------
 
@@ -150,7 +103,7 @@ class Session(BaseSession):
         Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
         before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
         """
-        return _Outcomes(self, instances, priority=priority, ahead=ahead)
+        return Outcomes(self, instances, priority=priority, ahead=ahead)
 
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
@@ -179,7 +132,7 @@ class Session(BaseSession):
             start = yield from operation.next()
             if start is None:
                 return None
-            return StoreRequest(session=self, performing=performing(self.exchange, start), get=operation)
+            return _Retrieved(session=self, performing=Performing(self.exchange, start), get=operation)
 
         return Answers(self, operation, following)
 
@@ -285,227 +238,17 @@ class Session(BaseSession):
 
     # -- provider side -------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> AsyncIterator[AnyRequest]:
+    def __aiter__(self) -> _Requests:
         """The peer's requests, until it releases the association.
 
         A request that was not answered when the next one is asked for is answered 0x0211, unrecognized operation.
         Cancelled while it waits, nothing is lost: iterate anew. Raises `AssociationAborted`, `ServerStopping`.
         """
-        before: AnyRequest | None = None
+        return _Requests(self)
 
-        async def following() -> AnyRequest | None:
-            nonlocal before
-            if before is not None and not before.answered:
-                await before.respond(status.UNRECOGNIZED_OPERATION)
-            start = exchange.request_here(self.exchange) if self.driver.may_go_on else None
-            if start is None:
-                start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
-            if start is None:
-                return None
-            self.requests[start.command.NAME] += 1
-            self.holding.let_go()
-            before = _received(self, start)
-            return before
-
-        return _Iteration(following)
-
-    # -- the end -------------------------------------------------------------------------------------------------
-
-    async def release(self) -> None:
-        """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
-        try:
-            await self.driver.run(flows.release(self.association))
-        except AssociationError:
-            self.close()
-            raise
-        except BaseException:  # cancelled, or not to be released now: the peer is told so before the connection closes
-            await self.abort()
-            raise
-        self.close()
-
-    async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
-        """Abort, and close. An association that is over is left alone, but its connection is closed.
-
-        A cancelled task still says so: this takes a moment, and no more than that.
-        """
-        if self.driver.closed:
-            return
-        try:
-            await self.driver.finish(flows.abort(self.association, event), LAST_WORDS)
-        except AssociationError:
-            pass
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Close the connection as it is. `release` and `abort` tell the peer."""
-        self.driver.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None and self.established and not self.association.operations.sending:
-            await self.release()
-        else:
-            await self.abort()
-
-    # -- inside --------------------------------------------------------------------------------------------------
-
-    async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Interpret a flow of this association, your own ones included.
-
-        Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
-        association is aborted: the peer would wait for the rest, or answer when nobody listens.
-        """
-        owed = (
-            self.association.operations.owed > 0
-        )  # what was read of the peer's request is lost with the flow, or half answered
-        try:
-            return await self.driver.run(flow)
-        except BaseException as error:
-            if self.is_spoilt(error, owed=owed):
-                await self.abort()
-            raise
-
-    async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """The same for a flow that loses nothing when it is cancelled: what it waits for can be asked for again."""
-        try:
-            return await self.driver.run(flow)
-        except BaseException as error:
-            if self.is_spoilt(error, owed=False):
-                await self.abort()
-            raise
-
-    async def _fed(self, flow: flows.Flow[T], feed: exchange.Feed, pieces: AsyncIterator[Buffer]) -> T:
-        """Interpret a flow whose pieces are awaited."""
-        while (result := await self.run(feed.step(flow))) is None:
-            try:
-                feed.push(await anext(pieces))
-            except StopAsyncIteration:
-                feed.end()
-            except BaseException:
-                await self.abort()
-                raise
-        return result
-
-    async def establish(self, flow: flows.Flow[object]) -> None:
-        """Interpret the flow that makes the association; the connection is closed if it fails."""
-        try:
-            await self.driver.run(flow)
-        except ProtocolError:
-            self.close()
-            raise
-        except BaseException:
-            await self.abort()
-            raise
-
-    def each(self, following: Callable[[], flows.Flow[T | None]]) -> AsyncIterator[T]:
+    def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
         """What a flow gives each time it is run, until None."""
-        return _Iteration(lambda: self.run(following()))
-
-
-class _Iteration(AsyncIterator[T]):
-    """What `following` gives each time it is awaited, until None.
-
-    No generator: one that is left before its end would be closed by the event loop, whenever it likes, in a task of its
-    own, while the association may be in use again; trio warns of each.
-    """
-
-    def __init__(self, following: Callable[[], Awaitable[T | None]]) -> None:
-        self._following: Callable[[], Awaitable[T | None]] | None = following
-
-    async def __anext__(self) -> T:
-        if self._following is None:
-            raise StopAsyncIteration
-        found = await self._following()
-        if found is None:
-            self._following = None
-            raise StopAsyncIteration
-        return found
-
-
-class _Outcomes(AsyncIterator[storage.Outcome]):
-    """What becomes of instances that are stored one after the other."""
-
-    def __init__(
-        self,
-        session: Session,
-        instances: Iterable[Instance] | AsyncIterable[Instance],
-        *,
-        priority: int = dimse.PRIORITY_MEDIUM,
-        ahead: bool = False,
-        originator: tuple[str, int] | None = None,
-    ) -> None:
-        self._session = session
-        self._awaited = aiter(instances) if isinstance(instances, AsyncIterable) else None
-        self._supply = storage.Supply(None if isinstance(instances, AsyncIterable) else instances)
-        self._pieces: AsyncIterator[Buffer] | None = None  # of the instance that is being sent
-        self._over = False
-        self.stores = storage.StoreMany(
-            session.exchange, self._supply, priority=priority, ahead=ahead, originator=originator
-        )
-
-    async def __anext__(self) -> storage.Outcome:
-        session, supply, stores = self._session, self._supply, self.stores
-        while not self._over:
-            found = stores.here() if session.driver.may_go_on else None
-            received = session.driver.bytes_received
-            if found is None:
-                found = await session.run(supply.turn(stores))
-            if found is not None:
-                return found
-            if supply.starved and session.driver.bytes_received != received:
-                continue  # that has ended the wait, and not that all was sent
-            if not supply.waits:
-                self._over = True
-                break
-            try:
-                await self._feed()
-            except BaseException:
-                if session.association.operations.sending or session.association.operations.outstanding:
-                    await session.abort()
-                raise
-        raise StopAsyncIteration
-
-    async def _feed(self) -> None:
-        """Wait for what is wanted: the next instance, or the next piece of the one that is being sent."""
-        supply = self._supply
-        if supply.starved and self._awaited is not None:
-            try:
-                supply.push(await anext(self._awaited))
-            except StopAsyncIteration:
-                supply.end()
-        elif supply.feed is not None and isinstance(supply.taken, AwaitedInstance):
-            if self._pieces is None:
-                self._pieces = aiter(supply.taken.pieces)
-            try:
-                supply.feed.push(await anext(self._pieces))
-            except StopAsyncIteration:
-                self._pieces = None
-                supply.feed.end()
-
-
-class Answers(Generic[Op, T]):
-    """What comes of one operation, as an iterator. `operation`: the flow object of `services`, with its result.
-
-    Until it ends, nothing else can be asked on the association: who has enough cancels, and goes on iterating.
-    """
-
-    def __init__(self, session: Session, operation: Op, following: Callable[[], flows.Flow[T | None]]) -> None:
-        self.session = session
-        self.operation = operation
-        self._following = following
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self.session.each(self._following)
-
-    def cancel(self) -> None:
-        """Ask the peer to stop: go on iterating, the end still comes.  # PS3.7 9.3.2.3"""
-        self.operation.cancel()
-        self.session.driver.flush()
+        return Iteration(self, following)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -531,7 +274,7 @@ class Request(Received[Session, P], Generic[P]):
         Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
         end well.
         """
-        return _Pieces(self)
+        return Pieces(self)
 
     async def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
@@ -541,27 +284,6 @@ class Request(Received[Session, P], Generic[P]):
     async def attributes(self) -> Attributes | None:
         """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
         return await self.session.run(self.performing.receive())
-
-
-class _Pieces(AsyncIterator[Buffer]):
-    """What is left of the data set of a request."""
-
-    def __init__(self, request: Request[P]) -> None:
-        self._request = request
-
-    async def __anext__(self) -> Buffer:
-        request = self._request
-        performing, session = request.performing, request.session
-        while performing.unread:
-            event = session.exchange.here() if session.driver.may_go_on else None
-            if not isinstance(event, MessageData):
-                piece = await session.run_piece(request.piece())
-            else:
-                piece = event.data if request.checker is None else request.looked_at(event.data)
-            if piece:
-                return request.with_more(piece)
-        request.complete()
-        raise StopAsyncIteration
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -580,15 +302,20 @@ class StoreRequest(Request[Performing]):
         """Affected SOP Instance UID, as the peer sent it: not for use in a path."""
         return dimse.sop_instance_of(self.performing.request) or ""
 
-    async def respond(
-        self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None
-    ) -> None:
-        """As `Request.respond`; a C-STORE has no data set to answer with."""
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Retrieved(StoreRequest):
+    """A C-STORE that is the sub-operation of a C-GET, which counts what is answered."""
+
+    def answer(self, code: int, comment: str | None, given: Content | None) -> flows.Flow[None]:
         if self.get is None or given is not None:
-            await super(StoreRequest, self).respond(code, comment, given)
-            return
-        await self.session.run(self.get.answer(code, comment))
-        self.performing.answered = True
+            yield from super(_Retrieved, self).answer(code, comment, given)
+        else:
+            yield from self.get.answer(code, comment)
+            self.performing.answered = True
+
+    def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
+        return False
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -626,7 +353,7 @@ class MoveRequest(Request[Moving]):
         """
         moving = self.performing
         moving.begin(total)
-        outcomes = _Outcomes(session, instances, originator=moving.task(()).originator)
+        outcomes = Outcomes(session, instances, originator=moving.task(()).originator)
         async for outcome in outcomes:
             if not await self.session.run(moving.record(outcome)):
                 outcomes.stores.stop()
@@ -648,15 +375,42 @@ def _at_hand(instances: Iterable[Instance]) -> Iterator[Instance]:
         yield one
 
 
-_KINDS: Final[dict[type, Callable[..., AnyRequest]]] = {
-    dimse.CEchoRequest: EchoRequest,
-    dimse.CStoreRequest: StoreRequest,
-    dimse.CFindRequest: FindRequest,
-    dimse.CGetRequest: GetRequest,
-    dimse.CMoveRequest: MoveRequest,
+class _Requests(AsyncIterator[AnyRequest]):
+    """The peer's requests, one after the other."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before: AnyRequest | None = None
+        self._over = False
+
+    async def __anext__(self) -> AnyRequest:
+        session, before = self._session, self._before
+        if before is not None and not (before.performing.answered or before.answered):
+            await before.respond(status.UNRECOGNIZED_OPERATION)
+        start = None
+        if not self._over:
+            start = exchange.request_here(session.exchange) if session.driver.may_go_on else None
+            if start is None:
+                start = await session.driver.run(exchange.next_request(session.exchange), interruptible=True)
+        if start is None:
+            self._over, self._before = True, None
+            raise StopAsyncIteration
+        command = start.command
+        session.requests[command.NAME] += 1
+        if session.holding.held:
+            session.holding.let_go()
+        make, performing = _KINDS.get(type(command), _NORMALIZED)
+        received: AnyRequest = make(session=session, performing=performing(session.exchange, start))
+        self._before = received
+        return received
+
+
+_Kind = tuple[Callable[..., Any], type[Performing]]
+_NORMALIZED: Final[_Kind] = (NormalizedRequest, Performing)
+_KINDS: Final[dict[type, _Kind]] = {
+    dimse.CEchoRequest: (EchoRequest, Performing),
+    dimse.CStoreRequest: (StoreRequest, Performing),
+    dimse.CFindRequest: (FindRequest, Finding),
+    dimse.CGetRequest: (GetRequest, Getting),
+    dimse.CMoveRequest: (MoveRequest, Moving),
 }
-
-
-def _received(session: Session, start: MessageStart) -> AnyRequest:
-    make = _KINDS.get(type(start.command), NormalizedRequest)
-    return make(session=session, performing=performing(session.exchange, start))

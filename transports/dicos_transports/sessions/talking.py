@@ -1,42 +1,29 @@
-"""How each adapter waits while a function answers a request.
+"""How functions that answer requests are called, and what they give is taken, in each adapter.
 
-In an event loop a `Talk` waits as the loop does. In the blocking adapter nothing that it offers ever suspends, and the
-coroutine that awaits it is `finished` in one go.
-
-Knows: sessions of both kinds, functions of both kinds. Must not know: what is said.
+Knows: a session, functions of both kinds. Must not know: what is said, how an association is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-)
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from inspect import isasyncgenfunction, isawaitable, iscoroutine, iscoroutinefunction
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeGuard, TypeVar
 
-from dicos_proto.conversation.flows import Flow
 from dicos_proto.errors import ProtocolError
 from dicos_proto.limits import DEFAULT_MAX_LENGTH
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserInformation
 
-from .. import blocking
 from ..addresses import Address
-from . import session as awaiting
-from .base import BaseSession
 from .offloading import in_trio
+from .session import Session
 
 if TYPE_CHECKING:
     from ..tls.layer import ClientTLS
 
-__all__ = ["AwaitingTalk", "BlockingTalk", "Talk", "WrongAnswer", "closing", "finished", "kind_of"]
+__all__ = ["Talk", "WrongAnswer", "closing", "kind_of"]
 
 T = TypeVar("T")
 
@@ -51,51 +38,37 @@ def kind_of(found: object) -> str:
     return name if found is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
 
 
-class Talk(Protocol):
-    """One session, and how its adapter waits."""
+class Talk:
+    """One session, and how functions are called while it waits.
 
-    @property
-    def session(self) -> BaseSession: ...
+    `connect`: that of its adapter, as a coroutine function. `threads`: plain functions run in worker threads.
+    `at_once`: the adapter is `blocking`, where nothing that a function gives is awaited.
+    """
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Interpret a flow of this session."""
-
-    async def call(self, function: Callable[..., object], given: object) -> object:
-        """What the function gives, awaited where it is to be. Raises `WrongAnswer` where it cannot be."""
-
-    def each(self, found: object) -> AsyncGenerator[object, None]:
-        """What an iterable gives, one by one. Raises `WrongAnswer` for what is none."""
-
-    def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
-        """Whether `found` can be iterated as it is, within a flow."""
-
-    def connected(self, where: Address, request: AssociateRequest) -> AbstractAsyncContextManager[Talk]:
-        """An association with the destination of a C-MOVE or of a report. Raises `AssociationError`."""
-
-
-def finished(coroutine: Coroutine[None, None, T]) -> T:
-    """Run to its end what never suspends. Raises RuntimeError if it does."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    coroutine.close()
-    raise RuntimeError("suspended where nothing can be waited for")
-
-
-class BlockingTalk:
-    """In which nothing is awaited."""
-
-    def __init__(self, session: blocking.Session, tls: ClientTLS | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connect: Callable[..., Awaitable[Session]],
+        tls: ClientTLS | None = None,
+        *,
+        threads: bool = False,
+        at_once: bool = False,
+    ) -> None:
         self.session = session
+        self.run = session.run
+        self._connect = connect
         self._tls = tls
-
-    async def run(self, flow: Flow[T]) -> T:
-        return self.session.run(flow)
+        self._threads = threads
+        self._at_once = at_once
 
     async def call(self, function: Callable[..., object], given: object) -> object:
-        found = function(given)
+        """Call the function, and await what it gives where that has to be. Raises `WrongAnswer` where it cannot be."""
+        if self._threads and not (iscoroutinefunction(function) or isasyncgenfunction(function)):
+            found = await _in_thread(function, given)
+        else:
+            found = function(given)
+        if not self._at_once:
+            return await found if isawaitable(found) else found
         if isawaitable(found) or isinstance(found, AsyncIterable):
             if iscoroutine(found):
                 found.close()
@@ -103,42 +76,8 @@ class BlockingTalk:
         return found
 
     async def each(self, found: object) -> AsyncGenerator[object, None]:
-        iterator = iter(_iterable(found))
-        try:
-            for one in iterator:
-                yield one
-        finally:
-            _close(iterator)
-
-    def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
-        return isinstance(found, Iterable)
-
-    @asynccontextmanager
-    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
-        with blocking.connect(where, request.contexts, **_options(request, self._tls)) as session:
-            yield BlockingTalk(session)
-
-
-class AwaitingTalk:
-    """In which the event loop waits that runs, whichever it is. `threads`: plain functions run in worker threads."""
-
-    def __init__(self, session: awaiting.Session, tls: ClientTLS | None = None, *, threads: bool = False) -> None:
-        self.session = session
-        self._tls = tls
-        self._threads = threads
-
-    async def run(self, flow: Flow[T]) -> T:
-        return await self.session.run(flow)
-
-    async def call(self, function: Callable[..., object], given: object) -> object:
-        if self._threads and not (iscoroutinefunction(function) or isasyncgenfunction(function)):
-            found = await _in_thread(function, given)
-        else:
-            found = function(given)
-        return await found if isawaitable(found) else found
-
-    async def each(self, found: object) -> AsyncGenerator[object, None]:
-        if isinstance(found, AsyncIterable):
+        """Iterate over what a function gave. Raises `WrongAnswer` for what is no iterable."""
+        if isinstance(found, AsyncIterable) and not self._at_once:
             async with closing(found) as awaited:
                 async for one in awaited:
                     yield one
@@ -155,21 +94,14 @@ class AwaitingTalk:
             _close(iterator)
 
     def is_at_hand(self, found: object) -> TypeGuard[Iterable[object]]:
+        """Returns True if `found` can be iterated as it is, within a flow."""
         return isinstance(found, Iterable) and not self._threads
 
     @asynccontextmanager
     async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
-        contexts, options = request.contexts, _options(request, self._tls)
-        if in_trio():
-            from .. import trio
-
-            session = await trio.connect(where, contexts, **options)
-        else:
-            from .. import asyncio
-
-            session = await asyncio.connect(where, contexts, **options)
-        async with session:
-            yield AwaitingTalk(session)
+        """An association with the destination of a C-MOVE or of a report. Raises `AssociationError`."""
+        async with await self._connect(where, request.contexts, **_options(request, self._tls)) as session:
+            yield Talk(session, self._connect, at_once=self._at_once)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from dicos_proto.association import Association
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, AssociationRejected
@@ -27,9 +27,8 @@ from ..addresses import show_address
 from .base import ConnectionFailed
 
 if TYPE_CHECKING:
-    from .. import blocking
-    from . import session as awaiting
     from .base import BaseSession
+    from .session import Session
 
 NEVER_OFFERED: Final[tuple[str, ...]] = ("1.2.840.113619.6.55",)
 """Implementation class UIDs, and roots of them, of peers that break on a window.
@@ -40,8 +39,6 @@ NEVER_OFFERED: Final[tuple[str, ...]] = ("1.2.840.113619.6.55",)
 """
 MOST: Final = 4096
 """Peers remembered; the memory is cleared when full, and learns again."""
-
-T = TypeVar("T")
 
 
 class Windows:
@@ -143,31 +140,9 @@ class Offer:
         return proposed is not None
 
 
-def asked(offer: Offer, ask: Callable[[UserInformation], blocking.Session]) -> blocking.Session:
+async def asked(offer: Offer, ask: Callable[[UserInformation], Awaitable[Session]]) -> Session:
     """The session that `ask` makes, at the second attempt where the first one fails because of a window. A peer that
-    cannot be reached any more for that has closed the first connection, and so it is told."""
-    while True:
-        try:
-            session = ask(offer.information)
-        except AssociationAborted as error:
-            if not offer.again_after(error):
-                raise
-            continue
-        except AssociationRejected:
-            offer.answered()
-            raise
-        except ConnectionFailed:
-            if offer.closed is None:
-                raise
-            raise AssociationAborted(offer.closed) from None
-        if not offer.again_instead(session.association, session.peer_information):
-            return session
-        with suppress(AssociationError):
-            session.release()
-
-
-async def awaited(offer: Offer, ask: Callable[[UserInformation], Awaitable[awaiting.Session]]) -> awaiting.Session:
-    """As `asked`, of a session that is awaited."""
+    cannot be reached any more for that has closed the first connection, and this is what is raised."""
     while True:
         try:
             session = await ask(offer.information)

@@ -32,8 +32,8 @@ from dicos_proto.upper_layer.framing import foreign_protocol
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, PduType
 from dicos_proto.wire import Buffer, Wire
 
-from ..buffers import Buffers
-from ..sessions.channel import RECEIVE_SIZE, SHARED, Trace
+from ..buffers import RECEIVE_SIZE, SHARED, Buffers
+from ..tracing import Trace
 from . import openssl as tls_openssl
 from .config import SESSIONS, ClientCertificate, ClientTLS, ServerTLS, TLSInfo, Verdict, address_of, refusal
 from .identity import DAMAGED

@@ -17,8 +17,10 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
-from ..sessions.channel import RECEIVE_SIZE, Channel, Link, ServerStopping, Trace, joined
+from ..buffers import RECEIVE_SIZE
+from ..sessions.channel import Channel, Link, ServerStopping, joined
 from ..sessions.loop_driver import LoopDriver
+from ..tracing import Trace
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -8,7 +8,8 @@ from time import perf_counter
 from dicos_proto import propose
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.registry import uids
-from dicos_proto.registry.status import Category, category, describe
+from dicos_proto.registry.status import category, describe
+from dicos_proto.registry.status_tables import Category
 
 from .. import FAILED, NO_ASSOCIATION, OK
 from ..options import count, user_parser

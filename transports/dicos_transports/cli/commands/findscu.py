@@ -15,7 +15,8 @@ from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.data import datasets
 from dicos_proto.data.datasets import Attributes, DataSetError
 from dicos_proto.errors import LocalProtocolError
-from dicos_proto.registry.status import SUCCESS, UNABLE_TO_PROCESS, Category, category
+from dicos_proto.registry.status import SUCCESS, UNABLE_TO_PROCESS, category
+from dicos_proto.registry.status_tables import Category
 
 from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from ..options import count, user_parser

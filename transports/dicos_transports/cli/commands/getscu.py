@@ -14,7 +14,7 @@ from dicos_proto.conversation.planning import Proposal, Service
 from dicos_proto.data.datasets import DataSetError
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry import uids
-from dicos_proto.registry.status import Category
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 
 from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE

@@ -15,32 +15,29 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from dicos_proto.conversation import flows
 from dicos_proto.conversation.flows import Flow, Need
 from dicos_proto.errors import ProtocolError
-from dicos_proto.limits import Limits
 
-from ...addresses import Address, Listening, SourceAddress, host_of, keep_alive, peer_of
-from ...blocking.driver import Driver, dial
-from ...sessions.base import requestor, tls_around
+from ...addresses import Address, Listening
+from ...blocking.adapter import Sockets
+from ...blocking.driver import Driver
+from ...sessions import opening
 from ...sessions.channel import ServerStopping
+from ...sessions.finished import finished
+from ...sessions.opening import ConnectOptions
 from ...sessions.session import Session
-from ...sessions.windows import WINDOWS, awaited
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
 
 if TYPE_CHECKING:
-    from dicos_proto.timers import Timeouts
-    from dicos_proto.tolerance import Tolerance
-    from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+    from dicos_proto.upper_layer.pdu_types import ProposedContext
 
     from ... import blocking
     from ...blocking.server import Server
     from ...serving.reception import Metrics
-    from ...sessions.channel import Trace
-    from ...tls.layer import ClientTLS
 
 T = TypeVar("T")
 
@@ -48,17 +45,6 @@ T = TypeVar("T")
 def make() -> Runtime:
     """The runtime."""
     return Blocking()
-
-
-def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    work.close()
-    raise RuntimeError("a coroutine that suspends where nothing would wake it up")
 
 
 class Blocking:
@@ -77,50 +63,17 @@ class Blocking:
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             with self._interrupts():
-                return finish(main())
+                return finished(main())
         finally:
             if not self._abandoned:
                 os.close(self._rope)
                 os.close(self._bell)
 
     async def connect(
-        self,
-        where: Address,
-        contexts: tuple[ProposedContext, ...],
-        *,
-        called_aet: str,
-        calling_aet: str,
-        application_context: str,
-        user_information: UserInformation,
-        timeouts: Timeouts,
-        tolerance: Tolerance,
-        tls: ClientTLS | None,
-        source_address: SourceAddress | None,
-        keepalive: float | None,
-        trace: Trace | None,
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
     ) -> Session:
-        async def ask(information: UserInformation) -> Session:
-            association = requestor(
-                contexts,
-                called_aet=called_aet,
-                calling_aet=calling_aet,
-                application_context=application_context,
-                user_information=information,
-                limits=Limits(),
-                timeouts=timeouts,
-                tolerance=tolerance,
-            )
-            layer = tls_around(association, tls, host_of(where), trace)
-            sock = dial(where, timeouts, source_address)
-            keep_alive(sock, keepalive)
-            wire, seen = (association, trace) if layer is None else (layer, None)
-            driver = Driver(sock, wire, timeouts, trace=seen, kill=self._bell)
-            driver.carry(association, trace)
-            session = Session(association, _Awaited(driver, self), peer_of(sock), layer)
-            await session.establish(flows.establish(association))
-            return session
-
-        return await awaited(WINDOWS.offer(where, called_aet, user_information), ask)
+        transport = Sockets(kill=self._bell, driver=partial(_Heeding, self))
+        return await opening.connect(transport, where, contexts, **options)
 
     async def sleep(self, seconds: float) -> None:
         bell = select.poll()
@@ -139,7 +92,7 @@ class Blocking:
 
         def do(work: Work) -> None:
             try:
-                finish(work())
+                finished(work())
             except BaseException as fault:  # raised below
                 faults.append(fault)
                 self._ring()
@@ -206,10 +159,7 @@ class Blocking:
         from ...serving.reception import GRACE, ServerLimits
 
         def handle(session: blocking.Session) -> None:
-            awaited = Session(session.association, _Awaited(session.driver, None), session.peer, session.layer)
-            awaited.requests = session.requests  # which the server counts
-            awaited.count_by(session.holding)
-            finish(handler(awaited))
+            finished(handler(session.awaited))
 
         limits = ServerLimits(associations=associations, per_address=per_address)
         server = serve(where, handle, server_limits=limits, **options)
@@ -290,51 +240,15 @@ class Blocking:
             self._interruptible = False
 
 
-class _Awaited:
-    """A blocking driver whose methods are awaited."""
+class _Heeding(Driver):
+    """A driver whose flows heed the bell."""
 
-    def __init__(self, driver: Driver, runtime: Blocking | None) -> None:
-        self._driver = driver
+    def __init__(self, runtime: Blocking, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
         self._runtime = runtime
 
-    @property
-    def broken(self) -> bool:
-        return self._driver.broken
-
-    @property
-    def bytes_sent(self) -> int:
-        return self._driver.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        return self._driver.bytes_received
-
-    @property
-    def closed(self) -> bool:
-        return self._driver.closed
-
-    @property
-    def may_go_on(self) -> bool:
-        """Always: nobody waits for a turn of this thread."""
-        return True
-
-    def flush(self) -> None:
-        self._driver.flush()
-
     async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
-        if self._runtime is not None:
-            flow = self._runtime.heeding(flow)
-        return self._driver.run(flow, interruptible=interruptible)
-
-    async def finish(self, flow: Flow[None], seconds: float) -> None:
-        self._driver.finish(flow, seconds)
-
-    def interrupt(self) -> None:
-        """A server of threads interrupts by its own descriptors."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        self._driver.close()
+        return await super().run(self._runtime.heeding(flow), interruptible=interruptible)
 
 
 class _Served:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ...addresses import Address, Listening, SourceAddress
     from ...serving.reception import Metrics
-    from ...sessions.channel import Trace
     from ...tls.layer import ClientTLS, ServerTLS
+    from ...tracing import Trace
 
 PATIENCE: Final = 2.0
 """Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""

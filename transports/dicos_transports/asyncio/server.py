@@ -1,0 +1,218 @@
+"""`serve` in asyncio: many associations at once, a task for each, within limits, until it is stopped.
+
+Who is let in, and what is logged and counted: `serving`.
+
+Knows: tasks of asyncio. Must not know: what is said over a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import Self, Unpack, cast
+
+from dicos_proto.association import Association
+from dicos_proto.upper_layer.policy import AcceptPolicy
+
+from ..addresses import Listeners, ListenFailed, Listening
+from ..serving.async_server import AsyncServer, Handler
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, Serving
+from ..serving.reception import (
+    AFTER_KILL,
+    BREATHER,
+    GRACE,
+    LOG,
+    OUT_OF_SOMETHING,
+    Connection,
+    Metrics,
+    ServerLimits,
+)
+from ..sessions.channel import ServerStopping
+from ..sessions.finished import documented
+from .adapter import CONNECTIONS, is_connection, name_of_peer
+from .driver import Connected, Streams, T, V, first
+
+__all__ = ["Handler", "ListenFailed", "Metrics", "Server", "ServerLimits", "serve"]
+
+
+@documented(Serve.__call__)
+def serve(
+    where: Listening | Streams,
+    handler: Handler,
+    *,
+    policy: AcceptPolicy,
+    identify: AsyncIdentify | None = None,
+    **options: Unpack[ServeOptions],
+) -> Server:
+    serving = Serving(policy=policy, **options)
+    if is_connection(where):
+        return Server(handler, serving, identify, connection=where)
+    return Server(handler, serving, identify, Listeners(cast(Listening, where), reuse_port=serving.reuse_port))
+
+
+class Server(AsyncServer):
+    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+
+    Cancelled, it aborts all associations. `stop` is called in the loop's own thread.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        serving: Serving,
+        identify: AsyncIdentify | None,
+        listeners: Listeners | None = None,
+        connection: Connected | None = None,
+    ) -> None:
+        super().__init__(handler, serving, identify)
+        self._listeners = listeners
+        self._connection = connection
+        self._listening_on = listeners.names if listeners is not None else []
+        self._changed: set[asyncio.Future[None]] = set()  # of who waits for a change
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not looked at for now
+        self._short = False
+
+    async def __aenter__(self) -> Self:
+        if self._listeners is not None:
+            self._accepting = 1
+            for sock in self._listeners.sockets:
+                self._look_at(sock)
+        elif self._connection is not None:
+            self._take(self._connection)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.close()
+        finally:
+            if not self._done:  # failed or cancelled
+                self.stop()
+                self._kill()
+                await self._all_over()
+
+    async def _all_over(self) -> None:
+        """Every task has ended, however often the one that waits for it is cancelled."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._tasks:
+            try:
+                await asyncio.wait(self._tasks)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback has this frame
+
+    def stop(self) -> None:
+        """Ask it to stop. Returns at once; may be called again."""
+        if not self._stopping:
+            self._stopping = True
+            self._stop_accepting()
+            self._interrupt()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._done:
+                    changed = asyncio.get_running_loop().create_future()
+                    self._changed.add(changed)
+                    try:
+                        await changed
+                    finally:
+                        self._changed.discard(changed)
+        except TimeoutError:
+            pass
+        return self._done
+
+    async def close(self, grace: float = GRACE) -> None:
+        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        self.stop()
+        if not await self.wait(grace):
+            self._reception.tell_killed(grace)
+            self._kill()
+            if not await self.wait(AFTER_KILL):
+                LOG.error("%d handlers do not return; they are waited for", self.associations)
+        await self._all_over()
+
+    def _tell_changed(self) -> None:
+        for changed in self._changed:
+            if not changed.done():
+                changed.set_result(None)
+
+    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+        return await first(over, wanted)
+
+    # -- accepting -----------------------------------------------------------------------------------------------
+
+    def _look_at(self, listener: socket.socket) -> None:
+        self._breathers.pop(listener, None)
+        asyncio.get_running_loop().add_reader(listener, self._accept_from, listener)
+
+    def _accept_from(self, listener: socket.socket) -> None:
+        """Take one connection; the next one waits for the next turn of the loop: a flood of them is not all it does."""
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno in OUT_OF_SOMETHING:
+                if not self._short:
+                    self._reception.tell_out_of(error)
+                self._short = True
+                self._reception.make_room()
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                self._breathers[listener] = loop.call_later(BREATHER, self._look_at, listener)
+            return  # else it is gone again already
+        self._short = False
+        self._take(sock)
+
+    def _stop_accepting(self) -> None:
+        if self._listeners is not None:
+            for sock in self._listeners.sockets:
+                if (breather := self._breathers.pop(sock, None)) is not None:
+                    breather.cancel()
+                elif self._accepting:
+                    asyncio.get_running_loop().remove_reader(sock)
+            self._listeners.close()
+            self._accepting = 0
+            self._tell_changed()
+
+    def _take(self, connected: Connected) -> None:
+        """Serve this connection in a task of its own."""
+        CONNECTIONS.keep_alive(connected, self._serving.keepalive)
+        if isinstance(connected, socket.socket):
+            connection = Connection.over(connected)
+        else:
+            connection = Connection(name_of_peer(connected))
+        association = self._serving.association()
+        name = f"association with {connection.peer}"
+        coroutine = self._serve(connection, connected, association)
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:  # one that is cancelled before its first step runs nothing itself
+            self._tasks.discard(task)
+            if isinstance(connected, socket.socket):
+                connected.close()
+            else:
+                connected[1].close()
+            self._reception.end(connection, ServerStopping() if task.cancelled() else task.exception(), association)
+            self._tell_changed()
+
+        def stop() -> None:
+            task.cancel()
+
+        connection.stop = stop
+        self._reception.arrive(connection)
+        task.add_done_callback(ended)
+
+    async def _serve(self, connection: Connection, connected: Connected, association: Association) -> None:
+        session = self._serving.session(CONNECTIONS, connected, connection, association)
+        await self._converse(connection, session)

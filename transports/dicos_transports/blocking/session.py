@@ -1,0 +1,264 @@
+"""The session and its requests as ordinary methods and iterators: the face of `sessions.session` for blocking code.
+
+Each method runs a coroutine of the one session over a driver that waits inside the call (`sessions.finished`), so what
+it does, its parameters and its docstring are those of the method it stands for.
+
+Knows: which names the face has. Must not know: which flow is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
+
+from dicos_proto import dimse
+from dicos_proto.conversation.flows import Flow
+from dicos_proto.data.checker import Checker
+from dicos_proto.data.datasets import Content
+from dicos_proto.services import query, retrieve, storage
+from dicos_proto.services.performing import Performing
+from dicos_proto.services.query import Finding
+from dicos_proto.services.retrieve import Getting, Moving
+from dicos_proto.services.storage import Instance
+from dicos_proto.wire import Buffer
+
+from ..sessions import session as awaiting
+from ..sessions.base import BaseSession
+from ..sessions.budget import Holding
+from ..sessions.finished import documented, finished, iterated, passed, waited
+from ..sessions.iterating import Op, Outcomes, Pieces
+from ..sessions.received import Described, P
+from .driver import Driver
+
+__all__ = [
+    "Answers",
+    "AnyRequest",
+    "EchoRequest",
+    "FindRequest",
+    "GetRequest",
+    "MoveRequest",
+    "NormalizedRequest",
+    "Request",
+    "Session",
+    "StoreRequest",
+]
+
+T = TypeVar("T")
+
+
+class Session(BaseSession):
+    """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
+
+    def __init__(self, awaited: awaiting.Session) -> None:
+        """`awaited`: the session behind it. Raises TypeError if its driver is none of `blocking`."""
+        if not isinstance(awaited.driver, Driver):
+            raise TypeError(f"a blocking session over a {type(awaited.driver).__name__}")
+        self.awaited = awaited
+        self.driver = awaited.driver
+        self.carrier = awaited.carrier
+        self.association = awaited.association
+        self.exchange = awaited.exchange
+        self.layer = awaited.layer
+        self.peer = awaited.peer
+        self.requests = awaited.requests
+        self.holding = awaited.holding
+
+    @documented(BaseSession.count_by)
+    def count_by(self, holding: Holding) -> None:
+        self.awaited.count_by(holding)
+        self.holding = holding
+
+    # -- user side -----------------------------------------------------------------------------------------------
+
+    echo = waited(awaiting.Session.echo)
+    store = waited(awaiting.Session.store)
+
+    @documented(awaiting.Session.store_many)
+    def store_many(
+        self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
+    ) -> Iterator[storage.Outcome]:
+        outcomes = Outcomes(self.awaited, instances, priority=priority, ahead=ahead, at_hand=True)
+        return iterated(outcomes, outcomes.stores.here)
+
+    @documented(awaiting.Session.find)
+    def find(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[query.Find, query.Match]:
+        return Answers(self, self.awaited.find(sop_class_uid, identifier, priority=priority))
+
+    @documented(awaiting.Session.move)
+    def move(
+        self, sop_class_uid: str, destination: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Move, retrieve.Counters]:
+        return Answers(self, self.awaited.move(sop_class_uid, destination, identifier, priority=priority))
+
+    @documented(awaiting.Session.get)
+    def get(
+        self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
+    ) -> Answers[retrieve.Get, StoreRequest]:
+        answers = self.awaited.get(sop_class_uid, identifier, priority=priority)
+        return Answers(self, answers, StoreRequest)
+
+    n_create = waited(awaiting.Session.n_create)
+    n_set = waited(awaiting.Session.n_set)
+    n_get = waited(awaiting.Session.n_get)
+    n_action = waited(awaiting.Session.n_action)
+    n_delete = waited(awaiting.Session.n_delete)
+    n_event_report = waited(awaiting.Session.n_event_report)
+    commit = waited(awaiting.Session.commit)
+    next_report = waited(awaiting.Session.next_report)
+
+    # -- provider side -------------------------------------------------------------------------------------------
+
+    @documented(awaiting.Session.__aiter__)
+    def __iter__(self) -> Iterator[AnyRequest]:
+        return (_FACES[type(found)](self, found) for found in iterated(aiter(self.awaited)))
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    release = waited(awaiting.Session.release)
+    abort = waited(awaiting.Session.abort)
+    close = passed(awaiting.Session.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        finished(self.awaited.__aexit__(kind, error, trace))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    run = waited(awaiting.Session.run)
+    run_piece = waited(awaiting.Session.run_piece)
+    establish = waited(awaiting.Session.establish)
+
+    @documented(awaiting.Session.each)
+    def each(self, following: Callable[[], Flow[T | None]]) -> Iterator[T]:
+        return iterated(self.awaited.each(following))
+
+
+class Answers(Generic[Op, T]):
+    __doc__ = awaiting.Answers.__doc__
+
+    def __init__(
+        self, session: Session, awaited: awaiting.Answers[Op, Any], kind: Callable[[Session, Any], T] | None = None
+    ) -> None:
+        """`kind`: a request of `blocking`, if the answers are requests."""
+        self.session = session
+        self.awaited = awaited
+        self.operation = awaited.operation
+        self._kind = kind
+
+    def __iter__(self) -> Iterator[T]:
+        found, kind = iterated(aiter(self.awaited)), self._kind
+        return found if kind is None else (kind(self.session, one) for one in found)
+
+    @documented(awaiting.Answers.cancel)
+    def cancel(self) -> None:
+        self.awaited.cancel()
+
+
+class Request(Described[Session, P], Generic[P]):
+    __doc__ = awaiting.Request.__doc__
+
+    __slots__ = ("awaited", "performing", "session")
+
+    def __init__(self, session: Session, awaited: awaiting.Request[P]) -> None:
+        self.session = session
+        self.awaited = awaited
+        self.performing = awaited.performing
+
+    def __repr__(self) -> str:
+        return repr(self.awaited)
+
+    respond = waited(awaiting.Request.respond)
+    read = waited(awaiting.Request.read)
+    attributes = waited(awaiting.Request.attributes)
+
+    @documented(awaiting.Request.data)
+    def data(self) -> Iterator[Buffer]:
+        return iterated(Pieces(self.awaited))
+
+    @property
+    def checker(self) -> Checker | None:
+        """What looks at its data set while that is read (`check`)."""
+        return self.awaited.checker
+
+    check = passed(awaiting.Request.check)
+    looked_at = passed(awaiting.Request.looked_at)
+    complete = passed(awaiting.Request.complete)
+    here = passed(awaiting.Request.here)
+    with_more = passed(awaiting.Request.with_more)
+    piece = passed(awaiting.Request.piece)
+    pieces = passed(awaiting.Request.pieces)
+    whole = passed(awaiting.Request.whole)
+    answer = passed(awaiting.Request.answer)
+    answer_now = passed(awaiting.Request.answer_now)
+
+
+class EchoRequest(Request[Performing]):
+    __doc__ = awaiting.EchoRequest.__doc__
+    __slots__ = ()
+
+
+class StoreRequest(Request[Performing]):
+    __doc__ = awaiting.StoreRequest.__doc__
+    __slots__ = ()
+
+    awaited: awaiting.StoreRequest
+
+    @property
+    def get(self) -> retrieve.Get | None:
+        """The C-GET whose sub-operation it is, if it is one."""
+        return self.awaited.get
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Affected SOP Instance UID, as the peer sent it: not for use in a path."""
+        return super().sop_instance_uid or ""
+
+
+class FindRequest(Request[Finding]):
+    __doc__ = awaiting.FindRequest.__doc__
+    __slots__ = ()
+
+    match = waited(awaiting.FindRequest.match)
+    end = waited(awaiting.FindRequest.end)
+
+
+class GetRequest(Request[Getting]):
+    __doc__ = awaiting.GetRequest.__doc__
+    __slots__ = ()
+
+    send = waited(awaiting.GetRequest.send)
+
+
+class MoveRequest(Request[Moving]):
+    __doc__ = awaiting.MoveRequest.__doc__
+    __slots__ = ()
+
+    awaited: awaiting.MoveRequest
+
+    @documented(awaiting.MoveRequest.send)
+    def send(self, session: Session, instances: Iterable[Instance], total: int) -> int:
+        return finished(self.awaited.send(session.awaited, instances, total))
+
+
+class NormalizedRequest(Request[Performing]):
+    __doc__ = awaiting.NormalizedRequest.__doc__
+    __slots__ = ()
+
+
+AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+
+_FACES: Final[dict[type, Callable[..., Any]]] = {
+    awaiting.EchoRequest: EchoRequest,
+    awaiting.StoreRequest: StoreRequest,
+    awaiting.FindRequest: FindRequest,
+    awaiting.GetRequest: GetRequest,
+    awaiting.MoveRequest: MoveRequest,
+    awaiting.NormalizedRequest: NormalizedRequest,
+}

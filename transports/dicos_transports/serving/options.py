@@ -1,0 +1,124 @@
+"""The options of servers: one signature and one docstring of `serve` for every adapter.
+
+Knows: what may be chosen. Must not know: how connections are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
+
+from dicos_proto.association import Association
+from dicos_proto.limits import Limits
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+
+from ..addresses import KEEPALIVE, check_keepalive
+from ..sessions import opening
+from ..sessions.opening import Transport
+from ..sessions.session import Session
+from .admission import Connection, ServerLimits
+
+if TYPE_CHECKING:
+    from ..tls.layer import ServerTLS
+    from ..tracing import Trace
+
+__all__ = ["AsyncIdentify", "Identify", "Serve", "ServeOptions", "Serving", "verdict_of"]
+
+C = TypeVar("C")
+
+Identify = Callable[[AssociateRequest], IdentityVerdict | None]
+"""What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
+each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`. After `Timeouts.accept` its
+word counts no more; one that is awaited is cancelled then, or when the peer goes."""
+AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
+
+
+class ServeOptions(TypedDict, total=False):
+    """The options of `serve` beside the handler, the policy and `identify`."""
+
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    server_limits: ServerLimits
+    tls: ServerTLS | None
+    reuse_port: bool
+    keepalive: float | None
+    trace: Callable[[str], Trace] | None
+
+
+class Serve(Protocol):
+    """The function `serve` of every adapter."""
+
+    def __call__(
+        self,
+        where: Any,
+        handler: Any,
+        *,
+        policy: AcceptPolicy,
+        identify: Any = None,
+        **options: Unpack[ServeOptions],
+    ) -> object:
+        """Serve associations, each in a thread or a task of its own, which calls `handler` with its `Session`.
+
+        `where`: (host, port) or "host:port", port 0 takes a free one; the path of a Unix socket; a listening socket; a
+        list of such; or a connection, whose association is then the only one: a connected socket, in trio any stream,
+        in asyncio a pair of streams. Connections are then owned. In an event loop `handler` is a coroutine function,
+        `identify` may be one, and the server runs within the asynchronous context manager that is returned.
+
+        `tolerance`: which deviations of the peers are accepted; each that comes is logged as a warning, once for an
+        association. `tls`: over TLS, and how; handshakes happen in the associations' own threads or tasks. `identify`:
+        the verdict on the user identity of a request, instead of the policy's. `reuse_port`: other processes may listen
+        on the same port. `keepalive`: as in `connect`. `trace`: makes of a peer's address the function that watches its
+        bytes, with TLS as they are inside it. The server logs to "dicos.server", a line for each event: never content,
+        never text of a peer unescaped.
+
+        Raises `ListenFailed`.
+        """
+
+
+def verdict_of(found: object) -> IdentityVerdict | None:
+    """What `identify` has returned. Raises TypeError for anything but a verdict or None."""
+    if found is None or isinstance(found, IdentityVerdict):
+        return found
+    raise TypeError(
+        f"identify returned a {type(found).__name__}; it returns an IdentityVerdict, or None for the policy"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """The options of one server, the same in every adapter."""
+
+    policy: AcceptPolicy
+    limits: Limits = Limits()  # noqa: RUF009  frozen values
+    timeouts: Timeouts = Timeouts()  # noqa: RUF009
+    tolerance: Tolerance = STRICT
+    server_limits: ServerLimits = ServerLimits()  # noqa: RUF009
+    tls: ServerTLS | None = None
+    reuse_port: bool = False
+    trace: Callable[[str], Trace] | None = None
+    keepalive: float | None = KEEPALIVE
+
+    def __post_init__(self) -> None:
+        check_keepalive(self.keepalive)
+        self.server_limits.room_for(self.limits)  # raises where there is none
+
+    def association(self) -> Association:
+        """An acceptor."""
+        return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
+
+    def tracing(self, peer: str) -> Trace | None:
+        """What watches the bytes of a connection."""
+        return self.trace(peer) if self.trace is not None else None
+
+    def session(
+        self, transport: Transport[C], connected: C, connection: Connection, association: Association
+    ) -> Session:
+        """The session of a connection, not established yet."""
+        trace = self.tracing(connection.peer)
+        layer = opening.tls_around(association, self.tls, None, trace)
+        return transport.session(connected, association, layer, self.timeouts, trace)

@@ -1,0 +1,108 @@
+"""Coroutines that never suspend, run by ordinary code: how `blocking` offers the one session.
+
+A blocking driver waits inside the call. A coroutine over it therefore runs from its first line to its last within one
+`send(None)`, and nobody has to wake it up. A face is an object of ordinary methods over one of coroutine methods
+(`Faces`): each of its methods is `waited` or `passed`, with the docstring and the parameters of the one it stands for.
+
+Knows: coroutines. Must not know: sessions, drivers, threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+__all__ = ["Faces", "Steps", "documented", "finished", "iterated", "passed", "waited"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+A = TypeVar("A")
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Faces(Protocol[T_co]):
+    """An object of ordinary methods, and the one of coroutine methods that it stands for."""
+
+    @property
+    def awaited(self) -> T_co: ...
+
+
+class Steps(Protocol[T_co]):
+    """An asynchronous iterator whose steps are coroutines."""
+
+    def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
+
+
+def finished(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends. Raises RuntimeError for one that does, and closes it."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise _suspended(coroutine)
+
+
+def iterated(steps: Steps[T], here: Callable[[], T | None] | None = None) -> Iterator[T]:
+    """Iterate over what comes in coroutines that never suspend. `here` is asked first, where it is given."""
+    step = steps.__anext__
+    while True:
+        if here is not None and (at_once := here()) is not None:
+            yield at_once
+            continue
+        coroutine = step()
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            found: T = done.value
+        except StopAsyncIteration:
+            return
+        else:
+            raise _suspended(coroutine)
+        yield found
+        del found  # a view of a receive buffer, say, is not to be kept while the next one is waited for
+
+
+def waited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Faces[A], P], T]:
+    """The method of a face that finishes this coroutine method of the object behind it."""
+    name = method.__name__
+
+    @wraps(method)
+    def call(self: Faces[A], /, *args: P.args, **options: P.kwargs) -> T:
+        coroutine: Coroutine[Any, Any, T] = getattr(self.awaited, name)(*args, **options)
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        raise _suspended(coroutine)
+
+    return call
+
+
+def passed(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[Faces[A], P], T]:
+    """The method of a face that calls this ordinary method of the object behind it."""
+    name = method.__name__
+
+    @wraps(method)
+    def call(self: Faces[A], /, *args: P.args, **options: P.kwargs) -> T:
+        return cast(T, getattr(self.awaited, name)(*args, **options))
+
+    return call
+
+
+def documented(model: Callable[..., object]) -> Callable[[F], F]:
+    """A decorator: the function has the docstring of `model`."""
+
+    def document(function: F) -> F:
+        function.__doc__ = model.__doc__
+        return function
+
+    return document
+
+
+def _suspended(coroutine: Coroutine[Any, Any, Any]) -> RuntimeError:
+    coroutine.close()
+    return RuntimeError("a coroutine suspended where nothing would wake it up")

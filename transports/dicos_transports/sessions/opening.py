@@ -1,0 +1,243 @@
+"""How an association begins, the same in every adapter: asking for one, and answering a request for one.
+
+An adapter brings its `Transport`: how connections are made, and what carries their bytes.
+
+Knows: the options of `connect`, `accept` and `serve`. Must not know: event loops, sockets.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
+
+from dicos_proto.association import Association
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.flows import AssociationRejected, Flow
+from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
+from dicos_proto.registry import uids
+from dicos_proto.timers import Timeouts
+from dicos_proto.tolerance import STRICT, Tolerance
+from dicos_proto.upper_layer.negotiation import negotiate
+from dicos_proto.upper_layer.pdu_types import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ProposedContext,
+    UserInformation,
+)
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+
+from ..addresses import (
+    DEFAULT_CALLED,
+    KEEPALIVE,
+    Address,
+    SourceAddress,
+    check_keepalive,
+    host_of,
+    is_network_address,
+    parse_address,
+)
+from .base import DEFAULT_AET, ConnectionFailed
+from .session import Session
+from .windows import WINDOWS, asked
+
+if TYPE_CHECKING:
+    from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
+    from ..tracing import Trace
+
+__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "answer", "connect", "refusal", "tls_around"]
+
+W = TypeVar("W")
+C = TypeVar("C")
+"""A connection that is open, as an adapter has it."""
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that `connect` and `accept` have in common."""
+
+    limits: Limits
+    timeouts: Timeouts
+    tolerance: Tolerance
+    keepalive: float | None
+    trace: Trace | None
+
+
+class ConnectOptions(CommonOptions, total=False):
+    """The options of `connect`."""
+
+    called_aet: str | None
+    calling_aet: str
+    max_length: int
+    application_context: str
+    user_information: UserInformation | None
+    tls: ClientTLS | None
+    source_address: SourceAddress | None
+
+
+class AcceptOptions(CommonOptions, total=False):
+    """The options of `accept`."""
+
+    tls: ServerTLS | None
+
+
+class Transport(Protocol[C]):
+    """How an adapter makes connections, and what carries their bytes."""
+
+    async def open(self, where: Address | C, timeouts: Timeouts, source: SourceAddress | None) -> C:
+        """The connection to an address; one that is open already is returned as it is. Raises `ConnectionFailed`."""
+
+    def keep_alive(self, connection: C, seconds: float | None) -> None:
+        """Let the system probe an idle connection."""
+
+    def session(
+        self,
+        connection: C,
+        association: Association,
+        layer: TLSLayer | None,
+        timeouts: Timeouts,
+        trace: Trace | None,
+    ) -> Session:
+        """A session whose driver carries the outermost wire; `trace` sees the association's own bytes."""
+
+
+async def connect(
+    transport: Transport[C],
+    where: Address | C,
+    contexts: tuple[ProposedContext, ...],
+    *,
+    called_aet: str | None = None,
+    calling_aet: str = DEFAULT_AET,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    application_context: str = uids.DICOM_APPLICATION_CONTEXT,
+    user_information: UserInformation | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ClientTLS | None = None,
+    source_address: SourceAddress | None = None,
+    keepalive: float | None = KEEPALIVE,
+    trace: Trace | None = None,
+) -> Session:
+    """Ask for an association, as its user.
+
+    `where`: (host, port), "host:port", "[::1]:port" or "AET@host:port" (`addresses.parse_address`), the path of a Unix
+    socket, or a connection that is open already, which is then owned. `contexts`: what to propose
+    (`negotiation.propose`). `called_aet`: None calls the title in `where`, else ANY-SCP. `max_length`: bytes of a
+    P-DATA-TF that this side receives. `user_information` replaces what would be made of `max_length`. `tolerance`:
+    which deviations of the peer are accepted; `Session.deviations` lists those that came. `tls`: over TLS, and how; the
+    server's certificate must be for the host. `source_address`: the local address to connect from, or (address, port).
+    `keepalive`: seconds of silence after which the system asks if the peer's host is still there, and loses the
+    connection if it does not answer for as long again; None never asks. `trace` is called with all bytes sent and
+    received, with TLS as they are inside it, and in the end without any.
+
+    Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
+    encoded.
+    """
+    check_keepalive(keepalive)
+    address, title = located(where, called_aet, source_address)
+
+    async def ask(information: UserInformation) -> Session:
+        request = AssociateRequest(
+            called_aet=title,
+            calling_aet=calling_aet,
+            contexts=contexts,
+            application_context=application_context,
+            user_information=information,
+        )
+        association = Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
+        layer = tls_around(association, tls, host_of(address), trace)
+        connection = await transport.open(address, timeouts, source_address)
+        transport.keep_alive(connection, keepalive)
+        session = transport.session(connection, association, layer, timeouts, trace)
+        await session.establish(flows.establish(association))
+        return session
+
+    wanted = user_information or UserInformation(max_length=max_length)
+    return await asked(WINDOWS.offer(address, title, wanted), ask)
+
+
+async def accept(
+    transport: Transport[C],
+    connection: C,
+    policy: AcceptPolicy,
+    *,
+    limits: Limits = Limits(),  # noqa: B008  frozen values
+    timeouts: Timeouts = Timeouts(),  # noqa: B008
+    tolerance: Tolerance = STRICT,
+    tls: ServerTLS | None = None,
+    keepalive: float | None = KEEPALIVE,
+    trace: Trace | None = None,
+) -> Session:
+    """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
+
+    `limits` to `trace`: as in `connect`.
+    Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
+    """
+    check_keepalive(keepalive)
+    association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
+    layer = tls_around(association, tls, None, trace)
+    transport.keep_alive(connection, keepalive)
+    session = transport.session(connection, association, layer, timeouts, trace)
+    await session.establish(_accepted(association, policy, layer))
+    WINDOWS.learn_from(session)
+    return session
+
+
+def _accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | None) -> Flow[None]:
+    """Wait for the A-ASSOCIATE-RQ and answer it. Raises `AssociationRejected` for a rejection."""
+    request = yield from flows.await_request(association)
+    found = refusal(layer, request)
+    if found is None:
+        answered = answer(association, request, policy)
+        if isinstance(answered, AssociateAccept):
+            return
+        found = answered
+    else:
+        association.send(found)
+    yield from flows.finish(association)
+    raise AssociationRejected(found)
+
+
+def refusal(layer: TLSLayer | None, request: AssociateRequest) -> AssociateReject | None:
+    """The rejection of a title that the certificate of its peer does not allow."""
+    return None if layer is None else layer.refusal(request)
+
+
+def answer(
+    association: Association, request: AssociateRequest, policy: AcceptPolicy, identity: IdentityVerdict | None = None
+) -> AssociateAccept | AssociateReject:
+    """Negotiate, and queue the answer. `identity`: the verdict on the user identity, where one was asked for."""
+    found = negotiate(request, policy, association.terms.tolerance, identity=identity)
+    association.send(found)
+    return found
+
+
+def located(where: W, called_aet: str | None, source: SourceAddress | None = None) -> tuple[W | tuple[str, int], str]:
+    """Where to connect to, and the title to call: that of the argument or of an `AET@host:port`, else ANY-SCP.
+
+    Raises `ConnectionFailed` for a string that is no address, for two titles, and for a source address of a connection
+    that is made already.
+    """
+    dialled = isinstance(where, str | os.PathLike) or (isinstance(where, tuple) and isinstance(where[0], str))
+    if source is not None and not dialled:
+        raise ConnectionFailed("a connection that is made already, and a source address to make it from")
+    if not isinstance(where, str) or not is_network_address(where):
+        return where, DEFAULT_CALLED if called_aet is None else called_aet
+    try:
+        found = parse_address(where)
+    except ValueError as error:
+        raise ConnectionFailed(f"no connection to {error}") from error
+    if called_aet is not None and found.aet is not None and called_aet.strip(" ") != found.aet:
+        raise ConnectionFailed(f"no connection to {where!a}: {called_aet!a} is to be called, and this is {found.aet!a}")
+    return found.where, called_aet or found.aet or DEFAULT_CALLED
+
+
+def tls_around(
+    association: Association, tls: ClientTLS | ServerTLS | None, host: str | None, trace: Trace | None
+) -> TLSLayer | None:
+    """The layer that `tls` asks for, None where it asks for none: what is driven then is the association itself."""
+    if tls is None:
+        return None
+    from ..tls.layer import TLSLayer
+
+    return TLSLayer(association, tls, server_hostname=host, trace=trace)

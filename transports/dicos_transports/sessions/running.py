@@ -1,0 +1,144 @@
+"""How a session runs flows, and how it ends.
+
+Knows: which exceptions leave an association that can only be aborted. Must not know: services, event loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+from dicos_proto.association import Association
+from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.errors import ProtocolError
+from dicos_proto.upper_layer.pdu_types import Abort
+from dicos_proto.wire import Buffer
+
+from .base import LAST_WORDS, BaseSession, Carrier
+
+if TYPE_CHECKING:
+    from ..tls.layer import TLSLayer
+
+__all__ = ["AsyncDriver", "Running"]
+
+T = TypeVar("T")
+
+
+class AsyncDriver(Carrier, Protocol):
+    """An interpreter of flows whose waits are awaited. That of `blocking` waits inside the call and never suspends."""
+
+    async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
+        """Interpret `flow` to its end; its result. `interruptible`: it waits for a new request."""
+
+    async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
+        """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether what needs no wait may be done without a flow now: not where other tasks are to have their turn."""
+
+    def close(self) -> None:
+        """Close the connection as it is."""
+
+
+class Running(BaseSession):
+    """An association, and the driver that runs its flows."""
+
+    def __init__(self, association: Association, driver: AsyncDriver, peer: str, layer: TLSLayer | None = None) -> None:
+        super().__init__(association, driver, peer, layer)
+        self.driver = driver
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def release(self) -> None:
+        """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
+        try:
+            await self.driver.run(flows.release(self.association))
+        except AssociationError:
+            self.close()
+            raise
+        except BaseException:  # cancelled, or not to be released now: the peer is told so before the connection closes
+            await self.abort()
+            raise
+        self.close()
+
+    async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
+        """Abort, and close. An association that is over is left alone, but its connection is closed.
+
+        A cancelled task still says so: this takes a moment, and no more than that.
+        """
+        if self.driver.closed:
+            return
+        try:
+            await self.driver.finish(flows.abort(self.association, event), LAST_WORDS)
+        except AssociationError:
+            pass
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection as it is. `release` and `abort` tell the peer."""
+        self.driver.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.established and not self.association.operations.sending:
+            await self.release()
+        else:
+            await self.abort()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """Interpret a flow of this association, your own ones included.
+
+        Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
+        association is aborted: the peer would wait for the rest, or answer when nobody listens.
+        """
+        owed = (
+            self.association.operations.owed > 0
+        )  # what was read of the peer's request is lost with the flow, or half answered
+        try:
+            return await self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=owed):
+                await self.abort()
+            raise
+
+    async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
+        """The same for a flow that loses nothing when it is cancelled: what it waits for can be asked for again."""
+        try:
+            return await self.driver.run(flow)
+        except BaseException as error:
+            if self.is_spoilt(error, owed=False):
+                await self.abort()
+            raise
+
+    async def _fed(self, flow: flows.Flow[T], feed: exchange.Feed, pieces: AsyncIterator[Buffer]) -> T:
+        """Interpret a flow whose pieces are awaited."""
+        while (result := await self.run(feed.step(flow))) is None:
+            try:
+                feed.push(await anext(pieces))
+            except StopAsyncIteration:
+                feed.end()
+            except BaseException:
+                await self.abort()
+                raise
+        return result
+
+    async def establish(self, flow: flows.Flow[object]) -> None:
+        """Interpret the flow that makes the association; the connection is closed if it fails."""
+        try:
+            await self.driver.run(flow)
+        except ProtocolError:
+            self.close()
+            raise
+        except BaseException:
+            await self.abort()
+            raise

@@ -1,0 +1,194 @@
+"""`serve` in trio: many associations at once, a task for each, within limits, until it is stopped.
+
+Who is let in, and what is logged and counted: `serving`.
+
+Knows: tasks of trio. Must not know: what is said over a connection.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import Self, Unpack
+
+import trio
+
+from dicos_proto.upper_layer.policy import AcceptPolicy
+
+from ..addresses import Listeners, ListenFailed, Listening, is_listening
+from ..serving.async_server import AsyncServer, Handler
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, Serving
+from ..serving.reception import (
+    AFTER_KILL,
+    BREATHER,
+    GRACE,
+    LOG,
+    OUT_OF_SOMETHING,
+    Connection,
+    Metrics,
+    ServerLimits,
+)
+from ..sessions.channel import ServerStopping
+from ..sessions.finished import documented
+from .adapter import CONNECTIONS, Connected
+from .driver import T, V, first
+
+__all__ = ["Handler", "ListenFailed", "Metrics", "Server", "ServerLimits", "serve"]
+
+
+@documented(Serve.__call__)
+def serve(
+    where: Listening | trio.abc.Stream,
+    handler: Handler,
+    *,
+    policy: AcceptPolicy,
+    identify: AsyncIdentify | None = None,
+    **options: Unpack[ServeOptions],
+) -> Server:
+    serving = Serving(policy=policy, **options)
+    if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
+        return Server(handler, serving, identify, connection=where)
+    return Server(handler, serving, identify, Listeners(where, reuse_port=serving.reuse_port))
+
+
+class Server(AsyncServer):
+    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+
+    Cancelled, it aborts all associations. `stop` is called in trio's own thread.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        serving: Serving,
+        identify: AsyncIdentify | None,
+        listeners: Listeners | None = None,
+        connection: Connected | None = None,
+    ) -> None:
+        super().__init__(handler, serving, identify)
+        self._listeners = listeners
+        self._connection = connection
+        self._listening_on = listeners.names if listeners is not None else []
+        self._changed = trio.lowlevel.ParkingLot()
+        self._stop_accepting = trio.CancelScope()
+        self._manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._manager.__aenter__()
+        if self._listeners is not None:
+            self._accepting = 1
+            self._nursery.start_soon(self._accept_all, self._listeners)
+        elif self._connection is not None:
+            self._take(self._nursery, self._connection)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.close()
+        finally:  # failed or cancelled: the exception goes on as it is, not as a group of the nursery's
+            if self._nursery is not None:
+                if not self._done:
+                    self._nursery.cancel_scope.cancel()
+                await self._manager.__aexit__(None, None, None)
+
+    def stop(self) -> None:
+        """Ask it to stop. Returns at once; may be called again."""
+        if not self._stopping:
+            self._stopping = True
+            self._stop_accepting.cancel()
+            self._interrupt()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        with trio.move_on_after(math.inf if timeout is None else timeout):
+            while not self._done:
+                await self._changed.park()
+        return self._done
+
+    async def close(self, grace: float = GRACE) -> None:
+        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        self.stop()
+        if not await self.wait(grace):
+            self._reception.tell_killed(grace)
+            self._kill()
+            if not await self.wait(AFTER_KILL):
+                LOG.error("%d handlers do not return; they are waited for", self.associations)
+
+    async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
+        return await first(over, wanted)
+
+    # -- accepting -----------------------------------------------------------------------------------------------
+
+    async def _accept_all(self, listeners: Listeners) -> None:
+        try:
+            with self._stop_accepting:
+                async with trio.open_nursery() as nursery:
+                    for sock in listeners.sockets:
+                        nursery.start_soon(self._accept_from, sock)
+        finally:
+            for sock in listeners.sockets:
+                trio.lowlevel.notify_closing(sock)
+            listeners.close()
+            self._accepting = 0
+            self._changed.unpark_all()
+
+    async def _accept_from(self, listener: socket.socket) -> None:
+        short = False
+        nursery = self._nursery
+        while nursery is not None:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                sock, _ = listener.accept()
+            except OSError as error:
+                if error.errno in OUT_OF_SOMETHING:
+                    if not short:
+                        self._reception.tell_out_of(error)
+                    short = True
+                    self._reception.make_room()
+                    await trio.sleep(BREATHER)
+                continue  # else it is gone again already
+            short = False
+            self._take(nursery, sock)
+
+    def _take(self, nursery: trio.Nursery, connected: Connected) -> None:
+        """Serve this connection in a task of its own."""
+        CONNECTIONS.keep_alive(connected, self._serving.keepalive)
+        if isinstance(connected, socket.socket):
+            connection = Connection.over(connected)
+        else:
+            connection = Connection(f"a {type(connected).__name__}")
+        scope = trio.CancelScope()
+        connection.stop = scope.cancel
+        self._reception.arrive(connection)
+        nursery.start_soon(self._serve, connection, connected, scope, name=f"association with {connection.peer}")
+
+    async def _serve(self, connection: Connection, connected: Connected, scope: trio.CancelScope) -> None:
+        association = self._serving.association()
+        fault: BaseException | None = None
+        try:
+            with scope:
+                session = self._serving.session(CONNECTIONS, connected, connection, association)
+                await self._converse(connection, session)
+            if scope.cancelled_caught:
+                fault = ServerStopping()
+        except Exception as error:  # a handler's own fault ends its association and no other one
+            fault = error
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            if isinstance(connected, socket.socket):
+                connected.close()
+            elif connection.session is None:
+                trio.lowlevel.spawn_system_task(trio.aclose_forcefully, connected)
+            try:
+                self._reception.end(connection, fault, association)
+            finally:
+                del fault  # its traceback has this frame, and those that hold what was received
+            self._changed.unpark_all()
