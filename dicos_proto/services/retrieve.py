@@ -12,17 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..association import judge_of
-from ..conversation.exchange import (
+from ..conversation.exchange import Exchange, response_to
+from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import Operation
+from ..conversation.performing import respond
+from ..conversation.reading import (
     Answer,
     DataSetTooLong,
-    Exchange,
-    Operation,
     read_answer,
-    respond,
-    response_to,
     skip_data,
 )
-from ..conversation.flows import Flow, find_context
 from ..data.datasets import Attributes, Content, DataSetError, content, value_of
 from ..dimse.events import MessageStart
 from ..dimse.types import (

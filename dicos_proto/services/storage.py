@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..association import bytes_unread, prepare
-from ..conversation.exchange import Data, Exchange, Feed, Incoming, ask, check_free
+from ..conversation.exchange import Exchange
+from ..conversation.feed import Data, Feed
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
+from ..conversation.invoking import ask, check_free
+from ..conversation.parking import Incoming
 from ..dimse.events import MessageStart
 from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError, ProtocolError

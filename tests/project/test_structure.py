@@ -23,6 +23,8 @@ SPLIT = {
         check_pdv_length decode decode_body decode_title encode encode_title fault_of_title is_title""",
     "negotiation": """AcceptPolicy Agreement IdentityPolicy IdentityVerdict Preference PresentationContext
         RefusedContext Roles UNCOMPRESSED X agree negotiate number_contexts propose propose_roles""",
+    "exchange": """Answer Data DataSetTooLong Exchange Feed Holder Incoming NoRoom Operation STARVED T ask check_free
+        inquire next_piece next_request read_answer read_data request_here respond response_to skip_data""",
 }
 """Former modules that are several now, with the public names that they had: all of these are still found in them."""
 

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, Feed, next_request, read_data
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.feed import Feed
 from dicos_proto.conversation.flows import AssociationAborted, Need
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import EXPLICIT_VR_LE

@@ -62,7 +62,8 @@ class Source:
         parts = [*self.name.split("."), *(["__init__"] if self.path.name == "__init__.py" else [])]
         return {
             alias.asname or alias.name: ".".join([*parts[: len(parts) - node.level], *filter(None, [node.module])])
-            for node in self.tree.body
+            for top in self.tree.body
+            for node in (top.body if isinstance(top, ast.If) else [top])  # `if TYPE_CHECKING`
             if isinstance(node, ast.ImportFrom) and node.level
             for alias in node.names
         }

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from dicos_proto import dimse
 from dicos_proto.conversation import planning
-from dicos_proto.conversation.exchange import DataSetTooLong, Exchange
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.flows import (
     AssociationError,
     AssociationRejected,
@@ -31,6 +31,7 @@ from dicos_proto.conversation.flows import (
     Flow,
     Need,
 )
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import Attributes, Content, DataSetError, decode_object
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from dicos_proto import dimse
 from dicos_proto.association import Association
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.feed import Data
 from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.conversation.performing import next_request, request_here
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.errors import ProtocolError
@@ -288,7 +290,7 @@ class Session(BaseSession):
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax: str,
-        data: exchange.Data,
+        data: Data,
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
@@ -453,9 +455,9 @@ class Session(BaseSession):
         Raises `AssociationAborted`, `ServerStopping`.
         """
         while True:
-            start = exchange.request_here(self.exchange)
+            start = request_here(self.exchange)
             if start is None:
-                start = self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+                start = self.driver.run(next_request(self.exchange), interruptible=True)
             if start is None:
                 return
             self.requests[start.command.NAME] += 1

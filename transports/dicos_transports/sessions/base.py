@@ -19,6 +19,7 @@ from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.flows import AssociationError, AssociationRejected, Flow
+from dicos_proto.conversation.reading import next_piece
 from dicos_proto.data.datasets import Content
 from dicos_proto.data.elements import Checker, DataSetError
 from dicos_proto.dimse.events import MessageData, MessageStart
@@ -364,7 +365,7 @@ class Received(Generic[S, P]):
         Raises `AssociationError` where it does not end well.
         """
         while self.performing.unread:
-            event = yield from exchange.next_piece(self.session.exchange)
+            event = yield from next_piece(self.session.exchange)
             if event.data:
                 if self.checker is not None:
                     self.looked_at(event.data)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from dicos_proto import dimse
 from dicos_proto.association import Association
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.feed import Data, Feed
 from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.conversation.performing import next_request, request_here
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.errors import ProtocolError
@@ -81,7 +83,7 @@ class AwaitedInstance(Instance):
     """
 
     pieces: AsyncIterable[Buffer] = field(repr=False)
-    data: exchange.Data = field(default_factory=exchange.Feed, init=False, repr=False)
+    data: Data = field(default_factory=Feed, init=False, repr=False)
 
 
 class _Cancellable(Protocol):
@@ -111,7 +113,7 @@ class Session(BaseSession):
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax: str,
-        data: exchange.Data | AsyncIterable[Buffer],
+        data: Data | AsyncIterable[Buffer],
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
@@ -121,7 +123,7 @@ class Session(BaseSession):
         `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
         """
         if isinstance(data, AsyncIterable):
-            feed = exchange.Feed()
+            feed = Feed()
             flow = storage.store(
                 self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, feed, priority=priority
             )
@@ -297,9 +299,9 @@ class Session(BaseSession):
             nonlocal before
             if before is not None and not before.answered:
                 await before.respond(status.UNRECOGNIZED_OPERATION)
-            start = exchange.request_here(self.exchange) if self.driver.may_go_on else None
+            start = request_here(self.exchange) if self.driver.may_go_on else None
             if start is None:
-                start = await self.driver.run(exchange.next_request(self.exchange), interruptible=True)
+                start = await self.driver.run(next_request(self.exchange), interruptible=True)
             if start is None:
                 return None
             self.requests[start.command.NAME] += 1
@@ -379,7 +381,7 @@ class Session(BaseSession):
                 await self.abort()
             raise
 
-    async def _fed(self, flow: flows.Flow[T], feed: exchange.Feed, pieces: AsyncIterator[Buffer]) -> T:
+    async def _fed(self, flow: flows.Flow[T], feed: Feed, pieces: AsyncIterator[Buffer]) -> T:
         """Interpret a flow whose pieces are awaited."""
         while (result := await self.run(feed.step(flow))) is None:
             try:
