@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
-from ..fast_init import quick
+from ..fast_init import fast_init
 from ..registry import uids
 from ..registry.status import Category, category
 from ..tolerance import Judge
@@ -40,7 +40,6 @@ class DataSet(Enum):
     PENDING = "a data set where its status is pending, none where it is not"
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What all requests but C-CANCEL share. `other`: elements the message does not define."""
@@ -52,7 +51,6 @@ class Request:
     other: Other = ()
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """What all responses share. `offending_element` and `error_comment` explain a status.  # PS3.7 annex C"""
@@ -72,7 +70,6 @@ class Response:
 # -- DIMSE-C  PS3.7 9.3 ------------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoRequest(Request):
     """C-ECHO-RQ.  # PS3.7 9.3.5.1"""
@@ -83,7 +80,6 @@ class CEchoRequest(Request):
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoResponse(Response):
     """C-ECHO-RSP.  # PS3.7 9.3.5.2"""
@@ -93,7 +89,7 @@ class CEchoResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.NEVER
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreRequest(Request):
     """C-STORE-RQ; the data set is the composite object.  # PS3.7 9.3.1.1
@@ -110,7 +106,7 @@ class CStoreRequest(Request):
     move_originator_message_id: Annotated[int | None, Element(0x1031, US, informs=True)] = None
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreResponse(Response):
     """C-STORE-RSP.  # PS3.7 9.3.1.2"""
@@ -121,7 +117,6 @@ class CStoreResponse(Response):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindRequest(Request):
     """C-FIND-RQ; the data set is the identifier to match.  # PS3.7 9.3.2.1"""
@@ -133,7 +128,6 @@ class CFindRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindResponse(Response):
     """C-FIND-RSP; each pending one carries a match.  # PS3.7 9.3.2.2"""
@@ -143,7 +137,6 @@ class CFindResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.PENDING
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetRequest(Request):
     """C-GET-RQ; the data set is the identifier of what to send here.  # PS3.7 9.3.3.1"""
@@ -155,7 +148,6 @@ class CGetRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetResponse(Response):
     """C-GET-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.3.2"""
@@ -169,7 +161,6 @@ class CGetResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveRequest(Request):
     """C-MOVE-RQ; the data set is the identifier of what to send to `move_destination`.  # PS3.7 9.3.4.1"""
@@ -182,7 +173,6 @@ class CMoveRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveResponse(Response):
     """C-MOVE-RSP; the counters are of C-STORE sub-operations, a data set lists what failed.  # PS3.7 9.3.4.2"""
@@ -196,7 +186,6 @@ class CMoveResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CCancelRequest:
     """C-CANCEL-RQ: it names an operation and is itself never answered.  # PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3"""
@@ -211,7 +200,6 @@ class CCancelRequest:
 # -- DIMSE-N  PS3.7 10.3 -----------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportRequest(Request):
     """N-EVENT-REPORT-RQ, the one request that goes from SCP to SCU.  # PS3.7 10.3.1.1"""
@@ -224,7 +212,6 @@ class NEventReportRequest(Request):
     event_type_id: Annotated[int, Element(0x1002, US)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportResponse(Response):
     """N-EVENT-REPORT-RSP.  # PS3.7 10.3.1.2"""
@@ -236,7 +223,6 @@ class NEventReportResponse(Response):
     event_type_id: Annotated[int | None, Element(0x1002, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetRequest(Request):
     """N-GET-RQ; `attribute_identifier_list`: the tags wanted, None for all.  # PS3.7 10.3.2.1"""
@@ -249,7 +235,6 @@ class NGetRequest(Request):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetResponse(Response):
     """N-GET-RSP; the data set is the attribute list; `attribute_identifier_list` is of a status.  # PS3.7 10.3.2.2"""
@@ -261,7 +246,6 @@ class NGetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetRequest(Request):
     """N-SET-RQ; the data set is the modification list.  # PS3.7 10.3.3.1"""
@@ -273,7 +257,6 @@ class NSetRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetResponse(Response):
     """N-SET-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.3.2"""
@@ -285,7 +268,6 @@ class NSetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionRequest(Request):
     """N-ACTION-RQ; the data set is the action information.  # PS3.7 10.3.4.1"""
@@ -298,7 +280,6 @@ class NActionRequest(Request):
     action_type_id: Annotated[int, Element(0x1008, US)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionResponse(Response):
     """N-ACTION-RSP.  # PS3.7 10.3.4.2"""
@@ -310,7 +291,6 @@ class NActionResponse(Response):
     action_type_id: Annotated[int | None, Element(0x1008, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateRequest(Request):
     """N-CREATE-RQ; without an instance UID the performer makes one.  # PS3.7 10.3.5.1"""
@@ -322,7 +302,6 @@ class NCreateRequest(Request):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateResponse(Response):
     """N-CREATE-RSP. `attribute_identifier_list` explains a status.  # PS3.7 10.3.5.2"""
@@ -334,7 +313,6 @@ class NCreateResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteRequest(Request):
     """N-DELETE-RQ.  # PS3.7 10.3.6.1"""
@@ -346,7 +324,6 @@ class NDeleteRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteResponse(Response):
     """N-DELETE-RSP.  # PS3.7 10.3.6.2"""

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 from ..association import bytes_unread, prepare
 from ..conversation.exchange import Exchange
-from ..conversation.feed import Data, Feed
+from ..conversation.feed import STARVED, Data, Feed, Starved
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
 from ..conversation.invoking import ask, check_free
 from ..conversation.parking import Incoming
 from ..dimse.events import MessageStart
 from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError, ProtocolError
-from ..fast_init import quick
 from ..registry import status
 
 
@@ -52,7 +50,6 @@ def store(
     return (yield from ask(exchange, context.id, request, data))
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """A composite object to send: what it is, and its data set in `transfer_syntax`."""
@@ -63,7 +60,6 @@ class Instance:
     data: Data = field(repr=False)
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one instance: the provider's response, or why there is none.
@@ -84,9 +80,6 @@ class Outcome:
 
 _GOOD = status.Category.SUCCESS, status.Category.WARNING
 
-LATER: Final = Instance(sop_class_uid="", sop_instance_uid="", transfer_syntax="", data=b"")
-"""What a source of instances gives, this very object, that has none now and is not at its end: `Supply` does."""
-
 _Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
 """An instance that is to be sent next: its message id and its request, or why it cannot be sent."""
 
@@ -95,7 +88,7 @@ class StoreMany:
     """User side: C-STORE of one instance after the other, as many outstanding as the window allows.  # PS3.7 D.3.3.3
 
     `next` gives what became of each, in the order in which the provider answers, until None. `instances` is iterated
-    when there is room for one more, so it may make them as it goes. It gives `LATER` where it has none now, and is
+    when there is room for one more, so it may make them as it goes. It yields `STARVED` if it has none now, and is
     asked again by the next flow (`Supply`). With a window of 1 it is a plain sequence.
     """
 
@@ -107,7 +100,7 @@ class StoreMany:
     def __init__(
         self,
         exchange: Exchange,
-        instances: Iterable[Instance],
+        instances: Iterable[Instance | Starved],
         *,
         priority: int = PRIORITY_MEDIUM,
         originator: tuple[str, int] | None = None,
@@ -121,7 +114,7 @@ class StoreMany:
         if exchange.unread:
             raise LocalProtocolError("C-STOREs while a data set is being read; read it to its end")
         self._exchange = exchange
-        self._instances: Iterator[Instance] = iter(instances)
+        self._instances: Iterator[Instance | Starved] = iter(instances)
         self._more = True
         self._later = False  # the source has none now
         self._ahead = ahead
@@ -219,7 +212,7 @@ class StoreMany:
         if instance is None:
             self._more = False
             return None
-        if instance is LATER:
+        if instance is STARVED:
             self._later = True
             return None
         association = self._exchange.association
@@ -264,10 +257,10 @@ class Supply:
         self.feed: Feed | None = None
         """Its data set, if pieces of it are waited for."""
 
-    def __iter__(self) -> Iterator[Instance]:
+    def __iter__(self) -> Iterator[Instance | Starved]:
         return self
 
-    def __next__(self) -> Instance:
+    def __next__(self) -> Instance | Starved:
         if self._source is not None:
             instance = next(self._source)
         elif self._next is not None:
@@ -276,7 +269,7 @@ class Supply:
             raise StopIteration
         else:
             self.starved = True
-            return LATER
+            return STARVED
         self.taken = instance
         self.feed = instance.data if isinstance(instance.data, Feed) else None
         return instance

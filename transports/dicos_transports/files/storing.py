@@ -22,7 +22,6 @@ from dicos_proto import dimse
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows, planning
 from dicos_proto.data.elements import Checker, DataSetError
-from dicos_proto.fast_init import quick
 from dicos_proto.registry import status
 from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
 from dicos_proto.services.performing import Performing
@@ -130,7 +129,6 @@ def _convertible_to(transfer_syntax: str) -> tuple[str, ...]:
 # -- a file that is sent -----------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""
