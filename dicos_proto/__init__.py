@@ -2,13 +2,15 @@
 
     association = Association.acceptor()
     association.receive_data(data)
-    for event in events(association): ...
+    for event in ready_events(association): ...
     while buffers := association.data_to_send():
         connection.writelines(buffers)
 
-After the end `Association.next_event` returns `Closed` for ever: a loop of one's own has to look for it, and `events`
-does. `dissect` and `Dissector` show PDUs as lines for people.
+After the end `Association.next_event` returns `Closed` for ever: a loop of one's own has to look for it, and
+`ready_events` does. `Dissector` shows PDUs as lines for people.
 """
+
+from typing import TYPE_CHECKING
 
 from .association import Association, Operations, Terms
 from .conversation.exchange import Exchange
@@ -45,7 +47,6 @@ from .dimse.types import (
     Request,
     Response,
 )
-from .dissect import Dissector, dissect
 from .errors import (
     AbortReason,
     AbortSource,
@@ -75,7 +76,7 @@ from .upper_layer.extended import (
     StorageLevel,
     propose_extended,
 )
-from .upper_layer.layer import EventSource, UpperLayer, events
+from .upper_layer.layer import EventSource, UpperLayer, ready_events
 from .upper_layer.machine import Role, State
 from .upper_layer.negotiation import negotiate, propose, propose_roles
 from .upper_layer.pdu import decode, encode
@@ -113,6 +114,19 @@ from .upper_layer.policy import (
     Roles,
 )
 from .wire import Buffer, Wire
+
+if TYPE_CHECKING:
+    from .dissect import Dissector
+else:
+
+    def __getattr__(name: str) -> object:
+        """`Dissector`, which those who only talk need not load."""
+        if name != "Dissector":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .dissect import Dissector
+
+        return Dissector
+
 
 __path__.append(f"{__path__[0]}/_moved")  # the names that modules had before they were sorted into packages
 
@@ -224,11 +238,10 @@ __all__ = [
     "UserInformation",
     "Wire",
     "decode",
-    "dissect",
     "encode",
-    "events",
     "negotiate",
     "propose",
     "propose_extended",
     "propose_roles",
+    "ready_events",
 ]

@@ -229,7 +229,7 @@ class Association:
     def next_event(self) -> Event | None:
         """Parse one event. None: nothing more is here, feed me. Never raises for what the peer did.
 
-        `Closed` is always last, and repeats for ever: end your loop there, or use `events`."""
+        `Closed` is always last, and repeats for ever: end your loop there, or use `ready_events`."""
         while True:
             if self._later and not self._untold:
                 held = self._later.popleft()

@@ -1,9 +1,10 @@
-"""How frozen dataclasses with slots are made without the detour that freezing brings, for those made by the thousand.
+"""A faster `__init__` for frozen dataclasses with slots, for the few classes that are made by the thousand.
 
 Knows: slots. Must not know: whose they are.
 
-The `__init__` that `dataclass` writes for a frozen class looks every field up by name, through `object.__setattr__`.
-What the slot itself offers takes half of that time, and leaves the class as frozen as it was.
+The `__init__` that `dataclass` writes for a frozen class sets each field by name, through `object.__setattr__`. The
+slot itself sets it in half of that time, and the class stays as frozen as it was. Four classes use it, of which a
+C-STORE makes several: `MessageStart`, `MessageData`, `CStoreRequest` and `CStoreResponse`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ T = TypeVar("T")
 
 
 def setter(cls: type, name: str) -> Callable[[object, object], None]:
-    """`put(value, content)` sets the field `name` of a `value` of `cls`. For its maker only: values do not change."""
+    """Returns `put(value, content)`, which sets the field `name` of a `value` of `cls` while that is being made."""
     put: Callable[[object, object], None] = getattr(cls, name).__set__
     return put
 
 
-def quick(cls: type[T]) -> type[T]:
-    """Give a frozen dataclass with slots, whose fields are all by keyword and have plain defaults, an `__init__` that
-    does the same in half of the time. Stands above `dataclass`. Raises TypeError for a class that needs another."""
+def fast_init(cls: type[T]) -> type[T]:
+    """Decorator above `dataclass`: an `__init__` that does the same in half of the time.
+
+    For frozen dataclasses with slots whose fields are all given by keyword and have plain defaults or none. Raises
+    TypeError for another class."""
     own: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]  # a dataclass, which a decorator cannot say
     for each in own:
         if not (each.init and each.kw_only and each.default_factory is MISSING):

@@ -1,4 +1,4 @@
-"""What `frozen.quick` changes of a frozen dataclass: how long it takes to make one, and nothing else."""
+"""What `fast_init` changes of a frozen dataclass: how long it takes to make one, and nothing else."""
 
 import copy
 import inspect
@@ -11,7 +11,7 @@ import pytest
 
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CStoreRequest
-from dicos_proto.fast_init import quick
+from dicos_proto.fast_init import fast_init
 from dicos_proto.services.storage import Instance, Outcome
 
 
@@ -24,7 +24,7 @@ class Plain:
     third: tuple[int, ...] = ()
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quick:
     """Three fields, one of them with a default."""
@@ -97,7 +97,7 @@ def test_a_dataclass_that_inherits_from_it_has_its_own() -> None:
     class Longer(Quick):
         fourth: list[int] = field(default_factory=list)
 
-    @quick
+    @fast_init
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Other(Quick):
         second: str = "other"
@@ -106,7 +106,7 @@ def test_a_dataclass_that_inherits_from_it_has_its_own() -> None:
     assert (Other(first=1).second, Other(first=1).third) == ("other", ())
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selves:
     """Fields whose names are those that the `__init__` is written with, had it no prefixes."""
@@ -159,4 +159,4 @@ def with_more_to_do() -> type:
 )
 def test_a_class_that_needs_another_one_is_refused(make: Callable[[], type]) -> None:
     with pytest.raises(TypeError, match="Refused"):
-        quick(make())
+        fast_init(make())

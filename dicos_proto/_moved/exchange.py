@@ -1,7 +1,8 @@
-"""`dicos_proto.exchange` is `dicos_proto.conversation.exchange`."""
+"""`dicos_proto.exchange` is `dicos_proto.conversation.exchange`, with what has modules of its own now."""
 
-import sys
-
-import dicos_proto.conversation.exchange
-
-sys.modules[__name__] = dicos_proto.conversation.exchange
+from dicos_proto.conversation.exchange import *  # noqa: F403
+from dicos_proto.conversation.feed import *  # noqa: F403
+from dicos_proto.conversation.invoking import *  # noqa: F403
+from dicos_proto.conversation.parking import *  # noqa: F403
+from dicos_proto.conversation.performing import *  # noqa: F403
+from dicos_proto.conversation.reading import *  # noqa: F403

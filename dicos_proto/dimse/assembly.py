@@ -245,7 +245,7 @@ class Messages:
             kept = self._command = (context, bytearray())
         length = len(kept[1]) + len(data)
         if length > self._limits.command_set:
-            raise self._over("command set too long", "command_set", length)
+            raise _over("command set too long", "command_set", self._limits.command_set, length)
         kept[1].extend(data)
         if not last:
             return None
@@ -263,7 +263,7 @@ class Messages:
             if end is None:
                 end = GROUP_LENGTH_SIZE if len(raw) < GROUP_LENGTH_SIZE else len(raw) + len(data)
             if end > self._limits.command_set:
-                raise self._over("command set too long", "command_set", end)
+                raise _over("command set too long", "command_set", self._limits.command_set, end)
             missing = end - len(raw)
             if missing <= 0:
                 break
@@ -300,7 +300,12 @@ class Messages:
                 raise _unexpected(f"command PDV on context {context} inside the command set on {self._command[0]}")
             self._command_pdvs += 1
             if self._command_pdvs > self._limits.command_fragments:
-                raise self._over("command set in too many PDVs", "command_fragments", self._command_pdvs)
+                raise _over(
+                    "command set in too many PDVs",
+                    "command_fragments",
+                    self._limits.command_fragments,
+                    self._command_pdvs,
+                )
         elif self._receiving is None and self._command is None and context == self._unwanted:
             self._unwanted_begun = True
         elif self._receiving is None:
@@ -314,16 +319,12 @@ class Messages:
         else:
             self._empties += 1
             if self._empties > self._limits.empty_pdvs:
-                raise self._over("too many PDVs without data in a row", "empty_pdvs", self._empties)
-
-    def _over(self, detail: str, limit: str, seen: int) -> Malformed:
-        allowed: int = getattr(self._limits, limit)
-        return Malformed(detail, "PS3.8 annex E", limit=limit, seen=seen, allowed=allowed)
+                raise _over("too many PDVs without data in a row", "empty_pdvs", self._limits.empty_pdvs, self._empties)
 
     def _decode(self, number: int, raw: Buffer) -> MessageStart:
         self._command_pdvs = 0
         if len(raw) > self._limits.command_set:
-            raise self._over("command set too long", "command_set", len(raw))
+            raise _over("command set too long", "command_set", self._limits.command_set, len(raw))
         command, has_data = decode_command(raw, self._judge)
         fault = misplaced_data(command, has_data)
         if self._unwanted is not None or self._unwanted_begun:  # none has followed, or it is over
@@ -402,3 +403,7 @@ def _no_pending(command: Response) -> str:
 
 def _unexpected(detail: str, clause: str = "PS3.8 annex E") -> Malformed:
     return Malformed(detail, clause, AbortReason.UNEXPECTED_PARAMETER)
+
+
+def _over(detail: str, limit: str, allowed: int, seen: int) -> Malformed:
+    return Malformed(detail, "PS3.8 annex E", limit=limit, seen=seen, allowed=allowed)

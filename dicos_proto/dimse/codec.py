@@ -1,37 +1,23 @@
-"""Messages <-> command sets.  # PS3.7 6.3.1, 9.3, 10.3
+"""Messages <-> command sets [PS3.7 6.3.1, 9.3, 10.3].
 
 Knows: how the fields of a message and the elements of its command set belong together. Must not know: which there are
-(`dimse` says so), PDVs, operations.
+(`types` says so), PDVs, operations.
 
 Whether a data set follows (0000,0800) is no part of a message: `encode_command` takes it, and `decode_command` returns
-it, as `has_data`. What most messages of an association have in common is remembered both ways.
+it, as `has_data`. Both ways there is a shorter path for what is like something before: see `templates`.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import NamedTuple
 
 from ..errors import AbortReason, LocalProtocolError, Malformed
-from ..fast_init import setter
 from ..limits import Limits
 from ..tolerance import Judge
 from ..wire import Buffer
-from .command import (
-    ELEMENT,
-    GROUP_LENGTH,
-    GROUP_LENGTH_SIZE,
-    decode_elements,
-    elements_of,
-    encode_bytes,
-    encode_us,
-    group_length,
-    with_group_length,
-)
-from .types import CLASSES, FIELDS, INSTANCES, NO_DATA_SET, WITH_DATA_SET, Command, DataSet, MessageClass, Other
+from .command import GROUP_LENGTH, elements_of, encode_bytes, encode_us, with_group_length
+from .templates import KEYS, SHAPES, TEMPLATES, remember_shape, remember_template
+from .types import CLASSES, FIELDS, NO_DATA_SET, WITH_DATA_SET, Command, DataSet, MessageClass, Other
 from .values import UI, US, Value
 
 _ELEMENTS: dict[MessageClass, frozenset[int]] = {
@@ -59,68 +45,15 @@ _PLANS: dict[bool, dict[MessageClass, tuple[_Step, ...]]] = {
 }
 
 
-class _Template:
-    """Command sets of one message that differ in nothing but message id and SOP instance: all that is the same in them.
-
-    `after`: what follows the instance.
-    """
-
-    __slots__ = ("_around", "_before", "_between", "_size", "after", "element")
-
-    def __init__(self, parts: list[bytes], cls: MessageClass) -> None:
-        found = [part[2] | part[3] << 8 for part in parts]
-        number = found.index(_KEYS[cls].number)
-        instance = next((at for at, element in enumerate(found) if element in INSTANCES), len(parts))
-        self.element = found[instance] if instance < len(parts) else 0
-        self._before = b"".join(parts[:number]) + parts[number][:-2]
-        self._between = b"".join(parts[number + 1 : instance])
-        self.after = b"".join(parts[instance + 1 :])
-        self._size = len(self._before) + 2 + len(self._between) + len(self.after)
-        self._around: dict[int, tuple[bytes, bytes]] = {}  # as many as UIDs have lengths
-
-    def around(self, length: int) -> tuple[bytes, bytes]:
-        """All before the message id, the group length included; and from there to the instance, whose value is so long.
-        Without an instance its length is -1."""
-        found = self._around.get(length)
-        if found is None:
-            size = self._size + (ELEMENT.size + length if length >= 0 else 0)
-            header = ELEMENT.pack(0, self.element, length) if length >= 0 else b""
-            found = self._around[length] = group_length(size) + self._before, self._between + header
-        return found
-
-
-class _Key(NamedTuple):
-    """Of one kind of message: its fields for message id and SOP instance, the element of the former, and all others."""
-
-    message_id: str
-    instance: str | None
-    others: attrgetter[tuple[object, ...]]
-    number: int
-
-
-def _key(cls: MessageClass) -> _Key:
-    found = FIELDS[cls]
-    message_id = next(each for each in found if each.element in (0x0110, 0x0120))
-    instance = next((each.name for each in found if each.element in INSTANCES), None)
-    others = (each.name for each in found if each.element not in (0x0110, 0x0120, *INSTANCES))
-    return _Key(message_id.name, instance, attrgetter("COMMAND_FIELD", "other", *others), message_id.element)
-
-
-_KEYS: dict[MessageClass, _Key] = {cls: _key(cls) for cls in FIELDS}
-_templates: dict[tuple[bool, bool, tuple[object, ...]], _Template] = {}
-_TEMPLATES = 256
-"""So many are remembered; one more, and all begins anew."""
-
-
 def encode_command(command: Command, *, has_data: bool) -> bytes:
     """The whole command set. Raises `LocalProtocolError` for a value that does not fit its element."""
     cls = type(command)
-    message_id, named, others, _ = _KEYS[cls]
+    message_id, named, others, _ = KEYS[cls]
     number = getattr(command, message_id)
     instance = None if named is None else getattr(command, named)
     key = has_data, instance is None, others(command)
     try:
-        template = _templates.get(key)
+        template = TEMPLATES.get(key)
     except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
         template = None
     if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
@@ -129,9 +62,7 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
         return b"".join((before, number.to_bytes(2, "little"), between, raw, template.after))
     parts = _encode_elements(command, has_data=has_data)
     if instance != "" and not command.other:
-        if len(_templates) == _TEMPLATES:
-            _templates.clear()
-        _templates[key] = _Template(parts, cls)
+        remember_template(key, parts, cls)
     return with_group_length(b"".join(parts))
 
 
@@ -170,79 +101,13 @@ def _encode_others(others: Other, own: frozenset[int]) -> list[bytes]:
     return parts
 
 
-class _Shape:
-    """Where the values lie in command sets of one message with the same elements, each of the same length.
-
-    Most command sets of an association differ from the one before in nothing but a few values: if all bytes between
-    these are as they were, every rule about elements, their order and their lengths has been judged already.
-    """
-
-    __slots__ = ("absent", "cls", "fixed", "has_data", "numbers", "others", "unpack")
-
-    def __init__(self, raw: bytes, cls: MessageClass, has_data: bool) -> None:
-        self.cls = cls
-        self.has_data = has_data
-        known = {each.element: each for each in FIELDS[cls]}
-        numbers: list[tuple[Callable[[object, object], None], int]] = []
-        others: list[tuple[Callable[[object, object], None], Callable[[int, bytes, Judge], Value], int, int]] = []
-        present: set[str] = set()
-        fixed: list[bytes] = []
-        layout, at, done = "<", GROUP_LENGTH_SIZE, 0
-        for element, value in decode_elements(raw).items():
-            at += ELEMENT.size
-            field = known.get(element)
-            if field is not None:
-                fixed.append(raw[done:at])
-                is_number = field.decode == US.decode
-                layout += f"{at - done}s{'H' if is_number else f'{len(value)}s'}"
-                put, where = setter(cls, field.name), len(present)
-                if is_number:
-                    numbers.append((put, where))
-                else:
-                    others.append((put, field.decode, element, where))
-                present.add(field.name)
-                done = at + len(value)
-            at += len(value)
-        if done < at:
-            fixed.append(raw[done:at])
-            layout += f"{at - done}s"
-        self.unpack = struct.Struct(layout).unpack
-        self.fixed = tuple(fixed)
-        self.numbers, self.others = tuple(numbers), tuple(others)
-        self.absent = tuple((setter(cls, each.name), each.default) for each in fields(cls) if each.name not in present)
-
-    def make(self, values: tuple[bytes, ...], judge: Judge) -> Command | None:
-        """The message with these values; None, if a text is blank, which not every one may be. Raises `Malformed`.
-
-        `__init__` is passed over: it does nothing but set the fields."""
-        command: Command = _new(self.cls)
-        for put, decode, element, where in self.others:
-            value = decode(element, values[where], judge)
-            if not value:
-                return None
-            put(command, value)
-        for put, where in self.numbers:
-            put(command, values[where])
-        for put, default in self.absent:
-            put(command, default)
-        return command
-
-
-_new = object.__new__
-_shapes: dict[int, list[_Shape]] = {}
-"""Length of a command set -> its shapes seen. No values are kept. Peers decide which shapes there are, so these say
-how many, and of how long command sets; a length more, and all begins anew."""
-_LENGTHS, _SHAPES_OF_A_LENGTH, _LONGEST_SHAPE = 64, 4, 512
-
-
 _STRICT = Judge(Limits())
 
 
 def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]:
     """A whole command set -> the message and whether a data set follows. Raises `Malformed`."""
     raw = bytes(data)
-    shapes = _shapes.get(len(raw), ())
-    for shape in shapes:
+    for shape in SHAPES.get(len(raw), ()):
         found = shape.unpack(raw)
         if found[::2] == shape.fixed:
             try:
@@ -251,10 +116,8 @@ def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]
                 seen = None
             return _decode_command(raw, judge)[:2] if seen is None else (seen, shape.has_data)
     command, has_data, regular = _decode_command(raw, judge)
-    if regular and len(shapes) < _SHAPES_OF_A_LENGTH and len(raw) <= _LONGEST_SHAPE and not command.other:
-        if len(_shapes) == _LENGTHS:
-            _shapes.clear()
-        _shapes.setdefault(len(raw), []).append(_Shape(raw, type(command), has_data))
+    if regular:
+        remember_shape(raw, command, has_data)
     return command, has_data
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..fast_init import quick
+from ..fast_init import fast_init
 from ..upper_layer.events import Closed, Deviation, Idle, ProviderAbort
 from ..upper_layer.pdu_types import (
     Abort,
@@ -22,7 +22,7 @@ from ..wire import Buffer
 from .types import Command
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStart:
     """A whole command set. `has_data`: a data set follows on the same context, as `MessageData`."""
@@ -32,7 +32,7 @@ class MessageStart:
     has_data: bool = False
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageData:
     """A piece of a data set, of any size, empty allowed. The data set is complete only at `last=True`."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, get_args, get_type_hints
 
-from ..fast_init import quick
+from ..fast_init import fast_init
 from ..registry import uids
 from ..registry.status import category
 from ..registry.status_tables import Category
@@ -41,7 +41,6 @@ class DataSet(Enum):
     PENDING = "a data set where its status is pending, none where it is not"
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """The fields of all requests except C-CANCEL. `other`: elements that the message does not define."""
@@ -53,7 +52,6 @@ class Request:
     other: Other = ()
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """The fields of all responses. `offending_element` and `error_comment` explain a status [PS3.7 annex C]."""
@@ -73,7 +71,6 @@ class Response:
 # -- DIMSE-C  PS3.7 9.3 ------------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoRequest(Request):
     """C-ECHO-RQ [PS3.7 9.3.5.1]."""
@@ -84,7 +81,6 @@ class CEchoRequest(Request):
     affected_sop_class_uid: Annotated[str, Element(0x0002, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoResponse(Response):
     """C-ECHO-RSP [PS3.7 9.3.5.2]."""
@@ -94,7 +90,7 @@ class CEchoResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.NEVER
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreRequest(Request):
     """C-STORE-RQ; the data set is the composite object [PS3.7 9.3.1.1].
@@ -111,7 +107,7 @@ class CStoreRequest(Request):
     move_originator_message_id: Annotated[int | None, Element(0x1031, US, informs=True)] = None
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CStoreResponse(Response):
     """C-STORE-RSP [PS3.7 9.3.1.2]."""
@@ -122,7 +118,6 @@ class CStoreResponse(Response):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindRequest(Request):
     """C-FIND-RQ; the data set is the identifier to match [PS3.7 9.3.2.1]."""
@@ -134,7 +129,6 @@ class CFindRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CFindResponse(Response):
     """C-FIND-RSP; each pending one carries a match [PS3.7 9.3.2.2]."""
@@ -144,7 +138,6 @@ class CFindResponse(Response):
     DATA_SET: ClassVar[DataSet] = DataSet.PENDING
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetRequest(Request):
     """C-GET-RQ; the data set is the identifier of the instances to send on this association [PS3.7 9.3.3.1]."""
@@ -156,7 +149,6 @@ class CGetRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CGetResponse(Response):
     """C-GET-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.3.2]."""
@@ -170,7 +162,6 @@ class CGetResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveRequest(Request):
     """C-MOVE-RQ; the data set is the identifier of the instances to send to `move_destination` [PS3.7 9.3.4.1]."""
@@ -183,7 +174,6 @@ class CMoveRequest(Request):
     priority: Annotated[int, Element(0x0700, US, informs=True)] = PRIORITY_MEDIUM
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CMoveResponse(Response):
     """C-MOVE-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.4.2]."""
@@ -197,7 +187,6 @@ class CMoveResponse(Response):
     warning: Annotated[int | None, Element(0x1023, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CCancelRequest:
     """C-CANCEL-RQ; it names an operation and is never answered itself [PS3.7 9.3.2.3, 9.3.3.3, 9.3.4.3]."""
@@ -212,7 +201,6 @@ class CCancelRequest:
 # -- DIMSE-N  PS3.7 10.3 -----------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportRequest(Request):
     """N-EVENT-REPORT-RQ, the only request that goes from SCP to SCU [PS3.7 10.3.1.1]."""
@@ -225,7 +213,6 @@ class NEventReportRequest(Request):
     event_type_id: Annotated[int, Element(0x1002, US)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NEventReportResponse(Response):
     """N-EVENT-REPORT-RSP [PS3.7 10.3.1.2]."""
@@ -237,7 +224,6 @@ class NEventReportResponse(Response):
     event_type_id: Annotated[int | None, Element(0x1002, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetRequest(Request):
     """N-GET-RQ. `attribute_identifier_list`: the tags of the wanted attributes, None for all [PS3.7 10.3.2.1]."""
@@ -250,7 +236,6 @@ class NGetRequest(Request):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGetResponse(Response):
     """N-GET-RSP; the data set is the attribute list. `attribute_identifier_list` explains a status [PS3.7 10.3.2.2]."""
@@ -262,7 +247,6 @@ class NGetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetRequest(Request):
     """N-SET-RQ; the data set is the modification list [PS3.7 10.3.3.1]."""
@@ -274,7 +258,6 @@ class NSetRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NSetResponse(Response):
     """N-SET-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.3.2]."""
@@ -286,7 +269,6 @@ class NSetResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionRequest(Request):
     """N-ACTION-RQ; the data set is the action information [PS3.7 10.3.4.1]."""
@@ -299,7 +281,6 @@ class NActionRequest(Request):
     action_type_id: Annotated[int, Element(0x1008, US)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NActionResponse(Response):
     """N-ACTION-RSP [PS3.7 10.3.4.2]."""
@@ -311,7 +292,6 @@ class NActionResponse(Response):
     action_type_id: Annotated[int | None, Element(0x1008, US, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateRequest(Request):
     """N-CREATE-RQ; if it names no instance, the provider makes the UID [PS3.7 10.3.5.1]."""
@@ -323,7 +303,6 @@ class NCreateRequest(Request):
     affected_sop_instance_uid: Annotated[str | None, Element(0x1000, UI)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NCreateResponse(Response):
     """N-CREATE-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.5.2]."""
@@ -335,7 +314,6 @@ class NCreateResponse(Response):
     attribute_identifier_list: Annotated[tuple[int, ...] | None, Element(0x1005, AT, informs=True)] = None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteRequest(Request):
     """N-DELETE-RQ [PS3.7 10.3.6.1]."""
@@ -347,7 +325,6 @@ class NDeleteRequest(Request):
     requested_sop_instance_uid: Annotated[str, Element(0x1001, UI)]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NDeleteResponse(Response):
     """N-DELETE-RSP [PS3.7 10.3.6.2]."""

@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import dimse
-from ..conversation.exchange import Exchange, Operation, next_request, response_to, skip_data
+from ..conversation.exchange import Exchange, response_to
 from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import Operation
+from ..conversation.performing import next_request
+from ..conversation.reading import skip_data
 from ..data.datasets import Attributes, content
 from ..dimse.events import MessageStart
 from ..dimse.types import AnyResponse, CEchoRequest, NActionRequest, NEventReportRequest, Response

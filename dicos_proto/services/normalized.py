@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..association import judge_of
-from ..conversation.exchange import Exchange, inquire
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import inquire
 from ..data.datasets import Attributes, Content, content
 from ..dimse.types import (
     NActionRequest,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from .. import dimse
 from ..association import judge_of
-from ..conversation.exchange import Exchange, read_data, respond, skip_data
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow
+from ..conversation.performing import respond
+from ..conversation.reading import read_data, skip_data
 from ..data.datasets import Attributes, Content, content
 from ..dimse.events import MessageStart
 from ..dimse.types import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..association import judge_of
-from ..conversation.exchange import Exchange, Operation, read_answer
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import Operation
+from ..conversation.reading import read_answer
 from ..data.datasets import Attributes, Content, content
 from ..dimse.types import PRIORITY_MEDIUM, CFindRequest, Response, response_to
 from ..registry import status

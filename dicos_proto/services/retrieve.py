@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..association import judge_of
-from ..conversation.exchange import (
+from ..conversation.exchange import Exchange, response_to
+from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import Operation
+from ..conversation.reading import (
     Answer,
     DataSetTooLong,
-    Exchange,
-    Operation,
     read_answer,
-    response_to,
     skip_data,
 )
-from ..conversation.flows import Flow, find_context
 from ..data.datasets import Attributes, Content, DataSetError, content, value_of
 from ..dimse.events import MessageStart
 from ..dimse.types import (

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..conversation.exchange import Exchange, respond, skip_data
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow
+from ..conversation.performing import respond
+from ..conversation.reading import skip_data
 from ..data.datasets import Content
 from ..dimse.events import MessageStart
 from ..dimse.types import CGetRequest, CGetResponse, CMoveRequest, CMoveResponse, comment_of

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..conversation.exchange import DataSetTooLong, Exchange
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow
+from ..conversation.reading import DataSetTooLong
 from ..data.datasets import Attributes, Content, DataSetError, convert, decode
 from ..dimse.events import MessageStart
 from ..dimse.types import (

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 from ..association import bytes_unread, prepare
-from ..conversation.exchange import Data, Exchange, Feed, Incoming, ask, check_free
+from ..conversation.exchange import Exchange
+from ..conversation.feed import STARVED, Data, Feed, Starved
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
+from ..conversation.invoking import ask, check_free
+from ..conversation.parking import Incoming
 from ..dimse.events import MessageStart
 from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, Response
 from ..errors import LocalProtocolError, ProtocolError
-from ..fast_init import quick
 from ..registry import status
 
 
@@ -49,7 +50,6 @@ def store(
     return (yield from ask(exchange, context.id, request, data))
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """A composite object to send: its SOP class and instance, and its data set in `transfer_syntax`."""
@@ -60,7 +60,6 @@ class Instance:
     data: Data = field(repr=False)
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The outcome of one instance: the provider's response, or the reason why there is none.
@@ -81,9 +80,6 @@ class Outcome:
 
 _GOOD = status.Category.SUCCESS, status.Category.WARNING
 
-LATER: Final = Instance(sop_class_uid="", sop_instance_uid="", transfer_syntax="", data=b"")
-"""Sentinel yielded by a source of instances that is empty but not finished, such as `Supply`; compared by identity."""
-
 _Taken = tuple[Instance, int, MessageStart | ContextNotAccepted]
 """The next instance to send, with its message id and its request, or with the reason why it cannot be sent."""
 
@@ -92,8 +88,8 @@ class StoreMany:
     """User side: sends instances by C-STORE, as many outstanding as the window allows [PS3.7 D.3.3.3].
 
     `next` returns the outcome of each, in the order in which the provider answers, then None. `instances` is advanced
-    only when there is room for one more, so it may be a generator. It may yield `LATER` if it has no instance now; then
-    the next flow asks it again (`Supply`). With a window of 1, each response is awaited before the next request.
+    only when there is room for one more, so it may be a generator. It may yield `STARVED` if it has no instance now;
+    then the next flow asks it again (`Supply`). With a window of 1, each response is awaited before the next request.
     """
 
     __slots__ = (
@@ -104,7 +100,7 @@ class StoreMany:
     def __init__(
         self,
         exchange: Exchange,
-        instances: Iterable[Instance],
+        instances: Iterable[Instance | Starved],
         *,
         priority: int = PRIORITY_MEDIUM,
         originator: tuple[str, int] | None = None,
@@ -118,9 +114,9 @@ class StoreMany:
         if exchange.unread:
             raise LocalProtocolError("C-STOREs while a data set is being read; read it to its end")
         self._exchange = exchange
-        self._instances: Iterator[Instance] = iter(instances)
+        self._instances: Iterator[Instance | Starved] = iter(instances)
         self._more = True
-        self._later = False  # the source has yielded LATER
+        self._later = False  # the source has yielded STARVED
         self._ahead = ahead
         self._taken: _Taken | None = None  # the next instance, taken ahead of time
         self._priority = priority
@@ -216,7 +212,7 @@ class StoreMany:
         if instance is None:
             self._more = False
             return None
-        if instance is LATER:
+        if instance is STARVED:
             self._later = True
             return None
         association = self._exchange.association
@@ -262,10 +258,10 @@ class Supply:
         self.feed: Feed | None = None
         """The data set of that instance, if its pieces are awaited."""
 
-    def __iter__(self) -> Iterator[Instance]:
+    def __iter__(self) -> Iterator[Instance | Starved]:
         return self
 
-    def __next__(self) -> Instance:
+    def __next__(self) -> Instance | Starved:
         if self._source is not None:
             instance = next(self._source)
         elif self._next is not None:
@@ -274,7 +270,7 @@ class Supply:
             raise StopIteration
         else:
             self.starved = True
-            return LATER
+            return STARVED
         self.taken = instance
         self.feed = instance.data if isinstance(instance.data, Feed) else None
         return instance

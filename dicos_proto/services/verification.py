@@ -5,8 +5,9 @@ For the provider side, use `exchange.next_request`, then `exchange.response_to` 
 
 from __future__ import annotations
 
-from ..conversation.exchange import Exchange, ask
+from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow, find_context
+from ..conversation.invoking import ask
 from ..dimse.types import CEchoRequest, Response
 from ..registry import uids
 

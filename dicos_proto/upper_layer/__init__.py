@@ -7,7 +7,7 @@ from .agreement import (
 )
 from .events import Closed, Deviation, Fragment, Idle, ProviderAbort, UpperEvent
 from .extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
-from .layer import EventSource, UpperLayer, events
+from .layer import EventSource, UpperLayer, ready_events
 from .machine import Role, State
 from .negotiation import negotiate, propose, propose_roles
 from .pdu import decode, encode
@@ -89,7 +89,7 @@ __all__ = [
     "UserInformation",
     "decode",
     "encode",
-    "events",
+    "ready_events",
     "negotiate",
     "propose",
     "propose_extended",

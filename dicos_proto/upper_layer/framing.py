@@ -20,7 +20,7 @@ from ..limits import DEFAULT_MAX_LENGTH
 from ..tolerance import Judge
 from ..wire import Buffer
 from .events import Fragment
-from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, check_header, check_pdv_length
+from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, check_header, check_pdv_length, exceeds
 from .pdu_types import PduType
 
 _FOREIGN = (
@@ -219,16 +219,17 @@ class PduReader:
                 return token or None
 
     def read_heads(self) -> Fragment | None:
-        """A P-DATA-TF of one PDV, by far the most, in one step: both headers, and what is here of the data.
+        """Read a P-DATA-TF of one PDV, the most frequent PDU, in one step: both headers, and the data that is here.
 
-        None, and nothing was read: something else comes, or an empty one, or not as it must be, or its headers are not
-        here as one piece. `next` tells which."""
+        Returns None, and reads nothing, if something else comes: another PDU, one of several PDVs, an empty PDV, one
+        that is too long, or headers that are not here in one piece. Then `next` reads it, and judges it: no rule is
+        tested here that `next` could find broken."""
         pos = self._pos
         if self._end - pos < 13 or self._kind is not None or not self.stream_data or self._body:
             return None
         head = self._head
         number, length, pdv_length, context, control = _DATA_HEADS.unpack_from(head, pos)
-        if number != 4 or pdv_length != length - 4 or length <= 6 or 0 < self.max_length < length:
+        if number != 4 or pdv_length != length - 4 or length <= 6 or exceeds(length, self.max_length):
             return None
         stop = pos + 6 + length
         if stop <= self._end:

@@ -33,7 +33,7 @@ class EventSource(Protocol[E_co]):
         """Parse one event. None: nothing more is here. `Closed` is always last, and repeats."""
 
 
-def events(source: EventSource[E]) -> Iterator[E]:
+def ready_events(source: EventSource[E]) -> Iterator[E]:
     """The events that are here. It ends when nothing more can be parsed now, and after `Closed`.
 
     `next_event` returns `Closed` each time it is called after the end, so that nobody can miss it. A loop that only

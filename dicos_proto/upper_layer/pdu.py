@@ -124,6 +124,11 @@ def decode(data: Buffer, limits: Limits = Limits(), tolerance: Tolerance = STRIC
     return decode_body(kind, body, judge)
 
 
+def exceeds(length: int, max_length: int) -> bool:
+    """Returns True if a P-DATA-TF of this length is longer than its receiver asked for; 0 is unlimited [PS3.8 D.1]."""
+    return 0 < max_length < length
+
+
 def check_header(number: int, length: int, judge: Judge, max_length: int = 0) -> PduType:
     """What a six-byte header alone can tell: the PDU's type, and that its length is one that type may have.
 
@@ -135,7 +140,7 @@ def check_header(number: int, length: int, judge: Judge, max_length: int = 0) ->
     if kind is _P_DATA_TF:
         if length < PDV_HEADER.size:
             raise Malformed(f"P-DATA-TF of {length} bytes; at least one PDV, {PDV_HEADER.size} bytes", "PS3.8 9.3.5")
-        if max_length and length > max_length:
+        if exceeds(length, max_length):
             most = max(2 * max_length, OVER_MAX_LENGTH)
             detail = f"P-DATA-TF of {length} bytes; Maximum Length {max_length}"
             if length > most or not judge.let("over_max_length", detail):

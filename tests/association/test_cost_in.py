@@ -6,7 +6,9 @@ import tracemalloc
 import pytest
 
 from dicos_proto.association import Association
-from dicos_proto.conversation import exchange
+from dicos_proto.conversation.invoking import ask
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.events import Event, MessageData
 from dicos_proto.dimse.types import (
     CEchoRequest,
@@ -110,7 +112,7 @@ def test_pieces_that_wait_are_joined_and_counted_with_what_they_cost(size: int) 
     content = bytes(range(256)) * 230
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
     parts = [p_data((3, False, at == len(pieces) - 1, piece)) for at, piece in enumerate(pieces)]
-    flow = exchange.ask(user.exchange, 1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))
+    flow = ask(user.exchange, 1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))
     next(flow)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -124,11 +126,11 @@ def test_pieces_that_wait_are_joined_and_counted_with_what_they_cost(size: int) 
     user.engine.receive_data(command(1, CEchoResponse(message_id_being_responded_to=1, status=0)))
     with pytest.raises(StopIteration):
         next(flow)
-    waiting = exchange.next_request(user.exchange)
+    waiting = next_request(user.exchange)
     with pytest.raises(StopIteration) as given:
         next(waiting)
     assert given.value.value == start(3, report, has_data=True)
-    reading = exchange.read_data(user.exchange)
+    reading = read_data(user.exchange)
     with pytest.raises(StopIteration) as read:
         next(reading)
     assert read.value.value == content

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from dicos_proto.association import Association
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import Event, MessageData, MessageStart
 from dicos_proto.dimse.types import (
     CEchoRequest,
@@ -180,7 +181,7 @@ def test_an_idle_peer_that_asks_after_all_is_answered_while_it_is_released() -> 
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 def test_a_provider_learns_that_its_peer_was_idle_once_it_is_released(split: Splitter) -> None:
     pair = Pair.established(split=split, user_timeouts=Timeouts(response=None))
-    idle, left = pair.run(exchange.next_request(pair.provides), exchange.next_request(pair.uses))
+    idle, left = pair.run(next_request(pair.provides), next_request(pair.uses))
     assert isinstance(idle, flows.AssociationIdle)
     assert str(idle) == "idle: waiting for a request: nothing within 60 s; the association was released"
     assert left is None

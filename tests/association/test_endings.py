@@ -6,11 +6,12 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.types import CEchoRequest
 from dicos_proto.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
-from dicos_proto.upper_layer.layer import UpperLayer, events
+from dicos_proto.upper_layer.layer import UpperLayer, ready_events
 from dicos_proto.upper_layer.machine import Role, State
 from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu import decode, encode
@@ -52,7 +53,7 @@ def ended(pair: Pair) -> bool:
 @ANY
 def test_released_by_either_side(split: Splitter) -> None:
     pair = Pair.established(split=split)
-    released, left = pair.run(flows.release(pair.user), exchange.next_request(pair.provides))
+    released, left = pair.run(flows.release(pair.user), next_request(pair.provides))
     assert (released, left, ended(pair)) == (None, None, True)
     pair = Pair.established(split=split)
     released, error = pair.run(flows.release(pair.provider), pair.uses.step())
@@ -95,7 +96,7 @@ def test_what_the_peer_still_sends_is_read_over_while_releasing() -> None:
     release = flows.release(pair.user)
     assert next(release) is flows.Need.INPUT
     pair.provider.send(exchange.response_to(start(1, ECHO), 0))
-    assert pair.run(release, exchange.next_request(pair.provides)) == [None, None]
+    assert pair.run(release, next_request(pair.provides)) == [None, None]
 
 
 def test_a_release_that_is_answered_by_an_abort_says_so() -> None:
@@ -295,21 +296,21 @@ def test_after_an_abort_only_the_end_is_read() -> None:
 
 def test_the_loop_over_events_ends_where_there_is_none_and_after_closed() -> None:
     pair = Pair.established()
-    assert list(events(pair.user)) == []
+    assert list(ready_events(pair.user)) == []
     pair.provider.send(ReleaseRequest())
     pair.user.receive_data(b"".join(pair.provider.data_to_send()))
-    assert list(events(pair.user)) == [ReleaseRequest()]
+    assert list(ready_events(pair.user)) == [ReleaseRequest()]
     pair.user.send(Abort())
     pair.user.receive_eof()
     for _ in range(2):
-        assert list(events(pair.user)) == [Closed()], "again, and once only"
+        assert list(ready_events(pair.user)) == [Closed()], "again, and once only"
 
 
 def test_what_is_sent_and_received_within_the_loop_counts() -> None:
     provider = Association.acceptor()
     provider.receive_data(encode(REQUEST))
     met = []
-    for event in events(provider):
+    for event in ready_events(provider):
         met.append(type(event))
         if isinstance(event, AssociateRequest):
             provider.send(negotiate(event, POLICY))

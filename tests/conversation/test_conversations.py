@@ -8,6 +8,9 @@ import pytest
 from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
 from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.invoking import ask
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import next_piece, skip_data
 from dicos_proto.dimse.events import MessageData
 from dicos_proto.dimse.types import (
     CCancelRequest,
@@ -50,11 +53,11 @@ STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_inst
 def serve_all(provider: Exchange, code: int = 0) -> flows.Flow[list[Any]]:
     """Answer every request with `code` until the peer releases; what came."""
     served: list[Any] = []
-    while (received := (yield from exchange.next_request(provider))) is not None:
+    while (received := (yield from next_request(provider))) is not None:
         content = b""
         if received.has_data:
             while True:
-                piece = yield from exchange.next_piece(provider)
+                piece = yield from next_piece(provider)
                 content += piece.data
                 if piece.last:
                     break
@@ -124,10 +127,10 @@ def test_a_response_that_comes_before_the_data_set_is_complete_is_taken() -> Non
     pair = Pair.established(user_limits=Limits(queued=1))
 
     def hasty() -> flows.Flow[None]:
-        received = yield from exchange.next_request(pair.provides)
+        received = yield from next_request(pair.provides)
         assert received is not None
         pair.provider.send(exchange.response_to(received, status.OUT_OF_RESOURCES, "disk full"))
-        assert (yield from exchange.next_request(pair.provides)) is None  # the data set is read over
+        assert (yield from next_request(pair.provides)) is None  # the data set is read over
 
     results, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, [b"ab"] * 9)), hasty())
     assert (results[0].status, results[0].error_comment) == (0xA700, "disk full")
@@ -144,7 +147,7 @@ def test_an_abort_while_a_data_set_is_sent_ends_it_at_once() -> None:
             yield b"ab"
 
     def rude() -> flows.Flow[None]:
-        yield from exchange.next_request(pair.provides)
+        yield from next_request(pair.provides)
         yield from flows.abort(pair.provider)
 
     error, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, pieces())), rude())
@@ -155,7 +158,7 @@ def test_an_abort_while_a_data_set_is_sent_ends_it_at_once() -> None:
 
 def test_a_release_instead_of_a_response_is_answered_and_raised() -> None:
     user = Lone.user()
-    flow = exchange.ask(user.exchange, 1, ECHO)
+    flow = ask(user.exchange, 1, ECHO)
     assert next(flow) is flows.Need.INPUT
     user.engine.receive_data(bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0)))
     user.engine.receive_eof()
@@ -168,7 +171,7 @@ def test_a_release_while_a_data_set_is_sent_is_answered_when_it_is_complete() ->
     pair = Pair.established(user_limits=Limits(queued=1))
 
     def leaving() -> flows.Flow[Any]:
-        yield from exchange.next_request(pair.provides)
+        yield from next_request(pair.provides)
         pair.provider.send(ReleaseRequest())
         return (yield from flows.finish(pair.provider))
 
@@ -179,7 +182,7 @@ def test_a_release_while_a_data_set_is_sent_is_answered_when_it_is_complete() ->
 def test_a_pending_response_is_not_the_final_one() -> None:
     user = Lone.user(split=bytewise)
     find = CFindRequest(message_id=1, affected_sop_class_uid=CT)
-    flow = exchange.ask(user.exchange, 3, find, b"ab")
+    flow = ask(user.exchange, 3, find, b"ab")
     assert next(flow) is flows.Need.INPUT
     pending = CFindResponse(message_id_being_responded_to=1, status=status.PENDING)
     final = CFindResponse(message_id_being_responded_to=1, status=status.SUCCESS)
@@ -199,7 +202,7 @@ def test_a_cancel_of_what_is_over_is_passed_over() -> None:
 
 def test_a_provider_learns_why_the_association_ended() -> None:
     pair = Pair.established()
-    gone, _ = pair.run(exchange.next_request(pair.provides), flows.abort(pair.user))
+    gone, _ = pair.run(next_request(pair.provides), flows.abort(pair.user))
     assert isinstance(gone, flows.AssociationAborted)
     assert str(gone) == "the peer says: association aborted by the service user"
 
@@ -208,8 +211,8 @@ def test_a_data_set_cut_short_is_no_data_set() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(command(3, STORE, has_data=True))
     with pytest.raises(StopIteration):
-        next(exchange.next_request(provider.exchange))
-    flow = exchange.skip_data(provider.exchange)
+        next(next_request(provider.exchange))
+    flow = skip_data(provider.exchange)
     assert next(flow) is flows.Need.INPUT
     provider.engine.receive_eof()
     with pytest.raises(flows.AssociationAborted, match="connection closed by the peer") as caught:
@@ -222,7 +225,7 @@ def test_reading_a_data_set_where_there_is_none_is_a_mistake() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(command(1, ECHO))
     with pytest.raises(LocalProtocolError, match="a data set is read where none is being received"):
-        list(exchange.next_piece(provider.exchange))
+        list(next_piece(provider.exchange))
 
 
 def test_a_response_is_not_answered() -> None:
@@ -233,7 +236,7 @@ def test_a_response_is_not_answered() -> None:
 def test_an_unsent_request_leaves_the_association_as_it_was() -> None:
     pair = Pair.established()
     with pytest.raises(LocalProtocolError, match="context 9 is not accepted"):
-        next(exchange.ask(pair.uses, 9, ECHO))
+        next(ask(pair.uses, 9, ECHO))
     results, _ = pair.run(use(pair.uses, echo(pair.uses)), serve_all(pair.provides))
     assert results == [ECHOED]
 

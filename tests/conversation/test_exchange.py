@@ -9,23 +9,19 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import (
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.feed import Feed
+from dicos_proto.conversation.invoking import Operation, ask, inquire
+from dicos_proto.conversation.performing import next_request, request_here, respond
+from dicos_proto.conversation.reading import (
     DataSetTooLong,
-    Exchange,
-    Feed,
     NoRoom,
-    Operation,
-    ask,
-    inquire,
     next_piece,
-    next_request,
     read_answer,
     read_data,
-    request_here,
-    respond,
     skip_data,
 )
-from dicos_proto.conversation.exchange import response_to as reply_to
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import (
     CCancelRequest,

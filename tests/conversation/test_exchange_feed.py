@@ -6,8 +6,10 @@ import pytest
 
 from dicos_proto import dimse
 from dicos_proto.conversation import exchange, flows
-from dicos_proto.conversation.exchange import Exchange, Feed
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.feed import Feed
 from dicos_proto.conversation.flows import AssociationAborted, Need
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.events import MessageData
 from dicos_proto.dimse.types import CStoreResponse
 from dicos_proto.errors import DeadlineExceeded
@@ -46,7 +48,7 @@ def fed(at: Exchange, pieces: Iterable[Buffer]) -> Generator[Need, None, tuple[d
 
 def keep(into: list[bytes]) -> object:
     def perform(at: Exchange, start: exchange.MessageStart) -> flows.Flow[None]:
-        data = yield from exchange.read_data(at)
+        data = yield from read_data(at)
         into.append(bytes(data))
         at.send(start.context, exchange.response_to(start, 0).command)
 

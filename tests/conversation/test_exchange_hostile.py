@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Operation, ask, inquire, next_request, read_data, respond
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.invoking import Operation, ask, inquire
+from dicos_proto.conversation.performing import next_request, respond
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.types import (
     CEchoRequest,
     CEchoResponse,

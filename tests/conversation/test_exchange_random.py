@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request, read_data
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CStoreRequest, NEventReportRequest, Response, response_to
 from dicos_proto.limits import Limits

@@ -7,6 +7,9 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.invoking import ask
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import next_piece
 from dicos_proto.dimse.types import (
     CEchoRequest,
     CEchoResponse,
@@ -96,12 +99,12 @@ def test_what_is_outstanding_is_named_with_what_to_do_about_it() -> None:
         user.engine.send(start(1, echo(number)))
         named = "C-ECHO-RQ 1 is outstanding" if number == 1 else "C-ECHO-RQ 1, C-ECHO-RQ 2"
         with pytest.raises(LocalProtocolError, match=f"C-ECHO-RQ while {named}.*wait for them first"):
-            next(exchange.ask(user.exchange, 1, echo(9)))
+            next(ask(user.exchange, 1, echo(9)))
     user.engine.send(start(3, CFindRequest(message_id=6, affected_sop_class_uid=CT), has_data=True))
     user.engine.send(data(3, b"keys"))
     text = r"C-ECHO-RQ 3 and 3 more are outstanding, whose responses nobody would see: cancel\(\) asks the peer to stop"
     with pytest.raises(LocalProtocolError, match=text):
-        next(exchange.ask(user.exchange, 1, echo(9)))
+        next(ask(user.exchange, 1, echo(9)))
     assert user.engine.operations.unanswered == {**dict.fromkeys(range(1, 6), 0x0030), 6: 0x0020}
 
 
@@ -109,10 +112,10 @@ def test_nothing_is_asked_while_an_answer_is_out_that_nobody_would_see() -> None
     user = Lone.user(request(window=WINDOW), policy(window=WINDOW))
     user.engine.send(start(1, echo(7)))
     with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
-        next(exchange.ask(user.exchange, 1, echo(8)))
+        next(ask(user.exchange, 1, echo(8)))
     assert user.engine.operations.outstanding == 1
     assert user.feed(command(1, echoed(7))) == [start(1, echoed(7))]
-    assert outcome(exchange.ask(user.exchange, 1, echo(8)), user.engine, command(1, echoed(8))) == echoed(8)
+    assert outcome(ask(user.exchange, 1, echo(8)), user.engine, command(1, echoed(8))) == echoed(8)
 
 
 GET = NGetRequest(message_id=1, requested_sop_class_uid=VERIFICATION, requested_sop_instance_uid="1.2.3")
@@ -123,7 +126,7 @@ def test_a_response_with_a_data_set_is_read_to_its_end() -> None:
     stream = command(1, GOT, has_data=True) + p_data((1, False, False, b"ab"), (1, False, True, b"cd"))
     for cut in (1, 20, len(stream) - 1):
         user = Lone.user()
-        assert outcome(exchange.ask(user.exchange, 1, GET), user.engine, stream[:cut], stream[cut:]) == GOT
+        assert outcome(ask(user.exchange, 1, GET), user.engine, stream[:cut], stream[cut:]) == GOT
         assert user.events() == []
 
 
@@ -134,7 +137,7 @@ def test_a_response_with_a_data_set_is_read_to_its_end() -> None:
 )
 def test_a_wrong_answer_is_an_abort_not_an_answer(answer: CEchoResponse | CStoreResponse | CEchoRequest) -> None:
     user = Lone.user()
-    error = outcome(exchange.ask(user.exchange, 1, echo(1)), user.engine, command(1, answer))
+    error = outcome(ask(user.exchange, 1, echo(1)), user.engine, command(1, answer))
     assert isinstance(error, flows.AssociationAborted)
     assert isinstance(error.event, ProviderAbort)
     assert isinstance(error.event.error, RemoteProtocolError)
@@ -145,7 +148,7 @@ def test_a_wrong_answer_is_an_abort_not_an_answer(answer: CEchoResponse | CStore
 def test_an_answer_cut_off_is_no_answer(end: int) -> None:
     stream = command(1, echoed(1))
     user = Lone.user()
-    error = outcome(exchange.ask(user.exchange, 1, echo(1)), user.engine, stream[: min(end, len(stream) - 1)], eof=True)
+    error = outcome(ask(user.exchange, 1, echo(1)), user.engine, stream[: min(end, len(stream) - 1)], eof=True)
     assert isinstance(error, flows.AssociationAborted)
     assert "connection closed by the peer in Sta6" in str(error)
 
@@ -159,10 +162,10 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
         raise RuntimeError("the disk is gone")
 
     with pytest.raises(RuntimeError, match="the disk is gone"):
-        next(exchange.ask(pair.uses, 3, STORE, pieces()))
+        next(ask(pair.uses, 3, STORE, pieces()))
     assert pair.user.operations.sending
     with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ while C-\w+-RQ \d+ is outstanding.*wait for them"):
-        next(exchange.ask(pair.uses, 1, echo(2)))
+        next(ask(pair.uses, 1, echo(2)))
     with pytest.raises(LocalProtocolError, match="before the data set is complete"):
         next(flows.release(pair.user))
     assert pair.run(flows.abort(pair.user), flows.finish(pair.provider)) == [None, None]
@@ -170,7 +173,7 @@ def test_a_source_that_fails_leaves_only_an_abort() -> None:
 
 def test_a_peer_that_never_answers_is_given_up() -> None:
     pair = Pair.established()
-    error, _ = pair.run(exchange.ask(pair.uses, 1, echo(1)), flows.finish(pair.provider))
+    error, _ = pair.run(ask(pair.uses, 1, echo(1)), flows.finish(pair.provider))
     assert isinstance(error, flows.AssociationAborted)
     assert isinstance(error.event, ProviderAbort)
     assert error.event.error == DeadlineExceeded("response: waiting for the one to message 1: nothing within 60 s")
@@ -183,7 +186,7 @@ def test_a_peer_that_never_answers_is_given_up() -> None:
 def test_a_data_set_is_read_only_where_one_comes() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(command(1, echo(1)))
-    flow = exchange.next_piece(provider.exchange)
+    flow = next_piece(provider.exchange)
     with pytest.raises(LocalProtocolError, match="a data set is read where none is being received"):
         next(flow)
 
@@ -197,7 +200,7 @@ def test_what_nobody_read_of_a_data_set_is_read_over(split: Splitter) -> None:
 
     def serve() -> flows.Flow[list[object]]:
         found: list[object] = []
-        while (received := (yield from exchange.next_request(pair.provides))) is not None:
+        while (received := (yield from next_request(pair.provides))) is not None:
             found.append(received.command)
         return found
 
@@ -391,14 +394,14 @@ def test_a_spurious_release_answer_is_a_violation(split: Splitter) -> None:
 def test_a_flow_asks_to_be_drained_at_its_limit() -> None:
     for queued, needs in ((10_000, 0), (200, 1)):
         pair = Pair.established(user_limits=Limits(queued=queued))
-        flow = exchange.ask(pair.uses, 3, STORE, [bytes(300), bytes(2)])
+        flow = ask(pair.uses, 3, STORE, [bytes(300), bytes(2)])
         assert [next(flow)] == [flows.Need.DRAIN if needs else flows.Need.INPUT]
 
 
 def test_a_flow_that_ends_has_what_is_queued_written() -> None:
     provider = Lone.provider()
     provider.engine.receive_data(RELEASE_RQ)
-    flow = exchange.next_request(provider.exchange)
+    flow = next_request(provider.exchange)
     assert next(flow) is flows.Need.INPUT  # the answer is queued; the peer closes
     assert provider.engine.bytes_queued == len(RELEASE_RQ)
     provider.engine.receive_eof()

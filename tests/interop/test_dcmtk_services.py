@@ -13,7 +13,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from dicos_proto import dimse
 from dicos_proto.conversation import exchange, flows
-from dicos_proto.conversation.exchange import Exchange, next_request, read_data
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data, skip_data
 from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status, uids
@@ -319,7 +321,7 @@ def test_we_find_get_and_have_moved_what_an_archive_has(tmp_path: Path) -> None:
 
 def test_a_request_of_dcmtk_that_nobody_handles_is_answered() -> None:
     def refuse(on: Exchange, start: MessageStart) -> flows.Flow[None]:
-        yield from exchange.skip_data(on)
+        yield from skip_data(on)
         on.reply(exchange.response_to(start, status.SOP_CLASS_NOT_SUPPORTED))
 
     with our_provider(each_request(refuse, [])) as port:

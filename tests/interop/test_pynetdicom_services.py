@@ -14,7 +14,9 @@ from pydicom.dataset import Dataset
 
 from dicos_proto import dimse
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request, read_data
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status, uids

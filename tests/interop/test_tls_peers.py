@@ -13,7 +13,8 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request, response_to
+from dicos_proto.conversation.exchange import Exchange, response_to
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import ReleaseRequest, ReleaseResponse

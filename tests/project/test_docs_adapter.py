@@ -16,6 +16,8 @@ import pytest
 
 from dicos_proto import Association, Exchange, Timeouts
 from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.data import datasets
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CStoreRequest
@@ -76,8 +78,8 @@ def provide(association: Association) -> flows.Flow[list[bytes]]:
     yield from flows.answer_request(association, request, POLICY)
     messages = Exchange(association)
     received = []
-    while (start := (yield from exchange.next_request(messages))) is not None:
-        received.append((yield from exchange.read_data(messages)))
+    while (start := (yield from next_request(messages))) is not None:
+        received.append((yield from read_data(messages)))
         messages.reply(exchange.response_to(start, 0))
     return received
 

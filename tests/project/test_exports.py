@@ -125,3 +125,20 @@ def test_an_upper_layer_alone_has_fourteen_public_members() -> None:
 
 def test_both_are_wires() -> None:
     assert WIRE == public(dicos_proto.Wire)
+
+
+def test_no_exported_name_is_the_name_of_a_module() -> None:
+    """Such a name would be the one or the other, as it was imported."""
+    folders = (CHECKOUT / "dicos_proto", CHECKOUT / "dicos_proto/_moved")
+    modules = {path.stem for folder in folders for path in folder.iterdir()}
+    assert modules.isdisjoint(EXPORTED)
+
+
+def test_a_dissector_is_loaded_by_those_who_want_one() -> None:
+    code = (
+        "import sys, dicos_proto; assert 'dicos_proto.dissect' not in sys.modules;"
+        "from dicos_proto import Dissector; from dicos_proto.dissect import Dissector as same; assert Dissector is same"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'Dissecter'"):
+        _ = dicos_proto.Dissecter  # type: ignore[attr-defined]

@@ -24,6 +24,8 @@ SPLIT = {
     "negotiation": """AcceptPolicy Agreement IdentityPolicy IdentityVerdict Preference PresentationContext
         RefusedContext Roles UNCOMPRESSED X agree negotiate number_contexts propose propose_roles""",
     **dict.fromkeys(("storing", "part10", "part10_writer", "answering"), ""),
+    "exchange": """Answer Data DataSetTooLong Exchange Feed Holder Incoming NoRoom Operation STARVED T ask check_free
+        inquire next_piece next_request read_answer read_data request_here respond response_to skip_data""",
 }
 """Former modules that are several now, with the public names that they had: all of these are still found in them."""
 

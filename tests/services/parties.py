@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import EXPLICIT_VR_LE

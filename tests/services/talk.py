@@ -8,7 +8,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import propose

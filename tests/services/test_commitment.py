@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import next_request
 from dicos_proto.conversation.flows import ContextNotAccepted
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CEchoRequest, NActionResponse, NEventReportRequest

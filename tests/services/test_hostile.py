@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import Attributes, DataSetError
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import (

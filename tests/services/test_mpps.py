@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import next_request
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.data.datasets import Attributes, encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status

@@ -7,7 +7,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import Attributes, DataSetError, encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CFindRequest, CFindResponse

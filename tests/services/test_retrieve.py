@@ -7,8 +7,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import DataSetTooLong, Exchange, next_request, read_data, respond, skip_data
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.performing import next_request, respond
+from dicos_proto.conversation.reading import DataSetTooLong, read_data, skip_data
 from dicos_proto.data.datasets import DataSetError, encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import (

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import exchange, flows
-from dicos_proto.conversation.exchange import DataSetTooLong, Exchange
+from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.invoking import ask
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import (
     CFindRequest,
@@ -350,8 +352,6 @@ def test_what_only_names_an_image_is_no_longer_than_any_other(context: str, requ
             return str(error)
         return ""
 
-    _, served = pair.run(
-        use(pair.uses, exchange.ask(pair.uses, 1, request_, bytes(1500))), serve(pair.provides, handle)
-    )
+    _, served = pair.run(use(pair.uses, ask(pair.uses, 1, request_, bytes(1500))), serve(pair.provides, handle))
     assert served == ["data set of 1500 bytes (limit attributes: 1000 allowed)"]
     assert room.most == 0

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request, read_data, skip_data
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data, skip_data
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CEchoRequest, CStoreRequest, CStoreResponse, NEventReportRequest, response_to
 from dicos_proto.errors import LocalProtocolError

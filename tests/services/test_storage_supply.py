@@ -7,13 +7,16 @@ from collections.abc import Iterable
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, Feed, next_request, read_data
+from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
+from dicos_proto.conversation.feed import STARVED, Feed
 from dicos_proto.conversation.flows import AssociationAborted, Need
+from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.reading import read_data
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import EXPLICIT_VR_LE
-from dicos_proto.services.storage import LATER, Instance, Outcome, StoreMany, Supply
+from dicos_proto.services.storage import Instance, Outcome, StoreMany, Supply
 from dicos_proto.upper_layer.events import ProviderAbort
 from dicos_proto.upper_layer.pdu_types import Abort
 from tests.pair import CT, Splitter, splitters
@@ -145,7 +148,7 @@ def test_an_answer_that_comes_in_halves_is_told_in_the_next_turn() -> None:
 
 def test_a_source_gives_later_until_it_has_one() -> None:
     supply = Supply()
-    assert next(supply) is LATER
+    assert next(supply) is STARVED
     one = instance(1)
     supply.push(one)
     assert not supply.starved

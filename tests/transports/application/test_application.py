@@ -210,8 +210,8 @@ def test_an_object_of_another_class_than_its_context_is_refused(way: Way) -> Non
 
 def _with_class(flow: Any, session: Any, sop_class: str) -> Any:
     """A C-STORE of this class on the context of another."""
-    from dicos_proto.conversation.exchange import ask
     from dicos_proto.conversation.flows import find_context
+    from dicos_proto.conversation.invoking import ask
     from dicos_proto.dimse.types import CStoreRequest
 
     flow.close()
@@ -1123,7 +1123,7 @@ def test_an_object_that_cannot_be_decoded_is_not_understood(way: Way) -> None:
 
 @each_way
 def test_an_echo_of_another_class_than_its_context_is_no_success(way: Way) -> None:
-    from dicos_proto.conversation.exchange import ask
+    from dicos_proto.conversation.invoking import ask
     from dicos_proto.dimse.types import CEchoRequest
 
     app = application(way)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dicos_proto import dimse
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.invoking import ask
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
@@ -302,7 +303,7 @@ def test_what_a_handler_leaves_unanswered_is_refused() -> None:
         assert session.echo().status == status.UNRECOGNIZED_OPERATION
         assert session.store(CT, "1.2", EXPLICIT, b"ab" * 100_000).status == status.UNRECOGNIZED_OPERATION
         find = dimse.CFindRequest(message_id=5, affected_sop_class_uid=CT)
-        response = session.run(exchange.ask(session.exchange, 3, find, [b"identifier"]))
+        response = session.run(ask(session.exchange, 3, find, [b"identifier"]))
         assert response.status == status.UNRECOGNIZED_OPERATION
     assert names == ["EchoRequest", "StoreRequest", "C-FIND-RQ"]
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 import pytest
 
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.invoking import ask
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.policy import AcceptPolicy
@@ -278,7 +279,7 @@ def test_an_object_larger_than_allowed_is_refused(tmp_path: Path, size: int) -> 
 def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes]) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
-        response = session.run(exchange.ask(session.exchange, 1, store, pieces))
+        response = session.run(ask(session.exchange, 1, store, pieces))
         assert (response.status, response.error_comment) == (0xC000, "no data set")
         assert session.established
     assert list(tmp_path.iterdir()) == []
@@ -287,7 +288,7 @@ def test_no_data_set_is_nothing_to_store(tmp_path: Path, pieces: list[bytes]) ->
 def test_another_sop_class_than_the_contexts_is_refused(tmp_path: Path) -> None:
     with archive(tmp_path) as (open_for, _), open_for(described(EXPLICIT)) as session:
         wrong = CStoreRequest(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2")
-        response = session.run(exchange.ask(session.exchange, 1, wrong, [b"ab"]))
+        response = session.run(ask(session.exchange, 1, wrong, [b"ab"]))
         assert response.status == 0x0122
     assert list(tmp_path.iterdir()) == []
 

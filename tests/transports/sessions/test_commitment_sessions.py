@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dicos_proto.conversation.exchange import next_request
 from dicos_proto.conversation.flows import AssociationAborted, AssociationReleased, ContextNotAccepted
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import NEventReportRequest

@@ -8,9 +8,11 @@ from random import Random
 
 import pytest
 
-from dicos_proto.conversation import exchange, flows
-from dicos_proto.conversation.exchange import ask
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.feed import STARVED
 from dicos_proto.conversation.flows import AssociationAborted, Flow
+from dicos_proto.conversation.invoking import ask
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.services.performing import Performing
@@ -37,7 +39,7 @@ def provider(pair: Pair) -> Iterator[BaseSession]:
 
 def receive(session: BaseSession, taken: list[list[bytes]], status: int = 0) -> Flow[bool]:
     """Takes the one object that comes, and answers it; whether it was complete."""
-    start = yield from exchange.next_request(session.exchange)
+    start = yield from next_request(session.exchange)
     assert isinstance(start, MessageStart)
     received = Received(session=session, performing=Performing(session.exchange, start))
     while received.performing.unread:
@@ -116,7 +118,7 @@ def test_an_object_without_a_byte_has_no_pieces() -> None:
 
 def test_an_abort_comes_after_what_came_before_it() -> None:
     def cut_off() -> Flow[None]:
-        pair.uses.send(3, STORE, (piece for piece in (bytes(100), bytes(100), exchange.STARVED)))
+        pair.uses.send(3, STORE, (piece for piece in (bytes(100), bytes(100), STARVED)))
         yield flows.Need.DRAIN
         yield from flows.abort(pair.user, Abort())
 

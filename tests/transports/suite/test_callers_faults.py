@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dicos_proto.conversation.exchange import STARVED
+from dicos_proto.conversation.feed import STARVED
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, AssociationReleased
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.errors import LocalProtocolError, ProtocolError

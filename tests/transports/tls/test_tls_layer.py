@@ -15,7 +15,8 @@ from OpenSSL import SSL
 from dicos_proto import dimse
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, next_request, response_to
+from dicos_proto.conversation.exchange import Exchange, response_to
+from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import MessageData
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits

@@ -16,8 +16,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from dicos_proto import dimse
-from dicos_proto.conversation.exchange import DataSetTooLong
 from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import DataSetError
 from dicos_proto.registry import status
 from dicos_proto.registry.status_tables import Category

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto import dimse
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows, planning
-from dicos_proto.fast_init import quick
 from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
 from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -159,7 +158,6 @@ class FileData:
             self._chunks.close()
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileInstance(Instance):
     """A file as an instance to send. `close` it if it is not sent to its end: its file may be open."""

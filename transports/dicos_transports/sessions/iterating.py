@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from dicos_proto import dimse
-from dicos_proto.conversation import exchange
+from dicos_proto.conversation.feed import Data, Feed, Starved
 from dicos_proto.conversation.flows import Flow
 from dicos_proto.dimse.events import MessageData
 from dicos_proto.services import storage
@@ -36,7 +36,7 @@ class AwaitedInstance(Instance):
     """
 
     pieces: AsyncIterable[Buffer] = field(repr=False)
-    data: exchange.Data = field(default_factory=exchange.Feed, init=False, repr=False)
+    data: Data = field(default_factory=Feed, init=False, repr=False)
 
 
 class Cancellable(Protocol):
@@ -102,7 +102,7 @@ class Outcomes(AsyncIterator[storage.Outcome]):
         self._session = session
         self._awaited: AsyncIterator[Instance] | None = None
         self._supply: storage.Supply | None = None
-        source: Iterable[Instance]
+        source: Iterable[Instance | Starved]
         if isinstance(instances, AsyncIterable):
             if at_hand:
                 raise TypeError("instances that are awaited, where nothing is awaited")

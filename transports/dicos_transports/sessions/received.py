@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from dicos_proto import dimse
-from dicos_proto.conversation import exchange
+from dicos_proto.conversation.exchange import response_to
 from dicos_proto.conversation.flows import Flow
+from dicos_proto.conversation.reading import next_piece
 from dicos_proto.data.checker import Checker
 from dicos_proto.data.datasets import Content
 from dicos_proto.data.elements import DataSetError
@@ -106,7 +107,7 @@ class Received(Described[S, P], Generic[S, P]):
         Raises `AssociationError` where it does not end well.
         """
         while self.performing.unread:
-            event = yield from exchange.next_piece(self.session.exchange)
+            event = yield from next_piece(self.session.exchange)
             if event.data:
                 if self.checker is not None:
                     self.looked_at(event.data)
@@ -232,7 +233,7 @@ class Received(Described[S, P], Generic[S, P]):
             return False
         if self.session.holding.held:
             self.session.holding.let_go()
-        at.begin(exchange.response_to(performing.start, code, comment))
+        at.begin(response_to(performing.start, code, comment))
         performing.answered = True
         return True
 

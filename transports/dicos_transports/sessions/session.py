@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from dicos_proto import dimse
-from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation import flows
+from dicos_proto.conversation.feed import Data, Feed
+from dicos_proto.conversation.performing import next_request, request_here
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status
@@ -64,7 +66,7 @@ class Session(Running):
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax: str,
-        data: exchange.Data | AsyncIterable[Buffer],
+        data: Data | AsyncIterable[Buffer],
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
@@ -74,7 +76,7 @@ class Session(Running):
         `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
         """
         if isinstance(data, AsyncIterable):
-            feed = exchange.Feed()
+            feed = Feed()
             flow = storage.store(
                 self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, feed, priority=priority
             )
@@ -389,9 +391,9 @@ class _Requests(AsyncIterator[AnyRequest]):
             await before.respond(status.UNRECOGNIZED_OPERATION)
         start = None
         if not self._over:
-            start = exchange.request_here(session.exchange) if session.driver.may_go_on else None
+            start = request_here(session.exchange) if session.driver.may_go_on else None
             if start is None:
-                start = await session.driver.run(exchange.next_request(session.exchange), interruptible=True)
+                start = await session.driver.run(next_request(session.exchange), interruptible=True)
         if start is None:
             self._over, self._before = True, None
             raise StopAsyncIteration

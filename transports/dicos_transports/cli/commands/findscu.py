@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dicos_proto import dimse, propose
-from dicos_proto.conversation.exchange import DataSetTooLong
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data import datasets
 from dicos_proto.data.datasets import Attributes, DataSetError
 from dicos_proto.errors import LocalProtocolError

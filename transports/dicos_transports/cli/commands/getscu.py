@@ -8,9 +8,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from dicos_proto.conversation import planning
-from dicos_proto.conversation.exchange import DataSetTooLong
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.conversation.planning import Proposal, Service
+from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import DataSetError
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry import uids

@@ -1,0 +1,82 @@
+"""Operations of the peer: its requests are awaited, and responses are sent.
+
+Knows: requests, C-CANCEL, backpressure. Must not know: what a service is for.
+"""
+
+from __future__ import annotations
+
+from ..dimse.events import MessageStart
+from ..dimse.types import AnyResponse, CCancelRequest, Request
+from ..registry import status
+from .exchange import Exchange
+from .feed import Data
+from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, finish
+from .parking import Incoming
+
+
+def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
+    """The next request of the peer, or None once it has released the association.
+
+    What is left of a data set that nobody read is skipped; a C-CANCEL is noted. Nothing is read from a peer that does
+    not take the answers (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection may
+    be closed.
+    """
+    association = exchange.association
+    while True:
+        while exchange.burdened:
+            yield Need.DRAIN
+        try:
+            event = yield from exchange.step()
+        except AssociationIdle:
+            raise
+        except AssociationReleased:
+            return None
+        except AssociationAborted:
+            yield from finish(association)
+            raise
+        request = _request_of(exchange, event)
+        if request is not None:
+            return request
+
+
+def request_here(exchange: Exchange) -> MessageStart | None:
+    """Like `next_request`, for what has been received already. None: run `next_request` (`Exchange.here`)."""
+    if exchange.burdened:
+        return None
+    while (event := exchange.here()) is not None:
+        request = _request_of(exchange, event)
+        if request is not None:
+            return request
+    return None
+
+
+def _request_of(exchange: Exchange, event: Incoming | None) -> MessageStart | None:
+    """The event, if it is a request that is to be answered; a C-CANCEL is noted."""
+    if isinstance(event, MessageStart):
+        if isinstance(event.command, Request):
+            return event
+        if isinstance(event.command, CCancelRequest):
+            exchange.note_cancel(event.command)
+    return None
+
+
+def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:
+    """Send a response, and wait until the send queue is below `Limits.queued`, so that responses leave one by one.
+
+    Meanwhile what the peer says is noted or kept (`Exchange.look`), responses to operations of the local side included:
+    to answer while an `Operation` is under way, use `Exchange.reply`. Raises as `Exchange.step` does.
+    """
+    yield from _hand_on(exchange)
+    exchange.send(context, response, data)
+    yield from _hand_on(exchange)
+    if status.category(response.status) is status.Category.PENDING:
+        yield Need.TURN
+        yield from exchange.look()
+
+
+def _hand_on(exchange: Exchange) -> Flow[None]:
+    """Wait until the data set that is being sent is handed on, and the send queue is below `Limits.queued`."""
+    while exchange.sending or exchange.burdened:
+        yield Need.DRAIN
+        yield from exchange.look()
+        exchange.pump()
