@@ -48,6 +48,7 @@ def data_of(one: Instance) -> bytes:
         ((IMPLICIT, EXPLICIT, DEFLATED), None),
         ((IMPLICIT,), IMPLICIT),
         ((EXPLICIT,), EXPLICIT),
+        ((DEFLATED, JPEG), DEFLATED),
         ((IMPLICIT, JPEG), IMPLICIT),
     ],
 )
