@@ -1,6 +1,6 @@
 """A second walk over data sets, recursive and over whole bytes, as simple as can be, to compare the engine's with.
 
-It knows the grammar of PS3.5 7.1 and 7.5 and what readers accept beside it; it says accepted or refused, not why.
+It knows the grammar [PS3.5 7.1, 7.5] and what readers accept beside it. It says accepted or refused, not why.
 """
 
 import struct

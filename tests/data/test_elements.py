@@ -1,4 +1,4 @@
-"""The walk over a data set while it arrives: what is one, what is none, and that no split makes a difference."""
+"""The check of a data set while it arrives: accepted ones, refused ones, and the same verdict for any split."""
 
 import gc
 import struct
@@ -56,7 +56,7 @@ def deflated(data: bytes) -> bytes:
 
 
 def verdict(pieces: list[bytes], syntax: str = EXPLICIT, limits: Limits | None = None) -> str | None:
-    """What is wrong with the object 1.2.3 in these pieces, None for nothing."""
+    """Returns what is wrong with the object 1.2.3 in these pieces, None for nothing."""
     checker = Checker.of(syntax, CT, "1.2.3", limits)
     assert checker is not None
     try:
@@ -69,7 +69,7 @@ def verdict(pieces: list[bytes], syntax: str = EXPLICIT, limits: Limits | None =
 
 
 def every_way(data: bytes, syntax: str = EXPLICIT, limits: Limits | None = None) -> str | None:
-    """The verdict, which is the same whole, byte by byte, and in pieces of other sizes and kinds."""
+    """Returns the verdict, which is the same whole, byte by byte, and in pieces of other sizes and kinds."""
     found = verdict([data], syntax, limits)
     for size in (1, 2, 7, 13, 64):
         assert verdict([data[at : at + size] for at in range(0, len(data), size)], syntax, limits) == found, size
@@ -137,7 +137,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("syntax", "data"), GOOD.values(), ids=GOOD)
-def test_sloppiness_is_let_through(syntax: str, data: bytes) -> None:
+def test_sloppiness_is_accepted(syntax: str, data: bytes) -> None:
     assert every_way(data, syntax) is None
 
 
@@ -162,7 +162,7 @@ def test_what_is_not_known_is_not_checked(syntax: str) -> None:
         Checker(syntax, CT, "1.2.3", Limits())
 
 
-def test_what_is_missing_is_told() -> None:
+def test_missing_uids_are_named() -> None:
     checker = Checker(EXPLICIT, CT, "1.2.3", Limits())
     checker.feed(short(0x00080016, b"UI", CT.encode() + b"\0") + short(0x00080018, b"UI", b" \0"))
     checker.finish()
@@ -263,7 +263,7 @@ def test_garbage_is_refused(syntax: str, data: bytes, text: str | None) -> None:
     assert found.startswith(text or "C000 cut short at byte")
 
 
-def test_a_mismatch_is_told_from_garbage() -> None:
+def test_a_mismatch_has_another_status_than_garbage() -> None:
     assert Mismatch("").store_status == status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
     assert DataSetError("").store_status == status.CANNOT_UNDERSTAND
 
@@ -341,7 +341,7 @@ STRUCTURES = {
 
 @pytest.mark.parametrize("build", STRUCTURES.values(), ids=STRUCTURES)
 def test_elements_of_a_deflated_object_are_judged_against_its_bytes(build: Callable[[int], bytes]) -> None:
-    """A kilobyte of deflate may hold 100,000 empty items, and each takes as long as one that came as it is."""
+    """A kilobyte of deflate may hold 100,000 empty items, and each takes as long as one that is not deflated."""
     for count in (3000, 40_000, 130_000):
         bomb = deflated(build(count))
         assert len(bomb) < 7000
@@ -366,8 +366,8 @@ def decoded(data: bytes, **limits: int) -> str | None:
     return None
 
 
-def test_a_deflated_object_as_they_are_is_none() -> None:
-    """Frames with items of their own, which differ by a number: what deflates best of what is sent."""
+def test_a_deflated_object_as_they_are_sent_is_no_bomb() -> None:
+    """Frames whose items differ by a number only deflate best of all that is really sent."""
     frame = b"".join(short(0x00200000 + number, b"DS", b"1.5 ") for number in range(0x10, 0x20))
     items = b"".join(
         bare(
@@ -516,7 +516,7 @@ def test_pydicoms_files_are_data_sets_and_decode_as_pydicom_reads_them(path: Pat
 
 
 def test_a_walk_without_a_dictionary_passes_over_what_does_not_say_what_it_is() -> None:
-    """Also one that asks for tokens and overrides none of their methods."""
+    """So does one that asks for tokens and overrides none of their methods."""
     data = bare(0x00080018, b"1.2.3\0") + bare(SEQUENCE, bare(ITEM, bare(NAME, b"A ")))
     data += bare(SEQUENCE, bare(ITEM, bare(NAME, b"B") * 30, UNDEFINED) + ENDED_ITEM + END, UNDEFINED)
     data += bare(PIXELS, bare(ITEM) + bare(ITEM, b"abc") + END, UNDEFINED) + bare(BLOB, bytes(300))

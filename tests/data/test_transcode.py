@@ -1,5 +1,5 @@
-"""Conversion between the uncompressed little endian syntaxes: what comes out is what pydicom would have written,
-and bad input is refused before it costs anything."""
+"""Conversion between the uncompressed little endian syntaxes: the output is what pydicom would have written, and bad
+input is refused before it costs anything."""
 
 import io
 import struct
@@ -43,7 +43,7 @@ SAME_BYTES = {"OB", "OW", "US", "OB or OW", "US or OW", "US or SS or OW"}
 
 
 def shipped() -> list[Path]:
-    """Every file of pydicom's that can be converted."""
+    """Returns every file of pydicom's that can be converted."""
     found = []
     for path in sorted(path for path in SHIPPED.rglob("*") if path.is_file()):
         try:
@@ -65,7 +65,7 @@ def parsed(data: bytes, syntax: str) -> Dataset:
 
 
 def written(ds: Dataset, syntax: str) -> bytes:
-    """The data set as pydicom writes it."""
+    """Returns the data set as pydicom writes it."""
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = True, syntax == IMPLICIT
     write_dataset(out, ds)
@@ -77,13 +77,13 @@ def written(ds: Dataset, syntax: str) -> bytes:
 
 
 def data_set_of(path: Path) -> Dataset:
-    """As pydicom reads it, unaltered by anything it decodes on the way."""
+    """Returns the data set as pydicom reads it, unaltered by anything it decodes on the way."""
     file = inspect(path)
     return parsed(path.read_bytes()[file.data_offset :], file.transfer_syntax)
 
 
 def differences(ours: Dataset, theirs: Dataset, where: str = "") -> list[str]:
-    """Tags, VRs and values that differ, items of sequences included."""
+    """Returns the tags, VRs and values that differ, items of sequences included."""
     found = []
     tags = {tag for tag in [*ours.keys(), *theirs.keys()] if tag.element}
     for tag in sorted(tags):
@@ -105,7 +105,7 @@ def differences(ours: Dataset, theirs: Dataset, where: str = "") -> list[str]:
 
 
 def file_of(folder: Path, data: bytes, syntax: str, *, sop_class_uid: str = CT) -> Part10File:
-    """A bare data set on disk, as if its meta information had been read already."""
+    """Writes a bare data set to disk, as if its meta information had been read already."""
     path = folder / "data"
     path.write_bytes(data)
     return Part10File(
@@ -133,7 +133,7 @@ def implicit(tag: int, value: bytes) -> bytes:
 
 
 def opened(tag: int, vr: bytes = b"") -> bytes:
-    """A header of undefined length, explicit if there is a VR."""
+    """Returns a header of undefined length, explicit if there is a VR."""
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
     return head + (vr + b"\0\0" if vr else b"") + b"\xff\xff\xff\xff"
 
@@ -193,7 +193,7 @@ def data_set_of_bytes(path: Path) -> bytes:
 
 
 def test_deflated_data_has_an_even_length(tmp_path: Path) -> None:
-    """PS3.5 A.5; the padding is one NUL after the end of the stream."""
+    """The padding is one NUL after the end of the stream [PS3.5 A.5]."""
     odd = 0
     for size in range(20):
         data = explicit(0x00080070, b"LO", bytes(range(65, 65 + size)) * 2)
@@ -236,13 +236,12 @@ def test_dicos_objects_take_dicoss_vrs(tmp_path: Path) -> None:
 
 
 def test_a_value_too_long_for_its_vr_is_written_as_un(tmp_path: Path) -> None:
-    """PS3.5 6.2.2: 16 bits of length do not hold it."""
+    """16 bits of length do not hold it [PS3.5 6.2.2]."""
     data = implicit(0x00081030, b"x" * 70000)
     assert converted(tmp_path, data, IMPLICIT, EXPLICIT) == explicit(0x00081030, b"UN", b"x" * 70000)
 
 
 def test_a_un_of_undefined_length_is_implicit_inside(tmp_path: Path) -> None:
-    """PS3.5 6.2.2"""
     inside = ITEM + implicit(0x00081030, b"text") + ITEM_END + SEQUENCE_END
     data = opened(0x00091001, b"UN") + inside + explicit(0x00100020, b"LO", b"id")
     expected = opened(0x00091001) + inside + implicit(0x00100020, b"id")
@@ -260,7 +259,7 @@ def test_sequences_of_both_kinds_of_length_nest(tmp_path: Path) -> None:
 
 
 def test_group_lengths_are_left_out(tmp_path: Path) -> None:
-    """PS3.5 7.2: they would be wrong."""
+    """They would be wrong [PS3.5 7.2]."""
     data = explicit(0x00080000, b"UL", b"\1\2\3\4") + explicit(0x00080060, b"CS", b"CT")
     assert converted(tmp_path, data, EXPLICIT, IMPLICIT) == implicit(0x00080060, b"CT")
 
@@ -277,7 +276,7 @@ def test_pairs_that_are_not_converted_are_named(tmp_path: Path) -> None:
 
 
 def bomb(size: int) -> bytes:
-    """A deflated data set of zeros: 1000 bytes for each that is sent."""
+    """Returns a deflated data set of zeros: 1000 bytes for each that is sent."""
     engine = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     head = struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OW", size)
     return engine.compress(head + bytes(size)) + engine.flush()
@@ -374,7 +373,7 @@ def test_a_length_of_4_gib_allocates_nothing(tmp_path: Path) -> None:
 
 
 def ends_of(data: bytes) -> set[int]:
-    """Where elements of an implicit data set without undefined lengths end, those of the top level."""
+    """Returns where the elements of the top level end, in an implicit data set without undefined lengths."""
     ends, at = {0}, 0
     while at < len(data):
         (length,) = struct.unpack_from("<I", data, at + 4)
@@ -386,7 +385,7 @@ def ends_of(data: bytes) -> set[int]:
 
 @pytest.mark.parametrize("to_ts", [EXPLICIT, DEFLATED])
 def test_a_truncated_data_set_is_refused_unless_an_element_ends_there(to_ts: str) -> None:
-    """What comes out until then is the beginning of what comes out of the whole."""
+    """The output until then is the beginning of the output of the whole data set."""
     data = data_set_of_bytes(next(path for path in FILES if path.name == "rtplan.dcm"))
     whole = b"".join(transcode.convert(lambda: pieces_of(data), IMPLICIT, EXPLICIT))
     ends = ends_of(data)
@@ -408,7 +407,7 @@ def pieces_of(data: bytes) -> Generator[bytes, None, None]:
 
 
 def expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
-    """What a reference walk makes of it; None where it refuses."""
+    """Returns the output by a reference walk, None if it refuses the data."""
     if DEFLATED in (from_ts, to_ts):
         return inflated_expected(data, from_ts, to_ts)
     if from_ts == to_ts:
@@ -422,7 +421,7 @@ def expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
 
 
 def inflated_expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
-    """The same, where what is deflated is compared inflated."""
+    """Does the same if a side is deflated: it is compared inflated."""
     if from_ts == to_ts:
         return data
     if to_ts == DEFLATED:
@@ -619,7 +618,7 @@ def test_names_are_those_that_the_beginning_says(data: bytes, syntax: str, found
 
 
 def test_names_are_read_no_further_than_they_are() -> None:
-    """And a fault before them is one."""
+    """A fault before the names is reported."""
 
     def read() -> Generator[bytes, None, None]:
         yield NAMES
