@@ -29,7 +29,7 @@ as much memory as one large one."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The cost that one association may have. All sizes are in bytes."""
+    """The cost that one association, or one file that is converted, may have. All sizes are in bytes."""
 
     associate_pdu: int = 1 << 20
     """Length of the body of an A-ASSOCIATE-RQ or -AC. Stops: gigabytes buffered for a stranger."""
@@ -76,20 +76,20 @@ class Limits:
     """Values in all elements of a composite object that is decoded; one element may have several, and eight binary
     numbers count as one. Stops: 30 million decimal strings in 64 MB, each of which takes 400 bytes when it is read."""
     inflate_ratio: int = 100
-    """Bytes to which one byte of a deflated data set may inflate, checked after the first MiB. Stops: 254 kB of
+    """Bytes to which one byte of a deflated data set may inflate, checked after the first `inflate_unjudged_bytes`. Stops: 254 kB of
     deflated data that hold 800 MB of zeros."""
     inflate_elements: int = 4
-    """Elements and items that one byte of a deflated data set may hold, after the first thousand. Stops: 1.5 kB of
+    """Elements and items that one byte of a deflated data set may hold, beyond `inflate_unjudged_elements`. Stops: 1.5 kB of
     deflated data that hold 131,000 empty items."""
     inflate_unjudged_bytes: int = 1 << 20
     """Bytes that come out of a deflated data set before `inflate_ratio` is judged: a short data set of zeros is no
-    attack. Stops: more than these from a few bytes of deflate, whatever the ratio."""
+    attack. Stops, together with that: a kilobyte of deflate that holds more than a megabyte of zeros."""
     inflate_unjudged_elements: int = 1000
-    """Elements and items of a deflated data set that `inflate_elements` does not count. Stops: more than these in a few
-    bytes of deflate."""
+    """Elements and items that a deflated data set of any length may hold. Stops, together with `inflate_elements`: a
+    hundred bytes of deflate that hold 10,000 empty items."""
     inflate_bytes: int = 4 << 30
     """Bytes that a deflated data set may inflate to when it is converted to another transfer syntax, piece by piece.
-    Stops: a file of 40 MB that makes a conversion run for hours and fills a disk."""
+    Stops: a file of 1 GB whose conversion makes 100 GB."""
     character_sets: int = 16
     """Specific Character Sets that a data set or an item may name; there are fewer with code extensions. Stops:
     thousands of them, each of which is tried for each text."""

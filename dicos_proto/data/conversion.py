@@ -1,4 +1,4 @@
-"""Values of a peer's data set as pydicom has them, without pydicom's warnings. Only `datasets` imports this.
+"""Values of a peer's data set as pydicom has them, without pydicom's warnings. `builder` imports this when it decodes.
 
 pydicom warns of values that do not fit, and its warnings repeat them: each different text would be kept for ever in a
 `__warningregistry__`, and come to stderr and logs as the peer wrote it. `warnings.catch_warnings` is for one thread
@@ -33,7 +33,7 @@ _LONG_TEXTS: Final = frozenset(("LT", "ST", "UT"))
 _STRINGS: Final = frozenset(("AS", "CS"))
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
 _SHORT: Final = 0xFFFF
-"""From this length on UN may be right for a known element.  # PS3.5 6.2.2"""
+"""A known element may be UN from this length on.  # PS3.5 6.2.2"""
 _ESC: Final = b"\x1b"
 
 
@@ -41,7 +41,7 @@ _ESC: Final = b"\x1b"
 
 
 def codecs_of(names: Sequence[str]) -> list[str]:
-    """The codecs of the defined terms of Specific Character Set. One that is unknown has the default repertoire's.
+    """Returns the codecs of the defined terms of Specific Character Set. An unknown one gets the default repertoire's.
 
     Case and punctuation are not looked at: `ISO-IR 100` is written. Codecs that are no character set of DICOM are not
     taken: some of Python's are no text, some take time in the square of the length.  # PS3.3 C.12.1.1.2
@@ -55,7 +55,7 @@ def codecs_of(names: Sequence[str]) -> list[str]:
 
 
 _ALONE: Final = frozenset(("ISOIR192", "GBK", "GB18030"))
-"""These know no code extensions.  # PS3.3 C.12.1.1.2"""
+"""Character sets without code extensions.  # PS3.3 C.12.1.1.2"""
 
 
 def _folded(name: str) -> str:
@@ -69,7 +69,7 @@ def _codecs() -> dict[str, str]:
 
 
 def dictionary_vr(tag: int) -> str:
-    """What the dictionary says, UN for what it does not have: in the same time for each tag."""
+    """Returns the VR of a tag by the dictionary, UN if it is not there, in the same time for each tag."""
     entry = DicomDictionary.get(tag)
     if entry is not None:
         return entry[0]
@@ -83,7 +83,7 @@ def dictionary_vr(tag: int) -> str:
 
 @lru_cache(maxsize=1)
 def _repeating() -> list[tuple[int, dict[int, str]]]:
-    """Repeating groups and elements, by what of a tag counts. pydicom tries them one by one."""
+    """Returns repeating groups and elements by the mask of their tags. pydicom tries them one by one."""
     found: dict[int, dict[int, str]] = {}
     for name, (tag, mask) in masks.items():
         found.setdefault(mask, {})[tag] = RepeatersDictionary[name][0]
@@ -146,11 +146,11 @@ class QuietDataset(Dataset):
 
 
 class QuietFile(QuietDataset, FileDataset):
-    """The same, as pydicom has what it reads from a file."""
+    """The same with the attributes of a data set that pydicom reads from a file."""
 
 
 def _left_to_pydicom() -> bool:
-    """Whether the application has said how pydicom is to convert."""
+    """Returns True if the application has told pydicom how to convert."""
     set_ = hooks.hooks
     return (
         config.settings.reading_validation_mode == config.RAISE
@@ -161,7 +161,7 @@ def _left_to_pydicom() -> bool:
 
 
 _LEFT: Final = object()
-"""Not converted here: pydicom does, and warns of nothing."""
+"""The value is not converted here, but by pydicom, which does not warn of it."""
 
 
 def _value(vr: str, raw: RawDataElement, codecs: Sequence[str]) -> Any:
@@ -185,7 +185,7 @@ def _value(vr: str, raw: RawDataElement, codecs: Sequence[str]) -> Any:
 
 
 def _decoded(value: bytes, codecs: Sequence[str]) -> str:
-    """As pydicom's `decode_bytes`: what is not in the character set becomes U+FFFD.  # PS3.5 6.1.2.5"""
+    """Decodes as pydicom's `decode_bytes` does: bytes outside the character set become U+FFFD [PS3.5 6.1.2.5]."""
     first = codecs[0]
     if _ESC not in value:
         return value.decode(first, "replace")

@@ -69,9 +69,9 @@ class DecodingObject(_OfContent):
 
 
 class Checking(_OfContent):
-    """`elements.Checker`, as a provider feeds it."""
+    """`Checker`, as a provider feeds it."""
 
-    name = "elements.Checker"
+    name = "Checker"
 
     def take(self, encoded: bytes, given: Content) -> None:
         checker = Checker(given.syntax, CT, INSTANCE, Limits())

@@ -1,4 +1,4 @@
-"""Values that pydicom warns of are looked at without a warning, and are what pydicom makes of them."""
+"""Values that pydicom warns of are read without a warning, and are the values that pydicom makes."""
 
 import copy
 import io
@@ -52,7 +52,7 @@ def charset(names: bytes) -> bytes:
 
 
 def registries() -> int:
-    """What `warnings` keeps for ever of what it was told."""
+    """Returns what `warnings` keeps for ever of the warnings that were given."""
     return sum(len(getattr(module, "__warningregistry__", ())) for module in list(sys.modules.values()))
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_kept_of_names_of_character_sets() -> None:
 
 @quiet
 def test_two_threads_convert_without_a_warning() -> None:
-    """What one thread does of warnings is not to reach the other."""
+    """The warning filters of one thread must not reach the other."""
     faults: list[BaseException] = []
 
     def look() -> None:
@@ -297,7 +297,7 @@ def cost(data: bytes, syntax: str) -> float:
 
 
 def test_unknown_tags_and_character_sets_cost_the_same_as_known_ones() -> None:
-    """pydicom would try mask by mask for each, and warn of each."""
+    """pydicom would try mask by mask for each tag, and warn of each."""
     known = cost(element(0x00100020, None, b"") * 8000, IMPLICIT)
     count = 8000
     unknown = b"".join(

@@ -1,5 +1,6 @@
-"""Data sets to bytes and back through pydicom: what fits, what is broken, what is too deep or too large."""
+"""Data sets to bytes and back through pydicom: good ones, broken ones, and ones that are too deep or too large."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pydicom.charset import convert_encodings
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 
 from dicos_proto.association import Association, judge_of
 from dicos_proto.data.datasets import (
@@ -275,7 +277,7 @@ def test_text_with_a_character_set_and_bytes_that_are_no_text_need_nothing() -> 
     decode(bare(0x00091001, b"\xff\xff"), IMPLICIT)  # private: nobody knows what it is
 
 
-def test_what_came_on_an_association_is_judged_as_it_was_and_told_by_it() -> None:
+def test_attributes_are_judged_by_their_association_which_reports_deviations() -> None:
     for tolerance in (STRICT, FIELD):
         engine = Association.acceptor(tolerance=tolerance)
         received = Attributes(short(NAME, b"PN", b"M\xfcller"), EXPLICIT, judge_of(engine))
@@ -292,14 +294,14 @@ def test_what_came_on_an_association_is_judged_as_it_was_and_told_by_it() -> Non
 
 
 @pytest.mark.parametrize("syntax", [uids.DICOS_EXPLICIT_VR_LE_EXTENDED, "1.2.3"])
-def test_a_transfer_syntax_without_a_codec_is_told(syntax: str) -> None:
+def test_a_transfer_syntax_without_a_codec_is_named(syntax: str) -> None:
     with pytest.raises(DataSetError, match="no codec for data sets in"):
         decode(b"", syntax)
     with pytest.raises(DataSetError, match="no codec for data sets in"):
         encode(Dataset(), syntax)
 
 
-def test_a_data_set_that_cannot_be_encoded_is_told_without_its_values() -> None:
+def test_a_data_set_that_cannot_be_encoded_is_reported_without_its_values() -> None:
     one = Dataset()
     one.add(DataElement(0x00280010, "US", "Meier", validation_mode=IGNORE))
     with pytest.raises(DataSetError, match="cannot be encoded in Explicit VR Little Endian") as caught:
@@ -307,7 +309,7 @@ def test_a_data_set_that_cannot_be_encoded_is_told_without_its_values() -> None:
     assert "Meier" not in str(caught.value)
 
 
-def test_a_value_that_does_not_fit_is_told_without_it() -> None:
+def test_a_value_that_does_not_fit_is_reported_without_it() -> None:
     one = decode(bare(0x00280010, b"abc"), IMPLICIT)
     with pytest.raises(DataSetError, match=r"a value of Rows that does not fit its value representation \[PS3.5 6.2\]"):
         value_of(one, "Rows")
@@ -316,7 +318,7 @@ def test_a_value_that_does_not_fit_is_told_without_it() -> None:
 
 
 def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRecorder) -> None:
-    """pydicom's warnings repeat what they warn of: they come to whoever looks at the value, not to every receiver."""
+    """pydicom's warnings repeat the values: they come to the caller that looks at a value, not to every receiver."""
     decode(bare(0x0020000D, b"Meier "), IMPLICIT)
     assert list(recwarn) == []
 
@@ -328,28 +330,45 @@ def test_an_unknown_character_set_is_the_default_one_without_a_warning() -> None
         assert value_of(found, "PatientName") == "Müller^A"
 
 
-def ours(data: bytes, syntax: str) -> bool:
-    """Whether these bytes are a data set; anything but `DataSetError` is raised."""
+def as_pydicom_reads_it(data: bytes, syntax: str) -> None:
+    """The data is refused, or decodes to the elements, items and bytes that pydicom's own reader finds."""
     try:
-        decode(data, syntax)
-    except DataSetError as error:
-        return not str(error)
-    return True
+        found = decode(data, syntax)
+    except DataSetError:
+        return
+    whole = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data) if syntax == DEFLATED else data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same(found, read_dataset(io.BytesIO(whole), syntax == IMPLICIT, syntax != BIG))
+
+
+def same(ours: Dataset, theirs: Dataset) -> None:
+    assert list(ours.keys()) == list(theirs.keys())
+    for tag in ours.keys():  # noqa: SIM118
+        one, other = ours.get_item(tag), theirs.get_item(tag)
+        if one.VR != "SQ":
+            assert (one.value or b"") == (other.value or b"")
+            continue
+        items = theirs[tag].value if theirs[tag].VR == "SQ" else None  # a private one, that pydicom leaves alone
+        if items is not None:
+            assert len(one.value) == len(items)
+            for mine, its in zip(one.value, items, strict=True):
+                same(mine, its)
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=60), st.sampled_from([IMPLICIT, EXPLICIT, BIG, DEFLATED]))
-def test_any_bytes_are_a_data_set_or_an_error_of_ours(data: bytes, syntax: str) -> None:
-    ours(data, syntax)
+def test_any_bytes_are_refused_or_decode_as_pydicom_reads_them(data: bytes, syntax: str) -> None:
+    as_pydicom_reads_it(data, syntax)
 
 
 @settings(max_examples=300)
 @given(st.data(), st.sampled_from([IMPLICIT, EXPLICIT, BIG]))
-def test_any_damage_is_a_data_set_or_an_error_of_ours(draw: st.DataObject, syntax: str) -> None:
+def test_what_is_damaged_is_refused_or_decodes_as_pydicom_reads_it(draw: st.DataObject, syntax: str) -> None:
     encoded = bytearray(encode(identifier(), syntax))
     for _ in range(draw.draw(st.integers(1, 4))):
         encoded[draw.draw(st.integers(0, len(encoded) - 1))] = draw.draw(st.integers(0, 255))
-    ours(bytes(encoded), syntax)
+    as_pydicom_reads_it(bytes(encoded), syntax)
 
 
 def test_pydicom_is_imported_only_when_a_data_set_is_looked_at() -> None:
@@ -384,7 +403,7 @@ def empty_items(count: int) -> bytes:
 
 
 def bounded(data: bytes, syntax: str = IMPLICIT, **limits: int) -> str | None:
-    """What is wrong with it as an attribute list within these limits."""
+    """Returns what is wrong with the data as an attribute list within these limits, None for nothing."""
     try:
         convert(decode(data, syntax, Judge(Limits(**limits))))
     except DataSetError as error:
@@ -412,7 +431,7 @@ def test_elements_are_counted_those_in_items_too() -> None:
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
 def test_items_are_counted_wherever_they_are(syntax: str) -> None:
-    """In private sequences and in UN too: pydicom would look into those when they are looked at, and by other rules."""
+    """This holds in private sequences and in UN too: pydicom would parse those later, and by other rules."""
     item = bare(ITEM, b"")
     creator = "AGFA-AG_HPState "  # of (0071,xx18): a sequence in pydicom's dictionary
     known = bare if syntax == IMPLICIT else lambda tag, value: long(tag, b"UN", value)
@@ -468,7 +487,7 @@ OBJECT_VALUES = {
 
 @pytest.mark.parametrize("build", OBJECT_VALUES.values(), ids=OBJECT_VALUES)
 def test_values_of_an_object_are_counted(build: Callable[[int], bytes]) -> None:
-    """Each is an object of hundreds of bytes once its attribute is looked at, and a C-STORE may have 30 million."""
+    """Each becomes an object of hundreds of bytes when its attribute is read, and a C-STORE may have 30 million."""
     assert bounded_object(build(20), object_values=20) is None
     assert "more values than allowed (limit object_values: 20)" in str(bounded_object(build(21), object_values=20))
 
@@ -486,7 +505,8 @@ def test_character_sets_are_counted() -> None:
     assert bounded(bare(0x00080005, named + b" ")) is None
     found = bounded(bare(0x00080005, named + b"\\ISO 2022 IR 6"))
     assert found is not None
-    assert "17 character sets where 16 are the most" in found
+    assert bounded(bare(0x00080005, named + b"\\ISO 2022 IR 6"), character_sets=17) is None
+    assert "17 character sets where 16 are the most (limit character_sets)" in found
 
 
 CHARACTER_SETS = [
@@ -509,8 +529,8 @@ def test_character_sets_are_those_of_pydicom(named: str) -> None:
 
 
 @pytest.mark.parametrize("named", ["punycode", "\x1b]0;PWNED\x07", "ISO-IR 999", "ISO.2022.IR.999", "x" * 9000])
-def test_what_is_no_character_set_is_told_nobody_and_is_the_default(named: str) -> None:
-    """pydicom warns of each, once for each name, and keeps it: a peer has any number of names."""
+def test_an_unknown_character_set_is_not_warned_of_and_is_the_default(named: str) -> None:
+    """pydicom warns once for each name and keeps the warning; a peer can send any number of names."""
     kept = len(vars(pydicom.charset).get("__warningregistry__", {}))
     items = b"".join(
         bare(ITEM, short(0x00080005, b"CS", f"{named}{number:04}".encode() + b" " * (len(named) % 2)))
@@ -525,7 +545,7 @@ def test_what_is_no_character_set_is_told_nobody_and_is_the_default(named: str) 
 
 
 def test_a_private_creator_stands_before_its_elements() -> None:
-    """Else pydicom would find sequences where none was seen."""
+    """Otherwise pydicom would find sequences where the walk saw none."""
     late = bare(0x00711018, b"") + bare(0x00710010, b"AGFA-AG_HPState ")
     assert "a private creator after elements of its block" in str(bounded(late))
     other = bare(0x00710010, b"AGFA-AG_HPState ") + bare(0x00710010, b"SOMEBODY")
@@ -568,7 +588,7 @@ def test_memory_and_time_are_those_of_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("decoder", [decode, decode_object])
 def test_what_is_deflated_holds_no_more_elements_than_its_bytes_allow(decoder: Callable[..., object]) -> None:
-    """A query and an object alike: 3,000 empty items take some thirty bytes."""
+    """This holds for a query and for an object: 3,000 empty items take some thirty bytes."""
     items = bytes.fromhex("40000001") + b"SQ\0\0" + bytes.fromhex("ffffffff") + bytes.fromhex("feff00e000000000") * 3000
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = packer.compress(items + bytes.fromhex("feffdde000000000")) + packer.flush()

@@ -1,5 +1,5 @@
-"""Conversion between the uncompressed little endian syntaxes: what comes out is what pydicom would have written,
-and bad input is refused before it costs anything."""
+"""Conversion between the uncompressed little endian syntaxes: the output is what pydicom would have written, and bad
+input is refused before it costs anything."""
 
 import io
 import struct
@@ -7,7 +7,6 @@ import tracemalloc
 import warnings
 import zlib
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from dicos_proto.data.transcode import TranscodeError  # noqa: E402
 from dicos_proto.limits import Limits  # noqa: E402
 from dicos_transports.files.data_sets import CONVERTIBLE, can_convert, convert_chunks  # noqa: E402
 from dicos_transports.files.part10 import Part10Error, Part10File, inspect  # noqa: E402
+from tests.data.reference import Refused, rewritten, unknown, walk  # noqa: E402
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -44,7 +44,7 @@ SAME_BYTES = {"OB", "OW", "US", "OB or OW", "US or OW", "US or SS or OW"}
 
 
 def shipped() -> list[Path]:
-    """Every file of pydicom's that can be converted."""
+    """Returns every file of pydicom's that can be converted."""
     found = []
     for path in sorted(path for path in SHIPPED.rglob("*") if path.is_file()):
         try:
@@ -66,7 +66,7 @@ def parsed(data: bytes, syntax: str) -> Dataset:
 
 
 def written(ds: Dataset, syntax: str) -> bytes:
-    """The data set as pydicom writes it."""
+    """Returns the data set as pydicom writes it."""
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = True, syntax == IMPLICIT
     write_dataset(out, ds)
@@ -78,13 +78,13 @@ def written(ds: Dataset, syntax: str) -> bytes:
 
 
 def data_set_of(path: Path) -> Dataset:
-    """As pydicom reads it, unaltered by anything it decodes on the way."""
+    """Returns the data set as pydicom reads it, unaltered by anything it decodes on the way."""
     file = inspect(path)
     return parsed(path.read_bytes()[file.data_offset :], file.transfer_syntax)
 
 
 def differences(ours: Dataset, theirs: Dataset, where: str = "") -> list[str]:
-    """Tags, VRs and values that differ, items of sequences included."""
+    """Returns the tags, VRs and values that differ, items of sequences included."""
     found = []
     tags = {tag for tag in [*ours.keys(), *theirs.keys()] if tag.element}
     for tag in sorted(tags):
@@ -106,7 +106,7 @@ def differences(ours: Dataset, theirs: Dataset, where: str = "") -> list[str]:
 
 
 def file_of(folder: Path, data: bytes, syntax: str, *, sop_class_uid: str = CT) -> Part10File:
-    """A bare data set on disk, as if its meta information had been read already."""
+    """Writes a bare data set to disk, as if its meta information had been read already."""
     path = folder / "data"
     path.write_bytes(data)
     return Part10File(
@@ -134,7 +134,7 @@ def implicit(tag: int, value: bytes) -> bytes:
 
 
 def opened(tag: int, vr: bytes = b"") -> bytes:
-    """A header of undefined length, explicit if there is a VR."""
+    """Returns a header of undefined length, explicit if there is a VR."""
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
     return head + (vr + b"\0\0" if vr else b"") + b"\xff\xff\xff\xff"
 
@@ -194,7 +194,7 @@ def data_set_of_bytes(path: Path) -> bytes:
 
 
 def test_deflated_data_has_an_even_length(tmp_path: Path) -> None:
-    """PS3.5 A.5; the padding is one NUL after the end of the stream."""
+    """The padding is one NUL after the end of the stream [PS3.5 A.5]."""
     odd = 0
     for size in range(20):
         data = explicit(0x00080070, b"LO", bytes(range(65, 65 + size)) * 2)
@@ -237,13 +237,12 @@ def test_dicos_objects_take_dicoss_vrs(tmp_path: Path) -> None:
 
 
 def test_a_value_too_long_for_its_vr_is_written_as_un(tmp_path: Path) -> None:
-    """PS3.5 6.2.2: 16 bits of length do not hold it."""
+    """16 bits of length do not hold it [PS3.5 6.2.2]."""
     data = implicit(0x00081030, b"x" * 70000)
     assert converted(tmp_path, data, IMPLICIT, EXPLICIT) == explicit(0x00081030, b"UN", b"x" * 70000)
 
 
 def test_a_un_of_undefined_length_is_implicit_inside(tmp_path: Path) -> None:
-    """PS3.5 6.2.2"""
     inside = ITEM + implicit(0x00081030, b"text") + ITEM_END + SEQUENCE_END
     data = opened(0x00091001, b"UN") + inside + explicit(0x00100020, b"LO", b"id")
     expected = opened(0x00091001) + inside + implicit(0x00100020, b"id")
@@ -261,7 +260,7 @@ def test_sequences_of_both_kinds_of_length_nest(tmp_path: Path) -> None:
 
 
 def test_group_lengths_are_left_out(tmp_path: Path) -> None:
-    """PS3.5 7.2: they would be wrong."""
+    """They would be wrong [PS3.5 7.2]."""
     data = explicit(0x00080000, b"UL", b"\1\2\3\4") + explicit(0x00080060, b"CS", b"CT")
     assert converted(tmp_path, data, EXPLICIT, IMPLICIT) == implicit(0x00080060, b"CT")
 
@@ -278,7 +277,7 @@ def test_pairs_that_are_not_converted_are_named(tmp_path: Path) -> None:
 
 
 def bomb(size: int) -> bytes:
-    """A deflated data set of zeros: 1000 bytes for each that is sent."""
+    """Returns a deflated data set of zeros: 1000 bytes for each that is sent."""
     engine = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     head = struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OW", size)
     return engine.compress(head + bytes(size)) + engine.flush()
@@ -374,25 +373,84 @@ def test_a_length_of_4_gib_allocates_nothing(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def ends_of(data: bytes) -> set[int]:
+    """Returns where the elements of the top level end, in an implicit data set without undefined lengths."""
+    ends, at = {0}, 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        at += 8 + length
+        ends.add(at)
+    assert at == len(data)
+    return ends
+
+
 @pytest.mark.parametrize("to_ts", [EXPLICIT, DEFLATED])
-def test_a_truncated_data_set_raises_nothing_else(tmp_path: Path, to_ts: str) -> None:
+def test_a_truncated_data_set_is_refused_unless_an_element_ends_there(to_ts: str) -> None:
+    """The output until then is the beginning of the output of the whole data set."""
     data = data_set_of_bytes(next(path for path in FILES if path.name == "rtplan.dcm"))
-    file = file_of(tmp_path, data, IMPLICIT)
-    for length in range(0, file.data_length, 13):
-        cut = file_of(tmp_path, data[:length], IMPLICIT)
-        with suppress(Part10Error):
-            list(convert_chunks(cut, to_ts))
+    whole = b"".join(transcode.convert(lambda: pieces_of(data), IMPLICIT, EXPLICIT))
+    ends = ends_of(data)
+    for length in sorted({*range(0, len(data), 13), *ends}):
+        out = zlib.decompressobj(-zlib.MAX_WBITS) if to_ts == DEFLATED else None
+        found, said = b"", ""
+        try:
+            for piece in transcode.convert(lambda: pieces_of(data[:length]), IMPLICIT, to_ts, chunk=64):  # noqa: B023
+                found += out.decompress(bytes(piece)) if out else bytes(piece)
+        except TranscodeError as error:
+            said = str(error)
+        assert ("[PS3.5 7]" in said) == (length not in ends)
+        assert said or out is None or out.eof
+        assert whole.startswith(found)
 
 
 def pieces_of(data: bytes) -> Generator[bytes, None, None]:
     yield data
 
 
+def expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
+    """Returns the output by a reference walk, None if it refuses the data."""
+    if DEFLATED in (from_ts, to_ts):
+        return inflated_expected(data, from_ts, to_ts)
+    if from_ts == to_ts:
+        return data
+    vr_of = (lambda tag: transcode.dictionary("")(tag, transcode.Scope())) if from_ts == IMPLICIT else unknown
+    try:
+        tokens = walk(data, implicit=from_ts == IMPLICIT, little=True, vr_of=vr_of)
+    except Refused:
+        return None
+    return rewritten(tokens, explicit=to_ts == EXPLICIT)
+
+
+def inflated_expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
+    """Does the same if a side is deflated: it is compared inflated."""
+    if from_ts == to_ts:
+        return data
+    if to_ts == DEFLATED:
+        return expected(data, from_ts, EXPLICIT)
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inner = engine.decompress(data)
+    except zlib.error:
+        return None
+    rest = engine.unused_data
+    return expected(inner, EXPLICIT, to_ts) if engine.eof and (len(rest) <= 9 or not rest.strip(b"\0")) else None
+
+
+def converts_as_expected(data: bytes, from_ts: str, to_ts: str) -> None:
+    try:
+        found = b"".join(transcode.convert(lambda: pieces_of(data), from_ts, to_ts))
+    except TranscodeError:
+        assert expected(data, from_ts, to_ts) is None
+        return
+    if to_ts == DEFLATED != from_ts:
+        found = zlib.decompress(found.rstrip(b"\0") + b"\0", -zlib.MAX_WBITS)
+    assert found == expected(data, from_ts, to_ts)
+
+
 @settings(deadline=None)
 @given(data=st.binary(max_size=300), from_ts=st.sampled_from(CONVERTIBLE), to_ts=st.sampled_from(CONVERTIBLE))
-def test_garbage_raises_nothing_else(data: bytes, from_ts: str, to_ts: str) -> None:
-    with suppress(TranscodeError):
-        b"".join(transcode.convert(lambda: pieces_of(data), from_ts, to_ts))
+def test_garbage_is_refused_or_comes_out_as_a_reference_walk_says(data: bytes, from_ts: str, to_ts: str) -> None:
+    converts_as_expected(data, from_ts, to_ts)
 
 
 HEADERS = st.sampled_from(
@@ -416,16 +474,31 @@ HEADERS = st.sampled_from(
 
 
 @settings(deadline=None)
+@given(parts=st.lists(HEADERS, max_size=20), from_ts=st.sampled_from(CONVERTIBLE), to_ts=st.sampled_from(CONVERTIBLE))
+def test_any_nesting_of_headers_comes_out_as_a_reference_walk_says(
+    parts: list[bytes], from_ts: str, to_ts: str
+) -> None:
+    data = b"".join(parts)
+    converts_as_expected(b"".join(transcode.deflate(iter([data]))) if from_ts == DEFLATED else data, from_ts, to_ts)
+
+
+@settings(deadline=None)
 @given(parts=st.lists(HEADERS, max_size=20), to_ts=st.sampled_from([IMPLICIT, EXPLICIT]))
-def test_any_nesting_of_headers_converts_or_is_refused(parts: list[bytes], to_ts: str) -> None:
-    """And what is converted converts back."""
+def test_what_is_converted_converts_back_and_is_the_same_there_again(parts: list[bytes], to_ts: str) -> None:
     from_ts = EXPLICIT if to_ts == IMPLICIT else IMPLICIT
     data = b"".join(parts)
     try:
         there = b"".join(transcode.convert(lambda: pieces_of(data), from_ts, to_ts))
     except TranscodeError:
         return
-    assert b"".join(transcode.convert(lambda: pieces_of(there), to_ts, from_ts)) is not None
+    back = b"".join(transcode.convert(lambda: pieces_of(there), to_ts, from_ts))
+    again = b"".join(transcode.convert(lambda: pieces_of(back), from_ts, to_ts))
+    if to_ts == IMPLICIT:
+        assert again == there
+    else:  # implicit VR does not tell which of two a value had
+        assert [element.tag for element in parsed(again, to_ts).iterall()] == [
+            element.tag for element in parsed(there, to_ts).iterall()
+        ]
 
 
 def test_memory_is_flat_whatever_the_size_of_an_element(tmp_path: Path) -> None:
@@ -478,3 +551,101 @@ def test_sequences_pydicom_builds_survive_every_way(tmp_path: Path) -> None:
         for to_ts in CONVERTIBLE:
             data = converted(tmp_path, written(ds, from_ts), from_ts, to_ts)
             assert parsed(data, to_ts) == ds
+
+
+# Padding, and names
+
+
+def test_odd_values_are_made_even_by_what_their_vr_is_padded_with() -> None:
+    inner = explicit(0x00080060, b"CS", b"ABC") + explicit(0x00081150, b"UI", b"1.2")
+    data = explicit(0x00080000, b"UL", b"\1\2\3\4") + explicit(0x00080018, b"UI", b"1.2.3")
+    data += opened(0x00081115, b"SQ") + ITEM + inner + ITEM_END + SEQUENCE_END
+    data += explicit(0x00100010, b"PN", b"A" * 301) + explicit(0x00420011, b"OB", b"B" * 301)
+    wanted = explicit(0x00080018, b"UI", b"1.2.3\0") + opened(0x00081115, b"SQ") + ITEM
+    wanted += explicit(0x00080060, b"CS", b"ABC ") + explicit(0x00081150, b"UI", b"1.2\0") + ITEM_END + SEQUENCE_END
+    wanted += explicit(0x00100010, b"PN", b"A" * 301 + b" ") + explicit(0x00420011, b"OB", b"B" * 301 + b"\0")
+    for size in (1, 7, 64, 5000):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert b"".join(transcode.padded(pieces, EXPLICIT)) == wanted
+        assert b"".join(transcode.padded([data], EXPLICIT, chunk=size)) == wanted
+    assert b"".join(transcode.padded([implicit(0x00100010, b"ABC")], IMPLICIT)) == implicit(0x00100010, b"ABC ")
+
+
+def test_a_long_group_length_is_left_out_wherever_it_is_cut() -> None:
+    data = explicit(0x00080000, b"OB", b"x" * 301) + explicit(0x00080060, b"CS", b"CT")
+    for size in (1, 100, 1000):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert b"".join(transcode.padded(pieces, EXPLICIT)) == explicit(0x00080060, b"CS", b"CT")
+
+
+@pytest.mark.parametrize("syntax", [JPEG, IMPLICIT])
+def test_fragments_pass_as_they_are(syntax: str) -> None:
+    fragments = implicit(0xFFFEE000, b"") + implicit(0xFFFEE000, b"x" * 301) + implicit(0xFFFEE000, b"yy")
+    data = opened(0x7FE00010, b"" if syntax == IMPLICIT else b"OB") + fragments + SEQUENCE_END
+    for size in (1, 100, 1000):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert b"".join(transcode.padded(pieces, syntax)) == data
+
+
+def test_fragments_are_not_converted() -> None:
+    data = opened(0x7FE00010) + implicit(0xFFFEE000, b"") + SEQUENCE_END
+    with pytest.raises(TranscodeError, match=r"\(7FE0,0010\) is encapsulated"):
+        list(transcode.convert(lambda: pieces_of(data), IMPLICIT, EXPLICIT))
+
+
+NAMES = explicit(0x00080016, b"UI", CT.encode()) + explicit(0x00080018, b"UI", b"1.2.3\0")
+
+
+@pytest.mark.parametrize(
+    ("data", "syntax", "found"),
+    [
+        (NAMES, EXPLICIT, (CT, "1.2.3")),
+        (NAMES + b"no data set", EXPLICIT, (CT, "1.2.3")),
+        (NAMES + b"no data set", JPEG, (CT, "1.2.3")),
+        (NAMES + b"no data set", "1.2.3.4", (CT, "1.2.3")),
+        (b"".join(transcode.deflate(iter([NAMES]))), DEFLATED, (CT, "1.2.3")),
+        (implicit(0x00080018, b"1.2.3 "), IMPLICIT, ("", "1.2.3")),
+        (struct.pack(">HH2sH", 8, 0x18, b"UI", 4) + b"1.2\0", "1.2.840.10008.1.2.2", ("", "1.2")),
+        (explicit(0x00080060, b"CS", b"CT") + NAMES, EXPLICIT, ("", "")),  # out of order: read no further
+        (explicit(0x00081115, b"SQ", b"") + NAMES, EXPLICIT, ("", "")),
+        (explicit(0x00080018, b"UI", b"1" * 130), EXPLICIT, ("", "")),
+        (explicit(0x00080006, b"SQ", implicit(0xFFFEE000, NAMES)), EXPLICIT, ("", "")),
+        (b"", EXPLICIT, ("", "")),
+    ],
+)
+def test_names_are_those_that_the_beginning_says(data: bytes, syntax: str, found: tuple[str, str]) -> None:
+    assert transcode.sop_uids([data], syntax) == found
+    assert transcode.sop_uids([data[at : at + 1] for at in range(len(data))], syntax) == found
+
+
+def test_names_are_read_no_further_than_they_are() -> None:
+    """A fault before the names is reported."""
+
+    def read() -> Generator[bytes, None, None]:
+        yield NAMES
+        raise AssertionError
+
+    assert transcode.sop_uids(read(), EXPLICIT) == (CT, "1.2.3")
+    with pytest.raises(TranscodeError, match="no value representation"):
+        transcode.sop_uids([b"no data set"], EXPLICIT)
+    with pytest.raises(TranscodeError, match="an element header of 3 bytes"):
+        transcode.sop_uids([b"\x08\0\x16"], EXPLICIT)
+
+
+def test_each_limit_is_held_to() -> None:
+    data = (opened(0x00081115, b"SQ") + ITEM) * 3 + (ITEM_END + SEQUENCE_END) * 3
+    assert list(transcode.padded([data], EXPLICIT, limits=Limits(sequence_depth=3)))
+    less = Limits(sequence_depth=2)
+    with pytest.raises(TranscodeError, match=r"limit sequence_depth: 2"):
+        list(transcode.padded([data], EXPLICIT, limits=less))
+    with pytest.raises(TranscodeError, match=r"limit sequence_depth: 2"):
+        list(transcode.convert(lambda: pieces_of(data), EXPLICIT, IMPLICIT, limits=less))
+    with pytest.raises(TranscodeError, match=r"limit sequence_depth: 2"):
+        transcode.sop_uids([opened(0x00080006, b"SQ") + data[12:]], EXPLICIT, limits=less)
+    bytes_out = bomb(100_000)
+    whole = b"".join(transcode.inflate([bytes_out], chunk=1000, limits=Limits(inflate_bytes=100_012)))
+    assert whole[12:] == bytes(100_000)
+    with pytest.raises(TranscodeError, match=r"limit inflate_ratio"):
+        list(transcode.inflate([bytes_out], chunk=1000, limits=Limits(inflate_unjudged_bytes=5000)))
+    with pytest.raises(TranscodeError, match=r"more than 100011 bytes \(limit inflate_bytes\)"):
+        list(transcode.inflate([bytes_out], chunk=1000, limits=Limits(inflate_bytes=100_011)))

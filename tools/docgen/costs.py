@@ -20,7 +20,7 @@ _TABLES = (
     ("The page of the counters, attacked by a client", "http", ("metrics",)),
     ("Users, attacked by a provider", "provider", ("engine", "connect", "echoscu", "storescu", "findscu", "getscu",
                                                    "movescu")),
-    ("Decoding a data set, and checking one", "content", ("datasets", "elements")),
+    ("Decoding a data set, and checking one", "content", ("datasets", "Checker")),
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from dicos_proto.conversation.flows import ContextNotAccepted
 from dicos_proto.conversation.planning import Service, contexts_for
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
-from dicos_proto.upper_layer.negotiation import AcceptPolicy
 from dicos_proto.upper_layer.pdu_types import UserInformation
+from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports import files
 from dicos_transports.application import Application
 from dicos_transports.blocking import Session, StoreRequest, connect
