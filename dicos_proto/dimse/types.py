@@ -379,8 +379,7 @@ class Field(NamedTuple):
     decode: Callable[[int, bytes, Judge], Value]
     mandatory: bool
     flag: str
-    """The flag of `Tolerance` that accepts a field that only informs and cannot be decoded; empty if the field
-    decides."""
+    """The flag of `Tolerance` that accepts an invalid value, if the field only informs; empty if it decides."""
     salvage: Callable[[bytes], Value | None]
 
 

@@ -52,7 +52,7 @@ def charset(names: bytes) -> bytes:
 
 
 def registries() -> int:
-    """What `warnings` keeps for ever of what it was told."""
+    """Returns the number of entries that `warnings` keeps forever."""
     return sum(len(getattr(module, "__warningregistry__", ())) for module in list(sys.modules.values()))
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_kept_of_names_of_character_sets() -> None:
 
 @quiet
 def test_two_threads_convert_without_a_warning() -> None:
-    """What one thread does of warnings is not to reach the other."""
+    """The warning filters of one thread must not affect another."""
     faults: list[BaseException] = []
 
     def look() -> None:

@@ -15,7 +15,7 @@ PAGES = docgen.pages()
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_generated_page_is_current(path: str) -> None:
-    assert (CHECKOUT / path).read_text(encoding="utf-8") == PAGES[path], "python -m tools.docgen writes it anew"
+    assert (CHECKOUT / path).read_text(encoding="utf-8") == PAGES[path], "run python -m tools.docgen"
 
 
 def test_no_page_is_left_of_what_is_gone() -> None:

@@ -145,7 +145,7 @@ ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 5 s
 Closed() True
 ```
 
-The defaults are those of `Timeouts()`, in seconds (`minimum_rate`: in bytes per second); None waits for ever. The last
+The defaults are those of `Timeouts()`, in seconds (`minimum_rate`: in bytes per second); None waits forever. The last
 column names every function that uses the field.
 
 | field | default | runs | used in |
@@ -214,8 +214,7 @@ def tolerances() -> str:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """Returns the parts of `Accepts: ... Breaks: ... Sent by: ... Why it may be allowed: ... Default: ...` by
-    heading."""
+    """Returns the parts of `Accepts: ... Breaks: ... Sent by: ... Why it may be allowed: ... Default: ...`."""
     found = re.split(r"(Accepts|Breaks|Sent by|Why it may be allowed|Default): ", " ".join(text.split()))
     part = {
         heading.split(" it ")[0]: cell(said.strip()) for heading, said in zip(found[1::2], found[2::2], strict=True)
