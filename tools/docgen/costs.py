@@ -1,4 +1,4 @@
-"""The table in docs/limits.md of the costs of hostile inputs, made from the results of `make cost`."""
+"""The table of docs/limits.md that says what each input of a hostile peer takes: made of what `make cost` measured."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .source import CHECKOUT
 
 RESULTS = CHECKOUT / "tests/cost/results.json"
 _CALM = 0.75
-"""Load per processor up to which a machine counts as idle apart from the measurement."""
+"""Load for each processor up to which a machine is idle but for what is measured."""
 _TOO_SMALL = 16 << 10
-"""Bytes on the wire below which a ratio means nothing, so the memory is shown instead."""
+"""Bytes on the wire below which a ratio says nothing: the memory is given instead."""
 _TABLES = (
     ("The library's providers, attacked by a user", "user", ("engine", "serve", "Application")),
     ("The command's providers, attacked by a user", "user", ("storescp", "echoscp", "movescu --store-port")),
@@ -43,7 +43,7 @@ def section() -> str:
 
 
 def _decoded() -> str:
-    """Returns the most memory that a decoded data set takes with the default `Limits`."""
+    """What a data set may take when it is decoded, by the default `Limits`."""
     whose = (("composite object", True, "collected"), ("identifier or attribute list", False, "attributes"))
     rows = []
     for what, of_object, longest in whose:
@@ -87,27 +87,25 @@ def _short(value: float) -> str:
 _HEAD = """
 ## What a hostile peer can take
 
-Whatever the peer does, the peak memory of an association above idle is at most
-[`most_bytes`](reference/transports.serving.admission.md), plus the memory that a handler keeps. Processor time grows
-linearly with the bytes.
+Peak memory above idle is at most [`most_bytes`](reference/transports.serving.admission.md) for an association, whatever
+its peer does, plus what a handler keeps. Processor time grows linearly with the bytes.
 """
 _DECODED = """
-A function that receives a data set whole or decoded also holds that data set, whose size `Limits` bounds. The most
-bytes are:
+A function that is given a data set whole, or decoded, holds in addition what `Limits` lets that be. In bytes, at most:
 
 | one decoded | bytes | by default |
 |---|---|--:|
 {rows}
 
-A peer has to send bytes to reach a limit: an element or an item takes at least 8 bytes, a value one. In a deflated data
-set, {first:,} elements and items are read, and {ratio} more for each byte. If your server decodes large objects from
-strangers, lower `object_elements`, `object_items` and `object_values`, or read the objects in pieces.
+A limit is reached only by bytes that are sent: an element or an item takes at least 8 of them, a value one. Of what
+is deflated, {first:,} elements and items, and {ratio} more for each byte, are read. A server that decodes large objects
+of strangers lowers `object_elements`, `object_items` and `object_values`, or reads them in pieces.
 """
 _MEASURED = """
-`tests/cost` sends inputs of each kind to each entry point. The tables show the cost: bytes of memory and microseconds
-of processor time for each byte on the wire. The engine is measured by itself, with Python's own count of memory and a
-`Limits.peer_max_length` of 8. Everything else is measured as processes, in resident memory, of which some megabytes
-are used for any input. For inputs below 16 kB, the table has totals. Run `make cost` to measure again. An empty cell
-was not measured: `make cost` sends every input that an entry point accepts, the tests send only some of them, and an
-entry point may have been measured by either.
+`tests/cost` sends inputs of each kind to each entry point. The tables show what they took: bytes of memory and
+microseconds of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of
+memory; everything else as processes, in resident memory, of which some megabytes are kept whatever comes. For inputs
+below 16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures
+again. An empty cell was not measured: `make cost` sends every input that an entry can take, the tests send a choice of
+them, and an entry may have been measured with either.
 """
