@@ -52,7 +52,7 @@ def charset(names: bytes) -> bytes:
 
 
 def registries() -> int:
-    """Returns the number of entries that `warnings` keeps forever."""
+    """What `warnings` keeps for ever of what it was told."""
     return sum(len(getattr(module, "__warningregistry__", ())) for module in list(sys.modules.values()))
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_kept_of_names_of_character_sets() -> None:
 
 @quiet
 def test_two_threads_convert_without_a_warning() -> None:
-    """The warning filters of one thread must not affect another."""
+    """What one thread does of warnings is not to reach the other."""
     faults: list[BaseException] = []
 
     def look() -> None:

@@ -316,7 +316,7 @@ def test_a_value_that_does_not_fit_is_told_without_it() -> None:
 
 
 def test_no_value_is_converted_before_it_is_looked_at(recwarn: pytest.WarningsRecorder) -> None:
-    """pydicom's warnings repeat the value: they are given to code that reads it, not to every receiver."""
+    """pydicom's warnings repeat what they warn of: they come to whoever looks at the value, not to every receiver."""
     decode(bare(0x0020000D, b"Meier "), IMPLICIT)
     assert list(recwarn) == []
 
@@ -329,7 +329,7 @@ def test_an_unknown_character_set_is_the_default_one_without_a_warning() -> None
 
 
 def ours(data: bytes, syntax: str) -> bool:
-    """Returns True if these bytes are a data set. Any error other than `DataSetError` is raised."""
+    """Whether these bytes are a data set; anything but `DataSetError` is raised."""
     try:
         decode(data, syntax)
     except DataSetError as error:
@@ -384,7 +384,7 @@ def empty_items(count: int) -> bytes:
 
 
 def bounded(data: bytes, syntax: str = IMPLICIT, **limits: int) -> str | None:
-    """Returns its fault as an attribute list within these limits."""
+    """What is wrong with it as an attribute list within these limits."""
     try:
         convert(decode(data, syntax, Judge(Limits(**limits))))
     except DataSetError as error:

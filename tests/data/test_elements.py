@@ -52,7 +52,7 @@ def deflated(data: bytes) -> bytes:
 
 
 def verdict(pieces: list[bytes], syntax: str = EXPLICIT, limits: Limits | None = None) -> str | None:
-    """Returns the fault of the object 1.2.3 in these pieces, None if there is none."""
+    """What is wrong with the object 1.2.3 in these pieces, None for nothing."""
     checker = Checker.of(syntax, CT, "1.2.3", limits)
     assert checker is not None
     try:

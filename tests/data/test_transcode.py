@@ -1,4 +1,4 @@
-"""Conversion between the uncompressed little endian syntaxes: the result is what pydicom would have written,
+"""Conversion between the uncompressed little endian syntaxes: what comes out is what pydicom would have written,
 and bad input is refused before it costs anything."""
 
 import io
@@ -139,7 +139,7 @@ def opened(tag: int, vr: bytes = b"") -> bytes:
 ITEM, ITEM_END, SEQUENCE_END = opened(0xFFFEE000), implicit(0xFFFEE00D, b""), implicit(0xFFFEE0DD, b"")
 
 
-# Results
+# What comes out
 
 
 @pytest.mark.parametrize("to_ts", CONVERTIBLE)
@@ -263,7 +263,7 @@ def test_group_lengths_are_left_out(tmp_path: Path) -> None:
     assert converted(tmp_path, data, EXPLICIT, IMPLICIT) == implicit(0x00080060, b"CT")
 
 
-# Refusals
+# What is refused
 
 
 def test_pairs_that_are_not_converted_are_named(tmp_path: Path) -> None:
