@@ -67,7 +67,7 @@ def dissect(pdu: Buffer, limits: Limits = Limits()) -> list[str]:  # noqa: B008 
     ['A-ABORT, 4 bytes: association aborted by the service provider: invalid parameter (6)']
     """
     one = Dissector(limits)
-    return [*one.feed(pdu), *one.end()] or ["no PDU: 0 bytes"]
+    return [*one.feed(pdu), *one.end()] or ["not a PDU: 0 bytes"]
 
 
 class Dissector:
@@ -118,7 +118,7 @@ class Dissector:
                 self._lost = True
                 self._reader.lose()
                 yield from self._end_set(complete=False)
-                yield f"no PDU: {_plain(str(fault))}; the rest is not dissected"
+                yield f"not a PDU: {_plain(str(fault))}; the rest is not dissected"
                 return
             match token:
                 case None:

@@ -105,8 +105,7 @@ class Limits:
     """Pieces in which those bytes may be held. Stops: segments of one byte, each with 200 bytes of bookkeeping."""
     queued: int = 1 << 20
     """High-water mark for bytes that wait to be sent; above it, a flow waits until they are written. One `data_to_send`
-    also cuts about this many bytes of data sets into P-DATA-TF. Stops: a peer that reads more slowly than this side
-    sends."""
+    also cuts about this many bytes of data sets into P-DATA-TF. Stops: a peer slower than its sender."""
     peer_max_length: int = 512
     """The smallest Maximum Length that is accepted from a peer; at least 8. Each P-DATA-TF costs 12 bytes and a step of
     work even if it carries nothing. With 512, headers are 2 % of the bytes; with 8, they are 86 %, and this side sends

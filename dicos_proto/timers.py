@@ -36,7 +36,7 @@ MESSAGE_TIMERS = (Timer.MESSAGE, Timer.RATE, Timer.RESPONSE, Timer.OPERATION, Ti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """The time that each phase may take, in seconds; None waits for ever."""
+    """The time that each phase may take, in seconds; None waits forever."""
 
     artim: float | None = 30.0
     """ARTIM: until the whole A-ASSOCIATE-RQ is received, not only its first byte; later, until the peer closes the
@@ -56,7 +56,7 @@ class Timeouts:
     minimum_rate: float | None = 256.0
     """A rate in bytes per second, not a time: the lowest average rate at which a message of the peer must arrive once
     it has taken longer than `message`; None accepts any rate. Without it, a peer that sends a byte now and then could
-    hold an association for ever. Only time in which this side waits for the peer counts: from `deadline` to the next
+    hold an association forever. Only time in which this side waits for the peer counts: from `deadline` to the next
     `handle_timeout`, while `wants_read` is True. 256 bytes per second are half of what a modem of 4800 bit/s carries; 4
     GiB over 1 Mbit/s arrive at 125,000."""
     response: float | None = 60.0
@@ -64,9 +64,9 @@ class Timeouts:
     operation: float | None = 14_400.0
     """From the oldest request without a final response to that response. Messages in between restart `response` but not
     this: pending responses to a C-FIND, the peer's own messages, a data set that never ends. Four hours are more than
-    any query takes that somebody waits for. A C-GET or C-MOVE has `retrieve` instead."""
+    any query takes that anyone waits for. A C-GET or C-MOVE has `retrieve` instead."""
     retrieve: float | None = 86_400.0
-    """From a C-GET or C-MOVE request to its final response, for a provider that sends pending responses for ever."""
+    """From a C-GET or C-MOVE request to its final response, for a provider that sends pending responses forever."""
     idle: float | None = 60.0
     """The time that an acceptor waits for the next request; it does not run while the local side owes a response. When
     it expires, the acceptor asks for release, which loses nothing, and the peer has the time of `release` to agree

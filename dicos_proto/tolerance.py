@@ -56,66 +56,65 @@ class Tolerance:
 
     answer_item_length: bool = False
     """Accepts: a presentation context item of an A-ASSOCIATE-AC whose length includes its own header and is 4 too
-    large. Breaks: PS3.8 9.3.3.2. Sent by: Stratovan's toolkit, in every A-ASSOCIATE-AC. Why it may be allowed: the
-    sub-item inside shows where the item ends. Default: off."""
+    large. Breaks: PS3.8 9.3.3.2. Who: Stratovan's toolkit, in every A-ASSOCIATE-AC. Why it may be allowed: the sub-item
+    inside shows where the item ends. Default: off."""
     joined_data_set: bool = False
     """Accepts: a command PDV that continues with the data set after the end of the command set. Breaks: PS3.8 annex E.
-    Sent by: Stratovan's toolkit, in every C-STORE-RQ. Why it may be allowed: the group length (0000,0000) shows where
-    the command set ends. Default: off."""
+    Who: Stratovan's toolkit, in every C-STORE-RQ. Why it may be allowed: the group length (0000,0000) shows where the
+    command set ends. Default: off."""
     short_abort: bool = False
     """Accepts: an A-ABORT of two bytes, source and reason, whose length field is 4; the bytes that follow are not read.
-    Breaks: PS3.8 9.3.8. Sent by: Stratovan's toolkit, in both roles. Why it may be allowed: the association ends
-    whatever the A-ABORT contains, and nobody waits for bytes that never arrive. Default: off; with the flag, a full
-    A-ABORT whose first reserved byte is not 0 would be read as a short one and reported with a wrong reason."""
+    Breaks: PS3.8 9.3.8. Who: Stratovan's toolkit, in both roles. Why it may be allowed: the association ends whatever
+    the A-ABORT contains, and nobody waits for bytes that never arrive. Default: off; with the flag, a full A-ABORT
+    whose first reserved byte is not 0 would be read as a short one and reported with a wrong reason."""
     identity_without_secondary: bool = False
     """Accepts: a user identity of type 1, a user name, that ends before the length of its secondary field. Breaks:
-    PS3.7 D.3.3.7.1. Sent by: Stratovan's toolkit. Why it may be allowed: the field is empty for type 1. Default:
-    off."""
+    PS3.7 D.3.3.7.1. Who: Stratovan's toolkit. Why it may be allowed: the field is empty for type 1. Default: off."""
     unasked_identity_response: bool = False
-    """Accepts: a user identity response from an acceptor that was not asked for one. Breaks: PS3.7 D.3.3.7.2. Sent by:
+    """Accepts: a user identity response from an acceptor that was not asked for one. Breaks: PS3.7 D.3.3.7.2. Who:
     Stratovan's toolkit; acceptors that answer every identity. Why it may be allowed: nothing relies on it. Default:
     off."""
     contexts_unanswered: bool = False
     """Accepts: an A-ASSOCIATE-AC that does not mention every proposed presentation context. Breaks: PS3.8 9.3.3.2. Sent
-    by: Stratovan's toolkit; acceptors that list only the contexts that they accept. Why it may be allowed: a context
+    Who: Stratovan's toolkit; acceptors that list only the contexts that they accept. Why it may be allowed: a context
     that is not accepted is not used; its result is None. Default: off."""
     uid_leading_zeros: bool = False
-    """Accepts: a UID with components that begin with 0. Breaks: PS3.5 9.1. Sent by: Stratovan's toolkit, and generators
+    """Accepts: a UID with components that begin with 0. Breaks: PS3.5 9.1. Who: Stratovan's toolkit, and generators
     that join dates and counters. Why it may be allowed: a UID is compared as a string. Default: off."""
     uid_invalid_root: bool = False
     """Accepts: a UID whose first arc is not 0, 1 or 2, or whose second arc is above 39 after a first arc of 0 or 1.
-    Breaks: PS3.5 9.1. Sent by: Stratovan's toolkit, and generators that begin with a random number. Why it may be
-    allowed: it is still a name, although nobody can guarantee that it is unique. Default: off."""
+    Breaks: PS3.5 9.1. Who: Stratovan's toolkit, and generators that begin with a random number. Why it may be allowed:
+    it is still a name, although nobody can guarantee that it is unique. Default: off."""
     uid_too_long: bool = False
-    """Accepts: a UID of 65 to 128 characters. Breaks: PS3.5 9.1. Sent by: toolkits that append to the UID of another
+    """Accepts: a UID of 65 to 128 characters. Breaks: PS3.5 9.1. Who: toolkits that append to the UID of another
     object. Why it may be allowed: it is still a name. Default: off; a database may have room for 64 characters only."""
     uid_padded: bool = False
     """Accepts: a UID in an A-ASSOCIATE item that is padded with a NUL or space; in a command set, one padded with a
-    space, or with more than the one NUL that makes its length even. Breaks: PS3.8 annex F, PS3.5 9.1. Sent by: toolkits
+    space, or with more than the one NUL that makes its length even. Breaks: PS3.8 annex F, PS3.5 9.1. Who: toolkits
     that encode every UID as in a data set, or pad it with spaces like other strings. Why it may be allowed: padding is
     not part of a UID. Default: off."""
     over_max_length: bool = False
-    """Accepts: a P-DATA-TF longer than the Maximum Length that this side asked for. Breaks: PS3.8 D.1. Sent by:
-    toolkits that do not count the PDV header, and Stratovan's toolkit, which ignores the Maximum Length. Why it may be
-    allowed: P-DATA is streamed, so it costs no memory. One longer than both 1 MiB and twice the Maximum Length is
-    refused all the same: if a peer sends whole objects in one P-DATA-TF, ask for a Maximum Length of 0
-    (`max_length=0`). Default: off."""
+    """Accepts: a P-DATA-TF longer than the Maximum Length that this side asked for. Breaks: PS3.8 D.1. Who: toolkits
+    that do not count the PDV header, and Stratovan's toolkit, which ignores the Maximum Length. Why it may be allowed:
+    P-DATA is streamed, so it costs no memory. One longer than both 1 MiB and twice the Maximum Length is refused all
+    the same: if a peer sends whole objects in one P-DATA-TF, ask for a Maximum Length of 0 (`max_length=0`). Default:
+    off."""
     missing_user_information: bool = False
     """Accepts: an A-ASSOCIATE without user information, or whose user information has no Maximum Length or no
     implementation class UID; a Maximum Length of 16384 and an empty UID are assumed. Breaks: PS3.8 9.3.2.3, D.1, PS3.7
-    D.3.3.2. Sent by: simple implementations, above all in devices. Why it may be allowed: messages of modest size can
-    be exchanged without it. Default: off."""
+    D.3.3.2. Who: simple implementations, above all in devices. Why it may be allowed: messages of modest size can be
+    exchanged without it. Default: off."""
     blank_title: bool = False
     """Accepts: an A-ASSOCIATE-RQ with an AE title of spaces only, if the policy accepts that title. Breaks: PS3.8
-    9.3.2. Sent by: devices that were never configured. Why it may be allowed: a title is a name, not a proof of
-    identity. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
+    9.3.2. Who: devices that were never configured. Why it may be allowed: a title is a name, not a proof of identity.
+    Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     non_ascii_title: bool = False
     """Accepts: an A-ASSOCIATE-RQ with an AE title that has letters outside ASCII, read as ISO 8859-1, if the policy
-    accepts that title. Breaks: PS3.8 9.3.2. Sent by: devices named after a place or a person. Why it may be allowed: a
+    accepts that title. Breaks: PS3.8 9.3.2. Who: devices named after a place or a person. Why it may be allowed: a
     title is a name, not a proof of identity. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     report_without_role: bool = False
     """Accepts: an N-EVENT-REPORT from a peer that does not have the role of SCP, above all from one that opened an
-    association to report on and proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Sent by: providers of storage
+    association to report on and proposed no roles. Breaks: PS3.7 D.3.3.4, PS3.4 J.2.1. Who: providers of storage
     commitment, and toolkits that leave the roles to their user. Why it may be allowed: the message itself shows which
     side is which. A side that handles reports answers it; any other side answers 0x0211. Default: off."""
     informative_text: bool = False
@@ -124,70 +123,69 @@ class Tolerance:
     application context of an A-ASSOCIATE-AC, which may be missing. It may be padded with NUL, too long, have other
     characters, or be empty where a value is required. It is read up to its first NUL as UTF-8, or else as ISO 8859-1,
     with ? for characters that cannot be printed, and cut to its greatest length; a text that is not a UID is dropped
-    where a UID is required. Breaks: PS3.5 6.2, PS3.7 D.3.3.2, E.1. Sent by: toolkits that send strings as C stores
-    them, and archives that put the text of an exception into the comment. Why it may be allowed: nothing depends on it;
-    to count a stored object as failed would be worse. Default: off."""
+    where a UID is required. Breaks: PS3.5 6.2, PS3.7 D.3.3.2, E.1. Who: toolkits that send strings as C stores them,
+    and archives that put the text of an exception into the comment. Why it may be allowed: nothing depends on it; to
+    count a stored object as failed would be worse. Default: off."""
     informative_number: bool = False
     """Accepts: a number or a list of tags that only informs and is wrongly encoded: Error ID, Offending Element,
     numbers of sub-operations, Move Originator Message ID, Priority (also if it is missing), the types and attribute
     identifiers that a response repeats, the reason why a context is refused, the flag of a user identity that requests
     a response, and, in a message that cannot have a data set, the element that announces one (also if it is missing). A
-    number of another length is read if its value fits, and dropped if not. Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Sent by:
+    number of another length is read if its value fits, and dropped if not. Breaks: PS3.7 E.1, PS3.8 9.3.3.2. Who:
     toolkits that encode every number alike. Why it may be allowed: nothing depends on it. Default: off."""
     title_padded: bool = False
     """Accepts: an AE title of an A-ASSOCIATE-RQ, or the Move Destination of a C-MOVE, that contains a NUL; it is read
-    up to the first NUL. Breaks: PS3.8 9.3.2, PS3.5 6.2. Sent by: older workstations that pad with NUL, or send their
-    buffer as it is. Why it may be allowed: the characters before the NUL are the title, and the policy still decides
-    whether to accept it. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
+    up to the first NUL. Breaks: PS3.8 9.3.2, PS3.5 6.2. Who: older workstations that pad with NUL, or send their buffer
+    as it is. Why it may be allowed: the characters before the NUL are the title, and the policy still decides whether
+    to accept it. Default: off; the association is rejected (1/1/3 or 1/1/7)."""
     repeated_item: bool = False
     """Accepts: two Maximum Length sub-items, implementation class UIDs, implementation version names or operations
-    windows in one A-ASSOCIATE; the last one is used. Breaks: PS3.8 9.3.2.3, PS3.7 D.3.3. Sent by: toolkits whose user
-    adds items to their defaults. Why it may be allowed: the item that the user added is the one that is meant. Default:
-    off. An item that decides who the peer is, the user identity, may never come twice."""
+    windows in one A-ASSOCIATE; the last one is used. Breaks: PS3.8 9.3.2.3, PS3.7 D.3.3. Who: toolkits whose user adds
+    items to their defaults. Why it may be allowed: the item that the user added is the one that is meant. Default: off.
+    An item that decides who the peer is, the user identity, may never come twice."""
     unasked_window: bool = False
     """Accepts: an A-ASSOCIATE-AC with an asynchronous operations window that was not proposed, or with a larger one
-    than was proposed; no more than the proposed window is used. Breaks: PS3.7 D.3.3.3. Sent by: acceptors that always
-    send their own window. Why it may be allowed: a requestor may use less of a window than it is granted. Default:
-    off."""
+    than was proposed; no more than the proposed window is used. Breaks: PS3.7 D.3.3.3. Who: acceptors that always send
+    their own window. Why it may be allowed: a requestor may use less of a window than it is granted. Default: off."""
     role_of_neither: bool = False
     """Accepts: a role selection of an A-ASSOCIATE-RQ that proposes neither role; it is dropped, and the default roles
-    apply. Breaks: PS3.7 D.3.3.4. Sent by: toolkits that send an item for each SOP class even if no role is set in it.
-    Why it may be allowed: a peer that proposes no role and then acts as SCU meant the default. Default: off; such a
-    peer cannot request anything."""
+    apply. Breaks: PS3.7 D.3.3.4. Who: toolkits that send an item for each SOP class even if no role is set in it. Why
+    it may be allowed: a peer that proposes no role and then acts as SCU meant the default. Default: off; such a peer
+    cannot request anything."""
     item_no_uid: bool = False
     """Accepts: a proposed presentation context with a transfer syntax or an abstract syntax that is not a UID, or with
     none at all, and a role selection or extended negotiation for a name that is not a UID. The transfer syntax or item
     is dropped; a context with nothing usable left is refused (result 3 or 4). Breaks: PS3.8 9.3.2.2, PS3.5 9.1. Sent
-    by: toolkits with an empty entry in their configuration. Why it may be allowed: a name that is not a UID cannot be
+    Who: toolkits with an empty entry in their configuration. Why it may be allowed: a name that is not a UID cannot be
     used, and the other contexts can. Default: off."""
     unreadable_item: bool = False
     """Accepts: an operations window, a role selection, an extended or common extended negotiation or a user identity
     response of an A-ASSOCIATE-AC that cannot be read, for example because its length is wrong; it is dropped, as if the
-    answer did not have it. Breaks: PS3.7 D.3.3. Sent by: acceptors that send back items that they did not understand.
-    Why it may be allowed: an item that is not answered is not granted, and the defaults apply. Default: off."""
+    answer did not have it. Breaks: PS3.7 D.3.3. Who: acceptors that send back items that they did not understand. Why
+    it may be allowed: an item that is not answered is not granted, and the defaults apply. Default: off."""
     command_layout: bool = False
     """Accepts: a command set without group length, or with a wrong one; elements of odd length, or not in ascending
-    order. Breaks: PS3.7 6.3.1. Sent by: toolkits that write command sets by hand. Why it may be allowed: the last
-    fragment shows where the command set ends, and each element has its tag and length. Default: off. An element that
-    comes twice, or belongs to another group, is never accepted."""
+    order. Breaks: PS3.7 6.3.1. Who: toolkits that write command sets by hand. Why it may be allowed: the last fragment
+    shows where the command set ends, and each element has its tag and length. Default: off. An element that comes
+    twice, or belongs to another group, is never accepted."""
     unwanted_data_set: bool = False
     """Accepts: a message that announces a data set where none is allowed: a final C-FIND-RSP, a C-STORE-RSP, a C-ECHO.
     The message is accepted without it; a data set that follows is skipped. Breaks: PS3.7 9.3, 10.3, E.1 (0000,0800).
-    Sent by: archives that repeat the identifier with the final response, and toolkits that do not write 0101H. Why it
-    may be allowed: the message means the same without the data set. Default: off."""
+    Who: archives that repeat the identifier with the final response, and toolkits that do not write 0101H. Why it may
+    be allowed: the message means the same without the data set. Default: off."""
     response_on_other_context: bool = False
     """Accepts: a response on another accepted presentation context than that of its request. Breaks: PS3.7 9.1, 10.1.
-    Sent by: odil, in each C-STORE-RSP. Why it may be allowed: the message id identifies the request, and is outstanding
+    Who: odil, in each C-STORE-RSP. Why it may be allowed: the message id identifies the request, and is outstanding
     only once. Default: off."""
     store_without_role: bool = False
     """Accepts: a C-STORE-RQ, while a C-GET is outstanding, from a peer that did not answer the proposed roles. Breaks:
-    PS3.7 D.3.3.4, PS3.4 C.5.3. Sent by: archives that ignore role selection. Why it may be allowed: the context was
+    PS3.7 D.3.3.4, PS3.4 C.5.3. Who: archives that ignore role selection. Why it may be allowed: the context was
     accepted, and the objects were requested. Default: off."""
     missing_character_set: bool = False
     """Accepts: a data set with text outside ASCII that does not name its character set (0008,0005). Breaks: PS3.5
-    6.1.2, PS3.3 C.12.1.1.2. Sent by: many devices, with ISO 8859-1 or the encoding of their system. Why it may be
-    allowed: the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass
-    through the engine undecoded: the deviation is reported when a data set is decoded (`datasets`)."""
+    6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
+    the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass through the
+    engine undecoded: the deviation is reported when a data set is decoded (`datasets`)."""
 
     def __or__(self, other: Tolerance) -> Tolerance:
         return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True))

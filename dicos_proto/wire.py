@@ -25,8 +25,7 @@ class Wire(Protocol):
         """True if the connection is to be closed once `data_to_send()` is drained."""
 
     def receive_data(self, data: Buffer) -> None:
-        """Takes bytes that were received. They are kept by reference: do not change the buffer until they are
-        parsed."""
+        """Takes received bytes, and keeps them by reference: do not change the buffer until they are parsed."""
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
         """Takes note that the peer will send no more. `why`: the error, if the layer below reported more than a plain

@@ -294,7 +294,7 @@ def test_a_data_set_is_one_line_however_it_comes(split: Splitter) -> None:
         (encode(Abort()), "A-ABORT, 4 bytes: association aborted by the service user"),
         (p_data((5, False, True, b"xy")), "P-DATA-TF, context 5: data set, 2 bytes"),
         (command(3, CCancelRequest(message_id_being_responded_to=2)), "P-DATA-TF, context 3: command set, 42 bytes"),
-        (b"GET / HTTP", "no PDU: HTTP, not DICOM: b'GET / ' [PS3.8 9.3.1]; the rest is not dissected"),
+        (b"GET / HTTP", "not a PDU: HTTP, not DICOM: b'GET / ' [PS3.8 9.3.1]; the rest is not dissected"),
     ],
     ids=["abort", "another context", "a command", "garbage"],
 )
@@ -315,14 +315,14 @@ def test_bytes_that_end_too_early_are_shown_so() -> None:
 def test_after_garbage_nothing_more_is_dissected() -> None:
     one = Dissector()
     (line,) = one.feed(b"\x16\x03\x01\x02\x00\x01")
-    assert line.startswith("no PDU: a TLS handshake, not DICOM")
+    assert line.startswith("not a PDU: a TLS handshake, not DICOM")
     assert one.feed(encode(Abort())) == []
     assert one.end() == []
 
 
 def test_what_is_malformed_is_named_and_passed_over() -> None:
     broken = encode(ReleaseRequest())[:1] + b"\x00\x00\x00\x00\x05abcde"
-    assert dissect(broken)[0].startswith("no PDU: A-RELEASE-RQ of 5 bytes")
+    assert dissect(broken)[0].startswith("not a PDU: A-RELEASE-RQ of 5 bytes")
     empty = b"\x01\x00" + (68).to_bytes(4, "big") + bytes(68)
     (line,) = dissect(empty)
     assert line.startswith("A-ASSOCIATE-RQ, 68 bytes: malformed: ")
@@ -448,7 +448,7 @@ def test_a_long_extended_negotiation_is_a_short_line() -> None:
 
 
 def test_no_bytes_are_no_pdu() -> None:
-    assert dissect(b"") == ["no PDU: 0 bytes"]
+    assert dissect(b"") == ["not a PDU: 0 bytes"]
     assert dissect(b"GET") == ["the bytes end 3 bytes into a PDU header"]
     assert Dissector().end() == []
 
@@ -469,7 +469,7 @@ def test_a_peer_cannot_forge_a_line() -> None:
 @pytest.mark.parametrize("name", vector_names())
 def test_recorded_conversations_have_nothing_malformed(name: str) -> None:
     shown = dissect(vector(name))
-    wrong = [line for line in shown if "malformed" in line or "no PDU" in line or "the bytes end" in line]
+    wrong = [line for line in shown if "malformed" in line or "not a PDU" in line or "the bytes end" in line]
     invented = name == "pynetdicom_p_data_tf"  # its command set is 0, 1, 2, 3...
     assert len(wrong) == invented
 

@@ -7,6 +7,8 @@ Each field names its element of group 0000 and its value representation. The cla
 (0000,0100); the data set type (0000,0800) belongs to the message, not to its command. Elements that a message does not
 define are kept in `other` and passed on. Each field states whether it decides or only informs: the values that a
 response repeats from its request only inform, except the instance that an N-CREATE has made.
+
+The module is long because it is a table: one class for each message, in the order of the standard.
 """
 
 from __future__ import annotations
@@ -357,8 +359,7 @@ class Field(NamedTuple):
     decode: Callable[[int, bytes, Judge], Value]
     mandatory: bool
     flag: str
-    """The flag of `Tolerance` that accepts a field that only informs and cannot be decoded; empty if the field
-    decides."""
+    """The flag of `Tolerance` that accepts an invalid value, if the field only informs; empty if it decides."""
     salvage: Callable[[bytes], Value | None]
 
 

@@ -4,7 +4,7 @@ Knows: US, UI, AE, LO and AT, the values that each may hold, and how to read an 
 (`salvage`; `flag` is the flag of `Tolerance` that accepts it). Must not know: which element has which, messages.
 
 A received UID must obey PS3.5 9.1, or break it in a way that the tolerance accepts. A UID that is sent need only be
-text of a legal length: it names an object that somebody else named, and to send it under another name would be worse.
+text of a legal length: it names an object that another system named, and to send it under another name would be worse.
 """
 
 from __future__ import annotations

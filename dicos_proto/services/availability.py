@@ -113,7 +113,8 @@ class Notified(Serving):
                 reference = Reference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
                 availability = known.get(text_of(item, "InstanceAvailability"))
                 if availability is None or not all(reference):
-                    raise Refused(status.INVALID_ATTRIBUTE_VALUE, f"instance {len(found) + 1}", (0x00080056,))
+                    where = f"instance {len(found) + 1}: invalid reference or availability"
+                    raise Refused(status.INVALID_ATTRIBUTE_VALUE, where, (0x00080056,))
                 title = text_of(item, "RetrieveAETitle")
                 found.append(Available(uid_of(series, "SeriesInstanceUID"), reference, availability, title))
         return Notification(

@@ -120,7 +120,7 @@ def create(
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a step with this SOP Instance UID exists")
     require(attributes, needed)
     if text_of(attributes, "PerformedProcedureStepStatus") != State.IN_PROGRESS.value:
-        raise Refused(status.INVALID_ATTRIBUTE_VALUE, "a step begins IN PROGRESS", (_STATUS,))
+        raise Refused(status.INVALID_ATTRIBUTE_VALUE, "a new step must be IN PROGRESS", (_STATUS,))
     return Step(sop_instance_uid=sop_instance_uid, state=State.IN_PROGRESS, dataset=attributes)
 
 

@@ -277,7 +277,7 @@ class Printing(Serving):
             if film.session_uid == instance:
                 raise Refused(status.DUPLICATE_SOP_INSTANCE, "a film session with this SOP Instance UID exists")
             if film.session_uid is not None:
-                raise Refused(status.RESOURCE_LIMITATION, "one film session for each association")
+                raise Refused(status.RESOURCE_LIMITATION, "only one film session for each association")
             created = replace(film, session_uid=instance, session=dataset)
             return Done(film=created, sop_instance_uid=instance, dataset=dataset)
         if film.session is None or film.session_uid != instance:
@@ -314,7 +314,7 @@ class Printing(Serving):
     def _new_box(self, film: Film, dataset: Dataset, instance: str, new_uids: Iterator[str]) -> Done:
         require(dataset, _ON_CREATE)
         if references_in(dataset, "ReferencedFilmSessionSequence") != ((SESSION, film.session_uid),):
-            raise Refused(status.INVALID_ATTRIBUTE_VALUE, "the film box refers to no film session", (0x20100500,))
+            raise Refused(status.INVALID_ATTRIBUTE_VALUE, "not a film box of the film session", (0x20100500,))
         count = image_boxes_of(text_of(dataset, "ImageDisplayFormat"))
         sop_class = _IMAGE_BOX[self.context.abstract_syntax]
         boxes = tuple(ImageBox(reference=Reference(sop_class, next(new_uids))) for _ in range(count))

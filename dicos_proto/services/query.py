@@ -29,8 +29,7 @@ class Match:
 
 
 class Find:
-    """User side: one C-FIND. The constructor sends the request; `next` returns the matches as they arrive, then
-    None."""
+    """User side: one C-FIND. The constructor sends the request; `next` returns the matches, then None."""
 
     __slots__ = ("_exchange", "_operation", "response")
 
@@ -93,8 +92,10 @@ class Finding(Performing):
         return code
 
     def send_all(self, matches: Iterable[Content]) -> Flow[int]:
-        """Sends `matches`, then the final response, and returns its status. Each match is made once the previous one is
-        sent."""
+        """Sends `matches`, then the final response, and returns its status.
+
+        Each match is made once the previous one is sent.
+        """
         for identifier in matches:
             if not (yield from self.match(identifier)):
                 break

@@ -59,8 +59,7 @@ class Retrieved:
 
     @property
     def failed_instances(self) -> tuple[str, ...]:
-        """The Failed SOP Instance UID List, empty if there is none. Raises `DataSetError` if it is not a list of
-        UIDs."""
+        """The Failed SOP Instance UID List, empty if there is none. Raises `DataSetError` if it is invalid."""
         if self.failed is None:
             return ()
         value = value_of(self.failed.dataset, "FailedSOPInstanceUIDList") or ()
@@ -105,8 +104,7 @@ class _Retrieval:
             self._operation.cancel()
 
     def _take(self, start: MessageStart) -> Flow[None]:
-        """Reads a response and its counters. The final one ends the operation, even if its data set is too long to
-        hold."""
+        """Reads a response and its counters. The final one ends the operation, even if its data set is too long."""
         fault: DataSetTooLong | None = None
         try:
             answer = yield from read_answer(self._exchange, start)
@@ -181,8 +179,7 @@ _FAULTS_KEPT = 16
 
 
 class Move(_Retrieval):
-    """User side: one C-MOVE. The constructor sends the request; `next` returns the counters as they arrive, then
-    None."""
+    """User side: one C-MOVE. The constructor sends the request; `next` returns the counters, then None."""
 
     __slots__ = ()
 
@@ -209,15 +206,17 @@ class Move(_Retrieval):
         super().__init__(exchange, context, request, identifier)
 
     def next(self) -> Flow[Counters | None]:
-        """Returns the counters of the next pending response; None once `result` is set. Raises as `Exchange.step`
-        does."""
+        """Returns the counters of the next pending response; None once `result` is set.
+
+        Raises as `Exchange.step` does.
+        """
         if self.result is None:
             yield from self._take((yield from self._operation.next()))
         return (self.counters or Counters()) if self.result is None else None
 
 
 class Get(_Retrieval):
-    """User side: one C-GET. The constructor sends the request; `next` returns the instances as they arrive, then None.
+    """User side: one C-GET. The constructor sends the request; `next` returns the instances, then None.
 
     The local side must have negotiated the role of SCP for the storage SOP classes [PS3.7 D.3.3.4].
     """

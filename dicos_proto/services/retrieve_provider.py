@@ -161,7 +161,7 @@ class Moving(_Retrieving):
     def task(
         self, contexts: tuple[ProposedContext, ...], *, user_information: UserInformation | None = None
     ) -> MoveTask:
-        """Returns the outgoing association for these contexts (`planning.plan`), requested by this application
+        """Returns the association to open for these contexts (`planning.plan`), requested by this application
         entity."""
         asked = self._exchange.request
         return MoveTask(

@@ -139,8 +139,10 @@ class Serving(Performing):
         comment: str | None = None,
         sop_instance_uid: str | None = None,
     ) -> Flow[None]:
-        """Answers with success or a warning. `sop_instance_uid`: the UID of the new instance if the N-CREATE had
-        none."""
+        """Answers with success or a warning.
+
+        `sop_instance_uid`: the UID of the new instance, if the N-CREATE had none.
+        """
         response = response_to(self.request, code, comment)
         if isinstance(response, NCreateResponse):
             instance = sop_instance_uid or self.sop_instance_uid
@@ -269,5 +271,5 @@ def references_in(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
     )
     for index, (sop_class, instance) in enumerate(found, 1):
         if not sop_class or not instance:
-            raise Refused(status.INVALID_ARGUMENT_VALUE, f"item {index} of {keyword}: no reference")
+            raise Refused(status.INVALID_ARGUMENT_VALUE, f"item {index} of {keyword}: not a reference")
     return found

@@ -106,10 +106,13 @@ class StoreMany:
         originator: tuple[str, int] | None = None,
         ahead: bool = False,
     ) -> None:
-        """`originator`: as for `store`. `ahead`: take the next instance while waiting for responses, before there is
+        """Takes the instances to send; nothing is sent before `next`.
+
+        `originator`: as for `store`. `ahead`: take the next instance while waiting for responses, before there is
         room for it, so that files are read in the meantime. Do not use it with a source that waits for instances: no
         response would be seen until one arrives. An error that the source raises is then raised before these responses,
-        which `next` still returns. Raises `LocalProtocolError` while another operation is under way."""
+        which `next` still returns. Raises `LocalProtocolError` while another operation is under way.
+        """
         check_free(exchange.association, "C-STOREs")
         if exchange.unread:
             raise LocalProtocolError("C-STOREs while a data set is being read; read it to its end")
@@ -246,8 +249,7 @@ class Supply:
     __slots__ = ("_ended", "_next", "_source", "feed", "starved", "taken")
 
     def __init__(self, source: Iterable[Instance] | None = None) -> None:
-        """`source`: instances that are available at once, only their pieces are awaited; None: `push` supplies
-        instances."""
+        """`source`: instances that are available at once, only their pieces are awaited; None: `push` supplies them."""
         self._source = None if source is None else iter(source)
         self._next: Instance | None = None
         self._ended = False

@@ -185,8 +185,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The effect of an operation: the step to keep, the status to answer (success or a warning), the events to
-    report."""
+    """The effect of an operation: the step to keep, the status (success or a warning), the events to report."""
 
     ups: Ups
     code: int = status.SUCCESS
@@ -206,7 +205,7 @@ def create(
         raise Refused(code, "a step with this SOP Instance UID exists")
     require(attributes, needed)
     if text_of(attributes, "ProcedureStepState") != State.SCHEDULED.value:
-        raise Refused(status.UPS_NOT_SCHEDULED, "a step begins SCHEDULED", (_STATE,))
+        raise Refused(status.UPS_NOT_SCHEDULED, "a new step must be SCHEDULED", (_STATE,))
     dataset = amended(attributes, uids.EXPLICIT_VR_LE)
     dataset.pop("TransactionUID", None)
     ups = Ups(sop_instance_uid=sop_instance_uid, state=State.SCHEDULED, dataset=dataset)
@@ -262,11 +261,11 @@ def modify(ups: Ups | None, modifications: Dataset) -> Outcome:
     if ups.state in (State.COMPLETED, State.CANCELED):
         raise Refused(status.UPS_NO_LONGER_UPDATABLE, f"the step is {ups.state.value}")
     if ups.state is State.SCHEDULED and given:
-        raise Refused(status.UPS_NOT_IN_PROGRESS, "a transaction UID for a step nobody has claimed", (_TRANSACTION,))
+        raise Refused(status.UPS_NOT_IN_PROGRESS, "a transaction UID for an unclaimed step", (_TRANSACTION,))
     if given != ups.transaction_uid:
         raise Refused(status.UPS_WRONG_TRANSACTION_UID, "not the transaction UID of this step", (_TRANSACTION,))
     if "ProcedureStepState" in modifications:
-        raise Refused(status.NO_SUCH_ATTRIBUTE, "the state is changed by N-ACTION", (_STATE,))
+        raise Refused(status.NO_SUCH_ATTRIBUTE, "only N-ACTION can change the state", (_STATE,))
     changed = amended(modifications, uids.EXPLICIT_VR_LE)
     changed.pop("TransactionUID", None)
     dataset = amended(ups.dataset, uids.EXPLICIT_VR_LE)

@@ -64,8 +64,7 @@ _COLUMNS: Final = tuple(Watch)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """The subscriptions of one application entity. `steps`: the subscribed steps; `new`: the state that new steps
-    get."""
+    """The subscriptions of one application entity. `steps`: the subscribed steps; `new`: the state for new steps."""
 
     new: Watch = Watch.NOT
     steps: Mapping[str, Watch] = field(default_factory=dict)

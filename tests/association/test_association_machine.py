@@ -3,10 +3,10 @@
 The model is what a reader of the standard would keep on paper: which primitive each state has (typed here, PS3.8 table
 9-10), which contexts, roles and windows were negotiated (PS3.7 D.3.3), which requests wait for an answer on each side.
 
-What must hold, whatever happens: `send` takes exactly what the model allows and a refusal changes nothing; nothing
-else raises; a message that arrives is the next one that was sent, with the same command and the same bytes, and is
-complete only if it was sent complete; without damage neither side finds fault with the other; a side that waits for
-its peer has a deadline; all ends in `Closed`.
+Invariants: `send` accepts exactly the events that the model allows, and a refusal changes nothing; nothing else raises;
+a message that arrives is the next one that was sent, with the same command and the same bytes, and is complete only if
+it was sent complete; without damage neither side finds fault with the other; a side that waits for its peer has a
+deadline; all ends in `Closed`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ EVERY = frozenset(
     {(Role.REQUESTOR, State(number)) for number in (1, 5, 6, 7, 8, 9, 11, 13)}
     | {(Role.ACCEPTOR, State(number)) for number in (1, 2, 3, 6, 7, 8, 10, 12, 13)}
 )
-"""The states of each role. Sta4 is passed within `send`: whoever makes a requestor has the connection already."""
+"""The states of each role. Sta4 is passed within `send`, because a requestor is made with an open connection."""
 
 PRIMITIVES: dict[type[Sendable], frozenset[int]] = {
     AssociateRequest: frozenset({1}),
@@ -83,11 +83,11 @@ DATA_SETS = {
     0x0030: NEVER, 0x8030: NEVER, 0x0001: ALWAYS, 0x8001: NEVER, 0x0020: ALWAYS, 0x8020: WHILE_PENDING,
     0x0100: OPTIONAL, 0x8100: OPTIONAL, 0x0110: NEVER, 0x8110: OPTIONAL, 0x0FFF: NEVER,
 }  # fmt: skip
-"""Whether the messages used here carry a data set.  PS3.7 9.3, 10.3"""
+"""Command field -> the rule by which the message carries a data set [PS3.7 9.3, 10.3]."""
 
 
 def with_data(command: Command) -> bool | None:
-    """Whether it has to have a data set; None: as its sender likes."""
+    """Returns True if the message must have a data set, False if it must not, None if its sender may choose."""
     rule = DATA_SETS[command.COMMAND_FIELD]
     if rule == WHILE_PENDING:
         return isinstance(command, Response) and command.status in PENDING
@@ -95,7 +95,7 @@ def with_data(command: Command) -> bool | None:
 
 
 LOCAL_TURN = frozenset({State.Sta1, State.Sta3, State.Sta8, State.Sta9, State.Sta12})
-"""What happens next is up to the local user: nothing there waits for the peer."""
+"""States in which the local user has to act: nothing waits for the peer."""
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Side:
         return self.due
 
     def idle(self) -> bool:
-        """Whether it may begin a message."""
+        """Returns True if this side may begin a message."""
         return self.may(start(1, CCancelRequest(message_id_being_responded_to=1)))
 
     @property
@@ -214,7 +214,7 @@ class Line:
             self.taken += len(buffer)
 
     def deliver(self, sizes: list[int]) -> bool:
-        """Chunks of these sizes, as long as the target wants to read; whether anything moved."""
+        """Delivers chunks of these sizes while the target wants to read. Returns True if anything moved."""
         self.take()
         engine = self.target.engine
         moved = False
@@ -426,7 +426,7 @@ class Conversation(RuleBasedStateMachine):
         return self.lines["provider" if side.name == "user" else "user"]
 
     def expected(self, side: Side) -> Message | None:
-        """What the peer sent as its message of this number; None where damage hides what that was."""
+        """Returns the peer's message of the same number; None if damage makes it unknown."""
         line = self.incoming(side)
         number = len(side.came) - 1
         if line.damaged_at is not None:
@@ -458,7 +458,7 @@ class Conversation(RuleBasedStateMachine):
             assert message is None or (message.end is not None and message.content == came.content)
 
     def on_released(self, side: Side) -> None:
-        """A release is orderly: both sides have all that the other one sent.  # PS3.8 7.2"""
+        """A release is orderly: each side has received everything that the other one sent [PS3.8 7.2]."""
         if not self.damaged:
             for one in (self.user, self.provider):
                 sent = self.incoming(one).source.sent
@@ -476,7 +476,7 @@ class Conversation(RuleBasedStateMachine):
             assert self.now >= side.due, f"{error} before its time"
 
     def pump(self) -> bool:
-        """Carry everything, read everything; the connection ends where a side says so. Whether anything moved."""
+        """Delivers and reads everything; the connection ends when a side closes it. Returns True if anything moved."""
         moved = True
         ever = False
         while moved:
@@ -500,7 +500,7 @@ class Conversation(RuleBasedStateMachine):
     # -- rules -----------------------------------------------------------------------------------------------------
 
     def ending(self) -> bool:
-        """Whether the time of talk is over: until then nobody ends anything, or no conversation would get far."""
+        """True once a side may end the association: before that nobody does, so that conversations get far enough."""
         return self.rules_left <= 0
 
     def alive(self) -> bool:
@@ -567,7 +567,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(name=SIDES, number=IDS, context=CONTEXTS, what=st.sampled_from(sorted(ANYTHING)))
     def send_anything(self, name: str, number: int, context: int, what: str) -> None:
-        """Whether or not it can be sent now; most of it cannot."""
+        """Sends an event that need not be allowed now; most are not."""
         if (self.ending() or what not in ENDING) and not (self.quiet and what == "abort"):
             self.send(self.side(name), ANYTHING[what](number, context))
 

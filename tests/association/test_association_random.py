@@ -1,7 +1,7 @@
 """Recorded conversations that are damaged, cut and split at random, and noise.
 
-What must hold, whatever comes: `next_event` does not raise; it is heard the same however it is cut; what is not whole
-is not complete; all ends in `Closed`. Two associations at random are in `test_association_machine`.
+Invariants for any bytes: `next_event` does not raise; the events are the same for every split; an incomplete message is
+never reported as complete; everything ends in `Closed`. `test_association_machine` has two random associations.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.strategies import damaged
 
 
 def recorded() -> dict[Role, bytes]:
-    """What each side says in a conversation of an echo, a store and a release."""
+    """Returns the bytes of each side in a conversation of an echo, a store and a release."""
     pair = Pair(request())
     pair.events(pair.provider)
     pair.provider.send(negotiate(request(), POLICY))
@@ -79,7 +79,7 @@ def react(engine: Association, event: Event) -> None:
 
 
 def hear(role: Role, chunks: list[bytes]) -> tuple[list[Event], bytes, State]:
-    """One engine hears a stream in these chunks, then its end: what came, what it sent, where it ends."""
+    """Feeds a stream in these chunks, then its end. Returns the events, the bytes sent and the final state."""
     engine = Association.acceptor() if role is Role.ACCEPTOR else Association.requestor(REQUEST)
     found: list[Event] = []
 

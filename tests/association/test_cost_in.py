@@ -1,4 +1,4 @@
-"""What a peer can make an association hold: items nobody knows, long PDUs, pieces that wait, bytes that drip."""
+"""Memory that a peer can make an association hold: unknown items, long PDUs, waiting pieces, slow bytes."""
 
 import struct
 import tracemalloc
@@ -184,7 +184,7 @@ def waits(engine: Association, now: float, seconds: float) -> float:
 
 
 def overdue(lone: Lone, now: float) -> list[Event]:
-    """What is told at the next deadline, if nothing more comes."""
+    """Returns the events at the next deadline, if nothing more is received."""
     deadline = lone.engine.deadline(now)
     assert deadline is not None
     lone.engine.handle_timeout(deadline.at)

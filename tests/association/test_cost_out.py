@@ -1,6 +1,6 @@
-"""What sending costs, whatever the peer's Maximum Length: memory in proportion to the data, and the same bytes as ever.
+"""The cost of sending, for any Maximum Length of the peer: memory in proportion to the data, and the same bytes.
 
-The reference is written here as it was before anything was cut lazily: one header and one payload for each PDU.
+The reference here cuts eagerly: one header and one payload for each PDU.
 """
 
 import struct
@@ -291,7 +291,7 @@ def test_a_flow_sends_a_whole_buffer_by_turns() -> None:
 
 
 def test_the_response_is_waited_for_once_the_request_is_cut_to_its_end() -> None:
-    """What is not yet taken may take long, and the peer cannot answer before it has it."""
+    """Bytes that are not taken yet may take long, and the peer cannot answer before it has them."""
     lone = Lone.user(answer=policy(max_length=1000))
     lone.engine.send(start(3, STORE, has_data=True))
     lone.engine.send(MessageData(context=3, data=bytes(5 * MIB), last=True))

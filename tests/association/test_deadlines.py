@@ -52,7 +52,7 @@ STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_inst
 
 
 def expire(engine: Association, at: float) -> tuple[str, list[Event]]:
-    """What is waited for at `at`, and what comes when its time is up."""
+    """Returns the deadline at `at`, and the event when it expires."""
     assert engine.next_event() is None
     deadline = engine.deadline(at)
     assert deadline is not None
@@ -171,7 +171,7 @@ def test_an_idle_peer_that_does_not_agree_to_a_release_is_aborted() -> None:
 
 
 def test_an_idle_peer_that_asks_after_all_is_answered_while_it_is_released() -> None:
-    """Its request crossed the A-RELEASE-RQ: it gets P-DATA in Sta7, and the release goes on.  # PS3.8 7.2.2.7"""
+    """The peer's request crossed the A-RELEASE-RQ: P-DATA arrives in Sta7, and the release goes on [PS3.8 7.2.2.7]."""
     provider = Lone.provider()
     expire(provider.engine, 5.0)
     assert provider.feed(command(1, ECHO)) == [start(1, ECHO)]

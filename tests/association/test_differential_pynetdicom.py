@@ -129,7 +129,7 @@ def _our_user(user: UserInformation) -> Fields:
 
 
 def read_theirs(whole: bytes) -> Any:
-    """Their object for these bytes. Raises whatever they raise."""
+    """Their object for these bytes. Raises any error of theirs."""
     pdu = CLASSES[whole[0]]()
     pdu.decode(whole)
     return pdu
@@ -224,7 +224,7 @@ def fields_of_our_command(command: Command) -> Fields:
 
 
 def read_their_command(whole: bytes) -> tuple[Any, Any]:
-    """Their data set of these bytes, and the primitive they make of it. Raises whatever they raise."""
+    """Their data set for these bytes, and the primitive that they make from it. Raises any error of theirs."""
     elements = dsutils.decode(BytesIO(whole), True, True)
     message = messages._MESSAGE_TYPES[elements.CommandField][1]()
     message.command_set = elements
@@ -247,14 +247,14 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def pdu_difference(whole: bytes) -> str | None:
-    """How the two readings of this PDU differ; None where both refuse it or both read the same."""
+    """The difference between the two readings of this PDU; None if both refuse it or both read the same."""
     try:
         mine: Fields | Malformed = fields_of_ours(decode(whole))
     except Malformed as fault:
         mine = fault
     try:
         found: Fields | Exception = fields_of_theirs(read_theirs(whole))
-    except Exception as error:  # whatever it is that their code raises for bytes: it refuses them
+    except Exception as error:  # any error counts: their code refuses the bytes
         found = error
     return _difference(mine, found)
 
@@ -352,7 +352,7 @@ PDUS: list[Explained] = [
         accept(contexts=(item(0x21, b"\1\0\3\0" + TRANSFER_ITEM[:-1]),)),
     ),
     Explained(
-        r"they refuse: error: unpack requires a buffer", "likewise, where not even its header is whole",
+        r"they refuse: error: unpack requires a buffer", "likewise, if not even the header is complete",
         accept(contexts=(item(0x21, b"\1\0\3\0\x40"),)),
     ),
     # items
@@ -490,7 +490,7 @@ COMMANDS: list[Explained] = [
         command_set(*ECHO[:2], element(0x0110, b"\7\0\1\0"), ECHO[3]),
     ),
     Explained(
-        r"we refuse: \(0000,....\) of \d+ bytes; (UI|LO|AE)", "they take texts as they are, but for those too long",
+        r"we refuse: \(0000,....\) of \d+ bytes; (UI|LO|AE)", "they take texts as they are, except too long ones",
         command_set(element(0x0002, b"1.2\n"), *ECHO[1:]),
     ),
     Explained(
@@ -501,8 +501,8 @@ COMMANDS: list[Explained] = [
         ),
     ),
     Explained(
-        r"we refuse: \(0000,....\) of \d+ bytes (is|has|begins)", "they take UIDs as they are, whatever of PS3.5 9.1 "
-        "they break", command_set(element(0x0002, b"1.02"), *ECHO[1:]),
+        r"we refuse: \(0000,....\) of \d+ bytes (is|has|begins)", "they take UIDs as they are, even if "
+        "they break PS3.5 9.1", command_set(element(0x0002, b"1.02"), *ECHO[1:]),
     ),
     Explained(
         r"they refuse: ValueError: Priority must be", "we hand any number on; their user gets 0, 1 or 2",
@@ -543,7 +543,7 @@ def test_each_explained_difference_of_command_sets_is_one(each: Explained) -> No
 
 
 def without_explained(whole: bytes) -> bool:
-    """Whether this is read alike; if not, why is explained."""
+    """Both read this alike, or the difference is explained."""
     difference = pdu_difference(whole)
     assert difference is None or explained(difference, PDUS), difference
     return difference is None

@@ -1,6 +1,6 @@
-"""What pyDICOS 1.3.0 was seen to say, replayed: each direction of each capture, with the engine as its receiver.
+"""Replays captures of pyDICOS 1.3.0: each direction of each capture, with the engine as receiver.
 
-The captures lie beside the checkout. Where they do not, `test_tolerance` has each of their deviations by hand.
+The captures lie beside the checkout. Without them, `test_tolerance` has each of their deviations, written by hand.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ def store_rsp(instance: str) -> CStoreResponse:
 
 @dataclass(frozen=True)
 class Capture:
-    """What one capture says. `asks`, `answers`: the deviations of each direction. `strict_*`: why STRICT refuses it.
+    """The expected content of one capture. `asks`, `answers`: the deviations of each direction.
 
-    `requests`: the messages from client to server. `says`: what comes from the server after its first PDU.
+    `strict_*`: why STRICT refuses it. `requests`: the messages from client to server. `says`: the events from the
+    server after its first PDU.
     """
 
     asks: list[str]
@@ -123,7 +124,7 @@ CASES: dict[str, Capture] = {
         [ROOT], [], [], [Closed()], BAD_ROOT, None,
         identity=UserIdentity(type=2, primary=b"UserA", secondary=b"nope", response_requested=True),
     ),
-    # What a client made for the purpose said, and what the server thought of it.
+    # The bytes of a client made for this purpose, and the reaction of the server.
     "odd0": Capture(
         [], [*ANSWER[::2], "short_abort"],
         [start(3, CStoreRequest(message_id=1, affected_sop_class_uid=uids.DICOS_CT,
@@ -156,7 +157,7 @@ def own_request(name: str) -> AssociateRequest:
 
 
 def feed(lone: Lone, received: bytes, react: Callable[[Event], None]) -> list[Event]:
-    """What the engine makes of it, however it is cut; `react` is what its user does on each event."""
+    """Returns the events of the engine for these bytes, split. `react` is the user's reaction to each event."""
     found: list[Event] = []
     for chunk in lone.split([received]):
         lone.engine.receive_data(chunk)
@@ -227,7 +228,7 @@ def test_from_the_client(name: str, split: Splitter) -> None:
 
 
 def test_the_compressed_one_is_what_the_client_wrote_to_a_file() -> None:
-    """But for its UIDs: the file is of another run, which gave new ones of the same length."""
+    """Equal except for UIDs: the file is from another run, which made new ones of the same length."""
     _, found = as_provider("ct_default", splitters()["whole"], STRATOVAN)
     (sent,) = (event for event in found if isinstance(event, MessageData))
     written = captured("datasets/ct_jpeg.ds")
@@ -311,11 +312,11 @@ def test_a_short_abort_in_strict_is_a_connection_that_ends_within_one() -> None:
 @NAMES
 @pytest.mark.parametrize("direction", ["c2s", "s2c"])
 def test_dissected_to_the_end(name: str, direction: str) -> None:
-    """What the decodes that lie beside the captures mark as a quirk is a deviation here; the rest is dissected."""
+    """Each quirk in the decodes that lie beside the captures is a deviation here; the rest is dissected."""
     raw = stream(name, direction)
     one = Dissector()
     lines = [*one.feed(raw), *one.end()]
-    assert not any("malformed" in line or "no PDU" in line or "the bytes end" in line for line in lines)
+    assert not any("malformed" in line or "not a PDU" in line or "the bytes end" in line for line in lines)
     told = (CAPTURES / f"{name}.{direction}.txt").read_text()
     assert [line.split(",")[0] for line in lines if not line.startswith(" ") and not line.startswith("P-DATA")] == [
         found for found in re.findall(r"^@\d+ PDU \S+ (\S+)", told, re.MULTILINE) if found != "P-DATA-TF"

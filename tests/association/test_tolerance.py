@@ -1,6 +1,6 @@
-"""Each deviation of `Tolerance`, met by an engine: refused with a named reason, or let through and told.
+"""Each deviation of `Tolerance`, met by an engine: refused with a named reason, or accepted and reported.
 
-The bytes are written by hand, so that no encoder of ours has a say in them.
+The bytes are written by hand, so that they do not depend on our encoder.
 """
 
 import struct
@@ -267,7 +267,7 @@ ECHO_SET = encode_command(ECHO, has_data=False)
 
 
 def commented(label: str, raw: bytes, text: str, words: str = "") -> dict[str, Case]:
-    """An Error Comment that is none."""
+    """An invalid Error Comment."""
     response = CStoreResponse(message_id_being_responded_to=7, status=0xB007, error_comment=text)
     words = words or f"(0000,0902) of {len(raw)} bytes"
     return {
@@ -279,7 +279,7 @@ def commented(label: str, raw: bytes, text: str, words: str = "") -> dict[str, C
 
 
 def originated(flag: str, element: int, raw: bytes, **fields: object) -> Case:
-    """A C-STORE-RQ with an originator that is none."""
+    """A C-STORE-RQ with an invalid originator."""
     command = decode_command(storing())[0]
     assert isinstance(command, CStoreRequest)
     body = storing()[12:] + struct.pack("<HHL", 0, element, len(raw)) + raw
@@ -289,7 +289,7 @@ def originated(flag: str, element: int, raw: bytes, **fields: object) -> Case:
 
 
 def named(label: str, raw: bytes, text: str | None, words: str) -> dict[str, Case]:
-    """An implementation version name that is none, either way."""
+    """An invalid implementation version name, in both directions."""
     user = item(0x50, MAX_LENGTH + CLASS_UID + item(0x55, raw))
     plain = replace(PLAIN, implementation_version_name=text)
     return {
@@ -414,7 +414,7 @@ CASES: dict[str, Case] = {
         "P-DATA-TF of 20006 bytes; Maximum Length 16384",
         "P-DATA-TF longer than the Maximum Length (limit max_length: 20006 seen, 16384 allowed) [PS3.8 D.1]",
     ),
-    "a report of who proposed no roles": Case(
+    "a report of a peer that proposed no roles": Case(
         "report_without_role", provider, p_data((3, True, True, REPORTING)) + p_data((3, True, True, CANCELLING)),
         [REPORTED, start(3, CANCEL)], "N-EVENT-REPORT-RQ on context 3 from a peer without that role",
         "N-EVENT-REPORT-RQ on context 3 from a peer without that role [PS3.7 D.3.3.4]",
@@ -452,7 +452,7 @@ CASES: dict[str, Case] = {
     **named("of 20", b"V" * 20, "V" * 16, "implementation version name of 20 bytes; 1 to 16"),
     **named("beyond ASCII", b"V\xe9", "Vé", "implementation version name with other characters than printable ASCII"),
     **named("with NUL", b"V1\0\0", "V1", "implementation version name with other characters than printable ASCII"),
-    "class UID that is none": Case(
+    "invalid class UID": Case(
         "informative_text", asked_of, asking(user=item(0x50, MAX_LENGTH + item(0x52, b"acme"))),
         [replace(ASKED, user_information=replace(PLAIN, implementation_class_uid=""))],
         "implementation class UID 'acme' is no UID", "implementation class UID 'acme' is no UID [PS3.5 9.1]",
@@ -539,7 +539,7 @@ CASES: dict[str, Case] = {
             PLAIN, user_identity=UserIdentity(type=1, primary=b"U", response_requested=True)))],
         "positive response requested 255", "positive response requested 255; 0 or 1 [PS3.7 D.3.3.7.1]",
     ),
-    # -- what comes twice, or was not asked for
+    # -- items that come twice, or were not asked for
     **{
         f"{what} twice": Case(
             "repeated_item", asked_of, asking(user=item(0x50, MAX_LENGTH + CLASS_UID + first + second)),
@@ -578,7 +578,7 @@ CASES: dict[str, Case] = {
             ("user identity response", item(0x59, b"\0\5a"), "user identity response"),
         )
     },
-    # -- what is no UID
+    # -- names that are not UIDs
     "transfer syntax beside a good one": Case(
         "item_no_uid", asked_of,
         asking(context=item(0x20, b"\3\0\0\0" + item(0x30, CT.encode()) + item(0x40, b"JPEG") + item(0x40, IMPLICIT))),
@@ -667,7 +667,7 @@ CASES: dict[str, Case] = {
     ),
 }  # fmt: skip
 ALSO = {"item_no_uid", "informative_text"}
-"""What lets through whatever is wrong with a UID that is not needed, and not only what has a flag of its own."""
+"""Flags that accept any fault in a UID that is not needed, not only the faults with their own flags."""
 TITLES = {
     "blank called": ("blank_title", asking(called=b""), "called AE title of spaces only", 7),
     "blank calling": ("blank_title", asking(calling=b" "), "calling AE title of spaces only", 3),
@@ -687,7 +687,7 @@ def told(events: Iterable[Event]) -> list[str]:
 
 
 def feed_to_the_end(lone: Lone, stream: bytes) -> list[Event]:
-    """What comes of it; an A-ABORT that is not whole needs the end of the connection to be judged."""
+    """Returns the events; an incomplete A-ABORT is only judged at the end of the connection."""
     found = lone.feed(stream)
     if stream[0] == 7 and not found:
         lone.engine.receive_eof()
@@ -973,7 +973,7 @@ def test_what_is_let_through_is_told_also_where_something_else_is_refused(split:
     assert "no (0000,1000) affected sop instance uid" in str(abort.error)
 
 
-# -- the user acts on what it is told --------------------------------------------------------------------------------
+# -- the user acts on deviations ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["two contexts", "one PDU", "second, command set", "all in one PDV", "every context"])
@@ -998,7 +998,7 @@ def test_an_abort_before_a_fault_is_told_is_the_last_word() -> None:
     assert lone.events() == []
 
 
-# -- what is left of what was let through ------------------------------------------------------------------------------
+# -- effects of accepted deviations ------------------------------------------------------------------------------------
 
 
 def test_a_context_of_which_nothing_good_is_left_is_refused_alone() -> None:
@@ -1048,7 +1048,7 @@ def test_the_instance_that_an_n_create_has_made_decides() -> None:
 
 
 def test_retired_and_unknown_elements_and_priorities_are_nothing_to_tell() -> None:
-    """They are passed on, and no rule says that there are no others.  # PS3.7 E.2"""
+    """Retired elements are passed on; no rule says that there are no others [PS3.7 E.2]."""
     retired = ((0x0001, bytes(4)), (0x0010, b"ACR-NEMA 1.0"), (0x0200, b"A "), (0x0300, b"B "), (0x4010, b"x "))
     own = (
         (0x0002, CT.encode() + b"\0"), (0x0100, us(1)), (0x0110, us(7)), (0x0700, us(77)), (0x0800, us(1)),
@@ -1099,7 +1099,7 @@ def test_what_was_let_through_once_is_not_taken_for_good_by_the_next_association
             decode_command(raw)
         met = Judge(Limits(), EVERYTHING)
         decode_command(raw, met)
-        assert met.untold, "each association is told of its own"
+        assert met.untold, "each association reports its own"
 
 
 def test_a_comment_that_was_let_through_can_be_read_where_a_good_one_was_before() -> None:
@@ -1241,7 +1241,7 @@ def test_a_short_abort_is_the_pdu_of_four_bytes_that_it_stands_for(split: Splitt
 
 @SPLITS
 def test_only_an_abort_may_be_short(split: Splitter) -> None:
-    """The reserved bytes of other PDUs are not tested, and no PDU is cut short for what is in them.  # PS3.8 9.3.1"""
+    """The reserved bytes of other PDUs are not tested, and never make a PDU shorter [PS3.8 9.3.1]."""
     lone = provider(only("short_abort"), split)
     assert lone.feed(bytes.fromhex("05000000 0004 01020304")) == [ReleaseRequest()]
     assert (lone.engine.terms.deviations, lone.engine.state) == ((), State.Sta8)
@@ -1366,7 +1366,7 @@ def test_a_joined_data_set_however_it_is_cut(content: bytes, cuts: list[int], se
 )  # fmt: skip
 @pytest.mark.parametrize("tolerance", [STRICT, STRATOVAN], ids=["strict", "stratovan"])
 def test_a_sub_item_after_the_transfer_syntax_is_skipped(tolerance: Tolerance, tail: bytes) -> None:
-    """An unknown sub-item is legal and skipped.  # PS3.8 9.3.1"""
+    """An unknown sub-item is legal and skipped [PS3.8 9.3.1]."""
     lone = asker(tolerance, whole)
     contexts = [item(0x21, bytes((each, 0, 0, 0)) + item(0x40, IMPLICIT) + tail) for each in (1, 3, 5)]
     assert lone.feed(accepting(*contexts)) == [accepted(1, 3, 5)]
@@ -1403,7 +1403,7 @@ def test_no_flag_lets_through_what_is_no_uid(raw: bytes) -> None:
 
 
 def test_128_characters_are_let_through_and_not_sent_back() -> None:
-    """A response may leave its UIDs out, and cannot hold these.  # PS3.7 9.1.1.1"""
+    """A response may leave its UIDs out, and cannot hold these [PS3.7 9.1.1.1]."""
     longest = "1.2." + "3" * (LONGEST_UID - 4)
     lone = provider(EVERYTHING, whole)
     (_, event) = lone.feed(store_with(longest.encode()))
@@ -1419,7 +1419,7 @@ def test_128_characters_are_let_through_and_not_sent_back() -> None:
 @settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=140), st.text("0129. \0", max_size=140).map(str.encode)))
 def test_any_bytes_for_a_uid_are_read_or_refused(raw: bytes) -> None:
-    """Whatever is let through is digits and dots, of at most 128 characters; what needs no flag is a valid UID."""
+    """An accepted UID has at most 128 digits and dots; one that needs no flag is valid."""
     for tolerance in (STRICT, FIELD, EVERYTHING):
         lone = asked_of(tolerance, whole)
         *deviations, event = lone.feed(asking(application=raw))
@@ -1447,7 +1447,7 @@ def test_any_bytes_in_an_answer_are_read_or_refused(contexts: bytes, tail: bytes
         assert isinstance(found[-1], AssociateAccept | ProviderAbort)
 
 
-# -- what is answered to whom was let through ------------------------------------------------------------------------
+# -- responses to accepted deviations -------------------------------------------------------------------------------
 
 
 def test_a_role_for_a_class_whose_uid_was_let_through_is_not_granted() -> None:
@@ -1512,7 +1512,7 @@ def test_flows_pass_over_deviations() -> None:
 
 
 def test_a_deviation_while_a_data_set_is_sent_is_passed_over() -> None:
-    """A response that comes early, with a UID that is let through."""
+    """An early response with a UID that only the tolerance accepts."""
     lone = Lone.user(limits=Limits(queued=10), tolerance=FIELD)
     talk = exchange.Exchange(lone.engine)
     talk.send(3, stored().command, [b"abcd", b"efgh"])

@@ -51,7 +51,7 @@ STORE = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_inst
 
 
 def serve_all(provider: Exchange, code: int = 0) -> flows.Flow[list[Any]]:
-    """Answer every request with `code` until the peer releases; what came."""
+    """Answers every request with `code` until the peer releases. Returns what was received."""
     served: list[Any] = []
     while (received := (yield from next_request(provider))) is not None:
         content = b""

@@ -1,4 +1,5 @@
-"""Exchange: what is sent goes on while what comes is taken; what has to wait is kept, within bounds, in order."""
+"""Exchange: sending goes on while messages are received; messages that have to wait are parked in order, within
+limits."""
 
 from array import array
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def found(number: int = 1, code: int = 0xFF00) -> CFindResponse:
 
 
 def got(flow: flows.Flow[Any]) -> Any:
-    """What a flow that has all it needs comes to, turns that it gives to others left out."""
+    """Returns the result of a flow that has all that it needs, without its turns."""
     return _turns(flow)[0]
 
 
@@ -400,7 +401,7 @@ def test_asking_while_a_data_set_is_being_read_is_a_mistake() -> None:
 
 
 class Room:
-    """A holder with room for so many bytes."""
+    """A holder with room for this many bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = self.left = size
@@ -628,7 +629,7 @@ def test_a_cancel_that_comes_with_its_request_is_known_when_it_is_performed() ->
 
 @ANY
 def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
-    """What `here` gives, and where it gives none the flow, is what flows alone would give, however it arrives."""
+    """`here`, and the flow where `here` returns None, give the same as flows alone, for any split."""
     provider = Lone.provider()
     stream = (
         command(1, echo())
@@ -651,7 +652,7 @@ def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
                 if isinstance(event.command, CEchoRequest):
                     exchange.reply(reply_to(event, 0))
     flow = next_request(exchange)
-    assert next(flow) is flows.Need.INPUT  # the release, which `here` came upon, is answered; the peer is to close
+    assert next(flow) is flows.Need.INPUT  # the release, which `here` read, is answered; the peer is to close
     assert provider.engine.state is State.Sta13
     assert seen == [
         start(1, echo()), start(1, CCancelRequest(message_id_being_responded_to=1)), start(3, FIND, has_data=True),
@@ -696,7 +697,7 @@ def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
 
 
 def _looking(exchange: Exchange) -> flows.Flow[None]:
-    """A provider that takes note of what has come, before it asks for it."""
+    """A provider that notes received messages before it asks for them."""
     yield flows.Need.INPUT
     yield from exchange.look()
 
@@ -933,7 +934,7 @@ def test_a_flow_that_need_not_wait_gives_others_their_turn(reads: str) -> None:
 
 
 def good(lone: Lone) -> bool:
-    """Whether an association at rest can still be used."""
+    """Returns True if an association at rest can still be used."""
     looking = lone.exchange.look_idle()
     assert next(looking) is flows.Need.TURN
     found: bool = got(looking)
@@ -952,7 +953,7 @@ def test_an_association_on_which_nothing_has_come_can_be_used() -> None:
     [
         (encode(ReleaseRequest()), encode(ReleaseResponse())),
         (encode(Abort()), b""),
-        (bytes.fromhex("07000000 0004 0102"), b""),  # short: let through, and told first
+        (bytes.fromhex("07000000 0004 0102"), b""),  # short: accepted, and reported first
         (command(3, REPORT), b""),
         (b"HTTP/1.1", encode(Abort(source=AbortSource.SERVICE_PROVIDER, reason=AbortReason.UNRECOGNIZED_PDU))),
     ],

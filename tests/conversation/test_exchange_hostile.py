@@ -53,7 +53,7 @@ def found(number: int = 1, code: int = 0xFF00) -> CFindResponse:
 
 
 def come_to(flow: flows.Flow[Any], lone: Lone, steps: int = 100) -> Any:
-    """What a flow comes to while everything it sends is taken and nothing more is said."""
+    """Returns the result of a flow whose peer takes everything and sends nothing more."""
     for _ in range(steps):
         lone.sent()
         try:

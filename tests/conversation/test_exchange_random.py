@@ -70,7 +70,7 @@ def report(number: int) -> NEventReportRequest:
 
 
 class Answering:
-    """What one side takes and answers."""
+    """The requests that one side receives, and its answers."""
 
     def __init__(self, exchange: Exchange, asked: list[Asked]) -> None:
         self.exchange = exchange

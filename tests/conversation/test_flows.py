@@ -72,7 +72,7 @@ def echoed(number: int, code: int = 0) -> CEchoResponse:
 
 
 def outcome(flow: flows.Flow[object], engine: Association, *chunks: bytes, eof: bool = False) -> object:
-    """What a flow returns or raises; it is fed one chunk each time it waits, then the end of the connection."""
+    """Returns the result or error of a flow, which is fed a chunk each time it waits, then the end of the stream."""
     waiting = list(chunks)
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Which contexts and roles are proposed for what is to be done, and what is said when something cannot be."""
+"""The contexts and roles that are proposed for a plan, and the errors if something cannot be done."""
 
 from dataclasses import replace
 
@@ -218,7 +218,7 @@ def test_a_peer_that_grants_it_performs_the_get() -> None:
 
 
 def agreed(*results: ContextResult | None, syntaxes: tuple[str, ...] = (JPEG,)) -> Agreement:
-    """What became of a context for CT with each of these results; None is not answered."""
+    """Returns the outcome of a context for CT with each of these results; None: it was not answered."""
     contexts = number_contexts([(CT, syntaxes)] * len(results))
     request = AssociateRequest(called_aet="A", calling_aet="B", contexts=contexts)
     answers = [

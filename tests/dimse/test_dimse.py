@@ -297,7 +297,7 @@ def test_elements_a_message_does_not_define_are_kept_and_passed_on() -> None:
     ids=["padded", "even", "longest"],
 )
 def test_a_uid_is_read_without_its_padding(raw: bytes, text: str) -> None:
-    """Whether the service knows it is for a status to say, not for an abort.  # PS3.7 annex C"""
+    """An unknown SOP class is answered with a status, not with an abort [PS3.7 annex C]."""
     whole = command_set(element(0x0002, raw), us(0x0100, 0x0030), us(0x0110, 1), us(0x0800, 0x0101))
     assert decode_command(whole)[0] == CEchoRequest(message_id=1, affected_sop_class_uid=text)
 
@@ -347,7 +347,7 @@ def test_faults_are_the_decoders_own_not_the_callers() -> None:
 
 
 def test_what_was_encoded_before_makes_no_difference() -> None:
-    """Most of a command set is remembered: whatever differs still shows, and faults are found again."""
+    """Most of a command set is cached: every difference still shows, and faults are found again."""
     one = CStoreResponse(message_id_being_responded_to=1, status=0, affected_sop_instance_uid="1.2")
     whole = encode_command(one, has_data=False)
     assert encode_command(replace(one, message_id_being_responded_to=1), has_data=False) == whole

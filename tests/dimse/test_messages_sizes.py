@@ -83,7 +83,7 @@ def test_sizes_around_the_largest_fragment(max_length: int, off: int, times: int
 @pytest.mark.parametrize("max_length", [8, 200], ids=["command sets are cut too", "only data sets are cut"])
 @pytest.mark.parametrize("contexts", [*permutations((1, 3, 5)), (3, 3, 1)])
 def test_every_fragment_says_which_context_and_kind_it_is_of(contexts: tuple[int, ...], max_length: int) -> None:
-    """Whatever was cut before it: command sets and data sets in many full fragments, on one context after another."""
+    """Earlier messages do not matter: command sets and data sets in many full fragments, on alternating contexts."""
     pair = Pair.established(request(window=MANY), policy(window=MANY, max_length=max_length))
     content = bytes(999)
     expected: list[tuple[int, bool, int]] = []

@@ -1,7 +1,7 @@
 """Every Python block of the documentation runs, and prints what the page says; links lead somewhere.
 
-The blocks of a page share their names, in order. What a block prints stands in the ```text block right after it, whole;
-a block that is followed by none prints nothing. Bytes are shown in such blocks only, so all of them are checked.
+The blocks of a page share their names, in order. The complete output of a block is in the ```text block right after it;
+a block without one prints nothing. Bytes are shown in such blocks only, so all of them are checked.
 """
 
 import doctest
@@ -23,7 +23,7 @@ DOCS = CHECKOUT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 WRITTEN = [page for page in PAGES if not page.startswith("reference/")]
 NEEDS = {"adapters.md": ("trio",), "migration.md": ("pynetdicom",)}
-"""What a page talks to besides pydicom; its blocks are skipped where that is not installed."""
+"""Page -> the package that it needs besides pydicom; its blocks are skipped if that is not installed."""
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```\n(\s*)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEX = re.compile(r"\b[0-9a-f]{2}(?: [0-9a-f]{2}){2,}\b")
@@ -85,7 +85,7 @@ def test_what_a_page_shows_is_executed(page: str) -> None:
 
 
 def anchors(page: str) -> set[str]:
-    """What can be linked to on a page: its headings, as Python-Markdown names them."""
+    """The anchors of a page: its headings, as Python-Markdown names them."""
     found: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE):
         slug = re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower()

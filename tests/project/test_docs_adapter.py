@@ -366,7 +366,8 @@ HURRY = Timeouts(message=0.1, minimum_rate=1000.0, pdu=100.0)
 
 
 def dribble(sock: socket.socket) -> bytes:
-    """Ask for an association, begin a C-STORE, then send 10 bytes every 20 ms; what comes when that is given up."""
+    """Asks for an association, begins a C-STORE, then sends 10 bytes every 20 ms. Returns what the server sends when it
+    gives up."""
     association = Association.requestor(asked())
     sock.settimeout(PATIENCE)
     sock.sendall(b"".join(association.data_to_send()))

@@ -99,7 +99,7 @@ class Shell:
         self._environment = {**ENVIRONMENT, "PATH": path, "PYTHONIOENCODING": "utf-8"}
 
     def __call__(self, command: str) -> list[str]:
-        """What it says."""
+        """Returns the output of the command."""
         for shown, real in self._ports.items():
             command = command.replace(shown, real)
         if command.endswith("&"):
@@ -198,7 +198,7 @@ def test_every_event_is_on_the_page() -> None:
     assert sorted(name for name in named if f"`{name}`" not in text) == []
 
 
-if __name__ == "__main__":  # writes the page anew, with what its commands say now
+if __name__ == "__main__":  # writes the page again, with the current output of its commands
     import tempfile
 
     with prepared(Path(tempfile.mkdtemp())) as shell:

@@ -37,7 +37,7 @@ PACKAGES = {"registry", "upper_layer", "dimse", "conversation", "data", "service
 # Former names of modules: each says where its module is now.
 FORMER = "_moved"
 
-# What lies above the core may use these and nothing else that is not in the standard library.
+# Packages above the core may use these, and nothing else outside the standard library.
 ABOVE_THE_CORE = {"data", "services", "dicos"}
 DATA_SET_LIBRARIES = {"pydicom", "numpy"}
 
@@ -65,7 +65,7 @@ FORBIDDEN_METHODS = {"open", "open_code", "now", "utcnow", "today"}
 
 
 def breaches(source: str, module: str) -> list[str]:
-    """What in `source` breaks the law for `module`, a dotted name below the package ("": its `__init__`)."""
+    """Returns the breaches of the law in `source` of `module`, a dotted name below the package ("": its `__init__`)."""
     return [
         f"{module or '__init__'}.py:{node.lineno}: {fault}"
         for node in ast.walk(ast.parse(source))

@@ -143,7 +143,7 @@ def test_storage_classes_are_sorted_by_component_and_hold_the_usual_ones() -> No
     assert uids.VERIFICATION not in uids.STORAGE_SOP_CLASSES
 
 
-def test_storage_classes_leave_out_what_only_sounds_like_storage() -> None:
+def test_storage_classes_leave_out_names_that_only_sound_like_storage() -> None:
     left_out = {name for uid, name in uids.NAMES.items() if uid not in uids.STORAGE_SOP_CLASSES and "Storage" in name}
     assert sorted(left_out) == [
         "Media Storage Directory Storage",
@@ -267,7 +267,7 @@ def test_known_uids_are_one_string_each() -> None:
         ("1." + "9" * 62, False),
     ],
 )  # fmt: skip
-def test_a_root_is_one_that_somebody_can_have(uid: str, valid: bool) -> None:
+def test_a_root_is_valid_by_its_arcs(uid: str, valid: bool) -> None:
     """The first arc is 0, 1 or 2; after 0 or 1, the second is at most 39 [ISO/IEC 9834-1]."""
     assert uids.has_valid_root(uid) is valid
 
@@ -292,14 +292,14 @@ def test_roots_are_numbers(uid: str) -> None:
         (b"1..2", "1..2", None),
     ],
 )
-def test_what_bytes_break_is_told_by_flag(raw: bytes, uid: str, broken: tuple[str, ...] | None) -> None:
+def test_broken_rules_are_named_by_flag(raw: bytes, uid: str, broken: tuple[str, ...] | None) -> None:
     assert uids.read(raw) == (uid, broken)
     assert all(name in CLAUSES and uids.BROKEN[name] for name in broken or ())
 
 
 @settings(max_examples=500)
 @given(st.one_of(st.from_regex(r"[0-2]?[0-9.]{0,12}", fullmatch=True), st.text("01239. \0", max_size=9)))
-def test_what_breaks_nothing_is_told_as_by_the_rules_one_by_one(text: str) -> None:
+def test_a_text_is_valid_exactly_if_no_rule_is_broken(text: str) -> None:
     uid, broken = uids.read(text.encode("ascii"))
     if uids.is_dotted(text):
         assert uid == text

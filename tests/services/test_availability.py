@@ -34,7 +34,7 @@ def take(pair: Pair) -> Any:
 
 
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
-def test_what_is_available_is_told(split: Any) -> None:
+def test_available_instances_are_reported(split: Any) -> None:
     pair = pair_for([NOTIFICATION], split=split)
     (first, second), served = pair.run(
         use(
@@ -68,7 +68,7 @@ def broken(**values: str) -> Any:
         (broken(ReferencedSOPInstanceUID="1.2\\1.3"), 0x0106),
     ],
 )
-def test_what_is_none_is_refused(given: Any, code: int) -> None:
+def test_invalid_notifications_are_refused(given: Any, code: int) -> None:
     pair = pair_for([NOTIFICATION])
     ((result, other), served) = pair.run(
         use(

@@ -47,8 +47,7 @@ ALL, SOME = REQUEST.report(retrieve_aet="ARCHIVE"), REQUEST.report([Failure(TWO,
 
 
 def provider(pair: Pair, report: CommitmentReport, order: str) -> flows.Flow[Any]:
-    """A provider that answers one request and sends its report `before` or `after` the response, then waits for the
-    release."""
+    """A provider that answers one request, sends its report `before` or `after` the response, and is released."""
     exchange = pair.provides
     start = yield from next_request(exchange)
     assert start is not None
@@ -67,7 +66,7 @@ def provider(pair: Pair, report: CommitmentReport, order: str) -> flows.Flow[Any
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("report", [ALL, SOME, NONE], ids=["all", "some", "none"])
-def test_the_report_comes_before_or_after_the_answer(split: Any, order: str, report: CommitmentReport) -> None:
+def test_the_report_arrives_before_or_after_the_response(split: Any, order: str, report: CommitmentReport) -> None:
     pair = pair_for([PUSH_MODEL], split=split)
 
     def user() -> flows.Flow[Any]:
@@ -86,7 +85,7 @@ def test_the_report_comes_before_or_after_the_answer(split: Any, order: str, rep
     assert asked.attributes.transfer_syntax == IMPLICIT
 
 
-def test_reasons_are_said_in_words() -> None:
+def test_reasons_have_words() -> None:
     assert SOME.event_type_id == 2
     assert ALL.event_type_id == 1
     assert SOME.failed[0].words == "0x0112 No such SOP instance (failure)"
@@ -107,7 +106,7 @@ def test_every_reference_is_in_the_report_once(failed: set[int], count: int) -> 
     assert sorted([*report.committed, *(one.reference for one in report.failed)]) == sorted(references)
 
 
-def test_a_report_larger_than_what_may_wait_is_taken_all_the_same() -> None:
+def test_a_report_too_large_to_be_parked_is_still_received() -> None:
     references = tuple(Reference(uids.CT_IMAGE_STORAGE, f"1.2.3.{index}") for index in range(2000))
     request = CommitmentRequest(transaction_uid="1.9", references=references)
     pair = pair_for([PUSH_MODEL])
@@ -122,7 +121,7 @@ def test_a_report_larger_than_what_may_wait_is_taken_all_the_same() -> None:
     assert requested.report == request.report()
 
 
-def test_a_report_that_comes_while_the_request_is_sent_is_answered_after_it() -> None:
+def test_a_report_that_arrives_while_the_request_is_sent_is_answered_after_it() -> None:
     """A provider that answers before it has read: report and response arrive while the request is still being sent."""
     pair = pair_for([PUSH_MODEL], user_limits=Limits(queued=1))
     references = [Reference(uids.CT_IMAGE_STORAGE, f"1.2.3.{index}") for index in range(200)]
@@ -172,7 +171,7 @@ def test_an_answer_with_a_reply_is_read_over() -> None:
     assert (requested.response.status, requested.report) == (0x0110, None)
 
 
-def test_what_else_the_provider_asks_meanwhile_is_kept_for_later() -> None:
+def test_other_requests_of_the_provider_are_kept_for_later() -> None:
     pair = pair_for([PUSH_MODEL, uids.VERIFICATION], roles={uids.VERIFICATION: (True, True)})
 
     def asking() -> flows.Flow[Any]:
@@ -226,7 +225,7 @@ def task_of(report: CommitmentReport, **options: Any) -> ReportTask:
 
 
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
-def test_the_report_comes_on_an_association_of_its_own(split: Any) -> None:
+def test_the_report_arrives_on_another_association(split: Any) -> None:
     task = task_of(SOME, transfer_syntaxes=(EXPLICIT,), max_length=4096)
     assert task.destination == "USER"
     assert (task.request.called_aet, task.request.calling_aet) == ("USER", "PROVIDER")
@@ -256,7 +255,7 @@ def test_a_user_that_does_not_reverse_the_roles_gets_no_report() -> None:
 
 
 @pytest.mark.parametrize("references", [[], [ONE, ONE]], ids=["none", "twice"])
-def test_what_cannot_be_asked_is_not_sent(references: list[Reference]) -> None:
+def test_an_invalid_request_is_not_sent(references: list[Reference]) -> None:
     pair = pair_for([PUSH_MODEL])
     (error,) = pair.run(request_commitment(pair.uses, "1.9", references))
     assert isinstance(error, LocalProtocolError)
@@ -281,7 +280,7 @@ def reference(sop_class: str = "1.2", instance: str = "1.3") -> Dataset:
         (None, "no references"),
     ],
 )
-def test_a_request_that_is_none_is_refused_and_nothing_is_lost(information: Any, comment: str) -> None:
+def test_an_invalid_request_is_refused_and_nothing_is_lost(information: Any, comment: str) -> None:
     pair = pair_for([PUSH_MODEL])
 
     def handle(start: MessageStart) -> flows.Flow[Any]:
@@ -339,7 +338,7 @@ BROKEN: list[tuple[str, int, Any, int]] = [
 
 @pytest.mark.parametrize("early", [False, True], ids=["after", "before"])
 @pytest.mark.parametrize(("instance", "type_id", "information", "code"), BROKEN)
-def test_a_report_that_is_none_is_refused_and_a_better_one_taken(
+def test_an_invalid_report_is_refused_and_a_valid_one_taken(
     early: bool, instance: str, type_id: int, information: Any, code: int
 ) -> None:
     pair = pair_for([PUSH_MODEL])
@@ -369,7 +368,7 @@ def test_a_report_that_is_none_is_refused_and_a_better_one_taken(
     assert pair.run(user(), provide()) == [(ALL, [code]), (code, 0)]
 
 
-def test_reports_that_are_none_are_kept_up_to_16() -> None:
+def test_invalid_reports_are_kept_up_to_16() -> None:
     """Each invalid report is answered; only the first 16 are kept, so a provider cannot fill the memory."""
     pair = pair_for([PUSH_MODEL])
     instance, type_id, information, code = BROKEN[0]
@@ -410,7 +409,7 @@ def test_a_failure_without_reason_is_a_processing_failure() -> None:
     assert result.response.status == 0
 
 
-def test_the_end_of_the_association_is_told_to_whoever_waits() -> None:
+def test_the_end_of_the_association_is_raised_in_the_waiting_flow() -> None:
     pair = pair_for([PUSH_MODEL])
 
     def leave() -> flows.Flow[None]:

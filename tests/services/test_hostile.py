@@ -141,7 +141,7 @@ def test_many_are_not_stored_on_while_a_request_is_being_read() -> None:
 # -- numbers -------------------------------------------------------------------------------------------------------
 
 
-def test_counters_beyond_what_can_be_said_say_as_much_as_can_be() -> None:
+def test_counters_above_the_largest_number_are_clamped() -> None:
     request = CMoveRequest(message_id=1, affected_sop_class_uid=MOVE, move_destination="THIRD")
     pair = parties(MOVE)
     pair.uses.send(1, request, b"")
@@ -176,7 +176,7 @@ def test_counters_beyond_what_can_be_said_say_as_much_as_can_be() -> None:
     ],
     ids=["US", "FD", "SQ", "DS", "AT"],
 )
-def test_a_list_of_failed_instances_that_is_none_is_an_error_of_ours(data: bytes) -> None:
+def test_an_invalid_list_of_failed_instances_is_a_data_set_error(data: bytes) -> None:
     response = CGetResponse(message_id_being_responded_to=1, status=0xA702)
     result = Retrieved(
         response=response, counters=Counters(), instances=(), failed=Attributes(data, EXPLICIT_VR_LE), faults=()
@@ -192,7 +192,7 @@ def test_a_list_of_failed_instances_that_is_none_is_an_error_of_ours(data: bytes
 
 
 @pytest.mark.parametrize("kind", [Move, Get])
-def test_a_retrieve_whose_last_answer_is_too_long_is_over_all_the_same(kind: Any) -> None:
+def test_a_retrieve_whose_final_response_is_too_long_still_ends(kind: Any) -> None:
     sop_class = MOVE if kind is Move else GET
     pair = parties(sop_class, user_limits=Limits(attributes=100))
     retrieve = Move(pair.uses, MOVE, "THIRD", b"") if kind is Move else Get(pair.uses, GET, b"")
@@ -221,7 +221,7 @@ def test_an_answer_that_cannot_be_sent_leaves_the_sub_operation_to_be_answered()
     assert [event.command.status for event in pair.events(pair.provider)] == [0xA700]
 
 
-def test_instances_without_a_context_are_told_no_faster_than_they_are_taken_and_can_be_cancelled() -> None:
+def test_instances_without_a_context_are_reported_with_backpressure_and_can_be_cancelled() -> None:
     provider = Lone.provider(*_asked_and_answered(), limits=Limits(queued=1000))
     provider.engine.receive_data(
         command(1, CGetRequest(message_id=1, affected_sop_class_uid=GET), has_data=True) + p_data((1, False, True, b""))

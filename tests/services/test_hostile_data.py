@@ -129,7 +129,7 @@ def outcome(name: str, syntax: str, damage: Damage) -> Any:
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT], ids=uids.name_of)
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_not_damaged_is_taken(name: str, syntax: str) -> None:
+def test_undamaged_data_sets_are_accepted(name: str, syntax: str) -> None:
     found = outcome(name, syntax, [])
     if name == "commitment request":
         assert found.references == (test_commitment.ONE,)
@@ -140,5 +140,5 @@ def test_what_is_not_damaged_is_taken(name: str, syntax: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=25)
 @given(damage=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4))
-def test_what_is_damaged_is_taken_or_refused(name: str, syntax: str, damage: Damage) -> None:
+def test_damaged_data_sets_are_accepted_or_refused(name: str, syntax: str, damage: Damage) -> None:
     outcome(name, syntax, damage)

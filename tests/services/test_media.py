@@ -40,14 +40,14 @@ def test_a_request_waits_until_it_is_initiated() -> None:
     assert "ExecutionStatus" not in REQUEST
 
 
-def test_a_request_without_instances_is_none() -> None:
+def test_a_request_without_instances_is_invalid() -> None:
     assert code_of(lambda: media.create("1.9", REQUEST, exists=True)) == 0x0111
     assert code_of(lambda: media.create("1.9", Dataset())) == 0x0120
     assert code_of(lambda: media.create("1.9", dataset(ReferencedSOPSequence=[]))) == 0x0121
 
 
 @given(st.sampled_from(Status), st.booleans())
-def test_what_can_be_done_in_each_state(now: Status, interruptible: bool) -> None:
+def test_operations_allowed_in_each_state(now: Status, interruptible: bool) -> None:
     disc = IDLE.became(now, pieces=2, failed=[TWO])
     if now is Status.IDLE:
         assert media.start(disc, Dataset()).status is Status.PENDING

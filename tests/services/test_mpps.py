@@ -86,7 +86,7 @@ def test_a_second_step_of_the_same_name_is_a_duplicate() -> None:
 
 
 @pytest.mark.parametrize("one", mpps.ON_CREATE, ids=lambda one: one.keyword)
-def test_whatever_is_missing_at_the_beginning_is_told(one: Any) -> None:
+def test_all_attributes_missing_at_creation_are_named(one: Any) -> None:
     given = created()
     delattr(given, one.keyword)
     assert code_of(lambda: mpps.create("1.9", given)) == 0x0120
@@ -103,7 +103,7 @@ def test_a_provider_may_content_itself_with_less() -> None:
     assert mpps.change(STEP, dataset(PerformedProcedureStepStatus="COMPLETED"), needed=()).state is State.COMPLETED
 
 
-def test_a_step_that_ends_needs_what_is_known_by_then() -> None:
+def test_a_step_that_ends_needs_the_attributes_known_by_then() -> None:
     over = dataset(PerformedProcedureStepStatus="COMPLETED")
     assert code_of(lambda: mpps.change(STEP, over)) == 0x0121
     assert code_of(lambda: mpps.change(STEP, ended(**{"PerformedSeriesSequence": [Dataset()]}, **{
@@ -112,7 +112,7 @@ def test_a_step_that_ends_needs_what_is_known_by_then() -> None:
     assert mpps.change(mpps.change(STEP, ended()), over).state is State.COMPLETED
 
 
-def test_a_state_that_is_none_is_an_invalid_value() -> None:
+def test_an_unknown_state_is_an_invalid_value() -> None:
     for other in ("SCHEDULED", "", "in progress"):
         with pytest.raises(Refused, match="IN PROGRESS, COMPLETED, DISCONTINUED") as caught:
             mpps.change(STEP, dataset(PerformedProcedureStepStatus=other) if other.isupper() else _raw(other))
@@ -138,7 +138,7 @@ MOVES = st.lists(st.sampled_from(["", "IN PROGRESS", "COMPLETED", "DISCONTINUED"
 
 
 @given(MOVES)
-def test_whatever_is_asked_the_states_go_one_way(moves: list[str]) -> None:
+def test_any_sequence_of_requests_moves_the_states_one_way(moves: list[str]) -> None:
     step = STEP
     for number, move in enumerate(moves):
         asked = ended(StudyID=f"{number}", **({"PerformedProcedureStepStatus": move} if move else {}))
@@ -203,7 +203,7 @@ def test_a_step_is_begun_updated_and_completed(split: Any) -> None:
     assert steps["1.9"].dataset.PerformedProcedureStepStatus == "COMPLETED"
 
 
-def test_a_step_is_discontinued_and_what_comes_after_is_refused() -> None:
+def test_a_step_is_discontinued_and_later_requests_are_refused() -> None:
     pair, steps = pair_for([MPPS, RETRIEVE]), {}
     user = pair.uses
     results, served = pair.run(
@@ -228,7 +228,7 @@ def test_a_step_is_discontinued_and_what_comes_after_is_refused() -> None:
     assert steps["1.9"].state is State.DISCONTINUED
 
 
-def test_what_is_missing_comes_back_as_tags() -> None:
+def test_missing_attributes_are_returned_as_tags() -> None:
     pair = pair_for([MPPS])
     ((result,), served) = pair.run(
         use(pair.uses, n_create(pair.uses, MPPS, "1.9", dataset(Modality="CT"))), serve(pair.provides, keep(pair, {}))
@@ -250,7 +250,7 @@ def test_a_step_without_a_name_gets_one_or_is_refused(new_uid: str | None, code:
     assert list(steps) == ([new_uid] if new_uid else [])
 
 
-def test_what_is_asked_of_the_wrong_sop_class_is_refused() -> None:
+def test_operations_of_another_sop_class_are_refused() -> None:
     pair = pair_for([MPPS, RETRIEVE])
     results, _ = pair.run(
         use(
@@ -267,7 +267,7 @@ def test_what_is_asked_of_the_wrong_sop_class_is_refused() -> None:
 
 
 @pytest.mark.parametrize("state", State, ids=lambda one: one.value)
-def test_a_notification_says_what_has_become_of_a_step(state: State) -> None:
+def test_a_notification_reports_the_state_of_a_step(state: State) -> None:
     pair = pair_for([NOTIFICATION], roles={NOTIFICATION: (False, True)})
     step = Step(sop_instance_uid="1.9", state=state, dataset=Dataset())
 

@@ -64,7 +64,7 @@ def test_an_operation_and_its_answer(split: Splitter, name: str) -> None:
         assert result.attributes.dataset.PatientID == "reply"
 
 
-def test_what_is_optional_may_be_left_out() -> None:
+def test_optional_attributes_may_be_left_out() -> None:
     pair = parties(MPPS)
 
     def bare() -> flows.Flow[Any]:
@@ -139,7 +139,7 @@ def test_a_context_may_stand_for_other_sop_classes() -> None:
     assert done == ["N-CREATE-RQ", "N-SET-RQ", "N-GET-RQ", "N-ACTION-RQ", "N-DELETE-RQ", "N-EVENT-REPORT-RQ"]
 
 
-def test_a_failure_tells_what_it_was_about() -> None:
+def test_a_failure_names_its_subject() -> None:
     pair = parties(MPPS)
 
     def refuse(exchange: Exchange, start: MessageStart) -> flows.Flow[None]:
@@ -164,7 +164,7 @@ def test_nothing_is_sent_without_a_context(name: str) -> None:
     assert pair.user.operations.outstanding == 0
 
 
-def test_nothing_is_sent_of_what_cannot_be_encoded() -> None:
+def test_nothing_is_sent_if_it_cannot_be_encoded() -> None:
     pair = parties(MPPS, transfer_syntax=uids.DICOS_EXPLICIT_VR_LE_EXTENDED)
     with pytest.raises(DataSetError):
         next(n_create(pair.uses, MPPS, "1.2.3", attributes("new")))

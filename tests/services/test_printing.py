@@ -107,7 +107,7 @@ def test_a_film_is_made_and_printed(split: Any, meta: str, kind: str) -> None:
     assert office.film == Film()
 
 
-def test_what_is_empty_is_printed_with_a_warning_and_nothing_at_all_is_refused() -> None:
+def test_empty_films_are_printed_with_a_warning_and_no_film_is_refused() -> None:
     pair = pair_for([GRAYSCALE])
     office, user = Office(pair), pair.uses
     erase = dataset(ImageBoxPosition=1, BasicGrayscaleImageSequence=[])
@@ -135,7 +135,7 @@ def test_what_is_empty_is_printed_with_a_warning_and_nothing_at_all_is_refused()
     assert [job.boxes[0].empty for job in office.jobs] == [True, True, False, True]
 
 
-def test_what_does_not_exist_or_exists_already_is_refused() -> None:
+def test_missing_and_duplicate_instances_are_refused() -> None:
     pair = pair_for([GRAYSCALE])
     office, user = Office(pair), pair.uses
     results, served = pair.run(
@@ -169,7 +169,7 @@ def test_what_does_not_exist_or_exists_already_is_refused() -> None:
 
 
 @pytest.mark.parametrize("alone", [BOX, SESSION, GRAYSCALE_IMAGE])
-def test_what_is_part_of_a_meta_class_is_not_served_alone(alone: str) -> None:
+def test_a_part_of_a_meta_class_is_not_served_alone(alone: str) -> None:
     pair = pair_for([alone])
     _, served = pair.run(
         use(pair.uses, n_create(pair.uses, alone, "1.9", FORMAT)), serve(pair.provides, Office(pair).handle)
@@ -221,7 +221,7 @@ def test_a_format_says_how_many_images_there_are(text: str, boxes: int) -> None:
     ["", "STANDARD", "STANDARD\\1", "STANDARD\\1,1,1", "STANDARD\\0,1", "STANDARD\\-1,1", "STANDARD\\1,,1",
      "STANDARD\\999,999", "STANDARD\\9999999999,1", "ROW\\0", "CUSTOM\\1", "SLIDE", "ROW\\²"],
 )  # fmt: skip
-def test_a_format_that_is_none_is_an_invalid_value(text: str) -> None:
+def test_an_unknown_format_is_an_invalid_value(text: str) -> None:
     with pytest.raises(Refused) as caught:
         image_boxes_of(text)
     assert (caught.value.code, caught.value.tags) == (0x0106, (0x20100010,))

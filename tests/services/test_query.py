@@ -111,7 +111,7 @@ def test_a_cancel_ends_it(split: Splitter) -> None:
     assert done == [(status.CANCEL, True)]
 
 
-def test_a_match_of_some_keys_only_is_told() -> None:
+def test_a_match_of_some_keys_only_is_marked() -> None:
     pair = parties(STUDY_ROOT)
 
     def answer(exchange: Exchange, asked: MessageStart) -> flows.Flow[bool]:
@@ -201,7 +201,7 @@ def test_an_identifier_that_is_too_long_gets_a_status() -> None:
     assert done == ["data set of 200 bytes (limit attributes: 100 allowed)"]
 
 
-def test_a_match_that_is_too_long_is_told_and_the_next_ones_come() -> None:
+def test_a_match_that_is_too_long_is_reported_and_the_next_ones_follow() -> None:
     pair = parties(STUDY_ROOT, user_limits=Limits(attributes=100))
 
     def answer(exchange: Exchange, asked: MessageStart) -> flows.Flow[int]:

@@ -54,7 +54,7 @@ def test_a_model_is_queried(model: str, syntax: str) -> None:
 
 
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
-def test_a_worklist_comes_as_it_was_sent_however_it_is_cut(split: Any) -> None:
+def test_a_worklist_arrives_as_it_was_sent_for_any_split(split: Any) -> None:
     pair = pair_for([uids.MODALITY_WORKLIST_FIND], split=split)
 
     def handle(start: MessageStart) -> flows.Flow[int]:

@@ -96,7 +96,7 @@ def ready(**options: Any) -> Pair:
 
 @ANY
 @pytest.mark.parametrize("window", [1, 5])
-def test_what_is_asked_for_comes_on_the_same_association(split: Splitter, window: int) -> None:
+def test_requested_instances_arrive_on_the_same_association(split: Splitter, window: int) -> None:
     pair = ready(split=split, window=window)
     (kept, result), done = pair.run(
         then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, provide_get(instances(6)))
@@ -133,7 +133,7 @@ def test_nothing_found_is_a_success() -> None:
     assert done == [(0, Counters(), [])]
 
 
-def test_what_failed_is_told_for_each_instance() -> None:
+def test_failures_are_reported_for_each_instance() -> None:
     pair = ready()
     found = [*instances(3), *instances(1, syntax=JPEG_BASELINE)]
     (_, result), done = pair.run(
@@ -281,7 +281,7 @@ def counted(code: int, remaining: int | None, completed: int, failed: int = 0, w
         ),
     ],
 )
-def test_counters_that_do_not_add_up_are_told(responses: list[CGetResponse], faults: list[str]) -> None:
+def test_counters_that_do_not_add_up_are_reported(responses: list[CGetResponse], faults: list[str]) -> None:
     pair = ready()
     (_, result), _ = pair.run(then_release(pair.uses, get_all(pair.uses)), serve(pair.provides, answering(*responses)))
     assert list(result.faults) == [f"C-GET-RQ: {fault} [PS3.4 C.4.2.1.6]" for fault in faults]
@@ -304,7 +304,7 @@ def test_counters_that_do_not_add_up_are_told(responses: list[CGetResponse], fau
           CGetResponse(message_id_being_responded_to=1, status=0)], Counters(remaining=2, completed=2), False),
     ],
 )  # fmt: skip
-def test_what_a_final_response_leaves_out_is_as_it_was(
+def test_counters_that_a_final_response_leaves_out_keep_their_values(
     responses: list[CGetResponse], counters: Counters, was_counted: bool
 ) -> None:
     pair = ready()
@@ -312,7 +312,7 @@ def test_what_a_final_response_leaves_out_is_as_it_was(
     assert (result.counters, result.counted, result.faults) == (counters, was_counted, ())
 
 
-def test_more_instances_than_were_counted_are_told() -> None:
+def test_more_instances_than_were_counted_are_a_fault() -> None:
     pair = ready()
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
@@ -343,7 +343,7 @@ def test_instances_are_kept_as_far_as_they_can_be_counted(monkeypatch: pytest.Mo
     assert result.faults == ()
 
 
-def test_only_so_many_faults_are_kept() -> None:
+def test_a_limited_number_of_faults_is_kept() -> None:
     pair = ready()
     lies = [counted(0xFF00, n % 2, n) for n in range(100)]
     (_, result), _ = pair.run(
@@ -361,7 +361,7 @@ def test_only_so_many_faults_are_kept() -> None:
         (b"\x08\0\x58\0UI\0\0", ()),
     ],
 )
-def test_the_list_of_what_failed_is_read_when_it_is_looked_at(data: bytes, expected: tuple[str, ...]) -> None:
+def test_the_list_of_failed_instances_is_decoded_when_it_is_read(data: bytes, expected: tuple[str, ...]) -> None:
     pair = ready()
     (_, result), _ = pair.run(
         then_release(pair.uses, get_all(pair.uses)),
@@ -371,7 +371,7 @@ def test_the_list_of_what_failed_is_read_when_it_is_looked_at(data: bytes, expec
     assert result.failed_instances == expected
 
 
-def test_a_list_of_what_failed_that_is_none_is_told_when_it_is_looked_at() -> None:
+def test_an_invalid_list_of_failed_instances_is_reported_when_it_is_read() -> None:
     pair = ready()
     (_, result), _ = pair.run(
         then_release(pair.uses, get_all(pair.uses)),
@@ -449,7 +449,7 @@ def run_both(pair: Pair, archive: Pair, use: Any, found: list[Instance]) -> list
 
 
 @ANY
-def test_what_is_asked_for_goes_to_a_third(split: Splitter) -> None:
+def test_requested_instances_go_to_a_third_application(split: Splitter) -> None:
     pair, archive = parties(MOVE, split=split), parties(CT, split=split)
     (seen, result), done, got = run_both(pair, archive, then_release(pair.uses, move(pair.uses)), instances(4))
     assert seen == [
@@ -538,7 +538,7 @@ def test_more_outcomes_than_were_expected_leave_none_remaining() -> None:
     )  # fmt: skip
 
 
-def test_an_answer_that_is_too_long_to_hold_is_told() -> None:
+def test_a_response_that_is_too_long_to_hold_is_reported() -> None:
     pair = ready(user_limits=Limits(attributes=10))
 
     def use() -> flows.Flow[str]:

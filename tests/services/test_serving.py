@@ -60,7 +60,7 @@ def item(**values: str) -> Dataset:
          (0x00081150,)),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_named(given: dict[str, Any], code: int, comment: str, tags: tuple[int, ...]) -> None:
+def test_missing_attributes_are_named(given: dict[str, Any], code: int, comment: str, tags: tuple[int, ...]) -> None:
     with pytest.raises(Refused) as caught:
         require(dataset(**given), NEEDED)
     assert (caught.value.code, caught.value.comment, caught.value.tags) == (code, comment, tags)
@@ -78,7 +78,7 @@ def test_a_data_set_that_has_all_of_it_passes() -> None:
     )
 
 
-def test_a_sequence_where_none_is_to_be_has_no_items() -> None:
+def test_an_attribute_that_is_not_a_sequence_has_no_items() -> None:
     assert items_of(dataset(StudyID="1"), "StudyID") == []
     assert items_of(dataset(), "StudyID") == []
 
@@ -111,7 +111,7 @@ def test_any_comment_is_made_one_that_can_be_sent(comment: str) -> None:
     assert response.attribute_identifier_list == (0x00100010,)
 
 
-def test_a_refusal_of_what_has_no_attributes_has_no_list_of_them() -> None:
+def test_a_refusal_of_a_request_without_attributes_has_no_attribute_list() -> None:
     pair = pair_for([MPPS])
     ((result,), _) = pair.run(
         use(pair.uses, n_delete(pair.uses, MPPS, "1.2")),
@@ -124,7 +124,7 @@ def test_a_refusal_of_what_has_no_attributes_has_no_list_of_them() -> None:
     )
 
 
-def test_what_is_not_expected_is_refused_with_its_own_status() -> None:
+def test_unexpected_requests_are_refused_each_with_its_status() -> None:
     pair = pair_for([MPPS], roles={MPPS: (True, True)})
     seen: list[Refused | None] = []
 
@@ -186,7 +186,7 @@ def test_an_event_of_another_type_is_no_such_event_type(type_id: int, code: int)
     ],
     ids=["create", "set", "action", "number", "number-in-action", "too-long", "none"],
 )
-def test_a_data_set_that_is_none_is_refused_and_the_next_request_served(conversation: Any, code: int | None) -> None:
+def test_an_invalid_data_set_is_refused_and_the_next_request_served(conversation: Any, code: int | None) -> None:
     pair = pair_for([MPPS], provider_limits=Limits(attributes=1000))
 
     def handle(start: MessageStart) -> flows.Flow[Any]:
@@ -209,7 +209,7 @@ def test_a_data_set_that_is_none_is_refused_and_the_next_request_served(conversa
     assert results[1].response.affected_sop_instance_uid == "1.9"
 
 
-def test_what_was_created_without_a_name_has_to_be_named() -> None:
+def test_the_response_must_name_an_instance_created_without_a_uid() -> None:
     pair = pair_for([MPPS])
 
     def handle(start: MessageStart) -> flows.Flow[type[NCreateRequest]]:
@@ -338,7 +338,7 @@ NAMES_AN_IMAGE = {
 
 
 @pytest.mark.parametrize(("context", "request_"), NAMES_AN_IMAGE.values(), ids=NAMES_AN_IMAGE)
-def test_what_only_names_an_image_is_no_longer_than_any_other(context: str, request_: Any) -> None:
+def test_a_request_that_only_names_an_image_box_has_the_usual_limit(context: str, request_: Any) -> None:
     """An identifier of sixty megabytes whose request names the SOP class of an image box."""
     pair = pair_for([context], provider_limits=Limits(attributes=1000, collected=3000))
     room = pair.provides.holder = Room(2000)

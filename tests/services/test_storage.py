@@ -55,7 +55,7 @@ def archive(exchange: Exchange, asked: MessageStart) -> flows.Flow[tuple[str, by
 @ANY
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
 @pytest.mark.parametrize("window", [1, 4, 0])
-def test_many_are_stored_and_each_is_told(split: Splitter, window: int, ahead: bool) -> None:
+def test_many_are_stored_and_each_has_an_outcome(split: Splitter, window: int, ahead: bool) -> None:
     pair = parties(VERIFICATION, CT, window=window, split=split)
     outcomes, kept = pair.run(
         then_release(pair.uses, store_all(pair.uses, (instance(n) for n in range(12)), priority=1, ahead=ahead)),
@@ -116,7 +116,7 @@ def test_answers_that_are_here_come_first_while_the_peer_has_half_a_window_to_do
     assert counts == [5, 4, 3, 5, 4, 3, 2, 1, 0]  # three of six are left: three more are sent together
 
 
-def test_what_has_no_context_is_told_and_the_others_go_on() -> None:
+def test_an_instance_without_a_context_is_reported_and_the_others_go_on() -> None:
     pair = parties(CT)
     mixed = [instance(0), instance(2, sop_class=MR), instance(4, syntax=JPEG_BASELINE), instance(6)]
     outcomes, kept = pair.run(then_release(pair.uses, store_all(pair.uses, mixed)), serve(pair.provides, archive))
@@ -171,7 +171,7 @@ def test_the_next_one_is_taken_while_an_answer_is_waited_for_where_that_is_asked
     assert taken == [0, 1]  # one, and no more
 
 
-def test_a_source_that_fails_ahead_of_time_is_told_as_it_ever_was() -> None:
+def test_a_source_that_fails_ahead_of_time_raises_as_without_it() -> None:
     pair = parties(CT)
 
     def instances() -> Iterator[Instance]:
@@ -191,7 +191,7 @@ def test_a_source_that_fails_ahead_of_time_is_told_as_it_ever_was() -> None:
     assert [one and one.instance.sop_instance_uid for one in told] == ["1.2.0", None]
 
 
-def test_answers_that_are_here_are_told_without_a_flow() -> None:
+def test_received_responses_are_returned_without_a_flow() -> None:
     pair = parties(CT, window=4)
     stores = StoreMany(pair.uses, (instance(n) for n in range(6)))
     assert stores.here() is None  # nothing was sent
@@ -223,7 +223,7 @@ def test_answers_that_are_here_are_told_without_a_flow() -> None:
     assert told == ["next 1.2.0", "here 1.2.1", "next 1.2.2", "here 1.2.3", "next 1.2.4", "here 1.2.5"]
 
 
-def test_nothing_is_told_without_a_flow_while_a_data_set_is_being_read() -> None:
+def test_nothing_is_returned_without_a_flow_while_a_data_set_is_being_read() -> None:
     pair = parties(CT)
     report = NEventReportRequest(
         message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
@@ -243,7 +243,7 @@ def test_nothing_is_told_without_a_flow_while_a_data_set_is_being_read() -> None
 
 
 @pytest.mark.parametrize("data", [None, b"abcd"], ids=["no-data", "data"])
-def test_a_request_of_the_peer_that_comes_among_answers_is_kept_whether_a_flow_comes_upon_it_or_not(
+def test_a_request_of_the_peer_among_responses_is_kept_with_or_without_a_flow(
     data: bytes | None,
 ) -> None:
     pair = parties(CT, window=4)
@@ -316,7 +316,9 @@ def test_a_stop_while_one_is_being_taken_ahead_is_a_stop(by: str) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("window", [1, 2, 3])
 @pytest.mark.parametrize("ahead", [False, True], ids=["as-there-is-room", "ahead"])
-def test_one_that_cannot_be_sent_is_told_once_and_the_others_are_sent(ahead: bool, window: int, order: int) -> None:
+def test_an_instance_that_cannot_be_sent_is_reported_once_and_the_others_are_sent(
+    ahead: bool, window: int, order: int
+) -> None:
     """One instance has an invalid UID, another a SOP class that was not accepted."""
     pair = parties(CT, window=window)
     wrong = replace(instance(1), sop_instance_uid="1" * 65)
@@ -361,7 +363,7 @@ def test_no_more_are_sent_after_a_stop(ahead: bool) -> None:
     assert (count, len(kept)) == (3, 3)
 
 
-def test_the_cause_of_a_store_is_told() -> None:
+def test_the_originator_of_a_store_is_sent() -> None:
     pair = parties(CT)
 
     def look(exchange: Exchange, asked: MessageStart) -> flows.Flow[Any]:
@@ -377,7 +379,7 @@ def test_the_cause_of_a_store_is_told() -> None:
     assert [(one.move_originator_aet, one.move_originator_message_id) for one in seen] == [("MOVER", 9)] * 2
 
 
-def test_what_the_peer_asks_meanwhile_is_kept() -> None:
+def test_requests_of_the_peer_are_kept_meanwhile() -> None:
     pair = parties(CT)
     report = NEventReportRequest(
         message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1

@@ -91,7 +91,7 @@ def test_all_are_stored_whole_and_in_their_order(split: Splitter, window: int, a
     assert [wanted.count(f"1.2.{n}") for n in range(8)] == [0, 4] * 4
 
 
-def test_what_is_here_is_told_before_the_next_is_waited_for() -> None:
+def test_received_outcomes_are_returned_before_the_next_instance_is_awaited() -> None:
     pair = parties(CT, window=4)
     supply = Supply()
     stores = StoreMany(pair.uses, supply)
@@ -118,7 +118,7 @@ def test_what_is_here_is_told_before_the_next_is_waited_for() -> None:
     assert not supply.waits
 
 
-def test_an_answer_that_comes_in_halves_is_told_in_the_next_turn() -> None:
+def test_a_response_in_two_halves_is_returned_in_the_next_turn() -> None:
     pair = parties(CT, window=4)
     supply = Supply()
     stores = StoreMany(pair.uses, supply)
@@ -170,7 +170,7 @@ def test_the_end_of_the_association_is_raised() -> None:
         list(supply.turn(stores))
 
 
-def test_what_its_interpreter_throws_reaches_the_flow() -> None:
+def test_errors_of_the_driver_reach_the_flow() -> None:
     pair = parties(CT)
     supply = Supply()
     turn = supply.turn(StoreMany(pair.uses, supply))

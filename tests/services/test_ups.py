@@ -178,11 +178,11 @@ def test_a_request_to_cancel() -> None:
         (CLAIMED, {"TransactionUID": "1.5", "ProcedureStepState": "COMPLETED"}, 0x0105),
     ],
 )
-def test_what_cannot_be_set(step: Ups | None, values: dict[str, Any], code: int) -> None:
+def test_attributes_that_cannot_be_set(step: Ups | None, values: dict[str, Any], code: int) -> None:
     assert code_of(lambda: upses.modify(step, dataset(**values))) == code
 
 
-def test_what_is_set_is_reported_where_others_want_to_know() -> None:
+def test_modifications_are_reported_to_the_subscribers() -> None:
     progress = [dataset(ProcedureStepProgress="50")]
     outcome = upses.modify(
         CLAIMED,
@@ -210,7 +210,9 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-def test_whatever_is_asked_a_step_goes_one_way_under_one_transaction(operations: list[tuple[str, str, str]]) -> None:
+def test_any_sequence_of_requests_moves_a_step_one_way_under_one_transaction(
+    operations: list[tuple[str, str, str]],
+) -> None:
     step = NEW
     order = [State.SCHEDULED, State.IN_PROGRESS]
     for kind, state, transaction in operations:
@@ -374,7 +376,7 @@ def test_a_step_without_a_name_gets_one_or_is_refused(new_uid: str | None, code:
     assert result.response.affected_sop_instance_uid == new_uid
 
 
-def test_events_reach_who_has_subscribed() -> None:
+def test_events_reach_the_subscribers() -> None:
     pair = pair_for([EVENT], roles={EVENT: (False, True)})
     seen: list[Any] = []
 

@@ -70,7 +70,7 @@ REQUESTS = st.lists(
 
 
 @given(REQUESTS)
-def test_whatever_is_asked_specific_requests_touch_one_step_and_a_global_end_ends_all(
+def test_specific_requests_touch_one_step_and_a_global_end_ends_all(
     requests: list[tuple[int, str, bool]],
 ) -> None:
     watcher = Watcher()

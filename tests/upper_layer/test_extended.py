@@ -1,4 +1,4 @@
-"""What the bytes of an extended negotiation say, what is granted of it, and what pynetdicom makes of such items."""
+"""Extended negotiation: the meaning of its bytes, what is granted, and how pynetdicom reads such items."""
 
 from importlib import import_module
 from unittest.mock import patch

@@ -27,7 +27,7 @@ def by_byte(stream: bytes) -> Iterable[bytes]:
 
 
 def expected(pdus: Iterable[Pdu]) -> list[Whole]:
-    """What a stream of these PDUs reads as, from the PDUs alone."""
+    """Returns the tokens of a stream of these PDUs, from the PDUs alone."""
     tokens: list[Whole] = []
     for value in pdus:
         if isinstance(value, PData):

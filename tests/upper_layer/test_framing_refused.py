@@ -1,4 +1,4 @@
-"""What the reader refuses, and when: at the six bytes of a header, before a byte of a body; what it skips and loses."""
+"""PDUs that the reader refuses at the six bytes of the header, before any byte of the body; PDUs that it skips."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_a_p_data_too_short_for_a_pdv_is_refused_with_all_that_follows_it(length
 
 @pytest.mark.parametrize("kind", [number for number in range(256) if number != 4])
 def test_no_other_pdu_is_data_whatever_it_contains(kind: int) -> None:
-    """Its body, of any length, is what the body of a P-DATA-TF with one PDV is."""
+    """The body, of any length, is read like the body of a P-DATA-TF with one PDV."""
     for size in (0, 2, 62, 100):
         stream = bytes((kind,)) + p_data(pdv(1, 2, bytes(size)))[1:]
         result = read_all([stream])
@@ -205,7 +205,7 @@ def test_skip_from_any_byte_of_a_p_data_on(read: int) -> None:
     under_test.feed(data[read:] + RELEASE)
     tokens = whole_tokens(under_test)
     assert tokens[-2:] == RELEASE_TOKENS
-    assert len(tokens) == (4 if read < 6 else 2)  # before the header is whole there is nothing to skip
+    assert len(tokens) == (4 if read < 6 else 2)  # before the header is complete there is nothing to skip
     assert under_test.completed == 2
     found = []
     for value in p_data(pdv(3, 3, b"hi")):

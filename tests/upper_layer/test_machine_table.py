@@ -22,7 +22,7 @@ def without(cells: dict[int, str], *events: int) -> dict[int, str]:
 
 
 OPEN = column(e15="AA-1 13", e16="AA-3 1", e17="AA-4 1")
-"""What Sta3 and Sta5 to Sta12 share: the user aborts, the peer aborts, the connection closes."""
+"""The cells common to Sta3 and Sta5 to Sta12: the user aborts, the peer aborts, the connection closes."""
 
 TYPED: dict[int, dict[int, str]] = {
     1: column(e1="AE-1 4", e5="AE-5 2"),

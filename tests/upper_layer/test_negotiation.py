@@ -1,4 +1,4 @@
-"""What an acceptor answers to a request, and what both sides then hold to."""
+"""The answer of an acceptor to a request, and the agreement that both sides then have."""
 
 import hmac
 from dataclasses import replace
@@ -267,7 +267,7 @@ def test_a_response_is_given_where_it_was_asked_for(
 @pytest.mark.parametrize("required", [False, True])
 @pytest.mark.parametrize("kind", [1, 2, 3, 4, 5])
 def test_an_identity_that_nobody_has_checked_is_accepted_and_not_confirmed(kind: int, required: bool) -> None:
-    """An acceptor that does not support an identity gives no response, and goes on.  # PS3.7 D.3.3.7.1"""
+    """An acceptor that does not support an identity gives no response, and goes on [PS3.7 D.3.3.7.1]."""
     secondary = b"a passcode" if kind == 2 else b""
     identity = UserIdentity(type=kind, primary=b"anybody", secondary=secondary, response_requested=True)
     policy = IdentityPolicy(required=required, types=(1, 2, 3, 4, 5), response=b"hello")
@@ -621,7 +621,7 @@ def test_an_identity_response_that_was_not_asked_for() -> None:
 def test_a_context_is_accepted_by_its_result_and_a_transfer_syntax(
     result: ContextResult, syntax: str | None, words: str
 ) -> None:
-    """The transfer syntax of a context that is refused is not significant.  # PS3.8 9.3.3.2"""
+    """The transfer syntax of a context that is refused is not significant [PS3.8 9.3.3.2]."""
     request = asked()
     answer = replace(accepted(request), contexts=(ContextAnswer(id=1, result=result, transfer_syntax=syntax),))
     agreement = agree(request, answer, requestor=True)

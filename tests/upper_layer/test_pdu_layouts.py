@@ -83,7 +83,7 @@ ACCEPT = """
 
 
 def information(**fields: object) -> UserInformation:
-    """What `layouts.user_item` begins with, and `fields`."""
+    """The user information that `layouts.user_item` begins with, with `fields`."""
     bare = UserInformation(max_length=16384, implementation_class_uid="1.2.3", implementation_version_name=None)
     return replace(bare, **fields)  # type: ignore[arg-type]
 
@@ -251,7 +251,7 @@ def test_more_after_the_common_extended_negotiation_is_read_over() -> None:
     ids=["one", "sixteen", "leading spaces", "all spaces", "NUL padding", "not ASCII"],
 )
 def test_titles_are_read_without_their_spaces_and_otherwise_as_they_are(field: bytes, title: str) -> None:
-    """Whether a title is one is for the negotiation to say: it has a reject reason for it.  # PS3.8 9.3.4"""
+    """The decoder accepts an invalid title: the negotiation has a reject reason for it [PS3.8 9.3.4]."""
     whole = associate(1, item(0x10, b"1.9"), user_item(), called=field, calling=field)
     value = decode(whole)
     assert isinstance(value, AssociateRequest)

@@ -1,4 +1,4 @@
-"""PDUs that are none: each fault is refused with its clause and what was seen, and nothing else is raised."""
+"""Malformed PDUs: each fault is refused with its clause and what was seen, and nothing else is raised."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the layouts cannot hold, or the standard forbids to send, is a `LocalProtocolError` and no bytes."""
+"""Values that do not fit the layouts, or must not be sent, raise `LocalProtocolError` and send no bytes."""
 
 from array import array
 from dataclasses import replace

@@ -52,7 +52,7 @@ def test_a_pdu_cut_short_or_followed_by_junk_is_refused(whole: bytes, data: st.D
 
 
 def outcome(whole: bytes, limits: Limits = Limits()) -> Pdu | Malformed:  # noqa: B008  a frozen value
-    """What `decode` gives; anything but a PDU or `Malformed` fails the test."""
+    """Returns the result of `decode`; any error other than `Malformed` fails the test."""
     try:
         return decode(whole, limits)
     except Malformed as fault:

@@ -49,7 +49,7 @@ def test_rejection(numbers: tuple[int, int, int], text: str) -> None:
 
 @pytest.mark.parametrize(("numbers", "text"), ABORTS.items(), ids=map(str, ABORTS))
 def test_abort(numbers: tuple[int, int], text: str) -> None:
-    """The reason is not significant when the source is the service user.  # PS3.8 9.3.8"""
+    """The reason is not significant when the source is the service user [PS3.8 9.3.8]."""
     source, reason = numbers
     assert str(Abort(source=source, reason=reason)) == f"association aborted {text}"
 

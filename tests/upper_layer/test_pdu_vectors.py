@@ -1,8 +1,8 @@
-"""What DCMTK and pynetdicom put on the wire reads as what they meant, and is written again as they wrote it.
+"""PDUs of DCMTK and pynetdicom are read as they were meant, and written again as they were written.
 
 Three differences are theirs to choose and ours not to copy; `as_we_write` removes them without our codec:
 a reserved byte of 0xFF (DCMTK, presentation contexts of a request), the order of user information sub-items
-(pynetdicom), the transfer syntax of a refused context (both), which is not significant.  # PS3.8 9.3.2.2, 9.3.3.2
+(pynetdicom), the transfer syntax of a refused context (both), which is not significant [PS3.8 9.3.2.2, 9.3.3.2].
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""ARTIM and Sta13: when it starts, starts anew and stops, and what a peer can still bring about there."""
+"""ARTIM and Sta13: when the timer starts, restarts and stops, and what a peer can still cause there."""
 
 import pytest
 
@@ -71,7 +71,7 @@ def aborted(limits: Limits = Limits(), timeouts: Timeouts = Timeouts()) -> Upper
 )
 @ANY
 def test_nothing_a_peer_sends_extends_artim(split: Splitter, stream: bytes) -> None:
-    """AA-6 and AA-7 start no timer: whoever goes on talking is closed on when ARTIM expires."""
+    """AA-6 and AA-7 start no timer: the connection to a peer that goes on sending is closed when ARTIM expires."""
     layer = aborted()
     assert feed(layer, stream, split) == []
     assert layer.state is State.Sta13

@@ -85,7 +85,7 @@ PATHS: dict[tuple[int, Role], tuple[object, ...]] = {
     (12, PROVIDER): (*OPENED[PROVIDER], ReleaseRequest(), RELEASE_RQ, RELEASE_RP),
     **{(13, role): (*steps, Abort()) for role, steps in OPENED.items()},
 }
-"""How each state is reached. Sta4 is passed within `send`: whoever makes an `UpperLayer` has the connection already."""
+"""State -> how it is reached. Sta4 is passed within `send`, because an `UpperLayer` is made with an open connection."""
 
 
 def reach(state: int, role: Role) -> UpperLayer:

@@ -1,4 +1,4 @@
-"""Pages that describe the fields of one class: limits, timers, tolerances."""
+"""Pages of a class whose fields are all there is to say: limits, timers, tolerances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->
 
 
 def described(module: str, name: str) -> dict[str, str]:
-    """Returns field -> docstring for one class, in order."""
+    """Field -> docstring, of one class, in order."""
     source = Source(module, CHECKOUT / f"{module.replace('.', '/')}.py")
     (node,) = [one for one in source.tree.body if isinstance(one, ast.ClassDef) and one.name == name]
     found = {}
@@ -56,11 +56,11 @@ def limits() -> str:
 _LIMITS = """# Limits
 
 Every length, count and depth that a peer supplies is compared with a field of
-[`Limits`](reference/limits.md#limits) before anything is allocated or looped over. A `Limits` is a value; give it to
-`Association.requestor` or `Association.acceptor`, and it applies to that association.
+[`Limits`](reference/limits.md#limits) before anything is allocated or looped over. A `Limits` is a value; it is given
+to `Association.requestor` or `Association.acceptor`, and holds for that association.
 
-A peer that exceeds a limit is at fault: you receive a `ProviderAbort` event whose error names the limit and both
-numbers, and an A-ABORT is already queued.
+What passes a limit is a fault of the peer: a `ProviderAbort` event whose error names the limit and both numbers, with
+an A-ABORT that is queued already.
 
 ```python
 from dicos_proto import Association, Limits
@@ -79,20 +79,20 @@ associate_pdu 4096 1000
 07 00 00 00 00 04 00 00 00 00
 ```
 
-The engine does not wait for the body: the header alone decides. The A-ABORT names the service user as its source,
-because that is what AA-1 sends, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-10)).
+The body was never waited for: the header alone decides. The A-ABORT names the service user as its source, because that
+is what AA-1 sends, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-10)).
 
-The defaults are those of `Limits()`. The last column names every function that uses the field.
+Defaults are those of `Limits()`. The last column names every function that looks the field up.
 
-| field | default | the limit, and the attack that it stops | enforced in |
+| field | default | what it bounds, and the attack it stops | enforced in |
 |---|--:|---|---|
 {rows}
 
-The Maximum Length [PS3.8 D.1] is not a field, because it is negotiated. By default, this side advertises
-`DEFAULT_MAX_LENGTH`, {default} bytes. A longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`, it
-is refused only if it is longer than both 1 MiB and twice the Maximum Length. A peer's Maximum Length must be 0
-(unlimited) or at least `peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected.
-`peer_max_length` itself is at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: a smaller one cannot carry a message.
+The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
+advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`,
+only one that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or
+at least `peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length`
+itself is at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
 
@@ -115,14 +115,14 @@ def timers() -> str:
 
 _TIMERS = """# Timers
 
-The engine has no clock. `deadline(now)` returns the next deadline and its reason; `handle_timeout(now)` tells the
-engine the time. Both take seconds on a clock of your choice. A timer that was armed since the last `deadline(now)`
-starts at that `now`, so every adapter calls `deadline` before it waits. After each wait, even if it ended early, the
-adapter calls `handle_timeout` before it gives the received bytes to the engine: the time between the two calls is the
-time that the peer took, from which the engine knows how fast the peer sends (`minimum_rate`).
+The engine has no clock. `deadline(now)` says when the next deadline is and why; `handle_timeout(now)` says what time
+it is. Both take seconds on a clock of the caller's choice. A timer that was armed since the last `deadline(now)` starts
+at that `now`, so every adapter calls `deadline` before it waits. And it calls `handle_timeout` after each wait, before
+it gives the engine what came, also when the wait ended early: the time between the two is the peer's, and from it
+follows how fast the peer sends (`minimum_rate`).
 
-A deadline that has passed takes effect in `next_event`, once everything received before it is parsed: bytes that
-arrived in time are never lost because the clock was read late.
+A passed deadline takes effect in `next_event`, once what was received before is parsed: bytes that came in time are
+never lost to a clock that is late.
 
 ```python
 from dicos_proto import Association, Timeouts
@@ -143,18 +143,18 @@ ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 5 s
 Closed() True
 ```
 
-The defaults are those of `Timeouts()`, in seconds (`minimum_rate`: in bytes per second); None waits for ever. The last
-column names every function that uses the field.
+Defaults, in seconds, or bytes a second for `minimum_rate`, are those of `Timeouts()`; None waits for ever. The last
+column names every function that looks the field up.
 
 | field | default | runs | used in |
 |---|--:|---|---|
 {rows}
 
 The engine's timers are {phases}
-(`dicos_proto.timers.Timer`). Only ARTIM is a timer of the standard [PS3.8 9.1.5]: when it expires, the connection is
-closed. When IDLE expires, the engine sends an A-RELEASE-RQ, and the event is `Idle`. When any other timer expires, the
-engine sends an A-ABORT with the source service user, and `ProviderAbort` carries a `DeadlineExceeded`. `connect` and
-`write_stall` are for adapters: the engine opens no connections and does not know when the peer takes bytes.
+(`dicos_proto.timers.Timer`). Only ARTIM is one of the standard [PS3.8 9.1.5]: when it expires, the connection is
+closed. When IDLE expires, an A-RELEASE-RQ is sent, and the event is `Idle`. When another expires, the local user gives
+up: an A-ABORT is sent, source service user, and `ProviderAbort` carries a `DeadlineExceeded`. `connect` and
+`write_stall` are for adapters: the engine makes no connections and does not know when the peer takes bytes.
 
 ```python
 from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
@@ -166,7 +166,7 @@ provider.receive_data(b"".join(Association.requestor(request).data_to_send()))
 provider.send(negotiate(provider.next_event(), AcceptPolicy(other_contexts=(uids.IMPLICIT_VR_LE,))))
 provider.data_to_send()
 
-provider.next_event()  # None: nothing more was received, so the wait for a request begins
+provider.next_event()  # None: nothing more has come, so the wait for a request begins
 print(provider.deadline(now=0.0))
 provider.handle_timeout(now=20.0)
 print(provider.next_event())
@@ -186,7 +186,7 @@ Deadline(at=50.0, why='release: waiting for the A-RELEASE-RP')
 def tolerances() -> str:
     """docs/tolerances.md"""
     if importlib.util.find_spec("dicos_proto.tolerance") is None:
-        return _GENERATED + "# Tolerances\n\nNothing that the standard forbids is accepted.\n"
+        return _GENERATED + "# Tolerances\n\nNothing that the standard forbids is let through.\n"
     module = importlib.import_module("dicos_proto.tolerance")
     words = described("dicos_proto.tolerance", "Tolerance")
     sets = {
@@ -198,9 +198,7 @@ def tolerances() -> str:
     for name, text in words.items():
         part = _parts(text)
         inside = ", ".join(f"`{one}`" for one, flags in sets.items() if name in flags)
-        rows.append(
-            f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Sent by']} | {part['Why']} | {inside} |"
-        )
+        rows.append(f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Who']} | {part['Why']} | {inside} |")
     source = Source("dicos_proto.tolerance", CHECKOUT / "dicos_proto/tolerance.py")
     notes = []
     for index, node in enumerate(source.tree.body):
@@ -212,13 +210,13 @@ def tolerances() -> str:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """Returns the parts of `Accepts: ... Breaks: ... Sent by: ... Why it may be allowed: ... Default: ...` by
-    heading."""
-    found = re.split(r"(Accepts|Breaks|Sent by|Why it may be allowed|Default): ", " ".join(text.split()))
+    """The parts of a docstring by their headings; the first of them may have the older words."""
+    text = re.sub(r"^(Lets through|Allows|Tolerates): ", "Accepts: ", " ".join(text.split()))
+    found = re.split(r"(Accepts|Breaks|Who|Why it may be allowed|Default): ", text)
     part = {
         heading.split(" it ")[0]: cell(said.strip()) for heading, said in zip(found[1::2], found[2::2], strict=True)
     }
-    return {"Accepts": "", "Breaks": "", "Sent by": "", "Why": "", **part}
+    return {"Accepts": "", "Breaks": "", "Who": "", "Why": "", **part}
 
 
 _TOLERANCES = """# Tolerances
@@ -249,11 +247,11 @@ let through (uid_leading_zeros): abstract syntax '1.2.840.010008.11' has a compo
 AssociateRequest 1
 ```
 
-Flows skip these events; `Association.deviations` has all the deviations that were accepted.
+Flows pass over the events; `Association.deviations` has what was let through.
 
 ## Flags
 
-| flag | accepts | breaks | sent by | why it may be allowed | in |
+| flag | accepts | breaks | who does it | why it may be allowed | in |
 |---|---|---|---|---|---|
 {rows}
 
