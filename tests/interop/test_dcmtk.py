@@ -105,7 +105,7 @@ def test_pdus_of_the_size_that_dcmtk_receives(folder: Path, size: int) -> None:
     with dcmtk_storescp(folder, "+xa", "+B", "-pm", "--max-pdu", size) as port:
         result = ours("storescu", "-v", "127.0.0.1", port, file.path)
     assert result.returncode == 0, result.stderr
-    assert f"P-DATA-TF of up to {size} bytes" in result.stderr
+    assert f"maximum PDU length {size} bytes" in result.stderr
     assert digest(files_in(folder)[file.sop_instance_uid]) == digest(file)
 
 

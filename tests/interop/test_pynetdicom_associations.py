@@ -51,7 +51,7 @@ def test_pdus_of_the_size_that_pynetdicom_receives(size: int) -> None:
     with pynetdicom_provider(syntaxes=ALL, max_pdu=size) as peer:
         result = ours("storescu", "-v", "127.0.0.1", peer.port, LARGEST.path)
         assert result.returncode == 0, result.stderr
-        assert f"P-DATA-TF of {f'up to {size} bytes' if size else 'any length'}" in result.stderr
+        assert f"maximum PDU length {f'{size} bytes' if size else 'unlimited'}" in result.stderr
         assert peer.next("stored")["sha256"] == digest(LARGEST)
 
 

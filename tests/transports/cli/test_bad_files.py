@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (Path.touch, "not a DICOM file: it is empty"),
     "DICOMDIR": (lambda path: dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "is a DICOMDIR"),
     "cut short": (cut_short, "is cut short"),
-    "no SOP class": (lambda path: dicom_file(path, sop_class="none"), "is no UID [PS3.5 9.1]"),
+    "no SOP class": (lambda path: dicom_file(path, sop_class="none"), "is not a valid UID [PS3.5 9.1]"),
     "missing": (lambda path: None, "cannot be read: no such file or directory"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "cannot be read: no such file or directory"),
     "link to itself": (lambda path: path.symlink_to(path), "cannot be read: too many levels of symbolic links"),

@@ -48,11 +48,11 @@ def test_nothing_is_taken_before_and_after() -> None:
         ("ME ", 5, None),
         ("ME\0", 5, None),
         ("", 5, None),
-        ("YOU", 5, "sent for a C-MOVE of another originator"),
+        ("YOU", 5, "it belongs to a C-MOVE of another originator"),
         ("ARCHIVE", 5, None),  # as pynetdicom has it
-        ("YOU", None, "sent for a C-MOVE of another originator"),
-        ("ME", 7, "sent for another C-MOVE"),
-        (None, 0, "sent for another C-MOVE"),
+        ("YOU", None, "it belongs to a C-MOVE of another originator"),
+        ("ME", 7, "it belongs to another C-MOVE"),
+        (None, 0, "it belongs to another C-MOVE"),
     ],
 )
 def test_the_originator_counts_where_it_is_named(aet: str | None, number: int | None, fault: str | None) -> None:

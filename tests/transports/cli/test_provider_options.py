@@ -46,7 +46,7 @@ def test_a_unix_socket_alone(tmp_path: Path) -> None:
             assert session.store(CT, "1.2.3", EXPLICIT, OBJECT).status == 0
         end = scp.stop()
     assert end.status == OK
-    assert f"listening on {path} as 'ANY-SCP', keeping nothing\n" in end.err
+    assert f"listening on {path} as 'ANY-SCP', storing nothing\n" in end.err
     assert end.named("summary")[0]["stored"] == 1
     assert not path.exists()
 
@@ -135,21 +135,21 @@ def test_sockets_for_another_process_are_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp:
         result = activated([tcp], pid="1")
     assert result.status == USAGE
-    assert result.err.startswith("error: --activated, and no socket was handed over: LISTEN_FDS and LISTEN_PID")
+    assert result.err.startswith("error: --activated, but no sockets were passed: LISTEN_FDS and LISTEN_PID")
     assert result.named("error")[0]["text"] in result.err
 
 
 def test_nothing_handed_over() -> None:
     result = dicos("storescp", "--ignore", "--activated")
     assert (result.status, result.out) == (USAGE, "")
-    assert "no socket was handed over" in result.err
+    assert "no sockets were passed" in result.err
 
 
 def test_a_socket_of_systemd_that_does_not_listen() -> None:
     with socket.socket() as deaf:
         result = activated([deaf])
     assert result.status == NO_ASSOCIATION
-    assert result.err == "error: descriptor 3 of the service manager is no listening stream socket\n"
+    assert result.err == "error: descriptor 3 of the service manager is not a listening stream socket\n"
 
 
 # -- counters --------------------------------------------------------------------------------------------------------
@@ -292,15 +292,15 @@ def test_pdus_as_json() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nowhere to listen: a port, --listen PATH or --activated is required"),
+        ((), "nothing to listen on: a port, --listen PATH or --activated is required"),
         (("--listen", ""), "argument --listen: an empty path"),
         (("--reuse-port", "--listen", "x"), "--reuse-port without a port"),
-        (("104", "--activated"), "a port does not go with --activated"),
-        (("--listen", "x", "--activated"), "--listen does not go with --activated"),
-        (("--reuse-port", "--activated"), "--reuse-port does not go with --activated"),
+        (("104", "--activated"), "a port cannot be combined with --activated"),
+        (("--listen", "x", "--activated"), "--listen cannot be combined with --activated"),
+        (("--reuse-port", "--activated"), "--reuse-port cannot be combined with --activated"),
         (("0", "--metrics", "http"), "'http'; 0 to 65535"),
         (("0", "--metrics", ":9104"), "':9104': no host"),
-        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written in brackets: [::1]:PORT"),
+        (("0", "--metrics", "::1:9104"), "an IPv6 address is written in brackets: [::1]:PORT"),
         (("0", "--metrics", "[::1]:70000"), "'70000'; 0 to 65535"),
     ],
 )

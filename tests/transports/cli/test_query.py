@@ -242,7 +242,7 @@ def test_a_match_that_is_no_data_set_costs_no_other_one() -> None:
     assert result.status == FAILED
     assert result.out.split()[2:] == ["DOE", "DOE"]
     assert "3 matches" in result.err
-    assert "1 not readable" in result.err
+    assert "1 unreadable" in result.err
     assert "secret" not in result.err
 
 
@@ -449,7 +449,7 @@ def test_as_many_storage_classes_are_proposed_as_there_is_room_for(tmp_path: Pat
     assert len(proposed) == 128
     assert proposed[0] == uids.STUDY_ROOT_GET
     assert {CT, uids.MR_IMAGE_STORAGE, uids.SECONDARY_CAPTURE_IMAGE_STORAGE} < set(proposed)
-    assert "--sop-class says which are wanted" in result.err
+    assert "select SOP classes by --sop-class" in result.err
 
 
 @carried
@@ -586,10 +586,10 @@ def test_only_what_was_asked_for_is_received(tmp_path: Path) -> None:
     assert "no reason given" in str(at.got["before"])
     assert "called AE title not recognized" in str(at.got["another title"])
     assert "calling AE title not recognized" in str(at.got["another sender"])
-    assert "an association of 'ARCHIVE' is refused: no C-MOVE is outstanding" in result.err
+    assert "association from 'ARCHIVE' rejected: no C-MOVE is outstanding" in result.err
     assert result.named("received")[0]["stored"] == 2
     assert [event["why"] for event in result.named("refused")] == [
-        "sent for a C-MOVE of another originator", "sent for another C-MOVE",
+        "it belongs to a C-MOVE of another originator", "it belongs to another C-MOVE",
     ]  # fmt: skip
 
 
@@ -668,11 +668,11 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("findscu",), "required: host"),
-        (("findscu", *STUDY), "nothing is asked for: -k names a key, -f a file with keys"),
-        (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: -L STUDY, say"),
+        (("findscu", *STUDY), "no keys: -k gives a key, -f a file with keys"),
+        (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: give one, such as -L STUDY"),
         (("findscu", *STUDY, "-k", "PatentName"), "did you mean PatientName"),
         (("findscu", *STUDY, "-f", "/nonexistent"), "no such file"),
-        (("findscu", *STUDY, "-k", "PatientName=\udce9"), "cannot be encoded, in the character set ISO_IR 192"),
+        (("findscu", *STUDY, "-k", "PatientName=\udce9"), "cannot be encoded in the character set ISO_IR 192"),
         (("findscu", "-S", "-W"), "not allowed with"),
         (("findscu", "--model", "Qqq"), "a UID or a name"),
         (("findscu", "-L", "ROOM"), "invalid choice"),
@@ -688,7 +688,7 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("movescu", "-k", "x", "--overwrite"), "--overwrite without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--no-check"), "--no-check without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--fsync"), "--fsync without --store-port: nothing is received here"),
-        (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "which one is listened on?"),
+        (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "two addresses to listen on: --bind"),
         (("movescu", "-k", "x", "--store-port", "A@127.0.0.1:0"), "without a title"),
         (("movescu", "-k", "x", "--store-port", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
     ],

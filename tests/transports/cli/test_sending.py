@@ -85,7 +85,7 @@ def test_a_window_is_filled_before_the_first_answer(tmp_path: Path, wanted: int)
         result = dicos("storescu", "-v", "--json", "--window", wanted, "127.0.0.1", running.port, *files)
     assert result.status == 0, result.err
     assert archive.arrived == Counter({f"1.2.{number}": 1 for number in range(16)})
-    assert f"operations at a time: {wanted or 'any number'} proposed, {wanted or 16} granted" in result.err
+    assert f"outstanding operations: {wanted or 'no limit'} proposed, {wanted or 16} granted" in result.err
     assert result.named("association")[0]["window"] == (wanted or 16)
 
 
@@ -94,7 +94,7 @@ def test_a_peer_that_grants_none_gets_one_at_a_time(tmp_path: Path) -> None:
     with server(answer_all) as running:
         result = dicos("storescu", "-v", "--window", 8, "127.0.0.1", running.port, *files)
     assert result.status == 0
-    assert "operations at a time: 8 proposed, 1 granted" in result.err
+    assert "outstanding operations: 8 proposed, 1 granted" in result.err
 
 
 @pytest.mark.parametrize(("flags", "granted"), [((), 8), (("--window", 3), 3), (("--window", 1), 1)])

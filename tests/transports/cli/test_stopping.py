@@ -45,7 +45,7 @@ def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> 
         def pieces() -> Iterator[bytes]:
             yield PIECE
             yield PIECE
-            scp.signal(until="stopping: operations have 10 s to finish")
+            scp.signal(until="stopping: running operations have 10 s to finish")
             yield b"the end!"
 
         session = sender(scp)
@@ -65,7 +65,7 @@ def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, 
         def pieces() -> Iterator[bytes]:
             yield PIECE
             yield PIECE
-            scp.signal(until="stopping: operations have")
+            scp.signal(until="stopping: running operations have")
             if signals == 2:
                 scp.signal(until="stopping at once")
             ends.append(scp.end())
@@ -76,7 +76,7 @@ def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, 
             session.store(CT, "1.2.3", EXPLICIT, pieces())
     (end,) = ends
     assert end.status == 1
-    assert "1 not received whole" in end.err
+    assert "1 incomplete" in end.err
     assert end.named("summary")[0]["incomplete"] == 1
     assert list(tmp_path.iterdir()) == []
     assert monotonic() - begun < 60  # the grace of the second one is longer; machines are slow at times

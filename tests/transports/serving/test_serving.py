@@ -169,7 +169,7 @@ def test_an_address_of_ipv4_is_counted_alike_over_both_kinds_of_sockets(adapter:
 def test_no_room_for_one_association_is_a_mistake(adapter: str) -> None:
     each = most_bytes(Limits())
     with (
-        pytest.raises(ValueError, match=f"bytes_in_flight of {each - 1}; one association may take {each}"),
+        pytest.raises(ValueError, match=f"bytes_in_flight of {each - 1}; one association may need {each}"),
         serving(adapter, server_limits=ServerLimits(bytes_in_flight=each - 1)),
     ):
         pass

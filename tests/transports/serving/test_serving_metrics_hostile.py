@@ -212,7 +212,7 @@ def test_counters_that_cannot_be_read_end_no_endpoint(caplog: pytest.LogCaptureF
     with begin() as endpoint:
         for _ in range(2):
             assert ask(endpoint).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
-    assert "the counters could not be read" in caplog.text
+    assert "the metrics could not be read" in caplog.text
 
 
 def test_stopping_does_not_wait_for_clients() -> None:

@@ -303,7 +303,7 @@ def test_what_does_not_listen_is_refused() -> None:
         socket.socket() as deaf,
         activated("blocking", tcp, deaf) as (process, said),
     ):
-        assert said == {"error": "descriptor 4 of the service manager is no listening stream socket"}
+        assert said == {"error": "descriptor 4 of the service manager is not a listening stream socket"}
         assert process.communicate()[1] == ""  # no warning of anything left open
 
 
@@ -312,7 +312,7 @@ def test_a_socket_of_packets_is_no_stream() -> None:
         packets.bind(f"\0dicos-test-packets-{os.getpid()}")
         packets.listen()
         with activated("blocking", packets) as (_, said):
-            assert said == {"error": "descriptor 3 of the service manager is no listening stream socket"}
+            assert said == {"error": "descriptor 3 of the service manager is not a listening stream socket"}
 
 
 def test_descriptors_that_are_no_sockets_or_missing_are_told(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_sessions_are_resumed_over_sockets() -> None:
 @pytest.mark.parametrize(
     ("server_identity", "client", "seen"),
     [
-        ("expired", {}, "TLS handshake: the peer's certificate ('CN=pacs') has expired on "),
-        ("wrong_name", {}, "TLS handshake: the peer's certificate ('CN=elsewhere') is not that of '127.0.0.1'"),
+        ("expired", {}, "TLS handshake: the peer's certificate ('CN=pacs') expired on "),
+        ("wrong_name", {}, "TLS handshake: the peer's certificate ('CN=elsewhere') is not for '127.0.0.1'"),
         ("stranger", {}, "TLS handshake: the peer's certificate ('CN=pacs') is not trusted"),
         ("server", {"identity": None}, "TLS: the peer refuses (certificate required)"),
         ("server", {"identity": hospital().stranger}, "TLS: the peer refuses (unknown ca)"),

@@ -73,10 +73,10 @@ CASES = {
     "others revoked": None,
     "leaf revoked": "the peer's certificate ('CN=leaf') is revoked: its serial number",
     "authority revoked": "a certificate of the peer's chain ('CN=Authority below') is revoked",
-    "leaf's list missing": "there is no revocation list (CRL) of its issuer 'CN=Authority below' among those given",
-    "authority's list missing": "there is no revocation list (CRL) of its issuer 'CN=Root of Lists' among those given",
-    "of another issuer": "there is no revocation list (CRL) of its issuer 'CN=Authority below' among those given",
-    "leaf's list expired": "the revocation list (CRL) of its issuer 'CN=Authority below' has expired: get its next one",
+    "leaf's list missing": "no revocation list (CRL) of its issuer 'CN=Authority below' was given",
+    "authority's list missing": "no revocation list (CRL) of its issuer 'CN=Root of Lists' was given",
+    "of another issuer": "no revocation list (CRL) of its issuer 'CN=Authority below' was given",
+    "leaf's list expired": "the revocation list (CRL) of its issuer 'CN=Authority below' has expired: get the next one",
     "authority's list expired": "the revocation list (CRL) of its issuer 'CN=Root of Lists' has expired",
     "list not valid yet": "the revocation list (CRL) of its issuer 'CN=Authority below' is not valid yet",
     "list of a wrong key": "the revocation list (CRL) of its issuer 'CN=Authority below' cannot be used: ",
@@ -180,11 +180,11 @@ def test_lists_are_read_from_pem_and_der(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "no such file or directory"),
-        (b"", "no revocation list (X509 CRL), or a damaged one"),
-        (b"\x30\x03\x02\x01\x00", "no revocation list (X509 CRL), or a damaged one"),
+        (b"", "not a revocation list (X509 CRL), or a damaged one"),
+        (b"\x30\x03\x02\x01\x00", "not a revocation list (X509 CRL), or a damaged one"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "no revocation list (X509 CRL) in it"),
-        (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", "a damaged revocation list"),
-        (bytes((16 << 20) + 1), "more than 16777216 bytes"),
+        (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", "damaged revocation list"),
+        (bytes((16 << 20) + 1), "larger than 16777216 bytes"),
     ],
 )
 def test_what_is_no_list(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -218,5 +218,5 @@ def test_a_key_that_others_can_read_is_told_and_used(
     }[kind]()
     assert found.certificate == one.certificate
     lines = [record.getMessage() for record in caplog.records if record.name == "dicos.tls"]
-    text = f"{key}: the private key in it can be used by others on this host (mode {mode:04o}); chmod 600 keeps it"
+    text = f"{key}: other users of this host can access the private key in it (mode {mode:04o}); chmod 600 restricts it"
     assert [line.startswith(text) for line in lines] == [True] * told

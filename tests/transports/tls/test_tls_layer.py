@@ -315,8 +315,8 @@ def test_suites_and_groups_of_tls_1_3_can_be_given() -> None:
 def test_nothing_in_common_is_named_on_both_sides() -> None:
     tunnel = Tunnel(client_tls(groups=("P-384",)), server_tls(groups=("X25519",)))
     assert errors(tunnel) == (
-        "TLS handshake: the peer refuses (handshake failure): nothing in common: versions, cipher suites, or a "
-        "certificate that it requires",
+        "TLS handshake: the peer refuses (handshake failure): no versions or cipher suites in common, or "
+        "it requires a certificate",
         "TLS handshake: no key exchange group in common with the peer",
     )
 
@@ -366,9 +366,9 @@ def test_secrets_are_logged_where_that_is_asked_for(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("server", "seen"),
     [
-        ("expired", "the peer's certificate ('CN=pacs') has expired on "),
+        ("expired", "the peer's certificate ('CN=pacs') expired on "),
         ("future", "the peer's certificate ('CN=pacs') is not valid before "),
-        ("wrong_name", "the peer's certificate ('CN=elsewhere') is not that of 'pacs.example': it is for "
+        ("wrong_name", "the peer's certificate ('CN=elsewhere') is not for 'pacs.example': it is for "
                        "'dns:elsewhere.example, ip:10.1.2.3'"),
         ("stranger", "the peer's certificate ('CN=pacs') is not trusted: unable to get local issuer certificate"),
         ("old_server", "the peer's certificate ('CN=pacs') is not trusted: unable to get local issuer certificate"),
@@ -392,7 +392,7 @@ def test_names_and_addresses_that_are_in_the_certificate(host: str) -> None:
 @pytest.mark.parametrize("host", ["10.1.2.4", "::2", "example", "sub.pacs.example", "pacs.example.evil"])
 def test_names_and_addresses_that_are_not(host: str) -> None:
     user, _ = errors(Tunnel(host=host))
-    assert f"is not that of {host!r}" in user
+    assert f"is not for {host!r}" in user
 
 
 def test_the_configured_name_comes_before_what_is_connected_to() -> None:
@@ -416,7 +416,7 @@ def test_without_verification_any_certificate_will_do_and_it_shows() -> None:
 def test_a_client_must_know_whom_it_asks() -> None:
     with pytest.raises(LocalProtocolError, match="no host name to check"):
         Tunnel(host=None)
-    with pytest.raises(LocalProtocolError, match="is no host name"):
+    with pytest.raises(LocalProtocolError, match="is not a host name"):
         Tunnel(host="a" * 300)
 
 
@@ -435,7 +435,7 @@ def test_an_old_authority_without_key_usage() -> None:
     user, _ = errors(Tunnel(client_tls(**old), server))
     assert user == (
         "TLS handshake: a certificate of the peer's chain ('CN=Old Hospital CA') breaks RFC 5280: CA cert does not "
-        "include key usage extension; legacy_ca lets it pass"
+        "include key usage extension; legacy_ca accepts it"
     )
     Tunnel.established(client_tls(**old, legacy_ca=True), server)
 
@@ -445,7 +445,7 @@ def test_an_old_authority_without_key_usage() -> None:
     [
         (None, "the peer sent no certificate, and one is required", "certificate required"),
         ("stranger", "the peer's certificate ('CN=pacs') is not trusted: unable to get local", "unknown ca"),
-        ("expired", "the peer's certificate ('CN=pacs') has expired on ", "certificate expired"),
+        ("expired", "the peer's certificate ('CN=pacs') expired on ", "certificate expired"),
     ],
 )
 def test_a_client_that_is_not_to_be_let_in(client: str | None, seen: str, told: str) -> None:
@@ -569,7 +569,7 @@ def test_a_record_that_was_changed(split: Splitter) -> None:
     damaged[-1] ^= 1
     tunnel.provider.flight += split([bytes(damaged)])
     events = tunnel.settle()[1]
-    assert str(tunnel.provider.layer.error) == ("TLS: a record was changed on its way, or the peer encrypts wrongly")
+    assert str(tunnel.provider.layer.error) == ("TLS: a record was changed in transit, or the peer encrypts wrongly")
     assert events == [ProviderAbort(error=tunnel.provider.layer.error), Closed()]
     assert "the peer refuses (bad record mac)" in str(tunnel.user.layer.error)
 
@@ -776,7 +776,7 @@ def test_a_certificate_whose_names_are_damaged() -> None:
 
 def test_a_certificate_without_names() -> None:
     user, _ = errors(Tunnel(server=server_tls(identity=hospital().root.issue("pacs.example"))))
-    assert user.endswith("is not that of 'pacs.example': it is for 'no name at all'")
+    assert user.endswith("is not for 'pacs.example': it is for 'no name at all'")
 
 
 def test_another_authority_of_the_same_name_is_another_authority() -> None:

@@ -204,7 +204,7 @@ def test_what_is_no_host_name_is_refused_when_the_configuration_is_made(name: st
 
 
 def test_a_name_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(TLSConfigError, match=r"the host name 'a\.example' twice; case makes no difference"):
+    with pytest.raises(TLSConfigError, match=r"the host name 'a\.example' twice; case is ignored"):
         named(by_name={"a.example": ARCHIVE, "A.example": VIEWER})
 
 
