@@ -27,7 +27,7 @@ def cut_short(path: Path) -> None:
 KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (text, "not a DICOM file"),
     "empty": (Path.touch, "not a DICOM file: it is empty"),
-    "DICOMDIR": (lambda path: dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "is a DICOMDIR"),
+    "DICOMDIR": (lambda path: dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "DICOMDIR"),
     "cut short": (cut_short, "is cut short"),
     "no SOP class": (lambda path: dicom_file(path, sop_class="none"), "is not a valid UID [PS3.5 9.1]"),
     "missing": (lambda path: None, "cannot be read: no such file or directory"),

@@ -381,7 +381,7 @@ HARMFUL = [
     (sealed(head(), DEEP), "line 2 is not a JSON object"),
     (sealed(head(), ENTRY % DEEP), "line 2 is not a JSON object"),
     (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is no"),
-    (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"of a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
+    (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"to a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
     (sealed(head(host="\u202e\x9b2J\udc80\n")), r"to \u202e\x9b2J\udc80\n:104"),
     (sealed(head(called_aet="\x1b" + "A" * 60_000)), r"('\x1bAAAAAAAAAAAA... (60001 characters)')"),
     (sealed(head(host=["\x1b[31m"])), "is not a journal of dicos storescu, version 1"),
@@ -391,7 +391,7 @@ HARMFUL = [
     (b"x" * 200_000, "line 1 has more than the 65536 bytes"),
     (sealed(head()) + b"\xff" * 200_000, "line 2 has more than the 65536 bytes"),
     (bytes(200), "is not a journal of dicos storescu"),
-    (sealed(head(), '{"path": 1}'), "line 2 is no entry"),
+    (sealed(head(), '{"path": 1}'), "line 2 is not an entry"),
     (sealed(head(), "NaN"), "line 2 is not a JSON object"),
 ]
 

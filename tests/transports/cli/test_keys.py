@@ -101,11 +101,11 @@ def test_text_beyond_ascii_brings_its_character_set() -> None:
     [
         ("PatentName=X", "unknown keyword 'PatentName'; did you mean PatientName or "),
         ("Qqqqqqqqqqqqqqq", "unknown keyword"),
-        ("", "not KEYWORD or gggg,eeee"),
-        ("=X", "not KEYWORD or gggg,eeee"),
-        ("PatientName X", "not KEYWORD or gggg,eeee"),
-        ("0010,001=X", "not KEYWORD or gggg,eeee"),
-        ("PatientName.=X", "not KEYWORD or gggg,eeee"),
+        ("", "expected KEYWORD or gggg,eeee"),
+        ("=X", "expected KEYWORD or gggg,eeee"),
+        ("PatientName X", "expected KEYWORD or gggg,eeee"),
+        ("0010,001=X", "expected KEYWORD or gggg,eeee"),
+        ("PatientName.=X", "expected KEYWORD or gggg,eeee"),
         ("PatientName[0]=X", "PatientName is not a sequence, so it has no item 0"),
         ("PatientName[0].Modality=X", "PatientName is not a sequence"),
         ("ReferencedStudySequence=X", "is a sequence; use ReferencedStudySequence[0].ATTRIBUTE=VALUE"),
@@ -178,10 +178,10 @@ def test_a_query_out_of_a_file(tmp_path: Path, kind: str) -> None:
         (None, "no such file"),
         (b"", "not a DICOM file, a data set or DICOM JSON"),
         (b"Dear diary, today", "not a DICOM file, a data set or DICOM JSON"),
-        (b"{", "no DICOM JSON"),
-        (b"[1]", "no DICOM JSON"),
-        (b'{"00100010": 3}', "no DICOM JSON"),
-        (b"\xff{", "no DICOM file"),
+        (b"{", "not DICOM JSON"),
+        (b"[1]", "not DICOM JSON"),
+        (b'{"00100010": 3}', "not DICOM JSON"),
+        (b"\xff{", "not a DICOM file"),
         (bytes(128) + b"DICM" + b"\xff" * 40, "damaged DICOM file|not a DICOM file"),
     ],
 )
@@ -312,5 +312,5 @@ def test_a_long_table_is_shown_while_it_comes() -> None:
 def test_of_several_queries_the_one_that_is_none_is_named(tmp_path: Path, bad: bytes) -> None:
     path = tmp_path / "query"
     path.write_bytes(b'[{"00100020": {"vr": "LO"}}, ' + bad + b", {}]")
-    with pytest.raises(KeyProblem, match=r"query 2 of 3 is no DICOM JSON|: no DICOM JSON"):
+    with pytest.raises(KeyProblem, match=r"query 2 of 3 is not DICOM JSON|: not DICOM JSON"):
         keys.read(path)

@@ -24,7 +24,7 @@ USAGE = 2
             ("storescp", "--listen", "127.0.0.1"),
             "'127.0.0.1': no port given; ADDRESS:PORT, or ./127.0.0.1 for a Unix socket",
         ),
-        (("storescp", "--listen", "localhost"), "'localhost': no port; ADDRESS:PORT"),
+        (("storescp", "--listen", "localhost"), "'localhost': no port given; ADDRESS:PORT"),
         (("echoscp", "--listen", "::1"), "'::1'"),
         (("echoscu", "localhost", "dicom"), "'dicom'; 0 to 65535"),
         (("echoscu", "localhost", "1", "--repeat", "0"), "'0'; 1 to"),

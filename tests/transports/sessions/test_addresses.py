@@ -67,7 +67,7 @@ def test_an_address_in_one_text(text: str, host: str, port: int, aet: str | None
         (":104", "no host"),
         ("@h:104", "'' before the @ is not an AE title"),
         ("   @h:104", "'' before the @ is not an AE title: 1 to 16 ASCII characters"),
-        ("SEVENTEEN_LETTERS@h:1", "is no AE title"),
+        ("SEVENTEEN_LETTERS@h:1", "is not an AE title"),
         ("A\\B@h:1", "no backslash"),
         ("A\nB@h:1", "no control characters"),
         ("\u00c4@h:1", "'\\xc4' before the @ is not an AE title"),
@@ -80,8 +80,8 @@ def test_an_address_in_one_text(text: str, host: str, port: int, aet: str | None
         ("[::1]x:1", "written in brackets"),
         ("http://host:1", "written in brackets"),
         ("a host:1", "'a host' is not a host: a name or an address"),
-        ("a/b:1", "is no host"),
-        ("h\x1b[31m:1", "'h\\x1b[31m' is no host"),
+        ("a/b:1", "is not a host"),
+        ("h\x1b[31m:1", "'h\\x1b[31m' is not a host"),
     ],
 )
 def test_what_is_no_address_is_told_with_what_one_looks_like(text: str, said: str) -> None:
@@ -157,7 +157,7 @@ def test_connecting_to_an_address_in_one_text(name: str) -> None:
     ("where", "options", "said"),
     [
         ("A@h:1", {"called_aet": "B"}, "no connection to 'A@h:1': 'B' is to be called, and this is 'A'"),
-        ("A\\B@h:1", {}, "is no AE title"),
+        ("A\\B@h:1", {}, "is not an AE title"),
         ("PACS@h", {}, "no port; HOST:PORT"),
         ("::1:104", {}, "an IPv6 address is written in brackets"),
         (
