@@ -1,9 +1,9 @@
-"""pynetdicom as a process of its own, told in JSON what to do and telling in JSON what came of it.
+"""pynetdicom in a process of its own; its options and its events are JSON.
 
     python -m tests.interop.pynetdicom_peer scp '{"syntaxes": [...], ...}'
     python -m tests.interop.pynetdicom_peer scu PORT '{"paths": [...], ...}'
 
-A process, because importing pynetdicom changes pydicom's dictionary of UIDs, which other tests compare with.
+It is a process because importing pynetdicom changes pydicom's dictionary of UIDs, which other tests use.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _ssl_context(options: dict[str, Any], protocol: int) -> ssl.SSLContext | Non
 
 
 def scp(options: dict[str, Any]) -> None:
-    """Serve until it is killed; each object is told with its digest, and with `folder` kept as a file.
+    """Serve until killed. Each object is reported with its digest, and with `folder` stored as a file.
 
     `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
     accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered

@@ -188,7 +188,7 @@ def keep_alive(sock: Any, seconds: float | None) -> None:
     """Set TCP keepalive on a connected socket, or turn it off for None. Sockets of other kinds are left as they are.
 
     After `seconds` of silence the system sends probes to the peer's host. If none is answered for as long again, the
-    connection is lost. Without keepalive, the connection to a host that was switched off would stay open for ever.
+    connection is lost. Without keepalive, the connection to a host that was switched off would stay open forever.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return

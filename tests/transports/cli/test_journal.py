@@ -1,4 +1,4 @@
-"""The journal of `dicos storescu`: what was broken off goes on, and what is no whole journal of it is refused."""
+"""The journal of `dicos storescu`: interrupted transfers continue, and damaged or foreign journals are refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def known(path: Path) -> tuple[Part10File, os.stat_result]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, list[Path]]:
-    """A journal of three files, and these files."""
+    """Create three files and a journal of them."""
     files = some_files(tmp_path / "in", 3)
     with open_journal(tmp_path / "journal") as journal:
         for file in files:
@@ -149,7 +149,7 @@ def test_every_whole_line_that_is_missing_doubled_or_exchanged_is_seen(written: 
         before = path.read_bytes()
         with pytest.raises(JournalError, match=r"line \d"):
             open_journal(path)
-        assert path.read_bytes() == before  # nothing is mended that is not understood
+        assert path.read_bytes() == before  # only known damage is repaired
 
 
 @pytest.mark.parametrize("content", [b"Dear diary\n", b"Dear diary", b"\0" * 100, b"{}\n", b"00000000 {}\n"])
@@ -208,7 +208,7 @@ def test_a_second_run_sends_what_is_new_or_changed(transport: str, tmp_path: Pat
         dicom_file(files[0], uid="1.2.0", pixels=200)
         second = dicos(*words, tmp_path / "in")
         third = dicos(*words, tmp_path / "in")
-        assert running.served == 2  # for nothing, no association is made
+        assert running.served == 2  # without files to send, no association is opened
     assert arrived == Counter({"1.2.0": 2, "1.2.1": 1, "1.2.2": 1, "1.2.3": 1})
     assert (second.status, second.named("summary")[0]["already"]) == (OK, 1)
     assert (third.status, third.named("summary")[0]["already"]) == (OK, 4)
@@ -216,7 +216,7 @@ def test_a_second_run_sends_what_is_new_or_changed(transport: str, tmp_path: Pat
 
 
 def counting(arrived: Counter[str], then: Callable[[], None] = lambda: None) -> Callable[[Session], None]:
-    """Count what arrives, then do that, then answer."""
+    """Count received objects, call the function, then answer."""
 
     def handle(session: Session) -> None:
         for request in session:
@@ -354,7 +354,7 @@ def test_the_lock_is_gone_with_its_process(tmp_path: Path) -> None:
 
 
 def sealed(*texts: str) -> bytes:
-    """Lines with the checksums that a journal has: anybody can compute them."""
+    """Return lines with valid checksums, which anybody can compute."""
     import zlib
 
     crc, lines = 0, b""
@@ -377,7 +377,7 @@ DEEP = "[" * 20_000 + "]" * 20_000
 
 HARMFUL = [
     (sealed(DEEP), "line 1 is not a JSON object"),
-    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is no "),  # from 3.13 on it is an object
+    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is no "),  # from Python 3.13 on it is a valid object
     (sealed(head(), DEEP), "line 2 is not a JSON object"),
     (sealed(head(), ENTRY % DEEP), "line 2 is not a JSON object"),
     (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is no"),
@@ -417,7 +417,7 @@ def test_a_journal_is_for_its_owner(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
-    (tmp_path / "journal").chmod(0o666)  # copied, or of an earlier version
+    (tmp_path / "journal").chmod(0o666)  # a copied journal, or one of an earlier version
     open_journal(tmp_path / "journal").close()
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
 

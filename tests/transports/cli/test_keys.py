@@ -1,4 +1,4 @@
-"""Keys of a query, by keyword, tag and path, out of options and files; and how matches are shown."""
+"""Query keys by keyword, tag and path, from options and files, and the output of matches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made(*texts: str) -> Dataset:
     identifier = Dataset()
     for text in texts:
         keys.put(identifier, text)
-    return datasets.decode(datasets.encode(identifier, EXPLICIT), EXPLICIT)  # it can be sent
+    return datasets.decode(datasets.encode(identifier, EXPLICIT), EXPLICIT)  # it can be encoded
 
 
 @pytest.mark.parametrize(

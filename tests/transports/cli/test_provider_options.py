@@ -1,4 +1,4 @@
-"""Where providers listen, and how they are watched: each option with a real process, over each transport."""
+"""The options of providers for listening and monitoring, each with a real process, over each transport."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_two_providers_share_a_port() -> None:
         assert [echo(("127.0.0.1", one.port)) for _ in range(total)] == [0] * total
         counts = [scp.stop().named("summary")[0]["echoes"] for scp in (one, other)]
     assert sum(counts) == total
-    assert min(counts) > 0  # by chance alone none in 2 ** 39
+    assert min(counts) > 0  # fails by chance once in 2 ** 39 runs
 
 
 def test_without_the_option_a_port_is_not_shared() -> None:
@@ -109,7 +109,7 @@ def test_sockets_of_systemd(tmp_path: Path) -> None:
             end = scp.stop()
     assert (end.status, end.named("summary")[0]["echoes"]) == (OK, 2)
     assert "--bind" not in end.err
-    assert path.exists()  # the service manager's own
+    assert path.exists()  # the service manager's own copy
 
 
 def test_only_a_unix_socket_of_systemd(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_only_a_unix_socket_of_systemd(tmp_path: Path) -> None:
 
 
 def activated(sockets: list[socket.socket], *, pid: str = "SELF") -> Result:
-    """How echoscp ends that is started with these sockets."""
+    """Run echoscp with these sockets and return its result."""
     done = subprocess.run(
         starting(line("echoscp", "--json", "--activated"), sockets, pid), env=ENVIRONMENT, text=True,
         capture_output=True, timeout=TIMEOUT, pass_fds=[sock.fileno() for sock in sockets],
@@ -234,7 +234,7 @@ def test_all_that_is_said_is_json() -> None:
     assert accepted["association"] > 0
     assert accepted["text"].startswith(f"{accepted['peer']}: 'ME' calls 'YOU'")
     assert said[-1]["text"].startswith("served 1 association")
-    assert end.named("log")[0]["text"] == accepted["text"]  # and on standard output what is said without the option
+    assert end.named("log")[0]["text"] == accepted["text"]  # standard output has the same lines as without the option
 
 
 @pytest.mark.parametrize(("words", "lines", "events"), [((), 3, 2), (("-q",), 0, 1)], ids=["default", "quiet"])
@@ -257,9 +257,9 @@ def test_an_error_of_the_server_is_told_once_on_each_output() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 
     with provider("echoscp", "--log-json", preexec_fn=few) as scp, ExitStack() as strangers:
-        for _ in range(30):  # more than it has descriptors for
+        for _ in range(30):  # more than its limit of descriptors
             strangers.enter_context(socket.create_connection(("127.0.0.1", scp.port), TIMEOUT))
-        scp.signal(0, until="out_of_resources")  # no signal: only wait for it
+        scp.signal(0, until="out_of_resources")  # no signal, only wait
         strangers.close()
         end = scp.stop()
     errors = [one for one in map(json.loads, end.err.splitlines()) if one["level"] == "ERROR"]

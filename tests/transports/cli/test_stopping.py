@@ -1,4 +1,4 @@
-"""Signals, and readers that go away: nothing hangs, nothing incomplete is left, the exit status tells."""
+"""Signals and closed pipes: nothing hangs, no incomplete file is left, the exit status is right."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Provider, Result
 from tests.transports.connections import CT, EXPLICIT, read_pdu, server
 
 pytestmark = pytest.mark.usefixtures("transport")
-PIECE = bytes(16 << 20)  # more than what two sockets hold: once it is gone, most of it has arrived
+PIECE = bytes(16 << 20)  # more than two sockets hold: once it is sent, most of it has arrived
 
 
 def sender(scp: Provider) -> Session:
@@ -100,7 +100,7 @@ def test_a_peer_that_vanishes_is_told_and_is_no_failure_of_the_provider(tmp_path
 
 @contextmanager
 def peer_that_stops(heard: list[bytes], *, reads_on: bool) -> Iterator[tuple[int, threading.Event]]:
-    """A peer that accepts an association and never answers. The event: it has the first PDU of a message."""
+    """A peer that accepts an association and never answers. The event is set by the first PDU of a message."""
     asked, done = threading.Event(), threading.Event()
 
     def serve() -> None:
@@ -148,7 +148,7 @@ def test_ctrl_c_aborts_the_association() -> None:
 def test_ctrl_c_does_not_wait_for_a_peer_that_takes_nothing(tmp_path: Path) -> None:
     file = dicom_file(tmp_path / "large.dcm", pixels=64 << 20)
     with peer_that_stops([], reads_on=False) as (port, asked):
-        result = interrupted(asked, "storescu", "127.0.0.1", port, file)  # within `TIMEOUT`, or this raises
+        result = interrupted(asked, "storescu", "127.0.0.1", port, file)  # raises after `TIMEOUT`
     assert (result.status, result.err) == (130, "dicos: interrupted\n")
 
 

@@ -1,4 +1,4 @@
-"""The TLS options: both sides of each command over TLS; one line and the right exit status where that cannot be."""
+"""The TLS options: both sides of each command over TLS, and one line with the right exit status for each fault."""
 
 from __future__ import annotations
 

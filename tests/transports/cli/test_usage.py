@@ -1,4 +1,4 @@
-"""What is typed wrongly, and what cannot be read: one clear line, and exit status 2, before anything is connected."""
+"""Usage errors and unreadable files: one clear line and exit status 2, before any connection."""
 
 from pathlib import Path
 
@@ -121,7 +121,9 @@ def test_a_named_file_that_cannot_be_sent_halts_before_a_connection_where_that_i
 ) -> None:
     good = dicom_file(tmp_path / "good.dcm")
     path, said = unreadable(tmp_path, kind)
-    result = dicos("storescu", "--json", "--halt", "127.0.0.1", 1, good, path)  # nobody listens there: that would be 3
+    result = dicos(
+        "storescu", "--json", "--halt", "127.0.0.1", 1, good, path
+    )  # a connection there would fail with status 3
     assert result.status == USAGE
     (line,) = result.err.splitlines()
     assert line.startswith(f"error: {path}")

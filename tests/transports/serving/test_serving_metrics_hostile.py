@@ -1,4 +1,4 @@
-"""What clients of the Prometheus endpoint may do: the page stays up, and takes little."""
+"""Hostile clients of the Prometheus endpoint: the page stays available and takes few resources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 class Counted:
-    """A server, as far as its counters are told."""
+    """The counters of a server, without the server."""
 
     address = "here"
     metrics = Metrics()
@@ -51,7 +51,7 @@ def connected(endpoint: Endpoint) -> socket.socket:
 
 
 def everything(sock: socket.socket) -> bytes:
-    """All that comes until the end, or until the connection is reset."""
+    """Read until the end, or until the connection is reset."""
     found = b""
     with suppress(ConnectionResetError):
         while data := sock.recv(65536):

@@ -1,4 +1,4 @@
-"""Revocation lists, as OpenSSL itself judges them; and keys that others can read."""
+"""Revocation lists, compared with OpenSSL's own verdict, and keys that other users can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LISTS = tuple[x509.CertificateRevocationList, ...]
 
 @dataclass(frozen=True)
 class Authorities:
-    """A root, an authority below it, and an identity of each."""
+    """Create a root, a CA below it, and an identity of each."""
 
     root: CA
     below: CA
@@ -47,7 +47,7 @@ def authorities() -> Authorities:
 
 
 def lists(case: str) -> LISTS:
-    """The revocation lists of a case."""
+    """Return the revocation lists of a case."""
     at = authorities()
     root, below, leaf = at.root, at.below, at.leaf.certificate
     wrong = ec.generate_private_key(ec.SECP256R1())
@@ -88,7 +88,7 @@ each = pytest.mark.parametrize("case", CASES)
 
 @each
 def test_openssl_says_the_same(case: str, tmp_path: Path) -> None:
-    """`openssl verify -crl_check_all` passes what passes here, and nothing else."""
+    """`openssl verify -crl_check_all` accepts exactly the certificates that are accepted here."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl")
     at = authorities()
@@ -205,7 +205,7 @@ def test_a_key_that_others_can_read_is_told_and_used(
 ) -> None:
     one = hospital().server
     certificate, key = write_certificates(tmp_path / "a.pem", one.certificate), write_key(tmp_path / "a.key", one)
-    certificate.chmod(0o644)  # whoever can read this one may
+    certificate.chmod(0o644)  # a file that others may read
     if kind == "one file":
         key.write_bytes(certificate.read_bytes() + key.read_bytes())
     elif kind == "pkcs12":

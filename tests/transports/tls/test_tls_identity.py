@@ -1,4 +1,4 @@
-"""Certificates, keys and PKCS#12 files: what is read, and one line for each way in which it cannot be."""
+"""Certificates, keys and PKCS#12 files: reading them, and one line for each kind of fault."""
 
 from __future__ import annotations
 

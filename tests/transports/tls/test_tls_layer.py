@@ -58,7 +58,7 @@ CLIENT, SERVER = client_tls(), server_tls()
 
 @dataclass
 class End:
-    """A layer, the engine in it, and what is on its way to it."""
+    """A layer, its engine, and the data in transit to it."""
 
     layer: TLSLayer
     engine: Association
@@ -72,7 +72,7 @@ def as_pieces(buffers: list[bytes | memoryview]) -> list[Buffer]:
 
 
 class Tunnel:
-    """Both ends. `pump` carries ciphertext as an adapter does; time stands still until `jump`."""
+    """Both ends. `pump` moves ciphertext like an adapter; time stands still until `jump`."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Tunnel:
             pass
 
     def events(self, end: End) -> list[Any]:
-        """All that an engine has to say; the other one is not asked, but its bytes flow."""
+        """Return all events of one engine, while the bytes of both are moved."""
         found: list[Any] = []
         while True:
             self.pump()
@@ -119,7 +119,7 @@ class Tunnel:
                 return joined(found)
 
     def jump(self) -> str:
-        """Go to the next deadline of either side; why it is one."""
+        """Go to the next deadline of either side, and return its reason."""
         found = [one for end in (self.user, self.provider) if (one := end.layer.deadline(self.now)) is not None]
         first = min(found, key=lambda one: one.at)
         self.now = first.at
@@ -128,7 +128,7 @@ class Tunnel:
         return first.why
 
     def settle(self) -> tuple[list[Any], list[Any]]:
-        """What both have to say in the end, time passing where an alert is waited for."""
+        """Return the last events of both sides, after any wait for an alert."""
         user: list[Any] = []
         provider: list[Any] = []
         for _ in range(4):
@@ -149,7 +149,7 @@ class Tunnel:
         return tunnel
 
     def info(self) -> TLSInfo:
-        """What both ends agree on, as the server sees it."""
+        """Return the negotiated parameters, as seen by the server."""
         seen, mine = self.provider.layer.info, self.user.layer.info
         assert seen is not None
         assert mine is not None
@@ -158,7 +158,7 @@ class Tunnel:
 
 
 def read_all(end: End) -> bytes:
-    """What the OpenSSL of this end has written by itself."""
+    """Return the bytes that OpenSSL has written on this side."""
     found = bytearray()
     with suppress(SSL.WantReadError):
         while True:
@@ -167,7 +167,7 @@ def read_all(end: End) -> bytes:
 
 
 def errors(tunnel: Tunnel) -> tuple[str, str]:
-    """What the user's and the provider's layer have as their first error, and what the associations were told."""
+    """Return the first errors of both layers, which are those that the associations report."""
     user, provider = tunnel.settle()
     for end, events in ((tunnel.user, user), (tunnel.provider, provider)):
         if end.layer.error is not None:
@@ -461,7 +461,7 @@ def test_a_certificate_that_is_requested_and_not_sent() -> None:
     info = Tunnel.established(client_tls(identity=None), server).info()
     assert (info.certificate, info.subject, info.names, info.verified) == (None, "", (), False)
     assert str(info).endswith("peer: no certificate")
-    assert "has expired" in errors(Tunnel(client_tls(identity=hospital().expired), server))[1]
+    assert "expired on" in errors(Tunnel(client_tls(identity=hospital().expired), server))[1]
 
 
 def test_a_server_that_lets_anybody_in() -> None:
@@ -617,7 +617,7 @@ def test_a_peer_gets_time_to_read_an_alert() -> None:
 @pytest.mark.parametrize("flights", range(4))
 @pytest.mark.parametrize("profile", [EXTENDED, MODIFIED], ids=["TLSv1.2", "TLSv1.3"])
 def test_a_handshake_that_stalls_has_a_deadline(flights: int, profile: Any) -> None:
-    """`flights` flights arrive and no more."""
+    """Move `flights` flights and no more."""
     tunnel = Tunnel(client_tls(profile=profile, handshake_timeout=7.0), server_tls(profile=profile))
     ends = [tunnel.user, tunnel.provider]
     for flight in range(flights):

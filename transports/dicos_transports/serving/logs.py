@@ -5,8 +5,8 @@
 The servers log to "dicos.server". Their records have `event` (a word), `association` (a number) and `peer`. Records of
 other code that runs inside a handler, such as a database library, get `association` and `peer` from `Correlation`.
 
-Knows: the standard library's logging. Must not know: sockets, transmitted data. Of a peer, records contain only its AE
-titles, its address and its faults.
+Knows: the standard library's logging. Must not know: sockets, transmitted data. About a peer, records contain its AE
+titles, its address and its faults, and nothing else.
 """
 
 from __future__ import annotations

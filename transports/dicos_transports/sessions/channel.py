@@ -118,7 +118,7 @@ class Link:
         """Return when a slow peer will have fallen below the minimum rate, which holds for sending and receiving."""
         if self._rate is None:
             return math.inf
-        # The peer is fast enough, so the measurement starts again: earlier speed is no credit for later.
+        # The peer is fast enough, so the measurement starts again: earlier speed does not count later.
         if self._slow_at is None or self.bytes_sent - self._slow_from >= self._rate * (now - self._slow_at):
             self._slow_at, self._slow_from = now, self.bytes_sent
         return self._slow_at + grace + (self.bytes_sent - self._slow_from) / self._rate
