@@ -276,8 +276,8 @@ def contents(path: Path, *, private: bool = True) -> dict[tuple[int, ...], objec
     """Every value of the data set, by its path of tags and item numbers. Without `private` elements: implicit VR does
     not say what they are.
 
-    What a writer may change is left out: group lengths, trailing padding, padding of values, the VR of what a reader
-    does not know.
+    Left out are the parts that a writer may change: group lengths, trailing padding, padding of values, the VR of
+    elements that a reader does not know.
     """
     found = dict(_values(pydicom.dcmread(path), ()))
     return found if private else {key: value for key, value in found.items() if not key[-1] >> 16 & 1}
@@ -330,7 +330,7 @@ def settle(association: Any) -> Any:
     """Return the association of pynetdicom when its reactor thread waits and has answered everything.
 
     In pynetdicom 3.0.4 that thread says that it is paused before it is: a response that is fast enough is taken by it,
-    and whoever asked waits until the DIMSE timeout. What that thread itself does, in a handler, needs no such wait.
+    and the caller waits until the DIMSE timeout. Actions of that thread itself, in a handler, need no such wait.
     """
     if association._reactor_checkpoint.is_set() and threading.current_thread() is not association:
         association._reactor_checkpoint = checkpoint = _Reached()

@@ -58,11 +58,11 @@ def _ssl_context(options: dict[str, Any], protocol: int) -> ssl.SSLContext | Non
 def scp(options: dict[str, Any]) -> None:
     """Serve until killed. Each object is reported with its digest, and with `folder` stored as a file.
 
-    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
-    accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
-    to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
-    `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex that is answered; what
-    was asked is told. `identity`: [accepted, response]; who asked is told. `tls`: [certificate, key, CA] files, both
+    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: every proposed storage SOP class is
+    accepted, those of DICOS included, which it knows by name but does not serve otherwise. `status`: the response
+    to a C-STORE. `abort`: abort instead. `limit`: most associations. `require_called`, `require_calling`,
+    `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex of the answer; the
+    request is reported. `identity`: [accepted, response]; the user is reported. `tls`: [certificate, key, CA] files, both
     sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
     `destinations`.
     """

@@ -2,8 +2,8 @@
 
 The files are those of pydicom and pynetdicom, as installed, and of dicognito and pydicom-data, which `tools/peers.sh`
 fetches. Each is sent in an association of its own that proposes only the context of the file, by our own session
-and by pynetdicom's, as it lies on disk. What differs between the providers has its reason in `DIFFERENT`, what cannot
-be sent in `NOT_SENT`; what is different without one fails, and so does a reason that is needed no longer.
+and by pynetdicom's, unchanged. Differences between the providers have their reasons in `DIFFERENT`, files that cannot
+be sent in `NOT_SENT`. A difference without a reason fails, and so does a reason that is no longer needed.
 
 docs/files-of-others.md is made of the same tables.
 """

@@ -1,7 +1,7 @@
 """pyDICOS 1.3.0, which is Stratovan's toolkit, and ours, both ways, with its deviations accepted.
 
 Its wheel is for CPython 3.8 to 3.11 on Linux x86_64: `tools/peers.sh` puts it into a virtual environment of its own.
-The scripts that drive it lie beside the checkout. What it is sent and sends are made objects.
+The scripts that drive it lie beside the checkout. All objects are synthetic.
 """
 
 import os

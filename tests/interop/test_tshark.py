@@ -1,7 +1,7 @@
 """tshark's DICOM dissector and ours agree on the same bytes: PDUs, negotiation, PDVs, command sets.
 
-Every conversation goes into one capture file, each as a connection of its own, and tshark reads it once. What it says
-(its PDML) and what we decode are brought into one neutral shape; differences that are known have their reason here.
+Every conversation goes into one capture file, each as a connection of its own, and tshark reads it once. Its output
+(PDML) and our decoded PDUs are converted to one neutral form; known differences have their reasons here.
 """
 
 from __future__ import annotations

@@ -350,7 +350,7 @@ def test_the_lock_is_gone_with_its_process(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# -- what somebody else has written ------------------------------------------------------------------------------------
+# -- journals written by others ----------------------------------------------------------------------------------------
 
 
 def sealed(*texts: str) -> bytes:

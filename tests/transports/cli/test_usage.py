@@ -110,7 +110,7 @@ def unreadable(folder: Path, kind: str) -> tuple[Path, str]:
         case "DICOMDIR":
             return dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "DICOMDIR"
         case _:
-            return dicom_file(path, sop_class="none"), "is no UID"
+            return dicom_file(path, sop_class="none"), "is not a valid UID"
 
 
 @pytest.mark.parametrize(
