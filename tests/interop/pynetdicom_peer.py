@@ -62,8 +62,8 @@ def scp(options: dict[str, Any]) -> None:
     accepted, those of DICOS included, which it knows by name but does not serve otherwise. `status`: the response
     to a C-STORE. `abort`: abort instead. `limit`: most associations. `require_called`, `require_calling`,
     `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex of the answer; the
-    request is reported. `identity`: [accepted, response]; the user is reported. `tls`: [certificate, key, CA] files, both
-    sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
+    request is reported. `identity`: [accepted, response]; the user is reported. `tls`: [certificate, key, CA] files,
+    both sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
     `destinations`.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)
