@@ -43,8 +43,9 @@ def main(words: Sequence[str]) -> int:
                         help="propose N outstanding operations on each association, 0 for no limit; the peer may "
                         "grant fewer (default: %(default)s)")  # fmt: skip
     parser.add_argument("--retries", type=count_or_none, default=0, metavar="N",
-                        help="retry up to N times after connection failures, aborts, timeouts and transient rejections, "
-                        "but not files that the peer refused or that cannot be read (default: %(default)s)")  # fmt: skip
+                        help="retry up to N times after connection failures, aborts, timeouts and transient "
+                        "rejections, but not files that the peer refused or that cannot be read "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--retry-delay", type=seconds, default=1.0, metavar="SECONDS",
                         help="delay before the first retry; it doubles before each further one, up to 60 s "
                         "(default: %(default)g)")  # fmt: skip
