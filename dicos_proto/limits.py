@@ -76,11 +76,11 @@ class Limits:
     """Values in all elements of a composite object that is decoded; one element may have several, and eight binary
     numbers count as one. Stops: 30 million decimal strings in 64 MB, each of which takes 400 bytes when it is read."""
     inflate_ratio: int = 100
-    """Bytes to which one byte of a deflated data set may inflate, checked after the first `inflate_unjudged_bytes`. Stops: 254 kB of
-    deflated data that hold 800 MB of zeros."""
+    """Bytes to which one byte of a deflated data set may inflate, checked after the first `inflate_unjudged_bytes`.
+    Stops: 254 kB of deflated data that hold 800 MB of zeros."""
     inflate_elements: int = 4
-    """Elements and items that one byte of a deflated data set may hold, beyond `inflate_unjudged_elements`. Stops: 1.5 kB of
-    deflated data that hold 131,000 empty items."""
+    """Elements and items that one byte of a deflated data set may hold, beyond `inflate_unjudged_elements`. Stops:
+    1.5 kB of deflated data that hold 131,000 empty items."""
     inflate_unjudged_bytes: int = 1 << 20
     """Bytes that come out of a deflated data set before `inflate_ratio` is judged: a short data set of zeros is no
     attack. Stops, together with that: a kilobyte of deflate that holds more than a megabyte of zeros."""

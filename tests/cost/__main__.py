@@ -1,8 +1,8 @@
-"""Measure what every input costs every entry, and write it to results.json: `python -m tests.cost [--quick] [PART...]`.
+"""Measures the cost of every input for every entry, into results.json: `python -m tests.cost [--quick] [PART...]`.
 
-Only entries whose names have one of the parts in them, where parts are given; what is not measured stays as it was.
-`make cost` measures all, each in a fresh process; that takes about an hour. Exit status 1 where something took more
-than `bounds` allows: it is named at the end.
+With parts, only entries whose names contain one of them are measured; the other results stay as they are.
+`make cost` measures all, each in a fresh process, in about an hour. Exit status 1 if something took more
+than `bounds` allows; it is named at the end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What may be taken: of memory what docs/limits.md says, of work so much for each byte, and no more.
+"""The bounds of costs: memory by the limits in docs/limits.md, work by the number of bytes.
 
-Work is counted in steps: functions called, where the engine is alone, else processor time by that of a step on this
-machine as it is at the moment.
+Work is counted in steps: the functions called if the engine is alone, else processor time divided by that of a step on
+this machine at the moment.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from tests.cost.measuring import Cost, Entry
 KIB, MIB = 1 << 10, 1 << 20
 LIMITS: Final = Limits()
 EACH: Final = most_bytes(LIMITS)
-"""What an association may hold."""
+"""Most bytes that an association may hold."""
 WAITING: Final = 320 * KIB
-"""What a connection holds that has said nothing: a thread or a task, an association, a buffer."""
+"""Bytes that a silent connection holds: a thread or a task, an association, a buffer."""
 A_BYTE: Final = 16
-"""Bytes for each byte on the wire that is not a data set which is decoded."""
+"""Bytes of memory for each byte on the wire outside decoded data sets."""
 ALLOCATOR: Final = 12 * MIB
-"""What a process may have more than Python has objects: pages that are not full, stacks of threads, code."""
+"""Bytes of a process beyond Python's objects: partly used pages, stacks of threads, code."""
 WHOLE: Final = 5
-"""Bytes a byte of a data set that a function is given whole: as it comes, as bytes, as a file, as pydicom has it."""
+"""Bytes for each byte of a data set passed whole to a function: as received, as bytes, as a file, in pydicom."""
 ELEMENT, ITEM, VALUE = 500, 1600, 450
-"""What each takes at most when pydicom has decoded it, in bytes."""
+"""Most bytes of each when pydicom has decoded it."""
 
 
 def _inside(wire: int, content: Content, most: int) -> int:
-    """Bytes of a data set, of so many on the wire."""
+    """Return the bytes of a data set from its bytes on the wire."""
     if content.syntax == DEFLATED:
         return min(most, max(LIMITS.inflate_ratio * wire, MIB))
     return min(most, wire)
 
 
 def _made(wire: int, content: Content, *, of_object: bool) -> tuple[int, int, int]:
-    """Elements, items and values that it can have."""
+    """Return the most elements, items and values that a data set can have."""
     prefix = "object_" if of_object else ""
     inside = _inside(wire, content, LIMITS.collected if of_object else LIMITS.attributes)
     elements = items = inside // 8
@@ -59,14 +59,14 @@ def _made(wire: int, content: Content, *, of_object: bool) -> tuple[int, int, in
 
 
 def decoded(wire: int, content: Content, *, of_object: bool) -> int:
-    """Bytes that a data set of so many on the wire may take when it is decoded and looked at."""
+    """Return the most bytes of a data set, with this size on the wire, when decoded and read."""
     elements, items, values = _made(wire, content, of_object=of_object)
     long = _inside(wire, content, LIMITS.collected if of_object else LIMITS.attributes)
     return ELEMENT * elements + ITEM * items + VALUE * values + WHOLE * long
 
 
 def most_decoded(limits: Limits, *, of_object: bool) -> tuple[int, int]:
-    """What the largest may take: of objects that are made of its parts, and of bytes."""
+    """Return the most that the largest may take: for objects made of its parts, and for bytes."""
     prefix = "object_" if of_object else ""
     elements, items, values = (getattr(limits, prefix + name) for name in ("elements", "items", "values"))
     return (
@@ -76,12 +76,12 @@ def most_decoded(limits: Limits, *, of_object: bool) -> tuple[int, int]:
 
 
 def memory(entry: Entry, given: Input, cost: Cost, size: int) -> int:
-    """Resident bytes that a process may take above idle. `size`: what was asked for."""
+    """Return the most resident bytes of a process above idle. `size`: the requested size."""
     allowed = min(given.connections * EACH, given.connections * WAITING + A_BYTE * cost.size) + ALLOCATOR
     if given.content is not None and decodes(entry):
         allowed += decoded(cost.size // given.connections, given.content, of_object=given.operation != "find")
     if given.asked_for:
-        allowed += 2 * size  # what it sends is in its memory
+        allowed += 2 * size  # the sent data is in its memory
     return allowed
 
 
@@ -94,26 +94,26 @@ def decodes(entry: Entry) -> bool:
 CALLS_A_BYTE: Final = 4
 CALLS_OF_CHECKING: Final = 8
 CALLS_OF_DECODING: Final = 28
-"""Of each byte of an element, an item or a value: eight of them take one header."""
+"""Steps for each byte of an element, an item or a value; a header has eight bytes."""
 CALLS_A_PIECE: Final = 50
-"""Where each byte is received by itself."""
+"""Steps for each byte if bytes are received one by one."""
 CALLS_AT_ALL: Final = 20_000
 STEPS_A_BYTE: Final = 40
 STEPS_OF_DECODING: Final = 150
 STEPS_A_CONNECTION: Final = 150_000
-"""With a handshake of TLS."""
+"""Steps of a TLS handshake."""
 STEPS_AT_ALL: Final = 3_000_000
 
 
 def weight(size: int, content: Content | None, *, messages: int = 1, each: int = 8) -> int:
-    """Bytes that work is counted by: those on the wire, and `each` for what they may hold, deflated."""
+    """Return the bytes that bound the work: those on the wire, and `each` for their inflated content."""
     if content is None or content.syntax != DEFLATED:
         return size
     return size + each * (LIMITS.inflate_unjudged_elements * messages + LIMITS.inflate_elements * size)
 
 
 def a_step() -> float:
-    """Seconds of processor time that a call of a function takes here and now."""
+    """Return the seconds of processor time for one function call on this machine now."""
     unpack, buffer, found = struct.Struct("<HH").unpack_from, bytes(4), {}
     best = 1.0
     for _ in range(3):
@@ -125,7 +125,7 @@ def a_step() -> float:
 
 
 def seconds(entry: Entry, given: Input, cost: Cost) -> float:
-    """Of processor time that a process may take, by the machine as it is."""
+    """Return the most seconds of processor time of a process, on this machine now."""
     content = given.content
     decoding = content is not None and decodes(entry)
     messages = max(1, cost.size // 1500) if given.name.endswith("again") else 1
@@ -135,7 +135,7 @@ def seconds(entry: Entry, given: Input, cost: Cost) -> float:
 
 
 def exceeded(entry: Entry, given: Input, cost: Cost, size: int) -> list[str]:
-    """What a process took too much of, if anything."""
+    """Return what a process took too much of, or an empty text."""
     found = []
     most = memory(entry, given, cost, size)
     if cost.memory > most:
@@ -162,4 +162,4 @@ TRIED: Final = {
     ),
     "http": ("fields", "requests, unread", "half requests"),
 }  # fmt: skip
-"""Inputs of which the tests make sure; `make cost` tries all."""
+"""Inputs that the tests measure; `make cost` measures all."""

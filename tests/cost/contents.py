@@ -1,6 +1,6 @@
-"""Data sets that cost more than they weigh: bytes laid out by hand, each of about as many bytes as asked for.
+"""Data sets that cost more than their size suggests: handmade bytes, each of about the requested size.
 
-All are explicit VR little endian, the deflated ones inside, but for those of long text, which only implicit VR has.
+All are explicit VR little endian, some deflated, except for long text, which only implicit VR allows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _undefined(group: int, number: int, vr: bytes = b"SQ") -> bytes:
 IDENTIFICATION: Final = element(8, 0x16, b"UI", CT.encode() + b"\0" * (len(CT) % 2)) + element(
     8, 0x18, b"UI", INSTANCE.encode() + b"\0" * (len(INSTANCE) % 2)
 )
-"""So that the data set is that of the C-STORE it comes with."""
+"""Elements that match the data set to its C-STORE request."""
 
 
 _IMPLICIT_IDENTIFICATION: Final = layouts.element(0x16, CT.encode() + b"\0" * (len(CT) % 2), 8) + layouts.element(
@@ -49,7 +49,7 @@ def pixels(size: int) -> bytes:
 
 
 def elements(size: int) -> bytes:
-    """Elements without a value: eight bytes each, tags that rise."""
+    """Elements without a value: eight bytes each, in order of tags."""
     made = (struct.pack("<HH2sH", 0x0011 + 2 * (n >> 15), 0x1000 + (n & 0x7FFF), b"LO", 0) for n in range(size // 8))
     return IDENTIFICATION + b"".join(made)
 
@@ -82,7 +82,7 @@ def items_with_one_element(size: int) -> bytes:
 
 
 def nested(size: int) -> bytes:
-    """Sequences in each other, of undefined length, as deep as there is room."""
+    """Nested sequences of undefined length, as deep as the size allows."""
     opened = _undefined(0x40, 0x100) + _ITEM + _UNDEFINED
     closed = _ITEM_END + _SEQUENCE_END
     depth = size // (len(opened) + len(closed))
@@ -90,10 +90,10 @@ def nested(size: int) -> bytes:
 
 
 def nested_many(size: int) -> bytes:
-    """Sixty sequences in each other, again and again."""
+    """Sixty nested sequences, repeated."""
     opened = _undefined(0x40, 0x100) + _ITEM + _UNDEFINED
     one = opened * 60 + (_ITEM_END + _SEQUENCE_END) * 60
-    inside = one[12:-8]  # the items of it, in one sequence
+    inside = one[12:-8]  # its items, in one sequence
     return IDENTIFICATION + _undefined(0x40, 0x100) + inside * (size // len(inside)) + _SEQUENCE_END
 
 
@@ -103,19 +103,19 @@ def values(size: int) -> bytes:
 
 
 def numbers(size: int) -> bytes:
-    """Elements as long as they may be, each of 32,000 numbers as text."""
+    """Elements of the maximum length, each of 32,000 numbers as text."""
     one = b"1\\" * min(32_000, size // 2)
     made = (element(0x3004, 0x1000 + n, b"IS", one) for n in range(max(1, size // len(one))))
     return IDENTIFICATION + b"".join(made)
 
 
 def decimals(size: int) -> bytes:
-    """One element of as many numbers as text as there is room for, each an object when it is looked at."""
+    """One element of as many numbers as text as the size allows, each an object when read."""
     return _IMPLICIT_IDENTIFICATION + layouts.element(0x0030, b"1\\" * (size // 2), 0x28)
 
 
 def names(size: int) -> bytes:
-    """One element of as many empty names."""
+    """One element of as many empty names as the size allows."""
     return _IMPLICIT_IDENTIFICATION + layouts.element(0x1048, b"\\" * (size & ~1), 8)
 
 
@@ -132,12 +132,12 @@ def fragments(size: int) -> bytes:
 
 
 def long_element(size: int) -> bytes:
-    """The header of an element of 4 GiB, and as many bytes of it as are sent."""
+    """The header of an element of 4 GiB, and its first bytes."""
     return IDENTIFICATION + struct.pack("<HH2sxxL", 0x7FE0, 0x10, b"OB", 0xFFFFFFFE) + bytes(size)
 
 
 def deflated(size: int) -> bytes:
-    """One element of zeros, a thousand times as long inside as it is here."""
+    """One element of zeros, inflated to a thousand times its size."""
     inside = size * 1000 & ~1
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     made = [packer.compress(IDENTIFICATION + struct.pack("<HH2sxxL", 0x7FE0, 0x10, b"OB", inside))]
@@ -149,17 +149,17 @@ def deflated(size: int) -> bytes:
 
 
 def deflated_elements(size: int) -> bytes:
-    """Elements without a value: some five bytes of a data set a byte, each an object when it is decoded."""
+    """Elements without a value, inflated to about five times their size, each an object when decoded."""
     return _deflate(elements(size * 5))
 
 
 def deflated_items(size: int) -> bytes:
-    """Empty items, a thousand times as long inside as they are here."""
+    """Empty items, inflated to a thousand times their size."""
     return _deflate(items(size * 800))
 
 
 def deflated_short(size: int) -> bytes:
-    """A megabyte of empty items, less than which is not judged by its bytes, in 1.5 kB whatever is asked for."""
+    """A megabyte of empty items in 1.5 kB, for any requested size; less is not bounded by its bytes."""
     return _deflate(items((1 << 20) - 1024))
 
 

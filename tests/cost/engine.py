@@ -24,9 +24,9 @@ from tests.cost.inputs import OPERATIONS, Asked, Input, request
 from tests.cost.measuring import InProcess
 
 RECEIVED_AT_ONCE: Final = 64 << 10
-"""Bytes of each call of `receive_data`."""
+"""Number of bytes for each call of `receive_data`."""
 SHORTEST: Final = 8
-"""The Maximum Length that is accepted here, so that what is cut small is measured; the default is 512."""
+"""The smallest Maximum Length that is accepted here, to measure small PDUs; the default is 512."""
 
 
 class _OfContent(InProcess):
@@ -46,12 +46,12 @@ class _OfContent(InProcess):
                 self.take(encoded, given)
             return len(encoded)
 
-        self.take(CONTENTS[0].make(100), CONTENTS[0])  # what is imported late
+        self.take(CONTENTS[0].make(100), CONTENTS[0])  # late imports
         return run
 
 
 class Decoding(_OfContent):
-    """`datasets.decode`, and a look at each value."""
+    """`datasets.decode`, reading each value."""
 
     name = "datasets.decode"
 
@@ -60,7 +60,7 @@ class Decoding(_OfContent):
 
 
 class DecodingObject(_OfContent):
-    """`datasets.decode_object`, and a look at each value."""
+    """`datasets.decode_object`, reading each value."""
 
     name = "datasets.decode_object"
 
@@ -69,7 +69,7 @@ class DecodingObject(_OfContent):
 
 
 class Checking(_OfContent):
-    """`Checker`, as a provider feeds it."""
+    """`Checker`, fed as by a provider."""
 
     name = "Checker"
 
@@ -127,7 +127,7 @@ class EngineProvider(InProcess):
 
 
 def _send(association: Association, context: int, size: int) -> int:
-    """A C-STORE of so many bytes, handed over at once; what is sent is taken as it is cut, and thrown away."""
+    """A C-STORE of this size, passed at once; the PDUs are taken as they are cut, and discarded."""
     if context not in association.contexts:
         return 0
     store = dimse.CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid=INSTANCE)
@@ -140,7 +140,7 @@ def _send(association: Association, context: int, size: int) -> int:
 
 
 class EngineUser(InProcess):
-    """`Association.requestor`, which has asked for what the input answers, takes every event and keeps none."""
+    """`Association.requestor`, which has sent the request that the input answers, takes every event and keeps none."""
 
     name, side = "engine, user", "provider"
 
@@ -180,7 +180,7 @@ class EngineUser(InProcess):
 
 
 def _fed(association: Association, data: bytes) -> bool:
-    """Take every event there is and keep none; whether more may come."""
+    """Take all events and keep none. Returns False after the last one."""
     association.receive_data(bytes(data))
     while (event := association.next_event()) is not None:
         if isinstance(event, Closed | ProviderAbort | ReleaseRequest):

@@ -1,6 +1,6 @@
-"""What can be attacked in processes: servers and users of each adapter (`victims`), and the `dicos` command.
+"""The processes that are attacked: servers and users of each adapter (`victims`), and the `dicos` command.
 
-What they take is resident memory and processor time as the system counts them, above what the same process takes when a
+Their cost is resident memory and processor time as the system counts them, above the cost of the same process when a
 peer behaves. The engine alone: `engine`.
 """
 
@@ -30,11 +30,11 @@ from tests.interop.peers import OUR_ENVIRONMENT
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 POLLUTED: Final = 4 << 20
-"""Bytes above idle that a process may have kept of what was before; one that has more is started anew."""
+"""Bytes above idle that a process may have kept from earlier inputs; with more, it is restarted."""
 
 
 def _size(given: Input, size: int, moved: int) -> int:
-    """What a cost is divided by: the bytes on the wire, or those that were asked for and did not all get there."""
+    """The divisor of a cost: the bytes on the wire, or the requested bytes if not all of them arrived."""
     return max(moved, size) if given.asked_for else moved
 
 
@@ -82,10 +82,10 @@ class Served(Entry):
         return Watched(self._process.pid)
 
     def began(self) -> None:
-        """It runs, and says its port."""
+        """Start it and return its port."""
 
     def behaving(self) -> Iterator[Input]:
-        """What it is asked first, so that what is imported late is there."""
+        """The first input, which triggers late imports."""
         for given in GOOD:
             if given.operation in self.operations:
                 yield given
@@ -136,7 +136,7 @@ class Server(Served):
 
 
 class Page(Served):
-    """The page of the counters, `metrics.start`."""
+    """The metrics page, `metrics.start`."""
 
     name, side = "metrics", "http"
     operations = frozenset(("http",))
@@ -152,7 +152,7 @@ class Page(Served):
 
 
 class Moving(Served):
-    """`dicos movescu --store-port`, while its C-MOVE is outstanding: what is received there."""
+    """The provider of `dicos movescu --store-port`, while its C-MOVE is outstanding."""
 
     name = "movescu --store-port"
     operations = frozenset(("echo", "store"))
@@ -279,7 +279,7 @@ print(json.dumps({"status": status, "peak": peak, "cpu": time.process_time()}), 
 
 
 class UserCommand(Entry):
-    """A user-side `dicos` command, each time a new process; above what it takes when a peer behaves."""
+    """A user-side `dicos` command, a new process each time; its cost above that with a well-behaved peer."""
 
     side = "provider"
 

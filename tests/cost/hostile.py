@@ -18,7 +18,7 @@ from tests.cost.processes import Watched
 from tests.upper_layer import layouts
 
 STALL: Final = 0.4
-"""Seconds without progress, while the other side does nothing, after which a peer has had its say."""
+"""Seconds without progress, while the other side is idle, after which a peer is done."""
 LONGEST: Final = 60.0
 _LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -62,7 +62,7 @@ class Peer:
         return not self.over
 
     def listen(self) -> None:
-        """Until the other side has gone, or says and does nothing more."""
+        """Wait until the other side has closed, or sends and does nothing more."""
         idle = self._idle()
         while not self.over and not next(idle):
             if self.take():
@@ -73,7 +73,7 @@ class Peer:
                 time.sleep(0.02)
 
     def take(self, keep: bool = False) -> int:
-        """Read what there is; how much that is."""
+        """Read the available data. Returns its size."""
         if not (self._reads or keep) or self.over:
             return 0
         try:
@@ -89,7 +89,7 @@ class Peer:
         return len(data)
 
     def pdu(self) -> bytes:
-        """The next whole PDU; empty where the other side has gone. Raises TimeoutError."""
+        """Return the next whole PDU; empty if the other side has closed. Raises TimeoutError."""
         until = time.monotonic() + LONGEST
         while time.monotonic() < until:
             size = 6 + int.from_bytes(self._inbox[2:6], "big") if len(self._inbox) >= 6 else 0
@@ -110,7 +110,7 @@ class Peer:
             self.sock.close()
 
     def _idle(self) -> Iterator[bool]:
-        """Whether nothing has happened for long enough, each time it is asked."""
+        """Return a function that returns True if nothing has happened for long enough."""
         since, begun, cpu = time.monotonic(), time.monotonic(), self._victim.cpu
         while True:
             now, spent = time.monotonic(), self._victim.cpu
@@ -129,7 +129,7 @@ def _connected(port: int, tls: bool) -> socket.socket:
 
 
 def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls: bool = False) -> tuple[int, int]:
-    """Give an input to a provider, and wait until it is done with it; the bytes sent and received."""
+    """Send an input to a provider and wait until it is done. Returns the bytes sent and received."""
     peers: list[Peer] = []
     try:
         for _ in range(given.connections):
@@ -147,7 +147,7 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls:
                 if not peer.say(piece):
                     break
         peers[0].listen()
-        for peer in peers[1:]:  # there is nothing more to come then
+        for peer in peers[1:]:  # nothing more will arrive then
             while peer.take():
                 pass
         victim.settle(LONGEST)
@@ -159,7 +159,7 @@ def attack_provider(port: int, given: Input, size: int, victim: Watched, *, tls:
 
 
 def attack_user(listener: socket.socket, given: Input, size: int, victim: Watched) -> tuple[int, int]:
-    """Accept one connection and give an input to the user who made it; the bytes sent and received."""
+    """Accept one connection and send an input to its user. Returns the bytes sent and received."""
     listener.settimeout(LONGEST)
     sock, _ = listener.accept()
     peer = Peer(sock, victim, reads=given.reads)
@@ -180,7 +180,7 @@ def attack_user(listener: socket.socket, given: Input, size: int, victim: Watche
 
 
 def accept(asked: AssociateRequest, given: Input, more: bytes) -> bytes:
-    """An A-ASSOCIATE-AC that takes every context that has the transfer syntax, else the first, and every role."""
+    """Encode an A-ASSOCIATE-AC that accepts every context, with this transfer syntax or its first, and every role."""
     answers = []
     for context in asked.contexts:
         syntaxes = context.transfer_syntaxes
@@ -196,12 +196,12 @@ def accept(asked: AssociateRequest, given: Input, more: bytes) -> bytes:
 
 
 def first_command(peer: Peer, request: AssociateRequest) -> Asked | None:
-    """The first command that comes."""
+    """Return the first command received."""
     by_class = {context.abstract_syntax: context for context in request.contexts}
     store = next((context.id for uid, context in by_class.items() if uid == OPERATIONS["store"]), 0)
     command = bytearray()
     while pdu := peer.pdu():
-        if pdu[0] in (5, 7):  # it is released, or aborted
+        if pdu[0] in (5, 7):  # the association is released or aborted
             return None
         at = 6
         while at + 6 <= len(pdu):

@@ -1,8 +1,8 @@
-"""What a hostile peer says: generators of bytes for a size, laid out by hand, and how it behaves meanwhile.
+"""The inputs of hostile peers: generators of handmade bytes for a size, and the behaviour of the peer.
 
-`SAID_BY_USERS` goes to providers, `SAID_BY_PROVIDERS` to users, who ask for something first, and `SAID_BY_CLIENTS` to the
-page of the counters. The size of an input is the bytes on the wire, more or less, or where `asked_for` says so the
-bytes that the other side is made to send.
+`SAID_BY_USERS` goes to providers, `SAID_BY_PROVIDERS` to users, after a request of theirs, and `SAID_BY_CLIENTS` to the
+metrics page. The size of an input is approximately its bytes on the wire, or with `asked_for` the
+bytes that the other side has to send.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERIFICATION, FIND, GET, MOVE = uids.VERIFICATION, uids.STUDY_ROOT_FIND, uids.ST
 IMAGE_BOX: Final = uids.BASIC_GRAYSCALE_IMAGE_BOX
 IMPLICIT, EXPLICIT = uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE
 PIECE: Final = 64 << 10
-"""Bytes that are sent at once, more or less."""
+"""Approximate bytes that are sent at once."""
 OPERATIONS: Final = {"echo": VERIFICATION, "store": CT, "find": FIND, "get": GET, "move": MOVE}
 _CONTEXTS: Final = (
     (1, VERIFICATION, (IMPLICIT,)),
@@ -71,7 +71,7 @@ def said(context: int, message: bytes) -> bytes:
 
 
 def carried(context: int, content: bytes, *, piece: int = 16_000, ends: bool = True) -> Iterator[bytes]:
-    """A data set in PDVs of `piece` bytes, some 16 kB of them in a P-DATA-TF."""
+    """A data set in PDVs of `piece` bytes, about 16 kB of them in a P-DATA-TF."""
     together = max(1, 16_000 // (piece + 6))
     many: list[bytes] = []
     for start in range(0, len(content), piece):
@@ -83,7 +83,7 @@ def carried(context: int, content: bytes, *, piece: int = 16_000, ends: bool = T
 
 
 def request(max_length: int = 16_384, *user_items: bytes, contexts: Iterable[bytes] = (), after: bytes = b"") -> bytes:
-    """An A-ASSOCIATE-RQ; without `contexts` with those of `_CONTEXTS`."""
+    """An A-ASSOCIATE-RQ, by default with the contexts of `_CONTEXTS`."""
     asked = contexts or (proposed(number, abstract, syntaxes) for number, abstract, syntaxes in _CONTEXTS)
     return layouts.associate(1, layouts.APPLICATION_ITEM, *asked, user(max_length, *user_items), after)
 
@@ -103,7 +103,7 @@ def _pieces(stream: bytes) -> Iterator[bytes]:
 
 
 def _again(one: bytes, size: int) -> Iterator[bytes]:
-    """The same again and again."""
+    """Repeat the same bytes."""
     many = one * max(1, PIECE // len(one))
     for _ in range(max(1, size // len(many))):
         yield many
@@ -114,7 +114,7 @@ def _again(one: bytes, size: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user has asked a hostile provider, as far as the answer needs it."""
+    """The request of a user to a hostile provider, as far as the response needs it."""
 
     context: int
     message_id: int
@@ -137,16 +137,16 @@ class Input:
     max_length: int = 16_384
     user_items: tuple[bytes, ...] = ()
     extra: Callable[[int], bytes] | None = None
-    """Of a provider: items after those of its A-ASSOCIATE-AC."""
+    """For a provider: further items of its A-ASSOCIATE-AC."""
     reads: bool = True
     ends: str = "close"
     connections: int = 1
     asked_for: bool = False
     share: float = 1.0
     sampled: bool = True
-    """Whether processes are attacked with it too, and not the engine alone."""
+    """True if processes are attacked with it too, not only the engine."""
     content: Content | None = None
-    """The data set that it has, where that may be decoded."""
+    """The data set of the input, if that may be decoded."""
 
 
 def _store(content: Content) -> Callable[[int], Iterator[bytes]]:
@@ -170,7 +170,7 @@ def _find(content: Content) -> Callable[[int], Iterator[bytes]]:
 
 
 def _short_again(size: int) -> Iterator[bytes]:
-    """Without waiting for the answers."""
+    """Requests without waiting for the answers."""
     content = deflated_short(0)
     one = said(5, command("store", 1, CT, data=True, instance=INSTANCE)) + b"".join(carried(5, content))
     for _ in range(max(1, size // len(one))):
@@ -178,7 +178,7 @@ def _short_again(size: int) -> Iterator[bytes]:
 
 
 def _as_image(size: int) -> Iterator[bytes]:
-    """An identifier that does not end, in a C-FIND that names a class whose attribute lists may be long."""
+    """An endless identifier, in a C-FIND that names a class whose attribute lists may be long."""
     yield said(7, command("find", 1, IMAGE_BOX, data=True))
     yield from carried(7, pixels(size), ends=False)
 
@@ -208,14 +208,14 @@ def _a_pdu_each(size: int) -> Iterator[bytes]:
 
 
 def _empty_pdvs(size: int) -> Iterator[bytes]:
-    """As many without data as are taken, then one of two bytes, and again."""
+    """As many empty PDVs as are accepted, then one of two bytes, and so on."""
     yield said(3, command("store", 1, CT, data=True, instance=INSTANCE))
     yield layouts.p_data(layouts.pdv(3, 0, pixels(size)[:100]))
     yield from _again(layouts.p_data(*[layouts.pdv(3, 0, b"")] * 15, layouts.pdv(3, 0, b"\0\0")), size)
 
 
 def _segments(size: int) -> Iterator[bytes]:
-    """A byte at a time: what is sent alone mostly arrives alone."""
+    """One byte at a time, because bytes sent alone mostly arrive alone."""
     yield said(3, command("store", 1, CT, data=True, instance=INSTANCE))
     for piece in carried(3, pixels(size)):
         for at in range(len(piece)):
@@ -240,7 +240,7 @@ def _longest_pdu(size: int) -> Iterator[bytes]:
 
 
 def _fragmented_command(size: int) -> Iterator[bytes]:
-    """A command set a byte a PDV, again and again."""
+    """Command sets with one byte per PDV."""
     message = command("echo", 1, VERIFICATION)
     one = [layouts.pdv(1, 1 | 2 * (at + 1 == len(message)), message[at : at + 1]) for at in range(len(message))]
     yield from _again(layouts.p_data(*one), size)
@@ -251,7 +251,7 @@ def _endless_command(size: int) -> Iterator[bytes]:
 
 
 def _tags_in_command(size: int) -> Iterator[bytes]:
-    """Command sets as long as they may be, of elements that nobody knows."""
+    """Command sets of the maximum length, of unknown elements."""
     more = b"".join(layouts.element(0x5000 + 2 * n, b"") for n in range(8000 - 20))
     message = command("echo", 1, VERIFICATION, more=more)
     one = b"".join(layouts.p_data(layouts.pdv(1, 1 | 2 * (at + 16_000 >= len(message)), message[at : at + 16_000]))
@@ -280,7 +280,7 @@ def _finds(size: int) -> Iterator[bytes]:
 
 
 def _get(size: int) -> Iterator[bytes]:
-    """Of one instance of so many bytes: the provider of the test sends what the patient id says."""
+    """Request one instance of this size: the test's provider reads the size from the patient id."""
     number = str(size).encode()
     identifier = _STUDY[:14] + bytes.fromhex("10002000") + b"LO" + (len(number) + len(number) % 2).to_bytes(2, "little")
     yield said(11, command("get", 1, GET, data=True))
@@ -288,7 +288,7 @@ def _get(size: int) -> Iterator[bytes]:
 
 
 def _of_contexts(size: int) -> Iterator[bytes]:
-    """All contexts there are, as many transfer syntaxes in each as the limit lets, made long."""
+    """All contexts, each with as many long transfer syntaxes as the limit allows."""
     each = min(64, max(1, size // 128 // 40))
     syntaxes = [f"1.2.3.4.5.6.7.8.9.10.11.12.13.14.{number}" for number in range(each)]
     yield from _pieces(request(contexts=[proposed(2 * n + 1, CT, syntaxes) for n in range(128)]))
@@ -322,7 +322,7 @@ def _longest_request(size: int) -> Iterator[bytes]:
 
 
 def _half_request(size: int) -> Iterator[bytes]:
-    """All but its last byte."""
+    """Return all but the last byte."""
     whole = request(after=layouts.item(0x99, bytes(60_000)) * max(1, min(16, size // 60_000)))
     yield from _pieces(whole[:-1])
 
@@ -350,7 +350,7 @@ def _lengths(reads: bool) -> Iterator[Input]:
 
 MAXIMUM_LENGTHS: Final = (*range(7, 33), 64, 128, 256, 511, 512, 513, *(1 << power for power in range(10, 18)), 0)
 SAMPLED: Final = frozenset((8, 511, 512, 513, 1024, 16_384, 0))
-"""Of these: below 512 nothing is cut, unless a caller lowers `Limits.peer_max_length`, as the engine's tests do."""
+"""Maximum Lengths: below 512 the peer is refused, unless a caller lowers `Limits.peer_max_length`, as these tests do."""
 _SCP_OF_CT: Final = layouts.item(0x54, layouts.sized(CT.encode()) + b"\x01\x01")
 
 SAID_BY_USERS: Final = (
@@ -390,7 +390,7 @@ SAID_BY_USERS: Final = (
     *_lengths(False),
     Input("idle", "sixty associations that say nothing more", "", lambda size: iter(()), ends="hold", connections=60, share=0),
 )  # fmt: skip
-"""What hostile users say to providers."""
+"""The inputs of hostile users for providers."""
 
 
 # -- what providers say ----------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def _many_moved(size: int, asked: Asked) -> Iterator[bytes]:
 
 
 def _requests(size: int, asked: Asked) -> Iterator[bytes]:
-    """Requests to who waits for an answer."""
+    """Requests to a user that waits for a response."""
     yield from _again(said(asked.context, command("echo", 1, VERIFICATION)), size)
 
 
@@ -494,7 +494,7 @@ SAID_BY_PROVIDERS: Final = (
         for length in (8, 512, 513, 1024, 16_384, 0)
     ),
 )  # fmt: skip
-"""What hostile providers say to users."""
+"""The inputs of hostile providers for users."""
 
 
 # -- what clients say to the page of the counters --------------------------------------------------------------------
@@ -552,7 +552,7 @@ GOOD: Final = (
     Input("get", "C-GET", "get", _get, user_items=(_SCP_OF_CT,)),
     Input("set", "N-SET", "set", _image),
 )
-"""From users, to providers: what is imported late is there then."""
+"""From users, to providers: triggers their late imports."""
 
 
 def _answered(*before: Callable[[int, Asked], Iterator[bytes]], name: str) -> Callable[[int, Asked], Iterator[bytes]]:

@@ -1,4 +1,4 @@
-"""What an input takes; and what can be attacked, as an object whose `measure(input, size)` says what that took."""
+"""The cost of an input, and the base of entries: objects whose `measure(input, size)` returns the cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cost.inputs import Input
 
 @dataclass(frozen=True)
 class Cost:
-    """What an input took. `size`: bytes on the wire, both ways. `memory`: bytes above idle at most; `cpu`: seconds;
+    """The cost of an input. `size`: bytes on the wire, both ways. `memory`: bytes above idle at most; `cpu`: seconds;
     `calls`: functions called."""
 
     size: int
@@ -33,7 +33,7 @@ class Cost:
 
 
 def traced(work: Callable[[], int]) -> tuple[int, int]:
-    """What it returns, and bytes of Python's memory above idle at most."""
+    """Return the result, and the peak of Python's memory above idle in bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -54,7 +54,7 @@ def timed(work: Callable[[], int]) -> float:
 
 
 def counted(work: Callable[[], int]) -> int:
-    """How many functions are called: work that is the same on every machine, however busy it is."""
+    """Return the number of function calls, a measure of work that does not depend on the machine."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -71,27 +71,27 @@ def counted(work: Callable[[], int]) -> int:
 
 
 class Entry:
-    """`name`: for the table. `side`: whom it is attacked by, "user" or "provider"; or "content" of a data set."""
+    """`name`: for the table. `side`: the attacker, "user" or "provider", or "content" for a data set."""
 
     name: str
     side: str
 
     def takes(self, given: Input) -> bool:
-        """Whether the input reaches it."""
+        """Return True if the input reaches this entry."""
         raise NotImplementedError
 
     def measure(self, given: Any, size: int) -> Cost:
         raise NotImplementedError
 
     def close(self) -> None:
-        """End what runs for it."""
+        """End its processes."""
 
 
 class InProcess(Entry):
-    """One that is attacked in this process."""
+    """An entry that is attacked in this process."""
 
     def run(self, given: Any, size: int) -> Callable[[], int]:
-        """What is measured: it takes the input anew whenever it is called, and returns the bytes on the wire."""
+        """Return the function to measure: each call uses the input again and returns the bytes on the wire."""
         raise NotImplementedError
 
     def measure(self, given: Any, size: int) -> Cost:
@@ -100,7 +100,7 @@ class InProcess(Entry):
         return Cost(moved, memory, timed(run))
 
     def count(self, given: Any, size: int) -> Cost:
-        """Without a clock: the functions called instead of the time."""
+        """Measure without a clock: count function calls instead of time."""
         run = self.run(given, size)
         moved, memory = traced(run)
         return Cost(moved, memory, 0.0, counted(run))

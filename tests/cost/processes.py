@@ -1,4 +1,4 @@
-"""What a process has taken so far, as Linux counts it: processor time to the nanosecond, memory now and at its peak."""
+"""The resources of a process as Linux counts them: processor time to the nanosecond, memory now and at its peak."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Watched:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._clock = (~pid << 3) | 2  # clock_getcpuclockid(3): all threads of it, those that have ended too
+        self._clock = (~pid << 3) | 2  # clock_getcpuclockid(3): all its threads, including ended ones
 
     @property
     def cpu(self) -> float:
@@ -32,7 +32,7 @@ class Watched:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def settle(self, patience: float) -> None:
-        """Wait until it does nothing any more: its clock stands still."""
+        """Wait until it is idle: its processor time stands still."""
         until = time.monotonic() + patience
         before, still = self.cpu, 0
         while still < 3 and time.monotonic() < until:
@@ -47,7 +47,7 @@ class Watched:
 
 
 def is_possible() -> bool:
-    """Whether this system tells all that."""
+    """Return True if this system has these counters."""
     try:
         watched = Watched(__import__("os").getpid())
         watched.forget_peak()

@@ -1,8 +1,8 @@
-"""What a peer can take is bounded: memory by what docs/limits.md says, work by a line through the bytes sent.
+"""The cost that a peer can cause is bounded: memory by docs/limits.md, work linearly by the bytes sent.
 
-The inputs are those of `tests.cost.inputs`, which see. The engine is measured without a clock: twice the bytes make
-twice the calls of functions. Processes are compared with what a step takes on the machine as it is, and measured again
-where something else may have been in the way. `make cost` measures all of them at full size.
+The inputs are those of `tests.cost.inputs`. The engine is measured without a clock: twice the bytes make
+twice the function calls. Processes are compared with the time of a step on this machine now, and measured again
+if other load may have disturbed them. `make cost` measures all of them at full size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def _linear(small: Cost, large: Cost) -> None:
-    """Twice the bytes make twice the calls."""
+    """Twice the bytes make twice the function calls."""
     times = max(1.0, large.size / max(small.size, 1))
     assert large.calls <= 1.25 * times * small.calls + 5000, (small, large)
 
@@ -35,7 +35,7 @@ def _of_engine(entry: InProcess, given: Input) -> None:
     size = int((16 if given.asked_for else 8) * KIB * given.share)
     small, large = entry.count(given, size), entry.count(given, 2 * size)
     if given.asked_for:
-        # What it was given to send, and what is queued of it: as many bytes, objects counted with what they cost.
+        # The data to send and its queued part: their bytes, and the cost of their objects.
         assert large.memory <= 4 * size + 2 * Limits().queued + 512 * KIB, large
     elif given.opening is not None or given.extra is not None:
         assert large.memory <= 16 * large.size + 128 * KIB, large
@@ -63,7 +63,7 @@ def test_the_engine_as_a_user(given: Input) -> None:
 
 @pytest.mark.parametrize("length", [8, 9, 12, 16, 32])
 def test_what_is_cut_small_is_cut_when_it_is_taken(length: int) -> None:
-    """A peer whose Maximum Length is accepted takes no more memory than one that asks for more."""
+    """A peer with the smallest accepted Maximum Length takes no more memory than one with a larger one."""
     by_name = {one.name: one for one in SAID_BY_USERS}
     size = MIB // 4
     small = engine.EngineProvider().count(by_name[f"Maximum Length {length}"], size)
@@ -94,13 +94,13 @@ def test_decoding_an_object(content: Content) -> None:
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda one: one.name)
 def test_checking_an_object(content: Content) -> None:
-    """Nothing of it is kept, whatever it is."""
+    """Nothing of any input is kept."""
     _of_content(engine.Checking(), content, lambda size: 0)
 
 
 @pytest.mark.parametrize("name", ["decimals", "names"])
 def test_an_object_of_more_values_than_allowed_is_refused(name: str) -> None:
-    """It takes no more than its bytes."""
+    """The memory is bounded by the bytes."""
     content = next(one for one in CONTENTS if one.name == name)
     size = 2 * Limits().object_values + KIB
     cost = engine.DecodingObject().count(content, size)
@@ -115,7 +115,7 @@ TRIES = 3
 
 
 def _attacked(entry: Entry, inputs: tuple[Input, ...]) -> list[str]:
-    """What was too dear, each time it was tried."""
+    """Return the costs above the bounds, of each attempt."""
     too_dear: list[str] = []
     for given in inputs:
         if given.name not in bounds.TRIED[entry.side] or not entry.takes(given):

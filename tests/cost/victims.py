@@ -1,12 +1,12 @@
-"""Processes that are attacked: a provider or a user of each adapter, told by lines on standard input what to do.
+"""Processes to attack: a provider or a user of each adapter, controlled by lines on standard input.
 
-`python -m tests.cost.victims provider blocking session`: a server whose handler takes what comes and keeps nothing.
-`python -m tests.cost.victims provider blocking application`: an `Application` that decodes all it is given.
-`python -m tests.cost.victims page`: the page of the counters, of a server that counts nothing.
-`python -m tests.cost.victims user blocking`: for each line `OPERATION PORT SIZE` it asks for an association and does
+`python -m tests.cost.victims provider blocking session`: a server whose handler reads everything and keeps nothing.
+`python -m tests.cost.victims provider blocking application`: an `Application` that decodes all data sets.
+`python -m tests.cost.victims page`: the metrics page of a server that counts nothing.
+`python -m tests.cost.victims user blocking`: for each line `OPERATION PORT SIZE` it opens an association and does
 that.
 
-It prints its port, or for each line how that ended. What it costs is read from outside.
+It prints its port, or the outcome of each line. Its cost is measured from outside.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def application() -> Application:
 
 
 async def session_handler(session: Any) -> None:
-    """Takes what comes; C-GET sends as many bytes as it is asked for."""
+    """Reads every request; C-GET sends as many bytes as requested."""
     async for request in session:
         match request.name:
             case "C-STORE-RQ":

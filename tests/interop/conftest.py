@@ -1,4 +1,4 @@
-"""What the tests with other implementations share with those of the adapters."""
+"""Fixtures that the tests with other implementations share with those of the adapters."""
 
 from tests.transports.conftest import lines
 

@@ -1,4 +1,4 @@
-"""Whose files are sent, and what is known of those with which not all goes well; as in docs/files-of-others.md."""
+"""The projects whose files are sent, and the known differences and faults, as in docs/files-of-others.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DIFFERENT: dict[str, str] = {
     "pydicom-data: color-pl.dcm": RETIRED,
     "pydicom-data: color-px.dcm": RETIRED,
 }
-"""Files with which the providers differ, or that ours does not store, whoever sends them."""
+"""Files on which the providers differ, or that ours does not store, with any sender."""
 
 ONLY_FROM: dict[str, dict[str, str]] = {
     "ours": {
@@ -74,7 +74,7 @@ ONLY_FROM: dict[str, dict[str, str]] = {
         "pynetdicom: RTImageStorage.dcm": OTHER_META,
     },
 }
-"""The same, of this sender alone."""
+"""The same, for this sender only."""
 
 NOT_SENT: dict[str, str] = {
     "pydicom: crayons.icc": "not a DICOM file: no DICM at byte 128",
@@ -90,4 +90,4 @@ NOT_SENT: dict[str, str] = {
         "is cut short: no data set follows the meta information, at byte 336"
     ),
 }
-"""What ours says of what it does not send."""
+"""Our reason for each file that is not sent."""

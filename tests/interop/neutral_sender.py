@@ -1,8 +1,8 @@
-"""pynetdicom as a sender of files as they lie on disk, told in JSON which and telling in JSON what came of each.
+"""pynetdicom as a sender of unchanged files; it prints the outcome of each as JSON.
 
     python -m tests.interop.neutral_sender < paths
 
-A line `PORT PATH` on standard input; for each an association that proposes what the file is, and nothing else.
+For each line `PORT PATH` on standard input, it opens an association that proposes only the context of the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def send(port: int, path: str) -> dict[str, object]:
     ae.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
     association = ae.associate("127.0.0.1", port)
     if not association.is_established:
-        # Nothing that was proposed is accepted: pynetdicom aborts then.
+        # If no context is accepted, pynetdicom aborts.
         return {"accepted": False, "status": None}
     try:
         status = association.send_c_store(Path(path))

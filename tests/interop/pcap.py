@@ -1,4 +1,4 @@
-"""A conversation as a capture file: Ethernet, IPv4 and TCP headers made up around the bytes of either side.
+"""Writes a conversation as a capture file, with invented Ethernet, IPv4 and TCP headers around the bytes.
 
 pcap, microseconds, link type Ethernet (tcpdump.org, "pcap-savefile"); RFC 791, RFC 9293.
 """
@@ -12,7 +12,7 @@ SERVER = 11_112
 CLIENT = 40_000
 """TCP ports of the acceptors, and of the first requestor; each conversation has its own requestor."""
 Said = tuple[bool, bytes]
-"""Whether the requestor says it, and what."""
+"""True if the requestor sends the bytes, and the bytes."""
 
 SEGMENT = 1460
 _FILE = struct.pack("<LHHlLLL", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)
@@ -20,7 +20,7 @@ _SYN, _ACK, _PUSH = 0x02, 0x10, 0x08
 
 
 def pcap(conversations: Iterable[Iterable[Said]]) -> bytes:
-    """The whole file, one TCP connection after the other: a handshake, then what is said in its order, in segments."""
+    """Return the file: for each TCP connection a handshake, then the bytes of both sides in order, in segments."""
     packets = [_FILE]
     for client, conversation in enumerate(conversations, CLIENT):
         for packet in _connection(client, conversation):
@@ -57,7 +57,7 @@ def _packet(source: int, target: int, sequence: int, acknowledged: int, flags: i
 
 
 def _checksum(data: bytes) -> bytes:
-    """The Internet checksum.  RFC 1071"""
+    """Return the Internet checksum [RFC 1071]."""
     data += bytes(len(data) % 2)
     total = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total > 0xFFFF:

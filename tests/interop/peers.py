@@ -28,7 +28,7 @@ from dicos_transports.files import finding, part10
 from dicos_transports.files.part10 import Part10File
 
 PATIENCE = 60.0
-"""Seconds after which a peer is given up."""
+"""Seconds after which a test gives up on a peer."""
 
 needs_dcmtk = pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK is not installed")
 needs_pynetdicom = pytest.mark.skipif(find_spec("pynetdicom") is None, reason="pynetdicom is not installed")
@@ -54,7 +54,7 @@ def free_port() -> int:
 
 @contextmanager
 def dcmtk_storescp(folder: Path, *options: object) -> Iterator[int]:
-    """DCMTK's storescp, storing into `folder`; the port. It also answers C-ECHO."""
+    """Run DCMTK's storescp, storing into `folder`. Yields the port. It also answers C-ECHO."""
     port = free_port()
     with dcmtk_server(port, folder.parent / "storescp.log", "storescp", "-od", folder, *options, port):
         yield port
@@ -62,7 +62,7 @@ def dcmtk_storescp(folder: Path, *options: object) -> Iterator[int]:
 
 @contextmanager
 def dcmtk_server(port: int, log: Path, *words: object) -> Iterator[None]:
-    """One of DCMTK's providers, from when it listens on `port`; what it said is shown if what is done here fails."""
+    """Run one of DCMTK's providers and wait until it listens on `port`. Its output is shown if the test fails."""
     with log.open("w") as output, subprocess.Popen(
         [*map(str, words)], stdout=output, stderr=subprocess.STDOUT, env=_dcmtk_environment()
     ) as process:  # fmt: skip
@@ -78,9 +78,9 @@ def dcmtk_server(port: int, log: Path, *words: object) -> Iterator[None]:
 
 @contextmanager
 def dcmtk_dcmqrscp(folder: Path, destinations: dict[str, int] | None = None) -> Iterator[int]:
-    """DCMTK's archive, with an empty storage area "QR" below `folder`; the port.
+    """Run DCMTK's archive, with an empty storage area "QR" below `folder`. Yields the port.
 
-    `destinations`: the titles it may send to, and their ports on this host.
+    `destinations`: the AE titles that it may send to, and their ports on this host.
     """
     port, log, config = free_port(), folder / "dcmqrscp.log", folder / "dcmqrscp.cfg"
     (folder / "QR").mkdir()
@@ -104,12 +104,12 @@ def _wait_for_listener(process: subprocess.Popen[bytes], port: int, log: Path) -
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.01)  # there is no event to wait for: it does not say when it listens
+        time.sleep(0.01)  # there is no event to wait for: it does not report when it listens
     raise AssertionError(f"{process.args} does not listen: {log.read_text(errors='replace')}")
 
 
 class Ours:
-    """A run of our own provider: its port, and when it is over what it said."""
+    """A run of our own provider: its port, and its output at the end."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process = process
@@ -128,13 +128,13 @@ OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT
 
 @contextmanager
 def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
-    """`dicos storescp` or `dicos echoscp` on a free port; stopped in the end, in good order, with this exit status."""
+    """Run `dicos storescp` or `dicos echoscp` on a free port; at the end it is stopped; checks its exit status."""
     process = subprocess.Popen(
         [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
     )
     assert process.stdout is not None
     lines: list[str] = []
-    # All along, so that it never waits for a reader: a pipe holds the events of some 200 objects.
+    # Read all the time, so that it never waits for a reader: a pipe holds the events of about 200 objects.
     reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
     try:
         run = Ours(process, json.loads(process.stdout.readline())["port"])
@@ -161,9 +161,9 @@ def ours(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def peak_of(*words: object) -> tuple[int, int]:
-    """Exit status and peak memory in bytes of a run of our command, which looks at itself when it is done.
+    """Run our command; it measures itself at the end. Returns exit status and peak memory in bytes.
 
-    What the system counts for its parent, `ru_maxrss`, begins with the memory of that parent.
+    The system's count for child processes, `ru_maxrss`, would begin with the memory of their parent.
     """
     then = "import sys; from dicos_transports.cli import main; print(main()); print(open('/proc/self/status').read())"
     done = subprocess.run(
@@ -175,7 +175,7 @@ def peak_of(*words: object) -> tuple[int, int]:
 
 
 def peak_so_far(process: subprocess.Popen[str]) -> int:
-    """Peak memory in bytes of a running process."""
+    """Return the peak memory in bytes of a running process."""
     return _peak(Path(f"/proc/{process.pid}/status").read_text())
 
 
@@ -184,14 +184,14 @@ def _peak(status: str) -> int:
 
 
 class Told:
-    """The events that pynetdicom's provider tells, each waited for."""
+    """The events that pynetdicom's provider prints, each waited for."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.port = int(self.next("listening")["port"])
 
     def next(self, name: str) -> dict[str, Any]:
-        """The next event, which is of this name. A provider that hangs is ended by the test's own time limit."""
+        """Return the next event, which must have this name. A provider that hangs is ended by the test's time limit."""
         assert self.process.stdout is not None
         event: dict[str, Any] = json.loads(self.process.stdout.readline())
         assert event["event"] == name, event
@@ -203,7 +203,7 @@ PYNETDICOM = [sys.executable, "-m", "tests.interop.pynetdicom_peer"]
 
 @contextmanager
 def pynetdicom_provider(**options: object) -> Iterator[Told]:
-    """pynetdicom's provider in a process of its own; the options are those of `pynetdicom_peer.scp`."""
+    """Run pynetdicom's provider in a process of its own, with the options of `pynetdicom_peer.scp`."""
     with subprocess.Popen(
         [*PYNETDICOM, "scp", json.dumps(options)], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
     ) as process:
@@ -214,7 +214,7 @@ def pynetdicom_provider(**options: object) -> Iterator[Told]:
 
 
 def pynetdicom_user(port: int, **options: object) -> dict[str, list[dict[str, Any]]]:
-    """Run pynetdicom's user to its end; what it told, by name. The options are those of `pynetdicom_peer.scu`."""
+    """Run pynetdicom's user to its end, with the options of `pynetdicom_peer.scu`. Returns its events by name."""
     result = subprocess.run(
         [*PYNETDICOM, "scu", str(port), json.dumps(options)],
         capture_output=True, text=True, timeout=PATIENCE, env=OUR_ENVIRONMENT, check=False,
@@ -230,14 +230,14 @@ def pynetdicom_user(port: int, **options: object) -> dict[str, list[dict[str, An
 
 
 UNFIT = {"MR_truncated.dcm", "rtplan_truncated.dcm", "SC_rgb_jpeg.dcm"}
-"""Cut short, or implicit VR in a transfer syntax of explicit VR: refused where data sets are checked."""
+"""Files that are cut short, or have implicit VR in an explicit transfer syntax: refused if data sets are checked."""
 
 
 def shipped_files(transfer_syntax: str | None = None) -> list[Part10File]:
-    """The storage objects among the files inside the installed pydicom, all or those in one transfer syntax.
+    """Return the storage objects among pydicom's own files, all or those in one transfer syntax.
 
-    Neither bare data sets, which their readers refuse, nor those that are broken. One for each SOP Instance UID; where
-    several share one, the one in the rarest transfer syntax.
+    Without bare data sets, which their readers refuse, and broken files. One for each SOP Instance UID: if
+    several share a UID, the one in the rarest transfer syntax.
     """
     root = Path(pydicom.__file__).parent / "data" / "test_files"
     every: list[Part10File] = []
@@ -257,13 +257,13 @@ def shipped_files(transfer_syntax: str | None = None) -> list[Part10File]:
 
 
 def files_in(folder: Path) -> dict[str, Part10File]:
-    """The DICOM files in a folder, by SOP Instance UID."""
+    """Return the DICOM files in a folder, by SOP Instance UID."""
     paths = (path for path in folder.iterdir() if path.is_file())
     return {file.sop_instance_uid: file for file in map(part10.inspect, sorted(paths))}
 
 
 def digest(file: Part10File) -> str:
-    """Of the data set as it lies in the file, with the padding that a deflated one of odd length lacks.  PS3.5 A.5"""
+    """Digest of the data set in a file, with the padding that a deflated one of odd length lacks [PS3.5 A.5]."""
     found = hashlib.sha256()
     for piece in part10.read_chunks(file):
         found.update(piece)
@@ -276,8 +276,8 @@ def contents(path: Path, *, private: bool = True) -> dict[tuple[int, ...], objec
     """Every value of the data set, by its path of tags and item numbers. Without `private` elements: implicit VR does
     not say what they are.
 
-    What a writer may change is left out: group lengths, trailing padding, padding of values, the VR of what a reader
-    does not know.
+    Left out are the parts that a writer may change: group lengths, trailing padding, padding of values, the VR of
+    elements that a reader does not know.
     """
     found = dict(_values(pydicom.dcmread(path), ()))
     return found if private else {key: value for key, value in found.items() if not key[-1] >> 16 & 1}
@@ -315,7 +315,7 @@ def _plain(value: Any) -> object:
 
 
 class _Reached(threading.Event):
-    """A checkpoint for pynetdicom's reactor thread: not passed until `set`, and it shows that the thread is there."""
+    """A checkpoint for pynetdicom's reactor thread: it waits there until `set`, and reports that it has arrived."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -327,10 +327,10 @@ class _Reached(threading.Event):
 
 
 def settle(association: Any) -> Any:
-    """The same association of pynetdicom, once its reactor thread waits and all that it had to answer is answered.
+    """Return the association of pynetdicom when its reactor thread waits and has answered everything.
 
     In pynetdicom 3.0.4 that thread says that it is paused before it is: a response that is fast enough is taken by it,
-    and whoever asked waits until the DIMSE timeout. What that thread itself does, in a handler, needs no such wait.
+    and the caller waits until the DIMSE timeout. Actions of that thread itself, in a handler, need no such wait.
     """
     if association._reactor_checkpoint.is_set() and threading.current_thread() is not association:
         association._reactor_checkpoint = checkpoint = _Reached()

@@ -1,9 +1,9 @@
-"""pynetdicom as a process of its own, told in JSON what to do and telling in JSON what came of it.
+"""pynetdicom in a process of its own; its options and its events are JSON.
 
     python -m tests.interop.pynetdicom_peer scp '{"syntaxes": [...], ...}'
     python -m tests.interop.pynetdicom_peer scu PORT '{"paths": [...], ...}'
 
-A process, because importing pynetdicom changes pydicom's dictionary of UIDs, which other tests compare with.
+It is a process because importing pynetdicom changes pydicom's dictionary of UIDs, which other tests use.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def _ssl_context(options: dict[str, Any], protocol: int) -> ssl.SSLContext | Non
 
 
 def scp(options: dict[str, Any]) -> None:
-    """Serve until it is killed; each object is told with its digest, and with `folder` kept as a file.
+    """Serve until killed. Each object is reported with its digest, and with `folder` stored as a file.
 
-    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: whatever is proposed for storage is
-    accepted, the SOP classes of DICOS included, which it knows by name but does not serve otherwise. `status`: answered
-    to a C-STORE. `abort`: instead of an answer. `limit`: associations at a time. `require_called`, `require_calling`,
-    `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex that is answered; what
-    was asked is told. `identity`: [accepted, response]; who asked is told. `tls`: [certificate, key, CA] files, both
-    sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
+    `syntaxes`: accepted for every storage SOP class, or for `classes`. `any`: every proposed storage SOP class is
+    accepted, those of DICOS included, which it knows by name but does not serve otherwise. `status`: the response
+    to a C-STORE. `abort`: abort instead. `limit`: most associations. `require_called`, `require_calling`,
+    `max_pdu`. `roles`: SOP class -> [scu, scp] that are granted. `extended`: SOP class -> hex of the answer; the
+    request is reported. `identity`: [accepted, response]; the user is reported. `tls`: [certificate, key, CA] files,
+    both sides with certificates. `archive`: files that are found, fetched and moved, to the AE titles and ports of
     `destinations`.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = options.get("any", False)

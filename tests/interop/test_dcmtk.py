@@ -105,7 +105,7 @@ def test_pdus_of_the_size_that_dcmtk_receives(folder: Path, size: int) -> None:
     with dcmtk_storescp(folder, "+xa", "+B", "-pm", "--max-pdu", size) as port:
         result = ours("storescu", "-v", "127.0.0.1", port, file.path)
     assert result.returncode == 0, result.stderr
-    assert f"P-DATA-TF of up to {size} bytes" in result.stderr
+    assert f"maximum PDU length {size} bytes" in result.stderr
     assert digest(files_in(folder)[file.sop_instance_uid]) == digest(file)
 
 
@@ -178,7 +178,7 @@ MISREAD = {
     "rtdose.dcm": "its data set has another SOP Instance UID than its meta information",
     "rtdose_rle.dcm": "DCMTK decompresses it although it is told not to",
 }
-"""Files that DCMTK 3.6.7 does not read as they are, and why. They do go from us to DCMTK, which then keeps the bits."""
+"""Files that DCMTK 3.6.7 cannot read, and why. We can send them to DCMTK, which then keeps the bits."""
 
 SYNTAX_OPTIONS = {
     uids.EXPLICIT_VR_LE: "-xe",
@@ -218,7 +218,7 @@ def test_storescu_that_aborts_leaves_nothing_behind(folder: Path) -> None:
     with our_provider("storescp", 0, "-od", folder) as provider:
         result = dcmtk("storescu", "-R", "--abort", "-xe", "127.0.0.1", provider.port, file.path)
     assert result.returncode == 0
-    assert len(list(folder.iterdir())) == 1  # it aborts once all is sent
+    assert len(list(folder.iterdir())) == 1  # it aborts when everything is sent
     (line,) = provider.of("log")
     assert line["text"].endswith("aborted by the service user")
 
@@ -245,7 +245,7 @@ def test_user_identities_are_taken(folder: Path) -> None:
         for words in (("-usr", "ada"), ("-usr", "ada", "-pwd", "secret")):
             result = dcmtk("storescu", "-R", "-xe", *words, "127.0.0.1", provider.port, EXPLICIT[0].path)
             assert result.returncode == 0, result.stderr
-        words = ("-usr", "ada", "-rsp")  # nobody has checked it, so nobody says that it is good
+        words = ("-usr", "ada", "-rsp")  # the certificate was not verified, and is not reported as verified
         result = dcmtk("storescu", "-R", "-xe", *words, "127.0.0.1", provider.port, EXPLICIT[0].path)
         assert "Positive response requested but none received" in result.stderr
 

@@ -1,4 +1,4 @@
-"""DCMTK and ours: several associations for many SOP classes, delays, limits, and what is told when it ends early."""
+"""DCMTK and ours: several associations for many SOP classes, delays, limits, and reports of early ends."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def of_many_classes(folder: Path) -> list[Part10File]:
-    """Minimal objects of more SOP classes than an association has contexts, of those that DCMTK 3.6.7 knows."""
+    """Create minimal objects of more SOP classes known to DCMTK 3.6.7 than an association has contexts."""
     folder.mkdir()
     for index, sop_class in enumerate(uids.STORAGE_SOP_CLASSES[:150]):
         uid = f"1.2.3.{index + 1}"
@@ -109,7 +109,7 @@ def test_our_abort_is_seen_by_dcmtk(folder: Path) -> None:
 
 
 def test_an_implementation_class_uid_is_sent(folder: Path) -> None:
-    with dcmtk_storescp(folder, "--reject") as port:  # those that send none
+    with dcmtk_storescp(folder, "--reject") as port:  # those that send no objects
         assert ours("echoscu", "127.0.0.1", port).returncode == 0
 
 
@@ -141,7 +141,7 @@ def test_dcmtk_is_told_what_is_not_stored(folder: Path) -> None:
 
 @pytest.mark.parametrize("size", [4096, 131072])
 def test_pdus_of_the_size_that_dcmtk_sends(folder: Path, size: int) -> None:
-    """Whatever it is allowed, and whatever it receives itself."""
+    """With any Maximum Length that it is allowed, and that it receives itself."""
     with our_provider("storescp", 0, "-od", folder, "--max-pdu", 0) as provider:
         words = ("-pdu", size, "--max-send-pdu", size, "127.0.0.1", provider.port, SMALL.path)
         result = dcmtk("storescu", "-R", "-xe", *words)

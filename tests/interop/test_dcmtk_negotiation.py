@@ -1,4 +1,4 @@
-"""DCMTK and ours: the roles that a C-GET takes, extended negotiation that nobody answers, tickets and tokens."""
+"""DCMTK and ours: the roles for a C-GET, unanswered extended negotiation, tickets and tokens."""
 
 import shutil
 from pathlib import Path

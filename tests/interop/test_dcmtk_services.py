@@ -43,7 +43,7 @@ def keys(**values: Any) -> Dataset:
 
 
 def image(number: int) -> Dataset:
-    """What an archive needs to file an object."""
+    """An object with the attributes that an archive needs to file it."""
     made = keys(
         SOPClassUID=CT, SOPInstanceUID=f"{STUDY_UID}.1.{number}", StudyInstanceUID=STUDY_UID,
         SeriesInstanceUID=f"{STUDY_UID}.1", PatientID="P1", PatientName="One^Patient", StudyID="S1",
@@ -186,7 +186,7 @@ def test_movescu_has_us_move(tmp_path: Path) -> None:
 
 @contextmanager
 def wlmscpfs(tmp_path: Path, entries: list[Dataset]) -> Iterator[int]:
-    """DCMTK's worklist provider, with these entries; the port."""
+    """Run DCMTK's worklist provider with these entries. Yields the port."""
     folder = tmp_path / "lists" / "WORK"
     folder.mkdir(parents=True)
     (folder / "lockfile").touch()
@@ -234,7 +234,7 @@ def test_we_find_what_is_on_a_worklist(tmp_path: Path) -> None:
 
 @contextmanager
 def archive(tmp_path: Path, store_port: int) -> Iterator[int]:
-    """DCMTK's dcmqrscp with four objects, that knows STORE at `store_port`; the port."""
+    """Run DCMTK's dcmqrscp with four objects and the destination STORE at `store_port`. Yields the port."""
     folder = tmp_path / "archive"
     folder.mkdir()
     port = free_port()

@@ -1,4 +1,4 @@
-"""Peers that deviate as those in use do, written by hand: DCMTK and pynetdicom take them, and so do we, and say so."""
+"""Handwritten peers with deviations seen in the field: DCMTK and pynetdicom accept them; so do we, and report it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Answer = Callable[[int, Fields], list[bytes]]
 FOUND = b"\x08\0\x52\0CS\6\0STUDY \x10\0\x20\0LO\4\0PAT1"
 """An identifier, explicit VR: level and patient id."""
 OBJECT = b"\x08\0\x16\0UI\x1a\0" + layouts.CT + b"\0" + b"\x08\0\x18\0UI\x08\x001.2.3.9\0"
-"""An object, explicit VR: no more than what it is."""
+"""A minimal object, explicit VR."""
 PLAIN = user_item()
 
 
@@ -46,7 +46,7 @@ PLAIN = user_item()
 
 
 def accepted(request: bytes, user: bytes, *, title: bytes | None = None) -> bytes:
-    """An A-ASSOCIATE-AC of all contexts, each with its first transfer syntax."""
+    """An A-ASSOCIATE-AC that accepts all contexts, each with its first transfer syntax."""
     answers = []
     for kind, value in split_items(request[74:]):
         if kind == 0x20:
@@ -76,7 +76,7 @@ def fields_of(raw: bytes) -> Fields:
 
 @dataclass
 class Provider:
-    """`answer`: context and command set of a request, whole, to the PDUs that answer it."""
+    """`answer`: a function from the context and command set of a request to the PDUs of the response."""
 
     answer: Answer
     user: bytes = PLAIN
@@ -225,7 +225,7 @@ LEVEL = ("-k", "QueryRetrieveLevel=STUDY")
 
 
 def find(context: int, request: Fields) -> list[bytes]:
-    """A match; then success, which repeats the identifier."""
+    """A match, then a success response that repeats the identifier."""
     match = response(request, status=0xFF00, follows=1)
     last = response(request, follows=1)
     return [
@@ -236,7 +236,7 @@ def find(context: int, request: Fields) -> list[bytes]:
 
 
 def test_a_query_whose_success_has_a_data_set_succeeds() -> None:
-    """DCMTK assumes that there is none, and then is at a loss with it."""
+    """DCMTK assumes that there is no data set, and then cannot handle it."""
     with provider(Provider(find)) as port:
         done = ours("findscu", "127.0.0.1", port, *KEYS, *LEVEL, "--json")
     assert done.returncode == 0, done.stderr
@@ -331,7 +331,7 @@ USERS: dict[str, Asking] = {
 
 
 def asked(port: int, asking: Asking) -> bytes:
-    """The C-ECHO-RSP, or what comes in its place."""
+    """Return the C-ECHO-RSP, or the event in its place."""
     request, command, data, _ = asking
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
         sock.settimeout(PATIENCE)

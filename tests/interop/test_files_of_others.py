@@ -1,9 +1,9 @@
-"""Every file that other projects ship, sent to our provider, DCMTK's and pynetdicom's: what became of each is compared.
+"""Sends every file that other projects ship to our provider, DCMTK's and pynetdicom's, and compares the outcomes.
 
 The files are those of pydicom and pynetdicom, as installed, and of dicognito and pydicom-data, which `tools/peers.sh`
-fetches. Each is sent in an association of its own that proposes what the file is and nothing else, by our own session
-and by pynetdicom's, as it lies on disk. What differs between the providers has its reason in `DIFFERENT`, what cannot
-be sent in `NOT_SENT`; what is different without one fails, and so does a reason that is needed no longer.
+fetches. Each is sent in an association of its own that proposes only the context of the file, by our own session
+and by pynetdicom's, unchanged. Differences between the providers have their reasons in `DIFFERENT`, files that cannot
+be sent in `NOT_SENT`. A difference without a reason fails, and so does a reason that is no longer needed.
 
 docs/files-of-others.md is made of the same tables.
 """
@@ -58,7 +58,7 @@ FETCHED = Path(os.environ.get("DICOS_FILES") or CACHE)
 
 
 def _folder(package: str) -> Path | None:
-    """Where the files of a package are; None where they are not."""
+    """Return the folder of a package's files; None if they are not installed."""
     where = PACKAGES[package]
     if where.startswith("installed:"):
         name, _, inside = where.removeprefix("installed:").partition("/")
@@ -71,7 +71,7 @@ def _folder(package: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Given:
-    """A file. `name`: of its package, and its path in it."""
+    """A file. `name`: its package and its path there."""
 
     name: str
     path: Path
@@ -91,7 +91,7 @@ def every_file() -> list[Given]:
 
 @cache
 def sendable() -> tuple[list[tuple[Given, Part10File]], dict[str, str]]:
-    """The files that can be sent, and what is said of each other one."""
+    """Return the files that can be sent, and the reason for each other one."""
     good, bad = [], {}
     for given in every_file():
         try:
@@ -105,17 +105,17 @@ def sendable() -> tuple[list[tuple[Given, Part10File]], dict[str, str]]:
 
 
 Sender = Callable[[int, Part10File], tuple[bool, int | None]]
-"""Port and file -> whether the context was accepted, and the status; None where none came."""
+"""Port and file -> True if the context was accepted, and the status; None if there was no response."""
 
 
 class CannotSend(Exception):
-    """A file that the sender makes nothing of."""
+    """A file that the sender cannot read."""
 
 
 def _our_own(port: int, file: Part10File) -> tuple[bool, int | None]:
     contexts = propose([file.sop_class_uid], (file.transfer_syntax,))
     try:
-        # The UIDs of some are none; a peer repeats them in its answer.
+        # Some UIDs are not valid; a peer repeats them in its answer.
         with blocking.connect(("127.0.0.1", port), contexts, tolerance=FIELD) as session:
             status = session.store(
                 file.sop_class_uid, file.sop_instance_uid, file.transfer_syntax, part10.read_chunks(file)
@@ -181,12 +181,12 @@ def _listens(port: int) -> None:
 
 @contextmanager
 def providers(folder: Path) -> Iterator[dict[str, tuple[int, Path]]]:
-    """Port and folder of each."""
+    """Run each provider. Yields port and folder of each."""
     folders = {name: folder / name for name in ("ours", "DCMTK", "pynetdicom")}
     for each in folders.values():
         each.mkdir()
     with ExitStack() as stack:
-        # Its exit status tells that it refused some.
+        # The exit status shows that it refused some.
         ours = stack.enter_context(our_provider("storescp", "0", "-od", folders["ours"], status=1))
         dcmtk = stack.enter_context(dcmtk_storescp(folders["DCMTK"], "+xa"))
         theirs = stack.enter_context(_pynetdicom_storescp(folders["pynetdicom"]))
@@ -199,7 +199,7 @@ def providers(folder: Path) -> Iterator[dict[str, tuple[int, Path]]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file at a provider. `stored`: "same bytes", "same values", "other values" or "nothing"."""
+    """The outcome of a file at a provider. `stored`: "same bytes", "same values", "other values" or "nothing"."""
 
     accepted: bool
     status: int | None
@@ -234,7 +234,7 @@ def _compared(file: Part10File, path: Path) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return "same values" if _values(path) == _values(file.path) else "other values"
-    except Exception as error:  # whatever pydicom raises for a file that is none too well
+    except Exception as error:  # any exception of pydicom for a damaged file
         return f"unreadable for pydicom: {type(error).__name__}"
 
 

@@ -34,7 +34,7 @@ pytestmark = [
 PHANTOM = Path(__file__).resolve().parent.parent.parent / "demo" / "phantom.py"
 ROOM = 2_000_000_000
 CEILING = 80_000_000
-"""Bytes of memory that either of our processes may take."""
+"""Most bytes of memory that each of our processes may take."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Part10File:
     assert spec is not None
     assert spec.loader is not None
     phantom = importlib.util.module_from_spec(spec)
-    sys.modules["phantom"] = phantom  # dataclasses look their module up
+    sys.modules["phantom"] = phantom  # dataclasses look up their module
     spec.loader.exec_module(phantom)
     phantom.make_ct(folder / "volume.dcs", frames=600)
     return part10.inspect(folder / "volume.dcs")

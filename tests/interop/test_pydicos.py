@@ -1,7 +1,7 @@
-"""pyDICOS 1.3.0, which is Stratovan's toolkit, and ours, both ways, with the deviations of its own let through.
+"""pyDICOS 1.3.0, which is Stratovan's toolkit, and ours, both ways, with its deviations accepted.
 
 Its wheel is for CPython 3.8 to 3.11 on Linux x86_64: `tools/peers.sh` puts it into a virtual environment of its own.
-The scripts that drive it lie beside the checkout. What it is sent and sends are made objects.
+The scripts that drive it lie beside the checkout. All objects are synthetic.
 """
 
 import os
@@ -51,14 +51,14 @@ ANSWERED = {"answer_item_length", "unasked_identity_response"}
 
 
 class Log:
-    """What a run of its server said, once it is over."""
+    """The output of a run of its server, at its end."""
 
     text = ""
 
 
 @contextmanager
 def their_server(folder: Path, *words: str) -> Iterator[tuple[int, Log]]:
-    """A port of its own each time: it binds without SO_REUSEADDR, and does not say when that fails."""
+    """Use a new port each time: it binds without SO_REUSEADDR, and does not report a failure."""
     port, path, log = free_port(), folder / "pydicos.log", Log()
     with path.open("w") as output, subprocess.Popen(
         [PYTHON, SCRIPTS / "pydicos_server.py", str(port), "--seconds", "60", *words], stdout=output, stderr=output
@@ -67,7 +67,7 @@ def their_server(folder: Path, *words: str) -> Iterator[tuple[int, Log]]:
             until = time.monotonic() + PATIENCE
             while "READY" not in path.read_text() and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.05)  # there is no event to wait for
-            time.sleep(0.6)  # it listens up to half a second after it says so
+            time.sleep(0.6)  # it begins to listen up to half a second after it reports so
             yield port, log
             process.send_signal(2)
             process.wait(PATIENCE)
@@ -78,7 +78,7 @@ def their_server(folder: Path, *words: str) -> Iterator[tuple[int, Log]]:
 
 
 def their_client(mode: str, port: int, *words: str) -> str:
-    """Run its client to its end; what it says."""
+    """Run its client to its end. Returns its output."""
     done = subprocess.run(
         [PYTHON, SCRIPTS / "pydicos_client.py", mode, str(port), *words],
         capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False,
@@ -111,7 +111,7 @@ def test_our_echo(tmp_path: Path) -> None:
 
 
 def test_our_stores(tmp_path: Path) -> None:
-    """It answers success to anything: what it makes of it is in its log."""
+    """It answers success to anything; its log shows whether it could read it."""
     with their_server(tmp_path) as (port, log):
         for name, (sop_class, syntax) in OBJECTS.items():
             content = (DATA_SETS / f"{name}.ds").read_bytes()
@@ -162,7 +162,7 @@ class Received:
 
 
 def test_its_client_stores_with_ours(tmp_path: Path) -> None:
-    """It gives up where any of its contexts is refused, and joins the data set to the command set."""
+    """It gives up if any of its contexts is refused, and joins the data set to the command set."""
     received: list[Received] = []
     deviations: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""pynetdicom and ours, both ways: C-ECHO, C-STORE of every file at hand, refusals, aborts, what else it proposes."""
+"""pynetdicom and ours, both ways: C-ECHO, C-STORE of every available file, refusals, aborts, and other proposals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ CT, VERIFICATION, EXPLICIT = uids.CT_IMAGE_STORAGE, uids.VERIFICATION, uids.EXPL
 def their_provider(
     handle_store: Any = None, *, syntaxes: tuple[str, ...] = uids.TRANSFER_SYNTAXES, **options: Any
 ) -> Iterator[int]:
-    """pynetdicom's SCP for everything that is stored; the port. `handle_store` gets each event."""
+    """Run pynetdicom's SCP for all storage SOP classes. Yields the port. `handle_store` gets each event."""
     entity = pynetdicom.AE(ae_title="THEIRS")
     for name, value in options.items():
         setattr(entity, name, value)
@@ -172,7 +172,7 @@ def test_a_title_that_is_not_ours_is_rejected() -> None:
 
 
 def test_everything_else_they_can_propose_is_answered() -> None:
-    """Identity, window, roles, extended negotiation: understood, granted where the policy says so, or left out."""
+    """Identity, window, roles and extended negotiation are understood, and granted or omitted by the policy."""
     from pynetdicom.pdu_primitives import (
         AsynchronousOperationsWindowNegotiation,
         SOPClassExtendedNegotiation,
@@ -192,8 +192,8 @@ def test_everything_else_they_can_propose_is_answered() -> None:
             provider.port, [(CT, [EXPLICIT]), (VERIFICATION, [EXPLICIT])], ext_neg=[identity, window, extended, role]
         )
         assert association.is_established
-        assert association.acceptor.user_identity is None  # nobody has checked it
-        assert association.acceptor.asynchronous_operations == (8, 1)  # of those that storescp performs
+        assert association.acceptor.user_identity is None  # the identity was not verified
+        assert association.acceptor.asynchronous_operations == (8, 1)  # of the operations that storescp performs
         assert association.acceptor.role_selection[CT].scp_role is False
         assert settle(association).send_c_echo().Status == 0
         association.release()

@@ -1,4 +1,4 @@
-"""`Application` and pynetdicom: their user asks for each service with a function, in each adapter, and ours theirs."""
+"""`Application` and pynetdicom: each service with a function, in each adapter, used by their user and ours."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 def their_user(
     port: int, sop_classes: list[str], handlers: dict[Any, Any], *, gets: tuple[str, ...] = ()
 ) -> Iterator[Any]:
-    """An association that pynetdicom asks for."""
+    """An association that pynetdicom requests."""
     entity = pynetdicom.AE(ae_title="THEM")
     for uid in sop_classes:
         entity.add_requested_context(uid, [EXPLICIT])
@@ -63,7 +63,7 @@ def their_user(
 
 @contextmanager
 def their_provider(sop_classes: list[str], handlers: dict[Any, Any]) -> Iterator[int]:
-    """pynetdicom's SCP; the port."""
+    """Run pynetdicom's SCP. Yields the port."""
     entity = pynetdicom.AE(ae_title="THEIRS")
     for uid in sop_classes:
         entity.add_supported_context(uid, [EXPLICIT])
@@ -207,7 +207,7 @@ def committing(way: Way, *, apart: bool = False, **destinations: Any) -> Applica
 
 
 def taking(reports: queue.Queue[Any]) -> dict[Any, Any]:
-    """Their handler of reports. pynetdicom runs it, and answers, in a thread of its own: see `next_of`."""
+    """Their handler for reports. pynetdicom runs it, and answers, in a thread of its own: see `next_of`."""
 
     def take(event: Any) -> tuple[int, None]:
         report = (event.event_type, event.event_information, event.assoc.requestor.ae_title.strip())
@@ -218,7 +218,7 @@ def taking(reports: queue.Queue[Any]) -> dict[Any, Any]:
 
 
 def next_of(reports: queue.Queue[Any]) -> Any:
-    """What `taking` has put there, once it is answered."""
+    """The item that `taking` has put there, when it is answered."""
     report, thread = reports.get(timeout=PATIENCE)
     thread.join(PATIENCE)
     return report
@@ -235,7 +235,7 @@ def test_their_request_is_reported_on_its_own_association(way: Way) -> None:
 
 @each_way
 def test_their_request_is_reported_where_they_listen(way: Way) -> None:
-    """Apart: pynetdicom's user aborts if a report comes while it releases."""
+    """On a separate association: pynetdicom's user aborts if a report arrives while it releases."""
     reports: queue.Queue[Any] = queue.Queue()
     entity = pynetdicom.AE(ae_title="THEM")
     entity.add_supported_context(PUSH_MODEL, [EXPLICIT], scu_role=False, scp_role=True)
@@ -243,7 +243,7 @@ def test_their_request_is_reported_where_they_listen(way: Way) -> None:
     try:
         app = committing(way, apart=True, THEM=listening.server_address)
         with running(way, app) as server:
-            with their_user(server.port, [PUSH_MODEL], {}) as association:  # takes no reports itself
+            with their_user(server.port, [PUSH_MODEL], {}) as association:  # does not accept reports itself
                 answer, _ = settle(association).send_n_action(ASKED_FOR.report().dataset, 1, PUSH_MODEL, INSTANCE)
                 assert answer.Status == 0
             assert next_of(reports) == (2, PARTLY.dataset, "OURS")
@@ -253,7 +253,7 @@ def test_their_request_is_reported_where_they_listen(way: Way) -> None:
 
 @pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
 def test_their_report_without_a_role_is_let_through_by_a_flag(tolerance: Tolerance) -> None:
-    """pynetdicom leaves the roles to its user, and sends reports whatever was negotiated."""
+    """pynetdicom leaves the roles to its user, and sends reports independently of the negotiation."""
     reports: queue.Queue[Any] = queue.Queue()
     deviations: list[str] = []
 

@@ -1,4 +1,4 @@
-"""pynetdicom and ours, both ways: what is negotiated, how large PDUs are, what is refused, how it ends."""
+"""pynetdicom and ours, both ways: negotiation, PDU sizes, refusals and ends."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_pdus_of_the_size_that_pynetdicom_receives(size: int) -> None:
     with pynetdicom_provider(syntaxes=ALL, max_pdu=size) as peer:
         result = ours("storescu", "-v", "127.0.0.1", peer.port, LARGEST.path)
         assert result.returncode == 0, result.stderr
-        assert f"P-DATA-TF of {f'up to {size} bytes' if size else 'any length'}" in result.stderr
+        assert f"maximum PDU length {f'{size} bytes' if size else 'unlimited'}" in result.stderr
         assert peer.next("stored")["sha256"] == digest(LARGEST)
 
 
@@ -153,7 +153,7 @@ def test_what_is_negotiated_beyond_contexts() -> None:
 
 
 def test_what_we_ask_for_beyond_contexts_is_answered() -> None:
-    """pynetdicom answers neither identity nor window unless told to: one operation at a time, and no error."""
+    """By default pynetdicom answers neither identity nor window: one operation at a time, and no error."""
     information = UserInformation(
         window=OperationsWindow(invoked=8, performed=8),
         user_identity=UserIdentity(type=2, primary=b"ada", secondary=b"secret", response_requested=True),
@@ -184,6 +184,6 @@ def test_a_status_decides_the_exit_status(status: int, expected: int) -> None:
 
 
 def test_small_objects_pass_a_peer_with_nagle() -> None:
-    """pynetdicom sets no TCP_NODELAY: it has to get its acknowledgements."""
+    """pynetdicom does not set TCP_NODELAY, so it depends on our acknowledgements."""
     with pynetdicom_provider(syntaxes=ALL) as peer:
         assert ours("storescu", "127.0.0.1", peer.port, SMALL.path, "--repeat", 50).returncode == 0

@@ -1,4 +1,4 @@
-"""pynetdicom and ours, both ways: every file at hand, as it lies on disk, decoded, and converted."""
+"""pynetdicom and ours, both ways: every available file, unchanged, decoded, and converted."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ ODD_ONES = {
     for file in FILES
     if dcmread(file.path).file_meta.get("MediaStorageSOPInstanceUID", "") not in ("", file.sop_instance_uid)
 }
-"""Whose meta information is of another instance than their data set, which is what pynetdicom's user goes by."""
+"""Files whose meta information names another instance than the data set, which pynetdicom's user relies on."""
 SMALL = next(file for file in FILES if file.path.name == "CT_small.dcm")
 LARGEST = max(FILES, key=lambda one: one.data_length)
 ALL = list(uids.TRANSFER_SYNTAXES)
@@ -118,7 +118,7 @@ def test_every_file_of_theirs_is_stored_as_it_was(folder: Path, checked: bool) -
 
 
 def test_what_they_decode_and_encode_is_stored(folder: Path) -> None:
-    """Their usual way of sending: a data set out of pydicom. It takes the UIDs of the data set, not of the file."""
+    """Their usual way of sending: a data set of pydicom, with the UIDs of the data set, not of the file."""
     chosen = [file for file in FILES if dcmread(file.path).get("SOPInstanceUID") == file.sop_instance_uid]
     with our_provider("storescp", 0, "-od", folder) as provider:
         told = pynetdicom_user(provider.port, paths=[str(file.path) for file in chosen], decode=True)

@@ -48,7 +48,7 @@ def answer_all(session: Session) -> None:
 
 @contextmanager
 def doorkeeper(accepted: bool) -> Iterator[tuple[int, list[UserIdentity | None]]]:
-    """A provider for one association that looks at the identity before it answers; its port, and whom it saw."""
+    """Run a provider for one association that checks the identity first. Yields its port and the identities."""
     seen: list[UserIdentity | None] = []
 
     def attend(listener: socket.socket) -> None:
@@ -122,7 +122,7 @@ def test_a_policy_answers_tickets_that_it_knows() -> None:
 @pytest.mark.parametrize("own", [(True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("wish", [(True, False), (False, True), (True, True)])
 def test_they_and_we_agree_on_roles(wish: tuple[bool, bool], own: tuple[bool, bool]) -> None:
-    """pynetdicom refuses a context whose roles come to nothing; we accept it without any."""
+    """pynetdicom refuses a context if no role is left; we accept it without roles."""
     policy = AcceptPolicy(other_contexts=(IMPLICIT,), roles={CT: Roles(scu=own[0], scp=own[1])})
     seen: list[tuple[bool, bool]] = []
 

@@ -1,4 +1,4 @@
-"""pynetdicom and ours, both ways, in the services beyond storage: who asks, who answers, what comes of it."""
+"""pynetdicom and ours, both ways, in the services beyond storage: requests, responses and results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PATIENCE = 30.0
 def their_provider(
     sop_classes: list[str], handlers: dict[Any, Any], *, both_roles: tuple[str, ...] = ()
 ) -> Iterator[int]:
-    """pynetdicom's SCP; the port."""
+    """Run pynetdicom's SCP. Yields the port."""
     entity = pynetdicom.AE(ae_title="THEIRS")
     for uid in sop_classes:
         both = {"scu_role": True, "scp_role": True} if uid in both_roles else {}
@@ -68,7 +68,7 @@ def their_provider(
 def their_user(
     port: int, sop_classes: list[str], handlers: dict[Any, Any] | None = None, *, scp_of: tuple[str, ...] = ()
 ) -> Iterator[Any]:
-    """An association that pynetdicom asks for."""
+    """An association that pynetdicom requests."""
     entity = pynetdicom.AE(ae_title="THEM")
     for uid in sop_classes:
         entity.add_requested_context(uid, [EXPLICIT])
@@ -83,7 +83,7 @@ def their_user(
 
 
 def ask(port: int, sop_classes: list[str], *, scp_of: tuple[str, ...] = ()) -> Session:
-    """An association that we ask for."""
+    """An association that we request."""
     roles = tuple(RoleSelection(sop_class_uid=uid, scu=False, scp=True) for uid in scp_of)
     return connect(
         ("127.0.0.1", port),
@@ -99,7 +99,7 @@ Handle = Callable[[Exchange, MessageStart], flows.Flow[Any]]
 
 @contextmanager
 def our_provider(handle: Handle, *, scp_of: tuple[str, ...] = ()) -> Iterator[tuple[int, list[Any]]]:
-    """Each request is handled by a flow: the port, and what the flows gave, complete once this is left."""
+    """Handle each request by a flow. Yields the port and the results of the flows, complete at the end."""
     found: list[Any] = []
 
     def run(session: Session) -> None:
@@ -114,7 +114,7 @@ def our_provider(handle: Handle, *, scp_of: tuple[str, ...] = ()) -> Iterator[tu
 
 @contextmanager
 def our_store() -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Where a C-MOVE can send to: the port, and what came."""
+    """A destination for a C-MOVE. Yields the port and the received objects."""
     stored: dict[str, bytes] = {}
 
     def run(session: Session) -> None:
@@ -357,7 +357,7 @@ def test_a_destination_they_do_not_know() -> None:
 
 
 def test_they_have_us_move() -> None:
-    """Our provider is told by a value which association to make; the test makes it."""
+    """Our provider names the association to open by a value; the test opens it."""
     stored: dict[str, tuple[bytes, str]] = {}
 
     def keep(event: Any) -> int:

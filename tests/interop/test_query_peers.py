@@ -1,4 +1,4 @@
-"""`dicos findscu`, `getscu` and `movescu` against the archives of DCMTK and pynetdicom: what is found, what arrives."""
+"""`dicos findscu`, `getscu` and `movescu` against the archives of DCMTK and pynetdicom: matches and objects."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ EVENTS = ("association", "summary")
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A peer that has two objects of each patient."""
+    """A peer with two objects of each patient."""
 
     port: int
-    store_port: int  # where it moves things for ME
+    store_port: int  # the destination of the AE title ME
     files: list[Path]
 
     @property
@@ -202,7 +202,7 @@ def test_a_worklist_of_dcmtk(tmp_path: Path) -> None:
 
 @needs_dcmtk
 def test_the_same_query_as_dcmtk_asks(tmp_path: Path) -> None:
-    """What DCMTK's findscu finds with the same keys, ours finds too."""
+    """Our findscu finds the same as DCMTK's with the same keys."""
     keys = ("-k", "0008,0052=STUDY", "-k", "PatientName=*O*", "-k", "PatientID", "-k", "StudyInstanceUID")
     with archive_of("dcmtk", tmp_path) as archive:
         theirs = dcmtk("findscu", "-S", "-aec", "QR", *keys, "127.0.0.1", archive.port)

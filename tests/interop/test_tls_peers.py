@@ -1,4 +1,4 @@
-"""TLS with others: OpenSSL's own command, DCMTK's tools, pynetdicom on the standard library's ssl; both ways each."""
+"""TLS with other implementations, both ways: the openssl command, DCMTK's tools, pynetdicom with Python's ssl."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def client() -> ClientTLS:
 @needs_openssl
 @pytest.mark.parametrize(("word", "protocol"), [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")])
 def test_an_association_through_s_server(word: str, protocol: str, pacs: Files, device: Files, tmp_path: Path) -> None:
-    """OpenSSL's server takes what it is sent and answers nothing: an association by hand, over a pipe."""
+    """OpenSSL's server accepts data and answers nothing: the test answers by hand, over a pipe."""
     port = free_port()
     process = subprocess.Popen(
         ["openssl", "s_server", "-accept", str(port), "-cert", str(pacs.certificate), "-key", str(pacs.key),
@@ -225,7 +225,7 @@ def test_an_association_through_s_server(word: str, protocol: str, pacs: Files, 
 
 
 def _connected(port: int) -> socket.socket:
-    """To a server that serves one connection only: there is nothing to try it with beforehand."""
+    """Connect to a server that serves only one connection, so the test cannot probe it first."""
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port))

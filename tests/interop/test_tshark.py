@@ -1,7 +1,7 @@
-"""tshark's DICOM dissector and ours see the same in the same bytes: PDUs, negotiation, PDVs, command sets.
+"""tshark's DICOM dissector and ours agree on the same bytes: PDUs, negotiation, PDVs, command sets.
 
-Every conversation goes into one capture file, each as a connection of its own, and tshark reads it once. What it says
-(its PDML) and what we decode are brought into one neutral shape; differences that are known have their reason here.
+Every conversation goes into one capture file, each as a connection of its own, and tshark reads it once. Its output
+(PDML) and our decoded PDUs are converted to one neutral form; known differences have their reasons here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TSHARK = shutil.which("tshark")
 
 
 def _version() -> str:
-    """`4.0.17`, or nothing."""
+    """Return tshark's version, such as `4.0.17`; empty if there is no tshark."""
     if TSHARK is None:
         return ""
     said = subprocess.run([TSHARK, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
@@ -78,7 +78,7 @@ class Context:
 
 @dataclass
 class Seen:
-    """One PDU. `numbers`: single fields by name; `texts`: as they lie in the bytes, without padding."""
+    """One PDU. `numbers`: single fields by name; `texts`: as encoded, without padding."""
 
     type: int
     length: int
@@ -88,7 +88,7 @@ class Seen:
     roles: list[tuple[bytes, int, int]] = field(default_factory=list)
     pdvs: list[tuple[int, int, int]] = field(default_factory=list)  # length, context, control header
     commands: list[str] = field(default_factory=list)  # names of the messages whose command set ends in this PDU
-    elements: list[bytes] = field(default_factory=list)  # of those, the bytes of each element
+    elements: list[bytes] = field(default_factory=list)  # the bytes of each element of these command sets
 
 
 # -- what tshark says ----------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ MESSAGE = re.compile(r"PDV, ([CN]-[A-Z-]+(?:-RQ|-RSP))")
 
 
 def tshark(conversations: Iterable[Iterable[Said]], folder: Path) -> dict[int, dict[bool, list[Seen]]]:
-    """What it sees, by the number of the conversation and whether the requestor said it."""
+    """tshark's PDUs, by the number of the conversation and True if the requestor sent it."""
     assert TSHARK is not None
     file = folder / "conversations.pcap"
     file.write_bytes(pcap(conversations))
@@ -188,7 +188,7 @@ def _negotiated(pdu: Seen, name: str, raw: bytes) -> None:
         case "pctx.abss.syntax":
             pdu.contexts[-1].abstract.append(raw)
         case "pctx.xfer.syntax":
-            if not pdu.contexts[-1].result:  # of a refused context it is not significant  PS3.8 9.3.3.2
+            if not pdu.contexts[-1].result:  # not significant for a refused context  # PS3.8 9.3.3.2
                 pdu.contexts[-1].transfer.append(raw)
         case "userinfo.rolesel.sopclassuid":
             pdu.roles.append((raw, 0, 0))
@@ -199,19 +199,19 @@ def _negotiated(pdu: Seen, name: str, raw: bytes) -> None:
 
 
 NAMES = Tolerance(uid_leading_zeros=True, uid_invalid_root=True)
-"""tshark does not judge UIDs, and the captures hold some that are none."""
+"""tshark does not validate UIDs, and the captures hold some that are not valid."""
 
 # -- what we say ---------------------------------------------------------------------------------------------------
 
 
 def ours(stream: bytes) -> list[Seen | Malformed]:
-    """What `decode` and `decode_command` make of each PDU, or why they refuse it."""
+    """The result of `decode` and `decode_command` for each PDU, or their error."""
     command = bytearray()
     return [_ours(whole, command) for whole in split(stream)]
 
 
 def _ours(whole: bytes, command: bytearray) -> Seen | Malformed:
-    """`command`: what has come of a command set so far."""
+    """`command`: the part of a command set received so far."""
     seen = Seen(whole[0], int.from_bytes(whole[2:6], "big"))
     try:
         pdu = decode(whole, tolerance=NAMES)
@@ -281,7 +281,7 @@ def _command(raw: bytes, seen: Seen) -> None:
 
 
 class Talk:
-    """Two associations of which every byte is written down in its order."""
+    """Two associations whose bytes are recorded in order."""
 
     def __init__(self, asked: AssociateRequest) -> None:
         self.user = Association.requestor(asked, limits=Limits(peer_max_length=8))
@@ -317,7 +317,7 @@ class Talk:
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)
 PIXELS = b"\xe0\x7f\x10\0" + (5000).to_bytes(4, "little") + bytes(range(250)) * 20
-"""A data set of one element: what is none confuses tshark, also in what follows."""
+"""A data set of one element: other bytes would confuse tshark, also later."""
 RELEASED = encode(ReleaseRequest())
 STORE = CStoreRequest(message_id=2, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
 
@@ -359,7 +359,7 @@ def aborted() -> list[Said]:
 
 
 def provider_at_fault() -> list[Said]:
-    """The user hears nonsense, and its provider aborts with a reason."""
+    """The user receives nonsense, and its provider aborts with a reason."""
     talk = Talk(REQUEST)
     talk.carry()
     talk.provider_sends(negotiate(REQUEST, POLICY))
@@ -447,9 +447,9 @@ REFUSED_BY_US: dict[tuple[str, bool, int], tuple[str, str]] = {
         "an A-ABORT two bytes short, the last thing said: tshark still waits for them",
     ),
 }
-"""Conversation, by the requestor?, number of the PDU -> the error, and why tshark shows the PDU, or does not."""
+"""Conversation, True if sent by the requestor, number of the PDU -> our error, and why tshark shows the PDU or not."""
 NOT_READ_BY_TSHARK = {("pydicos ct_default", False, 1), ("pydicos ct_nocomp", False, 1)}
-"""Likewise -> C-STORE-RSP that it takes for the rest of an element that began in what it read too far before."""
+"""The same key -> a C-STORE-RSP that tshark takes for the rest of an element, because it read too far before."""
 
 
 def compare(name: str, by_client: bool, said: list[Said], theirs: list[Seen]) -> None:
@@ -492,7 +492,7 @@ def test_every_explained_refusal_is_of_a_capture_that_is_there() -> None:
 
 
 def test_a_pdv_of_odd_length_is_odd_to_tshark(tmp_path: Path) -> None:
-    """It wants every PDV to be even, as PS3.8 E.1 does, and reads no further in it; to us it is the sender's affair."""
+    """tshark requires even PDVs, as [PS3.8 E.1] does, and stops reading at an odd one; we leave it to the sender."""
     said = [*opened(), (True, p_data((3, True, True, RAW)) + p_data((3, False, True, b"abc")) + RELEASED)]
     theirs = tshark([said], tmp_path)[0][True]
     mine = [each for each in ours(b"".join(each for who, each in said if who)) if isinstance(each, Seen)]

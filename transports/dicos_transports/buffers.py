@@ -1,6 +1,6 @@
-"""Memory that is filled again and again: what is received, read from a file, encrypted.
+"""Reusable buffers for data that is received, read from a file or encrypted.
 
-Invariant: a buffer is used again only when nobody holds a view of it.
+Invariant: a buffer is reused only when no view of it exists.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ SHARED: Final = 16
 """Buffers in use that are remembered for all associations."""
 
 LARGE: Final = 128 * 1024
-"""Bytes of pieces that are worth the whole receive buffer that they keep: a quarter of one."""
+"""Bytes of pieces that may keep a whole receive buffer in use: a quarter of its size."""
 
 
 class Buffers:
-    """Buffers of one size that are used again: whoever needs one takes a free one, so that who is idle holds none.
+    """A pool of buffers of one size. A caller takes a free one when it needs it, so idle callers hold none.
 
-    A new one each time would cost more than what is done with it: the system clears its pages, and takes them back. All
-    threads share them: with some each, a thousand associations that wait for their peers would hold them all.
+    Allocating a new buffer each time would cost more than the work on it, because the system clears its pages and takes
+    them back. All threads share the pool: with buffers of their own, a thousand idle associations would hold them all.
     """
 
     def __init__(self, size: int, kept: int) -> None:
-        """`size`: bytes of each. `kept`: how many that are in use are remembered, besides the newest."""
+        """`size`: bytes of each buffer. `kept`: number of buffers in use that are remembered, besides the newest."""
         self._size = size
         self._most = kept
         self._kept: list[bytearray] = []
         self._lock = threading.Lock()
 
     def free(self) -> memoryview:
-        """A view of a whole buffer of which nobody holds another one; it is in use while any view of it exists."""
+        """Return a view of a free buffer. The buffer is in use as long as any view of it exists."""
         kept = self._kept
         with self._lock:
             for index, buffer in enumerate(kept):
                 try:
-                    buffer.append(0)  # refused while a view of it exists
+                    buffer.append(0)  # raises while a view of it exists
                 except BufferError:
                     continue
                 buffer.pop()
                 if index:
                     kept[0], kept[index] = buffer, kept[0]
                 return memoryview(buffer)
-            # Kept pieces keep their buffer; of those that may come free again only a few are remembered.
+            # A piece that is kept keeps its buffer in use; only a few such buffers are remembered for reuse.
             buffer = bytearray(self._size)
             kept.insert(0, buffer)
             del kept[self._most + 1 :]
@@ -57,19 +57,20 @@ class Buffers:
 
 
 class Gathered:
-    """Pieces of a data set until there are enough of them, so that what they keep in memory is little more than their
-    bytes: few large ones as they are, views of receive buffers, many small ones copied together."""
+    """Gathers pieces of a data set, so that they occupy little more memory than their bytes.
+
+    Large pieces are kept as they are, as views of receive buffers; small ones are copied together."""
 
     __slots__ = ("_joined", "pieces", "size")
 
     def __init__(self) -> None:
         self.pieces: list[Buffer] = []
         self.size = 0
-        """Their bytes."""
-        self._joined: bytearray | None = None  # the last of them, if it is our own
+        """Number of bytes of all pieces."""
+        self._joined: bytearray | None = None  # the last piece, if it is a copy made here
 
     def add(self, pieces: Sequence[Buffer]) -> None:
-        """What has come together."""
+        """Add pieces that arrived together."""
         size = sum(map(len, pieces))
         self.size += size
         if size >= LARGE:

@@ -1,4 +1,4 @@
-"""The `dicos` command as processes of their own, and files for it, for the tests of the command."""
+"""Runs the `dicos` command in processes of their own, and creates files for it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ TIMEOUT = 20.0
 ELEMENT = b"\x08\0\x18\0UI\x06\x001.2.3\0"
 VERIFICATION = uids.VERIFICATION
 carried_by = "blocking"
-"""What carries the commands of a test: the fixture `transport` says it."""
+"""The transport of the commands in a test, set by the fixture `transport`."""
 
 
 def line(*words: object) -> list[str]:
-    """A command line."""
+    """Return a command line."""
     carrier = [] if carried_by == "blocking" else ["--transport", carried_by]
     return [*COMMAND, str(words[0]), *carrier, *map(str, words[1:])] if words else COMMAND
 
 
 class Result:
-    """How one command ended: `status`, what it said on `err`, and the JSON `events` on standard output."""
+    """The result of a command: `status`, standard error as `err`, and the JSON `events` on standard output."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         assert "Traceback" not in err, err
@@ -59,14 +59,14 @@ def dicos(*words: object, **options: Any) -> Result:
 
 
 def starting(command: list[str], sockets: Sequence[socket.socket] | None, pid: str = "SELF") -> list[str]:
-    """The command as it is started: with `sockets` by what does as systemd does."""
+    """Return the command line, which with `sockets` passes them to the command as systemd does."""
     if sockets is None:
         return command
     return [sys.executable, "-c", SYSTEMD, pid, ",".join(str(sock.fileno()) for sock in sockets), *command]
 
 
 class Provider:
-    """A running echoscp or storescp. It listens on `port`, or where the words say: a number that is first is a port."""
+    """A running echoscp or storescp. It listens on `port`, unless its first argument is a port."""
 
     def __init__(
         self, words: tuple[object, ...], options: dict[str, Any], sockets: Sequence[socket.socket] | None
@@ -89,7 +89,7 @@ class Provider:
         self.said = ""
 
     def event(self) -> dict[str, Any]:
-        """The next that it tells."""
+        """Return its next event."""
         found: dict[str, Any] = json.loads(self._out.readline())
         return found
 
@@ -120,19 +120,19 @@ class Provider:
         self._out.close()
 
     def end(self) -> Result:
-        """What it said, and its status, once it has ended."""
+        """Return its output and exit status when it has ended."""
         out, err = ("", self._err.read()) if self._out.closed else self.process.communicate(timeout=TIMEOUT)
         return Result(self.process.wait(TIMEOUT), out, self.said + err)
 
     def stop(self) -> Result:
-        """SIGTERM, and the end."""
+        """Send SIGTERM and wait for its end."""
         self.signal()
         return self.end()
 
 
 @contextmanager
 def provider(*words: object, sockets: Sequence[socket.socket] | None = None, **options: Any) -> Iterator[Provider]:
-    """An SCP on a free port, which is known once it listens. `sockets` are handed over. No process is left."""
+    """Run an SCP on a free port, known when it listens; `sockets` are passed to it. Leaves no process behind."""
     running = Provider(words, options, sockets)
     try:
         yield running
@@ -147,7 +147,7 @@ def provider(*words: object, sockets: Sequence[socket.socket] | None = None, **o
 def dicom_file(
     path: Path, *, sop_class: str = CT, uid: str = "1.2.3", syntax: str = EXPLICIT, pixels: int = 4, data: bytes = b""
 ) -> Path:
-    """A small file; `pixels` bytes of zeros, which take no room on most disks; or the data set `data`."""
+    """Create a small file with `pixels` bytes of zeros, sparse on most disks, or with the data set `data`."""
     header = part10_writer.file_header(sop_class, uid, syntax)
     value = uid.encode("ascii", "backslashreplace")[:1024]
     value += b"\0" * (len(value) % 2)
@@ -162,7 +162,7 @@ def dicom_file(
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """A port that is taken and that nobody listens on."""
+    """Return a port that is bound but not listened on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What the tests of the command share: what carries it."""
+"""The transport fixture of the tests of the command."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.transports.cli import commands
 
 @pytest.fixture(params=["blocking", "trio", "asyncio"])
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each in turn carries the commands of a test."""
+    """Runs the test over each transport in turn."""
     if request.param == "trio":
         pytest.importorskip("trio")
     commands.carried_by = request.param

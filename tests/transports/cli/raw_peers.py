@@ -1,4 +1,4 @@
-"""Peers laid out in raw bytes, which send what no engine of ours would, for tests of the command."""
+"""Peers that build PDUs from raw bytes, for data that our engine would never send."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def item(kind: int, value: bytes) -> bytes:
 
 
 def element(tag: int, value: bytes | int) -> bytes:
-    """Of group 0000, in implicit VR little endian; a number has two bytes."""
+    """Encode an element of group 0000 in implicit VR little endian; a number has two bytes."""
     if isinstance(value, int):
         value = struct.pack("<H", value)
     value += b"\0" * (len(value) % 2)
@@ -34,7 +34,7 @@ def command(fields: dict[int, bytes | int]) -> bytes:
 
 
 def data_element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
-    """Explicit VR little endian."""
+    """Encode an element in explicit VR little endian."""
     value += b"\0" * (len(value) % 2) if vr == b"UI" else b" " * (len(value) % 2)
     long = vr in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC")
     head = struct.pack("<HH2s", group, number, vr)
@@ -42,7 +42,7 @@ def data_element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
 
 
 def data_set(*others: bytes, sop_class: str = CT, uid: bytes = b"1.2.3") -> bytes:
-    """A whole one."""
+    """Encode a PDU with its header."""
     named = data_element(8, 0x16, b"UI", sop_class.encode()) + data_element(8, 0x18, b"UI", uid)
     return named + b"".join(others)
 
@@ -59,7 +59,7 @@ def request(
     calling: bytes = b"RAW",
     version_name: bytes = b"",
 ) -> bytes:
-    """An A-ASSOCIATE-RQ. `more`: sub-items of the user information."""
+    """Encode an A-ASSOCIATE-RQ. `more`: further sub-items of the user information."""
     body = struct.pack(">HH", 1, 0) + called.ljust(16) + calling.ljust(16) + bytes(32)
     body += item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (abstract, transfer) in contexts.items():
@@ -73,7 +73,7 @@ def request(
 
 @dataclass
 class Asked:
-    """The A-ASSOCIATE-RQ that has come."""
+    """A received A-ASSOCIATE-RQ."""
 
     body: bytes
     contexts: dict[int, tuple[str, list[str]]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def items(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def accept(asked: Asked, *more: bytes, refuse: bool = False, version_name: bytes = b"", uid: bytes = b"1.2.3") -> bytes:
-    """An A-ASSOCIATE-AC for all of it, with the first transfer syntax of each context."""
+    """Encode an A-ASSOCIATE-AC that accepts every context with its first transfer syntax."""
     body = struct.pack(">HH", 1, 0) + asked.body[4:36] + bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (_, syntaxes) in asked.contexts.items():
         body += item(0x21, bytes((number, 0, 3 if refuse else 0, 0)) + item(0x40, syntaxes[0].encode()))
@@ -108,7 +108,7 @@ def accept(asked: Asked, *more: bytes, refuse: bool = False, version_name: bytes
 
 
 class Raw:
-    """A connection, whose messages are read whole."""
+    """A connection that reads whole messages."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -118,7 +118,7 @@ class Raw:
         self.sock.sendall(data)
 
     def message(self, context: int, fields: dict[int, bytes | int], data: bytes | None = None) -> None:
-        """A command, with a data set or without."""
+        """Send a command, with or without a data set."""
         fields = fields | {0x0800: NO_DATA if data is None else 0}
         self.send(p_data(context, 3, command(fields)))
         if data is not None:
@@ -126,7 +126,7 @@ class Raw:
                 self.send(p_data(context, 2 if at + 16_000 >= len(data) else 0, data[at : at + 16_000]))
 
     def receive(self) -> tuple[int, dict[int, bytes]] | None:
-        """The context and the command of the next message, once its data set has come; None at the end."""
+        """Return context and command of the next message, after reading its data set; None at the end."""
         commands, fields = b"", None
         while True:
             while not self._waiting:
@@ -163,7 +163,7 @@ class Raw:
 
 @contextmanager
 def provider(handle: Callable[[Raw], None], answer: Callable[[Asked], bytes] = accept) -> Iterator[int]:
-    """A provider on a port; `handle` gets each association. What it raises is raised in the end."""
+    """Run a provider that calls `handle` for each association, and raises its exceptions at the end."""
     faults: list[Exception] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -197,7 +197,7 @@ def provider(handle: Callable[[Raw], None], answer: Callable[[Asked], bytes] = a
 
 @contextmanager
 def user(port: int, asked: bytes | None = None) -> Iterator[Raw]:
-    """An association with a provider of CT images, or what it asks for."""
+    """Open an association with a provider, for CT images by default."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
         sock.sendall(asked or request({1: (CT.encode(), (EXPLICIT.encode(),))}))
         assert read_pdu(sock)[:1] == b"\2"
@@ -206,7 +206,7 @@ def user(port: int, asked: bytes | None = None) -> Iterator[Raw]:
 
 @contextmanager
 def half_an_object(port: int, uid: bytes = b"1.2.3") -> Iterator[Callable[[], int]]:
-    """A C-STORE of which half has been sent; called, it sends the rest and returns the status of the answer."""
+    """Send half of a C-STORE. Returns a function that sends the rest and returns the status of the response."""
     data = data_set(data_element(0x7FE0, 0x10, b"OW", bytes(2_000_000)), uid=uid)
     with user(port) as raw:
         fields: dict[int, bytes | int] = {0x2: CT.encode(), 0x100: STORE, 0x110: 1, 0x700: 0, 0x1000: uid, 0x800: 0}

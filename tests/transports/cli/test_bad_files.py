@@ -1,4 +1,4 @@
-"""`dicos storescu` with some files that cannot be sent: the good ones arrive, each of the others is listed, exit 1."""
+"""`dicos storescu` with files that cannot be sent: the others arrive, each bad one is listed, exit status 1."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def cut_short(path: Path) -> None:
 KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (text, "not a DICOM file"),
     "empty": (Path.touch, "not a DICOM file: it is empty"),
-    "DICOMDIR": (lambda path: dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "is a DICOMDIR"),
+    "DICOMDIR": (lambda path: dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "DICOMDIR"),
     "cut short": (cut_short, "is cut short"),
-    "no SOP class": (lambda path: dicom_file(path, sop_class="none"), "is no UID [PS3.5 9.1]"),
+    "no SOP class": (lambda path: dicom_file(path, sop_class="none"), "is not a valid UID [PS3.5 9.1]"),
     "missing": (lambda path: None, "cannot be read: no such file or directory"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "cannot be read: no such file or directory"),
     "link to itself": (lambda path: path.symlink_to(path), "cannot be read: too many levels of symbolic links"),
@@ -142,7 +142,7 @@ def test_bad_files_fail_where_the_journal_has_all_the_good_ones(tmp_path: Path) 
 
 
 def doing(then: Callable[[str], object]) -> Callable[[Session], None]:
-    """Receives each object, does that with its UID, and answers success."""
+    """Receive each object, call the function with its UID, and answer success."""
 
     def handle(session: Session) -> None:
         for request in session:
@@ -194,7 +194,7 @@ def test_what_changes_before_it_is_sent_is_not_sent(transport: str, tmp_path: Pa
 
 @pytest.mark.parametrize("how", ["longer", "shorter", "written over", "replaced", "gone"])
 def test_what_changes_while_it_is_sent_is_no_success(tmp_path: Path, how: str) -> None:
-    """But what is removed once it was read whole is one: the peer has all of it."""
+    """A file removed after it was read whole still counts as sent: the peer has all of it."""
     file = dicom_file(tmp_path / "a.dcm", pixels=10_000)
     with server(doing(lambda uid: changed(file, how))) as running:
         words = ("--json", "--journal", tmp_path / "journal", "127.0.0.1", running.port, file)

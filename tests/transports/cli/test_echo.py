@@ -1,4 +1,4 @@
-"""`dicos echoscu` and `dicos echoscp` against each other, against DCMTK, and against peers that will not."""
+"""`dicos echoscu` and `dicos echoscp` against each other, against DCMTK, and against peers that fail."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ status = main(sys.argv[1:])
 print(json.dumps(sorted(sys.modules)))
 sys.exit(status)
 """
-# What costs more to import than an echo takes, and what belongs to other subcommands.
+# Modules that take longer to import than an echo, and modules of other subcommands.
 HEAVY = {
     *("pydicom", "numpy", "logging", "asyncio", "subprocess", "concurrent.futures", "importlib.metadata", "email"),
     *("json", "hashlib", "pathlib", "tempfile", "ssl", "http", "uuid", "dicos_proto.dissect"),
@@ -120,7 +120,7 @@ def test_debug_shows_what_is_not_whole_when_the_connection_ends() -> None:
                 sock.shutdown(socket.SHUT_WR)
                 while sock.recv(1000):
                     pass
-            scp.wait_for(said_then)  # which comes when the connection has ended: nothing else says when
+            scp.wait_for(said_then)  # it is printed when the connection has ended, which nothing else reports
         end = scp.stop()
     said = [line.partition(": ")[2] for line in end.err.splitlines() if line.startswith("from 127.0.0.1:")]
     assert said[-2:] == [
@@ -184,7 +184,7 @@ def test_a_port_in_use(subcommand: str) -> None:
 
 
 def test_an_echo_imports_little_and_nothing_heavy() -> None:
-    """What it takes to start is mostly what it imports."""
+    """Imports take most of the start-up time."""
     with deaf_port() as port:
         words = [sys.executable, "-c", START_MODULES, "echoscu", "127.0.0.1", str(port)]
         done = subprocess.run(words, env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT)
@@ -214,7 +214,7 @@ def test_a_command_imports_what_it_needs_and_no_other_transport(subcommand: str,
 @pytest.mark.skipif(shutil.which("dcmsend") is None, reason="DCMTK is not installed")
 def test_an_echo_of_dcmtk() -> None:
     with provider("echoscp") as scp:
-        # Its full path is not that of another implementation's command of the same name.
+        # Another implementation's command of the same name has another path.
         folder = str(shutil.which("dcmsend")).removesuffix("dcmsend")
         command = [f"{folder}echoscu", "127.0.0.1", str(scp.port)]
         assert subprocess.run(command, timeout=TIMEOUT).returncode == 0

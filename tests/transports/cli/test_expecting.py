@@ -1,4 +1,4 @@
-"""What `movescu --store-port` takes for its own."""
+"""The objects that `movescu --store-port` accepts as its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_nothing_is_taken_before_and_after() -> None:
         assert at.identify(ASKED) == IdentityVerdict(accepted=False)
         assert at.fault(store("ME", 5), "ARCHIVE") == "no C-MOVE is outstanding"
         at.begin(5)
-        assert at.identify(ASKED) is None  # which confirms no identity
+        assert at.identify(ASKED) is None  # no identity is confirmed
         assert at.fault(store("ME", 5), "ARCHIVE") is None
         at.end()
 
@@ -48,11 +48,11 @@ def test_nothing_is_taken_before_and_after() -> None:
         ("ME ", 5, None),
         ("ME\0", 5, None),
         ("", 5, None),
-        ("YOU", 5, "sent for a C-MOVE of another originator"),
-        ("ARCHIVE", 5, None),  # as pynetdicom has it
-        ("YOU", None, "sent for a C-MOVE of another originator"),
-        ("ME", 7, "sent for another C-MOVE"),
-        (None, 0, "sent for another C-MOVE"),
+        ("YOU", 5, "it belongs to a C-MOVE of another originator"),
+        ("ARCHIVE", 5, None),  # as pynetdicom sends it
+        ("YOU", None, "it belongs to a C-MOVE of another originator"),
+        ("ME", 7, "it belongs to another C-MOVE"),
+        (None, 0, "it belongs to another C-MOVE"),
     ],
 )
 def test_the_originator_counts_where_it_is_named(aet: str | None, number: int | None, fault: str | None) -> None:
@@ -61,5 +61,5 @@ def test_the_originator_counts_where_it_is_named(aet: str | None, number: int | 
     at.end()
     at.begin(5)
     assert at.fault(store(aet, number), "ARCHIVE") == fault
-    assert at.fault(store("ME", 3), "ARCHIVE") is None  # one that is still on its way
+    assert at.fault(store("ME", 3), "ARCHIVE") is None  # an object that arrives late
     assert at.fault(CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION), "X") is None

@@ -1,7 +1,7 @@
-"""Whatever a peer, a file or the command line holds: no control character of it reaches a terminal, no line is forged.
+"""Text from peers, files and the command line neither sends control characters to a terminal nor forges a line.
 
-Real commands against peers in raw bytes. What they print is read as bytes: on standard error lines of text that can be
-printed, on standard output the same, or with --json one whole JSON object a line, in ASCII.
+Real commands against peers that send raw bytes. Their output is checked as bytes: standard error consists of printable
+lines, and so does standard output, or with --json it has one JSON object per line, in ASCII.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from tests.transports.cli.raw_peers import (
 from tests.transports.connections import CT, EXPLICIT, read_exactly
 
 HOSTILE = b"\x1b]0;x\x07\x1b[31m\r\nFORGED\t\x00\x7f\x9b2J\xc2\x9b\xe2\x80\xae\xe2\x80\xa8%s%n{0}\xff\xed\xb0\x80"
-"""Escape sequences, line ends, C1 as bytes and as UTF-8, an override of direction, formats, what is no UTF-8."""
+"""Escape sequences, line ends, C1 as bytes and as UTF-8, a direction override, format characters, invalid UTF-8."""
 TITLE = b"\x1b[31m\r\nFORGED%s"
 FOUND = (b"FORGED", b"31m")
-"""Parts of it that tell that some of it was shown."""
+"""Parts of it that show that it was printed."""
 IMPLICIT = b"1.2.840.10008.1.2"
 
 
 def check_text(said: bytes, *, longest: int = 20_000) -> None:
-    """Lines that can be printed."""
+    """Return True if the output consists of printable lines."""
     text = said.decode("utf-8")
     for one in text.split("\n"):
         assert one.isprintable(), ascii(one)
@@ -68,7 +68,7 @@ def check_json(said: bytes) -> None:
 
 
 def run(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]:
-    """A command, with all that it prints checked."""
+    """Run a command and check everything that it prints."""
     raw = [os.fsencode(word) if isinstance(word, str | Path) else str(word).encode() for word in line(*words)]
     done = subprocess.run(raw, env=ENVIRONMENT, capture_output=True, timeout=TIMEOUT, check=False, **options)  # type: ignore[call-overload]
     check_text(done.stderr)
@@ -83,7 +83,7 @@ def run(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]
 
 
 def identifier(value: bytes) -> bytes:
-    """A match with that in attributes of every kind of text, in items, and as names of character sets."""
+    """Encode a match with the hostile text in attributes of every text VR, in items, and as character set names."""
     within = data_element(8, 0x100, b"SH", value)
     long_item = struct.pack("<HHL", 0xFFFE, 0xE000, len(within)) + within
     return b"".join(
@@ -107,7 +107,7 @@ def identifier(value: bytes) -> bytes:
 
 
 def answering(comment: bytes, value: bytes = HOSTILE) -> Callable[[Raw], None]:
-    """Answers every request, hostile wherever a response has text."""
+    """Answer every request, with hostile text in every text field."""
 
     def handle(raw: Raw) -> None:
         while (received := raw.receive()) is not None:
@@ -149,7 +149,7 @@ KEYS = ("PatientName", "PatientID", "PatientBirthDate", "StudyID", "RetrieveAETi
 
 
 def words_of(name: str, port: int, folder: Path) -> list[object]:
-    """A command line that asks the peer for something."""
+    """Return the command line of a user subcommand."""
     where: list[object] = [name, "127.0.0.1", port, "-td", "3", "-ta", "3"]
     if name == "storescu":
         return [*where, dicom_file(folder / "a.dcm")]
@@ -176,7 +176,7 @@ def test_what_a_provider_answers(transport: str, tmp_path: Path, name: str) -> N
 
 
 def _quoted(asked: Asked, at: bytes, by: bytes) -> bytes:
-    """An A-ASSOCIATE-AC with something in the place of something else."""
+    """Encode an A-ASSOCIATE-AC with one part replaced by another."""
     pdu = accept(asked, version_name=TITLE).replace(at, by)
     return pdu[:2] + struct.pack(">L", len(pdu) - 6) + pdu[6:]
 
@@ -232,12 +232,12 @@ def test_what_a_provider_says_unasked(tmp_path: Path, kind: str) -> None:
         UNASKED[kind](raw)
 
     with provider(handle) as port:
-        status = 0 if kind == "a UID that is none" else 1  # what a response repeats only informs
+        status = 0 if kind == "a UID that is none" else 1  # the repeated fields of a response are not significant
         assert run(*words_of("echoscu", port, tmp_path), "-d", "--json").returncode == status
 
 
 def test_a_match_is_shown_escaped_and_in_json_whole(tmp_path: Path) -> None:
-    """What was asked for is there, in a way that harms nobody."""
+    """The requested values are printed, escaped."""
     value = b"\x1b[31mRED\r\nFORGED\xc2\x9b\xe2\x80\xae"
     with provider(answering(b"", value)) as port:
         table = run(*words_of("findscu", port, tmp_path)).stdout.decode()
@@ -302,7 +302,7 @@ MESSAGES: dict[str, Callable[[Raw], None]] = {
 
 
 def attack(port: int) -> None:
-    """All of it, each over an association of its own."""
+    """Send all of it, each over an association of its own."""
 
     def ask(asked: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock, suppress(OSError):
@@ -315,7 +315,7 @@ def attack(port: int) -> None:
             raw.sock.settimeout(2)
             raw.receive()
 
-    with ThreadPoolExecutor(8) as pool:  # one address has room for ten
+    with ThreadPoolExecutor(8) as pool:  # the limit is ten from one address
         for done in [pool.submit(ask, one) for one in REQUESTS.values()] + [
             pool.submit(say, one) for one in MESSAGES.values()
         ]:
@@ -353,7 +353,7 @@ def test_what_a_user_sends(transport: str, tmp_path: Path, name: str, flags: tup
 
 @contextmanager
 def started(folder: Path, *words: object) -> Iterator[Callable[[], bytes]]:
-    """A provider that listens, and in the end is stopped; what it has said on standard error."""
+    """Run a provider and stop it at the end; collects its standard error."""
 
     def said() -> bytes:
         return (folder / "stderr").read_bytes()
@@ -410,8 +410,8 @@ def test_names_and_contents_of_files(tmp_path: Path) -> None:
 def test_names_of_what_is_listened_on_and_stored_into(
     transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And of the sockets of peers, which they choose."""
-    monkeypatch.chdir(tmp_path)  # the address of a socket has room for 107 bytes
+    """The same for the socket paths of peers, which they choose."""
+    monkeypatch.chdir(tmp_path)  # a socket address can hold 107 bytes
     folder, path = tmp_path / NAME, "s" + NAME[:40]
     folder.mkdir()
     with (

@@ -1,4 +1,4 @@
-"""The journal of `dicos storescu`: what was broken off goes on, and what is no whole journal of it is refused."""
+"""The journal of `dicos storescu`: interrupted transfers continue, and damaged or foreign journals are refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def known(path: Path) -> tuple[Part10File, os.stat_result]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, list[Path]]:
-    """A journal of three files, and these files."""
+    """Create three files and a journal of them."""
     files = some_files(tmp_path / "in", 3)
     with open_journal(tmp_path / "journal") as journal:
         for file in files:
@@ -134,7 +134,7 @@ def test_every_byte_that_is_changed_is_seen(written: tuple[Path, list[Path]]) ->
         for other in (whole[at] ^ 1, 0x0A, 0x20):
             if other != whole[at]:
                 path.write_bytes(whole[:at] + bytes((other,)) + whole[at + 1 :])
-                with pytest.raises(JournalError, match=r"damaged|is of a transfer"):
+                with pytest.raises(JournalError, match=r"damaged|belongs to a transfer"):
                     open_journal(path)
 
 
@@ -149,14 +149,14 @@ def test_every_whole_line_that_is_missing_doubled_or_exchanged_is_seen(written: 
         before = path.read_bytes()
         with pytest.raises(JournalError, match=r"line \d"):
             open_journal(path)
-        assert path.read_bytes() == before  # nothing is mended that is not understood
+        assert path.read_bytes() == before  # only known damage is repaired
 
 
 @pytest.mark.parametrize("content", [b"Dear diary\n", b"Dear diary", b"\0" * 100, b"{}\n", b"00000000 {}\n"])
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "journal"
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="is no journal of dicos storescu"):
+    with pytest.raises(JournalError, match="is not a journal of dicos storescu"):
         open_journal(path)
     assert path.read_bytes() == content
 
@@ -167,12 +167,12 @@ def test_a_journal_of_something_else_is_refused(tmp_path: Path, head: str) -> No
 
     path = tmp_path / "journal"
     path.write_text(f"{zlib.crc32(head.encode()):08x} {head}\n")
-    with pytest.raises(JournalError, match=r"is no journal of dicos storescu, version 1|no JSON object"):
+    with pytest.raises(JournalError, match=r"is not a journal of dicos storescu, version 1|not a JSON object"):
         open_journal(path)
 
 
 def test_the_journal_of_another_peer_is_refused(written: tuple[Path, list[Path]]) -> None:
-    with pytest.raises(JournalError, match=r"is of a transfer to pacs:104 \('PACS'\), not to pacs:105 \('PACS'\)"):
+    with pytest.raises(JournalError, match=r"belongs to a transfer to pacs:104 \('PACS'\), not to pacs:105 \('PACS'\)"):
         open_journal(written[0], port=105)
 
 
@@ -208,7 +208,7 @@ def test_a_second_run_sends_what_is_new_or_changed(transport: str, tmp_path: Pat
         dicom_file(files[0], uid="1.2.0", pixels=200)
         second = dicos(*words, tmp_path / "in")
         third = dicos(*words, tmp_path / "in")
-        assert running.served == 2  # for nothing, no association is made
+        assert running.served == 2  # without files to send, no association is opened
     assert arrived == Counter({"1.2.0": 2, "1.2.1": 1, "1.2.2": 1, "1.2.3": 1})
     assert (second.status, second.named("summary")[0]["already"]) == (OK, 1)
     assert (third.status, third.named("summary")[0]["already"]) == (OK, 4)
@@ -216,7 +216,7 @@ def test_a_second_run_sends_what_is_new_or_changed(transport: str, tmp_path: Pat
 
 
 def counting(arrived: Counter[str], then: Callable[[], None] = lambda: None) -> Callable[[Session], None]:
-    """Count what arrives, then do that, then answer."""
+    """Count received objects, call the function, then answer."""
 
     def handle(session: Session) -> None:
         for request in session:
@@ -314,7 +314,7 @@ def test_a_torn_line_is_said(tmp_path: Path) -> None:
             file.truncate((tmp_path / "journal").stat().st_size - 5)
         again = dicos(*words)
     assert again.status == OK
-    assert "its last line was cut off; what it was of is sent again" in again.err
+    assert "the last line was incomplete; its file is sent again" in again.err
     assert "stored 1 of 1 file" in again.err
 
 
@@ -350,11 +350,11 @@ def test_the_lock_is_gone_with_its_process(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# -- what somebody else has written ------------------------------------------------------------------------------------
+# -- journals written by others ----------------------------------------------------------------------------------------
 
 
 def sealed(*texts: str) -> bytes:
-    """Lines with the checksums that a journal has: anybody can compute them."""
+    """Return lines with valid checksums, which anybody can compute."""
     import zlib
 
     crc, lines = 0, b""
@@ -376,23 +376,23 @@ DEEP = "[" * 20_000 + "]" * 20_000
 
 
 HARMFUL = [
-    (sealed(DEEP), "line 1 is no JSON object"),
-    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is no "),  # from 3.13 on it is an object
-    (sealed(head(), DEEP), "line 2 is no JSON object"),
-    (sealed(head(), ENTRY % DEEP), "line 2 is no JSON object"),
+    (sealed(DEEP), "line 1 is not a JSON object"),
+    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is no "),  # from Python 3.13 on it is a valid object
+    (sealed(head(), DEEP), "line 2 is not a JSON object"),
+    (sealed(head(), ENTRY % DEEP), "line 2 is not a JSON object"),
     (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is no"),
-    (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"of a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
+    (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"to a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
     (sealed(head(host="\u202e\x9b2J\udc80\n")), r"to \u202e\x9b2J\udc80\n:104"),
     (sealed(head(called_aet="\x1b" + "A" * 60_000)), r"('\x1bAAAAAAAAAAAA... (60001 characters)')"),
-    (sealed(head(host=["\x1b[31m"])), "is no journal of dicos storescu, version 1"),
-    (sealed(head(port=True)), "is no journal of dicos storescu, version 1"),
-    (sealed(head(version="\x1b")), "is no journal of dicos storescu, version 1"),
+    (sealed(head(host=["\x1b[31m"])), "is not a journal of dicos storescu, version 1"),
+    (sealed(head(port=True)), "is not a journal of dicos storescu, version 1"),
+    (sealed(head(version="\x1b")), "is not a journal of dicos storescu, version 1"),
     (sealed(head(), ENTRY % ('"' + "x" * 65_536 + '"')), "line 2 has more than the 65536 bytes"),
     (b"x" * 200_000, "line 1 has more than the 65536 bytes"),
     (sealed(head()) + b"\xff" * 200_000, "line 2 has more than the 65536 bytes"),
-    (bytes(200), "is no journal of dicos storescu"),
-    (sealed(head(), '{"path": 1}'), "line 2 is no entry"),
-    (sealed(head(), "NaN"), "line 2 is no JSON object"),
+    (bytes(200), "is not a journal of dicos storescu"),
+    (sealed(head(), '{"path": 1}'), "line 2 is not an entry"),
+    (sealed(head(), "NaN"), "line 2 is not a JSON object"),
 ]
 
 
@@ -417,7 +417,7 @@ def test_a_journal_is_for_its_owner(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
-    (tmp_path / "journal").chmod(0o666)  # copied, or of an earlier version
+    (tmp_path / "journal").chmod(0o666)  # a copied journal, or one of an earlier version
     open_journal(tmp_path / "journal").close()
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
 
@@ -438,7 +438,7 @@ def test_a_link_is_not_followed(tmp_path: Path, target: str) -> None:
         path.touch()
     (tmp_path / "link").symlink_to(path)
     before = path.read_bytes() if path.exists() else None
-    with pytest.raises(JournalError, match="is a symbolic link; name the file that it leads to"):
+    with pytest.raises(JournalError, match="is a symbolic link; give the path of its target"):
         open_journal(tmp_path / "link")
     assert (path.read_bytes() if path.exists() else None) == before
 
@@ -451,14 +451,14 @@ def test_a_journal_has_limits_to_read_and_to_write(
     path, files = written
     whole = path.read_bytes()
     monkeypatch.setattr(module, "LINES", 4)
-    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start another one"):
+    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start a new one"):
         journal.add(*known(files[0]), 0)
     monkeypatch.setattr(module, "LINES", 3)
     with pytest.raises(JournalError, match="has more than the 3 lines that are allowed"):
         open_journal(path)
     monkeypatch.setattr(module, "LINES", 100)
     monkeypatch.setattr(module, "LIMIT", len(whole) + 10)
-    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start another one"):
+    with open_journal(path) as journal, pytest.raises(JournalError, match="is full; start a new one"):
         journal.add(*known(files[0]), 0)
     monkeypatch.setattr(module, "LIMIT", len(whole) - 1)
     with pytest.raises(JournalError, match=f"has {len(whole)} bytes; {len(whole) - 1} are allowed"):

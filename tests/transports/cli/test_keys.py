@@ -1,4 +1,4 @@
-"""Keys of a query, by keyword, tag and path, out of options and files; and how matches are shown."""
+"""Query keys by keyword, tag and path, from options and files, and the output of matches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made(*texts: str) -> Dataset:
     identifier = Dataset()
     for text in texts:
         keys.put(identifier, text)
-    return datasets.decode(datasets.encode(identifier, EXPLICIT), EXPLICIT)  # it can be sent
+    return datasets.decode(datasets.encode(identifier, EXPLICIT), EXPLICIT)  # it can be encoded
 
 
 @pytest.mark.parametrize(
@@ -99,23 +99,23 @@ def test_text_beyond_ascii_brings_its_character_set() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("PatentName=X", "'PatentName' is no keyword of an attribute; did you mean PatientName or "),
-        ("Qqqqqqqqqqqqqqq", "is no keyword of an attribute"),
-        ("", "not KEYWORD or gggg,eeee"),
-        ("=X", "not KEYWORD or gggg,eeee"),
-        ("PatientName X", "not KEYWORD or gggg,eeee"),
-        ("0010,001=X", "not KEYWORD or gggg,eeee"),
-        ("PatientName.=X", "not KEYWORD or gggg,eeee"),
-        ("PatientName[0]=X", "PatientName is no sequence, so it has no item 0"),
-        ("PatientName[0].Modality=X", "PatientName is no sequence, so nothing is in it"),
-        ("ReferencedStudySequence=X", "is a sequence; ReferencedStudySequence[0].ATTRIBUTE=VALUE"),
-        ("ReferencedStudySequence[1].Modality=X", "item 1 of ReferencedStudySequence, which has 0 so far"),
-        ("Rows=many", "no value for Rows, which is US"),
-        ("Rows=70000", "no value for Rows, which is US"),
-        ("SeriesNumber=x", "no value for SeriesNumber, which is IS"),
+        ("PatentName=X", "unknown keyword 'PatentName'; did you mean PatientName or "),
+        ("Qqqqqqqqqqqqqqq", "unknown keyword"),
+        ("", "expected KEYWORD or gggg,eeee"),
+        ("=X", "expected KEYWORD or gggg,eeee"),
+        ("PatientName X", "expected KEYWORD or gggg,eeee"),
+        ("0010,001=X", "expected KEYWORD or gggg,eeee"),
+        ("PatientName.=X", "expected KEYWORD or gggg,eeee"),
+        ("PatientName[0]=X", "PatientName is not a sequence, so it has no item 0"),
+        ("PatientName[0].Modality=X", "PatientName is not a sequence"),
+        ("ReferencedStudySequence=X", "is a sequence; use ReferencedStudySequence[0].ATTRIBUTE=VALUE"),
+        ("ReferencedStudySequence[1].Modality=X", "item 1 of ReferencedStudySequence, but the next item is 0"),
+        ("Rows=many", "not a valid value for Rows, VR US"),
+        ("Rows=70000", "not a valid value for Rows, VR US"),
+        ("SeriesNumber=x", "not a valid value for SeriesNumber, VR IS"),
         ("FrameIncrementPointer=FrameTim", "did you mean FrameTime"),
-        ("PixelData=x", "PixelData has binary values (OB), which no query compares"),
-        ("0009,1001=é", "no value for (0009,1001), which is UN"),
+        ("PixelData=x", "PixelData has binary values (OB), which queries cannot match"),
+        ("0009,1001=é", "not a valid value for (0009,1001), VR UN"),
     ],
 )
 def test_a_key_that_says_nothing(text: str, said: str) -> None:
@@ -130,7 +130,7 @@ def test_text_that_the_character_set_does_not_have(name: str) -> None:
     identifier = Dataset()
     keys.put(identifier, "SpecificCharacterSet=ISO_IR 100")
     keys.put(identifier, f"PatientName={name}")
-    with pytest.raises(KeyProblem, match="cannot be encoded, in the character set ISO_IR 100"):
+    with pytest.raises(KeyProblem, match="cannot be encoded in the character set ISO_IR 100"):
         keys.check(identifier)
 
 
@@ -176,13 +176,13 @@ def test_a_query_out_of_a_file(tmp_path: Path, kind: str) -> None:
     ("content", "said"),
     [
         (None, "no such file"),
-        (b"", "no DICOM file, no data set, no DICOM JSON"),
-        (b"Dear diary, today", "no DICOM file, no data set, no DICOM JSON"),
-        (b"{", "no DICOM JSON"),
-        (b"[1]", "no DICOM JSON"),
-        (b'{"00100010": 3}', "no DICOM JSON"),
-        (b"\xff{", "no DICOM file"),
-        (bytes(128) + b"DICM" + b"\xff" * 40, "a DICOM file that cannot be read|no DICOM file"),
+        (b"", "not a DICOM file, a data set or DICOM JSON"),
+        (b"Dear diary, today", "not a DICOM file, a data set or DICOM JSON"),
+        (b"{", "not DICOM JSON"),
+        (b"[1]", "not DICOM JSON"),
+        (b'{"00100010": 3}', "not DICOM JSON"),
+        (b"\xff{", "not a DICOM file"),
+        (bytes(128) + b"DICM" + b"\xff" * 40, "damaged DICOM file|not a DICOM file"),
     ],
 )
 def test_a_file_without_a_query(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -312,5 +312,5 @@ def test_a_long_table_is_shown_while_it_comes() -> None:
 def test_of_several_queries_the_one_that_is_none_is_named(tmp_path: Path, bad: bytes) -> None:
     path = tmp_path / "query"
     path.write_bytes(b'[{"00100020": {"vr": "LO"}}, ' + bad + b", {}]")
-    with pytest.raises(KeyProblem, match=r"query 2 of 3 is no DICOM JSON|: no DICOM JSON"):
+    with pytest.raises(KeyProblem, match=r"query 2 of 3 is not DICOM JSON|: not DICOM JSON"):
         keys.read(path)

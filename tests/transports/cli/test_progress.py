@@ -12,7 +12,7 @@ from tests.transports.connections import answer_all, server
 
 
 def send_on_a_terminal(path: Path, *flags: str, until: bytes) -> str:
-    """What storescu shows on a terminal, to a peer that is slow until `until` is shown."""
+    """Return storescu's output on a terminal; the peer is slow until `until` is printed."""
     seen = threading.Event()
 
     def slow(session: Session) -> None:
@@ -31,7 +31,7 @@ def send_on_a_terminal(path: Path, *flags: str, until: bytes) -> str:
             while True:
                 try:
                     data = os.read(master, 4096)
-                except OSError:  # what Linux says when the last writer of a terminal has gone
+                except OSError:  # Linux raises this when the last writer of a terminal has closed it
                     break
                 if not data:
                     break

@@ -1,4 +1,4 @@
-"""Where providers listen, and how they are watched: each option with a real process, over each transport."""
+"""The options of providers for listening and monitoring, each with a real process, over each transport."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_unix_socket_alone(tmp_path: Path) -> None:
             assert session.store(CT, "1.2.3", EXPLICIT, OBJECT).status == 0
         end = scp.stop()
     assert end.status == OK
-    assert f"listening on {path} as 'ANY-SCP', keeping nothing\n" in end.err
+    assert f"listening on {path} as 'ANY-SCP', storing nothing\n" in end.err
     assert end.named("summary")[0]["stored"] == 1
     assert not path.exists()
 
@@ -85,7 +85,7 @@ def test_two_providers_share_a_port() -> None:
         assert [echo(("127.0.0.1", one.port)) for _ in range(total)] == [0] * total
         counts = [scp.stop().named("summary")[0]["echoes"] for scp in (one, other)]
     assert sum(counts) == total
-    assert min(counts) > 0  # by chance alone none in 2 ** 39
+    assert min(counts) > 0  # fails by chance once in 2 ** 39 runs
 
 
 def test_without_the_option_a_port_is_not_shared() -> None:
@@ -109,7 +109,7 @@ def test_sockets_of_systemd(tmp_path: Path) -> None:
             end = scp.stop()
     assert (end.status, end.named("summary")[0]["echoes"]) == (OK, 2)
     assert "--bind" not in end.err
-    assert path.exists()  # the service manager's own
+    assert path.exists()  # the service manager's own copy
 
 
 def test_only_a_unix_socket_of_systemd(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_only_a_unix_socket_of_systemd(tmp_path: Path) -> None:
 
 
 def activated(sockets: list[socket.socket], *, pid: str = "SELF") -> Result:
-    """How echoscp ends that is started with these sockets."""
+    """Run echoscp with these sockets and return its result."""
     done = subprocess.run(
         starting(line("echoscp", "--json", "--activated"), sockets, pid), env=ENVIRONMENT, text=True,
         capture_output=True, timeout=TIMEOUT, pass_fds=[sock.fileno() for sock in sockets],
@@ -135,21 +135,21 @@ def test_sockets_for_another_process_are_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp:
         result = activated([tcp], pid="1")
     assert result.status == USAGE
-    assert result.err.startswith("error: --activated, and no socket was handed over: LISTEN_FDS and LISTEN_PID")
+    assert result.err.startswith("error: --activated, but no sockets were passed: LISTEN_FDS and LISTEN_PID")
     assert result.named("error")[0]["text"] in result.err
 
 
 def test_nothing_handed_over() -> None:
     result = dicos("storescp", "--ignore", "--activated")
     assert (result.status, result.out) == (USAGE, "")
-    assert "no socket was handed over" in result.err
+    assert "no sockets were passed" in result.err
 
 
 def test_a_socket_of_systemd_that_does_not_listen() -> None:
     with socket.socket() as deaf:
         result = activated([deaf])
     assert result.status == NO_ASSOCIATION
-    assert result.err == "error: descriptor 3 of the service manager is no listening stream socket\n"
+    assert result.err == "error: descriptor 3 of the service manager is not a listening stream socket\n"
 
 
 # -- counters --------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_all_that_is_said_is_json() -> None:
     assert accepted["association"] > 0
     assert accepted["text"].startswith(f"{accepted['peer']}: 'ME' calls 'YOU'")
     assert said[-1]["text"].startswith("served 1 association")
-    assert end.named("log")[0]["text"] == accepted["text"]  # and on standard output what is said without the option
+    assert end.named("log")[0]["text"] == accepted["text"]  # standard output has the same lines as without the option
 
 
 @pytest.mark.parametrize(("words", "lines", "events"), [((), 3, 2), (("-q",), 0, 1)], ids=["default", "quiet"])
@@ -257,9 +257,9 @@ def test_an_error_of_the_server_is_told_once_on_each_output() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 
     with provider("echoscp", "--log-json", preexec_fn=few) as scp, ExitStack() as strangers:
-        for _ in range(30):  # more than it has descriptors for
+        for _ in range(30):  # more than its limit of descriptors
             strangers.enter_context(socket.create_connection(("127.0.0.1", scp.port), TIMEOUT))
-        scp.signal(0, until="out_of_resources")  # no signal: only wait for it
+        scp.signal(0, until="out_of_resources")  # no signal, only wait
         strangers.close()
         end = scp.stop()
     errors = [one for one in map(json.loads, end.err.splitlines()) if one["level"] == "ERROR"]
@@ -292,15 +292,15 @@ def test_pdus_as_json() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nowhere to listen: a port, --listen PATH or --activated is required"),
+        ((), "nothing to listen on: a port, --listen PATH or --activated is required"),
         (("--listen", ""), "argument --listen: an empty path"),
         (("--reuse-port", "--listen", "x"), "--reuse-port without a port"),
-        (("104", "--activated"), "a port does not go with --activated"),
-        (("--listen", "x", "--activated"), "--listen does not go with --activated"),
-        (("--reuse-port", "--activated"), "--reuse-port does not go with --activated"),
+        (("104", "--activated"), "a port cannot be combined with --activated"),
+        (("--listen", "x", "--activated"), "--listen cannot be combined with --activated"),
+        (("--reuse-port", "--activated"), "--reuse-port cannot be combined with --activated"),
         (("0", "--metrics", "http"), "'http'; 0 to 65535"),
         (("0", "--metrics", ":9104"), "':9104': no host"),
-        (("0", "--metrics", "::1:9104"), "an address of IPv6 is written in brackets: [::1]:PORT"),
+        (("0", "--metrics", "::1:9104"), "an IPv6 address is written in brackets: [::1]:PORT"),
         (("0", "--metrics", "[::1]:70000"), "'70000'; 0 to 65535"),
     ],
 )

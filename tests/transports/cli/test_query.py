@@ -1,4 +1,4 @@
-"""`dicos findscu`, `getscu` and `movescu` against providers of our own: what is asked, what is shown, how it ends."""
+"""`dicos findscu`, `getscu` and `movescu` against our own providers: requests, output and exit status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result,
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
 carried = pytest.mark.usefixtures("transport")
-"""Over each transport; what is the same code for all is tested over one."""
+"""Runs over each transport; code that all share is tested over one."""
 MODELS = (
     *uids.QUERY_SOP_CLASSES, *uids.RETRIEVE_GET_SOP_CLASSES, *uids.RETRIEVE_MOVE_SOP_CLASSES,
 )  # fmt: skip
@@ -50,7 +50,7 @@ def match(name: str, **others: object) -> Dataset:
 
 
 class Archive:
-    """Answers C-FIND with `matches`, C-GET with `instances`, C-MOVE by `moving`; what was asked is in `asked`."""
+    """Answers C-FIND with `matches`, C-GET with `instances`, C-MOVE by `moving`; the requests are kept in `asked`."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ def test_a_match_that_is_no_data_set_costs_no_other_one() -> None:
     assert result.status == FAILED
     assert result.out.split()[2:] == ["DOE", "DOE"]
     assert "3 matches" in result.err
-    assert "1 not readable" in result.err
+    assert "1 unreadable" in result.err
     assert "secret" not in result.err
 
 
@@ -258,7 +258,7 @@ def test_a_peer_that_aborts_in_the_middle() -> None:
     with server(handle, policy=POLICY) as running:
         result = dicos("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
     assert result.status == FAILED
-    assert "DOE" in result.out  # what came is shown
+    assert "DOE" in result.out  # received matches are printed
     assert "error: the peer says: association aborted" in result.err
 
 
@@ -287,7 +287,7 @@ from dicos_transports.cli.runtimes import runtime
 runtime.CANCEL_PATIENCE = 600.0
 sys.exit(main(sys.argv[1:]))
 """
-"""The command, but that it waits ten minutes for a peer to heed a C-CANCEL."""
+"""The command, but it waits ten minutes for a peer to react to a C-CANCEL."""
 
 
 def interrupted(ready: threading.Event, *words: object, times: int = 1, program: str = "") -> tuple[Result, float]:
@@ -311,7 +311,7 @@ def interrupted(ready: threading.Event, *words: object, times: int = 1, program:
 
 
 def endless(ready: threading.Event, ends: list[int]) -> Callable[[Session], None]:
-    """Matches without end, until a C-CANCEL."""
+    """Send endless matches until a C-CANCEL."""
 
     def handle(session: Session) -> None:
         for request in session:
@@ -355,7 +355,7 @@ def test_a_peer_that_does_not_heed_it_is_left_at_the_second_ctrl_c() -> None:
 
     with server(handle, policy=POLICY) as running:
         words = ("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
-        result, _ = interrupted(ready, *words, times=2, program=PATIENT)  # which must end before its time is up
+        result, _ = interrupted(ready, *words, times=2, program=PATIENT)  # it must end before its time limit
         over.set()
     assert result.status == INTERRUPTED
 
@@ -376,7 +376,7 @@ def test_a_peer_that_does_not_heed_it_is_not_waited_for_without_end() -> None:
         result, seconds = interrupted(ready, "findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
         over.set()
     assert result.status == INTERRUPTED
-    assert 2.5 < seconds  # and less than `TIMEOUT`, or it would not have ended
+    assert 2.5 < seconds  # less than `TIMEOUT`, because it has ended
 
 
 # -- C-GET -------------------------------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def test_what_is_fetched_becomes_files(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     assert [path.name for path in files] == ["1.2.0.dcm", "1.2.1.dcm", "1.2.2.dcm"]
     assert [part10.inspect(path).data_length - 26 for path in files] == [1000, 601_000, 1_201_000]
-    assert b"ARCHIVE" in files[0].read_bytes()[:500]  # who has sent it
+    assert b"ARCHIVE" in files[0].read_bytes()[:500]  # the sender
     summary = result.named("summary")[0]
     assert (summary["completed"], summary["failed"], summary["failed_instances"]) == (3, 0, [])
     assert len(result.named("stored")) == 3
@@ -449,7 +449,7 @@ def test_as_many_storage_classes_are_proposed_as_there_is_room_for(tmp_path: Pat
     assert len(proposed) == 128
     assert proposed[0] == uids.STUDY_ROOT_GET
     assert {CT, uids.MR_IMAGE_STORAGE, uids.SECONDARY_CAPTURE_IMAGE_STORAGE} < set(proposed)
-    assert "--sop-class says which are wanted" in result.err
+    assert "select SOP classes by --sop-class" in result.err
 
 
 @carried
@@ -521,7 +521,7 @@ def test_objects_are_moved_to_the_command_itself(tmp_path: Path) -> None:
 
     archive = Archive(moving=moving)
     with server(archive, policy=POLICY) as running:
-        at = f"127.0.0.1:{port}"  # or the port alone, as elsewhere
+        at = f"127.0.0.1:{port}"  # the port alone is valid as well
         words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at, "-od", tmp_path / "out")
         result = dicos("movescu", "-v", "--json", "127.0.0.1", running.port, *words)
     assert result.status == OK, result.err
@@ -534,7 +534,7 @@ def test_objects_are_moved_to_the_command_itself(tmp_path: Path) -> None:
 
 
 class Strangers:
-    """An archive that answers a C-MOVE with what it sends itself; others use the open port meanwhile. What they got."""
+    """Run an archive that answers a C-MOVE itself while others use the open port. Returns their results."""
 
     def __init__(self, port: int, file: part10.Part10File) -> None:
         self.port, self.file = port, file
@@ -542,7 +542,7 @@ class Strangers:
         self.got: dict[str, int | str] = {}
 
     def before(self, request: object) -> None:
-        """The association is asked for: no C-MOVE was sent yet."""
+        """Called when the association is requested, before any C-MOVE."""
         self.store("before", called="ME", calling="ARCHIVE")
 
     def store(self, case: str, called: str, calling: str, originator: tuple[str, int] | None = None) -> None:
@@ -586,10 +586,10 @@ def test_only_what_was_asked_for_is_received(tmp_path: Path) -> None:
     assert "no reason given" in str(at.got["before"])
     assert "called AE title not recognized" in str(at.got["another title"])
     assert "calling AE title not recognized" in str(at.got["another sender"])
-    assert "an association of 'ARCHIVE' is refused: no C-MOVE is outstanding" in result.err
+    assert "association from 'ARCHIVE' rejected: no C-MOVE is outstanding" in result.err
     assert result.named("received")[0]["stored"] == 2
     assert [event["why"] for event in result.named("refused")] == [
-        "sent for a C-MOVE of another originator", "sent for another C-MOVE",
+        "it belongs to a C-MOVE of another originator", "it belongs to another C-MOVE",
     ]  # fmt: skip
 
 
@@ -599,7 +599,7 @@ def test_whoever_may_send_what_is_moved(tmp_path: Path) -> None:
     words = (*STUDY, "-k", "StudyInstanceUID=1", "-aet", "ME", "--store-port", at.port, "-od", tmp_path / "out")
     with server(Archive(moving=at.moving), policy=POLICY) as running:
         assert dicos("movescu", f"OTHER@127.0.0.1:{running.port}", *words).status == OK
-    assert at.got["another sender"] == at.got["the originator"] == 0  # archives have more titles than one
+    assert at.got["another sender"] == at.got["the originator"] == 0  # archives have more than one title
 
 
 def test_an_object_that_is_too_large_is_not_received(tmp_path: Path) -> None:
@@ -668,11 +668,11 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("findscu",), "required: host"),
-        (("findscu", *STUDY), "nothing is asked for: -k names a key, -f a file with keys"),
-        (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: -L STUDY, say"),
+        (("findscu", *STUDY), "no keys: -k gives a key, -f a file with keys"),
+        (("findscu", "-S", "-k", "PatientName"), "no query/retrieve level: give one, such as -L STUDY"),
         (("findscu", *STUDY, "-k", "PatentName"), "did you mean PatientName"),
         (("findscu", *STUDY, "-f", "/nonexistent"), "no such file"),
-        (("findscu", *STUDY, "-k", "PatientName=\udce9"), "cannot be encoded, in the character set ISO_IR 192"),
+        (("findscu", *STUDY, "-k", "PatientName=\udce9"), "cannot be encoded in the character set ISO_IR 192"),
         (("findscu", "-S", "-W"), "not allowed with"),
         (("findscu", "--model", "Qqq"), "a UID or a name"),
         (("findscu", "-L", "ROOM"), "invalid choice"),
@@ -688,8 +688,8 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("movescu", "-k", "x", "--overwrite"), "--overwrite without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--no-check"), "--no-check without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--fsync"), "--fsync without --store-port: nothing is received here"),
-        (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "which one is listened on?"),
-        (("movescu", "-k", "x", "--store-port", "A@127.0.0.1:0"), "without a title"),
+        (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "two addresses to listen on: --bind"),
+        (("movescu", "-k", "x", "--store-port", "A@127.0.0.1:0"), "without an AE title"),
         (("movescu", "-k", "x", "--store-port", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
     ],
 )

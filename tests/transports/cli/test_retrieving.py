@@ -1,4 +1,4 @@
-"""How `getscu` and `movescu` sum up: a sentence that is true, and an exit status."""
+"""The summaries of `getscu` and `movescu`: a true sentence, and the exit status."""
 
 from __future__ import annotations
 

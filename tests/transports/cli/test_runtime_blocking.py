@@ -1,4 +1,4 @@
-"""What threads of the command do when they are interrupted."""
+"""The threads of the command when it is interrupted."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.transports.cli.commands import TIMEOUT
 
 
 def test_an_association_that_ends_late_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread rings a bell that is still there; an exception of a thread fails this test."""
+    """The bell that the thread rings still exists; an exception in a thread would fail this test."""
     monkeypatch.setattr(runtime_blocking, "PATIENCE", 0.05)
     over, threads = threading.Event(), list[threading.Thread]()
 

@@ -1,4 +1,4 @@
-"""`dicos storescu` over several associations, with an operations window, and again: what is sent, and how often."""
+"""`dicos storescu` over several associations, with an operations window, with retries: what is sent, and how often."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.transports.cli.commands import deaf_port, dicom_file, dicos, provider
 from tests.transports.connections import CT, EXPLICIT, answer_all, server
 
 carried = pytest.mark.usefixtures("transport")
-"""Over each transport; what is the same code for all is tested over one."""
+"""Runs over each transport; code that all share is tested over one."""
 
 
 def some_files(folder: Path, count: int, pixels: int = 100) -> list[Path]:
@@ -27,7 +27,7 @@ def some_files(folder: Path, count: int, pixels: int = 100) -> list[Path]:
 
 
 class Archive:
-    """A provider that counts what arrives, by SOP Instance UID. `fault`: asked before each answer, told its number."""
+    """A provider that counts objects by SOP Instance UID. `fault` is called with the number of each answer."""
 
     def __init__(self, fault: Callable[[Session, StoreRequest, int], int | None] | None = None) -> None:
         self.arrived: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def test_a_window_is_filled_before_the_first_answer(tmp_path: Path, wanted: int)
     archive = Archive()
 
     def late(session: Session) -> None:
-        # Nothing is answered before eight requests are here: with one at a time that would never be.
+        # No answer before eight requests have arrived: with one at a time this would hang.
         outstanding: list[StoreRequest] = []
         for request in session:
             assert isinstance(request, StoreRequest)
@@ -85,7 +85,7 @@ def test_a_window_is_filled_before_the_first_answer(tmp_path: Path, wanted: int)
         result = dicos("storescu", "-v", "--json", "--window", wanted, "127.0.0.1", running.port, *files)
     assert result.status == 0, result.err
     assert archive.arrived == Counter({f"1.2.{number}": 1 for number in range(16)})
-    assert f"operations at a time: {wanted or 'any number'} proposed, {wanted or 16} granted" in result.err
+    assert f"outstanding operations: {wanted or 'no limit'} proposed, {wanted or 16} granted" in result.err
     assert result.named("association")[0]["window"] == (wanted or 16)
 
 
@@ -94,7 +94,7 @@ def test_a_peer_that_grants_none_gets_one_at_a_time(tmp_path: Path) -> None:
     with server(answer_all) as running:
         result = dicos("storescu", "-v", "--window", 8, "127.0.0.1", running.port, *files)
     assert result.status == 0
-    assert "operations at a time: 8 proposed, 1 granted" in result.err
+    assert "outstanding operations: 8 proposed, 1 granted" in result.err
 
 
 @pytest.mark.parametrize(("flags", "granted"), [((), 8), (("--window", 3), 3), (("--window", 1), 1)])
@@ -118,7 +118,7 @@ def test_several_associations_share_the_files(tmp_path: Path) -> None:
     def meet(session: Session, request: StoreRequest, number: int) -> int:
         if not hasattr(first, "met"):
             first.met = True
-            together.wait()  # until three associations have a file each
+            together.wait()  # waits until three associations have a file each
         return 0
 
     archive = Archive(meet)
@@ -182,7 +182,7 @@ def test_several_sets_of_contexts_over_several_associations(tmp_path: Path) -> N
 
 
 def abort_first(times: int) -> Callable[[Session, StoreRequest, int], int | None]:
-    """The first so many objects cost their association."""
+    """The first objects make the provider abort their association."""
 
     def fault(session: Session, request: StoreRequest, number: int) -> int | None:
         if number <= times:
@@ -252,7 +252,7 @@ def test_what_the_peer_refuses_is_not_sent_again(tmp_path: Path) -> None:
 @carried
 def test_a_bad_file_is_not_sent_again_and_costs_no_other_one(tmp_path: Path) -> None:
     files = some_files(tmp_path / "in", 4)
-    # Implicit VR, which has to be converted, and whose pixels break off after the first megabytes.
+    # Implicit VR, which has to be converted, with pixels cut off after some megabytes.
     broken = dicom_file(tmp_path / "broken.dcm", uid="1.2.9", syntax=uids.IMPLICIT_VR_LE, data=b"\0" * 8)
     body = b"\x08\0\x16\0" + b"\x04\0\0\0" + b"1.2\0" + b"\xe0\x7f\x10\0" + (4 << 20).to_bytes(4, "little")
     broken.write_bytes(broken.read_bytes()[:-8] + body + bytes((4 << 20) - 100))
@@ -313,7 +313,7 @@ def test_a_peer_that_answers_late_is_tried_again(tmp_path: Path) -> None:
 
     def fault(session: Session, request: StoreRequest, number: int) -> int:
         if number == 1:
-            over.wait(20)  # until the second one is here
+            over.wait(20)  # waits for the second one
         over.set()
         return 0
 

@@ -1,4 +1,4 @@
-"""What a killed provider has left is removed by the next command that makes files in the same folder."""
+"""Unfinished files of a killed provider are removed by the next command that stores in the same folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_next_start_removes_what_a_kill_left_and_nothing_of_a_living_provide
     "words", [("getscu", "127.0.0.1", 1), ("movescu", "127.0.0.1", 1, "--store-port", 0), ("movescu", "127.0.0.1", 1)]
 )
 def test_those_that_fetch_do_so_too(tmp_path: Path, words: tuple[object, ...]) -> None:
-    """And a move that makes no files here does not look."""
+    """A move without a provider does not look for them."""
     aged(tmp_path / EARLIER_RELEASE, 2 * DAY)
     dicos(*words, "-S", "-L", "STUDY", "-k", "StudyInstanceUID=1.2", "-od", tmp_path)
     assert names(tmp_path) == ([] if "getscu" in words or "--store-port" in words else [EARLIER_RELEASE])

@@ -1,4 +1,4 @@
-"""Signals, and readers that go away: nothing hangs, nothing incomplete is left, the exit status tells."""
+"""Signals and closed pipes: nothing hangs, no incomplete file is left, the exit status is right."""
 
 import signal
 import socket
@@ -22,7 +22,7 @@ from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Provider, Result
 from tests.transports.connections import CT, EXPLICIT, read_pdu, server
 
 pytestmark = pytest.mark.usefixtures("transport")
-PIECE = bytes(16 << 20)  # more than what two sockets hold: once it is gone, most of it has arrived
+PIECE = bytes(16 << 20)  # more than two sockets hold: once it is sent, most of it has arrived
 
 
 def sender(scp: Provider) -> Session:
@@ -46,7 +46,7 @@ def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> 
         def pieces() -> Iterator[bytes]:
             yield PIECE
             yield PIECE
-            scp.signal(until="stopping: operations have 10 s to finish")
+            scp.signal(until="stopping: running operations have 10 s to finish")
             yield b"the end!"
 
         session = sender(scp)
@@ -66,7 +66,7 @@ def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, 
         def pieces() -> Iterator[bytes]:
             yield PIECE
             yield PIECE
-            scp.signal(until="stopping: operations have")
+            scp.signal(until="stopping: running operations have")
             if signals == 2:
                 scp.signal(until="stopping at once")
             ends.append(scp.end())
@@ -77,7 +77,7 @@ def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, 
             session.store(CT, "1.2.3", EXPLICIT, pieces())
     (end,) = ends
     assert end.status == 1
-    assert "1 not received whole" in end.err
+    assert "1 incomplete" in end.err
     assert end.named("summary")[0]["incomplete"] == 1
     assert list(tmp_path.iterdir()) == []
     assert monotonic() - begun < 60  # the grace of the second one is longer; machines are slow at times
@@ -101,7 +101,7 @@ def test_a_peer_that_vanishes_is_told_and_is_no_failure_of_the_provider(tmp_path
 
 @contextmanager
 def peer_that_stops(heard: list[bytes], *, reads_on: bool) -> Iterator[tuple[int, threading.Event]]:
-    """A peer that accepts an association and never answers. The event: it has the first PDU of a message."""
+    """A peer that accepts an association and never answers. The event is set by the first PDU of a message."""
     asked, done = threading.Event(), threading.Event()
 
     def serve() -> None:
@@ -149,7 +149,7 @@ def test_ctrl_c_aborts_the_association() -> None:
 def test_ctrl_c_does_not_wait_for_a_peer_that_takes_nothing(tmp_path: Path) -> None:
     file = dicom_file(tmp_path / "large.dcm", pixels=64 << 20)
     with peer_that_stops([], reads_on=False) as (port, asked):
-        result = interrupted(asked, "storescu", "127.0.0.1", port, file)  # within `TIMEOUT`, or this raises
+        result = interrupted(asked, "storescu", "127.0.0.1", port, file)  # raises after `TIMEOUT`
     assert (result.status, result.err) == (130, "dicos: interrupted\n")
 
 

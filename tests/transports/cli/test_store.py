@@ -1,4 +1,4 @@
-"""`dicos storescu` and `dicos storescp`: what arrives, what does not, and the exit status that tells."""
+"""`dicos storescu` and `dicos storescp`: received and refused objects, and the exit status."""
 
 import resource
 import shutil
@@ -16,7 +16,7 @@ from tests.transports.cli.commands import TIMEOUT, dicom_file, dicos, provider
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, POLICY, answer_all, server
 
 carried = pytest.mark.usefixtures("transport")
-"""Over each transport; what is the same code for all is tested over one."""
+"""Runs over each transport; code that all share is tested over one."""
 NAMES = ("1.2.1", "1.2.2", "1.2.3")
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_breaks_off_costs_its_association_and_no_other_file(tmp_path
     broken = dicom_file(tmp_path / "broken.dcm", uid="1.2.9", syntax=uids.IMPLICIT_VR_LE, data=b"\0" * 8)
     body = b"\x08\0\x16\0" + b"\x04\0\0\0" + b"1.2\0" + b"\xe0\x7f\x10\0" + (4 << 20).to_bytes(4, "little")
     broken.write_bytes(broken.read_bytes()[:-8] + body + bytes((4 << 20) - 100))  # the pixels are cut short
-    with server(answer_all, policy=POLICY) as running:  # which has explicit VR only, so it is converted
+    with server(answer_all, policy=POLICY) as running:  # the peer accepts explicit VR only, so the file is converted
         result = dicos("storescu", "--json", "127.0.0.1", running.port, first, broken, second)
         assert running.served == 2
     assert result.status == 1

@@ -1,4 +1,4 @@
-"""An object that comes one byte a PDV costs no more memory than its bytes, and holds up nobody else."""
+"""An object with one byte per PDV takes no more memory than its bytes, and does not delay other associations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.transports.cli.commands import provider
 from tests.transports.connections import ASKED, CONTEXTS, CT, PATIENCE, read_pdu
 
 PDVS = struct.pack(">LBBc", 3, 3, 0, b"x") * 18_000
-"""Of one byte each, in one P-DATA-TF."""
+"""Return PDVs of one byte each, in one P-DATA-TF."""
 P_DATA = struct.pack(">BxL", 4, len(PDVS)) + PDVS
 TIMES = 10
 ASSOCIATIONS = 4
@@ -52,7 +52,7 @@ def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -
         for one in uploads:
             one.join()
         assert memory_of(process, "VmHWM") - before < 24 << 20  # 200 bytes for each of the pieces would be 144 MB
-        assert slowest < PATIENCE  # some 0.1 s where the machine has nothing else to do
+        assert slowest < PATIENCE  # about 0.1 s on an idle machine
         sizes = {path.stat().st_size for path in tmp_path.iterdir()}
     assert len(sizes) == 1
     assert sizes.pop() > 18_000 * TIMES

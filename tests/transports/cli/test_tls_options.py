@@ -1,4 +1,4 @@
-"""The TLS options: both sides of each command over TLS; one line and the right exit status where that cannot be."""
+"""The TLS options: both sides of each command over TLS, and one line with the right exit status for each fault."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def test_a_key_that_others_can_read_is_told_once(scanner: Files, pacs: Files) ->
         end = scp.stop()
     assert result.status == OK
     assert result.err == (
-        f"WARNING: {scanner.key}: the private key in it can be used by others on this host (mode 0644); "
-        "chmod 600 keeps it to its owner\n"
+        f"WARNING: {scanner.key}: other users of this host can access the private key in it (mode 0644); "
+        "chmod 600 restricts it to its owner\n"
     )
     assert "WARNING" not in end.err
 
@@ -103,7 +103,7 @@ def test_a_password_that_others_can_read_is_told(scanner: Files, pacs: Files, tm
     file.chmod(0o640)
     with provider("echoscp", *of(pacs)) as scp:
         result = dicos("echoscu", "-q", *of(scanner), "--tls-password-file", file, "localhost", scp.port)
-    assert f"WARNING: {file}: the password in it can be used by others on this host (mode 0640)" in result.err
+    assert f"WARNING: {file}: other users of this host can access the password in it (mode 0640)" in result.err
 
 
 def test_what_is_moved_over_tls_is_received_over_tls(scanner: Files, tmp_path: Path) -> None:
@@ -181,16 +181,16 @@ def test_without_verification_it_works_and_says_so_loudly(words: tuple[str, ...]
 def test_a_provider_that_lets_anybody_in(pacs: Files) -> None:
     with provider("echoscp", "--tls-cert", pacs.certificate, "--tls-key", pacs.key, "--tls-no-verify") as scp:
         assert dicos("echoscu", "--tls-ca", pacs.ca, "127.0.0.1", scp.port).status == OK
-        assert "WARNING: certificates of clients are not asked for" in scp.stop().err
+        assert "WARNING: clients are not asked for certificates" in scp.stop().err
 
 
 @pytest.mark.parametrize(
     ("identity", "words", "seen"),
     [
-        ("expired", (), "the peer's certificate ('CN=pacs') has expired on "),
+        ("expired", (), "the peer's certificate ('CN=pacs') expired on "),
         ("stranger", (), "the peer's certificate ('CN=pacs') is not trusted"),
-        ("wrong_name", (), "the peer's certificate ('CN=elsewhere') is not that of '127.0.0.1'"),
-        ("server", ("--tls-server-name", "other.example"), "is not that of 'other.example'"),
+        ("wrong_name", (), "the peer's certificate ('CN=elsewhere') is not for '127.0.0.1'"),
+        ("server", ("--tls-server-name", "other.example"), "is not for 'other.example'"),
     ],
 )
 def test_a_server_that_is_not_who_it_is_to_be(
@@ -209,7 +209,7 @@ def test_no_client_certificate(scanner: Files) -> None:
     with server(tls=SERVER) as running:
         result = dicos("echoscu", "--tls-ca", scanner.ca, "127.0.0.1", running.port)
     assert result.status == NO_ASSOCIATION
-    assert "the peer refuses (certificate required): it requires a certificate of this side" in result.err
+    assert "the peer refuses (certificate required): it requires a certificate from this side" in result.err
 
 
 def test_tls_to_a_plain_port_and_back(scanner: Files) -> None:
@@ -233,10 +233,10 @@ def test_an_unreachable_host(scanner: Files) -> None:
 @pytest.mark.parametrize(
     ("make", "seen"),
     [
-        (lambda f, t: ("--tls-pfx", f.pfx), "client.pfx: it is encrypted and no password was given"),
+        (lambda f, t: ("--tls-pfx", f.pfx), "client.pfx: the file is encrypted and no password was given"),
         (lambda f, t: ("--tls-pfx", f.pfx, "--tls-password-file", wrong(t)), "client.pfx: wrong password"),
         (lambda f, t: ("--tls-pfx", f.ca), "client-ca.pem: PEM, not PKCS#12"),
-        (lambda f, t: ("--tls-pfx", wrong(t)), "password: no PKCS#12 file, or a damaged one"),
+        (lambda f, t: ("--tls-pfx", wrong(t)), "password: not a PKCS#12 file, or a damaged one"),
         (lambda f, t: ("--tls-pfx", f.pfx, "--tls-cert", f.certificate), "--tls-pfx holds certificate and key"),
         (lambda f, t: ("--tls-key", f.key), "--tls-key without --tls-cert"),
         (lambda f, t: ("--tls-cert", f.certificate), "client.pem: no private key in it"),
@@ -279,8 +279,11 @@ def wrong(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "seen"),
     [
-        (("--tls",), "a provider over TLS needs a certificate: --tls-cert, or --tls-pfx"),
-        (("--tls-cert", "CERT", "--tls-key", "KEY"), "certificates of clients are required: --tls-ca says whose"),
+        (("--tls",), "a provider over TLS needs a certificate: --tls-cert or --tls-pfx"),
+        (
+            ("--tls-cert", "CERT", "--tls-key", "KEY"),
+            "client certificates are required: --tls-ca names the CAs to trust",
+        ),
     ],
 )
 def test_what_a_provider_needs(words: tuple[str, ...], seen: str, pacs: Files) -> None:
@@ -297,8 +300,7 @@ def test_tls_alone_trusts_the_authorities_of_the_system() -> None:
     assert "is not trusted" in result.err
 
 
-def test_the_profiles_are_those_of_the_module() -> None:
+def test_the_help_names_the_profiles_of_the_standard() -> None:
     from dicos_transports.tls import PROFILES
-    from dicos_transports.tls_profiles import PROFILES as NAMES
 
-    assert tuple(PROFILES) == NAMES
+    assert f"--tls-profile {{{','.join(PROFILES)}}}" in dicos("echoscu", "--help").out

@@ -1,4 +1,4 @@
-"""What is typed wrongly, and what cannot be read: one clear line, and exit status 2, before anything is connected."""
+"""Usage errors and unreadable files: one clear line and exit status 2, before any connection."""
 
 from pathlib import Path
 
@@ -13,57 +13,66 @@ USAGE = 2
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "a subcommand is missing"),
-        (("frobnicate",), "'frobnicate' is no subcommand"),
+        ((), "a subcommand is required"),
+        (("frobnicate",), "unknown subcommand 'frobnicate'"),
         (("echoscu",), "required: host"),
         (("echoscu", "localhost", "70000"), "'70000'; 0 to 65535"),
         (("echoscu", "localhost:104", "104"), "the port is given twice: 'localhost:104' and '104'"),
-        (("storescp", "127.0.0.1"), "'127.0.0.1': no port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT"),
+        (("storescp", "127.0.0.1"), "'127.0.0.1': not a port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT"),
         (("storescp", "ME@[::1]"), "'ME@[::1]': no port; ADDRESS:PORT"),
-        (("storescp", "--listen", "127.0.0.1"), "'127.0.0.1': no port; ADDRESS:PORT, or ./127.0.0.1 for a Unix socket"),
-        (("storescp", "--listen", "localhost"), "'localhost': no port; ADDRESS:PORT"),
+        (
+            ("storescp", "--listen", "127.0.0.1"),
+            "'127.0.0.1': no port given; ADDRESS:PORT, or ./127.0.0.1 for a Unix socket",
+        ),
+        (("storescp", "--listen", "localhost"), "'localhost': no port given; ADDRESS:PORT"),
         (("echoscp", "--listen", "::1"), "'::1'"),
         (("echoscu", "localhost", "dicom"), "'dicom'; 0 to 65535"),
         (("echoscu", "localhost", "1", "--repeat", "0"), "'0'; 1 to"),
         (("echoscu", "localhost", "1", "-aet", "SEVENTEEN_LETTERS"), "1 to 16 ASCII characters"),
         (("echoscu", "localhost", "1", "-aec", "a\\b"), "no backslash"),
-        (("echoscu", "localhost", "1", "--max-pdu", "7"), "0, or 8 and more"),
+        (("echoscu", "localhost", "1", "--max-pdu", "7"), "0, or at least 8"),
         (("echoscu", "localhost", "1", "-ta", "-1"), "seconds, 0 or more"),
         (("echoscu", "localhost", "1", "-td", "nan"), "seconds, 0 or more"),
         (("echoscu", "localhost", "1", "--application-context", "1.02"), "dicos-v02a, or a UID"),
         (("echoscu", "localhost", "1", "--transport", "pigeon"), "'pigeon'; blocking, trio, asyncio"),
         (("storescu", "localhost", "1"), "required: PATH"),
         (("storescu", "PACS@localhost:1"), "required: PATH"),
-        (("echoscu", "localhost"), "'localhost': no port; HOST:PORT, where 104 and 11112 are the usual ports"),
+        (("echoscu", "localhost"), "'localhost': no port; HOST:PORT, where the usual DICOM ports are 104 and 11112"),
         (("findscu", "PACS@[::1]", "-k", "x"), "'PACS@[::1]': no port; HOST:PORT"),
         (("echoscu", "localhost:1", "2"), "the port is given twice"),
-        (("echoscu", "::1"), "an address of IPv6 is written in brackets: [::1]:PORT"),
-        (("echoscu", "A\\B@localhost:1"), "'A\\\\B' before the @ is no AE title: 1 to 16 ASCII"),
-        (("echoscu", "PACS@localhost:1", "-aec", "OTHER"), "-aec 'OTHER', and 'PACS' in the address of the peer"),
+        (("echoscu", "::1"), "an IPv6 address is written in brackets: [::1]:PORT"),
+        (("echoscu", "A\\B@localhost:1"), "'A\\\\B' before the @ is not an AE title: 1 to 16 ASCII"),
+        (
+            ("echoscu", "PACS@localhost:1", "-aec", "OTHER"),
+            "two called AE titles: -aec 'OTHER', and 'PACS' in the address of the peer",
+        ),
         (("echoscu", "localhost:70000"), "port '70000'; 0 to 65535"),
         (
             ("echoscu", "localhost:1", "--source-address", "localhost"),
-            "an address of this host, 10.0.0.5 say, not a name",
+            "not an address of this host, such as 10.0.0.5",
         ),
         (("echoscu", "localhost:1", "--source-address", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
         (("echoscu", "localhost:1", "--keepalive", "0"), "'0'; 1 to 32767 seconds, or off"),
         (("echoscp", "0.0.0.0:0", "--bind", "::1"), "--bind ::1, and 0.0.0.0 before the port"),
-        (("echoscp", "A@0.0.0.0:0", "-aet", "B"), "-aet 'B', and 'A' in the address to listen on"),
-        (("echoscp", "::1:0"), "an address of IPv6 is written in brackets"),
-        (("echoscp", "0", "--listen", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without a title"),
-        (("echoscp", "0", "--metrics", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without a title"),
+        (("echoscp", "A@0.0.0.0:0", "-aet", "B"), "two AE titles: -aet 'B', and 'A' in the address to listen on"),
+        (("echoscp", "::1:0"), "an IPv6 address is written in brackets"),
+        (("echoscp", "0", "--listen", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without an AE title"),
+        (("echoscp", "0", "--metrics", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without an AE title"),
         (("storescu", "localhost", "1", "x", "--associations", "257"), "'257'; 1 to 256"),
         (("storescu", "localhost", "1", "x", "--window", "-1"), "'-1'; 0 to 65535"),
         (("storescu", "localhost", "1", "x", "--retry-delay", "-1"), "seconds, 0 or more"),
         (("storescp", "0", "--prefer", "nobody"), "invalid choice"),
         (("storescp", "0", "-od", "/nonexistent"), "/nonexistent: does not exist"),
         (("storescp", "0", "-od", __file__), "is no folder"),
-        (("storescp", "--ignore", "--listen", "x", "--bind", "0.0.0.0"), "--bind without a port: it is the address of"),
-        (("echoscp", "--activated", "--bind", "127.0.0.1"), "--bind does not go with --activated: its sockets are all"),
-        (("echoscp", "--bind", "::1"), "nowhere to listen: a port"),
+        (
+            ("storescp", "--ignore", "--listen", "x", "--bind", "0.0.0.0"),
+            "--bind without a port: it is the address for",
+        ),
+        (("echoscp", "--activated", "--bind", "127.0.0.1"), "--bind cannot be combined with --activated"),
+        (("echoscp", "--bind", "::1"), "nothing to listen on: a port"),
         (
             ("movescu", "h", "1", "-k", "x", "--bind", "::1"),
-            "--bind without --store-port: it is the address",
+            "--bind without --store-port: nothing is received here",
         ),
         (("storescp", "0", "-od", "x" * 300), "file name too long"),
     ],
@@ -101,7 +110,7 @@ def unreadable(folder: Path, kind: str) -> tuple[Path, str]:
         case "DICOMDIR":
             return dicom_file(path, sop_class=uids.MEDIA_STORAGE_DIRECTORY), "DICOMDIR"
         case _:
-            return dicom_file(path, sop_class="none"), "is no UID"
+            return dicom_file(path, sop_class="none"), "is not a valid UID"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,9 @@ def test_a_named_file_that_cannot_be_sent_halts_before_a_connection_where_that_i
 ) -> None:
     good = dicom_file(tmp_path / "good.dcm")
     path, said = unreadable(tmp_path, kind)
-    result = dicos("storescu", "--json", "--halt", "127.0.0.1", 1, good, path)  # nobody listens there: that would be 3
+    result = dicos(
+        "storescu", "--json", "--halt", "127.0.0.1", 1, good, path
+    )  # a connection there would fail with status 3
     assert result.status == USAGE
     (line,) = result.err.splitlines()
     assert line.startswith(f"error: {path}")
@@ -120,7 +131,9 @@ def test_a_named_file_that_cannot_be_sent_halts_before_a_connection_where_that_i
     assert [event["event"] for event in result.events] == ["error"]
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "folder without files"), (b"text", "no DICOM file among 1 file")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "folder without files"), (b"text", "no DICOM files among 1 file")]
+)
 def test_a_folder_without_dicom_files(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
         (tmp_path / "notes.txt").write_bytes(content)

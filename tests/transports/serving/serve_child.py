@@ -1,11 +1,11 @@
-"""A server in a process of its own; tests run it.
+"""A server that tests run in a process of its own.
 
 `python -m tests.transports.serving.serve_child ADAPTER WHAT [ARGUMENT]`:
 
-`port N`: on this port of 127.0.0.1, shared with other processes. `activated`: on what a service manager hands over.
+`port N`: on this port of 127.0.0.1, shared with other processes. `activated`: on the sockets of a service manager.
 `few N`: on a free port, with no more than N descriptors.
 
-It prints a line of JSON when it listens, and one more when its standard input has ended and it is closed.
+It prints a line of JSON when it listens, and another when its standard input has ended and it is closed.
 """
 
 from __future__ import annotations

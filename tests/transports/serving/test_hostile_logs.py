@@ -1,6 +1,6 @@
-"""What peers send and what handlers raise, in the logs of the library: one line a record that harms no terminal.
+"""Data of peers and exceptions of handlers in the library's logs: one line per record, safe for terminals.
 
-The same attack as on the command, on servers and applications of each adapter; also certificates that are hostile.
+The same attack as on the command, on servers and applications of each adapter, and with hostile certificates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ACCEPTING = AcceptPolicy(other_contexts=uids.TRANSFER_SYNTAXES)
 
 @contextmanager
 def logged() -> Iterator[Lines]:
-    """All that the library logs."""
+    """Collect everything that the library logs."""
     lines, loggers = Lines(), [logging.getLogger("dicos"), logging.getLogger("dicos.server")]
     loggers.append(logging.getLogger("dicos.application"))
     before = [(logger, logger.level) for logger in loggers]
@@ -59,7 +59,7 @@ def check(lines: Lines) -> None:
     formatter, plain = JSONFormatter(details=True), logging.Formatter("%(name)s: %(message)s")
     for record in lines.records:
         _, *rest = plain.format(record).split("\n")
-        for line in rest:  # of a traceback
+        for line in rest:  # lines of a traceback
             assert line.isprintable(), ascii(line)
             assert not line or line.startswith((" ", "Traceback ", "During ", "The above ", "ValueError", "dicos_"))
         text = record.getMessage()
@@ -108,7 +108,7 @@ def test_records_of_a_handler_that_raises() -> None:
 
 @pytest.mark.parametrize("number", range(len(REQUESTS)))
 def test_dissected_lines(number: int) -> None:
-    """What `-d` shows, whoever prints it."""
+    """The lines of `-d`, printed by any program."""
     one = Dissector()
     for line in (*one.feed(list(REQUESTS.values())[number]), *one.end()):
         assert line.isprintable(), ascii(line)
@@ -128,7 +128,7 @@ NAMES = ["a\x1b[31m.example", "b\nFORGED.example", "c%s{}.example"]
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_names_in_certificates(subject: str) -> None:
-    """Of a client that is accepted or not, of a server, of who issued them; nothing of it is shown as it is."""
+    """Hostile names in client, server and CA certificates, accepted or not, are never shown unescaped."""
     own, other = CA(subject), CA(subject)
     identity = own.issue(subject, *NAMES)
     tls = ServerTLS(identity=identity, trust=(own.certificate,))

@@ -1,4 +1,4 @@
-"""Servers of every adapter: who is let in, what is counted, what is logged, how identities are looked at."""
+"""Servers of every adapter: admission, counters, logs and identity checks."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def raw(running: Handle) -> socket.socket:
 
 
 def asked(running: Handle) -> socket.socket:
-    """A connection that has asked for an association, and has its answer still to read."""
+    """A connection that has requested an association and not read the answer."""
     sock = raw(running)
     sock.sendall(ASKED)
     return sock
 
 
 def check(metrics: Metrics, **expected: Any) -> None:
-    """The counters are these, all others 0, and they are true to each other."""
+    """The counters have these values, all others are 0, and they are consistent."""
     assert metrics.connections == (
         metrics.accepted + metrics.rejected + metrics.evicted + metrics.unasked + metrics.pending
     )
@@ -131,14 +131,14 @@ COUNTED_TOGETHER = [
     ("::1", "::ffff:127.0.0.1", False),
     ("fe80::1%eth0", "fe80::2%eth0", True),
     ("fe80::1%eth0", "fe80::1%eth1", False),
-    ("00:11:22:33:44:55", "00:11:22:33:44:55", True),  # of Bluetooth, say
+    ("00:11:22:33:44:55", "00:11:22:33:44:55", True),  # such as Bluetooth
     ("00:11:22:33:44:55", "00:11:22:33:44:66", False),
 ]
 
 
 @pytest.mark.parametrize(("one", "other", "together"), COUNTED_TOGETHER)
 def test_whose_associations_are_counted_together(one: str, other: str, together: bool) -> None:
-    """Whoever has a network of IPv6 has 2 ** 64 addresses."""
+    """The owner of an IPv6 network has 2 ** 64 addresses."""
     slots = Slots(ServerLimits(per_address=1), 10)
     first, second = (Connection(f"[{host}]:104", host) for host in (one, other))
     for connection in (first, second):
@@ -148,7 +148,7 @@ def test_whose_associations_are_counted_together(one: str, other: str, together:
     slots.leave(first)
     if together:
         assert slots.admit(second) is None
-    assert str(second.peer) == f"[{other}]:104"  # people see the address as it is
+    assert str(second.peer) == f"[{other}]:104"  # logs have the full address
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no socket for both IPv4 and IPv6 on this system")
@@ -170,7 +170,7 @@ def test_an_address_of_ipv4_is_counted_alike_over_both_kinds_of_sockets(adapter:
 def test_no_room_for_one_association_is_a_mistake(adapter: str) -> None:
     each = most_bytes(Limits())
     with (
-        pytest.raises(ValueError, match=f"bytes_in_flight of {each - 1}; one association may take {each}"),
+        pytest.raises(ValueError, match=f"bytes_in_flight of {each - 1}; one association may need {each}"),
         serving(adapter, server_limits=ServerLimits(bytes_in_flight=each - 1)),
     ):
         pass
@@ -186,14 +186,14 @@ def test_who_is_silent_makes_room_and_who_has_waited_longest_first(adapter: str,
         assert read_pdu(oldest) == b""
         assert good.echo().status == 0
         lines.wait_for("without an association, to make room")
-        younger.sendall(ASKED)  # still has its slot, but there is no room for an association
+        younger.sendall(ASKED)  # it is still pending, but the limit of associations is reached
         assert isinstance(decode(read_pdu(younger)), AssociateReject)
         check(running.metrics, connections=3, accepted=1, evicted=1, rejected=1, active=1)
 
 
 @pytest.mark.parametrize("count", [3, 30])
 def test_a_burst_of_strangers_leaves_as_many_as_may_wait(adapter: str, count: int, lines: Lines) -> None:
-    """More come than the server gets to serve before it has to close them."""
+    """More clients connect than the server can handle before it has to close them."""
     with serving(adapter, server_limits=ServerLimits(pending=1)) as running, ExitStack() as strangers:
         for _ in range(count):
             strangers.enter_context(raw(running))
@@ -211,7 +211,7 @@ def test_who_is_rejected_and_stays_holds_no_slot_of_an_association(adapter: str)
         assert isinstance(decode(read_pdu(rude)), AssociateReject)  # and it does not close
         with user(running, calling_aet="ME", user_information=_user("me")) as good:
             assert good.echo().status == 0
-        assert read_pdu(rude) == b""  # made room for who came next
+        assert read_pdu(rude) == b""  # evicted for the next one
 
 
 # -- endings -------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_every_ending_is_counted_once(adapter: str, lines: Lines) -> None:
         lines.wait_for("closed by the peer without an A-ASSOCIATE-RQ")
         check(running.metrics, connections=3, accepted=2, released=1, aborted=1, unasked=1)
         with raw(running) as silent:
-            assert read_exactly(silent, 1) == b""  # ARTIM closes it
+            assert read_exactly(silent, 1) == b""  # closed by ARTIM
         lines.wait_for("ARTIM")
         check(running.metrics, connections=4, accepted=2, released=1, aborted=1, unasked=2)
         with raw(running) as stranger:
@@ -414,7 +414,7 @@ def test_users_are_let_in_by_name_and_passcode(adapter: str, lines: Lines) -> No
                 with pytest.raises(flows.AssociationRejected) as caught:
                     user(running, user_information=wrong)
                 assert caught.value.reject.result == 1
-            with user(running) as session:  # the policy's own word
+            with user(running) as session:  # the policy's own reason
                 assert session.echo().status == 0
         check(running.metrics, connections=4, accepted=2, released=2, rejected=2)
     assert "sesame" not in " ".join(lines.texts(logging.DEBUG))
@@ -462,7 +462,7 @@ def test_others_are_served_while_an_identity_is_looked_at(adapter: str) -> None:
 
 
 class Stuck:
-    """A function that looks at an identity and comes to no end; what became of it."""
+    """An identity check that never ends, and its outcome."""
 
     def __init__(self, adapter: str) -> None:
         self.begun, self.ended = threading.Event(), threading.Event()
@@ -487,7 +487,7 @@ OVER = pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 
 @contextmanager
 def stuck(adapter: str, secure: bool, **options: Any) -> Iterator[tuple[Handle, Stuck, dict[str, Any]]]:
-    """A server with one slot whose function is stuck, the function, and how to connect."""
+    """A server for one association with a stuck identity check; returns also the check and a connect function."""
     if secure:
         options["tls"] = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE)
     look = Stuck(adapter)
@@ -497,7 +497,7 @@ def stuck(adapter: str, secure: bool, **options: Any) -> Iterator[tuple[Handle, 
 
 
 def server_named(secure: bool) -> dict[str, Any]:
-    """What a client of an open connection has to be told."""
+    """The reason that the client of an open connection receives."""
     roots = (hospital().root.certificate,)
     return {"tls": ClientTLS(trust=roots, server_hostname="localhost")} if secure else {}
 
@@ -551,7 +551,7 @@ def test_the_identity_of_who_aborts_is_looked_at_no_longer(adapter: str, lines: 
 def test_what_a_function_raises_while_the_connection_is_watched_is_told_as_it_is(adapter: str, lines: Lines) -> None:
     async def fail(request: AssociateRequest) -> IdentityVerdict | None:
         await (trio.lowlevel.checkpoint() if adapter == "trio" else asyncio.sleep(0))
-        raise flows.AssociationAborted(Closed())  # of an association of its own, with a directory, say
+        raise flows.AssociationAborted(Closed())  # of another association, for example with a directory
 
     with serving(adapter, identify=fail) as running:
         with pytest.raises(flows.AssociationRejected):
@@ -600,7 +600,7 @@ def test_a_function_that_comes_to_no_end_ends_with_the_server(adapter: str) -> N
 
 
 def test_a_verdict_that_comes_too_late_lets_nobody_in(adapter: str, lines: Lines) -> None:
-    """In blocking the function is waited for, as a thread cannot be interrupted; then its word counts no more."""
+    """In blocking, the server waits for the check, because a thread cannot be interrupted; its result is ignored."""
 
     def slow(request: AssociateRequest) -> IdentityVerdict | None:
         threading.Event().wait(0.1)
@@ -623,7 +623,7 @@ def test_a_verdict_that_comes_too_late_lets_nobody_in(adapter: str, lines: Lines
 
 
 def test_a_verdict_on_who_is_gone_lets_nobody_in(lines: Lines) -> None:
-    """The same in blocking, where the function is waited for."""
+    """The same in blocking, where the server waits for the check."""
     asking, gone = threading.Event(), threading.Event()
 
     def slow(request: AssociateRequest) -> IdentityVerdict | None:
@@ -733,7 +733,7 @@ def test_idle_peers_that_do_not_close_hold_up_the_end_for_two_seconds(adapter: s
 
 
 def test_an_abort_waits_for_two_seconds_for_a_peer_that_does_not_close(adapter: str) -> None:
-    """However an association comes to be aborted: here a handler fails."""
+    """An association is aborted, here because its handler fails."""
     ended = threading.Event()
 
     async def fails(talk: Talk) -> None:
@@ -896,7 +896,7 @@ def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
 def test_a_stream_of_trio_is_the_only_connection(lines: Lines) -> None:
     async def main() -> None:
         async def look(request: AssociateRequest) -> None:
-            await trio.testing.wait_all_tasks_blocked()  # so that somebody waits for the stream meanwhile
+            await trio.testing.wait_all_tasks_blocked()  # so that a task waits for the stream meanwhile
 
         ours, theirs = trio.testing.memory_stream_pair()
         trace = lambda peer: lambda direction, buffers: ended.append(direction) if not buffers else None  # noqa: E731
@@ -917,7 +917,7 @@ def test_a_pair_of_streams_of_asyncio_is_the_only_connection(lines: Lines) -> No
     async def main() -> None:
         async def look(request: AssociateRequest) -> None:
             for _ in range(5):
-                await asyncio.sleep(0)  # so that somebody waits for the streams meanwhile
+                await asyncio.sleep(0)  # so that a task waits for the streams meanwhile
 
         ours, theirs = socket.socketpair()
         streams = await asyncio.open_connection(sock=theirs)

@@ -1,4 +1,4 @@
-"""Many at once, and peers that want a server to hold as much as it can: bounds that are true, backpressure."""
+"""Many clients, and peers that try to fill a server's memory: its limits hold, and there is backpressure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.transports.connections import ASKED, CONTEXTS, CT, EXPLICIT, PATIENCE
 from tests.transports.servers import ADAPTERS, Handler, Talk, answer_all, serving
 
 QUIET = 0.6
-"""Seconds in which a peer that takes nothing does not take anything any more."""
+"""Seconds without progress after which a peer counts as stalled."""
 FIND = uids.STUDY_ROOT_FIND
 
 
@@ -39,7 +39,7 @@ def adapter(request: pytest.FixtureRequest) -> str:
 
 
 def push(sock: socket.socket, data: bytes, most: int) -> int:
-    """Send it over and over until the peer takes nothing any more, or `most` bytes are sent; how many were.
+    """Send the data repeatedly until the peer accepts no more, or `most` bytes are sent. Returns the number of bytes.
 
     The peer is a thread of this process: while it works, slowly on a busy machine, it has not stopped.
     """
@@ -79,7 +79,7 @@ def test_two_hundred_associations_in_one_thread(adapter: str) -> None:
 
 
 def test_a_handler_that_does_not_read_is_felt_by_its_peer(adapter: str) -> None:
-    """A slow disk, say: what is not read stays in the kernel's buffers and then with the peer."""
+    """A handler that does not read, as with a slow disk: data stays in kernel buffers, then with the peer."""
     free, taken = threading.Event(), 0
 
     async def slow(talk: Talk) -> None:
@@ -100,7 +100,7 @@ def test_a_handler_that_does_not_read_is_felt_by_its_peer(adapter: str) -> None:
         assert sent < total // 2  # it stalls
         assert running.metrics.bytes_received <= len(ASKED) + 1000 + 2 * (256 << 10)
         free.set()
-        while sent % len(fragment):  # the rest of the fragment under way
+        while sent % len(fragment):  # the rest of the current fragment
             sent += sock.send(fragment[sent % len(fragment) :])
         sock.sendall(p_data((3, False, True, bytes(2))))
         assert read_pdu(sock)[0] == 4  # answered
@@ -115,13 +115,13 @@ def _store() -> CStoreRequest:
 
 
 def _held(adapter: str, handler: Handler, attack: Callable[[socket.socket], None], **options: Any) -> int:
-    """The most that a server with one association has allocated while it is attacked."""
+    """Return the most memory that a server with one association has allocated during an attack."""
     listener = _small(socket.socket())
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     with serving(adapter, handler, listener, **options) as running:
         with connect(("127.0.0.1", running.port), CONTEXTS) as session:
-            session.echo()  # all that is made once is made
+            session.echo()  # everything that is created once exists
         sock = _small(socket.socket())
         sock.settimeout(PATIENCE)
         sock.connect(("127.0.0.1", running.port))
@@ -136,7 +136,7 @@ def _held(adapter: str, handler: Handler, attack: Callable[[socket.socket], None
 
 
 def _small(sock: socket.socket) -> socket.socket:
-    """With buffers so small that not the kernel holds what the server does not."""
+    """Use kernel buffers so small that they do not hide the server's share."""
     for name in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         sock.setsockopt(socket.SOL_SOCKET, name, 1 << 16)
     return sock
@@ -184,7 +184,7 @@ def test_who_asks_and_never_takes_the_answers_is_not_heard_for_ever(adapter: str
 
 
 def test_who_floods_one_that_answers_is_held_within_the_bound(adapter: str) -> None:
-    """Matches go out without end and are taken; meanwhile comes a data set nobody reads, in receives of any size."""
+    """Endless matches are sent and accepted, while a data set arrives unread, in receives of any size."""
     asked = encode(
         AssociateRequest(
             called_aet="A",
@@ -217,7 +217,7 @@ def test_who_floods_one_that_answers_is_held_within_the_bound(adapter: str) -> N
         for _ in range(400):
             if select.select([], [sock], [], 0)[1]:
                 sock.setblocking(False)
-                sock.send(piece)  # what it takes of it: the fragments need not be whole
+                sock.send(piece)  # the accepted part, which may end within a fragment
                 sock.setblocking(True)
             if select.select([sock], [], [], 0.01)[0]:
                 sock.recv(1 << 16)

@@ -1,4 +1,4 @@
-"""Structured logs: each line a JSON object, each about an association carries its number; nothing of a patient."""
+"""Structured logs: each line is a JSON object, with the number of its association, and without patient data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def adapter(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def json_logs(level: int = logging.DEBUG, **options: Any) -> Iterator[StringIO]:
-    """All that is logged meanwhile, by anyone."""
+    """Collect everything that is logged, by any code."""
     stream, root = StringIO(), logging.getLogger()
     handler, before = json_handler(stream, **options), root.level
     root.addHandler(handler)
@@ -134,7 +134,7 @@ def test_no_line_has_anything_of_a_patient_or_a_passcode(adapter: str) -> None:
     query.PatientName = NAME
 
     async def quote(talk: Talk) -> None:
-        """A handler that fails, and quotes what it has received."""
+        """A handler that fails and quotes received data."""
         async for request in talk.requests():
             if request.name == "C-FIND-RQ" and talk.session.calling_aet == "BAD":
                 raise ValueError(f"cannot find {NAME}")

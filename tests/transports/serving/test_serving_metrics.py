@@ -1,4 +1,4 @@
-"""The Prometheus endpoint, scraped for real."""
+"""The Prometheus endpoint, scraped over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def adapter(request: pytest.FixtureRequest) -> str:
 
 
 def scrape(port: int) -> dict[str, float]:
-    """All samples of the page: name and labels -> value."""
+    """Return all samples of the page: name and labels -> value."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as page:
         assert page.status == 200
         lines = page.read().decode().splitlines()

@@ -1,4 +1,4 @@
-"""What clients of the Prometheus endpoint may do: the page stays up, and takes little."""
+"""Hostile clients of the Prometheus endpoint: the page stays available and takes few resources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 class Counted:
-    """A server, as far as its counters are told."""
+    """The counters of a server, without the server."""
 
     address = "here"
     metrics = Metrics()
@@ -51,7 +51,7 @@ def connected(endpoint: Endpoint) -> socket.socket:
 
 
 def everything(sock: socket.socket) -> bytes:
-    """All that comes until the end, or until the connection is reset."""
+    """Read until the end, or until the connection is reset."""
     found = b""
     with suppress(ConnectionResetError):
         while data := sock.recv(65536):
@@ -212,7 +212,7 @@ def test_counters_that_cannot_be_read_end_no_endpoint(caplog: pytest.LogCaptureF
     with begin() as endpoint:
         for _ in range(2):
             assert ask(endpoint).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
-    assert "the counters could not be read" in caplog.text
+    assert "the metrics could not be read" in caplog.text
 
 
 def test_stopping_does_not_wait_for_clients() -> None:

@@ -1,4 +1,4 @@
-"""Where servers listen: TCP of both versions, Unix sockets, what a service manager hands over, one port for several."""
+"""Where servers listen: IPv4 and IPv6, Unix sockets, sockets of a service manager, ports shared by processes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_of_a_name_the_addresses_of_other_machines_are_passed_over(
 
 
 def _two_addresses(real: Callable[..., Any], other: str) -> Callable[..., Any]:
-    """A resolver that knows one more host."""
+    """Make the resolver know one more host."""
 
     def resolve(host: str | None, port: int, *args: Any, **options: Any) -> Any:
         if host != "both.example":
@@ -134,7 +134,7 @@ def test_nowhere_is_no_place(adapter: str, where: Any) -> None:
 
 def test_a_socket_that_does_not_listen_is_refused_in_a_list(adapter: str) -> None:
     deaf = socket.socket()
-    with pytest.raises(ListenFailed, match="does not listen"), serving(adapter, where=[deaf]):
+    with pytest.raises(ListenFailed, match="is not a listening stream socket"), serving(adapter, where=[deaf]):
         pass
     assert deaf.fileno() == -1
 
@@ -160,11 +160,11 @@ def test_a_unix_socket(adapter: str, tmp_path: Path, lines: Lines) -> None:
         with pytest.raises(ValueError, match="without a port"):
             _ = running.port
         assert stat.S_ISSOCK(path.stat().st_mode)
-        with connect(path, CONTEXTS) as one, connect(str(path), CONTEXTS) as two:  # no address, so no limit for one
+        with connect(path, CONTEXTS) as one, connect(str(path), CONTEXTS) as two:  # no address, so no limit per address
             assert one.echo().status == two.echo().status == 0
     assert not path.exists()
     peers = {found[1] for text in lines.texts(0) if (found := re.match(r"an unnamed socket (#\d+): ", text))}
-    assert len(peers) == 2  # each can be told from the other
+    assert len(peers) == 2  # each has a name of its own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are no files are Linux's own")
@@ -226,7 +226,7 @@ def test_the_socket_of_who_has_taken_its_place_is_left_alone(adapter: str, tmp_p
 
 @contextmanager
 def child(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """`serve_child`, and what it says first."""
+    """Start `serve_child` and read its first line."""
     command = [sys.executable, "-m", "tests.transports.serving.serve_child", *arguments]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'transports'}"}
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -239,7 +239,7 @@ def child(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[st
 
 
 def last_words(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
-    """What it says when it is told to end, and what it has said of errors."""
+    """Stop it, and return its last line and its errors."""
     said, errors = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, errors
     return json.loads(said), errors
@@ -256,7 +256,7 @@ def test_several_processes_share_a_port(adapter: str) -> None:
             assert [echo(("127.0.0.1", port)) for _ in range(total)] == [0] * total
             counts = [last_words(process)[0]["accepted"] for process in (one, other)]
     assert sum(counts) == total
-    assert min(counts) > 0  # by chance alone none in 2 ** 39
+    assert min(counts) > 0  # fails by chance once in 2 ** 39 runs
 
 
 @contextmanager
@@ -280,7 +280,7 @@ def test_sockets_of_a_service_manager_are_served(adapter: str, tmp_path: Path) -
         unix.bind(str(path))
         unix.listen()
         port = tcp.getsockname()[1]
-        early = socket.create_connection(("127.0.0.1", port), PATIENCE)  # before the server is there
+        early = socket.create_connection(("127.0.0.1", port), PATIENCE)  # before the server exists
         with activated(adapter, tcp, unix) as (process, said), early:
             assert said == {"address": f"127.0.0.1:{port}, {path}", "pid": process.pid}
             early.sendall(ASKED)
@@ -288,7 +288,7 @@ def test_sockets_of_a_service_manager_are_served(adapter: str, tmp_path: Path) -
             assert echo(("127.0.0.1", port)) == echo(path) == 0
             early.close()
             assert last_words(process)[0] == {"accepted": 3, "connections": 3}
-        assert path.exists()  # the service manager's own
+        assert path.exists()  # the service manager's own copy
         socket.create_connection(("127.0.0.1", port), PATIENCE).close()  # and it still listens
 
 
@@ -303,8 +303,8 @@ def test_what_does_not_listen_is_refused() -> None:
         socket.socket() as deaf,
         activated("blocking", tcp, deaf) as (process, said),
     ):
-        assert said == {"error": "descriptor 4 of the service manager is no listening stream socket"}
-        assert process.communicate()[1] == ""  # no warning of anything left open
+        assert said == {"error": "descriptor 4 of the service manager is not a listening stream socket"}
+        assert process.communicate()[1] == ""  # no warning about unclosed sockets
 
 
 def test_a_socket_of_packets_is_no_stream() -> None:
@@ -312,7 +312,7 @@ def test_a_socket_of_packets_is_no_stream() -> None:
         packets.bind(f"\0dicos-test-packets-{os.getpid()}")
         packets.listen()
         with activated("blocking", packets) as (_, said):
-            assert said == {"error": "descriptor 3 of the service manager is no listening stream socket"}
+            assert said == {"error": "descriptor 3 of the service manager is not a listening stream socket"}
 
 
 def test_descriptors_that_are_no_sockets_or_missing_are_told(tmp_path: Path) -> None:
@@ -339,10 +339,10 @@ def test_running_out_of_descriptors_is_survived(adapter: str) -> None:
     with child(adapter, "few", "12") as (process, said), ExitStack() as strangers:
         host, port = said["address"].split(":")
         good = strangers.enter_context(connect((host, int(port)), CONTEXTS))
-        for _ in range(40):  # more than it has descriptors for
+        for _ in range(40):  # more than its limit of descriptors
             strangers.enter_context(socket.create_connection((host, int(port)), PATIENCE))
-        assert good.echo().status == 0  # who has an association keeps it
-        assert echo((host, int(port))) == 0  # and who comes gets one: silent strangers make room
+        assert good.echo().status == 0  # an established association is kept
+        assert echo((host, int(port))) == 0  # a new client gets one: silent clients are evicted
         strangers.close()
         words, errors = last_words(process)
     assert words["accepted"] == 2

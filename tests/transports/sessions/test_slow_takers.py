@@ -50,7 +50,7 @@ def test_a_peer_that_takes_a_byte_now_and_then_is_given_up(every: float) -> None
     found = ends(Taking(Timeouts(), 100_000), 1, every, 10_000.0)
     assert found is not None
     assert 30.0 <= found[0] < 31.0
-    assert found[1].endswith("wait; at least 256 a second after the first 30 s")
+    assert found[1].endswith("queued; at least 256 bytes/s are required after the first 30 s")
 
 
 def test_what_it_took_fast_is_no_credit() -> None:
@@ -64,7 +64,7 @@ def test_what_it_took_fast_is_no_credit() -> None:
     while ended < now + 1000.0:
         at = link.due(ended)
         if at < ended + 10.0:
-            assert "at least 256 a second after the first 30 s" in str(link.on_time(at))
+            assert "at least 256 bytes/s are required after the first 30 s" in str(link.on_time(at))
             break
         ended += 10.0
         link.take(1, ended)
@@ -75,7 +75,7 @@ def test_one_that_takes_nothing_is_told_so() -> None:
     found = ends(Taking(Timeouts(), 100_000), 0, 31.0, 10_000.0)
     assert found is not None
     assert found[0] == 30.0
-    assert "the peer took none of the" in found[1]
+    assert "the peer accepted none of the" in found[1]
 
 
 @pytest.mark.parametrize("size", [300, 125_000])

@@ -293,5 +293,5 @@ def test_the_command_sends_one_at_a_time_then_and_says_so(
     with peer(answer) as one:
         done = dicos("storescu", *one.where, file, "--window", "0", "--transport", transport, "--json")
         assert one.seen == [True, False]
-    assert "one operation at a time, because it closes the connection when more are proposed" in done.err
+    assert "one operation at a time, because this peer closes the connection if more are proposed" in done.err
     assert len(done.named("window_not_offered")) == 1

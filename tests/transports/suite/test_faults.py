@@ -272,7 +272,7 @@ async def test_a_peer_that_dribbles_is_understood(at: Context) -> None:
 @everywhere
 async def test_a_peer_that_stops_reading(at: Context) -> None:
     session, raw = await at.user(timeouts=Timeouts(write_stall=SHORT))
-    told = re.compile(r"write stall: the peer took none of the \d+ bytes that wait for it within 0\.1 s")
+    told = re.compile(r"write stall: the peer accepted none of the \d+ queued bytes within 0\.1 s")
     with pytest.raises(flows.AssociationAborted, match=told):
         await session.store(CT, "1.2", EXPLICIT, [bytes(MIB)] * 50)
     assert not session.established

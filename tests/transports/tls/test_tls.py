@@ -1,4 +1,4 @@
-"""TLS over real sockets: both sides of the blocking adapter, what a server does meanwhile, and memory."""
+"""TLS over real sockets: both sides of the blocking adapter, a server with other clients, and memory."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_sessions_are_resumed_over_sockets() -> None:
 @pytest.mark.parametrize(
     ("server_identity", "client", "seen"),
     [
-        ("expired", {}, "TLS handshake: the peer's certificate ('CN=pacs') has expired on "),
-        ("wrong_name", {}, "TLS handshake: the peer's certificate ('CN=elsewhere') is not that of '127.0.0.1'"),
+        ("expired", {}, "TLS handshake: the peer's certificate ('CN=pacs') expired on "),
+        ("wrong_name", {}, "TLS handshake: the peer's certificate ('CN=elsewhere') is not for '127.0.0.1'"),
         ("stranger", {}, "TLS handshake: the peer's certificate ('CN=pacs') is not trusted"),
         ("server", {"identity": None}, "TLS: the peer refuses (certificate required)"),
         ("server", {"identity": hospital().stranger}, "TLS: the peer refuses (unknown ca)"),
@@ -190,7 +190,7 @@ def test_who_only_looks_at_a_tls_port_is_no_warning(lines: Lines) -> None:
 
 @contextmanager
 def bare(running: Server) -> Iterator[SSL.Connection]:
-    """A client that is OpenSSL and nothing else."""
+    """A client that uses OpenSSL directly."""
     with raw(running) as sock:
         sock.settimeout(None)
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -263,7 +263,7 @@ def test_a_hundred_mebibytes_in_little_memory(certificates: ClientCertificate) -
 
 
 def test_a_reader_that_does_not_read_stops_the_sender() -> None:
-    """What is not read fills the buffers of the kernel and of both sides, and no more: then the sender gives up."""
+    """Unread data fills the buffers of the kernel and of both sides, and no more; then the sender gives up."""
     go, sent = threading.Event(), 0
 
     def hold(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""Revocation lists, as OpenSSL itself judges them; and keys that others can read."""
+"""Revocation lists, compared with OpenSSL's own verdict, and keys that other users can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LISTS = tuple[x509.CertificateRevocationList, ...]
 
 @dataclass(frozen=True)
 class Authorities:
-    """A root, an authority below it, and an identity of each."""
+    """Create a root, a CA below it, and an identity of each."""
 
     root: CA
     below: CA
@@ -47,7 +47,7 @@ def authorities() -> Authorities:
 
 
 def lists(case: str) -> LISTS:
-    """The revocation lists of a case."""
+    """Return the revocation lists of a case."""
     at = authorities()
     root, below, leaf = at.root, at.below, at.leaf.certificate
     wrong = ec.generate_private_key(ec.SECP256R1())
@@ -73,10 +73,10 @@ CASES = {
     "others revoked": None,
     "leaf revoked": "the peer's certificate ('CN=leaf') is revoked: its serial number",
     "authority revoked": "a certificate of the peer's chain ('CN=Authority below') is revoked",
-    "leaf's list missing": "there is no revocation list (CRL) of its issuer 'CN=Authority below' among those given",
-    "authority's list missing": "there is no revocation list (CRL) of its issuer 'CN=Root of Lists' among those given",
-    "of another issuer": "there is no revocation list (CRL) of its issuer 'CN=Authority below' among those given",
-    "leaf's list expired": "the revocation list (CRL) of its issuer 'CN=Authority below' has expired: get its next one",
+    "leaf's list missing": "no revocation list (CRL) of its issuer 'CN=Authority below' was given",
+    "authority's list missing": "no revocation list (CRL) of its issuer 'CN=Root of Lists' was given",
+    "of another issuer": "no revocation list (CRL) of its issuer 'CN=Authority below' was given",
+    "leaf's list expired": "the revocation list (CRL) of its issuer 'CN=Authority below' has expired: get the next one",
     "authority's list expired": "the revocation list (CRL) of its issuer 'CN=Root of Lists' has expired",
     "list not valid yet": "the revocation list (CRL) of its issuer 'CN=Authority below' is not valid yet",
     "list of a wrong key": "the revocation list (CRL) of its issuer 'CN=Authority below' cannot be used: ",
@@ -88,7 +88,7 @@ each = pytest.mark.parametrize("case", CASES)
 
 @each
 def test_openssl_says_the_same(case: str, tmp_path: Path) -> None:
-    """`openssl verify -crl_check_all` passes what passes here, and nothing else."""
+    """`openssl verify -crl_check_all` accepts exactly the certificates that are accepted here."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl")
     at = authorities()
@@ -180,11 +180,11 @@ def test_lists_are_read_from_pem_and_der(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "no such file or directory"),
-        (b"", "no revocation list (X509 CRL), or a damaged one"),
-        (b"\x30\x03\x02\x01\x00", "no revocation list (X509 CRL), or a damaged one"),
+        (b"", "not a revocation list (X509 CRL), or a damaged one"),
+        (b"\x30\x03\x02\x01\x00", "not a revocation list (X509 CRL), or a damaged one"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "no revocation list (X509 CRL) in it"),
-        (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", "a damaged revocation list"),
-        (bytes((16 << 20) + 1), "more than 16777216 bytes"),
+        (b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", "damaged revocation list"),
+        (bytes((16 << 20) + 1), "larger than 16777216 bytes"),
     ],
 )
 def test_what_is_no_list(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -205,7 +205,7 @@ def test_a_key_that_others_can_read_is_told_and_used(
 ) -> None:
     one = hospital().server
     certificate, key = write_certificates(tmp_path / "a.pem", one.certificate), write_key(tmp_path / "a.key", one)
-    certificate.chmod(0o644)  # whoever can read this one may
+    certificate.chmod(0o644)  # a file that others may read
     if kind == "one file":
         key.write_bytes(certificate.read_bytes() + key.read_bytes())
     elif kind == "pkcs12":
@@ -218,5 +218,5 @@ def test_a_key_that_others_can_read_is_told_and_used(
     }[kind]()
     assert found.certificate == one.certificate
     lines = [record.getMessage() for record in caplog.records if record.name == "dicos.tls"]
-    text = f"{key}: the private key in it can be used by others on this host (mode {mode:04o}); chmod 600 keeps it"
+    text = f"{key}: other users of this host can access the private key in it (mode {mode:04o}); chmod 600 restricts it"
     assert [line.startswith(text) for line in lines] == [True] * told

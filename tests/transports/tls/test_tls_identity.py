@@ -1,4 +1,4 @@
-"""Certificates, keys and PKCS#12 files: what is read, and one line for each way in which it cannot be."""
+"""Certificates, keys and PKCS#12 files: reading them, and one line for each kind of fault."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def _too_large(path: Path) -> Path:
         (lambda f: Identity.from_pem(_text(f / "x.pem", b"hello")), "x.pem: no certificate in it"),
         (lambda f: Identity.from_pem(_text(f / "x.pem", b"")), "x.pem: no certificate in it"),
         (lambda f: Identity.from_pem(write_key(f / "x.pem", BELOW)), "x.pem: no certificate in it"),
-        (lambda f: Identity.from_pem(_damaged(_certificate(f))), "c.pem: a damaged certificate"),
-        (lambda f: load_certificates(_too_large(f / "disk")), "disk: more than 16777216 bytes"),
+        (lambda f: Identity.from_pem(_damaged(_certificate(f))), "c.pem: damaged certificate"),
+        (lambda f: load_certificates(_too_large(f / "disk")), "disk: larger than 16777216 bytes"),
         (lambda f: Identity.from_pem(_certificate(f)), "c.pem: no private key in it"),
         (lambda f: Identity.from_pem(_certificate(f), f / "none.key"), "none.key: no such file or directory"),
-        (lambda f: Identity.from_pem(_certificate(f), _damaged(write_key(f / "k", BELOW))), "k: a damaged private key"),
+        (lambda f: Identity.from_pem(_certificate(f), _damaged(write_key(f / "k", BELOW))), "k: damaged private key"),
         (
             lambda f: Identity.from_pem(_certificate(f), write_key(f / "k", BELOW, PASSWORD), "wrong"),
-            "k: wrong password, or a damaged private key",
+            "k: wrong password, or damaged private key",
         ),
         (
             lambda f: Identity.from_pem(_certificate(f), write_key(f / "k", BELOW, PASSWORD)),
@@ -127,7 +127,7 @@ def _too_large(path: Path) -> Path:
         ),
         (
             lambda f: Identity.from_pem(_certificate(f), _x25519(f / "k")),
-            "k: a private key of a kind that TLS does not",
+            "k: private key of a type that TLS cannot use",
         ),
         (
             lambda f: Identity.from_pem(_certificate(f), write_key(f / "k", hospital().client)),
@@ -136,12 +136,15 @@ def _too_large(path: Path) -> Path:
         (lambda f: Identity.from_pkcs12(write_pkcs12(f / "i.pfx", BELOW), "wrong"), "i.pfx: wrong password"),
         (
             lambda f: Identity.from_pkcs12(write_pkcs12(f / "i.pfx", BELOW)),
-            "i.pfx: it is encrypted and no password was given",
+            "i.pfx: the file is encrypted and no password was given",
         ),
-        (lambda f: Identity.from_pkcs12(_text(f / "i.pfx", b"hello"), "x"), "i.pfx: no PKCS#12 file, or a damaged one"),
-        (lambda f: Identity.from_pkcs12(_text(f / "i.pfx", b"")), "i.pfx: no PKCS#12 file, or a damaged one"),
+        (
+            lambda f: Identity.from_pkcs12(_text(f / "i.pfx", b"hello"), "x"),
+            "i.pfx: not a PKCS#12 file, or a damaged one",
+        ),
+        (lambda f: Identity.from_pkcs12(_text(f / "i.pfx", b"")), "i.pfx: not a PKCS#12 file, or a damaged one"),
         (lambda f: Identity.from_pkcs12(_certificate(f), "x"), "c.pem: PEM, not PKCS#12"),
-        (lambda f: Identity.from_pkcs12(_no_key(f / "i.pfx")), "i.pfx: a PKCS#12 file without a certificate"),
+        (lambda f: Identity.from_pkcs12(_no_key(f / "i.pfx")), "i.pfx: PKCS#12 file without a certificate"),
         (lambda f: Identity.from_pkcs12(f / "none.pfx", "x"), "none.pfx: no such file or directory"),
         (lambda f: Identity.from_pkcs12(f / "a\nb", "x"), "a\\nb': no such file or directory"),
         (lambda f: ClientTLS(ciphers="NO-SUCH-SUITE"), "cipher suites 'NO-SUCH-SUITE': OpenSSL knows none of them"),
@@ -149,7 +152,7 @@ def _too_large(path: Path) -> Path:
         (lambda f: ClientTLS(ciphersuites="TLS_NONE"), "cipher suites 'TLS_NONE': OpenSSL does not know all of them"),
         (lambda f: ClientTLS(groups=("P-256", "P-1")), "key exchange groups 'P-256:P-1': OpenSSL does not know all"),
         (lambda f: ClientTLS(keylog=f / "none" / "keys"), "': no such file or directory"),
-        (lambda f: ServerTLS(identity=hospital().server), "client certificates are required and nobody's are trusted"),
+        (lambda f: ServerTLS(identity=hospital().server), "client certificates are required, but no CA is trusted"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(tmp_path: Path, make: Callable[[Path], object], why: str) -> None:

@@ -1,4 +1,4 @@
-"""A server with a certificate for each name: the one that a client asks for, and sessions of that name only."""
+"""A server with several certificates: the one for the requested name is used, and sessions of that name only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.transports.certificates import hospital
 from tests.transports.connections import CONTEXTS, Lines, server
 from tests.transports.tls.test_tls_layer import FOREIGN, ROOT, Tunnel, client_tls, errors, server_tls
 
-RSA = {"rsa_bits": 2048}  # the older profiles have suites for such keys only
+RSA = {"rsa_bits": 2048}  # the older profiles have only suites for such keys
 ARCHIVE = hospital().root.issue("archive", "archive.example", **RSA)
 VIEWER = hospital().root.issue("viewer", "viewer.example", **RSA)
 CLINICS = hospital().root.issue("clinics", "*.clinics.example", **RSA)
@@ -48,7 +48,7 @@ NAMED = named()
 
 
 def met(client: ClientTLS, server: ServerTLS, host: str, split: Splitter | None = None) -> tuple[TLSInfo, str]:
-    """What the server knows of the client, and the subject that the client saw; the association is over then."""
+    """Return the server's `TLSInfo` and the subject that the client saw, after the association."""
     tunnel = Tunnel.established(client, server, host=host, **({"split": split} if split else {}))
     info, seen = tunnel.info(), tunnel.user.layer.info
     assert seen is not None
@@ -127,7 +127,7 @@ def test_a_session_is_resumed_under_its_name(profile: Any) -> None:
 def test_a_session_is_not_resumed_under_another_name(profile: Any, first: str, second: str) -> None:
     client, config = client_tls(profile=profile), named(profile=profile)
     met(client, config, first)
-    client.sessions[second] = client.sessions.pop(first)  # a client that makes no difference
+    client.sessions[second] = client.sessions.pop(first)  # a client that does not distinguish them
     info, _ = met(client, config, second)
     assert (info.resumed, info.server_name) == (False, second)
     info, _ = met(client, config, second)
@@ -178,7 +178,7 @@ def test_what_only_begins_like_a_handshake_fails_as_without_names(split: Splitte
 
 
 def test_a_hello_that_does_not_end_is_refused() -> None:
-    """OpenSSL's limit is what ends it: the announced length is three bytes."""
+    """OpenSSL's own limit ends it: the announced length has three bytes."""
     layer = TLSLayer(Association.acceptor(), NAMED)
     layer.receive_data(b"\x16\x03\x01\x40\x00" + b"\x01\xff\xff\xff" + bytes(16380))
     assert str(layer.error).startswith("TLS handshake: ")
@@ -204,7 +204,7 @@ def test_what_is_no_host_name_is_refused_when_the_configuration_is_made(name: st
 
 
 def test_a_name_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(TLSConfigError, match=r"the host name 'a\.example' twice; case makes no difference"):
+    with pytest.raises(TLSConfigError, match=r"the host name 'a\.example' twice; case is ignored"):
         named(by_name={"a.example": ARCHIVE, "A.example": VIEWER})
 
 
@@ -225,7 +225,7 @@ def test_many_names_at_once_over_sockets(lines: Lines) -> None:
 
 
 def test_suites_without_certificates_make_no_difference_to_names() -> None:
-    """Then the connection that reads the name does not fail for want of a certificate: it answers, to nobody."""
+    """The connection that reads the name does not fail here without a certificate; its answer is discarded."""
     suites = "AECDH-AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0"
     client = client_tls(profile=EXTENDED, ciphers=suites, verify=False)
     config = named(profile=EXTENDED, ciphers=suites, client_certificates=ClientCertificate.NONE)

@@ -1,20 +1,20 @@
-"""The journal of a transfer: which files a peer has, so that a transfer that was broken off goes on where it stopped.
+"""The journal of a transfer: which files the peer has, so that an interrupted transfer continues where it stopped.
 
-A text file that is only ever appended to, a line for each instance that was stored, in front of each the CRC-32 of the
-line and of all lines before it:
+It is a text file that is only appended to, with a line for each stored instance. Each line begins with the CRC-32 of
+itself and all lines before it:
 
     5c0f4d7e {"journal": "dicos storescu", "version": 1, "host": "127.0.0.1", "port": 11112, "called_aet": "ANY-SCP"}
     91d6a7f2 {"path": "/scans/a.dcm", "uid": "1.2.3", "size": 526320, "mtime_ns": 17632..., "status": 0}
 
-Invariants: a line is written once the peer has answered, so what it says is true; a file that is not as it was then
-(size, time, SOP Instance UID) is not the one in the journal. One process at a time has a journal.
+Invariants: a line is written after the peer has answered, so it is true. A file whose size, time of change or SOP
+Instance UID has changed since then does not count as stored. Only one process at a time can use a journal.
 
-What a crash explains is mended: a last line without its end was being written. Anything else is refused, with the
-line: what is true of a journal that was changed is not guessed.
+Damage that a crash explains is repaired: an incomplete last line is removed. Any other damage is an error that names
+the line, because the contents of a changed journal cannot be trusted.
 
-The checksums find accidents. They are no signature: whoever may write to the file can compute them too. So a new
-journal can be read and written by its owner only, and what a journal contains is untrusted input: it is read line by
-line, within limits, and shown escaped.
+The checksums detect accidents. They are not a signature: anybody who can write the file can compute them too. So a new
+journal can be read and written by its owner only, and its content is untrusted input: it is read line by line, within
+limits, and printed escaped.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from .text import shown
 NAME: Final = "dicos storescu"
 VERSION: Final = 1
 LIMIT: Final = 1 << 30
-"""Bytes that a journal may have."""
+"""Most bytes of a journal."""
 LINES: Final = 2_000_000
-"""Lines that a journal may have: each takes some 350 bytes of memory."""
+"""Most lines of a journal; each takes about 350 bytes of memory."""
 LONGEST: Final = 64 * 1024
-"""Bytes of a line: a path has 4096 characters at most, which JSON writes as six each."""
+"""Most bytes of a line: a path has at most 4096 characters, for each of which JSON needs at most six."""
 _PREFIX: Final = 9  # eight hexadecimal digits and a space
 _ENTRY: Final = {"path": str, "uid": str, "size": int, "mtime_ns": int, "status": int}
 
 
 class JournalError(Exception):
-    """A journal that cannot be used: one line that says which, where and why."""
+    """A journal that cannot be used; one line with its name, the place and the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +65,21 @@ class Journal:
     """The journal at `path`, for transfers to one peer. A context manager that closes it."""
 
     def __init__(self, path: Path, *, host: str, port: int, called_aet: str) -> None:
-        """Creates the file, for its owner only, if it does not exist. Raises `JournalError`."""
+        """Open the journal, or create it, readable by its owner only. Raises `JournalError`."""
         self.path = path
         self.mended = False
-        """Whether its last line was cut off, and is gone now."""
+        """True if the last line was incomplete and was removed."""
         self._head = {"journal": NAME, "version": VERSION, "host": host, "port": port, "called_aet": called_aet}
         self._stored: dict[str, Entry] = {}
         self._crc = 0
         self._lines = 0
-        # A FIFO is not waited for, and what a link leads to is not what was named.
+        # Opening does not wait for the other end of a FIFO, and does not follow a symbolic link.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
         try:
             self._fd = os.open(path, flags, 0o600)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.ELOOP and path.is_symlink():
-                raise JournalError(self._fault("is a symbolic link; name the file that it leads to")) from error
+                raise JournalError(self._fault("is a symbolic link; give the path of its target")) from error
             raise JournalError(self._fault(said(error))) from error
         try:
             self._open()
@@ -94,12 +94,12 @@ class Journal:
         return len(self._stored)
 
     def has(self, file: Part10File, status: os.stat_result) -> bool:
-        """Whether the peer has this file, as it is now."""
+        """Return True if the peer has this file as it is now."""
         found = self._stored.get(_key(file))
         return found is not None and found == Entry(file.sop_instance_uid, status.st_size, status.st_mtime_ns)
 
     def add(self, file: Part10File, status: os.stat_result, answer: int) -> None:
-        """The peer has answered `answer` to this file, which was as `status` says. Raises `JournalError`."""
+        """Record the status `answer` of the peer for this file, whose state was `status`. Raises `JournalError`."""
         entry = Entry(file.sop_instance_uid, status.st_size, status.st_mtime_ns)
         self._append(
             {
@@ -113,7 +113,7 @@ class Journal:
         self._stored[_key(file)] = entry
 
     def close(self) -> None:
-        """Close it, and let others have it."""
+        """Close the journal, so that others can use it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -126,7 +126,7 @@ class Journal:
     ) -> None:
         self.close()
 
-    # -- inside --------------------------------------------------------------------------------------------------
+    # -- internal ------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         status = os.fstat(self._fd)
@@ -145,7 +145,7 @@ class Journal:
             if number > LINES:
                 raise JournalError(self._fault(f"has more than the {LINES} lines that are allowed"))
             if not line.endswith(b"\n") and (whole or self._line(self._head, 0).startswith(line)):
-                os.ftruncate(self._fd, whole)  # it was being written
+                os.ftruncate(self._fd, whole)  # a crash interrupted its writing
                 self.mended = True
                 break
             self._take(number, line.removesuffix(b"\n"))
@@ -153,15 +153,15 @@ class Journal:
         if not whole:
             self._append(self._head)
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            with suppress(PermissionError):  # somebody else's
+            with suppress(PermissionError):  # another user's file
                 os.fchmod(self._fd, 0o600)
 
     def _take(self, number: int, line: bytes) -> None:
-        """Check one whole line, and remember what it says."""
+        """Check one complete line, and store its entry."""
         crc = zlib.crc32(line[_PREFIX:], self._crc)
         if line[:_PREFIX] != b"%08x " % crc:
             if number == 1:
-                raise JournalError(self._fault(f"is no journal of {NAME}, or its line 1 is damaged"))
+                raise JournalError(self._fault(f"is not a journal of {NAME}, or its line 1 is damaged"))
             raise JournalError(self._fault(f"line {number} is damaged, or a line before it is missing"))
         self._crc = crc
         self._lines = number
@@ -170,12 +170,12 @@ class Journal:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise JournalError(self._fault(f"line {number} is no JSON object"))
+            raise JournalError(self._fault(f"line {number} is not a JSON object"))
         if number == 1:
             self._check_head(found)
             return
         if {name: type(found.get(name)) for name in _ENTRY} != _ENTRY:
-            raise JournalError(self._fault(f"line {number} is no entry of a journal"))
+            raise JournalError(self._fault(f"line {number} is not an entry of a journal"))
         self._stored[found["path"]] = Entry(found["uid"], found["size"], found["mtime_ns"])
 
     def _check_head(self, found: dict[str, Any]) -> None:
@@ -187,18 +187,18 @@ class Journal:
             or found["journal"] != NAME
             or found["version"] != VERSION
         ):
-            raise JournalError(self._fault(f"is no journal of {NAME}, version {VERSION}"))
+            raise JournalError(self._fault(f"is not a journal of {NAME}, version {VERSION}"))
         other, own = (
             f"{shown(one['host'], 255)}:{one['port']} ('{shown(one['called_aet'], 16)}')" for one in (found, self._head)
         )
-        raise JournalError(self._fault(f"is of a transfer to {other}, not to {own}"))
+        raise JournalError(self._fault(f"belongs to a transfer to {other}, not to {own}"))
 
     def _append(self, content: dict[str, object]) -> None:
-        """One line, in one write. A line that has no room leaves nothing of itself."""
+        """Append one line, in one write. If there is no room on the disk, no part of it is left in the file."""
         line = self._line(content, self._crc)
         size = os.fstat(self._fd).st_size
-        if self._lines >= LINES or size + len(line) > LIMIT or len(line) > LONGEST:  # it could not be read again
-            raise JournalError(self._fault("is full; start another one"))
+        if self._lines >= LINES or size + len(line) > LIMIT or len(line) > LONGEST:  # beyond what can be read again
+            raise JournalError(self._fault("is full; start a new one"))
         try:
             written = os.write(self._fd, line)
             if written < len(line):
@@ -215,7 +215,7 @@ class Journal:
         return b"%08x %b\n" % (zlib.crc32(text, crc), text)
 
     def _read(self) -> Iterator[bytes]:
-        """The lines with their ends, each as far as one byte more than it may have."""
+        """Read the lines with their ends; of a line that is too long, one byte more than allowed."""
         os.lseek(self._fd, 0, os.SEEK_SET)
         with open(self._fd, "rb", closefd=False) as file:
             while line := file.readline(LONGEST + 1):
@@ -226,5 +226,5 @@ class Journal:
 
 
 def _key(file: Part10File) -> str:
-    """How a file is known: the way to it, wherever the command was started."""
+    """Return the key of a file: its absolute path, which does not depend on where the command was started."""
     return os.path.abspath(file.path)

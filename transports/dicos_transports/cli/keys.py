@@ -1,7 +1,7 @@
-"""What is asked for: the keys of `-k`, files of `-f`, and the identifier that is made of them.
+"""Query keys: parses `-k`, reads the files of `-f`, and builds identifiers from them.
 
-A key names an attribute as DCMTK and pynetdicom have it, by its keyword or its tag, within sequences by the items on
-the way: `PatientName=DOE^*`, `0010,0020`, `ScheduledProcedureStepSequence[0].Modality=CT`, `(0040,0100)[0].0008,0060`.
+As in DCMTK and pynetdicom, a key names an attribute by keyword or tag, with a path of items if it is in a sequence:
+`PatientName=DOE^*`, `0010,0020`, `ScheduledProcedureStepSequence[0].Modality=CT`, `(0040,0100)[0].0008,0060`.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from ..files import part10
 from ..files.part10 import Part10Error
 
 MOST: Final = 64 << 20
-"""Bytes of a file with a query."""
+"""Most bytes of a file with a query."""
 LEVEL: Final = 0x00080052
 CHARACTER_SET: Final = 0x00080005
 _PIXELS: Final = 0x7FE00000
-"""From here on there is nothing to ask for."""
+"""No query key has this tag or a higher one."""
 _PART = re.compile(r"(?P<name>[A-Za-z]\w*|\(?[0-9A-Fa-f]{4},? ?[0-9A-Fa-f]{4}\)?)(?:\[(?P<item>\d{1,4})\])?")
 _INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _FLOATS = frozenset(("FD", "FL"))
 _FAULTS: Final[tuple[type[Exception], ...]] = (*datasets.faults(), DataSetError, InvalidDicomError)
 _UNREADABLE: Final[tuple[type[Exception], ...]] = (*_FAULTS, Part10Error)
 _TEXTS = frozenset(("LT", "ST", "UR", "UT"))
-"""One value, in which a backslash is a character.  # PS3.5 6.2"""
+"""VRs with one value, in which a backslash is an ordinary character [PS3.5 6.2]."""
 _STRINGS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"))
 
 
 class KeyProblem(ValueError):
-    """A key, or a file with a query, that says nothing; one line that says why and what would."""
+    """A key, or a file with a query, that is not valid; one line with the cause and the remedy."""
 
 
 def path_of(text: str) -> tuple[tuple[int, int | None], ...]:
-    """Where the attribute of a key stands: tags, and which item of each sequence on the way. Raises `KeyProblem`."""
+    """Return the path of a key's attribute: tags, with the item number of each sequence. Raises `KeyProblem`."""
     *way, (tag, _) = _parts(text.partition("=")[0], text)
     return (*((sequence, item or 0) for sequence, item in way), (tag, None))
 
 
 def put(identifier: Dataset, text: str) -> None:
-    """Add the key that `text` is to the identifier. Raises `KeyProblem`."""
+    """Parse the key `text` and add it to the identifier. Raises `KeyProblem`."""
     where, given, value = text.partition("=")
     parts = _parts(where, text)
     at = identifier
@@ -66,28 +66,29 @@ def put(identifier: Dataset, text: str) -> None:
     vr = _vr(tag)
     if vr == "SQ":
         if value:
-            raise KeyProblem(f"key {text!a}: {_name(tag)} is a sequence; {_name(tag)}[0].ATTRIBUTE=VALUE is in it")
+            raise KeyProblem(f"key {text!a}: {_name(tag)} is a sequence; use {_name(tag)}[0].ATTRIBUTE=VALUE")
         if item is not None:
             _item(at, tag, item, text)
         elif tag not in at:
             at.add(DataElement(tag, "SQ", Sequence()))
         return
     if item is not None:
-        raise KeyProblem(f"key {text!a}: {_name(tag)} is no sequence, so it has no item {item}")
+        raise KeyProblem(f"key {text!a}: {_name(tag)} is not a sequence, so it has no item {item}")
     at.add(_element(tag, vr, value if given else "", text))
     if not value.isascii() and CHARACTER_SET not in identifier:
         identifier.add(DataElement(CHARACTER_SET, "CS", "ISO_IR 192"))  # UTF-8  # PS3.3 C.12.1.1.2
 
 
 def _parts(where: str, text: str) -> list[tuple[int, int | None]]:
-    """The tags on the way, and which item of each."""
+    """Return the tags of the path, each with its item number or None."""
     found: list[tuple[int, int | None]] = []
     at = 0
     while True:
         part = _PART.match(where, at)
         if part is None or where[part.end() : part.end() + 1] not in ("", "."):
             raise KeyProblem(
-                f"key {text!a}: not KEYWORD or gggg,eeee, with =VALUE or without, behind SEQUENCE[0]. if it is in one"
+                f"key {text!a}: expected KEYWORD or gggg,eeee, with or without =VALUE, after SEQUENCE[0]. if in a "
+                "sequence"
             )
         found.append((_tag(part["name"], text), None if part["item"] is None else int(part["item"])))
         at = part.end() + 1
@@ -108,7 +109,7 @@ def _tag(name: str, text: str) -> int:
         tag_for_keyword("PatientID")
     close = difflib.get_close_matches(name, keyword_dict, 3, 0.75)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise KeyProblem(f"key {text!a}: {name!a} is no keyword of an attribute{hint}")
+    raise KeyProblem(f"key {text!a}: unknown keyword {name!a}{hint}")
 
 
 def _name(tag: int) -> str:
@@ -116,7 +117,7 @@ def _name(tag: int) -> str:
 
 
 def _vr(tag: int) -> str:
-    """Of what may have several the first; of what is not known UN."""
+    """Return the first VR where several are allowed; UN if the tag is unknown."""
     try:
         return dictionary_VR(tag)[:2]
     except KeyError:
@@ -124,14 +125,14 @@ def _vr(tag: int) -> str:
 
 
 def _item(at: Dataset, tag: int, item: int, text: str) -> Dataset:
-    """An item of a sequence: one that is there, or the next one."""
+    """Return an item of a sequence, adding it if it is the next one."""
     if _vr(tag) != "SQ":
-        raise KeyProblem(f"key {text!a}: {_name(tag)} is no sequence, so nothing is in it")
+        raise KeyProblem(f"key {text!a}: {_name(tag)} is not a sequence")
     if tag not in at:
         at.add(DataElement(tag, "SQ", Sequence()))
     items: Sequence = at[tag].value
     if item > len(items):
-        raise KeyProblem(f"key {text!a}: item {item} of {_name(tag)}, which has {len(items)} so far: the next is first")
+        raise KeyProblem(f"key {text!a}: item {item} of {_name(tag)}, but the next item is {len(items)}")
     if item == len(items):
         items.append(Dataset())
     found: Dataset = items[item]
@@ -153,29 +154,27 @@ def _element(tag: int, vr: str, value: str, text: str) -> DataElement:
         elif vr == "UN":
             values = [value.encode("ascii")]
         elif vr not in _STRINGS | _TEXTS:
-            raise KeyProblem(f"key {text!a}: {_name(tag)} has binary values ({vr}), which no query compares")
+            raise KeyProblem(f"key {text!a}: {_name(tag)} has binary values ({vr}), which queries cannot match")
         return DataElement(tag, vr, values[0] if len(values) == 1 else values or None, validation_mode=IGNORE)
     except KeyProblem:
         raise
     except _FAULTS as error:
-        raise KeyProblem(f"key {text!a}: no value for {_name(tag)}, which is {vr} [PS3.5 6.2]") from error
+        raise KeyProblem(f"key {text!a}: not a valid value for {_name(tag)}, VR {vr} [PS3.5 6.2]") from error
 
 
 def check(identifier: Dataset) -> None:
-    """Raise `KeyProblem` for what cannot be sent: text that its character set does not have, above all."""
+    """Raise `KeyProblem` for an identifier that cannot be encoded, above all text outside its character set."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             datasets.encode(identifier, uids.EXPLICIT_VR_LE)
         except DataSetError:
-            named = identifier.get("SpecificCharacterSet") or "the default one"
-            raise KeyProblem(
-                f"keys that cannot be encoded, in the character set {named!s} [PS3.3 C.12.1.1.2]"
-            ) from None
+            named = identifier.get("SpecificCharacterSet") or "of the default repertoire"
+            raise KeyProblem(f"keys cannot be encoded in the character set {named!s} [PS3.3 C.12.1.1.2]") from None
 
 
 def read(path: Path) -> list[Dataset]:
-    """The queries in a file: one, of a DICOM file, or of bare data sets; one or several, of DICOM JSON.
+    """Read the queries in a file: one from a DICOM file or a bare data set, one or several from DICOM JSON.
 
     Raises `KeyProblem`.
     """
@@ -185,14 +184,14 @@ def read(path: Path) -> list[Dataset]:
     except (OSError, ValueError) as error:
         raise KeyProblem(f"{str(path)!a}: {said(error)}") from error
     if len(data) > MOST:
-        raise KeyProblem(f"{str(path)!a}: more than the {MOST} bytes that a query may have")
+        raise KeyProblem(f"{str(path)!a}: more than the {MOST} bytes allowed for a query")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they repeat values
+        warnings.simplefilter("ignore")  # the warnings would quote values
         if data[:64].lstrip()[:1] in (b"{", b"["):
             return _read_json(path, data)
         found = _read_dicom(path, data)
     if not found:
-        raise KeyProblem(f"{str(path)!a}: no DICOM file, no data set, no DICOM JSON [PS3.18 F]")
+        raise KeyProblem(f"{str(path)!a}: not a DICOM file, a data set or DICOM JSON [PS3.18 F]")
     return [found]
 
 
@@ -202,7 +201,7 @@ def _read_json(path: Path, data: bytes) -> list[Dataset]:
     try:
         said = json.loads(data)
     except _FAULTS as error:
-        raise KeyProblem(f"{str(path)!a}: no DICOM JSON [PS3.18 F]") from error
+        raise KeyProblem(f"{str(path)!a}: not DICOM JSON [PS3.18 F]") from error
     each = said if isinstance(said, list) else [said]
     found = []
     for number, one in enumerate(each, 1):
@@ -210,7 +209,7 @@ def _read_json(path: Path, data: bytes) -> list[Dataset]:
             found.append(datasets.convert(Dataset.from_json(one)))
         except _FAULTS as error:
             which = f"query {number} of {len(each)} is " if len(each) > 1 else ""
-            raise KeyProblem(f"{str(path)!a}: {which}no DICOM JSON [PS3.18 F]") from error
+            raise KeyProblem(f"{str(path)!a}: {which}not DICOM JSON [PS3.18 F]") from error
     return found
 
 
@@ -226,7 +225,7 @@ def _read_dicom(path: Path, data: bytes) -> Dataset | None:
                         del whole[tag]
                 return datasets.convert(whole)
         except _UNREADABLE as error:
-            raise KeyProblem(f"{str(path)!a}: a DICOM file that cannot be read: {type(error).__name__}") from error
+            raise KeyProblem(f"{str(path)!a}: damaged DICOM file: {type(error).__name__}") from error
     for syntax in syntaxes:
         try:
             return datasets.convert(datasets.decode(data[at:], syntax))

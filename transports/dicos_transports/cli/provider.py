@@ -1,4 +1,4 @@
-"""What the subcommands that serve associations share: listening, log lines, the end."""
+"""The common parts of the provider subcommands: listening, log lines, and the end."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from ..serving.metrics import Endpoint
 
 WORDS: Final = logging.getLogger("dicos.command")
-"""With `--log-json`, where the command's own lines go."""
+"""The logger of the command's own lines with `--log-json`."""
 
 
 SOME: Final = 3
-"""UIDs of refused contexts that are named in one line."""
+"""Most UIDs of refused contexts that one line names."""
 Watch = Callable[[Served], AbstractContextManager["Endpoint | None"]]
 
 
 @dataclass
 class Counts:
-    """What a provider did; its threads add to it under `lock`."""
+    """The counters of a provider; its threads change them under `lock`."""
 
     echoes: int = 0
     stored: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
 
 class _Lines(logging.Handler):
-    """The server's log lines, as this command's output; where text is diverted, as its events only."""
+    """Prints the server's log records as output of the command; if text is diverted, only as JSON events."""
 
     def __init__(self, out: Output) -> None:
         super().__init__(_level(out))
@@ -85,7 +85,7 @@ def run(
     counts: Counts,
     where_to: str,
 ) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status. `where_to`: what becomes of what is received."""
+    """Serve until SIGINT or SIGTERM. Returns the exit status. `where_to`: text for where received objects go."""
     with logged(out, as_json=options.log_json):
         given = server_options(options, out, policy)
         watched = _metrics(options, out)
@@ -95,14 +95,14 @@ def run(
             out.error(str(error))
             return NO_ASSOCIATION
         if not where:
-            out.error("--activated, and no socket was handed over: LISTEN_FDS and LISTEN_PID, which systemd sets for a "
-                      "service that has a .socket unit, are not those of this process")  # fmt: skip
+            out.error("--activated, but no sockets were passed: LISTEN_FDS and LISTEN_PID, which systemd sets for a "
+                      "service with a .socket unit, are not set for this process")  # fmt: skip
             return USAGE
         return at.run(lambda: _serve(at, options, out, where, given, watched, handler, counts, where_to))
 
 
 def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolicy) -> dict[str, Any]:
-    """What `Runtime.serve` is told. Ends the command where the options of TLS cannot be used."""
+    """Return the arguments of `Runtime.serve`. Ends the command if the TLS options cannot be used."""
     return {
         "policy": policy,
         "timeouts": timeouts(options),
@@ -117,7 +117,7 @@ def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolic
 
 
 def _where(options: argparse.Namespace) -> list[Address | socket.socket]:
-    """What is listened on; nothing where a service manager has handed nothing over. Raises `ListenFailed`."""
+    """Return where to listen; empty if a service manager passed no sockets. Raises `ListenFailed`."""
     if options.activated:
         return [*handed_over()]
     return [*([] if options.port is None else [(options.bind, options.port)]), *options.listen]
@@ -129,7 +129,7 @@ def _has_port(where: list[Address | socket.socket]) -> bool:
 
 
 def _metrics(options: argparse.Namespace, out: Output) -> Watch:
-    """What serves the counters of a server. Ends the command where the package for it is missing."""
+    """Return a function that serves a server's metrics. Ends the command if prometheus-client is missing."""
     if options.metrics is None:
         return lambda server: nullcontext()
     try:
@@ -142,7 +142,7 @@ def _metrics(options: argparse.Namespace, out: Output) -> Watch:
 
 @contextmanager
 def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
-    """What servers log is this command's output here. `as_json`: objects, and so is what the command says itself."""
+    """Print what servers log as output of the command. `as_json`: print that, and the command's own lines, as JSON."""
     handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out))]
     LOG.setLevel(_level(out))
     if as_json:
@@ -150,7 +150,7 @@ def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
 
         written = json_handler(details=out.debug)
         handlers += [(LOG, written), (WORDS, written)]
-        WORDS.setLevel(logging.DEBUG)  # what is wanted is known to who says it
+        WORDS.setLevel(logging.DEBUG)  # `Output` has already dropped what is not wanted
         levels = logging.getLevelNamesMapping()
         out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)
     for logger, handler in handlers:
@@ -188,7 +188,7 @@ async def _serve(
 
     stopping = Stopping(
         options.grace,
-        first=lambda: out.detail(f"stopping: operations have {options.grace:g} s to finish"),
+        first=lambda: out.detail(f"stopping: running operations have {options.grace:g} s to finish"),
         second=lambda: out.info("stopping at once"),
     )
     out.on_lost = lambda: stopping.stop()
@@ -214,7 +214,7 @@ async def _serve(
 
 
 def tell_refused(session: Session, options: argparse.Namespace, out: Output) -> None:
-    """One line for each reason why contexts were refused: what was proposed, why not, and what would accept it."""
+    """Print a line for each reason for refused contexts: the proposed ones, the reason, and how to accept them."""
     told: dict[str, list[str]] = {}
     for one in session.refused:
         why = _why(one)
@@ -246,7 +246,7 @@ def _why(refused: RefusedContext) -> str:
 
 
 def _some(found: Sequence[str]) -> str:
-    """The first of these UIDs, by name, and how many more there are."""
+    """Return the names of the first few UIDs, and the number of the others."""
     each = list(dict.fromkeys(found))
     names = ", ".join(shown(uids.name_of(uid), 64) for uid in each[:SOME])
     return names if len(each) <= SOME else f"{names} and {len(each) - SOME} more"
@@ -266,7 +266,7 @@ def _sum_up(server: Served, counts: Counts, out: Output) -> None:
     if counts.stored or counts.failed or counts.incomplete:
         text += f"; stored {plural(counts.stored, 'object')}, {size(counts.bytes)}; {counts.failed} failed"
     if counts.incomplete:
-        text += f", {counts.incomplete} not received whole"
+        text += f", {counts.incomplete} incomplete"
     out.info(text)
     out.event("summary", associations=server.served, echoes=counts.echoes, stored=counts.stored,
               failed=counts.failed, incomplete=counts.incomplete, bytes=counts.bytes)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `findscu`, `getscu` and `movescu` share: the information model, the keys, how an operation ends."""
+"""The common parts of `findscu`, `getscu` and `movescu`: information models, keys, and the end of an operation."""
 
 from __future__ import annotations
 
@@ -32,32 +32,37 @@ ROOTS: Final = {
 
 
 def add_options(made: argparse.ArgumentParser, operation: str) -> None:
-    """The options of the three."""
+    """Add the options that the three subcommands share."""
     patient, study, only = ROOTS[operation]
     group = made.add_argument_group("information model")
     models = group.add_mutually_exclusive_group()
     models.add_argument("-P", "--patient", dest="model", action="store_const", const=patient, default=patient,
-                        help="patient root (default)")  # fmt: skip
-    models.add_argument("-S", "--study", dest="model", action="store_const", const=study, help="study root")
+                        help="use the patient root information model (default)")  # fmt: skip
+    models.add_argument("-S", "--study", dest="model", action="store_const", const=study,
+                        help="use the study root information model")  # fmt: skip
     models.add_argument("-O", "--psonly", dest="model", action="store_const", const=only,
-                        help="patient/study only (retired)")  # fmt: skip
+                        help="use the patient/study only information model (retired)")  # fmt: skip
     if operation == "find":
         models.add_argument("-W", "--worklist", dest="model", action="store_const", const=uids.MODALITY_WORKLIST_FIND,
-                            help="modality worklist")  # fmt: skip
-    models.add_argument("--model", type=sop_class, metavar="UID", help="another SOP class, a private one too")
+                            help="use the modality worklist information model")  # fmt: skip
+    models.add_argument("--model", type=sop_class, metavar="UID",
+                        help="use another SOP class, standard or private, by UID or name")  # fmt: skip
     query = made.add_argument_group(
-        "query", "A key is KEYWORD or gggg,eeee, with =VALUE to match it; SEQUENCE[0].KEYWORD is in a sequence."
+        "query",
+        "A key is KEYWORD or gggg,eeee, followed by =VALUE to match a value; SEQUENCE[0].KEYWORD is a key in an item "
+        "of a sequence.",
     )
     query.add_argument("-k", "--key", action="append", default=[], metavar="KEY[=VALUE]",
-                       help="may be given again; comes on top of a file's")  # fmt: skip
+                       help="add a key to the query, or override a key of --file; may be repeated")  # fmt: skip
     query.add_argument("-f", "--file", type=Path, metavar="FILE",
-                       help="a DICOM file, a data set or DICOM JSON with the keys")  # fmt: skip
-    query.add_argument("-L", "--level", type=str.upper, choices=LEVELS, help="the query/retrieve level")
-    query.add_argument("--priority", choices=PRIORITIES, default="medium", help="default: %(default)s")
+                       help="read the keys from a DICOM file, a data set or DICOM JSON")  # fmt: skip
+    query.add_argument("-L", "--level", type=str.upper, choices=LEVELS, help="query/retrieve level")
+    query.add_argument("--priority", choices=PRIORITIES, default="medium",
+                       help="priority of the request (default: %(default)s)")  # fmt: skip
 
 
 def identifiers(options: argparse.Namespace, out: Output, operation: str) -> list[Dataset] | None:
-    """What is asked for; None, and it was told why, for what cannot be."""
+    """Return the identifiers of the queries; None, after printing an error, if the keys are not valid."""
     try:
         from . import keys
     except ImportError as error:
@@ -71,11 +76,11 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
             for key in options.key:
                 keys.put(identifier, key)
             if not identifier:
-                raise keys.KeyProblem("nothing is asked for: -k names a key, -f a file with keys")
+                raise keys.KeyProblem("no keys: -k gives a key, -f a file with keys")
             if options.level is not None:
                 identifier.QueryRetrieveLevel = options.level
             if options.model in ROOTS[operation] and not identifier.get("QueryRetrieveLevel"):
-                raise keys.KeyProblem("no query/retrieve level: -L STUDY, say [PS3.4 C.6.1.1.1]")
+                raise keys.KeyProblem("no query/retrieve level: give one, such as -L STUDY [PS3.4 C.6.1.1.1]")
             keys.check(identifier)
     except keys.KeyProblem as problem:
         out.error(str(problem))
@@ -84,7 +89,7 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
 
 
 def cancel(session: Session, answers: Answers[Any, Any]) -> Callable[[], None]:
-    """What asks the peer to stop, unless the association is over."""
+    """Return a function that asks the peer to stop (C-CANCEL), unless the association is over."""
 
     def ask() -> None:
         if session.established:
@@ -95,23 +100,23 @@ def cancel(session: Session, answers: Answers[Any, Any]) -> Callable[[], None]:
 
 
 def ended(response: dimse.Response, sop_class_uid: str) -> str:
-    """How an operation ended, in words: the status, and what the peer says of it."""
+    """Return the status of an operation as text, with the peer's error comment."""
     comment = f": {response.error_comment!a}" if response.error_comment else ""
     return f"{describe(response.status, service_of(sop_class_uid))}{comment}"
 
 
 def why_refused(error: ContextNotAccepted) -> str:
-    """Why the peer cannot be asked, and what to try."""
+    """Return why the peer cannot be queried, and what to try."""
     return f"{error}; or try another information model: -P, -S, -O, --model"
 
 
 def sop_class(word: str) -> str:
-    """A SOP class: its UID, or its name in whatever spelling: `CTImageStorage`, `"CT Image Storage"`."""
+    """Parse a SOP class: its UID, or its name with or without spaces: `CTImageStorage`, `"CT Image Storage"`."""
     return _known(word, {_squeezed(name): uid for uid, name in uids.NAMES.items()})
 
 
 def transfer_syntax(word: str) -> str:
-    """A transfer syntax: its UID, its name, or a short one: `jpeg-baseline`, `rle-lossless`."""
+    """Parse a transfer syntax: its UID, its name, or a short name: `jpeg-baseline`, `rle-lossless`."""
     constants = {name: uid for name, uid in vars(uids).items() if isinstance(uid, str)}
     short = {_squeezed(name): uid for name, uid in constants.items() if uid in uids.TRANSFER_SYNTAXES}
     return _known(

@@ -1,4 +1,4 @@
-"""What `getscu` and `movescu` share: how a retrieval ended, in words and as an exit status."""
+"""Reports the outcome of a retrieval by `getscu` and `movescu`, as text and as an exit status."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .query import ended
 
 
 def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float, came: int | None = None) -> int:
-    """Tell how it ended; the exit status: all sub-operations succeeded, a warning of one included, or not.
+    """Report the outcome. Returns the exit status: `OK` if all sub-operations succeeded, with or without warnings.
 
-    `done`: the word for what was done. `came`: objects that were received and stored, where that is known here.
+    `done`: the verb for the output. `came`: the number of objects that were received and stored here, if known.
     """
     counters, response = result.counters, result.response
     for fault in result.faults:
@@ -38,7 +38,7 @@ def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float
         text += f"; the peer gave no {'' if _uncounted(result) else 'final '}counts"
     if response.status != SUCCESS:
         text += f"; {ended(response, model)}"
-    # A warning says that some failed or had a warning: the counters say which.  # PS3.4 C.4.2.1.5
+    # A warning status covers failed sub-operations as well; the counters distinguish them.  # PS3.4 C.4.2.1.5
     warned = category(response.status) is Category.WARNING and counters.warning > 0
     good = (response.status == SUCCESS or warned) and not counters.failed
     (out.info if good else out.failure)(text)
@@ -49,7 +49,7 @@ def sum_up(out: Output, result: Retrieved, model: str, done: str, seconds: float
 
 
 def _how_many(result: Retrieved, came: int | None) -> str:
-    """`3 objects `, as the peer says in the end, or as was counted here; nothing where nobody has said it."""
+    """Return `3 objects `, by the peer's final counters or else by the count here; empty if there is neither."""
     if not result.counted and came is not None:
         return f"{plural(came, 'object')} "
     silent = _uncounted(result) and category(result.response.status) is not Category.FAILURE
@@ -57,5 +57,5 @@ def _how_many(result: Retrieved, came: int | None) -> str:
 
 
 def _uncounted(result: Retrieved) -> bool:
-    """Whether the peer gave no counts at all."""
+    """Return True if the peer gave no counters at all."""
     return not result.counted and result.counters == Counters()

@@ -1,4 +1,4 @@
-"""What the subcommands that ask for associations share: how one is asked for, what is told of it, how it ends."""
+"""The user side of the subcommands: requests an association, reports what was negotiated, and ends it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .tls import TLSOptions
 
 
 class Caller:
-    """Who asks for associations with the peer that the options name, over the transport that they name."""
+    """Requests associations with the peer that the options name, over the transport that they name."""
 
     def __init__(self, options: argparse.Namespace, out: Output) -> None:
-        """Ends the command where the options of TLS cannot be used."""
+        """Ends the command if the TLS options cannot be used."""
         self.options = options
         self.out = out
         self.runtime = runtime(options)
@@ -47,12 +47,12 @@ class Caller:
         window: int = 1,
         roles: tuple[RoleSelection, ...] = (),
     ) -> Contact:
-        """An association; what was negotiated is told. `window`: operations outstanding to ask for, 0 without limit.
+        """Establish an association and report what was negotiated. Raises `AssociationError`.
 
-        Raises `AssociationError`.
+        `window`: number of outstanding operations to propose, 0 for no limit.
         """
         options, out = self.options, self.out
-        out.detail(f"connecting to {self.peer}, {options.aet!a} calls {options.called_aet!a}")
+        out.detail(f"connecting to {self.peer} as {options.aet!a}, calling {options.called_aet!a}")
         asked = UserInformation(
             max_length=max_length(options),
             window=None if window == 1 else OperationsWindow(invoked=window, performed=1),  # PS3.7 D.3.3.3
@@ -76,21 +76,21 @@ class Caller:
         if asked.window is not None and session.request.user_information.window is None:
             window = 1
             out.info(
-                f"{session.peer}: one operation at a time, because it closes the connection when more are proposed"
+                f"{session.peer}: one operation at a time, because this peer closes the connection if more are proposed"
             )
             out.event("window_not_offered", peer=session.peer)
         try:
             contact.tell_contexts(window)
-        except BaseException:  # nobody has the session yet
+        except BaseException:  # the caller does not have the session yet
             await session.abort()
             raise
         return contact
 
     def passes(self, error: ProtocolError, *, established: bool) -> bool:
-        """Whether what ended an association, or kept it from being `established`, may be gone when it is tried again.
+        """Return True if another attempt may succeed. `established`: the error ended an existing association.
 
-        A connection that failed or was lost, an abort, a deadline, a rejection that says it is transient: yes. A
-        rejection that says it is permanent, a host of no such name, a certificate that is not good enough: no.
+        True for a connection that failed or was lost, an abort, a deadline, and a transient rejection. False for a
+        permanent rejection, an unknown host name, and a certificate that is not accepted.
         """
         if isinstance(error, AssociationRejected):
             return error.reject.result == RejectResult.TRANSIENT
@@ -107,7 +107,7 @@ class Caller:
 
 
 class Contact:
-    """An association of a command. A context manager: left in good order it is released, else aborted."""
+    """An association of a command. As a context manager it is released at the end, or aborted after an exception."""
 
     def __init__(self, session: Session, out: Output) -> None:
         self.session = session
@@ -115,7 +115,7 @@ class Contact:
         self._told = 0
 
     def tell_contexts(self, window: int) -> None:
-        """What was proposed and what became of it."""
+        """Report the proposed presentation contexts and their results."""
         session, out = self.session, self._out
         self.tell_deviations()
         accepted, refused = session.contexts.values(), session.refused
@@ -124,10 +124,10 @@ class Contact:
         granted = agreement.invoke if agreement else 1
         out.detail(
             f"association with {session.peer}: {len(accepted)} of {plural(len(accepted) + len(refused), 'context')} "
-            f"accepted, P-DATA-TF of {f'up to {most} bytes' if most else 'any length'}"
+            f"accepted, maximum PDU length {f'{most} bytes' if most else 'unlimited'}"
         )
         if window != 1:
-            out.detail(f"  operations at a time: {window or 'any number'} proposed, {granted or 'any number'} granted")
+            out.detail(f"  outstanding operations: {window or 'no limit'} proposed, {granted or 'no limit'} granted")
         if session.tls is not None:
             out.detail(f"  {session.tls}")
             out.event("tls", protocol=session.tls.protocol, cipher=session.tls.cipher, subject=session.tls.subject,
@@ -158,7 +158,7 @@ class Contact:
         )
 
     def tell_deviations(self) -> None:
-        """What of the peer's deviations was let through, each once."""
+        """Report each deviation of the peer that was accepted, once."""
         session, out = self.session, self._out
         for one in session.deviations[self._told :]:
             out.info(f"{session.peer}: {one}")
@@ -166,7 +166,7 @@ class Contact:
         self._told = len(session.deviations)
 
     async def leave(self) -> None:
-        """Release; a peer that does not see it through changes nothing of what was done before."""
+        """Release the association. If that fails, what was done before is still valid."""
         if not self.session.established:
             await self.session.abort()
             return
@@ -174,7 +174,7 @@ class Contact:
             await self.session.release()
             self.tell_deviations()
         except AssociationError as error:
-            self._out.detail(f"the release did not go well: {error}")
+            self._out.detail(f"release failed: {error}")
 
     async def __aenter__(self) -> Self:
         return self

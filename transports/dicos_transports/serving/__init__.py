@@ -1,4 +1,4 @@
-"""What every server does: admission, limits, logs, metrics."""
+"""The parts of a server that all adapters share: admission, limits, logs, metrics."""
 
 from .reception import (
     AFTER_KILL,

@@ -1,8 +1,8 @@
-"""Who is at a server, and for whom there is room.
+"""The connections of a server, and the limits on their number and memory.
 
-A connection waits in a slot of its own kind until its A-ASSOCIATE-RQ is accepted, so that silent strangers take none of
-the slots for associations; when these waiting slots are full, the connection that has waited longest makes room. One
-that is rejected goes back to waiting, for its peer to close.
+A connection is pending until its A-ASSOCIATE-RQ is accepted. Pending connections have a limit of their own, so that
+silent clients do not use up the limit of associations. At that limit, the connection that has been pending longest is
+closed. A rejected connection is pending again, until its peer closes it.
 
 Knows: limits, connections. Must not know: how requests are answered, threads, event loops.
 
@@ -28,34 +28,36 @@ from ..sessions.base import BaseSession
 from ..sessions.channel import KEPT
 
 PIECE: Final = 256
-"""Bytes that a piece of received data costs besides itself."""
+"""Bytes of memory that each piece of received data takes in addition to its own."""
 
 _numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """How many a server serves at once."""
+    """Limits on what a server serves at the same time."""
 
     associations: int = 100
-    """Established associations. One more is rejected for now (2/3/2). Stops: threads without end."""
+    """Most established associations. One more is rejected as transient (2/3/2). Stops: an unlimited number of
+    threads."""
     per_address: int = 10
-    """Of these, from one network address; of IPv6, from one network of 64 bits: a peer can have all addresses in it.
-    Stops: one peer that takes all of them."""
+    """Most associations from one IPv4 address, or from one IPv6 network of 64 bits, because a peer can use all
+    addresses of its network. Stops: one peer that takes all associations."""
     pending: int = 100
-    """Connections without an association. Beyond it the oldest is closed. Stops: silent connections. Each holds what
-    has come of its request, `Limits.associate_pdu` at most, besides what a thread or a task takes."""
+    """Most connections without an association. One more closes the oldest. Stops: silent connections. Each holds the
+    received part of its request, at most `Limits.associate_pdu` bytes, besides a thread or a task."""
     bytes_in_flight: int | None = None
-    """What all associations together may hold in memory of what they receive and send, in bytes; None: as much as
-    `associations` of them can. Each holds `most_bytes` at most; one for which there is no room is rejected for now."""
+    """Most bytes of received data and data to send that all associations together hold in memory; None for the most
+    that `associations` of them can hold. Each holds at most `most_bytes`. An association beyond it is rejected as
+    transient."""
 
     collected: int = 512 << 20
-    """What all associations together may hold of data sets that are read whole (`Request.read`, `Application.on_store`)
-    until these are answered, in bytes; what does not fit is refused for now, 0xA700. Stops: as many objects of
-    `Limits.collected` as there are associations."""
+    """Most bytes of data sets read whole (`Request.read`, `Application.on_store`) and not yet answered, for all
+    associations together. A data set that does not fit is refused for now, with 0xA700. Stops: an object of
+    `Limits.collected` bytes in every association."""
     collected_per_address: int = 256 << 20
-    """Of these, from one network address or network of 64 bits, as for `per_address`. Stops: one peer that begins large
-    objects, and leaves the others no room."""
+    """Most of these bytes from one address or network, as for `per_address`. Stops: one peer whose large objects leave
+    no room for the others."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -64,30 +66,30 @@ class ServerLimits:
                 raise ValueError(f"limit {name} of {value}; at least 1")
 
     def room_for(self, limits: Limits) -> int:
-        """How many associations may be established at once, each within `limits`. Raises ValueError for none."""
+        """Return how many associations with these `limits` may be established at once. Raises ValueError for 0."""
         if self.bytes_in_flight is None:
             return self.associations
         each = most_bytes(limits)
         if self.bytes_in_flight < each:
-            raise ValueError(f"limit bytes_in_flight of {self.bytes_in_flight}; one association may take {each}")
+            raise ValueError(f"limit bytes_in_flight of {self.bytes_in_flight}; one association may need {each}")
         return min(self.associations, self.bytes_in_flight // each)
 
 
 def most_bytes(limits: Limits) -> int:
-    """What one association holds at most of what it receives and sends, in bytes, as Python has them in memory.
+    """Return the most memory, in bytes, that one association uses for data that it receives and sends.
 
-    Not in it: data sets that are read whole, images to be printed too, of which all associations together hold
-    `ServerLimits.collected`; what else `Request.attributes` reads, twice `Limits.attributes` at most while it does;
-    what a handler makes of either and keeps; the stack of a thread; what OpenSSL has for itself; what the kernel holds,
-    which is for `sysctl` to say.
+    This does not include: data sets read whole, images to print among them, which `ServerLimits.collected` limits for
+    all associations together; other data that `Request.attributes` reads, at most twice `Limits.attributes` during the
+    call; anything that a handler makes of either and keeps; the stack of a thread; the memory of OpenSSL; the buffers
+    of the kernel, which `sysctl` limits.
     """
-    request = 2 * limits.associate_pdu  # as it is kept: many short UIDs take twice their bytes
+    request = 2 * limits.associate_pdu  # as decoded: many short UIDs take twice their bytes
     received = limits.received_ahead + RECEIVE_SIZE + PIECE * limits.received_pieces
-    buffers = (KEPT + 1) * RECEIVE_SIZE  # that it uses or keeps from being used
-    parked = limits.parked + RECEIVE_SIZE  # with the piece that is one too many
-    message = 2 * 10 * limits.command_set  # one that comes, one that waits: tags take ten times theirs
-    operations = 4 * OBJECT_COST * limits.outstanding  # known in each direction, cancelled, with an answer that waits
-    sent = 2 * (2 * limits.queued)  # with the connection, and queued since; small messages take twice their bytes
+    buffers = (KEPT + 1) * RECEIVE_SIZE  # that it uses, or keeps others from using
+    parked = limits.parked + RECEIVE_SIZE  # and the piece that exceeds the limit
+    message = 2 * 10 * limits.command_set  # one being received, one waiting; as decoded, ten times their bytes
+    operations = 4 * OBJECT_COST * limits.outstanding  # in each direction, cancelled, and with a waiting answer
+    sent = 2 * (2 * limits.queued)  # in the connection, and queued since; small messages take twice their bytes
     return request + received + buffers + parked + message + operations + sent
 
 
@@ -111,24 +113,24 @@ class Connection:
     def __init__(self, peer: str, host: str = "") -> None:
         self.number = next(_numbers)
         self.peer = peer if host else f"{peer} #{self.number}"
-        """For people; no two that are open have the same."""
+        """The address of the peer as text, unique among open connections."""
         self.host = network_of(host)
-        """Its network address, or network, by which associations are counted; empty: not counted."""
+        """The address or network by which associations are counted; empty if they are not counted."""
         self.since = monotonic()
         self.accepted = False
         self.rejected = False
         self.evicted = False
         self.counted = False
-        """What became of it is counted."""
+        """True if its outcome has been counted."""
         self.told = 0
-        """How many of its deviations are logged."""
+        """Number of its deviations that have been logged."""
         self.session: BaseSession | None = None
         self.stop: Callable[[], None] | None = None
-        """What ends it at once."""
+        """A function that ends the connection at once."""
 
     @classmethod
     def over(cls, sock: socket.socket) -> Self:
-        """That of a connected socket."""
+        """Return a `Connection` for a connected socket."""
         try:
             address = sock.getpeername()
         except OSError:
@@ -137,18 +139,18 @@ class Connection:
 
 
 CURRENT: Final[ContextVar[Connection | None]] = ContextVar("dicos connection", default=None)
-"""The connection that this thread or task serves, for log records of whatever is called by its handler."""
+"""The connection that this thread or task serves, for the log records of all code that its handler calls."""
 
 
 class Slots:
-    """Who is here, and for whom there is room. Not for several threads at once."""
+    """The connections of a server by state, within its limits. Not thread-safe."""
 
     def __init__(self, limits: ServerLimits, room: int) -> None:
         self._limits = limits
         self._room = room
-        self.pending: dict[Connection, None] = {}  # in the order in which they came
+        self.pending: dict[Connection, None] = {}  # in order of arrival
         self.active: dict[Connection, None] = {}
-        self.leaving: dict[Connection, None] = {}  # evicted, not yet done
+        self.leaving: dict[Connection, None] = {}  # evicted, not yet closed
         self._hosts: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
@@ -158,13 +160,13 @@ class Slots:
         return iter((*self.pending, *self.active, *self.leaving))
 
     def arrive(self, connection: Connection) -> Connection | None:
-        """One more without an association; the one that has to make room for it, if one has."""
+        """Add a pending connection. Returns the connection that is evicted to make room for it, if there is one."""
         evicted = self.evict() if len(self.pending) >= self._limits.pending else None
         self.pending[connection] = None
         return evicted
 
     def evict(self) -> Connection | None:
-        """Take the slot of the connection that has waited longest for its association; it is to be ended."""
+        """Evict the connection that has been pending longest, and return it for the caller to close."""
         for connection in self.pending:
             connection.evicted = True
             del self.pending[connection]
@@ -173,7 +175,7 @@ class Slots:
         return None
 
     def admit(self, connection: Connection) -> str | None:
-        """Move a connection from waiting to active; the limit that is in the way, if one is."""
+        """Make a pending connection active. Returns None, or the name of the limit that forbids it."""
         if connection.evicted:
             return "pending"
         if len(self.active) >= self._room:
@@ -186,14 +188,14 @@ class Slots:
         return None
 
     def give_back(self, connection: Connection) -> Connection | None:
-        """It is rejected: its slot is free, and it waits until its peer closes. As `arrive`."""
+        """Make a rejected connection pending again, until its peer closes it. Returns the same as `arrive`."""
         if connection not in self.active:
             return None
         self._vacate(connection)
         return self.arrive(connection)
 
     def leave(self, connection: Connection) -> None:
-        """It is over."""
+        """Remove a connection that has ended."""
         self.pending.pop(connection, None)
         self.leaving.pop(connection, None)
         if connection in self.active:

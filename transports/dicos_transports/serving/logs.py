@@ -1,12 +1,12 @@
-"""Log records as JSON, one object a line, and which association a record is about, whoever made it.
+"""Log records as JSON, one object per line, and the association that each record is about.
 
     logging.getLogger().addHandler(json_handler())
 
-What the servers say goes to the logger "dicos.server". Its records have `event` (a word), `association` (a number) and
-`peer`; what anything else says while a handler runs, a database or the handler itself, gets the last two from here.
+The servers log to "dicos.server". Their records have `event` (a word), `association` (a number) and `peer`. Records of
+other code that runs inside a handler, such as a database library, get `association` and `peer` from `Correlation`.
 
-Knows: the standard library's logging. Must not know: sockets, what was transmitted: nothing that a peer sends becomes
-a part of a record but AE titles, its address, and what it did wrong.
+Knows: the standard library's logging. Must not know: sockets, transmitted data. About a peer, records contain its AE
+titles, its address and its faults, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .admission import CURRENT
 __all__ = ["ATTRIBUTES", "Correlation", "JSONFormatter", "PlainTracebacks", "json_handler"]
 
 ATTRIBUTES: Final = ("event", "association", "peer")
-"""Attributes of records that go into the object, where a record has them."""
+"""Attributes of a record that are copied into the JSON object if the record has them."""
 
 
 class Correlation(logging.Filter):
-    """Gives each record that is made in the thread or task of an association its `association` and `peer`.
+    """Adds `association` and `peer` to each record that is created in the thread or task of an association.
 
-    For a handler of logging, not for a logger: those below a logger pass its filters by. A format string for people
-    may then have `%(association)s`, with a default for records that are of none:
+    Add it to a logging handler, not to a logger, whose filters ignore the records of its child loggers. A format string
+    may then use `%(association)s`, with a default for records outside an association:
 
         logging.Formatter("%(asctime)s [%(association)s] %(message)s", defaults={"association": "-"})
     """
@@ -45,10 +45,10 @@ class Correlation(logging.Filter):
 
 
 class PlainTracebacks(logging.Filter):
-    """Makes what a formatter prints of an exception harmless to a terminal: what cannot be printed is escaped, and a
-    text of several lines is indented, so that none of them looks like a record. The exception itself stays as it is.
+    """Makes the printed text of exceptions safe for a terminal, without changing the exceptions themselves.
 
-    For a logger: those of the servers and of `Application` have it.
+    Unprintable characters are escaped, and further lines of a text are indented, so that none looks like a record. Add
+    it to a logger; those of the servers and of `Application` have it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -63,11 +63,11 @@ class PlainTracebacks(logging.Filter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line: `time` (UTC, ISO 8601), `level`, `logger`, then `ATTRIBUTES`, `text`, and of an exception
-    `error`, its type, and `at`, the line that raised it.
+    """Formats a record as one JSON object: `time` (UTC, ISO 8601), `level`, `logger`, `ATTRIBUTES` and `text`.
 
-    `details`: with the text of exceptions and their traceback, `traceback`. Those of a handler's own may quote what was
-    received, patients' names included, so they are left out by default.
+    For an exception, `error` is its type and `at` the line that raised it. `details` adds `traceback`, with the text of
+    the exception. It is left out by default, because exceptions of a handler may quote received data, patients' names
+    included.
     """
 
     def __init__(self, *, details: bool = False) -> None:
@@ -75,7 +75,7 @@ class JSONFormatter(logging.Formatter):
         self._details = details
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Return the line, without a line end."""
         shown: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -90,7 +90,7 @@ class JSONFormatter(logging.Formatter):
                 shown["at"] = at
             if self._details:
                 shown["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(shown, default=repr)  # ASCII: U+2028 would be the end of a line to some
+        return json.dumps(shown, default=repr)  # ASCII only: some programs take U+2028 as a line end
 
 
 def _raised_at(error: BaseException) -> str | None:
@@ -103,7 +103,7 @@ def _raised_at(error: BaseException) -> str | None:
 
 
 def json_handler(stream: TextIO | None = None, *, details: bool = False) -> logging.Handler:
-    """A handler of logging that writes such lines to `stream`, by default to the standard error output."""
+    """Return a logging handler that writes JSON lines to `stream`, by default to standard error."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONFormatter(details=details))
     handler.addFilter(Correlation())

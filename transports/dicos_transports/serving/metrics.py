@@ -1,12 +1,12 @@
-"""The counters of servers for Prometheus. Needs `pip install 'dicos-proto[metrics]'`.
+"""Prometheus metrics of servers. Needs `pip install 'dicos-proto[metrics]'`.
 
     with serve(where, handler, policy=policy) as server, start(server, ("127.0.0.1", 9104)):
         server.wait()
 
-`start` serves them over HTTP; who has a registry and an endpoint already registers a `Collector` there.
+`start` serves them over HTTP. A program that has its own registry and endpoint registers a `Collector` there instead.
 
-Knows: `Metrics`, prometheus_client. Must not know: adapters, associations, HTTP (`metrics_http`). A scrape happens in a
-thread of its own and copies the counters of each server under its lock: it disturbs no event loop.
+Knows: `Metrics`, prometheus_client. Must not know: adapters, associations, HTTP (`metrics_http`). A scrape runs in a
+thread of its own and copies the counters of each server under its lock, so it does not disturb event loops.
 """
 
 from __future__ import annotations
@@ -32,51 +32,51 @@ __all__ = ["Collector", "Counted", "Endpoint", "start"]
 
 
 class Counted(Protocol):
-    """A server, as far as its counters are told: that of any adapter, or what stands for one."""
+    """The part of a server that `Collector` uses: a server of any adapter, or an object like one."""
 
     @property
     def address(self) -> str:
-        """Its name, where it has no other one."""
+        """The address of the server, which is its name by default."""
 
     @property
     def metrics(self) -> Metrics:
-        """Its counters as they are now."""
+        """The present counters of the server."""
 
 
 Servers = Counted | Mapping[str, Counted]
-"""One server, whose address is then its name, or several by name."""
+"""One server, named by its address, or several by name."""
 
 COUNTERS: Final = {
     "connections": ("dicos_connections", "Connections accepted by the system."),
-    "accepted": ("dicos_associations_accepted", "Associations."),
+    "accepted": ("dicos_associations_accepted", "Associations accepted."),
     "rejected": ("dicos_associations_rejected", "Associations refused by a limit, a policy or the user's identity."),
     "released": ("dicos_associations_released", "Associations that ended by a release."),
     "aborted": ("dicos_associations_aborted", "Associations that ended in another way."),
     "evicted": ("dicos_connections_evicted", "Connections closed without an association, to make room."),
     "unasked": ("dicos_connections_unasked", "Connections that ended before a request was answered."),
-    "deviations": ("dicos_deviations", "Deviations from the standard that were let through."),
+    "deviations": ("dicos_deviations", "Deviations from the standard that were accepted."),
     "failures": ("dicos_failures", "Handlers that raised."),
-    "bytes_received": ("dicos_received_bytes", "Bytes received, those of TLS included."),
-    "bytes_sent": ("dicos_sent_bytes", "Bytes sent, those of TLS included."),
+    "bytes_received": ("dicos_received_bytes", "Bytes received, including those of TLS."),
+    "bytes_sent": ("dicos_sent_bytes", "Bytes sent, including those of TLS."),
 }
-"""Field of `Metrics` -> name, to which Prometheus adds `_total`, and what it counts."""
+"""Field of `Metrics` -> its Prometheus name, to which `_total` is added, and its help text."""
 GAUGES: Final = {
-    "pending": ("dicos_connections_pending", "Connections whose request has not come or is not answered."),
-    "active": ("dicos_associations_active", "Associations now."),
+    "pending": ("dicos_connections_pending", "Connections whose association request was not yet received or answered."),
+    "active": ("dicos_associations_active", "Associations established at present."),
 }
 OPENMETRICS: Final = "application/openmetrics-text"
-"""The media type of those scrapers that read it; all read the older text format."""
-REQUESTS: Final = ("dicos_requests", "Requests of the peers, by name.")
+"""The media type of OpenMetrics, sent to scrapers that accept it; the others get the older text format."""
+REQUESTS: Final = ("dicos_requests", "DIMSE requests received, by name.")
 
 
 class Collector(BaseCollector):
-    """Reads the counters of servers when it is asked to."""
+    """A Prometheus collector that reads the counters of servers at each scrape."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of all servers, each with the label `server`."""
+        """Yield the metrics of all servers, each with the label `server`."""
         servers = self._servers if isinstance(self._servers, Mapping) else {self._servers.address: self._servers}
         seen = {name: server.metrics for name, server in servers.items()}
         for field, (name, what) in COUNTERS.items():
@@ -97,7 +97,7 @@ class Collector(BaseCollector):
 
 
 class Endpoint:
-    """Made by `start`. A context manager: left, it stops."""
+    """The HTTP endpoint, returned by `start`. A context manager that stops it at the end."""
 
     def __init__(self, servers: Servers, where: tuple[str, int]) -> None:
         registry = CollectorRegistry()
@@ -112,12 +112,12 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """What it listens on: `127.0.0.1:9104`."""
+        """The address of the endpoint: `127.0.0.1:9104`."""
         return show_address(self._pages.name)
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port of the endpoint."""
         return port_of([self._pages.name])
 
     def stop(self) -> None:
@@ -134,9 +134,9 @@ class Endpoint:
 
 
 def start(servers: Servers, where: tuple[str, int] = ("127.0.0.1", 0)) -> Endpoint:
-    """Serve the counters of `servers`, and those of the process, over HTTP at `/metrics` in a thread of its own.
+    """Serve the metrics of `servers` and of the process over HTTP at `/metrics`, in a thread of its own.
 
-    `where`: (host, port), port 0 takes a free one. Whoever can connect may read them: there are no AE titles and
-    addresses of peers in them, and no protection around them. Raises `ListenFailed`.
+    `where`: (host, port), with port 0 for any free one. Anybody who can connect can read the metrics; they contain no
+    AE titles and no addresses of peers. Raises `ListenFailed`.
     """
     return Endpoint(servers, where)

@@ -1,10 +1,10 @@
-"""The HTTP endpoint of `metrics`: one page, one thread, and little that a client can take.
+"""The HTTP endpoint of `metrics`: one page, served by one thread within strict limits.
 
-`ThreadingHTTPServer` waits for a request without end, in a thread and a descriptor for each client, so a few hundred
-half-open requests take from a server what its associations need. Here a connection has `DEADLINE` seconds for all of
-it, at most `CONNECTIONS` are open, and a request is at most `HEAD_SIZE` bytes.
+`ThreadingHTTPServer` waits for a request without a limit, with a thread and a descriptor for each client. A few hundred
+half-open requests would take the resources that the associations need. Here a connection is closed after `DEADLINE`
+seconds, at most `CONNECTIONS` are open, and a request has at most `HEAD_SIZE` bytes.
 
-Knows: sockets, as much of HTTP/1.1 as one page takes. Must not know: what is on the page.
+Knows: sockets, and the part of HTTP/1.1 that one page needs. Must not know: the content of the page.
 
 Invariants: each connection is closed within `DEADLINE`, whatever its client does; each gets one answer at most.
 """
@@ -29,14 +29,14 @@ from .reception import OUT_OF_SOMETHING
 LOG: Final = logging.getLogger("dicos.metrics")
 PATH: Final = "/metrics"
 DEADLINE: Final = 5.0
-"""Seconds from the accept of a connection until it is closed. Stops: half-open requests, answers that nobody reads."""
+"""Seconds from the accept of a connection until it is closed. Stops: half-open requests, answers that are not read."""
 CONNECTIONS: Final = 8
-"""Connections at a time; one more, and the oldest is closed. Stops: clients that take all descriptors."""
+"""Most open connections; one more closes the oldest. Stops: clients that take all descriptors."""
 HEAD_SIZE: Final = 8192
-"""Bytes of a request. Stops: header fields without end."""
+"""Most bytes of a request. Stops: endless header fields."""
 LEFT_OVER: Final = 65_536
-"""Bytes of a client that are read and thrown away once it has its answer: closing a socket with unread data destroys
-the answer on its way. Stops: clients that send without end."""
+"""Most bytes of a client that are read and discarded after its answer was sent: closing a socket with unread data would
+destroy the answer in transit. Stops: clients that send without end."""
 PAUSE: Final = 0.25
 """Seconds before connections are accepted again when the system is out of descriptors."""
 RECEIVE: Final = 4096
@@ -44,18 +44,18 @@ RECEIVE: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What is answered to a GET."""
+    """The answer to a GET."""
 
     content_type: str
     body: bytes
 
 
 Render = Callable[[str], Page]
-"""Makes the page for a client that accepts these media types, the value of its Accept field."""
+"""A function that returns the page for a client, given the value of its Accept field."""
 
 
 class _Refused(Exception):
-    """The request is answered with this status."""
+    """Ends the handling of a request, which is answered with this status."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -63,7 +63,7 @@ class _Refused(Exception):
 
 
 class _Client:
-    """One connection: first its request comes, then its answer goes, then what it still sends is thrown away."""
+    """One connection: its request is received, its answer is sent, then further data is discarded."""
 
     __slots__ = ("answer", "head", "left_over", "sock", "until")
 
@@ -72,7 +72,7 @@ class _Client:
         self.until = until
         self.head = bytearray()
         self.answer: memoryview | None = None
-        """What is left to be sent; None while the request is awaited."""
+        """The rest of the answer to send; None until the request has arrived."""
         self.left_over = 0
 
 
@@ -83,7 +83,7 @@ class PageServer:
         self._render = render
         self._listeners = Listeners(where)
         self._names = self._listeners.names
-        self._clients: dict[socket.socket, _Client] = {}  # in the order in which they came
+        self._clients: dict[socket.socket, _Client] = {}  # in order of arrival
         self._accepting = False
         self._again: float | None = None  # when to accept again, after a pause
         self._short = False
@@ -98,14 +98,14 @@ class PageServer:
 
     @property
     def name(self) -> object:
-        """The address that it listens on, as a socket has it; the first of several."""
+        """The address that it listens on, in the form of `getsockname`; the first of several."""
         return self._names[0]
 
     def stop(self) -> None:
-        """Stops listening and closes every connection. May be called again."""
+        """Stop listening and close every connection. May be called again."""
         if not self._stopped:
             self._stopped = True
-            self._rope.close()  # which its other end sees
+            self._rope.close()  # wakes the thread, which waits for the other end
         self._thread.join()
 
     # -- the thread ----------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class PageServer:
             self._bell.close()
 
     def _turn(self) -> bool:
-        """One wait and what it brought. Returns False once it is stopped."""
+        """Wait once and handle the results. Returns False when the server is stopped."""
         for key, _ in self._selector.select(self._patience()):
             if key.fileobj is self._bell:
                 return False
@@ -164,14 +164,14 @@ class PageServer:
                 self._short = True
                 self._accept(on=False)
                 self._again = monotonic() + PAUSE
-            return  # else it is gone again already
+            return  # other errors mean that the client is gone already
         self._short = False
         while len(self._clients) >= CONNECTIONS:
             self._drop(next(iter(self._clients.values())))
         sock.setblocking(False)
         client = self._clients[sock] = _Client(sock, monotonic() + DEADLINE)
         self._selector.register(sock, selectors.EVENT_READ)
-        self._serve(client)  # its request has come along with it, most often
+        self._serve(client)  # the request has usually arrived already
 
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.sock, None) is not None:
@@ -222,12 +222,12 @@ class PageServer:
             self._drop(client)
 
     def _answer(self, head: bytes | None) -> bytes:
-        """The answer to this head of a request; None: it is longer than it may be."""
+        """Return the answer to the head of a request; None stands for a head that is too long."""
         with_body = True
         allow = b""
         try:
             if head is None:
-                raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request of at most {HEAD_SIZE} bytes")
+                raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request has at most {HEAD_SIZE} bytes")
             method, accept = _read(head)
             with_body = method != "HEAD"
             page, status = self._render(accept), HTTPStatus.OK
@@ -236,10 +236,10 @@ class PageServer:
             page = Page(content_type="text/plain; charset=utf-8", body=f"{refused}\n".encode())
             if status is HTTPStatus.METHOD_NOT_ALLOWED:
                 allow = b"Allow: GET, HEAD\r\n"
-        except Exception:  # out of the servers that are counted, which are the caller's: the next scrape may be better
-            LOG.exception("the counters could not be read")
+        except Exception:  # raised by a server object of the caller; the next scrape may succeed
+            LOG.exception("the metrics could not be read")
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            page = Page(content_type="text/plain; charset=utf-8", body=b"the counters could not be read\n")
+            page = Page(content_type="text/plain; charset=utf-8", body=b"the metrics could not be read\n")
         return b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s" % (
             status,
             status.phrase.encode(),
@@ -251,7 +251,7 @@ class PageServer:
 
 
 def _read(head: bytes) -> tuple[str, str]:
-    """The method, GET or HEAD, and the value of Accept, of a request for the page. Raises `_Refused`."""
+    """Return the method, GET or HEAD, and the value of Accept of a request for the page. Raises `_Refused`."""
     line, *fields = head.decode("latin-1").split("\r\n")  # RFC 9112 2.2: a superset of ASCII
     words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/"):
@@ -262,10 +262,10 @@ def _read(head: bytes) -> tuple[str, str]:
     if method not in ("GET", "HEAD"):
         raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, "GET and HEAD")
     path = ""
-    with suppress(ValueError):  # brackets that are no address of IPv6
+    with suppress(ValueError):  # brackets without an IPv6 address
         path = urlsplit(target).path
     if path != PATH:
-        raise _Refused(HTTPStatus.NOT_FOUND, f"the counters are at {PATH}")
+        raise _Refused(HTTPStatus.NOT_FOUND, f"the metrics are at {PATH}")
     accept = [
         value.strip() for name, _, value in (field.partition(":") for field in fields) if name.lower() == "accept"
     ]

@@ -1,14 +1,14 @@
-"""A wire and the connection it is carried over: all that a driver does without waiting.
+"""Moves bytes between a wire and its connection: everything that a driver does without waiting.
 
-Theory of operation: the connection is always full duplex. `Link` is what every driver has: bytes taken from the wire
-that wait for the connection, and deadlines. A `Channel` is the link over a non-blocking socket. What a flow needs
-(`Need`) is begun by `begin`: what is queued is written, as far as the kernel takes it now. If that was not all, the
-driver waits, in the way of its runtime, until the socket is readable or writable or `due` has come, and `proceed` or
-`on_time` goes on. So each adapter is one way to wait, and nothing else.
+Theory of operation: the connection is always full duplex. `Link` is the part that every driver has: deadlines, and
+bytes taken from the wire that the connection has not yet accepted. A `Channel` is a link over a non-blocking socket.
+`begin` starts what a flow needs (`Need`), and writes queued data as far as the kernel accepts it. If that does not meet
+the need, the driver waits, in the way of its runtime, until the socket is ready or the time `due` has come. Then
+`proceed` or `on_time` continues. So an adapter only adds its way to wait.
 
-Invariants: a buffer is used again only when nobody holds a view of it; what was taken from the wire is sent in order or
-not at all; what the kernel does not take stays with the wire, whose `bytes_queued` shows that the peer is slow; after
-the connection is lost, `Closed` is what the wire has to say.
+Invariants: a buffer is reused only when no view of it exists. Bytes taken from the wire are sent in order or not at
+all. While the kernel accepts no more, further bytes stay queued in the wire, which shows that the peer is slow. After
+the connection is lost, the wire reports `Closed`.
 """
 
 from __future__ import annotations
@@ -30,56 +30,56 @@ from ..buffers import RECEIVE_SIZE, SHARED, Buffers
 from ..tracing import Trace
 
 COPY_BELOW: Final = 32 * 1024
-"""A receive of fewer bytes is copied out of its buffer, so that keeping a small piece never keeps a large buffer. What
-comes while something else is waited for may be kept for long: that is copied unless it fills its buffer."""
+"""A receive of fewer bytes is copied from its buffer, so that a small piece never keeps a large buffer in use. Data
+that arrives while a flow waits for something else may be kept for long, so it is copied unless it fills its buffer."""
 STREAK: Final = 64
-"""Large receives in a row after which the runtime is asked, however much more is there."""
+"""Large receives in a row before the runtime gets a turn, even if there is more data."""
 KEPT: Final = 3
-"""Buffers in use that one association may keep from being used again, besides the newest."""
+"""Most buffers that one association may keep in use, besides the newest."""
 JOINED: Final = 64 * 1024
-"""Bytes that are joined before they are sent; or sent at a time, where a connection knows no gathering write."""
+"""Most bytes that are joined before they are sent, and most in one write to a connection without gathering writes."""
 IOV_MAX: Final = 1024
-"""Buffers in one gathering write; what Linux takes at most."""
+"""Most buffers in one gathering write, a limit of Linux."""
 
 BATCH: Final = 8
-"""Writes that the kernel may hold back together: a small part of a window, so that the peer has work meanwhile."""
+"""Writes that the kernel may delay to send them together: a small part of a window, so that the peer is not idle."""
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
-"""Linux: what is sent waits in the kernel for what follows, for at most 200 ms.  # tcp(7), TCP_CORK"""
+"""On Linux, the flag that lets the kernel delay data, by at most 200 ms, to send it with what follows (tcp(7))."""
 
 
 class ServerStopping(AssociationError):
-    """The server stops: the association ends although nobody did anything wrong."""
+    """The association ends because the server is stopping; neither side made an error."""
 
     def __init__(self) -> None:
         super().__init__("the server is stopping")
 
 
 class Link:
-    """What is between one wire and one connection, of whatever kind. One user at a time."""
+    """The link between one wire and one connection of any kind. It has one user at a time."""
 
     def __init__(self, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
         self.wire = wire
         self.bytes_sent = 0
         self.bytes_received = 0
         self.broken = False
-        """The peer takes nothing any more; it may still have said something."""
+        """True if the peer accepts no more data. Data that it sent before may still be unread."""
         self.measured = False
-        """`woke` is to be called when the wait that `due` began has ended."""
+        """True if `woke` has to be called at the end of the wait that began with `due`."""
         self.association: Association | None = None
-        """Whose messages the wire carries, where that is known: what follows each other at once leaves in batches."""
+        """The association whose messages the wire carries, if known; it allows sending messages in batches."""
         self._write_stall = timeouts.write_stall
         self._rate = timeouts.minimum_rate
         self._trace = trace
         self._end_trace: Trace | None = None
         self._pending: list[Buffer] = []
         self._pending_size = 0
-        self._stalled_at: float | None = None  # since when the peer takes nothing
-        self._slow_at: float | None = None  # since when it has not taken what was taken from the wire at a time
-        self._slow_from = 0  # bytes sent before
-        self._told: float | None = None  # the deadline of the wire that passed last
+        self._stalled_at: float | None = None  # since when the peer has accepted nothing
+        self._slow_at: float | None = None  # since when the peer has been slower than the minimum rate
+        self._slow_from = 0  # bytes sent before that time
+        self._told: float | None = None  # the last deadline that was reported to the wire
 
     def carry(self, association: Association, trace: Trace | None) -> None:
-        """Whose messages they are, and what is told of their end, whoever it is that tells it of the bytes."""
+        """Set the association of the wire, and the trace to call when the connection is closed."""
         self.association = association
         self._end_trace = trace
 
@@ -91,14 +91,14 @@ class Link:
 
     @property
     def writing(self) -> bool:
-        """Whether the connection has not yet taken all that was taken from the wire."""
+        """True if bytes taken from the wire still wait for the connection."""
         return bool(self._pending)
 
     def due(self, now: float) -> float:
-        """When `on_time` is to be called, on the clock that `now` is read from; never: infinity."""
+        """Return the time to call `on_time`, on the clock of `now`; infinity for never."""
         deadline = self.wire.deadline(now)
         self.measured = deadline is not None and deadline.measured
-        # One that was told takes effect when the flow asks for the next event; till then it wakes nobody again.
+        # A deadline that was reported takes effect with the next event; it must not end the wait again before that.
         at = math.inf if deadline is None or deadline.at == self._told else deadline.at
         if self._pending and self._write_stall is not None:
             if self._stalled_at is None:
@@ -107,22 +107,22 @@ class Link:
         return at
 
     def _slow_until(self, now: float, grace: float) -> float:
-        """When a peer that takes a byte now and then has taken too little of what waits: as for what is received."""
+        """Return when a slow peer will have fallen below the minimum rate, which holds for sending and receiving."""
         if self._rate is None:
             return math.inf
-        # In time: what it took faster than it had to is no credit for later.
+        # The peer is fast enough, so the measurement starts again: earlier speed does not count later.
         if self._slow_at is None or self.bytes_sent - self._slow_from >= self._rate * (now - self._slow_at):
             self._slow_at, self._slow_from = now, self.bytes_sent
         return self._slow_at + grace + (self.bytes_sent - self._slow_from) / self._rate
 
     def woke(self, now: float) -> None:
-        """A wait that `due` began has ended because something is ready: the time till then was the peer's.
+        """End a wait that began with `due` because the socket is ready; the wait counts as the peer's time.
 
-        Deadlines that have passed take effect only if what is ready does not change that."""
+        A deadline that has passed takes effect only if the data that is ready does not prevent it."""
         self.wire.handle_timeout(now)
 
     def on_time(self, now: float) -> ProtocolError | None:
-        """A deadline has passed: tell the wire; what ends the flow, if a write has stalled for too long."""
+        """Report a passed deadline to the wire. Returns the error that ends the flow if a write has stalled."""
         deadline = self.wire.deadline(now)
         self._told = None if deadline is None or deadline.at > now else deadline.at
         self.wire.handle_timeout(now)
@@ -130,12 +130,12 @@ class Link:
         if not self._pending or limit is None:
             return None
         if stalled is not None and now >= stalled + limit:
-            why = f"write stall: the peer took none of the {left} bytes that wait for it within {limit:g} s"
+            why = f"write stall: the peer accepted none of the {left} queued bytes within {limit:g} s"
         elif now >= self._slow_until(now, limit):
             taken = self.bytes_sent - self._slow_from
             why = (
-                f"write stall: the peer took {taken} bytes in {now - (self._slow_at or now):.0f} s, and {left} wait; "
-                f"at least {self._rate:g} a second after the first {limit:g} s"
+                f"write stall: the peer accepted {taken} bytes in {now - (self._slow_at or now):.0f} s, and {left} are "
+                f"queued; at least {self._rate:g} bytes/s are required after the first {limit:g} s"
             )
         else:
             return None
@@ -144,21 +144,21 @@ class Link:
         return AssociationAborted(ProviderAbort(error=DeadlineExceeded(why)))
 
     def _collect(self) -> None:
-        """Take what the wire has to send, once the connection has all that was taken before."""
+        """Take the next data from the wire, unless earlier data still waits for the connection."""
         if self._pending:
             return
         self._slow_at = None
         buffers = self.wire.data_to_send()
-        while self.broken and buffers:  # for nobody
+        while self.broken and buffers:  # discarded
             buffers = self.wire.data_to_send()
         if buffers:
             self._pending += buffers
             self._pending_size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
             if self._trace is not None:
-                self._trace("sent", buffers)  # last: should it raise, nothing is lost
+                self._trace("sent", buffers)  # last: if it raises, nothing is lost
 
     def _sent(self, size: int, now: float) -> None:
-        """The connection has taken so many bytes, whether somebody waits for that or not."""
+        """Record that the connection has accepted `size` bytes."""
         self.bytes_sent += size
         pending = self._pending
         if not self.broken:
@@ -174,25 +174,25 @@ class Link:
         self._stalled_at = now if pending else None
 
     def _break(self) -> None:
-        """The peer takes nothing any more. What it said before that is still read."""
+        """Record that the peer accepts no more data. Data that it sent before is still read."""
         self.broken = True
         self._pending.clear()
         self._pending_size = 0
         self._stalled_at = None
 
     def _received(self, data: Buffer) -> None:
-        """Give the wire what arrived; nothing: the end of file."""
+        """Pass received data to the wire; empty data is the end of file."""
         if not data:
             self.wire.receive_eof()
             return
         self.bytes_received += len(data)
         self.wire.receive_data(data)
         if self._trace is not None:
-            self._trace("received", [data])  # last: should it raise, nothing is lost
+            self._trace("received", [data])  # last: if it raises, nothing is lost
 
 
 class Channel(Link):
-    """Carries one wire's bytes over one connected stream socket, which is then owned. One user at a time."""
+    """A link over a connected stream socket, which it owns. It has one user at a time."""
 
     def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
         super().__init__(wire, timeouts, trace)
@@ -200,29 +200,29 @@ class Channel(Link):
         self.sock = sock
         self.fd = sock.fileno()
         self.more = False
-        """The last receive was so large that more is likely to be there."""
+        """True if the last receive was so large that more data is likely."""
         self._streak = 0  # large receives in a row
         self._tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         self._quick_ack = self._tcp and hasattr(socket, "TCP_QUICKACK")
-        self._owes_ack = False  # something was received, and nothing sent since
-        self._corked = 0  # writes that the kernel may hold back
+        self._owes_ack = False  # data was received, and nothing was sent since
+        self._corked = 0  # writes that the kernel may delay
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True if `close` was called."""
         return self.sock.fileno() < 0
 
     def close(self) -> None:
-        """Close the connection, once what is queued was written or nobody wants it."""
+        """Close the connection. Data that was not written yet is discarded."""
         self._pending.clear()
         self._pending_size = 0
         self.sock.close()
         self._tell_closed()
 
-    # -- what a flow needs ---------------------------------------------------------------------------------------
+    # -- the needs of flows --------------------------------------------------------------------------------------
 
     def begin(self, need: Need) -> bool:
-        """What can be done for it now; whether that was all."""
+        """Do what needs no waiting. Returns True if the need is met."""
         self._collect()
         if self._pending:
             self._write()
@@ -231,30 +231,30 @@ class Channel(Link):
             return self.more and wire.wants_read and self._read()
         if need is Need.DRAIN:
             if self.broken and wire.wants_read:
-                self._read(RECEIVE_SIZE)  # what the peer said last, or that it is gone: nothing else would tell
+                self._read(RECEIVE_SIZE)  # the peer's last data, or its end of file, which nothing else would report
             return not self._pending
         if wire.wants_read:
             self._read(RECEIVE_SIZE)
         return True
 
     def proceed(self, need: Need, *, readable: bool, writable: bool) -> bool:
-        """Go on with `INPUT` or `DRAIN` now that the socket is ready; whether that was all."""
+        """Continue with `INPUT` or `DRAIN` now that the socket is ready. Returns True if the need is met."""
         if writable:
             self._write()
         if readable:
             if need is Need.INPUT:
                 return self._read()
             if not self.wire.wants_read:
-                self._write()  # an error or a hang-up: writing tells which
+                self._write()  # an error or a hang-up, which writing detects
             elif self._read(RECEIVE_SIZE):
                 return True
         return need is Need.DRAIN and not self._pending
 
     def flush(self) -> None:
-        """Give what is queued to the kernel as far as it takes it now.
+        """Write queued data as far as the kernel accepts it now.
 
-        While there are messages that were received and not looked at, something will soon follow it: the kernel may
-        wait for that to send both at once; not for long, and not beyond the next `acknowledge`.
+        While received messages are still unread, their answers will soon follow. The kernel may then delay the data to
+        send it together with them, for a short time and at most until the next `acknowledge`.
         """
         self._collect()
         if self._pending:
@@ -263,8 +263,10 @@ class Channel(Link):
             self._write(_MORE if more else 0)
 
     def acknowledge(self) -> None:
-        """Before a wait: what the kernel holds back leaves; and a peer with Nagle's algorithm, which waits for an
-        acknowledgement before it sends the rest, gets one, unless what was sent since has brought it."""
+        """Before a wait, make the kernel send delayed data and a TCP acknowledgement that is still due.
+
+        A peer with Nagle's algorithm waits for the acknowledgement before it sends the rest of its data.
+        """
         if self._corked:
             self._corked = 0
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -275,11 +277,11 @@ class Channel(Link):
     # -- the socket ----------------------------------------------------------------------------------------------
 
     def _write(self, flags: int = 0) -> None:
-        """As much as the kernel takes now, of what was taken and then of what is queued since."""
+        """Write as much as the kernel accepts now, first of pending data, then of data queued since."""
         self._corked = self._corked + 1 if flags else 0
         pending = self._pending
         while pending:
-            if len(pending) > 1 and self._pending_size <= JOINED:  # one buffer takes less time than what is gathered
+            if len(pending) > 1 and self._pending_size <= JOINED:  # one buffer is faster than a gathering write
                 pending[:] = (b"".join(pending),)
             batch = pending if len(pending) <= IOV_MAX else pending[:IOV_MAX]
             try:
@@ -308,7 +310,7 @@ class Channel(Link):
                 del pending[: len(batch)]
 
     def _read(self, copy_below: int = COPY_BELOW) -> bool:
-        """Give the wire what is there; whether it was given anything, end of file included."""
+        """Pass available data to the wire. Returns True if it received something, end of file included."""
         buffer = _buffers.free()
         try:
             count = self.sock.recv_into(buffer)
@@ -330,10 +332,10 @@ _buffers = Buffers(RECEIVE_SIZE, SHARED)
 
 
 def joined(buffers: Sequence[Buffer]) -> Buffer:
-    """The first of the buffers, no more of it than `JOINED`, and with it what follows as long as that is small.
+    """Return the first buffers joined, at most `JOINED` bytes, for a connection without gathering writes.
 
-    For connections that know no gathering write. They do not tell how much of it is taken already, and a peer that is
-    slow is not to count as one that takes nothing.
+    Such a connection does not report how much of a write is done. With larger writes, a slow peer would look like one
+    that accepts nothing.
     """
     size = count = 0
     for buffer in buffers:
@@ -347,7 +349,7 @@ def joined(buffers: Sequence[Buffer]) -> Buffer:
 
 
 def tune(sock: socket.socket) -> None:
-    """Non-blocking; and small writes leave at once: a message is one write, so nothing is gained by waiting."""
+    """Make the socket non-blocking, without Nagle's algorithm: a message is one write, so a delay gains nothing."""
     sock.setblocking(False)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

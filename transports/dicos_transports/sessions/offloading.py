@@ -1,6 +1,6 @@
-"""Threads for what would hold up an event loop, in trio or asyncio, whichever is running.
+"""Runs functions that would hold up the event loop in worker threads, under trio or asyncio.
 
-Knows: both loops, each imported only where it runs. Must not know: sessions, files.
+Knows: both loops, each imported only if it runs. Must not know: sessions, files.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 
 def in_trio() -> bool:
-    """Returns True if trio runs the task that asks."""
+    """Return True if the caller is a task of trio."""
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_run())
 
 
 async def offload(function: Callable[[], T]) -> T:
-    """Call what may block, the disk say, in a worker thread; what it returns, or raises.
+    """Call a function that may block, for example on the disk, in a worker thread. Returns or raises what it does.
 
-    If the task is cancelled meanwhile, the cancellation waits until the function has returned: what it works on is
-    nobody else's before that.
+    If the task is cancelled meanwhile, the cancellation takes effect when the function has returned, so that nothing
+    else touches the data it works on before that.
     """
     if in_trio():
         import trio
@@ -32,7 +32,7 @@ async def offload(function: Callable[[], T]) -> T:
 
 
 async def offload_in_asyncio(function: Callable[[], T]) -> T:
-    """`offload` where asyncio is known to run."""
+    """Like `offload`, for callers that run under asyncio."""
     import asyncio
 
     work = asyncio.get_running_loop().run_in_executor(None, function)
@@ -46,4 +46,4 @@ async def offload_in_asyncio(function: Callable[[], T]) -> T:
                 continue
         raise
     finally:
-        del work  # which keeps what the function raises, whose traceback has this frame
+        del work  # it would form a reference cycle: its exception has a traceback with this frame

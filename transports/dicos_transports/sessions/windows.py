@@ -1,9 +1,9 @@
-"""Which peers are not offered an asynchronous operations window, because one makes them close the connection.
+"""Remembers peers that close the connection if a request proposes an asynchronous operations window.
 
-`connect` of each adapter asks here. A peer whose implementation class UID is on the list is never offered one, once it
-is known: from the answer to an earlier request, from a request of its own, or because the caller has said so. A peer
-that closes the connection without an answer to a request with a window is asked once more without, and if it answers
-that, it is remembered for as long as the process runs.
+`connect` of each adapter uses this. If the implementation class UID of a peer is on the list, no window is proposed to
+it. The UID is known from the peer's answer to an earlier request, from a request of its own, or from the caller. If a
+peer closes the connection instead of answering a request with a window, the request is repeated once without it. A peer
+that answers then is remembered until the process ends.
 
 Knows: addresses, titles, implementation class UIDs. Must not know: how an association is made.
 """
@@ -31,107 +31,109 @@ if TYPE_CHECKING:
     from .session import Session
 
 NEVER_OFFERED: Final[tuple[str, ...]] = ("1.2.840.113619.6.55",)
-"""Implementation class UIDs, and roots of them, of peers that break on a window.
+"""Implementation class UIDs, or roots of them, of peers that cannot handle a window.
 
-| UID | whose | what it does after a window of 0/0 was proposed | source |
+| UID | vendor | reaction to a proposed window of 0/0 | source |
 |---|---|---|---|
 | 1.2.840.113619.6.55 | GE | closes the connection, at the first message at the latest | dcm4che, issue 1120 (2022) |
 """
 MOST: Final = 4096
-"""Peers remembered; the memory is cleared when full, and learns again."""
+"""Number of peers remembered; the memory is cleared when full."""
 
 
 class Windows:
-    """What is known of peers that break on an operations window. Threads may share it.
+    """The peers that cannot handle an operations window. Threads may share it.
 
-    `WINDOWS` is the one that `connect` uses: `WINDOWS.add("1.2.3")` extends the list, and
-    `WINDOWS.remember(("pacs.example", 104), "ARCHIVE")` names one peer.
+    `connect` uses `WINDOWS`: `WINDOWS.add("1.2.3")` extends the list of implementations, and
+    `WINDOWS.remember(("pacs.example", 104), "ARCHIVE")` adds one peer.
     """
 
     def __init__(self, never: Iterable[str] = NEVER_OFFERED) -> None:
         self._never = tuple(never)
-        self._without: set[tuple[str, str]] = set()  # address or host, and title
+        self._without: set[tuple[str, str]] = set()  # (address or host, title)
         self._lock = Lock()
 
     @property
     def never(self) -> tuple[str, ...]:
-        """Implementation class UIDs, and roots of them, that are never offered a window."""
+        """Implementation class UIDs, or roots of them, to which no window is proposed."""
         return self._never
 
     def add(self, implementation_class_uid: str) -> None:
-        """Never offer one to this implementation, nor to those whose UID begins with this one and a dot."""
+        """Add an implementation to the list, and with it all whose UID begins with this one and a dot."""
         self._never = (*self._never, implementation_class_uid)
 
     def breaks(self, implementation_class_uid: str) -> bool:
-        """Returns True if this implementation is on the list."""
+        """Return True if this implementation is on the list."""
         return any(
             implementation_class_uid == one or implementation_class_uid.startswith(f"{one}.") for one in self.never
         )
 
     def remember(self, where: object, title: str) -> None:
-        """Never offer one to the peer of this title at this address, (host, port) or a path, or at this host."""
+        """Propose no window to the peer with this title at this address: a (host, port), a path, or a whole host."""
         with self._lock:
             if len(self._without) >= MOST:
                 self._without.clear()
             self._without.add((_name(where), title))
 
     def learn(self, where: object, title: str, implementation_class_uid: str) -> None:
-        """The peer of this title, at this address or host, is this implementation: remember it if it is on the list."""
+        """Remember the peer with this title and address if its implementation is on the list."""
         if self.breaks(implementation_class_uid):
             self.remember(where, title)
 
     def learn_from(self, session: BaseSession) -> None:
-        """The same, of a peer that has asked for an association: its host, not its port, is where it can be called."""
+        """Do the same for the peer of a session, by its host, because it cannot be called at the port it came from."""
         information, host = session.peer_information, _host_in(session.peer)
         if information is not None and host:
             self.learn(host, session.calling_aet, information.implementation_class_uid)
 
     def offers(self, where: object, title: str) -> bool:
-        """Returns True if a window may be offered to the peer of this title at this address."""
+        """Return True if a window may be proposed to the peer with this title at this address."""
         with self._lock:
             return not {(_name(where), title), (_name(_host(where)), title)} & self._without
 
     def offer(self, where: object, title: str, information: UserInformation) -> Offer:
-        """What to ask the peer of this title at this address with, which may take two attempts."""
+        """Return the `Offer` for a request to the peer with this title at this address."""
         return Offer(self, where, title, information)
 
 
 WINDOWS: Final = Windows()
-"""That of this process."""
+"""The instance of this process."""
 
 
 class Offer:
-    """One request for an association, and a second one where a window was the fault of the first. `information`: what
-    to ask with now."""
+    """The user information of an association request, and of a second one if the window made the first one fail.
+
+    `information`: the user information for the next request.
+    """
 
     def __init__(self, windows: Windows, where: object, title: str, information: UserInformation) -> None:
         self._windows, self._where, self._title = windows, where, title
-        # A connection that is open already, a pair of streams, say, cannot be made anew.
+        # A connection that was passed in, such as a pair of streams, cannot be opened a second time.
         self._reachable = isinstance(_host(where), str | os.PathLike)
         self.closed: ProviderAbort | None = None
-        """The end of the first connection, where that may have been because of a window."""
+        """The end of the first connection, if a window may have caused it."""
         self.information = information
         if information.window is not None and self._reachable and not windows.offers(where, title):
             self.information = replace(information, window=None)
 
     def again_after(self, error: AssociationAborted) -> bool:
-        """Returns True if the peer closed the connection instead of an answer, and is to be asked without a window."""
+        """Return True if the peer closed the connection instead of answering: repeat the request without a window."""
         if self.information.window is None or not self._reachable or not isinstance(error.event, ProviderAbort):
             return False
         lost = error.event.error
-        if type(lost) is not ConnectionLost or lost.mid_pdu:  # an answer that is cut off is one
+        if type(lost) is not ConnectionLost or lost.mid_pdu:  # an incomplete answer is an answer
             return False
         self.closed = error.event
         self.information = replace(self.information, window=None)
         return True
 
     def answered(self) -> None:
-        """The peer has answered: if that took a request without a window, it gets none any more."""
+        """Record an answer of the peer. If it came only without a window, the peer is remembered."""
         if self.closed is not None:
             self._windows.remember(self._where, self._title)
 
     def again_instead(self, association: Association, answer: UserInformation | None) -> bool:
-        """Returns True if the peer has accepted a window, or the proposal of one, and is known to break on it."""
+        """Return True if a window was proposed and the peer's answer shows that it cannot handle one: ask again."""
         self.answered()
         if answer is None or not self._reachable or not self._windows.breaks(answer.implementation_class_uid):
             return False
@@ -141,8 +143,10 @@ class Offer:
 
 
 async def asked(offer: Offer, ask: Callable[[UserInformation], Awaitable[Session]]) -> Session:
-    """The session that `ask` makes, at the second attempt where the first one fails because of a window. A peer that
-    cannot be reached any more for that has closed the first connection, and this is what is raised."""
+    """Return the session that `ask` opens, with a second attempt if a window made the first one fail.
+
+    If the second connection fails, the error is the end of the first one.
+    """
     while True:
         try:
             session = await ask(offer.information)
@@ -164,7 +168,7 @@ async def asked(offer: Offer, ask: Callable[[UserInformation], Awaitable[Session
 
 
 def _host_in(peer: str) -> str:
-    """The host in `10.0.0.7:104` or `[::1]:104`, one of IPv4 however it comes; empty where there is none."""
+    """Return the host in `10.0.0.7:104` or `[::1]:104`, with mapped IPv4 addresses as IPv4; empty if there is none."""
     host, _, port = peer.rpartition(":")
     return host.strip("[]").lower().removeprefix("::ffff:") if port.isdigit() else ""
 

@@ -45,7 +45,7 @@ _NAME_MISMATCH: Final = -1
 
 
 class ClientCertificate(Enum):
-    """Whether clients of a server have to present a certificate."""
+    """A server's requirement for client certificates."""
 
     REQUIRED = "required"
     """Every client has to present a trusted certificate."""

@@ -1,1 +1,1 @@
-"""The subcommands of `dicos`, a module each, imported when it is chosen."""
+"""The subcommands of `dicos`, one module each, imported only when the subcommand is chosen."""

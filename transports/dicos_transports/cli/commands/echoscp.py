@@ -16,7 +16,7 @@ from ..runtimes.runtime import runtime
 
 
 def main(words: Sequence[str]) -> int:
-    parser = provider_parser("echoscp", "Answer C-ECHO, until it is interrupted.")
+    parser = provider_parser("echoscp", "Answer C-ECHO requests until interrupted.")
     options = provider_options(parser, words)
     out = Output(options)
     counts = Counts()

@@ -1,4 +1,4 @@
-"""`dicos echoscu`: is a peer there, and does it speak DICOM?"""
+"""`dicos echoscu`: checks that a peer is reachable and speaks DICOM (C-ECHO)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ..user import Caller
 
 
 def main(words: Sequence[str]) -> int:
-    parser = user_parser("echoscu", "Ask a peer whether it is there: an association, C-ECHO, release.")
-    parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send N C-ECHO (default: %(default)s)")
+    parser = user_parser("echoscu", "Check that a peer answers: open an association, send C-ECHO, release it.")
+    parser.add_argument("--repeat", type=count, default=1, metavar="N",
+                        help="send N C-ECHO requests (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(words)
     caller = Caller(options, Output(options))
     return caller.runtime.run(lambda: _ask(caller, options.repeat))

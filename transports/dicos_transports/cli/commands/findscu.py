@@ -1,4 +1,4 @@
-"""`dicos findscu`: asks a peer what it has (C-FIND); a table for people, DICOM JSON for machines."""
+"""`dicos findscu`: queries a peer (C-FIND) and prints the matches as a table or as DICOM JSON."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = user_parser("findscu", "Ask a peer what it has (C-FIND).")
+    parser = user_parser("findscu", "Query a peer (C-FIND).")
     add_options(parser, "find")
-    parser.add_argument("--max", type=count, metavar="N", help="ask the peer to stop after N matches (C-CANCEL)")
+    parser.add_argument("--max", type=count, metavar="N",
+                        help="print at most N matches, then send C-CANCEL (default: no limit)")  # fmt: skip
     options = parser.parse_args(words)
     out = Output(options)
     asked = identifiers(options, out, "find")
@@ -61,7 +62,7 @@ async def _find(caller: Caller, options: argparse.Namespace, asked: list[Dataset
 
 
 class _Finding:
-    """One query and its answers."""
+    """One query and its matches."""
 
     def __init__(self, caller: Caller, contact: Contact, options: argparse.Namespace, identifier: Dataset) -> None:
         from .. import table
@@ -78,7 +79,7 @@ class _Finding:
         self._unreadable = 0
 
     async def run(self) -> int:
-        """The exit status; `INTERRUPTED` once the peer has ended what was interrupted."""
+        """Run the query. Returns the exit status: `INTERRUPTED` if Ctrl-C was pressed and the peer ended the query."""
         out, options, contact = self._out, self._options, self._contact
         begun = perf_counter()
         try:
@@ -90,7 +91,7 @@ class _Finding:
                         match = await contact.session.run(answers.operation.next())
                     except DataSetTooLong as error:
                         self._unreadable += 1
-                        out.failure(f"a match: {error}")
+                        out.failure(f"unreadable match: {error}")
                         continue
                     if match is None:
                         break
@@ -111,7 +112,7 @@ class _Finding:
         self._matches += 1
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they repeat values
+                warnings.simplefilter("ignore")  # the warnings would quote values
                 dataset = found.dataset
                 if self._out.json:
                     self._out.event("match", number=self._matches, attributes=_json_of(dataset))
@@ -133,7 +134,7 @@ class _Finding:
         good = found in (Category.SUCCESS, Category.WARNING) or (enough and found is Category.CANCEL)
         text = f"{plural(self._matches, 'match', 'matches')} in {seconds:.2f} s"
         if self._unreadable:
-            text += f", {self._unreadable} not readable"
+            text += f", {self._unreadable} unreadable"
         if response is not None and not (good and status == SUCCESS):
             text += f"; {ended(response, self._options.model)}"
         (out.info if good else out.failure)(text)
@@ -145,9 +146,9 @@ class _Finding:
 
 
 def _json_of(dataset: Dataset) -> dict[str, Any]:
-    """The DICOM JSON model of a match. What does not fit its value representation is left out.  # PS3.18 F"""
+    """Return the DICOM JSON model of a match, without values that do not fit their VR [PS3.18 F]."""
     found: dict[str, Any] = {}
-    for tag in dataset.keys():  # noqa: SIM118  its items are converted where they are looked at
+    for tag in dataset.keys():  # noqa: SIM118  reading an element would convert its value
         try:
             found[f"{int(tag):08X}"] = _told(dataset[tag].to_json_dict(None, 0))
         except datasets.faults():
@@ -156,7 +157,7 @@ def _json_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def _told(value: Any) -> Any:
-    """The same, with the numbers that JSON has not as strings: NaN, inf, -inf.  # PS3.18 F.2.2"""
+    """Return the value with NaN, inf and -inf, which JSON lacks, replaced by strings [PS3.18 F.2.2]."""
     if isinstance(value, dict):
         return {name: _told(one) for name, one in value.items()}
     if isinstance(value, list):

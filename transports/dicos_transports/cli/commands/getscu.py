@@ -1,4 +1,4 @@
-"""`dicos getscu`: fetches objects from a peer over the association that asks for them (C-GET)."""
+"""`dicos getscu`: retrieves objects from a peer over the same association (C-GET)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 RARE: Final = ("Trial", "Standalone", "Hardcopy", "Stored Print", "Template", "Protocol", "Instruction", "Palette")
-"""What names of SOP classes have that are proposed last: the retired ones, and what is no image and no report."""
+"""Words in the names of SOP classes that are proposed last: retired ones, and neither images nor reports."""
 
 
 def main(words: Sequence[str]) -> int:
-    parser = user_parser("getscu", "Fetch objects from a peer (C-GET) and make files of them.")
+    parser = user_parser("getscu", "Retrieve objects from a peer (C-GET) and store them as files.")
     add_options(parser, "get")
     add_folder(parser)
     parser.add_argument("--sop-class", type=sop_class, action="append", metavar="UID",
-                        help="propose this storage SOP class only, by UID or name; may be given again (default: as "
-                        "many as there is room for)")  # fmt: skip
+                        help="propose only this storage SOP class, by UID or name; may be repeated (default: as many "
+                        "as an association can hold)")  # fmt: skip
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="propose this transfer syntax too, by UID or name (rle-lossless), in contexts of its own; "
-                        "may be given again")  # fmt: skip
+                        help="also propose this transfer syntax, by UID or name (such as rle-lossless), in "
+                        "presentation contexts of its own; may be repeated")  # fmt: skip
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
     options = parser.parse_args(words)
     out = Output(options)
@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def proposal(options: argparse.Namespace) -> Proposal:
-    """The information model; then storage SOP classes uncompressed; then as compressed as they may be."""
+    """Return the contexts to propose: the information model, the uncompressed storage SOP classes, and the others."""
     classes = tuple(options.sop_class or sorted(uids.STORAGE_SOP_CLASSES, key=_rarity))
     services = [*planning.get_services(classes, UNCOMPRESSED, model=options.model)]
     services += [
@@ -74,8 +74,8 @@ async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
     planned = proposal(options)
     if planned.left_out:
         (out.info if options.sop_class else out.detail)(
-            f"{plural(len(planned.left_out), 'context')} of storage SOP classes have no room among "
-            f"{planning.CONTEXTS}: --sop-class says which are wanted"
+            f"{plural(len(planned.left_out), 'storage context')} not proposed, beyond the limit of "
+            f"{planning.CONTEXTS}: select SOP classes by --sop-class"
         )
     try:
         contact = await caller.open(planned.contexts, roles=planned.roles)

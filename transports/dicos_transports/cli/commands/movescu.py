@@ -1,4 +1,4 @@
-"""`dicos movescu`: has a peer send objects to a third one (C-MOVE), or to this command, which then makes files."""
+"""`dicos movescu`: has a peer send objects to another one (C-MOVE), or to this command, which stores them as files."""
 
 from __future__ import annotations
 
@@ -38,31 +38,33 @@ if TYPE_CHECKING:
     from ...tls import ServerTLS
 
 ASSOCIATIONS: Final = 20
-"""At the same time with the provider that receives."""
+"""Most simultaneous associations with the provider that receives."""
 PER_ADDRESS: Final = 10
-"""Of these, from one address: one that is not the peer's cannot take all."""
+"""Most of these from one address, so that another host cannot take all of them."""
 WINDOW: Final = 32
 GRACE: Final = 5.0
-"""Seconds for what is still being received when the peer says that all was sent."""
+"""Seconds for objects that are still arriving when the peer reports the end of the C-MOVE."""
 
 
 def main(words: Sequence[str]) -> int:
-    parser = user_parser("movescu", "Have a peer send objects to another one, which it has to know (C-MOVE).")
+    parser = user_parser("movescu", "Have a peer send objects to an AE title that it knows (C-MOVE).")
     add_options(parser, "move")
     parser.add_argument("-aem", "--move-aet", type=title, metavar="TITLE",
-                        help="whom to send them to (default: the own title)")  # fmt: skip
+                        help="move destination, an AE title that the peer knows (default: that of --aet)")  # fmt: skip
     parser.add_argument("--store-port", type=port_with_address, metavar="[ADDRESS:]PORT",
-                        help="receive here what is moved, 0 on a free port: the peer has to know the title and this "
-                        "address")  # fmt: skip
+                        help="receive the objects on this port, 0 for any free one; the peer must be configured with "
+                        "the move destination at this address")  # fmt: skip
     parser.add_argument("--bind", metavar="ADDRESS",
-                        help=f"address to receive on, 0.0.0.0 for all (default: {LOOPBACK})")  # fmt: skip
+                        help="with --store-port, local address to listen on, 0.0.0.0 for all interfaces "
+                        f"(default: {LOOPBACK})")  # fmt: skip
     parser.add_argument("--from-aet", type=title, action="append", default=[], metavar="TITLE",
-                        help="a title that may send here, that of the peer as it calls others; may be given again "
-                        "(default: any)")  # fmt: skip
-    parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
+                        help="with --store-port, accept only this calling AE title, which the peer uses when it sends; "
+                        "may be repeated (default: any)")  # fmt: skip
+    parser.add_argument("--max-object", type=count, metavar="BYTES",
+                        help="with --store-port, refuse larger objects (default: no limit)")  # fmt: skip
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="with --store-port, accept this transfer syntax too, a private one say, by "
-                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
+                        help="with --store-port, also accept this transfer syntax, such as a private one, by UID or "
+                        "name, without checking its data sets; may be repeated")  # fmt: skip
     add_folder(parser)
     parser.set_defaults(output_directory=None)  # to tell whether it was given
     options = parser.parse_args(words)
@@ -79,10 +81,10 @@ def main(words: Sequence[str]) -> int:
 
 
 def _place(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Where to receive, if anywhere. Ends the command where options for receiving are given without."""
+    """Set the address to receive on. Exits with a usage error for options of receiving without `--store-port`."""
     if options.store_port is None:
         if options.bind is not None:
-            parser.error("--bind without --store-port: it is the address to receive on, and nothing is received")
+            parser.error("--bind without --store-port: nothing is received here")
         for given, name in (
             (options.from_aet, "--from-aet"),
             (options.max_object, "--max-object"),
@@ -97,14 +99,14 @@ def _place(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     else:
         address, options.store_port = options.store_port
         if address is not None and options.bind is not None:
-            parser.error(f"--bind {options.bind}, and {address} in --store-port: which one is listened on?")
+            parser.error(f"two addresses to listen on: --bind {options.bind}, and {address} in --store-port")
         options.bind = address or options.bind
     options.bind = options.bind or LOOPBACK
     options.output_directory = options.output_directory or Path(".")
 
 
 async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset], tls: ServerTLS | None) -> int:
-    """Move; with a provider of its own beside it, where that is wanted."""
+    """Run the C-MOVE, with a provider beside it if `--store-port` is given."""
     out = caller.out
     expected = Expected(options.aet, out)
     if options.store_port is None:
@@ -128,20 +130,20 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
                 case EchoRequest():
                     await request.respond()
                 case StoreRequest() if fault := expected.fault(request.command, session.calling_aet):
-                    out.info(f"{session.peer}: an object of {session.calling_aet!a} is refused: {fault}")
+                    out.info(f"{session.peer}: object from {session.calling_aet!a} refused: {fault}")
                     out.event("refused", peer=session.peer, calling_aet=session.calling_aet, why=fault)
                     await request.respond(NOT_AUTHORIZED, fault)
                 case StoreRequest():
                     await receiving.receive(request)
                 case _:
-                    out.detail(f"{session.peer}: {request.name} refused: not served here")
+                    out.detail(f"{session.peer}: {request.name} refused: not supported here")
 
     syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
     storage = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     policy = AcceptPolicy(
         contexts=storage | {uids.VERIFICATION: UNCOMPRESSED},
         called_aets=frozenset({_destination(options)}),
-        # The title that the peer is called by says nothing of the one it calls others by: many have two.
+        # Many peers have two AE titles, one for being called and one for calling: only --from-aet names the latter.
         calling_aets=frozenset(options.from_aet) or None,
         max_length=max_length(options),
         window=OperationsWindow(invoked=WINDOW, performed=1),
@@ -170,7 +172,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
         return NO_ASSOCIATION
     out.info(f"received {plural(counts.stored, 'object')}, {size(counts.bytes)}"
              + (f"; {counts.failed} failed" if counts.failed else "")
-             + (f"; {counts.incomplete} not received whole" if counts.incomplete else ""))  # fmt: skip
+             + (f"; {counts.incomplete} incomplete" if counts.incomplete else ""))  # fmt: skip
     out.event("received", stored=counts.stored, failed=counts.failed, incomplete=counts.incomplete, bytes=counts.bytes)
     return FAILED if status == OK and (counts.failed or counts.incomplete) else status
 
@@ -204,7 +206,7 @@ async def _one(
     out, session, begun = caller.out, contact.session, perf_counter()
     try:
         answers = session.move(options.model, _destination(options), identifier, priority=PRIORITIES[options.priority])
-        expected.begin(answers.operation.message_id)  # before it leaves: what it asks for may come at once
+        expected.begin(answers.operation.message_id)  # before it is sent: the objects may arrive at once
         async with caller.runtime.cancelling(cancel(session, answers)) as interrupt:
             while (counters := await session.run(answers.operation.next())) is not None:
                 contact.tell_deviations()

@@ -1,4 +1,4 @@
-"""`dicos storescp`: makes a file of every object that peers send."""
+"""`dicos storescp`: stores every object that peers send as a file."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from ..receiving import Receiving, add_folder, fit_folder
 from ..runtimes.runtime import runtime
 
 WINDOW: Final = 32
-"""Operations at a time that are granted: what is gained by more is too little to see."""
+"""Outstanding operations that are granted; more bring no measurable gain."""
 
 
 def main(words: Sequence[str]) -> int:
-    parser = provider_parser("storescp", "Receive DICOM and DICOS objects and make files of them, until interrupted.")
+    parser = provider_parser("storescp", "Receive DICOM and DICOS objects and store them as files until interrupted.")
     add_folder(parser)
-    parser.add_argument("--ignore", action="store_true", help="receive and answer, but make no files")
+    parser.add_argument("--ignore", action="store_true", help="receive and answer, but store nothing")
     parser.add_argument("--max-object", type=count, metavar="BYTES", help="refuse larger objects (default: no limit)")
-    parser.add_argument("--any", action="store_true", help="accept every abstract syntax, not only those of storage")
+    parser.add_argument("--any", action="store_true",
+                        help="accept every abstract syntax, not only storage SOP classes")  # fmt: skip
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="accept this transfer syntax too, a private one say, by "
-                        "UID or name: its data sets are kept as bytes, unchecked; may be given again")  # fmt: skip
+                        help="also accept this transfer syntax, such as a private one, by UID or name, without "
+                        "checking its data sets; may be repeated")  # fmt: skip
     parser.add_argument("--prefer", choices=[one.value for one in Preference], default=Preference.REQUESTOR.value,
-                        help="whose order of transfer syntaxes decides (default: %(default)s)")  # fmt: skip
+                        help="whose order of transfer syntaxes decides which one is accepted "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=WINDOW, metavar="N",
-                        help="operations at a time that a peer which asks for several is granted, 0 without limit "
+                        help="outstanding operations to grant to a peer that proposes several, 0 for no limit "
                         "(default: %(default)s)")  # fmt: skip
     options = provider_options(parser, words)
     out = Output(options)
@@ -68,15 +70,14 @@ def main(words: Sequence[str]) -> int:
                 case StoreRequest():
                     await receiving.receive(request)
                 case _:
-                    out.detail(f"{session.peer}: {request.name} refused: not served here")
+                    out.detail(f"{session.peer}: {request.name} refused: not supported here")
 
-    where_to = "keeping nothing" if options.ignore else f"storing into {shown(folder)}"
+    where_to = "storing nothing" if options.ignore else f"storing into {shown(folder)}"
     return run(at, options, out, policy(options), handle, counts, where_to)
 
 
 def policy(options: argparse.Namespace) -> AcceptPolicy:
-    """Verification and storage, in every transfer syntax of the standard and those that are named: data sets are stored
-    as they come."""
+    """Return a policy for verification and storage, in the standard's transfer syntaxes and those of the options."""
     syntaxes = tuple(dict.fromkeys((*uids.TRANSFER_SYNTAXES, *options.transfer_syntax)))
     contexts = dict.fromkeys(uids.STORAGE_SOP_CLASSES, syntaxes)
     return AcceptPolicy(

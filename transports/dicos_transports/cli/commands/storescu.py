@@ -1,4 +1,4 @@
-"""`dicos storescu`: files to a peer, each as it lies on disk where the peer takes it so."""
+"""`dicos storescu`: sends files to a peer, unchanged if the peer accepts their transfer syntax."""
 
 from __future__ import annotations
 
@@ -25,42 +25,44 @@ from ..user import Caller
 if TYPE_CHECKING:
     from ..journal import Journal
 
-_DICOMDIR: Final = "is a DICOMDIR, which describes files and is not stored itself"
+_DICOMDIR: Final = "DICOMDIR, which lists other files and is not an object to send"
 _PRIORITIES = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
 
 
 def main(words: Sequence[str]) -> int:
     parser = user_parser("storescu", "Send DICOM and DICOS files to a peer.")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or with -r a folder")
-    parser.add_argument("-r", "--recurse", action="store_true", help="also send what is in folders")
-    parser.add_argument("--repeat", type=count, default=1, metavar="N", help="send all N times (default: %(default)s)")
+    parser.add_argument("-r", "--recurse", action="store_true", help="send the files in folders, recursively")
+    parser.add_argument("--repeat", type=count, default=1, metavar="N",
+                        help="send all files N times (default: %(default)s)")  # fmt: skip
     parser.add_argument("--halt", action="store_true",
                         help="stop at the first file that fails; send nothing if a path cannot be sent")  # fmt: skip
     parser.add_argument("--associations", type=associations, default=1, metavar="N",
-                        help="send over N associations at the same time (default: %(default)s)")  # fmt: skip
+                        help="send over N parallel associations (default: %(default)s)")  # fmt: skip
     parser.add_argument("--window", type=window, default=1, metavar="N",
-                        help="propose N operations at a time on each association, 0 without limit; sent are as many as "
-                        "the peer grants (default: %(default)s)")  # fmt: skip
+                        help="propose N outstanding operations on each association, 0 for no limit; the peer may "
+                        "grant fewer (default: %(default)s)")  # fmt: skip
     parser.add_argument("--retries", type=count_or_none, default=0, metavar="N",
-                        help="try again, N times, what was lost on the way: never what the peer refused, never a bad "
-                        "file (default: %(default)s)")  # fmt: skip
+                        help="retry up to N times after connection failures, aborts, timeouts and transient "
+                        "rejections, but not files that the peer refused or that cannot be read "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--retry-delay", type=seconds, default=1.0, metavar="SECONDS",
-                        help="before the first retry, twice as long before each next one, 60 s at most "
+                        help="delay before the first retry; it doubles before each further one, up to 60 s "
                         "(default: %(default)g)")  # fmt: skip
     parser.add_argument("--journal", type=Path, metavar="FILE",
-                        help="note in FILE what is stored, and pass over what it says is: a transfer that was broken "
-                        "off goes on")  # fmt: skip
+                        help="record stored files in FILE and skip those recorded there, to continue an interrupted "
+                        "transfer")  # fmt: skip
     parser.add_argument("--progress", action="store_true",
-                        help="show progress however short the work is, and also where no terminal is")  # fmt: skip
+                        help="show progress even for short transfers and without a terminal")  # fmt: skip
     parser.add_argument("-x", "--transfer-syntax", type=transfer_syntax, action="append", default=[], metavar="UID",
-                        help="propose this transfer syntax, by UID or name, and only those that are given so: files "
-                        "in it are sent as they are, a private one too, others are converted to it "
-                        "(default: those that the files are in, and what they can be converted to); may be given "
-                        "again")  # fmt: skip
-    parser.add_argument("--priority", choices=_PRIORITIES, default="medium", help="default: %(default)s")
+                        help="propose only this transfer syntax, by UID or name: files in it, even if it is private, "
+                        "are sent unchanged, others are converted to it; may be repeated (default: those of the "
+                        "files, and those they can be converted to)")  # fmt: skip
+    parser.add_argument("--priority", choices=_PRIORITIES, default="medium",
+                        help="priority of the requests (default: %(default)s)")  # fmt: skip
     options = parser.parse_intermixed_args(words)
     if options.journal is not None and options.repeat > 1:
-        parser.error("--repeat sends again what --journal says is stored: they do not go together")
+        parser.error("--repeat cannot be combined with --journal, which skips files that are already stored")
     out = Output(options)
     try:
         found = find(options, out)
@@ -69,7 +71,7 @@ def main(words: Sequence[str]) -> int:
         return USAGE
     if not found.files:
         if not found.bad:
-            out.error(f"no DICOM file among {plural(found.skipped, 'file')}")
+            out.error(f"no DICOM files among {plural(found.skipped, 'file')}")
         elif found.bad + found.skipped > 1:
             out.error(f"none of {plural(found.bad + found.skipped, 'path')} can be sent")
         return USAGE
@@ -97,11 +99,11 @@ def _send(
     already = 0
     if journal is not None:
         if journal.mended:
-            out.info(f"journal {shown(options.journal)}: its last line was cut off; what it was of is sent again")
+            out.info(f"journal {shown(options.journal)}: the last line was incomplete; its file is sent again")
         left = [(file, status) for file, status in files if not journal.has(file, status)]
         already, files = len(files) - len(left), left
     sizes = sum(file.data_length for file, _ in files)
-    before = f", {already} more stored before" if already else ""
+    before = f", {already} already stored" if already else ""
     out.detail(f"{plural(len(files), 'file')}, {size(sizes)}{before}")
     sending = Sending(
         caller=caller,
@@ -128,19 +130,21 @@ def _send(
 
 @dataclass(slots=True)
 class Found:
-    """The files to send, as they are now; how many paths there are that should be sent and cannot be, each of them
-    reported; how many files in folders are none to send."""
+    """The result of `find`."""
 
     files: list[tuple[Part10File, os.stat_result]]
+    """The files to send, with their present state."""
     bad: int = 0
+    """Number of paths that cannot be sent, each of them reported."""
     skipped: int = 0
+    """Number of files in folders that are not objects to send."""
 
 
 def find(options: argparse.Namespace, out: Output) -> Found:
-    """What the paths lead to. A path that was named itself is bad if it is no DICOM file; in a folder, such a file is
-    skipped, and only what cannot be read or is damaged is bad.
+    """Find the files to send. A path on the command line is bad if it is not a DICOM file. In a folder, such a file is
+    skipped, and only a damaged or unreadable file is bad.
 
-    Raises `Part10Error` for the first that is bad, with --halt.
+    With `--halt`, raises `Part10Error` for the first bad one.
     """
     found = Found([])
 
@@ -168,8 +172,8 @@ def find(options: argparse.Namespace, out: Output) -> Found:
 
 
 def _is_none(error: Part10Error) -> bool:
-    """Returns True if this is no file to send: no regular file, no DICOM, a DICOMDIR. False: it is damaged, or nobody
-    could look at it."""
+    """Return True if this is not a file to send: not a regular file, not DICOM, or a DICOMDIR. Returns False if it is
+    damaged or unreadable."""
     if error.reason == _DICOMDIR:
         return True
     try:
@@ -182,19 +186,19 @@ def _is_none(error: Part10Error) -> bool:
 
 
 def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
-    """What a file is, and as of before it was looked at: what changes later is seen to have changed."""
+    """Inspect a file. Its state is read before its content, so that a later change is noticed."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
-        return part10.inspect(path), os.stat_result((0,) * 10)  # which says why
+        return part10.inspect(path), os.stat_result((0,) * 10)  # `inspect` raises an error with the cause
     return part10.inspect(path), status
 
 
 def check(file: Part10File, only: Sequence[str]) -> None:
-    """Raise `Part10Error` for what no presentation context can be proposed for. `only`: as in `sending.plan`."""
+    """Raise `Part10Error` if no presentation context can be proposed for a file. `only`: as in `sending.plan`."""
     if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(file.path, _DICOMDIR)
     for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
         if not uids.is_valid(uid):
-            raise Part10Error(file.path, f"what it has as {name} is no UID [PS3.5 9.1]")
+            raise Part10Error(file.path, f"{name} is not a valid UID [PS3.5 9.1]")
     sending.ways(file, only)

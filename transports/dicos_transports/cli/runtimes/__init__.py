@@ -1,1 +1,1 @@
-"""What carries a command: blocking sockets, trio or asyncio."""
+"""The runtimes of the commands: blocking sockets, trio and asyncio."""

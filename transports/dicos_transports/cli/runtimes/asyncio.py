@@ -1,4 +1,4 @@
-"""Commands in asyncio."""
+"""The runtime over asyncio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def make() -> Runtime:
-    """The runtime."""
+    """Return an asyncio runtime."""
     return Asyncio()
 
 

@@ -1,12 +1,10 @@
-"""What carries a command: the commands are written once, as coroutines, and a `Runtime` is where they wait.
+"""The interface between the commands, which are written once as coroutines, and the runtimes in which they wait.
 
-`blocking` never suspends: each await ends in a call that blocks, so that one `send(None)` runs a coroutine to its end,
-and what is done at the same time is done in threads. `trio` and `asyncio` are event loops. Nothing of the others is
-imported for one of them.
+The `blocking` runtime never suspends: each await ends in a blocking call, so one `send(None)` runs a coroutine to its
+end, and concurrent work runs in threads. `trio` and `asyncio` are event loops. A command imports only its own runtime.
 
-Interrupts are the same in all of them: the first Ctrl-C asks, where there is something that can be asked for
-(`cancelling`), else it is a KeyboardInterrupt where the coroutine waits; whatever is under way is aborted then, which
-takes `PATIENCE` at most.
+Interrupts are the same in all runtimes. Inside `cancelling`, the first Ctrl-C asks the operation to end. Elsewhere it
+raises KeyboardInterrupt where the coroutine waits, and running operations are aborted, within `PATIENCE` seconds.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ if TYPE_CHECKING:
     from ...tracing import Trace
 
 PATIENCE: Final = 2.0
-"""Seconds that a peer gets to take the A-ABORT of an interrupted command: one that stalls is why people interrupt."""
+"""Seconds for a peer to receive the A-ABORT of an interrupted command; a stalled peer may be why it was interrupted."""
 CANCEL_PATIENCE: Final = 3.0
-"""Seconds that a peer gets to end an operation after a C-CANCEL, before the association is aborted."""
+"""Seconds for a peer to end an operation after a C-CANCEL, before the association is aborted."""
 BATCH: Final = 256 * 1024
-"""Bytes of a received object that are gathered in an event loop before a thread writes them."""
+"""Bytes of a received object that an event loop gathers before a thread writes them."""
 TRANSPORTS: Final = ("blocking", "trio", "asyncio")
 
 T = TypeVar("T")
@@ -44,14 +42,14 @@ Handler = Callable[[Session], Coroutine[Any, Any, None]]
 
 
 class Interrupt:
-    """Whether a Ctrl-C has come."""
+    """The state of `cancelling`: `asked` is True after the first Ctrl-C."""
 
     def __init__(self) -> None:
         self.asked = False
 
 
 class Served(Protocol):
-    """A server, as far as a command uses it."""
+    """The part of a server that the commands use."""
 
     @property
     def served(self) -> int: ...
@@ -72,12 +70,12 @@ class Served(Protocol):
 
 
 class Runtime(Protocol):
-    """Where a command waits. `batch`: bytes of a received object that are gathered before they go to the disk."""
+    """A way to run commands. `batch`: bytes of a received object that are gathered before they are written."""
 
     batch: int
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run `main` to its end. Raises KeyboardInterrupt for a Ctrl-C, once what it left is cleaned up."""
+        """Run `main` to its end. After a Ctrl-C, raises KeyboardInterrupt once everything is cleaned up."""
 
     async def connect(
         self,
@@ -95,21 +93,21 @@ class Runtime(Protocol):
         keepalive: float | None,
         trace: Trace | None,
     ) -> Session:
-        """As `connect` of the adapters."""
+        """Like `connect` of the adapters."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for `seconds`."""
 
     async def offload(self, function: Callable[[], T]) -> T:
-        """Call what may block, the disk say, where it holds up nothing else."""
+        """Call a function that may block, for example on the disk, without holding up anything else."""
 
     async def all_of(self, *works: Work) -> None:
-        """Do all of this at the same time. What one of them raises ends the others, and is raised."""
+        """Run all works concurrently. If one raises, the others are ended and the exception is raised here."""
 
     def cancelling(self, cancel: Callable[[], None]) -> AbstractAsyncContextManager[Interrupt]:
-        """Here the first Ctrl-C calls `cancel`, and the operation gets `CANCEL_PATIENCE` to end.
+        """Return a context in which the first Ctrl-C calls `cancel`, and the operation has `CANCEL_PATIENCE` to end.
 
-        After that, and at a second Ctrl-C, KeyboardInterrupt is raised where it waits.
+        After that time, or at a second Ctrl-C, KeyboardInterrupt is raised where the coroutine waits.
         """
 
     def serve(
@@ -128,19 +126,20 @@ class Runtime(Protocol):
         identify: Callable[[AssociateRequest], IdentityVerdict | None] | None = None,
         reuse_port: bool = False,
     ) -> AbstractAsyncContextManager[Served]:
-        """Serve associations until it is closed or left. Raises `ListenFailed`."""
+        """Serve associations until the server is closed or the context is left. Raises `ListenFailed`."""
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
-        """Wait until it is to stop, and close it: at once, when that is asked for once more.
+        """Wait for a request to stop, then close the server; a second request closes it at once.
 
-        `started` is called when it is listened to signals.
+        `started` is called once signal handlers are installed.
         """
 
 
 class Stopping:
-    """How a provider ends: SIGINT, SIGTERM or `stop`, which any thread may call. A second signal waits for nobody.
+    """The ways to stop a provider: SIGINT, SIGTERM or `stop`, which any thread may call.
 
-    `first` and `second` are called then; operations get `grace` seconds to finish.
+    `first` is called then, and running operations have `grace` seconds to finish. A second signal calls `second` and
+    ends them at once.
     """
 
     def __init__(self, grace: float, first: Callable[[], None], second: Callable[[], None]) -> None:
@@ -151,14 +150,14 @@ class Stopping:
 
 
 def runtime(options: Namespace) -> Runtime:
-    """The one that `--transport` names."""
+    """Return the runtime that `--transport` names."""
     made: Runtime = import_module(f".{options.transport}", __package__).make()
     return made
 
 
 @contextmanager
 def single() -> Iterator[None]:
-    """Of a group of exceptions, which is what a group of tasks raises, the one that tells most is raised."""
+    """Raise the most important exception of an exception group, which is what a group of tasks raises."""
     try:
         yield
     except BaseExceptionGroup as group:

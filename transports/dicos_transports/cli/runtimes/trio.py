@@ -1,4 +1,4 @@
-"""Commands in trio."""
+"""The runtime over trio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def make() -> Runtime:
-    """The runtime."""
+    """Return a trio runtime."""
     return Trio()
 
 
