@@ -23,6 +23,7 @@ from dicos_transports.files import data_sets, part10, receiving, sending
 from dicos_transports.files import writer as part10_writer
 from dicos_transports.files.part10 import Part10Error, Part10File
 from dicos_transports.files.receiving import Stored
+from dicos_transports.sessions import session as sessions
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 from tests.transports.connections import stored as stored_object
 
@@ -340,7 +341,8 @@ class Arrived:
         (context, *_) = session.contexts.values()
         command = CStoreRequest(message_id=1, affected_sop_class_uid=sop_class, affected_sop_instance_uid="1.2.3")
         start = MessageStart(context=context.id, command=command, has_data=True)
-        self.request = StoreRequest(session=session, performing=Performing(session.exchange, start))
+        awaited = sessions.StoreRequest(session=session.awaited, performing=Performing(session.exchange, start))
+        self.request = StoreRequest(session, awaited)
 
 
 @pytest.fixture
