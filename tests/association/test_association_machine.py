@@ -724,6 +724,7 @@ PROFILE = settings(max_examples=max(settings().max_examples, 300), stateful_step
 """As many as it takes to reach every state with room to spare; more where the profile asks for more."""
 
 
+@pytest.mark.slow  # 300 walks of 50 steps
 def test_two_associations_do_what_the_model_says_and_every_state_is_reached() -> None:
     REACHED.clear()
     run_state_machine_as_test(Conversation, settings=PROFILE)

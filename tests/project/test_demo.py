@@ -13,6 +13,7 @@ pytest.importorskip("pydicom")
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.slow  # sends and compares 105 MB
 def test_the_demo_ends_well() -> None:
     found = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'transports'}"}
     done = subprocess.run(
