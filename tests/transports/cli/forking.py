@@ -2,7 +2,7 @@
 
 It runs `main` in a process of its own, with its own descriptors, environment, folder and signals, and it ends as the
 interpreter ends. Two things differ from `python -m dicos_transports.cli`: modules are imported already, and the
-interpreter read the PYTHON... variables earlier. Tests of these start the command itself, as those of `tests/interop` do.
+interpreter read the PYTHON... variables earlier. Tests of these start the command itself; so do all of `tests/interop`.
 """
 
 from __future__ import annotations
