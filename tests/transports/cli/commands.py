@@ -23,7 +23,8 @@ COMMAND = [sys.executable, "-m", "dicos_transports.cli"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'transports'}"
 }
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+"""Seconds that a command gets on a busy machine: none needs one on an idle one."""
 ELEMENT = b"\x08\0\x18\0UI\x06\x001.2.3\0"
 VERIFICATION = uids.VERIFICATION
 carried_by = "blocking"

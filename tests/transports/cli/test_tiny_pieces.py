@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_transports.blocking import connect
 from tests.association.memory_child import memory_of
@@ -34,6 +36,7 @@ def upload(port: int) -> None:
         assert read_pdu(sock)[0] == 4
 
 
+@pytest.mark.slow  # 720,000 fragments
 def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -> None:
     with provider(
         "storescp", "--no-check", "-od", tmp_path, "--max-pdu", len(PDVS), "--transport", transport
