@@ -4,24 +4,27 @@
 PYTHON ?= python3
 export PYTHON
 PY := .venv/bin/python
-# Tests that run at once: of the engine, which compute, and of all that talks, which mostly waits.
-WORKERS ?= 2
-TALKERS ?= 6
-export TALKERS
-TALKING := tests/transports tests/interop tests/cost
+# Tests that run at once: two of the engine's, which compute, while others wait for a peer.
+WORKERS ?= 4
+export WORKERS
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test pythons test-all check lint docs bench cost mutation clean
+.PHONY: demo quick test pythons test-all check lint docs bench cost mutation changelog clean
 
 demo:
 	@tools/setup.sh cli
 	$(PY) demo/demo.py
 
+# The inner loop: format, lint, types and the core, but for tests that are marked as slow.
+quick: lint
+	$(PY) -m pytest -n auto --dist worksteal -q -m "not slow" tests \
+		--ignore=tests/transports --ignore=tests/interop --ignore=tests/cost
+
 test:
 	@tools/setup.sh dev
 	@tools/peers.sh
-	$(PY) -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= tests $(TALKING:%=--ignore=%)
+	$(PYTEST) --cov --cov-report=
 	$(PY) -m coverage report --include='dicos_proto/*' --fail-under=100
-	$(PY) -m pytest -n $(TALKERS) --dist worksteal $(TALKING)
 
 # Under every other CPython that is here, but for the tests with other implementations and those of costs.
 pythons:
@@ -38,7 +41,7 @@ lint:
 
 check: lint
 	@tools/peers.sh
-	$(PY) -m pytest -n $(TALKERS) --dist worksteal -W error
+	$(PYTEST) -W error
 
 docs:
 	@tools/setup.sh dev
@@ -60,6 +63,11 @@ cost:
 mutation:
 	@tools/setup.sh dev
 	$(PY) tools/mutation.py
+
+# With VERSION=0.2.0, the fragments of changelog.d become a section of CHANGELOG.md; without, what it would say is shown.
+changelog:
+	@tools/setup.sh dev
+	$(PY) -m towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
 
 clean:
 	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

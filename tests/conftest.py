@@ -1,6 +1,8 @@
 """Settings all tests share. The default Hypothesis profile gives the same examples each time: a failure is a change."""
 
+import gc
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,3 +31,32 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         if text.encode("utf-8", "backslashreplace") != text.encode("utf-8", "surrogatepass"):
             report.longrepr = text.encode("utf-8", "backslashreplace").decode()
     return report
+
+
+TESTS = Path(__file__).resolve().parent
+NOT_MEASURED = ("transports", "interop", "cost", "project")
+"""Folders whose tests do not count for the coverage of the engine: its own tests reach every branch without them."""
+
+gc.disable()  # what is collected stays until the end: looking for garbage in it finds none
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish() -> None:
+    """Takes what was collected out of the garbage collector's sight: hundreds of tests call `gc.collect`."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that no worker is left with one in the end. Coverage is measured in some tests only.
+
+    These are the tests that are about one thing each, not those with generated examples, nor slow ones: tracing makes
+    a test three to five times slower. A branch that only a random example reaches counts as not covered.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in NOT_MEASURED or item.get_closest_marker("hypothesis") or item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.no_cover)

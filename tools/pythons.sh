@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 first=${PYTHON:-python3}
-talkers=${TALKERS:-6}
+workers=${WORKERS:-4}
 
 ask='import platform, sys, sysconfig
 v = sys.version_info
@@ -59,7 +59,7 @@ while read -r version path; do
         if grep -qxF "$name" <<<"$claimed"; then failed="$failed $name"; else left="$left $name"; fi
         continue
     fi
-    if ".venv-$name/bin/python" -m pytest -n "$talkers" --dist worksteal --ignore=tests/interop --ignore=tests/cost -m "not interop" --hypothesis-profile=brief -q </dev/null; then
+    if ".venv-$name/bin/python" -m pytest -n "$workers" --dist worksteal --ignore=tests/interop --ignore=tests/cost -m "not interop" --hypothesis-profile=brief -q </dev/null; then
         ran="$ran $name"
     else
         failed="$failed $name"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -725,6 +726,7 @@ PROFILE = settings(max_examples=max(settings().max_examples, 300), stateful_step
 """As many as it takes to reach every state with room to spare; more where the profile asks for more."""
 
 
+@pytest.mark.slow  # 300 walks of 50 steps
 def test_two_associations_do_what_the_model_says_and_every_state_is_reached() -> None:
     REACHED.clear()
     run_state_machine_as_test(Conversation, settings=PROFILE)

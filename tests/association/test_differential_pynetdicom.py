@@ -549,6 +549,7 @@ def without_explained(whole: bytes) -> bool:
     return difference is None
 
 
+@pytest.mark.slow  # hundreds of examples, each in two implementations
 @settings(max_examples=400)
 @given(pdus)
 def test_what_we_encode_they_read_alike_and_encode_as_the_same_bytes(made: Pdu) -> None:
@@ -605,6 +606,7 @@ def test_through_their_primitives_and_back_it_is_the_same_to_us(made: Pdu) -> No
         assert fields_of_ours(decode(again)) == fields_of_ours(made)
 
 
+@pytest.mark.slow  # hundreds of examples, each in two implementations
 @settings(max_examples=400)
 @given(commands, st.booleans())
 def test_commands_that_we_encode_they_read_alike_and_encode_as_the_same_bytes(made: Command, has_data: bool) -> None:
@@ -625,6 +627,7 @@ def test_commands_that_we_encode_they_read_alike_and_encode_as_the_same_bytes(ma
 # -- damaged -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # hundreds of examples, each in two implementations
 @settings(max_examples=600)
 @given(damaged(pdus.map(encode)).map(right_length))
 def test_damaged_pdus_are_refused_by_both_or_the_difference_is_explained(whole: bytes) -> None:
@@ -632,6 +635,7 @@ def test_damaged_pdus_are_refused_by_both_or_the_difference_is_explained(whole: 
     assert difference is None or explained(difference, PDUS), difference
 
 
+@pytest.mark.slow  # hundreds of examples, each in two implementations
 @settings(max_examples=600)
 @given(damaged(commands.map(lambda made: encode_command(made, has_data=True)[12:])), st.booleans())
 def test_damaged_command_sets_are_refused_by_both_or_the_difference_is_explained(body: bytes, whole: bool) -> None:

@@ -30,6 +30,7 @@ def run(*words: object) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow  # carries a gigabyte
 @pytest.mark.parametrize("max_length", [16 << 10, 128 << 10, 0])
 def test_a_gigabyte_from_one_association_to_another(max_length: int) -> None:
     found = run("pair", max_length)
@@ -39,6 +40,7 @@ def test_a_gigabyte_from_one_association_to_another(max_length: int) -> None:
     assert found["grown"] < CEILING
 
 
+@pytest.mark.slow  # carries a gigabyte
 def test_a_gigabyte_that_is_one_pdv() -> None:
     found = run("pdv")
     assert (found["size"], found["complete"]) == (TOTAL, 1)

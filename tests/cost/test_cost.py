@@ -137,6 +137,7 @@ def closing() -> Iterator[list[Any]]:
         one.close()
 
 
+@pytest.mark.slow  # hostile inputs to each provider, in processes of their own
 @processes
 @pytest.mark.parametrize("entry", entries.providers(), ids=lambda one: one.name)
 def test_a_provider(entry: Entry, closing: list[Entry]) -> None:

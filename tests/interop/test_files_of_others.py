@@ -259,6 +259,7 @@ def test_what_cannot_be_sent_has_its_reason() -> None:
     assert bad == expected
 
 
+@pytest.mark.slow  # sends some hundreds of files from three senders to each provider
 @pytest.mark.parametrize("sender", ["ours", "pynetdicom"])
 @pytest.mark.timeout(1200)
 def test_every_provider_does_the_same(sender: str, running: dict[str, tuple[int, Path]]) -> None:

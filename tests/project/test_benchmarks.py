@@ -27,6 +27,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow  # runs the benchmark, some twenty processes
 @linux
 def test_it_prints_a_table_and_writes_every_run(tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
@@ -41,6 +42,7 @@ def test_it_prints_a_table_and_writes_every_run(tmp_path: Path) -> None:
     assert "pydcm: skipped" in done.stdout
 
 
+@pytest.mark.slow  # runs the benchmark, some twenty processes
 @linux
 @pytest.mark.parametrize(
     "prefix",
@@ -58,6 +60,7 @@ def test_each_kind_of_run_does_what_it_says(prefix: str, tmp_path: Path) -> None
     assert all(one.name.startswith(prefix) and one.runs[0].association for one in results)
 
 
+@pytest.mark.slow  # runs the benchmark, some twenty processes
 @linux
 def test_idle_associations_are_looked_at(tmp_path: Path) -> None:
     pytest.importorskip("trio")
@@ -70,6 +73,7 @@ def test_idle_associations_are_looked_at(tmp_path: Path) -> None:
     assert idle.memory > 1e6
 
 
+@pytest.mark.slow  # runs the benchmark, some twenty processes
 @linux
 def test_it_measures_the_engine_without_sockets(tmp_path: Path) -> None:
     out = tmp_path / "runs.json"

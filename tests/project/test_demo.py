@@ -17,6 +17,7 @@ NUMBERS = re.compile(r"\b\d+(\.\d+)? (ms|s|MB/s|GB/s|files/s)\b|(?<=127\.0\.0\.1
 """Times, rates and the port, which differ from one run to the next."""
 
 
+@pytest.mark.slow  # sends and compares 105 MB
 def test_the_demo_ends_well() -> None:
     found = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'transports'}"}
     done = subprocess.run(

@@ -159,6 +159,7 @@ def plain(lines: list[str]) -> list[str]:
     return [TIMES.sub("#", line).rstrip() for line in lines]
 
 
+@pytest.mark.slow  # starts the command many times
 def test_every_command_of_the_page_says_what_the_page_says(tmp_path: Path) -> None:
     said = commands(PAGE.read_text(encoding="utf-8"))
     assert len(said) > 15
@@ -175,6 +176,7 @@ def test_every_dicos_command_of_the_readme_says_what_the_readme_says(tmp_path: P
             assert plain(shell(command)) == plain(shown), command
 
 
+@pytest.mark.slow  # starts the command many times
 def test_every_subcommand_and_every_option_is_on_the_page() -> None:
     from dicos_transports.cli import SUBCOMMANDS
 

@@ -22,7 +22,7 @@ CT, EXPLICIT, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.EXPLICIT_VR_LE, uids.VE
 POLICY = AcceptPolicy(other_contexts=(EXPLICIT,))
 CONTEXTS = propose([VERIFICATION, CT], (EXPLICIT,))
 ASKED = encode(AssociateRequest(called_aet="A", calling_aet="B", contexts=CONTEXTS))
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which a test gives up; none of them takes so long."""
 
 

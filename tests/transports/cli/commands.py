@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from dicos_proto.registry import uids
 from dicos_transports.files import writer as part10_writer
+from tests.transports.cli import forking
 from tests.transports.connections import CT, EXPLICIT, SYSTEMD
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,8 @@ COMMAND = [sys.executable, "-m", "dicos_transports.cli"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'transports'}"
 }
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+"""Seconds that a command gets on a busy machine: none needs one on an idle one."""
 ELEMENT = b"\x08\0\x18\0UI\x06\x001.2.3\0"
 VERIFICATION = uids.VERIFICATION
 carried_by = "blocking"
@@ -53,7 +55,9 @@ class Result:
 
 
 def dicos(*words: object, **options: Any) -> Result:
-    """Run the command to its end."""
+    """Run the command to its end; as a fork, unless `options` of subprocess.run are given."""
+    if not options:
+        return Result(*forking.run(line(*words)[len(COMMAND) :], ENVIRONMENT, TIMEOUT))
     done = subprocess.run(line(*words), env=ENVIRONMENT, text=True, capture_output=True, timeout=TIMEOUT, **options)
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -73,15 +77,20 @@ class Provider:
     ) -> None:
         given = len(words) > 1 and isinstance(words[1], int)
         port = () if given or {"--listen", "--activated"}.intersection(map(str, words)) else ("0",)
-        self.process = subprocess.Popen(
-            starting(line(words[0], *port, "--json", *words[1:]), sockets),
-            env=ENVIRONMENT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[sock.fileno() for sock in sockets or ()],
-            **options,
-        )
+        command = line(words[0], *port, "--json", *words[1:])
+        self.process: subprocess.Popen[str] | forking.Forked
+        if options or sockets is not None:
+            self.process = subprocess.Popen(
+                starting(command, sockets),
+                env=ENVIRONMENT,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[sock.fileno() for sock in sockets or ()],
+                **options,
+            )
+        else:
+            self.process = forking.start(command[len(COMMAND) :], ENVIRONMENT)
         first = self._out.readline()
         assert first, self._err.read()
         self.listening: dict[str, Any] = json.loads(first)

@@ -27,8 +27,8 @@ import pytest
 
 from dicos_proto.registry import uids
 from dicos_transports.cli.text import Guarded
-from tests.transports.cli import raw_peers
-from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, dicom_file, line
+from tests.transports.cli import forking, raw_peers
+from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, dicom_file, line
 from tests.transports.cli.raw_peers import (
     Asked,
     Raw,
@@ -70,7 +70,11 @@ def check_json(said: bytes) -> None:
 def run(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]:
     """Run a command and check everything that it prints."""
     raw = [os.fsencode(word) if isinstance(word, str | Path) else str(word).encode() for word in line(*words)]
-    done = subprocess.run(raw, env=ENVIRONMENT, capture_output=True, timeout=TIMEOUT, check=False, **options)  # type: ignore[call-overload]
+    if options:
+        done = subprocess.run(raw, env=ENVIRONMENT, capture_output=True, timeout=TIMEOUT, check=False, **options)  # type: ignore[call-overload]
+    else:
+        decoded = [os.fsdecode(word) for word in raw[len(COMMAND) :]]
+        done = subprocess.CompletedProcess(raw, *forking.run(decoded, ENVIRONMENT, TIMEOUT, text=False))
     check_text(done.stderr)
     if "--json" in words:
         check_json(done.stdout)

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_transports.blocking import connect
 from tests.association.memory_child import memory_of
@@ -34,6 +36,7 @@ def upload(port: int) -> None:
         assert read_pdu(sock)[0] == 4
 
 
+@pytest.mark.slow  # 720,000 fragments
 def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -> None:
     with provider(
         "storescp", "--no-check", "-od", tmp_path, "--max-pdu", len(PDVS), "--transport", transport
@@ -52,7 +55,7 @@ def test_an_object_of_tiny_pieces_costs_little(transport: str, tmp_path: Path) -
         for one in uploads:
             one.join()
         assert memory_of(process, "VmHWM") - before < 24 << 20  # 200 bytes for each of the pieces would be 144 MB
-        assert slowest < PATIENCE  # about 0.1 s on an idle machine
+        assert slowest < 10  # some 0.1 s where the machine has nothing else to do
         sizes = {path.stat().st_size for path in tmp_path.iterdir()}
     assert len(sizes) == 1
     assert sizes.pop() > 18_000 * TIMES

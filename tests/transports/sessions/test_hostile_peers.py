@@ -45,6 +45,10 @@ from tests.transports.connections import (
 )
 
 QUICK = Timeouts(artim=0.3, pdu=0.3, message=0.3, idle=0.3)
+ASSOCIATED = replace(QUICK, artim=PATIENCE)
+"""For associations that are to come about, however busy the machine."""
+BUSY = replace(ASSOCIATED, idle=PATIENCE)
+"""For those that are to begin a message, too."""
 
 
 # In Sta2 the table's answer is AA-1: an A-ABORT with the service user as its source, whose reason means nothing.
@@ -138,7 +142,7 @@ def test_a_request_one_byte_at_a_time_is_not_waited_for_longer(lines: Lines) -> 
 def test_a_pdu_one_byte_at_a_time_is_given_up(lines: Lines) -> None:
     store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
     stream = command(3, store, has_data=True) + p_data((3, False, True, bytes(1000)))
-    with server(timeouts=QUICK) as running, raw_association(running) as sock:
+    with server(timeouts=BUSY) as running, raw_association(running) as sock:
         assert _dribble(sock, stream) < len(stream)
         assert abort_of(sock) == Abort()
     lines.wait_for("PDU: waiting for the rest of one: nothing within 0.3 s")
@@ -146,21 +150,21 @@ def test_a_pdu_one_byte_at_a_time_is_given_up(lines: Lines) -> None:
 
 def test_the_rest_of_a_message_is_not_waited_for_for_ever(lines: Lines) -> None:
     store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
-    with server(timeouts=QUICK) as running, raw_association(running) as sock:
+    with server(timeouts=BUSY) as running, raw_association(running) as sock:
         sock.sendall(command(3, store, has_data=True) + p_data((3, False, False, bytes(1000))))
         assert abort_of(sock) == Abort()
     lines.wait_for("message: waiting for the rest of one: nothing within 0.3 s")
 
 
 def test_an_idle_association_is_released(lines: Lines) -> None:
-    with server(timeouts=QUICK) as running, raw_association(running) as sock:
+    with server(timeouts=ASSOCIATED) as running, raw_association(running) as sock:
         assert decode(read_pdu(sock)) == ReleaseRequest()
         sock.sendall(encode(ReleaseResponse()))
         lines.wait_for("idle: waiting for a request: nothing within 0.3 s")
 
 
 def test_an_idle_association_that_is_not_released_is_aborted(lines: Lines) -> None:
-    short = replace(QUICK, release=0.3)
+    short = replace(ASSOCIATED, release=0.3)
     with server(timeouts=short) as running, raw_association(running) as sock:
         assert decode(read_pdu(sock)) == ReleaseRequest()
         assert abort_of(sock) == Abort()
@@ -175,7 +179,7 @@ def test_a_slow_handler_is_not_an_idle_peer() -> None:
             answered.wait(0.5)  # longer than the peer may be idle
             request.respond()
 
-    with server(slow, timeouts=QUICK) as running, user(running) as session:
+    with server(slow, timeouts=ASSOCIATED) as running, user(running) as session:
         assert session.echo().status == 0
 
 

@@ -122,6 +122,7 @@ async def test_it_can_be_rejected(at: Context) -> None:
     await at.both(use, provide)
 
 
+@pytest.mark.slow  # carries 100 MiB in each adapter
 @everywhere
 async def test_a_store_of_100_mib(at: Context) -> None:
     user, provider = await at.sessions()

@@ -392,13 +392,14 @@ async def test_a_provider_that_refuses(at: Context) -> None:
 @everywhere
 async def test_a_provider_that_does_not_answer(at: Context) -> None:
     with peer() as provider:
-        quick = Timeouts(response=0.2, artim=0.2)
+        quick, over = Timeouts(response=1.0, artim=0.2), threading.Event()
         async with pool(at, provider, size=1, timeouts=quick) as made:
             await made.call(echo)
-            provider.misbehave = lambda session: time.sleep(0.6)  # once it has answered
+            provider.misbehave = lambda session: over.wait(PATIENCE)  # once it has answered
             await made.call(echo)
             with pytest.raises(flows.AssociationAborted, match="response: waiting for the one to message 3"):
                 await made.call(echo)
+            over.set()
             assert await made.call(echo) == 0
             assert (made.stats.made, made.stats.lost) == (2, 1)
 

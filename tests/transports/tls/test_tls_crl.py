@@ -107,8 +107,10 @@ def test_openssl_says_the_same(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_a_client_looks_up_the_certificates_of_a_server(case: str, adapter: str) -> None:
     at, said = authorities(), CASES[case]
-    server = ServerTLS(identity=at.leaf, client_certificates=ClientCertificate.NONE)
-    client = ClientTLS(trust=(at.root.certificate,), crls=lists(case), server_hostname=HOST)
+    server = ServerTLS(identity=at.leaf, client_certificates=ClientCertificate.NONE, handshake_timeout=None)
+    client = ClientTLS(
+        trust=(at.root.certificate,), crls=lists(case), server_hostname=HOST, handshake_timeout=None
+    )  # fmt: skip
     with serving(adapter, tls=server) as running:
         if said is None:
             with connect(("127.0.0.1", running.port), CONTEXTS, tls=client) as session:
@@ -124,8 +126,12 @@ def test_a_client_looks_up_the_certificates_of_a_server(case: str, adapter: str)
 def test_a_server_looks_up_the_certificates_of_clients(case: str, adapter: str) -> None:
     at, said, lines = authorities(), CASES[case], Lines()
     logging.getLogger("dicos.server").addHandler(lines)
-    server = ServerTLS(identity=at.direct, trust=(at.root.certificate,), crls=lists(case))
-    client = ClientTLS(trust=(at.root.certificate,), identity=at.leaf, server_hostname=HOST)
+    server = ServerTLS(
+        identity=at.direct, trust=(at.root.certificate,), crls=lists(case), handshake_timeout=None
+    )  # fmt: skip
+    client = ClientTLS(
+        trust=(at.root.certificate,), identity=at.leaf, server_hostname=HOST, handshake_timeout=None
+    )  # fmt: skip
     try:
         with serving(adapter, tls=server) as running:
             if said is None:
