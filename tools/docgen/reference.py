@@ -1,7 +1,8 @@
 """The API reference: a page for each public package, from its source; an index of what `dicos_proto` exports.
 
-A page shows what `__all__` of its package names, and what the modules of a package define that has no `__all__`.
-Internals get no page: public methods that a class inherits from one are shown with the class.
+A page shows the names in `__all__` of its package. If a package has no `__all__`, the page shows the public names of
+its modules. Internals get no page; the public methods that a class inherits from an internal class are shown with the
+class.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def page_of(module: str) -> str:
 
 
 def _definition(source: Source, name: str) -> Name | None:
-    """The statement that defines a name, however often it is passed on; None if that is not in this project."""
+    """The statement that defines a name, through any number of imports; None if it is not in this project."""
     for index, node in enumerate(source.tree.body):
         match node:
             case ast.ClassDef(name=found) | ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found):
@@ -114,7 +115,7 @@ def _definition(source: Source, name: str) -> Name | None:
 
 
 def _public(source: Source) -> tuple[Name, ...]:
-    """What a module defines for others: its `__all__`, or all of it that has no underscore."""
+    """The public names of a module: its `__all__`, or every name that it defines without an underscore."""
     names = source.exported
     if names is None:
         defined = [node for node in source.tree.body if isinstance(node, ast.ClassDef | Function)]
@@ -258,7 +259,7 @@ def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
 
 
 _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
-"""Decorators that say how to call what they decorate."""
+"""Decorators that change how a function is called."""
 
 
 def _function(node: Function, heading: str) -> str:

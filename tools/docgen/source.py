@@ -1,4 +1,4 @@
-"""What the source of a module says of itself: names in their order, signatures, docstrings, comments beside values.
+"""The source of a module, parsed: names in their order, signatures, docstrings, comments beside values.
 
 Knows: how this project writes docstrings. Must not know: which page shows them. Nothing is imported here: a page of
 the reference needs no pydicom and no trio.
@@ -43,7 +43,7 @@ class Source:
         }
 
     def segment(self, node: ast.stmt | ast.expr) -> str:
-        """A statement or expression as it is written."""
+        """A statement or expression as in the source."""
         return ast.get_source_segment(self.path.read_text(encoding="utf-8"), node) or ""
 
     @property
@@ -144,12 +144,12 @@ def first_sentence(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that may stand in a cell of a table."""
+    """Text for a cell of a table, on one line."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def docstring_after(body: list[ast.stmt], index: int) -> str:
-    """The string that stands under an assignment, which is its docstring; empty where there is none."""
+    """The string under an assignment, which is its docstring; empty if there is none."""
     if index + 1 < len(body):
         match body[index + 1]:
             case ast.Expr(value=ast.Constant(value=str() as text)):
@@ -172,7 +172,7 @@ class Place:
 
 
 def uses(holders: frozenset[str], owner: str, fields: tuple[str, ...]) -> dict[str, list[Place]]:
-    """Field -> where the code looks it up in an object called one of `holders`, or in `owner()`, in order."""
+    """Field -> the places where the code reads it from an object named in `holders`, or from `owner()`, in order."""
     found: dict[str, list[Place]] = {field: [] for field in fields}
     for source in [source for package in FOLDERS for source in modules(package)]:
         finder = _Uses(source.name, holders, owner, found)
