@@ -1,4 +1,4 @@
-"""Quotes in hand-written pages, which are whole files between markers; and the reference in mkdocs.yml.
+"""Quotes in hand-written pages, each a file between markers; and the reference in mkdocs.yml.
 
 After `<!-- from docs/examples/x.py -->` the next Python block of a page is that file.
 """
