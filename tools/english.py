@@ -90,6 +90,16 @@ RULES = (
     _rule("said to be", r"\b(is|are|was|were) said( to be)?\b(?! (in|by) \[)", "'reports', 'states', 'is reported as'"),
     _rule("what comes", r"\bwhat (comes|came|has come|is to come)\b", "'received data', 'the next event'"),
     _rule("otherwise", r"\bdo(es)? otherwise\b", "'deviate', 'do not'"),
+    _rule("is no", r"(?<!here )\b(is|are|was|were) no (?!(longer|more|less|fewer|other|faster|slower|better|worse|need|reason)\b)",
+          "'is not a ...', 'has no ...'"),
+    _rule("looked at", r"\b(is|are|was|were|be|been|being) looked at\b", "'checked', 'read', 'decoded'"),
+    _rule("read over", r"\bread(s|ing)? over\b", "'skips', 'discards'"),
+    _rule("as it lies", r"\bas (it|they) (lies?|comes?|came|stands?)\b", "'unchanged', 'in order of arrival'"),
+    _rule("say", r"(?<!to )(?<!to it )\bsay\b(?=[,.;)]| for (example|instance))", "'for example'"),
+    _rule("somebody", r"\bsomebody\b", "'another caller', 'a peer', 'someone'"),
+    _rule("good order", r"\bin good order\b", "'cleanly', 'by a release'"),
+    _rule("nothing but", r"\bnothing but\b", "'only'"),
+    _rule("for ever", r"\bfor ever\b", "'forever'"),
     # Marks
     _rule("clause mark", r"#\s*PS3\.\d", "'[PS3.8 9.3]'", kinds=("docstring", "message", "markdown")),
 )  # fmt: skip

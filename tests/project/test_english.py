@@ -40,13 +40,23 @@ BAD = [
     ("said to be", "Counters are said to be fewer."),
     ("what comes", "Reads what comes."),
     ("otherwise", "Peers that do otherwise."),
+    ("is no", "Raises ValueError if it is no UID."),
+    ("looked at", "Decoded when it is looked at."),
+    ("read over", "The body is read over."),
+    ("as it lies", "Sent as it lies on disk."),
+    ("say", "A folder, say, is a source."),
+    ("somebody", "An event for somebody else."),
+    ("good order", "Released in good order."),
+    ("nothing but", "It holds nothing but bytes."),
+    ("for ever", "None waits for ever."),
     ("clause mark", "Reads a PDU.  # PS3.8 9.3"),
 ]
 GOOD = """Reads a PDU and returns True if it is complete [PS3.8 9.3].
 
-Of course `let_through` and `told` are names. What is it? Whose turn is it? How many are there? The rate is so low that
-nothing arrives. A wait lasts as long as the peer sends. Its port is the first argument. Everything goes through a
-tunnel. Memory stays flat whatever the size. As in h11, one call reads one event. The whole PDU is read. Tell the peer.
+Of course `let_through` and `told` are names. What is it? Whose turn is it? How many are there? The rate is so
+low that nothing arrives. A wait lasts as long as the peer sends. Its port is the first argument. Everything
+goes through a tunnel. There is no limit. It is no longer there. The peer has nothing to say. Memory stays
+flat whatever the size. As in h11, one call reads one event. The whole PDU is read. Tell the peer.
 """
 
 
