@@ -90,7 +90,7 @@ RULES = (
     _rule("said to be", r"\b(is|are|was|were) said( to be)?\b(?! (in|by) \[)", "'reports', 'states', 'is reported as'"),
     _rule("what comes", r"\bwhat (comes|came|has come|is to come)\b", "'received data', 'the next event'"),
     _rule("otherwise", r"\bdo(es)? otherwise\b", "'deviate', 'do not'"),
-    _rule("is no", r"(?<!here )\b(is|are|was|were) no (?!(longer|more|less|fewer|other|faster|slower|better|worse|need|reason)\b)",
+    _rule("is no", r"(?<!here )\b(is|are|was|were) no (?!(longer|more|less|fewer|faster|slower|need|reason)\b)",
           "'is not a ...', 'has no ...'"),
     _rule("looked at", r"\b(is|are|was|were|be|been|being) looked at\b", "'checked', 'read', 'decoded'"),
     _rule("read over", r"\bread(s|ing)? over\b", "'skips', 'discards'"),
