@@ -5,7 +5,7 @@
     python -m tools.english --count    print the number of findings by folder and by rule
 
 It reads docstrings, comments and messages (string literals of several words) of Python files, and the prose of
-Markdown files. Code blocks, code spans, link targets and generated pages are exempt. The rules are in `RULES`.
+Markdown files with their Python blocks. Code spans, link targets and generated pages are exempt. `RULES` has the rules.
 
 `tools/english-allowed.txt` lists the exceptions, each with its reason. While old prose is rewritten,
 `tools/english-ratchet.txt` says how many findings a folder may still have; a folder without a line there has none.
@@ -188,8 +188,17 @@ def _comments(source: str) -> list[Text]:
     return [Text(kind="comment", lines=tuple(one)) for one in found]
 
 
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
 def markdown_texts(source: str) -> list[Text]:
-    """The prose, one text; lines of code blocks are empty, headings lose their first word's rules."""
+    """The prose, one text without code blocks and marks of headings; and the texts of each Python block."""
+    found = []
+    for block in _PYTHON.finditer(source):
+        before = source.count("\n", 0, block.start(1))
+        for text in python_texts(block[1]):
+            moved = tuple((before + number, line) for number, line in text.lines)
+            found.append(Text(kind=text.kind, lines=moved))
     lines, fenced = [], False
     for number, line in enumerate(source.split("\n"), 1):
         if line.lstrip().startswith("```"):
@@ -200,7 +209,7 @@ def markdown_texts(source: str) -> list[Text]:
         if shown.startswith("#"):  # "What is new" is a good heading
             shown = re.sub(r"^#+ (?=\w)", "...", shown)
         lines.append((number, shown))
-    return [Text(kind="markdown", lines=tuple(lines))]
+    return [*found, Text(kind="markdown", lines=tuple(lines))]
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------

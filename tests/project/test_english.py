@@ -120,15 +120,19 @@ It is new. What is more, [it](what-comes.md) runs: `whoever`.
 | one | Of a kind. |
 
 ```python
-print("whoever")  # what comes
+print("whoever")  # whoever comes
+```
+
+```console
+$ whoever
 ```
 """
 
 
-def test_prose_of_markdown_is_read_and_code_is_not(tmp_path: Path) -> None:
+def test_prose_and_python_of_markdown_are_read_and_other_code_is_not(tmp_path: Path) -> None:
     (tmp_path / "x.md").write_text(PAGE)
     found = [(one.line, one.rule) for one in english.check(tmp_path / "x.md", "x.md")]
-    assert found == [(3, "what"), (5, "whether"), (10, "of")]
+    assert found == [(3, "what"), (5, "whether"), (10, "of"), (13, "whoever")]
     (tmp_path / "x.md").write_text("<!-- Made from the source by `make docs` -->\n\nWhoever.\n")
     assert english.check(tmp_path / "x.md", "x.md") == []
 
