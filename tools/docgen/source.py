@@ -42,9 +42,16 @@ class Source:
             if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
         }
 
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(keepends=True)
+
     def segment(self, node: ast.stmt | ast.expr) -> str:
         """A statement or expression as in the source."""
-        return ast.get_source_segment(self.path.read_text(encoding="utf-8"), node) or ""
+        lines = self._lines[node.lineno - 1 : node.end_lineno]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return b"".join(lines).decode()
 
     @property
     def doc(self) -> str:
@@ -94,7 +101,9 @@ def modules(package: str) -> list[Source]:
         if parts[-1] == "__init__":
             parts.pop()
         if not any(part.startswith("_") for part in parts):
-            found.append(Source(".".join(parts), path))
+            source = source_of(".".join(parts))
+            assert source is not None
+            found.append(source)
     return found
 
 
