@@ -11,6 +11,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from . import faces
 from .source import (
     Function,
     Source,
@@ -60,7 +61,7 @@ class Name:
         """One sentence about it, for a table."""
         match self.node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-                return first_sentence(ast.get_docstring(node) or "")
+                return first_sentence(faces.docstring(self.source, node))
             case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 short = cell(f"`{unparse(value)}`")
                 text = first_sentence(docstring_after(self.source.tree.body, self.index))
@@ -251,7 +252,7 @@ def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
         case ast.ClassDef() as node:
             return _class(one.source, node, level, shown)
         case ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-            return _function(node, f"{level} {node.name}")
+            return _function(one.source, node, f"{level} {node.name}")
         case node:
             code = one.source.segment(node)
             code = f"```py\n{code}\n```\n\n" if code.count("\n") < 12 else ""
@@ -262,7 +263,7 @@ _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
 """Decorators that change how a function is called."""
 
 
-def _function(node: Function, heading: str) -> str:
+def _function(source: Source, node: Function, heading: str) -> str:
     arguments = unparse(node.args)
     result = f" -> {unparse(node.returns)}" if node.returns else ""
     word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
@@ -270,7 +271,7 @@ def _function(node: Function, heading: str) -> str:
     if len(signature) > 100:
         signature = f"{word} {node.name}(\n    {_split(node.args)},\n){result}"
     marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
-    return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(ast.get_docstring(node) or '')}\n"
+    return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(faces.docstring(source, node))}\n"
 
 
 def _split(arguments: ast.arguments) -> str:
@@ -298,7 +299,7 @@ def _class(source: Source, node: ast.ClassDef, level: str, shown: dict[tuple[str
     parts = [
         f"{level} {node.name}\n",
         f"```py\nclass {node.name}{bases}\n```\n",
-        prose(ast.get_docstring(node) or "") + "\n",
+        prose(faces.docstring(source, node)) + "\n",
     ]
     family = list(_family(source, node, shown))
     fields = list({row[0]: row for home, one in reversed(family) for row in _fields(home, one)}.values())
@@ -308,15 +309,16 @@ def _class(source: Source, node: ast.ClassDef, level: str, shown: dict[tuple[str
         kept = [column for column in range(4) if any(row[column] for row in fields)]
         rows = [heads, ("---",) * 4, *fields]
         parts.append("\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n")
-    members: dict[str, Function] = {}
-    for _, one in family:
+    members: dict[str, tuple[Source, Function]] = {}
+    for home, one in family:
         for member in one.body:
-            if isinstance(member, Function) and ast.get_docstring(member):
-                if not member.name.startswith("_") or (member.name == "__init__" and one is node):
-                    members.setdefault(member.name, member)
-    for member in members.values():
-        name = "()" if member.name == "__init__" else f".{member.name}"
-        parts.append(_function(member, f"{level}# {node.name}{name}"))
+            made = member if isinstance(member, Function) else faces.method(home, member)
+            if made is not None and faces.docstring(home, made):
+                if not made.name.startswith("_") or (made.name == "__init__" and one is node):
+                    members.setdefault(made.name, (home, made))
+    for home, made in members.values():
+        name = "()" if made.name == "__init__" else f".{made.name}"
+        parts.append(_function(home, made, f"{level}# {node.name}{name}"))
     return "\n".join(parts)
 
 
@@ -339,6 +341,8 @@ def _fields(source: Source, node: ast.ClassDef) -> list[tuple[str, str, str, str
     bodies += [member.body for member in node.body if isinstance(member, ast.FunctionDef) and member.name == "__init__"]
     for body in bodies:
         for index, member in enumerate(body):
+            if faces.method(source, member) is not None:
+                continue
             text = docstring_after(body, index)
             comment = source.comments.get(getattr(member, "end_lineno", 0) or 0, "")
             kind = default = ""

@@ -200,7 +200,9 @@ def tolerances() -> str:
     for name, text in words.items():
         part = _parts(text)
         inside = ", ".join(f"`{one}`" for one, flags in sets.items() if name in flags)
-        rows.append(f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Who']} | {part['Why']} | {inside} |")
+        rows.append(
+            f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Sent by']} | {part['Why']} | {inside} |"
+        )
     source = Source("dicos_proto.tolerance", CHECKOUT / "dicos_proto/tolerance.py")
     notes = []
     for index, node in enumerate(source.tree.body):
@@ -212,13 +214,13 @@ def tolerances() -> str:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """The parts of a docstring by their headings; the first of them may have the older words."""
-    text = re.sub(r"^(Lets through|Allows|Tolerates): ", "Accepts: ", " ".join(text.split()))
-    found = re.split(r"(Accepts|Breaks|Who|Why it may be allowed|Default): ", text)
+    """The parts of a docstring by their headings: `Accepts`, `Breaks`, `Sent by`, `Why`, `Default`; also older headings."""
+    text = re.sub(r"^Lets through: ", "Accepts: ", " ".join(text.split())).replace("Who: ", "Sent by: ")
+    found = re.split(r"(Accepts|Breaks|Sent by|Why it may be allowed|Default): ", text)
     part = {
         heading.split(" it ")[0]: cell(said.strip()) for heading, said in zip(found[1::2], found[2::2], strict=True)
     }
-    return {"Accepts": "", "Breaks": "", "Who": "", "Why": "", **part}
+    return {"Accepts": "", "Breaks": "", "Sent by": "", "Why": "", **part}
 
 
 _TOLERANCES = """# Tolerances
@@ -253,7 +255,7 @@ Flows skip these events; `Association.deviations` lists the accepted deviations.
 
 ## Flags
 
-| flag | accepts | breaks | who does it | why it may be allowed | in |
+| flag | accepts | breaks | sent by | why it may be allowed | in |
 |---|---|---|---|---|---|
 {rows}
 
