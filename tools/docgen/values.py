@@ -214,7 +214,7 @@ def tolerances() -> str:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """The parts of a docstring by their headings: `Accepts`, `Breaks`, `Sent by`, `Why`, `Default`; also older headings."""
+    """The parts of a docstring by heading: `Accepts`, `Breaks`, `Sent by`, `Why`, `Default`; also by older headings."""
     text = re.sub(r"^Lets through: ", "Accepts: ", " ".join(text.split())).replace("Who: ", "Sent by: ")
     found = re.split(r"(Accepts|Breaks|Sent by|Why it may be allowed|Default): ", text)
     part = {
