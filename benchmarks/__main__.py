@@ -17,7 +17,7 @@ from .running import Run, Runner, missing
 from .workloads import NoSpace
 
 BUDGET, BUDGET_FULL = 270.0, 780.0
-"""Seconds after which no further round is begun, without and with --full."""
+"""Seconds after which no further round begins, without and with --full."""
 IDLE: Final = "idle"
 
 
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def choose(found: list[Row], only: list[str]) -> list[Row]:
-    """The rows that are meant by `only`; empty: all."""
+    """The rows that `only` names; all if it is empty."""
     groups, kinds = [one for one in only if one in GROUPS], [one for one in only if one in KINDS]
     prefixes = [one for one in only if "/" in one]
     if only and not (groups or kinds or prefixes):

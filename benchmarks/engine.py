@@ -1,7 +1,7 @@
 """The engine alone: two associations in one process, no sockets, beside a floor of bare `struct` and `memoryview`.
 
-What is measured is processor time of this process, so another process that holds a core does not count; each round
-runs every measure once, with its floor right before it.
+It measures the processor time of this process, so another process that holds a core does not count. Each round runs
+every measure once, with its floor right before it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from .workloads import ROOT
 NAME: Final = "engine"
 LENGTHS: Final = (16 << 10, 128 << 10, 1 << 20)
 CHUNK: Final = 256 << 10
-"""What an adapter reads at most in one call."""
+"""The most bytes that an adapter reads in one call."""
 PIECE: Final = 512 << 10
-"""What a sender hands over in one call, about."""
+"""About the number of bytes that a sender passes in one call."""
 WINDOW: Final = 32
 OBJECT: Final = bytes(1000)
 LEAST_BYTES, LEAST_MESSAGES, MOST_IDLE = 3e9, 40_000, 20_000
@@ -51,7 +51,7 @@ _ELEMENT_US = Struct("<HHLH")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One thing to be timed. `amount`: how much of `unit` one run is; `steps`: PDUs, messages or associations in it.
+    """One measure. `amount`: the units in one run; `steps`: the PDUs, messages or associations in it.
 
     `runs` and `floors`: seconds of processor time, one a round."""
 
@@ -77,7 +77,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Bytes and objects an idle acceptor takes, of `count` of them that were asked for `contexts` contexts."""
+    """Bytes and objects of one idle acceptor, the mean of `count` acceptors with `contexts` proposed contexts."""
 
     contexts: int
     count: int
@@ -86,7 +86,7 @@ class Idle:
     blocks: float
 
 
-# -- what is done ------------------------------------------------------------------------------------------------
+# -- the measures ------------------------------------------------------------------------------------------------
 
 
 def established(max_length: int = 128 << 10, window: int = 1) -> tuple[Association, Association]:
@@ -116,12 +116,12 @@ def policy(max_length: int = 128 << 10, window: OperationsWindow | None = None) 
 
 
 def carry(source: Association, target: Association) -> None:
-    """What small messages are for an adapter: one buffer of their own."""
+    """Small messages as an adapter receives them: joined in one buffer."""
     target.receive_data(b"".join(source.data_to_send()))
 
 
 def wait(association: Association) -> None:
-    """What a driver does before it waits: all is parsed, and the next deadline is looked up."""
+    """The work of a driver before it waits: parse everything, and look up the next deadline."""
     if association.next_event() is not None:
         raise Failed("an event where none was expected")
     association.deadline(monotonic())
@@ -201,7 +201,7 @@ def _take_responses(user: Association, window: int) -> None:
 def data_set(total: int, max_length: int, chunk: int) -> None:
     """`total` bytes, from one buffer that holds a whole number of PDUs, into events that are counted.
 
-    `chunk` 0: the buffers that were sent are those that are received. Else they are joined, as the kernel does, and
+    `chunk` 0: the sent buffers are received as they are. Otherwise they are joined, as the kernel does, and
     received in chunks of that size."""
     user, provider = established(max_length)
     piece = _piece(max_length)
@@ -262,13 +262,13 @@ def associations(count: int) -> None:
             raise Failed("not released")
 
 
-# -- what it is compared with ------------------------------------------------------------------------------------
+# -- the floor ------------------------------------------------------------------------------------
 
 
 def message_floor(count: int, requests: tuple[bytes, bytes], response: bytes, data: bytes = b"") -> None:
-    """The same messages with nothing but the message id looked at: what a program that knows all the rest could do.
+    """The same messages, of which only the message id is read: the floor for a program that knows all the rest.
 
-    `requests`: the command set before and after the value of its message id; `response`: a whole one."""
+    `requests`: the command set before and after the value of its message id; `response`: a complete one."""
     before, after = requests
     at = len(before)
     size = at + 2 + len(after)
@@ -359,7 +359,7 @@ def _data_measure(total: int, length: int, chunk: int) -> Measure:
 
 
 def measure(rounds: int, *, quick: bool) -> tuple[list[Measure], list[Idle]]:
-    """All of it, `rounds` times after one run that does not count."""
+    """Run everything `rounds` times, after one run that does not count."""
     found = measures(quick=quick)
     for number in range(rounds + 1):
         for one in found:
@@ -375,7 +375,7 @@ def measure(rounds: int, *, quick: bool) -> tuple[list[Measure], list[Idle]]:
 
 
 def idle(contexts: int, count: int) -> Idle:
-    """In processes of their own: tracing takes memory too, which the kernel's count would show."""
+    """Measured in separate processes, because tracing takes memory that the kernel would count."""
     told: dict[str, float] = {}
     for how in ("traced", "resident"):
         command = [sys.executable, "-m", "benchmarks.side_idle", how, str(contexts), str(count)]
@@ -387,7 +387,7 @@ def idle(contexts: int, count: int) -> Idle:
 
 
 def held_per_pdu() -> float:
-    """Objects that are alive for each PDU of a data set whose event is kept."""
+    """The objects that stay alive for each PDU of a data set whose event is kept."""
     user, provider = established(16 << 10)
     request = CStoreRequest(message_id=1, affected_sop_class_uid=uids.CT_IMAGE_STORAGE, affected_sop_instance_uid="1.2")
     user.send(MessageStart(context=3, command=request, has_data=True))
@@ -404,7 +404,7 @@ def held_per_pdu() -> float:
     return (after - before) / 1000
 
 
-# -- what is printed ---------------------------------------------------------------------------------------------
+# -- the output ---------------------------------------------------------------------------------------------
 
 
 def report(found: list[Measure], idles: list[Idle]) -> Iterator[str]:

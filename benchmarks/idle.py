@@ -1,8 +1,8 @@
-"""Many idle associations in one process, of which the server is looked at.
+"""Many idle associations in one process, and the cost for the server.
 
-    python -m benchmarks.idle PORT COUNT        makes them and holds them
+    python -m benchmarks.idle PORT COUNT        opens and holds them
 
-The server is `side_ours` in a trio loop. Each association is established and has answered one C-ECHO.
+The server is `side_ours` in a trio loop. Each association is established and has done one C-ECHO.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .results import Idle
 
 COUNT: Final = 1000
 WATCHED: Final = 4.0
-"""Seconds for which the server's processor time is counted."""
+"""The seconds during which the server's processor time is counted."""
 SETTLE: Final = 0.5
 """Seconds before that."""
 
@@ -59,13 +59,13 @@ def _processor(pid: int) -> float:
 
 
 def _memory(pid: int) -> int:
-    """PSS: its own memory, and its share of what it has in common with others."""
+    """PSS: the process's own memory, and its share of memory shared with other processes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def hold(port: int, count: int) -> None:
-    """Make the associations, and keep them until the process is ended."""
+    """Open the associations, and hold them until the process is ended."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, count + 100), most))
     held = []

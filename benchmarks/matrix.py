@@ -1,4 +1,4 @@
-"""What is measured: groups of rows, each row two ends and what goes from the one to the other."""
+"""The measured rows, in groups: each row has two ends, and the objects that one sends to the other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Kind = Literal["raw", "ours", "dcmtk", "pynetdicom"]
 KINDS: Final[tuple[Kind, ...]] = ("raw", "ours", "dcmtk", "pynetdicom")
 TITLES: Final = {"raw": "bare sockets", "ours": "dicos-proto", "dcmtk": "DCMTK", "pynetdicom": "pynetdicom"}
 LATE: Final = 0.005
-"""Seconds by which answers come late in the group of that name."""
+"""The delay of answers in the group *late*, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of a table. `count`: objects of `size`, or C-ECHOs. `nagle`: DCMTK as it comes, without TCP_NODELAY=1.
+    """One line of a table. `count`: objects of `size`, or C-ECHOs. `nagle`: DCMTK as installed, without TCP_NODELAY=1.
 
-    `full`: only part of the full matrix.
+    `full`: True for a row that only the full matrix has.
     """
 
     group: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What tells it from all others."""
+        """The unique name of the row."""
         parts = [self.group, self.size, self.client if self.client == self.server else f"{self.client}-{self.server}"]
         for told, what in (
             (self.window > 1, f"w{self.window}"), (self.pdu != 131_072, f"{self.pdu >> 10}k"), (self.disk, "disk"),
@@ -62,12 +62,12 @@ class Row:
 
     @property
     def unit(self) -> str:
-        """What rates are told in."""
+        """The unit of rates."""
         return "/s" if self.size in SMALL else "MB/s"
 
     @property
     def start(self) -> tuple[object, ...]:
-        """What its start-up depends on: rows alike in this share the run that measures it."""
+        """The properties that start-up depends on: rows with the same ones share the run that measures it."""
         return (self.client, self.server, self.tls, self.associations, self.loop, self.nagle, self.late,
                 self.size == "echo")  # fmt: skip
 
@@ -86,7 +86,7 @@ GROUPS: Final = {
 
 
 def rows(*, full: bool) -> list[Row]:
-    """All of them, or without those that only the full matrix has."""
+    """All rows, or those of the usual matrix."""
     return [row for row in _rows() if full or not row.full]
 
 
@@ -112,7 +112,7 @@ def _rows() -> Iterator[Row]:
             yield Row(group="sink", size=size, count=few, client="pynetdicom", server="pynetdicom")
     for pdu in (16_384, 131_072, 1_048_576):
         yield Row(group="pdu", size="300m", count=1, client="ours", server="ours", pdu=pdu)
-        if pdu <= 131_072:  # DCMTK knows none longer
+        if pdu <= 131_072:  # the longest that DCMTK supports
             yield Row(group="pdu", size="300m", count=1, client="dcmtk", server="dcmtk", pdu=pdu)
         yield Row(group="pdu", size="300m", count=1, client="pynetdicom", server="pynetdicom", pdu=pdu, full=True)
     for size, count, window in (("4k", 500, 1), ("4k", 500, 32), ("500k", 40, 1), ("300m", 1, 1), ("2g", 1, 1)):

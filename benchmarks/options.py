@@ -1,4 +1,4 @@
-"""What the two ends of one run are told, whoever's they are: one JSON object on the command line."""
+"""The options of both ends of one run, for every implementation: one JSON object on the command line."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Role = Literal["scp", "scu"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`listing`: a file that names the files to send, one a line, all of them `repeat` times; `echoes`: C-ECHOs to send
-    instead. `folder`: where what is received is stored; empty: it is read over. `tls`: the folder with `key.pem` and
-    `cert.pem`; empty: no TLS. `loop`: in an event loop instead of threads. `associations`: at once, from one process.
+    """`listing`: a file with the names of the files to send, one a line, all sent `repeat` times; `echoes`: the
+    number of C-ECHOs to send instead. `folder`: for received objects; empty: they are discarded. `tls`: the folder
+    with `key.pem` and `cert.pem`; empty: no TLS. `loop`: an event loop instead of threads. `associations`: at the
+    same time, from one process.
     """
 
     pdu: int = 131_072
@@ -32,13 +33,13 @@ class Options:
     echoes: int = 0
 
     def command(self, side: str, role: Role) -> list[str]:
-        """How a Python side is started."""
+        """The command that starts a Python side."""
         return [sys.executable, "-m", f"benchmarks.side_{side}", role, json.dumps(asdict(self))]
 
     def paths(self) -> list[Path]:
-        """The files to send, each as often as it is sent."""
+        """The files to send, in order, with repetitions."""
         lines = Path(self.listing).read_text().splitlines()
-        paths = {line: Path(line) for line in dict.fromkeys(lines)}  # to make one takes as long as a tenth of a C-STORE
+        paths = {line: Path(line) for line in dict.fromkeys(lines)}  # making one takes a tenth of the time of a C-STORE
         return [paths[line] for line in lines] * self.repeat
 
     def shares(self) -> list[list[Path]]:
@@ -48,12 +49,12 @@ class Options:
 
 
 def tell(begun: float) -> None:
-    """What a client says in the end: seconds since `begun`, and the most memory it had, in bytes."""
+    """Print the result of a client: seconds since `begun`, and its peak memory in bytes."""
     print(json.dumps({"seconds": perf_counter() - begun, "peak": high_water("self")}))
 
 
 def high_water(process: int | str) -> int:
-    """VmHWM of a process, in bytes; 0 where there is none."""
+    """VmHWM of a process in bytes; 0 if the system has none."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -62,7 +63,7 @@ def high_water(process: int | str) -> int:
 
 
 def main(scp: Callable[[Options], None], scu: Callable[[Options], None], usage: str | None) -> None:
-    """Do what the command line says."""
+    """Run the side that the command line names."""
     match sys.argv[1:]:
         case ["scp", given]:
             scp(Options(**json.loads(given)))

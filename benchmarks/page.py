@@ -1,4 +1,4 @@
-"""The page of measurements in docs/: its tables and its plot, made of one run's JSON, which is kept here."""
+"""The page of measurements in docs/: its tables and its plot, made from the JSON of one run, which is kept here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(measured: Measured, root: Path = ROOT) -> None:
 
 
 def filled(text: str, measured: Measured) -> str:
-    """The page `text` with these measurements between its two marks. Raises ValueError where they are not."""
+    """The page `text` with these measurements between its two marks. Raises ValueError if they are missing."""
     before, _, rest = text.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
@@ -43,7 +43,7 @@ def filled(text: str, measured: Measured) -> str:
 
 
 def plot(measured: Measured) -> str:
-    """Bars of rates: a panel for each of a few groups, each with a scale of its own. SVG."""
+    """An SVG with bars of rates: a panel for each of some groups, each with its own scale."""
     panels = []
     for group, size in _PANELS:
         found = [one for one in measured.results.values() if (one.group, one.what) == (group, size) and one.runs]

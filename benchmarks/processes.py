@@ -1,4 +1,4 @@
-"""Child processes: started, bounded in time, measured, and ended whatever happens."""
+"""Child processes: started, bounded in time, measured, and always ended."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .options import high_water
 from .workloads import ROOT
 
 STARTING: Final = 15.0
-"""Seconds a server may take until it listens."""
+"""The seconds that a server may take until it listens."""
 
 
 class Failed(Exception):
-    """A child that did not do what it was for; one line."""
+    """A child failed; the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """`seconds`: from before the process was made until it was reaped. `peak`: bytes, the most it had in memory.
 
-    The kernel counts what the runner itself had when it made the process, so no peak is below the runner's own.
+    The kernel counts the runner's own memory at the time it made the process, so no peak is below that.
     """
 
     seconds: float
@@ -38,7 +38,7 @@ class Ended:
 
 
 class Child:
-    """One child process. A context manager: left, the process is gone."""
+    """One child process. A context manager: the process has ended when the block ends."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: str) -> None:
         self.command = command
@@ -55,12 +55,12 @@ class Child:
         return self._process.pid
 
     def output(self) -> str:
-        """What it has said so far."""
+        """The output so far."""
         # By position: the child's own offset is shared with ours.
         return os.pread(self._output.fileno(), 1 << 16, 0).decode(errors="replace")
 
     def ended(self, seconds: float) -> Ended:
-        """Wait for its end, for at most so many seconds. Raises `Failed`; a status other than 0 is a failure too."""
+        """Wait for its end, at most `seconds`. Raises `Failed`, also for a status other than 0."""
         pidfd = os.pidfd_open(self._process.pid)
         try:
             if not _readable(pidfd, seconds):
@@ -73,7 +73,7 @@ class Child:
         return ended
 
     def stop(self) -> Ended:
-        """End it now. Its peak is its own, which the kernel tells while it lives."""
+        """End it now. Its peak is read from the kernel while it still lives."""
         peak = high_water(self._process.pid)
         if self._process.returncode is None:
             self._process.terminate()
@@ -95,7 +95,7 @@ class Child:
     def listening(self, port: int) -> None:
         """Wait until something listens on `port`. Raises `Failed`.
 
-        It looks into the kernel's table: a connection to try it out would have to be served."""
+        It reads the kernel's table, because the server would have to serve a test connection."""
         wanted = f":{port:04X} "
         while True:
             for name in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -138,7 +138,7 @@ class Child:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A port that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown."""
+"""The measurements as Markdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .targets import targets
 
 
 def machine() -> list[str]:
-    """What the numbers depend on, a line each."""
+    """The conditions of the run, one a line."""
     load = ", ".join(f"{one:.2f}" for one in os.getloadavg())
     return [
         f"{_cpu()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; load before the run {load}",
@@ -51,7 +51,7 @@ def _package(name: str) -> str:
 
 
 def without_pydcm() -> str | None:
-    """Why pydcm is not among the contenders."""
+    """The reason why pydcm is not measured."""
     if sys.version_info[:2] < PYDCM_NEEDS:
         return f"pydcm: skipped: it needs CPython 3.12 or later, this is {platform.python_version()}"
     return "pydcm: skipped: not installed" if _package("pydcm") == "not installed" else None
@@ -71,7 +71,7 @@ lowest and the highest. A run is a new server and one client (of DCMTK one for e
 
 
 def report(measured: Measured) -> Iterator[str]:
-    """All of it."""
+    """The whole report."""
     for line in measured.machine:
         yield f"- {line}"
     yield f"- {measured.rounds} round{'s' if measured.rounds != 1 else ''}"
@@ -106,7 +106,7 @@ def _group(group: str, measured: Measured) -> Iterator[str]:
 
 
 def _beside(one: Result, found: list[Result], what: str) -> Result | None:
-    """The row that `one` is compared with: the one as alike as there is."""
+    """The row to compare `one` with: the most similar one."""
     same = [other for other in found if other.what == one.what and other.title.partition(",")[0] == what]
     alike = [other for other in same if other.title.partition(",")[2] == one.title.partition(",")[2]]
     return next(iter(alike + same), None) if len(same) == 1 or alike else None

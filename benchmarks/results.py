@@ -1,4 +1,4 @@
-"""What was measured, as it is kept in a JSON file, and the figures that are made of it."""
+"""The measurements, as stored in a JSON file, and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Result:
 
     @property
     def best_known(self) -> float | None:
-        """The rate in the association where the client tells it, else the net one."""
+        """The rate in the association if the client reports it, otherwise the net rate."""
         return self.rate("association") or self.rate("net")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """`count` idle associations in one process: bytes of it all (PSS), and seconds of processor time in `seconds`."""
+    """`count` idle associations in one process: its memory in bytes (PSS), and its processor time during `seconds`."""
 
     count: int
     memory: int
@@ -99,7 +99,7 @@ class Measured:
         return cls(**plain, results=found, idle=Idle(**idle) if idle else None)
 
     def ratio(self, one: str, other: str, clock: str) -> float | None:
-        """How much faster the row `one` is than the row `other`."""
+        """The rate of the row `one` divided by that of the row `other`."""
         mine, theirs = self.results.get(one), self.results.get(other)
         if mine is None or theirs is None:
             return None

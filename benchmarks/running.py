@@ -1,4 +1,4 @@
-"""One run of one row: a server, its clients, and both measured."""
+"""One run of one row: a server and its clients, both measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .processes import Child, Failed, free_port
 from .workloads import LARGE, SIZES, Files
 
 LIMIT: Final = 60.0
-"""Seconds one client may take."""
+"""The seconds that one client may take."""
 BYTECODE: Final = "bytecode"
 """The folder of compiled modules, inside the temporary one."""
 
@@ -29,8 +29,8 @@ BYTECODE: Final = "bytecode"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run. `whole`: seconds, from before the first client's process is made until the last is reaped.
-    `association`: seconds from before the connection until after the release, by the client's own clock; None where it
-    tells none. Peaks in bytes."""
+    `association`: seconds from before the connection until after the release, by the client's own clock, if it
+    reports that. Peaks in bytes."""
 
     whole: float
     association: float | None
@@ -39,7 +39,7 @@ class Run:
 
 
 def missing(row: Row) -> str | None:
-    """Why a row cannot take part; None if it can."""
+    """The reason why a row cannot be measured; None if it can."""
     if "dcmtk" in (row.client, row.server):
         lacking = [name for name in ("storescu", "storescp", "echoscu") if shutil.which(name) is None]
         if lacking:
@@ -52,10 +52,10 @@ def missing(row: Row) -> str | None:
 
 
 class Runner:
-    """Runs rows. Everything it makes is in `folder`, which exists; what is received stays there to the end.
+    """Runs rows. All its files are in `folder`, which exists; received objects stay there until the end.
 
     Small files are not removed between two runs: a file system that has just lost thousands of files may look for
-    unused entries among them for each new one, and who comes next would pay.
+    unused entries among them for each new one, at the cost of the next row.
     """
 
     def __init__(self, folder: Path, *, quick: bool) -> None:
@@ -65,11 +65,11 @@ class Runner:
         (folder / "tls").mkdir()
 
     def amount(self, row: Row) -> int:
-        """How many objects or echoes it gets."""
+        """The number of objects or echoes of a client."""
         return max(row.count // 20, min(row.count, 5)) if self.quick else row.count
 
     def prepare(self, rows: Iterable[Row]) -> None:
-        """Compile what the Python sides import, make the certificate. Raises `Failed`."""
+        """Compile the modules of the Python sides, and make the certificate. Raises `Failed`."""
         rows = list(rows)
         if any(row.tls for row in rows):
             from .workloads import make_certificate
@@ -83,15 +83,15 @@ class Runner:
                 child.ended(LIMIT)
 
     def start(self, row: Row) -> Run:
-        """The same with one small object, or one echo, for each association: what starting up costs."""
+        """The same with one small object, or one echo, for each association: the cost of starting up."""
         size = "echo" if row.size == "echo" else "1k"
         return self._run(replace(row, size=size, disk=False, window=1), row.associations)
 
     def run(self, row: Row) -> Run:
         """Raises `Failed`, `NoSpace`.
 
-        From disk to disk, what is large is run twice, and the second run counts: the host of a virtual machine takes
-        memory that is free back, and the first to fill the page cache again would pay for that."""
+        A large object from disk to disk is run twice, and the second run counts: the host of a virtual machine takes
+        free memory back, and the first run to fill the page cache again would pay for that."""
         if row.disk:
             self.files.check(SIZES[row.size] * self.amount(row))
             if SIZES[row.size] >= LARGE and not self.quick:
@@ -151,8 +151,8 @@ class Runner:
         return str(self.folder / "tls") if row.tls else ""
 
     def _environment(self, *, nagle: bool) -> dict[str, str]:
-        """Compiled modules are kept, as they are for whoever runs something a second time. TCP_NODELAY is what DCMTK
-        looks for; others do not care."""
+        """Compiled modules are kept, as they are when a program runs for the second time. DCMTK reads TCP_NODELAY;
+        the others ignore it."""
         environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.folder / BYTECODE)}
         return environment if nagle else environment | {"TCP_NODELAY": "1"}
 
@@ -167,7 +167,7 @@ def _storescu(row: Row, options: Options, paths: list[Path]) -> list[str]:
     where = ["127.0.0.1", str(options.port)]
     if not paths:
         return ["echoscu", "-q", "--repeat", str(options.echoes), *_dcmtk_tls(options), *where]
-    # -R: propose what the files need and nothing else.
+    # -R: propose only the contexts that the files need.
     return ["storescu", "-q", "-R", "-pdu", str(row.pdu), *_dcmtk_tls(options), *where, *map(str, paths)]
 
 

@@ -1,6 +1,6 @@
-"""What many idle acceptors take, each after one C-ECHO: python -m benchmarks.side_idle traced|resident CONTEXTS COUNT
+"""The memory of idle acceptors, each after one C-ECHO: python -m benchmarks.side_idle traced|resident CONTEXTS COUNT
 
-Prints JSON, each figure for one association: bytes of its objects and how many they are, or by how much VmRSS grew.
+Prints JSON, each figure for one association: the bytes and the number of its objects, or the growth of VmRSS.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .engine import policy
 
 
 def said(contexts: int) -> tuple[bytes, bytes]:
-    """What each requestor sends: its A-ASSOCIATE-RQ, and a C-ECHO-RQ."""
+    """The bytes that each requestor sends: its A-ASSOCIATE-RQ, and a C-ECHO-RQ."""
     classes = [uids.VERIFICATION, *uids.STORAGE_SOP_CLASSES][:contexts]
     proposed = number_contexts((classes[number % len(classes)], UNCOMPRESSED) for number in range(contexts))
     user = Association.requestor(AssociateRequest(called_aet="PROVIDER", calling_aet="USER", contexts=proposed))
@@ -67,7 +67,7 @@ def resident() -> int:
 
 def main(how: str, contexts: int, count: int) -> None:
     asked, echo = said(contexts)
-    idle(asked, echo)  # what is made once for all
+    idle(asked, echo)  # objects that all acceptors share
     kept: list[Association | None] = [None] * count
     gc.collect()
     if how == "traced":

@@ -1,6 +1,6 @@
-"""A peer whose answers come late: a proxy that hands on what the server says after DELAY seconds, the rest at once.
+"""A peer whose answers are late: a proxy that delays the server's bytes by DELAY seconds, and the client's not at all.
 
-python -m benchmarks.side_late PORT DELAY       says `port N`
+python -m benchmarks.side_late PORT DELAY       prints `port N`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from time import monotonic
 
 
 def carry(client: socket.socket, server: socket.socket, delay: float) -> None:
-    """One connection, to its end."""
+    """Serve one connection until its end."""
     late: deque[tuple[float, bytes]] = deque()
     for sock in (client, server):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

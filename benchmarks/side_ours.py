@@ -1,6 +1,7 @@
-"""Both ends of this implementation, each in a process of its own: python -m benchmarks.side_ours scp|scu JSON
+"""Both ends of this implementation, each in its own process: python -m benchmarks.side_ours scp|scu JSON
 
-The provider discards, or stores into a folder, and says `port N`. The user sends files, or C-ECHOs. (`options`.)
+The provider prints `port N`, and discards objects or stores them into a folder. The user sends files or C-ECHOs. The
+options are those of `options`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def scp(options: Options) -> None:
     if options.loop:
         scp_in_a_loop(options)
         return
-    from dicos_transports.blocking.server import serve  # the client has no use for it
+    from dicos_transports.blocking.server import serve  # the client does not use it
     from dicos_transports.serving import ServerLimits
 
     folder = Path(options.folder) if options.folder else None

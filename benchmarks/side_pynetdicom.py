@@ -1,8 +1,8 @@
-"""Both ends of pynetdicom, each in a process of its own, as its documentation does it.
+"""Both ends of pynetdicom, each in its own process, as in its documentation.
 
     python -m benchmarks.side_pynetdicom scp|scu JSON
 
-Files are sent in chunks as they lie on disk and received data sets are not decoded, or written as they came: its
+Files are sent in chunks without decoding, and received data sets are discarded or written without decoding: its
 fastest way.
 """
 

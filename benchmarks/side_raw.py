@@ -3,9 +3,9 @@
     python -m benchmarks.side_raw scp|scu JSON
 
 A message is its length in 8 bytes, that many bytes, and an answer of 128 bytes. Content comes from one buffer of
-512 KiB that is sent again and again: no file is read but for its size. From disk to disk: files are read into that
-buffer, and what is received is written to a file under its final name. With TLS: pyOpenSSL on the socket itself, TLS
-1.3, what a program without a protocol engine would write.
+512 KiB that is sent again and again: of a file only the size is read. From disk to disk: files are read into that
+buffer, and received bytes are written to a file under its final name. With TLS: pyOpenSSL on the socket itself, TLS
+1.3, as in a program without a protocol engine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def scp(options: Options) -> None:
             sock, _ = listener.accept()
             with sock:
                 plain = Plain(sock, options, server=True)
-                # The length and what follows come in one receive where that is small.
+                # One receive gets the length and a small message after it.
                 while count := plain.recv_into(buffer):
                     left = int.from_bytes(buffer[:8], "little") + 8
                     with stored(options) as out:

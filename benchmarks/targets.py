@@ -1,4 +1,4 @@
-"""What was to be reached, and whether it was."""
+"""The targets, and the results beside them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RATIOS: Final = (
 
 
 def targets(measured: Measured) -> Iterator[Target]:
-    """Those for which there are figures."""
+    """The targets with measurements."""
     for what, one, other, clock, least in _RATIOS:
         ratio = measured.ratio(one, other, clock)
         if ratio is not None:

@@ -1,4 +1,4 @@
-"""What is carried: CT objects of given sizes, each a file in a folder, and a certificate for TLS."""
+"""The objects to send: CT objects of given sizes, each a file in a folder; and a certificate for TLS."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SEED: Final = 7
 SIZES: Final = {
     "1k": 1_000, "4k": 4_000, "32k": 32_000, "500k": 500_000, "300m": 300_000_000, "2g": 2_000_000_000,
 }  # fmt: skip
-"""Bytes of a data set, by the name of the size."""
+"""Name of a size -> bytes of the data set."""
 LARGE: Final = 1_000_000
 DISTINCT: Final = {"1k": 500, "4k": 500, "32k": 200, "500k": 40, "300m": 1, "2g": 1}
-"""How many files of that size there are; more objects are the same files again."""
+"""Name of a size -> number of files; more objects are the same files again."""
 SPARE: Final = 100_000_000
-"""Bytes that must be left on the disk."""
+"""The bytes that must stay free on the disk."""
 
 
 class NoSpace(Exception):
-    """The temporary folder cannot hold the files; one line says how much is missing."""
+    """The temporary folder cannot hold the files; its one line names the missing space."""
 
 
 class Files:
-    """The files of each size, made when they are asked for, in `folder`, which exists."""
+    """The files of each size in `folder`, which exists; made on demand."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Files:
         return self._made[size]
 
     def check(self, needed: int) -> None:
-        """Raise `NoSpace` if there is no room for so many bytes."""
+        """Raise `NoSpace` if the disk has no room for `size` bytes."""
         free = shutil.disk_usage(self.folder).free
         if free < needed + SPARE:
             missing = f"{free >> 20} MiB free, {(needed + SPARE) >> 20} MiB needed"
@@ -55,8 +55,8 @@ class Files:
 
 
 def _object(folder: Path, number: int, size: int, *, sparse: bool) -> Path:
-    """A CT object with nothing but identifiers and private data, `size` bytes of data set; `sparse`: a hole of zeros,
-    which takes no room on a disk."""
+    """A CT object with only identifiers and private data, `size` bytes of data set; `sparse`: a hole of zeros, which
+    takes no room on a disk."""
     instance = f"2.25.{SEED}.{number}"
     identifiers = b"".join(
         pack("<HH2sH", group, element, vr, len(value)) + value
@@ -68,7 +68,7 @@ def _object(folder: Path, number: int, size: int, *, sparse: bool) -> Path:
             (0x0020, 0x000D, b"UI", _even(f"2.25.{SEED}")),
         )
     )
-    # Pixel Data would have to fit rows and columns; private data has to fit nothing.
+    # Pixel Data would have to match rows and columns; private data may have any size.
     creator = pack("<HH2sH", 0x7001, 0x0010, b"LO", 18) + b"DICOS-PROTO BENCH "
     rest = size - len(identifiers) - len(creator) - 12
     path = folder / f"{number:04d}.dcm"
@@ -89,7 +89,7 @@ def _even(text: str) -> bytes:
 
 
 def make_certificate(folder: Path) -> None:
-    """`cert.pem` and `key.pem` for 127.0.0.1, for today, its own authority."""
+    """A self-signed `cert.pem` with `key.pem` for 127.0.0.1, valid today."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.hashes import SHA256

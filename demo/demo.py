@@ -1,10 +1,10 @@
-"""The main job in one go: a scanner's volume and real files go to an archive, and come out as they were.
+"""Send a scanner's volume and real files to an archive, and compare the stored files with the sent ones.
 
     make demo
 
 Starts `dicos storescp` on a free port of 127.0.0.1, makes a DICOS CT of a phantom suitcase (512 x 512 x 200, 16 bit),
-sends it with `dicos storescu` together with files that pydicom ships, shows what was negotiated, how fast it went and
-what was stored, compares every stored data set with its source, and stops.
+sends it with `dicos storescu` together with files that pydicom ships, shows the negotiated contexts, the rates and the
+stored files, compares every stored data set with its source, and stops.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def demonstrate(outgoing: Path, archive: Path) -> int:
         assert server.stdout is not None
         try:
             port = str(json.loads(server.stdout.readline())["port"])
-            heading("dicos echoscu: is it there?")
+            heading("dicos echoscu: does it answer?")
             run("echoscu", "127.0.0.1", port, "-aec", "ARCHIVE")
             heading("dicos storescu: the volume and real files, over one association")
             failed = run("storescu", "-v", "--progress", "127.0.0.1", port, "-aec", "ARCHIVE", "-r", str(outgoing))
@@ -75,7 +75,7 @@ def run(*words: str) -> int:
 
 
 def compare(outgoing: Path, archive: Path) -> int:
-    heading("What was stored, and whether it is what was sent")
+    heading("The stored data sets, compared with the sent ones")
     sent, stored = (
         {file.sop_instance_uid: file for file in map(part10.inspect, finding.find_files([folder], recurse=True))}
         for folder in (outgoing, archive)
@@ -93,7 +93,7 @@ def compare(outgoing: Path, archive: Path) -> int:
 
 
 def digest(file: part10.Part10File) -> bytes:
-    """Of the data set, with the padding that one of these files lacks and that goes out with it.  PS3.5 A.5"""
+    """The digest of the data set, with the padding that one of these files lacks and the sender adds [PS3.5 A.5]."""
     found = hashlib.sha256()
     for piece in part10.read_chunks(file):
         found.update(piece)

@@ -1,8 +1,8 @@
-"""A suitcase that was never packed: a DICOS CT volume of simple shapes, as a real file.
+"""A phantom suitcase: a DICOS CT volume of simple shapes, as a real file.
 
     python demo/phantom.py OUT.dcs [--rows N] [--columns N] [--frames N] [--seed N]
 
-The volume is made and written frame by frame, so 600 frames of 512 x 512 (300 MB) take no more memory than 4.
+The volume is computed and written frame by frame, so 600 frames of 512 x 512 (300 MB) take no more memory than 4.
 The same arguments give the same bytes.
 """
 
@@ -35,7 +35,7 @@ SHELL, CLOTHES, BOTTLE, WATER, LAPTOP, BATTERY, WHEEL, ROD, BLOCK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """Where a frame's pixels are: x and y from -1 to 1 over the frame, and z of the frame itself."""
+    """The positions of a frame's pixels: x and y from -1 to 1 over the frame, and z of the frame itself."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
@@ -61,12 +61,12 @@ def make_ct(path: str | Path, *, rows: int = 512, columns: int = 512, frames: in
 
 
 def _uid(*parts: object) -> str:
-    """The same UID for the same parts, under the root for UUIDs.  PS3.5 B.2"""
+    """The same UID for the same parts, under the root for UUIDs [PS3.5 B.2]."""
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(map(str, parts))).int}"
 
 
 def _header(rows: int, columns: int, frames: int, seed: int) -> bytes:
-    """Everything in front of the pixels' own header."""
+    """All bytes before the header of the pixels."""
     name = (rows, columns, frames, seed)
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
@@ -100,13 +100,13 @@ def _add_common(ds: Dataset, name: tuple[int, ...]) -> None:
     ds.AcquisitionDateTime = date + time
     ds.Modality = "CT"
     ds.InstanceNumber = 1
-    # The object of inspection (OOI) stands where DICOM has the patient.
+    # The object of inspection (OOI) takes the place of DICOM's patient.
     ds.PatientID = f"BAG-{name[-1]:04d}"
     ds.IssuerOfPatientID = "PHANTOM"
     ds.TypeOfPatientID = "BARCODE"
     ds.OOIType = "BAGGAGE"
     ds.OOISize = [55.0, 40.0, 23.0]
-    # The scan stands where DICOM has the study.
+    # The scan takes the place of DICOM's study.
     ds.StudyInstanceUID = _uid("scan", *name)
     ds.StudyID = "SCAN-1"
     ds.ScanType = "OPERATIONAL"
@@ -153,7 +153,7 @@ def _add_image(ds: Dataset, rows: int, columns: int, frames: int) -> None:
 
 
 def _shared_groups() -> Dataset:
-    """What is the same in all frames."""
+    """The parts that are the same in all frames."""
     details = Dataset()
     details.KVP = 160
     details.FilterType = "NONE"
@@ -191,7 +191,7 @@ def _frame_groups(frame: int) -> Dataset:
 
 
 def _texture(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.uint16]:
-    """Folded cloth: waves across waves, the same all along the bag but for what `_slice` shifts."""
+    """Folded cloth: waves across waves, the same along the whole bag except for the shift in `_slice`."""
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     phase = rng.uniform(0, 6.28, 4).astype(np.float32)
     waves = np.sin(x / 9 + 3 * np.sin(y / 23 + phase[0]) + phase[1])
@@ -201,7 +201,7 @@ def _texture(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.ui
 
 
 def _slice(rng: np.random.Generator, clothes: NDArray[np.uint16], frame: int, frames: int) -> NDArray[np.uint16]:
-    """One frame, little endian: air, the bag if it reaches here, what is in it, and noise over all."""
+    """One frame, little endian: air, the bag if it reaches this frame, its contents, and noise over everything."""
     rows, columns = clothes.shape
     plane = Plane(
         x=np.linspace(-1, 1, columns, dtype=np.float32)[None, :],
@@ -235,7 +235,7 @@ def _draw_bag(image: NDArray[np.uint16], plane: Plane, clothes: NDArray[np.uint1
         image[from_axis < radius**2] = BOTTLE
         image[from_axis < (0.85 * radius) ** 2] = WATER
     if 0.2 < z < 0.6:
-        image[_box(plane, (0.5, -0.18), (0.17, 0.12))] = BLOCK  # what the operator is to find
+        image[_box(plane, (0.5, -0.18), (0.17, 0.12))] = BLOCK  # the object that the operator should find
 
 
 def _box(plane: Plane, centre: tuple[float, float], half: tuple[float, float]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@
     python -m tools.english --count    print the number of findings by folder and by rule
 
 It reads docstrings, comments and messages (string literals of several words) of Python files, and the prose of
-Markdown files. Code blocks, code spans, link targets and generated pages are exempt. The rules are in `RULES`.
+Markdown files with their Python blocks. Code spans, link targets and generated pages are exempt. `RULES` has the rules.
 
 `tools/english-allowed.txt` lists the exceptions, each with its reason. While old prose is rewritten,
 `tools/english-ratchet.txt` says how many findings a folder may still have; a folder without a line there has none.
@@ -90,6 +90,16 @@ RULES = (
     _rule("said to be", r"\b(is|are|was|were) said( to be)?\b(?! (in|by) \[)", "'reports', 'states', 'is reported as'"),
     _rule("what comes", r"\bwhat (comes|came|has come|is to come)\b", "'received data', 'the next event'"),
     _rule("otherwise", r"\bdo(es)? otherwise\b", "'deviate', 'do not'"),
+    _rule("is no", r"(?<!here )\b(is|are|was|were) no (?!(longer|more|less|fewer|faster|slower|need|reason)\b)",
+          "'is not a ...', 'has no ...'"),
+    _rule("looked at", r"\b(is|are|was|were|be|been|being) looked at\b", "'checked', 'read', 'decoded'"),
+    _rule("read over", r"\bread(s|ing)? over\b", "'skips', 'discards'"),
+    _rule("as it lies", r"\bas (it|they) (lies?|comes?|came|stands?)\b", "'unchanged', 'in order of arrival'"),
+    _rule("say", r"(?<!to )(?<!to it )\bsay\b(?=[,.;)]| for (example|instance))", "'for example'"),
+    _rule("somebody", r"\bsomebody\b", "'another caller', 'a peer', 'someone'"),
+    _rule("good order", r"\bin good order\b", "'cleanly', 'by a release'"),
+    _rule("nothing but", r"\bnothing but\b", "'only'"),
+    _rule("for ever", r"\bfor ever\b", "'forever'"),
     # Marks
     _rule("clause mark", r"#\s*PS3\.\d", "'[PS3.8 9.3]'", kinds=("docstring", "message", "markdown")),
 )  # fmt: skip
@@ -178,8 +188,17 @@ def _comments(source: str) -> list[Text]:
     return [Text(kind="comment", lines=tuple(one)) for one in found]
 
 
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
 def markdown_texts(source: str) -> list[Text]:
-    """The prose, one text; lines of code blocks are empty, headings lose their first word's rules."""
+    """The prose, one text without code blocks and marks of headings; and the texts of each Python block."""
+    found = []
+    for block in _PYTHON.finditer(source):
+        before = source.count("\n", 0, block.start(1))
+        for text in python_texts(block[1]):
+            moved = tuple((before + number, line) for number, line in text.lines)
+            found.append(Text(kind=text.kind, lines=moved))
     lines, fenced = [], False
     for number, line in enumerate(source.split("\n"), 1):
         if line.lstrip().startswith("```"):
@@ -190,7 +209,7 @@ def markdown_texts(source: str) -> list[Text]:
         if shown.startswith("#"):  # "What is new" is a good heading
             shown = re.sub(r"^#+ (?=\w)", "...", shown)
         lines.append((number, shown))
-    return [Text(kind="markdown", lines=tuple(lines))]
+    return [*found, Text(kind="markdown", lines=tuple(lines))]
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ all tests and finds out which tests run which line (with coverage), then forks o
 quickest first, until one fails. A mutant of what is run at import (tables, defaults) is imported in a process of its
 own, forked before anything of the project is imported, with the tests that `AT_IMPORT` names for its module.
 
-What is mutated: comparisons, `and`/`or`/`not`, conditions, arithmetic, numbers, booleans, bytes, names in strings (not
+Mutated: comparisons, `and`/`or`/`not`, conditions, arithmetic, numbers, booleans, bytes, names in strings (not
 texts), members of enums, slices, arguments, elements of tuples and dicts, cells of table 9-10, the value returned, and
-whole statements (left out). What is not: texts, annotations, decorators, `__slots__`.
+whole statements (left out). Not mutated: texts, annotations, decorators, `__slots__`.
 
 The mutants that survive are compared with tools/mutation-survivors.txt, which gives the reason of each. Exit status 1:
 another one survived, one that is listed did not, or docs/mutation.md has other numbers.
@@ -405,7 +405,7 @@ def run_each(mutants: Sequence[Mutant], jobs: int, child: Callable[[Mutant], boo
 
 
 def limit_time(seconds: float) -> None:
-    """Of the processor, so that a busy machine is no time-out: SIGPROF ends the process."""
+    """Limit the processor time, so that a busy machine causes no time-out: SIGPROF ends the process."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
@@ -572,7 +572,7 @@ def run_functions(mutants: Sequence[Mutant], trees: dict[str, ast.Module], jobs:
     return results
 
 
-# -- what came of it ---------------------------------------------------------------------------------------------------
+# -- the results -------------------------------------------------------------------------------------------------------
 
 
 def listed() -> set[str]:

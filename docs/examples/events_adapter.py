@@ -17,7 +17,7 @@ def events(sock: socket.socket, association: Association) -> Iterator[Event]:
     with sock, selectors.DefaultSelector() as selector:
         selector.register(sock, READ)
         while True:
-            if association.bytes_queued < association.terms.limits.queued:  # else the caller makes no more answers now
+            if association.bytes_queued < association.terms.limits.queued:  # else no more answers are to be made now
                 event = association.next_event()
                 if event is not None and not isinstance(event, Closed):
                     yield event

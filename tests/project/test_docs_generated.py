@@ -15,16 +15,16 @@ from tools.docgen.source import CHECKOUT, prose, uses
 
 @cache
 def pages() -> dict[str, str]:
-    """Made once, by the first test that needs them: making them takes seconds, which collection would spend in vain."""
+    """Made by the first test that needs them, because that takes seconds."""
     return docgen.pages()
 
 
 def test_the_generated_pages_are_current() -> None:
     made = pages()
-    assert len(made) > 90
+    assert len(made) > 30
     found = {path: (CHECKOUT / path).read_text(encoding="utf-8") for path in made if (CHECKOUT / path).exists()}
     differ = [path for path, text in made.items() if found.get(path) != text]
-    assert differ == [], "python -m tools.docgen writes them anew"
+    assert differ == [], "run python -m tools.docgen"
 
 
 def test_no_page_is_left_of_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,13 +92,15 @@ def test_the_diagrams_are_of_the_table() -> None:
 
 
 def test_a_tolerance_is_taken_apart() -> None:
-    text = "Lets through: this. Breaks: PS3.8 9.3. Who: them. Why it may be allowed: it is: so. Default: off."
-    parts = {"Accepts": "this.", "Breaks": "PS3.8 9.3.", "Who": "them.", "Why": "it is: so.", "Default": "off."}
+    text = "Accepts: this. Breaks: PS3.8 9.3. Sent by: them. Why it may be allowed: it is: so. Default: off."
+    parts = {"Accepts": "this.", "Breaks": "PS3.8 9.3.", "Sent by": "them.", "Why": "it is: so.", "Default": "off."}
     assert values._parts(text) == parts
-    assert values._parts(text.replace("Lets through", "Accepts")) == parts
+    assert values._parts(text.replace("Accepts", "Lets through").replace("Sent by", "Who")) == parts
 
 
-REFERENCE = reference.all_pages()
+@cache
+def reference_pages() -> list[reference.Page]:
+    return reference.all_pages()
 
 
 def text_of(page: reference.Page) -> str:
@@ -106,7 +108,7 @@ def text_of(page: reference.Page) -> str:
 
 
 def test_every_package_of_the_engine_has_a_page_and_nothing_else() -> None:
-    shown = {page.module for page in REFERENCE if page.module.startswith("dicos_proto")}
+    shown = {page.module for page in reference_pages() if page.module.startswith("dicos_proto")}
     named = {each.name for each in source.modules("dicos_proto")}
     assert shown <= named
     below = {name for name in named - shown if name.rpartition(".")[0] not in shown}
@@ -114,43 +116,42 @@ def test_every_package_of_the_engine_has_a_page_and_nothing_else() -> None:
 
 
 def test_only_public_packages_of_the_adapters_have_a_page() -> None:
-    shown = [page.module for page in REFERENCE if page.module.startswith("dicos_transports")]
+    shown = [page.module for page in reference_pages() if page.module.startswith("dicos_transports")]
     names = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
     assert shown == [f"dicos_transports.{name}" for name in names]
 
 
-@pytest.mark.parametrize("page", REFERENCE, ids=lambda page: page.module)
-def test_a_page_shows_all_that_its_package_exports(page: reference.Page) -> None:
-    """Each name in `__all__` has a heading or a row, and what is exported is what the import gives."""
-    package = source.source_of(page.module)
-    assert package is not None
-    text = text_of(page)
-    for name in package.exported or ():
-        assert re.search(rf"^\|? ?(#+ |\[)?`?({page.module}\.)?{name}`?\b", text, re.MULTILINE), name
-    if package.exported is not None:
-        if page.module.startswith("dicos_transports"):
-            for needed in ("trio", "OpenSSL"):
-                pytest.importorskip(needed)
-        assert list(package.exported) == list(importlib.import_module(page.module).__all__)
+def test_a_page_shows_each_name_that_its_package_exports() -> None:
+    """Each name in `__all__` has a heading or a row, and the import gives the same names."""
+    for needed in ("trio", "OpenSSL", "pydicom"):
+        pytest.importorskip(needed)
+    checked = 0
+    for page in reference_pages():
+        package = source.source_of(page.module)
+        assert package is not None
+        for name in package.exported or ():
+            found = re.search(rf"^\|? ?(#+ |\[)?`?({page.module}\.)?{name}`?\b", text_of(page), re.MULTILINE)
+            assert found, f"{page.module}: {name}"
+            checked += 1
+        if package.exported is not None:
+            assert list(package.exported) == list(importlib.import_module(page.module).__all__)
+    assert checked > 150
 
 
-@pytest.mark.parametrize("page", REFERENCE, ids=lambda page: page.module)
-def test_a_name_has_one_section(page: reference.Page) -> None:
-    """Two modules below one heading each may call different things the same."""
-    if len(page.sections) > 1:
-        return
-    headings = re.findall(r"^#+ .*$", text_of(page), re.MULTILINE)
-    assert [one for one in set(headings) if headings.count(one) > 1] == []
+def test_a_name_has_one_section() -> None:
+    """On a page with a heading for each module, two modules may use the same name for different things."""
+    for page in reference_pages():
+        headings = re.findall(r"^#+ .*$", text_of(page), re.MULTILINE) if len(page.sections) == 1 else []
+        assert [one for one in set(headings) if headings.count(one) > 1] == [], page.module
 
 
 def test_methods_of_internal_bases_are_shown_with_the_class() -> None:
-    """A user looks for them there: where they are written is nothing to them."""
-    (page,) = (page for page in REFERENCE if page.module == "dicos_transports.blocking")
+    (page,) = (page for page in reference_pages() if page.module == "dicos_transports.blocking")
     for name in ("echo", "store", "abort", "identity", "requests"):
         assert re.search(rf"^### Session\.{name}$|^\| `{name}` \|", text_of(page), re.MULTILINE), name
 
 
 def test_internals_have_no_section() -> None:
-    text = "".join(text_of(page) for page in REFERENCE)
+    text = "".join(text_of(page) for page in reference_pages())
     for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver"):
         assert f"# {name}\n" not in text, name

@@ -40,13 +40,23 @@ BAD = [
     ("said to be", "Counters are said to be fewer."),
     ("what comes", "Reads what comes."),
     ("otherwise", "Peers that do otherwise."),
+    ("is no", "Raises ValueError if it is no UID."),
+    ("looked at", "Decoded when it is looked at."),
+    ("read over", "The body is read over."),
+    ("as it lies", "Sent as it lies on disk."),
+    ("say", "A folder, say, is a source."),
+    ("somebody", "An event for somebody else."),
+    ("good order", "Released in good order."),
+    ("nothing but", "It holds nothing but bytes."),
+    ("for ever", "None waits for ever."),
     ("clause mark", "Reads a PDU.  # PS3.8 9.3"),
 ]
 GOOD = """Reads a PDU and returns True if it is complete [PS3.8 9.3].
 
-Of course `let_through` and `told` are names. What is it? Whose turn is it? How many are there? The rate is so low that
-nothing arrives. A wait lasts as long as the peer sends. Its port is the first argument. Everything goes through a
-tunnel. Memory stays flat whatever the size. As in h11, one call reads one event. The whole PDU is read. Tell the peer.
+Of course `let_through` and `told` are names. What is it? Whose turn is it? How many are there? The rate is so
+low that nothing arrives. A wait lasts as long as the peer sends. Its port is the first argument. Everything
+goes through a tunnel. There is no limit. It is no longer there. The peer has nothing to say. Memory stays
+flat whatever the size. As in h11, one call reads one event. The whole PDU is read. Tell the peer.
 """
 
 
@@ -110,15 +120,19 @@ It is new. What is more, [it](what-comes.md) runs: `whoever`.
 | one | Of a kind. |
 
 ```python
-print("whoever")  # what comes
+print("whoever")  # whoever comes
+```
+
+```console
+$ whoever
 ```
 """
 
 
-def test_prose_of_markdown_is_read_and_code_is_not(tmp_path: Path) -> None:
+def test_prose_and_python_of_markdown_are_read_and_other_code_is_not(tmp_path: Path) -> None:
     (tmp_path / "x.md").write_text(PAGE)
     found = [(one.line, one.rule) for one in english.check(tmp_path / "x.md", "x.md")]
-    assert found == [(3, "what"), (5, "whether"), (10, "of")]
+    assert found == [(3, "what"), (5, "whether"), (10, "of"), (13, "whoever")]
     (tmp_path / "x.md").write_text("<!-- Made from the source by `make docs` -->\n\nWhoever.\n")
     assert english.check(tmp_path / "x.md", "x.md") == []
 

@@ -1,7 +1,7 @@
-"""The pages of docs/ that are made from the source, and what other pages quote of it.
+"""The pages of docs/ that are made from the source, and the quotes of the source in other pages.
 
-`pages()` gives each page as (path below the checkout, text); `python -m tools.docgen` writes them all and takes away
-those whose module is gone. What is generated is never edited by hand: `tests/test_docs_generated.py` compares.
+`pages()` maps the path of each page below the checkout to its text. `python -m tools.docgen` writes all of them, and
+removes pages whose module is gone. Do not edit generated pages: `tests/project/test_docs_generated.py` compares them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
 def pages() -> dict[str, str]:
-    """Path -> what it is to hold, in order."""
+    """Path -> text, in order."""
     made = {
         "docs/limits.md": values.limits(),
         "docs/timers.md": values.timers(),
@@ -26,13 +26,13 @@ def pages() -> dict[str, str]:
 
 
 def stale() -> list[Path]:
-    """Pages of the reference that no module stands behind any more."""
+    """Pages of the reference whose package is gone."""
     wanted = {CHECKOUT / path for path in pages()}
     return sorted(path for path in (CHECKOUT / "docs/reference").glob("*.md") if path not in wanted)
 
 
 def write() -> list[str]:
-    """Bring every page up to date; the paths of those that were not."""
+    """Write every page. Returns the paths of those that have changed."""
     changed = []
     for path, text in pages().items():
         file = CHECKOUT / path

@@ -1,6 +1,6 @@
-"""`python -m tools.docgen`: write the generated pages of docs/; say which have changed."""
+"""`python -m tools.docgen`: write the generated pages of docs/ and print the changed ones."""
 
 from . import write
 
 for path in write():
-    print(f"docs: {path} is new")
+    print(f"docs: {path} has changed")

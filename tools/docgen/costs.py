@@ -1,4 +1,4 @@
-"""The table of docs/limits.md that says what each input of a hostile peer takes: made of what `make cost` measured."""
+"""The section of docs/limits.md about the cost of hostile input, from the measurements of `make cost`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .source import CHECKOUT
 
 RESULTS = CHECKOUT / "tests/cost/results.json"
 _CALM = 0.75
-"""Load for each processor up to which a machine is idle but for what is measured."""
+"""The load for each processor up to which a machine counts as idle except for the measurement."""
 _TOO_SMALL = 16 << 10
-"""Bytes on the wire below which a ratio says nothing: the memory is given instead."""
+"""Bytes on the wire below which a ratio is meaningless; the table shows the total memory instead."""
 _TABLES = (
-    ("The library's providers, attacked by a user", "user", ("engine", "serve", "Application")),
-    ("The command's providers, attacked by a user", "user", ("storescp", "echoscp", "movescu --store-port")),
-    ("The page of the counters, attacked by a client", "http", ("metrics",)),
+    ("Providers of the library, attacked by a user", "user", ("engine", "serve", "Application")),
+    ("Providers of the command, attacked by a user", "user", ("storescp", "echoscp", "movescu --store-port")),
+    ("The endpoint of the counters, attacked by a client", "http", ("metrics",)),
     ("Users, attacked by a provider", "provider", ("engine", "connect", "echoscu", "storescu", "findscu", "getscu",
                                                    "movescu")),
     ("Decoding a data set, and checking one", "content", ("datasets", "Checker")),
@@ -36,13 +36,13 @@ def section() -> str:
     if found["load"] > found["cores"] * _CALM:
         machine += (
             f" with other work on it (a load of {found['load']}):\n"
-            "processor time is up to twice what it is on one that is idle; memory is the same"
+            "processor time is up to twice that of an idle machine; memory is the same"
         )
     return said + _MEASURED + f"\nMeasured with {about},\non {machine}.\n" + "".join(tables)
 
 
 def _decoded() -> str:
-    """What a data set may take when it is decoded, by the default `Limits`."""
+    """The memory that a decoded data set may take within the default `Limits`."""
     whose = (("composite object", True, "collected"), ("identifier or attribute list", False, "attributes"))
     rows = []
     for what, of_object, longest in whose:
@@ -92,21 +92,21 @@ Whatever its peer does, an association takes at most [`most_bytes`](reference/tr
 memory above idle, plus what your handler keeps. Processor time grows linearly with the bytes.
 """
 _DECODED = """
-A function that is given a data set whole, or decoded, holds in addition what `Limits` lets that be. In bytes, at most:
+A function that takes a whole or decoded data set holds it in addition, up to the bounds of `Limits`. In bytes, at most:
 
 | one decoded | bytes | by default |
 |---|---|--:|
 {rows}
 
-A limit is reached only by bytes that are sent: an element or an item takes at least 8 of them, a value one. Of what
-is deflated, {first:,} elements and items, and {ratio} more for each byte, are read. A server that decodes large objects
-of strangers lowers `object_elements`, `object_items` and `object_values`, or reads them in pieces.
+A peer reaches a limit only by sending bytes: at least 8 for an element or an item, one for a value. From deflated
+data, {first:,} elements and items are read, and {ratio} more for each byte. If your server decodes large objects of
+strangers, lower `object_elements`, `object_items` and `object_values`, or read the objects in pieces.
 """
 _MEASURED = """
-`tests/cost` sends inputs of each kind to each entry point. The tables show what they took: bytes of memory and
-microseconds of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of
-memory; everything else as processes, in resident memory, of which some megabytes are kept whatever comes. For inputs
-below 16 kB the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures
-again. An empty cell was not measured: `make cost` sends every input that an entry can take, the tests send a choice of
-them, and an entry may have been measured with either.
+`tests/cost` sends inputs of each kind to each entry point. The tables show the cost: bytes of memory and microseconds
+of processor time for each byte on the wire. The engine is measured by itself, in Python's own count of memory;
+everything else as processes, in resident memory, some megabytes of which are never given back. For inputs below 16 kB
+the table has totals. The engine is measured with a `Limits.peer_max_length` of 8. `make cost` measures again. An
+empty cell was not measured: `make cost` sends every input to an entry, the tests send a selection, and an entry may
+have been measured with either.
 """

@@ -11,7 +11,7 @@ from .source import CHECKOUT, Source
 _TABLES = {"AE": "9-6", "DT": "9-7", "AR": "9-8", "AA": "9-9"}
 _PHASES = {"AE": "Association establishment", "DT": "Data transfer", "AR": "Association release", "AA": "Abort"}
 _OTHER_SIDE = {Role.REQUESTOR: {Evt.Evt5}, Role.ACCEPTOR: {Evt.Evt1, Evt.Evt2}}
-"""Which side opens the connection: the events that cannot come on the other one."""
+"""The events that cannot occur for a role: one side opens the connection, the other waits for it."""
 
 Arrow = tuple[State, State, Evt, Action]
 
@@ -62,7 +62,7 @@ def _arrows(role: Role) -> Iterator[Arrow]:
 
 
 def _diagram(phase: str, role: Role, words: dict[str, str]) -> str:
-    """Arrows between the same two states share one for each action. A semicolon would end a statement of Mermaid's."""
+    """One arrow for each pair of states and action. A semicolon would end a statement of Mermaid."""
     labels: dict[tuple[State, State], dict[Action, list[str]]] = {}
     for start, end, event, action in sorted(_arrows(role)):
         if action.value.startswith(phase):
@@ -97,7 +97,7 @@ def _list(title: str, clause: str, names: list[str], words: dict[str, str]) -> s
 
 
 def _actions(words: dict[str, str]) -> str:
-    lines = ["## Actions", "", "What each action is made of, in the order in which it is carried out.", ""]
+    lines = ["## Actions", "", "The effects of each action, in the order in which the engine carries them out.", ""]
     lines += ["| action | of PS3.8 table | does |", "|---|---|---|"]
     for action, effects in ACTIONS.items():
         table = _TABLES[action.value[:2]]
@@ -112,10 +112,10 @@ _HEAD = """<!-- Made from the source by `make docs`: edit dicos_proto/upper_laye
 
 # State machine
 
-The upper layer protocol machine of PS3.8 9.2 is data in
-`dicos_proto.upper_layer.machine`: table 9-10 stands there as the standard prints
-it, and `step` looks a cell up. The diagrams below are made from the same table, one for each phase and role, with the
-states that this role can be in. An arrow says `event / action`; the definitions follow the table.
+Look up what the protocol does in each state. The upper layer protocol machine of PS3.8 9.2 is data in
+`dicos_proto.upper_layer.machine`, which shows table 9-10 as the standard prints it; `step` looks up a cell. The
+diagrams below are made from the same table, one for each phase and role, with the states of that role. The label of
+an arrow is `event / action`; the definitions follow the table.
 
 ```python
 from dicos_proto.upper_layer.machine import ACTIONS, Evt, Role, State, step
@@ -134,16 +134,16 @@ None
 """
 _TABLE_HEAD = """## Table 9-10
 
-Rows are events, columns are states; a blank cell is an event that cannot happen there. Two cells have a choice: AE-6
-goes to Sta3 if the service provider can accept the request, else to Sta13 with an A-ASSOCIATE-RJ; AR-8 goes to Sta9 on
-the side of the association requestor, to Sta10 on the other.
+Rows are events, columns are states; a blank cell is an event that cannot occur in that state. Two cells have a
+choice: AE-6 goes to Sta3 if the service provider can accept the request, else to Sta13 with an A-ASSOCIATE-RJ; AR-8
+goes to Sta9 on the side of the association requestor, to Sta10 on the other.
 """
-_ENGINE = """## What the engine makes of it
+_ENGINE = """## The engine and the table
 
-- `UpperLayer` carries out the effects in their order. CONNECT, ANSWER_TRANSPORT and CLOSE are the adapter's: a
-  requestor is made when its connection is open or about to be, so Evt1 and Evt2 come together; CLOSE is `wants_close`.
-- An event that the table has no use for (AA-1, AA-6, AA-7, AA-8) is acted on at the PDU's header, and its body is read
-  over.
-- A local primitive that meets a blank cell is `LocalProtocolError`, and nothing has changed.
+- `UpperLayer` carries out the effects in their order. CONNECT, ANSWER_TRANSPORT and CLOSE belong to the adapter: you
+  create a requestor when its connection is open or about to open, so Evt1 and Evt2 come together; CLOSE is
+  `wants_close`.
+- The engine acts on an unexpected PDU (AA-1, AA-6, AA-7, AA-8) at its header, and skips its body.
+- A local primitive in a blank cell raises `LocalProtocolError`, and changes nothing.
 - `Association.state` is the state as of the last event returned.
 """

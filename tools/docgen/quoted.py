@@ -1,6 +1,6 @@
-"""What hand-written pages quote: whole files, between markers that say which; and the reference in mkdocs.yml.
+"""Quotes in hand-written pages, each a file between markers; and the reference in mkdocs.yml.
 
-A page that says `<!-- from docs/examples/x.py -->` has that file as its next Python block.
+After `<!-- from docs/examples/x.py -->` the next Python block of a page is that file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAVIGATION = re.compile(r"(?<=# made by docgen:\n).*?(?=^ *# end\n)", re.DOTALL
 
 
 def pages(checkout: Path, made: dict[str, str]) -> dict[str, str]:
-    """Path -> text of what quotes something and is not in `made`."""
+    """Path -> text of each page that quotes a file and is not in `made`, and of mkdocs.yml."""
     found = {}
     for file in sorted((checkout / "docs").rglob("*.md")):
         path = str(file.relative_to(checkout))

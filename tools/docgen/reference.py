@@ -1,14 +1,15 @@
 """The API reference: a page for each public package, from its source; an index of what `dicos_proto` exports.
 
-A page shows what `__all__` of its package names, and what the modules of a package define that has no `__all__`.
-Internals get no page: public methods that a class inherits from one are shown with the class.
+A page shows the names in `__all__` of its package. If a package has no `__all__`, the page shows the public names of
+its modules. Internals get no page; the public methods that a class inherits from an internal class are shown with the
+class.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import faces
 from .source import (
@@ -31,6 +32,8 @@ _INTERNAL = {
 """Modules and packages of the engine without a page of their own, and why."""
 _TABLES = {"uid_names", "status_tables"}
 """Modules that are tables and nothing else."""
+_BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}}
+"""Package -> modules that users import by their name, and that `__all__` need not have."""
 _ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
 """The public packages and modules of `dicos_transports`, in order."""
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n"
@@ -40,11 +43,12 @@ _TABLE_FROM = 6
 
 @dataclass(frozen=True)
 class Name:
-    """A public name, and the statement that defines it."""
+    """A public name, and the statement that defines it, perhaps as `original`."""
 
     name: str
     source: Source
     index: int
+    original: str
 
     @property
     def node(self) -> ast.stmt:
@@ -52,15 +56,15 @@ class Name:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The module that defines it, and its name there."""
-        return self.source.name, self.name
+        """The module that defines it, and its name in that module."""
+        return self.source.name, self.original
 
     @property
     def said(self) -> str:
         """One sentence about it, for a table."""
         match self.node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-                return first_sentence(ast.get_docstring(node) or "")
+                return first_sentence(faces.docstring(self.source, node))
             case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 short = cell(f"`{unparse(value)}`")
                 text = first_sentence(docstring_after(self.source.tree.body, self.index))
@@ -93,7 +97,7 @@ def page_of(module: str) -> str:
 
 
 def _definition(source: Source, name: str) -> Name | None:
-    """The statement that defines a name, however often it is passed on; None if that is not in this project."""
+    """The statement that defines a name, through any number of imports; None if it is not in this project."""
     for index, node in enumerate(source.tree.body):
         match node:
             case ast.ClassDef(name=found) | ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found):
@@ -105,17 +109,18 @@ def _definition(source: Source, name: str) -> Name | None:
             case _:
                 continue
         if found == name:
-            return Name(name, source, index)
+            return Name(name, source, index, name)
     if name in source.imports:
         module, original = source.imports[name]
         home = source_of(module)
         if home is not None and home != source:
-            return _definition(home, original)
+            there = _definition(home, original)
+            return replace(there, name=name) if there is not None else None
     return None
 
 
 def _public(source: Source) -> tuple[Name, ...]:
-    """What a module defines for others: its `__all__`, or all of it that has no underscore."""
+    """The public names of a module: its `__all__`, or every name that it defines without an underscore."""
     names = source.exported
     if names is None:
         defined = [node for node in source.tree.body if isinstance(node, ast.ClassDef | Function)]
@@ -150,7 +155,8 @@ def _sections(source: Source) -> tuple[tuple[Source | None, tuple[Name, ...]], .
     if exported is None:
         return tuple((one, _public(one)) for one in within)
     names = ((None, _public(source)),) if _public(source) else ()
-    return (*names, *((one, _public(one)) for one in within if one.name.rpartition(".")[2] in exported))
+    named = {*exported, *_BY_NAME.get(source.name, ())}
+    return (*names, *((one, _public(one)) for one in within if one.name.rpartition(".")[2] in named))
 
 
 def all_pages() -> list[Page]:
@@ -249,9 +255,9 @@ def _value(one: Name) -> str:
 def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
     match one.node:
         case ast.ClassDef() as node:
-            return _class(one.source, node, level, shown)
+            return _class(one, node, level, shown)
         case ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-            return _function(one.source, node, f"{level} {node.name}")
+            return _function(one.source, node, f"{level} {one.name}")
         case node:
             code = one.source.segment(node)
             code = f"```py\n{code}\n```\n\n" if code.count("\n") < 12 else ""
@@ -259,7 +265,7 @@ def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
 
 
 _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
-"""Decorators that say how to call what they decorate."""
+"""Decorators that change how a function is called."""
 
 
 def _function(source: Source, node: Function, heading: str) -> str:
@@ -293,15 +299,16 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     return unparse(argument) + (f" = {unparse(default)}" if default else "")
 
 
-def _class(source: Source, node: ast.ClassDef, level: str, shown: dict[tuple[str, str], str]) -> str:
+def _class(one: Name, node: ast.ClassDef, level: str, shown: dict[tuple[str, str], str]) -> str:
+    source = one.source
     bases = f"({', '.join(map(unparse, node.bases))})" if node.bases else ""
     parts = [
-        f"{level} {node.name}\n",
+        f"{level} {one.name}\n",
         f"```py\nclass {node.name}{bases}\n```\n",
         prose(faces.docstring(source, node)) + "\n",
     ]
     family = list(_family(source, node, shown))
-    fields = list({row[0]: row for home, one in reversed(family) for row in _fields(home, one)}.values())
+    fields = list({row[0]: row for home, ancestor in reversed(family) for row in _fields(home, ancestor)}.values())
     if fields:
         enumeration = any("Enum" in unparse(base) for base in node.bases)
         heads = "member" if enumeration else "field", "type", "value" if enumeration else "default", " "
@@ -309,15 +316,15 @@ def _class(source: Source, node: ast.ClassDef, level: str, shown: dict[tuple[str
         rows = [heads, ("---",) * 4, *fields]
         parts.append("\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n")
     members: dict[str, tuple[Source, Function]] = {}
-    for home, one in family:
-        for member in one.body:
+    for home, ancestor in family:
+        for member in ancestor.body:
             made = member if isinstance(member, Function) else faces.method(home, member)
             if made is not None and faces.docstring(home, made):
-                if not made.name.startswith("_") or (made.name == "__init__" and one is node):
+                if not made.name.startswith("_") or (made.name == "__init__" and ancestor is node):
                     members.setdefault(made.name, (home, made))
-    for home, member in members.values():
-        name = "()" if member.name == "__init__" else f".{member.name}"
-        parts.append(_function(home, member, f"{level}# {node.name}{name}"))
+    for home, made in members.values():
+        name = "()" if made.name == "__init__" else f".{made.name}"
+        parts.append(_function(home, made, f"{level}# {one.name}{name}"))
     return "\n".join(parts)
 
 

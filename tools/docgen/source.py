@@ -1,4 +1,4 @@
-"""What the source of a module says of itself: names in their order, signatures, docstrings, comments beside values.
+"""The source of a module, parsed: names in their order, signatures, docstrings, comments beside values.
 
 Knows: how this project writes docstrings. Must not know: which page shows them. Nothing is imported here: a page of
 the reference needs no pydicom and no trio.
@@ -42,9 +42,16 @@ class Source:
             if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip()
         }
 
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(keepends=True)
+
     def segment(self, node: ast.stmt | ast.expr) -> str:
-        """A statement or expression as it is written."""
-        return ast.get_source_segment(self.path.read_text(encoding="utf-8"), node) or ""
+        """A statement or expression as in the source."""
+        lines = self._lines[node.lineno - 1 : node.end_lineno]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return b"".join(lines).decode()
 
     @property
     def doc(self) -> str:
@@ -94,7 +101,9 @@ def modules(package: str) -> list[Source]:
         if parts[-1] == "__init__":
             parts.pop()
         if not any(part.startswith("_") for part in parts):
-            found.append(Source(".".join(parts), path))
+            source = source_of(".".join(parts))
+            assert source is not None
+            found.append(source)
     return found
 
 
@@ -144,12 +153,12 @@ def first_sentence(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that may stand in a cell of a table."""
+    """Text for a cell of a table, on one line."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def docstring_after(body: list[ast.stmt], index: int) -> str:
-    """The string that stands under an assignment, which is its docstring; empty where there is none."""
+    """The string under an assignment, which is its docstring; empty if there is none."""
     if index + 1 < len(body):
         match body[index + 1]:
             case ast.Expr(value=ast.Constant(value=str() as text)):
@@ -172,7 +181,7 @@ class Place:
 
 
 def uses(holders: frozenset[str], owner: str, fields: tuple[str, ...]) -> dict[str, list[Place]]:
-    """Field -> where the code looks it up in an object called one of `holders`, or in `owner()`, in order."""
+    """Field -> the places where the code reads it from an object named in `holders`, or from `owner()`, in order."""
     found: dict[str, list[Place]] = {field: [] for field in fields}
     for source in [source for package in FOLDERS for source in modules(package)]:
         finder = _Uses(source.name, holders, owner, found)

@@ -1,4 +1,4 @@
-"""Pages of a class whose fields are all there is to say: limits, timers, tolerances."""
+"""Pages that list the fields of one class: limits, timers, tolerances."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def limits() -> str:
 
 _LIMITS = """# Limits
 
-Every length, count and depth that a peer supplies is compared with a field of
-[`Limits`](reference/limits.md#limits) before anything is allocated or looped over. A `Limits` is a value; it is given
-to `Association.requestor` or `Association.acceptor`, and holds for that association.
+Bound the memory and time that a peer can take. Every length, count and depth that a peer supplies is compared with a
+field of [`Limits`](reference/limits.md#limits) before anything is allocated or looped over. Pass a `Limits` value to
+`Association.requestor` or `Association.acceptor`; it applies to that association.
 
-What passes a limit is a fault of the peer: a `ProviderAbort` event whose error names the limit and both numbers, with
-an A-ABORT that is queued already.
+Exceeding a limit is a fault of the peer: the event is a `ProviderAbort` whose error names the limit and both numbers,
+and an A-ABORT is already queued.
 
 ```python
 from dicos_proto import Association, Limits
@@ -79,19 +79,19 @@ associate_pdu 4096 1000
 07 00 00 00 00 04 00 00 00 00
 ```
 
-The body was never waited for: the header alone decides. The A-ABORT names the service user as its source, because that
-is what AA-1 sends, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-10)).
+The engine does not wait for the body: the header alone decides. The source in the A-ABORT is the service user, as AA-1
+requires, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-10)).
 
-Defaults are those of `Limits()`. The last column names every function that looks the field up.
+The table has the defaults of `Limits()`. The last column names every function that reads the field.
 
-| field | default | what it bounds, and the attack it stops | enforced in |
+| field | default | bounds, and the attack it stops | enforced in |
 |---|--:|---|---|
 {rows}
 
-The Maximum Length [PS3.8 D.1] is no field: it is negotiated. `DEFAULT_MAX_LENGTH`, {default} bytes, is what this side
-advertises unless told otherwise, and a longer P-DATA-TF is refused at its header; with `Tolerance.over_max_length`,
-only one that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or
-at least `peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length`
+The Maximum Length [PS3.8 D.1] is not a field: it is negotiated. This side advertises `DEFAULT_MAX_LENGTH`, {default}
+bytes, by default, and refuses a longer P-DATA-TF at its header. With `Tolerance.over_max_length`, it refuses only one
+that is longer than twice the Maximum Length and longer than 1 MiB. A peer's Maximum Length is 0 (unlimited) or at
+least `peer_max_length`, {peer} bytes by default; an association with a smaller one is rejected. `peer_max_length`
 itself is at least `SMALLEST_MAX_LENGTH`, {smallest} bytes: less carries no message.
 """
 
@@ -115,14 +115,16 @@ def timers() -> str:
 
 _TIMERS = """# Timers
 
-The engine has no clock. `deadline(now)` says when the next deadline is and why; `handle_timeout(now)` says what time
-it is. Both take seconds on a clock of the caller's choice. A timer that was armed since the last `deadline(now)` starts
-at that `now`, so every adapter calls `deadline` before it waits. And it calls `handle_timeout` after each wait, before
-it gives the engine what came, also when the wait ended early: the time between the two is the peer's, and from it
-follows how fast the peer sends (`minimum_rate`).
+Bound every wait for a peer. The engine has no clock: `deadline(now)` returns the next deadline and its reason, and you
+pass the time in with `handle_timeout(now)`. Both take seconds on a clock of your choice.
 
-A passed deadline takes effect in `next_event`, once what was received before is parsed: bytes that came in time are
-never lost to a clock that is late.
+- Call `deadline(now)` before each wait: a timer armed since the last call starts at that `now`.
+- Call `handle_timeout(now)` after each wait, before you pass received bytes to the engine, even if the wait ended
+  early. The time between the two calls is the peer's, and from it the engine computes the peer's rate
+  (`minimum_rate`).
+
+A passed deadline takes effect in `next_event`, after the bytes received before it are parsed: a late clock never loses
+bytes that arrived in time.
 
 ```python
 from dicos_proto import Association, Timeouts
@@ -143,18 +145,18 @@ ARTIM: waiting for the whole A-ASSOCIATE-RQ: nothing within 5 s
 Closed() True
 ```
 
-Defaults, in seconds, or bytes a second for `minimum_rate`, are those of `Timeouts()`; None waits for ever. The last
-column names every function that looks the field up.
+The table has the defaults of `Timeouts()`, in seconds, or in bytes a second for `minimum_rate`; None waits forever. The
+last column names every function that reads the field.
 
 | field | default | runs | used in |
 |---|--:|---|---|
 {rows}
 
-The engine's timers are {phases}
-(`dicos_proto.timers.Timer`). Only ARTIM is one of the standard [PS3.8 9.1.5]: when it expires, the connection is
-closed. When IDLE expires, an A-RELEASE-RQ is sent, and the event is `Idle`. When another expires, the local user gives
-up: an A-ABORT is sent, source service user, and `ProviderAbort` carries a `DeadlineExceeded`. `connect` and
-`write_stall` are for adapters: the engine makes no connections and does not know when the peer takes bytes.
+The engine's timers are {phases} (`dicos_proto.timers.Timer`). Only ARTIM comes from the standard [PS3.8 9.1.5]: when
+it expires, the connection is closed. When IDLE expires, the engine sends an A-RELEASE-RQ, and the event is `Idle`.
+When another one expires, the local user gives up: the engine sends an A-ABORT, source service user, and
+`ProviderAbort` carries a `DeadlineExceeded`. `connect` and `write_stall` are for adapters: the engine makes no
+connections and does not know when the peer reads.
 
 ```python
 from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
@@ -186,7 +188,7 @@ Deadline(at=50.0, why='release: waiting for the A-RELEASE-RP')
 def tolerances() -> str:
     """docs/tolerances.md"""
     if importlib.util.find_spec("dicos_proto.tolerance") is None:
-        return _GENERATED + "# Tolerances\n\nNothing that the standard forbids is let through.\n"
+        return _GENERATED + "# Tolerances\n\nEvery deviation from the standard is refused.\n"
     module = importlib.import_module("dicos_proto.tolerance")
     words = described("dicos_proto.tolerance", "Tolerance")
     sets = {
@@ -198,7 +200,9 @@ def tolerances() -> str:
     for name, text in words.items():
         part = _parts(text)
         inside = ", ".join(f"`{one}`" for one, flags in sets.items() if name in flags)
-        rows.append(f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Who']} | {part['Why']} | {inside} |")
+        rows.append(
+            f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Sent by']} | {part['Why']} | {inside} |"
+        )
     source = Source("dicos_proto.tolerance", CHECKOUT / "dicos_proto/tolerance.py")
     notes = []
     for index, node in enumerate(source.tree.body):
@@ -210,13 +214,13 @@ def tolerances() -> str:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """The parts of a docstring by their headings; the first of them may have the older words."""
-    text = re.sub(r"^(Lets through|Allows|Tolerates): ", "Accepts: ", " ".join(text.split()))
-    found = re.split(r"(Accepts|Breaks|Who|Why it may be allowed|Default): ", text)
+    """The parts of a docstring by heading: `Accepts`, `Breaks`, `Sent by`, `Why`, `Default`."""
+    text = re.sub(r"^Lets through: ", "Accepts: ", " ".join(text.split())).replace("Who: ", "Sent by: ")
+    found = re.split(r"(Accepts|Breaks|Sent by|Why it may be allowed|Default): ", text)
     part = {
         heading.split(" it ")[0]: cell(said.strip()) for heading, said in zip(found[1::2], found[2::2], strict=True)
     }
-    return {"Accepts": "", "Breaks": "", "Who": "", "Why": "", **part}
+    return {"Accepts": "", "Breaks": "", "Sent by": "", "Why": "", **part}
 
 
 _TOLERANCES = """# Tolerances
@@ -235,7 +239,7 @@ for tolerance in (Tolerance(), Tolerance(uid_leading_zeros=True)):
     provider.receive_data(sent)
     event = provider.next_event()
     print(type(event).__name__, provider.state.name)
-    print(event if tolerance.uid_leading_zeros else event.error)
+    print((event.name, event.detail) if tolerance.uid_leading_zeros else event.error)
 print(type(provider.next_event()).__name__, len(provider.terms.deviations))
 ```
 
@@ -243,15 +247,15 @@ print(type(provider.next_event()).__name__, len(provider.terms.deviations))
 ProviderAbort Sta13
 abstract syntax '1.2.840.010008.11' has a component that begins with 0 [PS3.5 9.1]
 Deviation Sta2
-let through (uid_leading_zeros): abstract syntax '1.2.840.010008.11' has a component that begins with 0 [PS3.5 9.1]
+('uid_leading_zeros', "abstract syntax '1.2.840.010008.11' has a component that begins with 0")
 AssociateRequest 1
 ```
 
-Flows pass over the events; `Association.deviations` has what was let through.
+Flows skip these events; `Association.deviations` lists the accepted deviations.
 
 ## Flags
 
-| flag | accepts | breaks | who does it | why it may be allowed | in |
+| flag | accepts | breaks | sent by | why it may be allowed | in |
 |---|---|---|---|---|---|
 {rows}
 
