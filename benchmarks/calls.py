@@ -1,8 +1,8 @@
 """Python calls that an object takes: python -m benchmarks.calls [--root CHECKOUT]
 
 A count of calls does not depend on how busy the machine is. One side is counted, with `sys.setprofile`, in its thread;
-its peer is the blocking adapter in another thread, over a pair of sockets. What an object takes is the difference of
-two runs that differ in how many objects they send, so that connecting and releasing are not counted.
+its peer is the blocking adapter in another thread, over a pair of sockets. Two runs send different numbers of objects;
+the difference of their calls, for each object, leaves out connecting and releasing.
 
 `--root`: another checkout of this project, whose code is counted instead, before and after a change for example. Only
 names that every version of the project has are used.
@@ -66,7 +66,7 @@ class Run:
                 end.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
 
     def beside(self, work: Callable[[], None], counted: Callable[[], int]) -> int:
-        """What `counted` returns, while `work` is done in another thread."""
+        """Return the result of `counted`, while another thread does `work`."""
         peer = threading.Thread(target=work)
         peer.start()
         found = counted()
@@ -133,7 +133,7 @@ def figures() -> Iterator[tuple[str, str, float]]:
     """(adapter, what, calls an object)"""
     for adapter in ("blocking", "trio", "asyncio"):
         for side in ("received", "sent"):
-            once(adapter, side, SMALL, 1, FEW)  # whatever is imported or remembered the first time
+            once(adapter, side, SMALL, 1, FEW)  # the first run imports modules and fills caches
             for window in (1, 32):
                 few, many = (once(adapter, side, SMALL, window, count) for count in (FEW, MANY))
                 yield adapter, f"1 kB {side}, window {window}", (many - few) / (MANY - FEW)

@@ -86,7 +86,7 @@ class Project:
 
     @cached_property
     def rooms(self) -> Graph:
-        """The graph of rooms. The module of a whole tree exports it, and is no room."""
+        """The graph of rooms. The module of a whole tree exports it, and does not count as a room."""
         graph: dict[str, set[str]] = {}
         for module, targets in self.imports.items():
             if module.count(".") > 1 or not module.endswith("__init__"):

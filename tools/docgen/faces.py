@@ -66,7 +66,7 @@ _Place = tuple[Source, ast.ClassDef | Function]
 
 
 def _lookup(source: Source, name: str) -> Source | _Place | None:
-    """What a name of a module is: another module, or a class or function and the module that defines it."""
+    """Return the module, or the class or function with its module, that a name of a module stands for."""
     for node in source.tree.body:
         if isinstance(node, ast.ClassDef | Function) and node.name == name:
             return source, node

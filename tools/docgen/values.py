@@ -251,7 +251,7 @@ Deviation Sta2
 AssociateRequest 1
 ```
 
-Flows skip these events; `Association.deviations` lists the accepted deviations.
+Flows skip these events; `Association.terms.deviations` lists the accepted deviations.
 
 ## Flags
 
