@@ -376,6 +376,7 @@ def pieces_of(data: bytes) -> Generator[bytes, None, None]:
     yield data
 
 
+@pytest.mark.measured
 @settings(deadline=None)
 @given(data=st.binary(max_size=300), from_ts=st.sampled_from(CONVERTIBLE), to_ts=st.sampled_from(CONVERTIBLE))
 def test_garbage_raises_nothing_else(data: bytes, from_ts: str, to_ts: str) -> None:
@@ -403,6 +404,7 @@ HEADERS = st.sampled_from(
 )
 
 
+@pytest.mark.measured
 @settings(deadline=None)
 @given(parts=st.lists(HEADERS, max_size=20), to_ts=st.sampled_from([IMPLICIT, EXPLICIT]))
 def test_any_nesting_of_headers_converts_or_is_refused(parts: list[bytes], to_ts: str) -> None:
