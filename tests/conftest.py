@@ -34,7 +34,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 TESTS = Path(__file__).resolve().parent
-NOT_MEASURED = ("transports", "interop", "cost", "project")
+NOT_MEASURED = ("transports", "interop", "cost")
 """Folders whose tests do not count for the coverage of the engine: its own tests reach every branch without them."""
 
 gc.disable()  # what is collected stays until the end: looking for garbage in it finds none
@@ -53,10 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come first, so that no worker is left with one in the end. Coverage is measured in some tests only.
 
     These are the tests that are about one thing each, not those with generated examples, nor slow ones: tracing makes
-    a test three to five times slower. A branch that only a random example reaches counts as not covered.
+    a test three to five times slower. A branch that only a random example reaches counts as not covered, unless the
+    test is marked `measured`.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
-        if folder in NOT_MEASURED or item.get_closest_marker("hypothesis") or item.get_closest_marker("slow"):
+        many = item.get_closest_marker("hypothesis") and not item.get_closest_marker("measured")
+        if folder in NOT_MEASURED or many or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.no_cover)

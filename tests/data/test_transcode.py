@@ -447,6 +447,7 @@ def converts_as_expected(data: bytes, from_ts: str, to_ts: str) -> None:
     assert found == expected(data, from_ts, to_ts)
 
 
+@pytest.mark.measured
 @settings(deadline=None)
 @given(data=st.binary(max_size=300), from_ts=st.sampled_from(CONVERTIBLE), to_ts=st.sampled_from(CONVERTIBLE))
 def test_garbage_is_refused_or_comes_out_as_a_reference_walk_says(data: bytes, from_ts: str, to_ts: str) -> None:
@@ -473,6 +474,7 @@ HEADERS = st.sampled_from(
 )
 
 
+@pytest.mark.measured
 @settings(deadline=None)
 @given(parts=st.lists(HEADERS, max_size=20), from_ts=st.sampled_from(CONVERTIBLE), to_ts=st.sampled_from(CONVERTIBLE))
 def test_any_nesting_of_headers_comes_out_as_a_reference_walk_says(

@@ -69,6 +69,7 @@ REQUESTS = st.lists(
 )
 
 
+@pytest.mark.measured
 @given(REQUESTS)
 def test_specific_requests_touch_one_step_and_a_global_end_ends_all(
     requests: list[tuple[int, str, bool]],
