@@ -377,10 +377,10 @@ DEEP = "[" * 20_000 + "]" * 20_000
 
 HARMFUL = [
     (sealed(DEEP), "line 1 is not a JSON object"),
-    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is no "),  # from Python 3.13 on it is a valid object
+    (sealed('{"a":' * 9000 + "1" + "}" * 9000), " is not a "),  # from Python 3.13 on it is a valid object
     (sealed(head(), DEEP), "line 2 is not a JSON object"),
     (sealed(head(), ENTRY % DEEP), "line 2 is not a JSON object"),
-    (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is no"),
+    (sealed(head(), '{"path": ' + "9" * 10_000 + "}"), "line 2 is not a"),
     (sealed(head(host="\x1b]0;x\x07\x1b[31m")), r"to a transfer to \x1b]0;x\x07\x1b[31m:104 ('PACS')"),
     (sealed(head(host="\u202e\x9b2J\udc80\n")), r"to \u202e\x9b2J\udc80\n:104"),
     (sealed(head(called_aet="\x1b" + "A" * 60_000)), r"('\x1bAAAAAAAAAAAA... (60001 characters)')"),

@@ -42,7 +42,7 @@ class Expected:
         return IdentityVerdict(accepted=False)
 
     def fault(self, command: AnyRequest, calling_aet: str) -> str | None:
-        """Return why an instance does not belong to a C-MOVE of this command; None if it does, or does not say.
+        """Return why an instance does not belong to a C-MOVE of this command; None if it does, or names none.
 
         pynetdicom names itself as the originator, so the title of the sender is accepted as well.
         """

@@ -16,8 +16,8 @@ it. Between two calls the layer holds no plaintext, and no ciphertext except an 
 
 The end: TLS has its own end, close_notify, which is sent when the association is over and expected from the peer. If a
 connection ends without it, anybody may have cut it. That is the error "truncated" if the association was still in use.
-It is no error after the association's own last PDU, A-RELEASE-RP or A-ABORT: many peers then just close, and nothing
-of value can be cut off.
+It is not an error after the association's own last PDU, A-RELEASE-RP or A-ABORT: many peers then just close, and
+nothing of value can be cut off.
 """
 
 from __future__ import annotations
