@@ -221,11 +221,15 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
     `AssociationError`.
     """
     gathered = Gathered()
+    last: Sequence[Buffer] = ()
     if sink.write(()):
         session, performing = request.session, request.performing
-        while performing.unread:
+        while request.performing.unread:
             pieces = request.here() if session.driver.may_go_on else []
             if not (pieces or (pieces := await session.run(request.pieces()))):
+                break
+            if not (performing.unread or gathered.size):
+                last = pieces  # all that is left came together: one call takes it and completes the file
                 break
             if gathered.size or sum(map(len, pieces)) < batch:
                 gathered.add(pieces)
@@ -237,7 +241,7 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
             del pieces
             if not more:
                 break
-    stored: Stored = await offloaded(partial(sink.end, gathered.pieces))
+    stored: Stored = await offloaded(partial(sink.end, last or gathered.pieces))
     return stored
 
 
@@ -348,12 +352,18 @@ def discard(request: StoreRequest | AwaitedStoreRequest) -> Stored | Coroutine[A
 # -- blocking requests, as awaited ones --------------------------------------------------------------------------------
 
 
+class _Unhurried:
+    """The driver of a blocking session, as far as it is asked: no other task waits for its turn."""
+
+    may_go_on = True
+
+
 class _Unsuspended:
     """A request of a blocking session whose methods are awaited and never suspend: its own session and driver too."""
 
     __slots__ = ("_request", "here", "performing", "pieces")
 
-    may_go_on = True
+    driver = _Unhurried()
 
     def __init__(self, request: StoreRequest) -> None:
         self._request = request
@@ -363,10 +373,6 @@ class _Unsuspended:
 
     @property
     def session(self) -> Self:
-        return self
-
-    @property
-    def driver(self) -> Self:
         return self
 
     async def run(self, flow: Flow[T]) -> T:
