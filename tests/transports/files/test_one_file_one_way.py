@@ -181,3 +181,32 @@ def test_a_file_is_the_same_instance_whoever_sends_it(tmp_path: Path, content: s
 
     planned = same([by_planned_send_file, by_planned_storescu, by_move], path, accepted)
     assert planned == ([] if accepted == DEFLATED != own else arrived), "deflated is proposed for what is deflated"
+
+
+def test_a_file_that_cannot_be_converted_is_noticed_before_it_is_sent(tmp_path: Path) -> None:
+    """By each sender: its association goes on."""
+    path = tmp_path / "a.dcm"
+    path.write_bytes(file_header(CT, "1.2.1", IMPLICIT) + b"\x08\0\x18\0\xff\xff\0\0" + bytes(20))
+    proposal = contexts_for([Service(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,))])
+    with taking(EXPLICIT) as (port, got), connect(("127.0.0.1", port), proposal.contexts) as session:
+        with pytest.raises(files.Part10Error):
+            files.send_file(session, files.inspect(path))
+        assert session.established
+    assert by_storescu(path, EXPLICIT) == got == []
+
+    app = Application("ARCHIVE")
+    app.on_get(GET, sends=(CT,), transfer_syntaxes=(EXPLICIT,))(lambda asked: [path])
+    proposal = contexts_for([
+        Service(sop_classes=(GET, uids.VERIFICATION), transfer_syntaxes=(EXPLICIT,)),
+        Service(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,), scu=False, scp=True),
+    ])  # fmt: skip
+    information = UserInformation(roles=proposal.roles)
+    with (
+        app.serve(("127.0.0.1", 0)) as running,
+        connect(("127.0.0.1", running.port), proposal.contexts, user_information=information) as session,
+    ):
+        answers = session.get(GET, dataset(PatientID="1"))
+        assert list(answers) == []
+        assert answers.operation.result is not None
+        assert answers.operation.result.response.status == 0x0110
+        assert session.echo().status == 0

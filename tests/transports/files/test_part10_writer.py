@@ -188,7 +188,10 @@ def test_a_failed_move_leaves_no_reservation(tmp_path: Path, monkeypatch: pytest
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    max_examples=200,
+    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.function_scoped_fixture],
+)
 @given(uid=ANY_TEXT, sop_class_uid=ANY_TEXT, source=ANY_TEXT)
 @example(uid="../..", sop_class_uid="../..", source="../..")
 @example(uid="..", sop_class_uid="", source="")

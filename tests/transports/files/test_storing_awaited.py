@@ -13,6 +13,9 @@ import pytest
 
 pytest.importorskip("pydicom")
 
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.negotiation import propose
+from dicos_transports import files
 from dicos_transports.application import Application
 from dicos_transports.blocking import connect
 from dicos_transports.files import part10, receiving
@@ -93,3 +96,25 @@ def test_the_disk_does_not_hold_up_the_event_loop(loop: str, tmp_path: Path, mon
         go_on.set()
         assert waiting.result(PATIENCE).status == 0
     assert [one.status for one in stored] == [0]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_functions_of_blocking_sessions_are_awaited_in_an_event_loop(loop: str, tmp_path: Path) -> None:
+    """`store_into` and `discard` are one name each, for both kinds of sessions."""
+    app, done = Application(), list[Stored]()
+
+    @app.on_store_stream(CT)
+    async def store(request: Any) -> None:
+        done.append(await files.store_into(tmp_path, request))
+
+    @app.on_store_stream(uids.MR_IMAGE_STORAGE, check=False)
+    async def drop(request: Any) -> None:
+        done.append(await files.discard(request))
+
+    contexts = propose([CT, uids.MR_IMAGE_STORAGE], (EXPLICIT,))
+    with running((loop, "awaited"), app) as server, connect(("127.0.0.1", server.port), contexts) as session:
+        assert session.store(CT, "1.2.3", EXPLICIT, DATA[EXPLICIT]).status == 0
+        assert session.store(uids.MR_IMAGE_STORAGE, "1.2.4", EXPLICIT, [bytes(500_000)] * 3).status == 0
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes().endswith(DATA[EXPLICIT])
+    assert [(one.status, one.size, one.path) for one in done] == [(0, len(DATA[EXPLICIT]), path), (0, 1_500_000, None)]

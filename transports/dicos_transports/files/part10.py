@@ -177,7 +177,7 @@ def _read(fd: int, most: int, offset: int) -> Buffer:
 def where(path: Path) -> tuple[int, str]:
     """Returns the position of the data set in bytes, and its transfer syntax, "" if the file does not name one.
 
-    For any file with meta information, whether it holds a composite instance or not. Raises Part10Error.
+    For any file with meta information, even if it is no composite instance. Raises Part10Error.
     """
     with opened(path) as (fd, _):
         found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))

@@ -225,11 +225,15 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
     `AssociationError`.
     """
     gathered = Gathered()
+    last: Sequence[Buffer] = ()
     if sink.write(()):
         session, performing = request.session, request.performing
-        while performing.unread:
+        while request.performing.unread:
             pieces = request.here() if session.driver.may_go_on else []
             if not (pieces or (pieces := await session.run(request.pieces()))):
+                break
+            if not (performing.unread or gathered.size):
+                last = pieces  # all that is left came together: one call takes it and completes the file
                 break
             if gathered.size or sum(map(len, pieces)) < batch:
                 gathered.add(pieces)
@@ -241,7 +245,7 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
             del pieces
             if not more:
                 break
-    stored: Stored = await offloaded(partial(sink.end, gathered.pieces))
+    stored: Stored = await offloaded(partial(sink.end, last or gathered.pieces))
     return stored
 
 
