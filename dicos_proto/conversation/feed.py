@@ -1,6 +1,6 @@
 """Where the data sets that are sent come from: whole, in pieces, or in pieces that are waited for elsewhere.
 
-Knows: pieces. Must not know: messages, associations.
+Knows: pieces, and flows by turns. Must not know: which message they belong to.
 """
 
 from __future__ import annotations

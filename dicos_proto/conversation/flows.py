@@ -3,7 +3,7 @@
 A flow yields a `Need` and returns its result. It raises what its user has to know: `AssociationRejected`,
 `AssociationAborted`, `AssociationReleased`.
 
-Knows: how associations begin and end. Must not know: how bytes travel, what waits mean in a runtime, messages
+Knows: how associations begin and end. Must not know: how bytes travel, what a wait is in a runtime, what a message says
 (`exchange`), what a service is for (`services`).
 """
 

@@ -1,6 +1,7 @@
 """PDVs <-> DIMSE messages: reassembly, fragmentation, and the operations outstanding in each direction.
 
-Knows: which PDV may follow which (PS3.8 annex E), message ids, the operations window. Must not know: states, PDUs.
+Knows: which PDV may follow which (PS3.8 annex E), how one fills a P-DATA-TF, message ids, the operations window. Must
+not know: states, other PDUs, when bytes are sent.
 
 Invariants: command sets are held (bounded), data sets never; one message is on the wire at a time in each direction;
 a response belongs to exactly one outstanding request, by message id, type and context.
