@@ -41,7 +41,7 @@ class Terms:
     """The terms of one association: what it was made with, and what both sides have said since.
 
     `role`, `limits`, `timeouts`, `tolerance`: as it was made, and never changed. `request`: the A-ASSOCIATE-RQ sent or
-    received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`: the result of both, None before Sta6.
+    received, None before. `answer`: the A-ASSOCIATE-AC, None before Sta6. `agreement`: the result of both, None before.
     `deviations`: those that `next_event` has returned; at most one for each flag of `tolerance`.
     """
 
@@ -116,9 +116,7 @@ class Association:
         self._judge: Judge = self._upper.judge
         self._untold = self._judge.untold
         self._messages = Messages(_NOTHING_AGREED, self._judge)
-        self._later: deque[AssociateAccept | MessageStart | MessageData] = (
-            deque()
-        )  # after the deviations in them
+        self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
         self._steps = 0  # PDVs received: they show that a message makes progress
         self._oldest = 0  # the request whose final response is awaited
         self._received = 0  # messages received when that began
@@ -162,7 +160,7 @@ class Association:
 
     @property
     def operations(self) -> Operations:
-        """What is outstanding and owed now, and message ids for what is sent next."""
+        """The operations that are outstanding and owed now, and message ids for the next ones."""
         return self._operations
 
     @property

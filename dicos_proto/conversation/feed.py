@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Lack(Enum):
-    """What there is in place of a piece. None is not among them: a source that yields it is at fault."""
+    """Why there is no piece. None is not among the reasons: a source that yields it is at fault."""
 
     STARVED = auto()
     """The source has no piece now and is not at its end."""
