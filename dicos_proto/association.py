@@ -4,13 +4,12 @@ Bytes go in by `receive_data`, events come out of `next_event`, events go in by 
 `data_to_send`, deadlines come out of `deadline`. It never reads a clock or a socket, calls nothing back, and never
 raises for what the peer did.
 
-Knows: how `UpperLayer` and `Messages` make one association, and which phase of it has which deadline. Must not know:
+Knows: how `upper_layer` and `dimse` make one association, and which phase of it has which deadline. Must not know:
 bytes of PDUs, policies.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from .upper_layer.agreement import Agreement, PresentationContext, agree
 from .upper_layer.core import Core
 from .upper_layer.events import Deviation, Fragment
 from .upper_layer.machine import Evt, Role, State
+from .upper_layer.pace import Pace
 from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 
@@ -41,7 +41,7 @@ class Terms:
     """The terms of one association: what it was made with, and what both sides have said since.
 
     `role`, `limits`, `timeouts`, `tolerance`: as it was made, and never changed. `request`: the A-ASSOCIATE-RQ sent or
-    received, None before. `answer`: the A-ASSOCIATE-AC, likewise. `agreement`: the result of both, None before Sta6.
+    received, None before. `answer`: the A-ASSOCIATE-AC, None before Sta6. `agreement`: the result of both, None before.
     `deviations`: those that `next_event` has returned; at most one for each flag of `tolerance`.
     """
 
@@ -117,11 +117,11 @@ class Association:
         self._untold = self._judge.untold
         self._messages = Messages(_NOTHING_AGREED, self._judge)
         self._later: deque[AssociateAccept | MessageStart | MessageData] = deque()  # after the deviations in them
-        self._steps = 0  # PDVs received: what shows that a message makes progress
-        self._oldest = 0  # the request that is waited for
+        self._steps = 0  # PDVs received: they show that a message makes progress
+        self._oldest = 0  # the request whose final response is awaited
         self._received = 0  # messages received when that began
         self._unsent = False  # a request is not yet cut to its end
-        self._pace: _Pace | None = None  # of the message that is being received
+        self._pace: Pace | None = None  # of the message that is being received
         self._terms = Terms(role=role, limits=limits, timeouts=timeouts, tolerance=tolerance)
         self._operations = Operations(self._messages)
 
@@ -160,7 +160,7 @@ class Association:
 
     @property
     def operations(self) -> Operations:
-        """What is outstanding and owed now, and message ids for what is sent next."""
+        """The operations that are outstanding and owed now, and message ids for the next ones."""
         return self._operations
 
     @property
@@ -191,11 +191,11 @@ class Association:
     # -- in and out ----------------------------------------------------------------------------------------------
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived. Kept by reference, parsed by `next_event`; do not change the buffer before that."""
+        """Bytes that arrived. Kept by reference, and parsed by `next_event`: do not change the buffer before."""
         self._upper.receive_data(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more; `why`: what the layer below knows of it, which `ProviderAbort` then tells."""
+        """The peer will send no more. `why`: what the layer below knows of it; `ProviderAbort` then reports that."""
         self._upper.receive_eof(why)
 
     def data_to_send(self) -> list[bytes | memoryview]:
@@ -220,8 +220,9 @@ class Association:
         return Deadline(deadline.at, deadline.why, measured=True)
 
     def handle_timeout(self, now: float) -> None:
-        """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it. A deadline that has
-        passed takes effect in `next_event`, once what was received before is parsed."""
+        """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it.
+
+        A deadline that has passed takes effect in `next_event`, after what was received before it."""
         if self._pace is not None:
             self._pace.end_wait(now)
         self._upper.handle_timeout(now)
@@ -264,8 +265,7 @@ class Association:
                 return event
 
     def send(self, event: Sendable) -> None:
-        """Queue an event: all or nothing. Raises `LocalProtocolError` for what the protocol forbids now; nothing has
-        changed then."""
+        """Queue an event. Raises `LocalProtocolError`, and changes nothing, for what the protocol forbids now."""
         upper = self._upper
         if isinstance(event, MessageData):
             if upper.state is not _STA6:
@@ -314,10 +314,10 @@ class Association:
     def _watch(self) -> None:
         """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
 
-        Within a message: for its next PDV, and for all of it at the minimum rate (`_Pace`). With requests outstanding:
+        Within a message: for its next PDV, and for all of it at the minimum rate (`pace`). With requests outstanding:
         for a response, but not while a message of the peer is under way or the local side owes it an answer; and for
-        the final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and was not the
-        one to ask for release: for the next request. The local user's own pauses have none.
+        the final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and has
+        not asked for release: for the next request. The local user's own pauses have none.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
@@ -368,13 +368,13 @@ class Association:
             timers.cancel(_IDLE)
 
     def _watch_pace(self) -> None:
-        """A message is under way: see to it that it comes at the minimum rate."""
+        """Check that the message that is under way comes at the minimum rate."""
         upper, number, pace = self._upper, self._messages.received, self._pace
         grace, rate = upper.timeouts.message, upper.timeouts.minimum_rate
         if pace is None or pace.number != number:
             upper.timers.cancel(_RATE)
             began = upper.reader.fed
-            self._pace = None if grace is None or rate is None else _Pace(number, began, grace, rate)
+            self._pace = None if grace is None or rate is None else Pace(number, began, grace, rate)
         elif pace.steps != self._steps:  # what has come meanwhile counts, although time is up
             upper.timers.cancel(_RATE)
 
@@ -397,55 +397,3 @@ def prepare(association: Association, event: MessageStart) -> None:
 
     Raises `LocalProtocolError` for what cannot be encoded."""
     association._messages.prepare(event)
-
-
-class _Pace:
-    """How fast a message of the peer comes, in the time in which this side waits for it.
-
-    A wait begins with `Association.deadline` and ends with the `handle_timeout` after it. What lies between two waits
-    is the local side's own time, and is not counted; nor is a wait while bytes are unread, or reading is not wanted.
-    It is judged anew from each wait before which the message has come as fast as it has to.
-    """
-
-    __slots__ = ("_began", "_fed", "_from", "_grace", "_rate", "_waited", "number", "steps", "until")
-
-    def __init__(self, number: int, began: int, grace: float, rate: float) -> None:
-        """`number`: which message; `began`: the bytes received before."""
-        self.number = number
-        self.steps = 0
-        """PDVs that had come when the last wait began."""
-        self.until = math.inf
-        """When that wait was to end at the latest: one that ends later has not waited for the peer."""
-        self._began = began
-        self._grace = grace
-        self._rate = rate
-        self._waited = 0.0
-        self._fed = began
-        self._from: float | None = None
-
-    def begin_wait(self, upper: Core, steps: int, now: float) -> None:
-        reader = upper.reader
-        if self._from is not None and self.steps == steps and self._fed == reader.fed:
-            return  # it is the same wait
-        self.steps = steps
-        self._fed = reader.fed
-        self._from = now if upper.wants_read and not reader.unread else None
-        if self._from is None or not self._waited:  # in the first wait, nothing is slower than `Timeouts.message`
-            upper.timers.cancel(_RATE)
-            return
-        came = reader.fed - self._began
-        if came >= self._rate * self._waited:  # in time: what came faster than it had to is no credit for later
-            self._began, self._waited = reader.fed, 0.0
-            upper.timers.cancel(_RATE)
-            return
-        most = self._grace + came / self._rate
-        fault = (
-            f"rate: {came} bytes of a message in {most:.0f} s of waiting for it; "
-            f"at least {self._rate:g} a second after the first {self._grace:g} s"
-        )
-        upper.timers.arm(_RATE, max(most - self._waited, 0.0), "rate: waiting for the rest of a message", fault=fault)
-
-    def end_wait(self, now: float) -> None:
-        if self._from is not None:
-            self._waited += max(min(now, self.until) - self._from, 0.0)
-            self._from = None

@@ -1,6 +1,6 @@
 """Where the data sets that are sent come from: whole, in pieces, or in pieces that are waited for elsewhere.
 
-Knows: pieces. Must not know: messages, associations.
+Knows: pieces, and flows by turns. Must not know: which message they belong to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Lack(Enum):
-    """What there is in place of a piece. None is not among them: a source that yields it is at fault."""
+    """Why there is no piece. None is not among the reasons: a source that yields it is at fault."""
 
     STARVED = auto()
     """The source has no piece now and is not at its end."""

@@ -3,7 +3,7 @@
 A flow yields a `Need` and returns its result. It raises what its user has to know: `AssociationRejected`,
 `AssociationAborted`, `AssociationReleased`.
 
-Knows: how associations begin and end. Must not know: how bytes travel, what waits mean in a runtime, messages
+Knows: how associations begin and end. Must not know: how bytes travel, what a wait is in a runtime, what a message says
 (`exchange`), what a service is for (`services`).
 """
 
@@ -33,7 +33,7 @@ from .planning import explain
 
 
 class Need(Enum):
-    """What a flow waits for."""
+    """The reason why a flow waits."""
 
     INPUT = auto()
     """Write what is queued, and feed the association: bytes, end of file, or time."""
@@ -114,7 +114,7 @@ def find_context(
     """The accepted context on which the local side may invoke operations of this SOP class.
 
     `transfer_syntaxes`: the ones that will do, best first; none: any. `as_scp`: a context on which it performs them,
-    which is what an N-EVENT-REPORT goes out on.  # PS3.7 10.1.1. Raises `ContextNotAccepted`.
+    which is what an N-EVENT-REPORT goes out on [PS3.7 10.1.1]. Raises `ContextNotAccepted`.
     """
     usable = [
         one
@@ -133,7 +133,7 @@ def find_context(
 def next_event(association: Association) -> Flow[Event]:
     """The next event, waited for. Once what may be sent is queued, that wait also sends it.
 
-    Deviations are passed over here, and so by every flow: `Association.deviations` has them.
+    Deviations are skipped here, and so by every flow: `Association.terms` has them.
     """
     while True:
         event = association.next_event()
@@ -169,18 +169,18 @@ def end_by(association: Association, event: Event) -> Flow[Never]:
 
 
 def until_over(association: Association) -> Flow[Event]:
-    """Provider side, while the local user looks at the request: what ends the association before it is answered.
+    """Provider side, while the local user looks at the request: the event that ends the association before the answer.
 
-    The peer, that is, or the deadline of the answer (`Timeouts.accept`); `end_by` is what is left to do then.
+    It comes from the peer, or from the deadline of the answer (`Timeouts.accept`). Run `end_by` then.
     """
     try:
         return (yield from next_event(association))
-    except AssociationAborted as stalled:  # by whoever interprets this
+    except AssociationAborted as stalled:  # raised by the interpreter
         return stalled.event
 
 
 def look(association: Association) -> Flow[Event | None]:
-    """The same without waiting: what has ended the association meanwhile, None if nothing has."""
+    """Like `until_over`, without waiting: None if nothing has ended the association."""
     yield Need.TURN
     try:
         next(next_event(association))
@@ -216,9 +216,9 @@ def reject(association: Association, answer: AssociateReject) -> Flow[None]:
 
 
 def release(association: Association) -> Flow[None]:
-    """Release in good order, release collisions included; what the peer still sends is read over.
+    """Release in good order, release collisions included; what the peer still sends is skipped.
 
-    Raises `AssociationAborted` if it ends otherwise.  # PS3.8 7.2
+    Raises `AssociationAborted` if it ends otherwise [PS3.8 7.2].
     """
     association.send(ReleaseRequest())
     yield from await_release(association)

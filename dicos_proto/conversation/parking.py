@@ -18,20 +18,20 @@ Incoming = MessageStart | MessageData
 _JOINED = 4096
 """Small pieces that wait are joined up to this many bytes."""
 _TAG_COST = 40
-"""What each tag in a list of a command set costs, which is four bytes on the wire."""
+"""The cost of each tag in a list of a command set, which is four bytes on the wire."""
 _ELEMENT_COST = 128
-"""What each unknown element of a command set costs beside its value, which is eight bytes on the wire."""
+"""The cost of each unknown element of a command set beside its value, which is eight bytes on the wire."""
 
 
 class Parking:
-    """What came for the message that is being read, and whole messages that wait for their turn."""
+    """Pieces of the message that is being read, and messages that wait for their turn."""
 
     __slots__ = ("_most", "_open", "_size", "dropping", "messages", "pieces")
 
     def __init__(self, most: int) -> None:
         """`most`: the number of bytes that may be held."""
         self.pieces: deque[MessageData] = deque()
-        """Of the message that is being read: pieces that came meanwhile."""
+        """Pieces of the message that is being read, which came meanwhile."""
         self.messages: deque[Incoming] = deque()
         """Messages that wait, each with its pieces after it."""
         self.dropping: MessageStart | None = None

@@ -1,9 +1,9 @@
-"""What to propose for what is to be done, and why something cannot be done over what was agreed.
+"""Which presentation contexts to propose for a task, and why a task cannot be done over those that were agreed.
 
 Knows: how many contexts an association has room for, which contexts an object needs, which roles a service needs.
 Must not know: files, how data sets are converted, connections.
 
-Invariants: one context for each SOP class and transfer syntax, so that whoever accepts it gets the object as it is;
+Invariants: one context for each SOP class and transfer syntax, so that an acceptor gets the object as it is;
 nothing is left out in silence.
 """
 
@@ -18,7 +18,7 @@ from ..upper_layer.negotiation import UNCOMPRESSED, number_contexts
 from ..upper_layer.pdu_types import ContextResult, ProposedContext, RoleSelection
 
 CONTEXTS = 128
-"""Presentation contexts that one association has room for: the odd ids from 1 to 255.  # PS3.8 9.3.2.2"""
+"""Presentation contexts that one association has room for: the odd ids from 1 to 255 [PS3.8 9.3.2.2]."""
 
 _NO_ROOM = f"no room: an association has at most {CONTEXTS} presentation contexts [PS3.8 9.3.2.2]"
 
@@ -27,7 +27,7 @@ _Pair = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What no context is proposed for, and why. `transfer_syntaxes`: those it would have had."""
+    """A SOP class without a proposed context, and why. `transfer_syntaxes`: those it would have had."""
 
     sop_class_uid: str
     transfer_syntaxes: tuple[str, ...]
@@ -148,7 +148,7 @@ def get_services(
     *,
     model: str = uids.STUDY_ROOT_GET,
 ) -> tuple[Service, ...]:
-    """What a C-GET takes: its information model, and in the role of an SCP the classes it may send.  # PS3.4 C.5.3"""
+    """What a C-GET takes: its information model, and in the role of an SCP the classes it may send [PS3.4 C.5.3]."""
     return (
         Service(sop_classes=(model,)),
         Service(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),
@@ -158,8 +158,8 @@ def get_services(
 def contexts_for(services: Iterable[Service]) -> Proposal:
     """Contexts and roles for `services`, the most important first: what comes when 128 contexts are taken is left out.
 
-    A SOP class in several services has the roles of all of them: roles belong to a SOP class, not to a context.
-    # PS3.7 D.3.3.4
+    A SOP class in several services has the roles of all of them: roles belong to a SOP class, not to a context
+    [PS3.7 D.3.3.4].
     """
     pairs: dict[_Pair, None] = {}
     roles: dict[str, tuple[bool, bool]] = {}
@@ -206,8 +206,8 @@ def explain(
 ) -> str:
     """Why there is no context for operations of this SOP class: what was proposed, what became of it, what to try.
 
-    `transfer_syntaxes`: the ones that would have done; none: any. `as_scp`: the local side was to perform them, not to
-    invoke them. `found` None: nothing was agreed. Of a plan or a proposal: why nothing is proposed.
+    `transfer_syntaxes`: those that were wanted; none: any. `as_scp`: the local side was to perform operations, not to
+    invoke them. `found` None: nothing was agreed; a plan or a proposal: say why nothing is proposed.
     """
     wanted = f"no presentation context for {_named(abstract_syntax, transfer_syntaxes, ' in ', ' or ')}"
     if isinstance(found, Plan | Proposal):
@@ -222,7 +222,7 @@ def explain(
 
 
 def _planned(found: Plan | Proposal, abstract_syntax: str) -> str:
-    """What is to be proposed for this SOP class, and what is left out."""
+    """The proposals for this SOP class, and the reasons for what is left out."""
     several = found.associations if isinstance(found, Plan) else (found.contexts,)
     ways = dict.fromkeys(
         ", ".join(map(uids.name_of, one.transfer_syntaxes))
@@ -241,7 +241,7 @@ def _accepted(context: PresentationContext, as_scp: bool) -> str:
 
 
 def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> str:
-    """What to try, of all that there is reason for, each once."""
+    """Everything that is worth a try, once each."""
     advice = [_ADVICE.get(one.result, _ASK_WHY) for one in refused]
     if not all(_serves(one, as_scp) for one in accepted):
         advice.append(f"propose the role of an {_role(as_scp)} for it")
@@ -264,5 +264,5 @@ def _named(sop_class: str, transfer_syntaxes: tuple[str, ...], before: str = " w
 
 
 def _shown(uid: str) -> str:
-    """Its name; what is no UID may be anything out of a damaged object, and is not repeated."""
+    """The name of a UID. A text that is no UID may come from a damaged object, and is not repeated."""
     return uids.name_of(uid) if uids.is_safe(uid) else "what is no UID"

@@ -1,12 +1,13 @@
 """PDVs <-> DIMSE messages: reassembly, fragmentation, and the operations outstanding in each direction.
 
-Knows: which PDV may follow which (PS3.8 annex E), message ids, the operations window. Must not know: states, PDUs.
+Knows: which PDV may follow which (PS3.8 annex E), how one fills a P-DATA-TF, message ids, the operations window. Must
+not know: states, other PDUs, when bytes are sent.
 
 Invariants: command sets are held (bounded), data sets never; one message is on the wire at a time in each direction;
 a response belongs to exactly one outstanding request, by message id, type and context.
 
-A peer may be let join a data set to its command set (`joined_data_set`): the command set then ends where its group
-length says, and what follows, in the same PDV and in data PDVs, is its data set.
+A peer may be allowed to join a data set to its command set (`joined_data_set`): the command set then ends where its
+group length says, and what follows, in the same PDV and in data PDVs, is its data set.
 """
 
 from __future__ import annotations
@@ -60,19 +61,19 @@ class Messages:
         limits = judge.limits
         self.agreement = agreement
         self.sent: dict[int, tuple[int, int, int]] = {}
-        """Requests the local side sent and has no final response to, oldest first: message id -> (context, command
-        field, the how manieth request it is, which tells it from another with that id)."""
+        """Requests that the local side sent and that have no final response, oldest first: message id -> (context,
+        command field, its ordinal, to distinguish reuses of the id)."""
         self.owed: dict[int, tuple[int, int]] = {}
-        """Requests the peer sent and has no final response to, likewise."""
+        """Requests that the peer sent and that have no final response: message id -> (context, command field)."""
         self.received = 0
         """Messages received whole."""
         self.asked = 0
         """Requests received."""
         self.retrieving: dict[int, int] = {}
-        """C-GET and C-MOVE among them: message id -> the how manieth request it is."""
+        """C-GET and C-MOVE among those sent: message id -> its ordinal."""
         self._requests = 0
         self.rest: MessageData | None = None
-        """What of a fragment that made a `MessageStart` belongs to its data set; taken by whoever reads that event."""
+        """The rest of a fragment that made a `MessageStart`, if it belongs to the data set; the caller takes it."""
         self._judge = judge
         self._limits = limits
         self._splits = judge.tolerance.joined_data_set
@@ -92,17 +93,17 @@ class Messages:
 
     @property
     def sending(self) -> bool:
-        """Whether a message was begun and its data set is not yet complete."""
+        """True while a message has begun and its data set is not complete."""
         return self._out is not None
 
     @property
     def mid_message(self) -> bool:
-        """Whether a message of the peer has begun and is not complete."""
+        """True while a message of the peer has begun and is not complete."""
         return self._receiving is not None or self._command is not None
 
     @property
     def _getting(self) -> bool:
-        """Whether a C-GET of the local side is outstanding."""
+        """True while a C-GET of the local side is outstanding."""
         return any(self.sent[number][1] == C_GET for number in self.retrieving)
 
     # -- out -----------------------------------------------------------------------------------------------------
@@ -181,8 +182,8 @@ class Messages:
             raise LocalProtocolError(f"{command.NAME}: no such role on context {context.id} [PS3.7 D.3.3.4]")
 
     def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[Buffers, int]:
-        """As `_cut`, where a piece begins or ends at an odd offset: its last byte waits for the one that makes a pair,
-        since every fragment is of an even number of bytes.  # PS3.8 E.1"""
+        """Like `_cut`, for a piece that begins or ends at an odd offset: every fragment has an even number of bytes
+        [PS3.8 E.1], so its last byte waits for another."""
         buffers: Buffers = []
         size = 0
         if self._odd and (len(data) or last):
@@ -253,7 +254,7 @@ class Messages:
         return self._decode(context, kept[1])
 
     def _receive_joined(self, fragment: Fragment) -> MessageStart | None:
-        """As `receive`, a piece of a command PDV in which a data set may follow the command set."""
+        """Like `receive`, for a piece of a command PDV in which a data set may follow the command set."""
         kept = self._command
         if kept is None:
             kept = self._command = (fragment.context, bytearray())
@@ -290,7 +291,7 @@ class Messages:
         self.rest = MessageData(context=fragment.context, data=data, last=fragment.last)
 
     def _admit(self, fragment: Fragment) -> None:
-        """Whether a PDV on this context and of this kind may begin now.  # PS3.8 annex E"""
+        """Raises `Malformed` if a PDV on this context and of this kind may not begin now [PS3.8 annex E]."""
         context = fragment.context
         if fragment.command:
             inside = self._unwanted if self._unwanted_begun else self._receiving

@@ -25,8 +25,8 @@ _ELEMENTS: dict[MessageClass, frozenset[int]] = {
 }
 
 _Step = tuple[str, int, bytes, Callable[[int, Value], bytes] | None, bool]
-"""One element to encode: field, element, its first bytes, how it is encoded, whether it is mandatory. Of a number the
-first bytes are all but the value; of what has no field they are all of it. Plain tuples: they are unpacked faster."""
+"""One element to encode: field, element, its first bytes, its encoder, True if it is mandatory. The first bytes are all
+but the value of a number, and all bytes of an element that has no field. Plain tuples are unpacked faster."""
 
 
 def _plan(cls: MessageClass, data_set_type: int) -> tuple[_Step, ...]:
@@ -112,7 +112,7 @@ def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]
         if found[::2] == shape.fixed:
             try:
                 seen = shape.make(found[1::2], judge)
-            except Malformed:  # what only informs may be let through
+            except Malformed:  # a text that only informs may be accepted
                 seen = None
             return _decode_command(raw, judge)[:2] if seen is None else (seen, shape.has_data)
     command, has_data, regular = _decode_command(raw, judge)
@@ -122,7 +122,7 @@ def decode_command(data: Buffer, judge: Judge = _STRICT) -> tuple[Command, bool]
 
 
 def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
-    """As `decode_command`, and whether all of it is as it should be, so that the next one may be read likewise."""
+    """Like `decode_command`; the last value is True if the command set is regular: its shape may be remembered."""
     elements, regular = elements_of(data, judge)
     number = _take_us(elements, 0x0100, "command field")
     follows = elements.pop(0x0800, b"")

@@ -23,7 +23,7 @@ from .values import US, Value
 
 
 class Template:
-    """What is the same in command sets of one message class that differ in message id and SOP instance only."""
+    """The bytes that command sets of one message class share if they differ in message id and SOP instance only."""
 
     __slots__ = ("_around", "_before", "_between", "_size", "after", "element")
 
@@ -70,7 +70,7 @@ def _key_of(cls: MessageClass) -> Key:
 
 KEYS: dict[MessageClass, Key] = {cls: _key_of(cls) for cls in FIELDS}
 TEMPLATES: dict[tuple[bool, bool, tuple[object, ...]], Template] = {}
-"""Whether a data set follows, whether there is no instance, all fields that are the same -> the template.
+"""(a data set follows, there is no instance, all fields that are the same) -> the template.
 
 The keys hold what messages say, AE titles and error comments for example, for as long as they are remembered."""
 _MOST_TEMPLATES = 256

@@ -25,7 +25,7 @@ from .pdu_types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentationContext:
-    """An accepted context. `scu`, `scp`: whether the local side may invoke its operations, and perform them."""
+    """An accepted context. `scu`, `scp`: the local side may invoke its operations, and perform them."""
 
     id: int
     abstract_syntax: str
@@ -60,7 +60,7 @@ X = TypeVar("X", StorageExtension, QueryExtension, RetrieveExtension)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """What both sides now hold to. `peer_max_length`: of P-DATA-TF bodies the peer receives, 0 unlimited.
+    """The result of a negotiation. `peer_max_length`: the longest P-DATA-TF body that the peer receives, 0 unlimited.
 
     `invoke`, `perform`: operations the local side may have outstanding in each direction, 0 unlimited. `extended`: SOP
     class -> the application information that the acceptor answered, of what the requestor asked for.
@@ -74,9 +74,9 @@ class Agreement:
     extended: Mapping[str, bytes] = field(default_factory=dict)
 
     def extension(self, sop_class_uid: str, kind: type[X]) -> X | None:
-        """What was answered for this SOP class, read as `kind`; None: nothing, so the default conditions hold.
+        """The answer for this SOP class, read as `kind`. None: there is none, and the default conditions hold.
 
-        Raises `Malformed` for an answer that is no such thing.
+        Raises `Malformed` for an answer that cannot be read as such.
         """
         information = self.extended.get(sop_class_uid)
         return None if information is None else kind.decode(information)
@@ -85,13 +85,14 @@ class Agreement:
 def agree(
     request: AssociateRequest, accept: AssociateAccept, *, requestor: bool, judge: Judge | None = None
 ) -> Agreement:
-    """What `accept`, sent or received, makes of `request`, seen from one side.
+    """The agreement that `accept`, sent or received, makes of `request`, seen from one side.
 
-    `judge`: what whoever answered is held to; None: all of it. Raises `Malformed` for an answer that does not fit its
-    request: a context that was not proposed, or not answered, a transfer syntax that was not offered, a window larger
-    than proposed, an identity response that was not asked for, a Maximum Length no message fits in. Roles and extended
-    negotiation that were not proposed must not be answered, and are ignored by a requestor that gets them all the same.
-    # PS3.7 D.3.3.4, D.3.3.5
+    `judge`: the limits and the tolerance for the side that answered; None: the default limits, and `STRICT`.
+
+    Raises `Malformed` for an answer that does not fit its request: a context that was not proposed, or not answered, a
+    transfer syntax that was not offered, a window larger than proposed, an identity response that was not asked for, a
+    Maximum Length without room for a message. Roles and extended negotiation that were not proposed must not be
+    answered; a requestor that gets them all the same ignores them [PS3.7 D.3.3.4, D.3.3.5].
     """
     proposed = {context.id: context for context in request.contexts}
     answers = {answer.id: answer for answer in accept.contexts}
@@ -148,7 +149,7 @@ def agree(
 
 
 def _check_answer(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> None:
-    """What an answer says too much or too little."""
+    """Raises `Malformed` for an identity response that was not asked for, and for contexts without an answer."""
     identity = request.user_information.user_identity
     if accept.user_information.user_identity_response is not None and not (identity and identity.response_requested):
         _deviation(judge, "unasked_identity_response", "user identity response where none was asked for")
@@ -187,7 +188,7 @@ def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ign
 
 
 def _window(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> tuple[int, int]:
-    """Operations the requestor may invoke, and performs: never more than it proposed.  # PS3.7 D.3.3.3"""
+    """How many operations the requestor may invoke, and performs: never more than it proposed [PS3.7 D.3.3.3]."""
     asked, given = request.user_information.window, accept.user_information.window
     if given is None:
         return 1, 1
@@ -211,7 +212,7 @@ def smaller_window(one: int, other: int) -> int:
 
 
 def first_extended(items: tuple[ExtendedNegotiation, ...]) -> dict[str, bytes]:
-    """By SOP class, in their order. There is to be one a SOP class; of several the first counts.  # PS3.7 D.3.3.5"""
+    """By SOP class, in their order. There should be one for each SOP class; the first one counts [PS3.7 D.3.3.5]."""
     found: dict[str, bytes] = {}
     for each in items:
         found.setdefault(each.sop_class_uid, each.information)
@@ -219,7 +220,7 @@ def first_extended(items: tuple[ExtendedNegotiation, ...]) -> dict[str, bytes]:
 
 
 def first_roles(roles: tuple[RoleSelection, ...]) -> dict[str, RoleSelection]:
-    """By SOP class, in their order. There is to be one a SOP class; of several the first counts.  # PS3.7 D.3.3.4"""
+    """By SOP class, in their order. There should be one for each SOP class; the first one counts [PS3.7 D.3.3.4]."""
     found: dict[str, RoleSelection] = {}
     for role in roles:
         found.setdefault(role.sop_class_uid, role)

@@ -96,10 +96,10 @@ class Core:
         """PS3.8 Sta1 to Sta13, true as of the last event returned. Only this object changes it."""
         self.deviations: tuple[Deviation, ...] = ()
         """The deviations that were reported by an event, at most one for each flag."""
-        self._held: PduHeader | Managed | Fragment | Malformed | None = None  # what deviations are told of first
+        self._held: PduHeader | Managed | Fragment | Malformed | None = None  # waits until deviations are reported
         self._events: deque[UpperEvent] = deque()
         self.outbox = Outbox(limits.queued)
-        """What waits to be taken by `data_to_send`."""
+        """The bytes that wait to be sent."""
         self._eof = False
         self._why_lost: ConnectionLost | None = None
         self._closing = False
@@ -135,7 +135,7 @@ class Core:
             self.reader.feed(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more: the transport connection is closed.  # PS3.8 Evt17
+        """The peer will send no more: the transport connection is closed [PS3.8 Evt17].
 
         `why`: what the layer below knows of it, reported in place of where the bytes end. The first call counts.
         """
@@ -186,7 +186,7 @@ class Core:
             raise LocalProtocolError(f"{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
 
     def fail(self, fault: Malformed) -> None:
-        """A layer above found the peer at fault: abort as the table says for an invalid PDU.  # PS3.8 Evt19"""
+        """A layer above found the peer at fault: abort as the table says for an invalid PDU [PS3.8 Evt19]."""
         self._violation(Evt.Evt19, RemoteProtocolError.blame(fault))
 
     # -- receiving -----------------------------------------------------------------------------------------------
@@ -301,12 +301,12 @@ class Core:
 
     def _on_eof(self) -> None:
         error = self._why_lost
-        told = error is not None or self.reader.mid_pdu
+        notable = error is not None or self.reader.mid_pdu
         if error is None:
             error = ConnectionLost(
                 f"connection closed by the peer in {self.state.name}, {self.reader.describe()}", self.reader.mid_pdu
             )
-        if self.state is State.Sta2 and told:  # the table has no indication here; its user has a log
+        if self.state is State.Sta2 and notable:  # the table has no indication here; its user has a log
             self._events.append(ProviderAbort(error=error))
         self._apply(Evt.Evt17, indications=(ProviderAbort(error=error),))
 
@@ -375,7 +375,7 @@ class Core:
         self._put(encoded)
 
     def _enter(self) -> None:
-        """What being in a state means: whether P-DATA streams, which deadlines run, whether all is over."""
+        """Set what goes with a state: P-DATA streams or not, the deadlines that run, the end in Sta1."""
         state, timers = self.state, self.timers
         self.reader.stream_data = state in _STREAMING
         if state is State.Sta5:

@@ -2,7 +2,7 @@
 
 Knows: lengths, counts, and when a UID is one. Must not know: which item is which, what a PDU is for.
 
-Every nested length is bounded by what is left of its parent; whoever reads a value reads exactly all of it.
+Every nested length is bounded by what is left of its parent; a decoder reads exactly all of its value.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Cursor:
 
 
 class NoUid(Malformed):
-    """What should be a UID is none, or none that is accepted."""
+    """A value that should be a UID is none, or has a fault that is not accepted."""
 
 
 def decode_uid(value: memoryview, what: str, judge: Judge) -> str:

@@ -1,7 +1,7 @@
-"""What an upper layer reports, as one closed union.
+"""The events of an upper layer, as one closed union.
 
-Knows: the shapes. Must not know: what produces or consumes them, DIMSE. What is sent is what the other side receives:
-the PDUs of `pdu_types`, and `Fragment` for what P-DATA-TF carries.
+Knows: the shapes. Must not know: what produces or consumes them, DIMSE. The PDUs of `pdu_types` that one side sends are
+the events of the other; the content of a P-DATA-TF comes as `Fragment`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from .pdu_types import Abort, AssociateAccept, AssociateReject, AssociateRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """The peer broke `clause` in the way that the flag `name` of `Tolerance` lets through; the event that it concerns
-    is next. One for each flag and association. `detail`: what was seen; never anything of a data set."""
+    """The peer broke `clause` in the way that the flag `name` of `Tolerance` accepts. The event that it concerns is
+    next.
+
+    Reported once for each flag and association. `detail`: what was seen; never anything of a data set.
+    """
 
     clause: str
     detail: str
@@ -51,7 +54,7 @@ class Closed:
 @final
 @dataclass(slots=True)
 class Fragment:
-    """A piece of one PDV as it arrived; what `UpperLayer` gives instead of `MessageStart` and `MessageData`.
+    """A piece of one PDV as it arrived. `Association` makes `MessageStart` and `MessageData` of it.
 
     `start`: the PDV's first piece. `last`: its control header says last fragment, and this piece ends it.
     Not frozen, unlike every other event: one is made for each PDU received, and freezing doubles what that costs.

@@ -28,7 +28,7 @@ from .pdu_types import ExtendedNegotiation
 
 
 class StorageLevel(IntEnum):
-    """How much of an object a storage SCP keeps.  # PS3.4 B.3.1, B.4.1"""
+    """How much of an object a storage SCP keeps [PS3.4 B.3.1, B.4.1]."""
 
     LEVEL_0 = 0
     LEVEL_1 = 1
@@ -37,7 +37,7 @@ class StorageLevel(IntEnum):
 
 
 class SignatureLevel(IntEnum):
-    """What a level 2 storage SCP does with digital signatures.  # PS3.4 B.3.1, B.4.1"""
+    """How a level 2 storage SCP treats digital signatures [PS3.4 B.3.1, B.4.1]."""
 
     UNSPECIFIED = 0
     LEVEL_1 = 1
@@ -46,7 +46,7 @@ class SignatureLevel(IntEnum):
 
 
 class Coercion(IntEnum):
-    """Whether a storage SCP may change data elements.  # PS3.4 B.3.1, B.4.1"""
+    """How far a storage SCP may change data elements [PS3.4 B.3.1, B.4.1]."""
 
     NONE = 0
     POSSIBLE = 1
@@ -55,7 +55,7 @@ class Coercion(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageExtension:
-    """What one side is as a storage SCP: each side tells it of itself, and nothing is granted.  # PS3.4 B.3.1
+    """One side as a storage SCP: each side describes itself, and nothing is granted [PS3.4 B.3.1].
 
     The defaults are those of a side that only sends.
     """
@@ -65,7 +65,7 @@ class StorageExtension:
     coercion: Coercion = Coercion.SCU_ONLY
 
     def encode(self) -> bytes:
-        """Six bytes, the reserved ones 0.  # PS3.4 tables B.3-1, B.3-2"""
+        """Six bytes, the reserved ones 0 [PS3.4 tables B.3-1, B.3-2]."""
         return bytes((self.level, 0, self.signatures, 0, self.coercion, 0))
 
     @classmethod
@@ -81,7 +81,7 @@ class StorageExtension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryExtension:
-    """Options of C-FIND, asked for or granted.  # PS3.4 C.5.1.1; of worklist queries the third and fourth, K.5"""
+    """Options of C-FIND, asked for or granted [PS3.4 C.5.1.1; of worklist queries the third and fourth, K.5]."""
 
     relational_queries: bool = False
     date_time_matching: bool = False
@@ -121,7 +121,7 @@ class QueryExtension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrieveExtension:
-    """Options of C-MOVE and C-GET, asked for or granted.  # PS3.4 C.5.2.1, C.5.3.1"""
+    """Options of C-MOVE and C-GET, asked for or granted [PS3.4 C.5.2.1, C.5.3.1]."""
 
     relational_retrieval: bool = False
     enhanced_conversion: bool = False
@@ -156,10 +156,10 @@ def _proposal(sop_class_uid: str, wish: bytes | Extension) -> bytes:
 
 
 def grant(asked: bytes, own: bytes | Extension) -> bytes | None:
-    """What an acceptor that is, or supports, `own` answers to `asked`. None: no sub-item, which turns everything down.
+    """The answer of an acceptor that supports `own` to `asked`. None: no sub-item, which turns everything down.
 
-    Options are granted where both sides have them, in no more bytes than were asked for; a storage level is told as it
-    is, and so are raw bytes. What cannot be understood is not answered: the default conditions hold then.
+    Options are granted that both sides have, in no more bytes than were asked for; a storage level and raw bytes are
+    answered as they are. A proposal that cannot be read is not answered: the default conditions hold then.
     """
     try:
         match own:
@@ -179,7 +179,7 @@ def grant(asked: bytes, own: bytes | Extension) -> bytes | None:
 
 
 def _both(asked: bytes, own: bytes, size: int) -> bytes:
-    """A value (1) is returned or turned down (0), and none is added.  # PS3.4 C.5.1.1, C.5.2.1, C.5.3.1, K.5"""
+    """A value (1) is returned or turned down (0), and none is added [PS3.4 C.5.1.1, C.5.2.1, C.5.3.1, K.5]."""
     return bytes(wish & option for wish, option in zip(asked, own, strict=True))[:size]
 
 

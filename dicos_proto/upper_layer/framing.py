@@ -1,7 +1,7 @@
 """Incremental reader of a stream of PDUs: header, body, and P-DATA-TF piece by piece as its bytes arrive.
 
 Knows: lengths and where they must be checked. Must not know: states, roles, what a PDU is good for.
-An A-ABORT of two bytes can be told only here, where bytes that do not come are waited for.
+An A-ABORT of two bytes can be recognised only here, where the next bytes are awaited.
 
 Invariants: a header is judged before a byte of its body is kept; of a P-DATA-TF nothing is ever held but the six bytes
 of a header; bytes of a data set are handed on as views of the chunk they arrived in; bytes that are kept are kept in
@@ -64,8 +64,8 @@ _DATA_HEADS = struct.Struct(">BxLLBB")
 class PduReader:
     """Bytes in; headers, bodies and fragments out.
 
-    `stream_data`: whether a P-DATA-TF may come now. While it is False, its header comes out as a `PduHeader`, as every
-    other PDU's does; while it is True, only its fragments do. `max_length`: what this side advertised, 0 unlimited.
+    `stream_data`: True while a P-DATA-TF may come. Then only its fragments come out; otherwise its header does, as a
+    `PduHeader`, like every other PDU's. `max_length`: what this side advertised, 0 unlimited.
     """
 
     __slots__ = (
@@ -136,23 +136,23 @@ class PduReader:
 
     @property
     def mid_pdu(self) -> bool:
-        """Whether what was read ends between the first byte of a PDU and its last."""
+        """True if the bytes that were read end within a PDU."""
         return self._kind is not None or bool(self._body)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """What changes with each PDU, and within a long one now and then: each must come in some time."""
+        """It changes with each PDU, and with each 128 KiB of a long one: the deadline of a PDU starts anew then."""
         return self.completed, self._left // DEFAULT_MAX_LENGTH
 
     def describe(self) -> str:
-        """Where what was read ends, for an error text."""
+        """Where the bytes that were read end, for an error text."""
         if self._kind is not None:
             article = "a" if self._kind is PduType.P_DATA_TF else "an"
             return f"in {article} {self._kind.label}, {self._left - len(self._body)} bytes before its end"
         return f"{len(self._body)} bytes into a PDU header" if self._body else "between PDUs"
 
     def skip_pdu(self) -> None:
-        """What is left of the PDU whose header came last is of no use: read over it. Between PDUs: nothing."""
+        """Skip the rest of the PDU whose header came last. Between PDUs this does nothing."""
         if self._kind is not None:
             self._skip = True
             self._left -= len(self._body)
@@ -160,7 +160,7 @@ class PduReader:
             self._pdv_left = 0
 
     def lose(self) -> None:
-        """Where PDUs begin and end is no longer known: everything fed, now and later, is of no use."""
+        """Discard everything fed, now and later: it is no longer known where PDUs begin and end."""
         self._lost = True
         self._chunks.clear()
         self._waiting = 0
@@ -174,7 +174,7 @@ class PduReader:
         pos, end = self._pos, self._end
         if pos == end:
             if not self._chunks:
-                self._head, self._pos, self._end = _EMPTY, 0, 0  # whoever fed it may want its buffer back
+                self._head, self._pos, self._end = _EMPTY, 0, 0  # the caller may want its buffer back
                 return None
             self._head = self._chunks.popleft()
             pos, end = 0, len(self._head)
@@ -210,7 +210,7 @@ class PduReader:
             if kind is None:
                 token = self._read_header()
             elif self._skip:
-                token = self._read_over()
+                token = self._skip_rest()
             elif kind is _P_DATA_TF:
                 return self._read_fragment()
             else:
@@ -265,7 +265,7 @@ class PduReader:
             return True
         return PduHeader(kind, length)
 
-    def _read_over(self) -> bool:
+    def _skip_rest(self) -> bool:
         while self._left:
             view = self._take(self._left)
             if view is None:
@@ -287,7 +287,7 @@ class PduReader:
         return PduBody(kind, bytes(raw))
 
     def _read_short_abort(self) -> PduBody | None:
-        """An A-ABORT that is source and reason alone: its first byte is not the 0 that a reserved one is sent as."""
+        """An A-ABORT of source and reason alone: its first byte is not 0, as a reserved byte would be."""
         first = self._gather(min(2, self._left))
         if first is None:
             return None

@@ -2,8 +2,8 @@
 
 Knows: its face. Must not know: DIMSE, policies.
 
-An `Association` is the same and more: it makes messages of P-DATA, numbers operations and negotiates. Whoever needs
-messages holds an `Association`; this class is for those who look at PDUs.
+An `Association` is the same and more: it makes messages of P-DATA and keeps count of operations. If you need messages,
+hold an `Association`; this class is for those who look at PDUs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ E_co = TypeVar("E_co", covariant=True)
 
 
 class EventSource(Protocol[E_co]):
-    """What gives events one by one: an `Association`, an `UpperLayer`."""
+    """An object that returns events one by one: an `Association`, an `UpperLayer`."""
 
     def next_event(self) -> E_co | None:
         """Parse one event. None: nothing more is here. `Closed` is always last, and repeats."""

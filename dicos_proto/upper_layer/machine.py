@@ -62,7 +62,7 @@ class Role(Enum):
 
 
 class Effect(Enum):
-    """What an action is made of."""
+    """A step of an action."""
 
     CONNECT = auto()  # issue TRANSPORT CONNECT request primitive to the local transport service
     ANSWER_TRANSPORT = auto()  # issue transport connection response primitive
@@ -201,7 +201,7 @@ TABLE = _parse(PRINTED)
 def step(state: State, event: Evt, role: Role, *, acceptable: bool = True) -> tuple[Action, State] | None:
     """The action for `event` in `state` and the state after it, or None where the standard's cell is blank.
 
-    `acceptable`: whether the service provider can accept the A-ASSOCIATE-RQ (Evt6 in Sta2 only).
+    `acceptable`: False if the service provider cannot accept the A-ASSOCIATE-RQ (Evt6 in Sta2 only).
     """
     cell = TABLE.get((event, state))
     if cell is None:

@@ -35,7 +35,7 @@ from .policy import AcceptPolicy, IdentityPolicy, IdentityVerdict, Preference, R
 from .titles import fault_of_title, is_title
 
 UNCOMPRESSED = (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE)
-"""Transfer syntaxes every peer can be expected to have one of; the second is DICOM's default.  # PS3.5 10.1"""
+"""Transfer syntaxes every peer can be expected to have one of; the second is DICOM's default [PS3.5 10.1]."""
 
 
 def propose(
@@ -60,9 +60,9 @@ def number_contexts(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[Propo
 
 
 def propose_roles(sop_classes: Iterable[str], *, scu: bool = False, scp: bool = True) -> tuple[RoleSelection, ...]:
-    """The roles to propose for these SOP classes, one item each.  # PS3.7 D.3.3.4
+    """The roles to propose for these SOP classes, one item each [PS3.7 D.3.3.4].
 
-    As they stand, they are those of a requestor that retrieves by C-GET: it is the SCP of what it gets.  # PS3.4 C.5.3
+    The defaults are those of a requestor that retrieves by C-GET: it is the SCP of what it gets [PS3.4 C.5.3].
     Without an item the requestor is the SCU. Raises `LocalProtocolError` for no role at all.
     """
     if not (scu or scp):
@@ -79,10 +79,10 @@ def negotiate(
 ) -> AssociateAccept | AssociateReject:
     """The answer of an acceptor with this policy. An accept may have no accepted context at all; that is legal.
 
-    `tolerance`: whether a title that is none is let in, where the policy's lists let it in, and whether a proposal of
-    neither role means the default roles.
-    `identity`: what the caller found out about the user identity of the request; it then stands for `policy.identity`.
-    Raises `LocalProtocolError` for a policy whose Maximum Length no message fits in.
+    `tolerance`: its flags for AE titles accept an invalid title that the lists of the policy have; with
+    `role_of_neither`, a proposal of neither role means the default roles.
+    `identity`: what the caller found out about the user identity of the request; it replaces `policy.identity`.
+    Raises `LocalProtocolError` for a policy whose Maximum Length has no room for a message.
     """
     if policy.peer_max_length < SMALLEST_MAX_LENGTH:
         raise LocalProtocolError(
@@ -124,7 +124,7 @@ def negotiate(
 def _refusal(
     request: AssociateRequest, policy: AcceptPolicy, tolerance: Tolerance, identity: IdentityVerdict | None
 ) -> AssociateReject | None:
-    """The first of the reasons to reject an association as a whole.  # PS3.8 table 9-21"""
+    """The first of the reasons to reject an association as a whole [PS3.8 table 9-21]."""
     user, acse = RejectSource.SERVICE_USER, RejectSource.ACSE
     if request.application_context not in policy.application_contexts:
         return AssociateReject(source=user, reason=2)
@@ -161,7 +161,7 @@ def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
 def _identity_response(
     identity: UserIdentity | None, policy: IdentityPolicy, verdict: IdentityVerdict | None
 ) -> UserIdentityResponse | None:
-    """A positive response, where one was requested and somebody has checked the identity.  # PS3.7 D.3.3.7.2"""
+    """A positive response, where one was requested and somebody has checked the identity [PS3.7 D.3.3.7.2]."""
     if identity is None or not identity.response_requested:
         return None
     if verdict is None and policy.known is None:
@@ -176,7 +176,7 @@ def _general(
 ) -> dict[str, tuple[str, ...]]:
     """SOP class -> the transfer syntaxes it is supported with for the sake of what it is said to be.
 
-    A related general SOP class says more than the service class, so it counts first.  # PS3.7 D.3.3.6
+    A related general SOP class says more than the service class, so it counts first [PS3.7 D.3.3.6].
     """
     found: dict[str, tuple[str, ...]] = {}
     for each in common:
@@ -189,8 +189,8 @@ def _general(
 def _answer(
     context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
 ) -> ContextAnswer:
-    """The result for one context.  # PS3.8 9.3.3.2"""
-    if not context.abstract_syntax:  # it was no UID, and was let through  # `item_no_uid`
+    """The result for one context [PS3.8 9.3.3.2]."""
+    if not context.abstract_syntax:  # it was no UID, and was accepted  # `item_no_uid`
         return ContextAnswer(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
     if supported is None:
@@ -212,9 +212,9 @@ def _answer(
 def _grant_roles(
     proposed: tuple[RoleSelection, ...], policy: AcceptPolicy, tolerance: Tolerance
 ) -> tuple[RoleSelection, ...]:
-    """Only what was proposed can be granted, and only to what can be answered: no SOP class has a UID that was merely
-    let through. A proposal of neither role may be let through: it is not answered, and the default roles hold.
-    # PS3.7 D.3.3.4"""
+    """Only what was proposed can be granted, and only to a SOP class that can be answered: not to one whose UID has a
+    fault that was accepted. An accepted proposal of neither role is not answered: the default roles hold
+    [PS3.7 D.3.3.4]."""
     default = Roles()
     granted = []
     for role in first_roles(proposed).values():
@@ -230,7 +230,7 @@ def _grant_roles(
 
 
 def _grant_extended(asked: tuple[ExtendedNegotiation, ...], policy: AcceptPolicy) -> tuple[ExtendedNegotiation, ...]:
-    """Only what was asked is answered, once for each SOP class.  # PS3.7 D.3.3.5"""
+    """Only what was asked is answered, once for each SOP class [PS3.7 D.3.3.5]."""
     granted: list[ExtendedNegotiation] = []
     for uid, information in first_extended(asked).items():
         answer = grant(information, policy.extended[uid]) if uid in policy.extended else None

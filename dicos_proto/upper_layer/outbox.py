@@ -1,4 +1,4 @@
-"""What waits to be sent: buffers that are ready, and runs of bytes that are cut into P-DATA-TF as they are taken.
+"""The bytes that wait to be sent: ready buffers, and runs of bytes that are cut into P-DATA-TF as they are taken.
 
 Knows: the layout of a P-DATA-TF of one PDV, and what a buffer costs beside its bytes. Must not know: states, messages.
 
@@ -118,7 +118,7 @@ class Outbox:
             self._join()
 
     def take(self) -> list[bytes | memoryview]:
-        """What comes next, all of it, or where there are runs about as much as `most` bytes; nothing: that was all."""
+        """Take all that waits, or about `most` bytes of it if there are runs. An empty list: that was all."""
         if not self.runs:
             # Without a run there is nothing but buffers.
             taken: list[bytes | memoryview] = self._buffers  # type: ignore[assignment]
@@ -146,9 +146,9 @@ class Outbox:
         return taken
 
     def drop_runs(self) -> None:
-        """Where there are runs, forget them and what was to follow them: nobody takes it, or is to hear it any more.
+        """Discard the first run and all that follows it. There has to be a run.
 
-        What is left are whole PDUs, and no message with a hole in it that looks complete."""
+        What is left are whole PDUs, and no message with a gap that looks complete."""
         at = size = 0
         while not isinstance(one := self._buffers[at], Run):
             size += len(one)

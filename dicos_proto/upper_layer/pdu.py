@@ -1,9 +1,10 @@
 """The seven PDUs <-> bytes: `encode`, `decode`, all items of PS3.8 9.3 and annex D and of PS3.7 annex D.3.3.
 
-Knows: layouts, the counts a peer may send (`Limits`) and what of its deviations is let through (`Judge`). Must not
-know: states, roles, answers.
+Knows: layouts, the counts a peer may send (`Limits`) and which of its deviations are accepted (`Judge`). Must not know:
+states, roles, answers.
+
 Every nested length is bounded by what is left of its parent; a decoder gets exactly its own bytes and consumes
-exactly all of them; unknown items are skipped.  # PS3.8 9.3.1
+exactly all of them; unknown items are skipped [PS3.8 9.3.1].
 
 | PDU | layout (big endian) |
 |---|---|
@@ -66,7 +67,7 @@ ANSWER = struct.Struct(">BxBx")
 
 COMMAND_BIT = 1
 LAST_BIT = 2
-"""Message control header: the other bits are sent as 0 and not tested.  # PS3.8 E.2"""
+"""Message control header: the other bits are sent as 0 and not tested [PS3.8 E.2]."""
 
 _TYPES = {kind.value: kind for kind in PduType}
 _P_DATA_TF = PduType.P_DATA_TF
@@ -107,7 +108,7 @@ def encode(pdu: Pdu) -> bytes:
 
 
 def decode(data: Buffer, limits: Limits = Limits(), tolerance: Tolerance = STRICT) -> Pdu:  # noqa: B008  frozen values
-    """One whole PDU, exactly all of `data`. Of an A-ABORT of two bytes only what says so can tell: see `framing`.
+    """One whole PDU, exactly all of `data`. Two-byte A-ABORTs are handled in `framing`.
 
     Raises `Malformed` with the clause, the abort reason, and the limit where one was passed.
     """
@@ -130,7 +131,7 @@ def exceeds(length: int, max_length: int) -> bool:
 
 
 def check_header(number: int, length: int, judge: Judge, max_length: int = 0) -> PduType:
-    """What a six-byte header alone can tell: the PDU's type, and that its length is one that type may have.
+    """The type of a PDU, after a check that it may have this length.
 
     `max_length`: what this side advertised for P-DATA-TF, 0 unlimited. Raises `Malformed`.
     """
@@ -186,7 +187,7 @@ def check_pdv_length(length: int, left: int) -> None:
 
 
 def check_context_id(number: int) -> None:
-    """An odd number from 1 to 255.  # PS3.8 9.3.2.2. Raises `LocalProtocolError`."""
+    """An odd number from 1 to 255 [PS3.8 9.3.2.2]. Raises `LocalProtocolError`."""
     if not (1 <= number <= 255 and number % 2):
         raise LocalProtocolError(f"presentation context id {number}; odd, 1 to 255 [PS3.8 9.3.2.2]")
 
@@ -265,7 +266,7 @@ def _pdvs(body: memoryview) -> Iterator[Pdv]:
 
 
 class _Unknown:
-    """Counts the items of one A-ASSOCIATE PDU that are skipped because nobody knows their type.  # PS3.8 9.3.1"""
+    """Counts the items of one A-ASSOCIATE PDU that are skipped because nobody knows their type [PS3.8 9.3.1]."""
 
     __slots__ = ("_allowed", "_count")
 
@@ -287,7 +288,7 @@ def _associate_items(
     context_item: int,
     decode_context: Callable[[memoryview, Judge, _Unknown], Context],
 ) -> tuple[str, tuple[Context, ...], UserInformation]:
-    """What follows the fixed fields: the application context, the presentation contexts, the user information."""
+    """The items after the fixed fields: application context, presentation contexts, user information."""
     application: str | None = None
     contexts: dict[int, Context] = {}
     user: UserInformation | None = None
@@ -328,7 +329,7 @@ def _associate_items(
 
 
 def _decode_application(value: memoryview, judge: Judge, *, asks: bool) -> str:
-    """Whoever is asked decides by it; in an answer it informs only, and one that is no UID may be let through."""
+    """An acceptor decides by it. In an answer it only informs, and one that is no UID may be accepted, as empty."""
     try:
         return decode_uid(value, "application context", judge)
     except NoUid as fault:
@@ -338,10 +339,10 @@ def _decode_application(value: memoryview, judge: Judge, *, asks: bool) -> str:
 
 
 def _counts_its_header(view: memoryview, length: int) -> bool:
-    """Whether a presentation context item of an A-ASSOCIATE-AC, whose header says `length` and which `view` begins
-    with, ends 4 bytes earlier: after its one transfer syntax, where the header of the next item is, or nothing.
+    """Returns True if the presentation context item of an A-ASSOCIATE-AC at the start of `view`, whose header says
+    `length`, ends 4 bytes earlier: after its one transfer syntax, where the next item begins, or nothing is left.
 
-    Read as it stands it would be malformed: that header is no sub-item that fits.
+    Read as it says, it would be malformed: the header of the next item is no sub-item that fits.
     """
     if len(view) < 8 or view[4] != 0x40:
         return False
@@ -412,7 +413,7 @@ def _decode_proposed(
 
 
 def _decode_syntax(item: memoryview, what: str, judge: Judge) -> str:
-    """A proposed syntax; empty for what is no UID and is let through: it cannot be accepted."""
+    """A proposed syntax; empty if it is no UID and that deviation is accepted: the context cannot be."""
     try:
         return decode_uid(item, what, judge)
     except NoUid as fault:

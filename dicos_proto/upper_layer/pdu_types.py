@@ -4,7 +4,7 @@ Knows: the fields and their meaning. Must not know: their encoding (`pdu`), when
 (`machine`), or what a good answer is (`negotiation`).
 
 A PDU that was built is legal to send: `encode` checks what types cannot say. AE titles are held without the
-spaces that pad them to 16 characters, which are not significant.  # PS3.8 9.3.2
+spaces that pad them to 16 characters, which are not significant [PS3.8 9.3.2].
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..registry import uids
 from ..wire import Buffer
 
 PROTOCOL_VERSION = 1
-"""Bit 0 set: version 1. Other bits are not tested by a receiver.  # PS3.8 9.3.2"""
+"""Bit 0 set: version 1. Other bits are not tested by a receiver [PS3.8 9.3.2]."""
 
 
 class PduType(IntEnum):
-    """The first byte of a PDU.  # PS3.8 9.3.1"""
+    """The first byte of a PDU [PS3.8 9.3.1]."""
 
     ASSOCIATE_RQ = 1
     ASSOCIATE_AC = 2
@@ -40,7 +40,7 @@ class PduType(IntEnum):
 
 
 class ContextResult(IntEnum):
-    """The answer to one proposed presentation context.  # PS3.8 9.3.3.2"""
+    """The answer to one proposed presentation context [PS3.8 9.3.3.2]."""
 
     ACCEPTANCE = 0
     USER_REJECTION = 1
@@ -50,14 +50,14 @@ class ContextResult(IntEnum):
 
 
 class RejectResult(IntEnum):
-    """Result field of an A-ASSOCIATE-RJ.  # PS3.8 9.3.4"""
+    """Result field of an A-ASSOCIATE-RJ [PS3.8 9.3.4]."""
 
     PERMANENT = 1
     TRANSIENT = 2
 
 
 class RejectSource(IntEnum):
-    """Source field of an A-ASSOCIATE-RJ.  # PS3.8 9.3.4"""
+    """Source field of an A-ASSOCIATE-RJ [PS3.8 9.3.4]."""
 
     SERVICE_USER = 1
     ACSE = 2
@@ -65,7 +65,7 @@ class RejectSource(IntEnum):
 
 
 class UserIdentityType(IntEnum):
-    """How a user names themselves.  # PS3.7 D.3.3.7.1"""
+    """How a user names themselves [PS3.7 D.3.3.7.1]."""
 
     USERNAME = 1
     USERNAME_AND_PASSCODE = 2
@@ -84,14 +84,14 @@ REJECT_REASONS: dict[tuple[int, int], str] = {
     (3, 1): "temporary congestion",
     (3, 2): "local limit exceeded",
 }
-"""(source, reason) -> words.  # PS3.8 table 9-21"""
+"""(source, reason) -> words [PS3.8 table 9-21]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedContext:
     """A presentation context of an A-ASSOCIATE-RQ: odd id 1..255, one abstract syntax, its transfer syntaxes.
 
-    # PS3.8 9.3.2.2
+    [PS3.8 9.3.2.2].
     """
 
     id: int
@@ -102,7 +102,7 @@ class ProposedContext:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextAnswer:
     """A presentation context of an A-ASSOCIATE-AC. `transfer_syntax` is None where the context is refused: the
-    field is not significant then.  # PS3.8 9.3.3.2"""
+    field is not significant then [PS3.8 9.3.3.2]."""
 
     id: int
     result: ContextResult
@@ -111,7 +111,7 @@ class ContextAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationsWindow:
-    """How many operations may be outstanding; 0 is unlimited.  # PS3.7 D.3.3.3"""
+    """How many operations may be outstanding; 0 is unlimited [PS3.7 D.3.3.3]."""
 
     invoked: int = 1
     performed: int = 1
@@ -119,7 +119,7 @@ class OperationsWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSelection:
-    """The roles the association requestor has for one SOP class.  # PS3.7 D.3.3.4"""
+    """The roles the association requestor has for one SOP class [PS3.7 D.3.3.4]."""
 
     sop_class_uid: str
     scu: bool
@@ -128,7 +128,7 @@ class RoleSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendedNegotiation:
-    """Service class application information for one SOP class, as raw bytes.  # PS3.7 D.3.3.5"""
+    """Service class application information for one SOP class, as raw bytes [PS3.7 D.3.3.5]."""
 
     sop_class_uid: str
     information: bytes
@@ -136,7 +136,7 @@ class ExtendedNegotiation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonExtendedNegotiation:
-    """The service class of a SOP class and the SOP classes it is related to. RQ only.  # PS3.7 D.3.3.6"""
+    """The service class of a SOP class and the SOP classes it is related to. RQ only [PS3.7 D.3.3.6]."""
 
     sop_class_uid: str
     service_class_uid: str
@@ -145,7 +145,7 @@ class CommonExtendedNegotiation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserIdentity:
-    """Who asks. `secondary` is the passcode of type 2. RQ only; never shown by `repr`.  # PS3.7 D.3.3.7.1"""
+    """Who asks. `secondary` is the passcode of type 2. RQ only; never shown by `repr` [PS3.7 D.3.3.7.1]."""
 
     type: int
     primary: bytes = field(repr=False)
@@ -155,14 +155,14 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserIdentityResponse:
-    """The server's response, empty for types 1 and 2. AC only.  # PS3.7 D.3.3.7.2"""
+    """The server's response, empty for types 1 and 2. AC only [PS3.7 D.3.3.7.2]."""
 
     response: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserInformation:
-    """The user information item.  # PS3.8 9.3.2.3, annex D; PS3.7 D.3.3
+    """The user information item [PS3.8 9.3.2.3, annex D; PS3.7 D.3.3].
 
     `max_length`: the largest P-DATA-TF body, in bytes, that its sender will receive; 0 is unlimited.
     `window` None: absent, which means one operation at a time.
@@ -181,7 +181,7 @@ class UserInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociateRequest:
-    """A-ASSOCIATE-RQ.  # PS3.8 9.3.2"""
+    """A-ASSOCIATE-RQ [PS3.8 9.3.2]."""
 
     called_aet: str
     calling_aet: str
@@ -193,7 +193,7 @@ class AssociateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociateAccept:
-    """A-ASSOCIATE-AC. The titles are those of the request, sent back; a receiver does not test them.  # PS3.8 9.3.3"""
+    """A-ASSOCIATE-AC. The titles are those of the request, sent back; a receiver does not test them [PS3.8 9.3.3]."""
 
     called_aet: str
     calling_aet: str
@@ -205,7 +205,7 @@ class AssociateAccept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociateReject:
-    """A-ASSOCIATE-RJ.  # PS3.8 9.3.4"""
+    """A-ASSOCIATE-RJ [PS3.8 9.3.4]."""
 
     result: int = RejectResult.PERMANENT
     source: int = RejectSource.SERVICE_USER
@@ -223,7 +223,7 @@ class AssociateReject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdv:
-    """A presentation data value item: a fragment of a command set or of a data set.  # PS3.8 9.3.5.1, annex E"""
+    """A presentation data value item: a fragment of a command set or of a data set [PS3.8 9.3.5.1, annex E]."""
 
     context: int
     command: bool
@@ -233,24 +233,24 @@ class Pdv:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PData:
-    """P-DATA-TF, whole. On a stream it is never held whole: see `framing`.  # PS3.8 9.3.5"""
+    """P-DATA-TF, whole. On a stream it is never held whole: see `framing` [PS3.8 9.3.5]."""
 
     pdvs: tuple[Pdv, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """A-RELEASE-RQ.  # PS3.8 9.3.6"""
+    """A-RELEASE-RQ [PS3.8 9.3.6]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseResponse:
-    """A-RELEASE-RP.  # PS3.8 9.3.7"""
+    """A-RELEASE-RP [PS3.8 9.3.7]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort:
-    """A-ABORT. The reason is significant only when the source is the service provider.  # PS3.8 9.3.8"""
+    """A-ABORT. The reason is significant only when the source is the service provider [PS3.8 9.3.8]."""
 
     source: int = AbortSource.SERVICE_USER
     reason: int = AbortReason.NOT_SPECIFIED

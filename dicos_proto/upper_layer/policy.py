@@ -1,4 +1,4 @@
-"""What an acceptor is willing to accept: values only.
+"""The policy of an acceptor: values only.
 
 Knows: the fields and their meaning. Must not know: requests and answers (`negotiation`), bytes, states, time.
 """
@@ -17,7 +17,7 @@ from .pdu_types import OperationsWindow
 
 
 class Preference(Enum):
-    """Whose order of transfer syntaxes decides."""
+    """The side whose order of transfer syntaxes decides."""
 
     OWN = "own"
     REQUESTOR = "requestor"
@@ -25,7 +25,7 @@ class Preference(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Roles, of the association requestor, that an acceptor grants for a SOP class.  # PS3.7 D.3.3.4"""
+    """Roles, of the association requestor, that an acceptor grants for a SOP class [PS3.7 D.3.3.4]."""
 
     scu: bool = True
     scp: bool = False
@@ -33,7 +33,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityPolicy:
-    """What an acceptor wants of a user identity.  # PS3.7 D.3.3.7
+    """Which user identities an acceptor accepts [PS3.7 D.3.3.7].
 
     `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None checks
     nothing: any identity is accepted, and none gets a positive response, which would say that it was checked. A user
@@ -43,7 +43,7 @@ class IdentityPolicy:
 
     Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
 
-    Raises TypeError where `known` has anything but bytes: it would match nobody.
+    Raises TypeError if `known` has anything but bytes: it would match nobody.
     """
 
     required: bool = False
@@ -59,8 +59,8 @@ class IdentityPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityVerdict:
-    """What the caller decided about a user identity, or about a request without one, in place of an `IdentityPolicy`;
-    what a server's `identify` returns.  # PS3.7 D.3.3.7
+    """The caller's decision about a user identity, or about a request without one, in place of an `IdentityPolicy`. A
+    server's `identify` returns one [PS3.7 D.3.3.7].
 
     `response`: the server's ticket, assertion or token. It is sent only to a requestor that asked for a positive
     response, and empty for types 1 and 2, which have none.
@@ -72,7 +72,7 @@ class IdentityVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptPolicy:
-    """What an acceptor says to a request. Values only.
+    """How an acceptor answers a request.
 
     `contexts`: abstract syntax -> transfer syntaxes, best first. `other_contexts`: the transfer syntaxes for every
     abstract syntax that is not in `contexts`; None refuses those. `general`: transfer syntaxes for what is in neither,

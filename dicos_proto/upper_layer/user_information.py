@@ -78,7 +78,7 @@ def decode_user_information(value: memoryview, judge: Judge, *, is_request: bool
 
 
 def assumed(judge: Judge) -> UserInformation | None:
-    """What is assumed for a PDU without user information; None if that deviation is not accepted."""
+    """The values that are assumed for a PDU without user information; None if that deviation is not accepted."""
     if not judge.let("missing_user_information", "no user information item"):
         return None
     return UserInformation(max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None)

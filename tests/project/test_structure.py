@@ -122,6 +122,70 @@ def test_the_upper_layer_knows_no_dimse() -> None:
     assert {one for one in closure(upper) if one.startswith("dicos_proto.dimse")} == set()
 
 
+MUST_NOT_KNOW = {
+    "errors": "registry upper_layer dimse timers limits tolerance",
+    "limits": "registry upper_layer dimse timers errors tolerance",
+    "wire": "registry upper_layer dimse association",
+    "timers": "registry upper_layer dimse association",
+    "tolerance": "registry upper_layer dimse association",
+    "registry.uids": "errors upper_layer dimse association",
+    "registry.status": "errors upper_layer dimse association",
+    "registry.service_classes": "errors upper_layer dimse association",
+    "upper_layer.machine": "upper_layer.pdu_types upper_layer.framing upper_layer.outbox timers",
+    "upper_layer.pdu_types": "upper_layer.pdu upper_layer.cursor upper_layer.machine upper_layer.negotiation",
+    "upper_layer.events": "upper_layer.pdu upper_layer.machine dimse",
+    "upper_layer.cursor": "upper_layer.pdu_types upper_layer.pdu upper_layer.machine",
+    "upper_layer.titles": "upper_layer.policy upper_layer.negotiation upper_layer.machine",
+    "upper_layer.user_information": "upper_layer.agreement upper_layer.negotiation upper_layer.policy",
+    "upper_layer.pdu": "upper_layer.machine upper_layer.agreement upper_layer.negotiation upper_layer.policy",
+    "upper_layer.framing": "upper_layer.machine upper_layer.core upper_layer.negotiation upper_layer.policy",
+    "upper_layer.outbox": "upper_layer.machine upper_layer.core dimse",
+    "upper_layer.extended": "upper_layer.policy upper_layer.negotiation",
+    "upper_layer.policy": "upper_layer.negotiation upper_layer.pdu upper_layer.machine",
+    "upper_layer.agreement": "upper_layer.policy upper_layer.negotiation upper_layer.pdu upper_layer.machine",
+    "upper_layer.negotiation": "upper_layer.pdu upper_layer.machine upper_layer.framing",
+    "upper_layer.core": "dimse upper_layer.policy upper_layer.negotiation upper_layer.agreement",
+    "upper_layer.layer": "dimse upper_layer.policy upper_layer.negotiation upper_layer.agreement",
+    "upper_layer.pace": "dimse",
+    "dimse.command": "dimse.types dimse.values upper_layer",
+    "dimse.values": "dimse.types dimse.events upper_layer.machine",
+    "dimse.types": "dimse.codec dimse.templates dimse.events upper_layer.outbox upper_layer.machine",
+    "dimse.templates": "dimse.codec dimse.events",
+    "dimse.codec": "dimse.events dimse.assembly upper_layer.outbox upper_layer.framing",
+    "dimse.events": "dimse.assembly dimse.codec upper_layer.core association",
+    "dimse.assembly": "upper_layer.machine upper_layer.framing upper_layer.core association",
+    "association": "upper_layer.policy upper_layer.negotiation conversation",
+    "conversation.parking": "association upper_layer.core conversation.flows",
+    "conversation.planning": "association services data",
+    "conversation.flows": "conversation.exchange services",
+    "conversation.exchange": "services",
+    "dissect": "upper_layer.machine upper_layer.core association",
+}
+"""What the lines "Must not know" say, as far as imports can tell: of all that a module imports, directly or not."""
+
+
+@pytest.mark.parametrize("module", MUST_NOT_KNOW)
+def test_a_module_does_not_know_what_it_says_it_must_not(module: str) -> None:
+    known = {one.removeprefix("dicos_proto.") for one in closure({f"dicos_proto.{module}"})} - {module}
+    forbidden = MUST_NOT_KNOW[module].split()
+    assert {one for one in known for other in forbidden if one == other or one.startswith(f"{other}.")} == set()
+
+
+LONG = {
+    "dicos_proto.data.elements": "one walker",
+    "dicos_proto.data.transcode": "one walker",
+    "dicos_proto.dimse.types": "the messages of PS3.7, a table",
+    "dicos_proto.registry.uid_names": "a table",
+    "dicos_proto.services.retrieve": "C-MOVE and C-GET, both sides",
+    "dicos_proto.services.ups": "the states and requests of PS3.4 annex CC, both sides",
+}
+
+
+@pytest.mark.parametrize("module", [one for one in modules() if one.startswith("dicos_proto.")])
+def test_a_module_of_the_engine_fits_on_a_few_pages_or_says_why_not(module: str) -> None:
+    assert module in LONG or len(modules()[module].read_text("utf-8").splitlines()) <= 450
+
+
 @pytest.mark.parametrize(
     "former", sorted(path for root in TREES.values() for path in (root / FORMER).glob("[a-z]*.py"))
 )
