@@ -87,13 +87,13 @@ def test_circles_are_found() -> None:
     assert circles({"a": {"b"}, "b": set()}) == []
 
 
-@pytest.mark.parametrize("tree", ["dicos_proto"])
+@pytest.mark.parametrize("tree", TREES)
 def test_no_module_is_in_a_circle_of_imports(tree: str) -> None:
     graph = {one: {to for to in imports(one) if not to.endswith("__init__")} for one in modules()}
     assert [one for one in circles(graph) if one[0].startswith(tree)] == []
 
 
-@pytest.mark.parametrize("tree", ["dicos_proto"])
+@pytest.mark.parametrize("tree", TREES)
 def test_no_package_is_in_a_circle_of_imports(tree: str) -> None:
     graph: dict[str, set[str]] = {room(one): set() for one in modules()}
     for one in modules():
@@ -106,6 +106,13 @@ def test_the_upper_layer_knows_no_dimse() -> None:
     upper = {one for one in modules() if one.startswith("dicos_proto.upper_layer.")}
     assert len(upper) > 8
     assert {one for one in closure(upper) if one.startswith("dicos_proto.dimse")} == set()
+
+
+@pytest.mark.parametrize("package", ["sessions", "blocking", "trio", "asyncio", "serving"])
+def test_modules_of_the_adapters_fit_on_a_few_pages(package: str) -> None:
+    found = {one: path for one, path in modules().items() if room(one) == f"dicos_transports.{package}"}
+    assert len(found) > 3
+    assert [one for one, path in found.items() if path.read_text("utf-8").count("\n") > 450] == []
 
 
 @pytest.mark.parametrize(
