@@ -164,18 +164,24 @@ class Pieces(AsyncIterator[Buffer]):
 
     def __init__(self, request: Received[Running, P]) -> None:
         self._request = request
+        self._whole = False  # all of it was given
 
     async def __anext__(self) -> Buffer:
         request = self._request
         performing, session = request.performing, request.session
-        while performing.unread:
+        while not self._whole and performing.unread:
             event = session.exchange.here() if session.driver.may_go_on else None
             if not isinstance(event, MessageData):
                 piece = await session.run_piece(request.piece())
             else:
                 piece = event.data if request.checker is None else request.looked_at(event.data)
             if piece:
-                return piece if len(piece) >= SMALL or not performing.unread else request.with_more(piece)
+                if len(piece) >= SMALL:
+                    return piece
+                if performing.unread:
+                    return request.with_more(piece)
+                self._whole = True
+                return piece
         if request.checker is not None:
             request.complete()
         raise StopAsyncIteration
