@@ -169,7 +169,10 @@ class Pieces(AsyncIterator[Buffer]):
     async def __anext__(self) -> Buffer:
         request = self._request
         performing, session = request.performing, request.session
-        while not self._whole and performing.unread:
+        while not self._whole:
+            left = performing.unread
+            if not left:
+                break
             event = session.exchange.here() if session.driver.may_go_on else None
             if not isinstance(event, MessageData):
                 piece = await session.run_piece(request.piece())
