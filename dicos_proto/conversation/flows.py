@@ -189,6 +189,22 @@ def look(association: Association) -> Flow[Event | None]:
     return None  # it waits
 
 
+def answer(
+    association: Association,
+    request: AssociateRequest,
+    policy: AcceptPolicy,
+    *,
+    identity: IdentityVerdict | None = None,
+) -> AssociateAccept | AssociateReject:
+    """Provider side: negotiate and queue the answer. After a rejection, `finish` waits for the end of the connection.
+
+    `identity`: the verdict on the user identity, where one was asked for (`negotiate`).
+    """
+    found = negotiate(request, policy, association.terms.tolerance, identity=identity)
+    association.send(found)
+    return found
+
+
 def answer_request(
     association: Association,
     request: AssociateRequest,
@@ -201,12 +217,10 @@ def answer_request(
     Between `await_request` and this, the caller may take its time to look at the request: `identity` is what it found
     out about the user (`negotiate`). To reject for another reason there is `reject`.
     """
-    answer = negotiate(request, policy, association.terms.tolerance, identity=identity)
-    if isinstance(answer, AssociateReject):
-        yield from reject(association, answer)
-    else:
-        association.send(answer)
-    return answer
+    found = answer(association, request, policy, identity=identity)
+    if isinstance(found, AssociateReject):
+        yield from finish(association)
+    return found
 
 
 def reject(association: Association, answer: AssociateReject) -> Flow[None]:

@@ -1,8 +1,8 @@
 """Names of the UIDs that appear in association negotiation and in command sets: data only.
 
 One line for each UID, named as in PS3.6 annex A (spelt as in the data dictionary of pydicom, if it has the UID); DICOS
-adds its own. The file is as long as the registry. It is separate so that `uids`, which has all the lookups, stays
-short.
+adds its own. The module is long because the registry is. It is separate so that `uids`, which has all the lookups,
+stays short.
 
 DICOS names: public dictionaries list only the 16-bit classes. The names of the 32-bit, 64-bit, floating-point, raw and
 corrected variants are descriptive, in the style of the registered ones.

@@ -101,13 +101,13 @@ def test_circles_are_found() -> None:
     assert circles({"a": {"b"}, "b": set()}) == []
 
 
-@pytest.mark.parametrize("tree", ["dicos_proto"])
+@pytest.mark.parametrize("tree", TREES)
 def test_no_module_is_in_a_circle_of_imports(tree: str) -> None:
     graph = {one: {to for to in imports(one) if not to.endswith("__init__")} for one in modules()}
     assert [one for one in circles(graph) if one[0].startswith(tree)] == []
 
 
-@pytest.mark.parametrize("tree", ["dicos_proto"])
+@pytest.mark.parametrize("tree", TREES)
 def test_no_package_is_in_a_circle_of_imports(tree: str) -> None:
     graph: dict[str, set[str]] = {room(one): set() for one in modules()}
     for one in modules():

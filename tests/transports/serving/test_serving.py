@@ -860,7 +860,7 @@ def _no_thread(thread: threading.Thread) -> None:
 def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
     adapter: str, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
-    monkeypatch.setattr((over_trio if adapter == "trio" else over_asyncio).adapter, "AFTER_KILL", 0.05)
+    monkeypatch.setattr((over_trio if adapter == "trio" else over_asyncio).server, "AFTER_KILL", 0.05)
     begun, free = threading.Event(), threading.Event()
 
     async def deaf(talk: Talk) -> None:

@@ -12,7 +12,7 @@ import math
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -81,6 +81,8 @@ class Adapter(Protocol):
 
     def serve(self, where: Any, handler: Any, **options: Any) -> AbstractAsyncContextManager[Any]: ...
 
+    def store_over(self, connect_one: Any, source: Any, **options: Any) -> AbstractAsyncContextManager[Any]: ...
+
     def pair(self) -> tuple[Any, Any]: ...
 
     def driver(self, connection: Any, wire: Wire) -> Drives: ...
@@ -93,6 +95,18 @@ class Adapter(Protocol):
 
 
 # -- blocking ------------------------------------------------------------------------------------------------------
+
+
+class _Iterated(AsyncIterator[Any]):
+    """An iterator, to be awaited."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source = source
+
+    async def __anext__(self) -> Any:
+        for found in self._source:
+            return found
+        raise StopAsyncIteration
 
 
 class _ThreadEvent:
@@ -159,6 +173,14 @@ class Blocking:
     async def serve(self, where: Any, handler: Any, **options: Any) -> AsyncIterator[Any]:
         with blocking_server.serve(where, lambda session: finished(handler(session.awaited)), **options) as server:
             yield server
+
+    @asynccontextmanager
+    async def store_over(self, connect_one: Any, source: Any, **options: Any) -> AsyncIterator[Any]:
+        def connect() -> blocking.Session:
+            return blocking.Session(finished(connect_one()))
+
+        with blocking.store_over(connect, source, **options) as outcomes:
+            yield _Iterated(outcomes)
 
     def pair(self) -> tuple[Any, Any]:
         return blocking.pair()
@@ -247,6 +269,9 @@ class Trio:
     def serve(self, where: Any, handler: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
         return over_trio.serve(where, handler, **options)
 
+    def store_over(self, connect_one: Any, source: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        return over_trio.store_over(connect_one, source, **options)
+
     def pair(self) -> tuple[Any, Any]:
         return over_trio.pair()
 
@@ -330,6 +355,9 @@ class Asyncio:
 
     def serve(self, where: Any, handler: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
         return over_asyncio.serve(where, handler, **options)
+
+    def store_over(self, connect_one: Any, source: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        return over_asyncio.store_over(connect_one, source, **options)
 
     def pair(self) -> tuple[Any, Any]:
         return over_asyncio.pair()

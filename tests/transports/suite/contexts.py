@@ -42,7 +42,8 @@ MEDIA = ("tcp", "unix", "memory")
 CT, EXPLICIT, VERIFICATION = uids.CT_IMAGE_STORAGE, uids.EXPLICIT_VR_LE, uids.VERIFICATION
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 WINDOW = OperationsWindow(invoked=8, performed=8)
-CONTEXTS = propose((VERIFICATION, CT, FIND, MOVE, GET), (EXPLICIT,))
+COMMIT, PRINTER = uids.STORAGE_COMMITMENT_PUSH_MODEL, "1.2.840.10008.5.1.1.16"
+CONTEXTS = propose((VERIFICATION, CT, FIND, MOVE, GET, COMMIT, PRINTER), (EXPLICIT,))
 INFORMATION = UserInformation(window=WINDOW, roles=propose_roles((CT,), scu=True))
 POLICY = AcceptPolicy(other_contexts=(EXPLICIT,), window=WINDOW, roles={CT: Roles(scu=True, scp=True)})
 ASKED = AssociateRequest(called_aet="A", calling_aet="B", contexts=CONTEXTS, user_information=INFORMATION)
@@ -129,6 +130,9 @@ class Context:
             lambda: self.connect(ours, **(user or {})), lambda: self.accept(theirs, **(provider or {}))
         )
         return both[0], both[1]
+
+    def store_over(self, connect_one: Any, source: Any, **options: Any) -> Any:
+        return self.adapter.store_over(connect_one, source, **options)
 
     def raw(self, connection: Any, *, server: bool) -> Raw:
         return Raw(self, connection, server=server)

@@ -17,7 +17,7 @@ from dicos_proto.conversation.flows import AssociationAborted, AssociationError,
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.services.storage import Instance
-from tests.transports.suite.contexts import BY_ID, CT, EXPLICIT, FIND, GET, Context, instances, within
+from tests.transports.suite.contexts import BY_ID, CT, EXPLICIT, FIND, GET, PRINTER, Context, instances, within
 
 everywhere = within(media=("tcp", "memory"))
 plainly = within(security=("plain",), media=("tcp", "memory"))
@@ -79,6 +79,12 @@ def raising(fault: type[BaseException], after: int) -> Iterator[bytes]:
 def source(fault: type[BaseException], after: int) -> Iterator[Instance]:
     yield from instances(after, 100)
     raise fault("of the caller")
+
+
+async def whole(answers: Any, found: list[Any] | None = None) -> None:
+    async for one in answers:
+        if found is not None:
+            found.append(one)
 
 
 async def both(at: Context, act: Callable[[Any], Any], **options: Any) -> Provider:
@@ -190,6 +196,120 @@ async def test_a_loop_over_outcomes_that_is_left_costs_what_is_outstanding(at: C
     assert there.ended
 
 
+# -- several associations ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [Boom, OSError, LocalProtocolError], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("before", [0, 1, 5])
+@within(security=("plain",), media=("tcp",))
+async def test_a_source_of_several_associations_that_raises(at: Context, fault: type[Exception], before: int) -> None:
+    """What was sent is told, then the fault is raised; every association is released."""
+    listener, address = at.listen()
+    stored: list[str] = []
+
+    async def handle(session: Any) -> None:
+        async for request in session:
+            await request.read()
+            stored.append(request.sop_instance_uid)
+            await request.respond()
+
+    outcomes: list[str] = []
+
+    async def store() -> None:
+        async with at.store_over(lambda: at.connect(address), source(fault, before), associations=2) as told:
+            async for outcome in told:
+                assert outcome.stored
+                outcomes.append(outcome.instance.sop_instance_uid)
+
+    async with at.serve(listener, handle) as server:
+        with pytest.raises(fault):
+            await store()
+    assert sorted(outcomes) == sorted(stored) == [f"1.2.{number}" for number in range(before)]
+    assert server.metrics.aborted == 0
+
+
+@pytest.mark.parametrize("fault", [Boom, OSError], ids=lambda fault: fault.__name__)
+@within(security=("plain",), media=("tcp",))
+async def test_pieces_that_raise_on_one_of_several_associations(at: Context, fault: type[Exception]) -> None:
+    """That association is aborted, the others send what they have, and the fault is raised."""
+    listener, address = at.listen()
+
+    async def handle(session: Any) -> None:
+        async for request in session:
+            await request.read()
+            await request.respond()
+
+    def those() -> Iterator[Instance]:
+        yield from instances(3, 100)
+        yield Instance(sop_class_uid=CT, sop_instance_uid="1.9", transfer_syntax=EXPLICIT, data=raising(fault, 2))
+
+    async def store() -> None:
+        async with at.store_over(lambda: at.connect(address), those(), associations=2) as told:
+            async for outcome in told:
+                assert outcome.instance.sop_instance_uid != "1.9"
+
+    async with at.serve(listener, handle) as server:
+        with pytest.raises(fault):
+            await store()
+    assert server.metrics.aborted == 1
+
+
+# -- storage commitment, normalized operations ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@plainly
+async def test_references_whose_source_raises_cost_nothing(at: Context, fault: type[BaseException]) -> None:
+    def references() -> Iterator[Any]:
+        yield from ()
+        raise fault("of the caller")
+
+    async def act(user: Any) -> None:
+        with pytest.raises(fault):
+            await user.commit("1.2.3", references())
+        assert not user.driver.closed
+        assert await usable(user)
+
+    there = await both(at, act)
+    assert there.seen == ["C-ECHO-RQ"]
+    assert there.ended == "released"
+
+
+class Unwritable:
+    """A data set that raises when it is written."""
+
+    def __init__(self, fault: type[BaseException]) -> None:
+        self.fault = fault
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.fault("of the caller")
+
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "n_create": lambda user, content: user.n_create(PRINTER, "1.2", content),
+    "n_set": lambda user, content: user.n_set(PRINTER, "1.2", content),
+    "n_action": lambda user, content: user.n_action(PRINTER, "1.2", 1, content),
+    "n_event_report": lambda user, content: user.n_event_report(PRINTER, "1.2", 1, content),
+}
+
+
+@pytest.mark.parametrize("fault", [Boom, Interrupted], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("operation", OPERATIONS)
+@plainly
+async def test_a_data_set_that_cannot_be_written_costs_nothing(
+    at: Context, operation: str, fault: type[BaseException]
+) -> None:
+    async def act(user: Any) -> None:
+        with pytest.raises((fault, ProtocolError)):
+            await OPERATIONS[operation](user, Unwritable(fault))
+        assert not user.driver.closed
+        assert await usable(user)
+
+    there = await both(at, act)
+    assert there.seen == ["C-ECHO-RQ"]
+    assert there.ended == "released"
+
+
 # -- queries -------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +389,74 @@ async def test_a_handler_that_raises_is_an_abort(at: Context, fault: type[Except
         with pytest.raises(AssociationAborted, match=r"service user|closed|lost"):
             async with user:
                 await user.store(CT, "1.2", EXPLICIT, [PIECE] * 10)
+
+    await at.both(using, provide)
+
+
+@pytest.mark.parametrize("fault", [Boom, OSError], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("matches", [0, 1, 3])
+@plainly
+async def test_a_handler_that_raises_between_matches_is_an_abort(
+    at: Context, fault: type[Exception], matches: int
+) -> None:
+    """The user has got what was sent before."""
+    user, provider = await at.sessions()
+
+    async def handle() -> None:
+        async with provider:
+            async for request in provider:
+                await request.attributes()
+                for _ in range(matches):
+                    assert await request.match(b"\x10\x00\x20\x00LO\x02\x001 ")
+                raise fault
+
+    async def provide() -> None:
+        with pytest.raises(fault):
+            await handle()
+        assert provider.driver.closed
+
+    async def using() -> None:
+        found: list[Any] = []
+        async with user:
+            with pytest.raises(AssociationAborted, match=r"service user|closed|lost"):
+                await whole(user.find(FIND, b"\x10\x00\x20\x00LO\x00\x00"), found)
+        assert len(found) == matches
+
+    await at.both(using, provide)
+
+
+@pytest.mark.parametrize("fault", [Boom, Interrupted], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("operation", ["match", "respond"])
+@plainly
+async def test_an_answer_that_cannot_be_written(at: Context, operation: str, fault: type[BaseException]) -> None:
+    """Nothing of it was sent: the handler may give another answer, unless it was interrupted."""
+    user, provider = await at.sessions()
+
+    async def provide() -> None:
+        async with provider:
+            async for request in provider:
+                await request.attributes()
+                content = Unwritable(fault)
+                answering = request.match(content) if operation == "match" else request.respond(0, None, content)
+                with pytest.raises((fault, ProtocolError)) as raised:
+                    await answering
+                assert provider.driver.closed is (raised.type is Interrupted)
+                if provider.driver.closed:
+                    break
+                await request.respond(0xC000)
+
+    async def using() -> None:
+        async with user:
+            if fault is Interrupted:
+                with pytest.raises(AssociationAborted):
+                    await user.n_get(PRINTER, "1.2") if operation == "respond" else await whole(user.find(FIND, b""))
+            elif operation == "match":
+                answers = user.find(FIND, b"\x10\x00\x20\x00LO\x00\x00")
+                async for _ in answers:
+                    raise AssertionError("a match that was never sent")
+                assert answers.operation.response.status == 0xC000
+            else:
+                assert (await user.n_get(PRINTER, "1.2")).response.status == 0xC000
 
     await at.both(using, provide)
 

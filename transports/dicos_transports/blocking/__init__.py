@@ -2,29 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from .adapter import (
+from ..sessions.base import ConnectionFailed
+from ..sessions.channel import ServerStopping
+from .adapter import accept, connect, pair, store_over
+from .session import (
     Answers,
     AnyRequest,
-    ConnectionFailed,
     EchoRequest,
     FindRequest,
     GetRequest,
     MoveRequest,
     NormalizedRequest,
-    PoolClosed,
-    PoolExhausted,
-    PoolStats,
     Request,
-    ServerStopping,
     Session,
     StoreRequest,
-    accept,
-    connect,
-    pair,
-    store_over,
 )
 
 if TYPE_CHECKING:
+    from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
     from .pool import Pool
     from .server import LOG, Handler, ListenFailed, Server, ServerLimits, serve
 
@@ -59,13 +54,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """The pool and the server are imported when they are asked for: who only connects needs neither."""
+    """The pool and the server are imported when they are asked for: a program that only connects needs neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "Pool":
+    if name.startswith("Pool"):
+        from ..sessions import pooling
         from .pool import Pool
 
-        return Pool
+        return Pool if name == "Pool" else getattr(pooling, name)
     from . import server
 
     return getattr(server, name)

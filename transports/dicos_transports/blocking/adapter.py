@@ -33,53 +33,16 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from ..addresses import Address, SourceAddress, keep_alive, peer_of
 from ..sessions import opening
 from ..sessions import session as awaiting
-from ..sessions.base import ConnectionFailed
-from ..sessions.channel import ServerStopping
 from ..sessions.finished import documented, finished
 from ..sessions.opening import AcceptOptions, ConnectOptions
-from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
-from ..sessions.sharing import Share, Shared
 from .driver import Driver, dial
-from .session import (
-    Answers,
-    AnyRequest,
-    EchoRequest,
-    FindRequest,
-    GetRequest,
-    MoveRequest,
-    NormalizedRequest,
-    Request,
-    Session,
-    StoreRequest,
-)
+from .session import Session
 
 if TYPE_CHECKING:
     from ..tls.layer import TLSLayer
     from ..tracing import Trace
 
-__all__ = [
-    "Answers",
-    "AnyRequest",
-    "ConnectionFailed",
-    "EchoRequest",
-    "FindRequest",
-    "GetRequest",
-    "MoveRequest",
-    "NormalizedRequest",
-    "PoolClosed",
-    "PoolExhausted",
-    "PoolStats",
-    "Request",
-    "ServerStopping",
-    "Session",
-    "Sockets",
-    "StoreRequest",
-    "accept",
-    "connect",
-    "connected",
-    "pair",
-    "store_over",
-]
+__all__ = ["Sockets", "accept", "connect", "connected", "pair", "store_over"]
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -161,8 +124,11 @@ def store_over(
     Raises, when all else is told, what the source or `connect_one` raises; `AssociationError` if instances are left
     that no association can take any more: none could be made, say. ValueError for less than one association.
     """
+    import queue  # a connection alone needs neither
+
+    from ..sessions.sharing import Share, Shared
+
     shared = Shared(instances, associations)
-    import queue  # a connection alone needs none
 
     told: queue.Queue[storage.Outcome | None] = queue.Queue(associations)  # what is not looked at is not sent on
     working = 0  # threads that have not said that they are done

@@ -28,7 +28,7 @@ from .data_sets import CONVERTIBLE, Prepared, can_convert
 from .part10 import Part10Error, Part10File
 
 if TYPE_CHECKING:
-    from ..blocking.adapter import Session
+    from ..blocking.session import Session
 
 __all__ = ["FALLBACKS", "Batch", "FileInstance", "file_instance", "plan", "prepare", "send_file", "sendable_as", "ways"]
 

@@ -180,7 +180,7 @@ class Reception:
     ) -> bool:
         """Answer the request. Returns True if it was accepted."""
         association = session.association
-        answer = opening.answer(association, request, self.serving.policy, identity)
+        answer = flows.answer(association, request, self.serving.policy, identity=identity)
         if isinstance(answer, AssociateReject):
             self._rejected(connection, session, str(answer))
             return False

@@ -15,7 +15,7 @@ class Budget:
     """Bytes that several sessions share. May be used from several threads at once."""
 
     def __init__(self, size: int, each: int | None = None) -> None:
-        """`each`: what one owner may have of them."""
+        """`each`: the most that one owner may take."""
         self.size = size
         self._left = size
         self._each = size if each is None else each
@@ -23,8 +23,8 @@ class Budget:
         self._lock = threading.Lock()
 
     def take(self, size: int, owner: str = "") -> bool:
-        """Returns False, and takes nothing, if there are not as many left, or not for this owner; nobody's, an empty
-        one, are not counted for anybody."""
+        """Returns False, and takes nothing, if fewer are left, or fewer for this owner. An empty owner has no limit of
+        its own."""
         with self._lock:
             if size > self._left or (owner and self._owned[owner] + size > self._each):
                 return False
@@ -34,7 +34,7 @@ class Budget:
             return True
 
     def give_back(self, size: int, owner: str = "") -> None:
-        """They are free again."""
+        """Give bytes back that were taken."""
         with self._lock:
             self._left += size
             if owner:
@@ -44,12 +44,12 @@ class Budget:
 
 
 class Holding:
-    """What one association has of a budget. It is a `Holder`."""
+    """The part of a budget that one association holds. It is a `Holder`."""
 
     __slots__ = ("_budget", "_owner", "held")
 
     def __init__(self, budget: Budget | None = None, owner: str = "") -> None:
-        """Without a budget, there is room for whatever its own limits allow."""
+        """Without a budget, only the limits of the association count."""
         self._budget = budget
         self._owner = owner
         self.held = 0
@@ -65,7 +65,7 @@ class Holding:
         return True
 
     def let_go(self) -> None:
-        """The data set that was read whole is the handler's own now, or nobody's."""
+        """Give all of it back: the data set that was read whole belongs to the handler now."""
         if self.held and self._budget is not None:
             self._budget.give_back(self.held, self._owner)
             self.held = 0

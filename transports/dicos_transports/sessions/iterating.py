@@ -1,7 +1,7 @@
-"""What a session gives one by one: outcomes of stored instances, answers, pieces of a data set.
+"""The iterators of a session: outcomes of stored instances, answers, pieces of a data set.
 
-None of it is a generator: one that is left before its end would be closed by the event loop, whenever it likes, in a
-task of its own, while the association may be in use again; trio warns of each.
+None of them is a generator. The event loop would close a generator that is left before its end at any time, in a task
+of its own, while the association may be in use again; trio warns of each.
 
 Knows: which flow gives the next one. Must not know: event loops.
 """
@@ -40,7 +40,7 @@ class AwaitedInstance(Instance):
 
 
 class Cancellable(Protocol):
-    """What `services` has for operations with many responses."""
+    """An operation of `services` with many responses."""
 
     def cancel(self) -> None: ...
 
@@ -49,7 +49,7 @@ Op = TypeVar("Op", bound=Cancellable)
 
 
 class Iteration(AsyncIterator[T]):
-    """What a flow gives each time it is run, until None."""
+    """The results of a flow that is run again and again, until one is None."""
 
     def __init__(self, session: Running, following: Callable[[], Flow[T | None]]) -> None:
         self._session = session
@@ -66,9 +66,9 @@ class Iteration(AsyncIterator[T]):
 
 
 class Answers(Generic[Op, T]):
-    """What comes of one operation, as an iterator. `operation`: the flow object of `services`, with its result.
+    """The answers to one operation, as an iterator. `operation`: the flow object of `services`, with its result.
 
-    Until it ends, nothing else can be asked on the association: who has enough cancels, and goes on iterating.
+    Until it ends, nothing else can be asked on the association. To stop early, call `cancel` and iterate to the end.
     """
 
     def __init__(self, session: Running, operation: Op, following: Callable[[], Flow[T | None]]) -> None:
@@ -80,13 +80,13 @@ class Answers(Generic[Op, T]):
         return Iteration(self.session, self._following)
 
     def cancel(self) -> None:
-        """Ask the peer to stop: go on iterating, the end still comes.  # PS3.7 9.3.2.3"""
+        """Ask the peer to stop [PS3.7 9.3.2.3]. Go on iterating: the final response still comes."""
         self.operation.cancel()
         self.session.driver.flush()
 
 
 class Outcomes(AsyncIterator[storage.Outcome]):
-    """What becomes of instances that are stored one after the other."""
+    """The outcomes of instances that are stored one after the other."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Outcomes(AsyncIterator[storage.Outcome]):
         raise StopAsyncIteration
 
     async def _feed(self, supply: storage.Supply) -> None:
-        """Wait for what is wanted: the next instance, or the next piece of the one that is being sent."""
+        """Wait for the next instance, or for the next piece of the one that is being sent."""
         if supply.starved and self._awaited is not None:
             try:
                 supply.push(await anext(self._awaited))
@@ -160,22 +160,31 @@ class Outcomes(AsyncIterator[storage.Outcome]):
 
 
 class Pieces(AsyncIterator[Buffer]):
-    """What is left of the data set of a request."""
+    """The rest of the data set of a request."""
 
     def __init__(self, request: Received[Running, P]) -> None:
         self._request = request
+        self._whole = False  # all of it was given
 
     async def __anext__(self) -> Buffer:
         request = self._request
         performing, session = request.performing, request.session
-        while performing.unread:
+        while not self._whole:
+            left = performing.unread
+            if not left:
+                break
             event = session.exchange.here() if session.driver.may_go_on else None
             if not isinstance(event, MessageData):
                 piece = await session.run_piece(request.piece())
             else:
                 piece = event.data if request.checker is None else request.looked_at(event.data)
             if piece:
-                return piece if len(piece) >= SMALL or not performing.unread else request.with_more(piece)
+                if len(piece) >= SMALL:
+                    return piece
+                if performing.unread:
+                    return request.with_more(piece)
+                self._whole = True
+                return piece
         if request.checker is not None:
             request.complete()
         raise StopAsyncIteration

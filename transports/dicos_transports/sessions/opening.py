@@ -17,15 +17,13 @@ from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRICT, Tolerance
-from dicos_proto.upper_layer.negotiation import negotiate
 from dicos_proto.upper_layer.pdu_types import (
-    AssociateAccept,
     AssociateReject,
     AssociateRequest,
     ProposedContext,
     UserInformation,
 )
-from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import (
     DEFAULT_CALLED,
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
     from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
     from ..tracing import Trace
 
-__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "answer", "connect", "refusal", "tls_around"]
+__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "connect", "refusal", "tls_around"]
 
 W = TypeVar("W")
 C = TypeVar("C")
@@ -186,30 +184,18 @@ async def accept(
 def _accepted(association: Association, policy: AcceptPolicy, layer: TLSLayer | None) -> Flow[None]:
     """Wait for the A-ASSOCIATE-RQ and answer it. Raises `AssociationRejected` for a rejection."""
     request = yield from flows.await_request(association)
-    found = refusal(layer, request)
-    if found is None:
-        answered = answer(association, request, policy)
-        if isinstance(answered, AssociateAccept):
-            return
-        found = answered
-    else:
-        association.send(found)
-    yield from flows.finish(association)
-    raise AssociationRejected(found)
+    refused = refusal(layer, request)
+    if refused is not None:
+        yield from flows.reject(association, refused)
+        raise AssociationRejected(refused)
+    found = yield from flows.answer_request(association, request, policy)
+    if isinstance(found, AssociateReject):
+        raise AssociationRejected(found)
 
 
 def refusal(layer: TLSLayer | None, request: AssociateRequest) -> AssociateReject | None:
     """The rejection of a title that the certificate of its peer does not allow."""
     return None if layer is None else layer.refusal(request)
-
-
-def answer(
-    association: Association, request: AssociateRequest, policy: AcceptPolicy, identity: IdentityVerdict | None = None
-) -> AssociateAccept | AssociateReject:
-    """Negotiate, and queue the answer. `identity`: the verdict on the user identity, where one was asked for."""
-    found = negotiate(request, policy, association.terms.tolerance, identity=identity)
-    association.send(found)
-    return found
 
 
 def located(where: W, called_aet: str | None, source: SourceAddress | None = None) -> tuple[W | tuple[str, int], str]:

@@ -38,8 +38,7 @@ P = TypeVar("P", bound=Performing)
 
 
 class Described(Generic[S, P]):
-    """A request of the peer, as far as nothing has to be waited for. `performing`: the operation, for flows of one's
-    own."""
+    """The facts of a request of the peer. `performing`: the operation, for flows of your own."""
 
     __slots__ = ()
 
@@ -68,12 +67,12 @@ class Described(Generic[S, P]):
 
     @property
     def answered(self) -> bool:
-        """Whether it was answered finally, by itself or by a flow of `services` that was run for it."""
+        """True once the final response was sent, by this object or by a flow of `services`."""
         return self.performing.answered or not self.session.association.operations.owes(self.command.message_id)
 
     @property
     def cancelled(self) -> bool:
-        """Whether a C-CANCEL for it has come."""
+        """True once a C-CANCEL for it has come."""
         return self.performing.cancelled
 
     @property
@@ -88,7 +87,7 @@ class Described(Generic[S, P]):
 
     @property
     def transfer_syntax(self) -> str:
-        """What its data set is encoded in, if it has one."""
+        """The transfer syntax of its data set, if it has one."""
         return self.performing.context.transfer_syntax
 
 
@@ -99,12 +98,12 @@ class Received(Described[S, P], Generic[S, P]):
     session: S = field(repr=False)
     performing: P = field(repr=False)
     checker: Checker | None = field(default=None, repr=False)
-    """What looks at its data set while that is read (`check`)."""
+    """The checker of its data set (`check`)."""
 
     def piece(self) -> Flow[Buffer | None]:
         """The next piece of its data set that holds anything; None once it is complete.
 
-        Raises `AssociationError` where it does not end well.
+        Raises `AssociationError` if the association ends first.
         """
         while self.performing.unread:
             event = yield from next_piece(self.session.exchange)
@@ -136,7 +135,7 @@ class Received(Described[S, P], Generic[S, P]):
         return data
 
     def complete(self) -> None:
-        """There are no more pieces. Raises `Refused` where that was no data set."""
+        """There are no more pieces. Raises `Refused` for a data set that is cut short or invalid."""
         checker, self.checker = self.checker, None
         if checker is not None:
             try:
@@ -147,8 +146,8 @@ class Received(Described[S, P], Generic[S, P]):
     # -- reading it ----------------------------------------------------------------------------------------------
 
     def here(self) -> list[Buffer]:
-        """What has come of its data set and was not taken; of many pieces only so many at a time, small ones joined.
-        It never waits: where there is nothing, `pieces` tells whether it is complete."""
+        """The pieces of its data set that have come and were not taken yet: `TOGETHER` at most, small ones joined.
+        It never waits. If it returns none, `pieces` finds out if the data set is complete."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
         joined: bytearray | None = None
@@ -170,7 +169,7 @@ class Received(Described[S, P], Generic[S, P]):
         return found
 
     def with_more(self, piece: Buffer) -> Buffer:
-        """This piece of its data set, if it is small with those that have come after it. It never waits."""
+        """This piece of its data set; if it is small, joined with those that have come after it. It never waits."""
         if len(piece) >= SMALL or not self.performing.unread:
             return piece
         performing, at = self.performing, self.session.exchange
@@ -186,9 +185,9 @@ class Received(Described[S, P], Generic[S, P]):
         return whole
 
     def pieces(self) -> Flow[list[Buffer]]:
-        """As `here`, one piece at least, which may have to be waited for; none once the data set is complete.
+        """Like `here`, but waits for one piece at least. Returns none once the data set is complete.
 
-        Raises `AssociationError` where it does not end well.
+        Raises `AssociationError` if the association ends first.
         """
         found = self.here()
         if not found:
@@ -227,7 +226,7 @@ class Received(Described[S, P], Generic[S, P]):
             yield from self.performing.finish(code, comment, given)
 
     def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
-        """Send the final response without waiting, where that can be done; whether it was."""
+        """Send the final response if that needs no wait. Returns True if it was sent."""
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False

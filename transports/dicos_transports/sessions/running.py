@@ -31,14 +31,14 @@ class AsyncDriver(Carrier, Protocol):
     """An interpreter of flows whose waits are awaited. That of `blocking` waits inside the call and never suspends."""
 
     async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
-        """Interpret `flow` to its end; its result. `interruptible`: it waits for a new request."""
+        """Interpret `flow` to its end and return its result. `interruptible`: the flow waits for a new request."""
 
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
-        """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
+        """Interpret `flow` for at most `seconds`, even if the task is cancelled meanwhile."""
 
     @property
     def may_go_on(self) -> bool:
-        """Whether what needs no wait may be done without a flow now: not where other tasks are to have their turn."""
+        """False: other tasks are due. Only a flow may go on, whose interpreter lets them run first."""
 
     def close(self) -> None:
         """Close the connection as it is."""
@@ -60,7 +60,7 @@ class Running(BaseSession):
         except AssociationError:
             self.close()
             raise
-        except BaseException:  # cancelled, or not to be released now: the peer is told so before the connection closes
+        except BaseException:  # cancelled, or within a message: the peer gets an abort before the connection closes
             await self.abort()
             raise
         self.close()
@@ -68,7 +68,7 @@ class Running(BaseSession):
     async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
         """Abort, and close. An association that is over is left alone, but its connection is closed.
 
-        A cancelled task still says so: this takes a moment, and no more than that.
+        It takes two seconds at most (`LAST_WORDS`), even in a task that is cancelled.
         """
         if self.driver.closed:
             return
@@ -99,7 +99,7 @@ class Running(BaseSession):
     async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
         """Interpret a flow of this association, your own ones included.
 
-        Cancelled in the middle of an operation, of either side, or left by an exception out of a source, the
+        If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
         association is aborted: the peer would wait for the rest, or answer when nobody listens.
         """
         owed = (
@@ -113,7 +113,7 @@ class Running(BaseSession):
             raise
 
     async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """The same for a flow that loses nothing when it is cancelled: what it waits for can be asked for again."""
+        """Like `run`, for a flow that loses nothing when it is cancelled and can simply be run again."""
         try:
             return await self.driver.run(flow)
         except BaseException as error:

@@ -70,7 +70,8 @@ class Session(Running):
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
     ) -> dimse.Response:
-        """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces; the response, whatever its status.
+        """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces. Returns the response, whatever its
+        status.
 
         Pieces may be awaited: those of another association's `StoreRequest.data`, say. Raises `ContextNotAccepted`,
         `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
@@ -92,18 +93,19 @@ class Session(Running):
         priority: int = dimse.PRIORITY_MEDIUM,
         ahead: bool = False,
     ) -> AsyncIterator[storage.Outcome]:
-        """C-STORE of one instance after the other, as many outstanding as the window allows; what became of each.
+        """C-STORE of one instance after the other, as many outstanding as the window allows. Gives the
+        outcome of each.
 
-        Instances may be awaited, and their pieces may (`AwaitedInstance`). The next one is awaited while there is room
-        for it: answers are not told meanwhile. A source that waits for what becomes of an instance before it gives the
-        next one needs a window of 1.
+        Outside `blocking`, instances may be awaited, and so may their pieces (`AwaitedInstance`). The next one is
+        awaited while there is room for it: no outcomes are given meanwhile. A source that waits for the outcome of one
+        instance before it gives the next one needs a window of 1.
 
-        `ahead`: take the next instance while answers are waited for, although there is no room for it yet: what takes
-        time, such as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody
-        would see the answers until one does. If it raises, what was waited for is not told.
+        `ahead`: take the next instance while waiting for answers, although there is no room for it yet. Slow work, such
+        as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody would see the
+        answers until one does. If it raises, the outcomes that were waited for are lost.
 
-        Raises `AssociationError`, and what the source of the instances raises; the association is aborted then. Left
-        before its end, within a message of our own, all that can follow is an abort: leaving the session does it.
+        Raises `AssociationError`, and the exceptions of the source; the association is aborted then if anything is
+        outstanding. If the iterator is left within a message, only an abort can follow: leaving the session aborts.
         """
         return Outcomes(self, instances, priority=priority, ahead=ahead)
 
@@ -220,11 +222,11 @@ class Session(Running):
         return await self.run(request_commitment(self.exchange, transaction_uid, references))
 
     async def next_report(self, transactions: Collection[str] | None = None) -> CommitmentReport | None:
-        """Storage commitment: wait for the next report on this association, whoever asked for it; it is answered.
+        """Storage commitment: wait for the next report on this association, for any transaction, and answer it.
 
         `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
         A report may be made days later, so that nothing but the connection ends the wait: close the session to end it.
-        Cancelled while it waits, nothing is lost. Raises `Refused` for a report that is none, which was answered so:
+        If it is cancelled while it waits, nothing is lost. Raises `Refused` for an invalid report, which was refused:
         the next may be better; `AssociationAborted`, `ServerStopping`.
         """
         from dicos_proto.services.commitment import next_report
@@ -243,13 +245,14 @@ class Session(Running):
     def __aiter__(self) -> _Requests:
         """The peer's requests, until it releases the association.
 
-        A request that was not answered when the next one is asked for is answered 0x0211, unrecognized operation.
-        Cancelled while it waits, nothing is lost: iterate anew. Raises `AssociationAborted`, `ServerStopping`.
+        If the handler asks for the next request without having answered one, that one is answered by 0x0211,
+        unrecognized operation. If it is cancelled while it waits, nothing is lost: iterate again. Raises
+        `AssociationAborted`, `ServerStopping`.
         """
         return _Requests(self)
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
-        """What a flow gives each time it is run, until None."""
+        """The results of a flow that is run again and again, until one is None."""
         return Iteration(self, following)
 
 
@@ -262,7 +265,7 @@ class Request(Received[Session, P], Generic[P]):
     ) -> None:
         """Answer with this status, at most 64 characters for people, and a data set where the message may have one.
 
-        What is unread of the request's data set is read over. Raises `AssociationError`; `LocalProtocolError` if it is
+        The unread rest of the request's data set is skipped. Raises `AssociationError`; `LocalProtocolError` if it is
         answered already.
         """
         if self.answer_now(code, comment, given):
@@ -273,8 +276,8 @@ class Request(Received[Session, P], Generic[P]):
     def data(self) -> AsyncIterator[Buffer]:
         """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
-        Cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` where it does not
-        end well.
+        If it is cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` if the
+        association ends first.
         """
         return Pieces(self)
 
@@ -284,7 +287,7 @@ class Request(Received[Session, P], Generic[P]):
         return await self.session.run(self.whole())
 
     async def attributes(self) -> Attributes | None:
-        """The data set of what is no composite object, decoded when it is looked at. Raises `DataSetTooLong`."""
+        """The data set of a request that is not a C-STORE, decoded on access. Raises `DataSetTooLong`."""
         return await self.session.run(self.performing.receive())
 
 
@@ -325,11 +328,12 @@ class FindRequest(Request[Finding]):
     """A C-FIND: `attributes` gives the identifier, `match` sends a match, `respond` ends it."""
 
     async def match(self, identifier: Content, *, all_keys: bool = True) -> bool:
-        """Send one match; whether more are wanted: not after a C-CANCEL. Raises `DataSetError`, `AssociationError`."""
+        """Send one match. Returns False after a C-CANCEL: no more are wanted. Raises `DataSetError`,
+        `AssociationError`."""
         return await self.session.run(self.performing.match(identifier, all_keys=all_keys))
 
     async def end(self) -> int:
-        """The final response, success or cancelled; its status."""
+        """Send the final response, success or cancelled. Returns its status."""
         return await self.session.run(self.performing.end())
 
 
@@ -338,7 +342,8 @@ class GetRequest(Request[Getting]):
     """A C-GET: `attributes` gives the identifier, `send` answers with instances."""
 
     async def send(self, instances: Iterable[Instance], total: int) -> int:
-        """Send `instances`, `total` in all, on this association, and the final response; its status.
+        """Send `instances`, `total` in all, on this association, and the final response. Returns its
+        status.
 
         Raises TypeError for an `AwaitedInstance`."""
         return await self.session.run(self.performing.send_all(_at_hand(instances), total))
@@ -349,7 +354,8 @@ class MoveRequest(Request[Moving]):
     """A C-MOVE: `attributes` gives the identifier; `performing` describes the association to make and counts."""
 
     async def send(self, session: Session, instances: Iterable[Instance], total: int) -> int:
-        """Send `instances`, `total` in all, over `session`, an association with the destination; the final status.
+        """Send `instances`, `total` in all, over `session`, an association with the destination. Returns the
+        final status.
 
         After each the counters go back. After a C-CANCEL none is begun.
         """
