@@ -1,99 +1,24 @@
 """The structure of both packages: no circles, an upper layer that knows no DIMSE, modules that fit on a few pages.
 
-Imports are read from the source: those of functions and of `if TYPE_CHECKING` count too.
+Imports are read from the source by `tools.structure`, which also prints them.
 """
 
 import ast
 import importlib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TREES = {"dicos_proto": ROOT / "dicos_proto", "dicos_transports": ROOT / "transports/dicos_transports"}
-FORMER = "_moved"
-SPLIT = {
-    "pdu": """ANSWER ASSOCIATE_FIXED Abort AssociateAccept AssociateReject AssociateRequest COMMAND_BIT
-        CommonExtendedNegotiation Context ContextAnswer ContextResult ExtendedNegotiation HEADER ITEM_HEADER
-        ITEM_LENGTH_MAX LAST_BIT OperationsWindow PDU_LENGTH_MAX PDV_HEADER PData PROTOCOL_VERSION Pdu PduType Pdv
-        ProposedContext REJECT_REASONS RejectResult RejectSource ReleaseRequest ReleaseResponse RoleSelection T
-        UserIdentity UserIdentityResponse UserIdentityType UserInformation check_context_id check_header
-        check_pdv_length decode decode_body decode_title encode encode_title fault_of_title is_title""",
-    "negotiation": """AcceptPolicy Agreement IdentityPolicy IdentityVerdict Preference PresentationContext
-        RefusedContext Roles UNCOMPRESSED X agree negotiate number_contexts propose propose_roles""",
-    **dict.fromkeys(("storing", "part10", "part10_writer", "answering"), ""),
-    "exchange": """Answer Data DataSetTooLong Exchange Feed Holder Incoming NoRoom Operation STARVED T ask check_free
-        inquire next_piece next_request read_answer read_data request_here respond response_to skip_data""",
-}
-"""Former modules that are several now, with the public names that they had: all of these are still found in them."""
+from tools.structure import CHECKOUT, FORMER, LONG, TREES, Project, circles, floors, public_members
+
+ROOTS = [CHECKOUT / folder for folder in TREES.values()]
+FORMER_NAMES = dict(line.split(": ") for line in Path(__file__).with_name("former_names.txt").read_text().splitlines())
 
 
 @cache
-def modules() -> dict[str, Path]:
-    """Dotted name -> file; a package's own is its name with `.__init__`."""
-    return {
-        ".".join([name, *path.relative_to(root).with_suffix("").parts]): path
-        for name, root in TREES.items()
-        for path in sorted(root.rglob("*.py"))
-        if FORMER not in path.parts
-    }
-
-
-@cache
-def imports(module: str) -> frozenset[str]:
-    """The modules of both trees that a module imports."""
-    tree = ast.parse(modules()[module].read_text("utf-8"))
-    return frozenset({target for node in ast.walk(tree) for target in _targets(node, module)} - {module})
-
-
-def _targets(node: ast.AST, module: str) -> Iterator[str]:
-    match node:
-        case ast.Import(names=names):
-            for alias in names:
-                yield from _named(alias.name)
-        case ast.ImportFrom(names=names, level=level, module=target):
-            inside = module.split(".")
-            base = ".".join([*inside[: len(inside) - level], *([target] if target else [])]) if level else target or ""
-            for alias in names:
-                yield from _named(f"{base}.{alias.name}") or _named(base)
-
-
-def _named(name: str) -> list[str]:
-    return [one for one in (name, f"{name}.__init__") if one in modules()]
-
-
-def room(module: str) -> str:
-    """The package of a module: `dicos_proto.dimse`; a module that stands in none is a room of its own."""
-    parts = module.split(".")
-    return ".".join(parts[:2])
-
-
-def closure(start: set[str]) -> set[str]:
-    seen: set[str] = set()
-    left = set(start)
-    while left:
-        module = left.pop()
-        seen.add(module)
-        left |= imports(module) - seen
-    return seen
-
-
-def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
-    """The groups of nodes that reach each other."""
-
-    def reached(start: str) -> set[str]:
-        seen: set[str] = set()
-        left = set(graph[start])
-        while left:
-            one = left.pop()
-            seen.add(one)
-            left |= graph[one] - seen
-        return seen
-
-    reach = {node: reached(node) for node in graph}
-    return sorted({tuple(sorted(other for other in reach[node] if node in reach[other])) for node in graph} - {()})
+def project() -> Project:
+    return Project(CHECKOUT)
 
 
 def test_circles_are_found() -> None:
@@ -101,25 +26,50 @@ def test_circles_are_found() -> None:
     assert circles({"a": {"b"}, "b": set()}) == []
 
 
+def test_floors_are_counted_from_the_ground() -> None:
+    assert floors({"a": {"b"}, "b": {"c", "d"}, "c": {"d"}, "d": set()}) == {"a": 4, "b": 3, "c": 2, "d": 1}
+
+
+def test_public_members_are_found() -> None:
+    body = "x: int; _y = 1", "def __init__(self): self.z, self._w = 1, 2", "def m(self): ..."
+    assert public_members("class A:\n    " + "\n    ".join(body), "A") == ["m", "x"]
+    body = "def __init__(self):\n        self.z = 1\n        self._w = 2", "z = 3"
+    assert public_members("class A:\n    " + "\n    ".join(body), "A") == ["z"]
+
+
 @pytest.mark.parametrize("tree", TREES)
 def test_no_module_is_in_a_circle_of_imports(tree: str) -> None:
-    graph = {one: {to for to in imports(one) if not to.endswith("__init__")} for one in modules()}
-    assert [one for one in circles(graph) if one[0].startswith(tree)] == []
+    assert sum(one.startswith(tree) for one in project().code) > 50
+    assert [one for one in circles(project().code) if one[0].startswith(tree)] == []
 
 
 @pytest.mark.parametrize("tree", TREES)
 def test_no_package_is_in_a_circle_of_imports(tree: str) -> None:
-    graph: dict[str, set[str]] = {room(one): set() for one in modules()}
-    for one in modules():
-        if one.count(".") > 1 or not one.endswith("__init__"):  # what the whole package exports is above all of it
-            graph[room(one)] |= {room(to) for to in imports(one)} - {room(one)}
-    assert [one for one in circles(graph) if one[0].startswith(tree)] == []
+    assert [one for one in circles(project().rooms) if one[0].startswith(tree)] == []
 
 
 def test_the_upper_layer_knows_no_dimse() -> None:
-    upper = {one for one in modules() if one.startswith("dicos_proto.upper_layer.")}
+    upper = {one for one in project().modules if one.startswith("dicos_proto.upper_layer.")}
     assert len(upper) > 8
-    assert {one for one in closure(upper) if one.startswith("dicos_proto.dimse")} == set()
+    assert {one for one in project().closure(upper) if one.startswith("dicos_proto.dimse")} == set()
+
+
+@pytest.mark.parametrize("module", Project(CHECKOUT).modules)
+def test_a_module_fits_on_a_few_pages_or_says_why_not(module: str) -> None:
+    text = project().modules[module].read_text("utf-8")
+    assert len(text.splitlines()) <= LONG or "long because" in (ast.get_docstring(ast.parse(text)) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "most"),
+    [
+        ("Association", "dicos_proto.association", 16),
+        ("UpperLayer", "dicos_proto.upper_layer.layer", 14),
+    ],
+)
+def test_the_central_classes_have_a_small_surface(name: str, module: str, most: int) -> None:
+    found = public_members(project().modules[module].read_text("utf-8"), name)
+    assert 10 < len(found) <= most, found
 
 
 MUST_NOT_KNOW = {
@@ -166,35 +116,22 @@ MUST_NOT_KNOW = {
 
 @pytest.mark.parametrize("module", MUST_NOT_KNOW)
 def test_a_module_does_not_know_what_it_says_it_must_not(module: str) -> None:
-    known = {one.removeprefix("dicos_proto.") for one in closure({f"dicos_proto.{module}"})} - {module}
+    known = {one.removeprefix("dicos_proto.") for one in project().closure({f"dicos_proto.{module}"})} - {module}
     forbidden = MUST_NOT_KNOW[module].split()
     assert {one for one in known for other in forbidden if one == other or one.startswith(f"{other}.")} == set()
 
 
-LONG = {
-    "dicos_proto.data.elements": "one walker",
-    "dicos_proto.data.transcode": "one walker",
-    "dicos_proto.dimse.types": "the messages of PS3.7, a table",
-    "dicos_proto.registry.uid_names": "a table",
-    "dicos_proto.services.retrieve": "C-MOVE and C-GET, both sides",
-    "dicos_proto.services.ups": "the states and requests of PS3.4 annex CC, both sides",
-}
-
-
-@pytest.mark.parametrize("module", [one for one in modules() if one.startswith("dicos_proto.")])
-def test_a_module_of_the_engine_fits_on_a_few_pages_or_says_why_not(module: str) -> None:
-    assert module in LONG or len(modules()[module].read_text("utf-8").splitlines()) <= 450
+@pytest.mark.parametrize("former", FORMER_NAMES)
+def test_a_former_name_of_a_module_still_has_its_public_names(former: str) -> None:
+    module = importlib.import_module(former)
+    assert [name for name in FORMER_NAMES[former].split() if not hasattr(module, name)] == []
 
 
 @pytest.mark.parametrize(
-    "former", sorted(path for root in TREES.values() for path in (root / FORMER).glob("[a-z]*.py"))
+    "path", sorted(path for root in ROOTS for path in (root / FORMER).glob("[a-z]*.py")), ids=lambda path: path.stem
 )
-def test_former_names_of_modules_still_work(former: Path) -> None:
-    package = former.parents[1].name
-    old = importlib.import_module(f"{package}.{former.stem}")
-    said = ast.get_docstring(ast.parse(former.read_text("utf-8"))) or ""
-    new = importlib.import_module(said.split("`")[3])
-    shared = set(getattr(new, "__all__", [name for name in vars(new) if not name.startswith("_")]))
-    assert shared <= vars(old).keys() or former.stem in {"events", *SPLIT}
-    assert all(getattr(old, name) is getattr(new, name) for name in shared & vars(old).keys())
-    assert set(SPLIT.get(former.stem, "").split()) <= vars(old).keys()
+def test_a_former_module_says_where_it_is_now(path: Path) -> None:
+    package = path.parents[1].name
+    said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    assert said.startswith(f"`{package}.{path.stem}` is `")
+    assert f"{package}.{path.stem}" in FORMER_NAMES

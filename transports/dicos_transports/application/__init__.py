@@ -4,7 +4,17 @@ from dicos_proto.services.commitment import Failure
 from dicos_proto.services.serving import Refused
 
 from ..sessions.talking import WrongAnswer
-from .application import Application
+from .application import (
+    Application,
+    CommitFunction,
+    EchoFunction,
+    FindFunction,
+    NormalizedFunction,
+    RetrieveFunction,
+    Status,
+    StoreFunction,
+    StreamFunction,
+)
 from .asked import Asked, CommitAsked, Reply, StoreAsked
 from .retrieving import instance
 
@@ -12,10 +22,18 @@ __all__ = [
     "Application",
     "Asked",
     "CommitAsked",
+    "CommitFunction",
+    "EchoFunction",
     "Failure",
+    "FindFunction",
+    "NormalizedFunction",
     "Refused",
     "Reply",
+    "RetrieveFunction",
+    "Status",
     "StoreAsked",
+    "StoreFunction",
+    "StreamFunction",
     "WrongAnswer",
     "instance",
 ]
