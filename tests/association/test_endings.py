@@ -275,7 +275,9 @@ def test_more_pieces_than_are_kept_are_not_wanted(over: int) -> None:
 
 
 def test_an_upper_layer_is_usable_alone() -> None:
-    user, provider = UpperLayer(Role.REQUESTOR), UpperLayer(Role.ACCEPTOR)
+    user, provider = UpperLayer(Role.REQUESTOR), UpperLayer(Role.ACCEPTOR, limits=Limits(uid=60))
+    assert (user.role, provider.role) == (Role.REQUESTOR, Role.ACCEPTOR)
+    assert (user.limits, provider.limits) == (Limits(), Limits(uid=60))
     user.send(REQUEST)
     provider.receive_data(b"".join(user.data_to_send()))
     assert provider.next_event() == REQUEST
