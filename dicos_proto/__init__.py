@@ -32,6 +32,8 @@ from .dimse.types import (
     CStoreRequest,
     CStoreResponse,
     DataSet,
+    DimseRequest,
+    DimseResponse,
     NActionRequest,
     NActionResponse,
     NCreateRequest,
@@ -44,8 +46,6 @@ from .dimse.types import (
     NGetResponse,
     NSetRequest,
     NSetResponse,
-    Request,
-    Response,
 )
 from .errors import (
     AbortReason,
@@ -214,8 +214,8 @@ __all__ = [
     "ReleaseRequest",
     "ReleaseResponse",
     "RemoteProtocolError",
-    "Request",
-    "Response",
+    "DimseRequest",
+    "DimseResponse",
     "RetrieveExtension",
     "Role",
     "RoleSelection",

@@ -293,7 +293,7 @@ def _command_lines(raw: bytearray) -> Iterator[str]:
     judge = Judge(Limits(), EVERYTHING)
     end = end_of_set(raw) or 0
     if 0 < end < len(raw):
-        judge.let("joined_data_set", f"{len(raw) - end} bytes after the end of the command set")
+        judge.tolerates("joined_data_set", f"{len(raw) - end} bytes after the end of the command set")
         raw = raw[:end]
     try:
         elements, _ = elements_of(raw, judge)

@@ -1,7 +1,8 @@
 """Deviations from the standard that are accepted from a peer: a set of named flags, all off by default.
 
 Knows: names, clauses, which peers deviate in this way and why that may be allowed. Must not know: how a deviation is
-recognised; the code that meets one asks `Judge.let` and, if it returns False, refuses the deviation with its clause.
+recognised; the code that meets one asks `Judge.tolerates` and, if it returns False, refuses the deviation with its
+clause.
 
 Lenient, but never silent: an accepted deviation becomes a `Deviation` event just before the event that it concerns.
 Each flag is reported once for each association, at the first occurrence: some deviations come with every PDU or with
@@ -312,7 +313,7 @@ class Judge:
         self._allowed = frozenset(tolerance.names())
         self._met: set[str] = set()
 
-    def let(self, name: str, detail: str) -> bool:
+    def tolerates(self, name: str, detail: str) -> bool:
         """Returns True if this deviation is accepted. The first one of each name is kept in `untold`."""
         if name not in self._allowed:
             return False

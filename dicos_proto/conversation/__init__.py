@@ -1,10 +1,10 @@
 """Conversations over one association, written once as generators."""
 
 from .exchange import Exchange, Holder, response_to
-from .feed import STARVED, Data, Feed, Lack
+from .feed import STARVED, Data, Lack, PushSource
 from .flows import Flow, Need
-from .invoking import Operation, ask, check_free, inquire
-from .parking import Incoming
+from .invoking import UserOperation, ask, check_free, inquire
+from .parking import MessageEvent
 from .performing import next_request, request_here, respond
 from .reading import Answer, DataSetTooLong, NoRoom, next_piece, read_answer, read_data, skip_data
 
@@ -13,14 +13,14 @@ __all__ = [
     "Data",
     "DataSetTooLong",
     "Exchange",
-    "Feed",
+    "PushSource",
     "Flow",
     "Holder",
-    "Incoming",
+    "MessageEvent",
     "Lack",
     "Need",
     "NoRoom",
-    "Operation",
+    "UserOperation",
     "STARVED",
     "ask",
     "check_free",

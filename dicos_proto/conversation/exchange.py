@@ -21,7 +21,7 @@ from .. import dimse
 from ..association import Association, bytes_unread
 from ..dimse.codec import encode_command
 from ..dimse.events import Event, MessageData, MessageStart
-from ..dimse.types import AnyRequest, CCancelRequest, Command, Request, Response
+from ..dimse.types import AnyRequest, CCancelRequest, Command, DimseRequest, DimseResponse
 from ..errors import LocalProtocolError
 from ..registry import status
 from ..upper_layer.events import Closed, Deviation, Idle, ProviderAbort
@@ -30,7 +30,7 @@ from ..upper_layer.pdu_types import Abort, AssociateRequest, ReleaseRequest, Rel
 from ..wire import Buffer
 from .feed import STARVED, Data, Lack, Starved
 from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, answer_release, await_release
-from .parking import Incoming, Parking
+from .parking import MessageEvent, Parking
 
 ENDED: Final = Lack.ENDED
 _ENDS = (Abort, ProviderAbort, Closed)
@@ -146,7 +146,7 @@ class Exchange:
         association.send(start)
         if (
             self._cancelled
-            and isinstance(command, Response)
+            and isinstance(command, DimseResponse)
             and not association.operations.owes(command.message_id_being_responded_to)
         ):
             self._cancelled.discard(command.message_id_being_responded_to)
@@ -195,7 +195,7 @@ class Exchange:
         return False
 
     @property
-    def burdened(self) -> bool:
+    def over_high_water(self) -> bool:
         """True if as much waits to be sent as may: add no more (`Limits.queued`)."""
         return self.association.bytes_queued >= self._most
 
@@ -206,14 +206,14 @@ class Exchange:
 
     # -- in ------------------------------------------------------------------------------------------------------
 
-    def step(self, *, parked: bool = True) -> Flow[Incoming | None]:
+    def step(self, *, parked: bool = True) -> Flow[MessageEvent | None]:
         """The next message, or the next piece of one; None once the data set that was being sent is handed on.
 
         `parked`: what was kept for later comes first; if False, it stays where it is.
         Raises `AssociationAborted` and `AssociationReleased` at the end of the association; an A-RELEASE-RQ has been
         answered then.
         """
-        event: Incoming | None
+        event: MessageEvent | None
         parking = self._parking
         if parking.pieces:
             event = parking.take_piece()
@@ -227,7 +227,7 @@ class Exchange:
             self.unread = not event.last
         return event
 
-    def here(self) -> Incoming | None:
+    def here(self) -> MessageEvent | None:
         """Like `step`, for what has been received already, and without a flow.
 
         Returns None if there is nothing, or if `step` has something else to do or to raise. Run a flow after None: it
@@ -239,7 +239,7 @@ class Exchange:
             self.begin_reading(event)
         return event
 
-    def fresh_here(self) -> Incoming | None:
+    def fresh_here(self) -> MessageEvent | None:
         """Like `here`, but does not start reading the message; the caller may park it."""
         if not bytes_unread(self.association):  # what comes without them, an end for example, is for a flow
             return None
@@ -247,7 +247,7 @@ class Exchange:
         if parking.pieces or parking.messages or self._pieces is not None or parking.dropping is not None:
             return None
         event = self.association.next_event() if self._ahead is None else self._next_event()
-        if isinstance(event, Incoming):
+        if isinstance(event, MessageEvent):
             return event
         self._ahead = event
         return None
@@ -261,7 +261,7 @@ class Exchange:
         self.reading = start
         self.unread = start.has_data
 
-    def fresh(self) -> Flow[Incoming | None]:
+    def fresh(self) -> Flow[MessageEvent | None]:
         """Like `step`, without what was parked."""
         self._taken += 1
         if self._taken >= _TURN:
@@ -271,10 +271,10 @@ class Exchange:
             if self._pieces is not None:
                 if self.pump():
                     return None
-            elif self._replies and not self.burdened:
+            elif self._replies and not self.over_high_water:
                 self._reply_all()
             event = self._next_event()
-            if isinstance(event, Incoming):
+            if isinstance(event, MessageEvent):
                 if self._parking.dropping is None:
                     return event
                 self.park(event)  # the rest of a message that is refused
@@ -301,16 +301,16 @@ class Exchange:
 
     # -- what has to wait ----------------------------------------------------------------------------------------
 
-    def park(self, event: Incoming) -> None:
+    def park(self, event: MessageEvent) -> None:
         """Keep an event for those who ask for it later; note a C-CANCEL. A request that is too large is refused with
         status 0x0213."""
         if self._is_cancel(event):
             return
         refused = self._parking.park(event)
-        if refused is not None and isinstance(refused.command, Request):
+        if refused is not None and isinstance(refused.command, DimseRequest):
             self._refuse(refused)
 
-    def _is_cancel(self, event: Incoming) -> bool:
+    def _is_cancel(self, event: MessageEvent) -> bool:
         """Note a C-CANCEL. Returns False for another event."""
         if not isinstance(event, MessageStart) or not isinstance(event.command, CCancelRequest):
             return False
@@ -320,12 +320,12 @@ class Exchange:
     def _refuse(self, dropped: MessageStart) -> None:
         """A peer that ignores refusals soon exceeds its operations window."""
         refusal = response_to(dropped, status.RESOURCE_LIMITATION)
-        if self.burdened:
+        if self.over_high_water:
             self._replies.append(refusal)
         else:
             self.reply(refusal)
 
-    def look(self) -> Flow[None]:
+    def absorb_pending(self) -> Flow[None]:
         """Keep what has come, as a provider does between two answers: a C-CANCEL, the peer's next requests.
 
         Nothing is refused: where too much would have to be held, the peer has to wait. Raises as `step` does.
@@ -335,7 +335,7 @@ class Exchange:
             event = self._next_event()
             if event is None:
                 return
-            if isinstance(event, Incoming):
+            if isinstance(event, MessageEvent):
                 if parking.dropping is not None:
                     self.park(event)
                 elif not self._is_cancel(event):

@@ -30,14 +30,14 @@ Starved = Literal[Lack.STARVED]
 STARVED: Final = Lack.STARVED
 Data = Buffer | Iterable[Buffer | Starved]
 """A data set to send: whole, or in pieces of any size, which are taken as the connection takes them. A source that has
-no piece now and is not at its end yields `STARVED`; `Feed` does."""
+no piece now and is not at its end yields `STARVED`; `PushSource` does."""
 
 
-class Feed:
+class PushSource:
     """A data set whose pieces are waited for elsewhere: the source of a message, and a way to run its flow by turns.
 
-    `Feed.step` runs the flow until it needs the next piece, which `push` gives, or `end`. In between, what is queued is
-    sent, but nothing is received: while a piece is awaited, nobody sees that the peer has gone.
+    `PushSource.step` runs the flow until it needs the next piece, which `push` gives, or `end`. In between, what is
+    queued is sent, but nothing is received: while a piece is awaited, nobody sees that the peer has gone.
     """
 
     __slots__ = ("_ended", "_pieces", "starved")

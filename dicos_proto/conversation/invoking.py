@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import dimse
 from ..association import Association
 from ..dimse.events import MessageStart
-from ..dimse.types import AnyRequest, CCancelRequest, Request, Response
+from ..dimse.types import AnyRequest, CCancelRequest, DimseRequest, DimseResponse
 from ..errors import LocalProtocolError
 from ..registry import status
 from ..upper_layer.machine import State
@@ -41,7 +41,7 @@ _OVER = (State.Sta1, State.Sta13)
 _CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)}
 
 
-class Operation:
+class UserOperation:
     """One request of the local side, and its responses as they come.
 
     To make one sends the request, and as much of its data set as is taken at once. `next` returns the responses one by
@@ -73,7 +73,7 @@ class Operation:
         if self.over:
             raise LocalProtocolError(f"{self.request.NAME} {number} is over: no response follows [PS3.7 9.1]")
         if exchange.unread and exchange.reading is not None:
-            if isinstance(exchange.reading.command, Request):
+            if isinstance(exchange.reading.command, DimseRequest):
                 raise LocalProtocolError(
                     f"a response is waited for while {exchange.reading.command.NAME} is being read"
                 )
@@ -82,7 +82,7 @@ class Operation:
             event = yield from exchange.fresh()
             if event is None:
                 continue
-            if isinstance(event, MessageStart) and isinstance(event.command, Response):
+            if isinstance(event, MessageStart) and isinstance(event.command, DimseResponse):
                 response = event.command
                 if response.message_id_being_responded_to == number:
                     exchange.begin_reading(event)
@@ -91,7 +91,7 @@ class Operation:
                     return event
             exchange.park(event)
 
-    def note(self, response: Response) -> bool:
+    def note(self, response: DimseResponse) -> bool:
         """Note a response, which may have been received otherwise than by `next`. Returns True if it is the last."""
         self.over = status.category(response.status) is not status.Category.PENDING
         return self.over
@@ -102,18 +102,18 @@ class Operation:
         self._exchange.reply(MessageStart(context=self.context, command=command))
 
 
-def ask(exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> Flow[Response]:
+def ask(exchange: Exchange, context: int, request: AnyRequest, data: Data | None = None) -> Flow[DimseResponse]:
     """Send a request, with its data set if it has one, and wait for its final response, whatever the status.
 
     Data sets of responses are skipped. Raises `AssociationAborted`, `AssociationReleased`; `LocalProtocolError`, and
     nothing was sent.
     """
-    operation = Operation(exchange, context, request, data)
+    operation = UserOperation(exchange, context, request, data)
     while True:
         start = yield from operation.next()
         if start.has_data:
             yield from skip_data(exchange)
-        if operation.over and isinstance(start.command, Response):
+        if operation.over and isinstance(start.command, DimseResponse):
             return start.command
 
 
@@ -122,7 +122,7 @@ def inquire(exchange: Exchange, context: int, request: AnyRequest, data: Data | 
 
     Raises `DataSetTooLong` beyond `Limits.attributes`; the association is as before then.
     """
-    operation = Operation(exchange, context, request, data)
+    operation = UserOperation(exchange, context, request, data)
     while True:
         start = yield from operation.next()
         if operation.over:

@@ -14,7 +14,7 @@ from collections import deque
 from ..dimse.events import MessageData, MessageStart
 from ..limits import OBJECT_COST
 
-Incoming = MessageStart | MessageData
+MessageEvent = MessageStart | MessageData
 _JOINED = 4096
 """Small pieces that wait are joined up to this many bytes."""
 _TAG_COST = 40
@@ -32,7 +32,7 @@ class Parking:
         """`most`: the number of bytes that may be held."""
         self.pieces: deque[MessageData] = deque()
         """Pieces of the message that is being read, which came meanwhile."""
-        self.messages: deque[Incoming] = deque()
+        self.messages: deque[MessageEvent] = deque()
         """Messages that wait, each with its pieces after it."""
         self.dropping: MessageStart | None = None
         """The message that was too large to hold, while the rest of it comes."""
@@ -45,7 +45,7 @@ class Parking:
         """True if more is held than may be."""
         return self._size > self._most
 
-    def park(self, event: Incoming) -> MessageStart | None:
+    def park(self, event: MessageEvent) -> MessageStart | None:
         """Hold an event, or drop the message that it belongs to if that is too large.
 
         Returns the start of a dropped message once it has come to its end."""
@@ -57,7 +57,7 @@ class Parking:
         dropped, self.dropping = self.dropping, None
         return dropped
 
-    def keep(self, event: Incoming) -> bool:
+    def keep(self, event: MessageEvent) -> bool:
         """Hold an event. Returns True if it belongs to a message that waits, False for the one that is being read."""
         if isinstance(event, MessageStart):
             self.messages.append(event)
@@ -65,7 +65,7 @@ class Parking:
             self._open = event.has_data
             return True
         waits = self._open
-        held: deque[MessageData] | deque[Incoming] = self.messages if waits else self.pieces
+        held: deque[MessageData] | deque[MessageEvent] = self.messages if waits else self.pieces
         before = held[-1] if held else None
         data = event.data
         if isinstance(before, MessageData) and not before.last and len(before.data) + len(data) <= _JOINED:
@@ -91,7 +91,7 @@ class Parking:
         self._size -= _cost(piece)
         return piece
 
-    def take_message(self) -> Incoming:
+    def take_message(self) -> MessageEvent:
         """The message that waits longest; its pieces become those of the message that is being read."""
         event = self.messages.popleft()
         self._size -= _cost(event)
@@ -112,7 +112,7 @@ class Parking:
                 self.dropping = event
 
 
-def _cost(event: Incoming) -> int:
+def _cost(event: MessageEvent) -> int:
     if isinstance(event, MessageData):
         return OBJECT_COST + len(event.data)
     command = event.command

@@ -6,12 +6,12 @@ Knows: requests, C-CANCEL, backpressure. Must not know: what a service is for.
 from __future__ import annotations
 
 from ..dimse.events import MessageStart
-from ..dimse.types import AnyResponse, CCancelRequest, Request
+from ..dimse.types import AnyResponse, CCancelRequest, DimseRequest
 from ..registry import status
 from .exchange import Exchange
 from .feed import Data
 from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, finish
-from .parking import Incoming
+from .parking import MessageEvent
 
 
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
@@ -23,7 +23,7 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """
     association = exchange.association
     while True:
-        while exchange.burdened:
+        while exchange.over_high_water:
             yield Need.DRAIN
         try:
             event = yield from exchange.step()
@@ -41,7 +41,7 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
 
 def request_here(exchange: Exchange) -> MessageStart | None:
     """Like `next_request`, for what has been received already. None: run `next_request` (`Exchange.here`)."""
-    if exchange.burdened:
+    if exchange.over_high_water:
         return None
     while (event := exchange.here()) is not None:
         request = _request_of(exchange, event)
@@ -50,10 +50,10 @@ def request_here(exchange: Exchange) -> MessageStart | None:
     return None
 
 
-def _request_of(exchange: Exchange, event: Incoming | None) -> MessageStart | None:
+def _request_of(exchange: Exchange, event: MessageEvent | None) -> MessageStart | None:
     """The event, if it is a request that is to be answered; a C-CANCEL is noted."""
     if isinstance(event, MessageStart):
-        if isinstance(event.command, Request):
+        if isinstance(event.command, DimseRequest):
             return event
         if isinstance(event.command, CCancelRequest):
             exchange.note_cancel(event.command)
@@ -63,20 +63,20 @@ def _request_of(exchange: Exchange, event: Incoming | None) -> MessageStart | No
 def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:
     """Send a response, and wait until the send queue is below `Limits.queued`, so that responses leave one by one.
 
-    Meanwhile what the peer says is noted or kept (`Exchange.look`), responses to operations of the local side included:
-    to answer while an `Operation` is under way, use `Exchange.reply`. Raises as `Exchange.step` does.
+    Meanwhile what the peer says is noted or kept (`Exchange.absorb_pending`), responses to operations of the local side
+    included: to answer while an `UserOperation` is under way, use `Exchange.reply`. Raises as `Exchange.step` does.
     """
     yield from _hand_on(exchange)
     exchange.send(context, response, data)
     yield from _hand_on(exchange)
     if status.category(response.status) is status.Category.PENDING:
         yield Need.TURN
-        yield from exchange.look()
+        yield from exchange.absorb_pending()
 
 
 def _hand_on(exchange: Exchange) -> Flow[None]:
     """Wait until the data set that is being sent is handed on, and the send queue is below `Limits.queued`."""
-    while exchange.sending or exchange.burdened:
+    while exchange.sending or exchange.over_high_water:
         yield Need.DRAIN
-        yield from exchange.look()
+        yield from exchange.absorb_pending()
         exchange.pump()

@@ -124,7 +124,7 @@ def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | Non
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class ProposedService:
     """SOP classes to propose with the same transfer syntaxes, and the roles that the requestor is to have in them."""
 
     sop_classes: tuple[str, ...]
@@ -147,15 +147,15 @@ def get_services(
     transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED,
     *,
     model: str = uids.STUDY_ROOT_GET,
-) -> tuple[Service, ...]:
+) -> tuple[ProposedService, ...]:
     """What a C-GET takes: its information model, and in the role of an SCP the classes it may send [PS3.4 C.5.3]."""
     return (
-        Service(sop_classes=(model,)),
-        Service(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),
+        ProposedService(sop_classes=(model,)),
+        ProposedService(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),
     )
 
 
-def contexts_for(services: Iterable[Service]) -> Proposal:
+def contexts_for(services: Iterable[ProposedService]) -> Proposal:
     """Contexts and roles for `services`, the most important first: what comes when 128 contexts are taken is left out.
 
     A SOP class in several services has the roles of all of them: roles belong to a SOP class, not to a context

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from ..dimse.events import MessageData, MessageStart
-from ..dimse.types import Response
+from ..dimse.types import DimseResponse
 from ..errors import LocalProtocolError, ProtocolError
 from .exchange import Exchange, Holder
 from .flows import Flow
@@ -97,14 +97,14 @@ def skip_data(exchange: Exchange) -> Flow[None]:
 class Answer:
     """A response and its data set, if it has one: bytes in `transfer_syntax`, that of its context."""
 
-    response: Response
+    response: DimseResponse
     data: bytes | None
     transfer_syntax: str
 
 
 def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
     """The response that `start` is, with its data set. Raises `DataSetTooLong`; TypeError if it is no response."""
-    if not isinstance(start.command, Response):
+    if not isinstance(start.command, DimseResponse):
         raise TypeError(f"{start.command.NAME} is no response")
     data = (yield from read_data(exchange)) if start.has_data else None
     syntax = exchange.association.contexts[start.context].transfer_syntax

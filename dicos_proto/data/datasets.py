@@ -96,7 +96,7 @@ def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Datase
     tag = built.unlabelled
     if tag is not None:
         detail = f"text beyond ASCII in ({tag >> 16:04X},{tag & 0xFFFF:04X}) of a data set without a character set"
-        if not judge.let("missing_character_set", detail):
+        if not judge.tolerates("missing_character_set", detail):
             raise DataSetError(f"{detail} [{CLAUSES['missing_character_set']}]")
     return built.made()
 

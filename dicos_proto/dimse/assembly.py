@@ -32,8 +32,8 @@ from .types import (
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
-    Request,
-    Response,
+    DimseRequest,
+    DimseResponse,
     misplaced_data,
 )
 
@@ -45,7 +45,7 @@ _HAVE_PENDING = frozenset(cls.COMMAND_FIELD for cls in (CFindRequest, *_RETRIEVE
 _NO_PENDING = "PS3.7 9.1, 10.1"
 C_STORE, C_GET = CStoreRequest.COMMAND_FIELD, CGetRequest.COMMAND_FIELD
 
-Buffers = list[Outgoing]
+BufferList = list[Outgoing]
 
 
 class Messages:
@@ -83,7 +83,7 @@ class Messages:
         self._fragment = (largest - PDV_OVERHEAD) & ~1  # of even length, so that no element value is cut at odd offset
         self._odd = b""  # the last byte of that data set, while it has no pair
         self._out: int | None = None  # the context whose data set is being sent
-        self._prepared: tuple[MessageStart, Buffers, int] | None = None
+        self._prepared: tuple[MessageStart, BufferList, int] | None = None
         self._receiving: int | None = None  # the context whose data set is being received
         self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
         self._command_pdvs = 0
@@ -108,7 +108,7 @@ class Messages:
 
     # -- out -----------------------------------------------------------------------------------------------------
 
-    def start(self, event: MessageStart) -> tuple[Buffers, int]:
+    def start(self, event: MessageStart) -> tuple[BufferList, int]:
         """The PDUs of a command set, and their size. Raises `LocalProtocolError`, and nothing has changed."""
         if self._out is not None:
             raise LocalProtocolError(f"a message before the data set on context {self._out} is complete [PS3.7 6.3]")
@@ -116,13 +116,13 @@ class Messages:
         if known is None or known[0] is not event:
             known = self._encode(event)
         command = event.command
-        if isinstance(command, Request):
+        if isinstance(command, DimseRequest):
             self._check_request(self.agreement.contexts[event.context], command)
             self._requests += 1
             self.sent[command.message_id] = (event.context, command.COMMAND_FIELD, self._requests)
             if isinstance(command, _RETRIEVES):
                 self.retrieving[command.message_id] = self._requests
-        elif isinstance(command, Response):
+        elif isinstance(command, DimseResponse):
             number = command.message_id_being_responded_to
             if self.owed.get(number) != (event.context, command.COMMAND_FIELD & ~RESPONSE_BIT):
                 raise LocalProtocolError(f"{command.NAME} to message {number}: no such request is owed [PS3.7 9.1]")
@@ -141,7 +141,7 @@ class Messages:
         Raises `LocalProtocolError` for one that cannot be encoded."""
         self._prepared = self._encode(event)
 
-    def _encode(self, event: MessageStart) -> tuple[MessageStart, Buffers, int]:
+    def _encode(self, event: MessageStart) -> tuple[MessageStart, BufferList, int]:
         context, command, has_data = event.context, event.command, event.has_data
         if context not in self.agreement.contexts:
             known = ", ".join(map(str, self.agreement.contexts)) or "none"
@@ -157,7 +157,7 @@ class Messages:
         head = P_DATA_HEAD.pack(_P_DATA_TF, size + 6, size + 2, context, _LAST_COMMAND)
         return event, [head + encoded], size + HEAD_SIZE
 
-    def data(self, event: MessageData) -> tuple[Buffers, int]:
+    def data(self, event: MessageData) -> tuple[BufferList, int]:
         """The PDUs of a piece of a data set, and their size. Raises `LocalProtocolError`."""
         if self._out != event.context:
             wanted = "no data set" if self._out is None else f"the data set on context {self._out}"
@@ -171,7 +171,7 @@ class Messages:
             return self._cut_odd(event.context, memoryview(data), last=last)
         return self._cut(event.context, 0, data, last=last)
 
-    def _check_request(self, context: PresentationContext, command: Request) -> None:
+    def _check_request(self, context: PresentationContext, command: DimseRequest) -> None:
         if command.message_id in self.sent:
             raise LocalProtocolError(f"message id {command.message_id} is still in use [PS3.7 9.1.1]")
         window = self.agreement.invoke or self._limits.outstanding
@@ -181,10 +181,10 @@ class Messages:
         if not may:
             raise LocalProtocolError(f"{command.NAME}: no such role on context {context.id} [PS3.7 D.3.3.4]")
 
-    def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[Buffers, int]:
+    def _cut_odd(self, context: int, data: memoryview, *, last: bool) -> tuple[BufferList, int]:
         """Like `_cut`, for a piece that begins or ends at an odd offset: every fragment has an even number of bytes
         [PS3.8 E.1], so its last byte waits for another."""
-        buffers: Buffers = []
+        buffers: BufferList = []
         size = 0
         if self._odd and (len(data) or last):
             pair, data = self._odd + data[:1], data[1:]
@@ -196,7 +196,7 @@ class Messages:
         more, more_size = self._cut(context, 0, data, last=last)
         return buffers + more, size + more_size
 
-    def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[Buffers, int]:
+    def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[BufferList, int]:
         """One PDV a PDU, none longer than the peer's Maximum Length. What takes more than one is cut as it is taken."""
         total = len(data)
         if total > self._fragment:
@@ -283,7 +283,7 @@ class Messages:
         detail = "command PDV that goes on after the end of the command set"
         if not start.has_data:
             raise _unexpected(f"{detail}, which says that no data set follows", "PS3.7 E.1")
-        self._judge.let("joined_data_set", f"{detail} with its data set")
+        self._judge.tolerates("joined_data_set", f"{detail} with its data set")
         self._joined = True
         if fragment.last:
             self._receiving = None
@@ -331,12 +331,12 @@ class Messages:
         if self._unwanted is not None or self._unwanted_begun:  # none has followed, or it is over
             self._unwanted, self._unwanted_begun = None, False
         if fault is not None:
-            if not (has_data and self._judge.let("unwanted_data_set", fault)):
+            if not (has_data and self._judge.tolerates("unwanted_data_set", fault)):
                 raise Malformed(fault, "PS3.7 E.1")
             has_data, self._unwanted = False, number
-        if isinstance(command, Response):
+        if isinstance(command, DimseResponse):
             self._take_response(number, command)
-        elif isinstance(command, Request):
+        elif isinstance(command, DimseRequest):
             self._take_request(self.agreement.contexts[number], command)
         if has_data:
             self._receiving = number
@@ -344,7 +344,7 @@ class Messages:
             self.received += 1
         return MessageStart(context=number, command=command, has_data=has_data)
 
-    def _take_request(self, context: PresentationContext, command: Request) -> None:
+    def _take_request(self, context: PresentationContext, command: DimseRequest) -> None:
         number, name = command.message_id, command.NAME
         if number in self.owed:
             raise _unexpected(f"{name} with message id {number}, which is still in use", "PS3.7 9.1.1")
@@ -358,14 +358,14 @@ class Messages:
         if not (context.scu if field == N_EVENT_REPORT else context.scp):
             detail = f"{name} on context {context.id} from a peer without that role"
             if not (
-                (field == N_EVENT_REPORT and self._judge.let("report_without_role", detail))
-                or (field == C_STORE and self._getting and self._judge.let("store_without_role", detail))
+                (field == N_EVENT_REPORT and self._judge.tolerates("report_without_role", detail))
+                or (field == C_STORE and self._getting and self._judge.tolerates("store_without_role", detail))
             ):
                 raise _unexpected(detail, "PS3.7 D.3.3.4")
         self.owed[number] = (context.id, field)
         self.asked += 1
 
-    def _take_response(self, context: int, command: Response) -> None:
+    def _take_response(self, context: int, command: DimseResponse) -> None:
         number = command.message_id_being_responded_to
         asked = self.sent.get(number)
         name = command.NAME
@@ -375,7 +375,7 @@ class Messages:
             raise _unexpected(f"{name} to message {number}, whose command field was 0x{asked[1]:04X}", "PS3.7 9.1")
         if asked[0] != context:
             detail = f"{name} to message {number} on context {context}; it was sent on {asked[0]}"
-            if not self._judge.let("response_on_other_context", detail):
+            if not self._judge.tolerates("response_on_other_context", detail):
                 raise _unexpected(detail, "PS3.7 9.1")
         if category(command.status) is not _PENDING:
             del self.sent[number]
@@ -395,7 +395,7 @@ def _bytes_of(data: object) -> memoryview:
     return view
 
 
-def _no_pending(command: Response) -> str:
+def _no_pending(command: DimseResponse) -> str:
     """The other services have one response each. A peer that answers pending could do so for ever."""
     number = command.message_id_being_responded_to
     why = f"pending, which a {command.NAME.removesuffix('-RSP')} response cannot have"

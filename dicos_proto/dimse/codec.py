@@ -132,7 +132,7 @@ def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
     else:
         fault = _no_us(0x0800, "data set type")
         # Where there can be no data set, it only informs.
-        if cls is None or cls.DATA_SET is not DataSet.NEVER or not judge.let("informative_number", fault.detail):
+        if cls is None or cls.DATA_SET is not DataSet.NEVER or not judge.tolerates("informative_number", fault.detail):
             raise fault
         has_data = regular = False
     if cls is None:
@@ -145,14 +145,14 @@ def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
             try:
                 value = decode(element, raw, judge)
             except Malformed as fault:
-                if not flag or not judge.let(flag, fault.detail):
+                if not flag or not judge.tolerates(flag, fault.detail):
                     raise
                 value, regular = salvage(raw), False
         if value is not None and not (mandatory and value == ""):
             values[name] = value
         elif mandatory:
             missing = f"no (0000,{element:04X}) {name.replace('_', ' ')} in {cls.NAME}"
-            if not flag or not judge.let(flag, missing):
+            if not flag or not judge.tolerates(flag, missing):
                 raise Malformed(missing, "PS3.7 9.3")
             regular = False  # its default stands for it
     make: Callable[..., Command] = cls

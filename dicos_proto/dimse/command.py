@@ -88,7 +88,7 @@ def elements_of(data: Buffer, judge: Judge) -> tuple[dict[int, bytes], bool]:
             found = _elements_in_any_order(bytes(data))
         except Malformed as worse:
             raise fault from worse
-        judge.let("command_layout", fault.detail)
+        judge.tolerates("command_layout", fault.detail)
         return found, False
 
 

@@ -44,7 +44,7 @@ class DataSet(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class DimseRequest:
     """The fields of all requests except C-CANCEL. `other`: elements that the message does not define."""
 
     COMMAND_FIELD: ClassVar[int]
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class DimseResponse:
     """The fields of all responses. `offending_element` and `error_comment` explain a status [PS3.7 annex C]."""
 
     COMMAND_FIELD: ClassVar[int]
@@ -74,7 +74,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CEchoRequest(Request):
+class CEchoRequest(DimseRequest):
     """C-ECHO-RQ [PS3.7 9.3.5.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0030
@@ -84,7 +84,7 @@ class CEchoRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CEchoResponse(Response):
+class CEchoResponse(DimseResponse):
     """C-ECHO-RSP [PS3.7 9.3.5.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8030
@@ -94,7 +94,7 @@ class CEchoResponse(Response):
 
 @fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CStoreRequest(Request):
+class CStoreRequest(DimseRequest):
     """C-STORE-RQ; the data set is the composite object [PS3.7 9.3.1.1].
 
     `move_originator_*`: set if a C-MOVE caused this C-STORE."""
@@ -111,7 +111,7 @@ class CStoreRequest(Request):
 
 @fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CStoreResponse(Response):
+class CStoreResponse(DimseResponse):
     """C-STORE-RSP [PS3.7 9.3.1.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8001
@@ -121,7 +121,7 @@ class CStoreResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CFindRequest(Request):
+class CFindRequest(DimseRequest):
     """C-FIND-RQ; the data set is the identifier to match [PS3.7 9.3.2.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0020
@@ -132,7 +132,7 @@ class CFindRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CFindResponse(Response):
+class CFindResponse(DimseResponse):
     """C-FIND-RSP; each pending one carries a match [PS3.7 9.3.2.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8020
@@ -141,7 +141,7 @@ class CFindResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CGetRequest(Request):
+class CGetRequest(DimseRequest):
     """C-GET-RQ; the data set is the identifier of the instances to send on this association [PS3.7 9.3.3.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0010
@@ -152,7 +152,7 @@ class CGetRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CGetResponse(Response):
+class CGetResponse(DimseResponse):
     """C-GET-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.3.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8010
@@ -165,7 +165,7 @@ class CGetResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CMoveRequest(Request):
+class CMoveRequest(DimseRequest):
     """C-MOVE-RQ; the data set is the identifier of the instances to send to `move_destination` [PS3.7 9.3.4.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0021
@@ -177,7 +177,7 @@ class CMoveRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CMoveResponse(Response):
+class CMoveResponse(DimseResponse):
     """C-MOVE-RSP; the counters count C-STORE sub-operations, a data set lists those that failed [PS3.7 9.3.4.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8021
@@ -204,7 +204,7 @@ class CCancelRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NEventReportRequest(Request):
+class NEventReportRequest(DimseRequest):
     """N-EVENT-REPORT-RQ, the only request that goes from SCP to SCU [PS3.7 10.3.1.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0100
@@ -216,7 +216,7 @@ class NEventReportRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NEventReportResponse(Response):
+class NEventReportResponse(DimseResponse):
     """N-EVENT-REPORT-RSP [PS3.7 10.3.1.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8100
@@ -227,7 +227,7 @@ class NEventReportResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NGetRequest(Request):
+class NGetRequest(DimseRequest):
     """N-GET-RQ. `attribute_identifier_list`: the tags of the wanted attributes, None for all [PS3.7 10.3.2.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0110
@@ -239,7 +239,7 @@ class NGetRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NGetResponse(Response):
+class NGetResponse(DimseResponse):
     """N-GET-RSP; the data set is the attribute list. `attribute_identifier_list` explains a status [PS3.7 10.3.2.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8110
@@ -250,7 +250,7 @@ class NGetResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NSetRequest(Request):
+class NSetRequest(DimseRequest):
     """N-SET-RQ; the data set is the modification list [PS3.7 10.3.3.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0120
@@ -261,7 +261,7 @@ class NSetRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NSetResponse(Response):
+class NSetResponse(DimseResponse):
     """N-SET-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.3.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8120
@@ -272,7 +272,7 @@ class NSetResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NActionRequest(Request):
+class NActionRequest(DimseRequest):
     """N-ACTION-RQ; the data set is the action information [PS3.7 10.3.4.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0130
@@ -284,7 +284,7 @@ class NActionRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NActionResponse(Response):
+class NActionResponse(DimseResponse):
     """N-ACTION-RSP [PS3.7 10.3.4.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8130
@@ -295,7 +295,7 @@ class NActionResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NCreateRequest(Request):
+class NCreateRequest(DimseRequest):
     """N-CREATE-RQ; if it names no instance, the provider makes the UID [PS3.7 10.3.5.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0140
@@ -306,7 +306,7 @@ class NCreateRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NCreateResponse(Response):
+class NCreateResponse(DimseResponse):
     """N-CREATE-RSP. `attribute_identifier_list` explains a status [PS3.7 10.3.5.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8140
@@ -317,7 +317,7 @@ class NCreateResponse(Response):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NDeleteRequest(Request):
+class NDeleteRequest(DimseRequest):
     """N-DELETE-RQ [PS3.7 10.3.6.1]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x0150
@@ -328,7 +328,7 @@ class NDeleteRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NDeleteResponse(Response):
+class NDeleteResponse(DimseResponse):
     """N-DELETE-RSP [PS3.7 10.3.6.2]."""
 
     COMMAND_FIELD: ClassVar[int] = 0x8150
@@ -408,7 +408,7 @@ def misplaced_data(command: Command, has_data: bool) -> str | None:
     if rule is _OPTIONAL:
         return None
     if rule is _PENDING:
-        pending = isinstance(command, Response) and category(command.status) is Category.PENDING
+        pending = isinstance(command, DimseResponse) and category(command.status) is Category.PENDING
         return None if has_data is pending else _misplaced(command, has_data)
     return None if has_data is (rule is _ALWAYS) else _misplaced(command, has_data)
 

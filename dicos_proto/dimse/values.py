@@ -157,7 +157,7 @@ class _Uid(_Text):
             )
         for name in broken:
             detail = f"(0000,{element:04X}) of {len(raw)} bytes {_BROKEN[name]}"
-            if not judge.let(name, detail):
+            if not judge.tolerates(name, detail):
                 raise Malformed(detail, CLAUSES[name])
         return uid
 

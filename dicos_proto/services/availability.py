@@ -1,6 +1,6 @@
 """Instance availability notification: one application tells another where to retrieve instances [PS3.4 annex R].
 
-User side: `notify`, one N-CREATE for each study. Provider side: `Notified` reads it as a value.
+User side: `notify`, one N-CREATE for each study. Provider side: `AvailabilityNotified` reads it as a value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from ..data.datasets import Attributes
 from ..dimse.types import NCreateRequest
 from ..registry import status, uids
 from .normalized import Result, n_create
-from .serving import Needed, Reference, Refused, Serving, amended, items_of, reference_to, require, text_of, uid_of
+from .serving import (
+    Needed,
+    NormalizedOperation,
+    Reference,
+    Refused,
+    amended,
+    items_of,
+    reference_to,
+    require,
+    text_of,
+    uid_of,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -96,7 +107,7 @@ def notify(
     return (yield from n_create(exchange, NOTIFICATION, sop_instance_uid, given))
 
 
-class Notified(Serving):
+class AvailabilityNotified(NormalizedOperation):
     """Provider side: one notification. `read_notification` returns it as a value, `grant` or `refuse` answers it."""
 
     __slots__ = ()

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import dimse
 from ..conversation.exchange import Exchange, response_to
 from ..conversation.flows import Flow, find_context
-from ..conversation.invoking import Operation
+from ..conversation.invoking import UserOperation
 from ..conversation.performing import next_request
 from ..conversation.reading import skip_data
 from ..data.datasets import Attributes, content
 from ..dimse.events import MessageStart
-from ..dimse.types import AnyResponse, CEchoRequest, NActionRequest, NEventReportRequest, Response
+from ..dimse.types import AnyResponse, CEchoRequest, DimseResponse, NActionRequest, NEventReportRequest
 from ..errors import LocalProtocolError
 from ..registry import status, uids
 from ..registry.service_classes import Service
@@ -31,8 +31,8 @@ from ..upper_layer.negotiation import UNCOMPRESSED, propose
 from ..upper_layer.pdu_types import AssociateRequest, RoleSelection, UserInformation
 from ..upper_layer.policy import Roles
 from .normalized import n_event_report
+from .serving import NormalizedOperation, Refused, items_of, reference_to, references_in, text_of, uid_of
 from .serving import Reference as Reference
-from .serving import Refused, Serving, items_of, reference_to, references_in, text_of, uid_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -152,7 +152,7 @@ class Requested:
     `refused`: the first 16 invalid reports that arrived before the response; each was answered with its failure.
     """
 
-    response: Response
+    response: DimseResponse
     report: CommitmentReport | None = None
     refused: tuple[Refused, ...] = ()
 
@@ -174,12 +174,12 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
         action_type_id=REQUEST,
     )
     data = content(_information(transaction_uid, references), context.transfer_syntax)
-    operation = Operation(exchange, context.id, request, data)
+    operation = UserOperation(exchange, context.id, request, data)
     report: CommitmentReport | None = None
     refused: list[Refused] = []
     while True:
         event = yield from exchange.fresh()
-        if isinstance(event, MessageStart) and isinstance(event.command, Response):
+        if isinstance(event, MessageStart) and isinstance(event.command, DimseResponse):
             operation.note(event.command)
             exchange.begin_reading(event)
             yield from skip_data(exchange)  # an action reply, which this SOP class does not define
@@ -197,7 +197,7 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
             exchange.park(event)
 
 
-class Reported(Serving):
+class Reported(NormalizedOperation):
     """User side: one report. `read_report` returns it as a value, `grant` or `refuse` answers it."""
 
     __slots__ = ()
@@ -278,7 +278,7 @@ class ReportTask:
     report: CommitmentReport
 
 
-class Committing(Serving):
+class Committing(NormalizedOperation):
     """Provider side: one request. `read_request` returns it as a value, `grant` or `refuse` answers it.
 
     The report is an operation of its own. The answer need not wait for it, but the report must follow.
@@ -323,7 +323,7 @@ class Committing(Serving):
         )
 
 
-def report_commitment(exchange: Exchange, report: CommitmentReport) -> Flow[Response]:
+def report_commitment(exchange: Exchange, report: CommitmentReport) -> Flow[DimseResponse]:
     """Provider side: sends a report to the user and returns the response, on either kind of association.
 
     Raises as `normalized.n_event_report` does: `ContextNotAccepted` if this side does not have the role of SCP.

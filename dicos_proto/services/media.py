@@ -18,7 +18,17 @@ from ..data.datasets import Content, convert
 from ..dimse.types import NActionRequest, NCreateRequest, NGetRequest
 from ..registry import status, uids
 from .normalized import Result, n_action, n_create, n_get
-from .serving import Needed, Reference, Refused, Serving, amended, items_of, reference_to, references_in, require
+from .serving import (
+    Needed,
+    NormalizedOperation,
+    Reference,
+    Refused,
+    amended,
+    items_of,
+    reference_to,
+    references_in,
+    require,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,7 +38,7 @@ INITIATE, CANCEL = 1, 2
 """Action types [PS3.4 tables S.3.2.2.1-1, S.3.2.3.1-1]."""
 
 
-class Status(Enum):
+class MediaStatus(Enum):
     """Execution Status (2100,0020) [PS3.3 C.22.1]."""
 
     IDLE = "IDLE"
@@ -57,12 +67,14 @@ class Disc:
     """
 
     sop_instance_uid: str
-    status: Status
+    status: MediaStatus
     references: tuple[Reference, ...]
     copies: int = 1
     dataset: Dataset = field(repr=False)
 
-    def became(self, to: Status, info: str = "NORMAL", *, pieces: int = 0, failed: Iterable[Reference] = ()) -> Disc:
+    def became(
+        self, to: MediaStatus, info: str = "NORMAL", *, pieces: int = 0, failed: Iterable[Reference] = ()
+    ) -> Disc:
         """Returns the same request in another state.
 
         `info`: Execution Status Info, a defined term of PS3.3 C.22.1. `pieces`: the number of media written. `failed`:
@@ -85,18 +97,18 @@ def create(sop_instance_uid: str, attributes: Dataset, *, exists: bool = False) 
         raise Refused(status.DUPLICATE_SOP_INSTANCE, "a request with this SOP Instance UID exists")
     require(attributes, ON_CREATE)
     references = references_in(attributes, "ReferencedSOPSequence")
-    disc = Disc(sop_instance_uid=sop_instance_uid, status=Status.IDLE, references=references, dataset=attributes)
-    return disc.became(Status.IDLE)
+    disc = Disc(sop_instance_uid=sop_instance_uid, status=MediaStatus.IDLE, references=references, dataset=attributes)
+    return disc.became(MediaStatus.IDLE)
 
 
 def start(disc: Disc | None, information: Dataset) -> Disc:
     """Applies an N-ACTION that initiates media creation. Raises `Refused`: 0x0112, 0xA510 [PS3.4 S.3.2.2]."""
     disc = _known(disc)
-    if disc.status is not Status.IDLE:
+    if disc.status is not MediaStatus.IDLE:
         raise Refused(status.MEDIA_CREATION_ALREADY_INITIATED, f"the request is {disc.status.value}")
     copies = information.get("NumberOfCopies")
     return replace(
-        disc.became(Status.PENDING, "QUEUED"), copies=int(copies) if isinstance(copies, int) and copies > 0 else 1
+        disc.became(MediaStatus.PENDING, "QUEUED"), copies=int(copies) if isinstance(copies, int) and copies > 0 else 1
     )
 
 
@@ -106,9 +118,9 @@ def stop(disc: Disc | None, *, interruptible: bool = True) -> None:
     `interruptible`: True if the writing of media can be interrupted. Raises `Refused`: 0x0112, 0xC201, 0xC202.
     """
     disc = _known(disc)
-    if disc.status in (Status.DONE, Status.FAILURE):
+    if disc.status in (MediaStatus.DONE, MediaStatus.FAILURE):
         raise Refused(status.MEDIA_CREATION_ALREADY_COMPLETED, f"the request is {disc.status.value}")
-    if disc.status is Status.CREATING and not interruptible:
+    if disc.status is MediaStatus.CREATING and not interruptible:
         raise Refused(status.MEDIA_CREATION_ALREADY_IN_PROGRESS, "the media are being written")
 
 
@@ -150,26 +162,26 @@ def cancel(exchange: Exchange, sop_instance_uid: str) -> Flow[Result]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class MediaProgress:
     """The progress of a request. A value is None if the provider does not report it.
 
     `failed`: the instances that could not be written.
     """
 
     result: Result
-    status: Status | None
+    status: MediaStatus | None
     info: str | None
     pieces: int | None
     failed: tuple[Reference, ...]
 
 
-def get_result(exchange: Exchange, sop_instance_uid: str) -> Flow[Progress]:
+def get_result(exchange: Exchange, sop_instance_uid: str) -> Flow[MediaProgress]:
     """User side: gets the progress of a request by N-GET [PS3.4 S.3.2.4]. Raises `DataSetError`, too."""
     result = yield from n_get(exchange, MEDIA, sop_instance_uid, _RESULT)
     found = convert(amended(result.attributes, uids.EXPLICIT_VR_LE))
-    known = {one.value: one for one in Status}
+    known = {one.value: one for one in MediaStatus}
     pieces = found.get("TotalNumberOfPiecesOfMediaCreated")
-    return Progress(
+    return MediaProgress(
         result=result,
         status=known.get(str(found.get("ExecutionStatus"))),
         info=found.get("ExecutionStatusInfo"),
@@ -187,7 +199,7 @@ _RESULT: Final = (0x21000020, 0x21000030, 0x2200000B, 0x00081198)
 # -- provider side -------------------------------------------------------------------------------------------------
 
 
-class Creating(Serving):
+class Creating(NormalizedOperation):
     """Provider side: one operation. `work` or `get` applies it; then `grant` or `refuse` answers."""
 
     __slots__ = ()

@@ -14,6 +14,7 @@ from ..conversation.flows import Flow, find_context
 from ..conversation.invoking import inquire
 from ..data.datasets import Attributes, Content, content
 from ..dimse.types import (
+    DimseResponse,
     NActionRequest,
     NCreateRequest,
     NDeleteRequest,
@@ -21,7 +22,6 @@ from ..dimse.types import (
     NGetRequest,
     NRequest,
     NSetRequest,
-    Response,
 )
 from ..upper_layer.agreement import PresentationContext
 
@@ -30,7 +30,7 @@ from ..upper_layer.agreement import PresentationContext
 class Result:
     """The response of an operation, with its attribute list, event reply or action reply, if it has one."""
 
-    response: Response
+    response: DimseResponse
     attributes: Attributes | None
 
 

@@ -14,7 +14,7 @@ from ..conversation.performing import respond
 from ..conversation.reading import read_data, skip_data
 from ..data.datasets import Attributes, Content, content
 from ..dimse.events import MessageStart
-from ..dimse.types import AnyRequest, AnyResponse, NCreateRequest, NSetRequest, Request, response_to
+from ..dimse.types import AnyRequest, AnyResponse, DimseRequest, NCreateRequest, NSetRequest, response_to
 from ..errors import LocalProtocolError
 from ..registry import uids
 from ..registry.status import category
@@ -28,14 +28,14 @@ _PRINTS = (*_IMAGES, uids.BASIC_GRAYSCALE_PRINT_MANAGEMENT_META, uids.BASIC_COLO
 claim."""
 
 
-class Performing:
+class ProviderOperation:
     """One operation that the peer requested. `start`: the request, as `exchange.next_request` returned it."""
 
     __slots__ = ("_exchange", "answered", "context", "request", "start")
 
     def __init__(self, exchange: Exchange, start: MessageStart) -> None:
         """Raises TypeError if `start` is not a request."""
-        if not isinstance(start.command, Request):
+        if not isinstance(start.command, DimseRequest):
             raise TypeError(f"{start.command.NAME} is not a request")
         self._exchange = exchange
         self.start = start

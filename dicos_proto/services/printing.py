@@ -2,7 +2,7 @@
 
 User side: one flow for each operation. `create_film_box` returns image boxes, which are then set one by one; then the
 film box or the session is printed. Provider side: `Printing` applies the rules to a request. `Film` is a value with all
-that one association has created; the caller keeps it. A `Job` describes what to print.
+that one association has created; the caller keeps it. A `PrintJob` describes what to print.
 
 The contexts of the meta SOP classes carry commands of several SOP classes (`META`) [PS3.4 H.3.2].
 """
@@ -27,7 +27,17 @@ from ..dimse.types import (
 )
 from ..registry import status, uids
 from .normalized import Result, n_action, n_create, n_delete, n_event_report, n_get, n_set
-from .serving import Needed, Reference, Refused, Serving, amended, reference_to, references_in, require, text_of
+from .serving import (
+    Needed,
+    NormalizedOperation,
+    Reference,
+    Refused,
+    amended,
+    reference_to,
+    references_in,
+    require,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -149,7 +159,7 @@ def delete_presentation_lut(exchange: Exchange, sop_instance_uid: str) -> Flow[R
     return (yield from n_delete(exchange, PRESENTATION_LUT, sop_instance_uid))
 
 
-class PrinterReported(Serving):
+class PrinterReported(NormalizedOperation):
     """User side: one event of the printer. `read_status` returns it, `grant` or `refuse` answers it [PS3.4 H.4.6.1]."""
 
     __slots__ = ()
@@ -200,7 +210,7 @@ class Film:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class PrintJob:
     """A job to print: film boxes, and the attributes of their session."""
 
     session: Dataset | None = field(repr=False)
@@ -209,13 +219,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The effect of an operation: the film to keep, the values to answer (`Serving.grant`), the job to print."""
+    """The effect of an operation: the film to keep, the values to answer (`NormalizedOperation.grant`), the job to
+    print."""
 
     film: Film
     code: int = status.SUCCESS
     sop_instance_uid: str | None = None
     dataset: Dataset | None = field(default=None, repr=False)
-    job: Job | None = None
+    job: PrintJob | None = None
 
 
 def image_boxes_of(display_format: str) -> int:
@@ -238,7 +249,7 @@ MOST_IMAGE_BOXES: Final = 400
 """The most image boxes of one film. Stops: a format of a few characters that asks for a million image boxes."""
 
 
-class Printing(Serving):
+class Printing(NormalizedOperation):
     """Provider side: one operation. `work` applies it to the film; then `grant` or `refuse` answers."""
 
     __slots__ = ()
@@ -291,7 +302,7 @@ class Printing(Serving):
             raise Refused(status.PRINT_NO_FILM_BOX, "the film session has no film boxes")
         empty = any(one.empty for one in film.boxes)
         code = status.PRINT_FILM_SESSION_EMPTY_PAGE if empty else status.SUCCESS
-        return Done(film=film, code=code, job=Job(session=film.session, boxes=film.boxes))
+        return Done(film=film, code=code, job=PrintJob(session=film.session, boxes=film.boxes))
 
     def _box(self, film: Film, dataset: Dataset, instance: str, new_uids: Iterator[str]) -> Done:
         found = {one.sop_instance_uid: one for one in film.boxes}
@@ -309,7 +320,7 @@ class Printing(Serving):
             del found[instance]
             return Done(film=replace(film, boxes=tuple(found.values())))
         code = status.PRINT_FILM_BOX_EMPTY_PAGE if box.empty else status.SUCCESS
-        return Done(film=film, code=code, job=Job(session=film.session, boxes=(box,)))
+        return Done(film=film, code=code, job=PrintJob(session=film.session, boxes=(box,)))
 
     def _new_box(self, film: Film, dataset: Dataset, instance: str, new_uids: Iterator[str]) -> Done:
         require(dataset, _ON_CREATE)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ..association import judge_of
 from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow, find_context
-from ..conversation.invoking import Operation
+from ..conversation.invoking import UserOperation
 from ..conversation.reading import read_answer
 from ..data.datasets import Attributes, Content, content
-from ..dimse.types import PRIORITY_MEDIUM, CFindRequest, Response, response_to
+from ..dimse.types import PRIORITY_MEDIUM, CFindRequest, DimseResponse, response_to
 from ..registry import status
-from .performing import Performing
+from .performing import ProviderOperation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class Find:
             priority=priority,
         )
         self._exchange = exchange
-        self._operation = Operation(exchange, context.id, request, data)
-        self.response: Response | None = None
+        self._operation = UserOperation(exchange, context.id, request, data)
+        self.response: DimseResponse | None = None
         """The final response, None until `next` returns None."""
 
     def next(self) -> Flow[Match | None]:
@@ -71,7 +71,7 @@ class Find:
             self._operation.cancel()
 
 
-class Finding(Performing):
+class Finding(ProviderOperation):
     """Provider side: one C-FIND. `receive` returns the identifier, `match` sends a match, `end` the final response."""
 
     __slots__ = ()

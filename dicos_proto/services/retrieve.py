@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..association import judge_of
 from ..conversation.exchange import Exchange, response_to
 from ..conversation.flows import Flow, find_context
-from ..conversation.invoking import Operation
+from ..conversation.invoking import UserOperation
 from ..conversation.reading import (
     Answer,
     DataSetTooLong,
@@ -27,16 +27,16 @@ from ..dimse.types import (
     CGetRequest,
     CMoveRequest,
     CStoreRequest,
-    Response,
+    DimseResponse,
 )
 from ..errors import LocalProtocolError
 from ..registry import status
 from ..registry.status_tables import Category
 from ..upper_layer.agreement import PresentationContext
-from .retrieve_provider import Getting, MoveTask, Moving, Report
+from .retrieve_provider import Getting, MoveTask, Moving, RetrieveResponse
 from .suboperations import MOST_COUNTED, Counters, SubOperation
 
-__all__ = ["Counters", "Get", "Getting", "Move", "MoveTask", "Moving", "Report", "Retrieved", "SubOperation"]
+__all__ = ["Counters", "Get", "Getting", "Move", "MoveTask", "Moving", "RetrieveResponse", "Retrieved", "SubOperation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Retrieved:
     the status is more reliable [PS3.4 C.4.2.1.6].
     """
 
-    response: Response
+    response: DimseResponse
     counters: Counters
     instances: tuple[SubOperation, ...]
     failed: Attributes | None
@@ -83,7 +83,7 @@ class _Retrieval:
     ) -> None:
         data = content(identifier, context.transfer_syntax)
         self._exchange = exchange
-        self._operation = Operation(exchange, context.id, request, data)
+        self._operation = UserOperation(exchange, context.id, request, data)
         self._faults: list[str] = []
         self._instances: list[SubOperation] = []
         self._came = 0
@@ -120,7 +120,7 @@ class _Retrieval:
             finally:
                 del fault  # its traceback refers to this frame
 
-    def _count(self, response: Response) -> None:
+    def _count(self, response: DimseResponse) -> None:
         """Notes the counters of a response. A final response may leave out any of them [PS3.4 C.4.2.1.6]."""
         over, ended_as = self._operation.over, status.category(response.status)
         given: dict[str, int] = {
@@ -251,7 +251,9 @@ class Get(_Retrieval):
                 case MessageStart(command=CStoreRequest()):
                     self._storing = event
                     return event
-                case MessageStart(command=Response() as response) if response.message_id_being_responded_to == number:
+                case MessageStart(command=DimseResponse() as response) if (
+                    response.message_id_being_responded_to == number
+                ):
                     over = self._operation.note(response)
                     if over:  # it may arrive before the request is completely sent; the rest is still due
                         yield from exchange.complete()

@@ -20,14 +20,14 @@ from ..dimse.types import CGetRequest, CGetResponse, CMoveRequest, CMoveResponse
 from ..registry import status
 from ..registry.status_tables import Category
 from ..upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
-from .performing import Performing
+from .performing import ProviderOperation
 from .storage import Instance, Outcome, StoreMany
 from .suboperations import MOST_COUNTED, Counters, SubOperation
 
-Report = CGetResponse | CMoveResponse
+RetrieveResponse = CGetResponse | CMoveResponse
 
 
-class _Retrieving(Performing):
+class _Retrieving(ProviderOperation):
     """The common part of `Getting` and `Moving`: the counters and the outcomes."""
 
     __slots__ = ("counters", "outcomes")
@@ -59,7 +59,7 @@ class _Retrieving(Performing):
             failed=counters.failed + (not completed and not warning),
         )
 
-    def report(self, code: int, comment: str | None = None) -> Report:
+    def report(self, code: int, comment: str | None = None) -> RetrieveResponse:
         """Returns the response with this status and the counters.
 
         Counters above 65,535 are clamped to it. Only pending and cancelled responses have the number of remaining

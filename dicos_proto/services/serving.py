@@ -31,7 +31,7 @@ from ..dimse.types import (
 )
 from ..errors import LocalProtocolError, ProtocolError
 from ..registry import status, uids
-from .performing import Performing
+from .performing import ProviderOperation
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -52,7 +52,7 @@ class Refused(ProtocolError):
         return f"{status.describe(self.code)}: {self.comment}"
 
 
-class Serving(Performing):
+class NormalizedOperation(ProviderOperation):
     """Provider side: one DIMSE-N operation. `read` returns its data set, `grant` or `refuse` answers it."""
 
     __slots__ = ("attributes",)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from ..association import bytes_unread, prepare
 from ..conversation.exchange import Exchange
-from ..conversation.feed import STARVED, Data, Feed, Starved
+from ..conversation.feed import STARVED, Data, PushSource, Starved
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
 from ..conversation.invoking import ask, check_free
-from ..conversation.parking import Incoming
+from ..conversation.parking import MessageEvent
 from ..dimse.events import MessageStart
-from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, Response
+from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, DimseResponse
 from ..errors import LocalProtocolError, ProtocolError
 from ..registry import status
 
@@ -30,7 +30,7 @@ def store(
     *,
     priority: int = PRIORITY_MEDIUM,
     originator: tuple[str, int] | None = None,
-) -> Flow[Response]:
+) -> Flow[DimseResponse]:
     """User side: sends the data set `data`, encoded in `transfer_syntax`, by C-STORE and returns the response.
 
     `data`: the whole data set, or pieces of any size; a piece is taken when the connection has room for it, so the data
@@ -69,7 +69,7 @@ class Outcome:
     """
 
     instance: Instance
-    response: Response | None = None
+    response: DimseResponse | None = None
     problem: ContextNotAccepted | AssociationError | None = None
 
     @property
@@ -89,7 +89,8 @@ class StoreMany:
 
     `next` returns the outcome of each, in the order in which the provider answers, then None. `instances` is advanced
     only when there is room for one more, so it may be a generator. It may yield `STARVED` if it has no instance now;
-    then the next flow asks it again (`Supply`). With a window of 1, each response is awaited before the next request.
+    then the next flow asks it again (`AwaitedInstances`). With a window of 1, each response is awaited before the next
+    request.
     """
 
     __slots__ = (
@@ -168,9 +169,9 @@ class StoreMany:
                 return outcome
         return None
 
-    def _told_by(self, event: Incoming) -> Outcome | None:
+    def _told_by(self, event: MessageEvent) -> Outcome | None:
         """Returns the outcome of an instance if `event` is its response; parks any other event for its receiver."""
-        if not (isinstance(event, MessageStart) and isinstance(event.command, Response)):
+        if not (isinstance(event, MessageStart) and isinstance(event.command, DimseResponse)):
             self._exchange.park(event)
             return None
         response = event.command
@@ -238,12 +239,12 @@ class StoreMany:
         return instance, number, MessageStart(context=context, command=request, has_data=True)
 
 
-class Supply:
+class AwaitedInstances:
     """A source for `StoreMany` whose instances are awaited outside of the flow, and a way to run it by turns.
 
-    The caller awaits the next instance, or the next piece of one whose data set is a `Feed`. `turn` runs until it needs
-    one of them: `starved` is True if it needs an instance, `feed.starved` if it needs a piece. Nothing is received
-    between two turns: a caller that waits for long notices neither responses nor that the peer is gone.
+    The caller awaits the next instance, or the next piece of one whose data set is a `PushSource`. `turn` runs until it
+    needs one of them: `starved` is True if it needs an instance, `feed.starved` if it needs a piece. Nothing is
+    received between two turns: a caller that waits for long notices neither responses nor that the peer is gone.
     """
 
     __slots__ = ("_ended", "_next", "_source", "feed", "starved", "taken")
@@ -257,7 +258,7 @@ class Supply:
         """True if an instance is needed."""
         self.taken: Instance | None = None
         """The instance that was taken last."""
-        self.feed: Feed | None = None
+        self.feed: PushSource | None = None
         """The data set of that instance, if its pieces are awaited."""
 
     def __iter__(self) -> Iterator[Instance | Starved]:
@@ -274,7 +275,7 @@ class Supply:
             self.starved = True
             return STARVED
         self.taken = instance
-        self.feed = instance.data if isinstance(instance.data, Feed) else None
+        self.feed = instance.data if isinstance(instance.data, PushSource) else None
         return instance
 
     def push(self, instance: Instance) -> None:

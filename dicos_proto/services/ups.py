@@ -21,7 +21,7 @@ from ..dimse.types import NActionRequest, NCreateRequest, NEventReportRequest, N
 from ..registry import status, uids
 from .normalized import Result, n_action, n_create, n_event_report, n_get, n_set
 from .query import Find
-from .serving import Needed, Refused, Serving, amended, text_of
+from .serving import Needed, NormalizedOperation, Refused, amended, text_of
 from .ups_steps import (
     ASSIGNED,
     AT_CANCELLATION,
@@ -44,13 +44,13 @@ from .ups_steps import (
     TABLE,
     UNSUBSCRIBE,
     WATCH,
-    Cell,
-    Event,
     FinalState,
-    Outcome,
-    Report,
-    State,
     Ups,
+    UPSCell,
+    UPSEvent,
+    UPSOutcome,
+    UPSReport,
+    UPSState,
     cancel,
     change,
     create,
@@ -84,13 +84,13 @@ __all__ = [
     "TABLE",
     "UNSUBSCRIBE",
     "WATCH",
-    "Cell",
-    "Event",
+    "UPSCell",
+    "UPSEvent",
     "FinalState",
     "Happened",
-    "Outcome",
-    "Report",
-    "State",
+    "UPSOutcome",
+    "UPSReport",
+    "UPSState",
     "Subscription",
     "Ups",
     "Working",
@@ -138,11 +138,11 @@ def create_ups(exchange: Exchange, sop_instance_uid: str | None, attributes: Con
     Raises as `normalized.n_create` does, and so do the other flows of this module.
     """
     syntax = find_context(exchange.association, PUSH).transfer_syntax
-    given = amended(attributes, syntax, ProcedureStepState=State.SCHEDULED.value)
+    given = amended(attributes, syntax, ProcedureStepState=UPSState.SCHEDULED.value)
     return (yield from n_create(exchange, PUSH, sop_instance_uid, given))
 
 
-def change_state(exchange: Exchange, sop_instance_uid: str, state: State, transaction_uid: str) -> Flow[Result]:
+def change_state(exchange: Exchange, sop_instance_uid: str, state: UPSState, transaction_uid: str) -> Flow[Result]:
     """User side: claims a step (IN PROGRESS) under a new transaction UID, or ends it under that UID [PS3.4 CC.2.1]."""
     given = amended(None, uids.EXPLICIT_VR_LE, TransactionUID=transaction_uid, ProcedureStepState=state.value)
     return (yield from _act(exchange, sop_instance_uid, CHANGE_STATE, given))
@@ -233,7 +233,7 @@ class Subscription:
 _Operations = tuple[type[NCreateRequest | NSetRequest | NGetRequest | NActionRequest], ...]
 
 
-class Working(Serving):
+class Working(NormalizedOperation):
     """Provider side: one operation on a step. `work`, `subscription` or `get` reads it, `grant` or `refuse` answers."""
 
     __slots__ = ()
@@ -246,11 +246,11 @@ class Working(Serving):
         now: str = "",
         on_create: tuple[Needed, ...] = ON_CREATE,
         final: FinalState = FinalState(),  # noqa: B008  a frozen value
-    ) -> Flow[Outcome]:
+    ) -> Flow[UPSOutcome]:
         """Applies an N-CREATE, an N-SET, a change of state or a request to cancel to the existing `steps`.
 
-        The caller keeps `Outcome.ups`, answers with `grant(code=outcome.code)`, and sends the reports. `new_uid`: the
-        UID of a new step if the user gives none. `now`: a DT value. Raises `Refused`, and as `Exchange.step` does.
+        The caller keeps `UPSOutcome.ups`, answers with `grant(code=outcome.code)`, and sends the reports. `new_uid`:
+        the UID of a new step if the user gives none. `now`: a DT value. Raises `Refused`, and as `Exchange.step` does.
         """
         self._expect((NCreateRequest, NSetRequest, NActionRequest), (CHANGE_STATE, REQUEST_CANCEL))
         dataset = yield from self.read()
@@ -306,7 +306,7 @@ class Working(Serving):
             raise Refused(status.UNRECOGNIZED_OPERATION, f"not on this context, but on {wanted}")
 
 
-def report(exchange: Exchange, event: Report) -> Flow[Result]:
+def report(exchange: Exchange, event: UPSReport) -> Flow[Result]:
     """Provider side: sends an event to a subscriber by N-EVENT-REPORT [PS3.4 CC.2.4]."""
     return (
         yield from n_event_report(
@@ -315,17 +315,17 @@ def report(exchange: Exchange, event: Report) -> Flow[Result]:
     )
 
 
-class Happened(Serving):
+class Happened(NormalizedOperation):
     """User side: one event. `read_report` returns it, `grant` or `refuse` answers it."""
 
     __slots__ = ()
 
-    def read_report(self) -> Flow[Report]:
+    def read_report(self) -> Flow[UPSReport]:
         """Returns the event. Raises `Refused` if it is not a valid one, and as `Exchange.step` does."""
         types = (STATE_REPORT, CANCEL_REQUESTED, PROGRESS_REPORT, SCP_STATUS_CHANGE, ASSIGNED)
         self.expect((NEventReportRequest,), (PUSH,), types=types)
         dataset = yield from self.read()
-        return Report(
+        return UPSReport(
             sop_instance_uid=self.sop_instance_uid or "",
             event_type_id=getattr(self.request, "event_type_id", 0),
             dataset=dataset,

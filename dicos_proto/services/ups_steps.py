@@ -29,7 +29,7 @@ STATE_REPORT, CANCEL_REQUESTED, PROGRESS_REPORT, SCP_STATUS_CHANGE, ASSIGNED = 1
 """Event types [PS3.4 table CC.2.4-1]."""
 
 
-class State(Enum):
+class UPSState(Enum):
     """Procedure Step State (0074,1000) [PS3.4 table CC.1.1-1]."""
 
     SCHEDULED = "SCHEDULED"
@@ -45,7 +45,7 @@ _TRANSACTION: Final = 0x00081195
 # -- the state table -----------------------------------------------------------------------------------------------
 
 
-class Event(Enum):
+class UPSEvent(Enum):
     """The rows of table CC.1.1-2. `..._WITHOUT`: the correct transaction UID was not given."""
 
     CREATE = "N-CREATE received for this SOP Instance UID"
@@ -63,56 +63,56 @@ class Event(Enum):
 class _Final:
     """A cell of the table: this state if the final state requirements are met, else 0xC304."""
 
-    state: State
+    state: UPSState
 
 
 _REPORT: Final = status.SUCCESS
 """Success without a change of state: the request to cancel is only reported."""
-_SCHEDULED, _IN_PROGRESS, _CANCELED = State.SCHEDULED, State.IN_PROGRESS, State.CANCELED
-_DONE, _GIVEN_UP = _Final(State.COMPLETED), _Final(State.CANCELED)
+_SCHEDULED, _IN_PROGRESS, _CANCELED = UPSState.SCHEDULED, UPSState.IN_PROGRESS, UPSState.CANCELED
+_DONE, _GIVEN_UP = _Final(UPSState.COMPLETED), _Final(UPSState.CANCELED)
 
-Cell = State | _Final | int
+UPSCell = UPSState | _Final | int
 
 # fmt: off
-TABLE: Final[dict[Event, tuple[Cell, Cell, Cell, Cell, Cell]]] = {  # PS3.4 table CC.1.1-2
-    #                             null         SCHEDULED     IN PROGRESS  COMPLETED  CANCELED
-    Event.CREATE:                 (_SCHEDULED, 0x0111,       0x0111,      0x0111,    0x0111),
-    Event.TO_IN_PROGRESS:         (0xC307,     _IN_PROGRESS, 0xC302,      0xC300,    0xC300),
-    Event.TO_IN_PROGRESS_WITHOUT: (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
-    Event.TO_SCHEDULED:           (0xC307,     0xC303,       0xC303,      0xC303,    0xC303),
-    Event.TO_COMPLETED:           (0xC307,     0xC310,       _DONE,       0xB306,    0xC300),
-    Event.TO_COMPLETED_WITHOUT:   (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
-    Event.REQUEST_CANCEL:         (0xC307,     _CANCELED,    _REPORT,     0xC311,    0xB304),
-    Event.TO_CANCELED:            (0xC307,     0xC310,       _GIVEN_UP,   0xC300,    0xB304),
-    Event.TO_CANCELED_WITHOUT:    (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
+TABLE: Final[dict[UPSEvent, tuple[UPSCell, UPSCell, UPSCell, UPSCell, UPSCell]]] = {  # PS3.4 table CC.1.1-2
+    #                                null         SCHEDULED     IN PROGRESS  COMPLETED  CANCELED
+    UPSEvent.CREATE:                 (_SCHEDULED, 0x0111,       0x0111,      0x0111,    0x0111),
+    UPSEvent.TO_IN_PROGRESS:         (0xC307,     _IN_PROGRESS, 0xC302,      0xC300,    0xC300),
+    UPSEvent.TO_IN_PROGRESS_WITHOUT: (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
+    UPSEvent.TO_SCHEDULED:           (0xC307,     0xC303,       0xC303,      0xC303,    0xC303),
+    UPSEvent.TO_COMPLETED:           (0xC307,     0xC310,       _DONE,       0xB306,    0xC300),
+    UPSEvent.TO_COMPLETED_WITHOUT:   (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
+    UPSEvent.REQUEST_CANCEL:         (0xC307,     _CANCELED,    _REPORT,     0xC311,    0xB304),
+    UPSEvent.TO_CANCELED:            (0xC307,     0xC310,       _GIVEN_UP,   0xC300,    0xB304),
+    UPSEvent.TO_CANCELED_WITHOUT:    (0xC307,     0xC301,       0xC301,      0xC301,    0xC301),
 }
 # fmt: on
-_COLUMNS: Final = (None, *State)
+_COLUMNS: Final = (None, *UPSState)
 
 _EVENTS: Final = {
-    (State.SCHEDULED, False): Event.TO_SCHEDULED,
-    (State.SCHEDULED, True): Event.TO_SCHEDULED,
-    (State.IN_PROGRESS, True): Event.TO_IN_PROGRESS,
-    (State.IN_PROGRESS, False): Event.TO_IN_PROGRESS_WITHOUT,
-    (State.COMPLETED, True): Event.TO_COMPLETED,
-    (State.COMPLETED, False): Event.TO_COMPLETED_WITHOUT,
-    (State.CANCELED, True): Event.TO_CANCELED,
-    (State.CANCELED, False): Event.TO_CANCELED_WITHOUT,
+    (UPSState.SCHEDULED, False): UPSEvent.TO_SCHEDULED,
+    (UPSState.SCHEDULED, True): UPSEvent.TO_SCHEDULED,
+    (UPSState.IN_PROGRESS, True): UPSEvent.TO_IN_PROGRESS,
+    (UPSState.IN_PROGRESS, False): UPSEvent.TO_IN_PROGRESS_WITHOUT,
+    (UPSState.COMPLETED, True): UPSEvent.TO_COMPLETED,
+    (UPSState.COMPLETED, False): UPSEvent.TO_COMPLETED_WITHOUT,
+    (UPSState.CANCELED, True): UPSEvent.TO_CANCELED,
+    (UPSState.CANCELED, False): UPSEvent.TO_CANCELED_WITHOUT,
 }
 
 
-def transition(state: State | None, event: Event, *, final: bool = True) -> tuple[State | None, int]:
+def transition(state: UPSState | None, event: UPSEvent, *, final: bool = True) -> tuple[UPSState | None, int]:
     """Returns the state after an event, and the status that answers it. `state` None: there is no such step.
 
     `final`: True if the final state requirements are met.
 
-    >>> transition(State.IN_PROGRESS, Event.TO_COMPLETED, final=False) == (State.IN_PROGRESS, 0xC304)
+    >>> transition(UPSState.IN_PROGRESS, UPSEvent.TO_COMPLETED, final=False) == (UPSState.IN_PROGRESS, 0xC304)
     True
     """
     cell = TABLE[event][_COLUMNS.index(state)]
     if isinstance(cell, int):
         return state, cell
-    if isinstance(cell, State):
+    if isinstance(cell, UPSState):
         return cell, status.SUCCESS
     return (cell.state, status.SUCCESS) if final else (state, status.UPS_FINAL_STATE_REQUIREMENTS_NOT_MET)
 
@@ -152,10 +152,10 @@ class FinalState:
     completed: tuple[Needed, ...] = AT_COMPLETION
     canceled: tuple[Needed, ...] = AT_CANCELLATION
 
-    def missing(self, dataset: Dataset, state: State) -> Refused | None:
+    def missing(self, dataset: Dataset, state: UPSState) -> Refused | None:
         """Returns the refusal if attributes are missing for this state, else None."""
         try:
-            require(dataset, self.completed if state is State.COMPLETED else self.canceled)
+            require(dataset, self.completed if state is UPSState.COMPLETED else self.canceled)
         except Refused as refused:
             return refused
         return None
@@ -169,13 +169,13 @@ class Ups:
     """
 
     sop_instance_uid: str
-    state: State
+    state: UPSState
     transaction_uid: str = field(default="", repr=False)
     dataset: Dataset = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class UPSReport:
     """An event to report to the subscribers [PS3.4 CC.2.4]."""
 
     sop_instance_uid: str
@@ -184,35 +184,35 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class UPSOutcome:
     """The effect of an operation: the step to keep, the status (success or a warning), the events to report."""
 
     ups: Ups
     code: int = status.SUCCESS
-    reports: tuple[Report, ...] = ()
+    reports: tuple[UPSReport, ...] = ()
 
 
 def create(
     sop_instance_uid: str, attributes: Dataset, *, exists: bool = False, needed: tuple[Needed, ...] = ON_CREATE
-) -> Outcome:
+) -> UPSOutcome:
     """Applies an N-CREATE [PS3.4 CC.2.5].
 
     Raises `Refused`: 0x0111 if `exists`, 0x0120 or 0x0121 if attributes or values are missing, 0xC309 for any other
     state than SCHEDULED.
     """
-    _, code = transition(State.SCHEDULED if exists else None, Event.CREATE)
+    _, code = transition(UPSState.SCHEDULED if exists else None, UPSEvent.CREATE)
     if code != status.SUCCESS:
         raise Refused(code, "a step with this SOP Instance UID exists")
     require(attributes, needed)
-    if text_of(attributes, "ProcedureStepState") != State.SCHEDULED.value:
+    if text_of(attributes, "ProcedureStepState") != UPSState.SCHEDULED.value:
         raise Refused(status.UPS_NOT_SCHEDULED, "a new step must be SCHEDULED", (_STATE,))
     dataset = amended(attributes, uids.EXPLICIT_VR_LE)
     dataset.pop("TransactionUID", None)
-    ups = Ups(sop_instance_uid=sop_instance_uid, state=State.SCHEDULED, dataset=dataset)
-    return Outcome(ups=ups, reports=(state_report(ups),))
+    ups = Ups(sop_instance_uid=sop_instance_uid, state=UPSState.SCHEDULED, dataset=dataset)
+    return UPSOutcome(ups=ups, reports=(state_report(ups),))
 
 
-def change(ups: Ups | None, information: Dataset, *, final: FinalState = FinalState()) -> Outcome:
+def change(ups: Ups | None, information: Dataset, *, final: FinalState = FinalState()) -> UPSOutcome:
     """Applies an N-ACTION that changes the state. Raises `Refused` as the table says [PS3.4 CC.2.1]."""
     wanted = _wanted(information)
     given = uid_of(information, "TransactionUID")
@@ -222,45 +222,45 @@ def change(ups: Ups | None, information: Dataset, *, final: FinalState = FinalSt
     return _result(ups, state, code, given, missing if code == status.UPS_FINAL_STATE_REQUIREMENTS_NOT_MET else None)
 
 
-def _wanted(information: Dataset) -> State:
+def _wanted(information: Dataset) -> UPSState:
     try:
-        return State(text_of(information, "ProcedureStepState"))
+        return UPSState(text_of(information, "ProcedureStepState"))
     except ValueError:
-        known = ", ".join(one.value for one in State)
+        known = ", ".join(one.value for one in UPSState)
         raise Refused(status.INVALID_ARGUMENT_VALUE, f"state: {known}", (_STATE,)) from None
 
 
-def cancel(ups: Ups | None, information: Dataset, *, now: str = "") -> Outcome:
+def cancel(ups: Ups | None, information: Dataset, *, now: str = "") -> UPSOutcome:
     """Applies an N-ACTION that requests a cancel. Raises `Refused` as the table says [PS3.4 CC.2.2].
 
     A step that nobody has claimed is canceled at once, at the time `now` (a DT value). For a step in progress, the
     request is only reported. A provider that performs the step itself may `change` it, or refuse with 0xC312 or 0xC313.
     """
-    state, code = transition(None if ups is None else ups.state, Event.REQUEST_CANCEL)
-    if ups is not None and ups.state is State.IN_PROGRESS:
+    state, code = transition(None if ups is None else ups.state, UPSEvent.REQUEST_CANCEL)
+    if ups is not None and ups.state is UPSState.IN_PROGRESS:
         given = amended(information, uids.EXPLICIT_VR_LE)
-        report = Report(sop_instance_uid=ups.sop_instance_uid, event_type_id=CANCEL_REQUESTED, dataset=given)
-        return Outcome(ups=ups, code=code, reports=(report,))
+        report = UPSReport(sop_instance_uid=ups.sop_instance_uid, event_type_id=CANCEL_REQUESTED, dataset=given)
+        return UPSOutcome(ups=ups, code=code, reports=(report,))
     if ups is None or state is ups.state:
         return _result(ups, state, code, "", None)
-    claimed = _in_state(ups, State.IN_PROGRESS)
+    claimed = _in_state(ups, UPSState.IN_PROGRESS)
     progress = amended(information, uids.EXPLICIT_VR_LE, ProcedureStepCancellationDateTime=now)
-    canceled = _in_state(ups, State.CANCELED)
+    canceled = _in_state(ups, UPSState.CANCELED)
     canceled = replace(
         canceled,
         dataset=amended(canceled.dataset, uids.EXPLICIT_VR_LE, ProcedureStepProgressInformationSequence=[progress]),
     )
-    return Outcome(ups=canceled, reports=(state_report(claimed), state_report(canceled)))
+    return UPSOutcome(ups=canceled, reports=(state_report(claimed), state_report(canceled)))
 
 
-def modify(ups: Ups | None, modifications: Dataset) -> Outcome:
+def modify(ups: Ups | None, modifications: Dataset) -> UPSOutcome:
     """Applies an N-SET. Raises `Refused`: 0xC307, 0xC300, 0xC301, 0xC310, 0x0105 [PS3.4 CC.2.6]."""
     if ups is None:
         raise Refused(status.UPS_NO_SUCH_INSTANCE, "no step with this SOP Instance UID")
     given = uid_of(modifications, "TransactionUID")
-    if ups.state in (State.COMPLETED, State.CANCELED):
+    if ups.state in (UPSState.COMPLETED, UPSState.CANCELED):
         raise Refused(status.UPS_NO_LONGER_UPDATABLE, f"the step is {ups.state.value}")
-    if ups.state is State.SCHEDULED and given:
+    if ups.state is UPSState.SCHEDULED and given:
         raise Refused(status.UPS_NOT_IN_PROGRESS, "a transaction UID for an unclaimed step", (_TRANSACTION,))
     if given != ups.transaction_uid:
         raise Refused(status.UPS_WRONG_TRANSACTION_UID, "not the transaction UID of this step", (_TRANSACTION,))
@@ -274,8 +274,8 @@ def modify(ups: Ups | None, modifications: Dataset) -> Outcome:
     for type_id, keywords in _REPORTED:
         found = _chosen(changed, keywords)
         if found:
-            reports.append(Report(sop_instance_uid=ups.sop_instance_uid, event_type_id=type_id, dataset=found))
-    return Outcome(ups=replace(ups, dataset=dataset), reports=tuple(reports))
+            reports.append(UPSReport(sop_instance_uid=ups.sop_instance_uid, event_type_id=type_id, dataset=found))
+    return UPSOutcome(ups=replace(ups, dataset=dataset), reports=tuple(reports))
 
 
 _REPORTED: Final = (
@@ -289,23 +289,25 @@ def _chosen(dataset: Dataset, keywords: tuple[str, ...]) -> Dataset:
     return amended(None, uids.EXPLICIT_VR_LE, **{one: dataset[one].value for one in keywords if one in dataset})
 
 
-def _result(ups: Ups | None, state: State | None, code: int, transaction: str, missing: Refused | None) -> Outcome:
+def _result(
+    ups: Ups | None, state: UPSState | None, code: int, transaction: str, missing: Refused | None
+) -> UPSOutcome:
     """Returns the outcome of a cell of the table. Raises `Refused` if it is a failure."""
     if ups is None or status.category(code) is status.Category.FAILURE:
         why = missing.comment if missing is not None else status.meaning(code, status.Service.UPS)
         raise Refused(code, why, missing.tags if missing is not None else ())
     if state is None or state is ups.state:
-        return Outcome(ups=ups, code=code)
+        return UPSOutcome(ups=ups, code=code)
     changed = replace(_in_state(ups, state), transaction_uid=transaction)
-    return Outcome(ups=changed, code=code, reports=(state_report(changed),))
+    return UPSOutcome(ups=changed, code=code, reports=(state_report(changed),))
 
 
-def _in_state(ups: Ups, state: State) -> Ups:
+def _in_state(ups: Ups, state: UPSState) -> Ups:
     dataset = amended(ups.dataset, uids.EXPLICIT_VR_LE, ProcedureStepState=state.value)
     return replace(ups, state=state, dataset=dataset)
 
 
-def state_report(ups: Ups) -> Report:
+def state_report(ups: Ups) -> UPSReport:
     """Returns the event that reports the state of a step [PS3.4 table CC.2.4-1]."""
     found = _chosen(ups.dataset, ("InputReadinessState", "ProcedureStepState"))
-    return Report(sop_instance_uid=ups.sop_instance_uid, event_type_id=STATE_REPORT, dataset=found)
+    return UPSReport(sop_instance_uid=ups.sop_instance_uid, event_type_id=STATE_REPORT, dataset=found)

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from ..registry import status
 from .serving import Refused
-from .ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, Report, Subscription, Ups, state_report
+from .ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, Subscription, Ups, UPSReport, state_report
 
 
-class Watch(Enum):
+class SubscriptionState(Enum):
     """The UPS Subscription State of one step, or the Global Subscription State for future steps [PS3.4 CC.2.3.1]."""
 
     NOT = "Not Subscribed"
@@ -24,7 +24,7 @@ class Watch(Enum):
     NO_LOCK = "Subscribed w/o Lock"
 
 
-class Event(Enum):
+class SubscriptionEvent(Enum):
     """The rows of table CC.2.3-2 that are requests of an application entity."""
 
     GLOBALLY_WITH_LOCK = "AE subscribes globally with lock"
@@ -36,42 +36,49 @@ class Event(Enum):
     SUSPEND = "AE suspends global subscription"
 
 
-class Cell(NamedTuple):
+class SubscriptionCell(NamedTuple):
     """The state after the event, None if it does not change; `initial`: True if the initial event is sent."""
 
-    after: Watch | None = None
+    after: SubscriptionState | None = None
     initial: bool = False
 
 
-_STAY, _STAY_TELL = Cell(), Cell(initial=True)
-_LOCK_TELL, _NO_LOCK_TELL, _NO_LOCK = Cell(Watch.LOCK, True), Cell(Watch.NO_LOCK, True), Cell(Watch.NO_LOCK)
-_NOT = Cell(Watch.NOT)
+_STAY, _STAY_TELL = SubscriptionCell(), SubscriptionCell(initial=True)
+_LOCK_TELL, _NO_LOCK_TELL, _NO_LOCK = (
+    SubscriptionCell(SubscriptionState.LOCK, True),
+    SubscriptionCell(SubscriptionState.NO_LOCK, True),
+    SubscriptionCell(SubscriptionState.NO_LOCK),
+)
+_NOT = SubscriptionCell(SubscriptionState.NOT)
+
+_WITH_LOCK, _WITHOUT_LOCK, _NO_STATE = SubscriptionState.LOCK, SubscriptionState.NO_LOCK, SubscriptionState.NOT
+_Cells = tuple[SubscriptionCell, SubscriptionCell, SubscriptionCell]
 
 # fmt: off
-TABLE: Final[dict[Event, tuple[Watch | None, tuple[Cell, Cell, Cell]]]] = {  # PS3.4 table CC.2.3-2
-    #                           global state    Not Subscribed  Subscr. with Lock  Subscribed w/o Lock
-    Event.GLOBALLY_WITH_LOCK:   (Watch.LOCK,    (_LOCK_TELL,    _STAY,             _STAY)),
-    Event.GLOBALLY:             (Watch.NO_LOCK, (_NO_LOCK,      _STAY,             _STAY)),
-    Event.WITH_LOCK:            (None,          (_LOCK_TELL,    _STAY_TELL,        _LOCK_TELL)),
-    Event.SPECIFIC:             (None,          (_NO_LOCK_TELL, _NO_LOCK_TELL,     _STAY_TELL)),
-    Event.UNSUBSCRIBE:          (None,          (_STAY,         _NOT,              _NOT)),
-    Event.UNSUBSCRIBE_GLOBALLY: (Watch.NOT,     (_STAY,         _NOT,              _NOT)),
-    Event.SUSPEND:              (Watch.NOT,     (_STAY,         _STAY,             _STAY)),
+TABLE: Final[dict[SubscriptionEvent, tuple[SubscriptionState | None, _Cells]]] = {  # PS3.4 table CC.2.3-2
+    #                                       global state    Not Subscribed  Subscr. with Lock  Subscr. w/o Lock
+    SubscriptionEvent.GLOBALLY_WITH_LOCK:   (_WITH_LOCK,    (_LOCK_TELL,    _STAY,             _STAY)),
+    SubscriptionEvent.GLOBALLY:             (_WITHOUT_LOCK, (_NO_LOCK,      _STAY,             _STAY)),
+    SubscriptionEvent.WITH_LOCK:            (None,          (_LOCK_TELL,    _STAY_TELL,        _LOCK_TELL)),
+    SubscriptionEvent.SPECIFIC:             (None,          (_NO_LOCK_TELL, _NO_LOCK_TELL,     _STAY_TELL)),
+    SubscriptionEvent.UNSUBSCRIBE:          (None,          (_STAY,         _NOT,              _NOT)),
+    SubscriptionEvent.UNSUBSCRIBE_GLOBALLY: (_NO_STATE,     (_STAY,         _NOT,              _NOT)),
+    SubscriptionEvent.SUSPEND:              (_NO_STATE,     (_STAY,         _STAY,             _STAY)),
 }
 # fmt: on
-_COLUMNS: Final = tuple(Watch)
+_COLUMNS: Final = tuple(SubscriptionState)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
     """The subscriptions of one application entity. `steps`: the subscribed steps; `new`: the state for new steps."""
 
-    new: Watch = Watch.NOT
-    steps: Mapping[str, Watch] = field(default_factory=dict)
+    new: SubscriptionState = SubscriptionState.NOT
+    steps: Mapping[str, SubscriptionState] = field(default_factory=dict)
 
     def locks(self, sop_instance_uid: str) -> bool:
         """Returns True if a deletion lock of this subscriber still forbids deleting the step [PS3.4 CC.2.1.3]."""
-        return self.steps.get(sop_instance_uid) is Watch.LOCK
+        return self.steps.get(sop_instance_uid) is SubscriptionState.LOCK
 
 
 def change(
@@ -80,7 +87,7 @@ def change(
     steps: Mapping[str, Ups],
     *,
     matches: Callable[[Ups], bool] | None = None,
-) -> tuple[Watcher, tuple[Report, ...]]:
+) -> tuple[Watcher, tuple[UPSReport, ...]]:
     """Returns the watcher after a subscription, and the initial events to report to it.
 
     `matches`: the matching of a filtered global subscription; without it, such a subscription is refused with 0xC307
@@ -95,8 +102,8 @@ def change(
     for ups in about:
         if everything and subscription.action == SUBSCRIBE and matches is not None and not matches(ups):
             continue
-        cell = cells[_COLUMNS.index(after.get(ups.sop_instance_uid, Watch.NOT))]
-        if cell.after is Watch.NOT:
+        cell = cells[_COLUMNS.index(after.get(ups.sop_instance_uid, SubscriptionState.NOT))]
+        if cell.after is SubscriptionState.NOT:
             after.pop(ups.sop_instance_uid)
         elif cell.after is not None:
             after[ups.sop_instance_uid] = cell.after
@@ -105,21 +112,21 @@ def change(
     return Watcher(new=watcher.new if new is None else new, steps=after), tuple(reports)
 
 
-def _event(subscription: Subscription, everything: bool) -> Event:
+def _event(subscription: Subscription, everything: bool) -> SubscriptionEvent:
     if subscription.action == SUSPEND:
-        return Event.SUSPEND
+        return SubscriptionEvent.SUSPEND
     if subscription.action != SUBSCRIBE:
-        return Event.UNSUBSCRIBE_GLOBALLY if everything else Event.UNSUBSCRIBE
+        return SubscriptionEvent.UNSUBSCRIBE_GLOBALLY if everything else SubscriptionEvent.UNSUBSCRIBE
     if everything:
-        return Event.GLOBALLY_WITH_LOCK if subscription.deletion_lock else Event.GLOBALLY
-    return Event.WITH_LOCK if subscription.deletion_lock else Event.SPECIFIC
+        return SubscriptionEvent.GLOBALLY_WITH_LOCK if subscription.deletion_lock else SubscriptionEvent.GLOBALLY
+    return SubscriptionEvent.WITH_LOCK if subscription.deletion_lock else SubscriptionEvent.SPECIFIC
 
 
-def created(watcher: Watcher, ups: Ups) -> tuple[Watcher, tuple[Report, ...]]:
+def created(watcher: Watcher, ups: Ups) -> tuple[Watcher, tuple[UPSReport, ...]]:
     """Returns the watcher after a new step, and the initial event if it is subscribed to it [PS3.4 table CC.2.3-2].
 
     For a filtered global subscription, call it only for steps that match.
     """
-    if watcher.new is Watch.NOT:
+    if watcher.new is SubscriptionState.NOT:
         return watcher, ()
     return replace(watcher, steps={**watcher.steps, ups.sop_instance_uid: watcher.new}), (state_report(ups),)

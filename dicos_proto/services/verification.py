@@ -8,11 +8,11 @@ from __future__ import annotations
 from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow, find_context
 from ..conversation.invoking import ask
-from ..dimse.types import CEchoRequest, Response
+from ..dimse.types import CEchoRequest, DimseResponse
 from ..registry import uids
 
 
-def echo(exchange: Exchange) -> Flow[Response]:
+def echo(exchange: Exchange) -> Flow[DimseResponse]:
     """User side: sends a C-ECHO and returns the response. Raises `ContextNotAccepted`, and as `ask` does."""
     context = find_context(exchange.association, uids.VERIFICATION)
     request = CEchoRequest(

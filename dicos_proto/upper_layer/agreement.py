@@ -160,7 +160,7 @@ def _check_answer(request: AssociateRequest, accept: AssociateAccept, judge: Jud
 
 
 def _deviation(judge: Judge, name: str, detail: str) -> None:
-    if not judge.let(name, detail):
+    if not judge.tolerates(name, detail):
         raise _misfit(detail, CLAUSES[name])
 
 

@@ -118,13 +118,13 @@ def decode_uid(value: memoryview, what: str, judge: Judge) -> str:
     uid, broken = uids.read(bytes(value[: LONGEST_UID + 1]))
     if len(uid) > allowed:
         over = f"{what} of {len(uid)} characters; {allowed}"
-        if len(uid) > LONGEST_UID or not judge.let("uid_too_long", over):
+        if len(uid) > LONGEST_UID or not judge.tolerates("uid_too_long", over):
             raise NoUid(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=allowed)
     if len(value) > LONGEST_UID or broken is None:
         raise NoUid(f"{what} {uid!a} is no UID", "PS3.5 9.1")
     for name in broken:
         detail = f"{what} {uid!r} {uids.BROKEN[name]}"
-        if not judge.let(name, detail):
+        if not judge.tolerates(name, detail):
             raise NoUid(detail, CLAUSES[name])
     return uids.shared(uid)
 

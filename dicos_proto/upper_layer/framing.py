@@ -291,7 +291,7 @@ class PduReader:
         first = self._gather(min(2, self._left))
         if first is None:
             return None
-        if first[0] and self.judge.let("short_abort", "A-ABORT of 2 bytes under a length field of 4"):
+        if first[0] and self.judge.tolerates("short_abort", "A-ABORT of 2 bytes under a length field of 4"):
             self._end_pdu()
             return PduBody(_ABORT, bytes((0, 0, *first)))
         self._body = bytearray(first)

@@ -144,7 +144,7 @@ def check_header(number: int, length: int, judge: Judge, max_length: int = 0) ->
         if exceeds(length, max_length):
             most = max(2 * max_length, OVER_MAX_LENGTH)
             detail = f"P-DATA-TF of {length} bytes; Maximum Length {max_length}"
-            if length > most or not judge.let("over_max_length", detail):
+            if length > most or not judge.tolerates("over_max_length", detail):
                 raise Malformed(
                     "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
                     allowed=most if judge.tolerance.over_max_length else max_length,
@@ -298,7 +298,7 @@ def _associate_items(
         kind, length = cursor.item_header()
         if kind == 0x21 and context_item == 0x21 and _counts_its_header(cursor.view[cursor.at :], length):
             detail = f"presentation context item of {length} bytes counts the 4 of its own header"
-            if not judge.let("answer_item_length", detail):
+            if not judge.tolerates("answer_item_length", detail):
                 raise Malformed(detail, CLAUSES["answer_item_length"])
             length -= ITEM_HEADER.size
         value = cursor.take(length)
@@ -319,7 +319,11 @@ def _associate_items(
             unknown.skip()
     if user is None:
         user = assumed(judge)
-    if application is None and context_item == 0x21 and judge.let("informative_text", "no application context item"):
+    if (
+        application is None
+        and context_item == 0x21
+        and judge.tolerates("informative_text", "no application context item")
+    ):
         application = ""
     return (
         needed(application, "application context item", "PS3.8 9.3.2.1"),
@@ -333,7 +337,7 @@ def _decode_application(value: memoryview, judge: Judge, *, asks: bool) -> str:
     try:
         return decode_uid(value, "application context", judge)
     except NoUid as fault:
-        if asks or not judge.let("informative_text", fault.detail):
+        if asks or not judge.tolerates("informative_text", fault.detail):
             raise
         return ""
 
@@ -404,7 +408,7 @@ def _decode_proposed(
             unknown.skip()
     if abstract is None or not count:
         missing = "transfer syntax" if abstract is not None else "abstract syntax"
-        if not judge.let("item_no_uid", f"presentation context {number} without {missing}"):
+        if not judge.tolerates("item_no_uid", f"presentation context {number} without {missing}"):
             if not count:
                 raise Malformed(f"presentation context {number} without transfer syntax", "PS3.8 9.3.2.2")
             raise Malformed(f"no abstract syntax in presentation context {number}", "PS3.8 9.3.2.2")
@@ -417,7 +421,7 @@ def _decode_syntax(item: memoryview, what: str, judge: Judge) -> str:
     try:
         return decode_uid(item, what, judge)
     except NoUid as fault:
-        if not judge.let("item_no_uid", str(fault)):
+        if not judge.tolerates("item_no_uid", str(fault)):
             raise
         return ""
 
@@ -429,7 +433,7 @@ def _decode_answer(value: memoryview, judge: Judge, unknown: _Unknown) -> Contex
         outcome = ContextResult(result)
     except ValueError:
         detail = f"result {result} for presentation context {number}; 0 to 4"
-        if not judge.let("informative_number", detail):
+        if not judge.tolerates("informative_number", detail):
             raise Malformed(detail, "PS3.8 9.3.3.2") from None
         outcome = ContextResult.NO_REASON  # not accepted is what it says, whatever the reason
     if outcome is not ContextResult.ACCEPTANCE:

@@ -54,10 +54,10 @@ def decode_title(raw: bytes, name: str, judge: Judge) -> str:
     policy lets the title in (`negotiation`) [PS3.8 9.3.4].
     """
     title = raw.decode("latin-1").strip(" ")
-    if "\0" in title and judge.let("title_padded", f"{name} AE title with a NUL"):
+    if "\0" in title and judge.tolerates("title_padded", f"{name} AE title with a NUL"):
         title = title.partition("\0")[0].rstrip(" ")
     if fault := fault_of_title(title):
-        judge.let(fault, f"{name} AE title {_FAULTS[fault]}")
+        judge.tolerates(fault, f"{name} AE title {_FAULTS[fault]}")
     return title
 
 

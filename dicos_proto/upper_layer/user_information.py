@@ -79,7 +79,7 @@ def decode_user_information(value: memoryview, judge: Judge, *, is_request: bool
 
 def assumed(judge: Judge) -> UserInformation | None:
     """The values that are assumed for a PDU without user information; None if that deviation is not accepted."""
-    if not judge.let("missing_user_information", "no user information item"):
+    if not judge.tolerates("missing_user_information", "no user information item"):
         return None
     return UserInformation(max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None)
 
@@ -122,13 +122,13 @@ class _Found:
 
     def _or_assumed(self, value: T | None, otherwise: T, what: str, clause: str) -> T:
         """`value`, or `otherwise` if the peer leaves it out and may do so."""
-        if value is None and self.judge.let("missing_user_information", f"no {what}"):
+        if value is None and self.judge.tolerates("missing_user_information", f"no {what}"):
             return otherwise
         return needed(value, what, clause)
 
     def last(self, present: object, what: str) -> None:
         """Raises `Malformed` if it has come already, unless the one that comes now is accepted in its place."""
-        if present is not None and not self.judge.let("repeated_item", f"{what} twice"):
+        if present is not None and not self.judge.tolerates("repeated_item", f"{what} twice"):
             check_once(present, what)
 
     def readable(self, value: memoryview, what: str, clause: str, decode: Callable[[Cursor], T]) -> T | None:
@@ -138,7 +138,7 @@ class _Found:
         except NoUid:
             raise
         except Malformed as fault:
-            if self.is_request or fault.limit or not self.judge.let("unreadable_item", fault.detail):
+            if self.is_request or fault.limit or not self.judge.tolerates("unreadable_item", fault.detail):
                 raise
             return None
 
@@ -147,7 +147,7 @@ class _Found:
         try:
             return self.readable(value, what, clause, lambda cursor: decode(cursor, self.judge))
         except NoUid as fault:
-            if not self.judge.let("item_no_uid", str(fault)):
+            if not self.judge.tolerates("item_no_uid", str(fault)):
                 raise
             return None
 
@@ -189,7 +189,7 @@ def _decode_class_uid(found: _Found, value: memoryview) -> None:
     try:
         found.class_uid = decode_uid(value, "implementation class UID", found.judge)
     except Malformed as fault:
-        if not found.judge.let("informative_text", str(fault)):
+        if not found.judge.tolerates("informative_text", str(fault)):
             raise
         found.class_uid = ""
 
@@ -229,7 +229,7 @@ def _decode_role(found: _Found, value: memoryview) -> None:
     found.roles.append(role)
     if found.is_request and not (role.scu or role.scp):  # what becomes of it is for `negotiation`
         detail = f"role selection for {role.sop_class_uid} that proposes neither role"
-        found.judge.let("role_of_neither", detail)
+        found.judge.tolerates("role_of_neither", detail)
 
 
 def _role(cursor: Cursor, judge: Judge) -> RoleSelection:
@@ -263,7 +263,7 @@ def _decode_version(found: _Found, value: memoryview) -> None:
     else:
         found.version = raw.decode("ascii")
         return
-    if not found.judge.let("informative_text", fault):
+    if not found.judge.tolerates("informative_text", fault):
         raise Malformed(fault, "PS3.7 D.3.3.2")
     found.version = informing_text(bytes(value[: 4 * _LONGEST_VERSION]), _LONGEST_VERSION) or None
 
@@ -338,12 +338,12 @@ def _decode_identity(found: _Found, value: memoryview) -> None:
 def _identity(cursor: Cursor, judge: Judge) -> UserIdentity:
     kind, wanted = cursor.take(2)
     detail = f"positive response requested {wanted}; 0 or 1"
-    if wanted > 1 and not judge.let("informative_number", detail):
+    if wanted > 1 and not judge.tolerates("informative_number", detail):
         raise Malformed(detail, "PS3.7 D.3.3.7.1")
     primary = bytes(cursor.sized())
     short_form = kind == UserIdentityType.USERNAME and not cursor.left
     detail = "user identity without the length of its secondary field"
-    if short_form and judge.let("identity_without_secondary", detail):
+    if short_form and judge.tolerates("identity_without_secondary", detail):
         return UserIdentity(type=kind, primary=primary, response_requested=bool(wanted))
     secondary = bytes(cursor.sized())
     return UserIdentity(type=kind, primary=primary, secondary=secondary, response_requested=bool(wanted))

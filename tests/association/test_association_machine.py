@@ -35,10 +35,10 @@ from dicos_proto.dimse.types import (
     CFindRequest,
     Command,
     CStoreRequest,
+    DimseRequest,
+    DimseResponse,
     NEventReportRequest,
     NGetRequest,
-    Request,
-    Response,
 )
 from dicos_proto.errors import ConnectionLost, DeadlineExceeded, LocalProtocolError, RemoteProtocolError
 from dicos_proto.limits import Limits
@@ -91,7 +91,7 @@ def with_data(command: Command) -> bool | None:
     """Returns True if the message must have a data set, False if it must not, None if its sender may choose."""
     rule = DATA_SETS[command.COMMAND_FIELD]
     if rule == WHILE_PENDING:
-        return isinstance(command, Response) and command.status in PENDING
+        return isinstance(command, DimseResponse) and command.status in PENDING
     return {NEVER: False, ALWAYS: True}.get(rule)
 
 
@@ -146,12 +146,12 @@ class Side:
         command = event.command
         if with_data(command) not in (None, event.has_data):
             return False
-        if isinstance(command, Request):
+        if isinstance(command, DimseRequest):
             room = len(self.outstanding) < (self.invoke or Limits().outstanding)
             scu, scp = self.contexts[event.context]
             role = scp if isinstance(command, NEventReportRequest) else scu
             return room and role and command.message_id not in self.outstanding
-        if isinstance(command, Response):
+        if isinstance(command, DimseResponse):
             asked = self.owed.get(command.message_id_being_responded_to)
             return (
                 asked is not None
@@ -381,9 +381,9 @@ class Conversation(RuleBasedStateMachine):
             case MessageStart():
                 side.sent.append(Message(event))
                 side.open = event.context if event.has_data else None
-                if isinstance(event.command, Request):
+                if isinstance(event.command, DimseRequest):
                     side.outstanding[event.command.message_id] = event.context, event.command.COMMAND_FIELD
-                elif isinstance(event.command, Response) and event.command.status not in PENDING:
+                elif isinstance(event.command, DimseResponse) and event.command.status not in PENDING:
                     del side.owed[event.command.message_id_being_responded_to]
                 if not event.has_data:
                     side.sent[-1].end = line.taken + side.engine.bytes_queued
@@ -442,9 +442,9 @@ class Conversation(RuleBasedStateMachine):
         message = self.expected(side)
         assert message is None or message.start == event
         command = event.command
-        if isinstance(command, Request):
+        if isinstance(command, DimseRequest):
             side.owed[command.message_id] = event
-        elif isinstance(command, Response) and command.status not in PENDING:
+        elif isinstance(command, DimseResponse) and command.status not in PENDING:
             del side.outstanding[command.message_id_being_responded_to]
 
     def on_data(self, side: Side, event: MessageData) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dicos_proto.association import Association
 from dicos_proto.conversation import exchange
 from dicos_proto.dimse.events import Event, MessageData, MessageStart, Sendable
-from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, Request
+from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, CStoreRequest, CStoreResponse, DimseRequest
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.events import Closed, ProviderAbort
@@ -61,7 +61,7 @@ def react(engine: Association, event: Event) -> None:
             replies = [negotiate(event, POLICY)]
         case AssociateAccept():
             replies = [start(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))]
-        case MessageStart(command=Request()):
+        case MessageStart(command=DimseRequest()):
             replies = [exchange.response_to(event, 0)]
         case MessageStart(command=CEchoResponse()):
             replies = [start(3, STORE, has_data=True), data(3, b"abcdefghij")]

@@ -283,11 +283,11 @@ def test_a_flow_sends_a_whole_buffer_by_turns() -> None:
     exchange = Exchange(lone.engine)
     exchange.send(3, STORE, bytes(MIB))
     assert not exchange.sending
-    assert exchange.burdened
+    assert exchange.over_high_water
     first = sum(map(len, lone.engine.data_to_send()))
     assert first <= MIB + 1000
     lone.sent()
-    assert not exchange.burdened
+    assert not exchange.over_high_water
 
 
 def test_the_response_is_waited_for_once_the_request_is_cut_to_its_end() -> None:

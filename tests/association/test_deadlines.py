@@ -20,7 +20,7 @@ from dicos_proto.dimse.types import (
     CMoveResponse,
     CStoreRequest,
     CStoreResponse,
-    Request,
+    DimseRequest,
 )
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.timers import Deadline, Timeouts, Timer, TimerTable
@@ -326,7 +326,7 @@ def test_the_idle_clock_starts_anew_with_a_message_that_is_answered_at_once(
     ids=["C-GET", "C-MOVE"],
 )
 def test_a_retrieve_after_another_of_the_same_id_has_its_own_deadline(
-    asked: Request, final: type[CGetResponse] | type[CMoveResponse]
+    asked: DimseRequest, final: type[CGetResponse] | type[CMoveResponse]
 ) -> None:
     """Even where no deadline is asked for between the two."""
     user = Lone.user(timeouts=Timeouts(response=None, retrieve=100.0))

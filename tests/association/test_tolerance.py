@@ -1535,8 +1535,8 @@ def test_one_pdu_by_itself() -> None:
 
 def test_a_judge_keeps_the_first_of_each() -> None:
     judge = Judge(Limits(), Tolerance(uid_padded=True))
-    assert [judge.let("uid_padded", text) for text in "ab"] == [True, True]
-    assert not judge.let("short_abort", "c")
+    assert [judge.tolerates("uid_padded", text) for text in "ab"] == [True, True]
+    assert not judge.tolerates("short_abort", "c")
     assert judge.untold == [("uid_padded", "a")]
 
 

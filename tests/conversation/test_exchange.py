@@ -12,8 +12,8 @@ from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
-from dicos_proto.conversation.feed import Feed
-from dicos_proto.conversation.invoking import Operation, ask, inquire
+from dicos_proto.conversation.feed import PushSource
+from dicos_proto.conversation.invoking import UserOperation, ask, inquire
 from dicos_proto.conversation.performing import next_request, request_here, respond
 from dicos_proto.conversation.reading import (
     DataSetTooLong,
@@ -218,12 +218,12 @@ def test_what_is_no_piece_is_no_end_of_a_data_set(before: list[Any], wrong: Any,
     assert not any(isinstance(event, MessageData) and event.last for event in events)
     pair.user.send(Abort())
     with pytest.raises(LocalProtocolError, match=r"C-ECHO-RQ on an association that is over \(Sta13\)"):
-        Operation(pair.uses, 1, echo(2))
+        UserOperation(pair.uses, 1, echo(2))
 
 
 def test_a_none_of_a_feed_is_no_end_of_a_data_set() -> None:
     pair = parties(CT)
-    feed = Feed()
+    feed = PushSource()
     pair.uses.send(1, STORE, feed)
     feed.push(b"ab")
     feed.push(None)  # type: ignore[arg-type]
@@ -334,7 +334,7 @@ def test_a_command_that_waits_counts_for_what_it_holds(more: dict[str, Any], kep
     lone = Lone.provider(asked, policy(max_length=0, window=window))
     for number in (1, 2, 3):
         lone.engine.receive_data(command(3, replace(GET, message_id=number, **more)))
-    assert got(lone.exchange.look()) is None
+    assert got(lone.exchange.absorb_pending()) is None
     assert [number for number in (1, 2, 3) if lone.engine.operations.owes(number)] == [*range(1, kept + 1)]
     for number in (1, 2, 3):  # nothing of it is lost
         start = got(next_request(lone.exchange))
@@ -368,7 +368,7 @@ def test_a_request_kept_in_part_is_read_to_its_end_from_the_wire() -> None:
     assert got(flow) == echoed()
 
     def look() -> flows.Flow[None]:
-        yield from user.exchange.look()
+        yield from user.exchange.absorb_pending()
 
     got(look())
     assert got(next_request(user.exchange)) == start(3, REPORT, has_data=True)
@@ -385,7 +385,7 @@ def test_pieces_that_come_while_a_message_is_read_stay_its_own() -> None:
     assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
     assert got(next_piece(provider.exchange)).data == b"ab"
     provider.engine.receive_data(p_data((3, False, True, b"cd")))
-    got(provider.exchange.look())
+    got(provider.exchange.absorb_pending())
     assert got(read_data(provider.exchange)) == b"cd"
 
 
@@ -395,7 +395,7 @@ def test_asking_while_a_data_set_is_being_read_is_a_mistake() -> None:
     pair.pump()
     assert got(next_request(pair.provides)) == start(3, STORE, has_data=True)
     with pytest.raises(LocalProtocolError, match="C-ECHO-RQ while a data set is being read"):
-        Operation(pair.provides, 1, echo())
+        UserOperation(pair.provides, 1, echo())
     with pytest.raises(LocalProtocolError, match="C-STOREs while a data set is being read"):
         StoreMany(pair.provides, [])
 
@@ -444,7 +444,7 @@ def test_what_an_operation_is_told_ends_with_its_final_response() -> None:
         yield from respond(pair.provides, 1, found(code=0))
 
     def use() -> flows.Flow[list[Any]]:
-        operation = Operation(pair.uses, 1, FIND, b"identifier")
+        operation = UserOperation(pair.uses, 1, FIND, b"identifier")
         seen: list[Any] = []
         while not operation.over:
             answer = yield from read_answer(pair.uses, (yield from operation.next()))
@@ -517,7 +517,7 @@ def test_what_comes_between_an_early_response_and_the_end_of_its_request_is_kept
 @pytest.mark.parametrize("parked", [1000, 100])
 def test_an_answer_to_something_sent_by_hand_meanwhile_is_kept_if_there_is_room(parked: int) -> None:
     pair = parties(VERIFICATION, window=2, user_limits=Limits(parked=parked))
-    operation = Operation(pair.uses, 1, echo(1))
+    operation = UserOperation(pair.uses, 1, echo(1))
     pair.uses.send(1, echo(2))
     assert pair.events(pair.provider) == [start(1, echo(1)), start(1, echo(2))]
     for number in (2, 1):
@@ -590,7 +590,7 @@ def test_a_cancel_is_seen_between_two_answers(split: Splitter) -> None:
         return made
 
     def use() -> flows.Flow[int]:
-        operation = Operation(pair.uses, 1, FIND, b"identifier")
+        operation = UserOperation(pair.uses, 1, FIND, b"identifier")
         for _ in range(3):
             yield from operation.next()
             yield from skip_data(pair.uses)
@@ -699,7 +699,7 @@ def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
 def _looking(exchange: Exchange) -> flows.Flow[None]:
     """A provider that notes received messages before it asks for them."""
     yield flows.Need.INPUT
-    yield from exchange.look()
+    yield from exchange.absorb_pending()
 
 
 # -- performing ----------------------------------------------------------------------------------------------------

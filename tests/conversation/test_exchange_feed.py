@@ -7,7 +7,7 @@ import pytest
 from dicos_proto import dimse
 from dicos_proto.conversation import exchange, flows
 from dicos_proto.conversation.exchange import Exchange
-from dicos_proto.conversation.feed import Feed
+from dicos_proto.conversation.feed import PushSource
 from dicos_proto.conversation.flows import AssociationAborted, Need
 from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.events import MessageData
@@ -25,13 +25,13 @@ from tests.services.parties import parties, serve, then_release
 ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 
 
-def store(at: Exchange, feed: Feed) -> flows.Flow[dimse.Response]:
+def store(at: Exchange, feed: PushSource) -> flows.Flow[dimse.DimseResponse]:
     return storage.store(at, CT, "1.2.3", EXPLICIT_VR_LE, feed)
 
 
-def fed(at: Exchange, pieces: Iterable[Buffer]) -> Generator[Need, None, tuple[dimse.Response | None, int]]:
+def fed(at: Exchange, pieces: Iterable[Buffer]) -> Generator[Need, None, tuple[dimse.DimseResponse | None, int]]:
     """A store whose pieces come one by one, when it is starved; its response, and how often it was."""
-    feed = Feed()
+    feed = PushSource()
     flow = store(at, feed)
     source, turns = iter(pieces), 0
     while True:
@@ -73,7 +73,7 @@ def test_what_is_fed_arrives_whole(split: Splitter, pieces: list[bytes]) -> None
 
 def test_it_stands_still_while_it_is_starved_and_what_it_has_is_sent() -> None:
     pair = parties(CT)
-    feed = Feed()
+    feed = PushSource()
     flow = store(pair.uses, feed)
     arrived = b""
     for number in range(4):
@@ -88,7 +88,7 @@ def test_it_stands_still_while_it_is_starved_and_what_it_has_is_sent() -> None:
 
 def test_several_pieces_may_be_given_at_once() -> None:
     pair = parties(CT)
-    feed = Feed()
+    feed = PushSource()
     feed.push(b"ab")
     feed.push(b"cd")
     feed.end()
@@ -104,7 +104,7 @@ def test_several_pieces_may_be_given_at_once() -> None:
 
 def test_the_end_of_the_association_is_raised_at_the_next_turn() -> None:
     pair = parties(CT)
-    feed = Feed()
+    feed = PushSource()
     flow = store(pair.uses, feed)
     assert list(feed.step(flow)) == []
     pair.provider.send(Abort())
@@ -116,7 +116,7 @@ def test_the_end_of_the_association_is_raised_at_the_next_turn() -> None:
 
 def test_what_its_interpreter_throws_reaches_the_flow() -> None:
     pair = parties(CT)
-    feed = Feed()
+    feed = PushSource()
     feed.end()
     turn = feed.step(store(pair.uses, feed))
     assert next(turn) in Need
@@ -135,7 +135,7 @@ def test_a_fault_that_the_flow_outlives_is_no_end() -> None:
             yield Need.DRAIN
         return "done"
 
-    turn = Feed().step(stubborn())
+    turn = PushSource().step(stubborn())
     assert next(turn) is Need.INPUT
     assert turn.throw(flows.AssociationReleased()) is Need.DRAIN
     with pytest.raises(StopIteration) as done:

@@ -8,7 +8,7 @@ import pytest
 
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import response_to as reply_to
-from dicos_proto.conversation.invoking import Operation, ask, inquire
+from dicos_proto.conversation.invoking import UserOperation, ask, inquire
 from dicos_proto.conversation.performing import next_request, respond
 from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.types import (
@@ -104,7 +104,7 @@ def test_what_is_refused_while_its_data_set_comes_is_refused_whoever_reads_the_r
 
 def test_the_refused_data_set_is_not_that_of_the_message_being_read() -> None:
     user = Lone.user(limits=Limits(queued=100, parked=1000))
-    operation = Operation(user.exchange, 3, GET)
+    operation = UserOperation(user.exchange, 3, GET)
     user.sent()
     flow = operation.next()
     assert next(flow) is flows.Need.INPUT
@@ -113,14 +113,14 @@ def test_the_refused_data_set_is_not_that_of_the_message_being_read() -> None:
     assert come_to(read_data(user.exchange), user) == b"mine"
 
     early = Lone.user(limits=Limits(queued=100, parked=1000))
-    operation = Operation(early.exchange, 3, SET, pieces(3))
+    operation = UserOperation(early.exchange, 3, SET, pieces(3))
     flow = operation.next()
     assert next(flow) is flows.Need.DRAIN
     early.engine.receive_data(command(3, WAS_SET, has_data=True) + p_data((3, False, True, b"mine")))
     early.engine.receive_data(command(3, REPORT, has_data=True) + p_data((3, False, False, bytes(2000))))
     assert come_to(flow, early) == start(3, WAS_SET, has_data=True)
     early.engine.receive_data(p_data((3, False, True, b"not mine")))
-    come_to(early.exchange.look(), early)
+    come_to(early.exchange.absorb_pending(), early)
     assert early.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
     assert come_to(read_data(early.exchange), early) == b"mine"
 
@@ -130,7 +130,7 @@ def test_the_refused_data_set_is_not_that_of_the_message_being_read() -> None:
 
 def test_a_match_nobody_read_is_not_the_beginning_of_the_next() -> None:
     user = Lone.user()
-    operation = Operation(user.exchange, 3, FIND, b"keys")
+    operation = UserOperation(user.exchange, 3, FIND, b"keys")
     user.sent()
     user.engine.receive_data(
         b"".join(command(3, found(), has_data=True) + p_data((3, False, True, name)) for name in (b"first.", b"second"))
@@ -142,7 +142,7 @@ def test_a_match_nobody_read_is_not_the_beginning_of_the_next() -> None:
 
 def test_an_operation_that_is_over_has_no_next_response() -> None:
     user = Lone.user()
-    operation = Operation(user.exchange, 1, echo())
+    operation = UserOperation(user.exchange, 1, echo())
     user.engine.receive_data(command(1, echoed()))
     assert come_to(operation.next(), user) == start(1, echoed())
     with pytest.raises(LocalProtocolError, match="C-ECHO-RQ 1 is over"):
@@ -151,7 +151,7 @@ def test_an_operation_that_is_over_has_no_next_response() -> None:
 
 def test_an_answer_is_not_waited_for_while_a_request_of_the_peer_is_being_read() -> None:
     user = Lone.user()
-    operation = Operation(user.exchange, 1, echo())
+    operation = UserOperation(user.exchange, 1, echo())
     user.sent()
     user.engine.receive_data(command(3, REPORT, has_data=True) + p_data((3, False, False, b"ab")))
     assert come_to(next_request(user.exchange), user) == start(3, REPORT, has_data=True)

@@ -14,7 +14,7 @@ from dicos_proto.conversation.exchange import response_to as reply_to
 from dicos_proto.conversation.performing import next_request
 from dicos_proto.conversation.reading import read_data
 from dicos_proto.dimse.events import MessageData, MessageStart
-from dicos_proto.dimse.types import CStoreRequest, NEventReportRequest, Response, response_to
+from dicos_proto.dimse.types import CStoreRequest, DimseResponse, NEventReportRequest, response_to
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.registry.uids import EXPLICIT_VR_LE
@@ -129,7 +129,7 @@ def test_both_ask_and_both_answer_at_once(pair: Pair, one: list[Asked], other: l
                 exchange.send(1, store(number), asked.data(number))
                 continue
             match (yield from exchange.step()):
-                case MessageStart(command=Response() as response):
+                case MessageStart(command=DimseResponse() as response):
                     number = response.message_id_being_responded_to - 1
                     assert number not in answers
                     answers[number] = response.status
@@ -181,7 +181,7 @@ def test_many_are_stored_while_the_provider_reports(pair: Pair, stores: list[Ask
                 exchange.send(1, report(number), asked.data(number))
                 continue
             match (yield from exchange.step()):
-                case MessageStart(command=Response() as response):
+                case MessageStart(command=DimseResponse() as response):
                     answers[response.message_id_being_responded_to - 1] = response.status
                 case MessageStart() as start:
                     answering.begin(start)

@@ -10,7 +10,7 @@ from dicos_proto.conversation.planning import (
     LeftOut,
     Plan,
     Proposal,
-    Service,
+    ProposedService,
     contexts_for,
     explain,
     get_services,
@@ -173,7 +173,7 @@ def test_another_information_model() -> None:
 
 
 def test_a_sop_class_has_the_roles_of_all_services_it_is_in() -> None:
-    send = Service(sop_classes=(CT, MR), transfer_syntaxes=(JPEG,))
+    send = ProposedService(sop_classes=(CT, MR), transfer_syntaxes=(JPEG,))
     found = contexts_for([send, *get_services([CT], (JPEG,)), *get_services([MR])])
     assert pairs(found.contexts) == [
         (CT, (JPEG,)),
@@ -188,7 +188,7 @@ def test_a_sop_class_has_the_roles_of_all_services_it_is_in() -> None:
 
 
 def test_the_least_important_is_left_out() -> None:
-    found = contexts_for([*get_services(many(200), (JPEG,)), Service(sop_classes=(uids.STUDY_ROOT_GET, CT))])
+    found = contexts_for([*get_services(many(200), (JPEG,)), ProposedService(sop_classes=(uids.STUDY_ROOT_GET, CT))])
     assert len(found.contexts) == 128
     assert [one.sop_class_uid for one in found.left_out] == [*many(200)[127:], CT]
     assert [one.sop_class_uid for one in found.roles] == many(127)
@@ -299,7 +299,7 @@ def test_why_nothing_is_planned() -> None:
 
 
 def test_why_nothing_is_proposed() -> None:
-    found = contexts_for([Service(sop_classes=tuple(many(128))), Service(sop_classes=(CT, "1.2.5"))])
+    found = contexts_for([ProposedService(sop_classes=tuple(many(128))), ProposedService(sop_classes=(CT, "1.2.5"))])
     assert explain(found, CT).endswith(
         "CT Image Storage: no room: an association has at most 128 presentation contexts [PS3.8 9.3.2.2]"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicos_proto import propose_roles
-from dicos_proto.conversation.planning import Service, contexts_for, get_services
+from dicos_proto.conversation.planning import ProposedService, contexts_for, get_services
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS
 from dicos_proto.upper_layer.extended import QueryExtension, RetrieveExtension, StorageExtension, propose_extended
@@ -31,7 +31,7 @@ def answer_all(session: Session) -> None:
 
 @needs_qr
 def test_its_archive_grants_the_roles_of_a_get_and_no_options(tmp_path: Path) -> None:
-    wish = contexts_for([Service(sop_classes=(FIND,)), *get_services([CT, MR])])
+    wish = contexts_for([ProposedService(sop_classes=(FIND,)), *get_services([CT, MR])])
     options = {FIND: QueryExtension(relational_queries=True), GET: RetrieveExtension(relational_retrieval=True)}
     information = UserInformation(roles=wish.roles, extended=propose_extended(options))
     with (

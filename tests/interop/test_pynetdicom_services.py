@@ -22,7 +22,7 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status, uids
 from dicos_proto.services import availability, commitment, media, mpps, printing, ups
 from dicos_proto.services.commitment import PUSH_MODEL, Committing, Failure
-from dicos_proto.services.mpps import MPPS, RETRIEVE, Step, Stepping
+from dicos_proto.services.mpps import MPPS, RETRIEVE, PerformedStep, Stepping
 from dicos_proto.services.query import Find, Finding
 from dicos_proto.services.retrieve import Get, Getting, Move, MoveTask, Moving
 from dicos_proto.services.serving import Reference, Refused
@@ -582,7 +582,7 @@ def test_we_tell_them_of_a_step() -> None:
 
 
 def test_they_tell_us_of_a_step() -> None:
-    steps: dict[str, Step] = {}
+    steps: dict[str, PerformedStep] = {}
 
     def keep(exchange: Exchange, start: MessageStart) -> flows.Flow[int]:
         stepping = Stepping(exchange, start)
@@ -651,8 +651,8 @@ def test_we_push_claim_and_cancel_steps_of_theirs() -> None:
             session.run(flow)
             for flow in (
                 ups.create_ups(exchange, "1.2.9", scheduled()),
-                ups.change_state(exchange, "1.2.9", ups.State.IN_PROGRESS, "1.2.5"),
-                ups.change_state(exchange, "1.2.9", ups.State.IN_PROGRESS, "1.2.6"),
+                ups.change_state(exchange, "1.2.9", ups.UPSState.IN_PROGRESS, "1.2.5"),
+                ups.change_state(exchange, "1.2.9", ups.UPSState.IN_PROGRESS, "1.2.6"),
                 ups.set_ups(exchange, "1.2.9", keys(ProcedureStepLabel="Other"), "1.2.5"),
                 ups.subscribe(exchange, "OURS", "1.2.9", deletion_lock=True),
                 ups.request_cancel(exchange, "1.2.9", keys(ReasonForCancellation="late")),
@@ -673,7 +673,7 @@ def test_we_push_claim_and_cancel_steps_of_theirs() -> None:
 
 def test_they_push_claim_and_complete_steps_of_ours() -> None:
     steps: dict[str, ups.Ups] = {}
-    reports: list[ups.Report] = []
+    reports: list[ups.UPSReport] = []
 
     def keep(exchange: Exchange, start: MessageStart) -> flows.Flow[int]:
         working = ups.Working(exchange, start)
@@ -891,7 +891,7 @@ def test_we_have_media_written_by_them() -> None:
         ]
         progress = session.run(media.get_result(exchange, "1.2.9"))
     assert codes == [0, 0, 0xC202]
-    assert (progress.status, progress.info, progress.pieces) == (media.Status.CREATING, "NORMAL", 0)
+    assert (progress.status, progress.info, progress.pieces) == (media.MediaStatus.CREATING, "NORMAL", 0)
     assert came == [2, media.INITIATE, media.CANCEL]
 
 
@@ -940,7 +940,7 @@ def test_availability_is_told_both_ways() -> None:
     assert came == [told_of.dataset]
 
     def take(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
-        notified = availability.Notified(exchange, start)
+        notified = availability.AvailabilityNotified(exchange, start)
         found = yield from notified.read_notification()
         yield from notified.grant()
         return found

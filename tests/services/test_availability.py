@@ -6,7 +6,14 @@ import pytest
 
 from dicos_proto.conversation import flows
 from dicos_proto.dimse.events import MessageStart
-from dicos_proto.services.availability import NOTIFICATION, Availability, Available, Notification, Notified, notify
+from dicos_proto.services.availability import (
+    NOTIFICATION,
+    Availability,
+    AvailabilityNotified,
+    Available,
+    Notification,
+    notify,
+)
 from dicos_proto.services.normalized import n_create, n_delete
 from dicos_proto.services.serving import Reference, Refused
 from tests.pair import Pair, splitters
@@ -21,7 +28,7 @@ INSTANCES = (
 
 def take(pair: Pair) -> Any:
     def handle(start: MessageStart) -> flows.Flow[Any]:
-        notified = Notified(pair.provides, start)
+        notified = AvailabilityNotified(pair.provides, start)
         try:
             found = yield from notified.read_notification()
         except Refused as refused:

@@ -16,7 +16,7 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import uids
 from dicos_proto.services import availability, commitment, media, mpps, printing, ups
 from dicos_proto.services.normalized import Result, n_action, n_create, n_event_report, n_set
-from dicos_proto.services.serving import Refused, Serving
+from dicos_proto.services.serving import NormalizedOperation, Refused
 from tests.services import test_availability, test_commitment, test_media, test_mpps, test_printing, test_ups
 from tests.services.talk import EXPLICIT, IMPLICIT, dataset, pair_for, serve, use
 
@@ -97,7 +97,7 @@ CASES: dict[str, tuple[str, Dataset, Any, Read]] = {
         lambda on, start: media.Creating(on, start).work({"1.9": test_media.IDLE})),
     "availability": (
         availability.NOTIFICATION, AVAILABLE.dataset, ask(n_create, availability.NOTIFICATION, "1.2"),
-        lambda on, start: availability.Notified(on, start).read_notification()),
+        lambda on, start: availability.AvailabilityNotified(on, start).read_notification()),
 }
 # fmt: on
 
@@ -113,7 +113,7 @@ def outcome(name: str, syntax: str, damage: Damage) -> Any:
     pair = pair_for([negotiated], syntax=syntax, roles={negotiated: (True, True)}, record=False)
 
     def handle(start: MessageStart) -> flows.Flow[Any]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         try:
             found = yield from read(pair.provides, start)
         except Refused as refused:

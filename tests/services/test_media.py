@@ -11,7 +11,7 @@ from dicos_proto.conversation import flows
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import NGetRequest
 from dicos_proto.services import media
-from dicos_proto.services.media import MEDIA, Creating, Disc, Status
+from dicos_proto.services.media import MEDIA, Creating, Disc, MediaStatus
 from dicos_proto.services.normalized import n_action, n_create, n_delete
 from dicos_proto.services.serving import Reference, Refused
 from tests.pair import Pair, splitters
@@ -31,10 +31,10 @@ def code_of(action: Any) -> int:
 
 
 def test_a_request_waits_until_it_is_initiated() -> None:
-    assert (IDLE.status, IDLE.references) == (Status.IDLE, (ONE,))
+    assert (IDLE.status, IDLE.references) == (MediaStatus.IDLE, (ONE,))
     assert IDLE.dataset.ExecutionStatus == "IDLE"
     queued = media.start(IDLE, dataset(NumberOfCopies="3"))
-    assert (queued.status, queued.copies, queued.dataset.ExecutionStatusInfo) == (Status.PENDING, 3, "QUEUED")
+    assert (queued.status, queued.copies, queued.dataset.ExecutionStatusInfo) == (MediaStatus.PENDING, 3, "QUEUED")
     for odd in (Dataset(), dataset(NumberOfCopies="0"), dataset(NumberOfCopies=["2", "3"])):
         assert media.start(IDLE, odd).copies == 1
     assert "ExecutionStatus" not in REQUEST
@@ -46,16 +46,16 @@ def test_a_request_without_instances_is_invalid() -> None:
     assert code_of(lambda: media.create("1.9", dataset(ReferencedSOPSequence=[]))) == 0x0121
 
 
-@given(st.sampled_from(Status), st.booleans())
-def test_operations_allowed_in_each_state(now: Status, interruptible: bool) -> None:
+@given(st.sampled_from(MediaStatus), st.booleans())
+def test_operations_allowed_in_each_state(now: MediaStatus, interruptible: bool) -> None:
     disc = IDLE.became(now, pieces=2, failed=[TWO])
-    if now is Status.IDLE:
-        assert media.start(disc, Dataset()).status is Status.PENDING
+    if now is MediaStatus.IDLE:
+        assert media.start(disc, Dataset()).status is MediaStatus.PENDING
     else:
         assert code_of(lambda: media.start(disc, Dataset())) == 0xA510
-    if now in (Status.DONE, Status.FAILURE):
+    if now in (MediaStatus.DONE, MediaStatus.FAILURE):
         assert code_of(lambda: media.stop(disc, interruptible=interruptible)) == 0xC201
-    elif now is Status.CREATING and not interruptible:
+    elif now is MediaStatus.CREATING and not interruptible:
         assert code_of(lambda: media.stop(disc, interruptible=interruptible)) == 0xC202
     else:
         media.stop(disc, interruptible=interruptible)
@@ -91,7 +91,7 @@ def test_media_are_ordered_and_the_result_is_asked_for(split: Any) -> None:
     user, discs = pair.uses, {}
 
     def written() -> flows.Flow[None]:
-        discs["1.9"] = discs["1.9"].became(Status.FAILURE, "OUT_OF_SUPPLIES", pieces=1, failed=[TWO])
+        discs["1.9"] = discs["1.9"].became(MediaStatus.FAILURE, "OUT_OF_SUPPLIES", pieces=1, failed=[TWO])
         yield from ()
 
     results, served = pair.run(
@@ -112,9 +112,14 @@ def test_media_are_ordered_and_the_result_is_asked_for(split: Any) -> None:
         serve(pair.provides, keep(pair, discs)),
     )
     assert served == [0, 0, 0, 0xA510, 0, 0xC201, 0, 0, 0x0112, 0x0112]
-    assert (results[1].status, results[1].info, results[1].pieces, results[1].failed) == (Status.IDLE, "NORMAL", 0, ())
+    assert (results[1].status, results[1].info, results[1].pieces, results[1].failed) == (
+        MediaStatus.IDLE,
+        "NORMAL",
+        0,
+        (),
+    )
     after = results[5]
-    assert (after.status, after.info, after.pieces) == (Status.FAILURE, "OUT_OF_SUPPLIES", 1)
+    assert (after.status, after.info, after.pieces) == (MediaStatus.FAILURE, "OUT_OF_SUPPLIES", 1)
     assert after.failed == (TWO,)
     gone = results[9]
     assert (gone.status, gone.info, gone.pieces, gone.failed) == (None, None, None, ())
@@ -143,7 +148,7 @@ def test_other_operations_and_actions_are_refused() -> None:
             n_create(pair.uses, MEDIA, "1.9", bad),
             media.cancel(pair.uses, "1.9"),
         ),
-        serve(pair.provides, keep(pair, {"1.9": IDLE.became(Status.CREATING)}, interruptible=False)),
+        serve(pair.provides, keep(pair, {"1.9": IDLE.became(MediaStatus.CREATING)}, interruptible=False)),
     )
     assert served == [0x0123, 0x0211, 0x0111, 0xC202]
     assert code_of(lambda: media.create("1.9", bad)) == 0x0115

@@ -13,7 +13,7 @@ from dicos_proto.data.datasets import Attributes, encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status
 from dicos_proto.services import mpps
-from dicos_proto.services.mpps import MPPS, NOTIFICATION, RETRIEVE, Notified, State, Step, Stepping
+from dicos_proto.services.mpps import MPPS, NOTIFICATION, RETRIEVE, MPPSNotified, MPPSState, PerformedStep, Stepping
 from dicos_proto.services.normalized import n_create, n_event_report, n_get, n_set
 from dicos_proto.services.serving import Refused
 from tests.pair import Pair, splitters
@@ -76,7 +76,7 @@ def code_of(action: Any) -> int:
 
 
 def test_a_step_begins_in_progress() -> None:
-    assert (STEP.sop_instance_uid, STEP.state) == ("1.9", State.IN_PROGRESS)
+    assert (STEP.sop_instance_uid, STEP.state) == ("1.9", MPPSState.IN_PROGRESS)
     for other in ("COMPLETED", "DISCONTINUED", "SCHEDULED"):
         assert code_of(lambda other=other: mpps.create("1.9", created(PerformedProcedureStepStatus=other))) == 0x0106
 
@@ -94,13 +94,13 @@ def test_all_attributes_missing_at_creation_are_named(one: Any) -> None:
     if one.type == 1:
         assert code_of(lambda: mpps.create("1.9", given)) == 0x0121
     else:
-        assert mpps.create("1.9", given).state is State.IN_PROGRESS
+        assert mpps.create("1.9", given).state is MPPSState.IN_PROGRESS
 
 
 def test_a_provider_may_content_itself_with_less() -> None:
     given = dataset(PerformedProcedureStepStatus="IN PROGRESS")
     assert mpps.create("1.9", given, needed=()).dataset == given
-    assert mpps.change(STEP, dataset(PerformedProcedureStepStatus="COMPLETED"), needed=()).state is State.COMPLETED
+    assert mpps.change(STEP, dataset(PerformedProcedureStepStatus="COMPLETED"), needed=()).state is MPPSState.COMPLETED
 
 
 def test_a_step_that_ends_needs_the_attributes_known_by_then() -> None:
@@ -109,7 +109,7 @@ def test_a_step_that_ends_needs_the_attributes_known_by_then() -> None:
     assert code_of(lambda: mpps.change(STEP, ended(**{"PerformedSeriesSequence": [Dataset()]}, **{
         "PerformedProcedureStepStatus": "DISCONTINUED"}))) == 0x0120  # fmt: skip
     # The attribute may have been set earlier.
-    assert mpps.change(mpps.change(STEP, ended()), over).state is State.COMPLETED
+    assert mpps.change(mpps.change(STEP, ended()), over).state is MPPSState.COMPLETED
 
 
 def test_an_unknown_state_is_an_invalid_value() -> None:
@@ -142,7 +142,7 @@ def test_any_sequence_of_requests_moves_the_states_one_way(moves: list[str]) -> 
     step = STEP
     for number, move in enumerate(moves):
         asked = ended(StudyID=f"{number}", **({"PerformedProcedureStepStatus": move} if move else {}))
-        if step.state is not State.IN_PROGRESS:
+        if step.state is not MPPSState.IN_PROGRESS:
             assert code_of(lambda step=step, asked=asked: mpps.change(step, asked)) == 0x0110
         elif move == "SCHEDULED":
             assert code_of(lambda step=step, asked=asked: mpps.change(step, asked)) == 0x0106
@@ -157,7 +157,7 @@ def test_any_sequence_of_requests_moves_the_states_one_way(moves: list[str]) -> 
 # -- both sides ------------------------------------------------------------------------------------------------------
 
 
-def keep(pair: Pair, steps: dict[str, Step], **options: Any) -> Any:
+def keep(pair: Pair, steps: dict[str, PerformedStep], **options: Any) -> Any:
     """A provider that keeps steps in `steps`."""
 
     def handle(start: MessageStart) -> flows.Flow[int]:
@@ -199,7 +199,7 @@ def test_a_step_is_begun_updated_and_completed(split: Any) -> None:
         PerformedProcedureStepDescription="going on", PerformedProcedureStepStatus="IN PROGRESS"
     )
     assert results[4].attributes.dataset == steps["1.9"].dataset
-    assert steps["1.9"].state is State.COMPLETED
+    assert steps["1.9"].state is MPPSState.COMPLETED
     assert steps["1.9"].dataset.PerformedProcedureStepStatus == "COMPLETED"
 
 
@@ -225,7 +225,7 @@ def test_a_step_is_discontinued_and_later_requests_are_refused() -> None:
         0xA710,
         "Performed Procedure Step Object may no longer be updated",
     )
-    assert steps["1.9"].state is State.DISCONTINUED
+    assert steps["1.9"].state is MPPSState.DISCONTINUED
 
 
 def test_missing_attributes_are_returned_as_tags() -> None:
@@ -266,15 +266,15 @@ def test_operations_of_another_sop_class_are_refused() -> None:
 # -- notification ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", State, ids=lambda one: one.value)
-def test_a_notification_reports_the_state_of_a_step(state: State) -> None:
+@pytest.mark.parametrize("state", MPPSState, ids=lambda one: one.value)
+def test_a_notification_reports_the_state_of_a_step(state: MPPSState) -> None:
     pair = pair_for([NOTIFICATION], roles={NOTIFICATION: (False, True)})
-    step = Step(sop_instance_uid="1.9", state=state, dataset=Dataset())
+    step = PerformedStep(sop_instance_uid="1.9", state=state, dataset=Dataset())
 
     def take() -> flows.Flow[Any]:
         start = yield from next_request(pair.provides)
         assert start is not None
-        notified = Notified(pair.provides, start)
+        notified = MPPSNotified(pair.provides, start)
         found = yield from notified.read()
         state = notified.state()
         yield from notified.grant()
@@ -291,7 +291,7 @@ def test_a_notification_of_another_type_is_refused() -> None:
     def take() -> flows.Flow[None]:
         start = yield from next_request(pair.provides)
         assert start is not None
-        notified = Notified(pair.provides, start)
+        notified = MPPSNotified(pair.provides, start)
         with pytest.raises(Refused) as caught:
             notified.state()
         yield from notified.refuse(caught.value)

@@ -13,7 +13,7 @@ from dicos_proto.dimse.types import NActionRequest, NActionResponse, NCreateRequ
 from dicos_proto.registry import uids
 from dicos_proto.services import normalized
 from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_get, n_set
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from tests.pair import Splitter, splitters
 from tests.services.parties import parties, serve, then_release
 
@@ -30,7 +30,7 @@ def attributes(name: str) -> Dataset:
 
 def perform(exchange: Exchange, start: MessageStart) -> flows.Flow[Any]:
     """Answers with the received data set, if there is one."""
-    performing = Performing(exchange, start)
+    performing = ProviderOperation(exchange, start)
     received = yield from performing.receive()
     reply = None if start.command.NAME == "N-DELETE-RQ" else attributes("reply")
     yield from performing.finish(0, given=reply)
@@ -87,7 +87,7 @@ def test_the_provider_names_the_instance_it_made() -> None:
     pair = parties(MPPS)
 
     def make(exchange: Exchange, start: MessageStart) -> flows.Flow[None]:
-        yield from Performing(exchange, start).answer(
+        yield from ProviderOperation(exchange, start).answer(
             NCreateResponse(
                 message_id_being_responded_to=1,
                 status=0,
@@ -130,7 +130,7 @@ def test_a_context_may_stand_for_other_sop_classes() -> None:
         yield from n_event_report(pair.uses, FILM, "1.2", 1, negotiated=META)
 
     def count(exchange: Exchange, start: MessageStart) -> flows.Flow[str]:
-        performing = Performing(exchange, start)
+        performing = ProviderOperation(exchange, start)
         assert performing.context.abstract_syntax == META
         yield from performing.finish(0)
         return start.command.NAME
@@ -143,7 +143,7 @@ def test_a_failure_names_its_subject() -> None:
     pair = parties(MPPS)
 
     def refuse(exchange: Exchange, start: MessageStart) -> flows.Flow[None]:
-        yield from Performing(exchange, start).finish(0x0123, "no such action type")
+        yield from ProviderOperation(exchange, start).finish(0x0123, "no such action type")
 
     result, _ = pair.run(then_release(pair.uses, n_action(pair.uses, MPPS, "1.2.3", 9)), serve(pair.provides, refuse))
     assert result.response == NActionResponse(
@@ -175,7 +175,7 @@ def test_a_result_need_not_be_decoded() -> None:
     pair = parties(MPPS)
 
     def raw(exchange: Exchange, start: MessageStart) -> flows.Flow[None]:
-        yield from Performing(exchange, start).finish(0, given=b"any bytes")
+        yield from ProviderOperation(exchange, start).finish(0, given=b"any bytes")
 
     result, _ = pair.run(then_release(pair.uses, n_get(pair.uses, MPPS, "1.2.3")), serve(pair.provides, raw))
     assert result.attributes == Attributes(b"any bytes", uids.EXPLICIT_VR_LE)

@@ -23,9 +23,9 @@ from dicos_proto.services.printing import (
     PRINTER,
     SESSION,
     Film,
-    Job,
     PrinterReported,
     Printing,
+    PrintJob,
     image_boxes_of,
 )
 from dicos_proto.services.serving import Reference, Refused
@@ -42,7 +42,7 @@ class Office:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self.film = Film()
-        self.jobs: list[Job] = []
+        self.jobs: list[PrintJob] = []
         self.uids: Iterator[str] = (f"1.7.{number}" for number in count())
 
     def handle(self, start: MessageStart) -> flows.Flow[int]:

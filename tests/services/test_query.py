@@ -17,7 +17,7 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.registry.uids import EXPLICIT_VR_LE, IMPLICIT_VR_LE
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Find, Finding
 from tests.pair import Splitter, splitters, start
 from tests.services.parties import parties, serve, then_release
@@ -262,7 +262,7 @@ def test_an_operation_is_answered_finally_once() -> None:
 def test_only_a_request_is_performed() -> None:
     pair = parties(STUDY_ROOT)
     with pytest.raises(TypeError, match="C-FIND-RSP is not a request"):
-        Performing(pair.provides, start(1, CFindResponse(message_id_being_responded_to=1, status=0)))
+        ProviderOperation(pair.provides, start(1, CFindResponse(message_id_being_responded_to=1, status=0)))
 
 
 def test_the_end_of_the_association_is_raised_on_both_sides() -> None:

@@ -19,15 +19,15 @@ from dicos_proto.dimse.types import (
     CMoveResponse,
     CStoreRequest,
     CStoreResponse,
+    DimseResponse,
     NEventReportRequest,
-    Response,
 )
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.registry.uids import EXPLICIT_VR_LE, JPEG_BASELINE
 from dicos_proto.services import retrieve
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.retrieve import Counters, Get, Getting, Move, Moving, SubOperation
 from dicos_proto.services.storage import Instance, Outcome, StoreMany
 from dicos_proto.upper_layer.negotiation import propose
@@ -226,7 +226,7 @@ def test_other_requests_that_come_meanwhile_are_kept() -> None:
     assert done[0].command.status == 0
 
 
-def answering(*responses: Response, data: bytes | None = None) -> Any:
+def answering(*responses: DimseResponse, data: bytes | None = None) -> Any:
     """A provider that sends exactly these responses, with the data set on the last."""
 
     def perform(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
@@ -557,7 +557,7 @@ def test_a_performing_knows_its_context() -> None:
     pair.uses.send(1, CEchoRequest(message_id=5, affected_sop_class_uid=GET))
     (received,) = pair.events(pair.provider)
     assert isinstance(received, MessageStart)
-    performing = Performing(pair.provides, received)
+    performing = ProviderOperation(pair.provides, received)
     assert performing.context.abstract_syntax == GET
     with pytest.raises(StopIteration) as done:
         next(performing.receive())

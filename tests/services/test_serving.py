@@ -24,8 +24,8 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.services.normalized import n_action, n_create, n_delete, n_event_report, n_set
-from dicos_proto.services.performing import Performing
-from dicos_proto.services.serving import Needed, Refused, Serving, items_of, require, text_of, uid_of
+from dicos_proto.services.performing import ProviderOperation
+from dicos_proto.services.serving import Needed, NormalizedOperation, Refused, items_of, require, text_of, uid_of
 from tests.services.talk import dataset, pair_for, serve, use
 
 MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
@@ -93,7 +93,7 @@ def test_only_one_text_is_a_text_and_only_a_uid_a_uid() -> None:
 
 def refuse_with(provider: Exchange, refused: Refused) -> Any:
     def handle(start: MessageStart) -> flows.Flow[None]:
-        yield from Serving(provider, start).refuse(refused)
+        yield from NormalizedOperation(provider, start).refuse(refused)
 
     return handle
 
@@ -129,7 +129,7 @@ def test_unexpected_requests_are_refused_each_with_its_status() -> None:
     seen: list[Refused | None] = []
 
     def handle(start: MessageStart) -> flows.Flow[None]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         try:
             serving.expect((NActionRequest, NSetRequest), (MPPS,))
             serving.expect((NActionRequest, NSetRequest), (MPPS,), instance="1.2", types=(1, 2))
@@ -160,7 +160,7 @@ def test_an_event_of_another_type_is_no_such_event_type(type_id: int, code: int)
     pair = pair_for([MPPS], roles={MPPS: (True, True)})
 
     def handle(start: MessageStart) -> flows.Flow[None]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         try:
             serving.expect((NEventReportRequest,), (MPPS,), types=(1,))
             yield from serving.grant()
@@ -190,7 +190,7 @@ def test_an_invalid_data_set_is_refused_and_the_next_request_served(conversation
     pair = pair_for([MPPS], provider_limits=Limits(attributes=1000))
 
     def handle(start: MessageStart) -> flows.Flow[Any]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         try:
             found = yield from serving.read()
         except Refused as refused:
@@ -213,7 +213,7 @@ def test_the_response_must_name_an_instance_created_without_a_uid() -> None:
     pair = pair_for([MPPS])
 
     def handle(start: MessageStart) -> flows.Flow[type[NCreateRequest]]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         with pytest.raises(LocalProtocolError, match=r"does not name the created instance \[PS3\.7 10\.1\.5\.1\.2\]"):
             yield from serving.grant()
         assert serving.sop_instance_uid is None
@@ -240,7 +240,7 @@ def test_an_image_to_be_printed_may_be_as_long_as_an_object() -> None:
     pair = pair_for([meta, MPPS], provider_limits=Limits(attributes=1000, collected=3000))
 
     def handle(start: MessageStart) -> flows.Flow[Any]:
-        serving = Serving(pair.provides, start)
+        serving = NormalizedOperation(pair.provides, start)
         try:
             yield from serving.read()
         except Refused as refused:
@@ -291,7 +291,7 @@ def test_an_image_to_be_printed_is_asked_room_for(meta: bool, size: int) -> None
     room = pair.provides.holder = Room(2000)
 
     def handle(start: MessageStart) -> flows.Flow[str]:
-        performing = Performing(pair.provides, start)
+        performing = ProviderOperation(pair.provides, start)
         try:
             found = yield from performing.receive()
             said = str(found and len(found.data))
@@ -344,7 +344,7 @@ def test_a_request_that_only_names_an_image_box_has_the_usual_limit(context: str
     room = pair.provides.holder = Room(2000)
 
     def handle(start: MessageStart) -> flows.Flow[str]:
-        performing = Performing(pair.provides, start)
+        performing = ProviderOperation(pair.provides, start)
         try:
             yield from performing.receive()
         except DataSetTooLong as error:

@@ -9,14 +9,14 @@ import pytest
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
-from dicos_proto.conversation.feed import STARVED, Feed
+from dicos_proto.conversation.feed import STARVED, PushSource
 from dicos_proto.conversation.flows import AssociationAborted, Need
 from dicos_proto.conversation.performing import next_request
 from dicos_proto.conversation.reading import read_data
 from dicos_proto.errors import DeadlineExceeded
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import EXPLICIT_VR_LE
-from dicos_proto.services.storage import Instance, Outcome, StoreMany, Supply
+from dicos_proto.services.storage import AwaitedInstances, Instance, Outcome, StoreMany
 from dicos_proto.upper_layer.events import ProviderAbort
 from dicos_proto.upper_layer.pdu_types import Abort
 from tests.pair import CT, Splitter, splitters
@@ -29,7 +29,7 @@ ANY = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 def fed(number: int) -> Instance:
     """An instance whose pieces are awaited."""
     return Instance(
-        sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT_VR_LE, data=Feed()
+        sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT_VR_LE, data=PushSource()
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def supplied(
     """Stores instances, each supplied when it is needed, or all at once; a feed gets this many pieces of 300 bytes.
 
     Returns the outcomes and the needs, in the order in which they occurred."""
-    supply = Supply(instances if at_hand else None)
+    supply = AwaitedInstances(instances if at_hand else None)
     source = iter(instances)
     stores = StoreMany(exchange, supply, ahead=ahead)
     told: list[Outcome] = []
@@ -93,7 +93,7 @@ def test_all_are_stored_whole_and_in_their_order(split: Splitter, window: int, a
 
 def test_received_outcomes_are_returned_before_the_next_instance_is_awaited() -> None:
     pair = parties(CT, window=4)
-    supply = Supply()
+    supply = AwaitedInstances()
     stores = StoreMany(pair.uses, supply)
     supply.push(instance(0))
     turn = supply.turn(stores)
@@ -120,7 +120,7 @@ def test_received_outcomes_are_returned_before_the_next_instance_is_awaited() ->
 
 def test_a_response_in_two_halves_is_returned_in_the_next_turn() -> None:
     pair = parties(CT, window=4)
-    supply = Supply()
+    supply = AwaitedInstances()
     stores = StoreMany(pair.uses, supply)
     supply.push(instance(0))
     turn = supply.turn(stores)
@@ -147,7 +147,7 @@ def test_a_response_in_two_halves_is_returned_in_the_next_turn() -> None:
 
 
 def test_a_source_gives_later_until_it_has_one() -> None:
-    supply = Supply()
+    supply = AwaitedInstances()
     assert next(supply) is STARVED
     one = instance(1)
     supply.push(one)
@@ -161,7 +161,7 @@ def test_a_source_gives_later_until_it_has_one() -> None:
 
 def test_the_end_of_the_association_is_raised() -> None:
     pair = parties(CT)
-    supply = Supply()
+    supply = AwaitedInstances()
     stores = StoreMany(pair.uses, supply)
     assert next(supply.turn(stores)) is Need.DRAIN
     pair.provider.send(Abort())
@@ -172,7 +172,7 @@ def test_the_end_of_the_association_is_raised() -> None:
 
 def test_errors_of_the_driver_reach_the_flow() -> None:
     pair = parties(CT)
-    supply = Supply()
+    supply = AwaitedInstances()
     turn = supply.turn(StoreMany(pair.uses, supply))
     assert next(turn) is Need.DRAIN
     fault = AssociationAborted(ProviderAbort(error=DeadlineExceeded("write stall")))
@@ -182,7 +182,7 @@ def test_errors_of_the_driver_reach_the_flow() -> None:
 
 def test_nothing_follows_a_stop() -> None:
     pair = parties(CT)
-    supply = Supply()
+    supply = AwaitedInstances()
     stores = StoreMany(pair.uses, supply)
     stores.stop()
     assert list(supply.turn(stores)) == []

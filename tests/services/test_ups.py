@@ -25,12 +25,12 @@ from dicos_proto.services.ups import (
     PUSH,
     QUERY,
     WATCH,
-    Event,
     FinalState,
     Happened,
-    Report,
-    State,
     Ups,
+    UPSEvent,
+    UPSReport,
+    UPSState,
     Working,
     transition,
 )
@@ -81,9 +81,9 @@ CLAIMED = upses.change(NEW, to("IN PROGRESS")).ups
 
 
 def test_every_cell_is_a_state_or_a_status_that_has_a_meaning() -> None:
-    assert set(upses.TABLE) == set(Event)
-    for event in Event:
-        for state in (None, *State):
+    assert set(upses.TABLE) == set(UPSEvent)
+    for event in UPSEvent:
+        for state in (None, *UPSState):
             after, code = transition(state, event)
             assert status.meaning(code, status.Service.UPS) != ""
             assert after is state or code == status.SUCCESS
@@ -91,16 +91,16 @@ def test_every_cell_is_a_state_or_a_status_that_has_a_meaning() -> None:
 
 
 def test_final_states_are_never_left_and_only_in_progress_is_completed() -> None:
-    for event in Event:
-        for state in (State.COMPLETED, State.CANCELED):
+    for event in UPSEvent:
+        for state in (UPSState.COMPLETED, UPSState.CANCELED):
             assert transition(state, event)[0] is state
-        assert transition(State.SCHEDULED, event)[0] is not State.COMPLETED
-        assert transition(None, event)[0] in (None, State.SCHEDULED)
+        assert transition(UPSState.SCHEDULED, event)[0] is not UPSState.COMPLETED
+        assert transition(None, event)[0] in (None, UPSState.SCHEDULED)
 
 
 def test_without_the_final_state_requirements_nothing_ends() -> None:
-    for event in (Event.TO_COMPLETED, Event.TO_CANCELED):
-        assert transition(State.IN_PROGRESS, event, final=False) == (State.IN_PROGRESS, 0xC304)
+    for event in (UPSEvent.TO_COMPLETED, UPSEvent.TO_CANCELED):
+        assert transition(UPSState.IN_PROGRESS, event, final=False) == (UPSState.IN_PROGRESS, 0xC304)
 
 
 # -- the rule --------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def code_of(action: Any) -> int:
 
 def test_a_step_begins_scheduled_and_says_so() -> None:
     outcome = upses.create("1.9", scheduled())
-    assert (outcome.ups.state, outcome.ups.transaction_uid, outcome.code) == (State.SCHEDULED, "", 0)
+    assert (outcome.ups.state, outcome.ups.transaction_uid, outcome.code) == (UPSState.SCHEDULED, "", 0)
     (report,) = outcome.reports
     assert (report.event_type_id, report.sop_instance_uid) == (1, "1.9")
     assert report.dataset == dataset(ProcedureStepState="SCHEDULED", InputReadinessState="READY")
@@ -124,7 +124,7 @@ def test_a_step_begins_scheduled_and_says_so() -> None:
 
 
 def test_a_step_is_claimed_by_one() -> None:
-    assert (CLAIMED.state, CLAIMED.transaction_uid) == (State.IN_PROGRESS, "1.5")
+    assert (CLAIMED.state, CLAIMED.transaction_uid) == (UPSState.IN_PROGRESS, "1.5")
     assert "TransactionUID" not in CLAIMED.dataset
     assert code_of(lambda: upses.change(CLAIMED, to("IN PROGRESS", "1.6"))) == 0xC301
     assert code_of(lambda: upses.change(CLAIMED, to("IN PROGRESS"))) == 0xC302
@@ -139,7 +139,7 @@ def test_a_step_is_completed_once_all_is_there() -> None:
     assert (caught.value.code, caught.value.tags) == (0xC304, (0x00741216,))
     ready = upses.modify(CLAIMED, dataset(TransactionUID="1.5", **vars_of(performed()))).ups
     done = upses.change(ready, to("COMPLETED"))
-    assert (done.ups.state, done.code, len(done.reports)) == (State.COMPLETED, 0, 1)
+    assert (done.ups.state, done.code, len(done.reports)) == (UPSState.COMPLETED, 0, 1)
     again = upses.change(done.ups, to("COMPLETED"))
     assert (again.ups, again.code, again.reports) == (done.ups, 0xB306, ())
     assert code_of(lambda: upses.change(done.ups, to("CANCELED"))) == 0xC300
@@ -153,11 +153,11 @@ def vars_of(found: Dataset) -> dict[str, Any]:
 def test_a_request_to_cancel() -> None:
     why = dataset(ReasonForCancellation="no more")
     canceled = upses.cancel(NEW, why, now="20260101")
-    assert canceled.ups.state is State.CANCELED
+    assert canceled.ups.state is UPSState.CANCELED
     assert [each.dataset.ProcedureStepState for each in canceled.reports] == ["IN PROGRESS", "CANCELED"]
     (progress,) = canceled.ups.dataset.ProcedureStepProgressInformationSequence
     assert (progress.ReasonForCancellation, progress.ProcedureStepCancellationDateTime) == ("no more", "20260101")
-    assert FinalState().missing(canceled.ups.dataset, State.CANCELED) is None
+    assert FinalState().missing(canceled.ups.dataset, UPSState.CANCELED) is None
     asked = upses.cancel(CLAIMED, why)
     assert (asked.ups, asked.code) == (CLAIMED, 0)
     assert [(each.event_type_id, each.dataset) for each in asked.reports] == [(2, why)]
@@ -200,7 +200,7 @@ def test_modifications_are_reported_to_the_subscribers() -> None:
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(
-            st.just("change"), st.sampled_from([one.value for one in State]), st.sampled_from(["", "1.5", "1.6"])
+            st.just("change"), st.sampled_from([one.value for one in UPSState]), st.sampled_from(["", "1.5", "1.6"])
         ),
         st.tuples(st.just("cancel"), st.just(""), st.just("")),
         st.tuples(st.just("modify"), st.just(""), st.sampled_from(["", "1.5", "1.6"])),
@@ -214,7 +214,7 @@ def test_any_sequence_of_requests_moves_a_step_one_way_under_one_transaction(
     operations: list[tuple[str, str, str]],
 ) -> None:
     step = NEW
-    order = [State.SCHEDULED, State.IN_PROGRESS]
+    order = [UPSState.SCHEDULED, UPSState.IN_PROGRESS]
     for kind, state, transaction in operations:
         before = step
         try:
@@ -236,7 +236,7 @@ def test_any_sequence_of_requests_moves_a_step_one_way_under_one_transaction(
             assert step.transaction_uid == before.transaction_uid
         if before.state not in order:
             assert step == before
-        if kind != "cancel" and before.state is State.IN_PROGRESS and step is not before:
+        if kind != "cancel" and before.state is UPSState.IN_PROGRESS and step is not before:
             assert transaction == before.transaction_uid
 
 
@@ -294,11 +294,11 @@ def test_a_step_is_pushed_found_claimed_and_completed(split: Any) -> None:
             find(PULL),
             find(QUERY),
             upses.subscribe(user, "WATCHER", "1.9", deletion_lock=True),
-            upses.change_state(user, "1.9", State.IN_PROGRESS, "1.5"),
+            upses.change_state(user, "1.9", UPSState.IN_PROGRESS, "1.5"),
             upses.set_ups(user, "1.9", encode(performed(), IMPLICIT), "1.5"),
             upses.get_ups(user, "1.9", (0x00741000, 0x00081195)),
             upses.request_cancel(user, "1.9", dataset(ReasonForCancellation="late")),
-            upses.change_state(user, "1.9", State.COMPLETED, "1.5"),
+            upses.change_state(user, "1.9", UPSState.COMPLETED, "1.5"),
             upses.request_cancel(user, "1.9"),
         ),
         serve(pair.provides, keep(pair, steps, seen)),
@@ -306,8 +306,8 @@ def test_a_step_is_pushed_found_claimed_and_completed(split: Any) -> None:
     assert served == [0] * 9 + [0xC311]
     assert [len(results[1]), len(results[2])] == [1, 1]
     assert results[6].attributes.dataset == dataset(ProcedureStepState="IN PROGRESS")
-    assert steps["1.9"].state is State.COMPLETED
-    assert [each.event_type_id for each in seen if isinstance(each, Report)] == [1, 1, 2, 1]
+    assert steps["1.9"].state is UPSState.COMPLETED
+    assert [each.event_type_id for each in seen if isinstance(each, UPSReport)] == [1, 1, 2, 1]
 
 
 def test_subscriptions_are_read_as_values() -> None:
@@ -357,7 +357,7 @@ def test_operations_go_where_they_may() -> None:
     assert "Unified Procedure Step - Pull" in results[0].response.error_comment
     pair = pair_for([PUSH])
     for conversation in (
-        upses.change_state(pair.uses, "1.9", State.IN_PROGRESS, "1.5"),
+        upses.change_state(pair.uses, "1.9", UPSState.IN_PROGRESS, "1.5"),
         upses.subscribe(pair.uses, "WATCHER"),
         upses.set_ups(pair.uses, "1.9", dataset()),
     ):

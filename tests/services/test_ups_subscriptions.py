@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from dicos_proto.services import ups as upses
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.ups import FILTERED_GLOBAL, GLOBAL, SUBSCRIBE, SUSPEND, UNSUBSCRIBE, Subscription
-from dicos_proto.services.ups_subscriptions import TABLE, Event, Watch, Watcher, change, created
+from dicos_proto.services.ups_subscriptions import TABLE, SubscriptionEvent, SubscriptionState, Watcher, change, created
 from tests.services.test_ups import scheduled
 
 STEPS = {uid: upses.create(uid, scheduled()).ups for uid in ("1.1", "1.2")}
@@ -19,23 +19,27 @@ def asks(action: int, instance: str = GLOBAL, *, lock: bool = False) -> Subscrip
 
 
 def test_the_table_has_a_row_for_each_event() -> None:
-    assert list(TABLE) == list(Event)
+    assert list(TABLE) == list(SubscriptionEvent)
 
 
 def test_a_global_subscription_is_to_all_steps_and_those_to_come() -> None:
     watcher, reports = change(Watcher(), asks(SUBSCRIBE, lock=True), STEPS)
-    assert watcher.steps == dict.fromkeys(STEPS, Watch.LOCK)
+    assert watcher.steps == dict.fromkeys(STEPS, SubscriptionState.LOCK)
     assert [each.sop_instance_uid for each in reports] == list(STEPS)
     assert watcher.locks("1.1")
     new = upses.create("1.3", scheduled()).ups
     watcher, reports = created(watcher, new)
-    assert watcher.steps["1.3"] is Watch.LOCK
+    assert watcher.steps["1.3"] is SubscriptionState.LOCK
     assert [each.dataset.ProcedureStepState for each in reports] == ["SCHEDULED"]
 
 
 def test_a_global_subscription_without_lock_tells_nothing_at_first() -> None:
     watcher, reports = change(Watcher(), asks(SUBSCRIBE), STEPS)
-    assert (watcher.new, dict(watcher.steps), reports) == (Watch.NO_LOCK, dict.fromkeys(STEPS, Watch.NO_LOCK), ())
+    assert (watcher.new, dict(watcher.steps), reports) == (
+        SubscriptionState.NO_LOCK,
+        dict.fromkeys(STEPS, SubscriptionState.NO_LOCK),
+        (),
+    )
     assert not watcher.locks("1.1")
 
 
@@ -54,7 +58,7 @@ def test_a_filter_lets_only_some_through_or_is_not_known() -> None:
         STEPS,
         matches=lambda ups: ups.sop_instance_uid == "1.2",
     )
-    assert dict(watcher.steps) == {"1.2": Watch.LOCK}
+    assert dict(watcher.steps) == {"1.2": SubscriptionState.LOCK}
     assert len(reports) == 1
     with pytest.raises(Refused) as caught:
         change(Watcher(), asks(SUBSCRIBE, FILTERED_GLOBAL), STEPS)
@@ -79,12 +83,12 @@ def test_specific_requests_touch_one_step_and_a_global_end_ends_all(
         before = watcher
         instance = GLOBAL if action == SUSPEND else instance
         watcher, reports = change(before, asks(action, instance, lock=lock), STEPS)
-        assert Watch.NOT not in watcher.steps.values()
+        assert SubscriptionState.NOT not in watcher.steps.values()
         if instance != GLOBAL:
             assert watcher.new is before.new
             others = set(STEPS) - {instance}
             assert {uid: watcher.steps.get(uid) for uid in others} == {uid: before.steps.get(uid) for uid in others}
-            wanted = (Watch.LOCK if lock else Watch.NO_LOCK) if action == SUBSCRIBE else None
+            wanted = (SubscriptionState.LOCK if lock else SubscriptionState.NO_LOCK) if action == SUBSCRIBE else None
             assert watcher.steps.get(instance) is wanted
             assert len(reports) == (action == SUBSCRIBE)
         elif action == UNSUBSCRIBE:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicos_proto.conversation.planning import Service, contexts_for
+from dicos_proto.conversation.planning import ProposedService, contexts_for
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.pdu_types import UserInformation
@@ -79,8 +79,8 @@ def user(server: Any, *sop_classes: str, gets: tuple[str, ...] = (), syntax: str
     """An association for these SOP classes, in the role of an SCP for `gets`."""
     proposal = contexts_for(
         [
-            Service(sop_classes=sop_classes, transfer_syntaxes=(syntax,)),
-            Service(sop_classes=gets, transfer_syntaxes=(syntax,), scu=False, scp=True),
+            ProposedService(sop_classes=sop_classes, transfer_syntaxes=(syntax,)),
+            ProposedService(sop_classes=gets, transfer_syntaxes=(syntax,), scu=False, scp=True),
         ]
     )
     return connect(

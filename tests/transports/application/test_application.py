@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from dicos_proto.conversation.flows import AssociationAborted
 from dicos_proto.data.datasets import encode
-from dicos_proto.dimse.types import CStoreRequest, Response
+from dicos_proto.dimse.types import CStoreRequest, DimseResponse
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.services.retrieve import Counters
@@ -50,7 +50,7 @@ MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 MR = uids.MR_IMAGE_STORAGE
 
 
-def words(response: Response | None) -> tuple[int, str | None]:
+def words(response: DimseResponse | None) -> tuple[int, str | None]:
     assert response is not None
     return response.status, response.error_comment
 
@@ -692,7 +692,7 @@ def test_an_answer_that_is_none_says_what_would_be(
     app.on_get()(kind(function))
     app.on_n_set(MPPS)(kind(function))
     with running(way, app) as server, user(server, CT, FIND, GET, MPPS) as session:
-        response: Response | None
+        response: DimseResponse | None
         match service:
             case "store":
                 response = session.store(CT, "1.2", EXPLICIT, OBJECT)

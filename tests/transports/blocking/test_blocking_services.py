@@ -19,11 +19,11 @@ from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserInformation
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import (
-    AnyRequest,
     FindRequest,
     GetRequest,
     MoveRequest,
     NormalizedRequest,
+    PeerRequest,
     Session,
     StoreRequest,
     connect,
@@ -77,7 +77,7 @@ def each(perform: Any) -> Any:
 
 
 def test_all_matches_come() -> None:
-    def find(request: AnyRequest) -> None:
+    def find(request: PeerRequest) -> None:
         assert isinstance(request, FindRequest)
         wanted = request.attributes()
         assert wanted is not None
@@ -101,7 +101,7 @@ def test_all_matches_come() -> None:
 
 
 def test_a_query_is_cancelled() -> None:
-    def find(request: AnyRequest) -> None:
+    def find(request: PeerRequest) -> None:
         assert isinstance(request, FindRequest)
         number = 0
         while request.match(identifier(str(number))):
@@ -119,7 +119,7 @@ def test_a_query_is_cancelled() -> None:
 
 
 def test_nothing_else_is_asked_before_an_iteration_has_ended() -> None:
-    def find(request: AnyRequest) -> None:
+    def find(request: PeerRequest) -> None:
         assert isinstance(request, FindRequest)
         while request.match(identifier("1")):
             pass
@@ -136,7 +136,7 @@ def test_nothing_else_is_asked_before_an_iteration_has_ended() -> None:
 
 
 def test_instances_come_on_the_same_association() -> None:
-    def get(request: AnyRequest) -> None:
+    def get(request: PeerRequest) -> None:
         assert isinstance(request, GetRequest)
         request.attributes()
         assert request.send(instances(4, 100_000), 4) == status.SUBOPERATIONS_WARNING
@@ -162,7 +162,7 @@ def test_instances_come_on_the_same_association() -> None:
 
 
 def test_a_store_of_a_get_is_not_answered_with_a_data_set() -> None:
-    def get(request: AnyRequest) -> None:
+    def get(request: PeerRequest) -> None:
         assert isinstance(request, GetRequest)
         request.send(instances(1), 1)
 
@@ -176,7 +176,7 @@ def test_a_store_of_a_get_is_not_answered_with_a_data_set() -> None:
 def test_instances_go_to_a_third() -> None:
     kept: list[tuple[str | None, str | None, int]] = []
 
-    def archive(request: AnyRequest) -> None:
+    def archive(request: PeerRequest) -> None:
         assert isinstance(request, StoreRequest)
         command: Any = request.command
         kept.append((request.sop_instance_uid, command.move_originator_aet, len(request.read())))
@@ -184,7 +184,7 @@ def test_instances_go_to_a_third() -> None:
 
     with server(each(archive), policy=POLICY) as third:
 
-        def move(request: AnyRequest) -> None:
+        def move(request: PeerRequest) -> None:
             assert isinstance(request, MoveRequest)
             request.attributes()
             if request.performing.destination != "THIRD":
@@ -215,7 +215,7 @@ def test_instances_go_to_a_third() -> None:
 def test_many_are_stored(window: OperationsWindow | None, ahead: bool) -> None:
     sizes: list[int] = []
 
-    def store(request: AnyRequest) -> None:
+    def store(request: PeerRequest) -> None:
         assert isinstance(request, StoreRequest)
         sizes.append(sum(map(len, request.data())))
         request.respond()
@@ -255,7 +255,7 @@ def test_a_slow_answer_does_not_hold_back_those_before_it() -> None:
     seen = threading.Event()
     answered = 0
 
-    def slow(request: AnyRequest) -> None:
+    def slow(request: PeerRequest) -> None:
         nonlocal answered
         if answered == 1:
             assert seen.wait(PATIENCE)
@@ -310,7 +310,7 @@ def test_a_source_that_fails_within_an_instance_aborts() -> None:
         yield b"cd"
         raise OSError("the disk is gone")
 
-    def store(request: AnyRequest) -> None:
+    def store(request: PeerRequest) -> None:
         with pytest.raises(flows.AssociationAborted):
             request.read()
         raise flows.AssociationReleased
@@ -323,7 +323,7 @@ def test_a_source_that_fails_within_an_instance_aborts() -> None:
         assert session.driver.closed
 
 
-def perform(request: AnyRequest) -> None:
+def perform(request: PeerRequest) -> None:
     assert isinstance(request, NormalizedRequest)
     given = request.attributes()
     said = request.name if given is None else f"{request.name} {given.dataset.PatientID}"

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicos_proto.conversation.flows import ContextNotAccepted
-from dicos_proto.conversation.planning import Service, contexts_for
+from dicos_proto.conversation.planning import ProposedService, contexts_for
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.pdu_types import UserInformation
@@ -93,7 +93,7 @@ def sent_over(session: Session, file: files.Part10File) -> None:
 
 
 def by_send_file(path: Path, accepted: str) -> list[Got]:
-    proposal = contexts_for([Service(sop_classes=(CT,), transfer_syntaxes=(accepted,))])
+    proposal = contexts_for([ProposedService(sop_classes=(CT,), transfer_syntaxes=(accepted,))])
     with taking(accepted) as (port, got), connect(("127.0.0.1", port), proposal.contexts) as session:
         sent_over(session, files.inspect(path))
     return got
@@ -109,8 +109,8 @@ def by_get(path: Path, accepted: str) -> list[Got]:
     app, got = Application("ARCHIVE"), list[Got]()
     app.on_get(GET, sends=(CT,), transfer_syntaxes=(accepted,))(lambda asked: [path])
     proposal = contexts_for([
-        Service(sop_classes=(GET,), transfer_syntaxes=(EXPLICIT,)),
-        Service(sop_classes=(CT,), transfer_syntaxes=(accepted,), scu=False, scp=True),
+        ProposedService(sop_classes=(GET,), transfer_syntaxes=(EXPLICIT,)),
+        ProposedService(sop_classes=(CT,), transfer_syntaxes=(accepted,), scu=False, scp=True),
     ])  # fmt: skip
     information = UserInformation(roles=proposal.roles)
     with (
@@ -139,7 +139,7 @@ def by_planned_storescu(path: Path, accepted: str) -> list[Got]:
 def by_move(path: Path, accepted: str) -> list[Got]:
     app = Application("ARCHIVE")
     app.on_move(MOVE)(lambda asked: [path])
-    proposal = contexts_for([Service(sop_classes=(MOVE,), transfer_syntaxes=(EXPLICIT,))])
+    proposal = contexts_for([ProposedService(sop_classes=(MOVE,), transfer_syntaxes=(EXPLICIT,))])
     with taking(accepted) as (port, got):
         app.destinations["THIRD"] = ("127.0.0.1", port)
         with (
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_converted_is_noticed_before_it_is_sent(tmp_path: 
     """By each sender: its association goes on."""
     path = tmp_path / "a.dcm"
     path.write_bytes(file_header(CT, "1.2.1", IMPLICIT) + b"\x08\0\x18\0\xff\xff\0\0" + bytes(20))
-    proposal = contexts_for([Service(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,))])
+    proposal = contexts_for([ProposedService(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,))])
     with taking(EXPLICIT) as (port, got), connect(("127.0.0.1", port), proposal.contexts) as session:
         with pytest.raises(files.Part10Error):
             files.send_file(session, files.inspect(path))
@@ -197,8 +197,8 @@ def test_a_file_that_cannot_be_converted_is_noticed_before_it_is_sent(tmp_path: 
     app = Application("ARCHIVE")
     app.on_get(GET, sends=(CT,), transfer_syntaxes=(EXPLICIT,))(lambda asked: [path])
     proposal = contexts_for([
-        Service(sop_classes=(GET, uids.VERIFICATION), transfer_syntaxes=(EXPLICIT,)),
-        Service(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,), scu=False, scp=True),
+        ProposedService(sop_classes=(GET, uids.VERIFICATION), transfer_syntaxes=(EXPLICIT,)),
+        ProposedService(sop_classes=(CT,), transfer_syntaxes=(EXPLICIT,), scu=False, scp=True),
     ])  # fmt: skip
     information = UserInformation(roles=proposal.roles)
     with (

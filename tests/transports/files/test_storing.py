@@ -336,12 +336,12 @@ class Arrived:
 
     def __init__(self, session: Session, sop_class: str = CT) -> None:
         from dicos_proto.dimse.events import MessageStart
-        from dicos_proto.services.performing import Performing
+        from dicos_proto.services.performing import ProviderOperation
 
         (context, *_) = session.contexts.values()
         command = CStoreRequest(message_id=1, affected_sop_class_uid=sop_class, affected_sop_instance_uid="1.2.3")
         start = MessageStart(context=context.id, command=command, has_data=True)
-        awaited = sessions.StoreRequest(session=session.awaited, performing=Performing(session.exchange, start))
+        awaited = sessions.StoreRequest(session=session.awaited, performing=ProviderOperation(session.exchange, start))
         self.request = StoreRequest(session, awaited)
 
 
@@ -357,7 +357,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
     data = DATA[EXPLICIT]
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     (tmp_path / "out").mkdir()
-    with receiving.Incoming(tmp_path / "out", arrived.request, source_aet="WHO") as incoming:
+    with receiving.IncomingFile(tmp_path / "out", arrived.request, source_aet="WHO") as incoming:
         for piece in pieces[:-1]:
             assert incoming.write((piece,))
         stored = incoming.end(pieces[-1:])
@@ -369,7 +369,7 @@ def test_an_object_comes_in_pieces_of_any_size(arrived: Arrived, tmp_path: Path,
 
 def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with receiving.Incoming(tmp_path / "out", arrived.request) as incoming:
+    with receiving.IncomingFile(tmp_path / "out", arrived.request) as incoming:
         assert incoming.write([stored_object(300_000)[:200_000]])
         assert len(list((tmp_path / "out").iterdir())) == 1  # under its hidden name
     assert list((tmp_path / "out").iterdir()) == []
@@ -378,7 +378,7 @@ def test_an_object_that_does_not_come_to_its_end_leaves_nothing(arrived: Arrived
 
 def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with receiving.Incoming(tmp_path / "out", arrived.request, most=10) as incoming:
+    with receiving.IncomingFile(tmp_path / "out", arrived.request, most=10) as incoming:
         assert incoming.write([OBJECT[:10]])
         assert not incoming.write([bytes(1), bytes(1 << 20)])
         assert not incoming.write([bytes(1)])
@@ -389,13 +389,13 @@ def test_an_object_that_is_refused_wants_no_more_of_itself(arrived: Arrived, tmp
 
 def test_an_object_of_another_sop_class_is_refused_before_it_comes(arrived: Arrived, tmp_path: Path) -> None:
     other = Arrived(arrived.request.session, MR)
-    with receiving.Incoming(tmp_path / "nowhere", other.request) as incoming:
+    with receiving.IncomingFile(tmp_path / "nowhere", other.request) as incoming:
         assert not incoming.write(())
         assert incoming.end().status == 0x0122
 
 
 def test_an_object_that_is_not_kept_is_counted(arrived: Arrived) -> None:
-    with receiving.Incoming(None, arrived.request) as incoming:
+    with receiving.IncomingFile(None, arrived.request) as incoming:
         assert incoming.write([OBJECT[:5]])
         stored = incoming.end([OBJECT[5:]])
     assert (stored.status, stored.size, stored.path) == (0, 12, None)

@@ -76,14 +76,14 @@ def test_what_cannot_be_stored_in_an_event_loop_is_refused(
 def test_the_disk_does_not_hold_up_the_event_loop(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one object waits for the disk, another association is served."""
     full, go_on = threading.Event(), threading.Event()
-    write = receiving.Incoming.end
+    write = receiving.IncomingFile.end
 
-    def slow(self: receiving.Incoming, pieces: Any = ()) -> Stored:
+    def slow(self: receiving.IncomingFile, pieces: Any = ()) -> Stored:
         full.set()
         assert go_on.wait(PATIENCE)
         return write(self, pieces)
 
-    monkeypatch.setattr(receiving.Incoming, "end", slow)
+    monkeypatch.setattr(receiving.IncomingFile, "end", slow)
     with (
         awaited_archive(loop, tmp_path) as (port, stored),
         ThreadPoolExecutor() as pool,

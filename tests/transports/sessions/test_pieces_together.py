@@ -15,7 +15,7 @@ from dicos_proto.conversation.invoking import ask
 from dicos_proto.conversation.performing import next_request
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CStoreRequest
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_transports.buffers import Gathered
@@ -41,7 +41,7 @@ def receive(session: BaseSession, taken: list[list[bytes]], status: int = 0) -> 
     """Takes the one object that comes, and answers it; whether it was complete."""
     start = yield from next_request(session.exchange)
     assert isinstance(start, MessageStart)
-    received = Received(session=session, performing=Performing(session.exchange, start))
+    received = Received(session=session, performing=ProviderOperation(session.exchange, start))
     while received.performing.unread:
         taken.append([bytes(piece) for piece in (yield from received.pieces())])
     yield from received.answer(status, None, None)

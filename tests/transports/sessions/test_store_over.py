@@ -14,7 +14,7 @@ from dicos_proto.conversation import flows
 from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_transports import blocking
-from dicos_transports.blocking import AnyRequest, ConnectionFailed, Session
+from dicos_transports.blocking import ConnectionFailed, PeerRequest, Session
 from dicos_transports.blocking.server import Server
 from tests.transports.connections import CT, EXPLICIT, PATIENCE, Lines, server
 from tests.transports.loops import ADAPTERS, LOOPS, adapter, cancelled_when, pause, run
@@ -36,7 +36,7 @@ def numbers(outcomes: list[Outcome]) -> list[int]:
     return sorted(int(one.instance.sop_instance_uid[4:]) for one in outcomes)
 
 
-Handle = Callable[[int, AnyRequest], None]
+Handle = Callable[[int, PeerRequest], None]
 
 
 def all_released(running: Server, lines: Lines) -> bool:
@@ -101,7 +101,7 @@ def test_all_associations_send_at_the_same_time(name: str, lines: Lines) -> None
     together = threading.Barrier(3)
     first: set[int] = set()
 
-    def store(number: int, request: AnyRequest) -> None:
+    def store(number: int, request: PeerRequest) -> None:
         if number not in first:
             first.add(number)
             together.wait(PATIENCE)  # breaks unless three associations have an instance each
@@ -127,7 +127,7 @@ def test_no_more_associations_than_instances(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_a_lost_association_loses_what_it_was_given(name: str) -> None:
-    def store(number: int, request: AnyRequest) -> None:
+    def store(number: int, request: PeerRequest) -> None:
         if number == 0:
             request.session.abort()
         else:
@@ -245,7 +245,7 @@ def test_no_association_at_all_is_refused(name: str) -> None:
 def test_left_by_an_exception_it_aborts(name: str) -> None:
     arrived = threading.Event()
 
-    def store(number: int, request: AnyRequest) -> None:
+    def store(number: int, request: PeerRequest) -> None:
         arrived.set()
         with suppress(flows.AssociationError):
             request.session.run(flows.next_event(request.session.association))  # never answers

@@ -21,7 +21,7 @@ from dicos_transports import asyncio as over_asyncio
 from dicos_transports import blocking
 from dicos_transports import trio as over_trio
 from dicos_transports.blocking import server as blocking_server
-from dicos_transports.serving.options import Serve, ServeOptions, Serving
+from dicos_transports.serving.options import Serve, ServeOptions, ServerConfig
 from dicos_transports.sessions import opening
 from dicos_transports.sessions import session as awaiting
 from dicos_transports.sessions.finished import finished, iterated
@@ -70,7 +70,7 @@ def test_functions_have_one_signature(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "model"),
-    [(opening.ConnectOptions, opening.connect), (opening.AcceptOptions, opening.accept), (ServeOptions, Serving)],
+    [(opening.ConnectOptions, opening.connect), (opening.AcceptOptions, opening.accept), (ServeOptions, ServerConfig)],
 )
 def test_options_are_the_keywords_of_what_takes_them(options: Any, model: Callable[..., Any]) -> None:
     """So a type checker accepts what the function does, and nothing else."""

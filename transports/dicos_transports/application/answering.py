@@ -1,7 +1,7 @@
 """How a request is answered by a function: once for all adapters, for functions that wait and functions that do not.
 
-Theory of operation: the answer to one request is a coroutine, and what it awaits is a `Talk`, which runs a flow, calls
-a function, or takes the next thing that the function gives (`talking`).
+Theory of operation: the answer to one request is a coroutine, and what it awaits is a `Responder`, which runs a flow,
+calls a function, or takes the next thing that the function gives (`talking`).
 
 A function that fails costs the association nothing: the failure is logged and answered, 0x0110 (`faults`).
 
@@ -22,13 +22,13 @@ from dicos_proto.data.datasets import DataSetError
 from dicos_proto.registry import status
 from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.query import Finding
-from dicos_proto.services.serving import Refused, Serving
+from dicos_proto.services.serving import NormalizedOperation, Refused
 
 from .. import blocking
 from ..addresses import Address
 from ..sessions import session as awaiting
 from ..sessions.channel import ServerStopping
-from ..sessions.talking import Talk, WrongAnswer, kind_of
+from ..sessions.talking import Responder, WrongAnswer, kind_of
 from .asked import Asked, Registered, Reply, SessionRequest, StoreAsked, is_content
 from .committing import answer_commitment
 from .faults import LOG, log_failure, text_of
@@ -38,7 +38,7 @@ __all__ = ["answer"]
 
 
 async def answer(
-    talk: Talk, request: SessionRequest, registered: Registered | None, destinations: Mapping[str, Address]
+    talk: Responder, request: SessionRequest, registered: Registered | None, destinations: Mapping[str, Address]
 ) -> None:
     """Answers the request by this function; without one, a C-ECHO by success and anything else by 0x0211.
 
@@ -71,15 +71,15 @@ async def answer(
             del refused  # its traceback has this frame
 
 
-async def _refuse(talk: Talk, request: SessionRequest, refused: Refused) -> None:
+async def _refuse(talk: Responder, request: SessionRequest, refused: Refused) -> None:
     request.session.holding.let_go()
     if not request.answered:
-        response = Serving(request.session.exchange, request.start).refusal(refused)
+        response = NormalizedOperation(request.session.exchange, request.start).refusal(refused)
         await talk.run(request.performing.answer(response))
 
 
 async def _performed(
-    talk: Talk, request: SessionRequest, registered: Registered, destinations: Mapping[str, Address]
+    talk: Responder, request: SessionRequest, registered: Registered, destinations: Mapping[str, Address]
 ) -> None:
     """Runs the function for the request and sends its answer."""
     function = registered.function
@@ -101,7 +101,7 @@ async def _performed(
             await _normalized(talk, request, function)
 
 
-async def _asked(talk: Talk, request: SessionRequest, created: str | None = None) -> Asked:
+async def _asked(talk: Responder, request: SessionRequest, created: str | None = None) -> Asked:
     try:
         attributes = await talk.run(request.performing.receive())
     except DataSetTooLong as error:
@@ -111,7 +111,9 @@ async def _asked(talk: Talk, request: SessionRequest, created: str | None = None
     return Asked(request=request, attributes=attributes, created=created)
 
 
-async def _store(talk: Talk, request: blocking.StoreRequest | awaiting.StoreRequest, registered: Registered) -> None:
+async def _store(
+    talk: Responder, request: blocking.StoreRequest | awaiting.StoreRequest, registered: Registered
+) -> None:
     if request.sop_class_uid != request.context.abstract_syntax:
         raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
     given: object = request
@@ -153,7 +155,7 @@ def _status(found: object, what: str, *, or_else: str = "") -> Reply:
     )
 
 
-async def _find(talk: Talk, finding: Finding, function: Callable[..., object], asked: Asked) -> None:
+async def _find(talk: Responder, finding: Finding, function: Callable[..., object], asked: Asked) -> None:
     found = await talk.call(function, asked)
     if found is None or is_content(found):
         raise WrongAnswer(f"find gave {kind_of(found)}; expected identifiers: yield them or return a list")
@@ -166,7 +168,7 @@ async def _find(talk: Talk, finding: Finding, function: Callable[..., object], a
     await talk.run(finding.end())
 
 
-async def _normalized(talk: Talk, request: SessionRequest, function: Callable[..., object]) -> None:
+async def _normalized(talk: Responder, request: SessionRequest, function: Callable[..., object]) -> None:
     created = None
     if isinstance(request.command, dimse.NCreateRequest) and request.sop_instance_uid is None:
         created = f"2.25.{uuid4().int}"  # PS3.5 B.2

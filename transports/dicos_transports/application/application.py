@@ -58,7 +58,7 @@ from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
 from ..sessions.finished import finished
 from ..sessions.offloading import in_trio
-from ..sessions.talking import Talk, WrongAnswer, kind_of
+from ..sessions.talking import Responder, WrongAnswer, kind_of
 from ..tracing import Trace
 from .answering import answer
 from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
@@ -110,7 +110,7 @@ NormalizedFunction = TypeVar(
 )
 
 
-class ServeOptions(TypedDict, total=False):
+class ApplicationServeOptions(TypedDict, total=False):
     """The options of `blocking.server.serve`."""
 
     limits: Limits
@@ -124,7 +124,7 @@ class ServeOptions(TypedDict, total=False):
     trace: Callable[[str], Trace] | None
 
 
-class ConnectOptions(TypedDict, total=False):
+class ApplicationConnectOptions(TypedDict, total=False):
     """The options of `blocking.connect`."""
 
     called_aet: str
@@ -339,13 +339,13 @@ class Application:
         return self._handle_async
 
     def _handle(self, session: blocking.Session) -> None:
-        talk = Talk(session.awaited, connected, self.tls, at_once=True)
+        talk = Responder(session.awaited, connected, self.tls, at_once=True)
         with suppress(Left):
             for request in session:
                 finished(answer(talk, request, self._function_for(request), self.destinations))
 
     async def _handle_async(self, session: awaiting.Session) -> None:
-        talk = Talk(session, _connected, self.tls, threads=self.threads)
+        talk = Responder(session, _connected, self.tls, threads=self.threads)
         with suppress(Left):
             async for request in session:
                 await answer(talk, request, self._function_for(request), self.destinations)
@@ -359,13 +359,13 @@ class Application:
         return None
 
     def serve(
-        self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ServeOptions]
+        self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ApplicationServeOptions]
     ) -> blocking_server.Server:
         """`blocking.server.serve` with this handler, and this policy unless you give one. Raises as it does."""
         return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
 
     def connect(
-        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ApplicationConnectOptions]
     ) -> blocking.Session:
         """`blocking.connect` with the title of this application, over its `tls` if it has one. Raises as it does."""
         return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "CommitAsked", "Registered", "Reply", "SessionRequest", "StoreAsked", "is_content"]
 
-SessionRequest: TypeAlias = blocking.AnyRequest | awaiting.AnyRequest
+SessionRequest: TypeAlias = blocking.PeerRequest | awaiting.PeerRequest
 """A request as a session gives it, a blocking one or an awaited one."""
 
 

@@ -18,7 +18,7 @@ from dicos_proto.services.serving import Refused
 
 from ..addresses import Address
 from ..sessions.channel import ServerStopping
-from ..sessions.talking import Talk, WrongAnswer, kind_of
+from ..sessions.talking import Responder, WrongAnswer, kind_of
 from .asked import CommitAsked, Registered, SessionRequest
 from .faults import LOG, log_failure
 
@@ -30,7 +30,7 @@ class Left(AssociationReleased):
 
 
 async def answer_commitment(
-    talk: Talk, request: SessionRequest, registered: Registered, destinations: Mapping[str, Address]
+    talk: Responder, request: SessionRequest, registered: Registered, destinations: Mapping[str, Address]
 ) -> None:
     """Answers a storage commitment request as received, then brings its report, here or on another association."""
     session = request.session
@@ -71,10 +71,10 @@ async def answer_commitment(
 def _look(exchange: Exchange) -> Flow[None]:
     """Raises if the peer has left already: many do once they have their answer."""
     yield Need.TURN
-    yield from exchange.look()
+    yield from exchange.absorb_pending()
 
 
-async def _report(talk: Talk, registered: Registered, asked: CommitAsked) -> CommitmentReport:
+async def _report(talk: Responder, registered: Registered, asked: CommitAsked) -> CommitmentReport:
     """The report that the function gives. If it fails, nothing is committed, so that the peer keeps its objects."""
     commitment = asked.commitment
     try:
@@ -104,7 +104,7 @@ async def _report(talk: Talk, registered: Registered, asked: CommitAsked) -> Com
         return commitment.report(Failure(one, code) for one in commitment.references)
 
 
-async def _reported(talk: Talk, task: ReportTask) -> bool:
+async def _reported(talk: Responder, task: ReportTask) -> bool:
     """Sends the report; returns True if the peer has accepted it."""
     response = await talk.run(report_commitment(talk.session.exchange, task.report))
     accepted = status.category(response.status) in (Category.SUCCESS, Category.WARNING)

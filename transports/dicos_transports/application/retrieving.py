@@ -16,9 +16,9 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance, StoreMany
 
 from ..addresses import Address
-from ..files.instances import FALLBACKS, NotAnInstance, Offer, Taken, offer, taken
+from ..files.instances import FALLBACKS, NotAnInstance, SendableObject, Taken, offer, taken
 from ..sessions.base import ConnectionFailed
-from ..sessions.talking import Talk, WrongAnswer, kind_of
+from ..sessions.talking import Responder, WrongAnswer, kind_of
 from .asked import Asked, is_content
 from .faults import LOG
 
@@ -32,14 +32,14 @@ def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
     return _offer(given).instance(accepted)
 
 
-def _offer(given: object) -> Offer:
+def _offer(given: object) -> SendableObject:
     try:
         return offer(given)
     except NotAnInstance as error:
         raise WrongAnswer(str(error)) from None
 
 
-async def answer_get(talk: Talk, getting: Getting, function: Callable[..., object], asked: Asked) -> None:
+async def answer_get(talk: Responder, getting: Getting, function: Callable[..., object], asked: Asked) -> None:
     """Answers a C-GET by the instances that the function gives."""
     total, found = await _counted(talk, await talk.call(function, asked), "get")
     accepted = taken(asked.session.contexts.values())
@@ -47,7 +47,7 @@ async def answer_get(talk: Talk, getting: Getting, function: Callable[..., objec
 
 
 async def answer_move(
-    talk: Talk, moving: Moving, function: Callable[..., object], asked: Asked, destinations: Mapping[str, Address]
+    talk: Responder, moving: Moving, function: Callable[..., object], asked: Asked, destinations: Mapping[str, Address]
 ) -> None:
     """Answers a C-MOVE: sends the instances that the function gives to the destination, over a new association."""
     where = destinations.get(moving.destination)
@@ -93,7 +93,7 @@ def _of_destination(error: AssociationError) -> str:
     return f"destination: {text}"
 
 
-async def _counted(talk: Talk, found: object, what: str) -> tuple[int, Iterable[object]]:
+async def _counted(talk: Responder, found: object, what: str) -> tuple[int, Iterable[object]]:
     """The number of instances and the instances: of a list, or of a generator that yields the number first."""
     wanted = "expected a list of instances, or their number and then each instance"
     if found is None or is_content(found):

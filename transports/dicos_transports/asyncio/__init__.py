@@ -5,13 +5,13 @@ from ..sessions.channel import ServerStopping
 from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
 from ..sessions.session import (
     Answers,
-    AnyRequest,
     AwaitedInstance,
     EchoRequest,
     FindRequest,
     GetRequest,
     MoveRequest,
     NormalizedRequest,
+    PeerRequest,
     Request,
     Session,
     StoreRequest,
@@ -22,7 +22,7 @@ from .server import Handler, ListenFailed, Metrics, Server, ServerLimits, serve
 
 __all__ = [
     "Answers",
-    "AnyRequest",
+    "PeerRequest",
     "AwaitedInstance",
     "ConnectionFailed",
     "EchoRequest",

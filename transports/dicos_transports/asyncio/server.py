@@ -18,7 +18,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening
 from ..serving.async_server import AsyncServer, Handler
-from ..serving.options import AsyncIdentify, Serve, ServeOptions, Serving
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
 from ..serving.reception import (
     AFTER_KILL,
     BREATHER,
@@ -46,7 +46,7 @@ def serve(
     identify: AsyncIdentify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
-    serving = Serving(policy=policy, **options)
+    serving = ServerConfig(policy=policy, **options)
     if is_connection(where):
         return Server(handler, serving, identify, connection=where)
     return Server(handler, serving, identify, Listeners(cast(Listening, where), reuse_port=serving.reuse_port))
@@ -61,7 +61,7 @@ class Server(AsyncServer):
     def __init__(
         self,
         handler: Handler,
-        serving: Serving,
+        serving: ServerConfig,
         identify: AsyncIdentify | None,
         listeners: Listeners | None = None,
         connection: Connected | None = None,

@@ -7,12 +7,12 @@ from ..sessions.channel import ServerStopping
 from .adapter import accept, connect, pair, store_over
 from .session import (
     Answers,
-    AnyRequest,
     EchoRequest,
     FindRequest,
     GetRequest,
     MoveRequest,
     NormalizedRequest,
+    PeerRequest,
     Request,
     Session,
     StoreRequest,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answers",
-    "AnyRequest",
+    "PeerRequest",
     "ConnectionFailed",
     "EchoRequest",
     "FindRequest",

@@ -22,7 +22,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import Listeners, ListenFailed, Listening, is_listening, keep_alive
 from ..serving.conversing import ConversingServer, Looked
-from ..serving.options import Identify, Serve, ServeOptions, Serving, verdict_of
+from ..serving.options import Identify, Serve, ServeOptions, ServerConfig, verdict_of
 from ..serving.reception import (
     AFTER_KILL,
     BREATHER,
@@ -52,7 +52,7 @@ def serve(
     identify: Identify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
-    serving = Serving(policy=policy, **options)
+    serving = ServerConfig(policy=policy, **options)
     if isinstance(where, socket.socket) and not is_listening(where):
         server = Server(handler, serving, identify)
         server.take(where)
@@ -66,7 +66,7 @@ def serve(
 class Server(ConversingServer):
     """Made by `serve`. A context manager: left, it stops and waits for what is still going on."""
 
-    def __init__(self, handler: Handler, serving: Serving, identify: Identify | None) -> None:
+    def __init__(self, handler: Handler, serving: ServerConfig, identify: Identify | None) -> None:
         super().__init__(serving)
         self._handler = handler
         self._identify = identify

@@ -17,7 +17,7 @@ from dicos_proto.conversation.flows import Flow
 from dicos_proto.data.checker import Checker
 from dicos_proto.data.datasets import Content
 from dicos_proto.services import query, retrieve, storage
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
@@ -33,7 +33,7 @@ from .driver import Driver
 
 __all__ = [
     "Answers",
-    "AnyRequest",
+    "PeerRequest",
     "EchoRequest",
     "FindRequest",
     "GetRequest",
@@ -112,7 +112,7 @@ class Session(BaseSession):
     # -- provider side -------------------------------------------------------------------------------------------
 
     @documented(awaiting.Session.__aiter__)
-    def __iter__(self) -> Iterator[AnyRequest]:
+    def __iter__(self) -> Iterator[PeerRequest]:
         return (_FACES[type(found)](self, found) for found in iterated(aiter(self.awaited)))
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -199,12 +199,12 @@ class Request(Described[Session, P], Generic[P]):
     answer_now = passed(awaiting.Request.answer_now)
 
 
-class EchoRequest(Request[Performing]):
+class EchoRequest(Request[ProviderOperation]):
     __doc__ = awaiting.EchoRequest.__doc__
     __slots__ = ()
 
 
-class StoreRequest(Request[Performing]):
+class StoreRequest(Request[ProviderOperation]):
     __doc__ = awaiting.StoreRequest.__doc__
     __slots__ = ()
 
@@ -247,12 +247,12 @@ class MoveRequest(Request[Moving]):
         return finished(self.awaited.send(session.awaited, instances, total))
 
 
-class NormalizedRequest(Request[Performing]):
+class NormalizedRequest(Request[ProviderOperation]):
     __doc__ = awaiting.NormalizedRequest.__doc__
     __slots__ = ()
 
 
-AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 _FACES: Final[dict[type, Callable[..., Any]]] = {
     awaiting.EchoRequest: EchoRequest,

@@ -21,7 +21,7 @@ from ..tracing import Trace
 from . import OutputLost
 from .text import LONGEST_LINE, escaped, shown
 
-__all__ = ["BAR_AFTER", "BAR_EVERY", "Output", "Progress", "plural", "shown", "size"]
+__all__ = ["BAR_AFTER", "BAR_EVERY", "Output", "ProgressBar", "plural", "shown", "size"]
 
 BAR_AFTER: Final = 0.7
 """Seconds of work before a progress bar appears."""
@@ -42,7 +42,7 @@ class Output:
         self.verbose: bool = options.verbose or options.debug
         self.quiet: bool = options.quiet
         self.json: bool = options.json
-        self._bar: Progress | None = None
+        self._bar: ProgressBar | None = None
         self._lock = Lock()
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters
@@ -112,14 +112,14 @@ class Output:
 
         return show
 
-    def progress(self, total: int, *, wanted: bool = False) -> Progress:
+    def progress(self, total: int, *, wanted: bool = False) -> ProgressBar:
         """Return a progress bar that counts to `total` bytes, shown on a terminal if the work takes long.
 
         `wanted`: show it however short the work is, and without a terminal print a line for each tenth.
         """
         terminal = sys.stderr.isatty()
         shown = not self.quiet and (wanted or terminal)
-        self._bar = Progress(
+        self._bar = ProgressBar(
             total, bar=shown and terminal, lines=shown and not terminal, after=0 if wanted else BAR_AFTER
         )
         return self._bar
@@ -141,7 +141,7 @@ class Output:
             sys.stderr.flush()
 
 
-class Progress:
+class ProgressBar:
     """Progress on standard error: a bar on one line, or a line for each tenth."""
 
     def __init__(self, total: int, *, bar: bool, lines: bool, after: float) -> None:

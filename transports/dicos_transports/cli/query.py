@@ -99,7 +99,7 @@ def cancel(session: Session, answers: Answers[Any, Any]) -> Callable[[], None]:
     return ask
 
 
-def ended(response: dimse.Response, sop_class_uid: str) -> str:
+def ended(response: dimse.DimseResponse, sop_class_uid: str) -> str:
     """Return the status of an operation as text, with the peer's error comment."""
     comment = f": {response.error_comment!a}" if response.error_comment else ""
     return f"{describe(response.status, service_of(sop_class_uid))}{comment}"

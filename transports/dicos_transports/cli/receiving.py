@@ -17,7 +17,7 @@ from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS, describe
 
 from ..addresses import said
-from ..files.receiving import Incoming, Stored, receive
+from ..files.receiving import IncomingFile, Stored, receive
 from ..files.temporary import remove_stale_parts
 from ..sessions.channel import ServerStopping
 from ..sessions.session import Session, StoreRequest
@@ -99,10 +99,10 @@ class Receiving:
         self._tell(request, session, stored, good=good)
         return stored
 
-    def _incoming(self, request: StoreRequest) -> Incoming:
+    def _incoming(self, request: StoreRequest) -> IncomingFile:
         # In a C-GET the called side sends.
         source = None if request.get is None else request.session.called_aet
-        return Incoming(
+        return IncomingFile(
             self.folder,
             request,
             source_aet=source,

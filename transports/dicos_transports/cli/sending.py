@@ -34,7 +34,7 @@ from ..files.sending import plan as plan_batches
 from ..sessions.channel import ServerStopping
 from ..sessions.session import Session
 from . import FAILED, NO_ASSOCIATION, OK
-from .output import Output, Progress, plural, shown, size
+from .output import Output, ProgressBar, plural, shown, size
 from .user import Caller, Contact
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ LONGEST_DELAY: Final = 60.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Job:
+class SendJob:
     """A file to send. `found`: what it was like before it was looked at."""
 
     file: Part10File
@@ -73,12 +73,12 @@ class Queue:
     """The files that the same contexts are proposed for: those still to be sent, and those to be sent again."""
 
     contexts: tuple[ProposedContext, ...]
-    fresh: deque[Job]
-    again: deque[Job] = field(default_factory=deque)
+    fresh: deque[SendJob]
+    again: deque[SendJob] = field(default_factory=deque)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class SendPlan:
     """How it is to be done, as the options of `storescu` say it."""
 
     priority: int = dimse.PRIORITY_MEDIUM
@@ -103,10 +103,10 @@ class Sending:
 
     caller: Caller
     out: Output
-    plan: Plan
+    plan: SendPlan
     files: list[tuple[Part10File, stat_result]]
     journal: Journal | None = None
-    bar: Progress
+    bar: ProgressBar
     skipped: int = 0
     bad: int = 0
     already: int = 0
@@ -130,7 +130,7 @@ class Sending:
         found = dict(self.files)
         batches = plan_batches([file for file, _ in self.files], only=self.plan.only)
         self.queues = [
-            Queue(batch.contexts, deque(Job(file=file, found=found[file]) for file in batch.files))
+            Queue(batch.contexts, deque(SendJob(file=file, found=found[file]) for file in batch.files))
             for _ in range(self.plan.repeat)
             for batch in batches
         ]
@@ -146,7 +146,7 @@ class Sending:
                 self.fail(job, job.why)
         return self.summary()
 
-    def answered(self, job: Job, response: dimse.Response) -> bool:
+    def answered(self, job: SendJob, response: dimse.DimseResponse) -> bool:
         """The peer has answered; returns False if it answered a failure."""
         seconds = perf_counter() - job.begun
         file, status, out = job.file, response.status, self.out
@@ -172,7 +172,7 @@ class Sending:
                   bytes=file.data_length, seconds=round(seconds, 6))  # fmt: skip
         return True
 
-    def _note(self, journal: Journal, job: Job, status: int) -> None:
+    def _note(self, journal: Journal, job: SendJob, status: int) -> None:
         from .journal import JournalError
 
         try:
@@ -181,7 +181,7 @@ class Sending:
             self.out.error(str(error))
             self.broken = self.over = True
 
-    def fail(self, job: Job, why: str, status: int | None = None) -> None:
+    def fail(self, job: SendJob, why: str, status: int | None = None) -> None:
         """The file is not stored, and is not tried again."""
         with self.lock:
             self.failed += 1
@@ -190,7 +190,7 @@ class Sending:
         self.out.failure(f"{shown(file.path)}: failed: {why}")
         self.out.event("failed", path=str(file.path), sop_instance_uid=file.sop_instance_uid, status=status, why=why)
 
-    def lost(self, queue: Queue, job: Job, error: ProtocolError) -> None:
+    def lost(self, queue: Queue, job: SendJob, error: ProtocolError) -> None:
         """The association ended before the peer answered: send it again, if that can help and was asked for."""
         job.attempts += 1
         if job.attempts > self.plan.retries or not self.caller.passes(error, established=True):
@@ -315,10 +315,10 @@ class _Association:
         else:
             sending.out.detail(f"one association fewer: {why}")
 
-    async def _send(self, contact: Contact, queue: Queue, jobs: deque[Job]) -> None:
+    async def _send(self, contact: Contact, queue: Queue, jobs: deque[SendJob]) -> None:
         """Send these files until none is left or the association is over."""
         sending, session = self._sending, contact.session
-        under_way: dict[int, tuple[FileInstance, Job]] = {}  # in the order in which they were begun
+        under_way: dict[int, tuple[FileInstance, SendJob]] = {}  # in the order in which they were begun
         stores = StoreMany(session.exchange, self._instances(session, jobs, under_way), priority=sending.plan.priority)
         try:
             while True:
@@ -352,7 +352,7 @@ class _Association:
                 instance.close()
 
     def _instances(
-        self, session: Session, jobs: deque[Job], under_way: dict[int, tuple[FileInstance, Job]]
+        self, session: Session, jobs: deque[SendJob], under_way: dict[int, tuple[FileInstance, SendJob]]
     ) -> Iterator[Instance]:
         """The next file each time there is room for one."""
         sending = self._sending

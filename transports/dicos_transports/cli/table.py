@@ -24,7 +24,7 @@ KEPT: Final = 200
 WIDEST: Final = 64
 """Largest width of a column, in terminal cells."""
 
-Step = tuple[int, int | None]
+KeyStep = tuple[int, int | None]
 """A tag, and the number of the item if it is a sequence."""
 
 
@@ -32,7 +32,7 @@ Step = tuple[int, int | None]
 class Column:
     """A column: the path of its attribute, and its heading."""
 
-    path: tuple[Step, ...]
+    path: tuple[KeyStep, ...]
     name: str
 
 
@@ -49,7 +49,7 @@ def columns(identifier: Dataset, asked: Sequence[str] = ()) -> list[Column]:
     ]
 
 
-def _paths(at: Dataset, before: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+def _paths(at: Dataset, before: tuple[KeyStep, ...]) -> Iterator[tuple[KeyStep, ...]]:
     for element in at:
         tag = int(element.tag)
         if element.VR == "SQ" and element.value:
@@ -97,7 +97,7 @@ def row_of(dataset: Dataset, asked: list[Column]) -> list[str]:
     return [_text(dataset, column.path) for column in asked]
 
 
-def _text(at: Dataset, path: tuple[Step, ...]) -> str:
+def _text(at: Dataset, path: tuple[KeyStep, ...]) -> str:
     try:
         for tag, item in path[:-1]:
             if tag not in at or len(at[tag].value) <= (item or 0):

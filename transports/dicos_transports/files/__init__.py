@@ -2,9 +2,9 @@
 
 from .data_sets import CONVERTIBLE, can_convert, convert_chunks, padded_chunks
 from .finding import find_files
-from .instances import NotAnInstance, Offer, instance, offer, taken
+from .instances import NotAnInstance, SendableObject, instance, offer, taken
 from .part10 import CHUNK, META_LIMIT, Part10Error, Part10File, inspect, read_chunks, read_whole, where
-from .receiving import Incoming, Stored, discard, store_awaited, store_into
+from .receiving import IncomingFile, Stored, discard, store_awaited, store_into
 from .sending import Batch, FileInstance, plan, prepare, send_file
 from .temporary import remove_stale_parts
 from .writer import Part10Writer
@@ -15,9 +15,9 @@ __all__ = [
     "META_LIMIT",
     "Batch",
     "FileInstance",
-    "Incoming",
+    "IncomingFile",
     "NotAnInstance",
-    "Offer",
+    "SendableObject",
     "Part10Error",
     "Part10File",
     "Part10Writer",

@@ -25,7 +25,7 @@ from .sending import FALLBACKS, file_instance, sendable_as, warn_of
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["FALLBACKS", "NotAnInstance", "Offer", "instance", "offer", "taken"]
+__all__ = ["FALLBACKS", "NotAnInstance", "SendableObject", "instance", "offer", "taken"]
 
 Taken = Mapping[str, tuple[str, ...]]
 """SOP class -> the transfer syntaxes in which the peer accepts it."""
@@ -37,7 +37,7 @@ class NotAnInstance(TypeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class SendableObject:
     """An object that can be sent, and the transfer syntax of its data set."""
 
     sop_class_uid: str
@@ -67,7 +67,7 @@ class Offer:
         )
 
 
-def offer(given: object) -> Offer:
+def offer(given: object) -> SendableObject:
     """What can be sent of an `Instance`, a file, its path, or a pydicom data set.
 
     The transfer syntax of a data set is that of its file meta information; without it, explicit VR little endian.
@@ -79,7 +79,7 @@ def offer(given: object) -> Offer:
         case Path():
             return offer(part10.inspect(given))
         case Instance() | Part10File():
-            return Offer(
+            return SendableObject(
                 sop_class_uid=given.sop_class_uid,
                 sop_instance_uid=given.sop_instance_uid,
                 transfer_syntax=given.transfer_syntax,
@@ -90,7 +90,7 @@ def offer(given: object) -> Offer:
             if not all(map(uids.is_safe, named)):
                 raise NotAnInstance("a data set without SOP Class UID or SOP Instance UID is not an instance")
             meta = getattr(given, "file_meta", None)
-            return Offer(
+            return SendableObject(
                 sop_class_uid=named[0],
                 sop_instance_uid=named[1],
                 transfer_syntax=str(getattr(meta, "TransferSyntaxUID", uids.EXPLICIT_VR_LE)),

@@ -1,6 +1,6 @@
 """C-STORE requests to files: the pieces of an object are taken, the file is written, the request is answered.
 
-Theory of operation: `Incoming` judges and writes, and never waits for the peer. `take_all` waits for the pieces and
+Theory of operation: `IncomingFile` judges and writes, and never waits for the peer. `take_all` waits for the pieces and
 gives them to it; `receive` also answers. These two are coroutines over the requests of `sessions.session`, and serve
 every adapter: in an event loop a worker thread writes, and for a blocking session, where nothing suspends, the
 coroutine is `finished` in one go.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from dicos_proto.data import Checker, DataSetError
 from dicos_proto.registry import status
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.wire import Buffer
 
 from ..buffers import Gathered
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..blocking.session import StoreRequest
     from ..sessions.received import Described
 
-__all__ = ["BATCH", "Incoming", "Stored", "discard", "receive", "store_awaited", "store_into", "take_all"]
+__all__ = ["BATCH", "IncomingFile", "Stored", "discard", "receive", "store_awaited", "store_into", "take_all"]
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Stored:
         return None if self.error is None else self.error[:64]
 
 
-class Incoming:
+class IncomingFile:
     """A received object that becomes a file. It takes pieces and says what to answer; it never waits for the peer.
 
     `folder` None: nothing is kept. A context manager that removes an object that did not come to its `end`.
@@ -76,7 +76,7 @@ class Incoming:
     def __init__(
         self,
         folder: Path | None,
-        request: Described[Any, Performing],
+        request: Described[Any, ProviderOperation],
         *,
         source_aet: str | None = None,
         overwrite: bool = False,
@@ -206,7 +206,7 @@ class _Discarded:
 
 
 class Sink(Protocol):
-    """What takes the pieces of an object: `Incoming`."""
+    """What takes the pieces of an object: `IncomingFile`."""
 
     def write(self, pieces: Iterable[Buffer]) -> bool:
         """Takes pieces; returns False if no more are wanted."""
@@ -249,7 +249,9 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
     return stored
 
 
-async def receive(incoming: Incoming, request: AwaitedStoreRequest, offloaded: Offload, batch: int = BATCH) -> Stored:
+async def receive(
+    incoming: IncomingFile, request: AwaitedStoreRequest, offloaded: Offload, batch: int = BATCH
+) -> Stored:
     """Makes a file of a received object, and answers the request. Nothing is left if it raises before the answer.
 
     `offloaded` and `batch`: as in `take_all`. Raises `AssociationError`.
@@ -316,7 +318,7 @@ def store_into(
     own association only. If the peer vanishes or the task is cancelled, nothing is left, unless the file already has
     its name. Raises `AssociationError`.
     """
-    incoming = Incoming(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check)
+    incoming = IncomingFile(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check)
     if isinstance(request, AwaitedStoreRequest):
         return receive(incoming, request, offload)
     return finished(receive(incoming, request.awaited, _at_once, 0))

@@ -226,7 +226,7 @@ def send_file(
     *,
     priority: int = dimse.PRIORITY_MEDIUM,
     progress: Callable[[int], None] | None = None,
-) -> dimse.Response:
+) -> dimse.DimseResponse:
     """Sends a file by C-STORE, as it is on disk or converted; returns the response, whatever its status.
 
     `progress` is called with the size of each piece that is given to the connection. Raises `ContextNotAccepted` and

@@ -19,7 +19,7 @@ from ..sessions.channel import ServerStopping
 from ..sessions.loop_driver import LoopDriver
 from ..sessions.session import Session
 from .conversing import ConversingServer, Looked
-from .options import AsyncIdentify, Serving, verdict_of
+from .options import AsyncIdentify, ServerConfig, verdict_of
 from .reception import Connection
 
 Handler = Callable[[Session], Awaitable[None]]
@@ -30,7 +30,7 @@ V = TypeVar("V")
 class AsyncServer(ConversingServer):
     """One task for each connection; all tasks in one thread."""
 
-    def __init__(self, handler: Handler, serving: Serving, identify: AsyncIdentify | None) -> None:
+    def __init__(self, handler: Handler, serving: ServerConfig, identify: AsyncIdentify | None) -> None:
         super().__init__(serving)
         self._handler = handler
         self._identify = identify

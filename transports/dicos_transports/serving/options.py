@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..tls.layer import ServerTLS
     from ..tracing import Trace
 
-__all__ = ["AsyncIdentify", "Identify", "Serve", "ServeOptions", "Serving", "verdict_of"]
+__all__ = ["AsyncIdentify", "Identify", "Serve", "ServeOptions", "ServerConfig", "verdict_of"]
 
 C = TypeVar("C")
 
@@ -90,7 +90,7 @@ def verdict_of(found: object) -> IdentityVerdict | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class ServerConfig:
     """The options of one server, the same in every adapter."""
 
     policy: AcceptPolicy

@@ -7,8 +7,8 @@ What is logged goes to "dicos.server", a line each: never content, never text of
 structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and `peer`;
 the text begins with the peer, which no two connections have in common.
 
-Knows: flows, and what may be said of a peer. Must not know: threads, event loops; but `Reception` may be used from
-several threads at once.
+Knows: flows, and what may be said of a peer. Must not know: threads, event loops; but `AssociationRegistry` may be used
+from several threads at once.
 
 Invariants of the counters, at every moment: connections = accepted + rejected + evicted + unasked + pending, and
 accepted = released + aborted + active.
@@ -38,7 +38,7 @@ from ..sessions.channel import ServerStopping
 from ..sessions.windows import WINDOWS
 from .admission import Connection, ServerLimits, Slots, most_bytes
 from .logs import PlainTracebacks
-from .options import AsyncIdentify, Identify, ServeOptions, Serving, verdict_of
+from .options import AsyncIdentify, Identify, ServeOptions, ServerConfig, verdict_of
 
 LOG: Final = logging.getLogger("dicos.server")
 LOG.addFilter(PlainTracebacks())
@@ -68,10 +68,10 @@ __all__ = [
     "Connection",
     "Identify",
     "Metrics",
-    "Reception",
+    "AssociationRegistry",
     "ServeOptions",
     "ServerLimits",
-    "Serving",
+    "ServerConfig",
     "most_bytes",
     "say",
     "verdict_of",
@@ -111,10 +111,10 @@ class Metrics:
     """Associations now."""
 
 
-class Reception:
+class AssociationRegistry:
     """Lets associations in and tells what became of them. One for each server."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: ServerConfig) -> None:
         self.serving = serving
         self.lock = threading.Lock()
         self.quiet = threading.Condition(self.lock)
@@ -305,9 +305,9 @@ class Reception:
 class BaseServer:
     """What is known of a server."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: ServerConfig) -> None:
         self._serving = serving
-        self._reception = Reception(serving)
+        self._reception = AssociationRegistry(serving)
         self._listening_on: list[object] = []  # addresses as sockets have them
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from dicos_proto import dimse
-from dicos_proto.conversation.feed import Data, Feed, Starved
+from dicos_proto.conversation.feed import Data, PushSource, Starved
 from dicos_proto.conversation.flows import Flow
 from dicos_proto.dimse.events import MessageData
 from dicos_proto.services import storage
@@ -36,7 +36,7 @@ class AwaitedInstance(Instance):
     """
 
     pieces: AsyncIterable[Buffer] = field(repr=False)
-    data: Data = field(default_factory=Feed, init=False, repr=False)
+    data: Data = field(default_factory=PushSource, init=False, repr=False)
 
 
 class Cancellable(Protocol):
@@ -101,17 +101,17 @@ class Outcomes(AsyncIterator[storage.Outcome]):
         """`at_hand`: nothing of the instances is awaited, as in `blocking`, and `stores.here` is asked before each."""
         self._session = session
         self._awaited: AsyncIterator[Instance] | None = None
-        self._supply: storage.Supply | None = None
+        self._supply: storage.AwaitedInstances | None = None
         source: Iterable[Instance | Starved]
         if isinstance(instances, AsyncIterable):
             if at_hand:
                 raise TypeError("instances that are awaited, where nothing is awaited")
             self._awaited = aiter(instances)
-            self._supply = source = storage.Supply(None)
+            self._supply = source = storage.AwaitedInstances(None)
         elif at_hand:
             source = instances
         else:
-            self._supply = source = storage.Supply(instances)
+            self._supply = source = storage.AwaitedInstances(instances)
         self._pieces: AsyncIterator[Buffer] | None = None  # of the instance that is being sent
         self._over = False
         self.stores = storage.StoreMany(session.exchange, source, priority=priority, ahead=ahead, originator=originator)
@@ -142,7 +142,7 @@ class Outcomes(AsyncIterator[storage.Outcome]):
                 raise
         raise StopAsyncIteration
 
-    async def _feed(self, supply: storage.Supply) -> None:
+    async def _feed(self, supply: storage.AwaitedInstances) -> None:
         """Wait for the next instance, or for the next piece of the one that is being sent."""
         if supply.starved and self._awaited is not None:
             try:

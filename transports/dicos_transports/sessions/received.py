@@ -18,7 +18,7 @@ from dicos_proto.data.elements import DataSetError
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import AnyRequest
 from dicos_proto.registry import status, uids
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.serving import Refused
 from dicos_proto.upper_layer.agreement import PresentationContext
 from dicos_proto.wire import Buffer
@@ -34,7 +34,7 @@ SMALL: Final = 1024
 and a peer may send one byte a piece."""
 
 S = TypeVar("S", bound=BaseSession, covariant=True)
-P = TypeVar("P", bound=Performing)
+P = TypeVar("P", bound=ProviderOperation)
 
 
 class Described(Generic[S, P]):

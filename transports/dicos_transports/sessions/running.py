@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.feed import Feed
+from dicos_proto.conversation.feed import PushSource
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.errors import ProtocolError
 from dicos_proto.upper_layer.pdu_types import Abort
@@ -121,7 +121,7 @@ class Running(BaseSession):
                 await self.abort()
             raise
 
-    async def _fed(self, flow: flows.Flow[T], feed: Feed, pieces: AsyncIterator[Buffer]) -> T:
+    async def _fed(self, flow: flows.Flow[T], feed: PushSource, pieces: AsyncIterator[Buffer]) -> T:
         """Interpret a flow whose pieces are awaited."""
         while (result := await self.run(feed.step(flow))) is None:
             try:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from dicos_proto import dimse
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.feed import Data, Feed
+from dicos_proto.conversation.feed import Data, PushSource
 from dicos_proto.conversation.performing import next_request, request_here
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status
 from dicos_proto.services import normalized, query, retrieve, storage, verification
-from dicos_proto.services.performing import Performing
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Finding
 from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answers",
-    "AnyRequest",
+    "PeerRequest",
     "AsyncDriver",
     "AwaitedInstance",
     "EchoRequest",
@@ -57,7 +57,7 @@ class Session(Running):
 
     # -- user side -----------------------------------------------------------------------------------------------
 
-    async def echo(self) -> dimse.Response:
+    async def echo(self) -> dimse.DimseResponse:
         """C-ECHO. Raises `ContextNotAccepted`, `AssociationError`."""
         return await self.run(verification.echo(self.exchange))
 
@@ -69,7 +69,7 @@ class Session(Running):
         data: Data | AsyncIterable[Buffer],
         *,
         priority: int = dimse.PRIORITY_MEDIUM,
-    ) -> dimse.Response:
+    ) -> dimse.DimseResponse:
         """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces. Returns the response, whatever its
         status.
 
@@ -77,7 +77,7 @@ class Session(Running):
         `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
         """
         if isinstance(data, AsyncIterable):
-            feed = Feed()
+            feed = PushSource()
             flow = storage.store(
                 self.exchange, sop_class_uid, sop_instance_uid, transfer_syntax, feed, priority=priority
             )
@@ -136,7 +136,7 @@ class Session(Running):
             start = yield from operation.next()
             if start is None:
                 return None
-            return _Retrieved(session=self, performing=Performing(self.exchange, start), get=operation)
+            return _Retrieved(session=self, performing=ProviderOperation(self.exchange, start), get=operation)
 
         return Answers(self, operation, following)
 
@@ -292,12 +292,12 @@ class Request(Received[Session, P], Generic[P]):
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class EchoRequest(Echoed, Request[Performing]):
+class EchoRequest(Echoed, Request[ProviderOperation]):
     """A C-ECHO."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class StoreRequest(Request[Performing]):
+class StoreRequest(Request[ProviderOperation]):
     """A C-STORE. Its data set comes while it is read. `get`: the C-GET whose sub-operation it is, if it is one."""
 
     get: retrieve.Get | None = None
@@ -369,11 +369,11 @@ class MoveRequest(Request[Moving]):
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class NormalizedRequest(Request[Performing]):
+class NormalizedRequest(Request[ProviderOperation]):
     """An N-EVENT-REPORT, N-GET, N-SET, N-ACTION, N-CREATE or N-DELETE."""
 
 
-AnyRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
+PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 
 def _at_hand(instances: Iterable[Instance]) -> Iterator[Instance]:
@@ -383,15 +383,15 @@ def _at_hand(instances: Iterable[Instance]) -> Iterator[Instance]:
         yield one
 
 
-class _Requests(AsyncIterator[AnyRequest]):
+class _Requests(AsyncIterator[PeerRequest]):
     """The peer's requests, one after the other."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._before: AnyRequest | None = None
+        self._before: PeerRequest | None = None
         self._over = False
 
-    async def __anext__(self) -> AnyRequest:
+    async def __anext__(self) -> PeerRequest:
         session, before = self._session, self._before
         if before is not None and not (before.performing.answered or before.answered):
             await before.respond(status.UNRECOGNIZED_OPERATION)
@@ -408,16 +408,16 @@ class _Requests(AsyncIterator[AnyRequest]):
         if session.holding.held:
             session.holding.let_go()
         make, performing = _KINDS.get(type(command), _NORMALIZED)
-        received: AnyRequest = make(session=session, performing=performing(session.exchange, start))
+        received: PeerRequest = make(session=session, performing=performing(session.exchange, start))
         self._before = received
         return received
 
 
-_Kind = tuple[Callable[..., Any], type[Performing]]
-_NORMALIZED: Final[_Kind] = (NormalizedRequest, Performing)
+_Kind = tuple[Callable[..., Any], type[ProviderOperation]]
+_NORMALIZED: Final[_Kind] = (NormalizedRequest, ProviderOperation)
 _KINDS: Final[dict[type, _Kind]] = {
-    dimse.CEchoRequest: (EchoRequest, Performing),
-    dimse.CStoreRequest: (StoreRequest, Performing),
+    dimse.CEchoRequest: (EchoRequest, ProviderOperation),
+    dimse.CStoreRequest: (StoreRequest, ProviderOperation),
     dimse.CFindRequest: (FindRequest, Finding),
     dimse.CGetRequest: (GetRequest, Getting),
     dimse.CMoveRequest: (MoveRequest, Moving),

@@ -23,7 +23,7 @@ from .session import Session
 if TYPE_CHECKING:
     from ..tls.layer import ClientTLS
 
-__all__ = ["Talk", "WrongAnswer", "closing", "kind_of"]
+__all__ = ["Responder", "WrongAnswer", "closing", "kind_of"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def kind_of(found: object) -> str:
     return name if found is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
 
 
-class Talk:
+class Responder:
     """One session, and how functions are called while it waits.
 
     `connect`: that of its adapter, as a coroutine function. `threads`: plain functions run in worker threads.
@@ -98,10 +98,10 @@ class Talk:
         return isinstance(found, Iterable) and not self._threads
 
     @asynccontextmanager
-    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Talk]:
+    async def connected(self, where: Address, request: AssociateRequest) -> AsyncIterator[Responder]:
         """An association with the destination of a C-MOVE or of a report. Raises `AssociationError`."""
         async with await self._connect(where, request.contexts, **_options(request, self._tls)) as session:
-            yield Talk(session, self._connect, at_once=self._at_once)
+            yield Responder(session, self._connect, at_once=self._at_once)
 
 
 @asynccontextmanager

@@ -91,16 +91,16 @@ class Windows:
         with self._lock:
             return not {(_name(where), title), (_name(_host(where)), title)} & self._without
 
-    def offer(self, where: object, title: str, information: UserInformation) -> Offer:
-        """Return the `Offer` for a request to the peer with this title at this address."""
-        return Offer(self, where, title, information)
+    def offer(self, where: object, title: str, information: UserInformation) -> WindowProposal:
+        """Return the `WindowProposal` for a request to the peer with this title at this address."""
+        return WindowProposal(self, where, title, information)
 
 
 WINDOWS: Final = Windows()
 """The instance of this process."""
 
 
-class Offer:
+class WindowProposal:
     """The user information of an association request, and of a second one if the window made the first one fail.
 
     `information`: the user information for the next request.
@@ -142,7 +142,7 @@ class Offer:
         return proposed is not None
 
 
-async def asked(offer: Offer, ask: Callable[[UserInformation], Awaitable[Session]]) -> Session:
+async def asked(offer: WindowProposal, ask: Callable[[UserInformation], Awaitable[Session]]) -> Session:
     """Return the session that `ask` opens, with a second attempt if a window made the first one fail.
 
     If the second connection fails, the error is the end of the first one.

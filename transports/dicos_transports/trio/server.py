@@ -19,7 +19,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening, is_listening
 from ..serving.async_server import AsyncServer, Handler
-from ..serving.options import AsyncIdentify, Serve, ServeOptions, Serving
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
 from ..serving.reception import (
     AFTER_KILL,
     BREATHER,
@@ -47,7 +47,7 @@ def serve(
     identify: AsyncIdentify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
-    serving = Serving(policy=policy, **options)
+    serving = ServerConfig(policy=policy, **options)
     if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
         return Server(handler, serving, identify, connection=where)
     return Server(handler, serving, identify, Listeners(where, reuse_port=serving.reuse_port))
@@ -62,7 +62,7 @@ class Server(AsyncServer):
     def __init__(
         self,
         handler: Handler,
-        serving: Serving,
+        serving: ServerConfig,
         identify: AsyncIdentify | None,
         listeners: Listeners | None = None,
         connection: Connected | None = None,

@@ -126,7 +126,7 @@ class _Finding:
     def _say(self, line: str) -> None:
         self._out.answer(line)
 
-    def _sum_up(self, response: dimse.Response | None, seconds: float, *, interrupted: bool) -> int:
+    def _sum_up(self, response: dimse.DimseResponse | None, seconds: float, *, interrupted: bool) -> int:
         out = self._out
         status = UNABLE_TO_PROCESS if response is None else response.status
         enough = self._matches == self._options.max

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicos_proto.conversation import planning
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
-from dicos_proto.conversation.planning import Proposal, Service
+from dicos_proto.conversation.planning import Proposal, ProposedService
 from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import DataSetError
 from dicos_proto.errors import LocalProtocolError
@@ -58,7 +58,7 @@ def proposal(options: argparse.Namespace) -> Proposal:
     classes = tuple(options.sop_class or sorted(uids.STORAGE_SOP_CLASSES, key=_rarity))
     services = [*planning.get_services(classes, UNCOMPRESSED, model=options.model)]
     services += [
-        Service(sop_classes=classes, transfer_syntaxes=(syntax,), scu=False, scp=True)
+        ProposedService(sop_classes=classes, transfer_syntaxes=(syntax,), scu=False, scp=True)
         for syntax in dict.fromkeys(options.transfer_syntax)
         if syntax not in UNCOMPRESSED
     ]

@@ -19,7 +19,7 @@ from .. import USAGE
 from ..options import associations, count, count_or_none, seconds, user_parser, window
 from ..output import Output, plural, shown, size
 from ..query import transfer_syntax
-from ..sending import Plan, Sending
+from ..sending import Sending, SendPlan
 from ..user import Caller
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _send(
     options: argparse.Namespace,
     out: Output,
     caller: Caller,
-    found: Found,
+    found: FoundFiles,
     journal: Journal | None,
 ) -> int:
     files = found.files
@@ -108,7 +108,7 @@ def _send(
     sending = Sending(
         caller=caller,
         out=out,
-        plan=Plan(
+        plan=SendPlan(
             priority=_PRIORITIES[options.priority],
             window=options.window,
             associations=options.associations,
@@ -129,7 +129,7 @@ def _send(
 
 
 @dataclass(slots=True)
-class Found:
+class FoundFiles:
     """The result of `find`."""
 
     files: list[tuple[Part10File, os.stat_result]]
@@ -140,13 +140,13 @@ class Found:
     """Number of files in folders that are not objects to send."""
 
 
-def find(options: argparse.Namespace, out: Output) -> Found:
+def find(options: argparse.Namespace, out: Output) -> FoundFiles:
     """Find the files to send. A path on the command line is bad if it is not a DICOM file. In a folder, such a file is
     skipped, and only a damaged or unreadable file is bad.
 
     With `--halt`, raises `Part10Error` for the first bad one.
     """
-    found = Found([])
+    found = FoundFiles([])
 
     def bad(error: Part10Error) -> None:
         if options.halt:
