@@ -335,11 +335,13 @@ class Arrived:
     def __init__(self, session: Session, sop_class: str = CT) -> None:
         from dicos_proto.dimse.events import MessageStart
         from dicos_proto.services.performing import Performing
+        from dicos_transports.sessions import session as awaiting
 
         (context, *_) = session.contexts.values()
         command = CStoreRequest(message_id=1, affected_sop_class_uid=sop_class, affected_sop_instance_uid="1.2.3")
         start = MessageStart(context=context.id, command=command, has_data=True)
-        self.request = StoreRequest(session=session, performing=Performing(session.exchange, start))
+        performing = Performing(session.exchange, start)
+        self.request = StoreRequest(session, awaiting.StoreRequest(session=session.awaited, performing=performing))
 
 
 @pytest.fixture
