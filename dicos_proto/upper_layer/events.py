@@ -26,7 +26,7 @@ class Deviation:
     name: str
 
     def __str__(self) -> str:
-        return f"let through ({self.name}): {self.detail} [{self.clause}]"
+        return f"accepted ({self.name}): {self.detail} [{self.clause}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
