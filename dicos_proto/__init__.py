@@ -6,8 +6,8 @@
     while buffers := association.data_to_send():
         connection.writelines(buffers)
 
-After the end `Association.next_event` returns `Closed` for ever: a loop of one's own has to look for it, and
-`ready_events` does. `Dissector` shows PDUs as lines for people.
+After the end `Association.next_event` returns `Closed` again and again: your own loop has to check for it;
+`ready_events` does so. `Dissector` shows PDUs as lines for people.
 """
 
 from typing import TYPE_CHECKING

@@ -220,17 +220,17 @@ class Association:
         return Deadline(deadline.at, deadline.why, measured=True)
 
     def handle_timeout(self, now: float) -> None:
-        """Time is `now`: the wait that began with the last `deadline` is over, whatever ended it.
+        """Time is `now`: the wait that began with the last `deadline` is over, for any reason.
 
-        A deadline that has passed takes effect in `next_event`, after what was received before it."""
+        A deadline that has passed takes effect in `next_event`, after the events received before it."""
         if self._pace is not None:
             self._pace.end_wait(now)
         self._upper.handle_timeout(now)
 
     def next_event(self) -> Event | None:
-        """Parse one event. None: nothing more is here, feed me. Never raises for what the peer did.
+        """Parses one event. None: there is no complete event, feed more bytes. Never raises for what the peer did.
 
-        `Closed` is always last, and repeats for ever: end your loop there, or use `ready_events`."""
+        `Closed` is always last, and repeats: end your loop there, or use `ready_events`."""
         while True:
             if self._later and not self._untold:
                 held = self._later.popleft()
@@ -312,12 +312,13 @@ class Association:
         self._messages = self._operations._messages = Messages(agreement, self._judge)
 
     def _watch(self) -> None:
-        """Arm the deadline of the phase this association is in, now that nothing more can be parsed.
+        """Arms the deadline of the phase this association is in, now that nothing more can be parsed.
 
-        Within a message: for its next PDV, and for all of it at the minimum rate (`pace`). With requests outstanding:
-        for a response, but not while a message of the peer is under way or the local side owes it an answer; and for
-        the final one to the oldest of them, whatever comes in between. An acceptor that owes no answer and has
-        not asked for release: for the next request. The local user's own pauses have none.
+        Within a message, there is one for its next PDV, and one for all of it at the minimum rate (`pace`). With
+        requests outstanding, there is one for the next response, but not while a message of the peer is under way or
+        the local side owes it an answer; and one for the final response to the oldest request, regardless of other
+        messages. An acceptor that owes no answer and has not requested release has one for the next request. The local
+        user's own pauses have no deadline.
         """
         messages, upper = self._messages, self._upper
         timers, timeouts = upper.timers, upper.timeouts
@@ -342,7 +343,7 @@ class Association:
                 timers.arm(_RESPONSE, timeouts.response, why, key=(number, messages.received))
             elif _RESPONSE in armed:
                 timers.cancel(_RESPONSE)
-            if request != self._oldest:  # most often its response is what comes next, and needs no other timer
+            if request != self._oldest:  # most often its response is next, and needs no other timer
                 self._oldest, self._received = request, messages.received
                 if _OPERATION in armed:
                     timers.cancel(_OPERATION)
@@ -375,7 +376,7 @@ class Association:
             upper.timers.cancel(_RATE)
             began = upper.reader.fed
             self._pace = None if grace is None or rate is None else Pace(number, began, grace, rate)
-        elif pace.steps != self._steps:  # what has come meanwhile counts, although time is up
+        elif pace.steps != self._steps:  # bytes received meanwhile count, although time is up
             upper.timers.cancel(_RATE)
 
 

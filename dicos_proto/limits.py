@@ -82,8 +82,8 @@ class Limits:
     """Elements and items that one byte of a deflated data set may hold, beyond `inflate_unjudged_elements`. Stops:
     1.5 kB of deflated data that hold 131,000 empty items."""
     inflate_unjudged_bytes: int = 1 << 20
-    """Bytes that come out of a deflated data set before `inflate_ratio` is judged: a short data set of zeros is no
-    attack. Stops, together with that: a kilobyte of deflate that holds more than a megabyte of zeros."""
+    """Bytes that come out of a deflated data set before `inflate_ratio` is judged: a short data set of zeros is
+    harmless. Stops, together with that: a kilobyte of deflate that holds more than a megabyte of zeros."""
     inflate_unjudged_elements: int = 1000
     """Elements and items that a deflated data set of any length may hold. Stops, together with `inflate_elements`: a
     hundred bytes of deflate that hold 10,000 empty items."""

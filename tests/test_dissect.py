@@ -432,7 +432,7 @@ def test_a_command_set_that_is_no_message_shows_its_elements() -> None:
         "    offending elements: 2 bytes",
         "    error id: 4 bytes",
         "    attribute identifiers: 68 bytes",
-        "    malformed: command field 0x7777 is no message [PS3.7 E.1]",
+        "    malformed: command field 0x7777 is not a message [PS3.7 E.1]",
     ]
     assert dissect(p_data((1, True, True, command_set())))[1:] == [
         "  unknown message, no data set type",

@@ -67,7 +67,7 @@ class Exchange:
         self._waiting: Buffer | Starved = STARVED  # its next piece, until it is known if that is the last
         self._context = 0
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
-        self._parking = Parking(association.terms.limits.parked)  # what came while something else was waited for
+        self._parking = Parking(association.terms.limits.parked)  # messages received while waiting for something else
         self._taken = 0  # events without a wait since others had their turn
         self._ahead: Event | None = None  # an event that `here` read but could not return
         self._cancelled: set[int] = set()
@@ -110,10 +110,10 @@ class Exchange:
         return not (busy or self.unread or self._replies or self._parking.messages or self._parking.pieces)
 
     def look_idle(self) -> Flow[bool]:
-        """Look, without waiting, at what has come on an association at rest. Returns True if it can still be used.
+        """Reads, without waiting, the events on an association at rest. Returns True if it can still be used.
 
         It cannot be used once the peer has released or aborted it, or is gone, nor when the peer has sent a message,
-        because nobody is there to answer it. An A-RELEASE-RQ is answered; all that is left to do then is to close.
+        because there is no one to answer it. An A-RELEASE-RQ is answered; the caller then only has to close.
         """
         yield Need.TURN
         event = self._next_event()
@@ -241,7 +241,7 @@ class Exchange:
 
     def fresh_here(self) -> MessageEvent | None:
         """Like `here`, but does not start reading the message; the caller may park it."""
-        if not bytes_unread(self.association):  # what comes without them, an end for example, is for a flow
+        if not bytes_unread(self.association):  # events without bytes, an end for example, are for a flow
             return None
         parking = self._parking
         if parking.pieces or parking.messages or self._pieces is not None or parking.dropping is not None:
@@ -326,9 +326,9 @@ class Exchange:
             self.reply(refusal)
 
     def absorb_pending(self) -> Flow[None]:
-        """Keep what has come, as a provider does between two answers: a C-CANCEL, the peer's next requests.
+        """Keeps the received messages, as a provider does between two answers: a C-CANCEL, the peer's next requests.
 
-        Nothing is refused: where too much would have to be held, the peer has to wait. Raises as `step` does.
+        Nothing is refused: if too much would have to be held, the peer has to wait. Raises as `step` does.
         """
         parking = self._parking
         while not parking.full:
@@ -344,9 +344,9 @@ class Exchange:
                 yield from self._heed(event)
 
     def complete(self) -> Flow[None]:
-        """Send the rest of the data set that is being sent; what comes meanwhile is kept.
+        """Sends the rest of the data set that is being sent; messages received meanwhile are kept.
 
-        Where too much of the message that is being read would have to be held, the peer has to wait.
+        If too much of the message that is being read would have to be held, the peer has to wait.
         """
         while self._pieces is not None:
             if self._parking.full:
@@ -364,7 +364,7 @@ class Exchange:
 def response_to(start: MessageStart, code: int, comment: str | None = None) -> MessageStart:
     """The response to a received request, with this status and, for people, at most 64 characters of comment.
 
-    Raises TypeError for what is no request.
+    Raises TypeError if `start` is not a request.
     """
     command = start.command
     if not isinstance(command, AnyRequest):

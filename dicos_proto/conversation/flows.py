@@ -90,9 +90,9 @@ class AssociationIdle(AssociationReleased):
 
 
 class ContextNotAccepted(ProtocolError):
-    """No accepted presentation context serves; the text says what was proposed, what became of it, what to try.
+    """No accepted presentation context fits; the text says what was proposed, how it was answered, and what to try.
 
-    The association is as it was. `abstract_syntax`, `transfer_syntaxes`: what was wanted; no syntaxes: any.
+    The association is unchanged. `abstract_syntax`, `transfer_syntaxes`: the wanted ones; no transfer syntaxes: any.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ def reject(association: Association, answer: AssociateReject) -> Flow[None]:
 
 
 def release(association: Association) -> Flow[None]:
-    """Release in good order, release collisions included; what the peer still sends is skipped.
+    """Releases the association, with or without a release collision; data that the peer still sends is skipped.
 
     Raises `AssociationAborted` if it ends otherwise [PS3.8 7.2].
     """

@@ -42,10 +42,10 @@ _CANCELLED = {one.COMMAND_FIELD for one in (dimse.CFindRequest, dimse.CGetReques
 
 
 class UserOperation:
-    """One request of the local side, and its responses as they come.
+    """One request of the local side, and its responses as they arrive.
 
-    To make one sends the request, and as much of its data set as is taken at once. `next` returns the responses one by
-    one; other messages of the peer are kept for `next_request`, within `Limits.parked`. It is for one operation at a
+    Creating one sends the request, and as much of its data set as can be sent at once. `next` returns the responses one
+    by one; other messages of the peer are kept for `next_request`, within `Limits.parked`. It is for one operation at a
     time: to pipeline, use `Exchange.send` and `Exchange.step`.
     """
 
@@ -64,9 +64,9 @@ class UserOperation:
         """True once the final response has come."""
 
     def next(self) -> Flow[MessageStart]:
-        """The next response; its data set, if it has one, is to be read to its end (`read_data`, `skip_data`).
+        """Returns the next response; if it has a data set, read it to its end (`read_data`, `skip_data`).
 
-        What is left of the data set of the response before is skipped. Raises as `Exchange.step` does, and
+        The unread rest of the previous response's data set is skipped. Raises as `Exchange.step` does, and
         `LocalProtocolError` after the final response and while another message is being read.
         """
         exchange, number = self._exchange, self.request.message_id
@@ -86,7 +86,7 @@ class UserOperation:
                 response = event.command
                 if response.message_id_being_responded_to == number:
                     exchange.begin_reading(event)
-                    if self.note(response):  # it may come before the request is whole, which still has to become so
+                    if self.note(response):  # it may arrive before the request is sent, which is then completed
                         yield from exchange.complete()
                     return event
             exchange.park(event)

@@ -17,9 +17,8 @@ from .parking import MessageEvent
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     """The next request of the peer, or None once it has released the association.
 
-    What is left of a data set that nobody read is skipped; a C-CANCEL is noted. Nothing is read from a peer that does
-    not take the answers (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection may
-    be closed.
+    The unread rest of a data set is skipped; a C-CANCEL is noted. Nothing is read from a peer that does not take the
+    answers (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection may be closed.
     """
     association = exchange.association
     while True:

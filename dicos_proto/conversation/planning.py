@@ -67,11 +67,11 @@ def plan(
     shared: bool = False,
     associations: int | None = None,
 ) -> Plan:
-    """What to propose for `objects`, each a SOP class and the transfer syntax its data set is encoded in.
+    """Returns what to propose for `objects`, each a SOP class and the transfer syntax of its data set.
 
     `fallbacks`: transfer syntax -> the other ones that the sender can convert such a data set to, best first. They are
-    offered in a context of their own, or if `shared` in the same one: fewer contexts, but then it is the peer that
-    chooses, and it may choose to have converted what it could have had as it is. `associations`: the most to plan;
+    offered in a context of their own, or if `shared` in the same one: fewer contexts, but then the peer chooses, and it
+    may choose a conversion that was not necessary. `associations`: the largest number to plan;
     what has no room in them is left out.
     """
     planned: list[dict[_Pair, None]] = []
@@ -103,7 +103,7 @@ def _unfit(sop_class: str, syntax: str) -> str | None:
         return "a DICOMDIR describes files and is not stored itself [PS3.4 B.5]"
     for name, uid in (("SOP class", sop_class), ("transfer syntax", syntax)):
         if not uids.is_valid(uid):
-            return f"its {name} is no UID [PS3.5 9.1]"
+            return f"its {name} is not a UID [PS3.5 9.1]"
     return None
 
 
@@ -148,7 +148,8 @@ def get_services(
     *,
     model: str = uids.STUDY_ROOT_GET,
 ) -> tuple[ProposedService, ...]:
-    """What a C-GET takes: its information model, and in the role of an SCP the classes it may send [PS3.4 C.5.3]."""
+    """The services to propose for a C-GET: its information model, and in the role of an SCP the classes of the objects
+    that the provider may send [PS3.4 C.5.3]."""
     return (
         ProposedService(sop_classes=(model,)),
         ProposedService(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),
@@ -156,7 +157,7 @@ def get_services(
 
 
 def contexts_for(services: Iterable[ProposedService]) -> Proposal:
-    """Contexts and roles for `services`, the most important first: what comes when 128 contexts are taken is left out.
+    """Contexts and roles for `services`, the most important first: services beyond 128 contexts are left out.
 
     A SOP class in several services has the roles of all of them: roles belong to a SOP class, not to a context
     [PS3.7 D.3.3.4].
@@ -204,10 +205,11 @@ def explain(
     *,
     as_scp: bool = False,
 ) -> str:
-    """Why there is no context for operations of this SOP class: what was proposed, what became of it, what to try.
+    """Explains why there is no context for operations of this SOP class: what was proposed, how it was answered, and
+    what to try.
 
-    `transfer_syntaxes`: those that were wanted; none: any. `as_scp`: the local side was to perform operations, not to
-    invoke them. `found` None: nothing was agreed; a plan or a proposal: say why nothing is proposed.
+    `transfer_syntaxes`: the wanted ones; empty: any. `as_scp`: the local side was to perform operations, not to invoke
+    them. `found`: None if nothing was agreed; for a plan or a proposal, the text says why nothing is proposed.
     """
     wanted = f"no presentation context for {_named(abstract_syntax, transfer_syntaxes, ' in ', ' or ')}"
     if isinstance(found, Plan | Proposal):
@@ -264,5 +266,5 @@ def _named(sop_class: str, transfer_syntaxes: tuple[str, ...], before: str = " w
 
 
 def _shown(uid: str) -> str:
-    """The name of a UID. A text that is no UID may come from a damaged object, and is not repeated."""
-    return uids.name_of(uid) if uids.is_safe(uid) else "what is no UID"
+    """The name of a UID. An invalid one may come from a damaged object, and is not repeated."""
+    return uids.name_of(uid) if uids.is_safe(uid) else "an invalid UID"

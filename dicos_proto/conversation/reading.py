@@ -103,7 +103,7 @@ class Answer:
 
 
 def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
-    """The response that `start` is, with its data set. Raises `DataSetTooLong`; TypeError if it is no response."""
+    """Returns the response `start` with its data set. Raises `DataSetTooLong`; TypeError if it is not a response."""
     if not isinstance(start.command, DimseResponse):
         raise TypeError(f"{start.command.NAME} is no response")
     data = (yield from read_data(exchange)) if start.has_data else None

@@ -1,8 +1,8 @@
-"""pydicom's data sets made while bytes are walked over. Only `datasets` imports this, and only to decode.
+"""Makes pydicom's data sets while the bytes are walked over. Only `datasets` imports this, and only to decode.
 
-Knows: what pydicom makes of elements. Must not know: what an attribute means. Invariants: whatever is made is counted
-against `Limits` first. pydicom would look at sequences in private elements and in UN a second time, later and by rules
-of its own; here they are what they are at once.
+Knows: how pydicom represents elements. Must not know: what an attribute means. Invariants: every object is counted
+against `Limits` before it is made. pydicom would decode sequences in private elements and in UN a second time, later
+and by its own rules; here they are decoded once, with the rest.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _WIDTHS: Final = {
     b"AT": 4, b"FD": 8, b"FL": 4, b"OD": 8, b"OF": 4, b"OL": 4, b"OV": 8, b"OW": 2, b"SL": 4, b"SS": 2, b"SV": 8,
     b"UL": 4, b"US": 2, b"UV": 8,
 }  # fmt: skip
-"""Bytes of one value, for representations whose values all have the same.  # PS3.5 6.2"""
+"""Bytes of one value, for representations whose values all have the same length [PS3.5 6.2]."""
 _BINARY: Final = {
     **{vr: width for vr, width in _WIDTHS.items() if vr[:1] != b"O"},
     b"US or SS": 2, b"US or OW": 2, b"US or SS or OW": 2,
 }  # fmt: skip
 """Bytes of one value, for binary representations whose values become an object each."""
 _SEVERAL: Final = frozenset(b"AE AS CS DA DS DT IS LO PN SH TM UC UI".split())
-"""Value representations of text that may hold several values, with backslashes between them.  # PS3.5 6.4"""
+"""Value representations of text that may hold several values, with backslashes between them [PS3.5 6.4]."""
 _TEXTS: Final = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
-"""Value representations whose text is in the specific character set.  # PS3.5 6.1.2.2"""
+"""Value representations whose text is in the specific character set [PS3.5 6.1.2.2]."""
 _CHARACTER_SET: Final = 0x00080005
 
 
@@ -118,7 +118,7 @@ class Builder(Walker):
         return _dictionary_vr(tag)
 
     def _private(self, tag: int) -> bytes:
-        """Looks in the private dictionaries, whose key is the creator of the block.  # PS3.5 7.8.1"""
+        """Looks in the private dictionaries, whose key is the creator of the block [PS3.5 7.8.1]."""
         if tag & 0xFFFF < 0x1000:
             return b"LO" if is_creator(tag) else b"UN"
         here = self._open_ones[-1]
@@ -152,13 +152,13 @@ class Builder(Walker):
         here.elements[key] = RawDataElement(key, name, length, content, at, here.implicit, self._little)  # type: ignore[arg-type]
 
     def _judge_width(self, vr: bytes | None, length: int, at: int) -> None:
-        """Values of an attribute list have to be whole."""
+        """Checks that the length of an attribute is a multiple of the length of one value."""
         width = _WIDTHS.get(vr or b"", 1)
         if length % width:
             raise self.fault(f"{length} bytes of {(vr or b'').decode()}, whose values are {width} long", at + length)
 
     def _judge_values(self, known: bytes, value: bytes, at: int) -> None:
-        """Values must not be too many: each becomes an object when one of them is looked at."""
+        """Counts values against their limit: all of them become objects when one of them is read."""
         if known in _BINARY:
             count = len(value) // _BINARY[known]
             self._values_left -= count // 8 if self._object and known != b"AT" else count

@@ -1,11 +1,11 @@
 """Values of a peer's data set as pydicom has them, without pydicom's warnings. `builder` imports this when it decodes.
 
-pydicom warns of values that do not fit, and its warnings repeat them: each different text would be kept for ever in a
-`__warningregistry__`, and come to stderr and logs as the peer wrote it. `warnings.catch_warnings` is for one thread
-alone. So what may be warned of is converted here, to the same values; the rest by pydicom.
+pydicom warns of values that do not fit, and its warnings repeat them: each different text would be kept forever in a
+`__warningregistry__`, and appear on stderr and in logs as the peer wrote it. `warnings.catch_warnings` is not safe with
+several threads. So values that may cause a warning are converted here, to the same values; pydicom converts the rest.
 
 Knows: how text becomes values. Must not know: what an attribute means. Invariants: no state of pydicom or of
-`warnings` is changed; whoever has pydicom raise, or has hooks in it, gets what pydicom makes.
+`warnings` is changed; programs that make pydicom raise, or that have hooks in it, get pydicom's own conversion.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONG_TEXTS: Final = frozenset(("LT", "ST", "UT"))
 _STRINGS: Final = frozenset(("AS", "CS"))
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
 _SHORT: Final = 0xFFFF
-"""A known element may be UN from this length on.  # PS3.5 6.2.2"""
+"""A known element may be UN from this length on [PS3.5 6.2.2]."""
 _ESC: Final = b"\x1b"
 
 
@@ -43,8 +43,8 @@ _ESC: Final = b"\x1b"
 def codecs_of(names: Sequence[str]) -> list[str]:
     """Returns the codecs of the defined terms of Specific Character Set. An unknown one gets the default repertoire's.
 
-    Case and punctuation are not looked at: `ISO-IR 100` is written. Codecs that are no character set of DICOM are not
-    taken: some of Python's are no text, some take time in the square of the length.  # PS3.3 C.12.1.1.2
+    Case and punctuation are ignored, because `ISO-IR 100` occurs in the field. Python's codecs for other character sets
+    than DICOM's are not used: some do not decode to text, some take quadratic time [PS3.3 C.12.1.1.2].
     """
     known = _codecs()
     found = [known.get(_folded(name), default_encoding) for name in names]
@@ -55,7 +55,7 @@ def codecs_of(names: Sequence[str]) -> list[str]:
 
 
 _ALONE: Final = frozenset(("ISOIR192", "GBK", "GB18030"))
-"""Character sets without code extensions.  # PS3.3 C.12.1.1.2"""
+"""Character sets without code extensions [PS3.3 C.12.1.1.2]."""
 
 
 def _folded(name: str) -> str:
@@ -94,7 +94,7 @@ def _repeating() -> list[tuple[int, dict[int, str]]]:
 
 
 class QuietDataset(Dataset):
-    """A data set whose values are converted without a warning when they are looked at."""
+    """A data set whose values are converted without a warning when they are read."""
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, BaseTag):
@@ -102,7 +102,7 @@ class QuietDataset(Dataset):
         elif not isinstance(key, slice):
             try:
                 tag = Tag(key)
-            except Exception as fault:  # as pydicom does: of what is no tag, many kinds
+            except Exception as fault:  # as pydicom does: invalid tags raise exceptions of many kinds
                 raise KeyError("no tag") from fault
             self._convert(tag)
         return super().__getitem__(key)

@@ -1,12 +1,12 @@
-"""Data sets to bytes in a transfer syntax and back: the door to pydicom, which is imported only when it is used.
+"""Converts data sets to bytes in a transfer syntax and back. It is the only user of pydicom, imported on first use.
 
-`Attributes` is what services give and take: bytes and their transfer syntax, decoded when `dataset` is looked at. An
-application without pydicom stays with the bytes.
+Services take and return `Attributes`: bytes and their transfer syntax, decoded when `dataset` is read. An application
+without pydicom uses the bytes.
 
 Knows: that pydicom decodes and encodes. Must not know: what an attribute means. Invariants: this is the one decoder of
-what comes from a peer or a file. It makes nothing of bytes except while they are walked over (`builder`, `walker`),
-without recursion, with every length compared with its parent's and every depth and count with `Limits`. Deflated data
-is counted while it is inflated.
+data sets from a peer or a file. Objects are made only while the bytes are walked over (`builder`, `walker`), without
+recursion, with every length compared with its parent's and every depth and count with `Limits`. Deflated data is
+counted while it is inflated.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Datase
     `judge`: the limits, and the deviations that are accepted. Text beyond ASCII in a data set that does not name its
     character set is a deviation (`missing_character_set`) [PS3.5 6.1.2].
 
-    pydicom converts a value when it is looked at, and may warn or raise then: `value_of` raises `DataSetError`.
+    pydicom converts a value when it is read, and may warn or raise then: `value_of` raises `DataSetError`.
     """
     limits = judge.limits
     built = _build(data, transfer_syntax, limits, limits.attributes, "attributes", composite=False)

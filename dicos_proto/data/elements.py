@@ -12,13 +12,13 @@ from ..errors import ProtocolError
 from ..registry import status, uids
 
 LONG_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-"""Value representations with 32 bits of length in explicit VR.  # PS3.5 7.1.2"""
+"""Value representations with 32 bits of length in explicit VR [PS3.5 7.1.2]."""
 SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-"""Value representations with 16 bits of length in explicit VR.  # PS3.5 7.1.2"""
+"""Value representations with 16 bits of length in explicit VR [PS3.5 7.1.2]."""
 PADDED_WITH_SPACE: Final = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
-"""Value representations of text, which a space makes even; UI and everything binary take a NUL.  # PS3.5 6.2"""
+"""Value representations of text, which a space makes even; UI and binary ones are padded with a NUL [PS3.5 6.2]."""
 UNDEFINED: Final = 0xFFFFFFFF
-"""The length of a sequence, an item or fragments that a delimiter ends.  # PS3.5 7.1.1"""
+"""The length of a sequence, an item or fragments that a delimiter ends [PS3.5 7.1.1]."""
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
@@ -39,7 +39,7 @@ class DataSetError(ProtocolError):
     """
 
     store_status: int = status.CANNOT_UNDERSTAND
-    """The status that answers a C-STORE of such a data set.  # PS3.4 B.2.3"""
+    """The status that answers a C-STORE of such a data set [PS3.4 B.2.3]."""
 
 
 def encoding(transfer_syntax: str) -> tuple[bool, bool, bool] | None:

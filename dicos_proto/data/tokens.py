@@ -19,7 +19,7 @@ ELEMENTS, ITEMS, FRAGMENTS = range(3)
 
 
 class Tokens:
-    """What a walk calls."""
+    """The methods that a walk calls."""
 
     __slots__ = ()
 

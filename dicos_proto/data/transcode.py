@@ -7,9 +7,9 @@ Knows: how headers are written [PS3.5 7.1], sequences [PS3.5 7.5]; for implicit 
 which is pydicom's and is imported then and only then. Must not know: files. Bytes come from an iterator, and a fault in
 them is a `TranscodeError`, which the caller that opened the file turns into its own.
 
-Invariants: memory is two or three pieces and one entry for each level of nesting, whatever the lengths say. Values are
-never decoded, so that text in the wrong character set or a malformed number comes out as it went in. Sequences and
-items come out with undefined length, the other of the two legal forms [PS3.5 7.5.1, 7.5.2]: their length is known only
+Invariants: memory is two or three pieces and one entry for each level of nesting, for any lengths in the data. Values
+are never decoded, so that text in the wrong character set or a malformed number is passed on unchanged. Sequences and
+items get undefined length, the other of the two legal forms [PS3.5 7.5.1, 7.5.2], because their length is known only
 after them. Group lengths, retired [PS3.5 7.2], are left out: they would be wrong.
 """
 
@@ -74,11 +74,11 @@ _LAYOUTS: Final = {
     little: tuple(Struct(order + layout).pack for layout in ("HHI", "HH2sH", "HH2s2xI"))
     for little, order in ((True, "<"), (False, ">"))
 }
-"""How a header is written: without VR, with 16 bits of length, with 32."""
+"""The layouts of a header: without VR, with 16 bits of length, with 32."""
 
 
 class TranscodeError(Exception):
-    """The bytes are not a data set in the syntax they are said to be in, or break a limit; the text says where."""
+    """The bytes are not a data set in the given transfer syntax, or exceed a limit; the text says where."""
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class _Rewriter(Walker):
 
     `to_explicit` says with which headers. `vr_of_tag` names the VRs of elements in implicit VR; without it they are UN,
     and their sequences of defined length pass whole. `fragments`: encapsulated values pass, otherwise they are refused.
-    What was written is in `out`, which the caller takes with `taken`.
+    The written bytes are in `out`, which the caller takes with `taken`.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class _Rewriter(Walker):
         self.out = bytearray()
 
     def taken(self) -> bytearray:
-        """Returns what was written, and begins anew."""
+        """Returns the written bytes, and clears `out`."""
         out, self.out = self.out, bytearray()
         return out
 

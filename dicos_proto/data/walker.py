@@ -8,8 +8,8 @@ A subclass that passes `tokens=True` gets what the walk meets as calls of the me
 none; `builder` makes pydicom's data sets of them, and `transcode` writes them again in another syntax.
 
 Knows: headers and nesting [PS3.5 7.1, 7.5]. Must not know: what an attribute means, pydicom. Invariants: the memory of
-a walk is one element of up to `WHOLE` bytes, two UIDs and one entry for each level of nesting, whatever the lengths
-say; no length is believed beyond its parent's end; any split of the same bytes gives the same tokens, but for the
+a walk is one element of up to `WHOLE` bytes, two UIDs and one entry for each level of nesting, for any lengths in the
+data; no length is accepted beyond its parent's end; any split of the same bytes gives the same tokens, except for the
 pieces of long values, and the same fault.
 """
 
@@ -38,9 +38,9 @@ from .tokens import ELEMENTS, FRAGMENTS, ITEMS, WHOLE, Tokens
 _ENDLESS: Final = 1 << 62
 """The end of what has none yet."""
 _NAMED: Final = 8
-"""Elements that are named at most."""
+"""The largest number of elements that are named."""
 _UNIT: Final = 12 + WHOLE
-"""What has to be in one piece to be read: the longest header, with a short value."""
+"""Bytes that have to be in one piece to be read: the longest header, with a short value."""
 _LOOKED_AT: Final = (SOP_CLASS_UID & 0xFFFF, SOP_INSTANCE_UID & 0xFFFF)
 _LITTLE, _BIG = (tuple(struct.Struct(order + layout).unpack_from for layout in ("HHL", "HH2sH", "L")) for order in "<>")
 """Tag and length; tag, value representation and 16 bits of length; 32 bits of length."""
@@ -65,9 +65,10 @@ class Level:
         """Where it, or the nearest level around it, ends at the latest."""
         self.implicit = implicit
         self.mixed = mixed
-        """It is a UN in explicit VR: its items are implicit VR, or explicit if their writer erred.  # PS3.5 6.2.2"""
+        """It is a UN in explicit VR: its items are in implicit VR, or in explicit VR if their writer erred
+        [PS3.5 6.2.2]."""
         self.guess = False
-        """Its first element is to show which of both."""
+        """The first element shows which of the two it is."""
 
 
 class Walker(Tokens):
@@ -114,7 +115,7 @@ class Walker(Tokens):
         self.count = 0
         """Elements, items and fragments so far."""
         self.odd: list[int] = []
-        """The first elements whose values have an odd number of bytes, up to 8.  # PS3.5 7.1.1"""
+        """The first elements whose values have an odd number of bytes, up to 8 [PS3.5 7.1.1]."""
         self.odd_values = 0
         """Number of values with an odd number of bytes."""
         self.odd_fragment: str | None = None
@@ -261,7 +262,7 @@ class Walker(Tokens):
                     if group == 0 == element and not length and at + base and not self._strict:
                         return self._pad(data, at)
                     if group in (0, 2, 0xFFFF):
-                        raise self.fault(f"group {group:04X}, which is none of a data set", at)
+                        raise self.fault(f"group {group:04X}, which is not allowed in a data set", at)
                 if root and element in _LOOKED_AT and group == 8:
                     if length <= WHOLE and start + length > size and start + length <= bound:
                         return self._cut(at, start + length - size)
@@ -338,7 +339,7 @@ class Walker(Tokens):
                     raise self.fault("pixel data in fragments, which no attribute list has", at)
                 kind = FRAGMENTS
             elif self._strict and known not in (b"SQ", b"UN"):
-                raise self.fault("a value of undefined length that is no sequence", at)  # PS3.5 7.1.1
+                raise self.fault("a value of undefined length that is not a sequence", at)  # PS3.5 7.1.1
             elif vr is not None and vr != b"UN":
                 kind = FRAGMENTS
         if kind == FRAGMENTS:
@@ -347,7 +348,7 @@ class Walker(Tokens):
         return at
 
     def _item(self, level: Level, data: Buffer, at: int) -> int:
-        """Reads the next item of a sequence, or the end of that.  # PS3.5 7.5"""
+        """Reads the next item of a sequence, or the end of the sequence [PS3.5 7.5]."""
         left = level.bound - self._position - at
         if left < 8:
             return self._tail(level, data, at)
@@ -403,7 +404,7 @@ class Walker(Tokens):
         if self._zeros is None:
             self._zeros = self._position + at
         if bytes(data[at:]).count(0) != len(data) - at:
-            raise self.fault("group 0000, which is none of a data set", self._zeros - self._position)
+            raise self.fault("group 0000, which is not allowed in a data set", self._zeros - self._position)
         return -1 - len(data)
 
     def _note_odd(self, tag: int) -> None:

@@ -85,7 +85,7 @@ class Messages:
         self._out: int | None = None  # the context whose data set is being sent
         self._prepared: tuple[MessageStart, BufferList, int] | None = None
         self._receiving: int | None = None  # the context whose data set is being received
-        self._command: tuple[int, bytearray] | None = None  # context and what has come of its command set
+        self._command: tuple[int, bytearray] | None = None  # context and the received part of its command set
         self._command_pdvs = 0
         self._empties = 0
         self._unwanted: int | None = None  # the context whose last message announced a data set that it cannot have
@@ -197,7 +197,7 @@ class Messages:
         return buffers + more, size + more_size
 
     def _cut(self, context: int, kind: int, data: Buffer, *, last: bool) -> tuple[BufferList, int]:
-        """One PDV a PDU, none longer than the peer's Maximum Length. What takes more than one is cut as it is taken."""
+        """One PDV a PDU, none longer than the peer's Maximum Length. Longer data is cut when it is taken."""
         total = len(data)
         if total > self._fragment:
             run = Run(context, kind, data, self._fragment, last=last)
@@ -391,12 +391,12 @@ def _bytes_of(data: object) -> memoryview:
     except TypeError:
         raise LocalProtocolError(f"data in {type(data).__name__}; in bytes, or another buffer of bytes") from None
     if view.ndim != 1 or view.itemsize != 1 or not view.c_contiguous:
-        raise LocalProtocolError("data in a buffer that is no run of bytes; a memoryview of it, cast to 'B', is")
+        raise LocalProtocolError("data in a buffer that is not a run of bytes; a memoryview of it, cast to 'B', is")
     return view
 
 
 def _no_pending(command: DimseResponse) -> str:
-    """The other services have one response each. A peer that answers pending could do so for ever."""
+    """The other services have one response each. A peer that answers pending could do so without end."""
     number = command.message_id_being_responded_to
     why = f"pending, which a {command.NAME.removesuffix('-RSP')} response cannot have"
     return f"{command.NAME} to message {number} with status 0x{command.status:04X}, {why}"

@@ -1,10 +1,11 @@
 """Messages <-> command sets [PS3.7 6.3.1, 9.3, 10.3].
 
-Knows: how the fields of a message and the elements of its command set belong together. Must not know: which there are
-(`types` says so), PDVs, operations.
+Knows: how the fields of a message and the elements of its command set belong together. Must not know: which messages
+exist (`types`), PDVs, operations.
 
-Whether a data set follows (0000,0800) is no part of a message: `encode_command` takes it, and `decode_command` returns
-it, as `has_data`. Both ways there is a shorter path for what is like something before: see `templates`.
+A message does not contain the element (0000,0800), which says if a data set follows: `encode_command` takes it, and
+`decode_command` returns it, as `has_data`. Both have a shorter path for messages that are like an earlier one: see
+`templates`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def encode_command(command: Command, *, has_data: bool) -> bytes:
     key = has_data, instance is None, others(command)
     try:
         template = TEMPLATES.get(key)
-    except TypeError:  # a list, say, in place of a tuple: the encoder of its element refuses it
+    except TypeError:  # for example a list in place of a tuple: the encoder of its element refuses it
         template = None
     if template is not None and type(number) is int and 0 <= number <= 0xFFFF and instance != "":
         raw = b"" if instance is None else UI.padded(template.element, instance)
@@ -136,7 +137,9 @@ def _decode_command(data: bytes, judge: Judge) -> tuple[Command, bool, bool]:
             raise fault
         has_data = regular = False
     if cls is None:
-        raise Malformed(f"command field 0x{number:04X} is no message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER)
+        raise Malformed(
+            f"command field 0x{number:04X} is not a message", "PS3.7 E.1", AbortReason.UNRECOGNIZED_PARAMETER
+        )
     values: dict[str, Value] = {}
     for name, element, _, decode, mandatory, flag, salvage in FIELDS[cls]:
         raw = elements.pop(element, None)

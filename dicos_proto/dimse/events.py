@@ -1,4 +1,4 @@
-"""What goes in and comes out of an association, as one closed union each way.
+"""The events of an association and the messages that it sends, as one closed union each way.
 
 Knows: the shapes. Must not know: what produces or consumes them. The same types go in and come out: what one side
 sends is what the other receives.

@@ -1,10 +1,10 @@
-"""Shortcuts of the codec: what command sets have in common with one before, both ways.
+"""Shortcuts of the codec: the bytes that a command set shares with an earlier one, both ways.
 
-Knows: the bytes that the slow path of `codec` wrote or read. Must not know: a rule of its own. A template is made of
-what was encoded, a shape of what was decoded and found regular; whatever differs from it takes the slow path again.
+Knows: the bytes that the slow path of `codec` wrote or read. Must not know: a rule of its own. A template is made of an
+encoded command set, a shape of one that was decoded and found regular; a command set that differs takes the slow path.
 
-Most command sets of an association differ from the one before in message id and SOP instance only. What is remembered
-is shared by all associations of the process, bounded, and without effect on the bytes.
+Most command sets of an association differ from the one before only in message id and SOP instance. The cache is shared
+by all associations of the process, is bounded, and has no effect on the bytes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ KEYS: dict[MessageClass, Key] = {cls: _key_of(cls) for cls in FIELDS}
 TEMPLATES: dict[tuple[bool, bool, tuple[object, ...]], Template] = {}
 """(a data set follows, there is no instance, all fields that are the same) -> the template.
 
-The keys hold what messages say, AE titles and error comments for example, for as long as they are remembered."""
+The keys hold values of messages, for example AE titles and error comments, for as long as they are in the cache."""
 _MOST_TEMPLATES = 256
 """Cache size; the cache is cleared when full."""
 
@@ -126,9 +126,9 @@ class Shape:
         self.absent = tuple((setter(cls, each.name), each.default) for each in fields(cls) if each.name not in present)
 
     def make(self, values: tuple[bytes, ...], judge: Judge) -> Command | None:
-        """The message with these values; None if a text is blank, which not every one may be. Raises `Malformed`.
+        """The message with these values; None if a text is blank, because not every text may be. Raises `Malformed`.
 
-        `__init__` is not called: it does nothing but set the fields."""
+        `__init__` is not called: it only sets the fields."""
         command: Command = _new(self.cls)
         for put, decode, element, where in self.others:
             value = decode(element, values[where], judge)

@@ -1,4 +1,4 @@
-"""What two sides have agreed on: (request, accept) -> contexts, windows, roles, extended negotiation.
+"""The agreement of two sides: (request, accept) -> contexts, windows, roles, extended negotiation.
 
 Knows: which answers fit a request [PS3.8 9.3.3, PS3.7 annex D.3]. Must not know: policies, bytes, states, time.
 """
@@ -188,7 +188,8 @@ def _granted_extended(request: AssociateRequest, accept: AssociateAccept, *, ign
 
 
 def _window(request: AssociateRequest, accept: AssociateAccept, judge: Judge) -> tuple[int, int]:
-    """How many operations the requestor may invoke, and performs: never more than it proposed [PS3.7 D.3.3.3]."""
+    """The numbers of operations that the requestor may invoke, and that it performs: never more than it proposed
+    [PS3.7 D.3.3.3]."""
     asked, given = request.user_information.window, accept.user_information.window
     if given is None:
         return 1, 1

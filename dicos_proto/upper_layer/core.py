@@ -6,11 +6,10 @@ need no messages, and `Association` puts messages on top of it.
 How an event flows: the reader reads a header. If the table has no room for its PDU now (AA-1, AA-6, AA-7, AA-8), the
 action is carried out at once and the body is skipped. Otherwise the body is read and decoded, the action is looked up
 in the table, and its effects are carried out in their order. Fragments of P-DATA in Sta6 and Sta7 take no part in this.
-Deviations that were accepted are reported first: the event that they concern is held until then, and has had no effect
-yet.
+Accepted deviations are reported first: the event that they concern is held until then, and has had no effect yet.
 
-What the peer does wrong is an event plus an A-ABORT that is already queued; after that, in Sta13, input is read only
-for what the table still wants to know. Once the table says close, `Closed` is the last event and repeats.
+An error of the peer becomes an event and an A-ABORT that is already queued; after that, in Sta13, input is read only
+for the events that the table still needs. Once the table says close, `Closed` is the last event and repeats.
 """
 
 from __future__ import annotations

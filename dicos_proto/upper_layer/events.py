@@ -26,7 +26,7 @@ class Deviation:
     name: str
 
     def __str__(self) -> str:
-        return f"let through ({self.name}): {self.detail} [{self.clause}]"
+        return f"accepted ({self.name}): {self.detail} [{self.clause}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class ProviderAbort:
 class Idle:
     """The peer asked for nothing within the idle deadline: the association is being released.
 
-    The A-RELEASE-RQ is queued. What follows is what follows a `ReleaseRequest` that the local user sends.
+    The A-RELEASE-RQ is queued. The same events follow as after a `ReleaseRequest` that the local user sends.
     """
 
     error: DeadlineExceeded

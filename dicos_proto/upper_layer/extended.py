@@ -28,7 +28,7 @@ from .pdu_types import ExtendedNegotiation
 
 
 class StorageLevel(IntEnum):
-    """How much of an object a storage SCP keeps [PS3.4 B.3.1, B.4.1]."""
+    """The part of an object that a storage SCP keeps [PS3.4 B.3.1, B.4.1]."""
 
     LEVEL_0 = 0
     LEVEL_1 = 1
@@ -37,7 +37,7 @@ class StorageLevel(IntEnum):
 
 
 class SignatureLevel(IntEnum):
-    """How a level 2 storage SCP treats digital signatures [PS3.4 B.3.1, B.4.1]."""
+    """The treatment of digital signatures by a level 2 storage SCP [PS3.4 B.3.1, B.4.1]."""
 
     UNSPECIFIED = 0
     LEVEL_1 = 1

@@ -141,7 +141,7 @@ class PduReader:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """It changes with each PDU, and with each 128 KiB of a long one: the deadline of a PDU starts anew then."""
+        """It changes with each PDU, and with each 128 KiB of a long one: the deadline of a PDU starts again then."""
         return self.completed, self._left // DEFAULT_MAX_LENGTH
 
     def describe(self) -> str:

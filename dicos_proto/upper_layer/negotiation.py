@@ -161,7 +161,7 @@ def _identified(identity: UserIdentity | None, policy: IdentityPolicy) -> bool:
 def _identity_response(
     identity: UserIdentity | None, policy: IdentityPolicy, verdict: IdentityVerdict | None
 ) -> UserIdentityResponse | None:
-    """A positive response, where one was requested and somebody has checked the identity [PS3.7 D.3.3.7.2]."""
+    """A positive response, if one was requested and the identity was checked [PS3.7 D.3.3.7.2]."""
     if identity is None or not identity.response_requested:
         return None
     if verdict is None and policy.known is None:
@@ -174,9 +174,9 @@ def _identity_response(
 def _general(
     common: tuple[CommonExtendedNegotiation, ...], supported: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """SOP class -> the transfer syntaxes it is supported with for the sake of what it is said to be.
+    """SOP class -> the transfer syntaxes that it is supported with because of its common extended negotiation.
 
-    A related general SOP class says more than the service class, so it counts first [PS3.7 D.3.3.6].
+    A related general SOP class is more specific than the service class, so it counts first [PS3.7 D.3.3.6].
     """
     found: dict[str, tuple[str, ...]] = {}
     for each in common:
@@ -190,7 +190,7 @@ def _answer(
     context: ProposedContext, policy: AcceptPolicy, general: Mapping[str, tuple[str, ...]], *, room: bool
 ) -> ContextAnswer:
     """The result for one context [PS3.8 9.3.3.2]."""
-    if not context.abstract_syntax:  # it was no UID, and was accepted  # `item_no_uid`
+    if not context.abstract_syntax:  # it was not a UID, and was accepted  # `item_no_uid`
         return ContextAnswer(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     supported = policy.contexts.get(context.abstract_syntax, policy.other_contexts)
     if supported is None:

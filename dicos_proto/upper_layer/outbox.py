@@ -2,9 +2,9 @@
 
 Knows: the layout of a P-DATA-TF of one PDV, and what a buffer costs beside its bytes. Must not know: states, messages.
 
-Invariants: what is taken is whole PDUs, in the order in which they were put; `Outbox.queued` is the number of bytes
-that all of it has on the wire. Memory is in proportion to these bytes, whatever the peer's Maximum Length: a run is
-kept by reference until it is taken, what one take adds is bounded, and small buffers that crowd are joined.
+Invariants: PDUs are taken complete, in the order in which they were put; `Outbox.queued` is the number of bytes that
+all of them have on the wire. Memory is in proportion to these bytes for any Maximum Length of the peer: a run is kept
+by reference until it is taken, the memory that one take adds is bounded, and many small buffers are joined.
 """
 
 from __future__ import annotations
@@ -118,9 +118,10 @@ class Outbox:
             self._join()
 
     def take(self) -> list[bytes | memoryview]:
-        """Take all that waits, or about `most` bytes of it if there are runs. An empty list: that was all."""
+        """Takes everything that waits, or about `most` bytes of it if there are runs. Returns an empty list if nothing
+        is left."""
         if not self.runs:
-            # Without a run there is nothing but buffers.
+            # Without a run there are only buffers.
             taken: list[bytes | memoryview] = self._buffers  # type: ignore[assignment]
             self._buffers = []
             self.queued = 0
@@ -146,9 +147,9 @@ class Outbox:
         return taken
 
     def drop_runs(self) -> None:
-        """Discard the first run and all that follows it. There has to be a run.
+        """Discards the first run and all that follows it. There has to be a run.
 
-        What is left are whole PDUs, and no message with a gap that looks complete."""
+        Only complete PDUs remain, and no message with a gap that looks complete."""
         at = size = 0
         while not isinstance(one := self._buffers[at], Run):
             size += len(one)

@@ -2,8 +2,8 @@
 
 Knows: bytes received, waits, the minimum rate. Must not know: what a message is.
 
-A wait begins with `Association.deadline` and ends with the `handle_timeout` after it. What lies between two waits is
-the local side's own time, and is not counted; nor is a wait while bytes are unread, or while reading is not wanted.
+A wait begins with `Association.deadline` and ends with the `handle_timeout` after it. The time between two waits is the
+local side's own, and is not counted; nor is a wait while bytes are unread, or while reading is not wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RATE = MESSAGE_TIMERS[1]
 
 
 class Pace:
-    """The pace of one message. The rate is judged anew from each wait before which the message was fast enough."""
+    """The pace of one message. Each wait before which the message was fast enough starts a new measurement."""
 
     __slots__ = ("_began", "_fed", "_from", "_grace", "_rate", "_waited", "number", "steps", "until")
 
@@ -46,7 +46,7 @@ class Pace:
             upper.timers.cancel(_RATE)
             return
         came = reader.fed - self._began
-        if came >= self._rate * self._waited:  # in time: what came faster than it had to is no credit for later
+        if came >= self._rate * self._waited:  # in time: bytes above the rate give no credit for later
             self._began, self._waited = reader.fed, 0.0
             upper.timers.cancel(_RATE)
             return

@@ -333,7 +333,7 @@ def _associate_items(
 
 
 def _decode_application(value: memoryview, judge: Judge, *, asks: bool) -> str:
-    """An acceptor decides by it. In an answer it only informs, and one that is no UID may be accepted, as empty."""
+    """An acceptor decides by it. In an answer it only informs, and an invalid UID may be accepted, as empty."""
     try:
         return decode_uid(value, "application context", judge)
     except NoUid as fault:
@@ -346,7 +346,7 @@ def _counts_its_header(view: memoryview, length: int) -> bool:
     """Returns True if the presentation context item of an A-ASSOCIATE-AC at the start of `view`, whose header says
     `length`, ends 4 bytes earlier: after its one transfer syntax, where the next item begins, or nothing is left.
 
-    Read as it says, it would be malformed: the header of the next item is no sub-item that fits.
+    With the length in its header, it would be malformed: the header of the next item does not fit as a sub-item.
     """
     if len(view) < 8 or view[4] != 0x40:
         return False
@@ -417,7 +417,7 @@ def _decode_proposed(
 
 
 def _decode_syntax(item: memoryview, what: str, judge: Judge) -> str:
-    """A proposed syntax; empty if it is no UID and that deviation is accepted: the context cannot be."""
+    """A proposed syntax; empty if it is not a UID and that deviation is accepted, so that the context is refused."""
     try:
         return decode_uid(item, what, judge)
     except NoUid as fault:

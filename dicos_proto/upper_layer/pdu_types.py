@@ -1,10 +1,10 @@
 """The seven PDUs of PS3.8 section 9.3 and what they are made of, as values.
 
-Knows: the fields and their meaning. Must not know: their encoding (`pdu`), when a PDU may come
-(`machine`), or what a good answer is (`negotiation`).
+Knows: the fields and their meaning. Must not know: their encoding (`pdu`), when a PDU is allowed (`machine`), or how to
+answer one (`negotiation`).
 
-A PDU that was built is legal to send: `encode` checks what types cannot say. AE titles are held without the
-spaces that pad them to 16 characters, which are not significant [PS3.8 9.3.2].
+A PDU that was built is legal to send: `encode` checks the rules that types cannot express. AE titles are held without
+the spaces that pad them to 16 characters, which are not significant [PS3.8 9.3.2].
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RejectSource(IntEnum):
 
 
 class UserIdentityType(IntEnum):
-    """How a user names themselves [PS3.7 D.3.3.7.1]."""
+    """The form of a user identity [PS3.7 D.3.3.7.1]."""
 
     USERNAME = 1
     USERNAME_AND_PASSCODE = 2
@@ -111,7 +111,7 @@ class ContextAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationsWindow:
-    """How many operations may be outstanding; 0 is unlimited [PS3.7 D.3.3.3]."""
+    """The numbers of operations that may be outstanding; 0 is unlimited [PS3.7 D.3.3.3]."""
 
     invoked: int = 1
     performed: int = 1
@@ -145,7 +145,8 @@ class CommonExtendedNegotiation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserIdentity:
-    """Who asks. `secondary` is the passcode of type 2. RQ only; never shown by `repr` [PS3.7 D.3.3.7.1]."""
+    """The user of the requestor. `secondary` is the passcode of type 2. Only in an A-ASSOCIATE-RQ; `repr` does not
+    show the values [PS3.7 D.3.3.7.1]."""
 
     type: int
     primary: bytes = field(repr=False)

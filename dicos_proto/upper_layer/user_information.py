@@ -184,7 +184,7 @@ def _encode_class_uid(user: UserInformation) -> Iterator[bytes]:
 
 
 def _decode_class_uid(found: _Found, value: memoryview) -> None:
-    """It only informs: what is no UID may be accepted, as an empty one."""
+    """It only informs: an invalid UID may be accepted, as an empty one."""
     found.last(found.class_uid, "implementation class UID")
     try:
         found.class_uid = decode_uid(value, "implementation class UID", found.judge)
@@ -227,7 +227,7 @@ def _decode_role(found: _Found, value: memoryview) -> None:
     if role is None:
         return
     found.roles.append(role)
-    if found.is_request and not (role.scu or role.scp):  # what becomes of it is for `negotiation`
+    if found.is_request and not (role.scu or role.scp):  # `negotiation` decides about it
         detail = f"role selection for {role.sop_class_uid} that proposes neither role"
         found.judge.tolerates("role_of_neither", detail)
 
@@ -330,7 +330,7 @@ def _encode_identity(user: UserInformation) -> Iterator[bytes]:
 
 
 def _decode_identity(found: _Found, value: memoryview) -> None:
-    """It may never come twice, nor be left out if it is unreadable: it decides who somebody is."""
+    """It may neither occur twice nor be ignored if it is unreadable, because it identifies the user."""
     check_once(found.identity, "user identity")
     found.identity = _exactly(value, "user identity", "PS3.7 D.3.3.7", lambda cursor: _identity(cursor, found.judge))
 

@@ -918,7 +918,7 @@ def test_what_is_let_through_is_known() -> None:
 
 def test_a_deviation_reads_as_one_line() -> None:
     (deviation, _) = asked_of(FIELD, whole).feed(asking(called=b""))
-    assert str(deviation) == "let through (blank_title): called AE title of spaces only [PS3.8 9.3.2]"
+    assert str(deviation) == "accepted (blank_title): called AE title of spaces only [PS3.8 9.3.2]"
 
 
 # -- more than one ---------------------------------------------------------------------------------------------------

@@ -116,9 +116,9 @@ def test_no_association_has_no_room() -> None:
             "Media Storage Directory Storage with Explicit VR Little Endian: "
             "a DICOMDIR describes files and is not stored itself [PS3.4 B.5]",
         ),
-        ("Doe^Jane", EXPLICIT, "what is no UID with Explicit VR Little Endian: its SOP class is no UID [PS3.5 9.1]"),
-        (CT, "", "CT Image Storage with what is no UID: its transfer syntax is no UID [PS3.5 9.1]"),
-        (CT, "1.02", "CT Image Storage with 1.02: its transfer syntax is no UID [PS3.5 9.1]"),
+        ("Doe^Jane", EXPLICIT, "an invalid UID with Explicit VR Little Endian: its SOP class is not a UID [PS3.5 9.1]"),
+        (CT, "", "CT Image Storage with an invalid UID: its transfer syntax is not a UID [PS3.5 9.1]"),
+        (CT, "1.02", "CT Image Storage with 1.02: its transfer syntax is not a UID [PS3.5 9.1]"),
     ],
 )
 def test_what_cannot_be_proposed_is_left_out_with_its_reason(sop_class: str, syntax: str, text: str) -> None:

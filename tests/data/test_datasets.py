@@ -155,13 +155,13 @@ BROKEN = {
     "pixels in fragments": (EXPLICIT, long(PIXELS, b"OB", END, UNDEFINED), "pixel data in fragments"),
     "a number of three bytes": (EXPLICIT, short(0x00280010, b"US", b"abc"), "3 bytes of US, whose values are 2 long"),
     "a name of undefined length": (
-        IMPLICIT, bare(NAME, bare(ITEM, b"") + END, UNDEFINED), "a value of undefined length that is no sequence",
+        IMPLICIT, bare(NAME, bare(ITEM, b"") + END, UNDEFINED), "a value of undefined length that is not a sequence",
     ),
     "a name in UN of undefined length": (
-        EXPLICIT, long(NAME, b"UN", bare(ITEM, b"") + END, UNDEFINED), "undefined length that is no sequence",
+        EXPLICIT, long(NAME, b"UN", bare(ITEM, b"") + END, UNDEFINED), "undefined length that is not a sequence",
     ),
     "a text of undefined length": (
-        EXPLICIT, long(0x00080119, b"UC", END, UNDEFINED), "a value of undefined length that is no sequence",
+        EXPLICIT, long(0x00080119, b"UC", END, UNDEFINED), "a value of undefined length that is not a sequence",
     ),
     "deflated and more": (DEFLATED, encode(identifier(), DEFLATED) + b"more", "bytes after the end of a deflated"),
     "deflated garbage": (DEFLATED, b"\xff" * 8, "cannot be inflated"),

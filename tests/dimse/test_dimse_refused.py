@@ -94,7 +94,7 @@ def test_malformed(whole: bytes, clause: str, text: str) -> None:
 def test_unknown_command_field(field: int) -> None:
     with pytest.raises(Malformed) as caught:
         decode_command(command_set(UID, us(0x0100, field), ID, NO_DATA))
-    assert str(caught.value) == f"command field 0x{field:04X} is no message [PS3.7 E.1]"
+    assert str(caught.value) == f"command field 0x{field:04X} is not a message [PS3.7 E.1]"
     assert caught.value.reason is AbortReason.UNRECOGNIZED_PARAMETER
 
 

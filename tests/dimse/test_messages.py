@@ -431,9 +431,9 @@ def test_what_may_not_go_changes_nothing() -> None:
     pair.user.send(start(3, STORE, has_data=True))
     refused(pair, start(1, CEchoRequest(message_id=2, affected_sop_class_uid=VERIFICATION)), "before the data set on")
     refused(pair, data(5, b"ab"), "data on context 5; the data set on context 3 is being sent")
-    refused(pair, data(3, memoryview(array("H", [1, 2]))), "no run of bytes; a memoryview of it, cast to 'B', is")
-    refused(pair, data(3, memoryview(b"abcd")[::2]), "no run of bytes")
-    refused(pair, data(3, memoryview(b"abcd").cast("B", (2, 2))), "no run of bytes")
+    refused(pair, data(3, memoryview(array("H", [1, 2]))), "not a run of bytes; a memoryview of it, cast to 'B', is")
+    refused(pair, data(3, memoryview(b"abcd")[::2]), "not a run of bytes")
+    refused(pair, data(3, memoryview(b"abcd").cast("B", (2, 2))), "not a run of bytes")
     pair.user.send(data(3, b"ab"))
     assert joined(pair.events(pair.provider)) == [start(3, STORE, has_data=True), data(3, b"ab")]
 

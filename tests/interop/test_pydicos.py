@@ -106,7 +106,7 @@ def test_our_echo(tmp_path: Path) -> None:
             assert {one.name for one in session.deviations} == ANSWERED
         result = ours("echoscu", "127.0.0.1", port, "--application-context", "dicos", "--tolerance", "stratovan")
         assert result.returncode == 0, result.stderr
-        assert result.stderr.count("let through (answer_item_length): presentation context item of ") == 1
+        assert result.stderr.count("accepted (answer_item_length): presentation context item of ") == 1
     assert "Error:" not in log.text
 
 
@@ -207,8 +207,8 @@ def test_its_client_stores_with_our_command(tmp_path: Path) -> None:
     assert provider.of("summary")[0]["stored"] == 1
     assert provider.of("summary")[0]["echoes"] == 1
     warned = [event["text"] for event in provider.of("log")]
-    assert sum("let through (joined_data_set)" in text for text in warned) == 1
-    assert sum("let through (uid_invalid_root)" in text for text in warned) == 2, "one for each association"
+    assert sum("accepted (joined_data_set)" in text for text in warned) == 1
+    assert sum("accepted (uid_invalid_root)" in text for text in warned) == 2, "one for each association"
 
 
 @pytest.mark.parametrize("tolerance", ["strict", "field"])

@@ -188,7 +188,7 @@ def test_what_changes_before_it_is_sent_is_not_sent(transport: str, tmp_path: Pa
     assert (result.status, arrived) == (FAILED, ["1.2.1", "1.2.3"])
     (failed,) = result.named("failed")
     assert failed["path"] == str(files[1])
-    expected = "cannot be read: no such file" if how == "gone" else "has changed since it was looked at; send it again"
+    expected = "cannot be read: no such file" if how == "gone" else "has changed since it was read; send it again"
     assert failed["why"].startswith(expected)
 
 

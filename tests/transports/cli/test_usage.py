@@ -63,7 +63,7 @@ USAGE = 2
         (("storescu", "localhost", "1", "x", "--retry-delay", "-1"), "seconds, 0 or more"),
         (("storescp", "0", "--prefer", "nobody"), "invalid choice"),
         (("storescp", "0", "-od", "/nonexistent"), "/nonexistent: does not exist"),
-        (("storescp", "0", "-od", __file__), "is no folder"),
+        (("storescp", "0", "-od", __file__), "is not a folder"),
         (
             ("storescp", "--ignore", "--listen", "x", "--bind", "0.0.0.0"),
             "--bind without a port: it is the address for",

@@ -315,7 +315,7 @@ def test_a_nameless_object_is_refused(tmp_path: Path) -> None:
         inspect(file_with(tmp_path, SYNTAX, DATA))
     with pytest.raises(Part10Error, match=r"no \(0008,0018\)"):
         inspect(file_with(tmp_path, CLASS, SYNTAX, DATA))
-    with pytest.raises(Part10Error, match=r"neither .* group 0000, which is none of a data set"):
+    with pytest.raises(Part10Error, match=r"neither .* group 0000, which is not allowed in a data set"):
         inspect(file_with(tmp_path, SYNTAX, bytes(100)))
 
 

@@ -427,7 +427,7 @@ def test_an_identity_that_cannot_be_looked_at_is_rejected_for_now(adapter: str, 
                 user(running, user_information=_user("broken"))
             reject = caught.value.reject
             assert (reject.result, reject.source, reject.reason) == (2, 1, 1)
-            lines.wait_for("rejected: the identity could not be looked at")
+            lines.wait_for("rejected: the identity could not be checked")
             with user(running, user_information=_user("anna")) as session:
                 assert session.echo().status == 0
         check(running.metrics, connections=2, accepted=1, released=1, rejected=1, failures=1)
@@ -556,12 +556,12 @@ def test_what_a_function_raises_while_the_connection_is_watched_is_told_as_it_is
     with serving(adapter, identify=fail) as running:
         with pytest.raises(flows.AssociationRejected):
             user(running)
-        lines.wait_for("rejected: the identity could not be looked at")
+        lines.wait_for("rejected: the identity could not be checked")
     check(running.metrics, connections=1, rejected=1, failures=1)
 
 
 def assert_no_verdict(lines: Lines, kind: str) -> None:
-    lines.wait_for("rejected: the identity could not be looked at")
+    lines.wait_for("rejected: the identity could not be checked")
     (error,) = [record.exc_info[1] for record in lines.records if record.exc_info]
     assert str(error) == f"identify returned a {kind}; it returns an IdentityVerdict, or None for the policy"
 

@@ -1,4 +1,4 @@
-"""Deviations over real sockets: who is let through, and how the adapters and the command tell it."""
+"""Deviations over real sockets: which are accepted, and how the adapters and the command report them."""
 
 from __future__ import annotations
 
@@ -114,16 +114,16 @@ def test_a_server_logs_each_once_for_an_association(caplog: pytest.LogCaptureFix
                 sock.sendall(bytes.fromhex("05000000 0004 00000000"))
                 assert read_pdu(sock)[0] == 6
     assert seen == [1, 2], "told before the handler is called"
-    warned = [one for one in caplog.messages if "let through" in one]
+    warned = [one for one in caplog.messages if "accepted (" in one]
     assert len(warned) == 2
-    assert warned[0].endswith("let through (blank_title): calling AE title of spaces only [PS3.8 9.3.2]")
+    assert warned[0].endswith("accepted (blank_title): calling AE title of spaces only [PS3.8 9.3.2]")
 
 
 def test_a_server_is_strict_by_default(caplog: pytest.LogCaptureFixture) -> None:
     with server() as running, raw(running) as sock:
         sock.sendall(BLANK)
         assert read_pdu(sock).hex() == "03000000000400010103"
-    assert not any("let through" in one for one in caplog.messages)
+    assert not any("accepted (" in one for one in caplog.messages)
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_the_command_warns_of_each_once(words: tuple[str, ...]) -> None:
     with half_a_provider() as port:
         result = dicos("echoscu", "--json", "127.0.0.1", port, *words)
     assert result.status == 0
-    warned = [line.partition("let through ")[2] for line in result.err.splitlines() if "let through" in line]
+    warned = [line.partition("accepted ")[2] for line in result.err.splitlines() if "accepted (" in line]
     assert [one.split(":")[0] for one in warned] == ["(uid_leading_zeros)", "(uid_invalid_root)"]
     assert [event["flag"] for event in result.named("deviation")] == ["uid_leading_zeros", "uid_invalid_root"]
     assert result.named("deviation")[0]["clause"] == "PS3.5 9.1"
@@ -145,7 +145,7 @@ def test_the_command_can_be_strict() -> None:
         result = dicos("echoscu", "127.0.0.1", port, "--tolerance", "strict", "-ta", 1)
     assert result.status == 1
     assert "has a component that begins with 0 [PS3.5 9.1]" in result.err
-    assert "let through" not in result.err
+    assert "accepted (" not in result.err
 
 
 def test_a_provider_of_the_command_warns_too() -> None:
@@ -156,7 +156,7 @@ def test_a_provider_of_the_command_warns_too() -> None:
             sock.sendall(bytes.fromhex("05000000 0004 00000000"))
             assert read_pdu(sock)[0] == 6
         end = scp.stop()
-    assert end.err.count("let through (blank_title): calling AE title of spaces only") == 1
+    assert end.err.count("accepted (blank_title): calling AE title of spaces only") == 1
     assert [event["level"] for event in end.named("log") if "blank_title" in event["text"]] == ["warning"]
 
 

@@ -1,7 +1,7 @@
-"""How a request is answered by a function: once for all adapters, for functions that wait and functions that do not.
+"""Answers a request by calling a function, for every adapter, with plain and with async functions.
 
-Theory of operation: the answer to one request is a coroutine, and what it awaits is a `Responder`, which runs a flow,
-calls a function, or takes the next thing that the function gives (`talking`).
+Theory of operation: the answer to one request is a coroutine. It awaits a `Responder`, which runs a flow, calls a
+function, or takes the next value that the function gives (`talking`).
 
 A function that fails costs the association nothing: the failure is logged and answered, 0x0110 (`faults`).
 
@@ -40,10 +40,10 @@ __all__ = ["answer"]
 async def answer(
     talk: Responder, request: SessionRequest, registered: Registered | None, destinations: Mapping[str, Address]
 ) -> None:
-    """Answers the request by this function; without one, a C-ECHO by success and anything else by 0x0211.
+    """Answers the request with this function. Without one, a C-ECHO gets success and any other request gets 0x0211.
 
-    Raises `AssociationError`, or its subclass `Left` if the end of the association is no fault; `Refused` if it is
-    within a message, so that nothing can be answered.
+    Raises `AssociationError`, or its subclass `Left` if the association ended without a fault; `Refused` if it ended
+    within a message, so that no answer can be sent.
     """
     if registered is None:
         echo = isinstance(request.command, dimse.CEchoRequest)

@@ -175,9 +175,9 @@ class Application:
 
         Without `sop_classes`: all of storage. An object that is longer than `Limits.collected`, 64 MiB, is refused,
         0xA700, and so is one for which all associations together have no room (`ServerLimits.collected`);
-        `on_store_stream` takes objects of any size. `check`: an object that is no data set or is cut short is refused,
-        0xC000, and so is another object than the command names, 0xA900, and the function does not receive it; unknown
-        transfer syntaxes are not checked.
+        `on_store_stream` takes objects of any size. `check`: an object that is not a data set or is cut short is
+        refused with 0xC000, one that is not the object that the command names with 0xA900, and the function does not
+        receive it; unknown transfer syntaxes are not checked.
         """
         classes = sop_classes or uids.STORAGE_SOP_CLASSES
         return self._registrar(dimse.CStoreRequest, classes, transfer_syntaxes, check=check)

@@ -1,4 +1,4 @@
-"""What a function of an application is given, and what it gives back.
+"""The arguments and return values of an application's functions.
 
 Knows: requests, data sets. Must not know: how a request is answered (`answering`).
 """
@@ -49,7 +49,7 @@ class Asked:
 
     @property
     def command(self) -> dimse.AnyRequest:
-        """Its command set."""
+        """The command set of the request."""
         return self.request.command
 
     @property
@@ -84,7 +84,7 @@ class Asked:
 
     @property
     def dataset(self) -> Dataset:
-        """Its data set, decoded now; empty if it has none. Raises `DataSetError`."""
+        """The data set of the request, decoded now; empty if it has none. Raises `DataSetError`."""
         from pydicom.dataset import Dataset
 
         return Dataset() if self.attributes is None else self.attributes.dataset

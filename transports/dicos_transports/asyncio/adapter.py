@@ -75,13 +75,13 @@ class Connections:
     """The `Transport` of asyncio: sockets, and streams of its own."""
 
     async def open(self, where: Address | Connected, timeouts: Timeouts, source: SourceAddress | None) -> Connected:
-        """As `Transport.open`."""
+        """Implements `Transport.open`."""
         if is_connection(where):
             return where
         return await _open(cast(Address, where), timeouts.connect, source)
 
     def keep_alive(self, connection: Connected, seconds: float | None) -> None:
-        """As `Transport.keep_alive`."""
+        """Implements `Transport.keep_alive`."""
         sock = connection if isinstance(connection, socket.socket) else connection[1].get_extra_info("socket")
         if sock is not None:
             keep_alive(sock, seconds)
@@ -94,7 +94,7 @@ class Connections:
         timeouts: Timeouts,
         trace: Trace | None,
     ) -> Session:
-        """As `Transport.session`."""
+        """Implements `Transport.session`."""
         wire, seen = (association, trace) if layer is None else (layer, None)
         link: SocketLink | StreamLink
         if isinstance(connection, socket.socket):
@@ -136,7 +136,7 @@ async def _open(where: Address, timeout: float | None, source: SourceAddress | N
             return await _open_socket(where, source)
     except TimeoutError:
         raise ConnectionFailed(unreachable(where, "timed out")) from None
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: an invalid name, a NUL in a path
         raise ConnectionFailed(unreachable(where, said(error))) from error
 
 
@@ -207,10 +207,10 @@ async def store_over(
             async for outcome in outcomes:
                 ...
 
-    As `blocking.store_over`; left by an exception or cancelled, its associations are aborted.
+    Like `blocking.store_over`. If the block is left by an exception or cancelled, its associations are aborted.
     """
     shared = Shared(instances, associations)
-    told: asyncio.Queue[Outcome | None] = asyncio.Queue(associations)  # what is not looked at is not sent on
+    told: asyncio.Queue[Outcome | None] = asyncio.Queue(associations)  # bounds what is sent ahead of the reader
     working = associations  # tasks that have not said that they are done
 
     async def work() -> None:

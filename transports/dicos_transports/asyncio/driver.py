@@ -1,6 +1,6 @@
-"""How flows are run in asyncio: the links, which carry a wire over a socket or streams, and their interpreter.
+"""Runs flows in asyncio: the links, which carry a wire over a socket or streams, and their interpreter.
 
-Knows: how asyncio waits. Must not know: what is said over a connection, how one is made.
+Knows: how asyncio waits. Must not know: what is sent over a connection, how a connection is made.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class _Alarm:
 
     @property
     def waited_for(self) -> bool:
-        """Whether a task waits."""
+        """True if a task is waiting."""
         return self._waiter is not None
 
     def ring(self) -> None:
-        """Wake who waits, if anyone does."""
+        """Wakes the task that is waiting, if there is one."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -71,8 +71,8 @@ class _Alarm:
 class SocketLink(Channel):
     """A wire over a socket.
 
-    The loop goes on looking for input between two waits: most come soon after each other, and to ask anew each time
-    costs two system calls. Where nobody waits for what comes, it stops looking.
+    The loop keeps watching the socket for input between two waits: most waits follow each other closely, and adding
+    and removing the reader each time costs two system calls. It stops watching when input arrives and nobody waits.
     """
 
     def __init__(self, sock: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
@@ -89,7 +89,7 @@ class SocketLink(Channel):
         super().close()
 
     async def wait(self, need: Need) -> ProtocolError | None:
-        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until the need is met or a deadline has passed. Returns the error that ends the flow, if any."""
         while True:
             self.acknowledge()
             now = self._loop.time()
@@ -154,7 +154,7 @@ class StreamLink(Link):
         self._sending: asyncio.Task[None] | None = None
 
     def begin(self, need: Need) -> bool:
-        """What can be done for it now; whether that was all."""
+        """Does what is possible for the need without waiting. Returns True if it is met."""
         self.flush()
         if need is Need.DRAIN:
             return not self._pending and not (self.broken and self.wire.wants_read)
@@ -181,7 +181,7 @@ class StreamLink(Link):
             self._tell_closed()
 
     async def wait(self, need: Need) -> ProtocolError | None:
-        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until the need is met or a deadline has passed. Returns the error that ends the flow, if any."""
         while True:
             now = self._loop.time()
             at = self.due(now)
@@ -195,7 +195,7 @@ class StreamLink(Link):
                 self.woke(self._loop.time())
 
     def _take(self) -> bool:
-        """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
+        """Gives the wire what was received, and receives more if the wire wants it. Returns True if it gave any."""
         if not self.wire.wants_read or self.closed:
             return False
         if self._receiving is None:

@@ -1,7 +1,7 @@
 """Two pairs of asyncio's streams that are connected in memory, without a descriptor.
 
-What one end writes, the other one reads, with flow control: a writer whose peer does not read waits in `drain`. Closed,
-an end is read to its end by the other one; aborted, it is a reset.
+One end reads what the other end writes, with flow control: a writer whose peer does not read waits in `drain`. After
+one end is closed, the other end can still read what was written; an aborted end looks like a connection reset.
 
 Knows: transports and streams of asyncio. Must not know: associations. `asyncio.pair` is its public name.
 """
@@ -13,13 +13,14 @@ from collections import deque
 from typing import Any, Final
 
 AHEAD: Final = 64 * 1024
-"""Bytes that an end holds for a reader that does not read, twice as many at most, and as many for its writer."""
+"""Bytes that an end holds for a reader that does not read, at most twice as many, and the same number for its writer.
+"""
 
 
 def pair() -> tuple[
     tuple[asyncio.StreamReader, asyncio.StreamWriter], tuple[asyncio.StreamReader, asyncio.StreamWriter]
 ]:
-    """Both ends. Called within the event loop that uses them."""
+    """Returns both ends. Call it within the event loop that uses them."""
     loop = asyncio.get_running_loop()
     readers = [asyncio.StreamReader(limit=AHEAD, loop=loop) for _ in range(2)]
     protocols = [asyncio.StreamReaderProtocol(reader, loop=loop) for reader in readers]
@@ -35,7 +36,7 @@ def pair() -> tuple[
 
 
 class _End(asyncio.Transport):
-    """One end. `_queue` is what it has written and the other one does not hold yet."""
+    """One end. `_queue` is what it has written and the other end does not hold yet."""
 
     peer: _End
 
@@ -46,7 +47,7 @@ class _End(asyncio.Transport):
         self._queue: deque[bytes] = deque()
         self._size = 0
         self._high, self._low = AHEAD, AHEAD // 4
-        self._full = False  # the protocol was told to pause
+        self._full = False  # the protocol was asked to pause
         self._reading = True
         self._moving = False  # a delivery is scheduled
         self._ended = False  # nothing more will be written
@@ -106,14 +107,14 @@ class _End(asyncio.Transport):
         return self._closing
 
     def close(self) -> None:
-        """What is written is still delivered, if the other end reads."""
+        """Closes this end. Bytes already written are still delivered if the other end reads."""
         if not self._closing:
             self._closing = self._ended = True
             self._move_soon()
             self.peer._move_soon()  # which may wait for room
 
     def abort(self) -> None:
-        """The other end is told that the connection is gone, now."""
+        """Reports to the other end, without delay, that the connection is gone."""
         self._closing = self._ended = True
         self._queue.clear()
         self._size = 0

@@ -1,4 +1,4 @@
-"""The pool of associations of `asyncio`. What is decided: `pooling`; when: `awaiting_pool`."""
+"""The pool of associations of `asyncio`. `pooling` makes the decisions, `awaiting_pool` says when."""
 
 from __future__ import annotations
 

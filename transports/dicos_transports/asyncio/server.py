@@ -1,8 +1,8 @@
 """`serve` in asyncio: many associations at once, a task for each, within limits, until it is stopped.
 
-Who is let in, and what is logged and counted: `serving`.
+`serving` decides who is admitted, and what is logged and counted.
 
-Knows: tasks of asyncio. Must not know: what is said over a connection.
+Knows: tasks of asyncio. Must not know: what is sent over a connection.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Server(AsyncServer):
         self._listeners = listeners
         self._connection = connection
         self._listening_on = listeners.names if listeners is not None else []
-        self._changed: set[asyncio.Future[None]] = set()  # of who waits for a change
+        self._changed: set[asyncio.Future[None]] = set()  # of the tasks that wait for a change
         self._tasks: set[asyncio.Task[None]] = set()
-        self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not looked at for now
+        self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not polled for now
         self._short = False
 
     async def __aenter__(self) -> Self:
@@ -118,7 +118,8 @@ class Server(AsyncServer):
             self._interrupt()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        """Waits until the server is stopped, or its one connection is over, and nothing is left. Returns False if
+        `timeout` seconds pass first."""
         try:
             async with asyncio.timeout(timeout):
                 while not self._done:

@@ -6,8 +6,8 @@
     with serve(("127.0.0.1", 11112), handler, policy=policy) as server:
         server.wait()
 
-A `Session` is an established association, and a context manager: left in good order it is released, left by an
-exception it is aborted. A provider iterates over it. One thread at a time may use a session.
+A `Session` is an established association, and a context manager: it is released at the end of the block, and aborted
+if an exception leaves the block. A provider iterates over it. One thread at a time may use a session.
 
 Knows: how a blocking socket is made. Must not know: the protocol. Every wait has a deadline (`Timeouts`).
 """
@@ -62,11 +62,11 @@ class Sockets:
     async def open(
         self, where: Address | socket.socket, timeouts: Timeouts, source: SourceAddress | None
     ) -> socket.socket:
-        """As `Transport.open`."""
+        """Implements `Transport.open`."""
         return where if isinstance(where, socket.socket) else dial(where, timeouts, source)
 
     def keep_alive(self, connection: socket.socket, seconds: float | None) -> None:
-        """As `Transport.keep_alive`."""
+        """Implements `Transport.keep_alive`."""
         keep_alive(connection, seconds)
 
     def session(
@@ -77,7 +77,7 @@ class Sockets:
         timeouts: Timeouts,
         trace: Trace | None,
     ) -> awaiting.Session:
-        """As `Transport.session`."""
+        """Implements `Transport.session`."""
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = self.driver(connection, wire, timeouts, trace=seen, stop=self.stop, kill=self.kill)
         driver.carry(partial(bytes_unread, association), trace)
@@ -87,7 +87,7 @@ class Sockets:
 async def connected(
     where: Address | socket.socket, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> awaiting.Session:
-    """As `connect`, for coroutines that are finished at once: the session behind the face."""
+    """Like `connect`, but returns the awaited session behind the face, for coroutines that never suspend."""
     return await opening.connect(Sockets(), where, contexts, **options)
 
 
@@ -117,13 +117,14 @@ def store_over(
             for outcome in outcomes:
                 ...
 
-    Each takes the next instance from the one source when it has room for it; what became of each is told as it becomes
-    known, in any order. If an association is lost, its instances that are not answered are told with the
-    `AssociationError` as their `problem`, and the others go on. Left early, no more are sent, and what was sent is
-    waited for.
+    Each association takes the next instance from the one source when it has room for it. Outcomes are reported as they
+    become known, in any order. If an association is lost, its unanswered instances are reported with the
+    `AssociationError` as their `problem`, and the other associations go on. If the block is left early, no more
+    instances are sent, and the answers to those already sent are awaited.
 
-    Raises, when all else is told, what the source or `connect_one` raises; `AssociationError` if instances are left
-    that no association can take any more: none could be made, say. ValueError for less than one association.
+    Raises, after all other outcomes are reported, what the source or `connect_one` raises; `AssociationError` if
+    instances are left that no association can take, for example because none could be made. ValueError for less than
+    one association.
     """
     import queue  # a connection alone needs neither
 

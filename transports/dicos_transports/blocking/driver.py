@@ -43,13 +43,13 @@ from ..tracing import Trace
 __all__ = ["Driver", "dial"]
 
 LOOKS: Final = 100
-"""How often a socket is looked at before its thread goes to sleep, about a microsecond each."""
+"""The number of times that a socket is polled before its thread goes to sleep, about a microsecond each."""
 CONTENDED: Final = 0.0003
-"""Seconds that yielding the processor takes where somebody else had it meanwhile."""
+"""Seconds that yielding the processor takes if another thread had it meanwhile."""
 PAUSE: Final = 60
-"""Waits without a look after that."""
+"""The number of waits without polling after that."""
 AWAKE: Final = 0.0004
-"""Seconds of sleep after which a peer counts as slow: the next wait looks half as often."""
+"""Seconds of sleep after which a peer counts as slow: the next wait polls half as often."""
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None
             raise fault
         finally:
             del fault  # its traceback has this frame
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: an invalid name, a NUL in a path
         raise ConnectionFailed(unreachable(where, said(error))) from error
 
 
@@ -109,17 +109,18 @@ Found = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 
 def _look_up(where: tuple[str, int], until: float) -> Found:
-    """The addresses of a host. The system's resolver cannot be interrupted: it is left behind where it takes longer."""
+    """The addresses of a host. The system's resolver cannot be interrupted: if it takes too long, its thread is left
+    behind."""
     with suppress(socket.gaierror):
         return socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    import queue  # names are looked up seldom, and whoever starts for an address needs none
+    import queue  # imported late: most programs connect to an address and never look up a name
 
     answers: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
             answers.put(socket.getaddrinfo(*where, type=socket.SOCK_STREAM))
-        except Exception as error:  # for who asked, whose thread raises it
+        except Exception as error:  # the thread that asked raises it
             answers.put(error)
 
     threading.Thread(target=ask, name=f"resolver of {where[0]!a}", daemon=True).start()
@@ -153,14 +154,14 @@ def _dial_unix(path: str, until: float) -> socket.socket:
 
 
 class _TimeIsUp(ProtocolError):
-    """What was to be finished takes too long."""
+    """The flow was to finish before a deadline, and did not."""
 
 
 class Driver(Channel):
     """Interprets flows over one connected stream socket. One thread at a time may use it.
 
-    `stop`: a descriptor that becomes readable when whoever waits for a new request is to be interrupted; `kill`: one
-    that becomes readable when every wait is. Both raise `ServerStopping` inside the flow.
+    `stop`: a descriptor that becomes readable when a wait for a new request is to be interrupted; `kill`: one that
+    becomes readable when every wait is to be interrupted. Both raise `ServerStopping` inside the flow.
     """
 
     may_go_on = True
@@ -195,7 +196,7 @@ class Driver(Channel):
         """
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
-            self.more = False  # so that it is looked at
+            self.more = False  # so that it is polled
         fault: ProtocolError | None = None
         try:
             need = next(flow)
@@ -203,7 +204,7 @@ class Driver(Channel):
                 fault = self._serve(need)
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
-            self.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
+            self.flush()  # the flow's last PDU, for example an A-ASSOCIATE-AC, must not wait for the next flow
             result: T = done.value
             return result
         finally:
@@ -227,7 +228,7 @@ class Driver(Channel):
             self.on_time(now)
 
     def _serve(self, need: Need) -> ProtocolError | None:
-        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until the need is met or a deadline has passed. Returns the error that ends the flow, if any."""
         if need is Need.TURN and self._killed():
             return ServerStopping()
         if self.begin(need):
@@ -242,11 +243,11 @@ class Driver(Channel):
                 return None
 
     def _killed(self) -> bool:
-        """Whether every wait is to end; a flow that never waits is not to outlive it."""
+        """True if every wait is to end; a flow that never waits must not outlive it."""
         return self._kill is not None and any(fd == self._kill for fd, _ in self._poll.poll(0))
 
     def _wait(self) -> tuple[int, ProtocolError | None]:
-        """The socket's events; none, if a deadline passed, which the wire was told, or the flow is to end."""
+        """The socket's events, or 0 if the flow is to end or a deadline has passed, which the wire then knows."""
         wants = (_IN if self.wire.wants_read else 0) | (_OUT if self._pending else 0)
         if wants != self._polled:
             self._poll.modify(self.fd, wants)
@@ -271,11 +272,11 @@ class Driver(Channel):
                 return ready, None
 
     def _spin(self) -> list[tuple[int, int]]:
-        """Look, for as long as an answer of a peer that is awake takes, before going to sleep.
+        """Polls for about as long as a peer that is awake takes to answer, before the thread goes to sleep.
 
-        To be woken takes longer than to answer a small message. Between two looks whoever else wants the processor
-        gets it. A peer that turns out to be slower is looked out for less and less, and not at all for some time if
-        there are more who want a processor than there are processors; in a process only one thread at a time looks.
+        Waking a thread takes longer than answering a small message. Between two polls the processor goes to any other
+        thread that wants it. A peer that turns out to be slower is polled for less and less, and not at all for some
+        time if more threads want a processor than there are processors. Only one thread of a process polls at a time.
         An idle association sleeps.
         """
         if self._pause:

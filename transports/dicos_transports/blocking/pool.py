@@ -1,4 +1,4 @@
-"""A pool of associations over blocking sockets, for any number of threads. What is decided: `pooling`."""
+"""A pool of associations over blocking sockets, for any number of threads. `pooling` makes the decisions."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Pool:
             with pool.session() as session:
                 session.echo()
 
-    `contexts`: what each of them proposes. `size`: the most there are at a time. `idle`: seconds after which one that
-    nobody uses is released, None for never. `patience`: seconds that a user waits while all are in use, None for ever;
-    who asks first is served first. `options`: those of `connect`.
+    `contexts`: what each association proposes. `size`: the largest number of associations at a time. `idle`: seconds
+    after which an unused association is released, None for never. `patience`: seconds that a user waits while all are
+    in use, None for no limit; users are served in the order in which they ask. `options`: those of `connect`.
 
-    One that the peer has released or aborted meanwhile, or that is lost, is not handed out: another one is made. A
-    context manager: left, it is closed.
+    An association that the peer has released or aborted meanwhile, or that is lost, is not handed out: the pool makes
+    another one. The pool is a context manager, which closes it at the end of the block.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Pool:
 
     @property
     def stats(self) -> PoolStats:
-        """What it has now, and has done: a copy."""
+        """The pool's numbers, now and since it was made: a copy."""
         with self._changed:
             return self._state.stats
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """An association, for as long as the block lasts. Left by an exception, or in the middle of an operation, it is
-        aborted; else somebody else may use it.
+        """An association, for as long as the block lasts. If the block is left by an exception, or in the middle of an
+        operation, the association is aborted; otherwise it goes back to the pool.
 
         Raises `PoolExhausted`, `PoolClosed`, and what `connect` raises.
         """
@@ -94,10 +94,10 @@ class Pool:
         self._give_back(place, session)
 
     def call(self, operation: Callable[[Session], T]) -> T:
-        """What `operation` gives, called with an association.
+        """Calls `operation` with an association and returns its result.
 
-        One that was idle may turn out to be over only when it is used. If none of the operation was sent, it is called
-        once more, with a new association. Raises as `session` and `operation` do.
+        An idle association may turn out to be over only when it is used. If nothing of the operation was sent, it is
+        called once more, with a new association. Raises as `session` and `operation` do.
         """
         place = self._place()
         session = self._get(place)
@@ -176,7 +176,7 @@ class Pool:
 
             session = connect(self._where, self._contexts, **self._options)
         except BaseException:
-            if place.session is not None:  # interrupted while it was looked at
+            if place.session is not None:  # interrupted while it was checked
                 place.session.close()
                 with self._changed:
                     self._state.replace(place)
@@ -212,7 +212,7 @@ class Pool:
             self._leave(session)
 
     def _leave(self, session: Session) -> None:
-        """Release it; what comes of that concerns nobody any more."""
+        """Releases the association, and ignores how that ends."""
         try:
             if finished(session.driver.run(session.exchange.look_idle())):
                 with suppress(AssociationError):
@@ -242,7 +242,7 @@ class Pool:
 
 
 def drop(session: Session) -> None:
-    """Close an idle association that cannot be used again. The peer is told, and not waited for."""
+    """Closes an idle association that cannot be used again: sends an A-ABORT, and does not wait for the peer."""
     with suppress(LocalProtocolError):  # it is over
         session.association.send(Abort())
     session.driver.flush()

@@ -1,7 +1,7 @@
 """`serve`: many associations at once over blocking sockets, a thread for each, within limits, until it is stopped.
 
-The accepting thread never reads from a connection: nobody's handshake keeps another one waiting. Who is let in, and
-what is logged and counted: `serving`.
+The accepting thread never reads from a connection, so that no handshake keeps another connection waiting. `serving`
+decides who is admitted, and what is logged and counted.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Server(ConversingServer):
                 os.write(self._stop_bell, b"x")
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it was stopped, or its one connection is over, and no thread is left; whether that is so."""
+        """Waits until the server is stopped, or its one connection is over, and no thread is left. Returns False if
+        `timeout` seconds pass first."""
         until = None if timeout is None else monotonic() + timeout
         if self._accepting is not None:
             self._accepting.join(timeout)

@@ -184,7 +184,7 @@ class Request(Described[Session, P], Generic[P]):
 
     @property
     def checker(self) -> Checker | None:
-        """What looks at its data set while that is read (`check`)."""
+        """The checker of the data set while it is read (`check`)."""
         return self.awaited.checker
 
     check = passed(awaiting.Request.check)

@@ -31,10 +31,12 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-od", "--output-directory", type=Path, default=Path("."), metavar="FOLDER",
                         help="where the files go; it exists (default: the current folder)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true",
-                        help="replace an earlier object of the same SOP Instance UID; else both are kept")  # fmt: skip
+                        help="replace an earlier object of the same SOP Instance UID; "
+                        "by default both are kept")  # fmt: skip
     parser.add_argument("--no-check", dest="check", action="store_false",
-                        help="keep also what is no data set, is cut short, or another object than its command says: "
-                        "refused otherwise, 0xC000 or 0xA900; private transfer syntaxes are never checked")  # fmt: skip
+                        help="also keep objects that are not a data set, are cut short, or do not match their command; "
+                        "by default they are refused with 0xC000 or 0xA900; "
+                        "private transfer syntaxes are never checked")  # fmt: skip
     parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
 
 
@@ -60,7 +62,7 @@ def _unfit(folder: Path) -> str | None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
         return "does not exist" if isinstance(error, FileNotFoundError) else said(error)
     if not os.path.isdir(folder):
-        return "is no folder"
+        return "is not a folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else "may not be written to"
 
 

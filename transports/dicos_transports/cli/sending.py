@@ -50,7 +50,7 @@ LONGEST_DELAY: Final = 60.0
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SendJob:
-    """A file to send. `found`: what it was like before it was looked at."""
+    """A file to send. `found`: its `stat` before it was read."""
 
     file: Part10File
     found: stat_result
@@ -60,7 +60,7 @@ class SendJob:
 
     @property
     def changed(self) -> bool:
-        """True if it is another file now than the one that was looked at, or a changed one. What is gone is neither."""
+        """True if the file has changed since it was read, or another one has its path. False if the path is gone."""
         try:
             now = os.stat(self.file.path)
         except OSError:
@@ -79,7 +79,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendPlan:
-    """How it is to be done, as the options of `storescu` say it."""
+    """The way to send, from the options of `storescu`."""
 
     priority: int = dimse.PRIORITY_MEDIUM
     window: int = 1
@@ -98,8 +98,8 @@ class SendPlan:
 
 @dataclass(kw_only=True)
 class Sending:
-    """All that one run sends, and how far it is; its associations share it. `skipped`: files that are none to send;
-    `bad`: paths that should be sent and cannot be; `already`: those that the journal says are stored."""
+    """Everything that one run sends, and its progress; the run's associations share it. `skipped`: files that are not
+    to be sent; `bad`: paths that should be sent and cannot be; `already`: files that are stored by the journal."""
 
     caller: Caller
     out: Output
@@ -206,7 +206,7 @@ class Sending:
                        why=job.why)  # fmt: skip
 
     def summary(self) -> int:
-        """What was done; the exit status."""
+        """Prints what was done, and returns the exit status."""
         seconds = perf_counter() - self.begun
         asked = len(self.files) * self.plan.repeat + self.bad
         left = asked - self.stored - self.failed
@@ -261,7 +261,8 @@ class _Association:
                 await self._contact.session.abort()
 
     async def _with(self, contexts: tuple[ProposedContext, ...], window: int) -> Contact | None:
-        """The association, made anew where it is none, or not the right one; None: that was not possible now."""
+        """Returns an association with these contexts: the present one, or a new one if there is none or it does not
+        fit. Returns None if that is not possible now."""
         sending = self._sending
         if self._contact is not None:
             session = self._contact.session
@@ -325,12 +326,13 @@ class _Association:
                 try:
                     outcome = await session.run(stores.next())
                 except (LocalProtocolError, Part10Error) as error:
-                    # Of the one begun last: no command can carry its UID, or the file cannot be read any more.
+                    # The error is about the file begun last: its UID fits in no command, or it can no longer be read.
                     job = under_way.popitem()[1][1]
                     sending.fail(job, error.reason if isinstance(error, Part10Error) else str(error))
                     if session.established:
                         continue
-                    # Aborted, because it was sent in part. It is no fault of the others that wait for their answers.
+                    # Aborted, because the file was sent in part. The others that wait for their answers are not at
+                    # fault, and are sent again.
                     jobs.extendleft(job for _, job in reversed(under_way.values()))
                     return
                 if outcome is None:
@@ -362,7 +364,7 @@ class _Association:
             except IndexError:  # another association took the last one
                 return
             if job.changed:
-                sending.fail(job, "has changed since it was looked at; send it again")
+                sending.fail(job, "has changed since it was read; send it again")
                 continue
             try:
                 instance = prepare(session.association, job.file, only=sending.plan.only, progress=sending.bar.advance)

@@ -38,8 +38,8 @@ def convert_chunks(
     Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one pass and in
     the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. `limits` bounds the
     bytes inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its nesting (`sequence_depth`).
-    Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are no data set, and for a limit
-    that is exceeded.
+    Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are not a data set, and if a
+    limit is exceeded.
     """
     if not can_convert(file.transfer_syntax, transfer_syntax):
         raise Part10Error(
@@ -111,7 +111,8 @@ class Prepared:
 
 
 def prepare(file: Part10File) -> Prepared:
-    """Finds the values that have to be padded before the file is sent. Of a large data set it reads only the headers.
+    """Finds the values that have to be padded before the file is sent. If the data set is large, only its headers are
+    read.
 
     Raises Part10Error for a data set of odd length that padding elements cannot make even: one that is cut short, or
     one with a fragment of odd length, because padding a fragment would move what the offset table points at.

@@ -1,4 +1,4 @@
-"""What an application sends, as `Instance`s: files and data sets, converted only if the peer accepts nothing else.
+"""Files and data sets that an application sends, as `Instance`s, converted only if the peer accepts nothing else.
 
 A file becomes an instance as it does for `send_file` (`sending`).
 
@@ -68,7 +68,7 @@ class SendableObject:
 
 
 def offer(given: object) -> SendableObject:
-    """What can be sent of an `Instance`, a file, its path, or a pydicom data set.
+    """Makes a `SendableObject` of an `Instance`, a file, its path, or a pydicom data set.
 
     The transfer syntax of a data set is that of its file meta information; without it, explicit VR little endian.
     Raises `NotAnInstance`, a TypeError, for anything else; `Part10Error`.
@@ -111,7 +111,7 @@ def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
 
 
 def taken(contexts: Iterable[PresentationContext]) -> Taken:
-    """What the peer accepts from this side as an SCU."""
+    """Returns what the peer accepts from this side as an SCU."""
     found: dict[str, tuple[str, ...]] = {}
     for context in contexts:
         if context.scu:

@@ -78,7 +78,7 @@ class Part10Error(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part10File:
-    """What a C-STORE needs to know about a file: its object, and the position and size of the data set in bytes."""
+    """The facts that a C-STORE needs about a file: its object, and the position and size of the data set in bytes."""
 
     path: Path
     sop_class_uid: str
@@ -95,8 +95,8 @@ def inspect(path: Path) -> Part10File:
     set with the command; otherwise from the meta information.
 
     A bare data set, without preamble and meta information, is accepted too if it begins like one in implicit or
-    explicit VR and names its SOP class and instance. Raises Part10Error if the file is no DICOM file, is cut short or
-    cannot be read.
+    explicit VR and names its SOP class and instance. Raises Part10Error if the file is not a DICOM file, is cut short
+    or cannot be read.
     """
     with opened(path) as (fd, size):
         data = os.read(fd, FIRST_READ)
@@ -177,7 +177,7 @@ def _read(fd: int, most: int, offset: int) -> Buffer:
 def where(path: Path) -> tuple[int, str]:
     """Returns the position of the data set in bytes, and its transfer syntax, "" if the file does not name one.
 
-    For any file with meta information, even if it is no composite instance. Raises Part10Error.
+    For any file with meta information, even if it is not a composite instance. Raises Part10Error.
     """
     with opened(path) as (fd, _):
         found, offset, _ = _read_meta(path, fd, os.read(fd, FIRST_READ))

@@ -85,8 +85,8 @@ class IncomingFile:
         check: bool = True,
     ) -> None:
         """`source_aet`: the AE title of the sender, by default that of the association's requestor. `most`: the largest
-        size in bytes. `check`: refuse an object that is no data set, is cut short, or is not the one that the command
-        names (`elements.Checker`)."""
+        size in bytes. `check`: refuse an object that is not a data set, is cut short, or is not the one that the
+        command names (`elements.Checker`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet
@@ -206,7 +206,7 @@ class _Discarded:
 
 
 class Sink(Protocol):
-    """What takes the pieces of an object: `IncomingFile`."""
+    """Takes the pieces of an object, as `IncomingFile` does."""
 
     def write(self, pieces: Iterable[Buffer]) -> bool:
         """Takes pieces; returns False if no more are wanted."""
@@ -311,8 +311,9 @@ def store_into(
     """Makes a file in `folder` of a received object, and answers the request. Await it in trio and asyncio.
 
     Success is answered once the file is complete and has its name. A failure status is answered if that is impossible:
-    no space, no permission, more than `most` bytes. `check`: an object that is no data set or is cut short is refused,
-    0xC000, and so is another object than the command names, 0xA900; unknown transfer syntaxes are not checked.
+    no space, no permission, more than `most` bytes. `check`: an object that is not a data set or is cut short is
+    refused with 0xC000, one that is not the object that the command names with 0xA900; unknown transfer syntaxes are
+    not checked.
 
     In an event loop a worker thread writes the file, and the connection is not read meanwhile: a slow disk holds up its
     own association only. If the peer vanishes or the task is cancelled, nothing is left, unless the file already has

@@ -39,11 +39,11 @@ class AsyncServer(ConversingServer):
 
     @property
     def _done(self) -> bool:
-        """Whether it was stopped, or its one connection is over, and nothing is left."""
+        """True if the server was stopped, or its one connection is over, and nothing is left."""
         return not self._accepting and not self._reception.slots
 
     def _interrupt(self) -> None:
-        """Interrupt whoever waits for a new request."""
+        """Interrupts each association that waits for a new request."""
         for connection in self._reception.slots:
             if isinstance(session := connection.session, Session):
                 _interrupt(session)
@@ -63,7 +63,7 @@ class AsyncServer(ConversingServer):
         await self._handler(session)
 
     async def _look_at_user(self, session: Session, request: AssociateRequest) -> Looked:
-        event: Event | None = None  # what has ended the association while its user was looked at
+        event: Event | None = None  # the event that ended the association while its user was checked
         try:
             identity = self._identify(request) if self._identify is not None else None
             if isawaitable(identity):

@@ -1,6 +1,6 @@
 """A server's side of one association, from its request to its end, in every adapter.
 
-Knows: sessions, who is let in. Must not know: threads, event loops.
+Knows: sessions, who is admitted. Must not know: threads, event loops.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["ConversingServer", "Looked"]
 
 
 class Looked(NamedTuple):
-    """What came of looking at the user of a request. `event` has ended the association meanwhile, if it did; `fault`
-    was raised by the caller's own function."""
+    """The outcome of checking the user of a request. `event`: the one that ended the association meanwhile, if it
+    ended; `fault`: the exception that the caller's own function raised."""
 
     event: Event | None = None
     verdict: IdentityVerdict | None = None
@@ -35,7 +35,7 @@ class ConversingServer(BaseServer, ABC):
     """A server whose adapter gives each connection a thread or a task that runs `_converse`."""
 
     async def _converse(self, connection: Connection, session: Session) -> None:
-        """All of one connection. Raises what ends it."""
+        """Handles one connection from beginning to end. Raises the exception that ends it."""
         CURRENT.set(connection)
         connection.session = session
         session.count_by(self._reception.holding(connection))
@@ -47,11 +47,11 @@ class ConversingServer(BaseServer, ABC):
                     try:
                         await session.driver.run(flows.finish(session.association), interruptible=True)
                     finally:
-                        session.close()  # whatever ends the wait: the rejection is all there is to say
+                        session.close()  # however the wait ends: nothing follows a rejection
             except ServerStopping:
                 if session.association.state is not State.Sta13:
                     raise
-                session.close()  # it is released, and was only waited for the peer to close
+                session.close()  # it is released; only the peer's close was awaited
 
     async def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ. Returns True if it was accepted."""

@@ -31,9 +31,10 @@ __all__ = ["AsyncIdentify", "Identify", "Serve", "ServeOptions", "ServerConfig",
 C = TypeVar("C")
 
 Identify = Callable[[AssociateRequest], IdentityVerdict | None]
-"""What the user identity of a request is worth; None: what the policy says. It may take its time in `blocking`, where
-each association has a thread; in an event loop it has to be quick, or `AsyncIdentify`. After `Timeouts.accept` its
-word counts no more; one that is awaited is cancelled then, or when the peer goes."""
+"""A function that returns a verdict on the user identity of a request; None leaves the decision to the policy. It may
+take its time in `blocking`, where each association has a thread; in an event loop it has to be quick, or an
+`AsyncIdentify`. Its verdict is ignored after `Timeouts.accept`; an async function is cancelled then, or when the peer
+goes."""
 AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
 
 
@@ -81,7 +82,7 @@ class Serve(Protocol):
 
 
 def verdict_of(found: object) -> IdentityVerdict | None:
-    """What `identify` has returned. Raises TypeError for anything but a verdict or None."""
+    """Checks what `identify` has returned. Raises TypeError for anything but a verdict or None."""
     if found is None or isinstance(found, IdentityVerdict):
         return found
     raise TypeError(
@@ -112,7 +113,7 @@ class ServerConfig:
         return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
 
     def tracing(self, peer: str) -> Trace | None:
-        """What watches the bytes of a connection."""
+        """The function that receives the bytes of a connection; None without a trace."""
         return self.trace(peer) if self.trace is not None else None
 
     def session(

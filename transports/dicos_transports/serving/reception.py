@@ -1,14 +1,14 @@
-"""What servers have in common in every adapter: how requests are answered, what is counted, what is logged.
+"""The part that servers have in common in every adapter: how requests are answered, what is counted, what is logged.
 
 Stopping: no new connections; an association that waits for a request is aborted at once, one in the middle of an
 operation when that is answered, all others when the grace period ends.
 
-What is logged goes to "dicos.server", a line each: never content, never text of a peer unescaped. Each record has, for
-structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and `peer`;
-the text begins with the peer, which no two connections have in common.
+Log records go to the logger "dicos.server", one line each: never content, never unescaped text of a peer. Each record
+has, for structured logs, the attributes `event`, `association` (a number, one for each connection of this process) and
+`peer`; the text begins with the peer, which is different for every connection.
 
-Knows: flows, and what may be said of a peer. Must not know: threads, event loops; but `AssociationRegistry` may be used
-from several threads at once.
+Knows: flows, and what may be logged of a peer. Must not know: threads, event loops; but `AssociationRegistry` may be
+used from several threads at once.
 
 Invariants of the counters, at every moment: connections = accepted + rejected + evicted + unasked + pending, and
 accepted = released + aborted + active.
@@ -50,10 +50,10 @@ BREATHER: Final = 0.05
 """Seconds before accepting goes on when the system is out of something."""
 OUT_OF_SOMETHING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 FULL: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.PRESENTATION, reason=2)
-"""Local limit exceeded.  # PS3.8 9.3.4"""
+"""Local limit exceeded [PS3.8 9.3.4]."""
 
 UNDECIDED: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.SERVICE_USER, reason=1)
-"""No reason given, for now: whoever was to say what the user's identity is worth cannot.  # PS3.8 9.3.4"""
+"""No reason given, for now: the function that checks the user's identity has failed [PS3.8 9.3.4]."""
 
 __all__ = [
     "AFTER_KILL",
@@ -80,7 +80,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class Metrics:
-    """What has happened since a server was made, as plain counters; `Server.metrics` has them."""
+    """Counters of what has happened since a server was made; `Server.metrics` returns them."""
 
     connections: int = 0
     """Accepted by the system."""
@@ -95,12 +95,12 @@ class Metrics:
     evicted: int = 0
     """Connections closed without an association, to make room."""
     unasked: int = 0
-    """Connections that ended otherwise before an A-ASSOCIATE-RQ was answered: the peer only looked whether somebody is
-    there, said nothing for too long, speaks no DICOM, fails in TLS, or the server was stopped."""
+    """Connections that ended otherwise before an A-ASSOCIATE-RQ was answered: the peer only checked that the port is
+    open, sent nothing for too long, does not speak DICOM or fails in TLS, or the server was stopped."""
     deviations: int = 0
-    """Deviations let through by the tolerance."""
+    """Deviations that the tolerance accepted."""
     failures: int = 0
-    """Handlers, and functions that look at identities, that raised."""
+    """Handlers, and functions that check identities, that raised an exception."""
     bytes_received: int = 0
     bytes_sent: int = 0
     requests: Counter[str] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ class Metrics:
 
 
 class AssociationRegistry:
-    """Lets associations in and tells what became of them. One for each server."""
+    """Admits associations, and logs and counts their outcomes. One for each server."""
 
     def __init__(self, serving: ServerConfig) -> None:
         self.serving = serving
@@ -157,7 +157,7 @@ class AssociationRegistry:
             setattr(self._metrics, name, getattr(self._metrics, name) + 1)
 
     def holding(self, connection: Connection) -> Holding:
-        """What is to count the data sets that its session reads whole."""
+        """Returns the object that counts the data sets that the connection's session reads into memory."""
         return Holding(self.budget, connection.host)
 
     # -- letting in ----------------------------------------------------------------------------------------------
@@ -198,15 +198,15 @@ class AssociationRegistry:
         return True
 
     def _unchecked(self, request: AssociateRequest, identity: IdentityVerdict | None) -> bool:
-        """Whether the request has a user identity that nobody has looked at."""
+        """Returns True if the request has a user identity that nothing has checked."""
         claimed = request.user_information.user_identity
         return claimed is not None and identity is None and self.serving.policy.identity.known is None
 
     def undecided(self, connection: Connection, session: BaseSession, error: Exception) -> None:
-        """Who was to look at the user's identity has failed: rejected for now."""
+        """The function that checks the user's identity has failed: rejects the request, for now."""
         with self.lock:
             self._count("failures")
-        self._reject(connection, session, UNDECIDED, "rejected: the identity could not be looked at", error)
+        self._reject(connection, session, UNDECIDED, "rejected: the identity could not be checked", error)
 
     def _reject(
         self,
@@ -230,10 +230,10 @@ class AssociationRegistry:
         level = logging.WARNING if error is None else logging.ERROR
         say(level, "rejected", connection, f"{_titles(session.request)}: {why}", error)
 
-    # -- telling -------------------------------------------------------------------------------------------------
+    # -- reporting -----------------------------------------------------------------------------------------------
 
     def tell_deviations(self, connection: Connection, association: Association) -> None:
-        """Log those let through since this was last asked."""
+        """Logs the deviations accepted since the last call."""
         for deviation in association.terms.deviations[connection.told :]:
             connection.told += 1
             with self.lock:
@@ -241,7 +241,7 @@ class AssociationRegistry:
             say(logging.WARNING, "deviation", connection, str(deviation))
 
     def end(self, connection: Connection, error: BaseException | None, association: Association) -> None:
-        """A connection is over, by this exception out of its handling or in good order: tell it, and free its slot."""
+        """A connection is over, by this exception or cleanly: logs it, and frees its slot."""
         self.tell_deviations(connection, association)
         error = _one(error)
         failed = isinstance(error, Exception) and not isinstance(error, flows.AssociationError)
@@ -250,7 +250,7 @@ class AssociationRegistry:
             if connection.session is not None:
                 _add(self._metrics, connection.session)
             connection.counted = True
-        if error is not None:  # who waits for the end of the server finds the line written
+        if error is not None:  # before the slot is free: the line is written when the server's end is reported
             self._tell_fault(connection, error)
         if connection.session is not None:
             connection.session.holding.let_go()
@@ -281,7 +281,7 @@ class AssociationRegistry:
                 say(logging.INFO, "stopped", connection, "aborted: cancelled")
 
     def tell_unserved(self, connection: Connection, error: Exception) -> None:
-        """The system has no thread for it: it is closed."""
+        """The system has no thread for the connection: logs that it is closed."""
         with self.quiet:
             self._count("unasked")
             self.slots.leave(connection)
@@ -289,7 +289,8 @@ class AssociationRegistry:
         say(logging.ERROR, "unserved", connection, f"closed: {error}")
 
     def tell_killed(self, grace: float) -> None:
-        """What is left when the grace period ends, if anything is: a thread that accepts is no association."""
+        """Logs the number of associations that are left when the grace period ends, if any. The accepting thread is
+        not counted."""
         with self.lock:
             left = len([*self.slots])
         if left:
@@ -303,7 +304,7 @@ class AssociationRegistry:
 
 
 class BaseServer:
-    """What is known of a server."""
+    """The properties of a server in every adapter."""
 
     def __init__(self, serving: ServerConfig) -> None:
         self._serving = serving
@@ -312,7 +313,7 @@ class BaseServer:
 
     @property
     def address(self) -> str:
-        """What it listens on: `127.0.0.1:11112`; several, with commas between them."""
+        """The address that the server listens on: `127.0.0.1:11112`; several are separated by commas."""
         return ", ".join(map(show_address, self._listening_on)) or "one connection"
 
     @property
@@ -322,7 +323,7 @@ class BaseServer:
 
     @property
     def over_tls(self) -> bool:
-        """Whether its associations are over TLS."""
+        """True if the server's associations are over TLS."""
         return self._serving.tls is not None
 
     @property
@@ -342,7 +343,7 @@ class BaseServer:
 
     @property
     def metrics(self) -> Metrics:
-        """What has happened so far, and what is now: a copy."""
+        """The counters so far, and the present numbers: a copy."""
         return self._reception.metrics()
 
 
@@ -371,7 +372,7 @@ def _one(error: BaseException | None) -> BaseException | None:
 
 
 def _outcomes(connection: Connection, error: BaseException | None) -> tuple[str, ...]:
-    """What a connection that ends counts as; nothing if it was counted when its request was rejected."""
+    """The counters for a connection that ends; none if it was counted when its request was rejected."""
     if connection.accepted:
         return ("released" if error is None or isinstance(error, flows.AssociationReleased) else "aborted",)
     if connection.rejected:

@@ -1,1 +1,1 @@
-"""Sessions: what is done with an association, whatever carries it."""
+"""Sessions: everything that is done with an association, independent of the transport."""

@@ -1,10 +1,10 @@
-"""A pool of associations in an event loop: what those of `trio` and `asyncio` have in common. What is decided:
-`pooling`.
+"""A pool of associations in an event loop: the part that the pools of `trio` and `asyncio` have in common. `pooling`
+makes the decisions.
 
 Knows: sessions, and when a wait may be cancelled. Must not know: event loops. All of it runs in one thread, so between
 two awaits nothing changes.
 
-Invariant: whatever is cancelled where, each place is given back once, and no association is left that nobody has.
+Invariant: wherever a task is cancelled, each place is given back once, and no association is left without an owner.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Alarm(Protocol):
-    """What one task waits for, until it is rung."""
+    """An event that one task waits for until it is set."""
 
     def set(self) -> object: ...
 
@@ -79,13 +79,13 @@ class AsyncPool(ABC):
 
     @property
     def stats(self) -> PoolStats:
-        """What it has now, and has done: a copy."""
+        """The pool's numbers, now and since it was made: a copy."""
         return self._state.stats
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """An association, for as long as the block lasts. Left by an exception, or in the middle of an operation, it is
-        aborted; else somebody else may use it.
+        """An association, for as long as the block lasts. If the block is left by an exception, or in the middle of an
+        operation, the association is aborted; otherwise it goes back to the pool.
 
         Raises `PoolExhausted`, `PoolClosed`, and what `connect` raises.
         """
@@ -99,10 +99,10 @@ class AsyncPool(ABC):
         await self._give_back(place, session)
 
     async def call(self, operation: Callable[[Session], Awaitable[T]]) -> T:
-        """What `operation` gives, called with an association and awaited.
+        """Calls and awaits `operation` with an association, and returns its result.
 
-        One that was idle may turn out to be over only when it is used. If none of the operation was sent, it is called
-        once more, with a new association. Raises as `session` and `operation` do.
+        An idle association may turn out to be over only when it is used. If nothing of the operation was sent, it is
+        called once more, with a new association. Raises as `session` and `operation` do.
         """
         place = await self._place()
         session = await self._get(place)
@@ -134,7 +134,7 @@ class AsyncPool(ABC):
 
     @abstractmethod
     async def _connect(self) -> Session:
-        """Make an association."""
+        """Makes an association."""
 
     @abstractmethod
     def _now(self) -> float:
@@ -142,21 +142,21 @@ class AsyncPool(ABC):
 
     @abstractmethod
     def _alarm(self) -> Alarm:
-        """A new one."""
+        """Makes a new alarm."""
 
     @abstractmethod
     async def _wait(self, alarm: Alarm, seconds: float | None) -> None:
-        """Until it is rung, or for so long."""
+        """Waits until the alarm is set, for at most `seconds`."""
 
     @abstractmethod
     async def _all(self, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
-        """Do all of this at the same time."""
+        """Runs all of these at the same time."""
 
     def _open(self) -> None:
         self._state.closed = False
 
     def _wake(self) -> None:
-        """Ring for whoever has got something, or has something to do."""
+        """Sets the alarm of each user that was granted an association, and of the reaper."""
         for place in self._state.take_granted():
             if (alarm := self._waiting.get(place)) is not None:
                 alarm.set()
@@ -164,15 +164,15 @@ class AsyncPool(ABC):
             self._reaper_alarm.set()
 
     async def _place(self) -> Place[Session]:
-        """A place that is granted, waited for."""
+        """Waits until a place is granted, and returns it."""
         place = self._state.ask()
-        self._state.take_granted()  # of this one, if of any
+        self._state.take_granted()  # if it is granted at once, this removes it from the list
         if not place.granted:
             await self._granted(place)
         return place
 
     async def _granted(self, place: Place[Session]) -> None:
-        """Wait until it is. Raises `PoolClosed`, `PoolExhausted`."""
+        """Waits until `place` is granted. Raises `PoolClosed`, `PoolExhausted`."""
         alarm = self._waiting[place] = self._alarm()
         try:
             await self._wait(alarm, self._patience)
@@ -201,7 +201,7 @@ class AsyncPool(ABC):
         except BaseException:
             if place.session is None:
                 self._state.failed(place)
-            else:  # cancelled while it was looked at, of which nothing is missing
+            else:  # cancelled while it was checked, which takes nothing from it
                 self._state.withdraw(place)
             self._wake()
             raise
@@ -227,7 +227,7 @@ class AsyncPool(ABC):
         return lambda: self._leave(session)
 
     async def _leave(self, session: Session) -> None:
-        """Release it; what comes of that concerns nobody any more."""
+        """Releases the association, and ignores how that ends."""
         try:
             if await session.driver.run(session.exchange.look_idle()):
                 with suppress(AssociationError):
@@ -276,7 +276,7 @@ class AsyncPool(ABC):
 
 
 def drop(session: Session) -> None:
-    """Close an idle association that cannot be used again. The peer is told, and not waited for."""
+    """Closes an idle association that cannot be used again: sends an A-ABORT, and does not wait for the peer."""
     with suppress(LocalProtocolError):  # it is over
         session.association.send(Abort())
     session.driver.flush()

@@ -1,4 +1,4 @@
-"""What is known of a session in every adapter.
+"""The properties of a session in every adapter.
 
 Knows: associations, exchanges. Must not know: sockets, threads, tasks.
 """
@@ -20,7 +20,7 @@ from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserIdentity, Us
 
 from .budget import Holding
 
-if TYPE_CHECKING:  # whoever has a configuration of TLS has imported it, and nobody else needs its libraries
+if TYPE_CHECKING:  # code with a TLS configuration has imported it, and other code does not need its libraries
     from ..tls.layer import TLSInfo, TLSLayer
 
 DEFAULT_AET = "DICOS_PROTO"
@@ -33,11 +33,11 @@ class ConnectionFailed(AssociationError):
 
 
 class Carrier(Protocol):
-    """What carries a session's bytes: a `Channel`, or what an adapter has instead."""
+    """The carrier of a session's bytes: a `Channel`, or an adapter's own replacement."""
 
     @property
     def broken(self) -> bool:
-        """Whether the peer takes nothing any more."""
+        """True if the peer no longer accepts any bytes."""
 
     @property
     def bytes_sent(self) -> int: ...
@@ -47,7 +47,7 @@ class Carrier(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """True if it was closed."""
 
     def flush(self) -> None:
         """Send what is queued as far as that needs no waiting."""
@@ -64,7 +64,7 @@ class BaseSession:
         self.peer = peer
         self.count_by(Holding())
         self.requests: Counter[str] = Counter()
-        """How often the peer has asked for what, by name: `C-STORE-RQ`."""
+        """The number of the peer's requests by name, for example `C-STORE-RQ`."""
 
     @property
     def request(self) -> AssociateRequest:
@@ -86,14 +86,14 @@ class BaseSession:
 
     @property
     def peer_information(self) -> UserInformation | None:
-        """What the peer says of itself: its implementation and version, its window. None before it has spoken."""
+        """The peer's user information: its implementation and version, its window. None before the peer has sent it."""
         association = self.association
         spoken = association.terms.answer if association.terms.role is Role.REQUESTOR else association.terms.request
         return None if spoken is None else spoken.user_information
 
     @property
     def identity(self) -> UserIdentity | None:
-        """The user identity that came with the request; its secrets are in it.  # PS3.7 D.3.3.7"""
+        """The user identity in the request, with its secrets [PS3.7 D.3.3.7]."""
         return self.request.user_information.user_identity
 
     @property
@@ -109,29 +109,29 @@ class BaseSession:
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """What of the peer's deviations was let through so far, at most one for each flag of the tolerance."""
+        """The peer's deviations that were accepted so far, at most one for each flag of the tolerance."""
         return self.association.terms.deviations
 
     @property
     def tls(self) -> TLSInfo | None:
-        """What TLS has negotiated: protocol, cipher suite, the peer's certificate; None without TLS."""
+        """The result of the TLS handshake: protocol, cipher suite, the peer's certificate; None without TLS."""
         return self.layer.info if self.layer is not None else None
 
     @property
     def established(self) -> bool:
-        """Whether messages can be sent."""
+        """True if messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
 
     def count_by(self, holding: Holding) -> None:
-        """What counts the data sets that are read whole."""
+        """Sets the object that counts the data sets that are read into memory."""
         self.holding = holding
         self.exchange.holder = holding
 
     def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
-        """Whether nothing but an abort can follow, now that a flow was left by this exception.
+        """Returns True if the association can only be aborted, now that a flow was left by this exception.
 
-        A message of our own that is not whole, whatever has come between; answers that would come when nobody listens;
-        or, if what was interrupted has not ended by itself, what was read of a request of the peer (`owed`).
+        That is so if a message of the local side was sent in part, or if answers are outstanding that nobody would
+        read; and if the flow was interrupted while a request of the peer was read or not yet answered (`owed`).
         """
         association = self.association
         if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source

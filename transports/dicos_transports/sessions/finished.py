@@ -46,7 +46,7 @@ def finished(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def iterated(steps: Steps[T], here: Callable[[], T | None] | None = None) -> Iterator[T]:
-    """Iterate over what comes in coroutines that never suspend. `here` is asked first, where it is given."""
+    """Iterates over asynchronous steps that never suspend. If `here` is given, it is called first for each value."""
     step = steps.__anext__
     while True:
         if here is not None and (at_once := here()) is not None:
@@ -62,7 +62,7 @@ def iterated(steps: Steps[T], here: Callable[[], T | None] | None = None) -> Ite
         else:
             raise _suspended(coroutine)
         yield found
-        del found  # a view of a receive buffer, say, is not to be kept while the next one is waited for
+        del found  # for example a view of a receive buffer, which must not be kept during the next wait
 
 
 def waited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Faces[A], P], T]:

@@ -1,11 +1,11 @@
-"""The interpreter of flows for event loops: all but how the loop waits.
+"""The interpreter of flows for event loops, without the part that depends on the loop: how to wait.
 
 Theory of operation: a link does what can be done without waiting (`begin`) and knows how to wait in its runtime
-(`wait`). What never has to wait still gives other tasks their turn, by time and by number: a flow within its steps,
-short flows one after the other, and what is done without a flow, for which whoever does it asks (`may_go_on`). While a
-flow waits for a new request of the peer it may be interrupted, which is how a server stops: nothing is in the air then.
+(`wait`). Work that never has to wait still gives other tasks their turn, after a time and a number of steps: one long
+flow, many short flows in a row, and work without a flow, whose caller asks `may_go_on` first. While a flow waits for a
+new request of the peer it may be interrupted, which is how a server stops: no message is under way then.
 
-Knows: flows, links. Must not know: sockets, streams, a certain event loop.
+Knows: flows, links. Must not know: sockets, streams, any particular event loop.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ T = TypeVar("T")
 TURNS: Final = 64
 """Steps without a wait after which other tasks get their turn."""
 TURN: Final = 0.001
-"""Seconds without a wait after which they get it anyhow: a step may take as long as a peer makes it take, and whoever
-waits for a turn waits for one of each association that is busy."""
+"""Seconds without a wait after which they get it in any case: the peer decides how long a step takes, and a task that
+waits for its turn waits for one turn of each busy association."""
 
 
 class AsyncLink(Carrier, Protocol):
@@ -35,13 +35,14 @@ class AsyncLink(Carrier, Protocol):
     wire: Wire
 
     def begin(self, need: Need) -> bool:
-        """What can be done for it now; whether that was all."""
+        """Does what is possible for the need without waiting. Returns True if it is met."""
 
     async def wait(self, need: Need) -> ProtocolError | None:
-        """Until `INPUT` or `DRAIN` is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until `INPUT` or `DRAIN` is met or a deadline has passed. Returns the error that ends the flow, if
+        any."""
 
     def close(self) -> None:
-        """Close the connection as it is."""
+        """Closes the connection without sending anything more."""
 
 
 class LoopDriver(ABC):
@@ -51,16 +52,16 @@ class LoopDriver(ABC):
         self.link = link
         self._interrupted = False
         self._turns = 0  # steps without a wait since the last one
-        self._until = 0.0  # when others are to have their turn
+        self._until = 0.0  # the time at which other tasks get their turn
 
     @property
     def broken(self) -> bool:
-        """Whether the peer takes nothing any more."""
+        """True if the peer no longer accepts any bytes."""
         return self.link.broken
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True if `close` was called."""
         return self.link.closed
 
     @property
@@ -73,20 +74,20 @@ class LoopDriver(ABC):
 
     @property
     def may_go_on(self) -> bool:
-        """Whether the next thing may be done without a flow, as far as it needs no wait. Now and then other tasks are
-        to have their turn first, or a server stops: then it is done by a flow, whose interpreter sees to that."""
+        """True if the next step may be done without a flow, if it does not have to wait. False if other tasks are to
+        have their turn first, or the server stops: then run a flow, whose interpreter does both."""
         return not self._is_over() and not self._interrupted
 
     def flush(self) -> None:
-        """Give what is queued to the connection as far as it takes it now."""
+        """Gives the connection as much of the queued bytes as it takes without waiting."""
         self.link.flush()
 
     def close(self) -> None:
-        """Close the connection as it is."""
+        """Closes the connection without sending anything more."""
         self.link.close()
 
     async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
-        """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
+        """Interprets `flow` to its end and returns its result. Raises what it raises, and `ServerStopping`.
 
         `interruptible`: the flow waits for a new request, so `interrupt` ends it.
         """
@@ -108,14 +109,14 @@ class LoopDriver(ABC):
                     self._begin_turn()
                 need = flow.throw(fault) if fault is not None else next(flow)
         except StopIteration as done:
-            link.flush()  # what the flow sent last, an A-ASSOCIATE-AC say, is not to wait for the next one
+            link.flush()  # the flow's last PDU, for example an A-ASSOCIATE-AC, must not wait for the next flow
             result: T = done.value
             return result
         finally:
             del fault  # its traceback has this frame, and the flow's, with what was received
 
     def _is_over(self) -> bool:
-        """Count one step without a wait; whether others are to have their turn."""
+        """Counts one step without a wait. Returns True if other tasks are to have their turn."""
         self._turns += 1
         return self._turns >= TURNS or monotonic() >= self._until
 
@@ -133,11 +134,11 @@ class LoopDriver(ABC):
 
     @abstractmethod
     async def finish(self, flow: Flow[None], seconds: float) -> None:
-        """Interpret `flow` whatever is cancelled meanwhile, but no longer than that."""
+        """Interprets `flow` even if its task is cancelled meanwhile, for at most `seconds`."""
 
     @abstractmethod
     async def _interruptibly(self, flow: Flow[T]) -> T:
-        """Run it so that `interrupt` ends it."""
+        """Runs `flow` so that `interrupt` ends it."""
 
     @abstractmethod
     def _checkpoint(self) -> Awaitable[None]:

@@ -199,10 +199,10 @@ def refusal(layer: TLSLayer | None, request: AssociateRequest) -> AssociateRejec
 
 
 def located(where: W, called_aet: str | None, source: SourceAddress | None = None) -> tuple[W | tuple[str, int], str]:
-    """Where to connect to, and the title to call: that of the argument or of an `AET@host:port`, else ANY-SCP.
+    """Returns the address to connect to, and the title to call: the argument's, that of `AET@host:port`, or ANY-SCP.
 
-    Raises `ConnectionFailed` for a string that is no address, for two titles, and for a source address of a connection
-    that is made already.
+    Raises `ConnectionFailed` for a string that is not an address, for two titles, and for a source address together
+    with a connection that is already made.
     """
     dialled = isinstance(where, str | os.PathLike) or (isinstance(where, tuple) and isinstance(where[0], str))
     if source is not None and not dialled:

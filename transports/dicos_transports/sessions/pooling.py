@@ -1,11 +1,11 @@
 """A pool of associations with one destination: who gets which, when one is made, kept, given up. The same in every
 adapter.
 
-`PoolState` decides and does nothing itself: the pools of the adapters ask it, make and release associations, and tell
-it what became of them. Time enters as a number.
+`PoolState` decides and does nothing itself: the pools of the adapters ask it, make and release associations, and
+report the outcome to it. Time enters as a number.
 
-    place = state.ask()              # granted at once, or later: `take_granted` has it then
-    place.session                    # an idle association, to be looked at; None: make one, there is room
+    place = state.ask()              # granted at once, or later: `take_granted` returns it then
+    place.session                    # an idle association, to be checked; None: make one, there is room
     state.connected(place, session)  # or failed(place), or withdraw(place)
     state.give_back(place, now)      # or lose(place)
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .base import BaseSession
 
 SIZE: Final = 4
-"""Associations of a pool, unless it is told otherwise."""
+"""The largest number of associations of a pool, by default."""
 IDLE: Final = 30.0
 """Seconds after which an association that nobody uses is released. Providers that time out wait for a minute or so."""
 PATIENCE: Final = 60.0
@@ -47,22 +47,22 @@ class PoolExhausted(AssociationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
-    """What a pool has, and has done since it was made."""
+    """The numbers of a pool, now and since it was made."""
 
     idle: int = 0
-    """Associations now that nobody uses."""
+    """Associations that are unused now."""
     in_use: int = 0
-    """Associations now that somebody uses, or that are being made."""
+    """Associations that are in use now, or being made."""
     waiting: int = 0
-    """Users now that wait for one."""
+    """Users that wait for an association now."""
     made: int = 0
     """Associations that were made."""
     reused: int = 0
-    """How often one that was idle was used again."""
+    """The number of times that an idle association was used again."""
     discarded: int = 0
-    """Idle associations that the peer had released, aborted or lost when they were to be used again."""
+    """Idle associations that turned out to be released, aborted or lost when they were to be used again."""
     released: int = 0
-    """Associations released because nobody used them for so long."""
+    """Associations released because they were idle for too long."""
     failed: int = 0
     """Associations that could not be made."""
     lost: int = 0
@@ -75,23 +75,23 @@ S = TypeVar("S")
 
 
 class Place(Generic[S]):
-    """Somebody who asked for an association."""
+    """The place of one user who asked for an association."""
 
     __slots__ = ("granted", "refused", "reused", "session", "since")
 
     def __init__(self) -> None:
         self.granted = False
-        """Whether it has come to it: `session` is the association, None if one is to be made."""
+        """True if it is this user's turn: `session` is the association, or None if one is to be made."""
         self.refused = False
         """The pool was closed meanwhile."""
         self.session: S | None = None
         self.reused = False
-        """Whether the association was used before."""
+        """True if the association was used before."""
         self.since = 0.0  # when it was given back last
 
 
 class PoolState(Generic[S]):
-    """Who gets which association. `idle`: seconds, None keeps them until they end."""
+    """Decides which user gets which association. `idle`: seconds; None keeps unused associations until they end."""
 
     def __init__(self, *, size: int = SIZE, idle: float | None = IDLE) -> None:
         if size < 1:
@@ -110,7 +110,7 @@ class PoolState(Generic[S]):
 
     @property
     def stats(self) -> PoolStats:
-        """What it has now, and has done."""
+        """The pool's numbers, now and since it was made."""
         return replace(self._stats, idle=len(self._idle), in_use=self._taken, waiting=len(self._queue))
 
     # -- users ---------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class PoolState(Generic[S]):
         return granted
 
     def withdraw(self, place: Place[S], *, late: bool = False) -> None:
-        """Whoever asked has gone: cancelled, or `late`. What it was given meanwhile goes to the next."""
+        """The user of `place` has gone: cancelled, or `late`. One granted meanwhile goes to the next user."""
         self._count(timed_out=late)
         if not place.granted:
             if place in self._queue:
@@ -143,25 +143,25 @@ class PoolState(Generic[S]):
         self._serve()
 
     def replace(self, place: Place[S]) -> None:
-        """Its idle association was no good: another one is to be made in its place."""
+        """The idle association for `place` was not usable: another one is to be made instead."""
         place.session, place.reused = None, False
         self._stats = replace(self._stats, reused=self._stats.reused - 1)
         self._count(discarded=True)
 
     def connected(self, place: Place[S], session: S) -> None:
-        """One was made for it."""
+        """An association was made for `place`."""
         place.session = session
         self._count(made=True)
 
     def failed(self, place: Place[S]) -> None:
-        """None could be made for it; the next one may try."""
+        """No association could be made for `place`; the next user may try."""
         self._taken -= 1
         self._count(failed=True)
         self._serve()
 
     def give_back(self, place: Place[S], now: float) -> bool:
-        """It is done, and its association is as good as before. Returns False if that is to be released: then, and
-        not before, `gone` is called."""
+        """The user is done, and the association can be used again. Returns False if it is to be released: the caller
+        then calls `gone` once that is over."""
         self._taken -= 1
         if self.closed or place.session is None:
             self._leaving += 1
@@ -171,21 +171,21 @@ class PoolState(Generic[S]):
         return True
 
     def lose(self, place: Place[S]) -> None:
-        """It is done, and its association is over."""
+        """The user is done, and the association is over."""
         self._taken -= 1
         self._count(lost=True)
         self._serve()
 
-    # -- what nobody uses ----------------------------------------------------------------------------------------
+    # -- idle associations ---------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
-        """When `expire` has something to do; None: not as things are."""
+        """The time at which `expire` has something to do; None if there is nothing to expire."""
         if self._idle_time is None or not self._idle:
             return None
         return min(since for since, _ in self._idle) + self._idle_time
 
     def expire(self, now: float) -> list[S]:
-        """The associations to be released, for nobody used them for so long; `gone` is called for each."""
+        """Returns the associations that were idle for too long. The caller releases them and calls `gone` for each."""
         if self._idle_time is None:
             return []
         old = [one for one in self._idle if one[0] + self._idle_time <= now]
@@ -196,16 +196,17 @@ class PoolState(Generic[S]):
         return [session for _, session in old]
 
     def gone(self) -> None:
-        """An association that was to be released is over, one way or another."""
+        """An association that was to be released is over, however it ended."""
         self._leaving -= 1
         self._serve()
 
     def open(self) -> None:
-        """Begin, where it was closed from the start."""
+        """Opens a pool that was closed from the start."""
         self.closed = False
 
     def close(self) -> list[S]:
-        """No more of it: who waits is refused. The associations to be released; `gone` is called for each."""
+        """Closes the pool and refuses the users that wait. Returns the idle associations: the caller releases them and
+        calls `gone` for each."""
         self.closed = True
         found = [session for _, session in self._idle]
         self._idle.clear()
@@ -219,10 +220,10 @@ class PoolState(Generic[S]):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        """Grant as many places as there is something for, in the order in which they were asked for."""
+        """Grants places in the order in which they were asked for, while there are associations or room for them."""
         while self._queue:
             if self._idle:
-                since, session = self._idle.pop()  # the one used last: what is too many gets old, and is released
+                since, session = self._idle.pop()  # the one used last, so that surplus ones stay idle and are released
                 self._grant(session, since)
             elif self._taken + self._leaving < self._size:
                 self._grant(None, 0.0)
@@ -245,26 +246,27 @@ class PoolState(Generic[S]):
 
 
 def exhausted(size: int, seconds: float) -> PoolExhausted:
-    """What a user is told that has waited for too long."""
+    """The error for a user that has waited for too long."""
     used = "the only association of the pool is" if size == 1 else f"all {size} associations of the pool are"
     return PoolExhausted(f"no association within {seconds:g} s: {used} in use")
 
 
 def check_place(where: object, patience: float | None) -> None:
-    """Raise TypeError for what only one connection can be made of, ValueError for what is no time to wait."""
+    """Raises TypeError for an address that allows one connection only, ValueError for an invalid time to wait."""
     network = isinstance(where, tuple) and isinstance(where[0], str)
     if not (network or isinstance(where, str | os.PathLike)):
         raise TypeError(f"a pool connects again and again, to an address; a {type(where).__name__} is none")
     if patience is not None and not patience >= 0:
-        raise ValueError(f"patience of {patience} s; 0 or more, or None to wait for ever")
+        raise ValueError(f"patience of {patience} s; 0 or more, or None to wait without limit")
 
 
 def fit(session: BaseSession) -> bool:
-    """Whether an association that was used can be used again: it is established, and nothing is under way on it."""
+    """Returns True if an association that was used can be used again: it is established, and nothing is under way."""
     return session.established and session.exchange.at_rest
 
 
 def may_retry(session: BaseSession, sent: int, *, reused: bool) -> bool:
-    """Whether an operation that failed is to be tried once more on a new association: none of it was sent, on one that
-    was used before, which its peer or a firewall may have given up meanwhile. `sent`: its bytes before."""
+    """Returns True if a failed operation is to be tried once more on a new association: nothing of it was sent, and the
+    association was used before, so the peer or a firewall may have dropped it meanwhile. `sent`: the number of bytes
+    that the association had sent before the operation."""
     return reused and session.carrier.bytes_sent == sent

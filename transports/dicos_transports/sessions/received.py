@@ -47,12 +47,12 @@ class Described(Generic[S, P]):
 
     @property
     def start(self) -> MessageStart:
-        """The message as it came."""
+        """The message, as received."""
         return self.performing.start
 
     @property
     def command(self) -> AnyRequest:
-        """Its command set."""
+        """The command set of the request."""
         return self.performing.request
 
     @property
@@ -117,9 +117,9 @@ class Received(Described[S, P], Generic[S, P]):
     # -- whether it is a data set --------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Look at the data set while it is read: what cuts an element, is no data set, or another object than the
-        command says, raises `Refused` where it is read, at its end at the latest. Nothing is looked at in a transfer
-        syntax that is not known here."""
+        """Checks the data set while it is read. Reading raises `Refused`, at the end of the data set at the latest, if
+        an element is cut short, or if the bytes are not a data set or not the object that the command names. Data sets
+        in an unknown transfer syntax are not checked."""
         self.checker = Checker.of(
             self.transfer_syntax, self.sop_class_uid, self.sop_instance_uid or "", self.session.association.terms.limits
         )
@@ -238,20 +238,21 @@ class Received(Described[S, P], Generic[S, P]):
 
 
 class Echoed:
-    """A C-ECHO of another SOP class than Verification, or on the presentation context of another one, is no success."""
+    """A C-ECHO with a SOP class other than Verification, or on the presentation context of another one, never gets
+    success."""
 
     __slots__ = ()
 
     def answer(self, code: int, comment: str | None, given: Content | None) -> Flow[None]:
-        """As `Received.answer`."""
+        """Like `Received.answer`."""
         return super().answer(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
 
     def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
-        """As `Received.answer_now`."""
+        """Like `Received.answer_now`."""
         return super().answer_now(self._code(code), comment, given)  # type: ignore[misc,no-any-return]
 
     def _code(self, code: int) -> int:
-        """0x0122, SOP class not supported, in the place of success.  # PS3.7 9.1.5.1.4"""
+        """Returns 0x0122, SOP class not supported, in place of success [PS3.7 9.1.5.1.4]."""
         named, context = self.sop_class_uid, self.context  # type: ignore[attr-defined]
         fits: bool = named == uids.VERIFICATION == context.abstract_syntax
         return code if fits or code != status.SUCCESS else status.SOP_CLASS_NOT_SUPPORTED

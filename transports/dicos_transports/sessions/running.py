@@ -1,4 +1,4 @@
-"""How a session runs flows, and how it ends.
+"""The part of a session that runs flows, and that ends the association.
 
 Knows: which exceptions leave an association that can only be aborted. Must not know: services, event loops.
 """
@@ -54,7 +54,7 @@ class Running(BaseSession):
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def release(self) -> None:
-        """Release in good order, and close. Raises `AssociationAborted` if it ends otherwise."""
+        """Releases the association, and closes the connection. Raises `AssociationAborted` if it ends otherwise."""
         try:
             await self.driver.run(flows.release(self.association))
         except AssociationError:

@@ -73,8 +73,9 @@ class Session(Running):
         """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces. Returns the response, whatever its
         status.
 
-        Pieces may be awaited: those of another association's `StoreRequest.data`, say. Raises `ContextNotAccepted`,
-        `AssociationError`. An exception out of `data` aborts the association: it is within a message then.
+        Pieces may be asynchronous, for example those of another association's `StoreRequest.data`. Raises
+        `ContextNotAccepted`, `AssociationError`. An exception raised by `data` aborts the association, because the
+        message is incomplete then.
         """
         if isinstance(data, AsyncIterable):
             feed = PushSource()
@@ -112,21 +113,21 @@ class Session(Running):
     def find(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
     ) -> Answers[query.Find, query.Match]:
-        """C-FIND: the matches as they come. Raises `ContextNotAccepted`, `DataSetError`; `AssociationError`."""
+        """C-FIND: the matches as they arrive. Raises `ContextNotAccepted`, `DataSetError`; `AssociationError`."""
         operation = query.Find(self.exchange, sop_class_uid, identifier, priority=priority)
         return Answers(self, operation, operation.next)
 
     def move(
         self, sop_class_uid: str, destination: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
     ) -> Answers[retrieve.Move, retrieve.Counters]:
-        """C-MOVE to the AE title `destination`: the counters as they come. Raises as `find` does."""
+        """C-MOVE to the AE title `destination`: the counters as they arrive. Raises as `find` does."""
         operation = retrieve.Move(self.exchange, sop_class_uid, destination, identifier, priority=priority)
         return Answers(self, operation, operation.next)
 
     def get(
         self, sop_class_uid: str, identifier: Content, *, priority: int = dimse.PRIORITY_MEDIUM
     ) -> Answers[retrieve.Get, StoreRequest]:
-        """C-GET: the instances as they come, each a `StoreRequest` to read and to respond to. Raises as `find` does.
+        """C-GET: the instances as they arrive, each a `StoreRequest` to read and to respond to. Raises as `find` does.
 
         The local side has to be SCP of the storage SOP classes (`negotiation.propose_roles`).
         """
@@ -212,22 +213,22 @@ class Session(Running):
         return await self.run(flow)
 
     async def commit(self, transaction_uid: str, references: Iterable[Reference]) -> Requested:
-        """Storage commitment: ask the provider to take over these objects, under a new transaction UID.  # PS3.4 J.3.2
+        """Storage commitment: asks the provider to take over these objects, under a new transaction UID [PS3.4 J.3.2].
 
         The answer says that the request was received; the report comes with it or later, here or on an association that
-        the provider asks for: `next_report`. Raises as `services.commitment.request_commitment` does.
+        the provider requests: `next_report`. Raises as `services.commitment.request_commitment` does.
         """
         from dicos_proto.services.commitment import request_commitment
 
         return await self.run(request_commitment(self.exchange, transaction_uid, references))
 
     async def next_report(self, transactions: Collection[str] | None = None) -> CommitmentReport | None:
-        """Storage commitment: wait for the next report on this association, for any transaction, and answer it.
+        """Storage commitment: waits for the next report on this association, for any transaction, and answers it.
 
-        `transactions`: the UIDs that are waited for; without, any will do. None: the peer has released the association.
-        A report may be made days later, so that nothing but the connection ends the wait: close the session to end it.
-        If it is cancelled while it waits, nothing is lost. Raises `Refused` for an invalid report, which was refused:
-        the next may be better; `AssociationAborted`, `ServerStopping`.
+        `transactions`: the UIDs to wait for; by default any. Returns None if the peer has released the association. A
+        report may be made days later, so that only the end of the connection ends the wait: close the session to end
+        it. If it is cancelled while it waits, nothing is lost. Raises `Refused` for an invalid report, which was
+        refused: call it again for the next; `AssociationAborted`, `ServerStopping`.
         """
         from dicos_proto.services.commitment import next_report
 
@@ -274,7 +275,7 @@ class Request(Received[Session, P], Generic[P]):
             await self.session.run(self.answer(code, comment, given))
 
     def data(self) -> AsyncIterator[Buffer]:
-        """Its data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
+        """The data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         If it is cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` if the
         association ends first.

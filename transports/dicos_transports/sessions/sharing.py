@@ -1,10 +1,10 @@
 """Many instances over several associations at once: one source, from which each takes the next when it has room for it.
 
-So a slow association holds up nobody, and one that is lost takes along only what it had been given: `store_over` of
-`blocking`, `trio` and `asyncio` is this and their way to run several things at once.
+So a slow association does not delay the others, and a lost association loses only the instances that it had taken.
+`store_over` of `blocking`, `trio` and `asyncio` is this module and their way to run several things at once.
 
-Knows: instances and what became of them. Must not know: threads, tasks, sockets; but a `Shared` may be used from
-several threads at once. Invariant: an instance that was taken is told once, or is given back and taken again.
+Knows: instances and their outcomes. Must not know: threads, tasks, sockets; but a `Shared` may be used from several
+threads at once. Invariant: an instance that was taken is reported once, or is given back and taken again.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ class Shared:
                 return self._returned.pop()
             try:
                 return next(self._source, None)
-            except Exception as error:  # the caller's own; what was sent already is still to be answered
+            except Exception as error:  # the caller's own; the instances already sent are still to be answered
                 self._fault, self._stopped = error, True
                 return None
 
     def give_back(self, instance: Instance) -> None:
-        """It was not sent: another association may."""
+        """The instance was not sent: another association may send it."""
         with self._lock:
             self._returned.append(instance)
 
     def stop(self) -> None:
-        """Send no more; whatever goes wrong from now on, nobody asks for it."""
+        """Sends no more instances; errors from now on are ignored."""
         self._stopped = self._left = True
         self._fault = self._lost = None  # their tracebacks have this object
 
     def fail(self, fault: BaseException) -> None:
-        """The caller's own fault: send no more, and raise it in the end."""
+        """An exception of the caller's own code: sends no more instances, and `finish` raises it."""
         self._stopped = True
         if not self._left:
             self._fault = self._fault or fault
@@ -84,7 +84,8 @@ class Shared:
 
 
 class Share:
-    """The part of one association: iterated, it takes instances; what is not told when it is lost is lost with it."""
+    """The part of one association. Iterating over it takes instances; those without an outcome when the association is
+    lost are lost with it."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -92,7 +93,7 @@ class Share:
         self._held: list[Instance] = []
 
     def begin(self) -> bool:
-        """Take the first instance; whether there is one, and so a reason to ask for an association."""
+        """Takes the first instance. Returns True if there is one, and so a reason to request an association."""
         self._first = self._shared.take()
         return self._first is not None
 
@@ -104,7 +105,7 @@ class Share:
             instance = self._shared.take()
 
     def told(self, outcome: Outcome) -> Outcome:
-        """It is known what became of this one."""
+        """Notes that the outcome of an instance is known, and returns it."""
         for index, instance in enumerate(self._held):
             if instance is outcome.instance:
                 del self._held[index]
@@ -112,9 +113,9 @@ class Share:
         return outcome
 
     def lose(self, error: AssociationError) -> list[Outcome]:
-        """The association is over before its time: what becomes of its instances.
+        """The association was lost. Returns an outcome for each of its unanswered instances.
 
-        It is told as a value, as often as there are instances: without the frames it came through, and what they hold.
+        They share the error, as a value: without its traceback, whose frames would keep objects alive.
         """
         error = error.with_traceback(None)
         self._shared.lose(error)
@@ -132,7 +133,7 @@ async def store_share(
     *,
     priority: int,
 ) -> None:
-    """One of several associations, in a task of its own."""
+    """Runs one of several associations, in a task of its own."""
     share = Share(shared)
     try:
         if share.begin():
@@ -142,5 +143,5 @@ async def store_share(
     except AssociationError as error:
         for lost in share.lose(error):
             await tell(lost)
-    except Exception as error:  # the caller's own, out of `connect_one` or a data set: told where it can be seen
+    except Exception as error:  # the caller's own, from `connect_one` or a data set: `finish` raises it to the caller
         shared.fail(error)

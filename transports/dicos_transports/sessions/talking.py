@@ -1,6 +1,6 @@
-"""How functions that answer requests are called, and what they give is taken, in each adapter.
+"""Calls the functions that answer requests, and takes the values that they give, in each adapter.
 
-Knows: a session, functions of both kinds. Must not know: what is said, how an association is made.
+Knows: a session, plain and async functions. Must not know: messages, how an association is made.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class WrongAnswer(ProtocolError):
-    """A function gave what is no answer. The text says what it gave, by its type, and what it may give."""
+    """A function gave a value that is not an answer. The text names the type of that value, and what it may give."""
 
 
 def kind_of(found: object) -> str:
-    """`an int`: its type, and no more of it."""
+    """`an int`: the type of a value, without the value."""
     name = "None" if found is None else type(found).__name__
     return name if found is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
 
@@ -62,7 +62,7 @@ class Responder:
         self._at_once = at_once
 
     async def call(self, function: Callable[..., object], given: object) -> object:
-        """Call the function, and await what it gives where that has to be. Raises `WrongAnswer` where it cannot be."""
+        """Calls the function, and awaits its result if necessary. Raises `WrongAnswer` if it cannot be awaited here."""
         if self._threads and not (iscoroutinefunction(function) or isasyncgenfunction(function)):
             found = await _in_thread(function, given)
         else:
@@ -76,7 +76,7 @@ class Responder:
         return found
 
     async def each(self, found: object) -> AsyncGenerator[object, None]:
-        """Iterate over what a function gave. Raises `WrongAnswer` for what is no iterable."""
+        """Iterates over the result of a function. Raises `WrongAnswer` if it is not iterable."""
         if isinstance(found, AsyncIterable) and not self._at_once:
             async with closing(found) as awaited:
                 async for one in awaited:
@@ -106,7 +106,7 @@ class Responder:
 
 @asynccontextmanager
 async def closing(iterable: AsyncIterable[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Its iterator, which if it is a generator is closed in the end."""
+    """The iterator of `iterable`; if it is a generator, it is closed at the end of the block."""
     iterator = aiter(iterable)
     try:
         yield iterator
@@ -116,7 +116,7 @@ async def closing(iterable: AsyncIterable[T]) -> AsyncIterator[AsyncIterator[T]]
 
 
 class _Options(TypedDict):
-    """Those of `connect` that a description decides."""
+    """The options of `connect` that an A-ASSOCIATE-RQ decides."""
 
     called_aet: str
     calling_aet: str
@@ -142,12 +142,12 @@ def _iterable(found: object) -> Iterable[object]:
 
 
 def _next(iterator: object) -> list[object]:
-    """The next thing, in a list; an empty one at the end."""
+    """Returns the next value in a list; an empty list at the end."""
     return list(islice(_iterable(iterator), 1))
 
 
 def _close(iterator: object) -> None:
-    """A generator is told that no more of it is wanted."""
+    """Closes the iterator if it is a generator."""
     close = getattr(iterator, "close", None)
     if callable(close):
         close()

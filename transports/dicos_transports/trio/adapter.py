@@ -68,13 +68,13 @@ class Connections:
     """The `Transport` of trio: sockets, and streams of its own."""
 
     async def open(self, where: Address | Connected, timeouts: Timeouts, source: SourceAddress | None) -> Connected:
-        """As `Transport.open`."""
+        """Implements `Transport.open`."""
         if isinstance(where, socket.socket | trio.abc.Stream):
             return where
         return await _open(where, timeouts.connect, source)
 
     def keep_alive(self, connection: Connected, seconds: float | None) -> None:
-        """As `Transport.keep_alive`."""
+        """Implements `Transport.keep_alive`."""
         if isinstance(connection, socket.socket):
             keep_alive(connection, seconds)
         elif isinstance(connection, trio.SocketStream):
@@ -88,7 +88,7 @@ class Connections:
         timeouts: Timeouts,
         trace: Trace | None,
     ) -> Session:
-        """As `Transport.session`."""
+        """Implements `Transport.session`."""
         wire, seen = (association, trace) if layer is None else (layer, None)
         link: SocketLink | StreamLink
         if isinstance(connection, trio.SocketStream):
@@ -127,7 +127,7 @@ async def _open(where: Address, timeout: float | None, source: SourceAddress | N
             return await _open_unix(os.fspath(where))
     except trio.TooSlowError:
         raise ConnectionFailed(unreachable(where, "timed out")) from None
-    except (OSError, ValueError, OverflowError) as error:  # ValueError: what is no name, a NUL in a path
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: an invalid name, a NUL in a path
         raise ConnectionFailed(unreachable(where, said(_first(error)))) from error
 
 
@@ -191,10 +191,10 @@ async def store_over(
             async for outcome in outcomes:
                 ...
 
-    As `blocking.store_over`; left by an exception or cancelled, its associations are aborted.
+    Like `blocking.store_over`. If the block is left by an exception or cancelled, its associations are aborted.
     """
     shared = Shared(instances, associations)
-    send, receive = trio.open_memory_channel[Outcome](associations)  # what is not looked at is not sent on
+    send, receive = trio.open_memory_channel[Outcome](associations)  # bounds what is sent ahead of the reader
 
     async def work(send: trio.MemorySendChannel[Outcome]) -> None:
         async with send:

@@ -1,6 +1,6 @@
-"""How flows are run in trio: the links, which carry a wire over a socket or a stream, and their interpreter.
+"""Runs flows in trio: the links, which carry a wire over a socket or a stream, and their interpreter.
 
-Knows: how trio waits. Must not know: what is said over a connection, how one is made.
+Knows: how trio waits. Must not know: what is sent over a connection, how a connection is made.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SocketLink(Channel):
         super().close()
 
     async def wait(self, need: Need) -> ProtocolError | None:
-        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until the need is met or a deadline has passed. Returns the error that ends the flow, if any."""
         while True:
             self.acknowledge()
             now = trio.current_time()
@@ -58,7 +58,7 @@ class SocketLink(Channel):
                 return None
 
     async def _ready(self, until: float) -> tuple[bool, bool]:
-        """Whether the socket is readable, writable, once it is or `until` has come."""
+        """Waits until the socket is readable or writable, or until `until`. Returns (readable, writable)."""
         with trio.CancelScope(deadline=until):
             if not self.writing:
                 await trio.lowlevel.wait_readable(self.sock)
@@ -74,7 +74,7 @@ class SocketLink(Channel):
         return False, False
 
     def _one_for_both(self) -> select.epoll | None:
-        """What says that the socket is readable or writable, where the system has such a thing and one to spare."""
+        """The epoll object that reports both readable and writable; None if the system has none or cannot make one."""
         if self._either is None and HAS_EPOLL:
             try:
                 self._either = select.epoll()
@@ -113,10 +113,10 @@ class StreamLink(Link):
         self._sending: trio.CancelScope | None = None  # of the task that sends
         self._receiving: trio.CancelScope | None = None  # of the one that receives
         self._received_last: bytes | bytearray | None = None  # what it has received, until the wire wants it
-        self._waiting: trio.CancelScope | None = None  # of who waits for them
+        self._waiting: trio.CancelScope | None = None  # of the task that waits for them
 
     def begin(self, need: Need) -> bool:
-        """What can be done for it now; whether that was all."""
+        """Does what is possible for the need without waiting. Returns True if it is met."""
         self.flush()
         if need is Need.DRAIN:
             return not self._pending and not (self.broken and self.wire.wants_read)
@@ -141,7 +141,7 @@ class StreamLink(Link):
             self._tell_closed()
 
     async def wait(self, need: Need) -> ProtocolError | None:
-        """Until the need is met, or time has passed. What ends the flow instead, if anything does."""
+        """Waits until the need is met or a deadline has passed. Returns the error that ends the flow, if any."""
         while True:
             now = trio.current_time()
             at = self.due(now)
@@ -157,7 +157,7 @@ class StreamLink(Link):
                 self.woke(trio.current_time())
 
     def _take(self) -> bool:
-        """Give the wire what was received, and receive more, if it wants that; whether it was given anything."""
+        """Gives the wire what was received, and receives more if the wire wants it. Returns True if it gave any."""
         if not self.wire.wants_read:
             return False
         data, self._received_last = self._received_last, None

@@ -24,7 +24,7 @@ def pair() -> tuple[trio.abc.HalfCloseableStream, trio.abc.HalfCloseableStream]:
 
 
 class _Direction:
-    """What one end sends and the other receives."""
+    """The bytes that one end sends and the other receives."""
 
     def __init__(self) -> None:
         self.held = bytearray()

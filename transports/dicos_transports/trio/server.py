@@ -1,8 +1,8 @@
 """`serve` in trio: many associations at once, a task for each, within limits, until it is stopped.
 
-Who is let in, and what is logged and counted: `serving`.
+`serving` decides who is admitted, and what is logged and counted.
 
-Knows: tasks of trio. Must not know: what is said over a connection.
+Knows: tasks of trio. Must not know: what is sent over a connection.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Server(AsyncServer):
             self._interrupt()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it was stopped, or its one connection is over, and nothing is left; whether that is so."""
+        """Waits until the server is stopped, or its one connection is over, and nothing is left. Returns False if
+        `timeout` seconds pass first."""
         with trio.move_on_after(math.inf if timeout is None else timeout):
             while not self._done:
                 await self._changed.park()

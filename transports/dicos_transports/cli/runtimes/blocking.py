@@ -50,15 +50,15 @@ def make() -> Runtime:
 class Blocking:
     """See `runtime.Runtime`."""
 
-    batch = 1  # written as it comes: nothing else is held up
+    batch = 1  # written in order of arrival: nothing else is held up
 
     def __init__(self) -> None:
         self._bell, self._rope = os.pipe()
         self._heed: Callable[[], None] | None = None
-        """What the bell asks for now; None: the end of every wait."""
+        """The function to call when the bell rings now; None: it ends every wait."""
         self._interruptible = False
         self._abandoned = False
-        """Whether a thread that uses the pipe did not end in time."""
+        """True if a thread that uses the pipe did not end in time."""
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
@@ -111,7 +111,7 @@ class Blocking:
                     thread.join(PATIENCE)
             self._abandoned = any(thread.is_alive() for thread in threads)
             raise
-        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # that tells of another one
+        told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # which follows from another one
         try:
             if told:
                 raise told[0]
@@ -221,7 +221,7 @@ class Blocking:
         """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
         before = signal.getsignal(signal.SIGINT)
         if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-            yield  # whoever started this has other plans
+            yield  # the caller handles signals in its own way
             return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
@@ -282,7 +282,7 @@ class _Served:
 
 
 class _SecondSignal(BaseException):
-    """Whoever runs this does not want to wait."""
+    """A second signal arrived: the user does not want to wait."""
 
 
 @contextmanager
