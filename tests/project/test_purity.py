@@ -119,7 +119,7 @@ def _layer_faults(target: str, module: str) -> Iterator[str]:
     if not module or importer == FORMER or (importer == imported and importer in PACKAGES):
         return
     if imported not in ORDER:
-        yield f"imports {PACKAGE}{'.' + imported if imported else ''}, which is no module in ORDER"
+        yield f"imports {PACKAGE}{'.' + imported if imported else ''}, which ORDER does not list"
     elif importer in ORDER and ORDER.index(imported) >= ORDER.index(importer):
         yield f"imports upward: {imported} is not below {importer}"
 

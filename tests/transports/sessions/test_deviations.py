@@ -1,4 +1,4 @@
-"""Deviations over real sockets: who is let through, and how the adapters and the command tell it."""
+"""Deviations over real sockets: which peers are accepted, and how the adapters and the command report it."""
 
 from __future__ import annotations
 
