@@ -19,10 +19,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from dicos_proto import dimse
-from dicos_proto.association import Association
+from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.services import storage
 from dicos_proto.services.storage import Instance
@@ -79,7 +80,7 @@ class Sockets:
         """As `Transport.session`."""
         wire, seen = (association, trace) if layer is None else (layer, None)
         driver = self.driver(connection, wire, timeouts, trace=seen, stop=self.stop, kill=self.kill)
-        driver.carry(association, trace)
+        driver.carry(partial(bytes_unread, association), trace)
         return awaiting.Session(association, driver, peer_of(connection), layer)
 
 

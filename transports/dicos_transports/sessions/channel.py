@@ -16,10 +16,9 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, Need
 from dicos_proto.errors import DeadlineExceeded, ProtocolError
 from dicos_proto.timers import Timeouts
@@ -65,8 +64,9 @@ class Link:
         """True if the peer accepts no more data. Data that it sent before may still be unread."""
         self.measured = False
         """True if `woke` has to be called at the end of the wait that began with `due`."""
-        self.association: Association | None = None
-        """The association whose messages the wire carries, if known; it allows sending messages in batches."""
+        self.unparsed: Callable[[], int] | None = None
+        """Returns the number of received bytes that wait to be parsed, if known: what they bring is answered soon, so
+        the answers can be sent in batches."""
         self._write_stall = timeouts.write_stall
         self._rate = timeouts.minimum_rate
         self._trace = trace
@@ -78,9 +78,9 @@ class Link:
         self._slow_from = 0  # bytes sent before that time
         self._told: float | None = None  # the last deadline that was reported to the wire
 
-    def carry(self, association: Association, trace: Trace | None) -> None:
-        """Set the association of the wire, and the trace to call when the connection is closed."""
-        self.association = association
+    def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
+        """Set `unparsed`, and the trace to call when the connection is closed."""
+        self.unparsed = unparsed
         self._end_trace = trace
 
     def _tell_closed(self) -> None:
@@ -258,8 +258,8 @@ class Channel(Link):
         """
         self._collect()
         if self._pending:
-            known = self.association
-            more = known is not None and self._tcp and self._corked < BATCH and bytes_unread(known) > 0
+            unparsed = self.unparsed
+            more = unparsed is not None and self._tcp and self._corked < BATCH and unparsed() > 0
             self._write(_MORE if more else 0)
 
     def acknowledge(self) -> None:

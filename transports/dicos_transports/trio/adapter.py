@@ -19,12 +19,13 @@ import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Unpack, cast
 
 import trio
 
 from dicos_proto import dimse
-from dicos_proto.association import Association
+from dicos_proto.association import Association, bytes_unread
 from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -96,7 +97,7 @@ class Connections:
             link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
         else:
             link, peer = StreamLink(connection, wire, timeouts, seen), f"a {type(connection).__name__}"
-        link.carry(association, trace)
+        link.carry(partial(bytes_unread, association), trace)
         return Session(association, Driver(link), peer, layer)
 
 
