@@ -12,7 +12,7 @@ settings.register_profile(
     derandomize=True,
     deadline=None,
     max_examples=100,
-    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no failure
+    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is not a failure
 )
 # Longer and different every time: `pytest --hypothesis-profile=search`.
 settings.register_profile("search", parent=settings.get_profile("stable"), derandomize=False, max_examples=5000)

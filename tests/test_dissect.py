@@ -1,4 +1,4 @@
-"""What is shown of PDUs: everything an association says, nothing of what a data set holds, and no forged lines."""
+"""The output for PDUs: everything an association says, nothing from the contents of a data set, no forged lines."""
 
 import doctest
 import sys
@@ -461,7 +461,7 @@ def test_a_peer_cannot_forge_a_line() -> None:
     assert lines[-1].startswith("  deviation (informative_text): implementation version name with other characters")
     beyond = dissect(associate(1, APPLICATION_ITEM, PROPOSED_ITEM, user_item(item(0x55, "V€😀".encode()))))
     assert beyond[-2] == r"  implementation: 1.2.3, 'V\u20ac\U0001f600'"
-    # What is refused is shown in the fault: escaped too.
+    # The fault shows the refused value: escaped too.
     (fault,) = dissect(associate(1, item(0x10, b"1.\xe9\n"), PROPOSED_ITEM, user_item()))
     assert fault.endswith(r"malformed: application context '1.\xe9\n' is no UID [PS3.5 9.1]")
 

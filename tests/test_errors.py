@@ -1,4 +1,4 @@
-"""Errors: what they say, when two are equal, and that they survive `copy` and `pickle`."""
+"""Errors: their texts, when two are equal, and that they survive `copy` and `pickle`."""
 
 import copy
 import pickle
@@ -95,6 +95,6 @@ def test_every_error_is_a_protocol_error() -> None:
 
 
 def test_malformed_is_neutral() -> None:
-    """Whose fault it is, is for the layer above to say: catching one kind must not catch the other."""
+    """The layer above decides whose fault it is: catching one kind must not catch the other."""
     assert not issubclass(Malformed, LocalProtocolError | RemoteProtocolError)
     assert not issubclass(RemoteProtocolError, LocalProtocolError)

@@ -29,7 +29,7 @@ def test_limits_do_not_change() -> None:
 
 
 def test_outgoing_pdu_has_room_for_a_pdv_with_data() -> None:
-    """A PDV header of six bytes and a fragment of two, the least that is of even length.  # PS3.8 9.3.5.1, E.1"""
+    """A PDV header of six bytes and a fragment of two, the shortest of even length [PS3.8 9.3.5.1, E.1]."""
     assert SMALLEST_MAX_LENGTH == 6 + 2
     assert Limits(outgoing_pdu=9).outgoing_pdu == 9
     assert Limits(outgoing_pdu=8).outgoing_pdu == 8

@@ -2,8 +2,11 @@
 
     .venv/bin/python tools/mutation.py [--jobs N] [--only TEXT] [module ...]
 
-Why not a ready tool: mutmut 3 leaves out what is outside functions, and `machine` is a table outside functions; it
-leaves out properties too, and cannot leave out error texts. cosmic-ray starts pytest once a mutant, hours in all.
+`module` is a dotted name within the package: `upper_layer.framing`.
+
+Why not a ready tool: mutmut 3 leaves out everything outside functions, and `upper_layer.machine` is a table outside
+functions; it leaves out properties too, and cannot leave out error texts. cosmic-ray starts pytest once a mutant, hours
+in all.
 
 A mutant of a function is a new code object given to the function itself, so every importer has it: one process collects
 all tests and finds out which tests run which line (with coverage), then forks once a mutant and runs only those, the
@@ -15,7 +18,7 @@ texts), members of enums, slices, arguments, elements of tuples and dicts, cells
 whole statements (left out). Not mutated: texts, annotations, decorators, `__slots__`.
 
 The mutants that survive are compared with tools/mutation-survivors.txt, which gives the reason of each. Exit status 1:
-another one survived, one that is listed did not, or docs/mutation.md has other numbers.
+another one survived, one that is listed did not or does not exist, or docs/mutation.md has other numbers.
 """
 
 from __future__ import annotations
@@ -46,26 +49,43 @@ from hypothesis import HealthCheck, Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "dicos_proto"
-MODULES = ("messages", "framing", "machine", "negotiation")
+MODULES = (
+    "dimse.assembly",
+    "upper_layer.framing",
+    "upper_layer.machine",
+    "upper_layer.policy",
+    "upper_layer.negotiation",
+    "upper_layer.agreement",
+)
 SURVIVORS = ROOT / "tools" / "mutation-survivors.txt"
 DOCUMENT = ROOT / "docs" / "mutation.md"
 RESULTS = ROOT / "build" / "mutation.txt"
 
-# Tests of the four modules that need no peer and little time. Those left out are slow and general: they add nothing.
+# Tests of these modules that need no peer and little time. Those left out are slow and general: they add nothing.
 TESTS = (
-    "test_association_random.py", "test_association_sendables.py", "test_conversations.py", "test_deadlines.py",
-    "test_endings.py", "test_exchange.py", "test_extended.py", "test_flows.py", "test_framing.py",
-    "test_framing_refused.py", "test_machine_table.py", "test_messages.py", "test_messages_sizes.py",
-    "test_negotiation.py", "test_planning.py", "test_tolerance.py", "test_upper_layer_artim.py",
-    "test_upper_layer_table.py",
+    "association/test_association_random.py", "association/test_association_sendables.py",
+    "association/test_deadlines.py", "association/test_endings.py", "association/test_tolerance.py",
+    "conversation/test_conversations.py", "conversation/test_exchange.py", "conversation/test_flows.py",
+    "conversation/test_planning.py", "dimse/test_messages.py", "dimse/test_messages_sizes.py",
+    "upper_layer/test_extended.py", "upper_layer/test_framing.py", "upper_layer/test_framing_refused.py",
+    "upper_layer/test_machine_table.py", "upper_layer/test_negotiation.py", "upper_layer/test_upper_layer_artim.py",
+    "upper_layer/test_upper_layer_table.py",
 )  # fmt: skip
 LEFT_OUT = "not flag_changes_nothing and not any_bytes"
+_NEGOTIATION = ("upper_layer/test_negotiation.py", "conversation/test_planning.py")
 AT_IMPORT = {
-    "messages": ("test_messages.py", "test_messages_sizes.py", "test_exchange.py", "test_deadlines.py"),
-    "framing": ("test_framing.py", "test_framing_refused.py", "test_tolerance.py"),
-    "machine": ("test_machine_table.py", "test_upper_layer_table.py"),
-    "negotiation": ("test_negotiation.py", "test_planning.py"),
-}
+    "dimse.assembly": (
+        "dimse/test_messages.py", "dimse/test_messages_sizes.py", "conversation/test_exchange.py",
+        "association/test_deadlines.py",
+    ),
+    "upper_layer.framing": (
+        "upper_layer/test_framing.py", "upper_layer/test_framing_refused.py", "association/test_tolerance.py",
+    ),
+    "upper_layer.machine": ("upper_layer/test_machine_table.py", "upper_layer/test_upper_layer_table.py"),
+    "upper_layer.policy": _NEGOTIATION,
+    "upper_layer.negotiation": _NEGOTIATION,
+    "upper_layer.agreement": _NEGOTIATION,
+}  # fmt: skip
 SPARE_SECONDS = 2.0
 """Processor time a test may take beyond ten times what it takes unmutated."""
 MEMORY = 4 << 30
@@ -85,6 +105,11 @@ PYTEST = [
     "-o", "addopts=--import-mode=importlib", "-W", "ignore::pytest.PytestAssertRewriteWarning",
     "--hypothesis-profile=mutation", f"--rootdir={ROOT}",
 ]  # fmt: skip
+
+
+def source_of(module: str) -> Path:
+    """The file of a module; `module` is its dotted name within the package."""
+    return ROOT / PACKAGE / f"{module.replace('.', '/')}.py"
 
 
 # -- mutants -----------------------------------------------------------------------------------------------------------
@@ -130,7 +155,7 @@ NAME = re.compile(r"[A-Za-z_]\w*")
 def enums() -> dict[str, list[str]]:
     """Members of each enum of the package, by the name of its class."""
     found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / PACKAGE).glob("*.py")):
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases):
                 targets = [each.targets[0] for each in node.body if isinstance(each, ast.Assign)]
@@ -146,7 +171,7 @@ class Finder:
 
     def __init__(self, module: str) -> None:
         self.module = module
-        self.tree = ast.parse((ROOT / PACKAGE / f"{module}.py").read_text())
+        self.tree = ast.parse(source_of(module).read_text())
         self.mutants: list[Mutant] = []
         self._above: list[ast.AST] = []
         self._function: str | None = None
@@ -447,9 +472,8 @@ class Session:
         return True
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        covered = coverage.Coverage(
-            data_file=None, config_file=False, include=[str(ROOT / PACKAGE / f"{name}.py") for name in self.trees]
-        )
+        files = {name: str(source_of(name)) for name in self.trees}
+        covered = coverage.Coverage(data_file=None, config_file=False, include=list(files.values()))
         took: dict[str, float] = {}
         items = {item.nodeid: item for item in session.items}
         covered.start()
@@ -466,7 +490,7 @@ class Session:
             took[nodeid] = time.process_time() - began
         covered.stop()
         data = covered.get_data()
-        by_line = {name: data.contexts_by_lineno(str(ROOT / PACKAGE / f"{name}.py")) for name in self.trees}
+        by_line = {name: data.contexts_by_lineno(file) for name, file in files.items()}
         print(f"{len(items)} tests, {sum(took.values()):.0f} s; {len(self.mutants)} mutants of functions", flush=True)
 
         def run(mutant: Mutant) -> set[str]:
@@ -493,7 +517,7 @@ class Session:
 def put(mutant: Mutant, tree: ast.Module) -> None:
     """Give the function the code of the mutant."""
     mutant.swap()
-    code = compile(ast.fix_missing_locations(tree), str(ROOT / PACKAGE / f"{mutant.module}.py"), "exec")
+    code = compile(ast.fix_missing_locations(tree), str(source_of(mutant.module)), "exec")
     assert mutant.function is not None
     function(importlib.import_module(f"{PACKAGE}.{mutant.module}"), mutant.function).__code__ = find_code(
         code, mutant.function
@@ -538,7 +562,7 @@ class MutantLoader(importlib.machinery.SourceFileLoader, importlib.abc.MetaPathF
 
 def run_at_import(mutant: Mutant, tree: ast.Module) -> bool:
     mutant.swap()
-    path = str(ROOT / PACKAGE / f"{mutant.module}.py")
+    path = str(source_of(mutant.module))
     loader = MutantLoader(f"{PACKAGE}.{mutant.module}", path, ast.fix_missing_locations(tree))
     sys.meta_path.insert(0, loader)
     limit_time(60)
@@ -594,7 +618,7 @@ def counted(mutants: Sequence[Mutant], results: dict[str, str]) -> dict[str, tup
 
 def documented() -> dict[str, tuple[int, int, int]]:
     """The same, as docs/mutation.md has it."""
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     return {name: (int(total), int(killed) + int(late), int(left)) for name, total, killed, late, left in rows}
 
 
@@ -623,6 +647,8 @@ def main() -> int:
     finders = {name: Finder(name) for name in MODULES if name in (options.modules or MODULES)}
     trees = {name: finder.tree for name, finder in finders.items()}
     known = listed()
+    found = {mutant.name for finder in finders.values() for mutant in finder.mutants}
+    vanished = sorted(name for name in known - found if name.partition(" ")[0] in finders)
     mutants = [
         mutant
         for finder in finders.values()
@@ -649,15 +675,17 @@ def main() -> int:
     gone = sorted(name for name in known if results.get(name, SURVIVED) != SURVIVED)
     stale = []
     if not options.modules and not options.only and not options.listed:
-        gone = sorted(known - survived)
+        gone = sorted(known - survived - set(vanished))
         stale = [name for name, row in counted(mutants, results).items() if documented().get(name) != row]
     for name in new:
         print(f"mutation: survives and is not listed: {name}", file=sys.stderr)
+    for name in vanished:
+        print(f"mutation: listed and not a mutant any more: {name}", file=sys.stderr)
     for name in gone:
         print(f"mutation: listed and does not survive: {name}", file=sys.stderr)
     for name in stale:
         print(f"mutation: {DOCUMENT.relative_to(ROOT)} has other numbers for {name}", file=sys.stderr)
-    return 1 if new or gone or stale else 0
+    return 1 if new or gone or vanished or stale else 0
 
 
 if __name__ == "__main__":

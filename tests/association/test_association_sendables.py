@@ -230,7 +230,7 @@ BUSY: dict[str, Sendable] = {
     "data in pieces of more than a byte": MessageData(context=3, data=memoryview(b"abcd").cast("H"), last=True),
     "data in an array of wide items": MessageData(context=3, data=array("H", [1] * 10), last=True),  # type: ignore[arg-type]
     "data with gaps": MessageData(context=3, data=memoryview(b"abcd")[::2], last=True),
-    "data that is none": MessageData(context=3, data=None, last=True),  # type: ignore[arg-type]
+    "no data at all": MessageData(context=3, data=None, last=True),  # type: ignore[arg-type]
     "data that is text": MessageData(context=3, data="abcd", last=True),  # type: ignore[arg-type]
     "data that is a number": MessageData(context=3, data=5, last=True),  # type: ignore[arg-type]
     "a command that cannot be encoded": start(1, replace(ECHO, message_id=-1)),

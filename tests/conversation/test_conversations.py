@@ -130,7 +130,7 @@ def test_a_response_that_comes_before_the_data_set_is_complete_is_taken() -> Non
         received = yield from next_request(pair.provides)
         assert received is not None
         pair.provider.send(exchange.response_to(received, status.OUT_OF_RESOURCES, "disk full"))
-        assert (yield from next_request(pair.provides)) is None  # the data set is read over
+        assert (yield from next_request(pair.provides)) is None  # the rest of the data set is discarded
 
     results, _ = pair.run(use(pair.uses, store(pair.uses, CT, "1.2", IMPLICIT, [b"ab"] * 9)), hasty())
     assert (results[0].status, results[0].error_comment) == (0xA700, "disk full")

@@ -126,7 +126,7 @@ def test_what_its_interpreter_throws_reaches_the_flow() -> None:
 
 
 def test_a_fault_that_the_flow_outlives_is_no_end() -> None:
-    """A flow of somebody's own may go on."""
+    """A flow that the application wrote itself may go on."""
 
     def stubborn() -> flows.Flow[str]:
         try:

@@ -1,4 +1,4 @@
-"""Flows against peers that do not keep to the script: answers to somebody else, ends in the middle, nothing at all."""
+"""Flows against peers that do not follow the script: wrong answers, connections that end early, silence."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

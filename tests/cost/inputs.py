@@ -480,8 +480,8 @@ SAID_BY_PROVIDERS: Final = (
     ),
     Input("GET, many", "C-GET sends small objects without waiting for answers", "get", _many_moved),
     Input("GET, many, unread", "C-GET sends small objects, and reads no answers", "get", _many_moved, reads=False),
-    Input("requests", "C-ECHO-RQ to who waits for an answer", "echo", _requests),
-    Input("requests, unread", "C-ECHO-RQ to who waits for an answer; what is answered is not read", "echo", _requests, reads=False),
+    Input("requests", "C-ECHO-RQ to a user that waits for an answer", "echo", _requests),
+    Input("requests, unread", "C-ECHO-RQ to a user that waits for an answer; its responses are not read", "echo", _requests, reads=False),
     Input("answers to nobody", "responses to a message that was never sent", "echo", _answers_to_nobody),
     *(
         Input(f"STORE, Maximum Length {length}", f"C-STORE to a peer with a Maximum Length of {length}", "store", _nothing,

@@ -18,7 +18,7 @@ ITEM, ITEM_END, SEQUENCE_END, PIXELS, UNDEFINED = 0xFFFEE000, 0xFFFEE00D, 0xFFFE
 
 
 class Refused(Exception):
-    """The bytes are no data set."""
+    """The bytes are not a data set."""
 
 
 class _Reference:

@@ -52,7 +52,7 @@ def charset(names: bytes) -> bytes:
 
 
 def registries() -> int:
-    """Returns what `warnings` keeps for ever of the warnings that were given."""
+    """Returns the number of warnings that the `warnings` module remembers: it never forgets one."""
     return sum(len(getattr(module, "__warningregistry__", ())) for module in list(sys.modules.values()))
 
 

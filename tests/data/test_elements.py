@@ -318,7 +318,7 @@ def test_a_deflated_bomb_is_refused_while_it_inflates() -> None:
     assert found is not None
     assert "100 are allowed (limit inflate_ratio)" in found
     assert verdict([bomb], DEFLATED, Limits(inflate_ratio=2000)) is None
-    assert verdict([deflated(UIDS + long(PIXELS, b"OW", bytes(900_000)))], DEFLATED) is None  # short ones are no attack
+    assert verdict([deflated(UIDS + long(PIXELS, b"OW", bytes(900_000)))], DEFLATED) is None  # short ones are harmless
     small = deflated(short(NAME, b"PN") * 1000)
     assert "limit object_elements: 999" in str(verdict([small], DEFLATED, Limits(object_elements=999)))
     assert verdict([small], DEFLATED, Limits(object_elements=1000)) is None

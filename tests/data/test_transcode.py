@@ -142,7 +142,7 @@ def opened(tag: int, vr: bytes = b"") -> bytes:
 ITEM, ITEM_END, SEQUENCE_END = opened(0xFFFEE000), implicit(0xFFFEE00D, b""), implicit(0xFFFEE0DD, b"")
 
 
-# What comes out
+# Results
 
 
 @pytest.mark.parametrize("to_ts", CONVERTIBLE)
@@ -154,7 +154,7 @@ def test_every_file_of_pydicoms_comes_out_as_pydicom_writes_it(path: Path, to_ts
         assert ours == path.read_bytes()[file.data_offset :]
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom thinks of these files is no matter here
+        warnings.simplefilter("ignore")  # pydicom's opinion of these files does not matter here
         theirs = written(data_set_of(path), to_ts)
         assert differences(parsed(ours, to_ts), parsed(theirs, to_ts)) == []
 
@@ -265,7 +265,7 @@ def test_group_lengths_are_left_out(tmp_path: Path) -> None:
     assert converted(tmp_path, data, EXPLICIT, IMPLICIT) == implicit(0x00080060, b"CT")
 
 
-# What is refused
+# Refusals
 
 
 def test_pairs_that_are_not_converted_are_named(tmp_path: Path) -> None:

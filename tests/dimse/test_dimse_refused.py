@@ -1,4 +1,4 @@
-"""Command sets that are no message, each with its clause and abort reason; values that no command set can hold."""
+"""Invalid command sets, each with its clause and abort reason; values that no command set can hold."""
 
 from dataclasses import replace
 

@@ -176,7 +176,7 @@ MISREAD = {
     "priv_SQ.dcm": "DCMTK finds no SOP class in it",
     "rtplan.dcm": "its data set has another SOP Instance UID than its meta information",
     "rtdose.dcm": "its data set has another SOP Instance UID than its meta information",
-    "rtdose_rle.dcm": "DCMTK decompresses it although it is told not to",
+    "rtdose_rle.dcm": "DCMTK decompresses it although an option forbids it",
 }
 """Files that DCMTK 3.6.7 cannot read, and why. We can send them to DCMTK, which then keeps the bits."""
 

@@ -138,7 +138,7 @@ ECHOES: dict[str, tuple[Provider, str]] = {
     "comment padded with NUL": (Provider(say(element(0x0902, b"fine\0\0"))), "informative_text"),
     "comment of 70": (Provider(say(element(0x0902, b"x" * 70))), "informative_text"),
     "comment beyond ASCII": (Provider(say(element(0x0902, b"gr\xfc\xdfe\0"))), "informative_text"),
-    "SOP class that is none": (
+    "invalid SOP class UID": (
         Provider(lambda context, request: [p_data(pdv(context, 3, response(request | {0x0002: b"VERIFY"})))]),
         "informative_text",
     ),
@@ -321,7 +321,7 @@ USERS: dict[str, Asking] = {
         associate(1, layouts.APPLICATION_ITEM, PROPOSED, PLAIN, called=b"C".ljust(16, b"\0"), calling=b"USER\0JUNK"),
         ECHO, b"", "title_padded",
     ),
-    "a transfer syntax that is no UID": (
+    "an invalid transfer syntax UID": (
         associate(1, layouts.APPLICATION_ITEM, BESIDE, PLAIN), ECHO, b"", "item_no_uid"),
     "a role of neither": (associate(1, layouts.APPLICATION_ITEM, PROPOSED, NEITHER), ECHO, b"", "role_of_neither"),
     "no group length": (layouts.request(), ECHO[12:], b"", "command_layout"),

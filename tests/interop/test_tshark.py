@@ -404,7 +404,7 @@ def recorded() -> dict[str, list[Said]]:
     names = [name.removesuffix(".c2s") for name in vector_names() if name.endswith(".c2s")]
     found = {name: turns(vector(f"{name}.c2s"), vector(f"{name}.s2c")) for name in names}
     found["pynetdicom"] = turns(
-        # without pynetdicom_p_data_tf: its PDVs are made up, and what they hold is no command set
+        # without pynetdicom_p_data_tf: its PDVs are made up and do not hold a command set
         vector("pynetdicom_associate_rq") + vector("pynetdicom_release_rq"),
         vector("pynetdicom_associate_ac") + vector("pynetdicom_release_rp"),
     )

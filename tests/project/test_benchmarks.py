@@ -1,4 +1,4 @@
-"""The benchmark runs and prints tables; its page says what its JSON says. How fast anything is, is no test."""
+"""The benchmark runs and prints tables; its page agrees with its JSON. No test depends on speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `dicos_proto` exports is complete: whatever its signatures name can be imported from it."""
+"""The exports of `dicos_proto` are complete: every type that its signatures name can be imported from it."""
 
 import enum
 import inspect
@@ -35,7 +35,7 @@ def parts(annotation: object) -> Iterator[type]:
 
 
 def signatures(exported: object) -> Iterator[tuple[str, object]]:
-    """(where, annotation) of everything that somebody who uses an exported object can see."""
+    """(where, annotation) of everything that a user of an exported object can see."""
     if isinstance(exported, type):
         for base in exported.__mro__[1:]:
             yield "base", base
@@ -94,7 +94,7 @@ def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) 
 
 
 def _mypy(folder: Path, source: str) -> str:
-    """What `mypy --strict` has to say against a program."""
+    """Returns the errors that `mypy --strict` reports for a program."""
     program = folder / "program.py"
     program.write_text(source, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=", str(program)]

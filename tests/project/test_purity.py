@@ -119,7 +119,7 @@ def _layer_faults(target: str, module: str) -> Iterator[str]:
     if not module or importer == FORMER or (importer == imported and importer in PACKAGES):
         return
     if imported not in ORDER:
-        yield f"imports {PACKAGE}{'.' + imported if imported else ''}, which is no module in ORDER"
+        yield f"imports {PACKAGE}{'.' + imported if imported else ''}, which is not a module in ORDER"
     elif importer in ORDER and ORDER.index(imported) >= ORDER.index(importer):
         yield f"imports upward: {imported} is not below {importer}"
 
@@ -260,7 +260,7 @@ def test_the_checker_sees_an_upward_import(module: str, source: str) -> None:
     ],
 )
 def test_the_checker_sees_an_import_that_has_no_place_in_the_order(module: str, source: str) -> None:
-    assert any("no module in ORDER" in fault for fault in breaches(source, module))
+    assert any("not a module in ORDER" in fault for fault in breaches(source, module))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ MUST_NOT_KNOW = {
     "conversation.exchange": "services",
     "dissect": "upper_layer.machine upper_layer.core association",
 }
-"""What the lines "Must not know" say, as far as imports can tell: of all that a module imports, directly or not."""
+"""The lines "Must not know" of the modules, as far as imports can tell: each module and what it must not import, even
+indirectly."""
 
 
 @pytest.mark.parametrize("module", MUST_NOT_KNOW)

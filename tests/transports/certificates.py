@@ -125,15 +125,15 @@ class Hospital:
     server: Identity
     """For HOST, localhost, 127.0.0.1 and ::1."""
     client: Identity
-    """Of a device that is called scanner-1."""
+    """For a device named scanner-1."""
     rsa_server: Identity
     expired: Identity
     future: Identity
     wrong_name: Identity
     stranger: Identity
-    """Of another authority, with the right name."""
+    """From another authority, with the right name."""
     below: Identity
-    """Of an intermediate authority, with the chain."""
+    """From an intermediate authority, with the chain."""
     old_root: CA
     """Without keyUsage."""
     old_server: Identity

@@ -1,4 +1,4 @@
-"""What the tests of adapters share."""
+"""Fixtures that the tests of adapters share."""
 
 import logging
 from collections.abc import Iterator

@@ -23,7 +23,7 @@ POLICY = AcceptPolicy(other_contexts=(EXPLICIT,))
 CONTEXTS = propose([VERIFICATION, CT], (EXPLICIT,))
 ASKED = encode(AssociateRequest(called_aet="A", calling_aet="B", contexts=CONTEXTS))
 PATIENCE = 30.0
-"""Seconds after which a test gives up; none of them takes so long."""
+"""Seconds after which a test gives up; no test takes that long."""
 
 
 def answer_all(session: Session) -> None:
@@ -133,11 +133,11 @@ for index, fd in enumerate(high):
 os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(fds)), sys.argv[1].replace("SELF", str(os.getpid()))
 os.execv(sys.argv[3], sys.argv[3:])
 """
-"""What systemd does between fork and exec. Arguments: SELF or a pid, descriptors with commas, the command."""
+"""Does the steps of systemd between fork and exec. Arguments: SELF or a pid, descriptors with commas, the command."""
 
 
 def stored(size: int, *, implicit: bool = False, order: Literal["little", "big"] = "little") -> bytes:
-    """A data set of so many bytes, 12 at least: one private element, which names no SOP class and no instance."""
+    """A data set of `size` bytes, at least 12: one private element, which names no SOP class and no instance."""
     head = (9).to_bytes(2, order) + (0x1001).to_bytes(2, order) + (b"" if implicit else b"OB\0\0")
     return head + (size - len(head) - 4).to_bytes(4, order) + bytes(size - len(head) - 4)
 

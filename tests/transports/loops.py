@@ -71,7 +71,7 @@ async def cancelled_when(name: str, ready: Callable[[], bool], wait: Callable[[]
 
 @contextmanager
 def served(name: str, where: Callable[[Any], Any]) -> Iterator[Any]:
-    """What `where` makes of the adapter's module is a server: it runs in its loop, in a thread; stopped in the end."""
+    """Runs the server that `where` makes with the adapter's module: in its loop, in a thread; stops it at the end."""
     module = adapter(name)
     if name == "blocking":
         with where(module) as server:

@@ -62,7 +62,7 @@ class Talk:
             await answered
 
     async def pause(self, event: threading.Event) -> bool:
-        """Wait for an event as code of this adapter does; whether it came."""
+        """Wait for an event as code of this adapter does. Returns False after `PATIENCE`."""
         if self.loop == "trio":
             return await trio.to_thread.run_sync(event.wait, PATIENCE, abandon_on_cancel=True)
         if self.loop == "asyncio":
@@ -122,7 +122,7 @@ class Handle:
         self.server.stop()
 
     def wait(self, timeout: float = PATIENCE) -> bool:
-        """Whether it is over by then."""
+        """Returns True if the server has ended by then."""
         over: bool = self.server.wait(timeout)
         return over
 
@@ -135,7 +135,7 @@ class Handle:
 
 
 class _InLoop(Handle):
-    """Of an event loop: what is asked of it is asked in its thread."""
+    """A server in an event loop: every call runs in the thread of the loop."""
 
     def __init__(self, adapter: str, server: Any, call: Callable[..., Any], run: Callable[..., Any]) -> None:
         super().__init__(adapter, server)

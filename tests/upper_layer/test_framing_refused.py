@@ -195,7 +195,7 @@ def test_p_data_whose_header_came_out_is_read_when_it_may_come_after_all() -> No
 
 @pytest.mark.parametrize("read", range(1, 24))
 def test_skip_from_any_byte_of_a_p_data_on(read: int) -> None:
-    """In a PDU header, in a PDV header, in a PDV, between two: what is left of the PDU is read over."""
+    """In a PDU header, in a PDV header, in a PDV, between two: the reader skips the rest of the PDU."""
     data = p_data(pdv(1, 0, b"abc"), pdv(1, 2, b"defg"))
     assert len(data) == 25
     under_test = reader()

@@ -10,7 +10,7 @@ from dicos_proto.upper_layer.machine import ACTIONS, NOT_ACCEPTABLE, TABLE, Acti
 
 ABORTED = "AA-8 13"
 PROVIDER_ABORTS = dict.fromkeys((3, 4, 6, 10, 12, 13, 19), ABORTED)
-"""The PDUs that have no place in a state, and what is no PDU; each column takes away those that have."""
+"""The PDUs that a state does not expect, and unrecognized PDUs; each column removes those that its state expects."""
 
 
 def column(**cells: str) -> dict[int, str]:

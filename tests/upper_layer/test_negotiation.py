@@ -474,7 +474,7 @@ def test_options_are_granted_where_both_sides_have_them() -> None:
             FIND: QueryExtension(fuzzy_names=True, timezone_adjustment=True),
             GET: RetrieveExtension(enhanced_conversion=True),
             CT: own,
-            MR: own,  # what is asked of it is no storage level, so it is not answered
+            MR: own,  # its proposal is not a storage level, so it is not answered
         },
     )
     for requestor in (True, False):

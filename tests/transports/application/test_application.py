@@ -57,7 +57,7 @@ def words(response: DimseResponse | None) -> tuple[int, str | None]:
 
 @pytest.fixture
 def told() -> Iterator[Lines]:
-    """What applications log."""
+    """The lines that applications log."""
     handler, logger = Lines(), logging.getLogger("dicos.application")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -972,7 +972,7 @@ def test_what_all_associations_hold_whole_has_a_limit(way: Way) -> None:
 
 
 def test_one_address_holds_no_more_than_its_share() -> None:
-    """What it has begun takes no room from the others; all of it is given back."""
+    """Its unfinished objects take no memory from the others; all the memory is given back."""
     limits = ServerLimits(collected=1_500_000, collected_per_address=1_000_000)
     app = application(("blocking", "plain"))
     app.on_store(check=False)(lambda asked: None)
@@ -1029,7 +1029,7 @@ def test_a_refusal_for_its_size_tells_what_takes_it(caplog: pytest.LogCaptureFix
     assert "on_store_stream takes objects of any size" in caplog.text
 
 
-# -- what is no data set -----------------------------------------------------------------------------------------------
+# -- bytes that are not a data set -------------------------------------------------------------------------------------
 
 SMALL = encode(image(1), EXPLICIT)
 NO_OBJECTS = {

@@ -31,7 +31,7 @@ Function = Callable[[CommitAsked], Any]
 
 @pytest.fixture
 def told() -> Iterator[Lines]:
-    """What applications log."""
+    """The lines that applications log."""
     handler, logger = Lines(), logging.getLogger("dicos.application")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -133,7 +133,7 @@ def test_who_does_not_take_it_here_gets_it_on_another_association(way: Way, told
                 message_id=1, requested_sop_class_uid=PUSH_MODEL, requested_sop_instance_uid=INSTANCE, action_type_id=1
             )
             session.exchange.send(1, request, content(REQUEST.report().dataset, EXPLICIT))
-            for asked in session:  # the response is read over
+            for asked in session:  # the response is discarded
                 asked.respond(status.UNRECOGNIZED_OPERATION)
                 break
             assert reports.get(timeout=PATIENCE)[2] == PARTLY
@@ -163,7 +163,7 @@ def test_a_report_that_nobody_takes_is_told(way: Way, told: Lines, lines: Lines)
         app.destinations["TESTER"] = ("127.0.0.1", 1)
         ask_and_leave(user(provider, PUSH_MODEL))
         told.wait_for("a report of storage commitment to 'TESTER': no connection to 127.0.0.1:1: ")
-    assert lines.texts() == []  # for the associations themselves it is no fault
+    assert lines.texts() == []  # the associations themselves have not failed
 
 
 @each_way

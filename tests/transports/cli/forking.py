@@ -44,7 +44,7 @@ class Forked:
             os.close(self._status)
 
     def poll(self) -> int | None:
-        """Its exit status, minus the signal that ended it, or None while it runs."""
+        """Returns the exit status, minus the number of the signal that ended it, or None while the process runs."""
         with suppress(subprocess.TimeoutExpired):
             return self.wait(0)
         return None

@@ -224,7 +224,7 @@ UNASKED: dict[str, Callable[[Raw], None]] = {
     "text where numbers are": lambda raw: raw.send(
         p_data(1, 3, command({0x0100: HOSTILE, 0x0120: HOSTILE, 0x0900: HOSTILE, 0x0800: HOSTILE}))
     ),
-    "a UID that is none": lambda raw: raw.message(1, {0x0002: HOSTILE[:64], 0x0100: 0x8030, 0x0120: 1, 0x0900: 0}),
+    "an invalid UID": lambda raw: raw.message(1, {0x0002: HOSTILE[:64], 0x0100: 0x8030, 0x0120: 1, 0x0900: 0}),
     "abort": lambda raw: raw.send(b"\7\0\0\0\0\4\0\0\x1b\x9b"),
 }
 
@@ -236,7 +236,7 @@ def test_what_a_provider_says_unasked(tmp_path: Path, kind: str) -> None:
         UNASKED[kind](raw)
 
     with provider(handle) as port:
-        status = 0 if kind == "a UID that is none" else 1  # the repeated fields of a response are not significant
+        status = 0 if kind == "an invalid UID" else 1  # the repeated fields of a response are not significant
         assert run(*words_of("echoscu", port, tmp_path), "-d", "--json").returncode == status
 
 

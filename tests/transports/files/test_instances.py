@@ -1,4 +1,4 @@
-"""What an application sends: as it lies where that is taken, else converted where it can be."""
+"""Instances that an application sends: unchanged if the peer accepts that, else converted if possible."""
 
 from __future__ import annotations
 

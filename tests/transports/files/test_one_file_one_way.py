@@ -1,6 +1,6 @@
 """One file is the same instance, by `send_file`, `dicos storescu`, and an `Application` asked by C-GET or C-MOVE.
 
-What a peer receives is compared between them, and with what pydicom reads from the file.
+The tests compare the bytes that a peer receives by each of them, also with the values that pydicom reads from the file.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def by_move(path: Path, accepted: str) -> list[Got]:
 
 
 def same(ways: list[Callable[[Path, str], list[Got]]], path: Path, accepted: str) -> list[Got]:
-    """What arrives, in each of these ways."""
+    """Returns the instances that arrive, the same in each of these ways."""
     first, *others = [way(path, accepted) for way in ways]
     for way, other in zip(ways[1:], others, strict=True):
         assert other == first, way.__name__

@@ -26,7 +26,7 @@ pydicom = pytest.importorskip("pydicom")
 
 SHIPPED = Path(pydicom.__path__[0]) / "data" / "test_files"
 FILES = sorted(path for path in SHIPPED.rglob("*") if path.is_file())
-# What of pydicom's files is no Part 10 file, or one that a C-STORE cannot name.
+# pydicom's files that are not Part 10 files, or that a C-STORE cannot name.
 UNUSABLE = {
     "no_meta.dcm": "not a DICOM file",
     "README": "not a DICOM file",
@@ -73,7 +73,7 @@ def file_with(folder: Path, *parts: bytes) -> Path:
     return path
 
 
-# What a file holds
+# The contents of a file
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_memory_of_pieces_that_are_not_kept_is_used_again(tmp_path: Path) -> Non
 
 
 def test_a_conversion_of_what_takes_many_pieces_can_be_kept(tmp_path: Path) -> None:
-    """What is converted comes in views of memory that is used again, whichever way it takes."""
+    """Converted data comes in views of memory that is reused, on each path of the conversion."""
     path = tmp_path / "file"
     value = random.Random(2).randbytes(3 * CHUNK)
     path.write_bytes(GOOD + struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OB", len(value)) + value)
@@ -246,7 +246,7 @@ def test_uids_missing_in_the_meta_information_are_found_in_the_data_set(
     path = file_with(tmp_path, INSTANCE, meta(0x0010, b"UI", syntax.encode()), data)
     assert inspect(path).sop_instance_uid == "1.3"  # receivers compare it with the command
     path = file_with(tmp_path, INSTANCE, meta(0x0010, b"UI", syntax.encode()), data.replace(b"1.3\0", b"A^B\0"))
-    assert inspect(path).sop_instance_uid == UID  # what is no UID is no name
+    assert inspect(path).sop_instance_uid == UID  # an invalid UID cannot name the instance
 
 
 def test_inspecting_takes_microseconds(tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def modelled(data: bytes) -> tuple[str, str, str, int] | str:
 
 
 def names_in(data: bytes) -> dict[int, str]:
-    """What an explicit VR data set names by its first elements of group 0008, UIDs or not."""
+    """Returns the values of the first elements of group 0008 of an explicit VR data set, UIDs or not."""
     found: dict[int, str] = {}
     at = 0
     while data[at : at + 2] == b"\x08\0" and data[at + 4 : at + 6] in {b"UI", b"CS"}:
@@ -486,7 +486,7 @@ META = st.sampled_from([
 
 
 def naming(tag: int) -> st.SearchStrategy[bytes]:
-    """No element, a UID, what is no UID, and an empty value."""
+    """No element, a UID, an invalid UID, and an empty value."""
     values = (b"1.2\0", b"A^B\0", b"")
     return st.sampled_from([b"", *(struct.pack("<HH2sH", 8, tag, b"UI", len(value)) + value for value in values)])
 

@@ -55,7 +55,7 @@ def shipped() -> list[Part10File]:
     return found
 
 
-# What is written
+# Files that are written
 
 
 @pytest.mark.parametrize("file", shipped(), ids=lambda file: file.path.name)
@@ -255,7 +255,7 @@ def sets_aside(tmp_path: Path) -> None:
 
 
 def written(writer: Part10Writer, megabytes: int, seed: int = 1) -> bytes:
-    """A data set of so many bytes and a few, which `writer` has now."""
+    """Writes a data set of this many megabytes and a few bytes; returns it."""
     data = random.Random(seed).randbytes(megabytes * MEGABYTE + 3)
     for at in range(0, len(data), 300_001):
         writer.write(memoryview(data)[at : at + 100_000], data[at + 100_000 : at + 300_001])
@@ -357,7 +357,7 @@ def test_more_pieces_than_one_write_takes_are_written(tmp_path: Path) -> None:
         assert writer.commit().read_bytes().endswith(b"".join(pieces))
 
 
-# What is not written
+# Files that are not written
 
 
 def test_what_is_not_committed_leaves_nothing(tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_many_small_objects_leave_only_themselves(tmp_path: Path) -> None:
         assert inspect(tmp_path / "1.2.7.dcm").data_length == 1000
 
 
-# What fails when a file gets its name: nothing of it is left, and what was there before is as it was
+# Failures when a file gets its name: nothing of it is left, and earlier files are unchanged
 
 
 def failing_for_folders(code: int) -> object:

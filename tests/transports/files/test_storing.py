@@ -210,7 +210,7 @@ def test_success_is_answered_once_the_file_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uid", ["../../escape", "/etc/passwd", "..", "1.2/../3", "a" * 64, "1.2.", "1..2"])
 def test_no_name_from_the_wire_leaves_the_folder(tmp_path: Path, uid: str) -> None:
-    """What is no UID is refused before anything is stored."""
+    """An invalid UID is refused before anything is stored."""
     folder = tmp_path / "in"
     folder.mkdir()
     refused = pytest.raises(flows.AssociationAborted, match="aborted by the service provider: invalid parameter")
@@ -449,7 +449,7 @@ def test_what_the_disk_did_not_take_is_answered_so_and_is_not_there(
     )
 
 
-# -- what is no data set, and what is sloppy ---------------------------------------------------------------------------
+# -- bytes that are not a data set, and sloppy data sets --------------------------------------------------------------
 
 NONE = {
     "garbage": (b"\xff" * 100_000, 0xC000),
@@ -549,7 +549,7 @@ def test_a_fragment_of_odd_length_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [1, 2])
 def test_elements_are_padded_and_fragments_told(tmp_path: Path, odd: int, caplog: pytest.LogCaptureFixture) -> None:
-    """What would be odd when its elements are padded is refused, although it is even as it lies there."""
+    """A data set that padding its elements would make odd is refused, although its own length is even."""
     pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + ITEM + b"\0\0\0\0" + odd * (ITEM + b"\3\0\0\0abc") + END
     data = IDENTITY + element(0x00100010, b"PN", b"DOE^J") + pixels
     if odd == 2:

@@ -141,7 +141,7 @@ def test_names_in_certificates(subject: str) -> None:
             ClientTLS(trust=(own.certificate,), identity=other.issue(subject), check_hostname=False),
             ClientTLS(trust=(own.certificate,), identity=identity, server_hostname="x\x1b\n"),
         ):
-            with pytest.raises(Exception) as caught:  # noqa: PT011  which one is told apart elsewhere
+            with pytest.raises(Exception) as caught:  # noqa: PT011  other tests check which one
                 connect(where, CONTEXTS, tls=client, timeouts=QUICK).abort()
             faults.append(str(caught.value))
         with connect(where, CONTEXTS, tls=ClientTLS(trust=(own.certificate,), identity=identity, check_hostname=False)):

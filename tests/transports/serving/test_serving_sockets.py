@@ -167,7 +167,7 @@ def test_a_unix_socket(adapter: str, tmp_path: Path, lines: Lines) -> None:
     assert len(peers) == 2  # each has a name of its own
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names that are no files are Linux's own")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not files")
 def test_a_unix_socket_that_is_no_file(adapter: str) -> None:
     name = f"\0dicos-test-{os.getpid()}-{adapter}"
     with serving(adapter, where=name) as running:

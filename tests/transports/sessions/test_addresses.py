@@ -108,7 +108,7 @@ def connect(name: str, where: Any, **options: Any) -> None:
 
 
 def asked(name: str, where: Any, **options: Any) -> dict[str, Any]:
-    """What a provider of this adapter and a user of it see of an association to `where`, which names {port}."""
+    """Returns what a provider and a user of this adapter see of an association to `where`, which names {port}."""
     told: dict[str, Any] = {}
     with serving(name) as running:
         place = where.format(port=running.port) if isinstance(where, str) else where
@@ -237,7 +237,7 @@ def test_tcp_keepalive(name: str, seconds: float | str | None, side: str) -> Non
 
 
 def accepted(name: str, side: str, options: dict[str, Any]) -> tuple[int, ...]:
-    """What is set on the socket of a provider."""
+    """Returns the options that are set on the socket of a provider."""
     found: list[tuple[int, ...]] = []
 
     async def handle(talk: Talk) -> None:

@@ -1,4 +1,4 @@
-"""The requests of a session in an event loop: whoever leaves the iteration in the middle leaves nothing behind."""
+"""The requests of a session in an event loop: leaving the iteration in the middle leaves nothing behind."""
 
 from __future__ import annotations
 

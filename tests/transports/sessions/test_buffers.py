@@ -1,4 +1,4 @@
-"""Memory that is used again is never what somebody still has; and what is written of many buffers is all of it."""
+"""Memory is never reused while a caller still has a view of it; a write of many buffers writes all of them."""
 
 import socket
 import threading

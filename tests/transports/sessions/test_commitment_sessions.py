@@ -63,7 +63,7 @@ def here(session: Session, one: Committing | None, report: CommitmentReport) -> 
 
 
 async def waited(found: Any) -> Any:
-    """Of the blocking adapter, or awaited."""
+    """Returns the result: awaits it, except with the blocking adapter."""
     return await found if hasattr(found, "__await__") else found
 
 

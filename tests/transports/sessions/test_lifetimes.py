@@ -1,7 +1,7 @@
-"""What an association held is free when it ends, however it ends, without the help of the collector of cycles.
+"""The memory of an association is free when it ends, however it ends, without the garbage collector.
 
-A server that is attacked by cut-off uploads would else hold them all until the collector runs, and that runs when there
-are many objects, not when there are many bytes.
+A server that is attacked by cut-off uploads would otherwise hold them all until the collector runs, and that runs when
+there are many objects, not when there are many bytes.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def test_an_upload_to_a_function_that_is_cut_off_is_freed(way: Way, ending: Any)
     @app.on_store(CT, check=False)
     @of_kind(way)
     def store(asked: Any) -> None:
-        raise AssertionError("it never is whole")
+        raise AssertionError("the object never arrives completely")
 
     @app.on_echo()
     @of_kind(way)
@@ -293,7 +293,7 @@ def test_what_looks_at_an_identity_and_raises_is_freed(adapter: str) -> None:
 
 
 class Peer:
-    """Takes an association, reads what comes, and after some bytes of data does what it is told."""
+    """Accepts an association, reads, and calls `end` after some bytes of data."""
 
     def __init__(self, end: Callable[[socket.socket], None]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -87,7 +87,7 @@ def test_who_does_not_read_makes_the_writer_wait() -> None:
             if not drained.done():
                 stuck = drained
         low, high = transport.get_write_buffer_limits()
-        # Whether it is more than `high` depends on how much was delivered between the last two writes.
+        # It exceeds `high` or not, depending on how much was delivered between the last two writes.
         assert low < transport.get_write_buffer_size() <= high + AHEAD
         assert not other.transport.is_reading()
         writes.close()

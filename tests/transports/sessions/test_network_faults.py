@@ -29,8 +29,8 @@ from tests.transports.suite.contexts import ADAPTERS, ASKED, CT, EXPLICIT, MAKE,
 T = TypeVar("T")
 PHASES = ("artim", "association", "release", "pdu", "message", "response", "idle", "write_stall")
 SHORT, LATER = (Timeouts(**dict.fromkeys(PHASES, seconds)) for seconds in (0.3, 0.9))
-"""Of the user, who gives up first, and of the provider. Only where a deadline is what the test is about: on a busy
-machine any conversation may pass one."""
+"""Timeouts of the user, which gives up first, and of the provider. Only for tests of deadlines: on a busy machine any
+conversation may pass one."""
 DATA = bytes(range(256)) * 80
 
 
@@ -57,7 +57,7 @@ async def converse(session: Any) -> None:
 
 
 class Fault:
-    """What happens once a direction has carried `after` bytes."""
+    """An action that is taken once a direction has carried `after` bytes."""
 
     def __init__(self, *, there: bool, after: int, what: Callable[[Proxy], None]) -> None:
         self.there = there
@@ -110,14 +110,14 @@ class Proxy:
                 self.carried[there] += len(data)
                 target.sendall(data)
         except OSError:
-            for sock in self._ends:  # what one end is told, the other one is
+            for sock in self._ends:  # if one end fails, both are closed
                 _shut(sock)
 
     def reset(self) -> None:
         self.over.set()
         for sock in self._ends:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
-            _shut(sock, socket.SHUT_RD)  # whoever receives from it returns, so that closing is closing
+            _shut(sock, socket.SHUT_RD)  # a thread that receives from it returns, so that closing takes effect
             sock.close()
 
     def pause(self) -> None:
@@ -188,7 +188,7 @@ def test_delay(at: Context) -> None:
 
 
 THERE = len(encode(ASKED))
-"""What the user says first; an answer is a little shorter."""
+"""Bytes of the user's first PDU; an answer is a little shorter."""
 POSITIONS = {
     True: (1, 5, 6, 7, THERE - 1, THERE, THERE + 1, THERE + 6, THERE + 12, THERE + 80, THERE + 300, THERE + 9000, -10,
            -1),
@@ -226,7 +226,7 @@ def test_loss_that_is_made_good(at: Context, there: bool, after: int, size: dict
 
 @pytest.mark.parametrize(("there", "after"), WHERE[1::4])
 def test_one_direction_is_dead_from_then_on(at: Context, there: bool, after: int, size: dict[bool, int]) -> None:
-    """Neither end is told. Each finds out by a deadline."""
+    """Neither end is notified. Each finds out by a deadline."""
     fault = Fault(there=there, after=after % size[there], what=Proxy.hold)
 
     async def main() -> None:
@@ -240,7 +240,7 @@ def test_one_direction_is_dead_from_then_on(at: Context, there: bool, after: int
 
 
 class Namespaces:
-    """Two, connected by a cable that can be cut. A socket belongs to the one it was made in, whoever uses it."""
+    """Two, connected by a cable that can be cut. A socket belongs to the one it was made in, wherever it is used."""
 
     OURS, THEIRS = "10.231.77.1", "10.231.77.2"
 
@@ -295,7 +295,7 @@ class Namespaces:
         return ours, theirs
 
     def lose(self, side: int) -> None:
-        """What this side sends reaches nobody; what it is sent still comes."""
+        """Data from this side is lost; data to this side still arrives."""
         self.tell("-n", self.names[side], "neigh", "replace", (self.THEIRS, self.OURS)[side],
                   "lladdr", "02:00:00:00:00:99", "dev", "va" if side == 0 else "vb", "nud", "permanent")  # fmt: skip
 

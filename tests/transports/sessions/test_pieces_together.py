@@ -38,7 +38,7 @@ def provider(pair: Pair) -> Iterator[BaseSession]:
 
 
 def receive(session: BaseSession, taken: list[list[bytes]], status: int = 0) -> Flow[bool]:
-    """Takes the one object that comes, and answers it; whether it was complete."""
+    """Takes one object and answers it. Returns True if it was complete."""
     start = yield from next_request(session.exchange)
     assert isinstance(start, MessageStart)
     received = Received(session=session, performing=ProviderOperation(session.exchange, start))

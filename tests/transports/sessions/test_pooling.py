@@ -1,4 +1,4 @@
-"""What a pool decides, on a clock that is a number."""
+"""The decisions of a pool, on a clock that is a number."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_whatever_happens_it_holds_to_its_size_and_forgets_nobody(seed: int) -> 
                 leaving -= 1
                 state.gone()
         granted = [place for place in asked if place.granted]
-        assert granted == asked[: len(granted)], "somebody was overtaken"
+        assert granted == asked[: len(granted)], "a waiting caller was overtaken"
         for place in granted:
             if rng.random() < 0.5:
                 break
@@ -199,7 +199,7 @@ def test_whatever_happens_it_holds_to_its_size_and_forgets_nobody(seed: int) -> 
         assert stats.waiting == sum(not place.granted for place in asked)
         if stats.waiting:
             assert not stats.idle
-            assert stats.in_use + leaving == size, "somebody waits, and there is room"
+            assert stats.in_use + leaving == size, "a caller waits although there is room"
 
 
 @pytest.mark.parametrize("size", [0, -1])

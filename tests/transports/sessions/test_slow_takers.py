@@ -1,4 +1,4 @@
-"""A peer that takes a byte now and then does not hold what is to be sent for ever; a slow line is let be."""
+"""A peer that takes a byte now and then cannot hold outgoing data forever; a slow line is tolerated."""
 
 import math
 

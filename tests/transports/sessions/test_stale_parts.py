@@ -41,7 +41,7 @@ WRITING = """
 
 @contextmanager
 def writing(folder: Path, uid: str = "1.2.3") -> Iterator[subprocess.Popen[str]]:
-    """A process in the middle of an object, which it completes when it is told a line."""
+    """A process in the middle of an object, which it completes when it reads a line."""
     command = [sys.executable, "-c", textwrap.dedent(WRITING), str(folder), uid]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT

@@ -40,7 +40,7 @@ Handle = Callable[[int, PeerRequest], None]
 
 
 def all_released(running: Server, lines: Lines) -> bool:
-    """Whether every association so far ended in good order, waited for where it has not quite ended."""
+    """Waits until every association so far has ended. Returns True if each ended by a release."""
     accepted = running.metrics.accepted
     lines.wait_for(": closed", count=accepted)
     return running.metrics.released == accepted
@@ -68,7 +68,7 @@ def told(
     connect_one: Any = None,
     outcomes: list[Outcome] | None = None,
 ) -> list[Outcome]:
-    """What `store_over` tells, up to `most`, by the adapter of this name; it goes into `outcomes` as it comes."""
+    """Returns up to `most` outcomes of `store_over` with the adapter of this name; adds each to `outcomes` at once."""
     found = [] if outcomes is None else outcomes
     module = adapter(name)
     where, contexts = ("127.0.0.1", running.port), propose([CT], (EXPLICIT,))
@@ -232,7 +232,7 @@ def test_left_early_it_finishes_what_was_sent(name: str, lines: Lines) -> None:
         outcomes = told(name, running, source(), most=5)
         assert all_released(running, lines)
     assert len(outcomes) == 5
-    assert running.metrics.requests["C-STORE-RQ"] < 50  # what waits to be told waits to be sent
+    assert running.metrics.requests["C-STORE-RQ"] < 50  # sending pauses until the outcomes are taken
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -36,7 +36,7 @@ ASYNC_NAMES = {"__aiter__": "__iter__", "__aenter__": "__enter__", "__aexit__": 
 
 
 def surface(function: Callable[..., Any]) -> list[tuple[str, str, object]]:
-    """Its parameters, as a caller sees them."""
+    """The parameters of a function, as a caller sees them."""
     parameters = inspect.signature(function).parameters.values()
     return [(one.name, one.kind.name, one.default) for one in parameters]
 
@@ -245,7 +245,7 @@ def idle(exchange: Exchange) -> Any:
 
 
 def told(found: Any) -> list[str]:
-    """What an operation gave, however it gives it."""
+    """Returns the results of an operation: a value, a coroutine or an iterator."""
     said = []
     if inspect.iscoroutine(found):
         found = finished(found)

@@ -56,13 +56,13 @@ class Scope(Protocol):
     """Where something is cancelled."""
 
     async def run(self, work: Work) -> bool:
-        """Do it; whether it was cancelled."""
+        """Runs the work. Returns True if it was cancelled."""
 
     def cancel(self) -> None: ...
 
 
 class Adapter(Protocol):
-    """What scenarios need of one."""
+    """The methods of an adapter that scenarios need."""
 
     name: str
 
@@ -141,7 +141,7 @@ class Blocking:
                 results[index] = finished(work())
             except BaseException as fault:
                 faults.append(fault)
-                for sock in self._sockets:  # whoever waits for them
+                for sock in self._sockets:  # wakes the threads that wait for them
                     with contextlib.suppress(OSError):
                         sock.shutdown(socket.SHUT_RDWR)
 
@@ -193,7 +193,7 @@ class Blocking:
         _reset(connection)
 
     async def pause(self) -> None:
-        """What others do they do anyhow."""
+        """Nothing to do: other threads run anyway."""
 
     def _note(self, connection: Any) -> None:
         if isinstance(connection, socket.socket):
@@ -294,7 +294,7 @@ class Trio:
 
 
 class _AsyncioScope:
-    """Made of `asyncio.timeout`, which is cancellation as it comes in practice."""
+    """Made of `asyncio.timeout`, which is the usual form of cancellation in practice."""
 
     def __init__(self) -> None:
         self._timeout = asyncio.timeout(None)

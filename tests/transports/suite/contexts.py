@@ -4,7 +4,7 @@
     async def test_an_echo(at: Context) -> None:
         user, provider = await at.sessions()
 
-Whatever runs, nothing is left behind: no task, no descriptor, no warning of something that was not closed.
+A scenario leaves nothing behind: no task, no descriptor, no warning of something that was not closed.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class Raw:
         assert (await self.pdu())[0] == 2
 
     async def leave(self) -> None:
-        """Close in good order."""
+        """Close cleanly."""
         self._wire.wants_close = True
         await self._driver.run(_drained())
         self._driver.close()
@@ -274,7 +274,7 @@ def _drained() -> Flow[None]:
 
 
 def whole_then_abort(stream: bytes) -> Abort:
-    """What came was whole PDUs, the last of them the A-ABORT."""
+    """Returns the A-ABORT at the end of a stream of complete PDUs."""
     last = b""
     while stream:
         size = 6 + int.from_bytes(stream[2:6], "big")
@@ -286,7 +286,7 @@ def whole_then_abort(stream: bytes) -> Abort:
 
 
 def descriptors() -> set[tuple[str, str]]:
-    """What this process has open."""
+    """Returns the descriptors that this process has open."""
     found = set()
     for number in os.listdir("/proc/self/fd"):
         try:

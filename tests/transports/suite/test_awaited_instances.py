@@ -35,7 +35,7 @@ def awaited(at: Context, number: int, count: int, size: int) -> AwaitedInstance:
 
 
 def mixed(at: Context) -> list[Instance]:
-    """Some of which are whole, without a piece, of many pieces, large."""
+    """Instances that are complete, have no piece, have many pieces, or are large."""
     whole = instances(12, 1000)
     return [
         awaited(at, n, *((0, 0), (1, 2), (7, 1000), (5, 200_000))[n % 4]) if n % 3 else one

@@ -1,7 +1,7 @@
-"""What the caller's own code raises: every adapter does the same about it.
+"""Exceptions of the caller's own code: every adapter handles them in the same way.
 
 A fault between two messages costs nothing. Within a message of our own, or with answers outstanding that nobody would
-wait for, the association is aborted at once; whatever is asked of it then says so.
+wait for, the association is aborted at once; every later operation reports that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FAULTS = [Boom, OSError, Interrupted, LocalProtocolError, AssociationReleased]
 
 
 async def usable(session: Any) -> bool:
-    """Whether the association still works. If not, every operation says so, and it is closed."""
+    """Returns True if the association still works. If not, every operation reports that, and it is closed."""
     try:
         answered = await session.echo()
     except ProtocolError:
@@ -203,7 +203,7 @@ async def test_a_loop_over_outcomes_that_is_left_costs_what_is_outstanding(at: C
 @pytest.mark.parametrize("before", [0, 1, 5])
 @within(security=("plain",), media=("tcp",))
 async def test_a_source_of_several_associations_that_raises(at: Context, fault: type[Exception], before: int) -> None:
-    """What was sent is told, then the fault is raised; every association is released."""
+    """The outcomes of sent instances are reported, then the fault is raised; every association is released."""
     listener, address = at.listen()
     stored: list[str] = []
 
@@ -463,7 +463,7 @@ async def test_an_answer_that_cannot_be_written(at: Context, operation: str, fau
 
 @plainly
 async def test_a_sink_that_is_full_may_be_answered(at: Context) -> None:
-    """What is unread of the data set is read over, and the association goes on."""
+    """The unread rest of the data set is discarded, and the association goes on."""
     user, provider = await at.sessions()
 
     def write(piece: object) -> None:
@@ -520,7 +520,7 @@ async def test_an_answer_to_a_c_get_whose_source_raises(at: Context, before: int
                     await request.respond()
                 assert getting.operation.result.response.status == 0xC000
                 assert not before
-        except ProtocolError:  # it is over when it is looked at, or when it is answered
+        except ProtocolError:  # the association has ended when the request is read, or when it is answered
             assert before
 
     await at.both(using, provide)

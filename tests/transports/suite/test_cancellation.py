@@ -51,8 +51,8 @@ def identifier() -> Dataset:
 
 @pytest.fixture(autouse=True)
 def _few_last_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a peer that does not read is waited for: the tests of it need not take so long. One that reads has the
-    time that it needs, however busy the machine is."""
+    """Shortens the wait for a peer that does not read, to keep the tests quick. A peer that reads has the time that it
+    needs, however busy the machine is."""
     reading = (test_a_peer_that_reads_gets_whole_pdus_and_an_abort, test_sending_what_was_asked_for_is_cancelled)
     monkeypatch.setattr(running, "LAST_WORDS", 60.0 if request.function in reading else 0.05)
 
@@ -116,7 +116,7 @@ async def test_a_peer_that_reads_gets_whole_pdus_and_an_abort(at: Context, use: 
 
 
 async def until_abort(raw: Raw, stream: bytes) -> bytes:
-    """What comes up to the A-ABORT, after these bytes: the peer then closes, as it should."""
+    """Returns these bytes and all that follow, up to the A-ABORT: the peer then closes, as it should."""
     whole = bytearray(stream)
     at = 0
     while True:
@@ -148,7 +148,7 @@ async def test_a_peer_that_does_not_read_is_left_soon(at: Context, use: str) -> 
         assert session.driver.closed
 
     await at.both(act, cancel)
-    rest = await raw.rest()  # it comes to an end, and what came is whole if there was room for it
+    rest = await raw.rest()  # the stream ends, with a complete A-ABORT if there was room for it
     if use not in LONG:
         assert rest.endswith(encode(Abort()))
     raw.vanish()
@@ -199,7 +199,7 @@ async def test_accepting_is_cancelled(at: Context) -> None:
         await raw.send(b"\x01")
         await at.pause()
         scope.cancel()
-        assert await raw.rest() == b""  # nothing was asked, so nothing is said
+        assert await raw.rest() == b""  # no request was read, so nothing is sent
         raw.vanish()
 
     async def act() -> None:
@@ -280,7 +280,7 @@ async def test_waiting_for_a_piece_is_cancelled_and_none_is_lost(at: Context) ->
 @pytest.mark.parametrize("how", ["read", "respond", "attributes"])
 @in_loops
 async def test_within_an_operation_of_the_peer_it_is_aborted(at: Context, how: str) -> None:
-    """What was read is lost with the coroutine: nobody is to take the rest for the whole."""
+    """The pieces already read are lost with the coroutine: nobody should take the rest for the complete data set."""
     session, raw = await at.provider()
     scope = at.scope()
 
@@ -304,7 +304,7 @@ async def test_within_an_operation_of_the_peer_it_is_aborted(at: Context, how: s
 
 @in_loops
 async def test_answering_is_cancelled(at: Context) -> None:
-    """Matches for somebody who does not read them."""
+    """Matches for a peer that does not read them."""
     session, raw = await at.provider()
     scope = at.scope()
     wide = Dataset()

@@ -69,10 +69,10 @@ async def drain(session: Any) -> None:
 
 @dataclass(frozen=True)
 class End:
-    """A state, how one gets there, and what is told if the connection ends there.
+    """A state, how one gets there, and the error that is raised if the connection ends there.
 
-    `says`: what the peer sends, in order, each once the session has said `hears` (bytes of it). `told` None: nothing
-    is, it was over.
+    `says`: what the peer sends, in order, each once the session has said `hears` (bytes of it). `told` None: no
+    error, it was over.
     """
 
     name: str
@@ -136,7 +136,7 @@ async def _ends(at: Context, end: End, leave: Callable[[Raw], Awaitable[None]], 
             await end.session(session)
         else:
             await ended(end.session(session), told)
-        await session.abort()  # whatever it was, the session can be left
+        await session.abort()  # the session can be left after any error
         assert session.driver.closed
 
     async def peer() -> None:

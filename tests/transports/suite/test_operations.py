@@ -1,4 +1,4 @@
-"""What associations are for, in every adapter, with TLS and without, over TCP, Unix sockets and in memory."""
+"""The operations of associations, in every adapter, with TLS and without, over TCP, Unix sockets and in memory."""
 
 from __future__ import annotations
 
@@ -358,9 +358,9 @@ async def test_an_unanswered_request_is_refused_and_the_next_one_comes(at: Conte
 
 @everywhere
 async def test_both_ends_flood_each_other(at: Context) -> None:
-    """Each sends 8 MiB before it reads an answer: whoever only wrote would wait for ever.
+    """Each sends 8 MiB before it reads an answer: an end that only wrote would wait forever.
 
-    What comes meanwhile is more than `Limits.parked` holds, so that each refuses what the other one sends.
+    Each receives more meanwhile than `Limits.parked` holds, so that each refuses the other one's objects.
     """
     user, provider = await at.sessions()
     done = [at.event(), at.event()]
@@ -494,7 +494,7 @@ async def test_streams_that_give_a_byte_at_a_time(at: Context) -> None:
 
 @within(adapters=("trio",), security=("plain",), media=("tcp",))
 async def test_a_stream_of_trio_over_a_socket(at: Context) -> None:
-    """What trio itself connects, the socket of which is then used directly."""
+    """A stream that trio itself connects; its socket is then used directly."""
     listener, where = at.listen()
     with listener:
         ours = await trio.open_tcp_stream(*where)

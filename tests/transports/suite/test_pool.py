@@ -97,7 +97,7 @@ class Peer:
                 if isinstance(request, blocking.StoreRequest):
                     for _ in request.data():
                         pass
-                misbehave, self.misbehave = self.misbehave, None  # before the user may say what comes next
+                misbehave, self.misbehave = self.misbehave, None  # before the user can set the next one
                 self.served[number] += 1
                 request.respond()
                 if misbehave is not None:
@@ -467,7 +467,7 @@ def begin_echo(session: Any) -> int:
 
 @everywhere
 async def test_an_operation_of_which_nothing_was_sent_is_tried_once_more(at: Context) -> None:
-    """The association was good when it was looked at, and is not when it is used."""
+    """The association was good when the pool checked it, and is not when it is used."""
     calls = 0
     go = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A peer that stalls in the middle of a data set: what has come of it is kept, and no receive buffer besides."""
+"""A peer that stalls in the middle of a data set: the data received so far is kept, and no receive buffer besides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SENT = STORE + 2 * PIECE
 
 
 def in_use(buffers: Buffers) -> int:
-    """How many somebody has a view of."""
+    """Returns the number of buffers that code has a view of."""
     count = 0
     for buffer in buffers._kept:
         try:

@@ -1,4 +1,4 @@
-"""What needs no wait is taken without one, and other tasks still get their turn, and cancellation is heard."""
+"""Operations that need no wait do not wait, yet other tasks get their turns, and cancellation takes effect."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COMES = {"requests": (ECHOES, _requests), "pieces": (STORE + PIECES, _pieces)}
 
 
 class Beside:
-    """A task that does nothing but take its turns, until it is told to end."""
+    """A task that only takes its turns, until it is stopped."""
 
     def __init__(self, at: Context) -> None:
         self._at = at
@@ -70,7 +70,7 @@ class Beside:
 
     @property
     def longest(self) -> int:
-        """How many things were taken between two of its turns, at most."""
+        """The largest number of things taken between two of its turns."""
         return max(map(self.taken.count, set(self.taken)))
 
 
@@ -168,7 +168,7 @@ async def test_a_server_that_stops_takes_no_request_that_is_here(at: Context) ->
 
 @in_loops
 async def test_what_is_wrong_behind_a_request_that_is_here_is_raised_behind_it(at: Context) -> None:
-    """The short way comes upon it, the flow tells it."""
+    """The fast path meets the fault, the flow raises it."""
     session, raw = await at.provider()
     taken: list[object] = []
 
