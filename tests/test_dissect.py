@@ -463,7 +463,7 @@ def test_a_peer_cannot_forge_a_line() -> None:
     assert beyond[-2] == r"  implementation: 1.2.3, 'V\u20ac\U0001f600'"
     # The fault shows the refused value: escaped too.
     (fault,) = dissect(associate(1, item(0x10, b"1.\xe9\n"), PROPOSED_ITEM, user_item()))
-    assert fault.endswith(r"malformed: application context '1.\xe9\n' is no UID [PS3.5 9.1]")
+    assert fault.endswith(r"malformed: application context '1.\xe9\n' is not a UID [PS3.5 9.1]")
 
 
 @pytest.mark.parametrize("name", vector_names())

@@ -368,5 +368,5 @@ def response_to(start: MessageStart, code: int, comment: str | None = None) -> M
     """
     command = start.command
     if not isinstance(command, AnyRequest):
-        raise TypeError(f"{command.NAME} is no request")
+        raise TypeError(f"{command.NAME} is not a request")
     return MessageStart(context=start.context, command=dimse.response_to(command, code, comment))

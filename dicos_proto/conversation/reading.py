@@ -105,7 +105,7 @@ class Answer:
 def read_answer(exchange: Exchange, start: MessageStart) -> Flow[Answer]:
     """Returns the response `start` with its data set. Raises `DataSetTooLong`; TypeError if it is not a response."""
     if not isinstance(start.command, DimseResponse):
-        raise TypeError(f"{start.command.NAME} is no response")
+        raise TypeError(f"{start.command.NAME} is not a response")
     data = (yield from read_data(exchange)) if start.has_data else None
     syntax = exchange.association.contexts[start.context].transfer_syntax
     return Answer(response=start.command, data=data, transfer_syntax=syntax)

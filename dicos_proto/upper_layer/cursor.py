@@ -52,7 +52,7 @@ def encode_item(kind: int, value: bytes, name: str) -> bytes:
 def encode_uid(uid: str, name: str) -> bytes:
     """A UID as an item has it, without padding [PS3.8 annex F]. Raises `LocalProtocolError`."""
     if not (uids.is_valid(uid) and uids.has_valid_root(uid)):
-        raise LocalProtocolError(f"{name} {uid!r} is no UID [PS3.5 9.1]")
+        raise LocalProtocolError(f"{name} {uid!r} is not a UID [PS3.5 9.1]")
     return uid.encode("ascii")
 
 
@@ -121,7 +121,7 @@ def decode_uid(value: memoryview, what: str, judge: Judge) -> str:
         if len(uid) > LONGEST_UID or not judge.tolerates("uid_too_long", over):
             raise NoUid(f"{what} too long", "PS3.5 9.1", limit="uid", seen=len(value), allowed=allowed)
     if len(value) > LONGEST_UID or broken is None:
-        raise NoUid(f"{what} {uid!a} is no UID", "PS3.5 9.1")
+        raise NoUid(f"{what} {uid!a} is not a UID", "PS3.5 9.1")
     for name in broken:
         detail = f"{what} {uid!r} {uids.BROKEN[name]}"
         if not judge.tolerates(name, detail):

@@ -455,7 +455,7 @@ CASES: dict[str, Case] = {
     "invalid class UID": Case(
         "informative_text", asked_of, asking(user=item(0x50, MAX_LENGTH + item(0x52, b"acme"))),
         [replace(ASKED, user_information=replace(PLAIN, implementation_class_uid=""))],
-        "implementation class UID 'acme' is no UID", "implementation class UID 'acme' is no UID [PS3.5 9.1]",
+        "implementation class UID 'acme' is not a UID", "implementation class UID 'acme' is not a UID [PS3.5 9.1]",
     ),
     "SOP class of a response": Case(
         "informative_text", after(STORE, has_data=True), p_data((3, True, True, answering(1, (0x0002, b"DICOM ")))),
@@ -488,8 +488,8 @@ CASES: dict[str, Case] = {
             [replace(accepted(1, 3, 5), application_context="")], words, f"{words} [{clause}]",
         )
         for what, given, words, clause in (
-            ("empty", item(0x10, b""), "application context '' is no UID", "PS3.5 9.1"),
-            ("no UID", item(0x10, b"DICOM"), "application context 'DICOM' is no UID", "PS3.5 9.1"),
+            ("empty", item(0x10, b""), "application context '' is not a UID", "PS3.5 9.1"),
+            ("no UID", item(0x10, b"DICOM"), "application context 'DICOM' is not a UID", "PS3.5 9.1"),
             ("left out", b"", "no application context item", "PS3.8 9.3.2.1"),
         )
     },
@@ -582,17 +582,17 @@ CASES: dict[str, Case] = {
     "transfer syntax beside a good one": Case(
         "item_no_uid", asked_of,
         asking(context=item(0x20, b"\3\0\0\0" + item(0x30, CT.encode()) + item(0x40, b"JPEG") + item(0x40, IMPLICIT))),
-        [ASKED], "transfer syntax 'JPEG' is no UID", "transfer syntax 'JPEG' is no UID [PS3.5 9.1]",
+        [ASKED], "transfer syntax 'JPEG' is not a UID", "transfer syntax 'JPEG' is not a UID [PS3.5 9.1]",
     ),
     "empty transfer syntax": Case(
         "item_no_uid", asked_of, asking(context=proposed(transfer=b"")),
         [replace(ASKED, contexts=(replace(ASKED.contexts[0], transfer_syntaxes=()),))],
-        "transfer syntax '' is no UID", "transfer syntax '' is no UID [PS3.5 9.1]",
+        "transfer syntax '' is not a UID", "transfer syntax '' is not a UID [PS3.5 9.1]",
     ),
     "abstract syntax": Case(
         "item_no_uid", asked_of, asking(context=proposed(abstract=b"CT\xff")),
         [replace(ASKED, contexts=(replace(ASKED.contexts[0], abstract_syntax=""),))],
-        "abstract syntax 'CT\\xff' is no UID", "abstract syntax 'CT\\xff' is no UID [PS3.5 9.1]",
+        "abstract syntax 'CT\\xff' is not a UID", "abstract syntax 'CT\\xff' is not a UID [PS3.5 9.1]",
     ),
     "abstract syntax of 74": Case(
         "item_no_uid", asked_of, asking(context=proposed(abstract=("1.2." + "7" * 200).encode())),
@@ -615,7 +615,7 @@ CASES: dict[str, Case] = {
                          + item(0x56, b"\0\0031.2\1") + item(0x57, b"\0\2CT\0\0031.2\0\0"))),
         [replace(ASKED, user_information=replace(
             PLAIN, extended=(ExtendedNegotiation(sop_class_uid="1.2", information=b"\1"),)))],
-        "SOP class of a role selection 'CT' is no UID", "SOP class of a role selection 'CT' is no UID [PS3.5 9.1]",
+        "SOP class of a role selection 'CT' is not a UID", "SOP class of a role selection 'CT' is not a UID [PS3.5 9.1]",
     ),
     # -- command sets
     **laid_out("without group length", ECHO_SET[12:], start(1, ECHO),
@@ -1478,7 +1478,7 @@ def test_the_local_side_is_held_to_the_standard_whatever_it_lets_through() -> No
             lone.engine.send(wrong)
     assert lone.engine.state is State.Sta3
     for uid in ("9.1", "1.40", "1.02", LONG):
-        with pytest.raises(LocalProtocolError, match="is no UID"):
+        with pytest.raises(LocalProtocolError, match="is not a UID"):
             encode(replace(ASKED, application_context=uid))
 
 

@@ -229,7 +229,7 @@ def test_reading_a_data_set_where_there_is_none_is_a_mistake() -> None:
 
 
 def test_a_response_is_not_answered() -> None:
-    with pytest.raises(TypeError, match="C-ECHO-RSP is no request"):
+    with pytest.raises(TypeError, match="C-ECHO-RSP is not a request"):
         exchange.response_to(start(1, ECHOED), 0)
 
 

@@ -473,7 +473,7 @@ def test_matches_nobody_reads_are_read_over() -> None:
 
 def test_a_request_is_not_an_answer() -> None:
     pair = parties(CT)
-    with pytest.raises(TypeError, match="C-FIND-RQ is no response"):
+    with pytest.raises(TypeError, match="C-FIND-RQ is not a response"):
         next(read_answer(pair.uses, start(1, FIND)))
 
 

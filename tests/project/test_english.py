@@ -40,7 +40,7 @@ BAD = [
     ("said to be", "Counters are said to be fewer."),
     ("what comes", "Reads what comes."),
     ("otherwise", "Peers that do otherwise."),
-    ("is no", "Raises ValueError if it is no UID."),
+    ("is no", "Raises ValueError if it is not a UID."),
     ("looked at", "Decoded when it is looked at."),
     ("read over", "The body is read over."),
     ("as it lies", "Sent as it lies on disk."),

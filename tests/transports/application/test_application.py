@@ -810,7 +810,7 @@ def test_registering_teaches() -> None:
         app.on_find(lambda asked: [])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"expected a SOP class UID, not an int$"):
         app.on_find(5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="'CT' is no UID"):
+    with pytest.raises(ValueError, match="'CT' is not a UID"):
         app.on_store("CT")
     for on in (app.on_n_create, app.on_n_set, app.on_n_get, app.on_n_action, app.on_n_delete, app.on_n_event_report):
         with pytest.raises(ValueError, match=rf"{on.__name__}\(\) without a SOP class"):

@@ -104,8 +104,8 @@ def test_more_than_128_contexts_are_more_than_one_association(classes: int) -> N
     ("file", "reason"),
     [
         (described(EXPLICIT, uids.MEDIA_STORAGE_DIRECTORY), "a DICOMDIR describes files and is not stored itself"),
-        (described(EXPLICIT, "Doe^Jane"), "its SOP class is no UID"),
-        (described("1..2"), "its transfer syntax is no UID"),
+        (described(EXPLICIT, "Doe^Jane"), "its SOP class is not a UID"),
+        (described("1..2"), "its transfer syntax is not a UID"),
     ],
 )
 def test_what_no_context_can_be_proposed_for_is_told(file: Part10File, reason: str) -> None:

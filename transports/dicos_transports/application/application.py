@@ -396,4 +396,4 @@ def _check_uids(sop_classes: Iterable[object]) -> None:
             hint = "; with parentheses: @app.on_store()" if callable(uid) else ""
             raise TypeError(f"expected a SOP class UID, not {kind_of(uid)}{hint}")
         if not uids.is_valid(uid):
-            raise ValueError(f"{uid!a} is no UID [PS3.5 9.1]")
+            raise ValueError(f"{uid!a} is not a UID [PS3.5 9.1]")
