@@ -7,8 +7,7 @@
 It reads docstrings, comments and messages (string literals of several words) of Python files, and the prose of
 Markdown files with their Python blocks. Code spans, link targets and generated pages are exempt. `RULES` has the rules.
 
-`tools/english-allowed.txt` lists the exceptions, each with its reason. While old prose is rewritten,
-`tools/english-ratchet.txt` says how many findings a folder may still have; a folder without a line there has none.
+`tools/english-allowed.txt` lists the exceptions, each with its reason.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from typing import Literal
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ALLOWED = CHECKOUT / "tools/english-allowed.txt"
-RATCHET = CHECKOUT / "tools/english-ratchet.txt"
 ROOTS = ("README.md", "CONTRIBUTING.md", "dicos_proto", "transports", "docs", "demo", "benchmarks", "tools", "tests")
 GENERATED = re.compile(r"<!-- Made from the source")
 """The mark of a page that docgen makes: its words are checked where they come from."""
@@ -281,16 +279,6 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def within(found: Iterable[Finding], most: dict[str, int]) -> tuple[list[Finding], list[str]]:
-    """The findings of folders that have more than the ratchet allows, and what the ratchet should say instead."""
-    by_root: dict[str, list[Finding]] = {root: [] for root in most}
-    for one in found:
-        by_root.setdefault(one.path.partition("/")[0], []).append(one)
-    left = [one for root, some in by_root.items() if len(some) > most.get(root, 0) for one in some]
-    lower = [f"{root}: {len(by_root[root])}" for root, count in most.items() if len(by_root[root]) < count]
-    return left, lower
-
-
 def _files(roots: Iterable[Path]) -> Iterator[Path]:
     for root in roots:
         if root.is_dir():
@@ -325,16 +313,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.paths:
         print(*found, sep="\n", end="\n" if found else "")
         return 1 if found else 0
-    most = {root: int(count) for root, _, count in (line.partition(":") for line in _entries(_lines(RATCHET)))}
-    left, lower = within(found, most)
-    complaints = [str(one) for one in left]
-    complaints += [f"{RATCHET.name}: fewer findings than it allows; now '{line}'" for line in lower]
+    complaints = [str(one) for one in found]
     complaints += [
         f"{ALLOWED.name}: {name} does not say {phrase!r} any more: remove the line"
         for name, phrase in sorted(set(known) - used)
     ]
     print(*complaints, sep="\n", end="\n" if complaints else "")
-    return 1 if left or set(known) - used else 0
+    return 1 if complaints else 0
 
 
 def _print_counts(found: list[Finding]) -> None:

@@ -615,7 +615,8 @@ CASES: dict[str, Case] = {
                          + item(0x56, b"\0\0031.2\1") + item(0x57, b"\0\2CT\0\0031.2\0\0"))),
         [replace(ASKED, user_information=replace(
             PLAIN, extended=(ExtendedNegotiation(sop_class_uid="1.2", information=b"\1"),)))],
-        "SOP class of a role selection 'CT' is not a UID", "SOP class of a role selection 'CT' is not a UID [PS3.5 9.1]",
+        "SOP class of a role selection 'CT' is not a UID",
+        "SOP class of a role selection 'CT' is not a UID [PS3.5 9.1]",
     ),
     # -- command sets
     **laid_out("without group length", ECHO_SET[12:], start(1, ECHO),
