@@ -1,10 +1,10 @@
-"""Which presentation contexts to propose for a task, and why a task cannot be done over those that were agreed.
+"""Plans the presentation contexts to propose for a task, and explains why a task is impossible over the agreed ones.
 
 Knows: how many contexts an association has room for, which contexts an object needs, which roles a service needs.
 Must not know: files, how data sets are converted, connections.
 
-Invariants: one context for each SOP class and transfer syntax, so that an acceptor gets the object as it is;
-nothing is left out in silence.
+Invariants: one context for each SOP class and transfer syntax, so that an acceptor gets the object unchanged;
+everything that is left out is reported.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def plan(
 
 
 def _unfit(sop_class: str, syntax: str) -> str | None:
-    """Why no context can be proposed for this at all."""
+    """The reason why no context can be proposed for this object; None if one can."""
     if sop_class == uids.MEDIA_STORAGE_DIRECTORY:
         return "a DICOMDIR describes files and is not stored itself [PS3.4 B.5]"
     for name, uid in (("SOP class", sop_class), ("transfer syntax", syntax)):
@@ -125,7 +125,7 @@ def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedService:
-    """SOP classes to propose with the same transfer syntaxes, and the roles that the requestor is to have in them."""
+    """SOP classes to propose with the same transfer syntaxes, and the roles of the requestor in them."""
 
     sop_classes: tuple[str, ...]
     transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED

@@ -123,7 +123,7 @@ class AssociationRegistry:
         self.budget = Budget(serving.server_limits.collected, serving.server_limits.collected_per_address)
         self._metrics = Metrics()
 
-    # -- who is here ---------------------------------------------------------------------------------------------
+    # -- arriving ------------------------------------------------------------------------------------------------
 
     def arrive(self, connection: Connection) -> None:
         """One more without an association; the one that has waited longest may have to make room for it."""
@@ -299,7 +299,7 @@ class AssociationRegistry:
             LOG.warning(text, left, grace, extra={"event": "grace"})
 
     def tell_out_of(self, error: OSError) -> None:
-        """The system is out of what a connection takes."""
+        """Logs that the system is out of a resource that a connection needs."""
         LOG.error("cannot accept connections for now: %s", said(error), extra={"event": "out_of_resources"})
 
 

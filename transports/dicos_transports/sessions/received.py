@@ -72,7 +72,7 @@ class Described(Generic[S, P]):
 
     @property
     def cancelled(self) -> bool:
-        """True once a C-CANCEL for it has come."""
+        """True once a C-CANCEL for the request was received."""
         return self.performing.cancelled
 
     @property
@@ -146,8 +146,8 @@ class Received(Described[S, P], Generic[S, P]):
     # -- reading it ----------------------------------------------------------------------------------------------
 
     def here(self) -> list[Buffer]:
-        """The pieces of its data set that have come and were not taken yet: `TOGETHER` at most, small ones joined.
-        It never waits. If it returns none, `pieces` finds out if the data set is complete."""
+        """Returns the received pieces of the data set that were not taken yet: at most `TOGETHER`, small ones joined.
+        It never waits. If it returns none, use `pieces`, which notices the end of the data set."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
         joined: bytearray | None = None
@@ -169,7 +169,7 @@ class Received(Described[S, P], Generic[S, P]):
         return found
 
     def with_more(self, piece: Buffer) -> Buffer:
-        """This piece of its data set; if it is small, joined with those that have come after it. It never waits."""
+        """Returns this piece of the data set; if it is small, joined with those received after it. It never waits."""
         if len(piece) >= SMALL or not self.performing.unread:
             return piece
         performing, at = self.performing, self.session.exchange

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class AsyncDriver(Carrier, Protocol):
-    """An interpreter of flows whose waits are awaited. That of `blocking` waits inside the call and never suspends."""
+    """An interpreter of flows with awaitable waits. The one of `blocking` waits inside the call and never suspends."""
 
     async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
         """Interpret `flow` to its end and return its result. `interruptible`: the flow waits for a new request."""
@@ -38,10 +38,10 @@ class AsyncDriver(Carrier, Protocol):
 
     @property
     def may_go_on(self) -> bool:
-        """False: other tasks are due. Only a flow may go on, whose interpreter lets them run first."""
+        """False if other tasks are due. Then only a flow may continue, because its interpreter lets them run first."""
 
     def close(self) -> None:
-        """Close the connection as it is."""
+        """Closes the connection without sending anything more."""
 
 
 class Running(BaseSession):
@@ -80,7 +80,7 @@ class Running(BaseSession):
             self.close()
 
     def close(self) -> None:
-        """Close the connection as it is. `release` and `abort` tell the peer."""
+        """Closes the connection without a message to the peer; `release` and `abort` end the association first."""
         self.driver.close()
 
     async def __aenter__(self) -> Self:
@@ -97,10 +97,10 @@ class Running(BaseSession):
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Interpret a flow of this association, your own ones included.
+        """Interprets a flow of this association, for example one that you wrote yourself.
 
         If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
-        association is aborted: the peer would wait for the rest, or answer when nobody listens.
+        association is aborted: otherwise the peer would wait for the rest, or send answers that nobody reads.
         """
         owed = (
             self.association.operations.owed > 0
