@@ -57,7 +57,7 @@ class Terms:
 
 
 class Operations:
-    """The operations of one association, as they are now: requests without a final response, in both directions."""
+    """The present operations of one association: requests without a final response, in both directions."""
 
     __slots__ = ("_last_id", "_messages")
 
@@ -135,7 +135,7 @@ class Association:
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         tolerance: Tolerance = STRICT,
     ) -> Self:
-        """The side that asks; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
+        """Makes a requestor; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
         self = cls(Role.REQUESTOR, limits, timeouts, tolerance)
         self.send(request)
         return self
@@ -148,7 +148,7 @@ class Association:
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         tolerance: Tolerance = STRICT,
     ) -> Self:
-        """The side that is asked; ARTIM starts with the first `deadline`."""
+        """Makes an acceptor; ARTIM starts with the first `deadline`."""
         return cls(Role.ACCEPTOR, limits, timeouts, tolerance)
 
     # -- what is known -------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ class Association:
 
     @property
     def wants_read(self) -> bool:
-        """False: do not read the connection now."""
+        """True if the connection should be read; if False, it must not be read now."""
         return self._upper.wants_read
 
     @property
@@ -192,7 +192,7 @@ class Association:
     # -- in and out ----------------------------------------------------------------------------------------------
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived. Kept by reference, and parsed by `next_event`: do not change the buffer before."""
+        """Takes received bytes and keeps them by reference: do not change the buffer before they are parsed."""
         self._upper.receive_data(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
@@ -371,7 +371,7 @@ class Association:
             timers.cancel(_IDLE)
 
     def _watch_pace(self) -> None:
-        """Check that the message that is under way comes at the minimum rate."""
+        """Checks that the message that is under way arrives at the minimum rate."""
         upper, number, pace = self._upper, self._messages.received, self._pace
         grace, rate = upper.timeouts.message, upper.timeouts.minimum_rate
         if pace is None or pace.number != number:
@@ -391,7 +391,7 @@ def judge_of(association: Association) -> Judge:
 
 
 def bytes_unread(association: Association) -> int:
-    """Bytes that were received and not yet parsed: while there are some, nothing needs to be waited for."""
+    """Bytes that were received and not yet parsed: while there are some, a flow does not have to wait."""
     return association._upper.reader.unread
 
 

@@ -41,13 +41,13 @@ what lies in one receive are then 75,000 of them."""
 
 
 class Holder(Protocol):
-    """Counts what several associations hold of data sets that are read whole and may be large."""
+    """Counts the bytes that several associations hold of data sets that are read whole and may be large."""
 
     def hold(self, size: int) -> bool:
         """Returns False if there is no room for `size` more bytes."""
 
     def let_go(self) -> None:
-        """All that was held is released."""
+        """Releases everything that was held."""
 
 
 class Exchange:
@@ -86,12 +86,12 @@ class Exchange:
 
     @property
     def sending(self) -> bool:
-        """True while a data set is being sent and has not been handed to the association whole."""
+        """True while a data set is being sent and the association has not received all of it."""
         return self._pieces is not None
 
     @property
     def room(self) -> int:
-        """Number of requests that may be sent before one of the outstanding is answered [PS3.7 D.3.3.3]."""
+        """The number of requests that may be sent before an outstanding one is answered [PS3.7 D.3.3.3]."""
         association = self.association
         agreement = association.terms.agreement
         window = agreement.invoke if agreement is not None else 0
@@ -196,7 +196,7 @@ class Exchange:
 
     @property
     def over_high_water(self) -> bool:
-        """True if as much waits to be sent as may: add no more (`Limits.queued`)."""
+        """True if the queue is at its limit: send no more for now (`Limits.queued`)."""
         return self.association.bytes_queued >= self._most
 
     def _reply_all(self) -> None:
@@ -285,7 +285,7 @@ class Exchange:
                 yield from self._heed(event)
 
     def _heed(self, event: Event) -> Flow[None]:
-        """Raise if `event` is the end of the association."""
+        """Raises if `event` is the end of the association."""
         if isinstance(event, _ENDS):
             self._pieces = None
             raise AssociationAborted(event)

@@ -42,7 +42,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The associations it takes to send objects in their order, and the contexts to propose in each.
+    """The associations that are needed to send objects in order, and the contexts to propose in each.
 
     `placed`: for each object the index of its association; None: it is among `left_out`, which has each kind once.
     """
@@ -108,7 +108,7 @@ def _unfit(sop_class: str, syntax: str) -> str | None:
 
 
 def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | None) -> int | None:
-    """Add what is new in `pairs` to the last association, or to one more: its index, None where there is no room."""
+    """Adds the new pairs in `pairs` to the last association, or to a new one. Returns its index, None without room."""
     if planned:
         more = [pair for pair in pairs if pair not in planned[-1]]
         if len(planned[-1]) + len(more) <= CONTEXTS:
@@ -243,7 +243,7 @@ def _accepted(context: PresentationContext, as_scp: bool) -> str:
 
 
 def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> str:
-    """Everything that is worth a try, once each."""
+    """Returns what the user can try next, each piece of advice once."""
     advice = [_ADVICE.get(one.result, _ASK_WHY) for one in refused]
     if not all(_serves(one, as_scp) for one in accepted):
         advice.append(f"propose the role of an {_role(as_scp)} for it")

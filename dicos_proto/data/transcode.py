@@ -1,4 +1,4 @@
-"""Data sets from one transfer syntax to another, as streams: headers are rewritten, values pass untouched.
+"""Converts data sets from one transfer syntax to another, as streams: rewrites headers and copies values unchanged.
 
 Theory of operation: a `_Rewriter` is a `Walker` that writes each token again as it meets it. `convert` and `padded`
 feed it what an iterator yields, and yield what it wrote.
@@ -213,7 +213,7 @@ class _Look(Walker):
         self._tags, self._last = tags, max(tags)
         self.found: dict[int, bytes] = {}
         self.passed = False
-        """The last of them was met, or one that comes after it."""
+        """True once the last of them, or an element after it, was read."""
 
     def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
         if not self._nested and not self.passed:
@@ -226,7 +226,7 @@ class _Look(Walker):
 
 
 def can_convert(from_ts: str, to_ts: str) -> bool:
-    """Returns True if a data set in `from_ts` can be had in `to_ts`; always, if they are the same."""
+    """Returns True if a data set in `from_ts` can be converted to `to_ts`; always if they are the same."""
     return from_ts == to_ts or (from_ts in CONVERTIBLE and to_ts in CONVERTIBLE)
 
 

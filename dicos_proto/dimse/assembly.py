@@ -66,7 +66,7 @@ class Messages:
         self.owed: dict[int, tuple[int, int]] = {}
         """Requests that the peer sent and that have no final response: message id -> (context, command field)."""
         self.received = 0
-        """Messages received whole."""
+        """The number of messages received completely."""
         self.asked = 0
         """Requests received."""
         self.retrieving: dict[int, int] = {}

@@ -66,7 +66,7 @@ class Running(BaseSession):
         self.close()
 
     async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
-        """Abort, and close. An association that is over is left alone, but its connection is closed.
+        """Aborts the association, if it is not over, and closes the connection.
 
         It takes two seconds at most (`LAST_WORDS`), even in a task that is cancelled.
         """
@@ -122,7 +122,7 @@ class Running(BaseSession):
             raise
 
     async def _fed(self, flow: flows.Flow[T], feed: PushSource, pieces: AsyncIterator[Buffer]) -> T:
-        """Interpret a flow whose pieces are awaited."""
+        """Interprets a flow whose pieces are awaited."""
         while (result := await self.run(feed.step(flow))) is None:
             try:
                 feed.push(await anext(pieces))
@@ -134,7 +134,7 @@ class Running(BaseSession):
         return result
 
     async def establish(self, flow: flows.Flow[object]) -> None:
-        """Interpret the flow that makes the association; the connection is closed if it fails."""
+        """Interprets the flow that makes the association; closes the connection if it fails."""
         try:
             await self.driver.run(flow)
         except ProtocolError:
