@@ -38,10 +38,11 @@ _NOT_ASKED = AssociateRequest(called_aet="", calling_aet="", contexts=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The terms of one association: what it was made with, and what both sides have said since.
+    """The terms of one association: its configuration, and what both sides have negotiated since.
 
-    `role`, `limits`, `timeouts`, `tolerance`: as it was made, and never changed. `request`: the A-ASSOCIATE-RQ sent or
-    received, None before. `answer`: the A-ASSOCIATE-AC, None before Sta6. `agreement`: the result of both, None before.
+    `role`, `limits`, `timeouts`, `tolerance`: the configuration, which never changes. `request`: the A-ASSOCIATE-RQ
+    sent or received, None before. `answer`: the A-ASSOCIATE-AC, None before Sta6. `agreement`: the result of both, None
+    before.
     `deviations`: those that `next_event` has returned; at most one for each flag of `tolerance`.
     """
 
@@ -56,7 +57,7 @@ class Terms:
 
 
 class Operations:
-    """The operations of one association, as they are now: requests without a final response, in both directions."""
+    """The present operations of one association: requests without a final response, in both directions."""
 
     __slots__ = ("_last_id", "_messages")
 
@@ -105,9 +106,9 @@ class Operations:
 class Association:
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
-    Beside what a `Wire` has, events both ways, state and contexts there are two values: `terms`, because an association
-    is judged by what it was made with and what was negotiated; and `operations`, because a window can only be kept by
-    those who see what is outstanding.
+    It has the methods of a `Wire`, events both ways, the state and the contexts, and two more values: `terms`, its
+    configuration and what was negotiated, which decide what is allowed; and `operations`, because a caller can keep to
+    the window only if it sees what is outstanding.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance = STRICT) -> None:
@@ -134,7 +135,7 @@ class Association:
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         tolerance: Tolerance = STRICT,
     ) -> Self:
-        """The side that asks; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
+        """Makes a requestor; `request` is queued at once. Raises `LocalProtocolError` if it cannot be encoded."""
         self = cls(Role.REQUESTOR, limits, timeouts, tolerance)
         self.send(request)
         return self
@@ -147,7 +148,7 @@ class Association:
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         tolerance: Tolerance = STRICT,
     ) -> Self:
-        """The side that is asked; ARTIM starts with the first `deadline`."""
+        """Makes an acceptor; ARTIM starts with the first `deadline`."""
         return cls(Role.ACCEPTOR, limits, timeouts, tolerance)
 
     # -- what is known -------------------------------------------------------------------------------------------
@@ -175,12 +176,12 @@ class Association:
 
     @property
     def wants_read(self) -> bool:
-        """False: do not read the connection now."""
+        """True if the connection should be read; if False, it must not be read now."""
         return self._upper.wants_read
 
     @property
     def wants_close(self) -> bool:
-        """The table said close: do so once `data_to_send()` is drained."""
+        """True if the connection is to be closed once `data_to_send()` returns an empty list."""
         return self._upper.wants_close
 
     @property
@@ -191,11 +192,12 @@ class Association:
     # -- in and out ----------------------------------------------------------------------------------------------
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived. Kept by reference, and parsed by `next_event`: do not change the buffer before."""
+        """Takes received bytes and keeps them by reference: do not change the buffer before they are parsed."""
         self._upper.receive_data(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more. `why`: what the layer below knows of it; `ProviderAbort` then reports that."""
+        """Takes note that the peer will send no more. `why`: the reason, if the layer below knows one; `ProviderAbort`
+        then reports it."""
         self._upper.receive_eof(why)
 
     def data_to_send(self) -> list[bytes | memoryview]:
@@ -265,7 +267,7 @@ class Association:
                 return event
 
     def send(self, event: Sendable) -> None:
-        """Queue an event. Raises `LocalProtocolError`, and changes nothing, for what the protocol forbids now."""
+        """Queues an event. Raises `LocalProtocolError`, and changes nothing, if the protocol does not allow it now."""
         upper = self._upper
         if isinstance(event, MessageData):
             if upper.state is not _STA6:
@@ -369,7 +371,7 @@ class Association:
             timers.cancel(_IDLE)
 
     def _watch_pace(self) -> None:
-        """Check that the message that is under way comes at the minimum rate."""
+        """Checks that the message that is under way arrives at the minimum rate."""
         upper, number, pace = self._upper, self._messages.received, self._pace
         grace, rate = upper.timeouts.message, upper.timeouts.minimum_rate
         if pace is None or pace.number != number:
@@ -380,7 +382,7 @@ class Association:
             upper.timers.cancel(_RATE)
 
 
-# -- for the rest of the engine: not exported by the package, and no promise to anybody else --------------------------
+# -- for the rest of the engine: not exported by the package, not a stable interface ----------------------------------
 
 
 def judge_of(association: Association) -> Judge:
@@ -389,12 +391,12 @@ def judge_of(association: Association) -> Judge:
 
 
 def bytes_unread(association: Association) -> int:
-    """Bytes that were received and not yet parsed: while there are some, nothing needs to be waited for."""
+    """Bytes that were received and not yet parsed: while there are some, a flow does not have to wait."""
     return association._upper.reader.unread
 
 
 def prepare(association: Association, event: MessageStart) -> None:
-    """Encode a message ahead of time: to `send` this very event next then takes less time. Nothing is queued.
+    """Encodes a message ahead of time, so that it takes less time to `send` this same event next. Queues nothing.
 
-    Raises `LocalProtocolError` for what cannot be encoded."""
+    Raises `LocalProtocolError` if it cannot be encoded."""
     association._messages.prepare(event)

@@ -39,4 +39,4 @@ class Wire(Protocol):
         """Returns the next deadline, None if there is none. Timers armed since the last call start at `now`."""
 
     def handle_timeout(self, now: float) -> None:
-        """Tells the time. Early and repeated calls do nothing."""
+        """Passes the time `now`. Early and repeated calls do nothing."""

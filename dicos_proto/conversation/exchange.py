@@ -1,9 +1,9 @@
-"""Messages both ways over one established association: sending goes on while receiving does.
+"""Messages both ways over one established association, sent and received at the same time.
 
 `Exchange` holds what a conversation has to remember between two events: the data set that is being sent, answers that
 wait for its end, requests of the peer that came while the local side waited for something else. The flows of this
 package and of `services` are written on it. `step` is the one place where they wait, so a side that sends also reads,
-and two sides that flood each other never stand still.
+and two sides that send a lot to each other never deadlock.
 
 Knows: messages, backpressure, C-CANCEL. Must not know: what a service is for, how bytes travel.
 
@@ -41,13 +41,13 @@ what lies in one receive are then 75,000 of them."""
 
 
 class Holder(Protocol):
-    """Counts what several associations hold of data sets that are read whole and may be large."""
+    """Counts the bytes that several associations hold of data sets that are read whole and may be large."""
 
     def hold(self, size: int) -> bool:
         """Returns False if there is no room for `size` more bytes."""
 
     def let_go(self) -> None:
-        """All that was held is released."""
+        """Releases everything that was held."""
 
 
 class Exchange:
@@ -61,9 +61,9 @@ class Exchange:
     def __init__(self, association: Association) -> None:
         self.association = association
         self.holder: Holder | None = None
-        """Asked before an attribute list that may be as long as an object is held; None: nobody is asked."""
+        """Asked before an attribute list that may be as long as an object is held; None if nothing has to be asked."""
         self._most = association.terms.limits.queued
-        self._pieces: Iterator[Buffer | Starved] | None = None  # what is left of the data set that is being sent
+        self._pieces: Iterator[Buffer | Starved] | None = None  # the rest of the data set that is being sent
         self._waiting: Buffer | Starved = STARVED  # its next piece, until it is known if that is the last
         self._context = 0
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
@@ -74,7 +74,7 @@ class Exchange:
         self.unread = False
         """True while the data set of the message that `step` returned last has not come to its end."""
         self.reading: MessageStart | None = None
-        """That message."""
+        """The message that `step` returned last, while its data set is unread."""
 
     @property
     def request(self) -> AssociateRequest:
@@ -86,12 +86,12 @@ class Exchange:
 
     @property
     def sending(self) -> bool:
-        """True while a data set is being sent and has not been handed to the association whole."""
+        """True while a data set is being sent and the association has not received all of it."""
         return self._pieces is not None
 
     @property
     def room(self) -> int:
-        """Number of requests that may be sent before one of the outstanding is answered [PS3.7 D.3.3.3]."""
+        """The number of requests that may be sent before an outstanding one is answered [PS3.7 D.3.3.3]."""
         association = self.association
         agreement = association.terms.agreement
         window = agreement.invoke if agreement is not None else 0
@@ -174,7 +174,7 @@ class Exchange:
             self._replies.append(start)
 
     def pump(self) -> bool:
-        """Hand on the data set until enough is queued. Returns True if that was all of it."""
+        """Queues more of the data set until enough is queued. Returns True if the data set is complete."""
         association, context, pieces, most = self.association, self._context, self._pieces, self._most
         if pieces is None:
             return True
@@ -196,7 +196,7 @@ class Exchange:
 
     @property
     def over_high_water(self) -> bool:
-        """True if as much waits to be sent as may: add no more (`Limits.queued`)."""
+        """True if the queue is at its limit: send no more for now (`Limits.queued`)."""
         return self.association.bytes_queued >= self._most
 
     def _reply_all(self) -> None:
@@ -228,10 +228,10 @@ class Exchange:
         return event
 
     def here(self) -> MessageEvent | None:
-        """Like `step`, for what has been received already, and without a flow.
+        """Like `step`, for messages that have been received already, and without a flow.
 
         Returns None if there is nothing, or if `step` has something else to do or to raise. Run a flow after None: it
-        goes on with what this call has read."""
+        continues with what this call has read."""
         event = self.fresh_here()
         if isinstance(event, MessageData):
             self.unread = not event.last
@@ -285,7 +285,7 @@ class Exchange:
                 yield from self._heed(event)
 
     def _heed(self, event: Event) -> Flow[None]:
-        """Raise if `event` is the end of the association."""
+        """Raises if `event` is the end of the association."""
         if isinstance(event, _ENDS):
             self._pieces = None
             raise AssociationAborted(event)

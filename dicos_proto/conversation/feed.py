@@ -1,6 +1,6 @@
-"""Where the data sets that are sent come from: whole, in pieces, or in pieces that are waited for elsewhere.
+"""The sources of the data sets that are sent: whole, in pieces, or in pieces that the caller waits for.
 
-Knows: pieces, and flows by turns. Must not know: which message they belong to.
+Knows: pieces, and flows that run in turns. Must not know: which message they belong to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Lack(Enum):
-    """Why there is no piece. None is not among the reasons: a source that yields it is at fault."""
+    """The reason why there is no piece. A source must not yield None."""
 
     STARVED = auto()
     """The source has no piece now and is not at its end."""
@@ -34,10 +34,10 @@ no piece now and is not at its end yields `STARVED`; `PushSource` does."""
 
 
 class PushSource:
-    """A data set whose pieces are waited for elsewhere: the source of a message, and a way to run its flow by turns.
+    """A data set whose pieces the caller waits for: the source of a message, and a way to run its flow in turns.
 
-    `PushSource.step` runs the flow until it needs the next piece, which `push` gives, or `end`. In between, what is
-    queued is sent, but nothing is received: while a piece is awaited, nobody sees that the peer has gone.
+    `PushSource.step` runs the flow until it needs the next piece, which `push` supplies; `end` ends the data set. In
+    between, queued data is sent, but nothing is received: while a piece is awaited, a lost peer is not noticed.
     """
 
     __slots__ = ("_ended", "_pieces", "starved")

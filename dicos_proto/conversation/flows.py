@@ -113,8 +113,8 @@ def find_context(
 ) -> PresentationContext:
     """The accepted context on which the local side may invoke operations of this SOP class.
 
-    `transfer_syntaxes`: the ones that will do, best first; none: any. `as_scp`: a context on which it performs them,
-    which is what an N-EVENT-REPORT goes out on [PS3.7 10.1.1]. Raises `ContextNotAccepted`.
+    `transfer_syntaxes`: the possible ones, best first; empty: any. `as_scp`: a context on which the local side performs
+    operations, as an N-EVENT-REPORT needs it [PS3.7 10.1.1]. Raises `ContextNotAccepted`.
     """
     usable = [
         one
@@ -169,7 +169,7 @@ def end_by(association: Association, event: Event) -> Flow[Never]:
 
 
 def until_over(association: Association) -> Flow[Event]:
-    """Provider side, while the local user looks at the request: the event that ends the association before the answer.
+    """Provider side, while the local user checks the request: the event that ends the association before the answer.
 
     It comes from the peer, or from the deadline of the answer (`Timeouts.accept`). Run `end_by` then.
     """
@@ -214,8 +214,8 @@ def answer_request(
 ) -> Flow[AssociateAccept | AssociateReject]:
     """Provider side: negotiate and send the answer; after a rejection, wait for the end of the connection.
 
-    Between `await_request` and this, the caller may take its time to look at the request: `identity` is what it found
-    out about the user (`negotiate`). To reject for another reason there is `reject`.
+    Between `await_request` and this, the caller may take its time to check the request: `identity` is its verdict on
+    the user (`negotiate`). To reject for another reason, use `reject`.
     """
     found = answer(association, request, policy, identity=identity)
     if isinstance(found, AssociateReject):

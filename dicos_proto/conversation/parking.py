@@ -1,10 +1,10 @@
 """Messages of the peer that have to wait while the local side waits for something else.
 
-Knows: what holding a message costs. Must not know: associations, what anybody waits for.
+Knows: the cost of holding a message. Must not know: associations, the reason for the wait.
 
 Invariants: the pieces of the message that is being read come before every message that waits; a message that waits is
-dropped whole, from its start to its last piece; what is held is copied, so that no receive buffer is kept, and joined,
-so that no object is kept for each byte that comes.
+dropped completely, from its start to its last piece; held data is copied, so that no receive buffer is kept, and
+joined, so that no object is kept for each received byte.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Parking:
     def __init__(self, most: int) -> None:
         """`most`: the number of bytes that may be held."""
         self.pieces: deque[MessageData] = deque()
-        """Pieces of the message that is being read, which came meanwhile."""
+        """Pieces of the message that is being read, received meanwhile."""
         self.messages: deque[MessageEvent] = deque()
         """Messages that wait, each with its pieces after it."""
         self.dropping: MessageStart | None = None
-        """The message that was too large to hold, while the rest of it comes."""
+        """The message that was too large to hold, while the rest of it arrives."""
         self._most = most
-        self._open = False  # the last of `messages` has more to come
-        self._size = 0  # what all of it costs
+        self._open = False  # the last of `messages` is not complete yet
+        self._size = 0  # the cost of everything that is held
 
     @property
     def full(self) -> bool:
@@ -46,9 +46,9 @@ class Parking:
         return self._size > self._most
 
     def park(self, event: MessageEvent) -> MessageStart | None:
-        """Hold an event, or drop the message that it belongs to if that is too large.
+        """Holds an event, or drops the message that it belongs to if that is too large.
 
-        Returns the start of a dropped message once it has come to its end."""
+        Returns the start of a dropped message once its end has arrived."""
         if self.dropping is None and self.keep(event) and self.full:
             self._drop()
         ended = event.last if isinstance(event, MessageData) else not event.has_data

@@ -39,7 +39,8 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
 
 
 def request_here(exchange: Exchange) -> MessageStart | None:
-    """Like `next_request`, for what has been received already. None: run `next_request` (`Exchange.here`)."""
+    """Like `next_request`, for messages that have been received already. If it returns None, run `next_request`
+    (`Exchange.here`)."""
     if exchange.over_high_water:
         return None
     while (event := exchange.here()) is not None:
@@ -50,7 +51,7 @@ def request_here(exchange: Exchange) -> MessageStart | None:
 
 
 def _request_of(exchange: Exchange, event: MessageEvent | None) -> MessageStart | None:
-    """The event, if it is a request that is to be answered; a C-CANCEL is noted."""
+    """Returns the event if it is a request to answer; notes a C-CANCEL."""
     if isinstance(event, MessageStart):
         if isinstance(event.command, DimseRequest):
             return event

@@ -1,10 +1,10 @@
-"""Which presentation contexts to propose for a task, and why a task cannot be done over those that were agreed.
+"""Plans the presentation contexts to propose for a task, and explains why a task is impossible over the agreed ones.
 
 Knows: how many contexts an association has room for, which contexts an object needs, which roles a service needs.
 Must not know: files, how data sets are converted, connections.
 
-Invariants: one context for each SOP class and transfer syntax, so that an acceptor gets the object as it is;
-nothing is left out in silence.
+Invariants: one context for each SOP class and transfer syntax, so that an acceptor gets the object unchanged;
+everything that is left out is reported.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The associations it takes to send objects in their order, and the contexts to propose in each.
+    """The associations that are needed to send objects in order, and the contexts to propose in each.
 
     `placed`: for each object the index of its association; None: it is among `left_out`, which has each kind once.
     """
@@ -98,7 +98,7 @@ def plan(
 
 
 def _unfit(sop_class: str, syntax: str) -> str | None:
-    """Why no context can be proposed for this at all."""
+    """The reason why no context can be proposed for this object; None if one can."""
     if sop_class == uids.MEDIA_STORAGE_DIRECTORY:
         return "a DICOMDIR describes files and is not stored itself [PS3.4 B.5]"
     for name, uid in (("SOP class", sop_class), ("transfer syntax", syntax)):
@@ -108,7 +108,7 @@ def _unfit(sop_class: str, syntax: str) -> str | None:
 
 
 def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | None) -> int | None:
-    """Add what is new in `pairs` to the last association, or to one more: its index, None where there is no room."""
+    """Adds the new pairs in `pairs` to the last association, or to a new one. Returns its index, None without room."""
     if planned:
         more = [pair for pair in pairs if pair not in planned[-1]]
         if len(planned[-1]) + len(more) <= CONTEXTS:
@@ -125,7 +125,7 @@ def _place(pairs: list[_Pair], planned: list[dict[_Pair, None]], most: int | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedService:
-    """SOP classes to propose with the same transfer syntaxes, and the roles that the requestor is to have in them."""
+    """SOP classes to propose with the same transfer syntaxes, and the roles of the requestor in them."""
 
     sop_classes: tuple[str, ...]
     transfer_syntaxes: tuple[str, ...] = UNCOMPRESSED
@@ -243,7 +243,7 @@ def _accepted(context: PresentationContext, as_scp: bool) -> str:
 
 
 def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> str:
-    """Everything that is worth a try, once each."""
+    """Returns what the user can try next, each piece of advice once."""
     advice = [_ADVICE.get(one.result, _ASK_WHY) for one in refused]
     if not all(_serves(one, as_scp) for one in accepted):
         advice.append(f"propose the role of an {_role(as_scp)} for it")

@@ -1,6 +1,6 @@
 """Data sets that are received: piece by piece, held whole, or skipped.
 
-Knows: pieces, limits. Must not know: what a data set says, which services there are.
+Knows: pieces, limits. Must not know: the content of data sets, which services exist.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WholeLimit = Literal["attributes", "collected"]
 
 
 class DataSetTooLong(ProtocolError):
-    """A data set that was to be held whole is longer than allowed. It was skipped; the association is as before."""
+    """A data set that was to be held whole is longer than allowed. It was skipped; the association is unchanged."""
 
     def __init__(self, limit: str, allowed: int, seen: int) -> None:
         super().__init__(limit, allowed, seen)
@@ -88,7 +88,7 @@ def _allowed(exchange: Exchange, limit: WholeLimit) -> int:
 
 
 def skip_data(exchange: Exchange) -> Flow[None]:
-    """Skip what is left of the data set that is being received, if there is one."""
+    """Skips the rest of the data set that is being received, if there is one."""
     while exchange.unread:
         yield from next_piece(exchange)
 

@@ -65,7 +65,7 @@ class _Open:
 
 
 class Builder(Walker):
-    """Makes a data set of bytes that are fed at once: `at` of its tokens is the place in the data set."""
+    """Makes a data set of bytes that are fed at once: `at` of its tokens is the position in the data set."""
 
     __slots__ = (
         "_blank", "_data", "_elements_left", "_inflated", "_items_left", "_labelled", "_little", "_object",
@@ -93,7 +93,7 @@ class Builder(Walker):
         """The first element with text beyond ASCII before which no character set was named."""
 
     def made(self) -> Dataset:
-        """Returns the data set, all of whose bytes were walked over."""
+        """Returns the data set after all its bytes were walked over."""
         return self._dataset(self._open_ones[0], default_encoding)
 
     def _dataset(self, one: _Open, parent: str | MutableSequence[str]) -> Dataset:

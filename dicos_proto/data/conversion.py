@@ -150,7 +150,7 @@ class QuietFile(QuietDataset, FileDataset):
 
 
 def _left_to_pydicom() -> bool:
-    """Returns True if the application has told pydicom how to convert."""
+    """Returns True if the application has changed pydicom's conversion."""
     set_ = hooks.hooks
     return (
         config.settings.reading_validation_mode == config.RAISE

@@ -1,7 +1,7 @@
 """Deflated data sets: inflating them in pieces, within limits, and deflating [PS3.5 A.5].
 
-Knows: deflate, and how much of it is an attack. Must not know: elements. Invariants: a piece that comes out is judged
-before the next one is made.
+Knows: deflate, and the limits beyond which it is an attack. Must not know: elements. Invariants: each inflated piece is
+checked before the next one is made.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _TRAILER: Final = 9
 
 
 class Inflater:
-    """A deflated data set as it was before, in pieces. A NUL may follow it [PS3.5 A.5].
+    """Inflates a deflated data set in pieces. A NUL may follow it [PS3.5 A.5].
 
-    `most`: bytes that may come out, None where they are not bounded; `limit`: the name of that limit. The ratio of
-    bytes out to bytes in is judged once `inflate_unjudged_bytes` are out. `strict`: nothing else may follow. Otherwise
-    zeros may, and the trailer of a gzip file, which some writers leave there.
+    `most`: the largest number of inflated bytes, None for no limit; `limit`: the name of that limit. The ratio of
+    inflated to deflated bytes is checked after `inflate_unjudged_bytes`. `strict`: nothing else may follow. Otherwise
+    zeros may follow, and the trailer of a gzip file, which some writers leave there.
     """
 
     __slots__ = ("_after", "_engine", "_limit", "_limits", "_most", "_strict", "_zeros", "given", "taken", "used")
@@ -89,7 +89,7 @@ class Inflater:
 
 
 def inflate_whole(data: Buffer, limits: Limits, *, most: int, limit: str, strict: bool) -> bytes:
-    """Returns a whole deflated data set as it was before. Raises `DataSetError`."""
+    """Inflates a complete deflated data set. Raises `DataSetError`."""
     inflater = Inflater(limits, most=most, limit=limit, strict=strict)
     whole = bytearray()
     for piece in inflater.feed(data):

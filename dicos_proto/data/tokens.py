@@ -1,9 +1,9 @@
-"""The tokens of a walk over a data set: what `walker.Walker` meets, in order, as calls of the methods of a subclass.
+"""The tokens of a walk over a data set: `walker.Walker` reports what it finds, in order, by calls to these methods.
 
-Knows: the names of what is met. Must not know: how it is found. Invariants: each method does nothing here, so that a
+Knows: the names of the tokens. Must not know: how they are found. Invariants: each method does nothing here, so that a
 subclass overrides those that it needs.
 
-`at` is always an index into the piece that is walked over; `Walker.fault` makes the place in the data set of it.
+`at` is always an index into the present piece; `Walker.fault` converts it to a position in the data set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..wire import Buffer
 WHOLE: Final = 128
 """A value of up to this many bytes comes in one piece; a longer UID matches nothing."""
 ELEMENTS, ITEMS, FRAGMENTS = range(3)
-"""The content of what is open: elements of a data set or an item, items of a sequence, fragments of a value."""
+"""The kinds of content: elements of a data set or an item, items of a sequence, fragments of a value."""
 
 
 class Tokens:
@@ -24,17 +24,17 @@ class Tokens:
     __slots__ = ()
 
     def vr_of(self, tag: int, vr: bytes | None) -> bytes:
-        """Returns the value representation of an element that does not say it (`vr` is None), or says UN.
+        """Returns the value representation of an element that has none (`vr` is None) or has UN.
 
         SQ makes it a sequence, whose items are walked over.
         """
         return b"UN"
 
     def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
-        """An element whose value has `length` bytes and begins at `data[at]`; bytes beyond `data` come as `value`.
+        """An element whose value has `length` bytes and begins at `data[at]`; `value` gets the bytes beyond `data`.
 
-        `vr` is as it is written, None in implicit VR; `known` is the answer of `vr_of` where that is asked, else `vr`.
-        A value of up to `WHOLE` bytes is all in `data`.
+        `vr` is the written one, None in implicit VR; `known` is the result of `vr_of` if it was called, otherwise `vr`.
+        A value of up to `WHOLE` bytes is completely in `data`.
         """
 
     def value(self, piece: Buffer, left: int) -> None:
@@ -47,7 +47,7 @@ class Tokens:
         """
 
     def fragment(self, data: Buffer, at: int, length: int) -> None:
-        """One of a run of fragments; its bytes come like those of an element."""
+        """One of a run of fragments; its bytes are passed like those of an element."""
 
     def closed(self, kind: int, at: int) -> None:
-        """The innermost of what is open ends at `at`."""
+        """The innermost open sequence, item or run of fragments ends at `at`."""

@@ -1,4 +1,4 @@
-"""Data sets from one transfer syntax to another, as streams: headers are rewritten, values pass untouched.
+"""Converts data sets from one transfer syntax to another, as streams: rewrites headers and copies values unchanged.
 
 Theory of operation: a `_Rewriter` is a `Walker` that writes each token again as it meets it. `convert` and `padded`
 feed it what an iterator yields, and yield what it wrote.
@@ -97,8 +97,9 @@ VROf = Callable[[int, Scope], bytes]
 class _Rewriter(Walker):
     """Writes a data set again while it walks over it: each header in the other form, each value of even length.
 
-    `to_explicit` says with which headers. `vr_of_tag` names the VRs of elements in implicit VR; without it they are UN,
-    and their sequences of defined length pass whole. `fragments`: encapsulated values pass, otherwise they are refused.
+    `to_explicit`: write headers with explicit VR. `vr_of_tag` names the VRs of elements in implicit VR; without it they
+    are UN, and their sequences of defined length are copied. `fragments`: encapsulated values are copied; by default
+    they are refused.
     The written bytes are in `out`, which the caller takes with `taken`.
     """
 
@@ -127,7 +128,7 @@ class _Rewriter(Walker):
         self._padding = b""
         """Comes after the value whose bytes are still arriving."""
         self._skipped = False
-        """That value is left out."""
+        """True if that value is left out."""
         self.out = bytearray()
 
     def taken(self) -> bytearray:
@@ -212,7 +213,7 @@ class _Look(Walker):
         self._tags, self._last = tags, max(tags)
         self.found: dict[int, bytes] = {}
         self.passed = False
-        """The last of them was met, or one that comes after it."""
+        """True once the last of them, or an element after it, was read."""
 
     def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
         if not self._nested and not self.passed:
@@ -225,7 +226,7 @@ class _Look(Walker):
 
 
 def can_convert(from_ts: str, to_ts: str) -> bool:
-    """Returns True if a data set in `from_ts` can be had in `to_ts`; always, if they are the same."""
+    """Returns True if a data set in `from_ts` can be converted to `to_ts`; always if they are the same."""
     return from_ts == to_ts or (from_ts in CONVERTIBLE and to_ts in CONVERTIBLE)
 
 
@@ -275,7 +276,7 @@ def padded(
     """Yields the data set in the same transfer syntax, each value of an odd length made even: text by a space,
     everything else by a NUL [PS3.5 6.2, 7.1.1].
 
-    Fragments of an encapsulated one pass as they are. Not for deflated ones. Raises `TranscodeError`.
+    Fragments of encapsulated values are copied unchanged. Not for deflated data sets. Raises `TranscodeError`.
     """
     implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
     rewriter = _Rewriter(
@@ -305,8 +306,8 @@ def sop_uids(chunks: Iterable[Buffer], transfer_syntax: str, *, limits: Limits =
 
 
 def inflate(chunks: Iterable[Buffer], *, limits: Limits = _STRICT, chunk: int) -> Iterator[bytes]:
-    """Yields the deflated data set as it was before, in pieces of at most `chunk` bytes; what follows the end of the
-    deflate stream is padding [PS3.5 A.5]. Raises `TranscodeError`."""
+    """Yields the inflated data set, in pieces of at most `chunk` bytes; bytes after the end of the deflate stream are
+    padding [PS3.5 A.5]. Raises `TranscodeError`."""
     inflater = Inflater(limits, most=limits.inflate_bytes, limit="inflate_bytes")
     try:
         for data in chunks:

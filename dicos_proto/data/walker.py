@@ -1,11 +1,11 @@
 """The one walk over data sets that come from a peer or a file: which elements they have, how they nest, where they end.
 
 Theory of operation: `Walker.feed` takes pieces of any size. A header that is cut by the end of a piece, at most 12
-bytes, waits for the next one. A value is passed over by its length, without a look at it, so that a piece of a large
-value costs one subtraction. Open sequences and items are a list, never a recursion.
+bytes, waits for the next one. A value is skipped by its length, without reading it, so that a piece of a large value
+costs one subtraction. Open sequences and items are kept in a list, without recursion.
 
-A subclass that passes `tokens=True` gets what the walk meets as calls of the methods of `Tokens`. `Checker` needs
-none; `builder` makes pydicom's data sets of them, and `transcode` writes them again in another syntax.
+A subclass that passes `tokens=True` receives the tokens of the walk as calls to the methods of `Tokens`. `Checker`
+needs none; `builder` makes pydicom's data sets of them, and `transcode` writes them again in another syntax.
 
 Knows: headers and nesting [PS3.5 7.1, 7.5]. Must not know: what an attribute means, pydicom. Invariants: the memory of
 a walk is one element of up to `WHOLE` bytes, two UIDs and one entry for each level of nesting, for any lengths in the
@@ -36,7 +36,7 @@ from .elements import (
 from .tokens import ELEMENTS, FRAGMENTS, ITEMS, WHOLE, Tokens
 
 _ENDLESS: Final = 1 << 62
-"""The end of what has none yet."""
+"""The end of a level whose end is not known yet."""
 _NAMED: Final = 8
 """The largest number of elements that are named."""
 _UNIT: Final = 12 + WHOLE
@@ -48,8 +48,8 @@ _NUMBERS: Final = tuple(
     (struct.Struct(f"{order}4H").unpack_from, frozenset(struct.unpack(f"{order}H", vr)[0] for vr in SHORT_VRS))
     for order in "<>"
 )
-"""Tag, value representation and 16 bits of length, all as numbers, and the short representations as such. It is faster
-to look a number up than bytes, an object made for that."""
+"""Tag, value representation and 16 bits of length, all as numbers; and the short representations as numbers. Looking up
+a number is faster than making a bytes object to look up."""
 
 
 class Level:
@@ -60,9 +60,9 @@ class Level:
     def __init__(self, kind: int, end: int | None, bound: int, *, implicit: bool, mixed: bool = False) -> None:
         self.kind = kind
         self.end = end
-        """Where it ends; None if a delimiter ends it."""
+        """The position where it ends; None if a delimiter ends it."""
         self.bound = bound
-        """Where it, or the nearest level around it, ends at the latest."""
+        """The position where it, or the nearest level around it, ends at the latest."""
         self.implicit = implicit
         self.mixed = mixed
         """It is a UN in explicit VR: its items are in implicit VR, or in explicit VR if their writer erred
@@ -103,15 +103,15 @@ class Walker(Tokens):
         self._nested = 0
         """Sequences that are open."""
         self._position = 0
-        """Where the next byte to be read lies in the data set."""
+        """The position in the data set of the next byte to read."""
         self._held = b""
-        """The beginning of something that is cut by the end of a piece."""
+        """The beginning of a header or short value that is cut by the end of a piece."""
         self._missing = 0
         """Bytes that a short value in it lacks."""
         self._left = 0
-        """Bytes of a value that are still to be passed over."""
+        """Bytes of a value that are still to be skipped."""
         self._zeros: int | None = None
-        """Where the data set is over, and zeros follow."""
+        """The position where the data set is over and zeros follow."""
         self.count = 0
         """Elements, items and fragments so far."""
         self.odd: list[int] = []
@@ -195,7 +195,7 @@ class Walker(Tokens):
     # -- the walk ----------------------------------------------------------------------------------------------------
 
     def _run(self, data: Buffer) -> int:
-        """Walks as far as `data` tells. Returns how many of its bytes are done with."""
+        """Walks as far as `data` reaches. Returns the number of bytes that are finished."""
         size, base, at = len(data), self._position, 0
         self._missing = 0
         if self._zeros is not None:
@@ -219,8 +219,8 @@ class Walker(Tokens):
         return at
 
     def _elements(self, level: Level, data: Buffer, at: int) -> int:
-        """Walks over elements up to one that begins or ends something. Returns where that is over, or -1 - the place
-        that `data` does not reach beyond."""
+        """Walks over elements up to one that begins or ends a level. Returns the index after it, or, if `data` ends
+        first, -1 minus the index of the first byte that is not finished."""
         size, base = len(data), self._position
         bound: int = level.bound - base
         end: int = _ENDLESS if level.end is None else level.end - base
@@ -413,7 +413,7 @@ class Walker(Tokens):
             self.odd.append(tag)
 
     def _note(self, tag: int, value: bytes) -> None:
-        """Keeps a UID of the data set; one that comes twice, and differs, is none."""
+        """Keeps a UID of the data set; one that occurs twice with different values becomes invalid."""
         self.seen[tag] = value if self.seen.get(tag, value) == value else b"?"
 
     def _open(self, level: Level, kind: int, tag: int, vr: bytes | None, at: int, length: int) -> None:

@@ -66,7 +66,7 @@ class Messages:
         self.owed: dict[int, tuple[int, int]] = {}
         """Requests that the peer sent and that have no final response: message id -> (context, command field)."""
         self.received = 0
-        """Messages received whole."""
+        """The number of messages received completely."""
         self.asked = 0
         """Requests received."""
         self.retrieving: dict[int, int] = {}
@@ -217,8 +217,8 @@ class Messages:
     # -- in ------------------------------------------------------------------------------------------------------
 
     def receive(self, fragment: Fragment) -> MessageStart | MessageData | None:
-        """The event a fragment makes, if it makes one; a second one may be in `rest`. Raises `Malformed` for what may
-        not come now."""
+        """Returns the event that a fragment completes, if any; a second one may be in `rest`. Raises `Malformed` for a
+        fragment that is not allowed now."""
         context, data, last = fragment.context, fragment.data, fragment.last
         if fragment.start:
             self._joined = False
@@ -279,7 +279,7 @@ class Messages:
         return start
 
     def _join(self, fragment: Fragment, data: memoryview, start: MessageStart) -> None:
-        """`data`, with which a command PDV goes on after the end of its command set, is of its data set."""
+        """Treats `data`, which follows the command set in the same command PDV, as part of the data set."""
         detail = "command PDV that goes on after the end of the command set"
         if not start.has_data:
             raise _unexpected(f"{detail}, which says that no data set follows", "PS3.7 E.1")
@@ -385,7 +385,7 @@ class Messages:
 
 
 def _bytes_of(data: object) -> memoryview:
-    """A view of what a caller gave for bytes. Its length counts items, which have to be bytes, then."""
+    """A view of the caller's data as bytes. The length of a memoryview counts items, so each must be one byte."""
     try:
         view = memoryview(data)  # type: ignore[arg-type]
     except TypeError:

@@ -26,8 +26,9 @@ _ELEMENTS: dict[MessageClass, frozenset[int]] = {
 }
 
 _Step = tuple[str, int, bytes, Callable[[int, Value], bytes] | None, bool]
-"""One element to encode: field, element, its first bytes, its encoder, True if it is mandatory. The first bytes are all
-but the value of a number, and all bytes of an element that has no field. Plain tuples are unpacked faster."""
+"""One element to encode: field, element, its first bytes, its encoder, True if it is mandatory. The first bytes of a
+number are everything except its value; those of an element without a field are the whole element. Plain tuples are
+unpacked faster."""
 
 
 def _plan(cls: MessageClass, data_set_type: int) -> tuple[_Step, ...]:

@@ -85,7 +85,7 @@ def remember_template(key: tuple[bool, bool, tuple[object, ...]], parts: list[by
 
 
 class Shape:
-    """Where the values lie in command sets of one message class with the same elements, each of the same length.
+    """The positions of values in command sets of one message class with the same elements, each of the same length.
 
     If all bytes between the values are as they were, every rule about elements, their order and their lengths has been
     judged already.

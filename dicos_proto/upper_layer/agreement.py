@@ -63,7 +63,7 @@ class Agreement:
     """The result of a negotiation. `peer_max_length`: the longest P-DATA-TF body that the peer receives, 0 unlimited.
 
     `invoke`, `perform`: operations the local side may have outstanding in each direction, 0 unlimited. `extended`: SOP
-    class -> the application information that the acceptor answered, of what the requestor asked for.
+    class -> the application information in the acceptor's answer to the request.
     """
 
     contexts: Mapping[int, PresentationContext]
@@ -74,9 +74,9 @@ class Agreement:
     extended: Mapping[str, bytes] = field(default_factory=dict)
 
     def extension(self, sop_class_uid: str, kind: type[X]) -> X | None:
-        """The answer for this SOP class, read as `kind`. None: there is none, and the default conditions hold.
+        """Returns the answer for this SOP class, read as `kind`; None without an answer: the default conditions hold.
 
-        Raises `Malformed` for an answer that cannot be read as such.
+        Raises `Malformed` if the answer cannot be read as `kind`.
         """
         information = self.extended.get(sop_class_uid)
         return None if information is None else kind.decode(information)

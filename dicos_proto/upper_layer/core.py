@@ -81,7 +81,7 @@ VERSION_REFUSED = AssociateReject(result=RejectResult.PERMANENT, source=RejectSo
 class Core:
     """One association's upper layer, with the parts that `Association` works on itself.
 
-    Nothing here takes time or raises for what the peer did.
+    No method here blocks, and none raises for what the peer did.
     """
 
     def __init__(self, role: Role, limits: Limits, timeouts: Timeouts, tolerance: Tolerance) -> None:
@@ -125,18 +125,20 @@ class Core:
 
     @property
     def wants_close(self) -> bool:
-        """The table said close: do so once `data_to_send()` is drained."""
+        """True if the connection is to be closed once `data_to_send()` returns an empty list."""
         return self._closing
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived; kept by reference, not parsed. Ignored once the connection is to be closed."""
+        """Takes received bytes: keeps them by reference and does not parse them. Ignores them once the connection is to
+        be closed."""
         if not self._closing:
             self.reader.feed(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more: the transport connection is closed [PS3.8 Evt17].
+        """Takes note that the peer will send no more: the transport connection is closed [PS3.8 Evt17].
 
-        `why`: what the layer below knows of it, reported in place of where the bytes end. The first call counts.
+        `why`: the reason, if the layer below knows one; it is reported instead of the place where the bytes end. Only
+        the first call counts.
         """
         if not self._eof:
             self._eof = True
@@ -147,14 +149,14 @@ class Core:
         return self.timers.next_deadline(now)
 
     def handle_timeout(self, now: float) -> None:
-        """Time is `now`. A passed deadline takes effect once what was received before is parsed (`next_event`)."""
+        """Time is `now`. A passed deadline takes effect after the bytes received before are parsed (`next_event`)."""
         self.timers.note(now)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
     def send(self, pdu: Managed) -> None:
-        """Send one PDU that is not P-DATA. Raises `LocalProtocolError`, and changes nothing, where the table has no
-        such primitive now or the PDU cannot be encoded."""
+        """Sends one PDU that is not P-DATA. Raises `LocalProtocolError`, and changes nothing, if the table does not
+        allow it now or the PDU cannot be encoded."""
         match pdu:
             case AssociateRequest():
                 event = Evt.Evt1
@@ -368,7 +370,7 @@ class Core:
         self.outbox.add([encoded], len(encoded))
 
     def _put_abort(self, encoded: bytes) -> None:
-        """It is to be said soon: data sets that are not cut yet would be for nobody."""
+        """Queues an A-ABORT in place of data sets that are not cut yet, which the peer would not read."""
         if self.outbox.runs:
             self.outbox.drop_runs()
         self._put(encoded)

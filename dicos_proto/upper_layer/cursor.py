@@ -1,8 +1,8 @@
-"""One value at a time: reads within what is left of it, and the parts that items are written of.
+"""Reads one value within its bounds, and encodes the parts of items.
 
-Knows: lengths, counts, and when a UID is one. Must not know: which item is which, what a PDU is for.
+Knows: lengths, counts, and when a UID is valid. Must not know: the meaning of items, what a PDU is for.
 
-Every nested length is bounded by what is left of its parent; a decoder reads exactly all of its value.
+Every nested length is bounded by the rest of its parent; a decoder reads exactly all of its value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ITEM_LENGTH_MAX = 0xFFFF
 
 
 def encode_byte(value: int, name: str) -> int:
-    """`value` as it is, for `bytes`, if one byte holds it. Raises `LocalProtocolError`."""
+    """Returns `value` unchanged, for `bytes`, if it fits in one byte. Raises `LocalProtocolError`."""
     if not 0 <= value <= 0xFF:
         raise LocalProtocolError(f"{name} {value}; 0 to 255")
     return value
@@ -60,7 +60,7 @@ def encode_uid(uid: str, name: str) -> bytes:
 
 
 class Cursor:
-    """Reads on within one value. Each read is bounded by what is left of it, and raises `Malformed` beyond."""
+    """Reads within one value, step by step. Each read is bounded by the rest of it, and raises `Malformed` beyond."""
 
     __slots__ = ("at", "clause", "view", "what")
 
@@ -109,7 +109,7 @@ class Cursor:
 
 
 class NoUid(Malformed):
-    """A value that should be a UID is none, or has a fault that is not accepted."""
+    """A value that should be a UID is not a UID, or has a fault that is not accepted."""
 
 
 def decode_uid(value: memoryview, what: str, judge: Judge) -> str:
@@ -136,7 +136,7 @@ def check_count(number: int, allowed: int, limit: str, what: str) -> None:
 
 
 def check_once(present: object, what: str) -> None:
-    """Raises `Malformed` if it has come already."""
+    """Raises `Malformed` if the item was already present."""
     if present is not None:
         raise Malformed(f"{what} twice", "PS3.8 9.3.2")
 

@@ -141,7 +141,7 @@ Extension = StorageExtension | QueryExtension | RetrieveExtension
 
 
 def propose_extended(wishes: Mapping[str, bytes | Extension]) -> tuple[ExtendedNegotiation, ...]:
-    """The sub-items of an A-ASSOCIATE-RQ, from SOP class -> what is asked for; raw bytes are sent as they are."""
+    """The sub-items of an A-ASSOCIATE-RQ, from SOP class -> the requested options; raw bytes are sent unchanged."""
     return tuple(
         ExtendedNegotiation(sop_class_uid=uid, information=_proposal(uid, wish)) for uid, wish in wishes.items()
     )
@@ -156,10 +156,10 @@ def _proposal(sop_class_uid: str, wish: bytes | Extension) -> bytes:
 
 
 def grant(asked: bytes, own: bytes | Extension) -> bytes | None:
-    """The answer of an acceptor that supports `own` to `asked`. None: no sub-item, which turns everything down.
+    """The answer of an acceptor that supports `own` to `asked`. None: no sub-item, which refuses everything.
 
-    Options are granted that both sides have, in no more bytes than were asked for; a storage level and raw bytes are
-    answered as they are. A proposal that cannot be read is not answered: the default conditions hold then.
+    The options that both sides have are granted, in no more bytes than the request has; a storage level and raw bytes
+    are answered unchanged. A proposal that cannot be read is not answered: the default conditions hold then.
     """
     try:
         match own:
@@ -179,7 +179,7 @@ def grant(asked: bytes, own: bytes | Extension) -> bytes | None:
 
 
 def _both(asked: bytes, own: bytes, size: int) -> bytes:
-    """A value (1) is returned or turned down (0), and none is added [PS3.4 C.5.1.1, C.5.2.1, C.5.3.1, K.5]."""
+    """Each requested option (1) is granted or refused (0), and none is added [PS3.4 C.5.1.1, C.5.2.1, C.5.3.1, K.5]."""
     return bytes(wish & option for wish, option in zip(asked, own, strict=True))[:size]
 
 

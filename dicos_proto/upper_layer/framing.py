@@ -35,7 +35,7 @@ _FOREIGN = (
     (b"PRI ", "HTTP"),
     (b"HTTP", "an HTTP answer"),
 )
-"""How other protocols begin, as far as six bytes tell."""
+"""The first bytes of other protocols, up to six."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class PduReader:
         return self.completed, self._left // DEFAULT_MAX_LENGTH
 
     def describe(self) -> str:
-        """Where the bytes that were read end, for an error text."""
+        """Describes the place where the received bytes end, for an error text."""
         if self._kind is not None:
             article = "a" if self._kind is PduType.P_DATA_TF else "an"
             return f"in {article} {self._kind.label}, {self._left - len(self._body)} bytes before its end"
@@ -170,7 +170,7 @@ class PduReader:
         self._kind = None
 
     def _take(self, most: int) -> memoryview | None:
-        """Up to `most` (> 0) bytes of the chunk at the front, as a view; None where there are none."""
+        """Takes up to `most` (> 0) bytes of the first chunk, as a view; None if there are none."""
         pos, end = self._pos, self._end
         if pos == end:
             if not self._chunks:
@@ -219,11 +219,11 @@ class PduReader:
                 return token or None
 
     def read_heads(self) -> Fragment | None:
-        """Read a P-DATA-TF of one PDV, the most frequent PDU, in one step: both headers, and the data that is here.
+        """Reads a P-DATA-TF of one PDV, the most frequent PDU, in one step: both headers, and the data received so far.
 
-        Returns None, and reads nothing, if something else comes: another PDU, one of several PDVs, an empty PDV, one
-        that is too long, or headers that are not here in one piece. Then `next` reads it, and judges it: no rule is
-        tested here that `next` could find broken."""
+        Returns None, and reads nothing, if the next bytes are anything else: another PDU, one with several PDVs, an
+        empty PDV, one that is too long, or headers that are not in one piece. Then `next` reads and checks them: only
+        PDUs without a fault are read here."""
         pos = self._pos
         if self._end - pos < 13 or self._kind is not None or not self.stream_data or self._body:
             return None

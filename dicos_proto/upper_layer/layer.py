@@ -1,9 +1,9 @@
 """The DICOM upper layer for TCP/IP of PS3.8 alone: PDUs without messages, for proxies, fuzzers and conformance tests.
 
-Knows: its face. Must not know: DIMSE, policies.
+Knows: its public methods. Must not know: DIMSE, policies.
 
-An `Association` is the same and more: it makes messages of P-DATA and keeps count of operations. If you need messages,
-hold an `Association`; this class is for those who look at PDUs.
+An `Association` does the same and more: it makes messages of P-DATA and counts operations. If you need messages, use an
+`Association`; this class is for programs that work with PDUs.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class EventSource(Protocol[E_co]):
 
 
 def ready_events(source: EventSource[E]) -> Iterator[E]:
-    """The events that are here. It ends when nothing more can be parsed now, and after `Closed`.
+    """Yields the events that can be parsed now. It ends when there are no more, and after `Closed`.
 
-    `next_event` returns `Closed` each time it is called after the end, so that nobody can miss it. A loop that only
-    looks for None would never end then; this one does. Between two events you may send, and receive more.
+    `next_event` returns `Closed` each time it is called after the end, so that no caller can miss it. A loop that only
+    checks for None would never end then; this one does. Between two events you may send, and receive more.
     """
     while (event := source.next_event()) is not None:
         yield event
@@ -46,10 +46,10 @@ def ready_events(source: EventSource[E]) -> Iterator[E]:
 
 
 class UpperLayer:
-    """One side of one association, as far as PDUs, states and times go. It is a `Wire`.
+    """One side of one association, without messages: PDUs, states and times. It is a `Wire`.
 
     Bytes go in by `receive_data`, events come out of `next_event`, PDUs go in by `send`, and bytes come out of
-    `data_to_send`. No call takes time, and none raises for what the peer did.
+    `data_to_send`. No call blocks, and none raises for what the peer did.
     """
 
     def __init__(
@@ -92,19 +92,19 @@ class UpperLayer:
 
     @property
     def wants_close(self) -> bool:
-        """The table said close: do so once `data_to_send` returns an empty list."""
+        """True if the connection is to be closed once `data_to_send` returns an empty list."""
         return self._core.wants_close
 
     def receive_data(self, data: Buffer) -> None:
-        """Bytes that arrived. They are kept by reference and parsed by `next_event`: do not change the buffer before.
+        """Takes received bytes. They are kept by reference and parsed by `next_event`: do not change the buffer before.
 
-        Ignored once the connection is to be closed."""
+        They are ignored once the connection is to be closed."""
         self._core.receive_data(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:
-        """The peer will send no more: the transport connection is closed [PS3.8 Evt17].
+        """Takes note that the peer will send no more: the transport connection is closed [PS3.8 Evt17].
 
-        `why`: what the layer below knows of it; `ProviderAbort` then reports that. The first call counts.
+        `why`: the reason, if the layer below knows one; `ProviderAbort` then reports it. Only the first call counts.
         """
         self._core.receive_eof(why)
 

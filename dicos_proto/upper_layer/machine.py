@@ -55,7 +55,7 @@ class Evt(IntEnum):
 
 
 class Role(Enum):
-    """Which side asked for the association."""
+    """The side that requested the association, or the one that accepted it."""
 
     REQUESTOR = "requestor"
     ACCEPTOR = "acceptor"

@@ -1,4 +1,4 @@
-"""How fast a message of the peer comes, in the time in which this side waits for it.
+"""Measures the rate at which a message of the peer arrives while this side waits for it.
 
 Knows: bytes received, waits, the minimum rate. Must not know: what a message is.
 
@@ -25,7 +25,7 @@ class Pace:
         """`number`: which message; `began`: the bytes received before it."""
         self.number = number
         self.steps = 0
-        """PDVs that had come when the last wait began."""
+        """PDVs received when the last wait began."""
         self.until = math.inf
         """The latest end of that wait. Time after it was not spent waiting for the peer."""
         self._began = began

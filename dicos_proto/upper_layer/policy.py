@@ -33,17 +33,17 @@ class Roles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityPolicy:
-    """Which user identities an acceptor accepts [PS3.7 D.3.3.7].
+    """The user identities that an acceptor accepts [PS3.7 D.3.3.7].
 
     `required`: refuse a requestor that sends none. `known`: primary field -> secondary field, as bytes; None checks
-    nothing: any identity is accepted, and none gets a positive response, which would say that it was checked. A user
-    without passcode has an empty secondary field: a name alone never stands for a name and its passcode.
+    nothing: any identity is accepted, and none gets a positive response, which would mean that it was checked. A user
+    without passcode has an empty secondary field: a name alone is never accepted for a user with a passcode.
     `types`: the identity types understood; with `known` or `required`, others are refused. `response`: what a positive
     response to types 3, 4 and 5 carries.
 
     Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
 
-    Raises TypeError if `known` has anything but bytes: it would match nobody.
+    Raises TypeError if `known` has anything but bytes, which would match no user.
     """
 
     required: bool = False
@@ -75,12 +75,12 @@ class AcceptPolicy:
     """How an acceptor answers a request.
 
     `contexts`: abstract syntax -> transfer syntaxes, best first. `other_contexts`: the transfer syntaxes for every
-    abstract syntax that is not in `contexts`; None refuses those. `general`: transfer syntaxes for what is in neither,
-    by the related general SOP class or the service class that the request says it has. `refused`: abstract syntaxes
-    refused by the user (result 1) although supported. `called_aets` and `calling_aets`: the titles let in; None lets
-    all in.
-    `window`: the most that is granted; None answers no window, so one operation at a time.
-    `extended`: SOP class -> what is supported of its options (`extended.grant`), or raw bytes, answered as they are.
+    abstract syntax that is not in `contexts`; None refuses those. `general`: transfer syntaxes for abstract syntaxes in
+    neither, by the related general SOP class or the service class that the request names for them. `refused`: abstract
+    syntaxes refused by the user (result 1) although supported. `called_aets` and `calling_aets`: the accepted titles;
+    None accepts all.
+    `window`: the largest window to grant; None answers no window, so one operation at a time.
+    `extended`: SOP class -> the supported options (`extended.grant`), or raw bytes, which are answered unchanged.
     `peer_max_length`: the smallest Maximum Length of a requestor that is accepted (`Limits.peer_max_length` says why);
     a smaller one is rejected.
     """

@@ -121,13 +121,13 @@ class _Found:
         )
 
     def _or_assumed(self, value: T | None, otherwise: T, what: str, clause: str) -> T:
-        """`value`, or `otherwise` if the peer leaves it out and may do so."""
+        """Returns `value`, or `otherwise` if the peer leaves it out and that is accepted."""
         if value is None and self.judge.tolerates("missing_user_information", f"no {what}"):
             return otherwise
         return needed(value, what, clause)
 
     def last(self, present: object, what: str) -> None:
-        """Raises `Malformed` if it has come already, unless the one that comes now is accepted in its place."""
+        """Raises `Malformed` if the item was already present, unless the new one is accepted in its place."""
         if present is not None and not self.judge.tolerates("repeated_item", f"{what} twice"):
             check_once(present, what)
 
@@ -143,7 +143,7 @@ class _Found:
             return None
 
     def named(self, value: memoryview, what: str, clause: str, decode: Callable[[Cursor, Judge], T]) -> T | None:
-        """Like `readable`, for a sub-item about a SOP class; None if its UID is none, which may be accepted."""
+        """Like `readable`, for a sub-item about a SOP class; None if its UID is invalid and that is accepted."""
         try:
             return self.readable(value, what, clause, lambda cursor: decode(cursor, self.judge))
         except NoUid as fault:
@@ -253,7 +253,7 @@ def _encode_version(user: UserInformation) -> Iterator[bytes]:
 
 
 def _decode_version(found: _Found, value: memoryview) -> None:
-    """It only informs: another text may be accepted, as far as it can be read."""
+    """It only informs: an invalid text may be accepted, reduced to the part that can be read."""
     found.last(found.version, "implementation version name")
     raw = bytes(value[: _LONGEST_VERSION + 1])
     if not 1 <= len(value) <= _LONGEST_VERSION:

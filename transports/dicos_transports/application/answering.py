@@ -52,7 +52,7 @@ async def answer(
     session = request.session
     try:
         await _performed(talk, request, registered, destinations)
-    except Exception as error:  # out of a registered function: its request is answered, the association goes on
+    except Exception as error:  # from a registered function: its request is answered, the association goes on
         if isinstance(error, ServerStopping) or (isinstance(error, AssociationError) and not session.established):
             raise  # its own association is over, not another one that the function has made
         if isinstance(error, Refused):

@@ -190,10 +190,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A function and how it is used.
+    """A function and its options.
 
     `stream`: it reads the data set of a C-STORE itself; `check`: that data set is checked. `commits`: it answers
-    storage commitment; `apart`: its reports go on associations of their own.
+    storage commitment; `apart`: its reports are sent on separate associations.
     """
 
     function: Callable[..., object]

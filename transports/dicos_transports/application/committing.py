@@ -95,7 +95,7 @@ async def _report(talk: Responder, registered: Registered, asked: CommitAsked) -
                     raise WrongAnswer(f"commit gave {kind_of(one)} among the failures; expected Failure only")
                 failed.append(one)
         return commitment.report(failed)
-    except Exception as error:  # out of a registered function
+    except Exception as error:  # from a registered function
         if isinstance(error, ServerStopping):
             raise
         if not isinstance(error, Refused):

@@ -28,7 +28,7 @@ _NOTHING: Taken = {}
 
 
 def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
-    """`files.instance` for what a function gives: raises `WrongAnswer` where that raises `NotAnInstance`."""
+    """Like `files.instance`, for a value that a function gives: raises `WrongAnswer` instead of `NotAnInstance`."""
     return _offer(given).instance(accepted)
 
 
@@ -84,7 +84,8 @@ async def answer_move(
 
 
 def _of_destination(error: AssociationError) -> str:
-    """Why nothing can be sent to the destination, short enough for an Error Comment; the log has the whole text."""
+    """The reason why nothing can be sent to the destination, short enough for an Error Comment; the log has the whole
+    text."""
     text = str(error)
     if isinstance(error, AssociationRejected):
         return f"destination rejects: {text.rpartition(': ')[2]}"

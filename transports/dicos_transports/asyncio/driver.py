@@ -47,7 +47,7 @@ class _Alarm:
             self._waiter.set_result(None)
 
     async def wait(self, until: float) -> None:
-        """Until it rings, at `until` by itself; it may ring too early."""
+        """Waits until it rings, at the latest at `until`; it may ring too early."""
         if until != math.inf and (self._timer is None or self._timer.when() > until):
             self.cancel()
             self._timer = self.loop.call_at(until, self._on_time)
@@ -167,7 +167,7 @@ class StreamLink(Link):
             self._sending = self._loop.create_task(self._send())
 
     def close(self) -> None:
-        """Close the streams; at once, where the peer does not take what is left: it may never do so."""
+        """Closes the streams; at once if data is left that the peer does not accept, because it may never do so."""
         if not self.closed:
             self.closed = True
             self._break()

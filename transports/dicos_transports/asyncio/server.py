@@ -53,9 +53,10 @@ def serve(
 
 
 class Server(AsyncServer):
-    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+    """Made by `serve`. An asynchronous context manager, which at the end stops the server and waits for its
+    associations.
 
-    Cancelled, it aborts all associations. `stop` is called in the loop's own thread.
+    If it is cancelled, it aborts all associations. Call `stop` in the loop's own thread.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Server(AsyncServer):
         return self._done
 
     async def close(self, grace: float = GRACE) -> None:
-        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        """Stops; lets operations finish for `grace` seconds, then aborts the other associations and waits for them."""
         self.stop()
         if not await self.wait(grace):
             self._reception.tell_killed(grace)
@@ -170,7 +171,7 @@ class Server(AsyncServer):
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listener)
                 self._breathers[listener] = loop.call_later(BREATHER, self._look_at, listener)
-            return  # else it is gone again already
+            return  # otherwise the connection is gone already
         self._short = False
         self._take(sock)
 

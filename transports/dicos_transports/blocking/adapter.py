@@ -132,7 +132,7 @@ def store_over(
 
     shared = Shared(instances, associations)
 
-    told: queue.Queue[storage.Outcome | None] = queue.Queue(associations)  # what is not looked at is not sent on
+    told: queue.Queue[storage.Outcome | None] = queue.Queue(associations)  # bounds what is sent ahead of the reader
     working = 0  # threads that have not said that they are done
 
     def work() -> None:
@@ -145,7 +145,7 @@ def store_over(
         except AssociationError as error:
             for outcome in share.lose(error):
                 told.put(outcome)
-        except BaseException as error:  # the caller's own, out of `connect_one` or a data set: told where it is seen
+        except BaseException as error:  # the caller's own, from `connect_one` or a data set: `finish` raises it
             shared.fail(error)
         finally:
             told.put(None)

@@ -98,7 +98,7 @@ def dial(where: Address, timeouts: Timeouts, source: SourceAddress | None = None
 
 
 def _left(until: float) -> float | None:
-    """Seconds, None for any number of them. Raises TimeoutError where there are none."""
+    """The seconds left until then, None for no limit. Raises TimeoutError if none are left."""
     left = until - monotonic()
     if left <= 0:
         raise TimeoutError
@@ -181,7 +181,7 @@ class Driver(Channel):
         self._stop = stop
         self._kill = kill
         self._looks = LOOKS
-        self._pause = 0  # waits that do not look at all
+        self._pause = 0  # the number of next waits without polling
         self._until = math.inf  # when `finish` gives up
         self._poll = select.poll()
         self._poll.register(self.fd, _IN)

@@ -121,7 +121,7 @@ class Pool:
         return found
 
     def close(self) -> None:
-        """Release all associations that nobody uses; those in use, when they are given back. May be called again."""
+        """Releases all unused associations now, and those in use when they are given back. May be called again."""
         with self._changed:
             idle = self._state.close()
             self._changed.notify_all()
@@ -226,7 +226,7 @@ class Pool:
                 self._changed.notify_all()
 
     def _reap(self) -> None:
-        """Release what nobody uses, in a thread of its own, until it is closed."""
+        """Releases unused associations, in a thread of its own, until the pool is closed."""
         while True:
             with self._changed:
                 while not self._state.closed:

@@ -64,7 +64,7 @@ def serve(
 
 
 class Server(ConversingServer):
-    """Made by `serve`. A context manager: left, it stops and waits for what is still going on."""
+    """Made by `serve`. A context manager, which at the end stops the server and waits for its associations."""
 
     def __init__(self, handler: Handler, serving: ServerConfig, identify: Identify | None) -> None:
         super().__init__(serving)
@@ -99,7 +99,7 @@ class Server(ConversingServer):
             )
 
     def close(self, grace: float = GRACE) -> None:
-        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        """Stops; lets operations finish for `grace` seconds, then aborts the other associations and waits for them."""
         if self._closed:
             return
         self.stop()
@@ -166,7 +166,7 @@ class Server(ConversingServer):
                         if error.errno in OUT_OF_SOMETHING:
                             self._breathe(error, told=short)
                             short = True
-                        continue  # else it is gone again already
+                        continue  # otherwise the connection is gone already
                     short = False
                     self.take(sock)
         finally:
@@ -210,9 +210,9 @@ class Server(ConversingServer):
         fault: Exception | None = None
         try:
             verdict = verdict_of(self._identify(request))
-        except Exception as error:  # out of the caller's function: it rejects this one for now, and ends no server
+        except Exception as error:  # from the caller's function: rejects for now; the server goes on
             fault = error
-        driver.check_time()  # nobody has looked at the connection meanwhile
+        driver.check_time()  # the connection was not watched meanwhile
         try:
             return Looked(await driver.run(flows.look(session.association)), verdict, fault)
         finally:

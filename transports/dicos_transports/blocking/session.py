@@ -51,7 +51,7 @@ class Session(BaseSession):
     """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
 
     def __init__(self, awaited: awaiting.Session) -> None:
-        """`awaited`: the session behind it. Raises TypeError if its driver is none of `blocking`."""
+        """`awaited`: the session behind it. Raises TypeError if its driver is not one of `blocking`."""
         if not isinstance(awaited.driver, Driver):
             raise TypeError(f"a blocking session over a {type(awaited.driver).__name__}")
         self.awaited = awaited

@@ -1,11 +1,11 @@
-"""Files on their way to a peer: over one association or several at a time, tried again where that can help.
+"""Sends files to a peer, over one association or several at a time, and tries again if that can help.
 
-One queue for all associations: each takes the next file when it has room for one, so that a slow one holds up nobody.
-A file whose association was lost before it was answered goes to a second queue, whose files are sent with no other one
-outstanding: one that makes a peer abort takes no others with it then.
+All associations share one queue: each takes the next file when it has room for one, so that a slow one does not delay
+the others. A file whose association was lost before it was answered goes to a second queue, whose files are sent one at
+a time: a file that makes the peer abort then affects no other file.
 
-Invariants: a file is counted once, stored or failed; what a peer has answered with a failure, and what is wrong with a
-file, is not tried again.
+Invariants: a file is counted once, stored or failed; a file that the peer has answered with a failure, or that cannot
+be sent, is not tried again.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Sending:
     lock: Lock = field(default_factory=Lock)
 
     async def run(self) -> int:
-        """Send all of it; the exit status."""
+        """Sends all files. Returns the exit status."""
         self.failed = self.bad
         found = dict(self.files)
         batches = plan_batches([file for file, _ in self.files], only=self.plan.only)
@@ -142,7 +142,7 @@ class Sending:
         finally:
             self.bar.clear()
         for queue in self.queues:
-            for job in queue.again:  # nobody was left to try it again
+            for job in queue.again:  # no association was left to try it again
                 self.fail(job, job.why)
         return self.summary()
 
@@ -244,7 +244,7 @@ class _Association:
         self._given_up = False
 
     async def run(self) -> None:
-        """Send what is in the queues until nothing is left, or it is not worth while any more."""
+        """Sends the files in the queues until none is left, or until there were too many failures."""
         sending = self._sending
         try:
             for queue in sending.queues:
@@ -317,7 +317,7 @@ class _Association:
             sending.out.detail(f"one association fewer: {why}")
 
     async def _send(self, contact: Contact, queue: Queue, jobs: deque[SendJob]) -> None:
-        """Send these files until none is left or the association is over."""
+        """Sends these files until none is left or the association is over."""
         sending, session = self._sending, contact.session
         under_way: dict[int, tuple[FileInstance, SendJob]] = {}  # in the order in which they were begun
         stores = StoreMany(session.exchange, self._instances(session, jobs, under_way), priority=sending.plan.priority)
@@ -379,7 +379,7 @@ class _Association:
 
 
 def why_refused(error: ContextNotAccepted, session: Session) -> str:
-    """Why no context takes a file, and what makes the peer take it."""
+    """Explains why no context is accepted for a file, and how to make the peer accept it."""
     results = {one.result for one in session.refused if one.abstract_syntax == error.abstract_syntax}
     hints = ""
     if ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED in results:

@@ -80,7 +80,7 @@ def plan(files: Iterable[Part10File], *, only: Sequence[str] = ()) -> list[Batch
 def ways(file: Part10File, only: Sequence[str] = ()) -> tuple[str, ...]:
     """The transfer syntaxes to propose for a file, at least one: its own and those it can be converted to.
 
-    With `only`, those of `only` that are possible, in that order. Raises `Part10Error` if none is.
+    With `only`, those of `only` that are possible, in that order. Raises `Part10Error` if none of them is possible.
     """
     own = file.transfer_syntax
     if not only:
@@ -103,8 +103,8 @@ def sendable_as(transfer_syntax: str) -> tuple[str, ...]:
 FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
     own: tuple(other for other in sendable_as(own)[1:] if other != DEFLATED_EXPLICIT_VR_LE) for own in CONVERTIBLE
 }
-"""Transfer syntax -> the others to propose, for `planning.plan`. Deflated is proposed only for what is deflated, but
-used if a peer accepted nothing else."""
+"""Transfer syntax -> the others to propose, for `planning.plan`. Deflated is proposed only for deflated data sets,
+but used for others too if a peer accepted nothing else."""
 
 
 # -- a file that is sent -----------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class FileInstance(Instance):
 def file_instance(
     file: Part10File, transfer_syntax: str, *, begin: bool, progress: Callable[[int], None] | None = None
 ) -> FileInstance:
-    """The instance that a file is in this transfer syntax: as it is on disk, or converted.
+    """Makes the instance of a file in this transfer syntax: unchanged, or converted.
 
     `begin`: read its first piece now, because it is sent next: most faults show before anything is sent. Otherwise it
     keeps no memory and no open file until it is sent. `progress` is called with the size of each piece that is taken.
@@ -210,7 +210,7 @@ def prepare(
     only: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> FileInstance:
-    """The instance that a file is on this association: as it is on disk, or converted.
+    """Makes the instance of a file for this association: unchanged, or converted.
 
     `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted`
     and `Part10Error`: most faults of a file show here, before anything is sent.

@@ -49,7 +49,7 @@ class AsyncServer(ConversingServer):
                 _interrupt(session)
 
     def _kill(self) -> None:
-        """End every connection at once."""
+        """Ends every connection at once."""
         for connection in self._reception.slots:
             if connection.stop is not None:
                 connection.stop()

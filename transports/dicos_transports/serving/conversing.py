@@ -78,4 +78,4 @@ class ConversingServer(BaseServer, ABC):
 
     @abstractmethod
     async def _look_at_user(self, session: Session, request: AssociateRequest) -> Looked:
-        """Ask the caller's function who the user is, if there is one, and see that the association is still there."""
+        """Calls the caller's function to check the user, if there is one, and notices the end of the association."""

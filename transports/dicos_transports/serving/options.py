@@ -39,7 +39,7 @@ AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[Identit
 
 
 class ServeOptions(TypedDict, total=False):
-    """The options of `serve` beside the handler, the policy and `identify`."""
+    """The options of `serve` besides the handler, the policy and `identify`."""
 
     limits: Limits
     timeouts: Timeouts
@@ -63,19 +63,19 @@ class Serve(Protocol):
         identify: Any = None,
         **options: Unpack[ServeOptions],
     ) -> object:
-        """Serve associations, each in a thread or a task of its own, which calls `handler` with its `Session`.
+        """Serves associations, each in its own thread or task, which calls `handler` with its `Session`.
 
         `where`: (host, port) or "host:port", port 0 takes a free one; the path of a Unix socket; a listening socket; a
-        list of such; or a connection, whose association is then the only one: a connected socket, in trio any stream,
-        in asyncio a pair of streams. Connections are then owned. In an event loop `handler` is a coroutine function,
-        `identify` may be one, and the server runs within the asynchronous context manager that is returned.
+        list of these; or a connection, whose association is then the only one: a connected socket, in trio any stream,
+        in asyncio a pair of streams. The server then owns the connection. In an event loop `handler` is a coroutine
+        function, `identify` may be one, and the server runs within the asynchronous context manager that is returned.
 
-        `tolerance`: which deviations of the peers are accepted; each that comes is logged as a warning, once for an
-        association. `tls`: over TLS, and how; handshakes happen in the associations' own threads or tasks. `identify`:
-        the verdict on the user identity of a request, instead of the policy's. `reuse_port`: other processes may listen
-        on the same port. `keepalive`: as in `connect`. `trace`: makes of a peer's address the function that watches its
-        bytes, with TLS as they are inside it. The server logs to "dicos.server", a line for each event: never content,
-        never text of a peer unescaped.
+        `tolerance`: the deviations of the peers to accept; each is logged as a warning, once for an association. `tls`:
+        use TLS with this configuration; handshakes happen in the associations' own threads or tasks. `identify`:
+        returns the verdict on the user identity of a request, instead of the policy. `reuse_port`: other processes may
+        listen on the same port. `keepalive`: as in `connect`. `trace`: is called with a peer's address and returns the
+        function that receives its bytes, inside TLS if there is TLS. The server logs to "dicos.server", one line for
+        each event: never content, never unescaped text of a peer.
 
         Raises `ListenFailed`.
         """
@@ -109,7 +109,7 @@ class ServerConfig:
         self.server_limits.room_for(self.limits)  # raises where there is none
 
     def association(self) -> Association:
-        """An acceptor."""
+        """Makes an acceptor."""
         return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
 
     def tracing(self, peer: str) -> Trace | None:
@@ -119,7 +119,7 @@ class ServerConfig:
     def session(
         self, transport: Transport[C], connected: C, connection: Connection, association: Association
     ) -> Session:
-        """The session of a connection, not established yet."""
+        """Makes the session of a connection, not established yet."""
         trace = self.tracing(connection.peer)
         layer = opening.tls_around(association, self.tls, None, trace)
         return transport.session(connected, association, layer, self.timeouts, trace)

@@ -47,7 +47,7 @@ GRACE: Final = 10.0
 AFTER_KILL: Final = 5.0
 """Seconds that handlers get to return once all their waits have ended."""
 BREATHER: Final = 0.05
-"""Seconds before accepting goes on when the system is out of something."""
+"""Seconds before the server accepts connections again when the system is out of a resource."""
 OUT_OF_SOMETHING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 FULL: Final = AssociateReject(result=RejectResult.TRANSIENT, source=RejectSource.PRESENTATION, reason=2)
 """Local limit exceeded [PS3.8 9.3.4]."""
@@ -104,9 +104,9 @@ class Metrics:
     bytes_received: int = 0
     bytes_sent: int = 0
     requests: Counter[str] = field(default_factory=Counter)
-    """By name, `C-STORE-RQ`."""
+    """The number of requests by name, for example `C-STORE-RQ`."""
     pending: int = 0
-    """Connections now whose request has not come or is not answered."""
+    """Connections now whose A-ASSOCIATE-RQ was not received or not answered yet."""
     active: int = 0
     """Associations now."""
 
@@ -123,17 +123,17 @@ class AssociationRegistry:
         self.budget = Budget(serving.server_limits.collected, serving.server_limits.collected_per_address)
         self._metrics = Metrics()
 
-    # -- who is here ---------------------------------------------------------------------------------------------
+    # -- arriving ------------------------------------------------------------------------------------------------
 
     def arrive(self, connection: Connection) -> None:
-        """One more without an association; the one that has waited longest may have to make room for it."""
+        """Adds a connection without an association. The one that has waited longest may be closed to make room."""
         with self.lock:
             self._metrics.connections += 1
             evicted = self.slots.arrive(connection)
         _end(evicted)
 
     def make_room(self) -> None:
-        """End the connection that has waited longest for its association."""
+        """Ends the connection that has waited longest for its association."""
         with self.lock:
             evicted = self.slots.evict()
         _end(evicted)
@@ -152,7 +152,7 @@ class AssociationRegistry:
         return metrics
 
     def _count(self, *names: str) -> None:
-        """One more of these. The lock is held."""
+        """Adds 1 to these counters. The caller holds the lock."""
         for name in names:
             setattr(self._metrics, name, getattr(self._metrics, name) + 1)
 
@@ -221,7 +221,7 @@ class AssociationRegistry:
         self._rejected(connection, session, why, error)
 
     def _rejected(self, connection: Connection, session: BaseSession, why: str, error: Exception | None = None) -> None:
-        """A rejection is queued. The peer is to close now; until it has, its slot is one of those for strangers."""
+        """Counts and logs a queued rejection. Until the peer closes, its slot counts as one without an association."""
         with self.lock:
             connection.rejected = True
             self._count("rejected")
@@ -299,7 +299,7 @@ class AssociationRegistry:
             LOG.warning(text, left, grace, extra={"event": "grace"})
 
     def tell_out_of(self, error: OSError) -> None:
-        """The system is out of what a connection takes."""
+        """Logs that the system is out of a resource that a connection needs."""
         LOG.error("cannot accept connections for now: %s", said(error), extra={"event": "out_of_resources"})
 
 
@@ -318,7 +318,7 @@ class BaseServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on, the first of several. Raises ValueError where it has none."""
+        """The port that the server listens on, the first of several. Raises ValueError if it has none."""
         return port_of(self._listening_on)
 
     @property
@@ -333,7 +333,7 @@ class BaseServer:
 
     @property
     def pending(self) -> int:
-        """Connections whose request has not come or is not answered."""
+        """Connections whose A-ASSOCIATE-RQ was not received or not answered yet."""
         return self._reception.metrics().pending
 
     @property
@@ -363,8 +363,8 @@ def _end(evicted: Connection | None) -> None:
 
 
 def _one(error: BaseException | None) -> BaseException | None:
-    """A handler with tasks of its own raises a group. If all are ends of the association, the first is what there is to
-    tell; else the group is."""
+    """The exception to report. A handler with its own tasks raises a group: if all in it are ends of the association,
+    it is the first of them, otherwise the group."""
     if isinstance(error, ExceptionGroup) and error.split(flows.AssociationError)[1] is None:
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
@@ -381,7 +381,7 @@ def _outcomes(connection: Connection, error: BaseException | None) -> tuple[str,
 
 
 def say(level: int, event: str, connection: Connection, text: str, error: BaseException | None = None) -> None:
-    """One line of the log."""
+    """Writes one line to the log."""
     if LOG.isEnabledFor(level):
         extra = {"event": event, "association": connection.number, "peer": connection.peer}
         LOG.log(level, "%s: %s", connection.peer, text, extra=extra, exc_info=error)

@@ -125,7 +125,7 @@ class AsyncPool(ABC):
         return found
 
     async def close(self) -> None:
-        """Release all associations that nobody uses; those in use, when they are given back. May be called again."""
+        """Releases all unused associations now, and those in use when they are given back. May be called again."""
         idle = self._state.close()
         self._wake()
         await self._all([self._leaving(session) for session in idle])
@@ -243,7 +243,7 @@ class AsyncPool(ABC):
             self._wake()
 
     async def _abort_all(self) -> None:
-        """Abort what nobody uses, for the pool is left in a hurry."""
+        """Closes the pool and aborts the unused associations, because the pool is left by an exception."""
 
         def aborting(session: Session) -> Callable[[], Awaitable[None]]:
             return session.abort
@@ -253,7 +253,7 @@ class AsyncPool(ABC):
         await self._all([aborting(session) for session in idle])
 
     async def _reap(self) -> None:
-        """Release what nobody uses, in a task of its own, until it is cancelled."""
+        """Releases unused associations, in a task of its own, until it is cancelled."""
         while True:
             at = self._state.deadline()
             now = self._now()

@@ -34,7 +34,7 @@ class Budget:
             return True
 
     def give_back(self, size: int, owner: str = "") -> None:
-        """Give bytes back that were taken."""
+        """Gives back bytes that were taken."""
         with self._lock:
             self._left += size
             if owner:
@@ -65,7 +65,7 @@ class Holding:
         return True
 
     def let_go(self) -> None:
-        """Give all of it back: the data set that was read whole belongs to the handler now."""
+        """Gives all bytes back: the data set that was read into memory belongs to the handler now."""
         if self.held and self._budget is not None:
             self._budget.give_back(self.held, self._owner)
             self.held = 0

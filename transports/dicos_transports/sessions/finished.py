@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Faces(Protocol[T_co]):
-    """An object of ordinary methods, and the one of coroutine methods that it stands for."""
+    """An object with ordinary methods, and the object with coroutine methods that it wraps."""
 
     @property
     def awaited(self) -> T_co: ...

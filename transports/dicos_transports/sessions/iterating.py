@@ -49,7 +49,7 @@ Op = TypeVar("Op", bound=Cancellable)
 
 
 class Iteration(AsyncIterator[T]):
-    """The results of a flow that is run again and again, until one is None."""
+    """Iterates over the results of a flow that is run repeatedly, until one is None."""
 
     def __init__(self, session: Running, following: Callable[[], Flow[T | None]]) -> None:
         self._session = session
@@ -68,7 +68,7 @@ class Iteration(AsyncIterator[T]):
 class Answers(Generic[Op, T]):
     """The answers to one operation, as an iterator. `operation`: the flow object of `services`, with its result.
 
-    Until it ends, nothing else can be asked on the association. To stop early, call `cancel` and iterate to the end.
+    Until it ends, no other request can be sent on the association. To stop early, call `cancel` and iterate to the end.
     """
 
     def __init__(self, session: Running, operation: Op, following: Callable[[], Flow[T | None]]) -> None:
@@ -80,7 +80,7 @@ class Answers(Generic[Op, T]):
         return Iteration(self.session, self._following)
 
     def cancel(self) -> None:
-        """Ask the peer to stop [PS3.7 9.3.2.3]. Go on iterating: the final response still comes."""
+        """Asks the peer to stop [PS3.7 9.3.2.3]. Continue to iterate: the final response still follows."""
         self.operation.cancel()
         self.session.driver.flush()
 
@@ -130,7 +130,7 @@ class Outcomes(AsyncIterator[storage.Outcome]):
                 self._over = True
                 break
             if supply.starved and session.driver.bytes_received != received:
-                continue  # that has ended the wait, and not that all was sent
+                continue  # received bytes ended the wait; not everything is sent
             if not supply.waits:
                 self._over = True
                 break

@@ -82,7 +82,7 @@ class Transport(Protocol[C]):
     """How an adapter makes connections, and what carries their bytes."""
 
     async def open(self, where: Address | C, timeouts: Timeouts, source: SourceAddress | None) -> C:
-        """The connection to an address; one that is open already is returned as it is. Raises `ConnectionFailed`."""
+        """Connects to an address; returns a connection that is open already unchanged. Raises `ConnectionFailed`."""
 
     def keep_alive(self, connection: C, seconds: float | None) -> None:
         """Let the system probe an idle connection."""
@@ -119,17 +119,17 @@ async def connect(
     """Ask for an association, as its user.
 
     `where`: (host, port), "host:port", "[::1]:port" or "AET@host:port" (`addresses.parse_address`), the path of a Unix
-    socket, or a connection that is open already, which is then owned. `contexts`: what to propose
-    (`negotiation.propose`). `called_aet`: None calls the title in `where`, else ANY-SCP. `max_length`: bytes of a
-    P-DATA-TF that this side receives. `user_information` replaces what would be made of `max_length`. `tolerance`:
-    which deviations of the peer are accepted; `Session.deviations` lists those that came. `tls`: over TLS, and how; the
-    server's certificate must be for the host. `source_address`: the local address to connect from, or (address, port).
-    `keepalive`: seconds of silence after which the system asks if the peer's host is still there, and loses the
-    connection if it does not answer for as long again; None never asks. `trace` is called with all bytes sent and
-    received, with TLS as they are inside it, and in the end without any.
+    socket, or a connection that is open already, which the session then owns. `contexts`: the presentation contexts to
+    propose (`negotiation.propose`). `called_aet`: None calls the title in `where`, or ANY-SCP without one.
+    `max_length`: the largest number of bytes of a P-DATA-TF that this side receives. `user_information` replaces the
+    one that would be made from `max_length`. `tolerance`: the deviations of the peer to accept; `Session.deviations`
+    lists those that occurred. `tls`: use TLS with this configuration; the server's certificate must be for the host.
+    `source_address`: the local address to connect from, or (address, port). `keepalive`: seconds of silence after which
+    the system probes the peer's host; the connection is lost if the host does not answer for as long again; None sends
+    no probes. `trace` is called with all bytes sent and received, inside TLS if there is TLS, and at the end with none.
 
-    Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` for what cannot be
-    encoded.
+    Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` if the request cannot
+    be encoded.
     """
     check_keepalive(keepalive)
     address, title = located(where, called_aet, source_address)

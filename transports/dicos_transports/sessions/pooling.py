@@ -12,8 +12,8 @@ report the outcome to it. Time enters as a number.
 Knows: limits, times, a queue. Must not know: sockets, threads, tasks, what a session is; but the pool of `blocking`
 calls it from several threads, one at a time, under a lock.
 
-Invariants: associations that are idle, in use, being made and being released are at most `size`; who asks first is
-served first; an association is with one user at a time.
+Invariants: associations that are idle, in use, being made and being released are at most `size`; users are
+served in the order in which they ask; an association has one user at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SIZE: Final = 4
 """The largest number of associations of a pool, by default."""
 IDLE: Final = 30.0
-"""Seconds after which an association that nobody uses is released. Providers that time out wait for a minute or so."""
+"""Seconds after which an unused association is released. Providers that time out usually wait for about a minute."""
 PATIENCE: Final = 60.0
 """Seconds that a user waits for an association while all are in use."""
 
@@ -116,7 +116,7 @@ class PoolState(Generic[S]):
     # -- users ---------------------------------------------------------------------------------------------------
 
     def ask(self) -> Place[S]:
-        """One more who wants an association. Raises `PoolClosed`."""
+        """Adds a user who wants an association, and returns its place. Raises `PoolClosed`."""
         if self.closed:
             raise PoolClosed("the pool is closed, or was not entered yet")
         place = Place[S]()
@@ -125,7 +125,7 @@ class PoolState(Generic[S]):
         return place
 
     def take_granted(self) -> list[Place[S]]:
-        """The places that were granted, or refused, since this was asked last: their users are to be woken up."""
+        """Returns the places granted or refused since the last call: the caller wakes up their users."""
         granted, self._granted = self._granted, []
         return granted
 

@@ -38,7 +38,7 @@ P = TypeVar("P", bound=ProviderOperation)
 
 
 class Described(Generic[S, P]):
-    """The facts of a request of the peer. `performing`: the operation, for flows of your own."""
+    """The properties of a request of the peer. `performing`: the operation, for your own flows."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class Described(Generic[S, P]):
 
     @property
     def context(self) -> PresentationContext:
-        """The presentation context it came on."""
+        """The presentation context of the request."""
         return self.performing.context
 
     @property
@@ -72,22 +72,22 @@ class Described(Generic[S, P]):
 
     @property
     def cancelled(self) -> bool:
-        """True once a C-CANCEL for it has come."""
+        """True once a C-CANCEL for the request was received."""
         return self.performing.cancelled
 
     @property
     def sop_class_uid(self) -> str:
-        """The SOP class it is about, affected or requested, as the peer sent it."""
+        """The SOP class of the request, affected or requested, as the peer sent it."""
         return dimse.sop_class_of(self.performing.request)
 
     @property
     def sop_instance_uid(self) -> str | None:
-        """The SOP instance it is about, as the peer sent it: not for use in a path. None where it names none."""
+        """The SOP instance of the request, as the peer sent it: not safe in a path. None if the request names none."""
         return dimse.sop_instance_of(self.performing.request)
 
     @property
     def transfer_syntax(self) -> str:
-        """The transfer syntax of its data set, if it has one."""
+        """The transfer syntax of the data set, if there is one."""
         return self.performing.context.transfer_syntax
 
 
@@ -135,7 +135,7 @@ class Received(Described[S, P], Generic[S, P]):
         return data
 
     def complete(self) -> None:
-        """There are no more pieces. Raises `Refused` for a data set that is cut short or invalid."""
+        """Takes note of the end of the data set. Raises `Refused` if it is cut short or invalid."""
         checker, self.checker = self.checker, None
         if checker is not None:
             try:
@@ -146,8 +146,8 @@ class Received(Described[S, P], Generic[S, P]):
     # -- reading it ----------------------------------------------------------------------------------------------
 
     def here(self) -> list[Buffer]:
-        """The pieces of its data set that have come and were not taken yet: `TOGETHER` at most, small ones joined.
-        It never waits. If it returns none, `pieces` finds out if the data set is complete."""
+        """Returns the received pieces of the data set that were not taken yet: at most `TOGETHER`, small ones joined.
+        It never waits. If it returns none, use `pieces`, which notices the end of the data set."""
         performing, at = self.performing, self.session.exchange
         found: list[Buffer] = []
         joined: bytearray | None = None
@@ -169,7 +169,7 @@ class Received(Described[S, P], Generic[S, P]):
         return found
 
     def with_more(self, piece: Buffer) -> Buffer:
-        """This piece of its data set; if it is small, joined with those that have come after it. It never waits."""
+        """Returns this piece of the data set; if it is small, joined with those received after it. It never waits."""
         if len(piece) >= SMALL or not self.performing.unread:
             return piece
         performing, at = self.performing, self.session.exchange
@@ -226,7 +226,7 @@ class Received(Described[S, P], Generic[S, P]):
             yield from self.performing.finish(code, comment, given)
 
     def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
-        """Send the final response if that needs no wait. Returns True if it was sent."""
+        """Sends the final response if that needs no wait. Returns True if it was sent."""
         performing, at = self.performing, self.session.exchange
         if given is not None or performing.unread or performing.answered or at.sending:
             return False

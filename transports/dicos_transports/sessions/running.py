@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class AsyncDriver(Carrier, Protocol):
-    """An interpreter of flows whose waits are awaited. That of `blocking` waits inside the call and never suspends."""
+    """An interpreter of flows with awaitable waits. The one of `blocking` waits inside the call and never suspends."""
 
     async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
         """Interpret `flow` to its end and return its result. `interruptible`: the flow waits for a new request."""
@@ -38,10 +38,10 @@ class AsyncDriver(Carrier, Protocol):
 
     @property
     def may_go_on(self) -> bool:
-        """False: other tasks are due. Only a flow may go on, whose interpreter lets them run first."""
+        """False if other tasks are due. Then only a flow may continue, because its interpreter lets them run first."""
 
     def close(self) -> None:
-        """Close the connection as it is."""
+        """Closes the connection without sending anything more."""
 
 
 class Running(BaseSession):
@@ -66,7 +66,7 @@ class Running(BaseSession):
         self.close()
 
     async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
-        """Abort, and close. An association that is over is left alone, but its connection is closed.
+        """Aborts the association, if it is not over, and closes the connection.
 
         It takes two seconds at most (`LAST_WORDS`), even in a task that is cancelled.
         """
@@ -80,7 +80,7 @@ class Running(BaseSession):
             self.close()
 
     def close(self) -> None:
-        """Close the connection as it is. `release` and `abort` tell the peer."""
+        """Closes the connection without a message to the peer; `release` and `abort` end the association first."""
         self.driver.close()
 
     async def __aenter__(self) -> Self:
@@ -97,10 +97,10 @@ class Running(BaseSession):
     # -- inside --------------------------------------------------------------------------------------------------
 
     async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Interpret a flow of this association, your own ones included.
+        """Interprets a flow of this association, for example one that you wrote yourself.
 
         If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
-        association is aborted: the peer would wait for the rest, or answer when nobody listens.
+        association is aborted: otherwise the peer would wait for the rest, or send answers that nobody reads.
         """
         owed = (
             self.association.operations.owed > 0
@@ -122,7 +122,7 @@ class Running(BaseSession):
             raise
 
     async def _fed(self, flow: flows.Flow[T], feed: PushSource, pieces: AsyncIterator[Buffer]) -> T:
-        """Interpret a flow whose pieces are awaited."""
+        """Interprets a flow whose pieces are awaited."""
         while (result := await self.run(feed.step(flow))) is None:
             try:
                 feed.push(await anext(pieces))
@@ -134,7 +134,7 @@ class Running(BaseSession):
         return result
 
     async def establish(self, flow: flows.Flow[object]) -> None:
-        """Interpret the flow that makes the association; the connection is closed if it fails."""
+        """Interprets the flow that makes the association; closes the connection if it fails."""
         try:
             await self.driver.run(flow)
         except ProtocolError:

@@ -1,9 +1,9 @@
 """The session: one association, every service, as coroutines over a driver.
 
-It is the same in every adapter. `trio` and `asyncio` give it a driver that waits in their event loop, `blocking` one
-that waits inside the call and never suspends, and shows ordinary methods over it (`blocking.session`).
+It is the same in every adapter. `trio` and `asyncio` give it a driver that waits in their event loop. `blocking` gives
+it one that waits inside the call and never suspends, and wraps it in ordinary methods (`blocking.session`).
 
-Knows: which flow is meant. Must not know: event loops, sockets.
+Knows: the flow for each method. Must not know: event loops, sockets.
 """
 
 from __future__ import annotations
@@ -97,13 +97,13 @@ class Session(Running):
         """C-STORE of one instance after the other, as many outstanding as the window allows. Gives the
         outcome of each.
 
-        Outside `blocking`, instances may be awaited, and so may their pieces (`AwaitedInstance`). The next one is
-        awaited while there is room for it: no outcomes are given meanwhile. A source that waits for the outcome of one
-        instance before it gives the next one needs a window of 1.
+        Outside `blocking`, the instances may come from an asynchronous source, and so may their pieces
+        (`AwaitedInstance`). The next instance is awaited while there is room for it, and no outcomes are returned
+        meanwhile. A source that waits for the outcome of one instance before it gives the next one needs a window of 1.
 
         `ahead`: take the next instance while waiting for answers, although there is no room for it yet. Slow work, such
-        as reading a file, is done meanwhile. Not for a source that waits for instances to come: nobody would see the
-        answers until one does. If it raises, the outcomes that were waited for are lost.
+        as reading a file, is done meanwhile. Do not use it with a source that waits for instances to arrive: the
+        answers would not be noticed until one does. If it raises, the outcomes that were waited for are lost.
 
         Raises `AssociationError`, and the exceptions of the source; the association is aborted then if anything is
         outstanding. If the iterator is left within a message, only an abort can follow: leaving the session aborts.
@@ -253,7 +253,7 @@ class Session(Running):
         return _Requests(self)
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
-        """The results of a flow that is run again and again, until one is None."""
+        """Iterates over the results of a flow that is run repeatedly, until one is None."""
         return Iteration(self, following)
 
 
@@ -358,7 +358,7 @@ class MoveRequest(Request[Moving]):
         """Send `instances`, `total` in all, over `session`, an association with the destination. Returns the
         final status.
 
-        After each the counters go back. After a C-CANCEL none is begun.
+        After each instance the counters are sent to the user. After a C-CANCEL no further instance is sent.
         """
         moving = self.performing
         moving.begin(total)

@@ -172,10 +172,10 @@ async def _in_thread(function: Callable[..., T], given: object) -> T:
 
 
 def _tell(function: Callable[[object], T], given: object, told: list[tuple[list[T], BaseException | None]]) -> None:
-    """Put into `told` what the function gives, or what it raises.
+    """Puts the result of the function, or the exception that it raises, into `told`.
 
-    Frames of trio would keep either, and be kept by the exception's traceback: until the collector of cycles runs, so
-    would all that the function was given."""
+    Otherwise frames of trio would keep it, and the exception's traceback would keep these frames, with everything that
+    the function was given, until the garbage collector runs."""
     try:
         told.append(([function(given)], None))
     except BaseException as error:  # raised in the task

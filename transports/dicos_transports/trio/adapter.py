@@ -216,7 +216,7 @@ async def store_over(
             shared.stop()
             async for _ in receive:
                 pass
-        except Exception as error:  # it goes on as it is, not as a group of the nursery's
+        except Exception as error:  # it is raised itself, not in a group of the nursery
             fault = error
             shared.stop()
             nursery.cancel_scope.cancel()

@@ -99,11 +99,11 @@ class SocketLink(Channel):
 
 
 class StreamLink(Link):
-    """A wire over any stream of trio: TLS of trio's own, a tunnel, a pair in memory.
+    """A wire over any stream of trio: trio's own TLS, a tunnel, a pair in memory.
 
-    A stream whose sending is cancelled is of no more use, and one cannot ask whether there is anything to receive. So
-    tasks of its own send and receive: the one until all is sent, the other once at a time, and both until the stream
-    is broken or `close` is called.
+    A stream cannot be used any more once a send is cancelled, and trio has no way to ask if there is anything to
+    receive. So two tasks send and receive: one until everything is sent, the other once at a time, and both until the
+    stream is broken or `close` is called.
     """
 
     def __init__(self, stream: trio.abc.Stream, wire: Wire, timeouts: Timeouts, trace: Trace | None = None) -> None:
@@ -228,7 +228,7 @@ async def first(over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tu
     """Await both until the first of them ends; the other one is cancelled. Should both end, `over` counts."""
     ended: list[T] = []
     found: list[V] = []
-    faults: list[Exception] = []  # which go on as they are, not as a group of the nursery's
+    faults: list[Exception] = []  # raised themselves, not in a group of the nursery
 
     async def watch() -> None:
         try:

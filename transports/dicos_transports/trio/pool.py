@@ -54,7 +54,7 @@ class Pool(AsyncPool):
     ) -> None:
         try:
             await (self.close() if error is None else self._abort_all())
-        finally:  # the exception goes on as it is, not as a group of the nursery's
+        finally:  # the exception is raised itself, not in a group of the nursery
             if self._nursery is not None and self._tasks is not None:
                 self._nursery.cancel_scope.cancel()
                 await self._tasks.aclose()

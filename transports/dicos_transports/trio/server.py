@@ -54,7 +54,8 @@ def serve(
 
 
 class Server(AsyncServer):
-    """Made by `serve`. An asynchronous context manager: left, it stops and waits for what is still going on.
+    """Made by `serve`. An asynchronous context manager, which at the end stops the server and waits for its
+    associations.
 
     Cancelled, it aborts all associations. `stop` is called in trio's own thread.
     """
@@ -91,7 +92,7 @@ class Server(AsyncServer):
         try:
             if error is None:
                 await self.close()
-        finally:  # failed or cancelled: the exception goes on as it is, not as a group of the nursery's
+        finally:  # failed or cancelled: the exception is raised itself, not in a group of the nursery
             if self._nursery is not None:
                 if not self._done:
                     self._nursery.cancel_scope.cancel()
@@ -113,7 +114,7 @@ class Server(AsyncServer):
         return self._done
 
     async def close(self, grace: float = GRACE) -> None:
-        """Stop; let operations finish for `grace` seconds, then abort what is left, and wait for it."""
+        """Stops; lets operations finish for `grace` seconds, then aborts the other associations and waits for them."""
         self.stop()
         if not await self.wait(grace):
             self._reception.tell_killed(grace)
@@ -153,7 +154,7 @@ class Server(AsyncServer):
                     short = True
                     self._reception.make_room()
                     await trio.sleep(BREATHER)
-                continue  # else it is gone again already
+                continue  # otherwise the connection is gone already
             short = False
             self._take(nursery, sock)
 

@@ -1,10 +1,10 @@
 """Commands over blocking sockets.
 
 Theory of operation: every await of a command ends in the driver's `run`, which blocks and never suspends, so `send`
-runs a coroutine from its first to its last line. Several at the same time are several threads.
+runs a coroutine from its first to its last line. Several coroutines at the same time need several threads.
 
-Waits are interrupted through a pipe, the bell, that the drivers poll together with their sockets: for something to be
-done while the operation goes on (`_heeding`), or as `ServerStopping`, which ends what threads do.
+Waits are interrupted through a pipe, the bell, that the drivers poll together with their sockets: either to call a
+function while the operation goes on (`_heeding`), or by `ServerStopping`, which ends the work of the threads.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Blocking:
                 await server.close(0)
 
     def heeding(self, flow: Flow[T]) -> Flow[T]:
-        """The same flow, which goes on after the bell was rung and heeded."""
+        """The same flow, which continues after each ring of the bell, once that is handled."""
         if self._heed is None:
             return flow
         return self._heeding(flow)
