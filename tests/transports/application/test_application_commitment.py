@@ -203,7 +203,7 @@ def test_a_function_that_fails_commits_nothing(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda asked: True, "a bool where several things are to be"),
+        (lambda asked: True, "a bool; expected several values"),
         (lambda asked: [TWO], "commit gave a Reference among the failures; expected Failure only"),
         (lambda asked: [Failure(Reference("1.2", "1.3"), 0x0110)], "an instance that the request does not name"),
         (lambda asked: REQUEST.report() if asked.commitment.transaction_uid != "1.9" else

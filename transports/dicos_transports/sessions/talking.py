@@ -137,7 +137,7 @@ def _options(request: AssociateRequest, tls: ClientTLS | None) -> _Options:
 
 def _iterable(found: object) -> Iterable[object]:
     if not isinstance(found, Iterable):
-        raise WrongAnswer(f"{kind_of(found)} where several things are to be: yield them, or return a list")
+        raise WrongAnswer(f"{kind_of(found)}; expected several values: yield them, or return a list")
     return found
 
 
