@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 from .dimse.assembly import Messages
 from .dimse.events import Event, MessageData, MessageStart, Sendable
@@ -124,7 +124,8 @@ class Association:
         self._unsent = False  # a request is not yet cut to its end
         self._pace: Pace | None = None  # of the message that is being received
         self._terms = Terms(role=role, limits=limits, timeouts=timeouts, tolerance=tolerance)
-        self._operations = Operations(self._messages)
+        self.operations: Final = Operations(self._messages)
+        """The operations that are outstanding and owed now, and message ids for the next ones."""
 
     @classmethod
     def requestor(
@@ -158,11 +159,6 @@ class Association:
         """Role, limits, timeouts and tolerance; request, answer and agreement; deviations. A frozen value, which is
         replaced when there is something to add."""
         return self._terms
-
-    @property
-    def operations(self) -> Operations:
-        """The operations that are outstanding and owed now, and message ids for the next ones."""
-        return self._operations
 
     @property
     def state(self) -> State:
@@ -311,7 +307,7 @@ class Association:
 
     def _establish(self, accept: AssociateAccept, agreement: Agreement) -> None:
         self._terms = replace(self._terms, answer=accept, agreement=agreement)
-        self._messages = self._operations._messages = Messages(agreement, self._judge)
+        self._messages = self.operations._messages = Messages(agreement, self._judge)
 
     def _watch(self) -> None:
         """Arms the deadline of the phase this association is in, now that nothing more can be parsed.
