@@ -3,7 +3,9 @@
 Knows: layouts, and which deviations of a sub-item are accepted. Must not know: what is negotiated with it.
 
 Each sub-item has its encoder and its decoder side by side, and one line in `_SUB_ITEMS`, in the order in which they are
-sent. To add one: a value in `pdu_types` with a field of `UserInformation`, a section here, a line in the table.
+sent. To add one: a field of `UserInformation` and its type in `pdu_types`; here a row in this table, a section, a line
+in `_SUB_ITEMS` and a field of `_Found`; a line in `dissect._user_lines`; `AcceptPolicy` and `negotiate` if an acceptor
+answers it. CONTRIBUTING.md lists the tests.
 
 | sub-item | value (big endian) |
 |---|---|
