@@ -42,7 +42,8 @@ class Limits:
     """Items of unknown type in one A-ASSOCIATE PDU, at the top level and in presentation contexts; they are skipped.
     Stops: a megabyte of empty items, each of which takes a step of work."""
     user_items: int = 512
-    """Sub-items of the user information item. Stops: a megabyte of empty sub-items, each of which becomes an object."""
+    """Sub-items of the user information item, and related general SOP classes in each of its 57H sub-items. Stops: a
+    megabyte of empty ones, each of which becomes an object."""
     uid: int = 64
     """Characters in a UID [PS3.5 9.1]. Stops: 64 kB strings where names are expected."""
     command_set: int = 64 << 10
@@ -55,8 +56,9 @@ class Limits:
     """Operations outstanding in one direction if the negotiated window is 0, unlimited [PS3.7 D.3.3.3]. Stops: a peer
     that starts operations without end."""
     collected: int = 64 << 20
-    """Length of a data set that the caller reads whole into memory. Stops: a 4 GiB object in memory. To receive larger
-    ones, read them in pieces or raise this limit."""
+    """Length of a data set that the caller reads whole into memory; `conversation.reading.read_data` and
+    `Received.whole` compare it. Stops: a 4 GiB object in memory. To receive larger ones, read them in pieces or raise
+    this limit. `ServerLimits.collected` bounds the sum over a server."""
     attributes: int = 4 << 20
     """Length of a data set that is not a composite object (an identifier, an attribute list) and is held in memory to
     be decoded; an image to be printed may be as long as `collected`. Stops: a query that fills the memory."""
@@ -97,7 +99,8 @@ class Limits:
     """Depth of nested sequences in a data set. Stops: 60,000 levels in 2 MB, for a decoder that recurses."""
     parked: int = 64 << 10
     """Requests of the peer, with their data sets, held while a flow waits for something else; each object that holds
-    them counts 256 bytes more. Stops: a provider that floods a user who waits for a response."""
+    them counts 256 bytes more. `conversation.parking.Parking` enforces it. Stops: a provider that floods a user who
+    waits for a response."""
     received_ahead: int = 1 << 20
     """High-water mark for bytes that are received but not parsed; above it, `wants_read` is False. Stops: a peer that
     sends faster than this side reads."""

@@ -3,6 +3,7 @@
 import doctest
 import sys
 import tracemalloc
+from dataclasses import fields, replace
 from itertools import cycle
 
 import pytest
@@ -445,6 +446,31 @@ def test_a_long_extended_negotiation_is_a_short_line() -> None:
     contexts = (ProposedContext(id=1, abstract_syntax="1.2", transfer_syntaxes=("1.3",)),)
     pdu = AssociateRequest(called_aet="A", calling_aet="B", contexts=contexts, user_information=user)
     assert dissect(encode(pdu))[-1] == f"  extended negotiation: 1.2, 60000 bytes: {bytes(16).hex(' ')} ..."
+
+
+OTHER_THAN_DEFAULT: dict[str, object] = {
+    "max_length": 16_384,
+    "implementation_class_uid": "1.2.3.9",
+    "implementation_version_name": "OTHER",
+    "window": OperationsWindow(invoked=2, performed=3),
+    "roles": (RoleSelection(sop_class_uid="1.2.3", scu=True, scp=False),),
+    "extended": (ExtendedNegotiation(sop_class_uid="1.2.3", information=b"\1"),),
+    "common_extended": (CommonExtendedNegotiation(sop_class_uid="1.2.3", service_class_uid="1.2.4"),),
+    "user_identity": UserIdentity(type=1, primary=b"user"),
+    "user_identity_response": UserIdentityResponse(response=b"ticket"),
+}
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(UserInformation)])
+def test_every_field_of_the_user_information_is_shown(name: str) -> None:
+    """A field that is new needs a value here, and a line in `dissect._user_lines`."""
+    user = replace(UserInformation(), **{name: OTHER_THAN_DEFAULT[name]})  # type: ignore[arg-type]
+    proposed = (ProposedContext(id=1, abstract_syntax="1.2", transfer_syntaxes=("1.3",)),)
+    answered = (ContextAnswer(id=1, result=ContextResult.ACCEPTANCE, transfer_syntax="1.3"),)
+    request = AssociateRequest(called_aet="A", calling_aet="B", contexts=proposed)
+    accept = AssociateAccept(called_aet="A", calling_aet="B", contexts=answered)
+    plain = accept if name == "user_identity_response" else request
+    assert dissect(encode(replace(plain, user_information=user)))[1:] != dissect(encode(plain))[1:]
 
 
 def test_no_bytes_are_no_pdu() -> None:

@@ -3,7 +3,9 @@
 Knows: layouts, and which deviations of a sub-item are accepted. Must not know: what is negotiated with it.
 
 Each sub-item has its encoder and its decoder side by side, and one line in `_SUB_ITEMS`, in the order in which they are
-sent. To add one: a value in `pdu_types` with a field of `UserInformation`, a section here, a line in the table.
+sent. To add one: a field of `UserInformation` and its type in `pdu_types`; here a row in this table, a section, a line
+in `_SUB_ITEMS` and a field of `_Found`; a line in `dissect._user_lines`; `AcceptPolicy` and `negotiate` if an acceptor
+answers it. CONTRIBUTING.md lists the tests.
 
 | sub-item | value (big endian) |
 |---|---|
@@ -21,6 +23,7 @@ sent. To add one: a value in `pdu_types` with a field of `UserInformation`, a se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import LocalProtocolError, Malformed
@@ -84,26 +87,21 @@ def assumed(judge: Judge) -> UserInformation | None:
     return UserInformation(max_length=ASSUMED_MAX_LENGTH, implementation_class_uid="", implementation_version_name=None)
 
 
+@dataclass(slots=True)
 class _Found:
     """The sub-items of one user information item that have been read."""
 
-    __slots__ = (
-        "class_uid", "common", "extended", "identity", "is_request", "judge", "max_length", "response", "roles",
-        "version", "window",
-    )  # fmt: skip
-
-    def __init__(self, judge: Judge, is_request: bool) -> None:
-        self.judge = judge
-        self.is_request = is_request
-        self.max_length: int | None = None
-        self.class_uid: str | None = None
-        self.window: OperationsWindow | None = None
-        self.roles: list[RoleSelection] = []
-        self.version: str | None = None
-        self.extended: list[ExtendedNegotiation] = []
-        self.common: list[CommonExtendedNegotiation] = []
-        self.identity: UserIdentity | None = None
-        self.response: UserIdentityResponse | None = None
+    judge: Judge
+    is_request: bool
+    max_length: int | None = None
+    class_uid: str | None = None
+    window: OperationsWindow | None = None
+    roles: list[RoleSelection] = field(default_factory=list)
+    version: str | None = None
+    extended: list[ExtendedNegotiation] = field(default_factory=list)
+    common: list[CommonExtendedNegotiation] = field(default_factory=list)
+    identity: UserIdentity | None = None
+    response: UserIdentityResponse | None = None
 
     def whole(self) -> UserInformation:
         return UserInformation(
@@ -158,6 +156,30 @@ def _exactly(value: memoryview, what: str, clause: str, decode: Callable[[Cursor
     found = decode(cursor)
     cursor.end()
     return found
+
+
+# -- a sub-item that is a text ---------------------------------------------------------------------------------------
+
+
+def _encode_text(text: str, what: str, longest: int, clause: str) -> bytes:
+    """1 to `longest` printable ASCII characters. Raises `LocalProtocolError`."""
+    if not (1 <= len(text) <= longest and text.isascii() and text.isprintable()):
+        raise LocalProtocolError(f"{what} {text!r}; 1 to {longest} ASCII characters [{clause}]")
+    return text.encode("ascii")
+
+
+def _decode_text(value: memoryview, what: str, longest: int, clause: str, judge: Judge) -> str | None:
+    """The text of a sub-item that only informs. Returns None if nothing of it is readable and that is accepted."""
+    raw = bytes(value[: longest + 1])
+    if not 1 <= len(value) <= longest:
+        fault = f"{what} of {len(value)} bytes; 1 to {longest}"
+    elif not (raw.isascii() and raw.decode("ascii").isprintable()):
+        fault = f"{what} with other characters than printable ASCII"
+    else:
+        return raw.decode("ascii")
+    if not judge.tolerates("informative_text", fault):
+        raise Malformed(fault, clause)
+    return informing_text(bytes(value[: 4 * longest]), longest) or None
 
 
 # -- 51H: Maximum Length [PS3.8 D.1] -------------------------------------------------------------------------------
@@ -245,27 +267,15 @@ def _role(cursor: Cursor, judge: Judge) -> RoleSelection:
 
 def _encode_version(user: UserInformation) -> Iterator[bytes]:
     name = user.implementation_version_name
-    if name is None:
-        return
-    if not (1 <= len(name) <= _LONGEST_VERSION and name.isascii() and name.isprintable()):
-        raise LocalProtocolError(f"implementation version name {name!r}; 1 to 16 ASCII characters [PS3.7 D.3.3.2]")
-    yield name.encode("ascii")
+    if name is not None:
+        yield _encode_text(name, "implementation version name", _LONGEST_VERSION, "PS3.7 D.3.3.2")
 
 
 def _decode_version(found: _Found, value: memoryview) -> None:
     """It only informs: an invalid text may be accepted, reduced to the part that can be read."""
-    found.last(found.version, "implementation version name")
-    raw = bytes(value[: _LONGEST_VERSION + 1])
-    if not 1 <= len(value) <= _LONGEST_VERSION:
-        fault = f"implementation version name of {len(value)} bytes; 1 to {_LONGEST_VERSION}"
-    elif not (raw.isascii() and raw.decode("ascii").isprintable()):
-        fault = "implementation version name with other characters than printable ASCII"
-    else:
-        found.version = raw.decode("ascii")
-        return
-    if not found.judge.tolerates("informative_text", fault):
-        raise Malformed(fault, "PS3.7 D.3.3.2")
-    found.version = informing_text(bytes(value[: 4 * _LONGEST_VERSION]), _LONGEST_VERSION) or None
+    what = "implementation version name"
+    found.last(found.version, what)
+    found.version = _decode_text(value, what, _LONGEST_VERSION, "PS3.7 D.3.3.2", found.judge)
 
 
 # -- 56H: SOP class extended negotiation [PS3.7 D.3.3.5] -----------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -29,6 +29,7 @@ from dicos_proto.upper_layer.events import ProviderAbort
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import connect
+from dicos_transports.sessions.base import ConnectionFailed
 from tests.interop.peers import contents, dcmtk, dcmtk_storescp, files_in, needs_dcmtk, shipped_files
 from tests.project.test_docs import blocks
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE, server
@@ -48,6 +49,7 @@ def example(name: str) -> ModuleType:
 
 
 adapter = example("selectors_adapter")
+sessions = example("sessions_adapter")
 
 
 def asked(*, contexts: Any = CONTEXTS) -> AssociateRequest:
@@ -194,6 +196,66 @@ def test_a_reset_is_the_end() -> None:
     lost = user(one)
     adapter.run([lost])
     assert isinstance(lost.error, flows.AssociationAborted)
+
+
+async def session_work(where: Any, **options: Any) -> list[int]:
+    async with await sessions.connect(where, CONTEXTS, **options) as session:
+        echoed = await session.echo()
+        stored = await session.store(CT, "1.2.3", EXPLICIT, CONTENT * 20)
+        return [echoed.status, stored.status]
+
+
+async def failure(work: Coroutine[Any, Any, Any]) -> Exception:
+    try:
+        await work
+    except flows.AssociationError as error:
+        return error
+    raise AssertionError("no error")
+
+
+def test_sessions_on_a_loop_of_ones_own_use_our_server() -> None:
+    with server() as running:
+        where = ("127.0.0.1", running.port)
+        assert sessions.run(*(session_work(where) for _ in range(3))) == [[0, 0]] * 3
+
+
+def test_such_a_session_gives_up_a_peer_that_never_answers() -> None:
+    one, other = socket.socketpair()
+    with other:
+        (error,) = sessions.run(failure(session_work(one, timeouts=Timeouts(association=0.02, artim=0.02))))
+    assert isinstance(error, flows.AssociationAborted)
+    assert isinstance(error.event, ProviderAbort)
+    assert isinstance(error.event.error, DeadlineExceeded)
+    assert one.fileno() < 0
+
+
+def test_such_a_session_gives_up_a_peer_that_takes_nothing() -> None:
+    one, other = socket.socketpair()
+    request = asked()
+    accept = Association.acceptor()
+    accept.receive_data(b"".join(Association.requestor(request).data_to_send()))
+    accept.next_event()
+    list(flows.answer_request(accept, request, POLICY))
+    with other:
+        other.sendall(b"".join(accept.data_to_send()))
+        (error,) = sessions.run(failure(stored_into(one)))
+    assert "write stall" in str(error)
+    assert one.fileno() < 0
+
+
+async def stored_into(sock: socket.socket) -> None:
+    async with await sessions.connect(sock, CONTEXTS, timeouts=Timeouts(write_stall=0.05)) as session:
+        await session.store(CT, "1.2.3", EXPLICIT, (bytes(100_000) for _ in range(1000)))
+
+
+def test_such_a_session_says_why_there_is_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        where = listener.getsockname()
+    (error,) = sessions.run(failure(session_work(where)))
+    assert isinstance(error, ConnectionFailed)
+    assert str(error).startswith(f"no connection to 127.0.0.1:{where[1]}: ")
+    (error,) = sessions.run(failure(session_work("/run/a/socket")))
+    assert str(error) == ("no connection to /run/a/socket: only (host, port) is implemented, without a source address")
 
 
 @pytest.fixture(scope="module")

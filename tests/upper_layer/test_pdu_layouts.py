@@ -214,7 +214,7 @@ def test_unknown_items_are_skipped_on_every_level() -> None:
     """PS3.8 9.3.1: items of a type that is not known are ignored."""
     context = item(0x20, b"\x01\0\0\0" + item(0x99, b"?") + item(0x30, b"1.2") + item(0x41, b"") + item(0x40, b"1.3"))
     answer = item(0x21, b"\x01\0\0\0" + item(0x30, b"not for an answer") + item(0x40, b"1.3"))
-    extra = (item(0x00, b""), item(0x5A, bytes(300)), item(0xFF, b"\x51\x00\x00\x04"))
+    extra = (item(0x00, b""), item(0x7A, bytes(300)), item(0xFF, b"\x51\x00\x00\x04"))
     asked = decode(request(*extra, contexts=(item(0x11, b"x"), context, item(0x21, b"an answer's"))))
     assert isinstance(asked, AssociateRequest)
     assert asked.contexts == (ProposedContext(id=1, abstract_syntax="1.2", transfer_syntaxes=("1.3",)),)

@@ -1,13 +1,15 @@
 """Every PDU that may be sent is read back equal, and damaged bytes are a PDU or `Malformed`, nothing else."""
 
+from dataclasses import fields
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from dicos_proto.errors import LocalProtocolError, Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.pdu import decode, encode
-from dicos_proto.upper_layer.pdu_types import AssociateRequest, Pdu, ProposedContext
+from dicos_proto.upper_layer.pdu_types import AssociateRequest, Pdu, ProposedContext, UserInformation
 from tests import strategies
 from tests.upper_layer.layouts import split, vector, vector_names
 
@@ -21,6 +23,13 @@ def test_what_is_encoded_is_decoded_equal(value: Pdu) -> None:
     whole = encode(value)
     assert decode(whole) == value
     assert encode(decode(whole)) == whole
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(UserInformation)])
+def test_every_field_of_the_user_information_is_among_what_is_generated(name: str) -> None:
+    generated = st.one_of(strategies.user_information(request=True), strategies.user_information(request=False))
+    default = getattr(UserInformation(), name)
+    find(generated, lambda user: getattr(user, name) != default, settings=settings(database=None))  # else NoSuchExample
 
 
 def test_what_contexts_offer_alike_is_kept_once() -> None:

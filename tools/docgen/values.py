@@ -59,8 +59,20 @@ Bound the memory and time that a peer can take. Every length, count and depth th
 field of [`Limits`](reference/limits.md#limits) before anything is allocated or looped over. Pass a `Limits` value to
 `Association.requestor` or `Association.acceptor`; it applies to that association.
 
-Exceeding a limit is a fault of the peer: the event is a `ProviderAbort` whose error names the limit and both numbers,
-and an A-ABORT is already queued.
+The place decides what happens beyond a limit:
+
+- **In a PDU or a command set**, it is a fault of the peer: the event is a `ProviderAbort` whose error names the limit
+  and both numbers, and an A-ABORT is already queued.
+- **In a data set that is read whole** (`attributes`, `collected`), the function that reads it raises `DataSetTooLong`
+  or `ValueError`, and the association goes on. A server answers with 0xA700 or 0x0213.
+- **In a data set that is decoded, inflated or converted**, the function that does it raises `DataSetError`. The
+  association goes on.
+- **`parked`**: the request is answered with 0x0213 and its data set is skipped, or the peer has to wait.
+- **`received_ahead`, `received_pieces`, `queued`** are high-water marks: the peer or the flow waits.
+- **`outgoing_pdu`** limits this side: longer data goes into several PDUs. A Maximum Length below **`peer_max_length`**
+  rejects the association.
+
+The first kind, with the header of a PDU:
 
 ```python
 from dicos_proto import Association, Limits
@@ -84,7 +96,7 @@ requires, the action of Evt19 in Sta2 ([state machine](state-machine.md#table-9-
 
 The table has the defaults of `Limits()`. The last column names every function that reads the field.
 
-| field | default | bounds, and the attack it stops | enforced in |
+| field | default | bounds, and the attack it stops | read in |
 |---|--:|---|---|
 {rows}
 
