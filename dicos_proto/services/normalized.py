@@ -1,7 +1,7 @@
 """The DIMSE-N operations in their general form, for any normalized SOP class [PS3.7 10.1].
 
 User side: one flow for each operation, each with the same parameters and a `Result`. Provider side:
-`performing.Performing`, whose `receive` returns the attributes of the request and whose `finish` answers it.
+`performing.ProviderOperation`, whose `receive` returns the attributes of the request and whose `finish` answers it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ claim."""
 
 
 class ProviderOperation:
-    """One operation that the peer requested. `start`: the request, as `exchange.next_request` returned it."""
+    """One operation that the peer requested. `start`: the request, as `conversation.next_request` returned it."""
 
     __slots__ = ("_exchange", "answered", "context", "request", "start")
 

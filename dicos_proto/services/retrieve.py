@@ -237,7 +237,7 @@ class Get(_Retrieval):
         self._storing: MessageStart | None = None
 
     def next(self) -> Flow[MessageStart | None]:
-        """Returns the C-STORE-RQ of the next instance: read its data set (`exchange.next_piece`), then `answer` it.
+        """Returns the C-STORE-RQ of the next instance: read its data set (`conversation.next_piece`), then `answer` it.
 
         Returns None once `result` is set. A C-STORE-RQ that is still unanswered at the next call is refused with
         0x0110. Raises as `Exchange.step` does.

@@ -1,6 +1,7 @@
 """Storage: composite objects sent to a provider [PS3.4 annex B].
 
-For the provider side, use `exchange.next_request`, `exchange.next_piece` until `last`, then `exchange.response_to`.
+For the provider side, use `conversation.next_request`, `conversation.next_piece` until `last`, then
+`conversation.response_to`.
 """
 
 from __future__ import annotations

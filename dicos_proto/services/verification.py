@@ -1,6 +1,6 @@
 """Verification: is there a DICOM application at the other end? [PS3.4 annex A]
 
-For the provider side, use `exchange.next_request`, then `exchange.response_to` with status 0.
+For the provider side, use `conversation.next_request`, then `conversation.response_to` with status 0.
 """
 
 from __future__ import annotations

@@ -7,21 +7,19 @@ import selectors
 import socket
 from collections.abc import Coroutine, Generator
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from types import coroutine
 from typing import Any, TypeVar, Unpack
 
-from dicos_proto import Association, ProposedContext, ProtocolError, Timeouts
-from dicos_proto.association import bytes_unread
+from dicos_proto import ProposedContext, ProtocolError, Timeouts
 from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.wire import Wire
 from dicos_transports.addresses import Address, SourceAddress, keep_alive, peer_of, unreachable
 from dicos_transports.sessions import opening
 from dicos_transports.sessions.base import ConnectionFailed
 from dicos_transports.sessions.channel import Channel, ServerStopping
 from dicos_transports.sessions.loop_driver import LoopDriver
 from dicos_transports.sessions.session import Session
-from dicos_transports.tls import TLSLayer
 from dicos_transports.tracing import Trace
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -133,18 +131,10 @@ class Connections:
     def keep_alive(self, connection: socket.socket, seconds: float | None) -> None:
         keep_alive(connection, seconds)
 
-    def session(
-        self,
-        connection: socket.socket,
-        association: Association,
-        layer: TLSLayer | None,
-        timeouts: Timeouts,
-        trace: Trace | None,
-    ) -> Session:
-        wire, seen = (association, trace) if layer is None else (layer, None)
-        link = SocketLink(connection, wire, timeouts, seen)
-        link.carry(partial(bytes_unread, association), trace)
-        return Session(association, Driver(link), peer_of(connection), layer)
+    def drive(
+        self, connection: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None
+    ) -> tuple[Driver, str]:
+        return Driver(SocketLink(connection, wire, timeouts, trace)), peer_of(connection)
 
 
 async def connect(

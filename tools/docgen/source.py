@@ -10,6 +10,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -177,7 +178,19 @@ class Place:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module.rpartition('.')[2]}.{self.name}" if self.name else self.module
+        return f"{self._short}.{self.name}" if self.name else self.module
+
+    @property
+    def _short(self) -> str:
+        """The last part of the module; the last two if several modules end in that one."""
+        parts = self.module.split(".")
+        return ".".join(parts[-2:] if _last_parts()[parts[-1]] > 1 else parts[-1:])
+
+
+@cache
+def _last_parts() -> Counter[str]:
+    """The number of modules that end in each name."""
+    return Counter(source.name.rpartition(".")[2] for package in FOLDERS for source in modules(package))
 
 
 def uses(holders: frozenset[str], owner: str, fields: tuple[str, ...]) -> dict[str, list[Place]]:

@@ -21,15 +21,14 @@ import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard, Unpack, cast
 
 from dicos_proto import dimse
-from dicos_proto.association import Association, bytes_unread
 from dicos_proto.services.storage import Instance, Outcome
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.wire import Wire
 
 from ..addresses import (
     FULL_AGAIN,
@@ -56,7 +55,6 @@ from .driver import Connected, Driver, SocketLink, StreamLink, Streams
 from .memory import pair
 
 if TYPE_CHECKING:
-    from ..tls.layer import TLSLayer
     from ..tracing import Trace
 
 __all__ = [
@@ -86,23 +84,14 @@ class Connections:
         if sock is not None:
             keep_alive(sock, seconds)
 
-    def session(
-        self,
-        connection: Connected,
-        association: Association,
-        layer: TLSLayer | None,
-        timeouts: Timeouts,
-        trace: Trace | None,
-    ) -> Session:
-        """Implements `Transport.session`."""
-        wire, seen = (association, trace) if layer is None else (layer, None)
+    def drive(self, connection: Connected, wire: Wire, timeouts: Timeouts, trace: Trace | None) -> tuple[Driver, str]:
+        """Implements `Transport.drive`."""
         link: SocketLink | StreamLink
         if isinstance(connection, socket.socket):
-            link, peer = SocketLink(connection, wire, timeouts, seen), peer_of(connection)
+            link, peer = SocketLink(connection, wire, timeouts, trace), peer_of(connection)
         else:
-            link, peer = StreamLink(connection, wire, timeouts, seen), name_of_peer(connection)
-        link.carry(partial(bytes_unread, association), trace)
-        return Session(association, Driver(link), peer, layer)
+            link, peer = StreamLink(connection, wire, timeouts, trace), name_of_peer(connection)
+        return Driver(link), peer
 
 
 CONNECTIONS = Connections()

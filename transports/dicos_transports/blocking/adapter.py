@@ -19,17 +19,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from dicos_proto import dimse
-from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.services import storage
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.wire import Wire
 
 from ..addresses import Address, SourceAddress, keep_alive, peer_of
 from ..sessions import opening
@@ -40,7 +39,6 @@ from .driver import Driver, dial
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..tls.layer import TLSLayer
     from ..tracing import Trace
 
 __all__ = ["Sockets", "accept", "connect", "connected", "pair", "store_over"]
@@ -69,19 +67,12 @@ class Sockets:
         """Implements `Transport.keep_alive`."""
         keep_alive(connection, seconds)
 
-    def session(
-        self,
-        connection: socket.socket,
-        association: Association,
-        layer: TLSLayer | None,
-        timeouts: Timeouts,
-        trace: Trace | None,
-    ) -> awaiting.Session:
-        """Implements `Transport.session`."""
-        wire, seen = (association, trace) if layer is None else (layer, None)
-        driver = self.driver(connection, wire, timeouts, trace=seen, stop=self.stop, kill=self.kill)
-        driver.carry(partial(bytes_unread, association), trace)
-        return awaiting.Session(association, driver, peer_of(connection), layer)
+    def drive(
+        self, connection: socket.socket, wire: Wire, timeouts: Timeouts, trace: Trace | None
+    ) -> tuple[Driver, str]:
+        """Implements `Transport.drive`."""
+        driver = self.driver(connection, wire, timeouts, trace=trace, stop=self.stop, kill=self.kill)
+        return driver, peer_of(connection)
 
 
 async def connected(

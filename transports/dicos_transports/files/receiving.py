@@ -86,7 +86,7 @@ class IncomingFile:
     ) -> None:
         """`source_aet`: the AE title of the sender, by default that of the association's requestor. `most`: the largest
         size in bytes. `check`: refuse an object that is not a data set, is cut short, or is not the one that the
-        command names (`elements.Checker`)."""
+        command names (`checker.Checker`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet

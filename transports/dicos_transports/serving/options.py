@@ -122,4 +122,4 @@ class ServerConfig:
         """Makes the session of a connection, not established yet."""
         trace = self.tracing(connection.peer)
         layer = opening.tls_around(association, self.tls, None, trace)
-        return transport.session(connected, association, layer, self.timeouts, trace)
+        return opening.session_over(transport, connected, association, layer, self.timeouts, trace)

@@ -11,15 +11,18 @@ Knows: flows, links. Must not know: sockets, streams, any particular event loop.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from dicos_proto.conversation.flows import Flow, Need
 from dicos_proto.errors import ProtocolError
 from dicos_proto.wire import Wire
 
 from .base import Carrier
+
+if TYPE_CHECKING:
+    from ..tracing import Trace
 
 T = TypeVar("T")
 TURNS: Final = 64
@@ -40,6 +43,9 @@ class AsyncLink(Carrier, Protocol):
     async def wait(self, need: Need) -> ProtocolError | None:
         """Waits until `INPUT` or `DRAIN` is met or a deadline has passed. Returns the error that ends the flow, if
         any."""
+
+    def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
+        """Sets the function that counts received bytes that wait to be parsed, and the trace to call at the end."""
 
     def close(self) -> None:
         """Closes the connection without sending anything more."""
@@ -77,6 +83,10 @@ class LoopDriver(ABC):
         """True if the next step may be done without a flow, if it does not have to wait. False if other tasks are to
         have their turn first, or the server stops: then run a flow, whose interpreter does both."""
         return not self._is_over() and not self._interrupted
+
+    def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
+        """Sets the function that counts received bytes that wait to be parsed, and the trace to call at the end."""
+        self.link.carry(unparsed, trace)
 
     def flush(self) -> None:
         """Gives the connection as much of the queued bytes as it takes without waiting."""

@@ -8,9 +8,10 @@ Knows: the options of `connect`, `accept` and `serve`. Must not know: event loop
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
-from dicos_proto.association import Association
+from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.flows import AssociationRejected, Flow
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, Limits
@@ -24,6 +25,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserInformation,
 )
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.wire import Wire
 
 from ..addresses import (
     DEFAULT_CALLED,
@@ -36,6 +38,7 @@ from ..addresses import (
     parse_address,
 )
 from .base import DEFAULT_AET, ConnectionFailed
+from .running import AsyncDriver
 from .session import Session
 from .windows import WINDOWS, asked
 
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
     from ..tracing import Trace
 
-__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "connect", "refusal", "tls_around"]
+__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "connect", "refusal", "session_over", "tls_around"]
 
 W = TypeVar("W")
 C = TypeVar("C")
@@ -87,15 +90,24 @@ class Transport(Protocol[C]):
     def keep_alive(self, connection: C, seconds: float | None) -> None:
         """Let the system probe an idle connection."""
 
-    def session(
-        self,
-        connection: C,
-        association: Association,
-        layer: TLSLayer | None,
-        timeouts: Timeouts,
-        trace: Trace | None,
-    ) -> Session:
-        """A session whose driver carries the outermost wire; `trace` sees the association's own bytes."""
+    def drive(self, connection: C, wire: Wire, timeouts: Timeouts, trace: Trace | None) -> tuple[AsyncDriver, str]:
+        """Returns the driver that carries `wire` over the connection, and the name of the peer."""
+
+
+def session_over(
+    transport: Transport[C],
+    connection: C,
+    association: Association,
+    layer: TLSLayer | None,
+    timeouts: Timeouts,
+    trace: Trace | None,
+) -> Session:
+    """A session, not established yet: its driver carries the outermost wire, and `trace` receives the association's own
+    bytes."""
+    wire, seen = (association, trace) if layer is None else (layer, None)
+    driver, peer = transport.drive(connection, wire, timeouts, seen)
+    driver.carry(partial(bytes_unread, association), trace)
+    return Session(association, driver, peer, layer)
 
 
 async def connect(
@@ -146,7 +158,7 @@ async def connect(
         layer = tls_around(association, tls, host_of(address), trace)
         connection = await transport.open(address, timeouts, source_address)
         transport.keep_alive(connection, keepalive)
-        session = transport.session(connection, association, layer, timeouts, trace)
+        session = session_over(transport, connection, association, layer, timeouts, trace)
         await session.establish(flows.establish(association))
         return session
 
@@ -175,7 +187,7 @@ async def accept(
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
     transport.keep_alive(connection, keepalive)
-    session = transport.session(connection, association, layer, timeouts, trace)
+    session = session_over(transport, connection, association, layer, timeouts, trace)
     await session.establish(_accepted(association, policy, layer))
     WINDOWS.learn_from(session)
     return session

@@ -5,7 +5,7 @@ Knows: which exceptions leave an association that can only be aborted. Must not 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -21,6 +21,7 @@ from .base import LAST_WORDS, BaseSession, Carrier
 
 if TYPE_CHECKING:
     from ..tls.layer import TLSLayer
+    from ..tracing import Trace
 
 __all__ = ["AsyncDriver", "Running"]
 
@@ -39,6 +40,9 @@ class AsyncDriver(Carrier, Protocol):
     @property
     def may_go_on(self) -> bool:
         """False if other tasks are due. Then only a flow may continue, because its interpreter lets them run first."""
+
+    def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
+        """Set the function that counts received bytes that wait to be parsed, and the trace to call at the end."""
 
     def close(self) -> None:
         """Closes the connection without sending anything more."""
