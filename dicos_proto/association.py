@@ -24,6 +24,7 @@ from .tolerance import STRICT, Judge, Tolerance
 from .upper_layer.agreement import Agreement, PresentationContext, agree
 from .upper_layer.core import Core
 from .upper_layer.events import Deviation, Fragment
+from .upper_layer.layer import EventSource
 from .upper_layer.machine import Evt, Role, State
 from .upper_layer.pace import Pace
 from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
@@ -103,7 +104,7 @@ class Operations:
                 return self._last_id
 
 
-class Association:
+class Association(EventSource[Event]):
     """One association. Make one with `requestor` or `acceptor`. It is a `Wire`.
 
     It has the methods of a `Wire`, events both ways, the state and the contexts, and two more values: `terms`, its

@@ -45,7 +45,7 @@ def ready_events(source: EventSource[E]) -> Iterator[E]:
             return
 
 
-class UpperLayer:
+class UpperLayer(EventSource[UpperEvent]):
     """One side of one association, without messages: PDUs, states and times. It is a `Wire`.
 
     Bytes go in by `receive_data`, events come out of `next_event`, PDUs go in by `send`, and bytes come out of

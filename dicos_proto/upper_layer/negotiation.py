@@ -43,8 +43,9 @@ def propose(
 ) -> tuple[ProposedContext, ...]:
     """One context for each abstract syntax, each with the same transfer syntaxes; ids 1, 3, 5 and so on.
 
-    Raises `LocalProtocolError` for more than 128.
+    Raises `LocalProtocolError` for more than 128, TypeError for one UID in place of several.
     """
+    _check_several(abstract_syntaxes, "propose")
     return number_contexts((syntax, transfer_syntaxes) for syntax in dict.fromkeys(abstract_syntaxes))
 
 
@@ -63,11 +64,19 @@ def propose_roles(sop_classes: Iterable[str], *, scu: bool = False, scp: bool = 
     """The roles to propose for these SOP classes, one item each [PS3.7 D.3.3.4].
 
     The defaults are those of a requestor that retrieves by C-GET: it is the SCP of what it gets [PS3.4 C.5.3].
-    Without an item the requestor is the SCU. Raises `LocalProtocolError` for no role at all.
+    Without an item the requestor is the SCU. Raises `LocalProtocolError` for no role at all, TypeError for one UID in
+    place of several.
     """
+    _check_several(sop_classes, "propose_roles")
     if not (scu or scp):
         raise LocalProtocolError("role selection without a role; SCU, SCP or both [PS3.7 D.3.3.4]")
     return tuple(RoleSelection(sop_class_uid=uid, scu=scu, scp=scp) for uid in dict.fromkeys(sop_classes))
+
+
+def _check_several(uids: Iterable[str], function: str) -> None:
+    """Refuses a text, which would be taken for UIDs of one character each."""
+    if isinstance(uids, str):
+        raise TypeError(f"{function}({uids!r}); UIDs in a list or a tuple: {function}([{uids!r}])")
 
 
 def negotiate(

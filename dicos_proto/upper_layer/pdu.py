@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import TypeVar, assert_never
+from typing import Never, TypeVar
 
 from ..errors import AbortReason, LocalProtocolError, Malformed
 from ..limits import OVER_MAX_LENGTH, Limits
@@ -102,9 +102,15 @@ def encode(pdu: Pdu) -> bytes:
                 PduType.ABORT,
                 bytes((0, 0, encode_byte(pdu.source, "source"), encode_byte(pdu.reason, "reason"))),
             )
-        case _ as unreachable:
-            assert_never(unreachable)
+        case _ as other:
+            _refuse(other)
     return HEADER.pack(kind, len(body)) + body
+
+
+def _refuse(other: Never) -> Never:
+    """A caller without a type checker has given something else."""
+    hint = "; a Fragment is received: send a PData with its Pdv" if type(other).__name__ == "Fragment" else ""
+    raise TypeError(f"{type(other).__name__} is not a PDU that can be sent{hint}")
 
 
 def decode(data: Buffer, limits: Limits = Limits(), tolerance: Tolerance = STRICT) -> Pdu:  # noqa: B008  frozen values

@@ -93,6 +93,19 @@ def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) 
     assert "assert_never" in _mypy(tmp_path, "\n".join(source) + "\n")
 
 
+def test_the_events_of_a_loop_have_their_type(tmp_path: Path) -> None:
+    pytest.importorskip("mypy.api", reason="mypy is not installed")
+    source = """
+from typing import assert_type
+import dicos_proto
+for event in dicos_proto.ready_events(dicos_proto.Association.acceptor()):
+    assert_type(event, dicos_proto.Event)
+for part in dicos_proto.ready_events(dicos_proto.UpperLayer(dicos_proto.Role.ACCEPTOR)):
+    assert_type(part, dicos_proto.UpperEvent)
+"""
+    assert _mypy(tmp_path, source) == ""
+
+
 def _mypy(folder: Path, source: str) -> str:
     """Returns the errors that `mypy --strict` reports for a program."""
     program = folder / "program.py"

@@ -81,6 +81,13 @@ def rejected(request: AssociateRequest, policy: AcceptPolicy = EVERYTHING) -> tu
 # -- proposing ---------------------------------------------------------------------------------------------------
 
 
+def test_one_uid_in_place_of_several_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"propose\('1.2.3'\); UIDs in a list or a tuple: propose\(\['1.2.3'\]\)"):
+        propose("1.2.3")
+    with pytest.raises(TypeError, match="propose_roles"):
+        propose_roles("1.2.3")
+
+
 def test_contexts_have_odd_ids_and_each_abstract_syntax_one() -> None:
     contexts = propose([CT, MR, CT])
     assert [(one.id, one.abstract_syntax) for one in contexts] == [(1, CT), (3, MR)]

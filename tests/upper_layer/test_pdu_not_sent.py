@@ -7,6 +7,7 @@ import pytest
 
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
+from dicos_proto.upper_layer.events import Fragment
 from dicos_proto.upper_layer.pdu import check_context_id, decode, encode
 from dicos_proto.upper_layer.pdu_types import (
     Abort,
@@ -227,3 +228,11 @@ def test_context_ids_that_are_none(number: int) -> None:
 def test_context_ids_that_are() -> None:
     for number in range(1, 256, 2):
         check_context_id(number)
+
+
+def test_an_object_that_is_no_pdu_is_refused_by_its_type() -> None:
+    fragment = Fragment(context=1, command=True, start=True, last=True, data=memoryview(b""))
+    with pytest.raises(TypeError, match="Fragment is not a PDU that can be sent; a Fragment is received: send a PData"):
+        encode(fragment)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^str is not a PDU that can be sent$"):
+        encode("A-ABORT")  # type: ignore[arg-type]

@@ -249,7 +249,8 @@ def _value(one: Name) -> str:
         case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
             value = values[[ast.unparse(target) for target in targets].index(one.name)]
     text = one.source.segment(value) if value else ""
-    return cell(text) if "\n" not in text and len(text) < 100 else "..."
+    text = " ".join(text.split())
+    return cell(text) if len(text) < 100 or isinstance(value, ast.BinOp) else "..."  # a union is shown whole
 
 
 def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:

@@ -418,7 +418,8 @@ def test_a_prepared_file_is_an_instance_that_counts_what_is_taken(tmp_path: Path
         left = sending.prepare(session.association, file)
         next(iter(left.data))
         left.close()
-        assert list(left.data) == []
+        with pytest.raises(ValueError, match="its instance is closed; prepare the file again"):
+            list(left.data)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,19 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 pytest.importorskip("pydicom")
 
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import propose
+from dicos_transports import asyncio as over_asyncio
 from dicos_transports import files
+from dicos_transports import trio as over_trio
 from dicos_transports.application import Application
 from dicos_transports.blocking import connect
 from dicos_transports.files import part10, receiving
 from dicos_transports.files.receiving import Stored
 from tests.transports.application.applications import running
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE
-from tests.transports.files.test_storing import DATA
+from tests.transports.files.test_storing import DATA, write_file
 from tests.transports.loops import LOOPS
 
 
@@ -118,3 +122,22 @@ def test_the_functions_of_blocking_sessions_are_awaited_in_an_event_loop(loop: s
     (path,) = tmp_path.iterdir()
     assert path.read_bytes().endswith(DATA[EXPLICIT])
     assert [(one.status, one.size, one.path) for one in done] == [(0, len(DATA[EXPLICIT]), path), (0, 1_500_000, None)]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_file_that_is_sent_in_an_event_loop_arrives_whole(loop: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    file = part10.inspect(write_file(tmp_path / "in" / "a.dcm").path)
+
+    async def send(port: int) -> int:
+        adapter = over_trio if loop == "trio" else over_asyncio
+        async with await adapter.connect(("127.0.0.1", port), CONTEXTS) as session:
+            return (await files.send_file(session, file)).status
+
+    with awaited_archive(loop, tmp_path / "out") as (port, stored):
+        found = trio.run(send, port) if loop == "trio" else asyncio.run(send(port))
+    assert found == 0
+    assert [one.size for one in stored] == [file.data_length]
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.read_bytes()[-file.data_length :] == file.path.read_bytes()[-file.data_length :]

@@ -10,10 +10,10 @@ transfer syntax is accepted is sent as it is on disk; memory is a few chunks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from dicos_proto import dimse
 from dicos_proto.association import Association
@@ -23,6 +23,8 @@ from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.wire import Buffer
 
+from ..sessions.finished import finished
+from ..sessions.session import Session as AwaitedSession
 from . import data_sets
 from .data_sets import CONVERTIBLE, Prepared, can_convert
 from .part10 import Part10Error, Part10File
@@ -129,8 +131,8 @@ class FileData:
         self._first = next(self._chunks, b"")
 
     def __iter__(self) -> Generator[Buffer, None, None]:
-        if self._closed:
-            return
+        if self._closed:  # no empty data set in the place of a file
+            raise ValueError(f"{str(self._prepared.file.path)!a}: its instance is closed; prepare the file again")
         progress = self._progress
         first, self._first = self._first, None
         if first is None or self._chunks is None:
@@ -151,7 +153,7 @@ class FileData:
             chunks.close()
 
     def close(self) -> None:
-        """Closes the file. Iterating gives nothing afterwards."""
+        """Closes the file. Iterating raises ValueError afterwards."""
         self._closed = True
         self._first = None
         if self._chunks is not None:
@@ -220,23 +222,52 @@ def prepare(
     return file_instance(file, context.transfer_syntax, begin=True, progress=progress)
 
 
+@overload
 def send_file(
     session: Session,
     file: Part10File,
     *,
     priority: int = dimse.PRIORITY_MEDIUM,
     progress: Callable[[int], None] | None = None,
-) -> dimse.DimseResponse:
-    """Sends a file by C-STORE, as it is on disk or converted; returns the response, whatever its status.
+) -> dimse.DimseResponse: ...
+
+
+@overload
+def send_file(
+    session: AwaitedSession,
+    file: Part10File,
+    *,
+    priority: int = dimse.PRIORITY_MEDIUM,
+    progress: Callable[[int], None] | None = None,
+) -> Coroutine[Any, Any, dimse.DimseResponse]: ...
+
+
+def send_file(
+    session: Session | AwaitedSession,
+    file: Part10File,
+    *,
+    priority: int = dimse.PRIORITY_MEDIUM,
+    progress: Callable[[int], None] | None = None,
+) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
+    """Sends a file by C-STORE, as it is on disk or converted; returns the response, whatever its status. Await it in
+    trio and asyncio.
 
     `progress` is called with the size of each piece that is given to the connection. Raises `ContextNotAccepted` and
     `Part10Error` before anything is sent; `Part10Error` also later, and then the association is aborted;
     `AssociationError`.
     """
+    if isinstance(session, AwaitedSession):
+        return _send_file(session, file, priority, progress)
+    return finished(_send_file(session.awaited, file, priority, progress))
+
+
+async def _send_file(
+    session: AwaitedSession, file: Part10File, priority: int, progress: Callable[[int], None] | None
+) -> dimse.DimseResponse:
     instance = prepare(session.association, file, progress=progress)
     warn_of(instance)
     try:
-        return session.store(
+        return await session.store(
             instance.sop_class_uid,
             instance.sop_instance_uid,
             instance.transfer_syntax,
