@@ -118,6 +118,9 @@ from .wire import Buffer, Wire
 if TYPE_CHECKING:
     from .dissect import Dissector
 else:
+    from .conversation import exchange, flows, planning  # noqa: F401  attributes of the package before there were rooms
+    from .registry import status, uids  # noqa: F401
+    from .upper_layer import extended, framing, machine, negotiation, pdu, pdu_types  # noqa: F401
 
     def __getattr__(name: str) -> object:
         """`Dissector`, which those who only talk need not load."""

@@ -4,7 +4,7 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +16,7 @@ from dicos_proto.conversation.invoking import ask
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
+from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.negotiation import negotiate, propose
 from dicos_proto.upper_layer.pdu import decode, encode
@@ -24,6 +25,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.addresses import show_address
 from dicos_transports.blocking import ConnectionFailed, EchoRequest, FindRequest, Session, StoreRequest, accept, connect
 from dicos_transports.buffers import RECEIVE_SIZE
+from dicos_transports.sessions.iterating import AwaitedInstance
 from tests.pair import command
 from tests.transports.connections import (
     ASKED,
@@ -445,3 +447,37 @@ def test_no_socket_is_left_to_the_garbage_collector() -> None:
         with pytest.raises(flows.AssociationRejected):
             connect(("127.0.0.1", running.port), propose(["1.2"]), application_context="1.2.3.4")
     gc.collect()  # a ResourceWarning would be an error
+
+
+# -- sources that are awaited, or that raise what ends a loop ----------------------------------------------------------
+
+
+def ends_early(count: int) -> Iterator[Instance]:
+    """A source that bridges an asynchronous one by hand, and asks it for one more than it has."""
+    for number in range(count):
+        yield Instance(sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT, data=b"12")
+    raise StopAsyncIteration
+
+
+def test_a_source_that_raises_the_end_of_an_asynchronous_loop_does_not_end_the_caller_s() -> None:
+    with server() as running, user(running) as session:
+        with pytest.raises(RuntimeError, match="a source raised StopAsyncIteration"):
+            list(session.store_many(ends_early(2)))
+
+
+async def awaited_pieces() -> AsyncIterator[bytes]:
+    yield b"12"
+
+
+def test_what_is_awaited_is_refused_before_anything_is_sent() -> None:
+    awaited = AwaitedInstance(
+        sop_class_uid=CT, sop_instance_uid="1.2", transfer_syntax=EXPLICIT, pieces=awaited_pieces()
+    )
+    with server() as running, user(running) as session:
+        with pytest.raises(TypeError, match="an AwaitedInstance in a blocking session"):
+            list(session.store_many([awaited]))
+        assert session.echo().status == 0
+        for data in (awaited_pieces(), awaited.data):
+            with pytest.raises(TypeError, match="whose pieces are awaited, in a blocking session"):
+                session.store(CT, "1.2", EXPLICIT, data)  # type: ignore[arg-type]
+        assert session.echo().status == 0

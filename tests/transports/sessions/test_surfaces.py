@@ -289,7 +289,7 @@ def test_a_coroutine_that_suspends_is_an_error_and_is_closed() -> None:
 
     with served() as session:
         with pytest.raises(RuntimeError, match="suspended"):
-            session.store(CT, "1.2.3", EXPLICIT, pieces())
+            finished(session.awaited.store(CT, "1.2.3", EXPLICIT, pieces()))
         assert not session.established
 
 

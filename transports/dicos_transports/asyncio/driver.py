@@ -177,6 +177,7 @@ class StreamLink(Link):
                 self._writer.transport.abort()
             if self._receiving is not None:
                 self._receiving.cancel()
+                self._receiving = None  # its exception has a traceback, which has this link
             self._writer.close()
             self._tell_closed()
 

@@ -8,11 +8,12 @@ Knows: which names the face has. Must not know: which flow is meant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from dicos_proto import dimse
+from dicos_proto.conversation.feed import Data, PushSource
 from dicos_proto.conversation.flows import Flow
 from dicos_proto.data.checker import Checker
 from dicos_proto.data.datasets import Content
@@ -27,7 +28,7 @@ from ..sessions import session as awaiting
 from ..sessions.base import BaseSession
 from ..sessions.budget import Holding
 from ..sessions.finished import documented, finished, iterated, passed, waited
-from ..sessions.iterating import Op, Outcomes, Pieces
+from ..sessions.iterating import Op, Outcomes, Pieces, at_hand
 from ..sessions.received import Described, P
 from .driver import Driver
 
@@ -72,13 +73,29 @@ class Session(BaseSession):
     # -- user side -----------------------------------------------------------------------------------------------
 
     echo = waited(awaiting.Session.echo)
-    store = waited(awaiting.Session.store)
+
+    @documented(awaiting.Session.store)
+    def store(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax: str,
+        data: Data,
+        *,
+        priority: int = dimse.PRIORITY_MEDIUM,
+    ) -> dimse.DimseResponse:
+        if isinstance(data, AsyncIterable | PushSource):
+            raise TypeError(f"a data set in {type(data).__name__}, whose pieces are awaited, in a blocking session")
+        return finished(self.awaited.store(sop_class_uid, sop_instance_uid, transfer_syntax, data, priority=priority))
 
     @documented(awaiting.Session.store_many)
     def store_many(
         self, instances: Iterable[Instance], *, priority: int = dimse.PRIORITY_MEDIUM, ahead: bool = False
     ) -> Iterator[storage.Outcome]:
-        outcomes = Outcomes(self.awaited, instances, priority=priority, ahead=ahead, at_hand=True)
+        if isinstance(instances, AsyncIterable):
+            raise TypeError("instances that are awaited, in a blocking session")
+        source = at_hand(instances, "a blocking session")
+        outcomes = Outcomes(self.awaited, source, priority=priority, ahead=ahead, at_hand=True)
         return iterated(outcomes, outcomes.stores.here)
 
     @documented(awaiting.Session.find)
@@ -225,6 +242,8 @@ class FindRequest(Request[Finding]):
     __doc__ = awaiting.FindRequest.__doc__
     __slots__ = ()
 
+    awaited: awaiting.FindRequest
+
     match = waited(awaiting.FindRequest.match)
     end = waited(awaiting.FindRequest.end)
 
@@ -232,6 +251,8 @@ class FindRequest(Request[Finding]):
 class GetRequest(Request[Getting]):
     __doc__ = awaiting.GetRequest.__doc__
     __slots__ = ()
+
+    awaited: awaiting.GetRequest
 
     send = waited(awaiting.GetRequest.send)
 

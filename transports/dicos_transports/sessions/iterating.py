@@ -8,7 +8,7 @@ Knows: which flow gives the next one. Must not know: event loops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from dicos_proto.wire import Buffer
 from .received import SMALL, P, Received
 from .running import Running
 
-__all__ = ["Answers", "AwaitedInstance", "Cancellable", "Iteration", "Op", "Outcomes", "Pieces"]
+__all__ = ["Answers", "AwaitedInstance", "Cancellable", "Iteration", "Op", "Outcomes", "Pieces", "at_hand"]
 
 T = TypeVar("T")
 
@@ -157,6 +157,14 @@ class Outcomes(AsyncIterator[storage.Outcome]):
             except StopAsyncIteration:
                 self._pieces = None
                 supply.feed.end()
+
+
+def at_hand(instances: Iterable[Instance], where: str) -> Iterator[Instance]:
+    """Yields the instances. Raises TypeError for an `AwaitedInstance`: nothing awaits its pieces there."""
+    for one in instances:
+        if isinstance(one, AwaitedInstance):
+            raise TypeError(f"an AwaitedInstance in {where}, whose data sets have to be at hand")
+        yield one
 
 
 class Pieces(AsyncIterator[Buffer]):

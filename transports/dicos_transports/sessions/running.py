@@ -106,14 +106,15 @@ class Running(BaseSession):
         If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
         association is aborted: otherwise the peer would wait for the rest, or send answers that nobody reads.
         """
-        owed = (
-            self.association.operations.owed > 0
-        )  # what was read of the peer's request is lost with the flow, or half answered
+        # What was read of the peer's request is lost with the flow, or half answered.
+        owed = self.association.operations.owed > 0
         try:
             return await self.driver.run(flow)
         except BaseException as error:
             if self.is_spoilt(error, owed=owed):
                 await self.abort()
+            if isinstance(error, StopAsyncIteration):  # else it would end the caller's loop as if all was well
+                raise RuntimeError("a source raised StopAsyncIteration") from error
             raise
 
     async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:

@@ -8,7 +8,7 @@ Knows: the flow for each method. Must not know: event loops, sockets.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -26,7 +26,7 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .iterating import Answers, AwaitedInstance, Iteration, Outcomes, Pieces
+from .iterating import Answers, AwaitedInstance, Iteration, Outcomes, Pieces, at_hand
 from .received import Echoed, P, Received
 from .running import AsyncDriver, Running
 
@@ -347,7 +347,7 @@ class GetRequest(Request[Getting]):
         status.
 
         Raises TypeError for an `AwaitedInstance`."""
-        return await self.session.run(self.performing.send_all(_at_hand(instances), total))
+        return await self.session.run(self.performing.send_all(at_hand(instances, "the answer to a C-GET"), total))
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -375,13 +375,6 @@ class NormalizedRequest(Request[ProviderOperation]):
 
 
 PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
-
-
-def _at_hand(instances: Iterable[Instance]) -> Iterator[Instance]:
-    for one in instances:
-        if isinstance(one, AwaitedInstance):  # nobody would ever await its pieces
-            raise TypeError("an AwaitedInstance in the answer to a C-GET, whose data sets have to be at hand")
-        yield one
 
 
 class _Requests(AsyncIterator[PeerRequest]):
