@@ -460,9 +460,12 @@ def ends_early(count: int) -> Iterator[Instance]:
 
 
 def test_a_source_that_raises_the_end_of_an_asynchronous_loop_does_not_end_the_caller_s() -> None:
-    with server() as running, user(running) as session:
-        with pytest.raises(RuntimeError, match="a source raised StopAsyncIteration"):
-            list(session.store_many(ends_early(2)))
+    with (
+        server() as running,
+        user(running) as session,
+        pytest.raises(RuntimeError, match="a source raised StopAsyncIteration"),
+    ):
+        list(session.store_many(ends_early(2)))
 
 
 async def awaited_pieces() -> AsyncIterator[bytes]:
