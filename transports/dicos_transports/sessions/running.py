@@ -106,7 +106,7 @@ class Running(BaseSession):
         If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
         association is aborted: otherwise the peer would wait for the rest, or send answers that nobody reads.
         """
-        # What was read of the peer's request is lost with the flow, or half answered.
+        # If the flow ends early, the part of the peer's request that it has read is lost, or half answered.
         owed = self.association.operations.owed > 0
         try:
             return await self.driver.run(flow)
