@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Never, TypeVar
+from typing import TypeVar
 
 from ..errors import AbortReason, LocalProtocolError, Malformed
 from ..limits import OVER_MAX_LENGTH, Limits
@@ -56,6 +56,7 @@ from .pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
     UserInformation,
+    not_a_pdu,
 )
 from .titles import decode_echoed_title, decode_title, encode_echoed_title, encode_title
 from .user_information import USER_INFORMATION, assumed, decode_user_information, encode_user_information
@@ -102,15 +103,9 @@ def encode(pdu: Pdu) -> bytes:
                 PduType.ABORT,
                 bytes((0, 0, encode_byte(pdu.source, "source"), encode_byte(pdu.reason, "reason"))),
             )
-        case _ as other:
-            _refuse(other)
+        case _:
+            raise not_a_pdu(pdu)
     return HEADER.pack(kind, len(body)) + body
-
-
-def _refuse(other: Never) -> Never:
-    """A caller without a type checker has given something else."""
-    hint = "; a Fragment is received: send a PData with its Pdv" if type(other).__name__ == "Fragment" else ""
-    raise TypeError(f"{type(other).__name__} is not a PDU that can be sent{hint}")
 
 
 def decode(data: Buffer, limits: Limits = Limits(), tolerance: Tolerance = STRICT) -> Pdu:  # noqa: B008  frozen values

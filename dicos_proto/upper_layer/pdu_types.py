@@ -269,3 +269,9 @@ class Abort:
 Managed = AssociateRequest | AssociateAccept | AssociateReject | ReleaseRequest | ReleaseResponse | Abort
 """The PDUs that are one event each; P-DATA-TF is not: it streams."""
 Pdu = Managed | PData
+
+
+def not_a_pdu(other: object) -> TypeError:
+    """Returns the error for an object of another type, which a caller without a type checker may give."""
+    hint = "; a Fragment is received: send a PData with its Pdv" if type(other).__name__ == "Fragment" else ""
+    return TypeError(f"{type(other).__name__} is not a PDU that can be sent{hint}")

@@ -21,6 +21,7 @@ from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
+from dicos_proto.data import builder, conversion
 from dicos_proto.data.conversion import dictionary_vr
 from dicos_proto.data.datasets import DataSetError, convert, decode, decode_object, value_of
 from dicos_proto.registry import uids
@@ -314,3 +315,12 @@ def test_a_broken_dictionary_of_the_application_is_told_as_any_other_fault(monke
     data = element(0x00110010, None, b"NOBODY") + element(0x00111001, None, b"x")
     with pytest.raises(DataSetError, match="a data set that cannot be decoded: IndexError"):
         decode(data, IMPLICIT)
+
+
+def test_the_table_of_converters_is_made_once_and_on_demand() -> None:
+    """Other tests use it first, some of them without coverage; the builder is imported here for the same reason."""
+    conversion._makers.cache_clear()
+    made = conversion._makers()
+    assert made is conversion._makers()
+    assert made["PN"] is not made["UI"]
+    assert builder.Builder.__module__ == "dicos_proto.data.builder"
