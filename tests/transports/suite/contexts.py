@@ -254,10 +254,12 @@ class Raw:
         assert (await self.pdu())[0] == 2
 
     async def leave(self) -> None:
-        """Close cleanly."""
+        """Close cleanly. The other side may end the scenario, and so this, before it is done."""
         self._wire.wants_close = True
-        await self._driver.run(_drained())
-        self._driver.close()
+        try:
+            await self._driver.run(_drained())
+        finally:
+            self._driver.close()
 
     def vanish(self) -> None:
         """Close at once."""
