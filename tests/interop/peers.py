@@ -129,15 +129,19 @@ OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT
 @contextmanager
 def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
     """Run `dicos storescp` or `dicos echoscp` on a free port; at the end it is stopped; checks its exit status."""
-    process = subprocess.Popen(
-        [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
-    )
+    process, first = _started(words)
+    for _ in range(5):
+        if "port" in first:
+            break
+        process.wait(PATIENCE)  # a port that was free a moment ago may be that of another test's connection
+        time.sleep(1)
+        process, first = _started(words)
     assert process.stdout is not None
     lines: list[str] = []
     # Read all the time, so that it never waits for a reader: a pipe holds the events of about 200 objects.
     reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
     try:
-        run = Ours(process, json.loads(process.stdout.readline())["port"])
+        run = Ours(process, first["port"])
         reader.start()
         yield run
         process.send_signal(signal.SIGINT)
@@ -151,6 +155,15 @@ def our_provider(*words: object, status: int = 0) -> Iterator[Ours]:
         if reader.is_alive():
             reader.join(PATIENCE)
         process.stdout.close()
+
+
+def _started(words: tuple[object, ...]) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Starts our provider. Returns its process, and its first event: that it listens, or the error."""
+    process = subprocess.Popen(
+        [*DICOS, *map(str, words), "--json"], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
+    )
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
 
 
 def ours(*words: object) -> subprocess.CompletedProcess[str]:
