@@ -6,6 +6,8 @@ Imports are read from the source by `tools.structure`, which also prints them.
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -188,3 +190,11 @@ def test_a_name_in_a_docstring_exists(module: str) -> None:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     ]  # fmt: skip
     assert [one for text in texts for one in stale(text)] == []
+
+
+def test_modules_are_attributes_of_the_package_as_before() -> None:
+    """In a process of its own: here the former names have been imported, which sets them."""
+    names = ["uids", "status", "flows", "exchange", "planning", "negotiation", "pdu", "pdu_types", "machine", "framing"]
+    code = f"import dicos_proto; print([name for name in {names} if not hasattr(dicos_proto, name)])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -6,6 +6,7 @@ there are many objects, not when there are many bytes.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import socket
@@ -404,4 +405,28 @@ def test_a_session_that_failed_is_freed(adapter: str, end: Any, how: str) -> Non
         watched.assert_gone()
     else:
         run(adapter, main)
+    peer.close()
+
+
+@pytest.mark.parametrize("kind", ["socket", "streams"])
+def test_a_session_whose_operation_is_cancelled_is_freed_in_asyncio(kind: str) -> None:
+    watched = Watched()
+    peer = Peer(says_nothing)
+
+    async def ask(module: Any) -> None:
+        where: Any = ("127.0.0.1", peer.port)
+        if kind == "streams":
+            where = await asyncio.open_connection(*where)
+        session = await module.connect(where, CONTEXTS)
+        watched.watch_one(session.association)
+        with suppress(TimeoutError):
+            async with session, asyncio.timeout(0.1):
+                await session.store(CT, "1.2.3", EXPLICIT, b"12")
+
+    async def main(module: Any) -> None:
+        await ask(module)
+        await asyncio.sleep(0.05)  # the cancelled task of the link ends
+        watched.assert_gone()
+
+    run("asyncio", main)
     peer.close()

@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from dicos_proto.conversation.flows import AssociationError
-from dicos_proto.errors import LocalProtocolError
-from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
+from dicos_proto.upper_layer.pdu_types import ProposedContext
 
 from ..addresses import Address
 from ..sessions.finished import finished
@@ -25,6 +24,7 @@ from ..sessions.pooling import (
     PoolState,
     PoolStats,
     check_place,
+    drop,
     exhausted,
     fit,
     may_retry,
@@ -239,11 +239,3 @@ class Pool:
                     return
             for session in old:
                 self._leave(session)
-
-
-def drop(session: Session) -> None:
-    """Closes an idle association that cannot be used again: sends an A-ABORT, and does not wait for the peer."""
-    with suppress(LocalProtocolError):  # it is over
-        session.association.send(Abort())
-    session.driver.flush()
-    session.close()

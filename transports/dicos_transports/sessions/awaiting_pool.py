@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar, Unpack
 
 from dicos_proto.conversation.flows import AssociationError
-from dicos_proto.errors import LocalProtocolError
-from dicos_proto.upper_layer.pdu_types import Abort, ProposedContext
+from dicos_proto.upper_layer.pdu_types import ProposedContext
 
 from ..addresses import Address
 from .opening import ConnectOptions
@@ -30,6 +29,7 @@ from .pooling import (
     PoolState,
     PoolStats,
     check_place,
+    drop,
     exhausted,
     fit,
     may_retry,
@@ -273,11 +273,3 @@ class AsyncPool(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it."""
-
-
-def drop(session: Session) -> None:
-    """Closes an idle association that cannot be used again: sends an A-ABORT, and does not wait for the peer."""
-    with suppress(LocalProtocolError):  # it is over
-        session.association.send(Abort())
-    session.driver.flush()
-    session.close()

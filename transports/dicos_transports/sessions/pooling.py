@@ -20,14 +20,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from dicos_proto.conversation.flows import AssociationError
-from dicos_proto.errors import ProtocolError
+from dicos_proto.errors import LocalProtocolError, ProtocolError
+from dicos_proto.upper_layer.pdu_types import Abort
 
 if TYPE_CHECKING:
-    from .base import BaseSession
+    from dicos_proto.association import Association
+
+    from .base import BaseSession, Carrier
 
 SIZE: Final = 4
 """The largest number of associations of a pool, by default."""
@@ -245,6 +249,18 @@ class PoolState(Generic[S]):
                 self._stats = replace(self._stats, **{name: getattr(self._stats, name) + 1})
 
 
+class _Closable(Protocol):
+    """A session, blocking or awaited."""
+
+    @property
+    def association(self) -> Association: ...
+
+    @property
+    def carrier(self) -> Carrier: ...
+
+    def close(self) -> object: ...
+
+
 def exhausted(size: int, seconds: float) -> PoolExhausted:
     """The error for a user that has waited for too long."""
     used = "the only association of the pool is" if size == 1 else f"all {size} associations of the pool are"
@@ -270,3 +286,11 @@ def may_retry(session: BaseSession, sent: int, *, reused: bool) -> bool:
     association was used before, so the peer or a firewall may have dropped it meanwhile. `sent`: the number of bytes
     that the association had sent before the operation."""
     return reused and session.carrier.bytes_sent == sent
+
+
+def drop(session: _Closable) -> None:
+    """Closes an idle association that cannot be used again: sends an A-ABORT, and does not wait for the peer."""
+    with suppress(LocalProtocolError):  # it is over
+        session.association.send(Abort())
+    session.carrier.flush()
+    session.close()
