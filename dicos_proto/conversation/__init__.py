@@ -2,11 +2,11 @@
 
 from .exchange import Exchange, Holder, response_to
 from .feed import STARVED, Data, Lack, PushSource
-from .flows import Flow, Need
+from .flows import Flow, Need, Stream
 from .invoking import UserOperation, ask, check_free, inquire
 from .parking import MessageEvent
-from .performing import next_request, request_here, respond
-from .reading import Answer, DataSetTooLong, NoRoom, next_piece, read_answer, read_data, skip_data
+from .performing import next_request, requests, respond
+from .reading import Answer, DataSetTooLong, NoRoom, next_piece, pieces, read_answer, read_data, skip_data, together
 
 __all__ = [
     "Answer",
@@ -22,15 +22,18 @@ __all__ = [
     "NoRoom",
     "UserOperation",
     "STARVED",
+    "Stream",
     "ask",
     "check_free",
     "inquire",
     "next_piece",
     "next_request",
+    "pieces",
     "read_answer",
     "read_data",
-    "request_here",
+    "requests",
     "respond",
     "response_to",
     "skip_data",
+    "together",
 ]

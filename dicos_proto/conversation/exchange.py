@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from .. import dimse
-from ..association import Association, bytes_unread
+from ..association import Association
 from ..dimse.codec import encode_command
 from ..dimse.events import Event, MessageData, MessageStart
 from ..dimse.types import AnyRequest, CCancelRequest, Command, DimseRequest, DimseResponse
@@ -29,7 +29,15 @@ from ..upper_layer.machine import State
 from ..upper_layer.pdu_types import Abort, AssociateRequest, ReleaseRequest, ReleaseResponse
 from ..wire import Buffer
 from .feed import STARVED, Data, Lack, Starved
-from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, answer_release, await_release
+from .flows import (
+    AssociationAborted,
+    AssociationIdle,
+    AssociationReleased,
+    Flow,
+    Need,
+    answer_release,
+    await_release,
+)
 from .parking import MessageEvent, Parking
 
 ENDED: Final = Lack.ENDED
@@ -54,7 +62,7 @@ class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
     __slots__ = (
-        "_ahead", "_cancelled", "_context", "_most", "_parking", "_pieces", "_replies", "_taken", "_waiting",
+        "_cancelled", "_context", "_ending", "_most", "_parking", "_pieces", "_replies", "_taken", "_waiting",
         "association", "holder", "reading", "unread",
     )  # fmt: skip
 
@@ -69,7 +77,7 @@ class Exchange:
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
         self._parking = Parking(association.terms.limits.parked)  # messages received while waiting for something else
         self._taken = 0  # events without a wait since others had their turn
-        self._ahead: Event | None = None  # an event that `here` read but could not return
+        self._ending: Flow[None] | None = None  # what is left to do before the end of the association is raised
         self._cancelled: set[int] = set()
         self.unread = False
         """True while the data set of the message that `step` returned last has not come to its end."""
@@ -116,7 +124,7 @@ class Exchange:
         because there is no one to answer it. An A-RELEASE-RQ is answered; the caller then only has to close.
         """
         yield Need.TURN
-        event = self._next_event()
+        event = self.association.next_event()
         while isinstance(event, Deviation):
             event = self.association.next_event()
         if isinstance(event, ReleaseRequest):
@@ -213,78 +221,74 @@ class Exchange:
         Raises `AssociationAborted` and `AssociationReleased` at the end of the association; an A-RELEASE-RQ has been
         answered then.
         """
-        event: MessageEvent | None
+        while isinstance(step := self.poll(parked=parked), Need):
+            yield step
+        return step
+
+    def fresh(self) -> Flow[MessageEvent | None]:
+        """Like `step`, without what was parked; whose it is, the caller decides (`begin_reading`, `park`)."""
+        while isinstance(step := self.poll_fresh(), Need):
+            yield step
+        return step
+
+    def poll(self, *, parked: bool = True) -> MessageEvent | Need | None:
+        """Like `step`, without a flow: what `step` would return, or the need that it would wait for.
+
+        A need may be left unmet: it is returned again if there is still nothing else. Raises as `step` does.
+        """
         parking = self._parking
         if parking.pieces:
-            event = parking.take_piece()
+            event: MessageEvent | Need | None = parking.take_piece()
         elif parked and parking.messages and not self.unread:
             event = parking.take_message()
         else:
-            event = yield from self.fresh()
-        if isinstance(event, MessageStart):
-            self.begin_reading(event)
-        elif event is not None:
-            self.unread = not event.last
-        return event
-
-    def here(self) -> MessageEvent | None:
-        """Like `step`, for messages that have been received already, and without a flow.
-
-        Returns None if there is nothing, or if `step` has something else to do or to raise. Run a flow after None: it
-        continues with what this call has read."""
-        event = self.fresh_here()
+            event = self.poll_fresh()
         if isinstance(event, MessageData):
             self.unread = not event.last
-        elif event is not None:
+        elif isinstance(event, MessageStart):
             self.begin_reading(event)
         return event
 
-    def fresh_here(self) -> MessageEvent | None:
-        """Like `here`, but does not start reading the message; the caller may park it."""
-        if not bytes_unread(self.association):  # events without bytes, an end for example, are for a flow
-            return None
-        parking = self._parking
-        if parking.pieces or parking.messages or self._pieces is not None or parking.dropping is not None:
-            return None
-        event = self.association.next_event() if self._ahead is None else self._next_event()
-        if isinstance(event, MessageEvent):
-            return event
-        self._ahead = event
-        return None
-
-    def _next_event(self) -> Event | None:
-        event, self._ahead = self._ahead, None
-        return self.association.next_event() if event is None else event
-
-    def begin_reading(self, start: MessageStart) -> None:
-        """`start` is the message whose data set is read now, if it has one."""
-        self.reading = start
-        self.unread = start.has_data
-
-    def fresh(self) -> Flow[MessageEvent | None]:
-        """Like `step`, without what was parked."""
+    def poll_fresh(self) -> MessageEvent | Need | None:
+        """Like `fresh`, without a flow (`poll`)."""
+        if self._ending is not None:
+            return next(self._ending)
         self._taken += 1
         if self._taken >= _TURN:
             self._taken = 0
-            yield Need.TURN
+            return Need.TURN
         while True:
             if self._pieces is not None:
                 if self.pump():
                     return None
             elif self._replies and not self.over_high_water:
                 self._reply_all()
-            event = self._next_event()
+            event = self.association.next_event()
             if isinstance(event, MessageEvent):
                 if self._parking.dropping is None:
                     return event
                 self.park(event)  # the rest of a message that is refused
             elif event is None:
                 self._taken = 0
-                yield Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
-            else:
-                yield from self._heed(event)
+                return Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
+            elif (need := self._heed(event)) is not None:
+                return need
 
-    def _heed(self, event: Event) -> Flow[None]:
+    def _heed(self, event: Event) -> Need | None:
+        """If `event` is the end of the association: the first need until it can be raised. Raises it if there is none.
+
+        Afterwards `poll_fresh` returns the other needs, and raises it."""
+        ending = self._end_by(event)
+        need = next(ending, None)
+        self._ending = None if need is None else ending
+        return need
+
+    def begin_reading(self, start: MessageStart) -> None:
+        """`start` is the message whose data set is read now, if it has one."""
+        self.reading = start
+        self.unread = start.has_data
+
+    def _end_by(self, event: Event) -> Flow[None]:
         """Raises if `event` is the end of the association."""
         if isinstance(event, _ENDS):
             self._pieces = None
@@ -332,7 +336,7 @@ class Exchange:
         """
         parking = self._parking
         while not parking.full:
-            event = self._next_event()
+            event = self.association.next_event()
             if event is None:
                 return
             if isinstance(event, MessageEvent):
@@ -340,8 +344,9 @@ class Exchange:
                     self.park(event)
                 elif not self._is_cancel(event):
                     parking.keep(event)
-            else:
-                yield from self._heed(event)
+            elif (need := self._heed(event)) is not None:
+                yield need
+                yield from self.fresh()  # which raises
 
     def complete(self) -> Flow[None]:
         """Sends the rest of the data set that is being sent; messages received meanwhile are kept.

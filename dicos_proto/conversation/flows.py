@@ -1,7 +1,7 @@
 """Conversations written once, as generators; every adapter is an interpreter of three needs.
 
-A flow yields a `Need` and returns its result. It raises what its user has to know: `AssociationRejected`,
-`AssociationAborted`, `AssociationReleased`.
+A flow yields a `Need` and returns its result. A stream, which has many results, yields them too. Both raise what their
+user has to know: `AssociationRejected`, `AssociationAborted`, `AssociationReleased`.
 
 Knows: how associations begin and end. Must not know: how bytes travel, what a wait is in a runtime, what a message says
 (`exchange`), what a service is for (`services`).
@@ -45,6 +45,17 @@ class Need(Enum):
 
 T = TypeVar("T")
 Flow = Generator[Need, None, T]
+Stream = Generator[Need | T, None, None]
+"""A conversation with many results. It yields each of them, and a `Need` where it has to wait for the next."""
+
+
+def first(stream: Stream[T]) -> Flow[T | None]:
+    """The first result of a stream, which is left then; None if it has none."""
+    for step in stream:
+        if not isinstance(step, Need):
+            return step
+        yield step
+    return None
 
 
 class AssociationError(ProtocolError):

@@ -10,8 +10,7 @@ from ..dimse.types import AnyResponse, CCancelRequest, DimseRequest
 from ..registry import status
 from .exchange import Exchange
 from .feed import Data
-from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, finish
-from .parking import MessageEvent
+from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, Stream, finish, first
 
 
 def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
@@ -20,44 +19,32 @@ def next_request(exchange: Exchange) -> Flow[MessageStart | None]:
     The unread rest of a data set is skipped; a C-CANCEL is noted. Nothing is read from a peer that does not take the
     answers (`Limits.queued`). Raises `AssociationAborted` and `AssociationIdle`, once the connection may be closed.
     """
-    association = exchange.association
-    while True:
-        while exchange.over_high_water:
-            yield Need.DRAIN
-        try:
-            event = yield from exchange.step()
-        except AssociationIdle:
-            raise
-        except AssociationReleased:
-            return None
-        except AssociationAborted:
-            yield from finish(association)
-            raise
-        request = _request_of(exchange, event)
-        if request is not None:
-            return request
+    return (yield from first(requests(exchange)))
 
 
-def request_here(exchange: Exchange) -> MessageStart | None:
-    """Like `next_request`, for messages that have been received already. If it returns None, run `next_request`
-    (`Exchange.here`)."""
-    if exchange.over_high_water:
-        return None
-    while (event := exchange.here()) is not None:
-        request = _request_of(exchange, event)
-        if request is not None:
-            return request
-    return None
+def requests(exchange: Exchange) -> Stream[MessageStart]:
+    """The requests of the peer, one after the other, until it has released the association.
 
-
-def _request_of(exchange: Exchange, event: MessageEvent | None) -> MessageStart | None:
-    """Returns the event if it is a request to answer; notes a C-CANCEL."""
-    if isinstance(event, MessageStart):
-        if isinstance(event.command, DimseRequest):
-            return event
-        if isinstance(event.command, CCancelRequest):
-            exchange.note_cancel(event.command)
-    return None
+    They come, and it raises, as by `next_request`."""
+    try:
+        while True:
+            while exchange.over_high_water:
+                yield Need.DRAIN
+            step = exchange.poll()
+            if isinstance(step, Need):
+                yield step
+            elif isinstance(step, MessageStart):
+                if isinstance(step.command, DimseRequest):
+                    yield step
+                elif isinstance(step.command, CCancelRequest):
+                    exchange.note_cancel(step.command)
+    except AssociationIdle:
+        raise
+    except AssociationReleased:
+        return
+    except AssociationAborted:
+        yield from finish(exchange.association)
+        raise
 
 
 def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:

@@ -6,13 +6,22 @@ Knows: pieces, limits. Must not know: the content of data sets, which services e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Final, Literal, TypeVar, assert_never
 
 from ..dimse.events import MessageData, MessageStart
 from ..dimse.types import DimseResponse
 from ..errors import LocalProtocolError, ProtocolError
+from ..wire import Buffer
 from .exchange import Exchange, Holder
-from .flows import Flow
+from .flows import AssociationError, Flow, Need, Stream
+
+_T = TypeVar("_T")
+
+TOGETHER: Final = 128
+"""Fragments of a data set that are taken together: those of one receive, unless they are tiny."""
+SMALL: Final = 1024
+"""Bytes of a fragment below which it is joined with its neighbours: a view and its place in a list take some 250 bytes,
+and a peer may send one byte in each."""
 
 WholeLimit = Literal["attributes", "collected"]
 """The fields of `Limits` that bound a data set that is held whole."""
@@ -46,6 +55,77 @@ def next_piece(exchange: Exchange) -> Flow[MessageData]:
     while not isinstance(event := (yield from exchange.step()), MessageData):
         pass
     return event
+
+
+def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
+    """The rest of the data set of the message `start`, piece by piece as it arrives; small ones are joined.
+
+    The data set is complete when the stream ends; it ends at once if another message is being read. If it is left while
+    it waits, another stream of pieces continues where it was. Raises as `Exchange.step` does, after the pieces that
+    came before.
+    """
+    joined: bytearray | None = None
+    taken = 0  # fragments that are joined
+    while exchange.unread and exchange.reading is start:
+        try:
+            step = exchange.poll()
+        except AssociationError:
+            if joined:
+                yield joined
+                del joined
+            raise
+        if isinstance(step, MessageData):
+            data = step.data
+            if len(data) < SMALL and (joined is not None or not step.last):
+                if joined is None:
+                    joined, taken = bytearray(), 0
+                joined += data
+                taken += 1
+                if taken < TOGETHER and not step.last:
+                    continue
+                data = b""
+            del step  # a view of a receive buffer must not be kept during a wait
+            if joined:
+                yield joined
+            joined = None
+            if data:
+                yield data
+            del data
+        elif joined:
+            yield joined
+            joined = None
+        elif isinstance(step, Need):
+            yield step
+
+
+def together(stream: Stream[_T], most: int = TOGETHER) -> Stream[list[_T]]:
+    """The results of a stream in lists: of those that are there at the same time, up to `most`.
+
+    Raises what the stream raises, after the results that came before."""
+    found: list[_T] = []
+    while True:
+        try:
+            step = next(stream, None)
+        except AssociationError:
+            if found:
+                yield found
+                del found
+            raise
+        if isinstance(step, Need):
+            if not found:
+                yield step
+                continue
+        elif step is not None:
+            found.append(step)
+            if len(found) < most:
+                del step
+                continue
+        if found:
+            yield found
+            found = []
+        if step is None:
+            return
+        del step
 
 
 def read_data(exchange: Exchange, limit: WholeLimit = "attributes", holder: Holder | None = None) -> Flow[bytes]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from .. import dimse
 from ..association import judge_of
 from ..conversation.exchange import Exchange
-from ..conversation.flows import Flow
+from ..conversation.flows import Flow, Stream
 from ..conversation.performing import respond
-from ..conversation.reading import read_data, skip_data
+from ..conversation.reading import pieces, read_data, skip_data
 from ..data.datasets import Attributes, Content, content
 from ..dimse.events import MessageStart
 from ..dimse.types import AnyRequest, AnyResponse, DimseRequest, NCreateRequest, NSetRequest, response_to
@@ -20,6 +20,7 @@ from ..registry import uids
 from ..registry.status import category
 from ..registry.status_tables import Category
 from ..upper_layer.agreement import PresentationContext
+from ..wire import Buffer
 
 _IMAGES = (uids.BASIC_GRAYSCALE_IMAGE_BOX, uids.BASIC_COLOR_IMAGE_BOX)
 """SOP classes whose attribute lists hold the pixels of a film; they may be as long as an object [PS3.4 H.4.3]."""
@@ -53,6 +54,10 @@ class ProviderOperation:
     def unread(self) -> bool:
         """True if this request's data set, not another's, is being read and has more to come."""
         return self._exchange.unread and self._exchange.reading is self.start
+
+    def pieces(self) -> Stream[Buffer]:
+        """The rest of the data set of the request, piece by piece as it arrives (`conversation.pieces`)."""
+        return pieces(self._exchange, self.start)
 
     def receive(self) -> Flow[Attributes | None]:
         """Returns the data set of the request, None if it has none. The bytes are decoded when they are first used.

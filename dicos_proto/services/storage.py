@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from ..association import bytes_unread, prepare
 from ..conversation.exchange import Exchange
 from ..conversation.feed import STARVED, Data, PushSource, Starved
-from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, find_context
+from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, Stream, find_context, first
 from ..conversation.invoking import ask, check_free
 from ..conversation.parking import MessageEvent
 from ..dimse.events import MessageStart
 from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, DimseResponse
-from ..errors import LocalProtocolError, ProtocolError
+from ..errors import LocalProtocolError
 from ..registry import status
 
 
@@ -90,8 +90,8 @@ class StoreMany:
 
     `next` returns the outcome of each, in the order in which the provider answers, then None. `instances` is advanced
     only when there is room for one more, so it may be a generator. It may yield `STARVED` if it has no instance now;
-    then the next flow asks it again (`AwaitedInstances`). With a window of 1, each response is awaited before the next
-    request.
+    then it is asked again after the next wait (`AwaitedInstances`). With a window of 1, each response is awaited before
+    the next request.
     """
 
     __slots__ = (
@@ -136,39 +136,38 @@ class StoreMany:
         Raises as `Exchange.step` does, any error of the source of the instances, and `LocalProtocolError` while a
         request of the peer is being read.
         """
-        exchange = self._exchange
-        if exchange.unread:
-            raise LocalProtocolError("responses to C-STOREs awaited while a data set is being read")
-        outstanding = self._outstanding
+        return (yield from first(self.outcomes()))
+
+    def outcomes(self) -> Stream[Outcome]:
+        """The outcomes, one after the other. Requests may be queued when one is given: send them before a long wait.
+
+        Raises as `next` does; then another stream continues where it was."""
+        exchange, outstanding = self._exchange, self._outstanding
         self._later = False
         while True:
+            if exchange.unread:
+                raise LocalProtocolError("responses to C-STOREs awaited while a data set is being read")
             if self._is_due():
                 while self._more and not self._later and len(outstanding) < self._window and not exchange.sending:
                     refused = self._send()
                     if refused is not None:
-                        return refused
+                        yield refused
             # A response may arrive before its request is completely sent.
             if not outstanding and not exchange.sending and not self._later:
-                return None
+                return
             if self._ahead and self._more and not self._later and self._taken is None and not exchange.sending:
                 yield Need.TURN  # let the pending bytes be sent first
                 if self._more:  # `stop` may have been called in the meantime
                     self._take_ahead()
                 continue
-            event = yield from exchange.fresh()
-            if event is not None and (outcome := self._told_by(event)) is not None:
-                return outcome
-
-    def here(self) -> Outcome | None:
-        """Like `next`, but uses only bytes that are already received; None: call `next` (`Exchange.here`)."""
-        exchange = self._exchange
-        while not ((self._more and self._is_due()) or exchange.unread):
-            event = exchange.fresh_here()
-            if event is None:
-                return None
-            if (outcome := self._told_by(event)) is not None:
-                return outcome
-        return None
+            step = exchange.poll_fresh()
+            if isinstance(step, Need):
+                yield step
+            elif step is not None and (outcome := self._told_by(step)) is not None:
+                yield outcome
+            else:
+                continue
+            self._later = False
 
     def _told_by(self, event: MessageEvent) -> Outcome | None:
         """Returns the outcome of an instance if `event` is its response; parks any other event for its receiver."""
@@ -294,25 +293,23 @@ class AwaitedInstances:
         """True if an instance or a piece is needed before the flow can go on."""
         return self.starved or (self.feed is not None and self.feed.starved)
 
-    def turn(self, stores: StoreMany) -> Flow[Outcome | None]:
-        """Like `StoreMany.next`, but also returns None as soon as an instance or a piece is needed (`waits`).
+    def outcomes(self, stores: StoreMany) -> Stream[Outcome | Starved]:
+        """The outcomes of `stores`, whose source this is; `STARVED` when an instance or a piece is needed (`waits`).
 
-        Before it returns because an instance is needed, pending bytes are sent and all received outcomes are returned.
-        If bytes were received that complete no outcome, some of the pending bytes may be left: another turn sends them.
+        Before `STARVED` because an instance is needed, pending bytes are sent and all received outcomes are returned.
+        If bytes were received that complete no outcome, some of the pending bytes may be left: to continue without
+        pushing anything sends them. Raises as `StoreMany.next` does.
         """
-        flow, drained = stores.next(), False
-        try:
-            need = next(flow)
-            while not self.waits or (self.starved and not drained):
-                if self.starved:
-                    need, drained = Need.DRAIN, True
-                try:
-                    yield need
-                except ProtocolError as fault:  # raised by the driver of the flow
-                    need = flow.throw(fault)
-                else:
-                    need = next(flow)
-        except StopIteration as done:
-            outcome: Outcome | None = done.value
-            return outcome
-        return None
+        drained = False
+        for step in stores.outcomes():
+            if not isinstance(step, Need):
+                yield step
+                drained = False
+            elif self.starved and not drained:
+                yield Need.DRAIN
+                drained = True
+            elif self.waits:
+                yield STARVED
+                drained = False
+            else:
+                yield step

@@ -5,7 +5,7 @@ import math
 import os
 import selectors
 import socket
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from time import monotonic
 from types import coroutine
@@ -98,10 +98,10 @@ class Driver(LoopDriver):
         with suppress(TimeoutError):
             await self.run(flow)
 
-    async def _interruptibly(self, flow: Flow[T]) -> T:
+    async def _interruptibly(self, work: Callable[[], Awaitable[T]]) -> T:
         if self._interrupted:
             raise ServerStopping
-        return await self.run(flow)
+        return await work()
 
     async def _checkpoint(self) -> None:
         await ready(None, 0, 0.0)

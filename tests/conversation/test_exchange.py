@@ -12,9 +12,9 @@ from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.exchange import response_to as reply_to
-from dicos_proto.conversation.feed import PushSource
+from dicos_proto.conversation.feed import STARVED, PushSource
 from dicos_proto.conversation.invoking import UserOperation, ask, inquire
-from dicos_proto.conversation.performing import next_request, request_here, respond
+from dicos_proto.conversation.performing import next_request, requests, respond
 from dicos_proto.conversation.reading import (
     DataSetTooLong,
     NoRoom,
@@ -628,8 +628,8 @@ def test_a_cancel_that_comes_with_its_request_is_known_when_it_is_performed() ->
 
 
 @ANY
-def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
-    """`here`, and the flow where `here` returns None, give the same as flows alone, for any split."""
+def test_polls_give_what_flows_give(split: Splitter) -> None:
+    """And a need that is left unmet is given again, for any split."""
     provider = Lone.provider()
     stream = (
         command(1, echo())
@@ -640,9 +640,11 @@ def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
         + encode(ReleaseRequest())
     )
     exchange, seen, content = provider.exchange, [], b""
+    assert [exchange.poll(), exchange.poll()] == [flows.Need.INPUT] * 2
     for piece in split([stream]):
         provider.engine.receive_data(piece)
-        while (event := exchange.here()) is not None:
+        while not isinstance(event := exchange.poll(), flows.Need):
+            assert event is not None
             if isinstance(event, MessageData):
                 content += event.data
                 assert exchange.unread is not event.last
@@ -651,16 +653,40 @@ def test_what_is_here_already_is_had_without_a_flow(split: Splitter) -> None:
                 assert exchange.reading is event
                 if isinstance(event.command, CEchoRequest):
                     exchange.reply(reply_to(event, 0))
-    flow = next_request(exchange)
-    assert next(flow) is flows.Need.INPUT  # the release, which `here` read, is answered; the peer is to close
-    assert provider.engine.state is State.Sta13
+        assert event is flows.Need.INPUT
+    assert provider.engine.state is State.Sta13  # the release is answered; the peer is to close
+    assert exchange.poll() is flows.Need.INPUT
     assert seen == [
         start(1, echo()), start(1, CCancelRequest(message_id_being_responded_to=1)), start(3, FIND, has_data=True),
     ]  # fmt: skip
     assert content == b"identifier"
+    provider.engine.receive_eof()
+    assert exchange.poll() is flows.Need.DRAIN
+    with pytest.raises(flows.AssociationReleased):
+        exchange.poll()
 
 
-def test_only_requests_are_here_for_a_provider() -> None:
+def test_what_is_kept_comes_first_by_a_poll() -> None:
+    pair = parties(VERIFICATION, CT, both_roles=(CT,), window=2)
+    pair.uses.send(1, echo(1))
+    pair.uses.send(1, echo(2))
+    pair.run(_looking(pair.provides))
+    assert pair.provides.poll(parked=False) is flows.Need.INPUT
+    assert pair.provides.poll() == start(1, echo(1))
+    assert got(next_request(pair.provides)) == start(1, echo(2))
+    assert pair.provides.poll() is flows.Need.INPUT
+
+
+def test_a_poll_says_that_the_data_set_is_handed_on() -> None:
+    pair = parties(VERIFICATION, CT, window=2)
+    pair.uses.send(3, STORE, iter([b"ab", b"cd"]))
+    assert pair.uses.poll() is flows.Need.INPUT  # it was handed on within `send`
+    pair.uses.send(3, replace(STORE, message_id=2), iter([b"ab", STARVED, b"cd"]))
+    assert pair.uses.poll() is None
+    assert not pair.uses.sending
+
+
+def test_requests_are_given_until_the_release() -> None:
     window = OperationsWindow(invoked=2, performed=2)
     asked = replace(REQUEST, user_information=UserInformation(window=window))
     provider = Lone.provider(asked, replace(POLICY, window=window))
@@ -670,30 +696,23 @@ def test_only_requests_are_here_for_a_provider() -> None:
         + command(3, CCancelRequest(message_id_being_responded_to=1))
         + command(1, echo(2))
     )
-    assert request_here(provider.exchange) == start(3, FIND, has_data=True)
-    assert request_here(provider.exchange) == start(1, echo(2))
+    stream = requests(provider.exchange)
+    assert next(stream) == start(3, FIND, has_data=True)
+    assert next(stream) == start(1, echo(2))
     assert provider.exchange.cancelled(1)
-    assert request_here(provider.exchange) is None
-    assert next(next_request(provider.exchange)) is flows.Need.INPUT
+    assert [next(stream), next(stream)] == [flows.Need.INPUT] * 2
+    provider.engine.receive_data(encode(ReleaseRequest()))
+    assert next(stream) is flows.Need.INPUT
+    provider.engine.receive_eof()
+    assert list(stream) == [flows.Need.DRAIN]
 
 
-def test_an_answer_is_no_request_that_is_here() -> None:
+def test_a_response_is_not_among_the_requests() -> None:
     pair = parties(VERIFICATION, CT, both_roles=(CT,))
     pair.provides.send(3, STORE, b"abcd")
     pair.provider.receive_data(command(3, response_to(STORE, 0)) + command(1, echo()))
-    assert request_here(pair.provides) == start(1, echo())
+    assert next(requests(pair.provides)) == start(1, echo())
     assert not pair.provider.operations.outstanding
-
-
-def test_what_was_kept_comes_first_and_takes_a_flow() -> None:
-    pair = parties(VERIFICATION, CT, both_roles=(CT,), window=2)
-    pair.uses.send(1, echo(1))
-    pair.uses.send(1, echo(2))
-    pair.run(_looking(pair.provides))
-    assert request_here(pair.provides) is None
-    assert got(next_request(pair.provides)) == start(1, echo(1))
-    assert request_here(pair.provides) is None
-    assert got(next_request(pair.provides)) == start(1, echo(2))
 
 
 def _looking(exchange: Exchange) -> flows.Flow[None]:
@@ -750,20 +769,25 @@ def test_answers_are_made_no_faster_than_they_are_taken() -> None:
     assert most <= 1500
 
 
-@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("one_by_one", [False, True])
 @pytest.mark.parametrize("split", splitters().values(), ids=splitters())
-def test_a_peer_that_takes_no_answers_is_not_heard_until_it_does(split: Splitter, at_once: bool) -> None:
+def test_a_peer_that_takes_no_answers_is_not_heard_until_it_does(split: Splitter, one_by_one: bool) -> None:
     lone = Lone.provider(limits=Limits(queued=1000, received_ahead=5000, received_pieces=10_000))
     burst = command(1, echo()) * 20  # whose answers are more than 1000 bytes
     answered = 0
 
     def provide() -> flows.Flow[None]:
         nonlocal answered
+        stream = requests(lone.exchange)
         while True:
-            asked = request_here(lone.exchange) if at_once else None
-            if asked is None:
-                asked = yield from next_request(lone.exchange)
-            assert asked is not None
+            if one_by_one:
+                asked: object = yield from next_request(lone.exchange)
+            else:
+                asked = next(stream)
+                if isinstance(asked, flows.Need):
+                    yield asked
+                    continue
+            assert isinstance(asked, MessageStart)
             lone.exchange.reply(reply_to(asked, 0))
             answered += 1
 

@@ -191,10 +191,9 @@ def test_a_source_that_fails_ahead_of_time_raises_as_without_it() -> None:
     assert [one and one.instance.sop_instance_uid for one in told] == ["1.2.0", None]
 
 
-def test_received_responses_are_returned_without_a_flow() -> None:
+def test_received_responses_are_given_without_a_wait() -> None:
     pair = parties(CT, window=4)
     stores = StoreMany(pair.uses, (instance(n) for n in range(6)))
-    assert stores.here() is None  # nothing was sent
 
     def answer_together(exchange: Exchange) -> flows.Flow[None]:
         waiting: list[MessageStart] = []
@@ -208,10 +207,14 @@ def test_received_responses_are_returned_without_a_flow() -> None:
 
     def count(exchange: Exchange) -> flows.Flow[list[str]]:
         found = []
-        while (outcome := (yield from stores.next())) is not None:
-            found.append("next " + outcome.instance.sop_instance_uid)
-            while (outcome := stores.here()) is not None:
-                found.append("here " + outcome.instance.sop_instance_uid)
+        waited = ""
+        for step in stores.outcomes():
+            if isinstance(step, flows.Need):
+                waited = "waited "
+                yield step
+            else:
+                found.append(waited + step.instance.sop_instance_uid)
+                waited = ""
         return found
 
     def rest(exchange: Exchange) -> flows.Flow[None]:
@@ -219,31 +222,30 @@ def test_received_responses_are_returned_without_a_flow() -> None:
         yield from serve(exchange, archive)
 
     told, _ = pair.run(then_release(pair.uses, count(pair.uses)), rest(pair.provides))
-    # With two of four left, the window is filled first; only the flow can do that.
-    assert told == ["next 1.2.0", "here 1.2.1", "next 1.2.2", "here 1.2.3", "next 1.2.4", "here 1.2.5"]
+    # With two of four left, the window is filled first; responses that are here are given before that.
+    assert told == ["waited 1.2.0", "1.2.1", "1.2.2", "1.2.3", "waited 1.2.4", "1.2.5"]
 
 
-def test_nothing_is_returned_without_a_flow_while_a_data_set_is_being_read() -> None:
+def test_no_outcome_is_given_while_a_data_set_is_being_read() -> None:
     pair = parties(CT)
     report = NEventReportRequest(
         message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
     )
     stores = StoreMany(pair.uses, [instance(0)])
-    flow = stores.next()
-    assert next(flow) is flows.Need.INPUT
+    stream = stores.outcomes()
+    assert next(stream) is flows.Need.INPUT
     pair.pump()
     pair.provides.send(1, report, b"abcd")
     pair.pump()
-    assert next(flow) is flows.Need.INPUT  # the event is parked
-    asked = pair.uses.step()
-    with pytest.raises(StopIteration) as done:
-        next(asked)
-    assert done.value.value == start(1, report, has_data=True)
-    assert stores.here() is None
+    assert next(stream) is flows.Need.INPUT  # the event is parked
+    assert pair.uses.poll() == start(1, report, has_data=True)
+    for again in (stream, stores.outcomes(), stores.next()):
+        with pytest.raises(LocalProtocolError, match="while a data set is being read"):
+            next(again)
 
 
 @pytest.mark.parametrize("data", [None, b"abcd"], ids=["no-data", "data"])
-def test_a_request_of_the_peer_among_responses_is_kept_with_or_without_a_flow(
+def test_a_request_of_the_peer_among_responses_is_kept(
     data: bytes | None,
 ) -> None:
     pair = parties(CT, window=4)
@@ -270,10 +272,11 @@ def test_a_request_of_the_peer_among_responses_is_kept_with_or_without_a_flow(
 
     def use(exchange: Exchange) -> flows.Flow[tuple[list[str], bytes | None]]:
         told = []
-        for _ in range(4):
-            outcome = stores.here() or (yield from stores.next())
-            assert outcome is not None
-            told.append(outcome.instance.sop_instance_uid)
+        for step in stores.outcomes():
+            if isinstance(step, flows.Need):
+                yield step
+            else:
+                told.append(step.instance.sop_instance_uid)
         asked = yield from next_request(exchange)
         assert asked == start(1, report, has_data=data is not None)
         content = None if data is None else (yield from read_data(exchange))

@@ -1,4 +1,4 @@
-"""Supply: instances, and pieces of them, that the caller awaits between two turns of `StoreMany`."""
+"""Instances, and pieces of them, that the caller awaits while the stream of outcomes starves."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def supplied(
     told: list[Outcome] = []
     wanted: list[str] = []
     given = 0
-    while True:
-        outcome = yield from supply.turn(stores)
-        if outcome is not None:
-            told.append(outcome)
+    for step in supply.outcomes(stores):
+        if isinstance(step, Need):
+            yield step
+        elif isinstance(step, Outcome):
+            told.append(step)
         elif supply.starved:
             assert supply.waits
             wanted.append("instance")
@@ -57,7 +58,8 @@ def supplied(
                 supply.end()
             else:
                 supply.push(following)
-        elif supply.waits:
+        else:
+            assert supply.waits
             assert supply.feed is not None
             assert supply.taken is not None
             wanted.append(supply.taken.sop_instance_uid)
@@ -67,8 +69,7 @@ def supplied(
             else:
                 given = 0
                 supply.feed.end()
-        else:
-            return told, wanted
+    return told, wanted
 
 
 @ANY
@@ -91,40 +92,33 @@ def test_all_are_stored_whole_and_in_their_order(split: Splitter, window: int, a
     assert [wanted.count(f"1.2.{n}") for n in range(8)] == [0, 4] * 4
 
 
-def test_received_outcomes_are_returned_before_the_next_instance_is_awaited() -> None:
+def test_received_outcomes_are_given_before_the_next_instance_is_awaited() -> None:
     pair = parties(CT, window=4)
     supply = AwaitedInstances()
-    stores = StoreMany(pair.uses, supply)
+    stream = supply.outcomes(StoreMany(pair.uses, supply))
     supply.push(instance(0))
-    turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN  # the next instance is needed; pending bytes are sent first
+    assert next(stream) is Need.DRAIN  # the next instance is needed; pending bytes are sent first
     pair.pump()
     served = serve(pair.provides, archive)
     assert next(served) is Need.INPUT  # the provider has answered
     pair.pump()
-    with pytest.raises(StopIteration) as done:
-        next(turn)
-    assert done.value.value.stored
+    outcome = next(stream)
+    assert isinstance(outcome, Outcome)
+    assert outcome.stored
     assert supply.starved  # still
-    turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN
-    with pytest.raises(StopIteration) as done:
-        next(turn)
-    assert done.value.value is None
+    assert next(stream) is Need.DRAIN
+    assert next(stream) is STARVED
     supply.end()
-    with pytest.raises(StopIteration) as done:
-        next(supply.turn(stores))
-    assert done.value.value is None
+    assert list(stream) == []
     assert not supply.waits
 
 
-def test_a_response_in_two_halves_is_returned_in_the_next_turn() -> None:
+def test_a_response_in_two_halves_is_given_in_the_next_turn() -> None:
     pair = parties(CT, window=4)
     supply = AwaitedInstances()
-    stores = StoreMany(pair.uses, supply)
+    stream = supply.outcomes(StoreMany(pair.uses, supply))
     supply.push(instance(0))
-    turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN
+    assert next(stream) is Need.DRAIN
     pair.pump()
     asked = next_request(pair.provides)
     with pytest.raises(StopIteration) as done:
@@ -135,15 +129,12 @@ def test_a_response_in_two_halves_is_returned_in_the_next_turn() -> None:
     pair.provides.reply(reply_to(done.value.value, 0))
     answer = b"".join(map(bytes, pair.provider.data_to_send()))
     pair.user.receive_data(answer[:20])
-    with pytest.raises(StopIteration) as done:
-        next(turn)
-    assert done.value.value is None
-    turn = supply.turn(stores)
-    assert next(turn) is Need.DRAIN  # bytes were received: it is unknown if everything was sent
+    assert next(stream) is STARVED
+    assert next(stream) is Need.DRAIN  # bytes were received: it is unknown if everything was sent
     pair.user.receive_data(answer[20:])
-    with pytest.raises(StopIteration) as done:
-        next(turn)
-    assert done.value.value.stored
+    outcome = next(stream)
+    assert isinstance(outcome, Outcome)
+    assert outcome.stored
 
 
 def test_a_source_gives_later_until_it_has_one() -> None:
@@ -162,22 +153,22 @@ def test_a_source_gives_later_until_it_has_one() -> None:
 def test_the_end_of_the_association_is_raised() -> None:
     pair = parties(CT)
     supply = AwaitedInstances()
-    stores = StoreMany(pair.uses, supply)
-    assert next(supply.turn(stores)) is Need.DRAIN
+    stream = supply.outcomes(StoreMany(pair.uses, supply))
+    assert next(stream) is Need.DRAIN
     pair.provider.send(Abort())
     pair.pump()
     with pytest.raises(AssociationAborted):
-        list(supply.turn(stores))
+        list(stream)
 
 
-def test_errors_of_the_driver_reach_the_flow() -> None:
+def test_errors_of_the_driver_reach_the_stream() -> None:
     pair = parties(CT)
     supply = AwaitedInstances()
-    turn = supply.turn(StoreMany(pair.uses, supply))
-    assert next(turn) is Need.DRAIN
+    stream = supply.outcomes(StoreMany(pair.uses, supply))
+    assert next(stream) is Need.DRAIN
     fault = AssociationAborted(ProviderAbort(error=DeadlineExceeded("write stall")))
     with pytest.raises(AssociationAborted, match="write stall"):
-        turn.throw(fault)
+        stream.throw(fault)
 
 
 def test_nothing_follows_a_stop() -> None:
@@ -185,5 +176,5 @@ def test_nothing_follows_a_stop() -> None:
     supply = AwaitedInstances()
     stores = StoreMany(pair.uses, supply)
     stores.stop()
-    assert list(supply.turn(stores)) == []
+    assert list(supply.outcomes(stores)) == []
     assert not supply.waits

@@ -24,7 +24,8 @@ from dicos_transports.blocking import server as blocking_server
 from dicos_transports.serving.options import Serve, ServeOptions, ServerConfig
 from dicos_transports.sessions import opening
 from dicos_transports.sessions import session as awaiting
-from dicos_transports.sessions.finished import finished, iterated
+from dicos_transports.sessions.finished import finished
+from dicos_transports.sessions.iterating import iterated
 
 LOOPS = {"trio": over_trio, "asyncio": over_asyncio}
 ADAPTERS = {"blocking": blocking, **LOOPS}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from dicos_proto.conversation.reading import SMALL
 from dicos_proto.dimse.types import CEchoRequest, CStoreRequest
 from dicos_proto.errors import ProtocolError
 from dicos_transports.sessions.channel import ServerStopping
 from dicos_transports.sessions.loop_driver import TURNS
-from dicos_transports.sessions.received import SMALL
 from tests.pair import command, p_data
 from tests.transports.loops import pause
 from tests.transports.suite.contexts import BY_ID, CT, VERIFICATION, Context, Raw, in_loops, instances
@@ -95,7 +95,7 @@ async def test_others_get_their_turn_while_much_is_here(at: Context, what: str) 
         beside.over = True
 
     await at.both(act, lambda: _until_served(raw, stream), beside.run)
-    assert len(beside.taken) == MANY
+    assert len(beside.taken) == MANY or (what == "pieces" and len(beside.taken) > MANY)  # a receive may end in one
     assert 1 < beside.longest <= 2 * TURNS  # trio does not say in which order tasks get their turns
     session.close()
 

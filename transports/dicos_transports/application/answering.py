@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from dicos_proto import dimse
@@ -28,6 +29,7 @@ from .. import blocking
 from ..addresses import Address
 from ..sessions import session as awaiting
 from ..sessions.channel import ServerStopping
+from ..sessions.received import answer_to, whole_of
 from ..sessions.talking import Responder, WrongAnswer, kind_of
 from .asked import Asked, Registered, Reply, SessionRequest, StoreAsked, is_content
 from .committing import answer_commitment
@@ -47,7 +49,7 @@ async def answer(
     """
     if registered is None:
         echo = isinstance(request.command, dimse.CEchoRequest)
-        await talk.run(request.answer(status.SUCCESS if echo else status.UNRECOGNIZED_OPERATION, None, None))
+        await talk.run(answer_to(_awaited(request), status.SUCCESS if echo else status.UNRECOGNIZED_OPERATION))
         return
     session = request.session
     try:
@@ -72,7 +74,7 @@ async def answer(
 
 
 async def _refuse(talk: Responder, request: SessionRequest, refused: Refused) -> None:
-    request.session.holding.let_go()
+    _awaited(request).session.holding.let_go()
     if not request.answered:
         response = NormalizedOperation(request.session.exchange, request.start).refusal(refused)
         await talk.run(request.performing.answer(response))
@@ -88,7 +90,7 @@ async def _performed(
             await _store(talk, request, registered)
         case blocking.EchoRequest() | awaiting.EchoRequest():
             reply = _status(await talk.call(function, Asked(request=request)), "echo")
-            await talk.run(request.answer(reply.status, reply.comment, None))
+            await talk.run(answer_to(_awaited(request), reply.status, reply.comment))
         case blocking.FindRequest() | awaiting.FindRequest():
             await _find(talk, request.performing, function, await _asked(talk, request))
         case blocking.GetRequest() | awaiting.GetRequest():
@@ -121,7 +123,7 @@ async def _store(
         request.check()
     if not registered.stream:
         try:
-            given = StoreAsked(request=request, data=await talk.run(request.whole()))
+            given = StoreAsked(request=request, data=await talk.run(whole_of(_awaited(request))))
         except ValueError as error:
             peer, number = request.session.peer, request.command.message_id
             hint = "on_store_stream takes objects of any size"
@@ -132,7 +134,7 @@ async def _store(
             raise
     reply = _status(await talk.call(registered.function, given), "store")
     if not request.answered:
-        await talk.run(request.answer(reply.status, reply.comment, None))
+        await talk.run(answer_to(_awaited(request), reply.status, reply.comment))
 
 
 def _status(found: object, what: str, *, or_else: str = "") -> Reply:
@@ -180,3 +182,8 @@ async def _normalized(talk: Responder, request: SessionRequest, function: Callab
     if created is not None and isinstance(response, dimse.NCreateResponse):
         response = replace(response, affected_sop_instance_uid=created)
     await talk.run(request.performing.answer(response, reply.given))
+
+
+def _awaited(request: SessionRequest) -> awaiting.Request[Any]:
+    """The request of `sessions` behind one of `blocking`."""
+    return request.awaited if isinstance(request, blocking.Request) else request

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from dicos_proto.conversation.flows import Flow, Need
@@ -265,13 +265,13 @@ class Driver(LoopDriver):
         finally:
             del cancelled, task  # the traceback of what they raise has this frame
 
-    async def _interruptibly(self, flow: Flow[T]) -> T:
+    async def _interruptibly(self, work: Callable[[], Awaitable[T]]) -> T:
         if self._interrupted:
             raise ServerStopping
         self._task = task = asyncio.current_task()
         before = task.cancelling() if task is not None else 0
         try:
-            return await self.run(flow)
+            return await work()
         except asyncio.CancelledError:
             if self._ending and task is not None and task.uncancel() <= before:
                 raise ServerStopping from None

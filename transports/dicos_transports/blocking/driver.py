@@ -15,12 +15,12 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
-from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.conversation.flows import Flow, Need, Stream
 from dicos_proto.errors import ProtocolError
 from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
@@ -194,19 +194,33 @@ class Driver(Channel):
 
         `interruptible`: the flow waits for a new request, so `stop` interrupts it.
         """
+        result: T = self._run(flow, None, interruptible)
+        return result
+
+    async def advance(self, stream: Stream[T], need: Need | None, *, interruptible: bool = False) -> T | None:
+        """Meet `need`, if `stream` has yielded one, and interpret it up to its next result; None at its end.
+
+        Raises as `run` does.
+        """
+        found: T | None = self._run(stream, need, interruptible)
+        return found
+
+    def _run(self, steps: Generator[Any, None, Any], need: Need | None, interruptible: bool) -> Any:
+        """Interprets a flow to its result, or a stream to its next one. `need`: what it has yielded already."""
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is polled
         fault: ProtocolError | None = None
         try:
-            need = next(flow)
-            while True:
-                fault = self._serve(need)
-                need = flow.throw(fault) if fault is not None else next(flow)
+            step = next(steps) if need is None else need
+            while isinstance(step, Need):
+                fault = self._serve(step)
+                step = steps.throw(fault) if fault is not None else next(steps)
+            self.flush()
+            return step
         except StopIteration as done:
             self.flush()  # the flow's last PDU, for example an A-ASSOCIATE-AC, must not wait for the next flow
-            result: T = done.value
-            return result
+            return done.value
         finally:
             del fault  # its traceback has this frame, and the flow's, with what was received
             if interruptible and self._stop is not None:

@@ -15,8 +15,8 @@ from typing import Any, Final, Generic, Self, TypeVar
 from dicos_proto import dimse
 from dicos_proto.conversation.feed import Data, PushSource
 from dicos_proto.conversation.flows import Flow
-from dicos_proto.data.checker import Checker
 from dicos_proto.data.datasets import Content
+from dicos_proto.registry import status
 from dicos_proto.services import query, retrieve, storage
 from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Finding
@@ -26,10 +26,9 @@ from dicos_proto.wire import Buffer
 
 from ..sessions import session as awaiting
 from ..sessions.base import BaseSession
-from ..sessions.budget import Holding
-from ..sessions.finished import documented, finished, iterated, passed, waited
-from ..sessions.iterating import Op, Outcomes, Pieces, at_hand
-from ..sessions.received import Described, P
+from ..sessions.finished import documented, finished, passed, waited
+from ..sessions.iterating import Iteration, Op, at_hand, iterated
+from ..sessions.received import Described, P, answer_to, answered_now, pieces_of
 from .driver import Driver
 
 __all__ = [
@@ -63,12 +62,6 @@ class Session(BaseSession):
         self.layer = awaited.layer
         self.peer = awaited.peer
         self.requests = awaited.requests
-        self.holding = awaited.holding
-
-    @documented(BaseSession.count_by)
-    def count_by(self, holding: Holding) -> None:
-        self.awaited.count_by(holding)
-        self.holding = holding
 
     # -- user side -----------------------------------------------------------------------------------------------
 
@@ -95,8 +88,8 @@ class Session(BaseSession):
         if isinstance(instances, AsyncIterable):
             raise TypeError("instances that are awaited, in a blocking session")
         source = at_hand(instances, "a blocking session")
-        outcomes = Outcomes(self.awaited, source, priority=priority, ahead=ahead, at_hand=True)
-        return iterated(outcomes, outcomes.stores.here)
+        stores = storage.StoreMany(self.exchange, source, priority=priority, ahead=ahead)
+        return iterated(Iteration(self.awaited, stores.outcomes(), sends=True))
 
     @documented(awaiting.Session.find)
     def find(
@@ -149,8 +142,6 @@ class Session(BaseSession):
     # -- inside --------------------------------------------------------------------------------------------------
 
     run = waited(awaiting.Session.run)
-    run_piece = waited(awaiting.Session.run_piece)
-    establish = waited(awaiting.Session.establish)
 
     @documented(awaiting.Session.each)
     def each(self, following: Callable[[], Flow[T | None]]) -> Iterator[T]:
@@ -191,29 +182,21 @@ class Request(Described[Session, P], Generic[P]):
     def __repr__(self) -> str:
         return repr(self.awaited)
 
-    respond = waited(awaiting.Request.respond)
+    @documented(awaiting.Request.respond)
+    def respond(self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None) -> None:
+        if answered_now(self.awaited, code, comment, given):
+            self.session.driver.flush()
+        else:
+            finished(self.awaited.session.run(answer_to(self.awaited, code, comment, given)))
+
     read = waited(awaiting.Request.read)
     attributes = waited(awaiting.Request.attributes)
 
     @documented(awaiting.Request.data)
     def data(self) -> Iterator[Buffer]:
-        return iterated(Pieces(self.awaited))
-
-    @property
-    def checker(self) -> Checker | None:
-        """The checker of the data set while it is read (`check`)."""
-        return self.awaited.checker
+        return iterated(Iteration(self.awaited.session, pieces_of(self.awaited), resumable=True))
 
     check = passed(awaiting.Request.check)
-    looked_at = passed(awaiting.Request.looked_at)
-    complete = passed(awaiting.Request.complete)
-    here = passed(awaiting.Request.here)
-    with_more = passed(awaiting.Request.with_more)
-    piece = passed(awaiting.Request.piece)
-    pieces = passed(awaiting.Request.pieces)
-    whole = passed(awaiting.Request.whole)
-    answer = passed(awaiting.Request.answer)
-    answer_now = passed(awaiting.Request.answer_now)
 
 
 class EchoRequest(Request[ProviderOperation]):

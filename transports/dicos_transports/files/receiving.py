@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
+from dicos_proto.conversation.flows import Stream
+from dicos_proto.conversation.reading import together
 from dicos_proto.data import Checker, DataSetError
 from dicos_proto.registry import status
 from dicos_proto.services.performing import ProviderOperation
@@ -26,6 +28,7 @@ from dicos_proto.wire import Buffer
 
 from ..buffers import Gathered
 from ..sessions.finished import finished
+from ..sessions.iterating import Iteration
 from ..sessions.offloading import offload
 from ..sessions.session import StoreRequest as AwaitedStoreRequest
 from .writer import Part10Writer
@@ -112,14 +115,14 @@ class IncomingFile:
 
         The pieces of a list are written together. Returns False once the object is refused: no more of it is wanted.
         """
-        for together in (pieces,) if isinstance(pieces, list) else ((piece,) for piece in pieces):
+        for batch in (pieces,) if isinstance(pieces, list) else ((piece,) for piece in pieces):
             if self._refused is not None:
                 break
-            self._size += sum(map(len, together))
+            self._size += sum(map(len, batch))
             if self._most is not None and self._size > self._most:
                 self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
-            elif self._fits(together) and self._folder is not None and together:
-                self._put(self._folder, together)
+            elif self._fits(batch) and self._folder is not None and batch:
+                self._put(self._folder, batch)
         return self._refused is None
 
     def end(self, pieces: Iterable[Buffer] = ()) -> Stored:
@@ -227,11 +230,9 @@ async def take_all(sink: Sink, request: AwaitedStoreRequest, offloaded: Offload,
     gathered = Gathered()
     last: Sequence[Buffer] = ()
     if sink.write(()):
-        session, performing = request.session, request.performing
-        while request.performing.unread:
-            pieces = request.here() if session.driver.may_go_on else []
-            if not (pieces or (pieces := await session.run(request.pieces()))):
-                break
+        performing = request.performing
+        batches: Stream[list[Buffer]] = together(request.performing.pieces())  # `sink` judges them
+        async for pieces in Iteration(request.session, batches):
             if not (performing.unread or gathered.size):
                 last = pieces  # all that is left came together: one call takes it and completes the file
                 break

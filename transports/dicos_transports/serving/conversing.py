@@ -14,6 +14,7 @@ from dicos_proto.upper_layer.machine import State
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import IdentityVerdict
 
+from ..sessions.base import count_by
 from ..sessions.channel import ServerStopping
 from ..sessions.session import Session
 from .admission import CURRENT
@@ -38,7 +39,7 @@ class ConversingServer(BaseServer, ABC):
         """Handles one connection from beginning to end. Raises the exception that ends it."""
         CURRENT.set(connection)
         connection.session = session
-        session.count_by(self._reception.holding(connection))
+        count_by(session, self._reception.holding(connection))
         async with session:
             try:
                 if await self._establish(connection, session):

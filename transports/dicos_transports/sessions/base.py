@@ -62,7 +62,7 @@ class BaseSession:
         self.exchange = Exchange(association)
         self.carrier = carrier
         self.peer = peer
-        self.count_by(Holding())
+        self.holding = self.exchange.holder = Holding()
         self.requests: Counter[str] = Counter()
         """The number of the peer's requests by name, for example `C-STORE-RQ`."""
 
@@ -122,19 +122,23 @@ class BaseSession:
         """True if messages can be sent."""
         return self.association.state is State.Sta6 and not self.carrier.broken
 
-    def count_by(self, holding: Holding) -> None:
-        """Sets the object that counts the data sets that are read into memory."""
-        self.holding = holding
-        self.exchange.holder = holding
 
-    def is_spoilt(self, error: BaseException, *, owed: bool) -> bool:
-        """Returns True if the association can only be aborted, now that a flow was left by this exception.
+# -- for the rest of this package and its friends ------------------------------------------------------------------
 
-        That is so if a message of the local side was sent in part, or if answers are outstanding that nobody would
-        read; and if the flow was interrupted while a request of the peer was read or not yet answered (`owed`).
-        """
-        association = self.association
-        if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
-            return self.established and association.operations.sending and not self.exchange.sending
-        interrupted = owed and not isinstance(error, Exception)
-        return interrupted or association.operations.sending or association.operations.outstanding > 0
+
+def count_by(session: BaseSession, holding: Holding) -> None:
+    """Sets the object that counts the data sets that are read into memory."""
+    session.holding = session.exchange.holder = holding
+
+
+def is_spoilt(session: BaseSession, error: BaseException, *, owed: bool) -> bool:
+    """Returns True if the association can only be aborted, now that a flow was left by this exception.
+
+    That is so if a message of the local side was sent in part, or if answers are outstanding that nobody would
+    read; and if the flow was interrupted while a request of the peer was read or not yet answered (`owed`).
+    """
+    association = session.association
+    if isinstance(error, ProtocolError):  # of the flow, which leaves nothing behind, or out of a caller's source
+        return session.established and association.operations.sending and not session.exchange.sending
+    interrupted = owed and not isinstance(error, Exception)
+    return interrupted or association.operations.sending or association.operations.outstanding > 0

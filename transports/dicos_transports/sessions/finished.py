@@ -9,11 +9,11 @@ Knows: coroutines. Must not know: sessions, drivers, threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-__all__ = ["Faces", "Steps", "documented", "finished", "iterated", "passed", "waited"]
+__all__ = ["Faces", "documented", "finished", "passed", "waited"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -29,12 +29,6 @@ class Faces(Protocol[T_co]):
     def awaited(self) -> T_co: ...
 
 
-class Steps(Protocol[T_co]):
-    """An asynchronous iterator whose steps are coroutines."""
-
-    def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
-
-
 def finished(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends. Raises RuntimeError for one that does, and closes it."""
     try:
@@ -43,26 +37,6 @@ def finished(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     raise _suspended(coroutine)
-
-
-def iterated(steps: Steps[T], here: Callable[[], T | None] | None = None) -> Iterator[T]:
-    """Iterates over asynchronous steps that never suspend. If `here` is given, it is called first for each value."""
-    step = steps.__anext__
-    while True:
-        if here is not None and (at_once := here()) is not None:
-            yield at_once
-            continue
-        coroutine = step()
-        try:
-            coroutine.send(None)
-        except StopIteration as done:
-            found: T = done.value
-        except StopAsyncIteration:
-            return
-        else:
-            raise _suspended(coroutine)
-        yield found
-        del found  # for example a view of a receive buffer, which must not be kept during the next wait
 
 
 def waited(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Faces[A], P], T]:

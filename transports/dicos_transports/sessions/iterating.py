@@ -1,31 +1,42 @@
-"""The iterators of a session: outcomes of stored instances, answers, pieces of a data set.
+"""The iterators of a session: requests, pieces of a data set, outcomes of stored instances, answers.
 
-None of them is a generator. The event loop would close a generator that is left before its end at any time, in a task
-of its own, while the association may be in use again; trio warns of each.
+Each is a stream of the engine, whose waits are awaited here. Results that are there already are taken from the stream
+itself. None of them is a generator: the event loop would close a generator that is left before its end at any time, in
+a task of its own, while the association may be in use again, and trio warns of each.
 
-Knows: which flow gives the next one. Must not know: event loops.
+Knows: which stream gives them. Must not know: event loops.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from dicos_proto import dimse
-from dicos_proto.conversation.feed import Data, PushSource, Starved
-from dicos_proto.conversation.flows import Flow
-from dicos_proto.dimse.events import MessageData
+from dicos_proto.conversation.feed import STARVED, Data, Lack, PushSource, Starved
+from dicos_proto.conversation.flows import Flow, Need, Stream
 from dicos_proto.services import storage
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .received import SMALL, P, Received
-from .running import Running
+from .finished import finished
+from .running import Running, end_by
 
-__all__ = ["Answers", "AwaitedInstance", "Cancellable", "Iteration", "Op", "Outcomes", "Pieces", "at_hand"]
+__all__ = [
+    "Answers",
+    "AwaitedInstance",
+    "Cancellable",
+    "Iteration",
+    "Op",
+    "Outcomes",
+    "at_hand",
+    "iterated",
+    "repeated",
+]
 
 T = TypeVar("T")
+_WAITS = (Need, Lack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +60,89 @@ Op = TypeVar("Op", bound=Cancellable)
 
 
 class Iteration(AsyncIterator[T]):
-    """Iterates over the results of a flow that is run repeatedly, until one is None."""
+    """Iterates over the results of a stream.
 
-    def __init__(self, session: Running, following: Callable[[], Flow[T | None]]) -> None:
-        self._session = session
-        self._following: Callable[[], Flow[T | None]] | None = following
+    `interruptible`: it waits for new requests, and may be interrupted (`AsyncDriver.run`). `resumable`: if it is
+    cancelled while it waits, nothing is lost, since another stream continues where it was. `sends`: it has queued
+    something when it gives a result, which is sent then.
+    """
+
+    __slots__ = ("_interruptible", "_resumable", "sends", "session", "stream")
+
+    def __init__(
+        self,
+        session: Running,
+        stream: Stream[T],
+        *,
+        interruptible: bool = False,
+        resumable: bool = False,
+        sends: bool = False,
+    ) -> None:
+        self.session = session
+        self.stream = stream
+        self.sends = sends
+        self._interruptible = interruptible
+        self._resumable = resumable
 
     async def __anext__(self) -> T:
-        if self._following is None:
+        if self.session.driver.may_go_on:
+            try:
+                step = next(self.stream, None)
+            except BaseException as error:
+                await self.fail(error)
+                raise
+            if isinstance(step, _WAITS):
+                step = await self.advance(step)  # type: ignore[arg-type]  # T is never one of these
+            elif self.sends and self.session.association.bytes_queued:
+                self.session.driver.flush()
+        else:
+            step = await self.advance(None)
+        if step is None:
             raise StopAsyncIteration
-        found = await self._session.run(self._following())
-        if found is None:
-            self._following = None
-            raise StopAsyncIteration
-        return found
+        return step
+
+    async def advance(self, need: Need | Starved | None) -> T | None:
+        """Meets the need that the stream has yielded, if any, and returns its next result; None at its end."""
+        if need is STARVED:
+            raise TypeError("a stream that starves, where nothing feeds it")
+        owed = not self._resumable and self.session.association.operations.owed > 0
+        try:
+            return await self.session.driver.advance(self.stream, need, interruptible=self._interruptible)
+        except BaseException as error:
+            await self.fail(error, owed=owed)
+            raise
+
+    async def fail(self, error: BaseException, *, owed: bool | None = None) -> None:
+        """Aborts the association if this exception, which ends the stream, leaves nothing else to do."""
+        if not self._interruptible:
+            if owed is None:
+                owed = not self._resumable and self.session.association.operations.owed > 0
+            await end_by(self.session, error, owed=owed)
+
+
+def iterated(iteration: Iteration[T]) -> Iterator[T]:
+    """Iterates over the results of a stream in ordinary code: the driver of the session never suspends."""
+    stream = iteration.stream
+    while True:
+        try:
+            step = next(stream, None)
+        except BaseException as error:
+            finished(iteration.fail(error))
+            raise
+        if isinstance(step, Need):
+            step = finished(iteration.advance(step))
+        elif iteration.sends and iteration.session.association.bytes_queued:
+            iteration.session.driver.flush()
+        if step is None:
+            return
+        yield step
+        del step  # for example a view of a receive buffer, which must not be kept during the next wait
+
+
+def repeated(following: Callable[[], Flow[T | None]]) -> Stream[T]:
+    """The results of a flow that is run repeatedly, until one is None."""
+    while (found := (yield from following())) is not None:
+        yield found
 
 
 class Answers(Generic[Op, T]):
@@ -77,7 +157,7 @@ class Answers(Generic[Op, T]):
         self._following = following
 
     def __aiter__(self) -> Iteration[T]:
-        return Iteration(self.session, self._following)
+        return Iteration(self.session, repeated(self._following))
 
     def cancel(self) -> None:
         """Asks the peer to stop [PS3.7 9.3.2.3]. Continue to iterate: the final response still follows."""
@@ -85,8 +165,8 @@ class Answers(Generic[Op, T]):
         self.session.driver.flush()
 
 
-class Outcomes(AsyncIterator[storage.Outcome]):
-    """The outcomes of instances that are stored one after the other."""
+class Outcomes(Iteration[storage.Outcome]):
+    """The outcomes of instances that are stored one after the other; instances and pieces may be awaited."""
 
     def __init__(
         self,
@@ -96,51 +176,35 @@ class Outcomes(AsyncIterator[storage.Outcome]):
         priority: int = dimse.PRIORITY_MEDIUM,
         ahead: bool = False,
         originator: tuple[str, int] | None = None,
-        at_hand: bool = False,
     ) -> None:
-        """`at_hand`: nothing of the instances is awaited, as in `blocking`, and `stores.here` is asked before each."""
-        self._session = session
         self._awaited: AsyncIterator[Instance] | None = None
-        self._supply: storage.AwaitedInstances | None = None
-        source: Iterable[Instance | Starved]
+        at_hand: Iterable[Instance] | None = None
         if isinstance(instances, AsyncIterable):
-            if at_hand:
-                raise TypeError("instances that are awaited, where nothing is awaited")
             self._awaited = aiter(instances)
-            self._supply = source = storage.AwaitedInstances(None)
-        elif at_hand:
-            source = instances
         else:
-            self._supply = source = storage.AwaitedInstances(instances)
+            at_hand = instances
+        self._supply = supply = storage.AwaitedInstances(at_hand)
         self._pieces: AsyncIterator[Buffer] | None = None  # of the instance that is being sent
-        self._over = False
-        self.stores = storage.StoreMany(session.exchange, source, priority=priority, ahead=ahead, originator=originator)
+        self.stores = storage.StoreMany(session.exchange, supply, priority=priority, ahead=ahead, originator=originator)
+        super().__init__(session, cast("Stream[storage.Outcome]", supply.outcomes(self.stores)), sends=True)
 
-    async def __anext__(self) -> storage.Outcome:
-        session, supply, stores = self._session, self._supply, self.stores
-        while not self._over:
-            found = stores.here() if supply is not None and session.driver.may_go_on else None
-            if found is not None:
-                return found
-            received = session.driver.bytes_received
-            found = await session.run(stores.next() if supply is None else supply.turn(stores))
-            if found is not None:
-                return found
-            if supply is None:
-                self._over = True
-                break
-            if supply.starved and session.driver.bytes_received != received:
+    async def advance(self, need: Need | Starved | None) -> storage.Outcome | None:
+        session, supply, driver = self.session, self._supply, self.session.driver
+        while True:
+            received = driver.bytes_received
+            if need is not STARVED:
+                found: storage.Outcome | Starved | None = await super().advance(need)
+                if found is not STARVED:
+                    return found
+            need = None
+            if supply.starved and driver.bytes_received != received:
                 continue  # received bytes ended the wait; not everything is sent
-            if not supply.waits:
-                self._over = True
-                break
             try:
                 await self._feed(supply)
             except BaseException:
                 if session.association.operations.sending or session.association.operations.outstanding:
                     await session.abort()
                 raise
-        raise StopAsyncIteration
 
     async def _feed(self, supply: storage.AwaitedInstances) -> None:
         """Wait for the next instance, or for the next piece of the one that is being sent."""
@@ -165,34 +229,3 @@ def at_hand(instances: Iterable[Instance], where: str) -> Iterator[Instance]:
         if isinstance(one, AwaitedInstance):
             raise TypeError(f"an AwaitedInstance in {where}, whose data sets have to be at hand")
         yield one
-
-
-class Pieces(AsyncIterator[Buffer]):
-    """The rest of the data set of a request."""
-
-    def __init__(self, request: Received[Running, P]) -> None:
-        self._request = request
-        self._whole = False  # all of it was given
-
-    async def __anext__(self) -> Buffer:
-        request = self._request
-        performing, session = request.performing, request.session
-        while not self._whole:
-            left = performing.unread
-            if not left:
-                break
-            event = session.exchange.here() if session.driver.may_go_on else None
-            if not isinstance(event, MessageData):
-                piece = await session.run_piece(request.piece())
-            else:
-                piece = event.data if request.checker is None else request.looked_at(event.data)
-            if piece:
-                if len(piece) >= SMALL:
-                    return piece
-                if performing.unread:
-                    return request.with_more(piece)
-                self._whole = True
-                return piece
-        if request.checker is not None:
-            request.complete()
-        raise StopAsyncIteration

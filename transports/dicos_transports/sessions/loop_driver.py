@@ -2,7 +2,7 @@
 
 Theory of operation: a link does what can be done without waiting (`begin`) and knows how to wait in its runtime
 (`wait`). Work that never has to wait still gives other tasks their turn, after a time and a number of steps: one long
-flow, many short flows in a row, and work without a flow, whose caller asks `may_go_on` first. While a flow waits for a
+flow, many short flows in a row, and streams, whose reader asks `may_go_on` before each result. While a flow waits for a
 new request of the peer it may be interrupted, which is how a server stops: no message is under way then.
 
 Knows: flows, links. Must not know: sockets, streams, any particular event loop.
@@ -11,11 +11,12 @@ Knows: flows, links. Must not know: sockets, streams, any particular event loop.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.conversation.flows import Flow, Need, Stream
 from dicos_proto.errors import ProtocolError
 from dicos_proto.wire import Wire
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ..tracing import Trace
 
 T = TypeVar("T")
+Steps = Generator[Any, None, Any]
+"""A flow, which yields needs and returns its result, or a stream, which yields its results too."""
 TURNS: Final = 64
 """Steps without a wait after which other tasks get their turn."""
 TURN: Final = 0.001
@@ -80,9 +83,10 @@ class LoopDriver(ABC):
 
     @property
     def may_go_on(self) -> bool:
-        """True if the next step may be done without a flow, if it does not have to wait. False if other tasks are to
-        have their turn first, or the server stops: then run a flow, whose interpreter does both."""
-        return not self._is_over() and not self._interrupted
+        """True if the next result of a stream may be taken without this driver, should it be there already. False if
+        other tasks are to have their turn first, or the server stops: `advance` does both."""
+        self._turns += 1
+        return self._turns < TURNS and not self._interrupted and monotonic() < self._until
 
     def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
         """Sets the function that counts received bytes that wait to be parsed, and the trace to call at the end."""
@@ -101,27 +105,42 @@ class LoopDriver(ABC):
 
         `interruptible`: the flow waits for a new request, so `interrupt` ends it.
         """
-        if interruptible:
-            return await self._interruptibly(flow)
+        run = partial(self._run, flow, None)
+        result: T = await (self._interruptibly(run) if interruptible else run())
+        return result
+
+    def advance(self, stream: Stream[T], need: Need | None, *, interruptible: bool = False) -> Awaitable[T | None]:
+        """Meets `need`, if `stream` has yielded one, and interprets it up to its next result; None at its end.
+
+        Raises as `run` does.
+        """
+        return self._interruptibly(partial(self._run, stream, need)) if interruptible else self._run(stream, need)
+
+    async def _run(self, steps: Steps, need: Need | None) -> Any:
+        """Interprets a flow to its result, or a stream to its next one. `need`: what it has yielded already."""
         link = self.link
         fault: ProtocolError | None = None
-        if self._is_over():  # before the flow begins: cancelled here, it has neither taken nor sent anything
-            await self._give_turn()
         try:
-            need = next(flow)
-            while True:
+            if need is None:
+                if self._is_over():  # before it begins: cancelled here, it has neither taken nor sent anything
+                    await self._give_turn()
+                step = next(steps)
+            else:
+                step = need
+            while isinstance(step, Need):
                 fault = None
-                if link.begin(need):
-                    if self._is_over() or need is Need.TURN:
+                if link.begin(step):
+                    if self._is_over() or step is Need.TURN:
                         await self._give_turn()
                 else:
-                    fault = await link.wait(need)
+                    fault = await link.wait(step)
                     self._begin_turn()
-                need = flow.throw(fault) if fault is not None else next(flow)
+                step = steps.throw(fault) if fault is not None else next(steps)
+            link.flush()
+            return step
         except StopIteration as done:
             link.flush()  # the flow's last PDU, for example an A-ASSOCIATE-AC, must not wait for the next flow
-            result: T = done.value
-            return result
+            return done.value
         finally:
             del fault  # its traceback has this frame, and the flow's, with what was received
 
@@ -147,8 +166,8 @@ class LoopDriver(ABC):
         """Interprets `flow` even if its task is cancelled meanwhile, for at most `seconds`."""
 
     @abstractmethod
-    async def _interruptibly(self, flow: Flow[T]) -> T:
-        """Runs `flow` so that `interrupt` ends it."""
+    async def _interruptibly(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Awaits what `work` makes, so that `interrupt` ends it by `ServerStopping`."""
 
     @abstractmethod
     def _checkpoint(self) -> Awaitable[None]:

@@ -38,7 +38,7 @@ from ..addresses import (
     parse_address,
 )
 from .base import DEFAULT_AET, ConnectionFailed
-from .running import AsyncDriver
+from .running import AsyncDriver, establish
 from .session import Session
 from .windows import WINDOWS, asked
 
@@ -159,7 +159,7 @@ async def connect(
         connection = await transport.open(address, timeouts, source_address)
         transport.keep_alive(connection, keepalive)
         session = session_over(transport, connection, association, layer, timeouts, trace)
-        await session.establish(flows.establish(association))
+        await establish(session, flows.establish(association))
         return session
 
     wanted = user_information or UserInformation(max_length=max_length)
@@ -188,7 +188,7 @@ async def accept(
     layer = tls_around(association, tls, None, trace)
     transport.keep_alive(connection, keepalive)
     session = session_over(transport, connection, association, layer, timeouts, trace)
-    await session.establish(_accepted(association, policy, layer))
+    await establish(session, _accepted(association, policy, layer))
     WINDOWS.learn_from(session)
     return session
 

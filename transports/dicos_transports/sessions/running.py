@@ -5,7 +5,7 @@ Knows: which exceptions leave an association that can only be aborted. Must not 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -17,13 +17,13 @@ from dicos_proto.errors import ProtocolError
 from dicos_proto.upper_layer.pdu_types import Abort
 from dicos_proto.wire import Buffer
 
-from .base import LAST_WORDS, BaseSession, Carrier
+from .base import LAST_WORDS, BaseSession, Carrier, is_spoilt
 
 if TYPE_CHECKING:
     from ..tls.layer import TLSLayer
     from ..tracing import Trace
 
-__all__ = ["AsyncDriver", "Running"]
+__all__ = ["AsyncDriver", "Running", "end_by", "establish"]
 
 T = TypeVar("T")
 
@@ -34,12 +34,17 @@ class AsyncDriver(Carrier, Protocol):
     async def run(self, flow: flows.Flow[flows.T], *, interruptible: bool = False) -> flows.T:
         """Interpret `flow` to its end and return its result. `interruptible`: the flow waits for a new request."""
 
+    def advance(
+        self, stream: flows.Stream[flows.T], need: flows.Need | None, *, interruptible: bool = False
+    ) -> Awaitable[flows.T | None]:
+        """Meet `need`, if `stream` has yielded one, and interpret it up to its next result; None at its end."""
+
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
         """Interpret `flow` for at most `seconds`, even if the task is cancelled meanwhile."""
 
     @property
     def may_go_on(self) -> bool:
-        """False if other tasks are due. Then only a flow may continue, because its interpreter lets them run first."""
+        """False if other tasks are due, or an interruption is. Then a stream may continue by `advance` only."""
 
     def carry(self, unparsed: Callable[[], int], trace: Trace | None) -> None:
         """Set the function that counts received bytes that wait to be parsed, and the trace to call at the end."""
@@ -111,19 +116,7 @@ class Running(BaseSession):
         try:
             return await self.driver.run(flow)
         except BaseException as error:
-            if self.is_spoilt(error, owed=owed):
-                await self.abort()
-            if isinstance(error, StopAsyncIteration):  # else it would end the caller's loop as if all was well
-                raise RuntimeError("a source raised StopAsyncIteration") from error
-            raise
-
-    async def run_piece(self, flow: flows.Flow[flows.T]) -> flows.T:
-        """Like `run`, for a flow that loses nothing when it is cancelled and can simply be run again."""
-        try:
-            return await self.driver.run(flow)
-        except BaseException as error:
-            if self.is_spoilt(error, owed=False):
-                await self.abort()
+            await end_by(self, error, owed=owed)
             raise
 
     async def _fed(self, flow: flows.Flow[T], feed: PushSource, pieces: AsyncIterator[Buffer]) -> T:
@@ -138,13 +131,25 @@ class Running(BaseSession):
                 raise
         return result
 
-    async def establish(self, flow: flows.Flow[object]) -> None:
-        """Interprets the flow that makes the association; closes the connection if it fails."""
-        try:
-            await self.driver.run(flow)
-        except ProtocolError:
-            self.close()
-            raise
-        except BaseException:
-            await self.abort()
-            raise
+
+# -- for the rest of this package and its friends ------------------------------------------------------------------
+
+
+async def establish(session: Running, flow: flows.Flow[object]) -> None:
+    """Interprets the flow that makes the association; closes the connection if it fails."""
+    try:
+        await session.driver.run(flow)
+    except ProtocolError:
+        session.close()
+        raise
+    except BaseException:
+        await session.abort()
+        raise
+
+
+async def end_by(session: Running, error: BaseException, *, owed: bool) -> None:
+    """Aborts the association if a flow that was left by this exception has spoilt it (`is_spoilt`)."""
+    if is_spoilt(session, error, owed=owed):
+        await session.abort()
+    if isinstance(error, StopAsyncIteration):  # else it would end the caller's loop as if all was well
+        raise RuntimeError("a source raised StopAsyncIteration") from error

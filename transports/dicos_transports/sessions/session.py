@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from dicos_proto import dimse
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.feed import Data, PushSource
-from dicos_proto.conversation.performing import next_request, request_here
+from dicos_proto.conversation.performing import requests
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status
@@ -26,8 +26,8 @@ from dicos_proto.services.retrieve import Getting, Moving
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .iterating import Answers, AwaitedInstance, Iteration, Outcomes, Pieces, at_hand
-from .received import Echoed, P, Received
+from .iterating import Answers, AwaitedInstance, Iteration, Outcomes, at_hand, repeated
+from .received import Echoed, P, Received, answer_to, answered_now, pieces_of, whole_of
 from .running import AsyncDriver, Running
 
 if TYPE_CHECKING:
@@ -243,18 +243,18 @@ class Session(Running):
 
     # -- provider side -------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> _Requests:
+    def __aiter__(self) -> Iteration[PeerRequest]:
         """The peer's requests, until it releases the association.
 
         If the handler asks for the next request without having answered one, that one is answered by 0x0211,
         unrecognized operation. If it is cancelled while it waits, nothing is lost: iterate again. Raises
         `AssociationAborted`, `ServerStopping`.
         """
-        return _Requests(self)
+        return Iteration(self, _requests(self), interruptible=True)
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
         """Iterates over the results of a flow that is run repeatedly, until one is None."""
-        return Iteration(self, following)
+        return Iteration(self, repeated(following))
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -269,23 +269,23 @@ class Request(Received[Session, P], Generic[P]):
         The unread rest of the request's data set is skipped. Raises `AssociationError`; `LocalProtocolError` if it is
         answered already.
         """
-        if self.answer_now(code, comment, given):
+        if answered_now(self, code, comment, given):
             self.session.driver.flush()
         else:
-            await self.session.run(self.answer(code, comment, given))
+            await self.session.run(answer_to(self, code, comment, given))
 
-    def data(self) -> AsyncIterator[Buffer]:
+    def data(self) -> Iteration[Buffer]:
         """The data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
         If it is cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` if the
         association ends first.
         """
-        return Pieces(self)
+        return Iteration(self.session, pieces_of(self), resumable=True)
 
     async def read(self) -> bytearray:
         """The whole data set in memory. Raises ValueError beyond the limit `collected`, its own or that of all
         associations of the server; `AssociationError`."""
-        return await self.session.run(self.whole())
+        return await self.session.run(whole_of(self))
 
     async def attributes(self) -> Attributes | None:
         """The data set of a request that is not a C-STORE, decoded on access. Raises `DataSetTooLong`."""
@@ -313,14 +313,14 @@ class StoreRequest(Request[ProviderOperation]):
 class _Retrieved(StoreRequest):
     """A C-STORE that is the sub-operation of a C-GET, which counts what is answered."""
 
-    def answer(self, code: int, comment: str | None, given: Content | None) -> flows.Flow[None]:
+    def _answer(self, code: int, comment: str | None, given: Content | None) -> flows.Flow[None]:
         if self.get is None or given is not None:
-            yield from super(_Retrieved, self).answer(code, comment, given)
+            yield from super(_Retrieved, self)._answer(code, comment, given)
         else:
             yield from self.get.answer(code, comment)
             self.performing.answered = True
 
-    def answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
+    def _answer_now(self, code: int, comment: str | None, given: Content | None) -> bool:
         return False
 
 
@@ -377,34 +377,22 @@ class NormalizedRequest(Request[ProviderOperation]):
 PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 
-class _Requests(AsyncIterator[PeerRequest]):
+def _requests(session: Session) -> flows.Stream[PeerRequest]:
     """The peer's requests, one after the other."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._before: PeerRequest | None = None
-        self._over = False
-
-    async def __anext__(self) -> PeerRequest:
-        session, before = self._session, self._before
-        if before is not None and not (before.performing.answered or before.answered):
-            await before.respond(status.UNRECOGNIZED_OPERATION)
-        start = None
-        if not self._over:
-            start = request_here(session.exchange) if session.driver.may_go_on else None
-            if start is None:
-                start = await session.driver.run(next_request(session.exchange), interruptible=True)
-        if start is None:
-            self._over, self._before = True, None
-            raise StopAsyncIteration
-        command = start.command
+    for step in requests(session.exchange):
+        if isinstance(step, flows.Need):
+            yield step
+            continue
+        command = step.command
         session.requests[command.NAME] += 1
         if session.holding.held:
             session.holding.let_go()
         make, performing = _KINDS.get(type(command), _NORMALIZED)
-        received: PeerRequest = make(session=session, performing=performing(session.exchange, start))
-        self._before = received
-        return received
+        received: PeerRequest = make(session=session, performing=performing(session.exchange, step))
+        yield received
+        if not (received.performing.answered or received.answered):
+            yield from answer_to(received, status.UNRECOGNIZED_OPERATION)
+            yield flows.Need.TURN  # which sends it, though the next request may be here already
 
 
 _Kind = tuple[Callable[..., Any], type[ProviderOperation]]

@@ -211,11 +211,11 @@ class Driver(LoopDriver):
         with trio.move_on_after(seconds, shield=True):
             await self.run(flow)
 
-    async def _interruptibly(self, flow: Flow[T]) -> T:
+    async def _interruptibly(self, work: Callable[[], Awaitable[T]]) -> T:
         if not self._interrupted:
             with trio.CancelScope() as self._scope:
                 try:
-                    return await self.run(flow)
+                    return await work()
                 finally:
                     self._scope = None
         raise ServerStopping
