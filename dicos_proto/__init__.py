@@ -122,9 +122,6 @@ else:
     from .registry import status, uids  # noqa: F401
     from .upper_layer import extended, framing, machine, negotiation, pdu, pdu_types  # noqa: F401
 
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
-
     def __getattr__(name: str) -> object:
         """`Dissector`, which those who only talk need not load."""
         if name != "Dissector":

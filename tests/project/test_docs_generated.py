@@ -154,8 +154,18 @@ def test_methods_of_internal_bases_are_shown_with_the_class() -> None:
 
 def test_internals_have_no_section() -> None:
     text = "".join(text_of(page) for page in reference_pages())
-    for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver"):
+    for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver", *INSIDE):
         assert f"# {name}\n" not in text, name
+        assert not re.search(rf"^\| \[?`{name}`", text, re.MULTILINE), name
+
+
+INSIDE = (
+    "AFTER_KILL", "AssociationRegistry", "BREATHER", "BaseServer", "FULL", "Judge", "Listeners", "MESSAGE_TIMERS",
+    "NOT_ITS_TITLE", "NoSource", "OBJECT_COST", "OUT_OF_SOMETHING", "ServerConfig", "TimerTable", "UNDECIDED",
+    "bound_socket", "bytes_unread", "check_port", "informing_text", "is_listening", "judge_of", "matching",
+    "misplaced_data", "network_of", "said", "say", "source_of", "verdict_of",
+)  # fmt: skip
+"""Names without an underscore that modules of the project import from each other, and that are not API."""
 
 
 def test_every_public_name_of_a_page_says_what_it_is() -> None:

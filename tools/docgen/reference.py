@@ -486,7 +486,7 @@ def _fields(source: Source, node: ast.ClassDef) -> list[_Row]:
             match member:
                 case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
                     kind = unparse(member.annotation)
-                    default = unparse(member.value) if member.value else ""
+                    default = _shown(source, member.value) if member.value else ""
                 case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
                     default = unparse(member.value)
                 case ast.AnnAssign(target=ast.Attribute(attr=name)) if text and not name.startswith("_"):
