@@ -45,7 +45,7 @@ class TraceOption(TypedDict, total=False):
     none."""
 
 
-class RequestOptions(AssociationOptions, TraceOption, total=False):
+class RequestOptions(TraceOption, AssociationOptions, total=False):
     """The options of `Application.connect`. All are keyword arguments, and none is required."""
 
     called_aet: str | None
@@ -69,7 +69,7 @@ class ConnectOptions(RequestOptions, total=False):
     """Use TLS with this configuration. The server's certificate must be for the host."""
 
 
-class AcceptOptions(AssociationOptions, TraceOption, total=False):
+class AcceptOptions(TraceOption, AssociationOptions, total=False):
     """The options of `accept`. All are keyword arguments, and none is required."""
 
     tls: ServerTLS | None
