@@ -30,6 +30,8 @@ from .upper_layer.pace import Pace
 from .upper_layer.pdu_types import AssociateAccept, AssociateRequest, ReleaseRequest, ReleaseResponse
 from .wire import Buffer
 
+__all__ = ["Association", "Operations", "Terms"]
+
 _NOTHING_AGREED = Agreement(contexts={}, refused=(), peer_max_length=0, invoke=1, perform=1)
 _STA6, _ACCEPTOR = State.Sta6, Role.ACCEPTOR
 _MESSAGE, _RATE, _RESPONSE, _OPERATION, _RETRIEVE, _IDLE = MESSAGE_TIMERS

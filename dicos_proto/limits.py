@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+__all__ = ["DEFAULT_MAX_LENGTH", "SMALLEST_MAX_LENGTH", "Limits"]
+
 DEFAULT_MAX_LENGTH = 131_072
 """Maximum Length, in bytes, that this side advertises by default [PS3.8 D.1].
 

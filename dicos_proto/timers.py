@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+__all__ = ["Deadline", "Timeouts", "Timer"]
+
 
 class Timer(Enum):
     """The phases that have a deadline, by name."""

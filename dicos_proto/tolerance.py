@@ -39,6 +39,8 @@ from typing import Final
 
 from .limits import Limits
 
+__all__ = ["CLAUSES", "EVERYTHING", "FIELD", "STRATOVAN", "STRICT", "Tolerance"]
+
 LONGEST_UID: Final = 128
 """The most characters of a UID that `uid_too_long` accepts: twice what the standard allows."""
 

@@ -1,7 +1,7 @@
 """DIMSE: messages, their command sets, and what an association gives and takes of them [PS3.7]."""
 
 from .events import Event, MessageData, MessageStart, Sendable
-from .types import (
+from .types import (  # noqa: F401  some were exported before, and can still be imported
     CLASSES,
     FIELDS,
     INSTANCES,
@@ -93,7 +93,6 @@ __all__ = [
     "NEventReportResponse",
     "NGetRequest",
     "NGetResponse",
-    "NO_DATA_SET",
     "NRequest",
     "NResponse",
     "NSetRequest",
@@ -103,13 +102,10 @@ __all__ = [
     "PRIORITY_HIGH",
     "PRIORITY_LOW",
     "PRIORITY_MEDIUM",
-    "RESPONSE_BIT",
     "DimseRequest",
     "DimseResponse",
     "Sendable",
-    "WITH_DATA_SET",
     "comment_of",
-    "misplaced_data",
     "response_to",
     "sop_class_of",
     "sop_instance_of",

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class Refused(ProtocolError):
     """A request or report that is answered with a failure: the status and the reason, without values of attributes.
 
-    `tags`: the attributes concerned. `error_id`: a code of the SOP class, if it has any. Nothing has changed, and the
-    association can still be used.
+    `code`: the status. `comment`: the reason. `tags`: the attributes concerned. `error_id`: a code of the SOP class, if
+    it has any. Nothing has changed, and the association can still be used.
     """
 
     def __init__(self, code: int, comment: str, tags: tuple[int, ...] = (), error_id: int | None = None) -> None:

@@ -1,5 +1,6 @@
 """The pages that are made from the source are those that the source makes now."""
 
+import builtins
 import importlib
 import re
 from functools import cache
@@ -153,5 +154,99 @@ def test_methods_of_internal_bases_are_shown_with_the_class() -> None:
 
 def test_internals_have_no_section() -> None:
     text = "".join(text_of(page) for page in reference_pages())
-    for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver"):
+    for name in ("PduReader", "Outbox", "Link", "BaseSession", "Driver", *INSIDE):
         assert f"# {name}\n" not in text, name
+        assert not re.search(rf"^\| \[?`{name}`", text, re.MULTILINE), name
+
+
+INSIDE = (
+    "AFTER_KILL", "AssociationRegistry", "BREATHER", "BaseServer", "FULL", "Judge", "Listeners", "MESSAGE_TIMERS",
+    "NOT_ITS_TITLE", "NoSource", "OBJECT_COST", "OUT_OF_SOMETHING", "ServerConfig", "TimerTable", "UNDECIDED",
+    "bound_socket", "bytes_unread", "check_port", "informing_text", "is_listening", "judge_of", "matching",
+    "misplaced_data", "network_of", "said", "say", "source_of", "verdict_of",
+)  # fmt: skip
+"""Names without an underscore that modules of the project import from each other, and that are not API."""
+
+
+def test_every_public_name_of_a_page_says_what_it_is() -> None:
+    """Each heading with a signature has a docstring below it, and each row of a table of names has a sentence."""
+    checked = 0
+    for page in reference_pages():
+        text = text_of(page)
+        headings = re.split(r"^(#+ [^\n]+)\n\n```py\n.*?\n```\n", text, flags=re.MULTILINE | re.DOTALL)
+        silent = [
+            heading
+            for heading, after in zip(headings[1::2], headings[2::2], strict=True)
+            if not after.strip() or after.strip().startswith(("#", "Options:"))
+        ]
+        assert silent == [], page.module
+        (table, *_) = [*text.split("| name | is |\n|---|---|\n")[1:], ""]
+        rows = [row for row in table.split("\n\n")[0].splitlines() if "#" in row]  # constants have values
+        assert [row for row in rows if row.endswith("|  |")] == [], page.module
+        checked += len(headings) // 2
+    assert checked > 400
+
+
+def test_no_signature_has_an_empty_parameter() -> None:
+    for page in reference_pages():
+        assert re.findall(r"\(\s*,.*", text_of(page)) == [], page.module
+
+
+@pytest.mark.parametrize("name", ["store_into", "discard", "send_file"])
+def test_each_overload_is_shown_and_the_one_docstring(name: str) -> None:
+    (page,) = (page for page in reference_pages() if page.module == "dicos_transports.files")
+    (section,) = re.findall(rf"^## {name}\n\n```py\n(.*?)\n```\n\n(\S.*?)$", text_of(page), re.MULTILINE | re.DOTALL)
+    code, said = section
+    assert said.startswith(("Makes ", "Reads ", "Sends "))
+    assert code.count(f"def {name}(") == 2
+    assert code.count("-> Coroutine") == 1
+
+
+ADAPTERS = ("blocking", "trio", "asyncio")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    ("function", "options"), [("connect", "ConnectOptions"), ("accept", "AcceptOptions"), ("serve", "ServeOptions")]
+)
+def test_the_options_of_a_function_are_a_table_with_an_explanation_of_each(
+    adapter: str, function: str, options: str
+) -> None:
+    """In every adapter: the function leads to the table, which has a row with all cells for each option."""
+    pytest.importorskip("trio")
+    made = {page.module: page for page in reference_pages()}
+    (section,) = re.findall(rf"^## {function}\n.*?(?=^## )", text_of(made[f"dicos_transports.{adapter}"]), re.M | re.S)
+    (page, anchor) = re.findall(r"Options: \[`\w+`\]\((.*?)#(.*?)\)\.", section)[0]
+    assert anchor == options.lower()
+    text = pages()[f"docs/reference/{page or made[f'dicos_transports.{adapter}'].file}"]
+    (table,) = re.findall(rf"^## {options}\n.*?(?=^## )", text, re.M | re.S)
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.M))
+    named = getattr(importlib.import_module(f"dicos_transports.{adapter}"), options)
+    assert set(rows) == set(named.__annotations__)
+    assert [name for name, row in rows.items() if not re.fullmatch(r"`.+` \| `.+` \| [A-Z].*\.", row)] == []
+
+
+def test_what_a_face_offers_is_shown_as_its_user_calls_it() -> None:
+    (page,) = (page for page in reference_pages() if page.module == "dicos_transports.blocking")
+    text = text_of(page)
+    assert "async def" not in text
+    assert "def n_create(\n    self,\n    sop_class_uid: str," in text
+
+
+def test_a_class_that_users_make_shows_its_parameters() -> None:
+    texts = {page.module: text_of(page) for page in reference_pages()}
+    for adapter in ADAPTERS:
+        assert "class Pool\n\nPool(\n    where: Address,\n" in texts[f"dicos_transports.{adapter}"]
+    assert "class Application\n\nApplication(\n    aet: str" in texts["dicos_transports.application"]
+    assert "Refused(code: int, comment: str" in texts["dicos_proto.services.serving"]
+
+
+def test_bases_are_those_that_a_reader_can_look_up() -> None:
+    shown = {one.name for page in reference_pages() for one in page.names}
+    for page in reference_pages():
+        for bases in re.findall(r"^class \w+\((.*)\)$", text_of(page), re.MULTILINE):
+            for base in re.sub(r"\[.*\]", "", bases).split(", "):
+                assert base in shown or base in FROM_ELSEWHERE or hasattr(builtins, base), f"{page.module}: {base}"
+
+
+FROM_ELSEWHERE = {"ABC", "Enum", "Generic", "IntEnum", "NamedTuple", "Protocol", "StrEnum", "TypedDict", "total=False"}

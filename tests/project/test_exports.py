@@ -155,3 +155,11 @@ def test_a_dissector_is_loaded_by_those_who_want_one() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
     with pytest.raises(AttributeError, match="has no attribute 'Dissecter'"):
         _ = dicos_proto.Dissecter  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("package", [f"dicos_transports.{name}" for name in ("blocking", "trio", "asyncio")])
+def test_what_is_loaded_when_it_is_asked_for_is_in_the_directory(package: str) -> None:
+    """`dir`, and with it completion in a shell, also knows the names that `__getattr__` finds."""
+    pytest.importorskip("trio")
+    code = f"import {package} as one; missing = {{*one.__all__}} - {{*dir(one)}}; assert not missing, missing"
+    subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)

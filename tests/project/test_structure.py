@@ -131,6 +131,20 @@ def test_a_former_name_of_a_module_still_has_its_public_names(former: str) -> No
     assert [name for name in FORMER_NAMES[former].split() if not hasattr(module, name)] == []
 
 
+def test_modules_of_the_adapters_are_attributes_of_their_package() -> None:
+    """By their names, and by the former ones, without an import of the module itself."""
+    former = [name.rpartition(".")[2] for name in FORMER_NAMES if re.fullmatch(r"dicos_transports\.\w+", name)]
+    code = (
+        "import dicos_transports, types\n"
+        f"for name in {[*former, 'blocking', 'files']!r}:\n"
+        "    assert isinstance(getattr(dicos_transports, name), types.ModuleType), name\n"
+        "assert dicos_transports.part10.Part10File is dicos_transports.files.Part10File\n"
+        "assert not hasattr(dicos_transports, 'part11') and not hasattr(dicos_transports, '__wrapped__')\n"
+    )
+    assert len(former) > 20
+    subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
+
+
 @pytest.mark.parametrize(
     "path", sorted(path for root in ROOTS for path in (root / FORMER).glob("[a-z]*.py")), ids=lambda path: path.stem
 )

@@ -37,6 +37,16 @@ def docstring(source: Source, node: Function | ast.ClassDef) -> str:
     return ast.get_docstring(found) or "" if isinstance(found, Function | ast.ClassDef) else ""
 
 
+def is_overload(node: Function) -> bool:
+    """True for a signature without a body, before the function itself."""
+    return any(ast.unparse(one) in ("overload", "typing.overload") for one in node.decorator_list)
+
+
+def overloads(body: list[ast.stmt], node: Function) -> list[Function]:
+    """The overloads of a function or method, among the statements around it."""
+    return [one for one in body if isinstance(one, Function) and one.name == node.name and is_overload(one)]
+
+
 def method(source: Source, node: ast.stmt) -> Function | None:
     """The method that an assignment in a class makes; None for any other statement."""
     match node:

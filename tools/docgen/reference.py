@@ -8,7 +8,8 @@ class.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from . import faces
@@ -36,7 +37,17 @@ _BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}}
 """Package -> modules that users import by their name, and that `__all__` need not have."""
 _ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
 """The public packages and modules of `dicos_transports`, in order."""
+_DEFAULTS = {
+    "ConnectOptions": ("dicos_transports.sessions.opening", "connect"),
+    "RequestOptions": ("dicos_transports.sessions.opening", "connect"),
+    "AcceptOptions": ("dicos_transports.sessions.opening", "accept"),
+    "ServeOptions": ("dicos_transports.serving.options", "ServerConfig"),
+    "ApplicationServeOptions": ("dicos_transports.serving.options", "ServerConfig"),
+}
+"""A class of options -> the module and name of the function or class whose defaults these are."""
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n"
+_MADE_BY_USERS = {"Pool"}
+"""Classes whose constructor is shown although the docstring leaves parameters to that of another class."""
 _TABLE_FROM = 6
 """Names from which a page has a table of them."""
 
@@ -108,7 +119,7 @@ def _definition(source: Source, name: str) -> Name | None:
                 found = name if name in map(ast.unparse, targets) else ""
             case _:
                 continue
-        if found == name:
+        if found == name and not (isinstance(node, Function) and faces.is_overload(node)):
             return Name(name, source, index, name)
     if name in source.imports:
         module, original = source.imports[name]
@@ -235,7 +246,7 @@ def _page(page: Page, shown: dict[tuple[str, str], str]) -> str:
             rows = [f"| `{one.name}` | `{_value(one)}` |" for one in constants]
             heading = f"{level} Constants" if module is None else f"{level} Constants of `{module.name}`"
             parts.append("\n".join([heading, "", "| name | value |", "| --- | --- |", *rows]) + "\n")
-    return "\n".join(parts)
+    return "\n".join(parts).replace(f"]({page.file}#", "](#")
 
 
 def _is_constant(one: Name) -> bool:
@@ -258,7 +269,8 @@ def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
         case ast.ClassDef() as node:
             return _class(one, node, level, shown)
         case ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-            return _function(one.source, node, f"{level} {one.name}")
+            overloads = faces.overloads(one.source.tree.body, node)
+            return _function(one.source, node, f"{level} {one.name}", shown, overloads)
         case node:
             code = one.source.segment(node)
             code = f"```py\n{code}\n```\n\n" if code.count("\n") < 12 else ""
@@ -269,15 +281,46 @@ _SHOWN = ("asynccontextmanager", "classmethod", "contextmanager", "property")
 """Decorators that change how a function is called."""
 
 
-def _function(source: Source, node: Function, heading: str) -> str:
-    arguments = unparse(node.args)
+def _function(
+    source: Source,
+    node: Function,
+    heading: str,
+    shown: dict[tuple[str, str], str],
+    overloads: Sequence[Function] = (),
+) -> str:
+    """A section: the signature, or each of the overloads; the docstring; where the options are, if it takes some."""
+    marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
+    code = "\n\n".join(f"{''.join(marks)}{_signature(one, node.name)}" for one in overloads or (node,))
+    parts = [heading, f"```py\n{code}\n```", prose(faces.docstring(source, node))]
+    return "\n\n".join([*parts, *_options(source, node, shown)]) + "\n"
+
+
+def _signature(node: Function, name: str) -> str:
     result = f" -> {unparse(node.returns)}" if node.returns else ""
     word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
-    signature = f"{word} {node.name}({arguments}){result}"
-    if len(signature) > 100:
-        signature = f"{word} {node.name}(\n    {_split(node.args)},\n){result}"
-    marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
-    return f"{heading}\n\n```py\n{''.join(marks)}{signature}\n```\n\n{prose(faces.docstring(source, node))}\n"
+    return f"{_called(f'{word} {name}', node.args, result)}"
+
+
+def _called(name: str, arguments: ast.arguments, result: str) -> str:
+    """On one line, if it is short; otherwise one argument a line."""
+    plain = f"{name}({unparse(arguments)}){result}"
+    lines = _split(arguments)
+    return plain if len(plain) <= 100 or not lines else f"{name}(\n    {lines},\n){result}"
+
+
+def _options(source: Source, node: Function, shown: dict[tuple[str, str], str]) -> Iterator[str]:
+    """A link to the options that a function takes, or else their table."""
+    match node.args.kwarg:
+        case ast.arg(annotation=ast.Subscript(value=ast.Name(id="Unpack"), slice=ast.Name(id=name))):
+            pages = [page for (_, shown_name), page in shown.items() if shown_name == name]
+            if pages:
+                yield f"Options: [`{name}`]({pages[0]}#{name.lower()})."
+            else:
+                one = _definition(source, name)
+                assert one is not None, name
+                assert isinstance(one.node, ast.ClassDef), name
+                family = list(_family(one.source, one.node, {}))
+                yield _table(one.node, _rows(family)).rstrip("\n")
 
 
 def _split(arguments: ast.arguments) -> str:
@@ -302,31 +345,118 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
 
 def _class(one: Name, node: ast.ClassDef, level: str, shown: dict[tuple[str, str], str]) -> str:
     source = one.source
-    bases = f"({', '.join(map(unparse, node.bases))})" if node.bases else ""
-    parts = [
-        f"{level} {one.name}\n",
-        f"```py\nclass {node.name}{bases}\n```\n",
-        prose(faces.docstring(source, node)) + "\n",
-    ]
-    family = list(_family(source, node, shown))
-    fields = list({row[0]: row for home, ancestor in reversed(family) for row in _fields(home, ancestor)}.values())
+    bases = ", ".join(dict.fromkeys(_bases(source, node, shown)))
+    family = list(_family(source, node, {} if one.name in _DEFAULTS else shown))
+    code = f"class {node.name}({bases})" if bases else f"class {node.name}"
+    made = _constructor(family)
+    if made is not None:
+        code += f"\n\n{_called(node.name, made.args, '')}"
+    parts = [f"{level} {one.name}\n", f"```py\n{code}\n```\n", prose(faces.docstring(source, node)) + "\n"]
+    if made is not None:
+        parts += [f"{text}\n" for text in _options(source, made, shown)]
+    fields = _rows(family)
     if fields:
-        enumeration = any("Enum" in unparse(base) for base in node.bases)
-        heads = "member" if enumeration else "field", "type", "value" if enumeration else "default", " "
-        kept = [column for column in range(4) if any(row[column] for row in fields)]
-        rows = [heads, ("---",) * 4, *fields]
-        parts.append("\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n")
-    members: dict[str, tuple[Source, Function]] = {}
+        parts.append(_table(node, fields))
+    members: dict[str, tuple[Source, Function, list[Function]]] = {}
     for home, ancestor in family:
         for member in ancestor.body:
             made = member if isinstance(member, Function) else faces.method(home, member)
             if made is not None and faces.docstring(home, made):
                 if not made.name.startswith("_") or (made.name == "__init__" and ancestor is node):
-                    members.setdefault(made.name, (home, made))
-    for home, made in members.values():
+                    members.setdefault(made.name, (home, made, faces.overloads(ancestor.body, made)))
+    for home, made, overloads in members.values():
         name = "()" if made.name == "__init__" else f".{made.name}"
-        parts.append(_function(home, made, f"{level}# {one.name}{name}"))
+        parts.append(_function(home, made, f"{level}# {one.name}{name}", shown, overloads))
     return "\n".join(parts)
+
+
+_INSIDE = ("ABC", "Generic", "Protocol")
+"""Bases of an internal class that say nothing about the classes below it."""
+
+
+def _bases(source: Source, node: ast.ClassDef, shown: dict[tuple[str, str], str]) -> Iterator[str]:
+    """The bases that a reader can look up: not the internal ones, whose public members are shown with the class."""
+    if node.name in _DEFAULTS:
+        yield "TypedDict, total=False"
+        return
+    for base in node.bases:
+        plain = base.value if isinstance(base, ast.Subscript) else base
+        one = _definition(source, plain.id) if isinstance(plain, ast.Name) else None
+        if one is None or one.key in shown:
+            yield unparse(base)
+        elif isinstance(one.node, ast.ClassDef):
+            yield from (each for each in _bases(one.source, one.node, shown) if each.split("[")[0] not in _INSIDE)
+
+
+def _constructor(family: list[tuple[Source, ast.ClassDef]]) -> Function | None:
+    """How to make one: the `__init__` of a class that explains its parameters in its own docstring, without `self`.
+
+    None for a class that is made by something else.
+    """
+    said = faces.docstring(*family[0])
+    made = [one for _, node in family for one in node.body if isinstance(one, Function) and one.name == "__init__"]
+    for member in made[:1]:
+        arguments = [*member.args.args[1:], *member.args.kwonlyargs]
+        explained = all(f"`{each.arg}`" in said for each in arguments) or family[0][1].name in _MADE_BY_USERS
+        if arguments and not ast.get_docstring(member) and explained:
+            plain = copy.deepcopy(member)
+            del plain.args.args[0]
+            return plain
+    return None
+
+
+_Row = tuple[str, str, str, str]
+
+
+def _table(node: ast.ClassDef, fields: list[_Row]) -> str:
+    """The fields of a class, the members of an enumeration or the options of a function."""
+    enumeration = any("Enum" in unparse(base) for base in node.bases)
+    head = "member" if enumeration else "option" if node.name.endswith("Options") else "field"
+    heads = head, "type", "value" if enumeration else "default", " "
+    kept = [column for column in range(4) if any(row[column] for row in fields)]
+    rows = [heads, ("---",) * 4, *fields]
+    return "\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n"
+
+
+def _rows(family: list[tuple[Source, ast.ClassDef]]) -> list[_Row]:
+    """The fields of a class and its bases, those of the bases first."""
+    fields = {row[0]: row for home, ancestor in reversed(family) for row in _fields(home, ancestor)}
+    if family[0][1].name in _DEFAULTS:
+        defaults = _defaults(*_DEFAULTS[family[0][1].name])
+        for name, (_, kind, _, said) in fields.items():
+            fields[name] = (name, kind, defaults.get(name, ""), said)
+    return list(fields.values())
+
+
+def _defaults(module: str, name: str) -> dict[str, str]:
+    """Keyword, as a row of a table names it -> its default, of a function or a class of values."""
+    source = source_of(module)
+    assert source is not None, module
+    one = _definition(source, name)
+    assert one is not None, name
+    match one.node:
+        case ast.FunctionDef(args=arguments) | ast.AsyncFunctionDef(args=arguments):
+            pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            return {f"`{each.arg}`": _code(_shown(source, default)) for each, default in pairs if default is not None}
+        case ast.ClassDef(body=body):
+            return {
+                f"`{unparse(each.target)}`": _code(_shown(source, each.value))
+                for each in body
+                if isinstance(each, ast.AnnAssign) and each.value is not None
+            }
+    raise LookupError(f"{module}.{name} has no defaults")
+
+
+def _shown(source: Source, default: ast.expr) -> str:
+    """A default; the value of a constant, if that is a plain one."""
+    if isinstance(default, ast.Name | ast.Attribute):
+        name = unparse(default)
+        one = _definition(source, name) if isinstance(default, ast.Name) else None
+        match one.node if one is not None else None:
+            case ast.Assign(value=ast.Constant() as value) | ast.AnnAssign(value=ast.Constant() as value):
+                return unparse(value)
+        return name
+    return unparse(default)
 
 
 def _family(
@@ -341,7 +471,7 @@ def _family(
             yield from _family(one.source, one.node, shown)
 
 
-def _fields(source: Source, node: ast.ClassDef) -> list[tuple[str, str, str, str]]:
+def _fields(source: Source, node: ast.ClassDef) -> list[_Row]:
     """A row for each field or member of a class, and for each attribute of its `__init__` that has a docstring."""
     rows = []
     bodies = [node.body]
@@ -356,7 +486,7 @@ def _fields(source: Source, node: ast.ClassDef) -> list[tuple[str, str, str, str
             match member:
                 case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
                     kind = unparse(member.annotation)
-                    default = unparse(member.value) if member.value else ""
+                    default = _shown(source, member.value) if member.value else ""
                 case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
                     default = unparse(member.value)
                 case ast.AnnAssign(target=ast.Attribute(attr=name)) if text and not name.startswith("_"):

@@ -1,7 +1,7 @@
 """Addresses of peers and servers (host and port, or a Unix socket), listening sockets, and texts for socket errors.
 
 Knows: the sockets of the operating system. Must not know: associations, event loops. Every listening socket is bound
-here, or taken here from a service manager.
+here, or taken here from a service manager. The module is long because users import both from here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,22 @@ from typing import Any, Final
 
 from dicos_proto.errors import ProtocolError
 from dicos_proto.upper_layer.titles import is_title
+
+__all__ = [
+    "DEFAULT_CALLED",
+    "KEEPALIVE",
+    "Address",
+    "ListenFailed",
+    "Listening",
+    "NamedAddress",
+    "SourceAddress",
+    "handed_over",
+    "keep_alive",
+    "parse_address",
+    "peer_of",
+    "unreachable",
+]
+"""For users and for other adapters. The rest is for the adapters and the command of this package."""
 
 BACKLOG: Final = 128
 FULL_AGAIN: Final = 0.02

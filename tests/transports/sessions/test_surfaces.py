@@ -21,6 +21,7 @@ from dicos_transports import asyncio as over_asyncio
 from dicos_transports import blocking
 from dicos_transports import trio as over_trio
 from dicos_transports.blocking import server as blocking_server
+from dicos_transports.options import Accept, AcceptOptions, Connect, ConnectOptions
 from dicos_transports.serving.options import Serve, ServeOptions, ServerConfig
 from dicos_transports.sessions import opening
 from dicos_transports.sessions import session as awaiting
@@ -54,9 +55,9 @@ def public(cls: type) -> dict[str, Any]:
 # -- functions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["connect", "accept", "serve"])
-def test_functions_have_one_docstring(name: str) -> None:
-    model = Serve.__call__ if name == "serve" else getattr(opening, name)
+@pytest.mark.parametrize(("name", "model"), [("connect", Connect), ("accept", Accept), ("serve", Serve)])
+def test_functions_have_one_docstring(name: str, model: Any) -> None:
+    model = model.__call__
     assert model.__doc__
     assert {getattr(adapter, name).__doc__ for adapter in ADAPTERS.values()} == {model.__doc__}
 
@@ -71,7 +72,7 @@ def test_functions_have_one_signature(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "model"),
-    [(opening.ConnectOptions, opening.connect), (opening.AcceptOptions, opening.accept), (ServeOptions, ServerConfig)],
+    [(ConnectOptions, opening.connect), (AcceptOptions, opening.accept), (ServeOptions, ServerConfig)],
 )
 def test_options_are_the_keywords_of_what_takes_them(options: Any, model: Callable[..., Any]) -> None:
     """So a type checker accepts what the function does, and nothing else."""

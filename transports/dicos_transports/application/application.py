@@ -32,34 +32,30 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from dicos_proto import dimse
 from dicos_proto.data.datasets import Content
-from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.services.commitment import CommitmentReport, Failure
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance
-from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
-from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 
 from .. import blocking
-from ..addresses import Address, Listening, SourceAddress
+from ..addresses import Address, Listening
 from ..blocking import server as blocking_server
 from ..blocking.adapter import connected
 from ..files.part10 import Part10File
-from ..serving.reception import Identify, ServerLimits
-from ..sessions import opening
+from ..options import ConnectOptions, RequestOptions
+from ..serving.options import Identify, ServeOptions
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
 from ..sessions.finished import finished
 from ..sessions.offloading import in_trio
 from ..sessions.talking import Responder, WrongAnswer, kind_of
-from ..tracing import Trace
 from .answering import answer
 from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
 from .committing import Left
@@ -68,7 +64,7 @@ from .retrieving import instance
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from ..tls.layer import ClientTLS, ServerTLS
+    from ..tls.layer import ClientTLS
 
 __all__ = [
     "Application",
@@ -110,33 +106,11 @@ NormalizedFunction = TypeVar(
 )
 
 
-class ApplicationServeOptions(TypedDict, total=False):
-    """The options of `blocking.server.serve`."""
+class ApplicationServeOptions(ServeOptions, total=False):
+    """The options of `Application.serve`: those of `blocking.serve`."""
 
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    server_limits: ServerLimits
-    tls: ServerTLS | None
     identify: Identify | None
-    reuse_port: bool
-    keepalive: float | None
-    trace: Callable[[str], Trace] | None
-
-
-class ApplicationConnectOptions(TypedDict, total=False):
-    """The options of `blocking.connect`."""
-
-    called_aet: str
-    max_length: int
-    application_context: str
-    user_information: UserInformation | None
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    source_address: SourceAddress | None
-    keepalive: float | None
-    trace: Trace | None
+    """A function that returns the verdict on the user identity of a request, instead of the policy."""
 
 
 class Application:
@@ -365,14 +339,14 @@ class Application:
         return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
 
     def connect(
-        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ApplicationConnectOptions]
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[RequestOptions]
     ) -> blocking.Session:
         """`blocking.connect` with the title of this application, over its `tls` if it has one. Raises as it does."""
         return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)
 
 
 async def _connected(
-    where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[opening.ConnectOptions]
+    where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> awaiting.Session:
     """`connect` of the event loop that runs."""
     if in_trio():

@@ -1,5 +1,7 @@
 """Sessions in asyncio: `connect`, `accept`, `serve`."""
 
+from ..options import AcceptOptions, ConnectOptions
+from ..serving.options import ServeOptions
 from ..sessions.base import ConnectionFailed
 from ..sessions.channel import ServerStopping
 from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
@@ -21,9 +23,11 @@ from .pool import Pool
 from .server import Handler, ListenFailed, Metrics, Server, ServerLimits, serve
 
 __all__ = [
+    "AcceptOptions",
     "Answers",
     "PeerRequest",
     "AwaitedInstance",
+    "ConnectOptions",
     "ConnectionFailed",
     "EchoRequest",
     "FindRequest",
@@ -38,6 +42,7 @@ __all__ = [
     "PoolExhausted",
     "PoolStats",
     "Request",
+    "ServeOptions",
     "Server",
     "ServerLimits",
     "ServerStopping",

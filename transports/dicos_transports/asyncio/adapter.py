@@ -45,10 +45,10 @@ from ..addresses import (
     source_of,
     unreachable,
 )
+from ..options import Accept, AcceptOptions, Connect, ConnectOptions
 from ..sessions import opening
 from ..sessions.base import ConnectionFailed
 from ..sessions.finished import documented
-from ..sessions.opening import AcceptOptions, ConnectOptions
 from ..sessions.session import Session
 from ..sessions.sharing import Shared, store_share
 from .driver import Connected, Driver, SocketLink, StreamLink, Streams
@@ -97,14 +97,14 @@ class Connections:
 CONNECTIONS = Connections()
 
 
-@documented(opening.connect)
+@documented(Connect.__call__)
 async def connect(
     where: Address | Connected, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> Session:
     return await opening.connect(CONNECTIONS, where, contexts, **options)
 
 
-@documented(opening.accept)
+@documented(Accept.__call__)
 async def accept(connection: Connected, policy: AcceptPolicy, **options: Unpack[AcceptOptions]) -> Session:
     return await opening.accept(CONNECTIONS, connection, policy, **options)
 

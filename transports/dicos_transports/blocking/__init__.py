@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..options import AcceptOptions, ConnectOptions
 from ..sessions.base import ConnectionFailed
 from ..sessions.channel import ServerStopping
 from .adapter import accept, connect, pair, store_over
@@ -19,13 +20,16 @@ from .session import (
 )
 
 if TYPE_CHECKING:
+    from ..serving.options import ServeOptions
     from ..sessions.pooling import PoolClosed, PoolExhausted, PoolStats
     from .pool import Pool
     from .server import LOG, Handler, ListenFailed, Server, ServerLimits, serve
 
 __all__ = [
+    "AcceptOptions",
     "Answers",
     "PeerRequest",
+    "ConnectOptions",
     "ConnectionFailed",
     "EchoRequest",
     "FindRequest",
@@ -40,6 +44,7 @@ __all__ = [
     "PoolExhausted",
     "PoolStats",
     "Request",
+    "ServeOptions",
     "Server",
     "ServerLimits",
     "ServerStopping",
@@ -51,6 +56,10 @@ __all__ = [
     "serve",
     "store_over",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> object:

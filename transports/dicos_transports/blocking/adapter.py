@@ -31,10 +31,10 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_proto.wire import Wire
 
 from ..addresses import Address, SourceAddress, keep_alive, peer_of
+from ..options import Accept, AcceptOptions, Connect, ConnectOptions
 from ..sessions import opening
 from ..sessions import session as awaiting
 from ..sessions.finished import documented, finished
-from ..sessions.opening import AcceptOptions, ConnectOptions
 from .driver import Driver, dial
 from .session import Session
 
@@ -82,14 +82,14 @@ async def connected(
     return await opening.connect(Sockets(), where, contexts, **options)
 
 
-@documented(opening.connect)
+@documented(Connect.__call__)
 def connect(
     where: Address | socket.socket, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> Session:
     return Session(finished(connected(where, contexts, **options)))
 
 
-@documented(opening.accept)
+@documented(Accept.__call__)
 def accept(sock: socket.socket, policy: AcceptPolicy, **options: Unpack[AcceptOptions]) -> Session:
     return Session(finished(opening.accept(Sockets(), sock, policy, **options)))
 

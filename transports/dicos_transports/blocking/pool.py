@@ -13,8 +13,8 @@ from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 
 from ..addresses import Address
+from ..options import ConnectOptions
 from ..sessions.finished import finished
-from ..sessions.opening import ConnectOptions
 from ..sessions.pooling import (
     IDLE,
     PATIENCE,
@@ -43,9 +43,10 @@ class Pool:
             with pool.session() as session:
                 session.echo()
 
-    `contexts`: what each association proposes. `size`: the largest number of associations at a time. `idle`: seconds
-    after which an unused association is released, None for never. `patience`: seconds that a user waits while all are
-    in use, None for no limit; users are served in the order in which they ask. `options`: those of `connect`.
+    `where`: as in `connect`. `contexts`: what each association proposes. `size`: the largest number of associations at
+    a time. `idle`: seconds after which an unused association is released, None for never. `patience`: seconds that a
+    user waits while all are in use, None for no limit; users are served in the order in which they ask. `options`:
+    those of `connect`.
 
     An association that the peer has released or aborted meanwhile, or that is lost, is not handed out: the pool makes
     another one. The pool is a context manager, which closes it at the end of the block.

@@ -55,11 +55,11 @@ def serve(
     serving = ServerConfig(policy=policy, **options)
     if isinstance(where, socket.socket) and not is_listening(where):
         server = Server(handler, serving, identify)
-        server.take(where)
+        server._take(where)
         return server
     listeners = Listeners(where, reuse_port=serving.reuse_port)  # before the server has descriptors of its own
     server = Server(handler, serving, identify)
-    server.listen(listeners)
+    server._listen(listeners)
     return server
 
 
@@ -123,14 +123,14 @@ class Server(ConversingServer):
 
     # -- accepting -----------------------------------------------------------------------------------------------
 
-    def listen(self, listeners: Listeners) -> None:
+    def _listen(self, listeners: Listeners) -> None:
         """Accept from them in a thread of its own."""
         self._listening_on = listeners.names
         name = f"accept {self.address}"
         self._accepting = threading.Thread(target=self._accept_all, args=(listeners,), name=name, daemon=True)
         self._accepting.start()
 
-    def take(self, sock: socket.socket) -> None:
+    def _take(self, sock: socket.socket) -> None:
         """Serve this connection, which is then owned, in a thread of its own."""
         keep_alive(sock, self._serving.keepalive)
         connection = Connection.over(sock)
@@ -168,7 +168,7 @@ class Server(ConversingServer):
                             short = True
                         continue  # otherwise the connection is gone already
                     short = False
-                    self.take(sock)
+                    self._take(sock)
         finally:
             listeners.close()
 

@@ -3,7 +3,7 @@
 from .data_sets import CONVERTIBLE, can_convert, convert_chunks, padded_chunks
 from .finding import find_files
 from .instances import NotAnInstance, SendableObject, instance, offer, taken
-from .part10 import CHUNK, META_LIMIT, Part10Error, Part10File, inspect, read_chunks, read_whole, where
+from .part10 import CHUNK, Part10Error, Part10File, inspect, read_chunks, read_whole
 from .receiving import IncomingFile, Stored, discard, store_awaited, store_into
 from .sending import Batch, FileInstance, plan, prepare, send_file
 from .temporary import remove_stale_parts
@@ -12,7 +12,6 @@ from .writer import Part10Writer
 __all__ = [
     "CHUNK",
     "CONVERTIBLE",
-    "META_LIMIT",
     "Batch",
     "FileInstance",
     "IncomingFile",
@@ -39,5 +38,4 @@ __all__ = [
     "store_awaited",
     "store_into",
     "taken",
-    "where",
 ]

@@ -63,7 +63,7 @@ class Part10Writer:
     )  # fmt: skip
 
     def __init__(self, folder: str, name: tuple[str, str], header: bytes) -> None:
-        """For `create`, which builds the name and the header."""
+        # for `create`, which builds the name and the header
         self._folder = folder
         self._name = name
         # Everything before the first write, which writes it all at once; None afterwards.

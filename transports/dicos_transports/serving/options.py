@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 from dicos_proto.association import Association
 from dicos_proto.limits import Limits
@@ -17,6 +17,7 @@ from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import KEEPALIVE, check_keepalive
+from ..options import AssociationOptions
 from ..sessions import opening
 from ..sessions.opening import Transport
 from ..sessions.session import Session
@@ -38,17 +39,18 @@ goes."""
 AsyncIdentify = Callable[[AssociateRequest], IdentityVerdict | Awaitable[IdentityVerdict | None] | None]
 
 
-class ServeOptions(TypedDict, total=False):
-    """The options of `serve` besides the handler, the policy and `identify`."""
+class ServeOptions(AssociationOptions, total=False):
+    """The options of `serve` besides `policy` and `identify`. All are keyword arguments, and none is required."""
 
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
     server_limits: ServerLimits
+    """Limits on what the server serves at the same time."""
     tls: ServerTLS | None
+    """Use TLS with this configuration. Handshakes happen in the associations' own threads or tasks."""
     reuse_port: bool
-    keepalive: float | None
+    """Other processes may listen on the same port."""
     trace: Callable[[str], Trace] | None
+    """A function that is called with a peer's address and returns the function that receives its bytes, inside TLS if
+    there is TLS."""
 
 
 class Serve(Protocol):
@@ -70,12 +72,10 @@ class Serve(Protocol):
         in asyncio a pair of streams. The server then owns the connection. In an event loop `handler` is a coroutine
         function, `identify` may be one, and the server runs within the asynchronous context manager that is returned.
 
-        `tolerance`: the deviations of the peers to accept; each is logged as a warning, once for an association. `tls`:
-        use TLS with this configuration; handshakes happen in the associations' own threads or tasks. `identify`:
-        returns the verdict on the user identity of a request, instead of the policy. `reuse_port`: other processes may
-        listen on the same port. `keepalive`: as in `connect`. `trace`: is called with a peer's address and returns the
-        function that receives its bytes, inside TLS if there is TLS. The server logs to "dicos.server", one line for
-        each event: never content, never unescaped text of a peer.
+        `policy`: how requests for associations are answered. `identify`: returns the verdict on the user identity of a
+        request, instead of the policy. `options`: those of `ServeOptions`, for example `server_limits`, `timeouts` and
+        `tls`. The server logs to "dicos.server", one line for each event: never content, never unescaped text of a
+        peer.
 
         Raises `ListenFailed`.
         """

@@ -1,10 +1,7 @@
 """TLS for associations: configurations, identities, title policies and the layer itself [PS3.15 B]. Uses pyOpenSSL."""
 
 from ..tls_profiles import BCP195_RFC9325, EXTENDED, MODIFIED, NON_DOWNGRADING, PROFILES, Profile
-from .config import (
-    HANDSHAKE,
-    NOT_ITS_TITLE,
-    SESSIONS,
+from .config import (  # noqa: F401  `refusal` was exported before, and can still be imported
     ClientCertificate,
     ClientTLS,
     ServerTLS,
@@ -21,15 +18,12 @@ __all__ = [
     "ClientCertificate",
     "ClientTLS",
     "EXTENDED",
-    "HANDSHAKE",
     "Identity",
     "MODIFIED",
     "NON_DOWNGRADING",
-    "NOT_ITS_TITLE",
     "PROFILES",
     "PasswordNeeded",
     "Profile",
-    "SESSIONS",
     "ServerTLS",
     "TLSConfigError",
     "TLSError",
@@ -38,6 +32,5 @@ __all__ = [
     "TitlePolicy",
     "load_certificates",
     "load_crls",
-    "refusal",
     "titles_by_name",
 ]

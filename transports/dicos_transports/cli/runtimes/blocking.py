@@ -25,10 +25,10 @@ from dicos_proto.errors import ProtocolError
 from ...addresses import Address, Listening
 from ...blocking.adapter import Sockets
 from ...blocking.driver import Driver
+from ...options import ConnectOptions
 from ...sessions import opening
 from ...sessions.channel import ServerStopping
 from ...sessions.finished import finished
-from ...sessions.opening import ConnectOptions
 from ...sessions.session import Session
 from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
 
