@@ -32,34 +32,30 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from dicos_proto import dimse
 from dicos_proto.data.datasets import Content
-from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.services.commitment import CommitmentReport, Failure
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance
-from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
-from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
+from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 
 from .. import blocking
-from ..addresses import Address, Listening, SourceAddress
+from ..addresses import Address, Listening
 from ..blocking import server as blocking_server
 from ..blocking.adapter import connected
 from ..files.part10 import Part10File
-from ..serving.reception import Identify, ServerLimits
+from ..serving.options import Identify, ServeOptions
 from ..sessions import opening
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
 from ..sessions.finished import finished
 from ..sessions.offloading import in_trio
 from ..sessions.talking import Responder, WrongAnswer, kind_of
-from ..tracing import Trace
 from .answering import answer
 from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
 from .committing import Left
@@ -68,7 +64,7 @@ from .retrieving import instance
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from ..tls.layer import ClientTLS, ServerTLS
+    from ..tls.layer import ClientTLS
 
 __all__ = [
     "Application",
@@ -108,35 +104,6 @@ CommitFunction = TypeVar(
 NormalizedFunction = TypeVar(
     "NormalizedFunction", bound="Callable[[Asked], Status | Content | Awaitable[Status | Content]]"
 )
-
-
-class ApplicationServeOptions(TypedDict, total=False):
-    """The options of `blocking.server.serve`."""
-
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    server_limits: ServerLimits
-    tls: ServerTLS | None
-    identify: Identify | None
-    reuse_port: bool
-    keepalive: float | None
-    trace: Callable[[str], Trace] | None
-
-
-class ApplicationConnectOptions(TypedDict, total=False):
-    """The options of `blocking.connect`."""
-
-    called_aet: str
-    max_length: int
-    application_context: str
-    user_information: UserInformation | None
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    source_address: SourceAddress | None
-    keepalive: float | None
-    trace: Trace | None
 
 
 class Application:
@@ -359,13 +326,18 @@ class Application:
         return None
 
     def serve(
-        self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ApplicationServeOptions]
+        self,
+        where: Listening,
+        *,
+        policy: AcceptPolicy | None = None,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> blocking_server.Server:
         """`blocking.server.serve` with this handler, and this policy unless you give one. Raises as it does."""
-        return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
+        return blocking_server.serve(where, self.handler, policy=policy or self.policy, identify=identify, **options)
 
     def connect(
-        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ApplicationConnectOptions]
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[opening.CallOptions]
     ) -> blocking.Session:
         """`blocking.connect` with the title of this application, over its `tls` if it has one. Raises as it does."""
         return blocking.connect(where, contexts, calling_aet=self.aet, tls=self.tls, **options)

@@ -46,7 +46,17 @@ if TYPE_CHECKING:
     from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
     from ..tracing import Trace
 
-__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "connect", "refusal", "session_over", "tls_around"]
+__all__ = [
+    "AcceptOptions",
+    "CallOptions",
+    "ConnectOptions",
+    "Transport",
+    "accept",
+    "connect",
+    "refusal",
+    "session_over",
+    "tls_around",
+]
 
 W = TypeVar("W")
 C = TypeVar("C")
@@ -63,16 +73,21 @@ class CommonOptions(TypedDict, total=False):
     trace: Trace | None
 
 
-class ConnectOptions(CommonOptions, total=False):
-    """The options of `connect`."""
+class CallOptions(CommonOptions, total=False):
+    """The options of `connect`, except the caller's own title and TLS."""
 
     called_aet: str | None
-    calling_aet: str
     max_length: int
     application_context: str
     user_information: UserInformation | None
-    tls: ClientTLS | None
     source_address: SourceAddress | None
+
+
+class ConnectOptions(CallOptions, total=False):
+    """The options of `connect`."""
+
+    calling_aet: str
+    tls: ClientTLS | None
 
 
 class AcceptOptions(CommonOptions, total=False):

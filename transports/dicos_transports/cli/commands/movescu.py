@@ -21,6 +21,7 @@ from dicos_proto.upper_layer.pdu_types import OperationsWindow
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ...addresses import ListenFailed
+from ...serving.reception import ServerLimits
 from ...sessions.session import EchoRequest, Session, StoreRequest
 from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from ..expecting import Expected
@@ -155,8 +156,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             policy=policy,
             timeouts=timeouts(options),
             tolerance=tolerance(options),
-            associations=ASSOCIATIONS,
-            per_address=PER_ADDRESS,
+            server_limits=ServerLimits(associations=ASSOCIATIONS, per_address=PER_ADDRESS),
             tls=tls,
             identify=expected.identify,
             keepalive=options.keepalive,

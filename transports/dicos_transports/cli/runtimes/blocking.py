@@ -34,9 +34,11 @@ from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Ser
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
 
     from ... import blocking
     from ...blocking.server import Server
+    from ...serving.options import Identify, ServeOptions
     from ...serving.reception import Metrics
 
 T = TypeVar("T")
@@ -153,16 +155,21 @@ class Blocking:
 
     @asynccontextmanager
     async def serve(
-        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self,
+        where: Listening,
+        handler: Handler,
+        *,
+        policy: AcceptPolicy,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AsyncIterator[Served]:
         from ...blocking.server import serve
-        from ...serving.reception import GRACE, ServerLimits
+        from ...serving.reception import GRACE
 
         def handle(session: blocking.Session) -> None:
             finished(handler(session.awaited))
 
-        limits = ServerLimits(associations=associations, per_address=per_address)
-        server = serve(where, handle, server_limits=limits, **options)
+        server = serve(where, handle, policy=policy, identify=identify, **options)
         grace = 0.0  # for what goes wrong
         try:
             yield _Served(server)

@@ -13,20 +13,18 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
 
 from ...sessions.session import Session
 
 if TYPE_CHECKING:
-    from dicos_proto.timers import Timeouts
-    from dicos_proto.tolerance import Tolerance
-    from dicos_proto.upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
-    from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+    from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
 
-    from ...addresses import Address, Listening, SourceAddress
+    from ...addresses import Address, Listening
+    from ...serving.options import Identify, ServeOptions
     from ...serving.reception import Metrics
-    from ...tls.layer import ClientTLS, ServerTLS
-    from ...tracing import Trace
+    from ...sessions.opening import ConnectOptions
 
 PATIENCE: Final = 2.0
 """Seconds for a peer to receive the A-ABORT of an interrupted command; a stalled peer may be why it was interrupted."""
@@ -78,20 +76,7 @@ class Runtime(Protocol):
         """Run `main` to its end. After a Ctrl-C, raises KeyboardInterrupt once everything is cleaned up."""
 
     async def connect(
-        self,
-        where: Address,
-        contexts: tuple[ProposedContext, ...],
-        *,
-        called_aet: str,
-        calling_aet: str,
-        application_context: str,
-        user_information: UserInformation,
-        timeouts: Timeouts,
-        tolerance: Tolerance,
-        tls: ClientTLS | None,
-        source_address: SourceAddress | None,
-        keepalive: float | None,
-        trace: Trace | None,
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
     ) -> Session:
         """Like `connect` of the adapters."""
 
@@ -116,17 +101,10 @@ class Runtime(Protocol):
         handler: Handler,
         *,
         policy: AcceptPolicy,
-        timeouts: Timeouts,
-        tolerance: Tolerance,
-        associations: int,
-        per_address: int,
-        tls: ServerTLS | None,
-        trace: Callable[[str], Trace] | None,
-        keepalive: float | None,
-        identify: Callable[[AssociateRequest], IdentityVerdict | None] | None = None,
-        reuse_port: bool = False,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AbstractAsyncContextManager[Served]:
-        """Serve associations until the server is closed or the context is left. Raises `ListenFailed`."""
+        """Like `serve` of the adapters, until the server is closed or the context is left. Raises `ListenFailed`."""
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
         """Wait for a request to stop, then close the server; a second request closes it at once.

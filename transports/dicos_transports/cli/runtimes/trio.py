@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import trio
 
@@ -17,6 +17,10 @@ from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
+
+    from ...serving.options import Identify, ServeOptions
+    from ...sessions.opening import ConnectOptions
 
 T = TypeVar("T")
 
@@ -40,7 +44,9 @@ class Trio:
             result: T = trio.run(main)
         return result
 
-    async def connect(self, where: Address, contexts: tuple[ProposedContext, ...], **options: Any) -> Session:
+    async def connect(
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
+    ) -> Session:
         return await adapter.connect(where, contexts, **options)
 
     async def sleep(self, seconds: float) -> None:
@@ -83,11 +89,16 @@ class Trio:
 
     @asynccontextmanager
     async def serve(
-        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self,
+        where: Listening,
+        handler: Handler,
+        *,
+        policy: AcceptPolicy,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AsyncIterator[Served]:
-        limits = adapter.ServerLimits(associations=associations, per_address=per_address)
         with single():
-            async with adapter.serve(where, handler, server_limits=limits, **options) as server:
+            async with adapter.serve(where, handler, policy=policy, identify=identify, **options) as server:
                 yield server
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
