@@ -50,15 +50,7 @@ class Server(AsyncServer[Connected]):
     If it is cancelled, it aborts all associations. Call `stop` in the loop's own thread.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        serving: ServerConfig,
-        identify: AsyncIdentify | None,
-        listeners: Listeners | None = None,
-        connection: Connected | None = None,
-    ) -> None:
-        super().__init__(handler, serving, identify, listeners, connection)
+    def _prepare(self) -> None:
         self._changed: set[asyncio.Future[None]] = set()  # of the tasks that wait for a change
         self._tasks: set[asyncio.Task[None]] = set()
         self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not polled for now

@@ -50,6 +50,11 @@ class AsyncServer(ConversingServer, Generic[C]):
         self._listening_on = listeners.names if listeners is not None else []
         self._stopping = False
         self._accepting = 0  # tasks that accept connections
+        self._prepare()
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Sets the attributes that the adapter needs besides."""
 
     def stop(self) -> None:
         """Ask it to stop. Returns at once; may be called again."""

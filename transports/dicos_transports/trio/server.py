@@ -51,15 +51,7 @@ class Server(AsyncServer[Connected]):
     Cancelled, it aborts all associations. `stop` is called in trio's own thread.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        serving: ServerConfig,
-        identify: AsyncIdentify | None,
-        listeners: Listeners | None = None,
-        connection: Connected | None = None,
-    ) -> None:
-        super().__init__(handler, serving, identify, listeners, connection)
+    def _prepare(self) -> None:
         self._changed = trio.lowlevel.ParkingLot()
         self._accept_scope = trio.CancelScope()
         self._manager = trio.open_nursery()

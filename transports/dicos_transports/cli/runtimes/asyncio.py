@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -13,7 +12,7 @@ from ... import asyncio as adapter
 from ...addresses import Address, Listening
 from ...sessions.offloading import offload_in_asyncio
 from ...sessions.session import Session
-from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, single
+from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -36,8 +35,7 @@ class Asyncio:
     batch = BATCH
 
     def __init__(self) -> None:
-        at_home = threading.current_thread() is threading.main_thread()
-        self._interruptible = at_home and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._interruptible = interruptible()
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(main())

@@ -30,7 +30,7 @@ from ...sessions.channel import ServerStopping
 from ...sessions.finished import finished
 from ...sessions.opening import ConnectOptions
 from ...sessions.session import Session
-from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
+from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -227,7 +227,7 @@ class Blocking:
     def _interrupts(self) -> Iterator[None]:
         """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
         before = signal.getsignal(signal.SIGINT)
-        if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        if not interruptible():
             yield  # the caller handles signals in its own way
             return
 

@@ -9,6 +9,8 @@ raises KeyboardInterrupt where the coroutine waits, and running operations are a
 
 from __future__ import annotations
 
+import signal
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -131,6 +133,12 @@ def runtime(options: Namespace) -> Runtime:
     """Return the runtime that `--transport` names."""
     made: Runtime = import_module(f".{options.transport}", __package__).make()
     return made
+
+
+def interruptible() -> bool:
+    """Returns True if Ctrl-C raises KeyboardInterrupt in this thread, because the caller does not handle the signal."""
+    at_home = threading.current_thread() is threading.main_thread()
+    return at_home and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @contextmanager
