@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from ..sessions import session as awaiting
 from ..sessions.base_pool import BasePool
 from ..sessions.finished import finished
-from ..sessions.pooling import Place, PoolStats, drop
+from ..sessions.pooling import Place, drop
 from .adapter import connected
 from .session import Session
 
@@ -35,12 +35,6 @@ class Pool(BasePool):
     An association that the peer has released or aborted meanwhile, or that is lost, is not handed out: the pool makes
     another one. The pool is a context manager, which closes it at the end of the block.
     """
-
-    @property
-    def stats(self) -> PoolStats:
-        """The pool's numbers, now and since it was made: a copy."""
-        with self._changed:
-            return self._state.stats
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -86,7 +80,7 @@ class Pool(BasePool):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = self._changed = threading.Condition()
         self._reaper: threading.Thread | None = None
 
     async def _connect(self) -> awaiting.Session:
@@ -95,12 +89,9 @@ class Pool(BasePool):
     def _now(self) -> float:
         return monotonic()
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._changed:
-            yield
-            self._state.take_granted()  # their users look at their places themselves
-            self._changed.notify_all()
+    def _wake(self) -> None:
+        self._state.take_granted()  # their users look at their places themselves
+        self._changed.notify_all()
 
     async def _turn(self, place: Place[awaiting.Session]) -> None:
         with self._changed:

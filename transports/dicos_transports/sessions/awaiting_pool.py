@@ -6,8 +6,8 @@ Knows: alarms, which one task waits for. Must not know: event loops.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -80,9 +80,7 @@ class AsyncPool(BasePool):
     async def _wait(self, alarm: Alarm, seconds: float | None) -> None:
         """Waits until the alarm is set, for at most `seconds`."""
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        yield
+    def _wake(self) -> None:
         for place in self._state.take_granted():
             if (alarm := self._waiting.get(place)) is not None:
                 alarm.set()

@@ -1,7 +1,7 @@
 """A pool of associations in every adapter: how a user gets one, and how each ends. `pooling` makes the decisions.
 
 All of it is coroutines. In an event loop they run in one thread, so between two awaits nothing changes. In `blocking`
-they never suspend, and any number of threads run them, so the state is changed only within `_changing`.
+they never suspend, and any number of threads run them, so the state is used only under `_lock`.
 
 Knows: sessions, and when a wait may be interrupted. Must not know: event loops, threads.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar, Unpack
 
@@ -67,7 +67,8 @@ class BasePool(ABC):
     @property
     def stats(self) -> PoolStats:
         """The pool's numbers, now and since it was made: a copy."""
-        return self._state.stats
+        with self._lock:
+            return self._state.stats
 
     # -- of the adapter ------------------------------------------------------------------------------------------
 
@@ -83,10 +84,12 @@ class BasePool(ABC):
     def _now(self) -> float:
         """The time of the adapter."""
 
+    _lock: AbstractContextManager[object] = nullcontext()
+    """Under it nobody else uses the state."""
+
     @abstractmethod
-    def _changing(self) -> AbstractContextManager[None]:
-        """Within it nobody else changes the state. At its end, users that were granted or refused a place wake up, and
-        so does the reaper."""
+    def _wake(self) -> None:
+        """Wakes the users that were granted or refused a place, and the reaper. The caller holds the lock."""
 
     @abstractmethod
     async def _turn(self, place: Place[Session]) -> None:
@@ -100,7 +103,7 @@ class BasePool(ABC):
 
     async def _take(self) -> tuple[Place[Session], Session]:
         """Waits for a place; returns it and its association."""
-        with self._changing():
+        with self._lock:
             place = self._state.ask()
         if not place.granted:
             await self._granted(place)
@@ -116,7 +119,7 @@ class BasePool(ABC):
                 if not may_retry(session, sent, reused=place.reused):
                     raise
                 await session.abort()
-                with self._changing():
+                with self._lock:
                     self._state.replace(place)
                 session = await self._get(place)
                 found = await operation(session)
@@ -132,10 +135,11 @@ class BasePool(ABC):
         try:
             await self._turn(place)
         except BaseException:  # cancelled, or Ctrl-C
-            with self._changing():
+            with self._lock:
                 self._state.withdraw(place)
+                self._wake()
             raise
-        with self._changing():
+        with self._lock:
             if place.refused:
                 raise PoolClosed("the pool was closed")
             if not place.granted:
@@ -150,14 +154,15 @@ class BasePool(ABC):
                 if await session.driver.run(session.exchange.look_idle()):
                     return session
                 drop(session)
-                with self._changing():
+                with self._lock:
                     self._state.replace(place)
             session = await self._connect()
         except BaseException:
-            with self._changing():
+            with self._lock:
                 self._give_up(place)
+                self._wake()
             raise
-        with self._changing():
+        with self._lock:
             self._state.connected(place, session)
         return session
 
@@ -172,15 +177,17 @@ class BasePool(ABC):
         try:
             await session.abort()
         finally:
-            with self._changing():
+            with self._lock:
                 self._state.lose(place)
+                self._wake()
 
     async def _give_back(self, place: Place[Session], session: Session) -> None:
         if not fit(session):
             await self._lose(place, session)
             return
-        with self._changing():
+        with self._lock:
             kept = self._state.give_back(place, self._now())
+            self._wake()
         if not kept:
             await self._leave(session)
 
@@ -188,8 +195,9 @@ class BasePool(ABC):
 
     async def _close(self, end: Callable[[Session], Awaitable[None]]) -> None:
         """Closes the pool, and calls `end` for each unused association."""
-        with self._changing():
+        with self._lock:
             idle = self._state.close()
+            self._wake()
         await self._all([partial(end, session) for session in idle])
 
     async def _leave(self, session: Session) -> None:
@@ -205,5 +213,6 @@ class BasePool(ABC):
             raise
         finally:
             session.close()
-            with self._changing():
+            with self._lock:
                 self._state.gone()
+                self._wake()
