@@ -62,7 +62,7 @@ cost:
 
 mutation:
 	@tools/setup.sh dev
-	$(PY) tools/mutation.py
+	$(PY) -m tools.mutation
 
 # With VERSION=0.2.0, the fragments of changelog.d become a section of CHANGELOG.md; without, what it would say is shown.
 changelog:

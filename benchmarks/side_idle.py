@@ -19,7 +19,7 @@ from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, negotiate, number_contexts
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
 
-from .engine import policy
+from .engine.pair import policy
 
 
 def said(contexts: int) -> tuple[bytes, bytes]:

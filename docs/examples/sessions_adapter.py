@@ -15,6 +15,7 @@ from dicos_proto import ProposedContext, ProtocolError, Timeouts
 from dicos_proto.conversation.flows import Flow, Need
 from dicos_proto.wire import Wire
 from dicos_transports.addresses import Address, SourceAddress, keep_alive, peer_of, unreachable
+from dicos_transports.options import ConnectOptions
 from dicos_transports.sessions import opening
 from dicos_transports.sessions.base import ConnectionFailed
 from dicos_transports.sessions.channel import Channel, ServerStopping
@@ -138,6 +139,6 @@ class Connections:
 
 
 async def connect(
-    where: Address | socket.socket, contexts: tuple[ProposedContext, ...], **options: Unpack[opening.ConnectOptions]
+    where: Address | socket.socket, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
 ) -> Session:
     return await opening.connect(Connections(), where, contexts, **options)

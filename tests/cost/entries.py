@@ -38,6 +38,15 @@ def _size(given: Input, size: int, moved: int) -> int:
     return max(moved, size) if given.asked_for else moved
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Kills a process and closes its pipes."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
 class Served(Entry):
     """A provider in a process of its own. `fresh`: a new one for each measurement."""
 
@@ -108,11 +117,7 @@ class Served(Entry):
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
+            end(self._process)
             self._process = None
         if self._folder is not None:
             self._folder.cleanup()
@@ -260,11 +265,7 @@ class User(Entry):
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
+            end(self._process)
             self._process = None
 
 

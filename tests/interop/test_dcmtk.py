@@ -35,13 +35,6 @@ EXPLICIT = [file for file in FILES if file.transfer_syntax == uids.EXPLICIT_VR_L
 PLAIN = (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
-
-
 def test_the_files_at_hand_are_of_many_transfer_syntaxes() -> None:
     found = {uids.name_of(file.transfer_syntax) for file in FILES}
     print(f"{len(FILES)} files in {len(found)} transfer syntaxes: {', '.join(sorted(found))}")

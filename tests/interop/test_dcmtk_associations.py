@@ -23,19 +23,10 @@ from tests.interop.peers import (
     needs_dcmtk,
     our_provider,
     ours,
-    shipped_files,
 )
+from tests.interop.shipped import SMALL
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]
-
-SMALL = next(file for file in shipped_files() if file.path.name == "CT_small.dcm")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
 
 
 def of_many_classes(folder: Path) -> list[Part10File]:

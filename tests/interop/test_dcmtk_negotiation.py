@@ -15,13 +15,13 @@ from dicos_proto.upper_layer.pdu_types import OperationsWindow, UserIdentity, Us
 from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityPolicy, Roles
 from dicos_transports.blocking import Session, connect
 from dicos_transports.blocking.server import serve
-from tests.interop.peers import dcmtk, dcmtk_dcmqrscp, dcmtk_storescp, needs_dcmtk, shipped_files
+from tests.interop.peers import dcmtk, dcmtk_dcmqrscp, dcmtk_storescp, needs_dcmtk
+from tests.interop.shipped import SMALL
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]
 needs_qr = pytest.mark.skipif(shutil.which("dcmqrscp") is None, reason="DCMTK's dcmqrscp is not installed")
 
 CT, MR, FIND, GET = uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_GET
-SMALL = next(file for file in shipped_files() if file.path.name == "CT_small.dcm")
 
 
 def answer_all(session: Session) -> None:

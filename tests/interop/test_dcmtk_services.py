@@ -16,7 +16,6 @@ from dicos_proto.conversation import exchange, flows
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.performing import next_request
 from dicos_proto.conversation.reading import read_data, skip_data
-from dicos_proto.data.datasets import encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.registry import status, uids
 from dicos_proto.services.query import Find, Finding
@@ -27,19 +26,13 @@ from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
+from tests.interop.objects import as_instance, keys
 from tests.interop.peers import dcmtk, dcmtk_server, dcmtk_storescp, files_in, free_port, needs_dcmtk
 
 pytestmark = [pytest.mark.interop, needs_dcmtk]
 
 CT, EXPLICIT = uids.CT_IMAGE_STORAGE, uids.EXPLICIT_VR_LE
 STUDY_UID = "1.2.840.99"
-
-
-def keys(**values: Any) -> Dataset:
-    made = Dataset()
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
 
 
 def image(number: int) -> Dataset:
@@ -56,13 +49,7 @@ def image(number: int) -> Dataset:
 
 
 def instance(number: int) -> Instance:
-    found = image(number)
-    return Instance(
-        sop_class_uid=CT,
-        sop_instance_uid=found.SOPInstanceUID,
-        transfer_syntax=EXPLICIT,
-        data=encode(found, EXPLICIT),
-    )
+    return as_instance(image(number))
 
 
 @contextmanager

@@ -21,29 +21,13 @@ from tests.interop.peers import (
     ours,
     pynetdicom_provider,
     pynetdicom_user,
-    shipped_files,
 )
+from tests.interop.shipped import LARGEST, SMALL
 
 pytestmark = [pytest.mark.interop, needs_pynetdicom]
 
-FILES = shipped_files()
-BY_UID = {file.sop_instance_uid: file for file in FILES}
-PLAIN = [
-    file
-    for file in FILES
-    if file.transfer_syntax in (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE)
-]
-SMALL = next(file for file in FILES if file.path.name == "CT_small.dcm")
-LARGEST = max(FILES, key=lambda one: one.data_length)
 ALL = list(uids.TRANSFER_SYNTAXES)
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
 
 
 @pytest.mark.parametrize("size", [0, 4096, 16384, 131072])

@@ -20,8 +20,8 @@ from tests.interop.peers import (
     private_bytes,
     pynetdicom_provider,
     pynetdicom_user,
-    shipped_files,
 )
+from tests.interop.shipped import BY_UID, FILES, PLAIN
 
 pytestmark = [
     pytest.mark.interop,
@@ -29,30 +29,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),  # of values in files that are none too well
 ]
 
-FILES = shipped_files()
-BY_UID = {file.sop_instance_uid: file for file in FILES}
-PLAIN = [
-    file
-    for file in FILES
-    if file.transfer_syntax in (uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DEFLATED_EXPLICIT_VR_LE)
-]
 ODD_ONES = {
     file.sop_instance_uid
     for file in FILES
     if dcmread(file.path).file_meta.get("MediaStorageSOPInstanceUID", "") not in ("", file.sop_instance_uid)
 }
 """Files whose meta information names another instance than the data set, which pynetdicom's user relies on."""
-SMALL = next(file for file in FILES if file.path.name == "CT_small.dcm")
-LARGEST = max(FILES, key=lambda one: one.data_length)
 ALL = list(uids.TRANSFER_SYNTAXES)
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
 
 
 def test_every_file_arrives_as_it_was() -> None:

@@ -32,6 +32,7 @@ from dicos_proto.upper_layer.pdu_types import RoleSelection, UserInformation
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import Session, StoreRequest, connect
 from dicos_transports.blocking.server import serve
+from tests.interop.objects import as_instance, keys
 from tests.interop.peers import settle
 from tests.services.test_mpps import created, ended
 from tests.services.test_printing import image as film_image
@@ -141,20 +142,7 @@ def image(number: int, *, size: int = 40_000) -> Dataset:
 
 
 def instance(number: int) -> Instance:
-    found = image(number)
-    return Instance(
-        sop_class_uid=CT,
-        sop_instance_uid=found.SOPInstanceUID,
-        transfer_syntax=EXPLICIT,
-        data=encode(found, EXPLICIT),
-    )
-
-
-def keys(**values: Any) -> Dataset:
-    made = Dataset()
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
+    return as_instance(image(number))
 
 
 # -- C-FIND ------------------------------------------------------------------------------------------------------------

@@ -59,13 +59,6 @@ def pacs(tmp_path: Path) -> Files:
     return write_all(tmp_path, hospital().rsa_server)  # DCMTK's older profiles have suites for RSA keys only
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
-
-
 def options(files: Files) -> list[object]:
     return ["--tls-cert", files.certificate, "--tls-key", files.key, "--tls-ca", files.ca]
 

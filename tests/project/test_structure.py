@@ -1,4 +1,5 @@
-"""The structure of both packages: no circles, an upper layer that knows no DIMSE, modules that fit on a few pages.
+"""The structure of both packages: no circles, an upper layer that knows no DIMSE; and modules, those of `tools` and
+`benchmarks` too, that fit on a few pages.
 
 Imports are read from the source by `tools.structure`, which also prints them.
 """
@@ -57,9 +58,14 @@ def test_the_upper_layer_knows_no_dimse() -> None:
     assert {one for one in project().closure(upper) if one.startswith("dicos_proto.dimse")} == set()
 
 
-@pytest.mark.parametrize("module", Project(CHECKOUT).modules)
-def test_a_module_fits_on_a_few_pages_or_says_why_not(module: str) -> None:
-    text = project().modules[module].read_text("utf-8")
+HELPERS = sorted(path for folder in ("tools", "benchmarks") for path in (CHECKOUT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", [*Project(CHECKOUT).modules.values(), *HELPERS], ids=lambda path: str(path.relative_to(CHECKOUT))
+)
+def test_a_module_fits_on_a_few_pages_or_says_why_not(path: Path) -> None:
+    text = path.read_text("utf-8")
     assert len(text.splitlines()) <= LONG or "long because" in (ast.get_docstring(ast.parse(text)) or "")
 
 

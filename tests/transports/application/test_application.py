@@ -55,17 +55,6 @@ def words(response: DimseResponse | None) -> tuple[int, str | None]:
     return response.status, response.error_comment
 
 
-@pytest.fixture
-def told() -> Iterator[Lines]:
-    """The lines that applications log."""
-    handler, logger = Lines(), logging.getLogger("dicos.application")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-
-
 # -- C-ECHO and C-STORE ------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,17 +26,6 @@ ONE, TWO = Reference(uids.CT_IMAGE_STORAGE, "1.2.1"), Reference(uids.CT_IMAGE_ST
 REQUEST = CommitmentRequest(transaction_uid="1.9", references=(ONE, TWO))
 PARTLY = REQUEST.report([Failure(TWO, status.NO_SUCH_SOP_INSTANCE)])
 Function = Callable[[CommitAsked], Any]
-
-
-@pytest.fixture
-def told() -> Iterator[Lines]:
-    """The lines that applications log."""
-    handler, logger = Lines(), logging.getLogger("dicos.application")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
 
 
 def only_the_first(asked: CommitAsked) -> Any:

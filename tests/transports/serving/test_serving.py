@@ -39,7 +39,7 @@ from dicos_proto.upper_layer.pdu_types import (
 )
 from dicos_proto.upper_layer.policy import IdentityVerdict
 from dicos_transports.blocking import Session, connect
-from dicos_transports.serving import Connection, Metrics, ServerLimits, most_bytes
+from dicos_transports.serving import Connection, Metrics, ServerLimits, async_server, most_bytes
 from dicos_transports.serving.admission import Slots
 from dicos_transports.sessions.base import LAST_WORDS
 from dicos_transports.tls import ClientCertificate, ClientTLS, ServerTLS
@@ -860,7 +860,7 @@ def _no_thread(thread: threading.Thread) -> None:
 def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
     adapter: str, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
-    monkeypatch.setattr((over_trio if adapter == "trio" else over_asyncio).server, "AFTER_KILL", 0.05)
+    monkeypatch.setattr(async_server, "AFTER_KILL", 0.05)
     begun, free = threading.Event(), threading.Event()
 
     async def deaf(talk: Talk) -> None:

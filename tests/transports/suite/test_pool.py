@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
@@ -22,7 +23,7 @@ from dicos_transports import trio as over_trio
 from dicos_transports.blocking import server as blocking_server
 from dicos_transports.sessions.base import ConnectionFailed
 from dicos_transports.sessions.finished import finished
-from dicos_transports.sessions.pooling import PoolClosed, PoolExhausted
+from dicos_transports.sessions.pooling import Place, PoolClosed, PoolExhausted
 from tests.transports.connections import CONTEXTS, CT, EXPLICIT, PATIENCE, POLICY
 from tests.transports.suite.contexts import ADAPTERS, CLIENT, LOOPS, SERVER, Context, within
 
@@ -164,6 +165,16 @@ async def test_an_association_is_used_again_and_again(at: Context) -> None:
             assert (made.stats.made, made.stats.reused, made.stats.idle) == (1, 5, 1)
         provider.wait(lambda: provider.ended == ["released"])
         assert provider.served == [6]
+
+
+@everywhere
+async def test_nothing_is_kept_of_a_use_that_is_over(at: Context) -> None:
+    with peer() as provider:
+        async with pool(at, provider) as made:
+            for _ in range(20):
+                await made.call(echo)
+            gc.collect()
+            assert sum(type(one) is Place for one in gc.get_objects()) <= 1
 
 
 @everywhere

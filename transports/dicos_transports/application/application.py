@@ -106,13 +106,6 @@ NormalizedFunction = TypeVar(
 )
 
 
-class ApplicationServeOptions(ServeOptions, total=False):
-    """The options of `Application.serve`: those of `blocking.serve`."""
-
-    identify: Identify | None
-    """A function that returns the verdict on the user identity of a request, instead of the policy."""
-
-
 class Application:
     """An application entity. `aet`: its title as a requestor; as an acceptor it answers to any title.
 
@@ -333,10 +326,15 @@ class Application:
         return None
 
     def serve(
-        self, where: Listening, *, policy: AcceptPolicy | None = None, **options: Unpack[ApplicationServeOptions]
+        self,
+        where: Listening,
+        *,
+        policy: AcceptPolicy | None = None,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> blocking_server.Server:
         """`blocking.server.serve` with this handler, and this policy unless you give one. Raises as it does."""
-        return blocking_server.serve(where, self.handler, policy=policy or self.policy, **options)
+        return blocking_server.serve(where, self.handler, policy=policy or self.policy, identify=identify, **options)
 
     def connect(
         self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[RequestOptions]

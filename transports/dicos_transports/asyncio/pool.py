@@ -1,9 +1,9 @@
-"""The pool of associations of `asyncio`. `pooling` makes the decisions, `awaiting_pool` says when."""
+"""The pool of associations of `asyncio`. `pooling` makes the decisions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -36,7 +36,7 @@ class Pool(AsyncPool):
         except TimeoutError:
             pass
 
-    async def _all(self, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    async def _all(self, works: Sequence[Callable[[], Awaitable[None]]]) -> None:
         async def done(work: Callable[[], Awaitable[None]]) -> None:
             await work()
 
@@ -45,7 +45,7 @@ class Pool(AsyncPool):
                 group.create_task(done(work))
 
     async def __aenter__(self) -> Self:
-        self._open()
+        self._state.open()
         self._task = asyncio.create_task(self._reap(), name="pool")
         return self
 

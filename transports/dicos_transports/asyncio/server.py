@@ -19,16 +19,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from ..addresses import Listeners, ListenFailed, Listening
 from ..serving.async_server import AsyncServer, Handler
 from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
-from ..serving.reception import (
-    AFTER_KILL,
-    BREATHER,
-    GRACE,
-    LOG,
-    OUT_OF_SOMETHING,
-    Connection,
-    Metrics,
-    ServerLimits,
-)
+from ..serving.reception import GRACE, Connection, Metrics, ServerLimits
 from ..sessions.channel import ServerStopping
 from ..sessions.finished import documented
 from .adapter import CONNECTIONS, is_connection, name_of_peer
@@ -52,29 +43,17 @@ def serve(
     return Server(handler, serving, identify, Listeners(cast(Listening, where), reuse_port=serving.reuse_port))
 
 
-class Server(AsyncServer):
+class Server(AsyncServer[Connected]):
     """Made by `serve`. An asynchronous context manager, which at the end stops the server and waits for its
     associations.
 
     If it is cancelled, it aborts all associations. Call `stop` in the loop's own thread.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        serving: ServerConfig,
-        identify: AsyncIdentify | None,
-        listeners: Listeners | None = None,
-        connection: Connected | None = None,
-    ) -> None:
-        super().__init__(handler, serving, identify)
-        self._listeners = listeners
-        self._connection = connection
-        self._listening_on = listeners.names if listeners is not None else []
+    def _prepare(self) -> None:
         self._changed: set[asyncio.Future[None]] = set()  # of the tasks that wait for a change
         self._tasks: set[asyncio.Task[None]] = set()
         self._breathers: dict[socket.socket, asyncio.TimerHandle] = {}  # listeners that are not polled for now
-        self._short = False
 
     async def __aenter__(self) -> Self:
         if self._listeners is not None:
@@ -111,16 +90,8 @@ class Server(AsyncServer):
             finally:
                 del cancelled  # its traceback has this frame
 
-    def stop(self) -> None:
-        """Ask it to stop. Returns at once; may be called again."""
-        if not self._stopping:
-            self._stopping = True
-            self._stop_accepting()
-            self._interrupt()
-
+    @documented(AsyncServer.wait)
     async def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the server is stopped, or its one connection is over, and nothing is left. Returns False if
-        `timeout` seconds pass first."""
         try:
             async with asyncio.timeout(timeout):
                 while not self._done:
@@ -134,14 +105,9 @@ class Server(AsyncServer):
             pass
         return self._done
 
+    @documented(AsyncServer.close)
     async def close(self, grace: float = GRACE) -> None:
-        """Stops; lets operations finish for `grace` seconds, then aborts the other associations and waits for them."""
-        self.stop()
-        if not await self.wait(grace):
-            self._reception.tell_killed(grace)
-            self._kill()
-            if not await self.wait(AFTER_KILL):
-                LOG.error("%d handlers do not return; they are waited for", self.associations)
+        await super().close(grace)
         await self._all_over()
 
     def _tell_changed(self) -> None:
@@ -160,20 +126,13 @@ class Server(AsyncServer):
 
     def _accept_from(self, listener: socket.socket) -> None:
         """Take one connection; the next one waits for the next turn of the loop: a flood of them is not all it does."""
-        try:
-            sock, _ = listener.accept()
-        except OSError as error:
-            if error.errno in OUT_OF_SOMETHING:
-                if not self._short:
-                    self._reception.tell_out_of(error)
-                self._short = True
-                self._reception.make_room()
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(listener)
-                self._breathers[listener] = loop.call_later(BREATHER, self._look_at, listener)
-            return  # otherwise the connection is gone already
-        self._short = False
-        self._take(sock)
+        sock, pause = self._reception.accept(listener)
+        if sock is not None:
+            self._take(sock)
+        elif pause:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            self._breathers[listener] = loop.call_later(pause, self._look_at, listener)
 
     def _stop_accepting(self) -> None:
         if self._listeners is not None:

@@ -23,15 +23,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 from ..addresses import Listeners, ListenFailed, Listening, is_listening, keep_alive
 from ..serving.conversing import ConversingServer, Looked
 from ..serving.options import Identify, Serve, ServeOptions, ServerConfig, verdict_of
-from ..serving.reception import (
-    AFTER_KILL,
-    BREATHER,
-    GRACE,
-    LOG,
-    OUT_OF_SOMETHING,
-    Connection,
-    ServerLimits,
-)
+from ..serving.reception import AFTER_KILL, GRACE, LOG, Connection, ServerLimits
 from ..sessions import session as awaiting
 from ..sessions.finished import documented, finished
 from .adapter import Sockets
@@ -153,33 +145,21 @@ class Server(ConversingServer):
         by_fd = {sock.fileno(): sock for sock in listeners.sockets}
         for fd in (*by_fd, self._stop):
             waiting.register(fd, select.POLLIN)
-        short = False
+        stopping = select.poll()
+        stopping.register(self._stop, select.POLLIN)
         try:
             while True:
                 ready = [fd for fd, _ in waiting.poll()]
                 if self._stop in ready:
                     return
                 for fd in ready:
-                    try:
-                        sock, _ = by_fd[fd].accept()
-                    except OSError as error:
-                        if error.errno in OUT_OF_SOMETHING:
-                            self._breathe(error, told=short)
-                            short = True
-                        continue  # otherwise the connection is gone already
-                    short = False
-                    self._take(sock)
+                    sock, pause = self._reception.accept(by_fd[fd])
+                    if sock is not None:
+                        self._take(sock)
+                    elif pause:
+                        stopping.poll(pause * 1000)
         finally:
             listeners.close()
-
-    def _breathe(self, error: OSError, *, told: bool) -> None:
-        """The system is out of something: make room, and do not try again at once."""
-        if not told:
-            self._reception.tell_out_of(error)
-        self._reception.make_room()
-        stop = select.poll()
-        stop.register(self._stop, select.POLLIN)
-        stop.poll(BREATHER * 1000)
 
     # -- one connection, in its thread ---------------------------------------------------------------------------
 

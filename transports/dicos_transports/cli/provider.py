@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dicos_proto.registry import uids
 from dicos_proto.registry.service_classes import service_of
@@ -18,7 +18,8 @@ from dicos_proto.upper_layer.pdu_types import ContextResult
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Address, ListenFailed, handed_over
-from ..serving.reception import LOG
+from ..serving.options import ServeOptions
+from ..serving.reception import LOG, ServerLimits
 from ..sessions.session import Session
 from . import FAILED, NO_ASSOCIATION, OK, USAGE
 from .options import LOOPBACK, timeouts, tolerance
@@ -87,7 +88,7 @@ def run(
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit status. `where_to`: text for where received objects go."""
     with logged(out, as_json=options.log_json):
-        given = server_options(options, out, policy)
+        given = server_options(options, out)
         watched = _metrics(options, out)
         try:
             where = _where(options)
@@ -98,17 +99,15 @@ def run(
             out.error("--activated, but no sockets were passed: LISTEN_FDS and LISTEN_PID, which systemd sets for a "
                       "service with a .socket unit, are not set for this process")  # fmt: skip
             return USAGE
-        return at.run(lambda: _serve(at, options, out, where, given, watched, handler, counts, where_to))
+        return at.run(lambda: _serve(at, options, out, where, policy, given, watched, handler, counts, where_to))
 
 
-def server_options(options: argparse.Namespace, out: Output, policy: AcceptPolicy) -> dict[str, Any]:
-    """Return the arguments of `Runtime.serve`. Ends the command if the TLS options cannot be used."""
+def server_options(options: argparse.Namespace, out: Output) -> ServeOptions:
+    """Return the options of `Runtime.serve`. Ends the command if the TLS options cannot be used."""
     return {
-        "policy": policy,
         "timeouts": timeouts(options),
         "tolerance": tolerance(options),
-        "associations": options.max_associations,
-        "per_address": options.max_per_address,
+        "server_limits": ServerLimits(associations=options.max_associations, per_address=options.max_per_address),
         "tls": TLSOptions(options, out).server,
         "keepalive": options.keepalive,
         "reuse_port": options.reuse_port,
@@ -173,7 +172,8 @@ async def _serve(
     options: argparse.Namespace,
     out: Output,
     where: list[Address | socket.socket],
-    given: dict[str, Any],
+    policy: AcceptPolicy,
+    given: ServeOptions,
     watched: Watch,
     handler: Handler,
     counts: Counts,
@@ -194,7 +194,7 @@ async def _serve(
     out.on_lost = lambda: stopping.stop()
     try:
         has_port = _has_port(where)
-        async with at.serve(where, handle, **given) as server:
+        async with at.serve(where, handle, policy=policy, **given) as server:
             with watched(server) as endpoint:
 
                 def started() -> None:

@@ -1,26 +1,31 @@
-"""The common parts of `findscu`, `getscu` and `movescu`: information models, keys, and the end of an operation."""
+"""The common parts of `findscu`, `getscu` and `movescu`: information models, keys, the association, and its end."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dicos_proto import dimse
-from dicos_proto.conversation.flows import ContextNotAccepted
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import uids
 from dicos_proto.registry.service_classes import service_of
 from dicos_proto.registry.status import describe
 
 from ..sessions.session import Answers, Session
+from . import INTERRUPTED, NO_ASSOCIATION, OK
 from .output import Output
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+    from dicos_proto.upper_layer.pdu_types import ProposedContext, RoleSelection
+
+    from .user import Caller, Contact
 
 LEVELS: Final = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 PRIORITIES: Final = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
@@ -86,6 +91,36 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
         out.error(str(problem))
         return None
     return found
+
+
+async def ask_each(
+    caller: Caller,
+    contexts: tuple[ProposedContext, ...],
+    asked: list[Dataset],
+    one: Callable[[Contact, Dataset], Awaitable[int]],
+    *,
+    roles: tuple[RoleSelection, ...] = (),
+) -> int:
+    """Calls `one` for each identifier over one association, until that is over.
+
+    Returns the exit status: `OK`, or that of the last identifier that failed. Raises KeyboardInterrupt if one was
+    interrupted.
+    """
+    try:
+        contact = await caller.open(contexts, roles=roles)
+    except AssociationError as error:
+        caller.out.error(str(error))
+        return NO_ASSOCIATION
+    status = OK
+    async with contact:
+        for identifier in asked:
+            found = await one(contact, identifier)
+            status = status if found == OK else found
+            if found == INTERRUPTED or not contact.session.established:
+                break
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return status
 
 
 def cancel(session: Session, answers: Answers[Any, Any]) -> Callable[[], None]:

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.registry import uids
@@ -78,6 +79,22 @@ class Receiving:
     fsync: bool = False
     most: int | None = None
     check: bool = True
+
+    @classmethod
+    def by(
+        cls, options: argparse.Namespace, runtime: Runtime, out: Output, counts: Counts, *, keep: bool = True
+    ) -> Self:
+        """Made by the options of a command; nothing is stored without `keep`."""
+        return cls(
+            runtime=runtime,
+            out=out,
+            counts=counts,
+            folder=options.output_directory if keep else None,
+            overwrite=options.overwrite,
+            fsync=options.fsync,
+            most=options.max_object,
+            check=options.check,
+        )
 
     async def receive(self, request: StoreRequest) -> Stored:
         """Makes a file of an object, answers, counts and reports it.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -122,8 +123,25 @@ class AssociationRegistry:
         self.slots = Slots(serving.server_limits, serving.server_limits.room_for(serving.limits))
         self.budget = Budget(serving.server_limits.collected, serving.server_limits.collected_per_address)
         self._metrics = Metrics()
+        self._short = False  # the last attempt to accept a connection found the system out of a resource
 
     # -- arriving ------------------------------------------------------------------------------------------------
+
+    def accept(self, listener: socket.socket) -> tuple[socket.socket | None, float]:
+        """Takes the next connection of a listening socket, if it is not gone already. Returns it, and the seconds to
+        wait before the next call: more than 0 if the system is out of a resource, which is logged when it begins."""
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno not in OUT_OF_SOMETHING:
+                return None, 0.0
+            if not self._short:
+                self.tell_out_of(error)
+            self._short = True
+            self.make_room()
+            return None, BREATHER
+        self._short = False
+        return sock, 0.0
 
     def arrive(self, connection: Connection) -> None:
         """Adds a connection without an association. The one that has waited longest may be closed to make room."""

@@ -2,14 +2,14 @@
 
 An adapter brings its `Transport`: how connections are made, and what carries their bytes.
 
-Knows: the options of `connect`, `accept` and `serve`. Must not know: event loops, sockets.
+Knows: the options of `connect` and `accept`. Must not know: event loops, sockets.
 """
 
 from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation import flows
@@ -46,39 +46,18 @@ if TYPE_CHECKING:
     from ..tls.layer import ClientTLS, ServerTLS, TLSLayer
     from ..tracing import Trace
 
-__all__ = ["AcceptOptions", "ConnectOptions", "Transport", "accept", "connect", "refusal", "session_over", "tls_around"]
+__all__ = [
+    "Transport",
+    "accept",
+    "connect",
+    "refusal",
+    "session_over",
+    "tls_around",
+]
 
 W = TypeVar("W")
 C = TypeVar("C")
 """A connection that is open, as an adapter has it."""
-
-
-class CommonOptions(TypedDict, total=False):
-    """The options that `connect` and `accept` have in common."""
-
-    limits: Limits
-    timeouts: Timeouts
-    tolerance: Tolerance
-    keepalive: float | None
-    trace: Trace | None
-
-
-class ConnectOptions(CommonOptions, total=False):
-    """The options of `connect`."""
-
-    called_aet: str | None
-    calling_aet: str
-    max_length: int
-    application_context: str
-    user_information: UserInformation | None
-    tls: ClientTLS | None
-    source_address: SourceAddress | None
-
-
-class AcceptOptions(CommonOptions, total=False):
-    """The options of `accept`."""
-
-    tls: ServerTLS | None
 
 
 class Transport(Protocol[C]):
@@ -128,20 +107,9 @@ async def connect(
     keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
-    """Ask for an association, as its user.
+    """Asks for an association over this transport, as its user. The options and their meaning: `ConnectOptions`.
 
-    `where`: (host, port), "host:port", "[::1]:port" or "AET@host:port" (`addresses.parse_address`), the path of a Unix
-    socket, or a connection that is open already, which the session then owns. `contexts`: the presentation contexts to
-    propose (`negotiation.propose`). `called_aet`: None calls the title in `where`, or ANY-SCP without one.
-    `max_length`: the largest number of bytes of a P-DATA-TF that this side receives. `user_information` replaces the
-    one that would be made from `max_length`. `tolerance`: the deviations of the peer to accept; `Session.deviations`
-    lists those that occurred. `tls`: use TLS with this configuration; the server's certificate must be for the host.
-    `source_address`: the local address to connect from, or (address, port). `keepalive`: seconds of silence after which
-    the system probes the peer's host; the connection is lost if the host does not answer for as long again; None sends
-    no probes. `trace` is called with all bytes sent and received, inside TLS if there is TLS, and at the end with none.
-
-    Raises `ConnectionFailed`, `AssociationRejected`, `AssociationAborted`; `LocalProtocolError` if the request cannot
-    be encoded.
+    Raises as `connect` of an adapter does (`options.Connect`).
     """
     check_keepalive(keepalive)
     address, title = located(where, called_aet, source_address)
@@ -178,10 +146,9 @@ async def accept(
     keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
 ) -> Session:
-    """Wait for an A-ASSOCIATE-RQ on an open connection, which is then owned, and answer it by `policy`.
+    """Waits for an A-ASSOCIATE-RQ on an open connection, and answers it by `policy`. Options: `AcceptOptions`.
 
-    `limits` to `trace`: as in `connect`.
-    Raises `AssociationRejected` if the policy rejects it, `AssociationAborted`.
+    Raises as `accept` of an adapter does (`options.Accept`).
     """
     check_keepalive(keepalive)
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)

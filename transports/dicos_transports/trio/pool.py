@@ -1,9 +1,9 @@
-"""The pool of associations of `trio`. `pooling` makes the decisions, `awaiting_pool` says when."""
+"""The pool of associations of `trio`. `pooling` makes the decisions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, cast
@@ -37,7 +37,7 @@ class Pool(AsyncPool):
         with trio.move_on_after(math.inf if seconds is None else seconds):
             await cast(trio.Event, alarm).wait()
 
-    async def _all(self, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    async def _all(self, works: Sequence[Callable[[], Awaitable[None]]]) -> None:
         async with trio.open_nursery() as nursery:
             for work in works:
                 nursery.start_soon(work)
@@ -45,7 +45,7 @@ class Pool(AsyncPool):
     async def __aenter__(self) -> Self:
         self._tasks = AsyncExitStack()
         self._nursery = await self._tasks.enter_async_context(trio.open_nursery())
-        self._open()
+        self._state.open()
         self._nursery.start_soon(self._reap)
         return self
 

@@ -20,16 +20,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from ..addresses import Listeners, ListenFailed, Listening, is_listening
 from ..serving.async_server import AsyncServer, Handler
 from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
-from ..serving.reception import (
-    AFTER_KILL,
-    BREATHER,
-    GRACE,
-    LOG,
-    OUT_OF_SOMETHING,
-    Connection,
-    Metrics,
-    ServerLimits,
-)
+from ..serving.reception import Connection, Metrics, ServerLimits
 from ..sessions.channel import ServerStopping
 from ..sessions.finished import documented
 from .adapter import CONNECTIONS, Connected
@@ -53,27 +44,16 @@ def serve(
     return Server(handler, serving, identify, Listeners(where, reuse_port=serving.reuse_port))
 
 
-class Server(AsyncServer):
+class Server(AsyncServer[Connected]):
     """Made by `serve`. An asynchronous context manager, which at the end stops the server and waits for its
     associations.
 
     Cancelled, it aborts all associations. `stop` is called in trio's own thread.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        serving: ServerConfig,
-        identify: AsyncIdentify | None,
-        listeners: Listeners | None = None,
-        connection: Connected | None = None,
-    ) -> None:
-        super().__init__(handler, serving, identify)
-        self._listeners = listeners
-        self._connection = connection
-        self._listening_on = listeners.names if listeners is not None else []
+    def _prepare(self) -> None:
         self._changed = trio.lowlevel.ParkingLot()
-        self._stop_accepting = trio.CancelScope()
+        self._accept_scope = trio.CancelScope()
         self._manager = trio.open_nursery()
         self._nursery: trio.Nursery | None = None
 
@@ -98,29 +78,15 @@ class Server(AsyncServer):
                     self._nursery.cancel_scope.cancel()
                 await self._manager.__aexit__(None, None, None)
 
-    def stop(self) -> None:
-        """Ask it to stop. Returns at once; may be called again."""
-        if not self._stopping:
-            self._stopping = True
-            self._stop_accepting.cancel()
-            self._interrupt()
-
+    @documented(AsyncServer.wait)
     async def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the server is stopped, or its one connection is over, and nothing is left. Returns False if
-        `timeout` seconds pass first."""
         with trio.move_on_after(math.inf if timeout is None else timeout):
             while not self._done:
                 await self._changed.park()
         return self._done
 
-    async def close(self, grace: float = GRACE) -> None:
-        """Stops; lets operations finish for `grace` seconds, then aborts the other associations and waits for them."""
-        self.stop()
-        if not await self.wait(grace):
-            self._reception.tell_killed(grace)
-            self._kill()
-            if not await self.wait(AFTER_KILL):
-                LOG.error("%d handlers do not return; they are waited for", self.associations)
+    def _stop_accepting(self) -> None:
+        self._accept_scope.cancel()
 
     async def _first(self, over: Awaitable[T], wanted: Awaitable[V]) -> tuple[T, None] | tuple[None, V]:
         return await first(over, wanted)
@@ -129,7 +95,7 @@ class Server(AsyncServer):
 
     async def _accept_all(self, listeners: Listeners) -> None:
         try:
-            with self._stop_accepting:
+            with self._accept_scope:
                 async with trio.open_nursery() as nursery:
                     for sock in listeners.sockets:
                         nursery.start_soon(self._accept_from, sock)
@@ -141,22 +107,14 @@ class Server(AsyncServer):
             self._changed.unpark_all()
 
     async def _accept_from(self, listener: socket.socket) -> None:
-        short = False
         nursery = self._nursery
         while nursery is not None:
             await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, _ = listener.accept()
-            except OSError as error:
-                if error.errno in OUT_OF_SOMETHING:
-                    if not short:
-                        self._reception.tell_out_of(error)
-                    short = True
-                    self._reception.make_room()
-                    await trio.sleep(BREATHER)
-                continue  # otherwise the connection is gone already
-            short = False
-            self._take(nursery, sock)
+            sock, pause = self._reception.accept(listener)
+            if sock is not None:
+                self._take(nursery, sock)
+            elif pause:
+                await trio.sleep(pause)
 
     def _take(self, nursery: trio.Nursery, connected: Connected) -> None:
         """Serve this connection in a task of its own."""

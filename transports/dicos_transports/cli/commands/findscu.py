@@ -18,10 +18,10 @@ from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry.status import SUCCESS, UNABLE_TO_PROCESS, category
 from dicos_proto.registry.status_tables import Category
 
-from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from .. import FAILED, INTERRUPTED, OK, USAGE
 from ..options import count, user_parser
 from ..output import Output, plural
-from ..query import PRIORITIES, add_options, cancel, ended, identifiers, why_refused
+from ..query import PRIORITIES, add_options, ask_each, cancel, ended, identifiers, why_refused
 from ..user import Caller, Contact
 
 if TYPE_CHECKING:
@@ -43,22 +43,10 @@ def main(words: Sequence[str]) -> int:
 
 
 async def _find(caller: Caller, options: argparse.Namespace, asked: list[Dataset]) -> int:
-    out = caller.out
-    try:
-        contact = await caller.open(propose([options.model]))
-    except AssociationError as error:
-        out.error(str(error))
-        return NO_ASSOCIATION
-    status = OK
-    async with contact:
-        for identifier in asked:
-            found = await _Finding(caller, contact, options, identifier).run()
-            status = status if found == OK else found
-            if found == INTERRUPTED or not contact.session.established:
-                break
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
-    return status
+    async def one(contact: Contact, identifier: Dataset) -> int:
+        return await _Finding(caller, contact, options, identifier).run()
+
+    return await ask_each(caller, propose([options.model]), asked, one)
 
 
 class _Finding:

@@ -17,11 +17,11 @@ from dicos_proto.registry import uids
 from dicos_proto.registry.status_tables import Category
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
 
-from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from .. import FAILED, INTERRUPTED, USAGE
 from ..options import count, user_parser
 from ..output import Output, plural
 from ..provider import Counts
-from ..query import PRIORITIES, add_options, cancel, identifiers, sop_class, transfer_syntax, why_refused
+from ..query import PRIORITIES, add_options, ask_each, cancel, identifiers, sop_class, transfer_syntax, why_refused
 from ..receiving import Receiving, add_folder, fit_folder
 from ..retrieving import sum_up
 from ..user import Caller, Contact
@@ -77,31 +77,13 @@ async def _get(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             f"{plural(len(planned.left_out), 'storage context')} not proposed, beyond the limit of "
             f"{planning.CONTEXTS}: select SOP classes by --sop-class"
         )
-    try:
-        contact = await caller.open(planned.contexts, roles=planned.roles)
-    except AssociationError as error:
-        out.error(str(error))
-        return NO_ASSOCIATION
     counts = Counts()
-    receiving = Receiving(
-        runtime=caller.runtime,
-        out=out,
-        counts=counts,
-        folder=options.output_directory,
-        overwrite=options.overwrite,
-        fsync=options.fsync,
-        most=options.max_object,
-        check=options.check,
-    )
-    status = OK
-    async with contact:
-        for identifier in asked:
-            found = await _one(caller, contact, options, identifier, receiving)
-            status = status if found == OK else found
-            if found == INTERRUPTED or not contact.session.established:
-                break
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
+    receiving = Receiving.by(options, caller.runtime, out, counts)
+
+    async def one(contact: Contact, identifier: Dataset) -> int:
+        return await _one(caller, contact, options, identifier, receiving)
+
+    status = await ask_each(caller, planned.contexts, asked, one, roles=planned.roles)
     return FAILED if counts.failed else status
 
 

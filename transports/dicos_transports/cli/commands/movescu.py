@@ -21,13 +21,14 @@ from dicos_proto.upper_layer.pdu_types import OperationsWindow
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ...addresses import ListenFailed
+from ...serving.reception import ServerLimits
 from ...sessions.session import EchoRequest, Session, StoreRequest
 from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from ..expecting import Expected
 from ..options import LOOPBACK, count, max_length, port_with_address, timeouts, title, tolerance, user_parser
 from ..output import Output, plural, size
 from ..provider import Counts, logged, tell_refused
-from ..query import PRIORITIES, add_options, cancel, identifiers, transfer_syntax, why_refused
+from ..query import PRIORITIES, add_options, ask_each, cancel, identifiers, transfer_syntax, why_refused
 from ..receiving import Receiving, add_folder, fit_folder
 from ..retrieving import sum_up
 from ..user import Caller, Contact
@@ -112,16 +113,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
     if options.store_port is None:
         return await _move(caller, options, asked, expected)
     counts = Counts()
-    receiving = Receiving(
-        runtime=caller.runtime,
-        out=out,
-        counts=counts,
-        folder=options.output_directory,
-        overwrite=options.overwrite,
-        fsync=options.fsync,
-        most=options.max_object,
-        check=options.check,
-    )
+    receiving = Receiving.by(options, caller.runtime, out, counts)
 
     async def handle(session: Session) -> None:
         tell_refused(session, options, out)
@@ -155,8 +147,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             policy=policy,
             timeouts=timeouts(options),
             tolerance=tolerance(options),
-            associations=ASSOCIATIONS,
-            per_address=PER_ADDRESS,
+            server_limits=ServerLimits(associations=ASSOCIATIONS, per_address=PER_ADDRESS),
             tls=tls,
             identify=expected.identify,
             keepalive=options.keepalive,
@@ -183,21 +174,10 @@ def _destination(options: argparse.Namespace) -> str:
 
 
 async def _move(caller: Caller, options: argparse.Namespace, asked: list[Dataset], expected: Expected) -> int:
-    try:
-        contact = await caller.open(propose([options.model]))
-    except AssociationError as error:
-        caller.out.error(str(error))
-        return NO_ASSOCIATION
-    status = OK
-    async with contact:
-        for identifier in asked:
-            found = await _one(caller, contact, options, identifier, expected)
-            status = status if found == OK else found
-            if found == INTERRUPTED or not contact.session.established:
-                break
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
-    return status
+    async def one(contact: Contact, identifier: Dataset) -> int:
+        return await _one(caller, contact, options, identifier, expected)
+
+    return await ask_each(caller, propose([options.model]), asked, one)
 
 
 async def _one(

@@ -48,16 +48,7 @@ def main(words: Sequence[str]) -> int:
     folder: Path = options.output_directory
     counts = Counts()
     at = runtime(options)
-    receiving = Receiving(
-        runtime=at,
-        out=out,
-        counts=counts,
-        folder=None if options.ignore else folder,
-        overwrite=options.overwrite,
-        fsync=options.fsync,
-        most=options.max_object,
-        check=options.check,
-    )
+    receiving = Receiving.by(options, at, out, counts, keep=not options.ignore)
 
     async def handle(session: Session) -> None:
         async for request in session:

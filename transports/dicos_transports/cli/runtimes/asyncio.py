@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from ... import asyncio as adapter
 from ...addresses import Address, Listening
 from ...sessions.offloading import offload_in_asyncio
 from ...sessions.session import Session
-from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, single
+from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
+
+    from ...options import ConnectOptions
+    from ...serving.options import Identify, ServeOptions
 
 T = TypeVar("T")
 
@@ -32,13 +35,14 @@ class Asyncio:
     batch = BATCH
 
     def __init__(self) -> None:
-        at_home = threading.current_thread() is threading.main_thread()
-        self._interruptible = at_home and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._interruptible = interruptible()
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(main())
 
-    async def connect(self, where: Address, contexts: tuple[ProposedContext, ...], **options: Any) -> Session:
+    async def connect(
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
+    ) -> Session:
         return await adapter.connect(where, contexts, **options)
 
     async def sleep(self, seconds: float) -> None:
@@ -93,10 +97,15 @@ class Asyncio:
 
     @asynccontextmanager
     async def serve(
-        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self,
+        where: Listening,
+        handler: Handler,
+        *,
+        policy: AcceptPolicy,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AsyncIterator[Served]:
-        limits = adapter.ServerLimits(associations=associations, per_address=per_address)
-        async with adapter.serve(where, handler, server_limits=limits, **options) as server:
+        async with adapter.serve(where, handler, policy=policy, identify=identify, **options) as server:
             yield server
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:

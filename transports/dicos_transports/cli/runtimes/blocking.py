@@ -30,13 +30,15 @@ from ...sessions import opening
 from ...sessions.channel import ServerStopping
 from ...sessions.finished import finished
 from ...sessions.session import Session
-from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work
+from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
 
     from ... import blocking
     from ...blocking.server import Server
+    from ...serving.options import Identify, ServeOptions
     from ...serving.reception import Metrics
 
 T = TypeVar("T")
@@ -153,16 +155,21 @@ class Blocking:
 
     @asynccontextmanager
     async def serve(
-        self, where: Listening, handler: Handler, *, associations: int, per_address: int, **options: Any
+        self,
+        where: Listening,
+        handler: Handler,
+        *,
+        policy: AcceptPolicy,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AsyncIterator[Served]:
         from ...blocking.server import serve
-        from ...serving.reception import GRACE, ServerLimits
+        from ...serving.reception import GRACE
 
         def handle(session: blocking.Session) -> None:
             finished(handler(session.awaited))
 
-        limits = ServerLimits(associations=associations, per_address=per_address)
-        server = serve(where, handle, server_limits=limits, **options)
+        server = serve(where, handle, policy=policy, identify=identify, **options)
         grace = 0.0  # for what goes wrong
         try:
             yield _Served(server)
@@ -220,7 +227,7 @@ class Blocking:
     def _interrupts(self) -> Iterator[None]:
         """Ctrl-C raises KeyboardInterrupt, which aborts the association, and once more when that takes too long."""
         before = signal.getsignal(signal.SIGINT)
-        if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        if not interruptible():
             yield  # the caller handles signals in its own way
             return
 

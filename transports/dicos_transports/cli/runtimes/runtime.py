@@ -9,24 +9,24 @@ raises KeyboardInterrupt where the coroutine waits, and running operations are a
 
 from __future__ import annotations
 
+import signal
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
 
 from ...sessions.session import Session
 
 if TYPE_CHECKING:
-    from dicos_proto.timers import Timeouts
-    from dicos_proto.tolerance import Tolerance
-    from dicos_proto.upper_layer.pdu_types import AssociateRequest, ProposedContext, UserInformation
-    from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
+    from dicos_proto.upper_layer.pdu_types import ProposedContext
+    from dicos_proto.upper_layer.policy import AcceptPolicy
 
-    from ...addresses import Address, Listening, SourceAddress
+    from ...addresses import Address, Listening
+    from ...options import ConnectOptions
+    from ...serving.options import Identify, ServeOptions
     from ...serving.reception import Metrics
-    from ...tls.layer import ClientTLS, ServerTLS
-    from ...tracing import Trace
 
 PATIENCE: Final = 2.0
 """Seconds for a peer to receive the A-ABORT of an interrupted command; a stalled peer may be why it was interrupted."""
@@ -78,20 +78,7 @@ class Runtime(Protocol):
         """Run `main` to its end. After a Ctrl-C, raises KeyboardInterrupt once everything is cleaned up."""
 
     async def connect(
-        self,
-        where: Address,
-        contexts: tuple[ProposedContext, ...],
-        *,
-        called_aet: str,
-        calling_aet: str,
-        application_context: str,
-        user_information: UserInformation,
-        timeouts: Timeouts,
-        tolerance: Tolerance,
-        tls: ClientTLS | None,
-        source_address: SourceAddress | None,
-        keepalive: float | None,
-        trace: Trace | None,
+        self, where: Address, contexts: tuple[ProposedContext, ...], **options: Unpack[ConnectOptions]
     ) -> Session:
         """Like `connect` of the adapters."""
 
@@ -116,17 +103,10 @@ class Runtime(Protocol):
         handler: Handler,
         *,
         policy: AcceptPolicy,
-        timeouts: Timeouts,
-        tolerance: Tolerance,
-        associations: int,
-        per_address: int,
-        tls: ServerTLS | None,
-        trace: Callable[[str], Trace] | None,
-        keepalive: float | None,
-        identify: Callable[[AssociateRequest], IdentityVerdict | None] | None = None,
-        reuse_port: bool = False,
+        identify: Identify | None = None,
+        **options: Unpack[ServeOptions],
     ) -> AbstractAsyncContextManager[Served]:
-        """Serve associations until the server is closed or the context is left. Raises `ListenFailed`."""
+        """Like `serve` of the adapters, until the server is closed or the context is left. Raises `ListenFailed`."""
 
     async def until_stopped(self, server: Served, stopping: Stopping, started: Callable[[], None]) -> None:
         """Wait for a request to stop, then close the server; a second request closes it at once.
@@ -153,6 +133,12 @@ def runtime(options: Namespace) -> Runtime:
     """Return the runtime that `--transport` names."""
     made: Runtime = import_module(f".{options.transport}", __package__).make()
     return made
+
+
+def interruptible() -> bool:
+    """Returns True if Ctrl-C raises KeyboardInterrupt in this thread, because the caller does not handle the signal."""
+    at_home = threading.current_thread() is threading.main_thread()
+    return at_home and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @contextmanager
