@@ -18,7 +18,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening
 from ..serving.async_server import AsyncServer, Handler
-from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig, check_functions
 from ..serving.reception import (
     AFTER_KILL,
     BREATHER,
@@ -46,6 +46,7 @@ def serve(
     identify: AsyncIdentify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
+    check_functions(handler, identify, awaited=True)
     serving = ServerConfig(policy=policy, **options)
     if is_connection(where):
         return Server(handler, serving, identify, connection=where)
