@@ -22,7 +22,8 @@ VALUES += [MessageStart, MessageData]
 def test_value(value: type) -> None:
     fields = dataclasses.fields(value)
     assert all(field.kw_only for field in fields)
-    made = value(**{field.name: 1 for field in fields if field.default is dataclasses.MISSING})
+    needed = [field for field in fields if field.default is dataclasses.MISSING]
+    made = value(**{field.name: () if str(field.type).startswith("tuple") else 1 for field in needed})
     again = dataclasses.replace(made)
     assert (again == made, hash(again) == hash(made)) == (True, True)
     assert not hasattr(made, "__dict__")

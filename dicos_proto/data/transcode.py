@@ -242,8 +242,9 @@ def convert(
     """Yields the data set in `to_ts`, in pieces of about `chunk` bytes. Each call of `read` yields it from its start.
 
     `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. `can_convert` has to be True for the pair.
-    `limits` bound the inflated bytes (`inflate_bytes`, `inflate_ratio`) and the nesting (`sequence_depth`). Raises
-    `TranscodeError`.
+    `limits` bound the inflated bytes (`inflate_bytes`, `inflate_ratio`) and the nesting (`sequence_depth`). Explicit VR
+    and deflated have the same encoding inside: between these the data set is checked and not rewritten, so a value of
+    odd length stays odd. Raises `TranscodeError`, also for bytes that are not a data set, once it meets them.
     """
     with ExitStack() as readers:
 
@@ -255,7 +256,9 @@ def convert(
 
         chunks = decoded()
         implicit = from_ts == IMPLICIT_VR_LE
-        if from_ts != to_ts and IMPLICIT_VR_LE in (from_ts, to_ts):
+        if from_ts != to_ts and IMPLICIT_VR_LE not in (from_ts, to_ts):
+            chunks = _checked(chunks, Walker(implicit=False, little=True, limits=limits))
+        elif from_ts != to_ts:
             rewriter = _Rewriter(
                 implicit=implicit,
                 little=True,
@@ -372,6 +375,18 @@ def _looked_up(chunks: Iterable[Buffer], look: _Look) -> dict[int, bytes]:
         if not look.passed:
             raise TranscodeError(str(error)) from error
     return look.found
+
+
+def _checked(chunks: Iterable[Buffer], walker: Walker) -> Iterator[Buffer]:
+    """Yields these unchanged, each after the walker has passed it."""
+    try:
+        for data in chunks:
+            walker.feed(data)
+            yield data
+            del data  # its memory can be used for the next piece
+        walker.finish()
+    except DataSetError as error:
+        raise TranscodeError(str(error)) from error
 
 
 def _rewritten(chunks: Iterable[Buffer], rewriter: _Rewriter, chunk: int) -> Iterator[Buffer]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..arguments import check_kind, check_several, one_for_many
 from ..errors import LocalProtocolError
 from ..limits import SMALLEST_MAX_LENGTH
 from ..registry import uids
@@ -45,7 +46,8 @@ def propose(
 
     Raises `LocalProtocolError` for more than 128, TypeError for one UID in place of several.
     """
-    _check_several(abstract_syntaxes, "propose")
+    one_for_many(abstract_syntaxes, "propose({})", "UIDs", "list")
+    check_several(transfer_syntaxes, "propose(..., {})", "transfer syntaxes")
     return number_contexts((syntax, transfer_syntaxes) for syntax in dict.fromkeys(abstract_syntaxes))
 
 
@@ -67,16 +69,10 @@ def propose_roles(sop_classes: Iterable[str], *, scu: bool = False, scp: bool = 
     Without an item the requestor is the SCU. Raises `LocalProtocolError` for no role at all, TypeError for one UID in
     place of several.
     """
-    _check_several(sop_classes, "propose_roles")
+    one_for_many(sop_classes, "propose_roles({})", "UIDs", "list")
     if not (scu or scp):
         raise LocalProtocolError("role selection without a role; SCU, SCP or both [PS3.7 D.3.3.4]")
     return tuple(RoleSelection(sop_class_uid=uid, scu=scu, scp=scp) for uid in dict.fromkeys(sop_classes))
-
-
-def _check_several(uids: Iterable[str], function: str) -> None:
-    """Refuses a text, which would be taken for UIDs of one character each."""
-    if isinstance(uids, str):
-        raise TypeError(f"{function}({uids!r}); UIDs in a list or a tuple: {function}([{uids!r}])")
 
 
 def negotiate(
@@ -91,8 +87,10 @@ def negotiate(
     `tolerance`: its flags for AE titles accept an invalid title that the lists of the policy have; with
     `role_of_neither`, a proposal of neither role means the default roles.
     `identity`: what the caller found out about the user identity of the request; it replaces `policy.identity`.
-    Raises `LocalProtocolError` for a policy whose Maximum Length has no room for a message.
+    Raises `LocalProtocolError` for a policy whose Maximum Length has no room for a message, TypeError for anything
+    but a policy.
     """
+    check_kind(policy, "negotiate(request, {})", AcceptPolicy)
     if policy.peer_max_length < SMALLEST_MAX_LENGTH:
         raise LocalProtocolError(
             f"a policy that accepts a Maximum Length of {policy.peer_max_length}; at least {SMALLEST_MAX_LENGTH}"

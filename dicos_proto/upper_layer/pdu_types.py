@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from ..arguments import check_kind, check_several, one_for_many
 from ..errors import AbortReason, AbortSource
 from ..limits import DEFAULT_MAX_LENGTH
 from ..registry import uids
@@ -91,12 +92,15 @@ REJECT_REASONS: dict[tuple[int, int], str] = {
 class ProposedContext:
     """A presentation context of an A-ASSOCIATE-RQ: odd id 1..255, one abstract syntax, its transfer syntaxes.
 
-    [PS3.8 9.3.2.2].
+    Raises TypeError for one UID in place of the transfer syntaxes [PS3.8 9.3.2.2].
     """
 
     id: int
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_several(self.transfer_syntaxes, "ProposedContext(transfer_syntaxes={})", "UIDs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,9 @@ class CommonExtendedNegotiation:
     service_class_uid: str
     related_general: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_several(self.related_general, "CommonExtendedNegotiation(related_general={})", "UIDs")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserIdentity:
@@ -182,7 +189,10 @@ class UserInformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociateRequest:
-    """A-ASSOCIATE-RQ [PS3.8 9.3.2]."""
+    """A-ASSOCIATE-RQ [PS3.8 9.3.2].
+
+    Raises TypeError for UIDs in place of the contexts, which `propose` makes.
+    """
 
     called_aet: str
     calling_aet: str
@@ -190,6 +200,12 @@ class AssociateRequest:
     application_context: str = uids.DICOM_APPLICATION_CONTEXT
     user_information: UserInformation = UserInformation()
     protocol_version: int = PROTOCOL_VERSION
+
+    def __post_init__(self) -> None:
+        one_for_many(self.contexts, "contexts={}", "ProposedContext", hint="; propose makes them")
+        check_several(self.contexts, "contexts={}", "ProposedContext")
+        for context in self.contexts:
+            check_kind(context, "contexts=[{}, ...]", ProposedContext, for_str="; propose makes them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

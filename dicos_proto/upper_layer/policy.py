@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
+from ..arguments import check_kind, check_mapping, check_several
 from ..limits import DEFAULT_MAX_LENGTH, Limits
 from ..registry import uids
 from .extended import Extension
@@ -43,7 +44,7 @@ class IdentityPolicy:
 
     Tickets, assertions and tokens (types 3 to 5) are for the caller to check: see `IdentityVerdict`.
 
-    Raises TypeError if `known` has anything but bytes, which would match no user.
+    Raises TypeError if `known` has anything but bytes, which would match no user, and if `types` is one number.
     """
 
     required: bool = False
@@ -52,6 +53,9 @@ class IdentityPolicy:
     response: bytes = b""
 
     def __post_init__(self) -> None:
+        if self.known is not None:
+            check_mapping(self.known, "IdentityPolicy(known=...)", "names to passcodes")
+        check_several(self.types, "IdentityPolicy(types={})", "identity types")
         for one in chain.from_iterable((self.known or {}).items()):
             if not isinstance(one, bytes):
                 raise TypeError(f"IdentityPolicy(known=...) has a {type(one).__name__}; names and passcodes are bytes")
@@ -83,6 +87,9 @@ class AcceptPolicy:
     `extended`: SOP class -> the supported options (`extended.grant`), or raw bytes, which are answered unchanged.
     `peer_max_length`: the smallest Maximum Length of a requestor that is accepted (`Limits.peer_max_length` says why);
     a smaller one is rejected.
+
+    Raises TypeError for one text in place of a collection, which would be taken for its characters, and for a field of
+    another type.
     """
 
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -102,3 +109,24 @@ class AcceptPolicy:
     implementation_version_name: str | None = uids.IMPLEMENTATION_VERSION_NAME
     max_contexts: int = Limits().contexts
     peer_max_length: int = Limits().peer_max_length
+
+    def __post_init__(self) -> None:
+        for name in ("contexts", "general"):
+            accepted = getattr(self, name)
+            check_mapping(accepted, f"AcceptPolicy({name}={{}})", "UIDs to transfer syntaxes")
+            for uid, syntaxes in accepted.items():
+                check_several(syntaxes, f"AcceptPolicy({name}={{{uid!a}: {{}}}})", "transfer syntaxes")
+        if self.other_contexts is not None:
+            check_several(self.other_contexts, "AcceptPolicy(other_contexts={})", "transfer syntaxes")
+        check_several(self.application_contexts, "AcceptPolicy(application_contexts={})", "UIDs")
+        check_several(self.refused, "AcceptPolicy(refused={})", "UIDs", "frozenset")
+        for name in ("called_aets", "calling_aets"):
+            if getattr(self, name) is not None:
+                check_several(getattr(self, name), f"AcceptPolicy({name}={{}})", "AE titles", "frozenset")
+        check_kind(self.preference, "AcceptPolicy(preference={})", Preference)
+        check_mapping(self.roles, "AcceptPolicy(roles={})", "UIDs to Roles")
+        for uid, roles in self.roles.items():
+            check_kind(roles, f"AcceptPolicy(roles={{{uid!a}: {{}}}})", Roles)
+        check_kind(self.window, "AcceptPolicy(window={})", OperationsWindow, type(None))
+        check_mapping(self.extended, "AcceptPolicy(extended={})", "UIDs to options")
+        check_kind(self.identity, "AcceptPolicy(identity={})", IdentityPolicy)

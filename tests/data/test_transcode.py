@@ -426,14 +426,38 @@ def inflated_expected(data: bytes, from_ts: str, to_ts: str) -> bytes | None:
     if from_ts == to_ts:
         return data
     if to_ts == DEFLATED:
-        return expected(data, from_ts, EXPLICIT)
+        return checked(data) if from_ts == EXPLICIT else expected(data, from_ts, EXPLICIT)
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inner = engine.decompress(data)
     except zlib.error:
         return None
     rest = engine.unused_data
-    return expected(inner, EXPLICIT, to_ts) if engine.eof and (len(rest) <= 9 or not rest.strip(b"\0")) else None
+    if not engine.eof or (len(rest) > 9 and rest.strip(b"\0")):
+        return None
+    return checked(inner) if to_ts == EXPLICIT else expected(inner, EXPLICIT, to_ts)
+
+
+def checked(data: bytes) -> bytes | None:
+    """Returns a data set in explicit VR unchanged, None if the reference walk refuses it."""
+    try:
+        walk(data, implicit=False, little=True, vr_of=unknown)
+    except Refused:
+        return None
+    return data
+
+
+@pytest.mark.parametrize(("from_ts", "to_ts"), [(EXPLICIT, DEFLATED), (DEFLATED, EXPLICIT)])
+def test_what_is_no_data_set_is_refused_although_nothing_is_rewritten(from_ts: str, to_ts: str) -> None:
+    good = explicit(0x00080060, b"CS", b"CT") + explicit(0x00080070, b"LO", b"Acme")
+    for data, fault in (
+        (good[:-2], "cut short"),
+        (b"Dear diary, this is no data set. " * 50, "byte"),
+        (good + ITEM, "byte"),
+    ):
+        given = b"".join(transcode.deflate(iter([data]))) if from_ts == DEFLATED else data
+        with pytest.raises(TranscodeError, match=fault):
+            list(transcode.convert(lambda given=given: pieces_of(given), from_ts, to_ts))  # type: ignore[misc]
 
 
 def converts_as_expected(data: bytes, from_ts: str, to_ts: str) -> None:

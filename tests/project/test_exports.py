@@ -2,6 +2,7 @@
 
 import enum
 import inspect
+import re
 import subprocess
 import sys
 import types
@@ -91,6 +92,22 @@ def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) 
     assert _mypy(tmp_path, "\n".join(source) + "\n") == ""
     del source[4]  # and a case that is forgotten is found
     assert "assert_never" in _mypy(tmp_path, "\n".join(source) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("page", "begin"),
+    [("bytes-to-events.md", "def describe(event: Event)"), ("upper-layer.md", "def relay(event: UpperEvent")],
+)
+def test_the_match_that_a_page_shows_is_complete(page: str, begin: str, tmp_path: Path) -> None:
+    """A type checker accepts it, and reports a case that is left out if the match ends in assert_never."""
+    pytest.importorskip("mypy.api", reason="mypy is not installed")
+    text = (CHECKOUT / "docs/embedding" / page).read_text(encoding="utf-8")
+    (block,) = (one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if begin in one)
+    source = block.partition("\n\n\nacceptor = ")[0] + "\n"
+    assert _mypy(tmp_path, source) == ""
+    if "assert_never" in source:
+        shorter = re.sub(r"        case Idle\(\):.*?(?=        case )", "", source, flags=re.DOTALL)
+        assert "assert_never" in _mypy(tmp_path, shorter)
 
 
 def test_the_events_of_a_loop_have_their_type(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ ENGINE = Path(__file__).resolve().parent.parent.parent / PACKAGE
 # Lowest first: a module imports only what stands before its own package, or in it, without a cycle.
 ORDER = [
     "errors",
+    "arguments",
     "fast_init",
     "limits",
     "tolerance",

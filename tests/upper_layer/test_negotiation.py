@@ -82,7 +82,7 @@ def rejected(request: AssociateRequest, policy: AcceptPolicy = EVERYTHING) -> tu
 
 
 def test_one_uid_in_place_of_several_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"propose\('1.2.3'\); UIDs in a list or a tuple: propose\(\['1.2.3'\]\)"):
+    with pytest.raises(TypeError, match=r"propose\('1.2.3'\): str in place of a list of UIDs; write \['1.2.3'\]"):
         propose("1.2.3")
     with pytest.raises(TypeError, match="propose_roles"):
         propose_roles("1.2.3")

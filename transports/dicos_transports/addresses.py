@@ -93,9 +93,9 @@ def parse_address(text: str) -> NamedAddress:
         )
     host, colon, number = place.rpartition(":")
     if place.endswith("]") or not colon:
-        raise ValueError(f"{text!a}: no port; HOST:PORT, where the usual DICOM ports are 104 and 11112")
+        raise ValueError(f"{text!a}: no port; expected HOST:PORT, where the usual DICOM ports are 104 and 11112")
     if not (number.isascii() and number.isdigit() and len(number) <= 5 and int(number) <= 0xFFFF):
-        raise ValueError(f"{text!a}: port {number!a}; 0 to 65535")
+        raise ValueError(f"{text!a}: port {number!a}: expected 0 to 65535")
     return NamedAddress(host=parse_host(host, text), port=int(number), aet=aet)
 
 
@@ -111,7 +111,7 @@ def parse_host(host: str, text: str | None = None) -> str:
         example = host if is_ipv6(host) else "::1"
         raise ValueError(f"{seen}: an IPv6 address is written in brackets: [{example}]:PORT")
     if not host:
-        raise ValueError(f"{seen}: no host; HOST:PORT")
+        raise ValueError(f"{seen}: no host; expected HOST:PORT")
     if _NO_HOST.search(host):
         raise ValueError(f"{seen}: {host!a} is not a host: a name or an address, without spaces, slashes and brackets")
     return host
@@ -285,7 +285,7 @@ def host_of(where: object) -> str | None:
 def check_port(port: int) -> None:
     """Raise OverflowError for a port out of range, because some systems use 70000 as 4464."""
     if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"port {port}; 0 to 65535")
+        raise OverflowError(f"port {port}: expected 0 to 65535")
 
 
 def port_of(names: Sequence[object]) -> int:

@@ -663,7 +663,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("get", lambda asked: iter(()), "get yielded nothing first; expected a list of instances, or their"),
     ("get", lambda asked: iter([plain_instance(1)]), "get yielded an Instance first; expected a list of instances"),
     ("get", lambda asked: 5, "an int; expected several values: yield them, or return a list"),
-    ("get", lambda asked: [5], "expected an Instance, a path or a pydicom data set, not int"),
+    ("get", lambda asked: [5], "expected an Instance, a Path or a pydicom data set, not int"),
     ("get", lambda asked: [dataset()], "a data set without SOP Class UID or SOP Instance UID is not an instance"),
     ("set", lambda asked: [], "N-SET-RQ gave a list; expected a data set, a status (an int), None for success"),
 ]  # fmt: skip

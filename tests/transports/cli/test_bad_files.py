@@ -96,7 +96,8 @@ def test_in_a_folder_what_is_no_dicom_is_skipped_and_what_is_damaged_or_unreadab
     (counted,) = result.named("summary")
     assert (counted["stored"], counted["failed"], counted["skipped"]) == (2, int(bad), int(not bad))
     assert said in result.named("failed" if bad else "skipped")[0]["why"]
-    (line,) = (line for line in result.err.splitlines() if said in line)
+    (line,) = (line for line in result.err.splitlines() if "/in/bad: " in line)
+    assert said in line
     assert line.startswith(f"{tmp_path}/in/bad: not sent: " if bad else f"skipped: {tmp_path}/in/bad: ")
 
 

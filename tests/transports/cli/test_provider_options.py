@@ -298,10 +298,10 @@ def test_pdus_as_json() -> None:
         (("104", "--activated"), "a port cannot be combined with --activated"),
         (("--listen", "x", "--activated"), "--listen cannot be combined with --activated"),
         (("--reuse-port", "--activated"), "--reuse-port cannot be combined with --activated"),
-        (("0", "--metrics", "http"), "'http'; 0 to 65535"),
+        (("0", "--metrics", "http"), "'http': expected 0 to 65535"),
         (("0", "--metrics", ":9104"), "':9104': no host"),
         (("0", "--metrics", "::1:9104"), "an IPv6 address is written in brackets: [::1]:PORT"),
-        (("0", "--metrics", "[::1]:70000"), "'70000'; 0 to 65535"),
+        (("0", "--metrics", "[::1]:70000"), "'70000': expected 0 to 65535"),
     ],
 )
 def test_bad_usage(subcommand: str, words: tuple[str, ...], said: str) -> None:

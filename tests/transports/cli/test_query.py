@@ -690,7 +690,7 @@ def test_a_port_in_use_for_what_is_moved(tmp_path: Path) -> None:
         (("movescu", "-k", "x", "--fsync"), "--fsync without --store-port: nothing is received here"),
         (("movescu", "-k", "x", "--store-port", "[::1]:0", "--bind", "::1"), "two addresses to listen on: --bind"),
         (("movescu", "-k", "x", "--store-port", "A@127.0.0.1:0"), "without an AE title"),
-        (("movescu", "-k", "x", "--store-port", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
+        (("movescu", "-k", "x", "--store-port", "127.0.0.1:x"), "port 'x': expected 0 to 65535"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...], said: str) -> None:

@@ -53,7 +53,7 @@ def test_files_and_folders_arrive_as_they_were(tmp_path: Path) -> None:
     assert summary["bytes"] == sum(event["bytes"] for event in end.named("stored")) > 3000
     assert "notes.txt: not a DICOM file" in result.err
     assert "stored 3 of 3 files, 3.1 kB" in result.err
-    assert "1 skipped, no DICOM" in result.err
+    assert "1 skipped: not a DICOM file" in result.err
     assert "stored 3 objects" in end.err
     assert {event["path"] for event in end.named("stored")} == {str(tmp_path / "out" / file.name) for file in files}
 

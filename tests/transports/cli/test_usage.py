@@ -16,29 +16,32 @@ USAGE = 2
         ((), "a subcommand is required"),
         (("frobnicate",), "unknown subcommand 'frobnicate'"),
         (("echoscu",), "required: host"),
-        (("echoscu", "localhost", "70000"), "'70000'; 0 to 65535"),
+        (("echoscu", "localhost", "70000"), "'70000': expected 0 to 65535"),
         (("echoscu", "localhost:104", "104"), "the port is given twice: 'localhost:104' and '104'"),
-        (("storescp", "127.0.0.1"), "'127.0.0.1': not a port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT"),
-        (("storescp", "ME@[::1]"), "'ME@[::1]': no port; ADDRESS:PORT"),
+        (("storescp", "127.0.0.1"), "'127.0.0.1': not a port; expected PORT, ADDRESS:PORT or AET@ADDRESS:PORT"),
+        (("storescp", "ME@[::1]"), "'ME@[::1]': no port; expected ADDRESS:PORT"),
         (
             ("storescp", "--listen", "127.0.0.1"),
-            "'127.0.0.1': no port given; ADDRESS:PORT, or ./127.0.0.1 for a Unix socket",
+            "'127.0.0.1': no port given; expected ADDRESS:PORT, or ./127.0.0.1 for a Unix socket",
         ),
-        (("storescp", "--listen", "localhost"), "'localhost': no port given; ADDRESS:PORT"),
+        (("storescp", "--listen", "localhost"), "'localhost': no port given; expected ADDRESS:PORT"),
         (("echoscp", "--listen", "::1"), "'::1'"),
-        (("echoscu", "localhost", "dicom"), "'dicom'; 0 to 65535"),
-        (("echoscu", "localhost", "1", "--repeat", "0"), "'0'; 1 to"),
+        (("echoscu", "localhost", "dicom"), "'dicom': expected 0 to 65535"),
+        (("echoscu", "localhost", "1", "--repeat", "0"), "'0': expected 1 to"),
         (("echoscu", "localhost", "1", "-aet", "SEVENTEEN_LETTERS"), "1 to 16 ASCII characters"),
         (("echoscu", "localhost", "1", "-aec", "a\\b"), "no backslash"),
         (("echoscu", "localhost", "1", "--max-pdu", "7"), "0, or at least 8"),
         (("echoscu", "localhost", "1", "-ta", "-1"), "seconds, 0 or more"),
         (("echoscu", "localhost", "1", "-td", "nan"), "seconds, 0 or more"),
         (("echoscu", "localhost", "1", "--application-context", "1.02"), "dicos-v02a, or a UID"),
-        (("echoscu", "localhost", "1", "--transport", "pigeon"), "'pigeon'; blocking, trio, asyncio"),
+        (("echoscu", "localhost", "1", "--transport", "pigeon"), "'pigeon': expected blocking, trio, asyncio"),
         (("storescu", "localhost", "1"), "required: PATH"),
         (("storescu", "PACS@localhost:1"), "required: PATH"),
-        (("echoscu", "localhost"), "'localhost': no port; HOST:PORT, where the usual DICOM ports are 104 and 11112"),
-        (("findscu", "PACS@[::1]", "-k", "x"), "'PACS@[::1]': no port; HOST:PORT"),
+        (
+            ("echoscu", "localhost"),
+            "'localhost': no port; expected HOST:PORT, where the usual DICOM ports are 104 and 11112",
+        ),
+        (("findscu", "PACS@[::1]", "-k", "x"), "'PACS@[::1]': no port; expected HOST:PORT"),
         (("echoscu", "localhost:1", "2"), "the port is given twice"),
         (("echoscu", "::1"), "an IPv6 address is written in brackets: [::1]:PORT"),
         (("echoscu", "A\\B@localhost:1"), "'A\\\\B' before the @ is not an AE title: 1 to 16 ASCII"),
@@ -46,20 +49,20 @@ USAGE = 2
             ("echoscu", "PACS@localhost:1", "-aec", "OTHER"),
             "two called AE titles: -aec 'OTHER', and 'PACS' in the address of the peer",
         ),
-        (("echoscu", "localhost:70000"), "port '70000'; 0 to 65535"),
+        (("echoscu", "localhost:70000"), "port '70000': expected 0 to 65535"),
         (
             ("echoscu", "localhost:1", "--source-address", "localhost"),
             "not an address of this host, such as 10.0.0.5",
         ),
-        (("echoscu", "localhost:1", "--source-address", "127.0.0.1:x"), "port 'x'; 0 to 65535"),
-        (("echoscu", "localhost:1", "--keepalive", "0"), "'0'; 1 to 32767 seconds, or off"),
+        (("echoscu", "localhost:1", "--source-address", "127.0.0.1:x"), "port 'x': expected 0 to 65535"),
+        (("echoscu", "localhost:1", "--keepalive", "0"), "'0': expected 1 to 32767 seconds, or off"),
         (("echoscp", "0.0.0.0:0", "--bind", "::1"), "--bind ::1, and 0.0.0.0 before the port"),
         (("echoscp", "A@0.0.0.0:0", "-aet", "B"), "two AE titles: -aet 'B', and 'A' in the address to listen on"),
         (("echoscp", "::1:0"), "an IPv6 address is written in brackets"),
-        (("echoscp", "0", "--listen", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without an AE title"),
-        (("echoscp", "0", "--metrics", "A@h:1"), "'A@h:1'; PORT or ADDRESS:PORT, without an AE title"),
-        (("storescu", "localhost", "1", "x", "--associations", "257"), "'257'; 1 to 256"),
-        (("storescu", "localhost", "1", "x", "--window", "-1"), "'-1'; 0 to 65535"),
+        (("echoscp", "0", "--listen", "A@h:1"), "'A@h:1': expected PORT or ADDRESS:PORT, without an AE title"),
+        (("echoscp", "0", "--metrics", "A@h:1"), "'A@h:1': expected PORT or ADDRESS:PORT, without an AE title"),
+        (("storescu", "localhost", "1", "x", "--associations", "257"), "'257': expected 1 to 256"),
+        (("storescu", "localhost", "1", "x", "--window", "-1"), "'-1': expected 0 to 65535"),
         (("storescu", "localhost", "1", "x", "--retry-delay", "-1"), "seconds, 0 or more"),
         (("storescp", "0", "--prefer", "nobody"), "invalid choice"),
         (("storescp", "0", "-od", "/nonexistent"), "/nonexistent: does not exist"),
@@ -80,7 +83,16 @@ USAGE = 2
 def test_bad_usage(words: tuple[str, ...], said: str) -> None:
     result = dicos(*words)
     assert (result.status, result.out) == (USAGE, "")
-    assert said in result.err.splitlines()[-1]
+    (line,) = result.err.splitlines()  # the usage is left to --help, which the line names
+    assert said in line
+
+
+def test_the_error_comes_first_and_names_the_help() -> None:
+    result = dicos("echoscu", "localhost", "99999")
+    assert result.err == ("dicos echoscu: argument port: port '99999': expected 0 to 65535; see dicos echoscu --help\n")
+    assert "unknown subcommand 'store': did you mean " in dicos("store").err
+    assert "storescu" in dicos("store").err
+    assert "echoscu, echoscp" in dicos().err
 
 
 @pytest.mark.parametrize("words", [("--help",), ("echoscu", "--help"), ("--version",), ("storescp", "--version")])

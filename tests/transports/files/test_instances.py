@@ -91,9 +91,9 @@ def test_an_odd_file_is_padded_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (5, "expected an Instance, a path or a pydicom data set, not int"),
+        (5, "expected an Instance, a Path or a pydicom data set, not int"),
         (None, "pydicom data set, not None"),
-        ("a.dcm", "pydicom data set, not str"),
+        ("a.dcm", r"pydicom data set, not str; write Path\(\.\.\.\) for a path"),
         (Dataset(), "a data set without SOP Class UID or SOP Instance UID is not an instance"),
     ],
 )

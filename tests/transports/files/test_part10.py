@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dicos_proto.data.elements import LONG_VRS, SHORT_VRS
 from dicos_proto.registry import uids
 from dicos_transports.files.data_sets import convert_chunks
-from dicos_transports.files.finding import find_files
+from dicos_transports.files.finding import FolderError, find_files
 from dicos_transports.files.part10 import CHUNK, META_LIMIT, Part10Error, Part10File, inspect, read_chunks, read_whole
 from dicos_transports.files.writer import file_header
 
@@ -548,8 +548,9 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
 
 
 def test_folders_need_recurse_and_files(tmp_path: Path) -> None:
-    with pytest.raises(Part10Error, match=r"is a folder \(use -r\)"):
+    with pytest.raises(Part10Error, match="is a folder; recurse=True searches it") as error:
         list(find_files([tmp_path], recurse=False))
+    assert isinstance(error.value, FolderError)
     (tmp_path / "empty").mkdir()
     with pytest.raises(Part10Error, match="is a folder without files"):
         list(find_files([tmp_path], recurse=True))

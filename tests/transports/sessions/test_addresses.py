@@ -53,12 +53,12 @@ def test_an_address_in_one_text(text: str, host: str, port: int, aet: str | None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no port; HOST:PORT, where the usual DICOM ports are 104 and 11112"),
+        ("", "no port; expected HOST:PORT, where the usual DICOM ports are 104 and 11112"),
         ("pacs.example", "no port"),
         ("[::1]", "no port"),
         ("PACS@[::1]", "no port"),
-        ("host:", "port ''; 0 to 65535"),
-        ("host:65536", "port '65536'; 0 to 65535"),
+        ("host:", "port '': expected 0 to 65535"),
+        ("host:65536", "port '65536': expected 0 to 65535"),
         ("host:000000001", "port '000000001'"),
         ("host:-1", "port '-1'"),
         ("host:+1", "port '+1'"),
@@ -158,14 +158,18 @@ def test_connecting_to_an_address_in_one_text(name: str) -> None:
     [
         ("A@h:1", {"called_aet": "B"}, "no connection to 'A@h:1': 'B' is to be called, and this is 'A'"),
         ("A\\B@h:1", {}, "is not an AE title"),
-        ("PACS@h", {}, "no port; HOST:PORT"),
+        ("PACS@h", {}, "no port; expected HOST:PORT"),
         ("::1:104", {}, "an IPv6 address is written in brackets"),
         (
             "h:1",
             {"source_address": "localhost"},
             "source address 'localhost': not an address of this host, such as 10.0.0.5",
         ),
-        ("h:1", {"source_address": ("127.0.0.1", 70_000)}, "source address '127.0.0.1:70000': port 70000; 0 to 65535"),
+        (
+            "h:1",
+            {"source_address": ("127.0.0.1", 70_000)},
+            "source address '127.0.0.1:70000': port 70000: expected 0 to 65535",
+        ),
         ("127.0.0.1:1", {"source_address": "::1"}, "source address ::1 is IPv6, but the host has no IPv6 address"),
         ("127.0.0.1:1", {"source_address": "192.0.2.1"}, "source address 192.0.2.1: cannot assign requested address"),
         ("/run/no.sock", {"source_address": "127.0.0.1"}, "a Unix socket has no source address"),
@@ -208,7 +212,7 @@ def test_listening_on_addresses_in_one_text(name: str) -> None:
     ("where", "said"),
     [
         ("STORE@127.0.0.1:0", "'STORE@127.0.0.1:0': remove the AE title; AcceptPolicy.called_aets restricts titles"),
-        ("127.0.0.1:70000", "port '70000'; 0 to 65535"),
+        ("127.0.0.1:70000", "port '70000': expected 0 to 65535"),
         (["127.0.0.1:0", "::1:0"], "written in brackets"),
     ],
 )

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from dicos_proto import dimse
+from dicos_proto.arguments import check_mapping, check_several
 from dicos_proto.data.datasets import Content
 from dicos_proto.registry import uids
 from dicos_proto.services.commitment import CommitmentReport, Failure
@@ -124,6 +125,8 @@ class Application:
         threads: bool = False,
         tls: ClientTLS | None = None,
     ) -> None:
+        if destinations is not None:
+            check_mapping(destinations, "Application(destinations={})", "AE titles to addresses")
         self.aet = aet
         self.destinations: dict[str, Address] = dict(destinations or {})
         self.threads = threads
@@ -181,6 +184,8 @@ class Application:
         end first. `sends`: SOP classes that may be sent, in `transfer_syntaxes`, to a peer that takes the role of their
         SCP. Without `sop_classes`: all of C-GET.
         """
+        check_several(sends, "on_get(sends={})", "UIDs")
+        check_several(transfer_syntaxes, "on_get(transfer_syntaxes={})", "UIDs")
         register = self._registrar(dimse.CGetRequest, sop_classes or uids.RETRIEVE_GET_SOP_CLASSES)
         _check_uids(sends)
         self._sent.update(sends)
@@ -256,6 +261,7 @@ class Application:
         apart: bool = False,
     ) -> Callable[[F], F]:
         _check_uids(sop_classes)
+        check_several(transfer_syntaxes, "transfer_syntaxes={}", "UIDs")
 
         def register(function: F) -> F:
             for uid in sop_classes:

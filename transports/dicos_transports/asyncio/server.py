@@ -18,7 +18,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening
 from ..serving.async_server import AsyncServer, Handler
-from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig, check_functions
 from ..serving.reception import GRACE, Connection, Metrics, ServerLimits
 from ..sessions.channel import ServerStopping
 from ..sessions.finished import documented
@@ -37,6 +37,7 @@ def serve(
     identify: AsyncIdentify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
+    check_functions(handler, identify, awaited=True)
     serving = ServerConfig(policy=policy, **options)
     if is_connection(where):
         return Server(handler, serving, identify, connection=where)

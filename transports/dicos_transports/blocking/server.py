@@ -22,7 +22,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import Listeners, ListenFailed, Listening, is_listening, keep_alive
 from ..serving.conversing import ConversingServer, Looked
-from ..serving.options import Identify, Serve, ServeOptions, ServerConfig, verdict_of
+from ..serving.options import Identify, Serve, ServeOptions, ServerConfig, check_functions, check_returned, verdict_of
 from ..serving.reception import AFTER_KILL, GRACE, LOG, Connection, ServerLimits
 from ..sessions import session as awaiting
 from ..sessions.finished import documented, finished
@@ -44,6 +44,7 @@ def serve(
     identify: Identify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
+    check_functions(handler, identify, awaited=False)
     serving = ServerConfig(policy=policy, **options)
     if isinstance(where, socket.socket) and not is_listening(where):
         server = Server(handler, serving, identify)
@@ -179,7 +180,8 @@ class Server(ConversingServer):
                 del fault  # its traceback has this frame, and those that hold what was received
 
     async def _handle(self, session: awaiting.Session) -> None:
-        self._handler(Session(session))
+        returned: object = self._handler(Session(session))
+        check_returned(returned, awaited=False)
 
     async def _look_at_user(self, session: awaiting.Session, request: AssociateRequest) -> Looked:
         driver = session.driver

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from dicos_proto import dimse
+from dicos_proto.arguments import check_kind
 from dicos_proto.conversation.feed import Data, PushSource
 from dicos_proto.conversation.flows import Flow
 from dicos_proto.data.datasets import Content
@@ -51,7 +52,9 @@ class Session(BaseSession):
     """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
 
     def __init__(self, awaited: awaiting.Session) -> None:
-        """`awaited`: the session behind it. Raises TypeError if its driver is not one of `blocking`."""
+        """`awaited`: the session behind it. Raises TypeError for anything else, and if its driver is not one of
+        `blocking`."""
+        check_kind(awaited, "Session({})", awaiting.Session, hint="; connect, accept and serve make sessions")
         if not isinstance(awaited.driver, Driver):
             raise TypeError(f"a blocking session over a {type(awaited.driver).__name__}")
         self.awaited = awaited

@@ -67,12 +67,21 @@ def _dispatch(words: list[str]) -> int:
     if name == "--version":
         print(f"dicos {version()}")
         return OK
-    wanted = name in ("-h", "--help")
-    print(_usage(), file=sys.stdout if wanted else sys.stderr)
-    if wanted:
+    if name in ("-h", "--help"):
+        print(_usage())
         return OK
-    print(f"dicos: unknown subcommand {name!a}" if name else "dicos: a subcommand is required", file=sys.stderr)
+    print(f"dicos: {_unknown(name)}; see dicos --help", file=sys.stderr)
     return USAGE
+
+
+def _unknown(name: str) -> str:
+    """The error for the first word, with the subcommands that it may stand for."""
+    if not name:
+        return f"a subcommand is required: {', '.join(SUBCOMMANDS)}"
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, SUBCOMMANDS)
+    return f"unknown subcommand {name!a}" + (f": did you mean {' or '.join(close)}?" if close else "")
 
 
 def _flush() -> None:

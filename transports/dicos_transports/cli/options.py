@@ -27,7 +27,7 @@ from ..addresses import (
     parse_host,
     source_of,
 )
-from . import tls, version
+from . import USAGE, tls, version
 from .runtimes.runtime import TRANSPORTS
 from .text import shown
 
@@ -43,10 +43,11 @@ _DEFAULT = Timeouts()
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose error messages are one escaped line, because they quote words of the command line."""
+    """An argument parser whose error messages are one line, without the usage, which would hide them. They are escaped,
+    because they quote words of the command line."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(shown(message))
+        self.exit(USAGE, f"{self.prog}: {shown(message)}; see {self.prog} --help\n")
 
 
 class _Version(argparse.Action):
@@ -295,7 +296,7 @@ def tolerance(options: argparse.Namespace) -> Tolerance:
 
 def transport(word: str) -> str:
     if word not in TRANSPORTS:
-        raise argparse.ArgumentTypeError(f"{word!a}; {', '.join(TRANSPORTS)}")
+        raise argparse.ArgumentTypeError(f"{word!a}: expected {', '.join(TRANSPORTS)}")
     if word == "trio":
         from importlib.util import find_spec
 
@@ -305,14 +306,14 @@ def transport(word: str) -> str:
 
 
 def port(word: str) -> int:
-    return _number(word, 0, 65535)
+    return _number(word, 0, 65535, "port ")
 
 
 def listening(word: str) -> int | NamedAddress:
     """Parse what a provider listens on: `11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
     if ":" not in word and "@" not in word:
         if not word.isdecimal():
-            raise argparse.ArgumentTypeError(f"{word!a}: not a port; PORT, ADDRESS:PORT or AET@ADDRESS:PORT")
+            raise argparse.ArgumentTypeError(f"{word!a}: not a port; expected PORT, ADDRESS:PORT or AET@ADDRESS:PORT")
         return port(word)
     try:
         return parse_address(word)
@@ -339,7 +340,7 @@ def keepalive(word: str) -> float | None:
     try:
         check_keepalive(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!a}; 1 to {LONGEST_KEEPALIVE} seconds, or off") from None
+        raise argparse.ArgumentTypeError(f"{word!a}: expected 1 to {LONGEST_KEEPALIVE} seconds, or off") from None
     return value
 
 
@@ -358,7 +359,7 @@ def port_with_address(word: str) -> tuple[str | None, int]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if found.aet is not None:
-        raise argparse.ArgumentTypeError(f"{word!a}; PORT or ADDRESS:PORT, without an AE title")
+        raise argparse.ArgumentTypeError(f"{word!a}: expected PORT or ADDRESS:PORT, without an AE title")
     return found.where
 
 
@@ -368,7 +369,9 @@ def unix_path(word: str) -> Address:
     if is_network_address(word):
         return host_and_port(word)
     if is_address(word) or word == "localhost":
-        raise argparse.ArgumentTypeError(f"{word!a}: no port given; ADDRESS:PORT, or ./{word} for a Unix socket")
+        raise argparse.ArgumentTypeError(
+            f"{word!a}: no port given; expected ADDRESS:PORT, or ./{word} for a Unix socket"
+        )
     return word
 
 
@@ -391,13 +394,13 @@ def window(word: str) -> int:
 def max_pdu(word: str) -> int:
     value = _number(word, 0, 0xFFFFFFFF)
     if 0 < value < SMALLEST_MAX_LENGTH:
-        raise argparse.ArgumentTypeError(f"{value}; 0, or at least {SMALLEST_MAX_LENGTH}")
+        raise argparse.ArgumentTypeError(f"{value}: expected 0, or at least {SMALLEST_MAX_LENGTH}")
     return value
 
 
-def _number(word: str, least: int, most: int) -> int:
+def _number(word: str, least: int, most: int, what: str = "") -> int:
     if not word.isdecimal() or not least <= int(word) <= most:
-        raise argparse.ArgumentTypeError(f"{word!a}; {least} to {most}")
+        raise argparse.ArgumentTypeError(f"{what}{word!a}: expected {least} to {most}")
     return int(word)
 
 
@@ -407,7 +410,7 @@ def seconds(word: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"{word!a}; seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{word!a}: expected seconds, 0 or more")
     return value
 
 
@@ -419,7 +422,7 @@ def title(word: str) -> str:
     found = word.strip(" ")
     if not is_title(found):
         raise argparse.ArgumentTypeError(
-            f"{word!a}; 1 to 16 ASCII characters, no backslash, no control characters, not only spaces"
+            f"{word!a}: expected 1 to 16 ASCII characters, no backslash, no control characters, not only spaces"
         )
     return found
 
@@ -427,5 +430,5 @@ def title(word: str) -> str:
 def application_context(word: str) -> str:
     found = APPLICATION_CONTEXTS.get(word.lower(), word)
     if not uids.is_valid(found):
-        raise argparse.ArgumentTypeError(f"{word!a}; {', '.join(APPLICATION_CONTEXTS)}, or a UID")
+        raise argparse.ArgumentTypeError(f"{word!a}: expected {', '.join(APPLICATION_CONTEXTS)}, or a UID")
     return found

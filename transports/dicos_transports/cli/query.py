@@ -169,7 +169,7 @@ def _known(word: str, names: dict[str, str]) -> str:
 
         close = [uids.name_of(names[one]) for one in get_close_matches(_squeezed(word), names, 3, 0.7)]
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise argparse.ArgumentTypeError(f"{word!a}; a UID or a name{hint}")
+        raise argparse.ArgumentTypeError(f"{word!a}: expected a UID or a name{hint}")
     return found
 
 

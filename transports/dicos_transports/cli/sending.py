@@ -220,7 +220,7 @@ class Sending:
             (self.failed, "failed"),
             (left, "not tried"),
             (self.already, "stored before"),
-            (self.skipped, "skipped, no DICOM"),
+            (self.skipped, f"skipped: not {'a DICOM file' if self.skipped == 1 else 'DICOM files'}"),
         ):
             text += f", {number} {word}" if number else ""
         self.out.info(text)

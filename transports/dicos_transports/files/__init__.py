@@ -1,7 +1,7 @@
 """DICOM files [PS3.10]: reading, writing, sending and storing them."""
 
 from .data_sets import CONVERTIBLE, can_convert, convert_chunks, padded_chunks
-from .finding import find_files
+from .finding import FolderError, find_files
 from .instances import NotAnInstance, SendableObject, instance, offer, taken
 from .part10 import CHUNK, Part10Error, Part10File, inspect, read_chunks, read_whole
 from .receiving import IncomingFile, Stored, discard, store_awaited, store_into
@@ -14,6 +14,7 @@ __all__ = [
     "CONVERTIBLE",
     "Batch",
     "FileInstance",
+    "FolderError",
     "IncomingFile",
     "NotAnInstance",
     "SendableObject",

@@ -19,7 +19,18 @@ from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import name_of
 from dicos_proto.wire import Buffer
 
-from .part10 import CHUNK, FIRST_READ, POOLED, Part10Error, Part10File, opened, read_chunks, read_whole, shrunk
+from .part10 import (
+    CHUNK,
+    FIRST_READ,
+    POOLED,
+    Part10Error,
+    Part10File,
+    check_file,
+    opened,
+    read_chunks,
+    read_whole,
+    shrunk,
+)
 
 __all__ = ["CONVERTIBLE", "Prepared", "can_convert", "convert_chunks", "padded_chunks", "prepare"]
 
@@ -41,6 +52,7 @@ def convert_chunks(
     Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are not a data set, and if a
     limit is exceeded.
     """
+    check_file(file, "convert_chunks")
     if not can_convert(file.transfer_syntax, transfer_syntax):
         raise Part10Error(
             file.path,
@@ -64,6 +76,7 @@ def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, 
 
     Raises Part10Error.
     """
+    check_file(file, "padded_chunks")
     try:
         with closing(read_chunks(file, chunk=chunk)) as chunks:
             yield from transcode.padded(chunks, file.transfer_syntax, chunk=chunk)

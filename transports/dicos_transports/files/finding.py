@@ -10,10 +10,16 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from dicos_proto.arguments import check_kind, one_for_many
+
 from .part10 import Part10Error, reported
 from .temporary import PREFIX, SUFFIX
 
-__all__ = ["find_files"]
+__all__ = ["FolderError", "find_files"]
+
+
+class FolderError(Part10Error):
+    """A folder where a file is expected: its files are found with `recurse`."""
 
 
 def find_files(
@@ -23,8 +29,12 @@ def find_files(
 
     Each folder is entered once, however many links lead to it. Temporary files of writers are left out.
     `unreadable` is called with a Part10Error for a path that does not exist, a folder that cannot be read, a folder
-    without files, and a folder if `recurse` is False; the search then goes on. Without it the error is raised.
+    without files, and with a `FolderError` for a folder if `recurse` is False; the search then goes on. Without it the
+    error is raised. Raises TypeError for one path in place of several, and for a path that is a str.
     """
+
+    one_for_many(paths, "find_files({}, ...)", "paths", "list")
+    check_kind(paths, "find_files({}, ...)", Iterable, hint="; write [path]" if isinstance(paths, os.PathLike) else "")
 
     def report(error: Part10Error) -> None:
         if unreadable is None:
@@ -32,6 +42,7 @@ def find_files(
         unreadable(error)
 
     for path in paths:
+        check_kind(path, "find_files([{}])", Path, for_str=f"; write Path({path!a})")
         try:
             with reported(path):
                 is_folder = stat.S_ISDIR(os.stat(path).st_mode)
@@ -42,7 +53,7 @@ def find_files(
             yield path
             continue
         if not recurse:
-            report(Part10Error(path, "is a folder (use -r)"))
+            report(FolderError(path, "is a folder; recurse=True searches it"))
             continue
         empty = True
         for found in _walk(path, report):

@@ -97,7 +97,8 @@ def offer(given: object) -> SendableObject:
                 source=given,
             )
     kind = "None" if given is None else type(given).__name__
-    raise NotAnInstance(f"expected an Instance, a path or a pydicom data set, not {kind}")
+    hint = "; write Path(...) for a path" if isinstance(given, str) else ""
+    raise NotAnInstance(f"expected an Instance, a Path or a pydicom data set, not {kind}{hint}")
 
 
 def instance(given: object, accepted: Taken = _NOTHING) -> Instance:

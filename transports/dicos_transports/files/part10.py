@@ -16,6 +16,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
+from dicos_proto.arguments import check_kind
 from dicos_proto.data import DataSetError, Walker, encoding, transcode
 from dicos_proto.data.elements import LONG_VRS, SHORT_VRS, SOP_CLASS_UID, SOP_INSTANCE_UID
 from dicos_proto.data.transcode import TranscodeError
@@ -88,6 +89,12 @@ class Part10File:
     data_length: int
 
 
+def check_file(given: object, function: str) -> None:
+    """Raises TypeError for anything but a `Part10File`: for a path, which `inspect` makes one of."""
+    hint = "; inspect(path) makes one" if isinstance(given, str | os.PathLike) else ""
+    check_kind(given, f"{function}(...)", Part10File, hint=hint)
+
+
 def inspect(path: Path) -> Part10File:
     """Reads the meta information of the file at `path`, and at most the first elements of its data set [PS3.10 7.1].
 
@@ -96,8 +103,9 @@ def inspect(path: Path) -> Part10File:
 
     A bare data set, without preamble and meta information, is accepted too if it begins like one in implicit or
     explicit VR and names its SOP class and instance. Raises Part10Error if the file is not a DICOM file, is cut short
-    or cannot be read.
+    or cannot be read, TypeError for anything but a Path.
     """
+    check_kind(path, "inspect({})", Path, for_str=f"; write inspect(Path({path!a}))")
     with opened(path) as (fd, size):
         data = os.read(fd, FIRST_READ)
         if data[128:PREFIX_END] != b"DICM" and (bare := _bare(path, data, size)) is not None:
@@ -129,6 +137,7 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, No
     The file is open from the first piece to the last, or until the generator is closed. Raises Part10Error if the file
     cannot be read or has become shorter.
     """
+    check_file(file, "read_chunks")
     if chunk < 1:
         raise ValueError(f"pieces of {chunk} bytes; at least 1")
     with opened(file.path) as (fd, _):
@@ -145,6 +154,7 @@ def read_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, No
 def read_whole(file: Part10File) -> Buffer:
     """Returns the whole data set as it is on disk, as one piece of `read_chunks`; for files that are known to be small.
     Raises Part10Error."""
+    check_file(file, "read_whole")
     data: Buffer = b""
     try:
         fd = os.open(str(file.path), _READ)

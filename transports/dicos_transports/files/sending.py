@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from dicos_proto import dimse
+from dicos_proto.arguments import check_several
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows, planning
 from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
@@ -27,7 +28,7 @@ from ..sessions.finished import finished
 from ..sessions.session import Session as AwaitedSession
 from . import data_sets
 from .data_sets import CONVERTIBLE, Prepared, can_convert
-from .part10 import Part10Error, Part10File
+from .part10 import Part10Error, Part10File, check_file
 
 if TYPE_CHECKING:
     from ..blocking.session import Session
@@ -59,7 +60,10 @@ def plan(files: Iterable[Part10File], *, only: Sequence[str] = ()) -> list[Batch
     `only`: the transfer syntaxes to propose, best first; by default all that are useful. Raises `Part10Error` for a
     file for which no context can be proposed.
     """
+    check_several(only, "plan(only={})", "transfer syntaxes")
     files = list(files)
+    for file in files:
+        check_file(file, "plan")
     wanted = [ways(file, only) for file in files]
     fallbacks: dict[str, tuple[str, ...]] = {}
     for first, *others in wanted:
@@ -84,6 +88,8 @@ def ways(file: Part10File, only: Sequence[str] = ()) -> tuple[str, ...]:
 
     With `only`, those of `only` that are possible, in that order. Raises `Part10Error` if none of them is possible.
     """
+    check_file(file, "ways")
+    check_several(only, "ways(only={})", "transfer syntaxes")
     own = file.transfer_syntax
     if not only:
         return (own, *FALLBACKS.get(own, ()))
@@ -217,6 +223,8 @@ def prepare(
     `only`: as in `plan`. `progress` is called with the size of each piece that is taken. Raises `ContextNotAccepted`
     and `Part10Error`: most faults of a file show here, before anything is sent.
     """
+    check_file(file, "prepare")
+    check_several(only, "prepare(only={})", "transfer syntaxes")
     syntaxes = ways(file, only) if only else sendable_as(file.transfer_syntax)
     context = flows.find_context(association, file.sop_class_uid, syntaxes)
     return file_instance(file, context.transfer_syntax, begin=True, progress=progress)
@@ -250,12 +258,13 @@ def send_file(
     progress: Callable[[int], None] | None = None,
 ) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
     """Sends a file by C-STORE, as it is on disk or converted; returns the response, whatever its status. Await it in
-    trio and asyncio.
+    trio and asyncio. `inspect` makes a `Part10File` of a path.
 
     `progress` is called with the size of each piece that is given to the connection. Raises `ContextNotAccepted` and
     `Part10Error` before anything is sent; `Part10Error` also later, and then the association is aborted;
     `AssociationError`.
     """
+    check_file(file, "send_file")
     if isinstance(session, AwaitedSession):
         return _send_file(session, file, priority, progress)
     return finished(_send_file(session.awaited, file, priority, progress))

@@ -20,7 +20,7 @@ from ..sessions.channel import ServerStopping
 from ..sessions.loop_driver import LoopDriver
 from ..sessions.session import Session
 from .conversing import ConversingServer, Looked
-from .options import AsyncIdentify, ServerConfig, verdict_of
+from .options import AsyncIdentify, ServerConfig, check_returned, verdict_of
 from .reception import AFTER_KILL, GRACE, LOG, Connection
 
 Handler = Callable[[Session], Awaitable[None]]
@@ -104,7 +104,9 @@ class AsyncServer(ConversingServer, Generic[C]):
         await super()._converse(connection, session)
 
     async def _handle(self, session: Session) -> None:
-        await self._handler(session)
+        returned = self._handler(session)
+        check_returned(returned, awaited=True)
+        await returned
 
     async def _look_at_user(self, session: Session, request: AssociateRequest) -> Looked:
         event: Event | None = None  # the event that ended the association while its user was checked

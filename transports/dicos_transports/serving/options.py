@@ -5,8 +5,11 @@ Knows: what may be chosen. Must not know: how connections are accepted.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 from dicos_proto.association import Association
@@ -21,6 +24,7 @@ from ..options import AssociationOptions
 from ..sessions import opening
 from ..sessions.opening import Transport
 from ..sessions.session import Session
+from ..sessions.talking import kind_of
 from .admission import Connection, ServerLimits
 
 if TYPE_CHECKING:
@@ -77,8 +81,45 @@ class Serve(Protocol):
         `tls`. The server logs to "dicos.server", one line for each event: never content, never unescaped text of a
         peer.
 
-        Raises `ListenFailed`.
+        Raises `ListenFailed`, TypeError for a function that the server cannot call.
         """
+
+
+def check_functions(handler: object, identify: object, *, awaited: bool) -> None:
+    """Refuses functions that this kind of server cannot call: generator functions, which would not even begin, and in
+    `blocking` those that have to be awaited. A plain function may return something to await, so an event loop accepts
+    it. Raises TypeError."""
+    _check_function(handler, "handler", awaited=awaited)
+    if identify is not None:
+        _check_function(identify, "identify", awaited=awaited)
+
+
+def _check_function(given: object, what: str, *, awaited: bool) -> None:
+    wanted = "a coroutine function" if awaited else "a plain function"
+    if not callable(given):
+        raise TypeError(f"serve({what}=...): {kind_of(given)} in place of {wanted}")
+    called: object = given if isinstance(given, FunctionType | MethodType | partial) else type(given).__call__
+    name = getattr(given, "__qualname__", type(given).__qualname__)
+    if any(kind(called) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)):
+        raise TypeError(f"serve({what}=...): {name} has a yield, so a call would not run it; {wanted} is needed")
+    if not awaited and inspect.iscoroutinefunction(called):
+        raise TypeError(
+            f"serve({what}=...): {name} is a coroutine function, and a blocking server awaits nothing; use a plain "
+            "function, or the server of dicos_transports.trio or dicos_transports.asyncio"
+        )
+
+
+def check_returned(given: object, *, awaited: bool) -> None:
+    """Refuses what a handler has returned if it should have been awaited, or cannot be. Raises TypeError."""
+    if awaited and not inspect.isawaitable(given):
+        raise TypeError(
+            f"the handler returned {kind_of(given)}, which cannot be awaited; in an event loop it is a coroutine "
+            "function: async def"
+        )
+    if not awaited and inspect.isawaitable(given):
+        if inspect.iscoroutine(given):
+            given.close()
+        raise TypeError("the handler returned something to await, and a blocking server awaits nothing")
 
 
 def verdict_of(found: object) -> IdentityVerdict | None:

@@ -382,7 +382,10 @@ def _end(evicted: Connection | None) -> None:
 
 def _one(error: BaseException | None) -> BaseException | None:
     """The exception to report. A handler with its own tasks raises a group: if all in it are ends of the association,
-    it is the first of them, otherwise the group."""
+    it is the first of them, otherwise the group. A coroutine cannot raise StopIteration: Python makes a RuntimeError of
+    it, whose traceback says nothing more."""
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
+        return error.__cause__ if str(error) == "coroutine raised StopIteration" else error
     if isinstance(error, ExceptionGroup) and error.split(flows.AssociationError)[1] is None:
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]

@@ -1,4 +1,4 @@
-"""The TLS configurations `ClientTLS` and `ServerTLS`, and `TLSInfo`, the outcome of a handshake.
+"""The TLS configurations `ClientTLS` and `ServerTLS`.
 
 Knows: profiles, identities, trust, and how to set them in OpenSSL. Must not know: bytes, associations.
 
@@ -15,12 +15,12 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import service_identity
 from cryptography import x509
@@ -28,11 +28,18 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509, X509StoreFlags
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, RejectResult, RejectSource
+from dicos_proto.arguments import check_kind, check_mapping, check_several
+from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest
 
 from ..tls_profiles import BCP195_RFC9325, Profile, ffdhe2048
 from . import openssl as tls_openssl
-from .identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, common_names, issuer, names, subject
+from .identity import DAMAGED, LONGEST_SUBJECT, Identity, TLSConfigError, issuer, names, subject
+from .titles import NOT_ITS_TITLE, TitlePolicy, TLSInfo, titles_by_name
+
+__all__ = [
+    "HANDSHAKE", "NOT_ITS_TITLE", "SESSIONS", "ClientCertificate", "ClientTLS", "ServerTLS", "TLSInfo", "TitlePolicy",
+    "Verdict", "address_of", "refusal", "titles_by_name",
+]  # fmt: skip
 
 HANDSHAKE: Final = 15.0
 """Seconds for a handshake: some round trips, and a signature by a small device."""
@@ -42,6 +49,7 @@ _STRICT_CODES: Final = range(80, 95)  # the X509_V_ERR_ codes that only X509_STR
 _CRL_CODES: Final = (5, 8, 15, 16, 33, 35, 36, 44, 54)
 """The remaining X509_V_ERR_ codes about revocation lists."""
 _NAME_MISMATCH: Final = -1
+_READS_IDENTITY: Final = "; Identity.from_pem reads one"
 
 
 class ClientCertificate(Enum):
@@ -53,64 +61,6 @@ class ClientCertificate(Enum):
     """A client may present no certificate; one that it presents has to be trusted."""
     NONE = "none"
     """Clients are not asked for a certificate: anybody may connect."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TLSInfo:
-    """The outcome of the TLS handshake with the peer of a session."""
-
-    protocol: str
-    """The TLS version, such as `TLSv1.3`."""
-    cipher: str
-    """The cipher suite, such as `TLS_AES_128_GCM_SHA256`; TLS 1.2 suites have their OpenSSL names."""
-    certificate: x509.Certificate | None
-    """The peer's certificate; None if it presented none."""
-    server_name: str | None
-    """The server name that the client requested (SNI)."""
-    resumed: bool
-    """True if an earlier session was resumed; the certificate is the one of that session."""
-    verified: bool
-    """True if the peer's certificate was verified."""
-
-    @property
-    def subject(self) -> str:
-        """The subject of the peer's certificate; empty if there is none."""
-        return subject(self.certificate) if self.certificate else ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The subject alternative names of the peer's certificate: `dns:scanner.example`, `ip:10.0.0.7`, ..."""
-        return names(self.certificate) if self.certificate else ()
-
-    def __str__(self) -> str:
-        peer = f"{self.subject!a}{'' if self.verified else ', not verified'}" if self.certificate else "no certificate"
-        return f"{self.protocol}, {self.cipher}{', resumed' if self.resumed else ''}; peer: {peer}"
-
-
-TitlePolicy = Callable[[TLSInfo, AssociateRequest], bool]
-"""A function that returns True if the owner of the certificate may request this association.
-
-It is called from any thread, so it must not have side effects."""
-
-NOT_ITS_TITLE: Final = AssociateReject(result=RejectResult.PERMANENT, source=RejectSource.SERVICE_USER, reason=3)
-"""The rejection "calling AE title not recognized" [PS3.8 9.3.4]."""
-
-
-def titles_by_name(titles: Mapping[str, Iterable[str]]) -> TitlePolicy:
-    """Return a policy that maps certificate names to the calling AE titles that their owners may use.
-
-    A name is a common name, or a subject alternative name as in `TLSInfo.names`. A peer with none of the names may use
-    no title.
-    """
-    allowed = {name.lower(): frozenset(some) for name, some in titles.items()}
-
-    def policy(info: TLSInfo, request: AssociateRequest) -> bool:
-        if info.certificate is None or not info.verified:
-            return False
-        owned = (*info.names, *common_names(info.certificate))
-        return any(request.calling_aet in allowed.get(name.lower(), ()) for name in owned)
-
-    return policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +89,18 @@ class _TLS:
     """Seconds for the handshake; None for no limit."""
     context: SSL.Context = field(init=False, repr=False, compare=False)
     sessions: OrderedDict[str, SSL.Session] = field(init=False, repr=False, compare=False, default_factory=OrderedDict)
+
+    def _check(self) -> None:
+        """Raises TypeError for a field of another type, such as a path in place of the certificates in that file."""
+        own = type(self).__name__
+        check_kind(self.profile, f"{own}(profile={{}})", Profile, hint="; PROFILES has them by name")
+        for name in ("ciphers", "ciphersuites"):
+            check_kind(getattr(self, name), f"{own}({name}={{}})", str, type(None))
+        if self.groups is not None:
+            check_several(self.groups, f"{own}(groups={{}})", "groups")
+        check_kind(self.keylog, f"{own}(keylog={{}})", os.PathLike, str, type(None))
+        check_kind(self.handshake_timeout, f"{own}(handshake_timeout={{}})", int, float, type(None))
+        _check_loaded(self.crls, f"{own}(crls={{}})", x509.CertificateRevocationList, "load_crls")
 
     def _make(self, method: int, identity: Identity | None, trust: tuple[x509.Certificate, ...] | None) -> SSL.Context:
         if self.handshake_timeout is not None and not self.handshake_timeout > 0:
@@ -175,7 +137,7 @@ class _TLS:
 class ClientTLS(_TLS):
     """The configuration of the side that connects. Most need only `ClientTLS(trust=load_certificates("ca.pem"))`.
 
-    Its creation raises `TLSConfigError` if it cannot be used.
+    Its creation raises `TLSConfigError` if it cannot be used, TypeError for a field of another type.
     """
 
     trust: tuple[x509.Certificate, ...] | None = None
@@ -190,6 +152,11 @@ class ClientTLS(_TLS):
     """False accepts any certificate. An attacker on the network can then pose as the server."""
 
     def __post_init__(self) -> None:
+        self._check()
+        if self.trust is not None:
+            _check_loaded(self.trust, "ClientTLS(trust={})", x509.Certificate, "load_certificates")
+        check_kind(self.identity, "ClientTLS(identity={})", Identity, type(None), hint=_READS_IDENTITY)
+        check_kind(self.server_hostname, "ClientTLS(server_hostname={})", str, type(None))
         if self.crls and not self.verify:
             raise TLSConfigError("revocation lists are given, but the server's certificate is not verified")
         context = self._make(SSL.TLS_CLIENT_METHOD, self.identity, self.trust)
@@ -206,7 +173,7 @@ class ServerTLS(_TLS):
 
     DICOM has no authentication of its own: a peer can claim any calling AE title. So client certificates are required
     unless `client_certificates` says otherwise (PS3.15 leaves it to the site; IHE ATNA requires it). Its creation
-    raises `TLSConfigError` if it cannot be used.
+    raises `TLSConfigError` if it cannot be used, TypeError for a field of another type.
     """
 
     identity: Identity
@@ -224,6 +191,17 @@ class ServerTLS(_TLS):
     lock: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self._check()
+        check_kind(self.identity, "ServerTLS(identity={})", Identity, hint=_READS_IDENTITY)
+        check_mapping(self.by_name, "ServerTLS(by_name={})", "host names to Identity")
+        for name, identity in self.by_name.items():
+            check_kind(identity, f"ServerTLS(by_name={{{name!a}: {{}}}})", Identity, hint=_READS_IDENTITY)
+        _check_loaded(self.trust, "ServerTLS(trust={})", x509.Certificate, "load_certificates")
+        check_kind(self.client_certificates, "ServerTLS(client_certificates={})", ClientCertificate)
+        titles: object = self.titles
+        if titles is not None and not callable(titles):
+            kind = type(titles).__name__
+            raise TypeError(f"ServerTLS(titles=...): {kind} in place of a function or None; titles_by_name makes one")
         wanted = self.client_certificates
         if wanted is not ClientCertificate.NONE and not self.trust:
             raise TLSConfigError(
@@ -297,6 +275,16 @@ def _host_name(name: str) -> str:
         allowed = "a host name, or *. and a host name; clients never request an address"
         raise TLSConfigError(f"by_name has {name!a}; {allowed} [RFC 6066 3]")
     return star + known
+
+
+def _check_loaded(given: object, call: str, kind: type, load: str) -> None:
+    """Refuses anything but a collection of `kind`. `load` is the function that reads them from a path."""
+    hint = f"; write {load}(path)"
+    if isinstance(given, str | bytes | os.PathLike | kind):
+        check_kind(given, call, tuple, hint=hint)
+    check_several(given, call, kind.__name__)
+    for one in cast("tuple[object, ...]", given):
+        check_kind(one, call.replace("{}", "[{}, ...]"), kind, hint=hint)
 
 
 # -- setting up OpenSSL ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from dicos_proto.arguments import check_kind, check_several
 from dicos_proto.errors import ProtocolError
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
@@ -61,6 +62,9 @@ class Identity:
     chain: tuple[x509.Certificate, ...] = ()
 
     def __post_init__(self) -> None:
+        check_kind(self.certificate, "Identity(certificate={})", x509.Certificate, hint="; Identity.from_pem reads it")
+        check_kind(self.key, "Identity(key=...)", *_USABLE, hint="; Identity.from_pem reads it")
+        check_several(self.chain, "Identity(chain={})", "Certificate")
         if self.key.public_key() != self.certificate.public_key():
             raise TLSConfigError(
                 f"the private key does not belong to the certificate of {_named(subject(self.certificate))}"
@@ -238,6 +242,7 @@ def _secret(password: bytes | str | None) -> bytes | None:
 
 
 def _read(path: str | Path) -> bytes:
+    check_kind(path, "path {}", str, os.PathLike, hint="; several paths are arguments of their own")
     try:
         with Path(path).open("rb") as file:
             data = file.read(LARGEST + 1)

@@ -19,7 +19,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening, is_listening
 from ..serving.async_server import AsyncServer, Handler
-from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig
+from ..serving.options import AsyncIdentify, Serve, ServeOptions, ServerConfig, check_functions
 from ..serving.reception import Connection, Metrics, ServerLimits
 from ..sessions.channel import ServerStopping
 from ..sessions.finished import documented
@@ -38,6 +38,7 @@ def serve(
     identify: AsyncIdentify | None = None,
     **options: Unpack[ServeOptions],
 ) -> Server:
+    check_functions(handler, identify, awaited=True)
     serving = ServerConfig(policy=policy, **options)
     if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
         return Server(handler, serving, identify, connection=where)

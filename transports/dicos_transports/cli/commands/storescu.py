@@ -149,6 +149,8 @@ def find(options: argparse.Namespace, out: Output) -> FoundFiles:
     found = FoundFiles([])
 
     def bad(error: Part10Error) -> None:
+        if isinstance(error, finding.FolderError):
+            error = Part10Error(error.path, "is a folder (use -r)")
         if options.halt:
             raise error
         found.bad += 1

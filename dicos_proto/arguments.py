@@ -1,0 +1,71 @@
+"""Checks of a caller's arguments that Python accepts and misunderstands.
+
+A str is a collection as well, of characters: `title in "ARCHIVE"` is True for "ARCH". An object of a wrong type is
+often noticed only when a peer connects, far from the mistake. A type checker reports both; these checks are for callers
+without one.
+
+Knows: how to describe an argument. Must not know: what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from enum import Enum
+from typing import Final
+
+__all__ = ["check_kind", "check_mapping", "check_several", "one_for_many"]
+
+_WRITTEN: Final = {"tuple": "({!r},)", "frozenset": "frozenset({{{!r}}})", "list": "[{!r}]"}
+
+
+def one_for_many(given: object, call: str, of: str, form: str = "tuple", *, hint: str = "") -> None:
+    """Refuses a str or bytes in place of several values; anything else is accepted.
+
+    `call`: how the argument is written, such as `propose({})`. `of`: what the values are. `form`: the collection to
+    suggest, `tuple`, `frozenset` or `list`. `hint`: what to say in place of that suggestion. Raises TypeError."""
+    if isinstance(given, str | bytes | bytearray):
+        if not hint and isinstance(given, str):
+            hint = f"; write {_WRITTEN[form].format(given)}"
+        raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a {form} of {of}{hint}")
+
+
+def check_several(given: object, call: str, of: str, form: str = "tuple") -> None:
+    """Like `one_for_many`, and refuses everything that is not a collection: also an iterator, which is empty the
+    second time. Raises TypeError."""
+    if type(given) is tuple:
+        return
+    one_for_many(given, call, of, form)
+    if not isinstance(given, Collection):
+        raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a {form} of {of}")
+
+
+def check_mapping(given: object, call: str, of: str) -> None:
+    """Refuses everything but a mapping. Raises TypeError."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a mapping of {of}")
+
+
+def check_kind(given: object, call: str, *kinds: type, hint: str = "", for_str: str = "") -> None:
+    """Refuses an object of another type. If an enum member belongs there, the error lists them. `hint` is added to its
+    text, for a str `for_str`. Raises TypeError."""
+    if isinstance(given, kinds):
+        return
+    wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    hint = (for_str if isinstance(given, str) and for_str else hint) + "".join(
+        f"; write {_members(kind)}" for kind in kinds if issubclass(kind, Enum)
+    )
+    raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of {wanted}{hint}")
+
+
+def _members(kind: Iterable[Enum]) -> str:
+    return " or ".join(str(member) for member in kind)
+
+
+def _kind(given: object) -> str:
+    return "None" if given is None else type(given).__name__
+
+
+def _written(call: str, given: object) -> str:
+    """Quotes a short text and a number; other objects may be long, or secret."""
+    quoted = isinstance(given, str | int) and len(str(given)) <= 64
+    return call.replace("{}", ascii(given) if quoted else "...")
