@@ -94,6 +94,11 @@ class _Retrieval:
         """The result, None until the final response."""
 
     @property
+    def response(self) -> DimseResponse | None:
+        """The final response, None until it has come."""
+        return None if self.result is None else self.result.response
+
+    @property
     def message_id(self) -> int:
         """The message id of the request. The C-STOREs that a C-MOVE causes carry it as Move Originator Message ID."""
         return self._operation.request.message_id

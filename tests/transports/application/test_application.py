@@ -232,7 +232,7 @@ def test_matches_are_sent_as_they_are_yielded(way: Way) -> None:
     with running(way, app) as server, user(server, FIND) as session:
         answers = session.find(FIND, dataset(PatientID="*"))
         assert [match.attributes.dataset.PatientID for match in answers] == ["1", "2"]
-        assert words(answers.operation.response) == (0, None)
+        assert words(answers.response) == (0, None)
 
 
 @each_way
@@ -264,7 +264,7 @@ def test_a_cancelled_query_closes_the_generator(way: Way) -> None:
         for count, _ in enumerate(answers, 1):
             if count == 3:
                 answers.cancel()
-        assert words(answers.operation.response) == (status.CANCEL, None)
+        assert words(answers.response) == (status.CANCEL, None)
         assert closed.is_set()
 
 
@@ -357,7 +357,7 @@ def test_a_cancelled_retrieve_begins_no_more(way: Way) -> None:
             received.respond()
         assert count < 100
         assert answers.operation.result is not None
-        assert answers.operation.result.response.status == status.CANCEL
+        assert answers.response.status == status.CANCEL
 
 
 @each_way
@@ -392,7 +392,7 @@ def test_instances_are_moved_to_a_destination(way: Way, tmp_path: Path) -> None:
             none = session.move(MOVE, "THIRD", dataset(PatientID="none"))
             assert list(none) == []
             assert none.operation.result is not None
-            assert words(none.operation.result.response) == (0, None)
+            assert words(none.response) == (0, None)
     assert kept == [("ARCHIVE", "THIRD", "TESTER", f"1.2.{n}") for n in range(4)]
 
 
@@ -413,12 +413,12 @@ def test_a_destination_that_is_not_there_is_told(way: Way, lines: Lines) -> None
         unknown = session.move(MOVE, "NOBODY", dataset(PatientID="1"))
         assert list(unknown) == []
         assert unknown.operation.result is not None
-        assert words(unknown.operation.result.response) == (0xA801, "no such destination here")
+        assert words(unknown.response) == (0xA801, "no such destination here")
         assert called == []
         lost = session.move(MOVE, "GONE", dataset(PatientID="1"))
         assert list(lost) == []
         assert lost.operation.result is not None
-        found = words(lost.operation.result.response)
+        found = words(lost.response)
         assert found == (0xA702, "destination: no connection: connection refused")
         assert session.echo().status == 0
 
@@ -435,7 +435,7 @@ def test_why_a_destination_takes_nothing_is_said_in_what_a_comment_holds(why: st
             moved = session.move(MOVE, "THERE", dataset(PatientID="1"))
             assert list(moved) == []
             assert moved.operation.result is not None
-            code, comment = words(moved.operation.result.response)
+            code, comment = words(moved.response)
     assert code == 0xA702
     if why == "rejected":
         assert comment == "destination rejects: called AE title not recognized (1/1/7)"
@@ -456,7 +456,7 @@ def test_a_destination_that_is_lost_on_the_way_is_told(way: Way) -> None:
             answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
             assert list(answers) == []
             assert answers.operation.result is not None
-            assert words(answers.operation.result.response)[0] == 0xA702
+            assert words(answers.response)[0] == 0xA702
             assert session.echo().status == 0
 
 
@@ -490,7 +490,7 @@ def test_a_destination_that_is_lost_in_the_end_has_all_there_was(way: Way, told:
             answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
             assert [one.completed for one in answers] == [1]
             assert answers.operation.result is not None
-            assert words(answers.operation.result.response) == (0, None)
+            assert words(answers.response) == (0, None)
             assert session.echo().status == 0
     assert ["C-MOVE to 'THIRD': " in text for text in told.texts()] == [True]
 
@@ -529,7 +529,7 @@ def test_what_cannot_be_proposed_is_not_sent(way: Way) -> None:
         answers = session.move(MOVE, "THIRD", dataset(PatientID="1"))
         assert list(answers) == []
         assert answers.operation.result is not None
-        assert words(answers.operation.result.response) == (0xA702, "no presentation context can be proposed")
+        assert words(answers.response) == (0xA702, "no presentation context can be proposed")
 
 
 # -- DIMSE-N -----------------------------------------------------------------------------------------------------------
@@ -600,7 +600,7 @@ def test_attributes_that_are_too_long_are_refused(way: Way) -> None:
         assert words(found) == (0x0213, "data set of 28 bytes (limit attributes: 10 allowed)")
         answers = session.find(FIND, dataset(PatientID="a" * 20))
         assert list(answers) == []
-        assert words(answers.operation.response) == (0xA700, "data set of 28 bytes (limit attributes: 10 allowed)")
+        assert words(answers.response) == (0xA700, "data set of 28 bytes (limit attributes: 10 allowed)")
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
@@ -626,7 +626,7 @@ def test_a_function_that_raises_costs_its_own_request_only(way: Way, told: Lines
         assert words(session.store(CT, "1.2.1", EXPLICIT, data)) == (0x0110, "ValueError")
         answers = session.find(FIND, dataset(PatientID="*"))
         assert len(list(answers)) == 1
-        assert words(answers.operation.response) == (0x0110, "KeyError")
+        assert words(answers.response) == (0x0110, "KeyError")
         assert session.store(CT, "1.2.1", EXPLICIT, data).status == 0x0110
     assert len(told.texts(logging.ERROR)) == 3
     assert ": C-STORE-RQ 1: " in told.texts(logging.ERROR)[0]
@@ -688,12 +688,12 @@ def test_an_answer_that_is_none_says_what_would_be(
             case "find":
                 found = session.find(FIND, dataset(PatientID="*"))
                 assert list(found) == []
-                response = found.operation.response
+                response = found.response
             case "get":
                 got = session.get(GET, dataset(PatientID="*"))
                 assert list(got) == []
                 assert got.operation.result is not None
-                response = got.operation.result.response
+                response = got.response
             case _:
                 response = session.n_set(MPPS, "1.2", dataset(PatientID="1")).response
         code, comment = words(response)

@@ -93,10 +93,8 @@ def test_all_matches_come() -> None:
         for match in answers:
             seen.append((match.attributes.dataset.PatientID, match.all_keys))
         assert seen == [(str(n), n != 2) for n in range(5)]
-        assert answers.operation.response == CFindResponse(
-            message_id_being_responded_to=1, affected_sop_class_uid=FIND, status=0
-        )
-        assert session.find(FIND, identifier("*")).operation.response is None
+        assert answers.response == CFindResponse(message_id_being_responded_to=1, affected_sop_class_uid=FIND, status=0)
+        assert session.find(FIND, identifier("*")).response is None
         session.abort()
 
 
@@ -114,8 +112,8 @@ def test_a_query_is_cancelled() -> None:
         for count, _ in enumerate(answers, 1):
             if count == 3:
                 answers.cancel()
-        assert answers.operation.response is not None
-        assert answers.operation.response.status == status.CANCEL
+        assert answers.response is not None
+        assert answers.response.status == status.CANCEL
 
 
 def test_nothing_else_is_asked_before_an_iteration_has_ended() -> None:
@@ -132,7 +130,7 @@ def test_nothing_else_is_asked_before_an_iteration_has_ended() -> None:
             session.echo()
         answers.cancel()
         assert [match for match in answers if not match.all_keys] == []
-        assert answers.operation.response is not None
+        assert answers.response is not None
 
 
 def test_instances_come_on_the_same_association() -> None:
@@ -200,7 +198,7 @@ def test_instances_go_to_a_third() -> None:
             unknown = session.move(MOVE, "NOBODY", identifier("1"))
             assert list(unknown) == []
             assert unknown.operation.result is not None
-            assert unknown.operation.result.response.status == status.MOVE_DESTINATION_UNKNOWN
+            assert unknown.response.status == status.MOVE_DESTINATION_UNKNOWN
             answers = session.move(MOVE, "THIRD", identifier("1"))
             assert [one.remaining for one in answers] == [2, 1, 0]
             result = answers.operation.result
@@ -369,5 +367,5 @@ def test_what_nobody_answers_is_refused() -> None:
         assert session.n_delete(MPPS, "1.2").response.status == status.UNRECOGNIZED_OPERATION
         answers = session.find(FIND, identifier("*"))
         assert list(answers) == []
-        assert answers.operation.response is not None
-        assert answers.operation.response.status == status.UNRECOGNIZED_OPERATION
+        assert answers.response is not None
+        assert answers.response.status == status.UNRECOGNIZED_OPERATION

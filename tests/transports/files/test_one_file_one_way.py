@@ -208,5 +208,5 @@ def test_a_file_that_cannot_be_converted_is_noticed_before_it_is_sent(tmp_path: 
         answers = session.get(GET, dataset(PatientID="1"))
         assert list(answers) == []
         assert answers.operation.result is not None
-        assert answers.operation.result.response.status == 0x0110
+        assert answers.response.status == 0x0110
         assert session.echo().status == 0

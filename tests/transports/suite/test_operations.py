@@ -186,7 +186,7 @@ async def test_a_query_is_cancelled(at: Context) -> None:
                 count += 1
                 if count == 3:
                     answers.cancel()
-            assert answers.operation.response.status == status.CANCEL
+            assert answers.response.status == status.CANCEL
             assert [match async for match in user.find(FIND, identifier("none"))] == []
 
     async def provide() -> None:
@@ -223,7 +223,7 @@ async def test_whoever_breaks_out_of_a_query_is_told_what_to_do(at: Context) -> 
             answers.cancel()
             async for _ in answers:
                 pass
-            assert answers.operation.response.status == status.CANCEL
+            assert answers.response.status == status.CANCEL
             assert (await user.echo()).status == 0
 
     async def provide() -> None:
@@ -262,11 +262,11 @@ async def test_a_comment_that_cannot_be_sent_as_it_is_keeps_no_status_from_being
                 assert (stored.status, stored.error_comment) == (0xA700, comment)
                 answers = user.find(FIND, identifier("1"))
                 assert [match async for match in answers] == []
-                assert answers.operation.response.error_comment == comment
+                assert answers.response.error_comment == comment
                 fetched = user.get(GET, identifier("1"))
                 async for received in fetched:
                     await received.respond(0xB007, next(key for key, value in COMMENTS.items() if value == comment))
-                assert fetched.operation.result.response.status == status.SUBOPERATIONS_WARNING
+                assert fetched.response.status == status.SUBOPERATIONS_WARNING
 
     async def provide() -> None:
         async with provider:

@@ -167,6 +167,11 @@ class Answers(Generic[Op, T]):
         found, kind = iterated(aiter(self.awaited)), self._kind
         return found if kind is None else (kind(self.session, one) for one in found)
 
+    @property
+    def response(self) -> dimse.DimseResponse | None:
+        """The final response, with its status; None until the iteration has come to its end."""
+        return self.awaited.response
+
     @documented(awaiting.Answers.cancel)
     def cancel(self) -> None:
         self.awaited.cancel()

@@ -53,6 +53,9 @@ class AwaitedInstance(Instance):
 class Cancellable(Protocol):
     """An operation of `services` with many responses."""
 
+    @property
+    def response(self) -> dimse.DimseResponse | None: ...
+
     def cancel(self) -> None: ...
 
 
@@ -148,7 +151,8 @@ def repeated(following: Callable[[], Flow[T | None]]) -> Stream[T]:
 class Answers(Generic[Op, T]):
     """The answers to one operation, as an iterator. `operation`: the flow object of `services`, with its result.
 
-    Until it ends, no other request can be sent on the association. To stop early, call `cancel` and iterate to the end.
+    An operation that failed has no answers, or fewer, and raises nothing: look at the status of its `response`. Until
+    it ends, no other request can be sent on the association. To stop early, call `cancel` and iterate to the end.
     """
 
     def __init__(self, session: Running, operation: Op, following: Callable[[], Flow[T | None]]) -> None:
@@ -158,6 +162,11 @@ class Answers(Generic[Op, T]):
 
     def __aiter__(self) -> Iteration[T]:
         return Iteration(self.session, repeated(self._following))
+
+    @property
+    def response(self) -> dimse.DimseResponse | None:
+        """The final response, with its status; None until the iteration has come to its end."""
+        return self.operation.response
 
     def cancel(self) -> None:
         """Asks the peer to stop [PS3.7 9.3.2.3]. Continue to iterate: the final response still follows."""

@@ -94,7 +94,7 @@ class _Finding:
             return FAILED
         self._table.end()
         contact.tell_deviations()
-        return self._sum_up(answers.operation.response, perf_counter() - begun, interrupted=interrupt.asked)
+        return self._sum_up(answers.response, perf_counter() - begun, interrupted=interrupt.asked)
 
     def _take(self, found: Attributes) -> None:
         self._matches += 1
