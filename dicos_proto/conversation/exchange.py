@@ -252,7 +252,9 @@ class Exchange:
     def poll_fresh(self) -> MessageEvent | Need | None:
         """Like `fresh`, without a flow (`poll`)."""
         if self._ending is not None:
-            return next(self._ending)
+            if (need := next(self._ending, None)) is not None:  # raises at its end
+                return need
+            self._ending = None
         self._taken += 1
         if self._taken >= _TURN:
             self._taken = 0
@@ -271,8 +273,8 @@ class Exchange:
             elif event is None:
                 self._taken = 0
                 return Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
-            elif (need := self._heed(event)) is not None:
-                return need
+            elif (first := self._heed(event)) is not None:
+                return first
 
     def _heed(self, event: Event) -> Need | None:
         """If `event` is the end of the association: the first need until it can be raised. Raises it if there is none.

@@ -664,6 +664,9 @@ def test_polls_give_what_flows_give(split: Splitter) -> None:
     assert exchange.poll() is flows.Need.DRAIN
     with pytest.raises(flows.AssociationReleased):
         exchange.poll()
+    for _ in range(2):
+        with pytest.raises(flows.AssociationAborted):
+            exchange.poll()  # it is over
 
 
 def test_what_is_kept_comes_first_by_a_poll() -> None:
