@@ -1,15 +1,21 @@
 """One value in place of several, and an object of another type, are refused where they are given."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
 from dicos_proto.arguments import check_kind
+from dicos_proto.conversation.flows import find_context
+from dicos_proto.conversation.planning import ProposedService, get_services
 from dicos_proto.registry import uids
+from dicos_proto.services.commitment import next_report
+from dicos_proto.services.storage import StoreMany, store
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, number_contexts, propose_roles
 from dicos_proto.upper_layer.pdu_types import CommonExtendedNegotiation, OperationsWindow, ProposedContext
 from dicos_proto.upper_layer.policy import IdentityPolicy, Preference, Roles
+from tests.pair import CT, IMPLICIT, Pair
 
 # The types of these arguments are wrong, which a type checker reports.
 # mypy: disable-error-code="arg-type, list-item, dict-item"
@@ -107,6 +113,31 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "identities": (lambda: IdentityPolicy(types=2), "IdentityPolicy(types=2): int in place of a tuple of identity"),
     "users": (lambda: IdentityPolicy(known="ada"), "IdentityPolicy(known=...): str in place of a mapping of names"),
+    "services": (lambda: get_services(ONE), "get_services('1.2.3'): str in place of a tuple of UIDs; write ('1.2.3',)"),
+    "a service": (
+        lambda: ProposedService(sop_classes=ONE),
+        "ProposedService(sop_classes='1.2.3'): str in place of a tuple of UIDs",
+    ),
+    "a service, transfer syntaxes": (
+        lambda: ProposedService(sop_classes=(ONE,), transfer_syntaxes=ONE),
+        "ProposedService(transfer_syntaxes='1.2.3'): str in place of a tuple of UIDs",
+    ),
+    "a transfer syntax": (
+        lambda: find_context(Pair.established().user, CT, IMPLICIT),
+        "find_context(transfer_syntaxes='1.2.840.10008.1.2'): str in place of a tuple of UIDs",
+    ),
+    "reports": (
+        lambda: next(next_report(Pair.established().uses, ONE)),
+        "next_report(transactions='1.2.3'): str in place of a tuple of UIDs",
+    ),
+    "instances": (
+        lambda: next(StoreMany(Pair.established().uses, [Path("a.dcm")]).next()),
+        "a PosixPath among the instances to store, where an Instance belongs",
+    ),
+    "a data set": (
+        lambda: next(store(Pair.established().uses, CT, ONE, IMPLICIT, "abc")),
+        "a data set that is a str, where bytes or pieces of bytes belong",
+    ),
     "a policy": (
         lambda: negotiate(AssociateRequest(called_aet="A", calling_aet="B", contexts=propose([ONE])), {}),
         "negotiate(request, ...): dict in place of AcceptPolicy",

@@ -151,6 +151,8 @@ class Exchange:
         if start.has_data == (data is None):
             said = "a data set" if start.has_data else "no data set"
             raise LocalProtocolError(f"{command.NAME} that says {said} follows, given the contrary [PS3.7 E.1]")
+        if isinstance(data, str):
+            raise TypeError("a data set that is a str, where bytes or pieces of bytes belong")
         association.send(start)
         if (
             self._cancelled

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from enum import Enum, auto
 from typing import Never, TypeVar
 
+from ..arguments import check_several
 from ..association import Association
 from ..dimse.events import Event
 from ..errors import DeadlineExceeded, ProtocolError
@@ -125,8 +126,10 @@ def find_context(
     """The accepted context on which the local side may invoke operations of this SOP class.
 
     `transfer_syntaxes`: the possible ones, best first; empty: any. `as_scp`: a context on which the local side performs
-    operations, as an N-EVENT-REPORT needs it [PS3.7 10.1.1]. Raises `ContextNotAccepted`.
+    operations, as an N-EVENT-REPORT needs it [PS3.7 10.1.1]. Raises `ContextNotAccepted`; TypeError for one transfer
+    syntax in place of several.
     """
+    check_several(transfer_syntaxes, "find_context(transfer_syntaxes={})", "UIDs")
     usable = [
         one
         for one in association.contexts.values()

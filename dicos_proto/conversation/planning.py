@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..arguments import check_several, one_for_many
 from ..registry import uids
 from ..upper_layer.agreement import Agreement, PresentationContext, RefusedContext
 from ..upper_layer.negotiation import UNCOMPRESSED, number_contexts
@@ -132,6 +133,11 @@ class ProposedService:
     scu: bool = True
     scp: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for one UID in place of several."""
+        check_several(self.sop_classes, "ProposedService(sop_classes={})", "UIDs")
+        check_several(self.transfer_syntaxes, "ProposedService(transfer_syntaxes={})", "UIDs")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -149,7 +155,8 @@ def get_services(
     model: str = uids.STUDY_ROOT_GET,
 ) -> tuple[ProposedService, ...]:
     """The services to propose for a C-GET: its information model, and in the role of an SCP the classes of the objects
-    that the provider may send [PS3.4 C.5.3]."""
+    that the provider may send [PS3.4 C.5.3]. Raises TypeError for one UID in place of several."""
+    one_for_many(sop_classes, "get_services({})", "UIDs")
     return (
         ProposedService(sop_classes=(model,)),
         ProposedService(sop_classes=tuple(sop_classes), transfer_syntaxes=transfer_syntaxes, scu=False, scp=True),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import dimse
+from ..arguments import one_for_many
 from ..conversation.exchange import Exchange, response_to
 from ..conversation.flows import Flow, find_context
 from ..conversation.invoking import UserOperation
@@ -233,8 +234,10 @@ def next_report(exchange: Exchange, transactions: Collection[str] | None = None)
     `transactions`: the transaction UIDs that are awaited; without it, any report is accepted. Returns None once the
     peer has released the association. A C-ECHO is answered with success, other requests with 0x0211. Raises `Refused`
     for a report that is invalid or belongs to another transaction, after it was answered with that failure: you can
-    call this again. Raises `AssociationAborted`.
+    call this again. Raises `AssociationAborted`; TypeError for one UID in place of several.
     """
+    if transactions is not None:
+        one_for_many(transactions, "next_report(transactions={})", "UIDs")
     while (start := (yield from next_request(exchange))) is not None:
         if _is_report(start):
             return (yield from _take(Reported(exchange, start), transactions))

@@ -220,7 +220,11 @@ class StoreMany:
             self._later = True
             return None
         association = self._exchange.association
-        kind = instance.sop_class_uid, instance.transfer_syntax
+        try:
+            kind = instance.sop_class_uid, instance.transfer_syntax
+        except AttributeError:
+            found = type(instance).__name__
+            raise TypeError(f"a {found} among the instances to store, where an Instance belongs") from None
         context = self._contexts.get(kind)
         if context is None:
             try:

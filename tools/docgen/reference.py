@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from . import faces
+from . import faces, fields
+from .names import Name, definition
 from .source import (
     Function,
     Source,
@@ -37,51 +38,11 @@ _BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}}
 """Package -> modules that users import by their name, and that `__all__` need not have."""
 _ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
 """The public packages and modules of `dicos_transports`, in order."""
-_DEFAULTS = {
-    "ConnectOptions": ("dicos_transports.sessions.opening", "connect"),
-    "RequestOptions": ("dicos_transports.sessions.opening", "connect"),
-    "AcceptOptions": ("dicos_transports.sessions.opening", "accept"),
-    "ServeOptions": ("dicos_transports.serving.options", "ServerConfig"),
-    "ApplicationServeOptions": ("dicos_transports.serving.options", "ServerConfig"),
-}
-"""A class of options -> the module and name of the function or class whose defaults these are."""
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n"
 _MADE_BY_USERS = {"Pool"}
 """Classes whose constructor is shown although the docstring leaves parameters to that of another class."""
 _TABLE_FROM = 6
 """Names from which a page has a table of them."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A public name, and the statement that defines it, perhaps as `original`."""
-
-    name: str
-    source: Source
-    index: int
-    original: str
-
-    @property
-    def node(self) -> ast.stmt:
-        return self.source.tree.body[self.index]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The module that defines it, and its name in that module."""
-        return self.source.name, self.original
-
-    @property
-    def said(self) -> str:
-        """One sentence about it, for a table."""
-        match self.node:
-            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() as node:
-                return first_sentence(faces.docstring(self.source, node))
-            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-                short = cell(f"`{unparse(value)}`")
-                text = first_sentence(docstring_after(self.source.tree.body, self.index))
-                return text or (short if len(short) < 100 else "")
-            case _:
-                return ""
 
 
 @dataclass(frozen=True)
@@ -107,29 +68,6 @@ def page_of(module: str) -> str:
     return f"{short}.md"
 
 
-def _definition(source: Source, name: str) -> Name | None:
-    """The statement that defines a name, through any number of imports; None if it is not in this project."""
-    for index, node in enumerate(source.tree.body):
-        match node:
-            case ast.ClassDef(name=found) | ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found):
-                pass
-            case ast.Assign(targets=[ast.Name(id=found)]) | ast.AnnAssign(target=ast.Name(id=found)):
-                pass
-            case ast.Assign(targets=[ast.Tuple(elts=targets)]):
-                found = name if name in map(ast.unparse, targets) else ""
-            case _:
-                continue
-        if found == name and not (isinstance(node, Function) and faces.is_overload(node)):
-            return Name(name, source, index, name)
-    if name in source.imports:
-        module, original = source.imports[name]
-        home = source_of(module)
-        if home is not None and home != source:
-            there = _definition(home, original)
-            return replace(there, name=name) if there is not None else None
-    return None
-
-
 def _public(source: Source) -> tuple[Name, ...]:
     """The public names of a module: its `__all__`, or every name that it defines without an underscore."""
     names = source.exported
@@ -139,7 +77,7 @@ def _public(source: Source) -> tuple[Name, ...]:
         constants += [node.target for node in source.tree.body if isinstance(node, ast.AnnAssign)]
         found = [node.name for node in defined] + [one.id for one in constants if isinstance(one, ast.Name)]
         names = tuple(name for name in found if not name.startswith("_"))
-    definitions = [_definition(source, name) for name in dict.fromkeys(names)]
+    definitions = [definition(source, name) for name in dict.fromkeys(names)]
     own = [one for one in definitions if one is not None and (source.exported or one.source.name == source.name)]
     return tuple(sorted(own, key=lambda one: (one.source.name, one.index)))
 
@@ -212,7 +150,7 @@ def _index(made: list[Page], shown: dict[tuple[str, str], str]) -> str:
     lines = [_GENERATED, "# API reference", "", "## Exported by `dicos_proto`", ""]
     lines += [prose(package.doc), "", "| name | is |", "|---|---|"]
     for name in package.exported or ():
-        one = _definition(package, name)
+        one = definition(package, name)
         if one is None:
             raise LookupError(f"dicos_proto exports {name}, which no module defines")
         lines.append(f"| {_link(one, shown)} | {one.said} |")
@@ -316,11 +254,11 @@ def _options(source: Source, node: Function, shown: dict[tuple[str, str], str]) 
             if pages:
                 yield f"Options: [`{name}`]({pages[0]}#{name.lower()})."
             else:
-                one = _definition(source, name)
+                one = definition(source, name)
                 assert one is not None, name
                 assert isinstance(one.node, ast.ClassDef), name
-                family = list(_family(one.source, one.node, {}))
-                yield _table(one.node, _rows(family)).rstrip("\n")
+                family = list(fields.family(one.source, one.node, {}))
+                yield fields.table(one.node, fields.rows(family)).rstrip("\n")
 
 
 def _split(arguments: ast.arguments) -> str:
@@ -346,7 +284,7 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
 def _class(one: Name, node: ast.ClassDef, level: str, shown: dict[tuple[str, str], str]) -> str:
     source = one.source
     bases = ", ".join(dict.fromkeys(_bases(source, node, shown)))
-    family = list(_family(source, node, {} if one.name in _DEFAULTS else shown))
+    family = list(fields.family(source, node, {} if one.name in fields.OF_OPTIONS else shown))
     code = f"class {node.name}({bases})" if bases else f"class {node.name}"
     made = _constructor(family)
     if made is not None:
@@ -354,9 +292,9 @@ def _class(one: Name, node: ast.ClassDef, level: str, shown: dict[tuple[str, str
     parts = [f"{level} {one.name}\n", f"```py\n{code}\n```\n", prose(faces.docstring(source, node)) + "\n"]
     if made is not None:
         parts += [f"{text}\n" for text in _options(source, made, shown)]
-    fields = _rows(family)
-    if fields:
-        parts.append(_table(node, fields))
+    found = fields.rows(family)
+    if found:
+        parts.append(fields.table(node, found))
     members: dict[str, tuple[Source, Function, list[Function]]] = {}
     for home, ancestor in family:
         for member in ancestor.body:
@@ -376,12 +314,12 @@ _INSIDE = ("ABC", "Generic", "Protocol")
 
 def _bases(source: Source, node: ast.ClassDef, shown: dict[tuple[str, str], str]) -> Iterator[str]:
     """The bases that a reader can look up: not the internal ones, whose public members are shown with the class."""
-    if node.name in _DEFAULTS:
+    if node.name in fields.OF_OPTIONS:
         yield "TypedDict, total=False"
         return
     for base in node.bases:
         plain = base.value if isinstance(base, ast.Subscript) else base
-        one = _definition(source, plain.id) if isinstance(plain, ast.Name) else None
+        one = definition(source, plain.id) if isinstance(plain, ast.Name) else None
         if one is None or one.key in shown:
             yield unparse(base)
         elif isinstance(one.node, ast.ClassDef):
@@ -403,102 +341,3 @@ def _constructor(family: list[tuple[Source, ast.ClassDef]]) -> Function | None:
             del plain.args.args[0]
             return plain
     return None
-
-
-_Row = tuple[str, str, str, str]
-
-
-def _table(node: ast.ClassDef, fields: list[_Row]) -> str:
-    """The fields of a class, the members of an enumeration or the options of a function."""
-    enumeration = any("Enum" in unparse(base) for base in node.bases)
-    head = "member" if enumeration else "option" if node.name.endswith("Options") else "field"
-    heads = head, "type", "value" if enumeration else "default", " "
-    kept = [column for column in range(4) if any(row[column] for row in fields)]
-    rows = [heads, ("---",) * 4, *fields]
-    return "\n".join("| " + " | ".join(row[column] for column in kept) + " |" for row in rows) + "\n"
-
-
-def _rows(family: list[tuple[Source, ast.ClassDef]]) -> list[_Row]:
-    """The fields of a class and its bases, those of the bases first."""
-    fields = {row[0]: row for home, ancestor in reversed(family) for row in _fields(home, ancestor)}
-    if family[0][1].name in _DEFAULTS:
-        defaults = _defaults(*_DEFAULTS[family[0][1].name])
-        for name, (_, kind, _, said) in fields.items():
-            fields[name] = (name, kind, defaults.get(name, ""), said)
-    return list(fields.values())
-
-
-def _defaults(module: str, name: str) -> dict[str, str]:
-    """Keyword, as a row of a table names it -> its default, of a function or a class of values."""
-    source = source_of(module)
-    assert source is not None, module
-    one = _definition(source, name)
-    assert one is not None, name
-    match one.node:
-        case ast.FunctionDef(args=arguments) | ast.AsyncFunctionDef(args=arguments):
-            pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-            return {f"`{each.arg}`": _code(_shown(source, default)) for each, default in pairs if default is not None}
-        case ast.ClassDef(body=body):
-            return {
-                f"`{unparse(each.target)}`": _code(_shown(source, each.value))
-                for each in body
-                if isinstance(each, ast.AnnAssign) and each.value is not None
-            }
-    raise LookupError(f"{module}.{name} has no defaults")
-
-
-def _shown(source: Source, default: ast.expr) -> str:
-    """A default; the value of a constant, if that is a plain one."""
-    if isinstance(default, ast.Name | ast.Attribute):
-        name = unparse(default)
-        one = _definition(source, name) if isinstance(default, ast.Name) else None
-        match one.node if one is not None else None:
-            case ast.Assign(value=ast.Constant() as value) | ast.AnnAssign(value=ast.Constant() as value):
-                return unparse(value)
-        return name
-    return unparse(default)
-
-
-def _family(
-    source: Source, node: ast.ClassDef, shown: dict[tuple[str, str], str]
-) -> Iterator[tuple[Source, ast.ClassDef]]:
-    """The class, and those of its bases that no page shows."""
-    yield source, node
-    for base in node.bases:
-        plain = base.value if isinstance(base, ast.Subscript) else base
-        one = _definition(source, plain.id) if isinstance(plain, ast.Name) else None
-        if one is not None and isinstance(one.node, ast.ClassDef) and one.key not in shown:
-            yield from _family(one.source, one.node, shown)
-
-
-def _fields(source: Source, node: ast.ClassDef) -> list[_Row]:
-    """A row for each field or member of a class, and for each attribute of its `__init__` that has a docstring."""
-    rows = []
-    bodies = [node.body]
-    bodies += [member.body for member in node.body if isinstance(member, ast.FunctionDef) and member.name == "__init__"]
-    for body in bodies:
-        for index, member in enumerate(body):
-            if faces.method(source, member) is not None:
-                continue
-            text = docstring_after(body, index)
-            comment = source.comments.get(getattr(member, "end_lineno", 0) or 0, "")
-            kind = default = ""
-            match member:
-                case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
-                    kind = unparse(member.annotation)
-                    default = _shown(source, member.value) if member.value else ""
-                case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
-                    default = unparse(member.value)
-                case ast.AnnAssign(target=ast.Attribute(attr=name)) if text and not name.startswith("_"):
-                    kind = unparse(member.annotation)
-                case ast.Assign(targets=[ast.Attribute(attr=name)]) if text and not name.startswith("_"):
-                    pass
-                case _:
-                    continue
-            said = cell(prose(text)) if text else cell(comment)
-            rows.append((f"`{name}`", _code(kind), _code(default), said))
-    return rows
-
-
-def _code(text: str) -> str:
-    return f"`{cell(text)}`" if text else ""
