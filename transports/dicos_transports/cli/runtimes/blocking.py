@@ -4,7 +4,7 @@ Theory of operation: every await of a command ends in the driver's `run`, which 
 runs a coroutine from its first to its last line. Several coroutines at the same time need several threads.
 
 Waits are interrupted through a pipe, the bell, that the drivers poll together with their sockets: either to call a
-function while the operation goes on (`_heeding`), or by `ServerStopping`, which ends the work of the threads.
+function while the operation goes on (`heed`), or by `ServerStopping`, which ends the work of the threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.conversation.flows import Need
 from dicos_proto.errors import ProtocolError
 
 from ...addresses import Address, Listening
@@ -192,33 +192,12 @@ class Blocking:
                 stopping.second()
                 await server.close(0)
 
-    def heeding(self, flow: Flow[T]) -> Flow[T]:
-        """The same flow, which continues after each ring of the bell, once that is handled."""
+    def heed(self) -> bool:
+        """Calls the function for a ring of the bell. Returns False if there is none: then the ring ends the wait."""
         if self._heed is None:
-            return flow
-        return self._heeding(flow)
-
-    def _heeding(self, flow: Flow[T]) -> Flow[T]:
-        fault: ProtocolError | None = None
-        try:
-            need: Need = next(flow)
-            while True:
-                fault = None
-                try:
-                    yield need
-                except ServerStopping as rung:
-                    if self._heed is None:
-                        fault = rung
-                    else:
-                        self._heed()
-                except ProtocolError as passed:
-                    fault = passed
-                need = next(flow) if fault is None else flow.throw(fault)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        finally:
-            fault = None  # its traceback has this frame, and the flow's
+            return False
+        self._heed()
+        return True
 
     def _ring(self) -> None:
         os.write(self._rope, b"x")
@@ -248,14 +227,15 @@ class Blocking:
 
 
 class _Heeding(Driver):
-    """A driver whose flows heed the bell."""
+    """A driver that heeds the bell where it waits."""
 
     def __init__(self, runtime: Blocking, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._runtime = runtime
 
-    async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
-        return await super().run(self._runtime.heeding(flow), interruptible=interruptible)
+    def _serve(self, need: Need) -> ProtocolError | None:
+        fault = super()._serve(need)
+        return None if isinstance(fault, ServerStopping) and self._runtime.heed() else fault
 
 
 class _Served:
