@@ -117,20 +117,6 @@ class Exchange:
         )
         return not (busy or self.unread or self._replies or self._parking.messages or self._parking.pieces)
 
-    def look_idle(self) -> Flow[bool]:
-        """Reads, without waiting, the events on an association at rest. Returns True if it can still be used.
-
-        It cannot be used once the peer has released or aborted it, or is gone, nor when the peer has sent a message,
-        because there is no one to answer it. An A-RELEASE-RQ is answered; the caller then only has to close.
-        """
-        yield Need.TURN
-        event = self.association.next_event()
-        while isinstance(event, Deviation):
-            event = self.association.next_event()
-        if isinstance(event, ReleaseRequest):
-            self.association.send(ReleaseResponse())
-        return event is None and self.association.state is State.Sta6 and self.at_rest
-
     def cancelled(self, message_id: int) -> bool:
         """Returns True if the peer sent a C-CANCEL for this request, which has no final response yet."""
         return message_id in self._cancelled
@@ -227,12 +213,6 @@ class Exchange:
             yield step
         return step
 
-    def fresh(self) -> Flow[MessageEvent | None]:
-        """Like `step`, without what was parked; whose it is, the caller decides (`begin_reading`, `park`)."""
-        while isinstance(step := self.poll_fresh(), Need):
-            yield step
-        return step
-
     def poll(self, *, parked: bool = True) -> MessageEvent | Need | None:
         """Like `step`, without a flow: what `step` would return, or the need that it would wait for.
 
@@ -244,39 +224,12 @@ class Exchange:
         elif parked and parking.messages and not self.unread:
             event = parking.take_message()
         else:
-            event = self.poll_fresh()
+            event = poll_fresh(self)
         if isinstance(event, MessageData):
             self.unread = not event.last
         elif isinstance(event, MessageStart):
-            self.begin_reading(event)
+            begin_reading(self, event)
         return event
-
-    def poll_fresh(self) -> MessageEvent | Need | None:
-        """Like `fresh`, without a flow (`poll`)."""
-        if self._ending is not None:
-            if (need := next(self._ending, None)) is not None:  # raises at its end
-                return need
-            self._ending = None
-        self._taken += 1
-        if self._taken >= _TURN:
-            self._taken = 0
-            return Need.TURN
-        while True:
-            if self._pieces is not None:
-                if self.pump():
-                    return None
-            elif self._replies and not self.over_high_water:
-                self._reply_all()
-            event = self.association.next_event()
-            if isinstance(event, MessageEvent):
-                if self._parking.dropping is None:
-                    return event
-                self.park(event)  # the rest of a message that is refused
-            elif event is None:
-                self._taken = 0
-                return Need.INPUT if self._pieces is None and not self._replies else Need.DRAIN
-            elif (first := self._heed(event)) is not None:
-                return first
 
     def _heed(self, event: Event) -> Need | None:
         """If `event` is the end of the association: the first need until it can be raised. Raises it if there is none.
@@ -286,11 +239,6 @@ class Exchange:
         need = next(ending, None)
         self._ending = None if need is None else ending
         return need
-
-    def begin_reading(self, start: MessageStart) -> None:
-        """`start` is the message whose data set is read now, if it has one."""
-        self.reading = start
-        self.unread = start.has_data
 
     def _end_by(self, event: Event) -> Flow[None]:
         """Raises if `event` is the end of the association."""
@@ -309,22 +257,6 @@ class Exchange:
 
     # -- what has to wait ----------------------------------------------------------------------------------------
 
-    def park(self, event: MessageEvent) -> None:
-        """Keep an event for those who ask for it later; note a C-CANCEL. A request that is too large is refused with
-        status 0x0213."""
-        if self._is_cancel(event):
-            return
-        refused = self._parking.park(event)
-        if refused is not None and isinstance(refused.command, DimseRequest):
-            self._refuse(refused)
-
-    def _is_cancel(self, event: MessageEvent) -> bool:
-        """Note a C-CANCEL. Returns False for another event."""
-        if not isinstance(event, MessageStart) or not isinstance(event.command, CCancelRequest):
-            return False
-        self.note_cancel(event.command)
-        return True
-
     def _refuse(self, dropped: MessageStart) -> None:
         """A peer that ignores refusals soon exceeds its operations window."""
         refusal = response_to(dropped, status.RESOURCE_LIMITATION)
@@ -332,42 +264,6 @@ class Exchange:
             self._replies.append(refusal)
         else:
             self.reply(refusal)
-
-    def absorb_pending(self) -> Flow[None]:
-        """Keeps the received messages, as a provider does between two answers: a C-CANCEL, the peer's next requests.
-
-        Nothing is refused: if too much would have to be held, the peer has to wait. Raises as `step` does.
-        """
-        parking = self._parking
-        while not parking.full:
-            event = self.association.next_event()
-            if event is None:
-                return
-            if isinstance(event, MessageEvent):
-                if parking.dropping is not None:
-                    self.park(event)
-                elif not self._is_cancel(event):
-                    parking.keep(event)
-            elif (need := self._heed(event)) is not None:
-                yield need
-                yield from self.fresh()  # which raises
-
-    def complete(self) -> Flow[None]:
-        """Sends the rest of the data set that is being sent; messages received meanwhile are kept.
-
-        If too much of the message that is being read would have to be held, the peer has to wait.
-        """
-        while self._pieces is not None:
-            if self._parking.full:
-                if not self.pump():
-                    yield Need.DRAIN
-            elif (event := (yield from self.fresh())) is not None:
-                self.park(event)
-
-    def note_cancel(self, cancel: CCancelRequest) -> None:
-        """Remember a C-CANCEL. One for a request that is not outstanding came too late: no fault [PS3.7 9.3.2.3]."""
-        if self.association.operations.owes(cancel.message_id_being_responded_to):
-            self._cancelled.add(cancel.message_id_being_responded_to)
 
 
 def response_to(start: MessageStart, code: int, comment: str | None = None) -> MessageStart:
@@ -379,3 +275,119 @@ def response_to(start: MessageStart, code: int, comment: str | None = None) -> M
     if not isinstance(command, AnyRequest):
         raise TypeError(f"{command.NAME} is not a request")
     return MessageStart(context=start.context, command=dimse.response_to(command, code, comment))
+
+
+# -- for services and other flows on one exchange ------------------------------------------------------------------
+
+
+def fresh(exchange: Exchange) -> Flow[MessageEvent | None]:
+    """Like `step`, without what was parked; whose it is, the caller decides (`begin_reading`, `park`)."""
+    while isinstance(step := poll_fresh(exchange), Need):
+        yield step
+    return step
+
+
+def poll_fresh(exchange: Exchange) -> MessageEvent | Need | None:
+    """Like `fresh`, without a flow (`poll`)."""
+    if exchange._ending is not None:
+        if (need := next(exchange._ending, None)) is not None:  # raises at its end
+            return need
+        exchange._ending = None
+    exchange._taken += 1
+    if exchange._taken >= _TURN:
+        exchange._taken = 0
+        return Need.TURN
+    while True:
+        if exchange._pieces is not None:
+            if exchange.pump():
+                return None
+        elif exchange._replies and not exchange.over_high_water:
+            exchange._reply_all()
+        event = exchange.association.next_event()
+        if isinstance(event, MessageEvent):
+            if exchange._parking.dropping is None:
+                return event
+            park(exchange, event)  # the rest of a message that is refused
+        elif event is None:
+            exchange._taken = 0
+            return Need.INPUT if exchange._pieces is None and not exchange._replies else Need.DRAIN
+        elif (first := exchange._heed(event)) is not None:
+            return first
+
+
+def begin_reading(exchange: Exchange, start: MessageStart) -> None:
+    """`start` is the message whose data set is read now, if it has one."""
+    exchange.reading = start
+    exchange.unread = start.has_data
+
+
+def park(exchange: Exchange, event: MessageEvent) -> None:
+    """Keep an event for those who ask for it later; note a C-CANCEL. A request that is too large is refused with
+    status 0x0213."""
+    if _is_cancel(exchange, event):
+        return
+    refused = exchange._parking.park(event)
+    if refused is not None and isinstance(refused.command, DimseRequest):
+        exchange._refuse(refused)
+
+
+def _is_cancel(exchange: Exchange, event: MessageEvent) -> bool:
+    """Note a C-CANCEL. Returns False for another event."""
+    if not isinstance(event, MessageStart) or not isinstance(event.command, CCancelRequest):
+        return False
+    note_cancel(exchange, event.command)
+    return True
+
+
+def absorb_pending(exchange: Exchange) -> Flow[None]:
+    """Keeps the received messages, as a provider does between two answers: a C-CANCEL, the peer's next requests.
+
+    Nothing is refused: if too much would have to be held, the peer has to wait. Raises as `step` does.
+    """
+    parking = exchange._parking
+    while not parking.full:
+        event = exchange.association.next_event()
+        if event is None:
+            return
+        if isinstance(event, MessageEvent):
+            if parking.dropping is not None:
+                park(exchange, event)
+            elif not _is_cancel(exchange, event):
+                parking.keep(event)
+        elif (need := exchange._heed(event)) is not None:
+            yield need
+            yield from fresh(exchange)  # which raises
+
+
+def complete(exchange: Exchange) -> Flow[None]:
+    """Sends the rest of the data set that is being sent; messages received meanwhile are kept.
+
+    If too much of the message that is being read would have to be held, the peer has to wait.
+    """
+    while exchange._pieces is not None:
+        if exchange._parking.full:
+            if not exchange.pump():
+                yield Need.DRAIN
+        elif (event := (yield from fresh(exchange))) is not None:
+            park(exchange, event)
+
+
+def note_cancel(exchange: Exchange, cancel: CCancelRequest) -> None:
+    """Remember a C-CANCEL. One for a request that is not outstanding came too late: no fault [PS3.7 9.3.2.3]."""
+    if exchange.association.operations.owes(cancel.message_id_being_responded_to):
+        exchange._cancelled.add(cancel.message_id_being_responded_to)
+
+
+def look_idle(exchange: Exchange) -> Flow[bool]:
+    """Reads, without waiting, the events on an association at rest. Returns True if it can still be used.
+
+    It cannot be used once the peer has released or aborted it, or is gone, nor when the peer has sent a message,
+    because there is no one to answer it. An A-RELEASE-RQ is answered; the caller then only has to close.
+    """
+    yield Need.TURN
+    event = exchange.association.next_event()
+    while isinstance(event, Deviation):
+        event = exchange.association.next_event()
+    if isinstance(event, ReleaseRequest):
+        exchange.association.send(ReleaseResponse())
+    return event is None and exchange.association.state is State.Sta6 and exchange.at_rest

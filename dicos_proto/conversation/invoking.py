@@ -12,7 +12,7 @@ from ..dimse.types import AnyRequest, CCancelRequest, DimseRequest, DimseRespons
 from ..errors import LocalProtocolError
 from ..registry import status
 from ..upper_layer.machine import State
-from .exchange import Exchange
+from .exchange import Exchange, begin_reading, complete, fresh, park
 from .feed import Data
 from .flows import Flow
 from .reading import Answer, read_answer, skip_data
@@ -79,17 +79,17 @@ class UserOperation:
                 )
             yield from skip_data(exchange)
         while True:
-            event = yield from exchange.fresh()
+            event = yield from fresh(exchange)
             if event is None:
                 continue
             if isinstance(event, MessageStart) and isinstance(event.command, DimseResponse):
                 response = event.command
                 if response.message_id_being_responded_to == number:
-                    exchange.begin_reading(event)
+                    begin_reading(exchange, event)
                     if self.note(response):  # it may arrive before the request is sent, which is then completed
-                        yield from exchange.complete()
+                        yield from complete(exchange)
                     return event
-            exchange.park(event)
+            park(exchange, event)
 
     def note(self, response: DimseResponse) -> bool:
         """Note a response, which may have been received otherwise than by `next`. Returns True if it is the last."""

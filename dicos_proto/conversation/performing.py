@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..dimse.events import MessageStart
 from ..dimse.types import AnyResponse, CCancelRequest, DimseRequest
 from ..registry import status
-from .exchange import Exchange
+from .exchange import Exchange, absorb_pending, note_cancel
 from .feed import Data
 from .flows import AssociationAborted, AssociationIdle, AssociationReleased, Flow, Need, Stream, finish, first
 
@@ -37,7 +37,7 @@ def requests(exchange: Exchange) -> Stream[MessageStart]:
                 if isinstance(step.command, DimseRequest):
                     yield step
                 elif isinstance(step.command, CCancelRequest):
-                    exchange.note_cancel(step.command)
+                    note_cancel(exchange, step.command)
     except AssociationIdle:
         raise
     except AssociationReleased:
@@ -58,12 +58,12 @@ def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data 
     yield from _hand_on(exchange)
     if status.category(response.status) is status.Category.PENDING:
         yield Need.TURN
-        yield from exchange.absorb_pending()
+        yield from absorb_pending(exchange)
 
 
 def _hand_on(exchange: Exchange) -> Flow[None]:
     """Wait until the data set that is being sent is handed on, and the send queue is below `Limits.queued`."""
     while exchange.sending or exchange.over_high_water:
         yield Need.DRAIN
-        yield from exchange.absorb_pending()
+        yield from absorb_pending(exchange)
         exchange.pump()

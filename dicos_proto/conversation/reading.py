@@ -60,12 +60,17 @@ def next_piece(exchange: Exchange) -> Flow[MessageData]:
 def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
     """The rest of the data set of the message `start`, piece by piece as it arrives; small ones are joined.
 
-    The data set is complete when the stream ends; it ends at once if another message is being read. If it is left while
-    it waits, another stream of pieces continues where it was. Raises as `Exchange.step` does, after the pieces that
-    came before.
+    The data set is complete when the stream ends. A stream may be left while it waits: the next one continues where it
+    was. Raises as `Exchange.step` does, after the pieces that came before; `LocalProtocolError` if `start` is not the
+    message that was received last, because its data set has been skipped then, unless it was read.
     """
     joined: bytearray | None = None
     taken = 0  # fragments that are joined
+    if start.has_data and exchange.reading is not start:
+        raise LocalProtocolError(
+            f"the data set of {start.command.NAME} is read when another message has been received: it was read or "
+            "skipped before [PS3.7 6.3]"
+        )
     while exchange.unread and exchange.reading is start:
         try:
             step = exchange.poll()
@@ -101,7 +106,8 @@ def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
 def together(stream: Stream[_T], most: int = TOGETHER) -> Stream[list[_T]]:
     """The results of a stream in lists: of those that are there at the same time, up to `most`.
 
-    Raises what the stream raises, after the results that came before."""
+    It is not for `requests`, since the data set of a request is skipped when the next one is taken. Raises what the
+    stream raises, after the results that came before."""
     found: list[_T] = []
     while True:
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import dimse
 from ..arguments import one_for_many
-from ..conversation.exchange import Exchange, response_to
+from ..conversation.exchange import Exchange, begin_reading, complete, fresh, park, response_to
 from ..conversation.flows import Flow, find_context
 from ..conversation.invoking import UserOperation
 from ..conversation.performing import next_request
@@ -179,23 +179,23 @@ def request_commitment(exchange: Exchange, transaction_uid: str, references: Ite
     report: CommitmentReport | None = None
     refused: list[Refused] = []
     while True:
-        event = yield from exchange.fresh()
+        event = yield from fresh(exchange)
         if isinstance(event, MessageStart) and isinstance(event.command, DimseResponse):
             operation.note(event.command)
-            exchange.begin_reading(event)
+            begin_reading(exchange, event)
             yield from skip_data(exchange)  # an action reply, which this SOP class does not define
-            yield from exchange.complete()
+            yield from complete(exchange)
             return Requested(response=event.command, report=report, refused=tuple(refused))
         elif isinstance(event, MessageStart) and report is None and _is_report(event):
             # Read at once: the report of a large request is too large to be parked (`Limits.parked`).
-            exchange.begin_reading(event)
+            begin_reading(exchange, event)
             try:
                 report = yield from _take(Reported(exchange, event), (transaction_uid,))
             except Refused as fault:
                 if len(refused) < _REFUSED_KEPT:
                     refused.append(fault.with_traceback(None))  # its traceback refers to this frame
         elif event is not None:
-            exchange.park(event)
+            park(exchange, event)
 
 
 class Reported(NormalizedOperation):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..association import judge_of
-from ..conversation.exchange import Exchange, response_to
+from ..conversation.exchange import Exchange, complete, park, response_to
 from ..conversation.flows import Flow, find_context
 from ..conversation.invoking import UserOperation
 from ..conversation.reading import (
@@ -261,12 +261,12 @@ class Get(_Retrieval):
                 ):
                     over = self._operation.note(response)
                     if over:  # it may arrive before the request is completely sent; the rest is still due
-                        yield from exchange.complete()
+                        yield from complete(exchange)
                     yield from self._take(event)
                 case None:
                     pass
                 case _:
-                    exchange.park(event)
+                    park(exchange, event)
         return None
 
     def answer(self, code: int = status.SUCCESS, comment: str | None = None) -> Flow[None]:

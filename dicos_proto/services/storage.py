@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..association import bytes_unread, prepare
-from ..conversation.exchange import Exchange
+from ..conversation.exchange import Exchange, park, poll_fresh
 from ..conversation.feed import STARVED, Data, PushSource, Starved
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, Stream, find_context, first
 from ..conversation.invoking import ask, check_free
@@ -160,7 +160,7 @@ class StoreMany:
                 if self._more:  # `stop` may have been called in the meantime
                     self._take_ahead()
                 continue
-            step = exchange.poll_fresh()
+            step = poll_fresh(exchange)
             if isinstance(step, Need):
                 yield step
             elif step is not None and (outcome := self._told_by(step)) is not None:
@@ -172,7 +172,7 @@ class StoreMany:
     def _told_by(self, event: MessageEvent) -> Outcome | None:
         """Returns the outcome of an instance if `event` is its response; parks any other event for its receiver."""
         if not (isinstance(event, MessageStart) and isinstance(event.command, DimseResponse)):
-            self._exchange.park(event)
+            park(self._exchange, event)
             return None
         response = event.command
         return Outcome(instance=self._outstanding.pop(response.message_id_being_responded_to), response=response)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import exchange, flows
+from dicos_proto.conversation.exchange import fresh
 from dicos_proto.dimse.codec import decode_command, encode_command
 from dicos_proto.dimse.events import Event, MessageData, MessageStart
 from dicos_proto.dimse.types import (
@@ -1520,7 +1521,7 @@ def test_a_deviation_while_a_data_set_is_sent_is_passed_over() -> None:
     early = elements((0x0100, us(0x8001)), (0x0120, us(7)), (0x0800, us(0x0101)), (0x0900, us(0)), (0x1000, b"1.02"))
     lone.engine.receive_data(p_data((3, True, True, early)))
     with pytest.raises(StopIteration) as done:
-        next(talk.fresh())
+        next(fresh(talk))
     assert talk.sending
     assert isinstance(done.value.value, MessageStart)
     assert [one.name for one in lone.engine.terms.deviations] == ["uid_leading_zeros"]

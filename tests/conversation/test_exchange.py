@@ -10,7 +10,7 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.exchange import Exchange, absorb_pending, look_idle
 from dicos_proto.conversation.exchange import response_to as reply_to
 from dicos_proto.conversation.feed import STARVED, PushSource
 from dicos_proto.conversation.invoking import UserOperation, ask, inquire
@@ -334,7 +334,7 @@ def test_a_command_that_waits_counts_for_what_it_holds(more: dict[str, Any], kep
     lone = Lone.provider(asked, policy(max_length=0, window=window))
     for number in (1, 2, 3):
         lone.engine.receive_data(command(3, replace(GET, message_id=number, **more)))
-    assert got(lone.exchange.absorb_pending()) is None
+    assert got(absorb_pending(lone.exchange)) is None
     assert [number for number in (1, 2, 3) if lone.engine.operations.owes(number)] == [*range(1, kept + 1)]
     for number in (1, 2, 3):  # nothing of it is lost
         start = got(next_request(lone.exchange))
@@ -368,7 +368,7 @@ def test_a_request_kept_in_part_is_read_to_its_end_from_the_wire() -> None:
     assert got(flow) == echoed()
 
     def look() -> flows.Flow[None]:
-        yield from user.exchange.absorb_pending()
+        yield from absorb_pending(user.exchange)
 
     got(look())
     assert got(next_request(user.exchange)) == start(3, REPORT, has_data=True)
@@ -385,7 +385,7 @@ def test_pieces_that_come_while_a_message_is_read_stay_its_own() -> None:
     assert got(next_request(provider.exchange)) == start(3, STORE, has_data=True)
     assert got(next_piece(provider.exchange)).data == b"ab"
     provider.engine.receive_data(p_data((3, False, True, b"cd")))
-    got(provider.exchange.absorb_pending())
+    got(absorb_pending(provider.exchange))
     assert got(read_data(provider.exchange)) == b"cd"
 
 
@@ -721,7 +721,7 @@ def test_a_response_is_not_among_the_requests() -> None:
 def _looking(exchange: Exchange) -> flows.Flow[None]:
     """A provider that notes received messages before it asks for them."""
     yield flows.Need.INPUT
-    yield from exchange.absorb_pending()
+    yield from absorb_pending(exchange)
 
 
 # -- performing ----------------------------------------------------------------------------------------------------
@@ -962,7 +962,7 @@ def test_a_flow_that_need_not_wait_gives_others_their_turn(reads: str) -> None:
 
 def good(lone: Lone) -> bool:
     """Returns True if an association at rest can still be used."""
-    looking = lone.exchange.look_idle()
+    looking = look_idle(lone.exchange)
     assert next(looking) is flows.Need.TURN
     found: bool = got(looking)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dicos_proto.conversation import flows
+from dicos_proto.conversation.exchange import absorb_pending, complete
 from dicos_proto.conversation.exchange import response_to as reply_to
 from dicos_proto.conversation.invoking import UserOperation, ask, inquire
 from dicos_proto.conversation.performing import next_request, respond
@@ -120,7 +121,7 @@ def test_the_refused_data_set_is_not_that_of_the_message_being_read() -> None:
     early.engine.receive_data(command(3, REPORT, has_data=True) + p_data((3, False, False, bytes(2000))))
     assert come_to(flow, early) == start(3, WAS_SET, has_data=True)
     early.engine.receive_data(p_data((3, False, True, b"not mine")))
-    come_to(early.exchange.absorb_pending(), early)
+    come_to(absorb_pending(early.exchange), early)
     assert early.sent() == command(3, response_to(REPORT, status.RESOURCE_LIMITATION))
     assert come_to(read_data(early.exchange), early) == b"mine"
 
@@ -171,7 +172,7 @@ def test_a_reply_that_cannot_be_sent_is_refused_at_once_and_not_when_its_turn_co
     with pytest.raises(LocalProtocolError):
         user.exchange.reply(reply_to(start(3, REPORT), 0x10000))
     user.exchange.reply(reply_to(start(3, REPORT), 0))
-    come_to(user.exchange.complete(), user)
+    come_to(complete(user.exchange), user)
     assert user.engine.operations.owed == 0
 
 

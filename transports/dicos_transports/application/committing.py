@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 
-from dicos_proto.conversation.exchange import Exchange
+from dicos_proto.conversation.exchange import Exchange, absorb_pending
 from dicos_proto.conversation.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
 from dicos_proto.registry import status
 from dicos_proto.registry.service_classes import Service
@@ -71,7 +71,7 @@ async def answer_commitment(
 def _look(exchange: Exchange) -> Flow[None]:
     """Raises if the peer has left already: many do once they have their answer."""
     yield Need.TURN
-    yield from exchange.absorb_pending()
+    yield from absorb_pending(exchange)
 
 
 async def _report(talk: Responder, registered: Registered, asked: CommitAsked) -> CommitmentReport:

@@ -126,7 +126,10 @@ class Session(BaseSession):
 
     @documented(awaiting.Session.__aiter__)
     def __iter__(self) -> Iterator[PeerRequest]:
-        return (_FACES[type(found)](self, found) for found in iterated(aiter(self.awaited)))
+        for found in iterated(aiter(self.awaited)):
+            yield _FACES[type(found)](self, found)
+            if awaiting.is_unanswered(found):
+                finished(found.respond(status.UNRECOGNIZED_OPERATION))
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar, Unpack
 
+from dicos_proto.conversation.exchange import look_idle
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 
@@ -151,7 +152,7 @@ class BasePool(ABC):
         session = place.session
         try:
             if session is not None:
-                if await session.driver.run(session.exchange.look_idle()):
+                if await session.driver.run(look_idle(session.exchange)):
                     return session
                 drop(session)
                 with self._lock:
@@ -203,7 +204,7 @@ class BasePool(ABC):
     async def _leave(self, session: Session) -> None:
         """Releases the association, and ignores how that ends."""
         try:
-            if await session.driver.run(session.exchange.look_idle()):
+            if await session.driver.run(look_idle(session.exchange)):
                 with suppress(AssociationError):
                     await session.release()
             else:

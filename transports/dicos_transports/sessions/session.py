@@ -243,14 +243,14 @@ class Session(Running):
 
     # -- provider side -------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> Iteration[PeerRequest]:
+    def __aiter__(self) -> Requests:
         """The peer's requests, until it releases the association.
 
         If the handler asks for the next request without having answered one, that one is answered by 0x0211,
         unrecognized operation. If it is cancelled while it waits, nothing is lost: iterate again. Raises
         `AssociationAborted`, `ServerStopping`.
         """
-        return Iteration(self, _requests(self), interruptible=True)
+        return Requests(self)
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
         """Iterates over the results of a flow that is run repeatedly, until one is None."""
@@ -377,6 +377,28 @@ class NormalizedRequest(Request[ProviderOperation]):
 PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveRequest | NormalizedRequest
 
 
+class Requests(Iteration[PeerRequest]):
+    """The peer's requests. One that is left unanswered is answered before the next is waited for."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, _requests(session), interruptible=True)
+        self._before: PeerRequest | None = None
+
+    async def __anext__(self) -> PeerRequest:
+        before, self._before = self._before, None
+        if before is not None and is_unanswered(before):
+            await before.respond(status.UNRECOGNIZED_OPERATION)
+        self._before = found = await super().__anext__()
+        return found
+
+
+def is_unanswered(request: PeerRequest) -> bool:
+    """Returns True if neither the request nor a flow of `services` has sent the final response."""
+    return not (request.performing.answered or request.answered)
+
+
 def _requests(session: Session) -> flows.Stream[PeerRequest]:
     """The peer's requests, one after the other."""
     for step in requests(session.exchange):
@@ -390,9 +412,6 @@ def _requests(session: Session) -> flows.Stream[PeerRequest]:
         make, performing = _KINDS.get(type(command), _NORMALIZED)
         received: PeerRequest = make(session=session, performing=performing(session.exchange, step))
         yield received
-        if not (received.performing.answered or received.answered):
-            yield from answer_to(received, status.UNRECOGNIZED_OPERATION)
-            yield flows.Need.TURN  # which sends it, though the next request may be here already
 
 
 _Kind = tuple[Callable[..., Any], type[ProviderOperation]]
