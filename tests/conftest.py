@@ -67,5 +67,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _is_cut_small(item: pytest.Item) -> bool:
     """Returns True if the stream of the test is cut by a splitter of `tests.pair`, byte by byte or at random."""
-    split = item.callspec.params.get("split") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    given = getattr(item, "callspec", None)
+    split = given.params.get("split") if given is not None else None
     return getattr(split, "__name__", "") in ("bytewise", "split")
