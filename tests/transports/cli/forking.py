@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 LENGTH: Final = 4
@@ -95,13 +96,24 @@ class Forked:
         self.stderr.close()
 
 
-def start(words: Sequence[str], environment: Mapping[str, str], *, text: bool = True) -> Forked:
-    """Starts `dicos` with `words`, in the folder of the caller. Its standard input is empty."""
+def start(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    text: bool = True,
+    timers: Mapping[str, float] = MappingProxyType({}),
+) -> Forked:
+    """Starts `dicos` with `words`, in the folder of the caller. Its standard input is empty.
+
+    `timers`: seconds for constants of `dicos_transports`, by their modules and names: "cli.timers.PATIENCE".
+    """
     server = _server()
     out, its_out = os.pipe()
     err, its_err = os.pipe()
     status, its_status = os.pipe()
-    asked = json.dumps({"words": list(words), "environment": dict(environment), "folder": os.getcwd()}).encode()
+    asked = json.dumps(
+        {"words": list(words), "environment": dict(environment), "folder": os.getcwd(), "timers": dict(timers)}
+    ).encode()
     theirs = (its_out, its_err, its_status)
     try:
         socket.send_fds(server, [len(asked).to_bytes(LENGTH, "big")], theirs)
@@ -220,6 +232,10 @@ def _serve(server: socket.socket) -> list[str]:
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    for name, seconds in asked["timers"].items():
+        module, _, constant = f"dicos_transports.{name}".rpartition(".")
+        assert isinstance(getattr(sys.modules[module], constant), float), name
+        setattr(sys.modules[module], constant, float(seconds))
     words: list[str] = asked["words"]
     return words
 
