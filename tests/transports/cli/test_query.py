@@ -286,11 +286,11 @@ def interrupted(
 ) -> tuple[Result, float]:
     """Run the command, and press Ctrl-C once the event is set; and the seconds from then to its end.
 
-    It waits for `cancel_patience` seconds for a peer to react to a C-CANCEL.
+    It waits for `cancel_patience` seconds for a peer to react to a C-CANCEL, and not long for one to take an A-ABORT.
     """
-    process = forking.start(
-        line(*words)[len(COMMAND) :], ENVIRONMENT, timers={"cli.timers.CANCEL_PATIENCE": cancel_patience}
-    )
+    abort = dict.fromkeys(("cli.timers.PATIENCE", "sessions.running.LAST_WORDS"), 0.2)
+    timers = {"cli.timers.CANCEL_PATIENCE": cancel_patience} | abort
+    process = forking.start(line(*words)[len(COMMAND) :], ENVIRONMENT, timers=timers)
     try:
         assert ready.wait(TIMEOUT)
         begun = monotonic()

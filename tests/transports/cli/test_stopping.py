@@ -68,6 +68,7 @@ def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> 
     assert (tmp_path / "1.2.3.dcm").read_bytes().endswith(b"the end!")
 
 
+@pytest.mark.timer  # LAST_WORDS for a peer that does not read
 @pytest.mark.parametrize(("grace", "signals"), [("0.2", 1), ("60", 2)], ids=["grace is over", "second signal"])
 def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, signals: int) -> None:
     begun = monotonic()
