@@ -7,6 +7,8 @@ PY := .venv/bin/python
 # Tests that run at once: two of the engine's, which compute, while others wait for a peer.
 WORKERS ?= 4
 export WORKERS
+# The tests start hundreds of interpreters: without compiled files each of them would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo quick test pythons test-all check lint docs bench cost mutation changelog clean

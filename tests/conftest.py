@@ -52,13 +52,21 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come first, so that no worker is left with one in the end. Coverage is measured in some tests only.
 
-    These are the tests that are about one thing each, not those with generated examples, nor slow ones: tracing makes
-    a test three to five times slower. A branch that only a random example reaches counts as not covered, unless the
-    test is marked `measured`.
+    These are the tests that are about one thing each, not those with generated examples, nor slow ones, nor those of
+    a stream cut small when the whole one is measured: tracing makes a test three to five times slower. A branch that
+    only one of these reaches counts as not covered, unless the test is marked `measured`.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
-        many = item.get_closest_marker("hypothesis") and not item.get_closest_marker("measured")
+        many = item.get_closest_marker("hypothesis") or _is_cut_small(item)
+        many = many and not item.get_closest_marker("measured")
         if folder in NOT_MEASURED or many or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.no_cover)
+
+
+def _is_cut_small(item: pytest.Item) -> bool:
+    """Returns True if the stream of the test is cut by a splitter of `tests.pair`, byte by byte or at random."""
+    given = getattr(item, "callspec", None)
+    split = given.params.get("split") if given is not None else None
+    return getattr(split, "__name__", "") in ("bytewise", "split")

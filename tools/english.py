@@ -130,23 +130,23 @@ class Finding:
 
 def python_texts(source: str) -> list[Text]:
     """Docstrings (of fields, too), comments and messages, in no particular order."""
-    tree = ast.parse(source)
+    nodes = list(ast.walk(ast.parse(source)))
     lines = source.split("\n")
     found: list[Text] = []
     docstrings: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Expr(value=ast.Constant(value=str()) as string):
                 docstrings.add(id(string))
                 numbers = range(string.lineno, (string.end_lineno or string.lineno) + 1)
                 found.append(Text(kind="docstring", lines=tuple((n, _unquoted(lines[n - 1])) for n in numbers)))
-    return found + _messages(tree, docstrings) + _comments(source)
+    return found + _messages(nodes, docstrings) + _comments(source)
 
 
-def _messages(tree: ast.AST, seen: set[int]) -> list[Text]:
+def _messages(nodes: Iterable[ast.AST], seen: set[int]) -> list[Text]:
     """String literals of several words; the values in an f-string become `{}`."""
     found = []
-    for node in ast.walk(tree):  # an f-string comes before its parts
+    for node in nodes:  # an f-string comes before its parts
         match node:
             case ast.JoinedStr(values=parts):
                 seen.update(id(part) for part in parts)
@@ -236,13 +236,13 @@ def findings(path: str, texts: Iterable[Text]) -> list[Finding]:
         hidden = _CODE.sub(lambda code: "`" + "_" * (len(code[0]) - 2) + "`", joined)
         numbers = [number for number, _ in text.lines]
         sentences = list(_sentences(hidden))
+        spaced = re.sub(r"\s", " ", re.sub(r"(?<=\n) +", lambda pad: " " * len(pad[0]), hidden))
         for rule in RULES:
             if text.kind not in rule.kinds:
                 continue
             if rule.starts:
                 hits = [(at, one[0]) for at, words in sentences if (one := rule.pattern.match(words))]
             else:
-                spaced = re.sub(r"\s", " ", re.sub(r"(?<=\n) +", lambda pad: " " * len(pad[0]), hidden))
                 hits = [(one.start(), one[0]) for one in rule.pattern.finditer(spaced)]
             for at, said in hits:
                 line = numbers[hidden.count("\n", 0, at)]

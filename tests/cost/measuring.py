@@ -99,8 +99,15 @@ class InProcess(Entry):
         moved, memory = traced(run)
         return Cost(moved, memory, timed(run))
 
-    def count(self, given: Any, size: int) -> Cost:
-        """Measure without a clock: count function calls instead of time."""
+    def count(self, given: Any, size: int, *, memory: bool = True) -> Cost:
+        """Measure without a clock: count function calls instead of time. Without `memory`, that is not measured."""
         run = self.run(given, size)
-        moved, memory = traced(run)
-        return Cost(moved, memory, 0.0, counted(run))
+        moved, peak = traced(run) if memory else (0, 0)
+
+        def work() -> int:
+            nonlocal moved
+            moved = run()
+            return moved
+
+        calls = counted(work)
+        return Cost(moved, peak, 0.0, calls)

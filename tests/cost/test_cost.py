@@ -33,7 +33,7 @@ def _linear(small: Cost, large: Cost) -> None:
 
 def _of_engine(entry: InProcess, given: Input) -> None:
     size = int((16 if given.asked_for else 8) * KIB * given.share)
-    small, large = entry.count(given, size), entry.count(given, 2 * size)
+    large, small = entry.count(given, 2 * size), entry.count(given, size, memory=False)
     if given.asked_for:
         # The data to send and its queued part: their bytes, and the cost of their objects.
         assert large.memory <= 4 * size + 2 * Limits().queued + 512 * KIB, large
@@ -74,7 +74,7 @@ def test_what_is_cut_small_is_cut_when_it_is_taken(length: int) -> None:
 
 def _of_content(entry: InProcess, content: Content, allowed: Callable[[int], int]) -> None:
     size = 4 * KIB if content.syntax != DEFLATED or content.share > 0.1 else 64 * KIB
-    small, large = entry.count(content, size), entry.count(content, 2 * size)
+    large, small = entry.count(content, 2 * size), entry.count(content, size, memory=False)
     assert large.memory <= allowed(large.size) + 512 * KIB, large
     bytes_ = bounds.weight(large.size, content)
     a_byte = bounds.CALLS_OF_CHECKING if isinstance(entry, engine.Checking) else bounds.CALLS_OF_DECODING

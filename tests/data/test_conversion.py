@@ -324,3 +324,5 @@ def test_the_table_of_converters_is_made_once_and_on_demand() -> None:
     assert made is conversion._makers()
     assert made["PN"] is not made["UI"]
     assert builder.Builder.__module__ == "dicos_proto.data.builder"
+    conversion._repeating.cache_clear()
+    assert conversion.dictionary_vr(0x50020005) == "US"

@@ -26,6 +26,7 @@ from pydicom.multival import MultiValue
 from dicos_proto.registry.uids import STORAGE_SOP_CLASSES
 from dicos_transports.files import finding, part10
 from dicos_transports.files.part10 import Part10File
+from tests.transports.cli import forking
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a peer."""
@@ -199,42 +200,45 @@ def _peak(status: str) -> int:
 class Told:
     """The events that pynetdicom's provider prints, each waited for."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: forking.Forked) -> None:
         self.process = process
         self.port = int(self.next("listening")["port"])
 
     def next(self, name: str) -> dict[str, Any]:
         """Return the next event, which must have this name. A provider that hangs is ended by the test's time limit."""
-        assert self.process.stdout is not None
         event: dict[str, Any] = json.loads(self.process.stdout.readline())
         assert event["event"] == name, event
         return event
 
 
-PYNETDICOM = [sys.executable, "-m", "tests.interop.pynetdicom_peer"]
+PYNETDICOM = "tests.interop.pynetdicom_peer"
+"""Forked, since it takes half a second of processor time to import pynetdicom."""
 
 
 @contextmanager
 def pynetdicom_provider(**options: object) -> Iterator[Told]:
     """Run pynetdicom's provider in a process of its own, with the options of `pynetdicom_peer.scp`."""
-    with subprocess.Popen(
-        [*PYNETDICOM, "scp", json.dumps(options)], stdout=subprocess.PIPE, text=True, env=OUR_ENVIRONMENT
-    ) as process:
-        try:
-            yield Told(process)
-        finally:
-            process.kill()
+    process = forking.start(["scp", json.dumps(options)], OUR_ENVIRONMENT, program=PYNETDICOM)
+    complaints: list[str] = []
+    reader = threading.Thread(target=complaints.extend, args=(process.stderr,), daemon=True)
+    reader.start()
+    try:
+        yield Told(process)
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        reader.join(PATIENCE)
+        process.close()
+        print(*complaints, sep="", file=sys.stderr)
 
 
 def pynetdicom_user(port: int, **options: object) -> dict[str, list[dict[str, Any]]]:
     """Run pynetdicom's user to its end, with the options of `pynetdicom_peer.scu`. Returns its events by name."""
-    result = subprocess.run(
-        [*PYNETDICOM, "scu", str(port), json.dumps(options)],
-        capture_output=True, text=True, timeout=PATIENCE, env=OUR_ENVIRONMENT, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    words = ["scu", str(port), json.dumps(options)]
+    status, out, err = forking.run(words, OUR_ENVIRONMENT, PATIENCE, program=PYNETDICOM)
+    assert status == 0, err
     told: dict[str, list[dict[str, Any]]] = {}
-    for event in map(json.loads, result.stdout.splitlines()):
+    for event in map(json.loads, out.splitlines()):
         told.setdefault(event["event"], []).append(event)
     return told
 

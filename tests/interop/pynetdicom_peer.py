@@ -285,7 +285,7 @@ def _tell_agreement(association: Association) -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
     match sys.argv[1:]:
         case ["scp", words]:
             scp(json.loads(words))
@@ -293,3 +293,7 @@ if __name__ == "__main__":
             scu(int(port), json.loads(words))
         case _:
             sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

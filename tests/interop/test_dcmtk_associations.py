@@ -75,6 +75,7 @@ def test_ours_takes_as_many_associations_as_it_needs(tmp_path: Path, folder: Pat
     }
 
 
+@pytest.mark.timer  # DCMTK's own pauses
 @pytest.mark.parametrize("option", ["--sleep-during", "--sleep-after"])
 def test_a_slow_peer_is_waited_for(folder: Path, option: str) -> None:
     with dcmtk_storescp(folder, "+xa", "+B", "-pdu", 131072, option, 1) as port:

@@ -21,6 +21,8 @@ with patch.dict(UID_dictionary):
     theirs = import_module("pynetdicom.status")
 
 CONSTANTS = {name: value for name, value in vars(status).items() if name.isupper() and isinstance(value, int)}
+every_code = pytest.mark.no_cover
+"""A test that goes through all 65,536 codes: other tests reach what it reaches, and tracing it takes seconds."""
 ROWS = [(service, row) for service, rows in TABLES.items() for row in rows]
 
 
@@ -38,6 +40,7 @@ def annex_c(code: int) -> Category:
     return Category.FAILURE
 
 
+@every_code
 def test_every_code_falls_into_the_category_of_annex_c() -> None:
     wrong = [f"{code:04X}" for code in range(0x10000) if category(code) is not annex_c(code)]
     assert wrong == []
@@ -142,6 +145,7 @@ def test_a_status_reads_by_the_sop_class_it_answers_for() -> None:
     assert describe(0xB000, service_of("1.2.3")) == describe(0xB000)
 
 
+@every_code
 def test_without_a_service_a_status_reads_as_one_of_storage() -> None:
     assert all(meaning(code) == meaning(code, Service.STORAGE) for code in range(0x10000))
 
@@ -161,6 +165,7 @@ def test_every_service_has_a_table_and_every_row_is_well_formed() -> None:
         assert row.meaning.strip(". ") == row.meaning != "", row
 
 
+@every_code
 def test_no_service_gives_a_code_another_category_than_annex_c() -> None:
     # This is why `category` needs no service, and may be called before the service is known.
     wrong = [(service, row) for service, row in ROWS for code in codes(row) if category(code) is not row.category]
@@ -168,6 +173,7 @@ def test_no_service_gives_a_code_another_category_than_annex_c() -> None:
     assert [row for row in GENERAL if category(int(row.code, 16)) is not row.category] == []
 
 
+@every_code
 @pytest.mark.parametrize("service", Service)
 def test_no_row_hides_behind_one_before_it(service: Service) -> None:
     seen: dict[int, str] = {}

@@ -231,6 +231,7 @@ def test_what_does_not_finish_in_time_is_aborted(lines: Lines) -> None:
     lines.wait_for("1 association did not finish within 0.2 s and is aborted")
 
 
+@pytest.mark.timer  # AFTER_KILL itself
 def test_a_handler_that_never_returns_is_left_behind(lines: Lines) -> None:
     free = threading.Event()
 

@@ -3,6 +3,8 @@
 It runs `main` in a process of its own, with its own descriptors, environment, folder and signals, and it ends as the
 interpreter ends. Two things differ from `python -m dicos_transports.cli`: modules are imported already, and the
 interpreter read the PYTHON... variables earlier. Tests of these start the command itself; so do all of `tests/interop`.
+
+Another module with a `main` that reads `sys.argv` can be run in the same way, from an interpreter of its own.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from types import MappingProxyType
 from typing import IO, Any, Final
 
+DICOS: Final = "dicos_transports.cli"
 LENGTH: Final = 4
 """Bytes of the length before a request."""
 
@@ -95,13 +99,25 @@ class Forked:
         self.stderr.close()
 
 
-def start(words: Sequence[str], environment: Mapping[str, str], *, text: bool = True) -> Forked:
-    """Starts `dicos` with `words`, in the folder of the caller. Its standard input is empty."""
-    server = _server()
+def start(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    text: bool = True,
+    timers: Mapping[str, float] = MappingProxyType({}),
+    program: str = DICOS,
+) -> Forked:
+    """Starts `dicos`, or the module `program`, with `words`, in the folder of the caller. Its standard input is empty.
+
+    `timers`: seconds for constants of `dicos_transports`, by their modules and names: "cli.timers.PATIENCE".
+    """
+    server = _server(program)
     out, its_out = os.pipe()
     err, its_err = os.pipe()
     status, its_status = os.pipe()
-    asked = json.dumps({"words": list(words), "environment": dict(environment), "folder": os.getcwd()}).encode()
+    asked = json.dumps(
+        {"words": list(words), "environment": dict(environment), "folder": os.getcwd(), "timers": dict(timers)}
+    ).encode()
     theirs = (its_out, its_err, its_status)
     try:
         socket.send_fds(server, [len(asked).to_bytes(LENGTH, "big")], theirs)
@@ -114,10 +130,10 @@ def start(words: Sequence[str], environment: Mapping[str, str], *, text: bool = 
 
 
 def run(
-    words: Sequence[str], environment: Mapping[str, str], timeout: float, *, text: bool = True
+    words: Sequence[str], environment: Mapping[str, str], timeout: float, *, text: bool = True, program: str = DICOS
 ) -> tuple[int, Any, Any]:
-    """Runs `dicos` with `words` to its end. Returns its exit status, standard output and standard error."""
-    process = start(words, environment, text=text)
+    """Runs `dicos` with `words` to its end, as `start`. Returns its exit status, standard output and standard error."""
+    process = start(words, environment, text=text, program=program)
     try:
         out, err = process.communicate(timeout)
     finally:
@@ -126,13 +142,13 @@ def run(
 
 
 @cache
-def _server() -> socket.socket:
-    """The connection to the interpreter that forks, one for the process that tests."""
+def _server(program: str) -> socket.socket:
+    """The connection to the interpreter that forks, one for each program and each process that tests."""
     from tests.transports.cli.commands import ENVIRONMENT
 
     ours, its = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.transports.cli.forking", str(its.fileno())],
+        [sys.executable, "-m", "tests.transports.cli.forking", str(its.fileno()), program],
         pass_fds=[its.fileno()],
         # Threads of a mathematical library would not survive the fork.
         env=ENVIRONMENT | {"OPENBLAS_NUM_THREADS": "1"},
@@ -220,18 +236,23 @@ def _serve(server: socket.socket) -> list[str]:
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    for name, seconds in asked["timers"].items():
+        module, _, constant = f"dicos_transports.{name}".rpartition(".")
+        assert isinstance(getattr(sys.modules[module], constant), float), name
+        setattr(sys.modules[module], constant, float(seconds))
     words: list[str] = asked["words"]
     return words
 
 
 if __name__ == "__main__":
     import gc
+    import importlib
 
-    from dicos_transports import cli
-
-    _import_all()
+    program = importlib.import_module(sys.argv[2])
+    if program.__name__ == DICOS:
+        _import_all()
     gc.collect()
     gc.freeze()
     command_line = _serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.argv = [os.path.join(os.path.dirname(cli.__file__), "__main__.py"), *command_line]
-    sys.exit(cli.main())
+    sys.argv = [os.path.join(os.path.dirname(str(program.__file__)), "__main__.py"), *command_line]
+    sys.exit(program.main())

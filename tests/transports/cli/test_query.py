@@ -24,6 +24,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
 from dicos_transports.files.sending import plan
+from tests.transports.cli import forking
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, TIMEOUT, Result, deaf_port, dicom_file, dicos, line
 from tests.transports.connections import CT, EXPLICIT, OBJECT, server
 
@@ -280,25 +281,17 @@ def test_nobody_there() -> None:
 # -- Ctrl-C ------------------------------------------------------------------------------------------------------------
 
 
-PATIENT = """
-import sys
-from dicos_transports.cli import main
-from dicos_transports.cli.runtimes import runtime
-runtime.CANCEL_PATIENCE = 600.0
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command, but it waits ten minutes for a peer to react to a C-CANCEL."""
+def interrupted(
+    ready: threading.Event, *words: object, times: int = 1, cancel_patience: float = 600.0
+) -> tuple[Result, float]:
+    """Run the command, and press Ctrl-C once the event is set; and the seconds from then to its end.
 
-
-def interrupted(ready: threading.Event, *words: object, times: int = 1, program: str = "") -> tuple[Result, float]:
-    """Run the command, or this program in its place, and press Ctrl-C once the event is set; and the seconds from then
-    to its end."""
-    command = line(*words)
-    if program:
-        command = [command[0], "-c", program, *command[len(COMMAND) :]]
-    with subprocess.Popen(
-        command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    It waits for `cancel_patience` seconds for a peer to react to a C-CANCEL, and not long for one to take an A-ABORT.
+    """
+    abort = dict.fromkeys(("cli.timers.PATIENCE", "sessions.running.LAST_WORDS"), 0.2)
+    timers = {"cli.timers.CANCEL_PATIENCE": cancel_patience} | abort
+    process = forking.start(line(*words)[len(COMMAND) :], ENVIRONMENT, timers=timers)
+    try:
         assert ready.wait(TIMEOUT)
         begun = monotonic()
         for _ in range(times):
@@ -306,8 +299,10 @@ def interrupted(ready: threading.Event, *words: object, times: int = 1, program:
             if times > 1:
                 ready.clear()
                 ready.wait(0.5)
-        out, err = process.communicate(timeout=TIMEOUT)
-    return Result(process.returncode, out, err), monotonic() - begun
+        out, err = process.communicate(TIMEOUT)
+    finally:
+        process.kill()
+    return Result(process.wait(TIMEOUT), out, err), monotonic() - begun
 
 
 def endless(ready: threading.Event, ends: list[int]) -> Callable[[Session], None]:
@@ -355,7 +350,7 @@ def test_a_peer_that_does_not_heed_it_is_left_at_the_second_ctrl_c() -> None:
 
     with server(handle, policy=POLICY) as running:
         words = ("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
-        result, _ = interrupted(ready, *words, times=2, program=PATIENT)  # it must end before its time limit
+        result, _ = interrupted(ready, *words, times=2)  # it must end before its time limit
         over.set()
     assert result.status == INTERRUPTED
 
@@ -373,10 +368,11 @@ def test_a_peer_that_does_not_heed_it_is_not_waited_for_without_end() -> None:
             return
 
     with server(handle, policy=POLICY) as running:
-        result, seconds = interrupted(ready, "findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
+        words = ("findscu", "127.0.0.1", running.port, *STUDY, "-k", "PatientName")
+        result, seconds = interrupted(ready, *words, cancel_patience=0.7)
         over.set()
     assert result.status == INTERRUPTED
-    assert 2.5 < seconds  # less than `TIMEOUT`, because it has ended
+    assert 0.6 < seconds  # less than `TIMEOUT`, because it has ended
 
 
 # -- C-GET -------------------------------------------------------------------------------------------------------------

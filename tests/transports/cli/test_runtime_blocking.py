@@ -6,13 +6,14 @@ import threading
 
 import pytest
 
+from dicos_transports.cli import timers
 from dicos_transports.cli.runtimes import blocking as runtime_blocking
 from tests.transports.cli.commands import TIMEOUT
 
 
 def test_an_association_that_ends_late_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bell that the thread rings still exists; an exception in a thread would fail this test."""
-    monkeypatch.setattr(runtime_blocking, "PATIENCE", 0.05)
+    monkeypatch.setattr(timers, "PATIENCE", 0.05)
     over, threads = threading.Event(), list[threading.Thread]()
 
     async def late() -> None:

@@ -306,6 +306,7 @@ def test_a_rejection_is_tried_again_where_it_says_that_it_is_for_now(tmp_path: P
     assert "rejected" in result.err
 
 
+@pytest.mark.timer  # LAST_WORDS for a provider that does not read
 @carried
 def test_a_peer_that_answers_late_is_tried_again(tmp_path: Path) -> None:
     (file,) = some_files(tmp_path / "in", 1)

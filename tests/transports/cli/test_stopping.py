@@ -18,7 +18,18 @@ from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, connect
-from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, Provider, Result, dicom_file, dicos, line, provider
+from tests.transports.cli import forking
+from tests.transports.cli.commands import (
+    COMMAND,
+    ENVIRONMENT,
+    TIMEOUT,
+    Provider,
+    Result,
+    dicom_file,
+    dicos,
+    line,
+    provider,
+)
 from tests.transports.connections import CT, EXPLICIT, read_pdu, server
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -57,6 +68,7 @@ def test_a_transfer_is_finished_when_the_provider_is_stopped(tmp_path: Path) -> 
     assert (tmp_path / "1.2.3.dcm").read_bytes().endswith(b"the end!")
 
 
+@pytest.mark.timer  # LAST_WORDS for a peer that does not read
 @pytest.mark.parametrize(("grace", "signals"), [("0.2", 1), ("60", 2)], ids=["grace is over", "second signal"])
 def test_a_transfer_that_is_not_finished_is_cut_off(tmp_path: Path, grace: str, signals: int) -> None:
     begun = monotonic()
@@ -128,14 +140,17 @@ def peer_that_stops(heard: list[bytes], *, reads_on: bool) -> Iterator[tuple[int
         thread.join()
 
 
-def interrupted(asked: threading.Event, *words: object) -> Result:
-    with subprocess.Popen(
-        line(*words), env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+def interrupted(asked: threading.Event, *words: object, patience: float = TIMEOUT) -> Result:
+    """Run the command, and press Ctrl-C once the event is set. A peer has `patience` seconds to take the A-ABORT."""
+    timers = dict.fromkeys(("cli.timers.PATIENCE", "sessions.running.LAST_WORDS"), patience)
+    process = forking.start(line(*words)[len(COMMAND) :], ENVIRONMENT, timers=timers)
+    try:
         assert asked.wait(TIMEOUT)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=TIMEOUT)
-    return Result(process.returncode, out, err)
+        out, err = process.communicate(TIMEOUT)
+    finally:
+        process.kill()
+    return Result(process.wait(TIMEOUT), out, err)
 
 
 def test_ctrl_c_aborts_the_association() -> None:
@@ -149,7 +164,7 @@ def test_ctrl_c_aborts_the_association() -> None:
 def test_ctrl_c_does_not_wait_for_a_peer_that_takes_nothing(tmp_path: Path) -> None:
     file = dicom_file(tmp_path / "large.dcm", pixels=64 << 20)
     with peer_that_stops([], reads_on=False) as (port, asked):
-        result = interrupted(asked, "storescu", "127.0.0.1", port, file)  # raises after `TIMEOUT`
+        result = interrupted(asked, "storescu", "127.0.0.1", port, file, patience=0.2)  # raises after `TIMEOUT`
     assert (result.status, result.err) == (130, "dicos: interrupted\n")
 
 
@@ -171,7 +186,7 @@ def test_ctrl_c_ends_several_associations_at_once(tmp_path: Path) -> None:
     with server(handle) as running:
         thread = threading.Thread(target=tell)
         thread.start()
-        result = interrupted(asked, "storescu", "--associations", 3, "127.0.0.1", running.port, *files)
+        result = interrupted(asked, "storescu", "--associations", 3, "127.0.0.1", running.port, *files, patience=0.2)
         over.set()
         thread.join()
     assert (result.status, result.err) == (130, "dicos: interrupted\n")

@@ -217,6 +217,7 @@ def test_who_is_rejected_and_stays_holds_no_slot_of_an_association(adapter: str)
 # -- endings -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timer  # an ARTIM timer of a peer that does not go
 def test_every_ending_is_counted_once(adapter: str, lines: Lines) -> None:
     with serving(adapter, timeouts=Timeouts(artim=1.5)) as running:  # time enough to ask, on a busy machine
         with user(running) as session:
@@ -502,6 +503,7 @@ def server_named(secure: bool) -> dict[str, Any]:
     return {"tls": ClientTLS(trust=roots, server_hostname="localhost")} if secure else {}
 
 
+@pytest.mark.timer  # the deadline of an identity
 @OVER
 @LOOPS
 def test_who_comes_to_no_end_with_an_identity_is_cancelled_at_its_deadline(
@@ -589,6 +591,7 @@ def test_an_awaited_answer_that_is_no_verdict_lets_nobody_in(adapter: str, lines
     check(running.metrics, connections=1, rejected=1, failures=1)
 
 
+@pytest.mark.timer  # LAST_WORDS for its peer
 @LOOPS
 def test_a_function_that_comes_to_no_end_ends_with_the_server(adapter: str) -> None:
     with stuck(adapter, False) as (running, look, _), asked(running) as sock:
@@ -676,6 +679,7 @@ def test_who_waits_for_a_request_is_aborted_at_once_and_who_works_may_finish(ada
     check(running.metrics, connections=2, accepted=2, aborted=2)
 
 
+@pytest.mark.timer  # LAST_WORDS for the peer of what is aborted
 def test_what_does_not_finish_within_the_grace_period_is_aborted(adapter: str, lines: Lines) -> None:
     begun = threading.Event()
 
@@ -714,6 +718,7 @@ def test_strangers_and_who_was_rejected_do_not_hold_up_the_end(adapter: str) -> 
     check(running.metrics, connections=2, rejected=1, unasked=1)
 
 
+@pytest.mark.timer  # LAST_WORDS itself
 @pytest.mark.parametrize(
     "half",
     [b"", command(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION))[:20]],
@@ -732,6 +737,7 @@ def test_idle_peers_that_do_not_close_hold_up_the_end_for_two_seconds(adapter: s
     check(running.metrics, connections=3, accepted=3, aborted=3)
 
 
+@pytest.mark.timer  # LAST_WORDS itself
 def test_an_abort_waits_for_two_seconds_for_a_peer_that_does_not_close(adapter: str) -> None:
     """An association is aborted, here because its handler fails."""
     ended = threading.Event()
@@ -824,6 +830,7 @@ def _run(adapter: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 # -- TLS -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timer  # LAST_WORDS for the peer that stalls
 def test_a_handshake_that_stalls_keeps_nobody_waiting(adapter: str, lines: Lines) -> None:
     tls = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE, handshake_timeout=2.0)
     trust = ClientTLS(trust=[hospital().root.certificate])
@@ -856,6 +863,7 @@ def _no_thread(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
+@pytest.mark.timer  # LAST_WORDS for its peer
 @pytest.mark.parametrize("adapter", ["trio", "asyncio"])
 def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
     adapter: str, monkeypatch: pytest.MonkeyPatch, lines: Lines

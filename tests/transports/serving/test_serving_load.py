@@ -78,6 +78,7 @@ def test_two_hundred_associations_in_one_thread(adapter: str) -> None:
 # -- backpressure ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timer  # a second in which nothing is taken
 def test_a_handler_that_does_not_read_is_felt_by_its_peer(adapter: str) -> None:
     """A handler that does not read, as with a slow disk: data stays in kernel buffers, then with the peer."""
     free, taken = threading.Event(), 0

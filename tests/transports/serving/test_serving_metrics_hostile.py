@@ -252,6 +252,7 @@ with start(Counted()) as endpoint:
 """
 
 
+@pytest.mark.timer  # a second in which it must not compute
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is the system's")
 def test_out_of_descriptors_it_waits_and_does_not_spin() -> None:
     root = Path(__file__).resolve().parents[3]

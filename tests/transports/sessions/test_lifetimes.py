@@ -408,6 +408,7 @@ def test_a_session_that_failed_is_freed(adapter: str, end: Any, how: str) -> Non
     peer.close()
 
 
+@pytest.mark.timer  # LAST_WORDS for its peer
 @pytest.mark.parametrize("kind", ["socket", "streams"])
 def test_a_session_whose_operation_is_cancelled_is_freed_in_asyncio(kind: str) -> None:
     watched = Watched()

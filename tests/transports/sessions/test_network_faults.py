@@ -338,6 +338,7 @@ async def between(
         assert (await session.store(CT, "1.2", EXPLICIT, DATA)).status == 0
 
 
+@pytest.mark.timer  # the time limits by which a dead direction is noticed
 @pytest.mark.parametrize("side", [0, 1], ids=["there", "back"])
 def test_a_direction_of_a_cable_is_dead(at: Context, cable: Namespaces, side: int) -> None:
     async def main() -> None:

@@ -17,6 +17,7 @@ from dicos_proto.conversation.flows import AssociationAborted, AssociationError,
 from dicos_proto.dimse.types import CStoreRequest
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.services.storage import Instance
+from dicos_transports.sessions import running
 from tests.transports.suite.contexts import BY_ID, CT, EXPLICIT, FIND, GET, PRINTER, Context, instances, within
 
 everywhere = within(media=("tcp", "memory"))
@@ -34,6 +35,16 @@ class Interrupted(BaseException):
 
 FAULTS = [Boom, OSError, Interrupted, LocalProtocolError, AssociationReleased]
 """The last two: a source may be made of another association, which has faults of the same kinds."""
+
+
+@pytest.fixture(autouse=True)
+def _few_last_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the wait for a peer that is held and reads nothing: the A-ABORT is with its system by then."""
+    if request.function in (
+        test_a_source_of_instances_that_raises_while_answers_are_outstanding,
+        test_an_answer_to_a_c_get_whose_source_raises,
+    ):
+        monkeypatch.setattr(running, "LAST_WORDS", 0.2)
 
 
 async def usable(session: Any) -> bool:

@@ -367,6 +367,7 @@ async def test_closing_a_pool_with_an_idle_association_that_is_no_good(
         assert made.stats.idle == 0
 
 
+@pytest.mark.timer  # LAST_WORDS for a pool that does not read
 @everywhere
 async def test_a_provider_that_starts_anew(at: Context) -> None:
     with peer() as first:
@@ -400,6 +401,7 @@ async def test_a_provider_that_refuses(at: Context) -> None:
             assert (made.stats.failed, made.stats.in_use, made.stats.made) == (3, 0, 0)
 
 
+@pytest.mark.timer  # the time limit of an answer
 @everywhere
 async def test_a_provider_that_does_not_answer(at: Context) -> None:
     with peer() as provider:

@@ -164,6 +164,7 @@ def test_titles_are_asked_for_by_accept_too(pair: tuple[socket.socket, socket.so
         assert isinstance(provided.exception(PATIENCE), flows.AssociationRejected)
 
 
+@pytest.mark.timer  # the time limit of a handshake
 def test_handshakes_that_stall_keep_nobody_waiting(lines: Lines) -> None:
     with server(tls=QUICK) as running, raw(running), raw(running) as second:
         second.sendall(b"\x16\x03\x01\x01\x00\x01")

@@ -23,7 +23,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from ...addresses import ListenFailed
 from ...serving.reception import ServerLimits
 from ...sessions.session import EchoRequest, Session, StoreRequest
-from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from .. import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE, timers
 from ..expecting import Expected
 from ..options import LOOPBACK, count, max_length, port_with_address, timeouts, title, tolerance, user_parser
 from ..output import Output, plural, size
@@ -43,8 +43,6 @@ ASSOCIATIONS: Final = 20
 PER_ADDRESS: Final = 10
 """Most of these from one address, so that another host cannot take all of them."""
 WINDOW: Final = 32
-GRACE: Final = 5.0
-"""Seconds for objects that are still arriving when the peer reports the end of the C-MOVE."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -157,7 +155,7 @@ async def _run(caller: Caller, options: argparse.Namespace, asked: list[Dataset]
             out.event("listening", address=options.bind, port=server.port, on=server.address,
                       aet=_destination(options))  # fmt: skip
             status = await _move(caller, options, asked, expected)
-            await server.close(GRACE)
+            await server.close(timers.GRACE)
     except ListenFailed as error:
         out.error(str(error))
         return NO_ASSOCIATION

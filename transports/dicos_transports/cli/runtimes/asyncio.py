@@ -12,7 +12,8 @@ from ... import asyncio as adapter
 from ...addresses import Address, Listening
 from ...sessions.offloading import offload_in_asyncio
 from ...sessions.session import Session
-from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
+from .. import timers
+from .runtime import BATCH, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -77,7 +78,7 @@ class Asyncio:
                 give_up()
                 return
             interrupt.asked = True
-            alarms.append(loop.call_later(CANCEL_PATIENCE, give_up))
+            alarms.append(loop.call_later(timers.CANCEL_PATIENCE, give_up))
             cancel()
 
         alarms: list[asyncio.TimerHandle] = []

@@ -30,7 +30,8 @@ from ...sessions import opening
 from ...sessions.channel import ServerStopping
 from ...sessions.finished import finished
 from ...sessions.session import Session
-from .runtime import CANCEL_PATIENCE, PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible
+from .. import timers
+from .runtime import Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -110,7 +111,7 @@ class Blocking:
             self._ring()
             for thread in threads:
                 if thread.ident is not None:
-                    thread.join(PATIENCE)
+                    thread.join(timers.PATIENCE)
             self._abandoned = any(thread.is_alive() for thread in threads)
             raise
         told = [fault for fault in faults if not isinstance(fault, ServerStopping)]  # which follows from another one
@@ -137,10 +138,10 @@ class Blocking:
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             if interrupt.asked:
-                signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+                signal.setitimer(signal.ITIMER_REAL, timers.PATIENCE)
                 raise KeyboardInterrupt
             interrupt.asked = True
-            signal.setitimer(signal.ITIMER_REAL, CANCEL_PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, timers.CANCEL_PATIENCE)
             self._ring()
 
         self._heed = heed
@@ -211,7 +212,7 @@ class Blocking:
             return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, timers.PATIENCE)
             raise KeyboardInterrupt
 
         alarm = signal.signal(signal.SIGALRM, interrupt)

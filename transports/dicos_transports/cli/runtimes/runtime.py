@@ -4,7 +4,7 @@ The `blocking` runtime never suspends: each await ends in a blocking call, so on
 end, and concurrent work runs in threads. `trio` and `asyncio` are event loops. A command imports only its own runtime.
 
 Interrupts are the same in all runtimes. Inside `cancelling`, the first Ctrl-C asks the operation to end. Elsewhere it
-raises KeyboardInterrupt where the coroutine waits, and running operations are aborted, within `PATIENCE` seconds.
+raises KeyboardInterrupt where the coroutine waits, and running operations are aborted, within `timers.PATIENCE`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from ...serving.options import Identify, ServeOptions
     from ...serving.reception import Metrics
 
-PATIENCE: Final = 2.0
-"""Seconds for a peer to receive the A-ABORT of an interrupted command; a stalled peer may be why it was interrupted."""
-CANCEL_PATIENCE: Final = 3.0
-"""Seconds for a peer to end an operation after a C-CANCEL, before the association is aborted."""
 BATCH: Final = 256 * 1024
 """Bytes of a received object that an event loop gathers before a thread writes them."""
 TRANSPORTS: Final = ("blocking", "trio", "asyncio")
@@ -92,7 +88,7 @@ class Runtime(Protocol):
         """Run all works concurrently. If one raises, the others are ended and the exception is raised here."""
 
     def cancelling(self, cancel: Callable[[], None]) -> AbstractAsyncContextManager[Interrupt]:
-        """Return a context in which the first Ctrl-C calls `cancel`, and the operation has `CANCEL_PATIENCE` to end.
+        """Return a context in which the first Ctrl-C calls `cancel`, and the operation has `timers.CANCEL_PATIENCE`.
 
         After that time, or at a second Ctrl-C, KeyboardInterrupt is raised where the coroutine waits.
         """

@@ -12,7 +12,8 @@ import trio
 from ... import trio as adapter
 from ...addresses import Address, Listening
 from ...sessions.session import Session
-from .runtime import BATCH, CANCEL_PATIENCE, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
+from .. import timers
+from .runtime import BATCH, Handler, Interrupt, Runtime, Served, Stopping, Work, interruptible, single
 
 if TYPE_CHECKING:
     from dicos_proto.upper_layer.pdu_types import ProposedContext
@@ -75,7 +76,7 @@ class Trio:
                             nursery.cancel_scope.cancel()
                             return
                         interrupt.asked = True
-                        nursery.cancel_scope.deadline = trio.current_time() + CANCEL_PATIENCE
+                        nursery.cancel_scope.deadline = trio.current_time() + timers.CANCEL_PATIENCE
                         cancel()
 
                 nursery.start_soon(listen)
