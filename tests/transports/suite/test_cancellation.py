@@ -277,7 +277,7 @@ async def test_waiting_for_a_piece_is_cancelled_and_none_is_lost(at: Context) ->
     await at.both(act, peer)
 
 
-@pytest.mark.parametrize("how", ["read", "respond", "attributes"])
+@pytest.mark.parametrize("how", ["read", "respond", "attributes", "next"])
 @in_loops
 async def test_within_an_operation_of_the_peer_it_is_aborted(at: Context, how: str) -> None:
     """The pieces already read are lost with the coroutine: nobody should take the rest for the complete data set."""
@@ -285,8 +285,9 @@ async def test_within_an_operation_of_the_peer_it_is_aborted(at: Context, how: s
     scope = at.scope()
 
     async def act() -> None:
-        async for request in session:
-            assert await scope.run(getattr(request, how))
+        requests = aiter(session)
+        async for request in requests:
+            assert await scope.run(requests.__anext__ if how == "next" else getattr(request, how))
             assert session.driver.closed
             with pytest.raises(flows.AssociationError):
                 await request.read()
