@@ -24,7 +24,7 @@ def one_for_many(given: object, call: str, of: str, form: str = "tuple", *, hint
     `call`: how the argument is written, such as `propose({})`. `of`: what the values are. `form`: the collection to
     suggest, `tuple`, `frozenset` or `list`. `hint`: what to say in place of that suggestion. Raises TypeError."""
     if isinstance(given, str | bytes | bytearray):
-        if not hint and isinstance(given, str):
+        if not hint and isinstance(given, str) and _is_short(given):
             hint = f"; write {_WRITTEN[form].format(given)}"
         raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a {form} of {of}{hint}")
 
@@ -67,5 +67,8 @@ def _kind(given: object) -> str:
 
 def _written(call: str, given: object) -> str:
     """Quotes a short text and a number; other objects may be long, or secret."""
-    quoted = isinstance(given, str | int) and len(str(given)) <= 64
-    return call.replace("{}", ascii(given) if quoted else "...")
+    return call.replace("{}", ascii(given) if _is_short(given) else "...")
+
+
+def _is_short(given: object) -> bool:
+    return len(given) <= 64 if isinstance(given, str) else isinstance(given, int) and given.bit_length() <= 64

@@ -267,7 +267,7 @@ class Exchange:
 
 
 def response_to(start: MessageStart, code: int, comment: str | None = None) -> MessageStart:
-    """The response to a received request, with this status and, for people, at most 64 characters of comment.
+    """The response to a received request, with this status and a comment of at most 64 characters.
 
     Raises TypeError if `start` is not a request.
     """

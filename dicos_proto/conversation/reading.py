@@ -85,6 +85,7 @@ def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
                 if joined is None:
                     joined, taken = bytearray(), 0
                 joined += data
+                data = b""
                 taken += 1
                 if taken < TOGETHER and not step.last:
                     continue
@@ -96,10 +97,12 @@ def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
             if data:
                 yield data
             del data
-        elif joined:
-            yield joined
-            joined = None
         elif isinstance(step, Need):
+            if joined:
+                yield joined
+                joined = None
+                if step is not Need.TURN:
+                    continue
             yield step
 
 
@@ -131,6 +134,8 @@ def together(stream: Stream[_T], most: int = TOGETHER) -> Stream[list[_T]]:
             found = []
         if step is None:
             return
+        if step is Need.TURN:
+            yield step
         del step
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..association import bytes_unread, prepare
 from ..conversation.exchange import Exchange, park, poll_fresh
-from ..conversation.feed import STARVED, Data, PushSource, Starved
+from ..conversation.feed import STARVED, Data, Lack, PushSource, Starved
 from ..conversation.flows import AssociationError, ContextNotAccepted, Flow, Need, Stream, find_context, first
 from ..conversation.invoking import ask, check_free
 from ..conversation.parking import MessageEvent
@@ -175,7 +175,11 @@ class StoreMany:
             park(self._exchange, event)
             return None
         response = event.command
-        return Outcome(instance=self._outstanding.pop(response.message_id_being_responded_to), response=response)
+        number = response.message_id_being_responded_to
+        instance = self._outstanding.pop(number, None)
+        if instance is None:
+            raise LocalProtocolError(f"C-STORE-RQ {number} was not sent by this: two at a time on one association")
+        return Outcome(instance=instance, response=response)
 
     def _is_due(self) -> bool:
         """Returns True if the window is to be filled now. While more than half of it is outstanding, received responses
@@ -212,8 +216,8 @@ class StoreMany:
 
     def _take(self) -> _Taken | None:
         """Returns the next instance with its request; None after the last, or if there is none now."""
-        instance = next(self._instances, None)
-        if instance is None:
+        instance = next(self._instances, Lack.ENDED)
+        if instance is Lack.ENDED:
             self._more = False
             return None
         if instance is STARVED:
@@ -279,7 +283,8 @@ class AwaitedInstances:
             self.starved = True
             return STARVED
         self.taken = instance
-        self.feed = instance.data if isinstance(instance.data, PushSource) else None
+        data = getattr(instance, "data", None)  # of what is no instance, `StoreMany` says so
+        self.feed = data if isinstance(data, PushSource) else None
         return instance
 
     def push(self, instance: Instance) -> None:

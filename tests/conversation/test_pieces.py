@@ -9,12 +9,14 @@ from dicos_proto.conversation.exchange import Exchange, response_to
 from dicos_proto.conversation.feed import STARVED
 from dicos_proto.conversation.flows import AssociationAborted, Flow, Need, Stream
 from dicos_proto.conversation.invoking import ask
-from dicos_proto.conversation.performing import next_request
+from dicos_proto.conversation.performing import next_request, requests
 from dicos_proto.conversation.reading import SMALL, TOGETHER, pieces, skip_data, together
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CStoreRequest
+from dicos_proto.errors import LocalProtocolError
+from dicos_proto.limits import Limits
 from dicos_proto.upper_layer.pdu_types import Abort
-from tests.pair import CT, Pair, Splitter, policy, splitters
+from tests.pair import CT, Lone, Pair, Splitter, command, p_data, policy, splitters
 
 SPLITS = pytest.mark.parametrize("split", splitters().values(), ids=splitters())
 LENGTH = SMALL + 6
@@ -129,7 +131,7 @@ def test_one_by_one_no_piece_is_lost_or_mixed_with_another_object(split: Splitte
 def test_the_pieces_of_one_message_are_not_those_of_another() -> None:
     pair = Pair.established()
 
-    def take() -> Flow[list[object]]:
+    def take() -> Flow[None]:
         start = yield from next_request(pair.provides)
         assert isinstance(start, MessageStart)
         stale = pieces(pair.provides, start)
@@ -137,17 +139,48 @@ def test_the_pieces_of_one_message_are_not_those_of_another() -> None:
         pair.provides.reply(response_to(start, 0))
         second = yield from next_request(pair.provides)
         assert isinstance(second, MessageStart)
-        found: list[object] = list(stale)
+        assert list(stale) == []  # it was begun before: nothing of the other message
+        with pytest.raises(LocalProtocolError, match="read or skipped before"):
+            next(pieces(pair.provides, start))
         assert pair.provides.unread
         yield from skip_data(pair.provides)
         pair.provides.reply(response_to(second, 0))
-        return found
 
     def give() -> Flow[None]:
         yield from ask(pair.uses, 3, STORE, b"abcd")
         yield from ask(pair.uses, 3, STORE, b"efgh")
 
-    assert pair.run(give(), take())[1] == []
+    pair.run(give(), take())
+
+
+def test_others_get_their_turn_among_tiny_pieces() -> None:
+    """However the joining of pieces falls: a peer may send one byte in each PDV."""
+    for first in range(1, 6):  # whatever else has taken steps before
+        provider = Lone.provider(limits=Limits(received_pieces=10_000))
+        provider.engine.receive_data(command(3, STORE, has_data=True) + p_data(*[(3, False, False, b"x")] * first))
+        start = next(requests(provider.exchange))
+        assert isinstance(start, MessageStart)
+        for stream in (pieces(provider.exchange, start), together(pieces(provider.exchange, start))):
+            turns = 0
+            for _ in range(5):
+                provider.engine.receive_data(p_data((3, False, False, b"x")) * 2000)
+                while (step := next(stream)) is not Need.INPUT:
+                    turns += step is Need.TURN
+            assert turns >= 5 * (2000 // 512)
+
+
+def test_no_receive_buffer_is_kept_while_pieces_are_waited_for() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True))
+    start = next(requests(provider.exchange))
+    assert isinstance(start, MessageStart)
+    stream = pieces(provider.exchange, start)
+    assert next(stream) is Need.INPUT
+    kept = bytearray(p_data((3, False, False, bytes(100))))
+    provider.engine.receive_data(memoryview(kept))
+    assert next(stream) == bytes(100)
+    assert next(stream) is Need.INPUT
+    kept.extend(b"it can be resized only while there is no view of it")
 
 
 def test_results_that_are_there_together_come_in_lists() -> None:
@@ -160,7 +193,7 @@ def test_results_that_are_there_together_come_in_lists() -> None:
         raise AssociationAborted(Abort())
 
     found = together(stream(), 3)
-    assert [next(found) for _ in range(4)] == [[1], Need.INPUT, [2, 3, 4], [5, 6]]
+    assert [next(found) for _ in range(5)] == [[1], Need.TURN, Need.INPUT, [2, 3, 4], [5, 6]]
     with pytest.raises(AssociationAborted):
         next(found)
     assert list(together(iter_of(7))) == [[7]]

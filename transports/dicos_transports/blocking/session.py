@@ -128,8 +128,6 @@ class Session(BaseSession):
     def __iter__(self) -> Iterator[PeerRequest]:
         for found in iterated(aiter(self.awaited)):
             yield _FACES[type(found)](self, found)
-            if awaiting.is_unanswered(found):
-                finished(found.respond(status.UNRECOGNIZED_OPERATION))
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -132,8 +132,8 @@ def iterated(iteration: Iteration[T]) -> Iterator[T]:
         except BaseException as error:
             finished(iteration.fail(error))
             raise
-        if isinstance(step, Need):
-            step = finished(iteration.advance(step))
+        if isinstance(step, _WAITS):
+            step = finished(iteration.advance(step))  # type: ignore[arg-type]  # T is never one of these
         elif iteration.sends and iteration.session.association.bytes_queued:
             iteration.session.driver.flush()
         if step is None:
@@ -149,7 +149,7 @@ def repeated(following: Callable[[], Flow[T | None]]) -> Stream[T]:
 
 
 class Answers(Generic[Op, T]):
-    """The answers to one operation, as an iterator. `operation`: the flow object of `services`, with its result.
+    """The answers to one operation, as an iterable. `operation`: the flow object of `services`, with its result.
 
     An operation that failed has no answers, or fewer, and raises nothing: look at the status of its `response`. Until
     it ends, no other request can be sent on the association. To stop early, call `cancel` and iterate to the end.
@@ -161,7 +161,7 @@ class Answers(Generic[Op, T]):
         self._following = following
 
     def __aiter__(self) -> Iteration[T]:
-        return Iteration(self.session, repeated(self._following))
+        return Iteration(self.session, repeated(self._following), sends=True)
 
     @property
     def response(self) -> dimse.DimseResponse | None:
@@ -205,6 +205,8 @@ class Outcomes(Iteration[storage.Outcome]):
                 found: storage.Outcome | Starved | None = await super().advance(need)
                 if found is not STARVED:
                     return found
+            elif session.association.bytes_queued:
+                driver.flush()
             need = None
             if supply.starved and driver.bytes_received != received:
                 continue  # received bytes ended the wait; not everything is sent
@@ -230,6 +232,8 @@ class Outcomes(Iteration[storage.Outcome]):
             except StopAsyncIteration:
                 self._pieces = None
                 supply.feed.end()
+        else:
+            raise TypeError("a data set in a PushSource that nothing feeds: use an AwaitedInstance")
 
 
 def at_hand(instances: Iterable[Instance], where: str) -> Iterator[Instance]:
@@ -237,4 +241,6 @@ def at_hand(instances: Iterable[Instance], where: str) -> Iterator[Instance]:
     for one in instances:
         if isinstance(one, AwaitedInstance):
             raise TypeError(f"an AwaitedInstance in {where}, whose data sets have to be at hand")
+        if isinstance(getattr(one, "data", None), PushSource):
+            raise TypeError(f"a data set in a PushSource in {where}, where nothing feeds it")
         yield one

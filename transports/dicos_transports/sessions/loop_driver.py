@@ -132,6 +132,8 @@ class LoopDriver(ABC):
                 if link.begin(step):
                     if self._is_over() or step is Need.TURN:
                         await self._give_turn()
+                elif link.closed:
+                    link.wire.receive_eof()  # nothing comes any more
                 else:
                     fault = await link.wait(step)
                     self._begin_turn()

@@ -282,10 +282,12 @@ def fit(session: BaseSession) -> bool:
 
 
 def may_retry(session: BaseSession, sent: int, *, reused: bool) -> bool:
-    """Returns True if a failed operation is to be tried once more on a new association: nothing of it was sent, and the
-    association was used before, so the peer or a firewall may have dropped it meanwhile. `sent`: the number of bytes
-    that the association had sent before the operation."""
-    return reused and session.carrier.bytes_sent == sent
+    """Returns True if a failed operation is to be tried once more on a new association.
+
+    So it is if the association is over and nothing of the operation was sent, on an association that was used before:
+    the peer or a firewall may have dropped it meanwhile. `sent`: the number of bytes that the association had sent
+    before the operation."""
+    return reused and not session.established and session.carrier.bytes_sent == sent
 
 
 def drop(session: _Closable) -> None:

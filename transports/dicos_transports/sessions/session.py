@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from dicos_proto import dimse
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.feed import Data, PushSource
+from dicos_proto.conversation.feed import STARVED, Data, PushSource, Starved
 from dicos_proto.conversation.performing import requests
 from dicos_proto.data.datasets import Attributes, Content
 from dicos_proto.errors import ProtocolError
@@ -254,7 +254,7 @@ class Session(Running):
 
     def each(self, following: Callable[[], flows.Flow[T | None]]) -> Iteration[T]:
         """Iterates over the results of a flow that is run repeatedly, until one is None."""
-        return Iteration(self, repeated(following))
+        return Iteration(self, repeated(following), sends=True)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -380,27 +380,28 @@ PeerRequest = EchoRequest | StoreRequest | FindRequest | GetRequest | MoveReques
 class Requests(Iteration[PeerRequest]):
     """The peer's requests. One that is left unanswered is answered before the next is waited for."""
 
-    __slots__ = ("_before",)
+    __slots__ = ("_given",)
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, _requests(session), interruptible=True)
-        self._before: PeerRequest | None = None
+        self._given: list[PeerRequest] = []  # the one that was given last
+        stream = cast("flows.Stream[PeerRequest]", _requests(session, self._given))
+        super().__init__(session, stream, interruptible=True)
 
-    async def __anext__(self) -> PeerRequest:
-        before, self._before = self._before, None
-        if before is not None and is_unanswered(before):
-            await before.respond(status.UNRECOGNIZED_OPERATION)
-        self._before = found = await super().__anext__()
-        return found
+    async def advance(self, need: flows.Need | Starved | None) -> PeerRequest | None:
+        while True:
+            if need is STARVED:
+                await self._given[0].respond(status.UNRECOGNIZED_OPERATION)
+                need = None
+            found: PeerRequest | Starved | None = await super().advance(need)
+            if found is not STARVED:
+                return found
+            need = STARVED
 
 
-def is_unanswered(request: PeerRequest) -> bool:
-    """Returns True if neither the request nor a flow of `services` has sent the final response."""
-    return not (request.performing.answered or request.answered)
+def _requests(session: Session, given: list[PeerRequest]) -> flows.Stream[PeerRequest | Starved]:
+    """The peer's requests, one after the other, and `STARVED` after one that is not answered.
 
-
-def _requests(session: Session) -> flows.Stream[PeerRequest]:
-    """The peer's requests, one after the other."""
+    `given`: gets the request that is given, in place of the one before."""
     for step in requests(session.exchange):
         if isinstance(step, flows.Need):
             yield step
@@ -411,7 +412,10 @@ def _requests(session: Session) -> flows.Stream[PeerRequest]:
             session.holding.let_go()
         make, performing = _KINDS.get(type(command), _NORMALIZED)
         received: PeerRequest = make(session=session, performing=performing(session.exchange, step))
+        given[:] = (received,)
         yield received
+        if not (received.performing.answered or received.answered):
+            yield STARVED
 
 
 _Kind = tuple[Callable[..., Any], type[ProviderOperation]]
