@@ -281,8 +281,8 @@ def answer_release(association: Association) -> Flow[None]:
 def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # noqa: B008  a frozen value
     """Abort, and read until the peer closes or ARTIM expires, so that the A-ABORT is not lost to a reset.
 
-    An association that is already over is left alone, and so is a connection on which none was asked for yet: it is
-    closed without a word.
+    Does nothing if the association is already over. If no association was requested yet, the connection is closed
+    without an A-ABORT.
     """
     if association.state is State.Sta2:
         return
@@ -292,7 +292,7 @@ def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # no
 
 
 def finish(association: Association) -> Flow[None]:
-    """Write what is queued and wait for `Closed`; the events before it are of no more use."""
+    """Write what is queued and wait for `Closed`; events before it are dropped."""
     while not isinstance((yield from next_event(association)), Closed):
         pass
     yield Need.DRAIN

@@ -1,7 +1,10 @@
 """The session and its requests as ordinary methods and iterators: the face of `sessions.session` for blocking code.
 
-Each method runs a coroutine of the one session over a driver that waits inside the call (`sessions.finished`), so what
-it does, its parameters and its docstring are those of the method it stands for.
+Most methods run a coroutine of the one session over a driver that waits inside the call (`sessions.finished`) and do
+nothing else. Three kinds do not: `store_many`, `data`, `each` and iteration read a stream of the engine
+(`sessions.iterating.iterated`), without a coroutine for each result; `respond` sends at once if nothing has to be
+waited for; `store` and `store_many` refuse sources that would have to be awaited. In all cases the effect, the
+parameters and the docstring are those of the method it stands for.
 
 Knows: which names the face has. Must not know: which flow is meant.
 """
