@@ -53,7 +53,11 @@ T = TypeVar("T")
 
 
 class Session(Running):
-    """One association. One task at a time may use it."""
+    """One association. One task at a time may use it.
+
+    Iterating it gives the peer's requests. As an asynchronous context manager, it releases the association at the end
+    of the block, and aborts it if the block raises or leaves a message incomplete.
+    """
 
     # -- user side -----------------------------------------------------------------------------------------------
 
