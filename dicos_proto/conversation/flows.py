@@ -51,7 +51,7 @@ Stream = Generator[Need | T, None, None]
 
 
 def first(stream: Stream[T]) -> Flow[T | None]:
-    """The first result of a stream, which is left then; None if it has none."""
+    """Returns the first result of a stream, and reads no further; None if the stream has no result."""
     for step in stream:
         if not isinstance(step, Need):
             return step
@@ -64,7 +64,7 @@ class AssociationError(ProtocolError):
 
 
 class AssociationRejected(AssociationError):
-    """The peer rejected the association; `reject` says how lasting, by whom and why."""
+    """The peer rejected the association; `reject` says for how long, by whom and why."""
 
     def __init__(self, reject: AssociateReject) -> None:
         super().__init__(str(reject))
@@ -145,9 +145,9 @@ def find_context(
 
 
 def next_event(association: Association) -> Flow[Event]:
-    """The next event, waited for. Once what may be sent is queued, that wait also sends it.
+    """Waits for the next event. The wait also sends what is queued.
 
-    Deviations are skipped here, and so by every flow: `Association.terms` has them.
+    Deviations are skipped, here and so in every flow: `Association.terms` lists them.
     """
     while True:
         event = association.next_event()
