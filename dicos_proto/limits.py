@@ -58,8 +58,8 @@ class Limits:
     """Operations outstanding in one direction if the negotiated window is 0, unlimited [PS3.7 D.3.3.3]. Stops: a peer
     that starts operations without end."""
     collected: int = 64 << 20
-    """Length of a data set that the caller reads whole into memory; `conversation.reading.read_data` and
-    `Received.whole` compare it. Stops: a 4 GiB object in memory. To receive larger ones, read them in pieces or raise
+    """Length of a data set that the caller reads whole into memory; `conversation.read_data` and
+    `Request.read` compare it. Stops: a 4 GiB object in memory. To receive larger ones, read them in pieces or raise
     this limit. `ServerLimits.collected` bounds the sum over a server."""
     attributes: int = 4 << 20
     """Length of a data set that is not a composite object (an identifier, an attribute list) and is held in memory to

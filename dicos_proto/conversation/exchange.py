@@ -132,7 +132,7 @@ class Exchange:
         self.begin(MessageStart(context=context, command=command, has_data=data is not None), data)
 
     def begin(self, start: MessageStart, data: Data | None = None) -> None:
-        """Like `send`, for an event that may have been prepared (`association.prepare`); with `data` if it says so."""
+        """Like `send`, for a `MessageStart`, which says if a data set follows: pass `data` exactly in that case."""
         association, context, command = self.association, start.context, start.command
         if start.has_data == (data is None):
             said = "a data set" if start.has_data else "no data set"

@@ -51,7 +51,7 @@ Stream = Generator[Need | T, None, None]
 
 
 def first(stream: Stream[T]) -> Flow[T | None]:
-    """The first result of a stream, which is left then; None if it has none."""
+    """Returns the first result of a stream, and reads no further; None if the stream has no result."""
     for step in stream:
         if not isinstance(step, Need):
             return step
@@ -64,7 +64,7 @@ class AssociationError(ProtocolError):
 
 
 class AssociationRejected(AssociationError):
-    """The peer rejected the association; `reject` says how lasting, by whom and why."""
+    """The peer rejected the association; `reject` says for how long, by whom and why."""
 
     def __init__(self, reject: AssociateReject) -> None:
         super().__init__(str(reject))
@@ -145,9 +145,9 @@ def find_context(
 
 
 def next_event(association: Association) -> Flow[Event]:
-    """The next event, waited for. Once what may be sent is queued, that wait also sends it.
+    """Waits for the next event. The wait also sends what is queued.
 
-    Deviations are skipped here, and so by every flow: `Association.terms` has them.
+    Deviations are skipped, here and so in every flow: `Association.terms` lists them.
     """
     while True:
         event = association.next_event()
@@ -281,8 +281,8 @@ def answer_release(association: Association) -> Flow[None]:
 def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # noqa: B008  a frozen value
     """Abort, and read until the peer closes or ARTIM expires, so that the A-ABORT is not lost to a reset.
 
-    An association that is already over is left alone, and so is a connection on which none was asked for yet: it is
-    closed without a word.
+    Does nothing if the association is already over. If no association was requested yet, the connection is closed
+    without an A-ABORT.
     """
     if association.state is State.Sta2:
         return
@@ -292,7 +292,7 @@ def abort(association: Association, event: Abort = Abort()) -> Flow[None]:  # no
 
 
 def finish(association: Association) -> Flow[None]:
-    """Write what is queued and wait for `Closed`; the events before it are of no more use."""
+    """Write what is queued and wait for `Closed`; events before it are dropped."""
     while not isinstance((yield from next_event(association)), Closed):
         pass
     yield Need.DRAIN

@@ -92,7 +92,7 @@ class UserOperation:
             park(exchange, event)
 
     def note(self, response: DimseResponse) -> bool:
-        """Note a response, which may have been received otherwise than by `next`. Returns True if it is the last."""
+        """Note a response, which need not have come from `next`. Returns True if it is the last."""
         self.over = status.category(response.status) is not status.Category.PENDING
         return self.over
 

@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def contexts(self) -> tuple[ProposedContext, ...]:
-        """The contexts of the first association, which mostly is the only one."""
+        """The contexts of the first association, usually the only one."""
         return self.associations[0] if self.associations else ()
 
 
@@ -141,7 +141,7 @@ class ProposedService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """The contexts and the role selection items of one request, and what found no room in it."""
+    """The contexts and the role selection items of one request, and the SOP classes for which it had no room."""
 
     contexts: tuple[ProposedContext, ...]
     roles: tuple[RoleSelection, ...] = ()

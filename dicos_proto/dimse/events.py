@@ -52,4 +52,7 @@ Sendable = (
     | MessageStart
     | MessageData
 )
+"""The events that `Association.send` takes."""
+
 Event = Sendable | ProviderAbort | Deviation | Idle | Closed
+"""The events that `Association.next_event` returns: a closed union."""

@@ -97,5 +97,5 @@ class ProviderOperation:
             self._exchange.holder.let_go()
 
     def finish(self, code: int, comment: str | None = None, given: Content | None = None) -> Flow[None]:
-        """Sends the final response: a status, a comment for people (at most 64 characters), a data set if allowed."""
+        """Sends the final response: a status, a comment of at most 64 characters, a data set if allowed."""
         yield from self.answer(response_to(self.request, code, comment), given)

@@ -248,11 +248,12 @@ class StoreMany:
 
 
 class AwaitedInstances:
-    """A source for `StoreMany` whose instances are awaited outside of the flow, and a way to run it by turns.
+    """A source for `StoreMany` whose instances are awaited outside of the stream.
 
-    The caller awaits the next instance, or the next piece of one whose data set is a `PushSource`. `turn` runs until it
-    needs one of them: `starved` is True if it needs an instance, `feed.starved` if it needs a piece. Nothing is
-    received between two turns: a caller that waits for long notices neither responses nor that the peer is gone.
+    The caller awaits the next instance, or the next piece of one whose data set is a `PushSource`. `outcomes` yields
+    `STARVED` when it needs one of them: `starved` is True if it needs an instance, `feed.starved` if it needs a piece.
+    Nothing is received while the stream rests: a caller that waits for long notices neither responses nor that the peer
+    is gone.
     """
 
     __slots__ = ("_ended", "_next", "_source", "feed", "starved", "taken")

@@ -32,7 +32,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubOperation:
-    """One C-STORE sub-operation: the instance, the status of the response, and a comment for people.
+    """One C-STORE sub-operation: the instance, the status of the response, and its comment.
 
     `status` None: it was never sent, and `comment` explains which contexts were proposed and accepted, and what to try.
     """

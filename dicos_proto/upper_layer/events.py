@@ -80,3 +80,4 @@ UpperEvent = (
     | Idle
     | Closed
 )
+"""The events that `UpperLayer.next_event` returns: a closed union."""

@@ -1,4 +1,4 @@
-"""Feed: a data set whose pieces are waited for elsewhere, between two turns of the flow that sends it."""
+"""`PushSource`: a data set whose pieces are waited for elsewhere, between two turns of the flow that sends it."""
 
 from collections.abc import Generator, Iterable
 

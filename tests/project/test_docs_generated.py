@@ -113,7 +113,7 @@ def test_every_package_of_the_engine_has_a_page_and_nothing_else() -> None:
     named = {each.name for each in source.modules("dicos_proto")}
     assert shown <= named
     below = {name for name in named - shown if name.rpartition(".")[0] not in shown}
-    assert below == {"dicos_proto", "dicos_proto.fast_init", "dicos_proto.services"}
+    assert below == {"dicos_proto", "dicos_proto.arguments", "dicos_proto.fast_init", "dicos_proto.services"}
 
 
 def test_only_public_packages_of_the_adapters_have_a_page() -> None:
@@ -185,6 +185,23 @@ def test_every_public_name_of_a_page_says_what_it_is() -> None:
         assert [row for row in rows if row.endswith("|  |")] == [], page.module
         checked += len(headings) // 2
     assert checked > 400
+
+
+def test_nothing_private_is_shown() -> None:
+    """No private name in a signature or default, no field that the caller cannot give, no type variable as a value."""
+    for page in reference_pages():
+        text = text_of(page)
+        code = "".join(re.findall(r"^```py\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+        assert re.findall(r"(?<![\w.])_[A-Za-z]\w*", code) == [], page.module
+        assert "field(" not in text, page.module
+        assert not re.search(r"^\| `\w{1,2}` \| `TypeVar", text, re.MULTILINE), page.module
+
+
+def test_iteration_and_attributes_of_a_session_are_shown() -> None:
+    for module, method in (("blocking", "iter"), ("trio", "aiter")):
+        (page,) = (page for page in reference_pages() if page.module == f"dicos_transports.{module}")
+        assert rf"### Session.\_\_{method}\_\_" in text_of(page)
+        assert "| `association` | `Association` |" in text_of(page)
 
 
 def test_no_signature_has_an_empty_parameter() -> None:

@@ -161,57 +161,6 @@ def test_a_former_module_says_where_it_is_now(path: Path) -> None:
     assert f"{package}.{path.stem}" in FORMER_NAMES
 
 
-REFERENCE = re.compile(r"`(?:[a-z]\w*\.)*([a-z]\w*)\.([A-Za-z_]\w*)`")
-
-
-@cache
-def files_named(last: str) -> list[Path]:
-    """The modules and packages whose name ends in this part."""
-    return [
-        path for name, path in project().modules.items() if name.removesuffix(".__init__").rpartition(".")[2] == last
-    ]
-
-
-@cache
-def names_in(path: Path) -> frozenset[str]:
-    """The names that a module defines or imports, in its classes too; of a package, also its modules."""
-    found = {one.stem for one in path.parent.iterdir()} if path.name == "__init__.py" else set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        match node:
-            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                found.add(node.name)
-            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.ImportFrom(names=aliases):
-                found |= {alias.asname or alias.name for alias in aliases}
-    return frozenset(found)
-
-
-def stale(text: str) -> list[str]:
-    """The references `module.Name` of a text whose module is one of the project, without that name. A part that is the
-    name of several modules, or of none, is skipped."""
-    return [
-        found[0]
-        for found in REFERENCE.finditer(text)
-        if len(files := files_named(found[1])) == 1 and found[2] not in names_in(files[0])
-    ]
-
-
-def test_stale_references_are_found() -> None:
-    assert stale("`elements.Checker`, `data.elements.DataSetError`, `checker.Checker`") == ["`elements.Checker`"]
-    assert stale("`adapter.nothing` is one of several, `other.nothing` none of ours") == []
-
-
-@pytest.mark.parametrize("module", Project(CHECKOUT).modules)
-def test_a_name_in_a_docstring_exists(module: str) -> None:
-    tree = ast.parse(project().modules[module].read_text("utf-8"))
-    texts = [
-        node.value.value for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    ]  # fmt: skip
-    assert [one for text in texts for one in stale(text)] == []
-
-
 def test_modules_are_attributes_of_the_package_as_before() -> None:
     """In a process of its own: here the former names have been imported, which sets them."""
     names = ["uids", "status", "flows", "exchange", "planning", "negotiation", "pdu", "pdu_types", "machine", "framing"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator
 
 from . import faces
@@ -60,8 +61,67 @@ def _defaults(module: str, name: str) -> dict[str, str]:
     raise LookupError(f"{module}.{name} has no defaults")
 
 
+class Public(ast.NodeTransformer):
+    """Puts in place of a private name of a module its value, and in place of a private type variable a public one."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        one = definition(self._source, node.id) if is_private(node) else None
+        match one.node if one is not None else None:
+            case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar"))):
+                return ast.Name(id=node.id.removeprefix("_"), ctx=node.ctx)
+            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value) if not has_private(value):
+                return value
+        return node
+
+
+def is_private(node: ast.AST) -> bool:
+    """True for a name that begins with an underscore."""
+    return isinstance(node, ast.Name) and node.id.startswith("_")
+
+
+def has_private(node: ast.AST) -> bool:
+    """True if an expression has a private name somewhere."""
+    return any(is_private(each) for each in ast.walk(node))
+
+
+def plain(code: str, node: ast.stmt) -> str:
+    """The code of a statement, with `...` for keyword arguments with private names; empty if it has others."""
+    hidden = [each.value for each in ast.walk(node) if isinstance(each, ast.keyword) and has_private(each.value)]
+    for value in hidden:
+        code = code.replace(ast.unparse(value), "...")
+    rest = ast.parse(code)
+    return "" if has_private(rest) else code
+
+
+def _value(value: ast.expr | None) -> ast.expr | None:
+    """The default of a field, which may be written as `field(...)`."""
+    match value:
+        case ast.Call(func=ast.Name(id="field"), keywords=keywords):
+            given = {each.arg: each.value for each in keywords}
+            match given.get("default_factory"):
+                case None:
+                    return given.get("default")
+                case ast.Name(id="dict"):
+                    return ast.Dict(keys=[], values=[])
+                case factory:
+                    return ast.Call(func=factory, args=[], keywords=[])
+    return value
+
+
+def _is_inside(value: ast.expr | None) -> bool:
+    """True for a field that the caller does not give: `field(init=False)`."""
+    match value:
+        case ast.Call(func=ast.Name(id="field"), keywords=keywords):
+            return any(each.arg == "init" and ast.unparse(each.value) == "False" for each in keywords)
+    return False
+
+
 def _shown(source: Source, default: ast.expr) -> str:
     """A default; the value of a constant, if that is a plain one."""
+    default = Public(source).visit(copy.deepcopy(default))
     if isinstance(default, ast.Name | ast.Attribute):
         name = unparse(default)
         one = definition(source, name) if isinstance(default, ast.Name) else None
@@ -97,9 +157,12 @@ def _fields(source: Source, node: ast.ClassDef) -> list[Row]:
             comment = source.comments.get(getattr(member, "end_lineno", 0) or 0, "")
             kind = default = ""
             match member:
+                case ast.AnnAssign(value=value) if _is_inside(value):
+                    continue
                 case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
                     kind = unparse(member.annotation)
-                    default = _shown(source, member.value) if member.value else ""
+                    given = _value(member.value)
+                    default = _shown(source, given) if given is not None else ""
                 case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
                     default = unparse(member.value)
                 case ast.AnnAssign(target=ast.Attribute(attr=name)) if text and not name.startswith("_"):

@@ -140,7 +140,8 @@ goes to Sta9 on the side of the association requestor, to Sta10 on the other.
 """
 _ENGINE = """## The engine and the table
 
-- `UpperLayer` carries out the effects in their order. CONNECT, ANSWER_TRANSPORT and CLOSE belong to the adapter: you
+- `upper_layer.core.Core` carries out the effects in their order; `Association` and `UpperLayer` each hold one.
+  CONNECT, ANSWER_TRANSPORT and CLOSE belong to the adapter: you
   create a requestor when its connection is open or about to open, so Evt1 and Evt2 come together; CLOSE is
   `wants_close`.
 - The engine acts on an unexpected PDU (AA-1, AA-6, AA-7, AA-8) at its header, and skips its body.

@@ -28,6 +28,7 @@ from .source import (
 
 _INTERNAL = {
     "dicos_proto": "it is the index",
+    "dicos_proto.arguments": "checks of arguments, for the other modules",
     "dicos_proto.fast_init": "how events are made quickly",
     "dicos_proto.services": "each of its modules has a page",
 }
@@ -43,6 +44,12 @@ _MADE_BY_USERS = {"Pool"}
 """Classes whose constructor is shown although the docstring leaves parameters to that of another class."""
 _TABLE_FROM = 6
 """Names from which a page has a table of them."""
+_SPECIAL = frozenset({"__aiter__", "__iter__", "__next__"})
+"""Special methods that are shown where they have a docstring."""
+_VARIABLES = """In signatures, `T`, `S`, `P` and `Op` are type variables. `T`: the type of a result, or of the
+items of an iterable. `S`: a session. `P`: the operation behind a request, a `services.performing.ProviderOperation` or
+a class below it. `Op`: the operation that gives the answers, such as `services.query.Find` or `services.retrieve.Move`.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,21 @@ def _public(source: Source) -> tuple[Name, ...]:
         defined = [node for node in source.tree.body if isinstance(node, ast.ClassDef | Function)]
         constants = [node.targets[0] for node in source.tree.body if isinstance(node, ast.Assign)]
         constants += [node.target for node in source.tree.body if isinstance(node, ast.AnnAssign)]
+        constants = [one for one in constants if not _is_variable(source, one)]
         found = [node.name for node in defined] + [one.id for one in constants if isinstance(one, ast.Name)]
         names = tuple(name for name in found if not name.startswith("_"))
     definitions = [definition(source, name) for name in dict.fromkeys(names)]
     own = [one for one in definitions if one is not None and (source.exported or one.source.name == source.name)]
     return tuple(sorted(own, key=lambda one: (one.source.name, one.index)))
+
+
+def _is_variable(source: Source, target: ast.expr) -> bool:
+    """True for a type variable."""
+    one = definition(source, target.id) if isinstance(target, ast.Name) else None
+    match one.node if one is not None else None:
+        case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
+            return True
+    return False
 
 
 def _api() -> Iterator[Source]:
@@ -148,7 +165,7 @@ def _index(made: list[Page], shown: dict[tuple[str, str], str]) -> str:
     package = source_of("dicos_proto")
     assert package is not None
     lines = [_GENERATED, "# API reference", "", "## Exported by `dicos_proto`", ""]
-    lines += [prose(package.doc), "", "| name | is |", "|---|---|"]
+    lines += [prose(package.doc), "", _VARIABLES, "| name | is |", "|---|---|"]
     for name in package.exported or ():
         one = definition(package, name)
         if one is None:
@@ -210,8 +227,9 @@ def _named(one: Name, level: str, shown: dict[tuple[str, str], str]) -> str:
             overloads = faces.overloads(one.source.tree.body, node)
             return _function(one.source, node, f"{level} {one.name}", shown, overloads)
         case node:
-            code = one.source.segment(node)
-            code = f"```py\n{code}\n```\n\n" if code.count("\n") < 12 else ""
+            code = fields.plain(one.source.segment(node), node)
+            union = isinstance(getattr(node, "value", None), ast.BinOp)  # shown whole
+            code = f"```py\n{code}\n```\n\n" if code and (union or code.count("\n") < 12) else ""
             return f"{level} {one.name}\n\n{code}{prose(docstring_after(one.source.tree.body, one.index))}\n"
 
 
@@ -228,12 +246,13 @@ def _function(
 ) -> str:
     """A section: the signature, or each of the overloads; the docstring; where the options are, if it takes some."""
     marks = [f"@{unparse(one)}\n" for one in node.decorator_list if unparse(one) in _SHOWN]
-    code = "\n\n".join(f"{''.join(marks)}{_signature(one, node.name)}" for one in overloads or (node,))
+    code = "\n\n".join(f"{''.join(marks)}{_signature(source, one, node.name)}" for one in overloads or (node,))
     parts = [heading, f"```py\n{code}\n```", prose(faces.docstring(source, node))]
     return "\n\n".join([*parts, *_options(source, node, shown)]) + "\n"
 
 
-def _signature(node: Function, name: str) -> str:
+def _signature(source: Source, node: Function, name: str) -> str:
+    node = fields.Public(source).visit(copy.deepcopy(node))
     result = f" -> {unparse(node.returns)}" if node.returns else ""
     word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
     return f"{_called(f'{word} {name}', node.args, result)}"
@@ -300,10 +319,11 @@ def _class(one: Name, node: ast.ClassDef, level: str, shown: dict[tuple[str, str
         for member in ancestor.body:
             made = member if isinstance(member, Function) else faces.method(home, member)
             if made is not None and faces.docstring(home, made):
-                if not made.name.startswith("_") or (made.name == "__init__" and ancestor is node):
+                own = made.name == "__init__" and ancestor is node
+                if own or made.name in _SPECIAL or not made.name.startswith("_"):
                     members.setdefault(made.name, (home, made, faces.overloads(ancestor.body, made)))
     for home, made, overloads in members.values():
-        name = "()" if made.name == "__init__" else f".{made.name}"
+        name = "()" if made.name == "__init__" else f".{made.name}".replace("__", r"\_\_")
         parts.append(_function(home, made, f"{level}# {one.name}{name}", shown, overloads))
     return "\n".join(parts)
 
@@ -332,12 +352,17 @@ def _constructor(family: list[tuple[Source, ast.ClassDef]]) -> Function | None:
     None for a class that is made by something else.
     """
     said = faces.docstring(*family[0])
-    made = [one for _, node in family for one in node.body if isinstance(one, Function) and one.name == "__init__"]
-    for member in made[:1]:
+    made = [
+        (source, one)
+        for source, node in family
+        for one in node.body
+        if isinstance(one, Function) and one.name == "__init__"
+    ]
+    for source, member in made[:1]:
         arguments = [*member.args.args[1:], *member.args.kwonlyargs]
         explained = all(f"`{each.arg}`" in said for each in arguments) or family[0][1].name in _MADE_BY_USERS
         if arguments and not ast.get_docstring(member) and explained:
-            plain = copy.deepcopy(member)
+            plain: Function = fields.Public(source).visit(copy.deepcopy(member))
             del plain.args.args[0]
             return plain
     return None

@@ -30,11 +30,12 @@ class AssociationOptions(TypedDict, total=False):
     timeouts: Timeouts
     """The time that each step may take."""
     tolerance: Tolerance
-    """The deviations of the peer to accept. `Session.deviations` lists those that occurred; a server also logs each of
-    them as a warning, once for an association."""
+    """The deviations of the peer to accept. The default is `STRICT`, which accepts none; that of the `dicos` command is
+    `FIELD`, so it may talk to a peer that the default refuses. `Session.deviations` lists those that occurred; a server
+    also logs each of them as a warning, once for an association."""
     keepalive: float | None
-    """Seconds of silence after which the system probes the peer's host. The connection is lost if the host does not
-    answer for as long again. None sends no probes."""
+    """Seconds of silence, 1 to 32767, after which the system probes the peer's host. The connection is lost if the host
+    does not answer for as long again. None sends no probes."""
 
 
 class TraceOption(TypedDict, total=False):

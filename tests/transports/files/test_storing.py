@@ -332,7 +332,7 @@ def test_another_data_set_of_odd_length_is_no_data_set(tmp_path: Path) -> None:
 
 
 class Arrived:
-    """A C-STORE-RQ as `Incoming` sees it, in a real session whose peer has sent nothing else."""
+    """A C-STORE-RQ as `IncomingFile` sees it, in a real session whose peer has sent nothing else."""
 
     def __init__(self, session: Session, sop_class: str = CT) -> None:
         from dicos_proto.dimse.events import MessageStart

@@ -297,7 +297,7 @@ class Application:
 
     @property
     def handler(self) -> Callable[[blocking.Session], None]:
-        """For `blocking.server.serve`. Raises TypeError if a function has to be awaited."""
+        """The handler for `blocking.serve`. Raises TypeError if a function has to be awaited."""
         for registered in self._functions.values():
             if iscoroutinefunction(registered.function) or isasyncgenfunction(registered.function):
                 raise TypeError(f"{registered.name} has to be awaited: serve it by trio or asyncio (async_handler)")
@@ -339,7 +339,7 @@ class Application:
         identify: Identify | None = None,
         **options: Unpack[ServeOptions],
     ) -> blocking_server.Server:
-        """`blocking.server.serve` with this handler, and this policy unless you give one. Raises as it does."""
+        """`blocking.serve` with this handler, and this policy unless you give one. Raises as it does."""
         return blocking_server.serve(where, self.handler, policy=policy or self.policy, identify=identify, **options)
 
     def connect(

@@ -1,4 +1,8 @@
-"""Sessions in asyncio: `connect`, `accept`, `serve`."""
+"""Sessions in asyncio: `connect`, `accept`, `serve`.
+
+`Session`, its requests and its answers are the same classes as in trio. Their descriptions are on the page of trio and
+hold for asyncio too.
+"""
 
 from ..options import AcceptOptions, ConnectOptions
 from ..serving.options import ServeOptions

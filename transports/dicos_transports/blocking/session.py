@@ -1,7 +1,10 @@
 """The session and its requests as ordinary methods and iterators: the face of `sessions.session` for blocking code.
 
-Each method runs a coroutine of the one session over a driver that waits inside the call (`sessions.finished`), so what
-it does, its parameters and its docstring are those of the method it stands for.
+Most methods run a coroutine of the one session over a driver that waits inside the call (`sessions.finished`) and do
+nothing else. `store_many`, `data`, `each` and iteration read a stream of the engine (`sessions.iterating.iterated`),
+without a coroutine for each result. `respond` sends at once if nothing has to be waited for. `store` and `store_many`
+first refuse sources that would have to be awaited. Each method has the docstring and the parameters of the method it
+stands for, except for such sources.
 
 Knows: which names the face has. Must not know: which flow is meant.
 """
@@ -49,7 +52,11 @@ T = TypeVar("T")
 
 
 class Session(BaseSession):
-    """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it."""
+    """One association over one socket. Made by `connect`, `accept` and `serve`. One thread at a time may use it.
+
+    Iterating it gives the peer's requests. As a context manager, it releases the association at the end of the block,
+    and aborts it if the block raises or leaves a message incomplete.
+    """
 
     def __init__(self, awaited: awaiting.Session) -> None:
         """`awaited`: the session behind it. Raises TypeError for anything else, and if its driver is not one of

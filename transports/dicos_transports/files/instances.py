@@ -48,8 +48,8 @@ class SendableObject:
     def instance(self, accepted: Taken = _NOTHING, *, begin: bool = False) -> Instance:
         """The instance to send: unchanged if that is accepted, otherwise converted to an accepted transfer syntax.
 
-        If it cannot be converted to one, it stays in its own. `begin`: as in `sending.file_instance`. Raises
-        `DataSetError`, `Part10Error`.
+        If it cannot be converted to one, it stays in its own. `begin`: read the first piece of a file now, because it
+        is sent next: most faults show before anything is sent. Raises `DataSetError`, `Part10Error`.
         """
         if isinstance(self.source, Instance):
             return self.source

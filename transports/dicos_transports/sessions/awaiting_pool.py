@@ -34,8 +34,8 @@ class AsyncPool(BasePool):
             async with pool.session() as session:
                 await session.echo()
 
-    All else: as in `blocking.Pool`; but it is entered before it is used, and left, it is closed: by an exception or
-    cancelled, its associations are aborted.
+    Like `blocking.Pool`, but enter it before use. Leaving the block closes it; after an exception or a cancellation its
+    associations are aborted.
     """
 
     @asynccontextmanager

@@ -54,12 +54,14 @@ class Carrier(Protocol):
 
 
 class BaseSession:
-    """One established association. `peer`: the address of the other end, for people."""
+    """One established association. `peer`: the address of the other end, as text."""
 
     def __init__(self, association: Association, carrier: Carrier, peer: str, layer: TLSLayer | None = None) -> None:
-        self.association = association
+        self.association: Association = association
+        """The engine's side: `terms`, `operations`, `state`. Leave its bytes and events to the session."""
         self.layer = layer
-        self.exchange = Exchange(association)
+        self.exchange: Exchange = Exchange(association)
+        """The conversation, for flows and streams of your own (`run`)."""
         self.carrier = carrier
         self.peer = peer
         self.holding = self.exchange.holder = Holding()

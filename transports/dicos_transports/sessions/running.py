@@ -77,7 +77,7 @@ class Running(BaseSession):
     async def abort(self, event: Abort = Abort()) -> None:  # noqa: B008  a frozen value
         """Aborts the association, if it is not over, and closes the connection.
 
-        It takes two seconds at most (`LAST_WORDS`), even in a task that is cancelled.
+        It takes two seconds at most, in trio and asyncio even in a task that is cancelled.
         """
         if self.driver.closed:
             return
@@ -108,8 +108,9 @@ class Running(BaseSession):
     async def run(self, flow: flows.Flow[flows.T]) -> flows.T:
         """Interprets a flow of this association, for example one that you wrote yourself.
 
-        If it is cancelled or interrupted in the middle of an operation of either side, or a source raises, the
-        association is aborted: otherwise the peer would wait for the rest, or send answers that nobody reads.
+        If it is interrupted (in trio and asyncio: cancelled) in the middle of an operation of either side, or a source
+        raises, the association is aborted: otherwise the peer would wait for the rest, or send answers that nobody
+        reads.
         """
         # If the flow ends early, the part of the peer's request that it has read is lost, or half answered.
         owed = self.association.operations.owed > 0

@@ -53,7 +53,11 @@ T = TypeVar("T")
 
 
 class Session(Running):
-    """One association. One task at a time may use it."""
+    """One association. One task at a time may use it.
+
+    Iterating it gives the peer's requests. As an asynchronous context manager, it releases the association at the end
+    of the block, and aborts it if the block raises or leaves a message incomplete.
+    """
 
     # -- user side -----------------------------------------------------------------------------------------------
 
@@ -73,9 +77,9 @@ class Session(Running):
         """C-STORE of a data set encoded in `transfer_syntax`, whole or in pieces. Returns the response, whatever its
         status.
 
-        Pieces may be asynchronous, for example those of another association's `StoreRequest.data`. Raises
-        `ContextNotAccepted`, `AssociationError`. An exception raised by `data` aborts the association, because the
-        message is incomplete then.
+        In trio and asyncio, pieces may be asynchronous, for example those of another association's `StoreRequest.data`.
+        Raises `ContextNotAccepted`, `AssociationError`. An exception raised by `data` aborts the association, because
+        the message is incomplete then.
         """
         if isinstance(data, AsyncIterable):
             feed = PushSource()
@@ -97,7 +101,7 @@ class Session(Running):
         """C-STORE of one instance after the other, as many outstanding as the window allows. Gives the
         outcome of each.
 
-        Outside `blocking`, the instances may come from an asynchronous source, and so may their pieces
+        In trio and asyncio, the instances may come from an asynchronous source, and so may their pieces
         (`AwaitedInstance`). The next instance is awaited while there is room for it, and no outcomes are returned
         meanwhile. A source that waits for the outcome of one instance before it gives the next one needs a window of 1.
 
@@ -227,8 +231,8 @@ class Session(Running):
 
         `transactions`: the UIDs to wait for; by default any. Returns None if the peer has released the association. A
         report may be made days later, so that only the end of the connection ends the wait: close the session to end
-        it. If it is cancelled while it waits, nothing is lost. Raises `Refused` for an invalid report, which was
-        refused: call it again for the next; `AssociationAborted`, `ServerStopping`.
+        it. In trio and asyncio, nothing is lost if the wait is cancelled. Raises `Refused` for an invalid report, which
+        was refused: call it again for the next; `AssociationAborted`, `ServerStopping`.
         """
         from dicos_proto.services.commitment import next_report
 
@@ -247,7 +251,7 @@ class Session(Running):
         """The peer's requests, until it releases the association.
 
         If the handler asks for the next request without having answered one, that one is answered by 0x0211,
-        unrecognized operation. If it is cancelled while it waits, nothing is lost: iterate again. Raises
+        unrecognized operation. In trio and asyncio, nothing is lost if the wait is cancelled: iterate again. Raises
         `AssociationAborted`, `ServerStopping`.
         """
         return Requests(self)
@@ -264,7 +268,7 @@ class Request(Received[Session, P], Generic[P]):
     async def respond(
         self, code: int = status.SUCCESS, comment: str | None = None, given: Content | None = None
     ) -> None:
-        """Answer with this status, at most 64 characters for people, and a data set where the message may have one.
+        """Answer with this status, a comment of at most 64 characters, and a data set where the message may have one.
 
         The unread rest of the request's data set is skipped. Raises `AssociationError`; `LocalProtocolError` if it is
         answered already.
@@ -277,8 +281,8 @@ class Request(Received[Session, P], Generic[P]):
     def data(self) -> Iteration[Buffer]:
         """The data set, in pieces as they arrive, small ones joined. It is complete only when the iteration ends.
 
-        If it is cancelled while it waits, nothing is lost: ask for `data` again. Raises `AssociationError` if the
-        association ends first.
+        In trio and asyncio, nothing is lost if the wait is cancelled: ask for `data` again. Raises `AssociationError`
+        if the association ends first.
         """
         return Iteration(self.session, pieces_of(self), resumable=True)
 

@@ -75,7 +75,7 @@ class _TLS:
     groups: tuple[str, ...] | None = None
     """Key exchange groups to use instead of the profile's: `X25519`, `P-256`, ..."""
     legacy_ca: bool = False
-    """True accepts certificates that break RFC 5280, above all those of old hospital CAs without keyUsage."""
+    """True accepts certificates that break RFC 5280, such as those of old hospital CAs without keyUsage."""
     crls: tuple[x509.CertificateRevocationList, ...] = ()
     """Revocation lists (`load_crls`). If there are any, each certificate of the peer's chain is looked up in the list
     of its issuer. It is refused if that list is missing or has expired, so that withholding a list cannot make a
