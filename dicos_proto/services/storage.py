@@ -284,7 +284,7 @@ class AwaitedInstances:
             self.starved = True
             return STARVED
         self.taken = instance
-        data = getattr(instance, "data", None)  # of what is no instance, `StoreMany` says so
+        data = getattr(instance, "data", None)  # `StoreMany` refuses an object without it
         self.feed = data if isinstance(data, PushSource) else None
         return instance
 

@@ -155,7 +155,7 @@ def test_the_pieces_of_one_message_are_not_those_of_another() -> None:
 
 def test_others_get_their_turn_among_tiny_pieces() -> None:
     """However the joining of pieces falls: a peer may send one byte in each PDV."""
-    for first in range(1, 6):  # whatever else has taken steps before
+    for first in range(1, 6):  # other messages may have taken steps before
         provider = Lone.provider(limits=Limits(received_pieces=10_000))
         provider.engine.receive_data(command(3, STORE, has_data=True) + p_data(*[(3, False, False, b"x")] * first))
         start = next(requests(provider.exchange))

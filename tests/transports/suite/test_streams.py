@@ -101,7 +101,7 @@ def nothing_here(number: int) -> list[Any]:
 
 
 @everywhere
-async def test_what_is_no_instance_is_refused(at: Context) -> None:
+async def test_only_instances_are_stored(at: Context) -> None:
     user, provider = await at.sessions()
 
     async def act() -> None:
