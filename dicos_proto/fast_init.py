@@ -3,8 +3,8 @@
 Knows: slots. Must not know: whose they are.
 
 The `__init__` that `dataclass` writes for a frozen class sets each field by name, through `object.__setattr__`. The
-slot itself sets it in half of that time, and the class stays as frozen as it was. Four classes use it, of which a
-C-STORE makes several: `MessageStart`, `MessageData`, `CStoreRequest` and `CStoreResponse`.
+slot itself sets it in half of that time, and the class stays as frozen as it was. Five classes use it, of which a
+C-STORE makes several: `MessageStart`, `MessageData`, `CStoreRequest`, `CStoreResponse`, and the `Outcome` of storing.
 """
 
 from __future__ import annotations

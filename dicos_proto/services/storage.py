@@ -19,6 +19,7 @@ from ..conversation.parking import MessageEvent
 from ..dimse.events import MessageStart
 from ..dimse.types import PRIORITY_MEDIUM, CStoreRequest, DimseResponse
 from ..errors import LocalProtocolError
+from ..fast_init import fast_init
 from ..registry import status
 
 
@@ -61,6 +62,7 @@ class Instance:
     data: Data = field(repr=False)
 
 
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The outcome of one instance: the provider's response, or the reason why there is none.

@@ -9,7 +9,7 @@ Knows: which stream gives them. Must not know: event loops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -88,54 +88,60 @@ class Iteration(AsyncIterator[T]):
         self._resumable = resumable
 
     async def __anext__(self) -> T:
-        if self.session.driver.may_go_on:
-            try:
+        owed = None
+        try:
+            step: Need | T | None
+            if not self.session.driver.may_go_on:
+                owed = self.owes
+                step = await self.advance(None)
+            else:
                 step = next(self.stream, None)
-            except BaseException as error:
-                await self.fail(error)
-                raise
-            if isinstance(step, _WAITS):
-                step = await self.advance(step)  # type: ignore[arg-type]  # T is never one of these
-            elif self.sends and self.session.association.bytes_queued:
-                self.session.driver.flush()
-        else:
-            step = await self.advance(None)
+                if isinstance(step, _WAITS):
+                    owed = self.owes
+                    step = await self.advance(step)  # type: ignore[arg-type]  # T is never one of these
+                elif self.sends and self.session.association.bytes_queued:
+                    self.session.driver.flush()
+        except BaseException as error:
+            await self.fail(error, owed)
+            raise
         if step is None:
             raise StopAsyncIteration
         return step
 
-    async def advance(self, need: Need | Starved | None) -> T | None:
+    def advance(self, need: Need | Starved | None) -> Awaitable[T | None]:
         """Meets the need that the stream has yielded, if any, and returns its next result; None at its end."""
         if need is STARVED:
             raise TypeError("a stream that starves, where nothing feeds it")
-        owed = not self._resumable and self.session.association.operations.owed > 0
-        try:
-            return await self.session.driver.advance(self.stream, need, interruptible=self._interruptible)
-        except BaseException as error:
-            await self.fail(error, owed=owed)
-            raise
+        return self.session.driver.advance(self.stream, need, interruptible=self._interruptible)
 
-    async def fail(self, error: BaseException, *, owed: bool | None = None) -> None:
-        """Aborts the association if this exception, which ends the stream, leaves nothing else to do."""
+    @property
+    def owes(self) -> bool:
+        """True if what was read of the peer's requests would be lost with the stream."""
+        return not self._resumable and self.session.association.operations.owed > 0
+
+    async def fail(self, error: BaseException, owed: bool | None) -> None:
+        """Aborts the association if this exception, which ends the stream, leaves nothing else to do.
+
+        `owed`: the value of `owes` before the wait; None if the stream was not waiting."""
         if not self._interruptible:
-            if owed is None:
-                owed = not self._resumable and self.session.association.operations.owed > 0
-            await end_by(self.session, error, owed=owed)
+            await end_by(self.session, error, owed=self.owes if owed is None else owed)
 
 
 def iterated(iteration: Iteration[T]) -> Iterator[T]:
     """Iterates over the results of a stream in ordinary code: the driver of the session never suspends."""
     stream = iteration.stream
     while True:
+        owed = None
         try:
             step = next(stream, None)
+            if isinstance(step, _WAITS):
+                owed = iteration.owes
+                step = finished(iteration.advance(step))  # type: ignore[arg-type]  # T is never one of these
+            elif iteration.sends and iteration.session.association.bytes_queued:
+                iteration.session.driver.flush()
         except BaseException as error:
-            finished(iteration.fail(error))
+            finished(iteration.fail(error, owed))
             raise
-        if isinstance(step, _WAITS):
-            step = finished(iteration.advance(step))  # type: ignore[arg-type]  # T is never one of these
-        elif iteration.sends and iteration.session.association.bytes_queued:
-            iteration.session.driver.flush()
         if step is None:
             return
         yield step
