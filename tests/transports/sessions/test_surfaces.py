@@ -21,12 +21,12 @@ from dicos_transports import asyncio as over_asyncio
 from dicos_transports import blocking
 from dicos_transports import trio as over_trio
 from dicos_transports.blocking import server as blocking_server
+from dicos_transports.blocking.session import iterated
 from dicos_transports.options import Accept, AcceptOptions, Connect, ConnectOptions
 from dicos_transports.serving.options import Serve, ServeOptions, ServerConfig
 from dicos_transports.sessions import opening
 from dicos_transports.sessions import session as awaiting
 from dicos_transports.sessions.finished import finished
-from dicos_transports.sessions.iterating import iterated
 
 LOOPS = {"trio": over_trio, "asyncio": over_asyncio}
 ADAPTERS = {"blocking": blocking, **LOOPS}
@@ -251,7 +251,7 @@ def told(found: Any) -> list[str]:
     said = []
     if inspect.iscoroutine(found):
         found = finished(found)
-    steps = iterated(aiter(found)) if hasattr(found, "__aiter__") else found
+    steps = iterated(found.session.driver, aiter(found)) if hasattr(found, "__aiter__") else found
     if isinstance(found, blocking.Answers | awaiting.Answers) or inspect.isgenerator(steps):
         for one in steps:
             if not hasattr(one, "respond"):

@@ -194,7 +194,7 @@ class Driver(Channel):
 
         `interruptible`: the flow waits for a new request, so `stop` interrupts it.
         """
-        result: T = self._run(flow, None, interruptible)
+        result: T = self.wait(flow, None, interruptible)
         return result
 
     async def advance(self, stream: Stream[T], need: Need | None, *, interruptible: bool = False) -> T | None:
@@ -202,11 +202,12 @@ class Driver(Channel):
 
         Raises as `run` does.
         """
-        found: T | None = self._run(stream, need, interruptible)
+        found: T | None = self.wait(stream, need, interruptible)
         return found
 
-    def _run(self, steps: Generator[Any, None, Any], need: Need | None, interruptible: bool) -> Any:
-        """Interprets a flow to its result, or a stream to its next one. `need`: what it has yielded already."""
+    def wait(self, steps: Generator[Any, None, Any], need: Need | None, interruptible: bool) -> Any:
+        """Like `run` and `advance`, as an ordinary method: interprets a flow to its result, or a stream to its next
+        one, which is None at its end. `need`: what it has yielded already."""
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is polled

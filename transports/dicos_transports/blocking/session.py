@@ -17,8 +17,8 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from dicos_proto import dimse
 from dicos_proto.arguments import check_kind
-from dicos_proto.conversation.feed import Data, PushSource
-from dicos_proto.conversation.flows import Flow
+from dicos_proto.conversation.feed import STARVED, Data, PushSource
+from dicos_proto.conversation.flows import Flow, Need
 from dicos_proto.data.datasets import Content
 from dicos_proto.registry import status
 from dicos_proto.services import query, retrieve, storage
@@ -31,8 +31,8 @@ from dicos_proto.wire import Buffer
 from ..sessions import session as awaiting
 from ..sessions.base import BaseSession
 from ..sessions.finished import documented, finished, passed, waited
-from ..sessions.iterating import Iteration, Op, at_hand, iterated
-from ..sessions.received import Described, P, answer_to, answered_now, pieces_of
+from ..sessions.iterating import Iteration, Op, at_hand
+from ..sessions.received import Described, P, answer_to, answered_now
 from .driver import Driver
 
 __all__ = [
@@ -99,7 +99,7 @@ class Session(BaseSession):
             raise TypeError("instances that are awaited, in a blocking session")
         source = at_hand(instances, "a blocking session")
         stores = storage.StoreMany(self.exchange, source, priority=priority, ahead=ahead)
-        return iterated(Iteration(self.awaited, stores.outcomes(), sends=True))
+        return iterated(self.driver, Iteration(self.awaited, stores.outcomes(), sends=True))
 
     @documented(awaiting.Session.find)
     def find(
@@ -133,7 +133,7 @@ class Session(BaseSession):
 
     @documented(awaiting.Session.__aiter__)
     def __iter__(self) -> Iterator[PeerRequest]:
-        for found in iterated(aiter(self.awaited)):
+        for found in iterated(self.driver, aiter(self.awaited)):
             yield _FACES[type(found)](self, found)
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -156,7 +156,31 @@ class Session(BaseSession):
 
     @documented(awaiting.Session.each)
     def each(self, following: Callable[[], Flow[T | None]]) -> Iterator[T]:
-        return iterated(self.awaited.each(following))
+        return iterated(self.driver, self.awaited.each(following))
+
+
+def iterated(driver: Driver, iteration: Iteration[T]) -> Iterator[T]:
+    """Iterates over the results of a stream in ordinary code."""
+    session, stream, sends = iteration.session, iteration.stream, iteration.sends
+    association = session.association
+    while True:
+        owed = None
+        try:
+            step: Any = next(stream, None)
+            if isinstance(step, Need):
+                owed = iteration.owes
+                step = driver.wait(stream, step, iteration.interruptible)
+            elif sends and association.bytes_queued:
+                driver.flush()
+            if step is STARVED:
+                step = finished(iteration.advance(STARVED))
+        except BaseException as error:
+            finished(iteration.fail(error, owed))
+            raise
+        if step is None:
+            return
+        yield step
+        del step  # for example a view of a receive buffer, which must not be kept during the next wait
 
 
 class Answers(Generic[Op, T]):
@@ -172,7 +196,7 @@ class Answers(Generic[Op, T]):
         self._kind = kind
 
     def __iter__(self) -> Iterator[T]:
-        found, kind = iterated(aiter(self.awaited)), self._kind
+        found, kind = iterated(self.session.driver, aiter(self.awaited)), self._kind
         return found if kind is None else (kind(self.session, one) for one in found)
 
     @property
@@ -210,7 +234,7 @@ class Request(Described[Session, P], Generic[P]):
 
     @documented(awaiting.Request.data)
     def data(self) -> Iterator[Buffer]:
-        return iterated(Iteration(self.awaited.session, pieces_of(self.awaited), resumable=True))
+        return iterated(self.session.driver, self.awaited.data())
 
     check = passed(awaiting.Request.check)
 

@@ -9,9 +9,9 @@ Knows: which stream gives them. Must not know: event loops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from dicos_proto import dimse
 from dicos_proto.conversation.feed import STARVED, Data, Lack, PushSource, Starved
@@ -20,7 +20,6 @@ from dicos_proto.services import storage
 from dicos_proto.services.storage import Instance
 from dicos_proto.wire import Buffer
 
-from .finished import finished
 from .running import Running, end_by
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "Op",
     "Outcomes",
     "at_hand",
-    "iterated",
     "repeated",
 ]
 
@@ -70,7 +68,7 @@ class Iteration(AsyncIterator[T]):
     something when it gives a result, which is sent then.
     """
 
-    __slots__ = ("_interruptible", "_resumable", "sends", "session", "stream")
+    __slots__ = ("_resumable", "interruptible", "sends", "session", "stream")
 
     def __init__(
         self,
@@ -84,7 +82,7 @@ class Iteration(AsyncIterator[T]):
         self.session = session
         self.stream = stream
         self.sends = sends
-        self._interruptible = interruptible
+        self.interruptible = interruptible
         self._resumable = resumable
 
     async def __anext__(self) -> T:
@@ -108,11 +106,11 @@ class Iteration(AsyncIterator[T]):
             raise StopAsyncIteration
         return step
 
-    def advance(self, need: Need | Starved | None) -> Awaitable[T | None]:
+    def advance(self, need: Need | Starved | None) -> Coroutine[Any, Any, T | None]:
         """Meets the need that the stream has yielded, if any, and returns its next result; None at its end."""
         if need is STARVED:
             raise TypeError("a stream that starves, where nothing feeds it")
-        return self.session.driver.advance(self.stream, need, interruptible=self._interruptible)
+        return self.session.driver.advance(self.stream, need, interruptible=self.interruptible)
 
     @property
     def owes(self) -> bool:
@@ -123,29 +121,8 @@ class Iteration(AsyncIterator[T]):
         """Aborts the association if this exception, which ends the stream, leaves nothing else to do.
 
         `owed`: the value of `owes` before the wait; None if the stream was not waiting."""
-        if not self._interruptible:
+        if not self.interruptible:
             await end_by(self.session, error, owed=self.owes if owed is None else owed)
-
-
-def iterated(iteration: Iteration[T]) -> Iterator[T]:
-    """Iterates over the results of a stream in ordinary code: the driver of the session never suspends."""
-    stream = iteration.stream
-    while True:
-        owed = None
-        try:
-            step = next(stream, None)
-            if isinstance(step, _WAITS):
-                owed = iteration.owes
-                step = finished(iteration.advance(step))  # type: ignore[arg-type]  # T is never one of these
-            elif iteration.sends and iteration.session.association.bytes_queued:
-                iteration.session.driver.flush()
-        except BaseException as error:
-            finished(iteration.fail(error, owed))
-            raise
-        if step is None:
-            return
-        yield step
-        del step  # for example a view of a receive buffer, which must not be kept during the next wait
 
 
 def repeated(following: Callable[[], Flow[T | None]]) -> Stream[T]:

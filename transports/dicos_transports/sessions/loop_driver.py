@@ -11,7 +11,7 @@ Knows: flows, links. Must not know: sockets, streams, any particular event loop.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -109,7 +109,9 @@ class LoopDriver(ABC):
         result: T = await (self._interruptibly(run) if interruptible else run())
         return result
 
-    def advance(self, stream: Stream[T], need: Need | None, *, interruptible: bool = False) -> Awaitable[T | None]:
+    def advance(
+        self, stream: Stream[T], need: Need | None, *, interruptible: bool = False
+    ) -> Coroutine[Any, Any, T | None]:
         """Meets `need`, if `stream` has yielded one, and interprets it up to its next result; None at its end.
 
         Raises as `run` does.

@@ -105,15 +105,6 @@ class Received(Described[S, P], Generic[S, P]):
 
     # -- reading it ----------------------------------------------------------------------------------------------
 
-    def _pieces(self) -> Stream[Buffer]:
-        """The rest of the data set, piece by piece as it arrives, small ones joined.
-
-        It is complete when the stream ends. Raises `AssociationError` if the association ends first; `Refused`
-        (`check`).
-        """
-        found = pieces(self.session.exchange, self.performing.start)
-        return found if self._checker is None else self._checked(found)
-
     def _checked(self, found: Stream[Buffer]) -> Stream[Buffer]:
         for step in found:
             if self._checker is not None and not isinstance(step, Need):
@@ -141,7 +132,7 @@ class Received(Described[S, P], Generic[S, P]):
         session = self.session
         allowed = session.association.terms.limits.collected
         session.holding.let_go()
-        for step in self._pieces():
+        for step in pieces_of(self):
             if isinstance(step, Need):
                 yield step
                 continue
@@ -200,8 +191,12 @@ class Echoed:
 
 
 def pieces_of(request: Received[Any, Any]) -> Stream[Buffer]:
-    """The rest of its data set, piece by piece as it arrives, checked if it is to be (`check`)."""
-    return request._pieces()
+    """The rest of its data set, piece by piece as it arrives, small ones joined.
+
+    It is complete when the stream ends. Raises `AssociationError` if the association ends first; `Refused` (`check`).
+    """
+    found = pieces(request.session.exchange, request.performing.start)
+    return found if request._checker is None else request._checked(found)
 
 
 def whole_of(request: Received[Any, Any]) -> Flow[bytearray]:

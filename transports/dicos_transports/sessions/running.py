@@ -5,9 +5,9 @@ Knows: which exceptions leave an association that can only be aborted. Must not 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
@@ -36,7 +36,7 @@ class AsyncDriver(Carrier, Protocol):
 
     def advance(
         self, stream: flows.Stream[flows.T], need: flows.Need | None, *, interruptible: bool = False
-    ) -> Awaitable[flows.T | None]:
+    ) -> Coroutine[Any, Any, flows.T | None]:
         """Meet `need`, if `stream` has yielded one, and interpret it up to its next result; None at its end."""
 
     async def finish(self, flow: flows.Flow[None], seconds: float) -> None:
