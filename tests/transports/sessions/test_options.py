@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dicos_transports.application import Application
 from dicos_transports.tls import ClientTLS
 from tests.transports.connections import CONTEXTS, POLICY
 from tests.transports.loops import ADAPTERS, run
@@ -88,6 +89,11 @@ def test_accept_refuses_an_option_of_another_type(adapter: str, options: dict[st
         given = {"where": mine, "policy": POLICY, **options}
         where, policy = given.pop("where"), given.pop("policy")
         assert refused(adapter, lambda module: module.accept(where, policy, **given)).startswith(text)
+
+
+def test_an_application_refuses_what_is_no_configuration_of_a_client() -> None:
+    with pytest.raises(TypeError, match=r"^Application\(tls=True\): bool in place of ClientTLS or None$"):
+        Application(tls=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -50,7 +50,7 @@ from ..addresses import Address, Listening
 from ..blocking import server as blocking_server
 from ..blocking.adapter import connected
 from ..files.part10 import Part10File
-from ..options import ConnectOptions, RequestOptions
+from ..options import ConnectOptions, RequestOptions, check_tls
 from ..serving.options import Identify, ServeOptions
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
@@ -127,6 +127,7 @@ class Application:
     ) -> None:
         if destinations is not None:
             check_mapping(destinations, "Application(destinations={})", "AE titles to addresses")
+        check_tls(tls, "Application", server=False)
         self.aet = aet
         self.destinations: dict[str, Address] = dict(destinations or {})
         self.threads = threads
