@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
-__all__ = ["check_kind", "check_mapping", "check_several", "one_for_many"]
+__all__ = ["check_function", "check_kind", "check_mapping", "check_not", "check_several", "kind_of", "one_for_many"]
 
 _WRITTEN: Final = {"tuple": "({!r},)", "frozenset": "frozenset({{{!r}}})", "list": "[{!r}]"}
 
@@ -22,10 +22,12 @@ def one_for_many(given: object, call: str, of: str, form: str = "tuple", *, hint
     """Refuses a str or bytes in place of several values; anything else is accepted.
 
     `call`: how the argument is written, such as `propose({})`. `of`: what the values are. `form`: the collection to
-    suggest, `tuple`, `frozenset` or `list`. `hint`: what to say in place of that suggestion. Raises TypeError."""
+    suggest, `tuple`, `frozenset` or `list`. `hint`: what to say in place of that suggestion, with {} for the text.
+    Raises TypeError."""
     if isinstance(given, str | bytes | bytearray):
         if not hint and isinstance(given, str) and _is_short(given):
             hint = f"; write {_WRITTEN[form].format(given)}"
+        hint = hint.replace("{}", ascii(given))
         raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a {form} of {of}{hint}")
 
 
@@ -55,6 +57,24 @@ def check_kind(given: object, call: str, *kinds: type, hint: str = "", for_str: 
         f"; write {_members(kind)}" for kind in kinds if issubclass(kind, Enum)
     )
     raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of {wanted}{hint}")
+
+
+def check_not(given: object, call: str, wanted: str, *kinds: type) -> None:
+    """Refuses objects of these types, where many others are accepted. Raises TypeError."""
+    if isinstance(given, kinds):
+        raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of {wanted}")
+
+
+def check_function(given: object, call: str) -> None:
+    """Refuses everything but a function, or an object that can be called like one, and None. Raises TypeError."""
+    if given is not None and not callable(given):
+        raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a function or None")
+
+
+def kind_of(given: object) -> str:
+    """`an int`: the type of a value, without the value."""
+    name = _kind(given)
+    return name if given is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
 
 
 def _members(kind: Iterable[Enum]) -> str:

@@ -11,6 +11,7 @@ from dicos_proto.conversation.flows import find_context
 from dicos_proto.conversation.planning import ProposedService, get_services
 from dicos_proto.registry import uids
 from dicos_proto.services.commitment import next_report
+from dicos_proto.services.query import Find
 from dicos_proto.services.storage import StoreMany, store
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, number_contexts, propose_roles
 from dicos_proto.upper_layer.pdu_types import CommonExtendedNegotiation, OperationsWindow, ProposedContext
@@ -133,6 +134,14 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "instances": (
         lambda: next(StoreMany(Pair.established().uses, [Path("a.dcm")]).next()),
         "a PosixPath among the instances to store, where an Instance belongs",
+    ),
+    "a dict to find": (
+        lambda: next(Find(Pair.established().uses, CT, {"PatientID": "1"}).next()),
+        "data set: dict in place of a Dataset, bytes or Attributes",
+    ),
+    "a dict to store": (
+        lambda: next(store(Pair.established().uses, CT, ONE, IMPLICIT, {"PatientID": "1"})),
+        "store(data=...): dict in place of bytes or pieces of bytes",
     ),
     "a data set": (
         lambda: next(store(Pair.established().uses, CT, ONE, IMPLICIT, "abc")),

@@ -19,7 +19,7 @@ from ..dimse.events import Event
 from ..errors import DeadlineExceeded, ProtocolError
 from ..upper_layer.agreement import PresentationContext
 from ..upper_layer.events import Closed, Deviation, ProviderAbort
-from ..upper_layer.machine import State
+from ..upper_layer.machine import Role, State
 from ..upper_layer.negotiation import negotiate
 from ..upper_layer.pdu_types import (
     Abort,
@@ -115,7 +115,9 @@ class ContextNotAccepted(ProtocolError):
         *,
         as_scp: bool = False,
     ) -> None:
-        super().__init__(explain(association.terms.agreement, abstract_syntax, transfer_syntaxes, as_scp=as_scp))
+        terms = association.terms
+        answered = terms.request if terms.role is Role.ACCEPTOR else None
+        super().__init__(explain(terms.agreement, abstract_syntax, transfer_syntaxes, as_scp=as_scp, answered=answered))
         self.abstract_syntax = abstract_syntax
         self.transfer_syntaxes = transfer_syntaxes
 

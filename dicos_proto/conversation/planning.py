@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from ..arguments import check_several, one_for_many
 from ..registry import uids
-from ..upper_layer.agreement import Agreement, PresentationContext, RefusedContext
+from ..upper_layer.agreement import Agreement, PresentationContext, RefusedContext, first_roles
 from ..upper_layer.negotiation import UNCOMPRESSED, number_contexts
-from ..upper_layer.pdu_types import ContextResult, ProposedContext, RoleSelection
+from ..upper_layer.pdu_types import AssociateRequest, ContextResult, ProposedContext, RoleSelection
 
 CONTEXTS = 128
 """Presentation contexts that one association has room for: the odd ids from 1 to 255 [PS3.8 9.3.2.2]."""
@@ -211,12 +211,14 @@ def explain(
     transfer_syntaxes: tuple[str, ...] = (),
     *,
     as_scp: bool = False,
+    answered: AssociateRequest | None = None,
 ) -> str:
     """Explains why there is no context for operations of this SOP class: what was proposed, how it was answered, and
     what to try.
 
     `transfer_syntaxes`: the wanted ones; empty: any. `as_scp`: the local side was to perform operations, not to invoke
-    them. `found`: None if nothing was agreed; for a plan or a proposal, the text says why nothing is proposed.
+    them. `answered`: the request that the local side has answered, if it is the acceptor, who does not propose but
+    accepts. `found`: None if nothing was agreed; for a plan or a proposal, the text says why nothing is proposed.
     """
     wanted = f"no presentation context for {_named(abstract_syntax, transfer_syntaxes, ' in ', ' or ')}"
     if isinstance(found, Plan | Proposal):
@@ -225,9 +227,13 @@ def explain(
     accepted = [one for one in contexts if one.abstract_syntax == abstract_syntax]
     refused = [one for one in (found.refused if found else ()) if one.abstract_syntax == abstract_syntax]
     if not (accepted or refused):
-        return f"{wanted}: none was proposed; propose one for it"
-    became = [str(one) for one in refused] + [_accepted(one, as_scp) for one in accepted]
-    return f"{wanted}: {'; '.join(became)}; {_advice(accepted, refused, as_scp)}"
+        return f"{wanted}: none was proposed; {'' if answered is None else 'the requestor has to '}propose one for it"
+    became = [_refused(one) for one in refused] + [_accepted(one, as_scp) for one in accepted]
+    if answered is None:
+        advice = _advice(accepted, refused, as_scp)
+    else:
+        advice = _advice_to_acceptor(abstract_syntax, accepted, refused, as_scp, answered)
+    return f"{wanted}: {'; '.join([*became, *dict.fromkeys(advice)])}"
 
 
 def _planned(found: Plan | Proposal, abstract_syntax: str) -> str:
@@ -244,19 +250,48 @@ def _planned(found: Plan | Proposal, abstract_syntax: str) -> str:
     return "; ".join(parts) or "none is planned; plan one for it"
 
 
+def _refused(context: RefusedContext) -> str:
+    return f"proposed with {', '.join(map(uids.name_of, context.transfer_syntaxes))}: {context.reason}"
+
+
 def _accepted(context: PresentationContext, as_scp: bool) -> str:
     words = f"accepted with {uids.name_of(context.transfer_syntax)}"
     return words if _serves(context, as_scp) else f"{words}, but not in the role of an {_role(as_scp)}"
 
 
-def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> str:
-    """Returns what the user can try next, each piece of advice once."""
+def _advice(accepted: list[PresentationContext], refused: list[RefusedContext], as_scp: bool) -> list[str]:
+    """Returns what a requestor can try next."""
     advice = [_ADVICE.get(one.result, _ASK_WHY) for one in refused]
     if not all(_serves(one, as_scp) for one in accepted):
         advice.append(f"propose the role of an {_role(as_scp)} for it")
     elif accepted and not refused:
         advice.append("propose other syntaxes, or ask another peer")
-    return "; ".join(dict.fromkeys(advice))
+    return advice
+
+
+def _advice_to_acceptor(
+    uid: str,
+    accepted: list[PresentationContext],
+    refused: list[RefusedContext],
+    as_scp: bool,
+    answered: AssociateRequest,
+) -> list[str]:
+    """Returns what an acceptor can change, or who else has to change something."""
+    advice = ["accept it: AcceptPolicy(contexts=...)"] if refused else []
+    if not all(_serves(one, as_scp) for one in accepted):
+        role = first_roles(answered.user_information.roles).get(
+            uid, RoleSelection(sop_class_uid=uid, scu=True, scp=False)
+        )
+        if role.scu if as_scp else role.scp:
+            grant = "Roles()" if as_scp else "Roles(scp=True)"
+            advice.append(
+                f"grant the requestor the role of an {_role(not as_scp)}: AcceptPolicy(roles={{{uid!r}: {grant}}})"
+            )
+        else:
+            advice.append(f"the requestor has to propose the role of an {_role(not as_scp)} for it")
+    elif accepted and not refused:
+        advice.append("the requestor has to propose other syntaxes")
+    return advice
 
 
 def _serves(context: PresentationContext, as_scp: bool) -> bool:

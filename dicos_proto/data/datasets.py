@@ -12,9 +12,11 @@ counted while it is inflated.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..arguments import check_not
 from ..limits import Limits
 from ..registry import uids
 from ..tolerance import CLAUSES, Judge
@@ -55,9 +57,10 @@ Content: TypeAlias = "Buffer | Attributes | Dataset"
 
 
 def content(given: Content, transfer_syntax: str) -> Buffer:
-    """Returns `given` in `transfer_syntax`. Raises `DataSetError`."""
+    """Returns `given` in `transfer_syntax`. Raises `DataSetError`; TypeError for a dict and the like."""
     if isinstance(given, bytes | bytearray | memoryview):
         return given
+    check_not(given, "data set", "a Dataset, bytes or Attributes", str, int, Mapping, list, tuple, type(None))
     if isinstance(given, Attributes):
         if given.transfer_syntax == transfer_syntax:
             return given.data

@@ -1,6 +1,6 @@
 """Shortcuts of the codec: the bytes that a command set shares with an earlier one, both ways.
 
-Knows: the bytes that the slow path of `codec` wrote or read. Must not know: a rule of its own. A template is made of an
+Knows: the bytes that the slow path of `codec` wrote or read. Must not know: `codec`, events. A template is made of an
 encoded command set, a shape of one that was decoded and found regular; a command set that differs takes the slow path.
 
 Most command sets of an association differ from the one before only in message id and SOP instance. The cache is shared

@@ -6,10 +6,11 @@ For the provider side, use `conversation.next_request`, `conversation.next_piece
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..arguments import check_not
 from ..association import bytes_unread, prepare
 from ..conversation.exchange import Exchange, park, poll_fresh
 from ..conversation.feed import STARVED, Data, Lack, PushSource, Starved
@@ -39,6 +40,7 @@ def store(
     set need never be in memory as a whole. `originator`: AE title and message id of the C-MOVE that caused the C-STORE.
     Raises `ContextNotAccepted`, and as `ask` does.
     """
+    check_not(data, "store(data=...)", "bytes or pieces of bytes", Mapping)
     context = find_context(exchange.association, sop_class_uid, (transfer_syntax,))
     aet, number = originator or (None, None)
     request = CStoreRequest(

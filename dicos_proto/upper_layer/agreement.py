@@ -43,7 +43,9 @@ class RefusedContext:
     transfer_syntaxes: tuple[str, ...]
     result: ContextResult | None
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
+        """The result in words."""
         words = {
             None: "not answered",
             ContextResult.USER_REJECTION: "refused by the user",
@@ -51,8 +53,11 @@ class RefusedContext:
             ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED: "abstract syntax not supported",
             ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED: "none of the transfer syntaxes supported",
         }
+        return words.get(self.result, "refused")
+
+    def __str__(self) -> str:
         syntaxes = ", ".join(uids.name_of(uid) for uid in self.transfer_syntaxes)
-        return f"{uids.name_of(self.abstract_syntax)} with {syntaxes}: {words.get(self.result, 'refused')}"
+        return f"{uids.name_of(self.abstract_syntax)} with {syntaxes}: {self.reason}"
 
 
 X = TypeVar("X", StorageExtension, QueryExtension, RetrieveExtension)

@@ -184,7 +184,8 @@ class Core:
     def check(self, event: Evt, what: str) -> None:
         """Raise `LocalProtocolError` where the table has no cell for this local primitive now."""
         if self._closing or step(self.state, event, self.role) is None:
-            raise LocalProtocolError(f"{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
+            over = "the association is over: " if self._closing or self.state is State.Sta13 else ""
+            raise LocalProtocolError(f"{over}{what} cannot be sent in {self.state.name} [PS3.8 table 9-10]")
 
     def fail(self, fault: Malformed) -> None:
         """A layer above found the peer at fault: abort as the table says for an invalid PDU [PS3.8 Evt19]."""

@@ -23,9 +23,11 @@ from .events import Fragment
 from .pdu import COMMAND_BIT, HEADER, LAST_BIT, PDV_HEADER, check_header, check_pdv_length, exceeds
 from .pdu_types import PduType
 
+_ALERT = "a TLS alert"
+_WANTS_TLS = "; the peer wants TLS: tls=..., or --tls of the command"
 _FOREIGN = (
     (b"\x16\x03", "a TLS handshake"),
-    (b"\x15\x03", "a TLS alert"),
+    (b"\x15\x03", _ALERT),
     (b"SSH-", "SSH"),
     (b"GET ", "HTTP"),
     (b"POST", "HTTP"),
@@ -346,4 +348,5 @@ def _named(fault: Malformed, raw: bytes) -> Malformed:
     name = foreign_protocol(raw)
     if name is None:
         return fault
-    return Malformed(f"{name}, not DICOM: {raw!r}", fault.clause, AbortReason.UNRECOGNIZED_PDU)
+    hint = _WANTS_TLS if name == _ALERT else ""
+    return Malformed(f"{name}, not DICOM: {raw!r}{hint}", fault.clause, AbortReason.UNRECOGNIZED_PDU)

@@ -298,7 +298,7 @@ def test_what_became_of_what_was_proposed_is_told() -> None:
         flows.find_context(pair.user, CT, (JPEG,))
     assert str(caught.value) == (
         "no presentation context for CT Image Storage in JPEG Baseline (Process 1): "
-        "CT Image Storage with JPEG Baseline (Process 1): none of the transfer syntaxes supported; "
+        "proposed with JPEG Baseline (Process 1): none of the transfer syntaxes supported; "
         "accepted with Implicit VR Little Endian; propose other syntaxes, or ask another peer"
     )
     assert (caught.value.abstract_syntax, caught.value.transfer_syntaxes) == (CT, (JPEG,))
@@ -316,8 +316,11 @@ def test_what_was_not_proposed_is_told() -> None:
 
 def test_a_context_without_the_role_does_not_serve() -> None:
     pair = Pair.established()
-    with pytest.raises(flows.ContextNotAccepted, match="but not in the role of an SCU"):
+    with pytest.raises(flows.ContextNotAccepted, match="but not in the role of an SCU") as caught:
         flows.find_context(pair.provider, CT)
+    assert str(caught.value).endswith("; the requestor has to propose the role of an SCP for it")
+    with pytest.raises(flows.ContextNotAccepted, match="none was proposed; the requestor has to propose one for it"):
+        flows.find_context(pair.provider, "1.2.3.4")
 
 
 def test_a_rejected_association_is_read_to_its_end() -> None:

@@ -231,7 +231,7 @@ def agreed(*results: ContextResult | None, syntaxes: tuple[str, ...] = (JPEG,)) 
 
 
 WANTED = "no presentation context for CT Image Storage in Implicit VR Little Endian: "
-WITH = "CT Image Storage with JPEG Baseline (Process 1): "
+WITH = "proposed with JPEG Baseline (Process 1): "
 
 
 @pytest.mark.parametrize(
@@ -286,6 +286,32 @@ def test_a_context_without_the_role_to_perform() -> None:
     outcome = agreed(ContextResult.ACCEPTANCE)
     outcome = replace(outcome, contexts={1: replace(outcome.contexts[1], scu=False, scp=True)})
     assert explain(outcome, CT, (IMPLICIT,), as_scp=True).endswith("; propose other syntaxes, or ask another peer")
+
+
+@pytest.mark.parametrize("as_scp", [False, True], ids=["to invoke", "to perform"])
+@pytest.mark.parametrize("proposed", [False, True], ids=["not proposed", "proposed"])
+def test_an_acceptor_without_the_role_is_told_to_grant_it_if_it_was_proposed(*, proposed: bool, as_scp: bool) -> None:
+    outcome = agreed(ContextResult.ACCEPTANCE)
+    outcome = replace(outcome, contexts={1: replace(outcome.contexts[1], scu=as_scp, scp=not as_scp)})
+    role = RoleSelection(sop_class_uid=CT, scu=as_scp == proposed, scp=as_scp != proposed)
+    request = AssociateRequest(
+        called_aet="A", calling_aet="B", contexts=(), user_information=UserInformation(roles=(role,))
+    )
+    theirs, grant = ("SCU", "Roles()") if as_scp else ("SCP", "Roles(scp=True)")
+    advice = f"grant the requestor the role of an {theirs}: AcceptPolicy(roles={{'{CT}': {grant}}})"
+    assert explain(outcome, CT, as_scp=as_scp, answered=request).endswith(
+        f"; {advice if proposed else f'the requestor has to propose the role of an {theirs} for it'}"
+    )
+
+
+def test_an_acceptor_that_refused_a_context_is_told_to_accept_it() -> None:
+    request = AssociateRequest(called_aet="A", calling_aet="B", contexts=())
+    assert explain(agreed(ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED), CT, answered=request).endswith(
+        "none of the transfer syntaxes supported; accept it: AcceptPolicy(contexts=...)"
+    )
+    assert explain(agreed(ContextResult.ACCEPTANCE), CT, (IMPLICIT,), answered=request).endswith(
+        "accepted with JPEG Baseline (Process 1); the requestor has to propose other syntaxes"
+    )
 
 
 def test_why_nothing_is_planned() -> None:

@@ -131,6 +131,82 @@ def test_a_module_does_not_know_what_it_says_it_must_not(module: str) -> None:
     assert {one for one in known for other in forbidden if one == other or one.startswith(f"{other}.")} == set()
 
 
+WORLD = "socket threading asyncio trio"
+LOOPS = "asyncio trio"
+MUST_NOT_IMPORT = {
+    "dicos_proto.data.checker": "pydicom",
+    "dicos_proto.data.deflated": "pydicom",
+    "dicos_proto.data.elements": "pydicom dicos_proto.data.walker dicos_proto.data.builder",
+    "dicos_proto.data.tokens": "pydicom dicos_proto.data.walker dicos_proto.data.builder",
+    "dicos_proto.data.transcode": "pathlib",
+    "dicos_proto.services.suboperations": "dicos_proto.dimse dicos_proto.conversation",
+    "dicos_proto.services.ups_steps": "dicos_proto.association dicos_proto.conversation",
+    "dicos_transports.addresses": f"{LOOPS} dicos_proto.association",
+    "dicos_transports.application.answering": WORLD,
+    "dicos_transports.application.asked": f"{WORLD} dicos_transports.application.answering",
+    "dicos_transports.application.talking": "socket threading dicos_proto.dimse",
+    "dicos_transports.cli.expecting": "socket",
+    "dicos_transports.files.data_sets": "dicos_proto.association",
+    "dicos_transports.files.finding": "pydicom dicos_proto.data",
+    "dicos_transports.files.instances": "dicos_proto.association",
+    "dicos_transports.files.receiving": "socket",
+    "dicos_transports.files.sending": "socket",
+    "dicos_transports.files.temporary": "pydicom dicos_proto.data",
+    "dicos_transports.options": "dicos_transports.sessions.opening",
+    "dicos_transports.serving.admission": f"threading {LOOPS}",
+    "dicos_transports.serving.async_server": LOOPS,
+    "dicos_transports.serving.conversing": f"threading {LOOPS}",
+    "dicos_transports.serving.logs": "socket",
+    "dicos_transports.serving.metrics": "socket http dicos_transports.blocking dicos_proto.association",
+    "dicos_transports.serving.metrics_http": "prometheus_client",
+    "dicos_transports.serving.reception": LOOPS,
+    "dicos_transports.sessions.awaiting_pool": LOOPS,
+    "dicos_transports.sessions.base": WORLD,
+    "dicos_transports.sessions.base_pool": f"threading {LOOPS}",
+    "dicos_transports.sessions.budget": "dicos_transports.sessions.session dicos_transports.sessions.base",
+    "dicos_transports.sessions.finished": "threading dicos_transports.sessions.session",
+    "dicos_transports.sessions.iterating": LOOPS,
+    "dicos_transports.sessions.loop_driver": f"socket {LOOPS}",
+    "dicos_transports.sessions.offloading": "dicos_transports.sessions.session dicos_transports.files",
+    "dicos_transports.sessions.opening": f"socket {LOOPS}",
+    "dicos_transports.sessions.pooling": WORLD,
+    "dicos_transports.sessions.received": f"{WORLD} dicos_transports.sessions.running",
+    "dicos_transports.sessions.running": f"{LOOPS} dicos_proto.services",
+    "dicos_transports.sessions.session": f"socket {LOOPS}",
+    "dicos_transports.sessions.sharing": f"socket {LOOPS}",
+    "dicos_transports.tls.config": "socket dicos_proto.association",
+    "dicos_transports.tls.identity": "socket",
+    "dicos_transports.tls.layer": "socket dicos_proto.association",
+    "dicos_transports.tls.titles": "OpenSSL",
+    "dicos_transports.tls_profiles": "OpenSSL cryptography",
+    "dicos_transports.tracing": "dicos_transports.sessions",
+}
+"""The same lines, where they name what only some modules use: what a module must not import itself, also inside a
+function; others may do so for it."""
+
+
+@pytest.mark.parametrize("module", MUST_NOT_IMPORT)
+def test_a_module_does_not_import_what_it_says_it_must_not_know(module: str) -> None:
+    tree = ast.parse(project().modules[module].read_text("utf-8"))
+    known = set(project().imports[module])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            known.add(node.module or "")
+    forbidden = MUST_NOT_IMPORT[module].split()
+    assert {one for one in known for other in forbidden if one == other or one.startswith(f"{other}.")} == set()
+
+
+def test_servers_and_sessions_import_no_runtime_besides() -> None:
+    """`offloading` imports the one that runs; nothing else that a server of one adapter needs imports another."""
+    start = {
+        one for one in project().modules if one.startswith(("dicos_transports.serving.", "dicos_transports.sessions."))
+    }
+    others = ("dicos_transports.trio", "dicos_transports.asyncio", "dicos_transports.application")
+    assert {one for one in project().closure(start) if one.startswith(others)} == set()
+
+
 @pytest.mark.parametrize("former", FORMER_NAMES)
 def test_a_former_name_of_a_module_still_has_its_public_names(former: str) -> None:
     module = importlib.import_module(former)

@@ -140,7 +140,10 @@ FOREIGN = {
 def test_other_protocols_are_named_at_their_sixth_byte(first: bytes, name: str) -> None:
     for pieces in ([first], [first[:6]], [first[at : at + 1] for at in range(6)]):
         fault = read_all(pieces).fault
-        assert fault == Malformed(f"{name}, not DICOM: {first[:6]!r}", "PS3.8 9.3.1", AbortReason.UNRECOGNIZED_PDU)
+        hint = "; the peer wants TLS: tls=..., or --tls of the command" if name == "a TLS alert" else ""
+        assert fault == Malformed(
+            f"{name}, not DICOM: {first[:6]!r}{hint}", "PS3.8 9.3.1", AbortReason.UNRECOGNIZED_PDU
+        )
     assert read_all([first[:5]]).fault is None
 
 

@@ -14,8 +14,10 @@ import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Final
 
+from dicos_proto.arguments import kind_of
 from dicos_proto.errors import ProtocolError
 from dicos_proto.upper_layer.titles import is_title
 
@@ -190,6 +192,25 @@ def unreachable(where: object, why: str) -> str:
     return f"no connection to {show_address(where)}: {why}"
 
 
+def is_plain(where: object) -> bool:
+    """Return True for plain data, such as text or a number: it is an address, or a mistake. Other objects may be
+    connections, of kinds that only an adapter knows."""
+    one = where[0] if isinstance(where, tuple) and where else where
+    return isinstance(one, str | os.PathLike | bytes | int | float | tuple | list | dict | NoneType)
+
+
+def check_address(where: object, call: str, wanted: str = "an address") -> None:
+    """Refuse everything that is not an `Address`, where `call` is the call it is an argument of. Raises TypeError."""
+    hint = '; an address is (host, port), "host:port" or the path of a Unix socket'
+    if isinstance(where, tuple) and len(where) == 2 and isinstance(where[0], str):
+        if isinstance(where[1], int):
+            return
+        if isinstance(where[1], str) and where[1].isdecimal():
+            raise TypeError(f"{call}: the port is a str; write ({where[0]!a}, {int(where[1])})")
+    if not isinstance(where, str | os.PathLike):
+        raise TypeError(f"{call}: {kind_of(where)} in place of {wanted}{hint}")
+
+
 class NoSource(OSError):
     """The source address cannot be used, for any address of the peer."""
 
@@ -352,14 +373,20 @@ class Listeners:
 
 
 def _places(where: Listening) -> Iterable[Address | socket.socket]:
+    """Each of the places in `where`. Raises TypeError for anything else than `Listening`."""
     if isinstance(where, str | os.PathLike | socket.socket):
         return (_place(where),)
     if isinstance(where, tuple) and len(where) == 2 and isinstance(where[1], int):
         return ((str(where[0]), where[1]),)
+    is_pair = isinstance(where, tuple) and len(where) == 2 and str(where[1]).isdecimal()
+    if is_pair or not isinstance(where, Iterable):
+        check_address(where, "serve(where)", "an address, a listening socket or a list of these")
     return [_place(one) for one in where]
 
 
 def _place(where: Address | socket.socket) -> Address | socket.socket:
+    if not isinstance(where, socket.socket):
+        check_address(where, "serve(where)", "an address or a listening socket")
     if not isinstance(where, str) or not is_network_address(where):
         return where
     try:

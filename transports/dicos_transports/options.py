@@ -5,21 +5,24 @@ Knows: what may be chosen. Must not know: how an association begins. Defaults ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 
+from dicos_proto.arguments import check_function, check_kind
 from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
-from .addresses import SourceAddress
+from .addresses import SourceAddress, check_keepalive
 
 if TYPE_CHECKING:
     from .tls.layer import ClientTLS, ServerTLS
     from .tracing import Trace
 
 __all__ = ["Accept", "AcceptOptions", "Connect", "ConnectOptions", "RequestOptions"]
+
+_TOLERANCES: Final = ("STRICT", "FIELD", "STRATOVAN", "EVERYTHING")
 
 
 class AssociationOptions(TypedDict, total=False):
@@ -102,3 +105,31 @@ class Accept(Protocol):
         `options`: those of `AcceptOptions`, for example `limits`, `timeouts` and `tls`. Raises `AssociationRejected` if
         the policy rejects it, `AssociationAborted`.
         """
+
+
+# -- for the rest of this package ----------------------------------------------------------------------------------
+
+
+def check_options(
+    call: str, *, limits: object, timeouts: object, tolerance: object, keepalive: object, trace: object
+) -> None:
+    """Refuses options of another type, which would fail only when a peer connects or sends something.
+
+    `call`: the function that they were given to. Raises TypeError, and ValueError for an impossible `keepalive`."""
+    check_kind(limits, f"{call}(limits={{}})", Limits)
+    check_kind(timeouts, f"{call}(timeouts={{}})", Timeouts)
+    word = tolerance.upper() if isinstance(tolerance, str) else ""
+    meant = word if word in _TOLERANCES else f"{', '.join(_TOLERANCES[:-1])} or {_TOLERANCES[-1]}"
+    check_kind(tolerance, f"{call}(tolerance={{}})", Tolerance, hint=f"; write {meant}")
+    check_function(trace, f"{call}(trace={{}})")
+    check_kind(keepalive, f"{call}(keepalive={{}})", int, float, type(None))
+    if isinstance(keepalive, int | float):
+        check_keepalive(keepalive)
+
+
+def check_tls(tls: object, call: str, *, server: bool) -> None:
+    """Refuses everything but the TLS configuration of this side, and None. Raises TypeError."""
+    if tls is not None:
+        from .tls.config import ClientTLS, ServerTLS
+
+        check_kind(tls, f"{call}(tls={{}})", ServerTLS if server else ClientTLS, type(None))

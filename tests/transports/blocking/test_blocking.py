@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dicos_proto import dimse
+from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.invoking import ask
 from dicos_proto.errors import LocalProtocolError
@@ -24,7 +25,9 @@ from dicos_proto.upper_layer.pdu_types import Abort, AssociateRequest, UserInfor
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.addresses import show_address
 from dicos_transports.blocking import ConnectionFailed, EchoRequest, FindRequest, Session, StoreRequest, accept, connect
+from dicos_transports.blocking.driver import Driver
 from dicos_transports.buffers import RECEIVE_SIZE
+from dicos_transports.sessions import session as awaiting
 from dicos_transports.sessions.iterating import AwaitedInstance
 from tests.pair import command
 from tests.transports.connections import (
@@ -275,6 +278,17 @@ def test_addresses_are_shown_as_they_are_written(address: object, shown: str) ->
     assert show_address(address) == shown
 
 
+def test_a_session_has_no_request_before_one_was_received() -> None:
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        association = Association.acceptor()
+        session = awaiting.Session(association, Driver(mine, association, Timeouts()), "a peer")
+        for given in (session, session.exchange):
+            with pytest.raises(LocalProtocolError, match="no association was asked for yet"):
+                given.request  # noqa: B018
+        session.close()
+
+
 def test_nothing_can_be_sent_twice_or_after_the_end() -> None:
     problems: list[str] = []
 
@@ -288,7 +302,9 @@ def test_nothing_can_be_sent_twice_or_after_the_end() -> None:
     with server(twice) as running:
         with user(running) as session:
             session.echo()
-        with pytest.raises(LocalProtocolError, match="cannot be sent in Sta1"):
+        with pytest.raises(
+            LocalProtocolError, match=r"^the association is over: MessageStart cannot be sent in Sta1 \[PS3"
+        ):
             session.echo()
         session.abort()
     assert problems == ["C-ECHO-RQ 1 is answered already"]

@@ -243,7 +243,7 @@ def test_a_handler_that_never_returns_is_left_behind(lines: Lines) -> None:
         sock.sendall(command(1, CEchoRequest(message_id=1, affected_sop_class_uid=VERIFICATION)))
         assert running.wait(0.1) is False
         running.close(grace=0.1)
-        lines.wait_for("1 handlers do not return")
+        lines.wait_for("1 handler does not return; not waited for any longer")
         free.set()
         assert running.wait(PATIENCE)
 

@@ -121,7 +121,8 @@ def test_a_refused_sop_class_is_told_on_both_sides_with_what_to_try(tmp_path: Pa
     first, second, _ = result.err.splitlines()
     assert f"no presentation context for {private} in" in first
     assert "have this peer accept the SOP class, as dicos storescp --any does" in first
-    assert f"CT Image Storage with {unknown}: none of the transfer syntaxes supported" in second
+    assert find.err.count("Study Root Query/Retrieve Information Model") == 1, find.err
+    assert f"proposed with {unknown}: none of the transfer syntaxes supported" in second
     assert second.endswith(f"; or have this peer accept the transfer syntax, as dicos storescp -x {unknown} does")
     assert "decompress" not in second
     assert "or try another information model: -P, -S, -O, --model" in find.err

@@ -1,4 +1,4 @@
-"""Objects that become files in an event loop, `receiving.store_awaited`: what is answered, and what it holds up."""
+"""Objects that become files in an event loop, `receiving.store_into`: what is answered, and what it holds up."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def awaited_archive(loop: str, folder: Path, **options: Any) -> Iterator[tuple[i
 
     @app.on_store_stream()
     async def store(request: Any) -> None:
-        stored.append(await receiving.store_awaited(folder, request, **options))
+        stored.append(await receiving.store_into(folder, request, **options))
 
     with running((loop, "awaited"), app) as server:
         yield server.port, stored

@@ -30,7 +30,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "inspect": (lambda: inspect(WORD), "inspect('scan.dcm'): str in place of Path; write inspect(Path('scan.dcm'))"),
     "inspect, None": (lambda: inspect(None), "inspect(...): None in place of Path"),
     "find_files, a path": (lambda: [*find_files(PATH, recurse=True)], "find_files(..., ...): PosixPath in place of"),
-    "find_files, a word": (lambda: [*find_files(WORD, recurse=True)], "find_files('scan.dcm', ...): str in place of a"),
+    "find_files, a word": (
+        lambda: [*find_files(WORD, recurse=True)],
+        "find_files('scan.dcm', ...): str in place of a list of paths; write [Path('scan.dcm')]",
+    ),
     "find_files, words": (
         lambda: [*find_files([WORD], recurse=True)],
         "find_files(['scan.dcm']): str in place of Path; write Path('scan.dcm')",

@@ -17,8 +17,9 @@ from dicos_proto.conversation.flows import AssociationAborted
 from dicos_transports import blocking
 from dicos_transports.blocking import connect
 from dicos_transports.blocking.server import serve
+from dicos_transports.serving import Metrics
 from tests.transports.connections import CONTEXTS
-from tests.transports.loops import ADAPTERS, LOOPS
+from tests.transports.loops import ADAPTERS, LOOPS, run
 from tests.transports.loops import adapter as module_of
 from tests.transports.servers import POLICY, Talk, serving
 
@@ -27,6 +28,10 @@ WHERE = ("127.0.0.1", 0)
 
 async def awaited(session: Any) -> None:
     """A handler for an event loop."""
+
+
+def plain(session: Any) -> None:
+    """A handler for `blocking`."""
 
 
 class Awaited:
@@ -124,6 +129,80 @@ def test_stop_iteration_in_a_handler_is_one_traceback(adapter: str, caplog: pyte
     assert fault.count("Traceback (most recent call last)") == 1
     assert "next(iter(()))" in fault
     assert fault.endswith("StopIteration")
+
+
+class Boom(Exception):
+    """A handler's own fault."""
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_fault_of_a_handler_is_logged_though_the_server_ends_with_its_client(
+    adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client leaves its block at once, and the server stops, while the handler's abort awaits the peer's close."""
+    found: list[Metrics] = []
+    if adapter == "blocking":
+
+        def fail_at_once(session: blocking.Session) -> None:
+            for _ in session:
+                raise Boom
+
+        def both() -> None:
+            with serve(WHERE, fail_at_once, policy=POLICY) as server:
+                try:
+                    with connect(("127.0.0.1", server.port), CONTEXTS) as session:
+                        session.echo()
+                finally:
+                    server.close(0)
+                    found.append(server.metrics)
+
+        with pytest.raises(AssociationAborted):
+            both()
+    else:
+
+        async def fail(session: Any) -> None:
+            async for _ in session:
+                raise Boom
+
+        async def main(module: Any) -> None:
+            server = module.serve(WHERE, fail, policy=POLICY)
+            try:
+                async with server, await module.connect(("127.0.0.1", server.port), CONTEXTS) as session:
+                    await session.echo()
+            finally:
+                found.append(server.metrics)
+
+        with pytest.raises(AssociationAborted):
+            run(adapter, main)
+    (fault,) = faults(caplog)
+    assert fault.endswith("Boom")
+    assert [found[0].failures, found[0].aborted, found[0].active] == [1, 1, 0]
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "tolerance": ({"tolerance": "field"}, "serve(tolerance='field'): str in place of Tolerance; write FIELD"),
+    "timeouts": ({"timeouts": 3}, "serve(timeouts=3): int in place of Timeouts"),
+    "limits": ({"limits": 3}, "serve(limits=3): int in place of Limits"),
+    "policy": ({"policy": None}, "serve(policy=...): None in place of AcceptPolicy"),
+    "tls": ({"tls": True}, "serve(tls=True): bool in place of ServerTLS or None"),
+    "trace": ({"trace": 3}, "serve(trace=3): int in place of a function or None"),
+    "server limits": ({"server_limits": {}}, "serve(server_limits=...): dict in place of ServerLimits"),
+    "keepalive": ({"keepalive": "x"}, "serve(keepalive='x'): str in place of int or float or None"),
+    "another name": ({"handlr": 1}, "serve() got an unexpected keyword argument 'handlr'"),
+    "where": ({"where": 5}, "serve(where): an int in place of an address, a listening socket or a list of these"),
+    "a port": ({"where": ("h", "11112")}, "serve(where): the port is a str; write ('h', 11112)"),
+    "places": ({"where": [5]}, "serve(where): an int in place of an address or a listening socket"),
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(("options", "text"), WRONG.values(), ids=WRONG)
+def test_an_option_of_another_type_is_refused(adapter: str, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError) as error:
+        serve_of(adapter)(
+            **{"where": WHERE, "handler": plain if adapter == "blocking" else awaited, "policy": POLICY, **options}
+        )
+    assert str(error.value).startswith(text)
 
 
 def test_a_session_is_made_of_a_session() -> None:

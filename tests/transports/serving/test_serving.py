@@ -340,6 +340,26 @@ def test_what_makes_traces_may_fail(adapter: str, lines: Lines) -> None:
     check(running.metrics, connections=1, unasked=1, failures=1)
 
 
+def test_an_association_that_cannot_even_be_made_frees_its_slot_and_closes_its_socket(
+    adapter: str, lines: Lines
+) -> None:
+    class Broken(Timeouts):
+        def __getattribute__(self, name: str) -> Any:
+            if armed.is_set():
+                raise RuntimeError("no timeouts")
+            return super().__getattribute__(name)
+
+    armed = threading.Event()
+    with serving(adapter, timeouts=Broken()) as running:
+        armed.set()
+        with raw(running) as sock:
+            assert read_exactly(sock, 1) == b""
+        lines.wait_for("the handler failed")
+        running.stop()
+        assert running.wait()
+    check(running.metrics, connections=1, unasked=1, failures=1)
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 def test_a_trace_is_told_of_the_end_of_each_direction_once(adapter: str, secure: bool) -> None:
     seen: dict[str, list[bytes]] = {"sent": [], "received": []}
@@ -889,7 +909,7 @@ def test_a_handler_that_does_not_heed_cancellation_is_waited_for(
         echo = pool.submit(session.echo)
         assert begun.wait(PATIENCE)
         closing = pool.submit(running.close, 0)
-        lines.wait_for("1 handlers do not return; they are waited for")
+        lines.wait_for("1 handler does not return; still waiting")
         free.set()
         closing.result(PATIENCE)
         with suppress(flows.AssociationError):

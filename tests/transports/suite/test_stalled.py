@@ -55,7 +55,7 @@ async def store(request: Any, folder: Path) -> None:
         face = blocking.StoreRequest(blocking.Session(request.session), request)
         receiving.store_into(folder, face, check=False)
     else:
-        await receiving.store_awaited(folder, request, check=False)
+        await receiving.store_into(folder, request, check=False)
 
 
 @pytest.mark.parametrize("take", [read, data, store])

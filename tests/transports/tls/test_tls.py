@@ -135,6 +135,7 @@ def test_plain_to_a_tls_port(lines: Lines) -> None:
         with pytest.raises(flows.AssociationAborted) as caught:
             user(running, None)
         assert "a TLS alert, not DICOM" in str(caught.value)
+        assert "the peer wants TLS: tls=..., or --tls of the command" in str(caught.value)
         lines.wait_for("TLS handshake: plain DICOM (A-ASSOCIATE-RQ), not TLS")
         with user(running) as session:
             session.echo()

@@ -1,7 +1,7 @@
-"""`dicos_transports.talking` is `dicos_transports.sessions.talking`."""
+"""`dicos_transports.talking` is `dicos_transports.application.talking`."""
 
 import sys
 
-import dicos_transports.sessions.talking
+import dicos_transports.application.talking
 
-sys.modules[__name__] = dicos_transports.sessions.talking
+sys.modules[__name__] = dicos_transports.application.talking

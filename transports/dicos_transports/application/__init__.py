@@ -3,7 +3,6 @@
 from dicos_proto.services.commitment import Failure
 from dicos_proto.services.serving import Refused
 
-from ..sessions.talking import WrongAnswer
 from .application import (
     Application,
     CommitFunction,
@@ -15,7 +14,7 @@ from .application import (
     StoreFunction,
     StreamFunction,
 )
-from .asked import Asked, CommitAsked, Reply, StoreAsked
+from .asked import Asked, CommitAsked, Reply, StoreAsked, WrongAnswer
 from .retrieving import instance
 
 __all__ = [

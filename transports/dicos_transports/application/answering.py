@@ -5,7 +5,7 @@ function, or takes the next value that the function gives (`talking`).
 
 A function that fails costs the association nothing: the failure is logged and answered, 0x0110 (`faults`).
 
-Knows: requests, functions, answers. Must not know: sockets, threads, tasks, who registered what.
+Knows: requests, functions, answers. Must not know: how a function is called and awaited (`talking`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from dicos_proto import dimse
+from dicos_proto.arguments import kind_of
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import DataSetError
@@ -30,11 +31,11 @@ from ..addresses import Address
 from ..sessions import session as awaiting
 from ..sessions.channel import ServerStopping
 from ..sessions.received import answer_to, whole_of
-from ..sessions.talking import Responder, WrongAnswer, kind_of
-from .asked import Asked, Registered, Reply, SessionRequest, StoreAsked, is_content
+from .asked import Asked, Registered, Reply, SessionRequest, StoreAsked, WrongAnswer, is_content
 from .committing import answer_commitment
 from .faults import LOG, log_failure, text_of
 from .retrieving import answer_get, answer_move
+from .talking import Responder
 
 __all__ = ["answer"]
 

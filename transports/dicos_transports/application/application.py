@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from dicos_proto import dimse
-from dicos_proto.arguments import check_mapping, check_several
+from dicos_proto.arguments import check_mapping, check_several, kind_of
 from dicos_proto.data.datasets import Content
 from dicos_proto.registry import uids
 from dicos_proto.services.commitment import CommitmentReport, Failure
@@ -50,17 +50,17 @@ from ..addresses import Address, Listening
 from ..blocking import server as blocking_server
 from ..blocking.adapter import connected
 from ..files.part10 import Part10File
-from ..options import ConnectOptions, RequestOptions
+from ..options import ConnectOptions, RequestOptions, check_tls
 from ..serving.options import Identify, ServeOptions
 from ..sessions import session as awaiting
 from ..sessions.base import DEFAULT_AET
 from ..sessions.finished import finished
 from ..sessions.offloading import in_trio
-from ..sessions.talking import Responder, WrongAnswer, kind_of
 from .answering import answer
-from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked
+from .asked import Asked, CommitAsked, Registered, Reply, SessionRequest, StoreAsked, WrongAnswer
 from .committing import Left
 from .retrieving import instance
+from .talking import Responder
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -127,6 +127,7 @@ class Application:
     ) -> None:
         if destinations is not None:
             check_mapping(destinations, "Application(destinations={})", "AE titles to addresses")
+        check_tls(tls, "Application", server=False)
         self.aet = aet
         self.destinations: dict[str, Address] = dict(destinations or {})
         self.threads = threads

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from dicos_proto import dimse
 from dicos_proto.data.datasets import Attributes, Content, decode_object
+from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status
 from dicos_proto.services.commitment import CommitmentRequest
 from dicos_proto.services.serving import Reference
@@ -23,10 +24,14 @@ from ..sessions import session as awaiting
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Asked", "CommitAsked", "Registered", "Reply", "SessionRequest", "StoreAsked", "is_content"]
+__all__ = ["Asked", "CommitAsked", "Registered", "Reply", "SessionRequest", "StoreAsked", "WrongAnswer", "is_content"]
 
 SessionRequest: TypeAlias = blocking.PeerRequest | awaiting.PeerRequest
 """A request as a session gives it, a blocking one or an awaited one."""
+
+
+class WrongAnswer(ProtocolError):
+    """A function gave a value that is not an answer. The text names the type of that value, and what it may give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

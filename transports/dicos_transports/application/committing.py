@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 
+from dicos_proto.arguments import kind_of
 from dicos_proto.conversation.exchange import Exchange, absorb_pending
 from dicos_proto.conversation.flows import AssociationError, AssociationReleased, ContextNotAccepted, Flow, Need
 from dicos_proto.registry import status
@@ -18,9 +19,9 @@ from dicos_proto.services.serving import Refused
 
 from ..addresses import Address
 from ..sessions.channel import ServerStopping
-from ..sessions.talking import Responder, WrongAnswer, kind_of
-from .asked import CommitAsked, Registered, SessionRequest
+from .asked import CommitAsked, Registered, SessionRequest, WrongAnswer
 from .faults import LOG, log_failure
+from .talking import Responder
 
 __all__ = ["Left", "answer_commitment"]
 

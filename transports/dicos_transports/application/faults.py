@@ -16,8 +16,7 @@ from dicos_proto.errors import ProtocolError
 
 from ..addresses import printable
 from ..serving.logs import PlainTracebacks
-from ..sessions.talking import WrongAnswer
-from .asked import Registered, SessionRequest
+from .asked import Registered, SessionRequest, WrongAnswer
 
 __all__ = ["LOG", "log_failure", "text_of"]
 

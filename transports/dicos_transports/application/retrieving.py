@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
+from dicos_proto.arguments import kind_of
 from dicos_proto.conversation import planning
 from dicos_proto.conversation.flows import AssociationError, AssociationRejected
 from dicos_proto.registry import status
@@ -16,18 +17,16 @@ from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import Instance, StoreMany
 
 from ..addresses import Address
-from ..files.instances import FALLBACKS, NotAnInstance, SendableObject, Taken, offer, taken
+from ..files.instances import FALLBACKS, NOTHING, NotAnInstance, SendableObject, Taken, offer, taken
 from ..sessions.base import ConnectionFailed
-from ..sessions.talking import Responder, WrongAnswer, kind_of
-from .asked import Asked, is_content
+from .asked import Asked, WrongAnswer, is_content
 from .faults import LOG
+from .talking import Responder
 
 __all__ = ["answer_get", "answer_move", "instance"]
 
-_NOTHING: Taken = {}
 
-
-def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
+def instance(given: object, accepted: Taken = NOTHING) -> Instance:
     """Like `files.instance`, for a value that a function gives: raises `WrongAnswer` instead of `NotAnInstance`."""
     return _offer(given).instance(accepted)
 

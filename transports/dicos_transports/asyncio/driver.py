@@ -17,7 +17,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
 from ..buffers import RECEIVE_SIZE
-from ..sessions.channel import Channel, Link, ServerStopping, joined
+from ..sessions.channel import Channel, ServerStopping, TaskedLink, joined
 from ..sessions.loop_driver import LoopDriver
 from ..tracing import Trace
 
@@ -136,7 +136,7 @@ class SocketLink(Channel):
             self._look_for(reading=self._reading, writing=False)
 
 
-class StreamLink(Link):
+class StreamLink(TaskedLink):
     """A wire over a pair of asyncio's streams: TLS of asyncio's own, a tunnel, a pair in memory.
 
     Tasks of its own receive and send, so that a flow that is cancelled leaves neither in the middle. They end with the
@@ -152,13 +152,6 @@ class StreamLink(Link):
         self._loop = self._alarm.loop
         self._receiving: asyncio.Task[bytes] | None = None
         self._sending: asyncio.Task[None] | None = None
-
-    def begin(self, need: Need) -> bool:
-        """Does what is possible for the need without waiting. Returns True if it is met."""
-        self.flush()
-        if need is Need.DRAIN:
-            return not self._pending and not (self.broken and self.wire.wants_read)
-        return self._take() or need is Need.TURN
 
     def flush(self) -> None:
         """See to it that what is queued is sent."""

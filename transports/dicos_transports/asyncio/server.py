@@ -13,7 +13,6 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self, Unpack, cast
 
-from dicos_proto.association import Association
 from dicos_proto.upper_layer.policy import AcceptPolicy
 
 from ..addresses import Listeners, ListenFailed, Listening
@@ -38,7 +37,7 @@ def serve(
     **options: Unpack[ServeOptions],
 ) -> Server:
     check_functions(handler, identify, awaited=True)
-    serving = ServerConfig(policy=policy, **options)
+    serving = ServerConfig.of(policy, options)
     if is_connection(where):
         return Server(handler, serving, identify, connection=where)
     return Server(handler, serving, identify, Listeners(cast(Listening, where), reuse_port=serving.reuse_port))
@@ -153,10 +152,8 @@ class Server(AsyncServer[Connected]):
             connection = Connection.over(connected)
         else:
             connection = Connection(name_of_peer(connected))
-        association = self._serving.association()
         name = f"association with {connection.peer}"
-        coroutine = self._serve(connection, connected, association)
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task = asyncio.get_running_loop().create_task(self._serve(connection, connected), name=name)
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:  # one that is cancelled before its first step runs nothing itself
@@ -165,8 +162,10 @@ class Server(AsyncServer[Connected]):
                 connected.close()
             else:
                 connected[1].close()
-            self._reception.end(connection, ServerStopping() if task.cancelled() else task.exception(), association)
-            self._tell_changed()
+            try:
+                self._reception.end(connection, ServerStopping() if task.cancelled() else task.exception())
+            finally:
+                self._tell_changed()
 
         def stop() -> None:
             task.cancel()
@@ -175,6 +174,5 @@ class Server(AsyncServer[Connected]):
         self._reception.arrive(connection)
         task.add_done_callback(ended)
 
-    async def _serve(self, connection: Connection, connected: Connected, association: Association) -> None:
-        session = self._serving.session(CONNECTIONS, connected, connection, association)
-        await self._converse(connection, session)
+    async def _serve(self, connection: Connection, connected: Connected) -> None:
+        await self._converse(connection, self._serving.session(CONNECTIONS, connected, connection))

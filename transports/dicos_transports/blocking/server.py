@@ -45,7 +45,7 @@ def serve(
     **options: Unpack[ServeOptions],
 ) -> Server:
     check_functions(handler, identify, awaited=False)
-    serving = ServerConfig(policy=policy, **options)
+    serving = ServerConfig.of(policy, options)
     if isinstance(where, socket.socket) and not is_listening(where):
         server = Server(handler, serving, identify)
         server._take(where)
@@ -100,7 +100,7 @@ class Server(ConversingServer):
             self._reception.tell_killed(grace)
             os.write(self._kill_bell, b"x")
             if not self.wait(AFTER_KILL):
-                LOG.error("%d handlers do not return; their threads are left behind", self.associations)
+                self._reception.tell_stuck("not waited for any longer")
                 return  # their descriptors are still in use
         self._closed = True
         for fd in (self._stop, self._stop_bell, self._kill, self._kill_bell):
@@ -165,17 +165,19 @@ class Server(ConversingServer):
     # -- one connection, in its thread ---------------------------------------------------------------------------
 
     def _serve(self, connection: Connection, sock: socket.socket) -> None:
-        association = self._serving.association()
         fault: BaseException | None = None
         try:
             transport = Sockets(stop=self._stop, kill=self._kill)
-            finished(self._converse(connection, self._serving.session(transport, sock, connection, association)))
+            finished(self._converse(connection, self._serving.session(transport, sock, connection)))
         except Exception as error:  # a handler's own fault ends its association and no other one
             fault = error
+        except BaseException as error:
+            fault = error
+            raise
         finally:
             sock.close()
             try:
-                self._reception.end(connection, fault, association)
+                self._reception.end(connection, fault)
             finally:
                 del fault  # its traceback has this frame, and those that hold what was received
 

@@ -99,7 +99,7 @@ class TLSOptions:
             with _warnings_printed(out, self._warned):
                 return make(options, out)
         except ImportError as error:
-            _refuse(out, f"TLS needs more libraries ({error.name}): pip install 'dicos-proto[tls]'")
+            _refuse(out, str(error))
         except TLSConfigError as error:
             _refuse(out, str(error))
 

@@ -4,7 +4,7 @@ from .data_sets import CONVERTIBLE, can_convert, convert_chunks, padded_chunks
 from .finding import FolderError, find_files
 from .instances import NotAnInstance, SendableObject, instance, offer, taken
 from .part10 import CHUNK, Part10Error, Part10File, inspect, read_chunks, read_whole
-from .receiving import IncomingFile, Stored, discard, store_awaited, store_into
+from .receiving import IncomingFile, Stored, discard, store_into
 from .sending import Batch, FileInstance, plan, prepare, send_file
 from .temporary import remove_stale_parts
 from .writer import Part10Writer
@@ -36,7 +36,6 @@ __all__ = [
     "read_whole",
     "remove_stale_parts",
     "send_file",
-    "store_awaited",
     "store_into",
     "taken",
 ]

@@ -33,7 +33,7 @@ def find_files(
     error is raised. Raises TypeError for one path in place of several, and for a path that is a str.
     """
 
-    one_for_many(paths, "find_files({}, ...)", "paths", "list")
+    one_for_many(paths, "find_files({}, ...)", "paths", "list", hint="; write [Path({})]")
     check_kind(paths, "find_files({}, ...)", Iterable, hint="; write [path]" if isinstance(paths, os.PathLike) else "")
 
     def report(error: Part10Error) -> None:

@@ -29,7 +29,7 @@ __all__ = ["FALLBACKS", "NotAnInstance", "SendableObject", "instance", "offer", 
 
 Taken = Mapping[str, tuple[str, ...]]
 """SOP class -> the transfer syntaxes in which the peer accepts it."""
-_NOTHING: Taken = {}
+NOTHING: Taken = {}
 
 
 class NotAnInstance(TypeError):
@@ -45,7 +45,7 @@ class SendableObject:
     transfer_syntax: str
     source: Instance | Part10File | Dataset
 
-    def instance(self, accepted: Taken = _NOTHING, *, begin: bool = False) -> Instance:
+    def instance(self, accepted: Taken = NOTHING, *, begin: bool = False) -> Instance:
         """The instance to send: unchanged if that is accepted, otherwise converted to an accepted transfer syntax.
 
         If it cannot be converted to one, it stays in its own. `begin`: read the first piece of a file now, because it
@@ -101,7 +101,7 @@ def offer(given: object) -> SendableObject:
     raise NotAnInstance(f"expected an Instance, a Path or a pydicom data set, not {kind}{hint}")
 
 
-def instance(given: object, accepted: Taken = _NOTHING) -> Instance:
+def instance(given: object, accepted: Taken = NOTHING) -> Instance:
     """An instance that is ready to be sent, of anything that `offer` takes.
 
     A file is read when it is sent, a data set is encoded now. `accepted`: SOP class -> transfer syntaxes (`taken`); an

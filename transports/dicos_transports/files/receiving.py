@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..blocking.session import StoreRequest
     from ..sessions.received import Described
 
-__all__ = ["BATCH", "IncomingFile", "Stored", "discard", "receive", "store_awaited", "store_into", "take_all"]
+__all__ = ["BATCH", "IncomingFile", "Stored", "discard", "receive", "store_into", "take_all"]
 
 T = TypeVar("T")
 
@@ -324,19 +324,6 @@ def store_into(
     if isinstance(request, AwaitedStoreRequest):
         return receive(incoming, request, offload)
     return finished(receive(incoming, request.awaited, _at_once, 0))
-
-
-async def store_awaited(
-    folder: Path,
-    request: AwaitedStoreRequest,
-    *,
-    overwrite: bool = False,
-    fsync: bool = False,
-    most: int | None = None,
-    check: bool = True,
-) -> Stored:
-    """`store_into` for a session of trio or asyncio only."""
-    return await store_into(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check)
 
 
 @overload

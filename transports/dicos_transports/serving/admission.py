@@ -100,6 +100,7 @@ class Connection:
         "accepted",
         "counted",
         "evicted",
+        "fault",
         "host",
         "number",
         "peer",
@@ -125,6 +126,8 @@ class Connection:
         self.told = 0
         """Number of its deviations that have been logged."""
         self.session: BaseSession | None = None
+        self.fault: Exception | None = None
+        """The exception that ended the association. It is reported even if the abort that follows is cancelled."""
         self.stop: Callable[[], None] | None = None
         """A function that ends the connection at once."""
 

@@ -21,7 +21,7 @@ from ..sessions.loop_driver import LoopDriver
 from ..sessions.session import Session
 from .conversing import ConversingServer, Looked
 from .options import AsyncIdentify, ServerConfig, check_returned, verdict_of
-from .reception import AFTER_KILL, GRACE, LOG, Connection
+from .reception import AFTER_KILL, GRACE, Connection
 
 Handler = Callable[[Session], Awaitable[None]]
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class AsyncServer(ConversingServer, Generic[C]):
             self._reception.tell_killed(grace)
             self._kill()
             if not await self.wait(AFTER_KILL):
-                LOG.error("%d handlers do not return; they are waited for", self.associations)
+                self._reception.tell_stuck("still waiting")
 
     @abstractmethod
     def _stop_accepting(self) -> None:

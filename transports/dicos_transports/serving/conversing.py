@@ -53,6 +53,9 @@ class ConversingServer(BaseServer, ABC):
                 if session.association.state is not State.Sta13:
                     raise
                 session.close()  # it is released; only the peer's close was awaited
+            except Exception as error:
+                connection.fault = error
+                raise
 
     async def _establish(self, connection: Connection, session: Session) -> bool:
         """Answer the A-ASSOCIATE-RQ. Returns True if it was accepted."""

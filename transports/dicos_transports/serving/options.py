@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 
+from dicos_proto.arguments import check_kind, kind_of
 from dicos_proto.association import Association
 from dicos_proto.limits import Limits
 from dicos_proto.timers import Timeouts
@@ -19,12 +20,11 @@ from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
-from ..addresses import KEEPALIVE, check_keepalive
-from ..options import AssociationOptions
+from ..addresses import KEEPALIVE
+from ..options import AssociationOptions, check_options, check_tls
 from ..sessions import opening
 from ..sessions.opening import Transport
 from ..sessions.session import Session
-from ..sessions.talking import kind_of
 from .admission import Connection, ServerLimits
 
 if TYPE_CHECKING:
@@ -146,21 +146,35 @@ class ServerConfig:
     keepalive: float | None = KEEPALIVE
 
     def __post_init__(self) -> None:
-        check_keepalive(self.keepalive)
+        """Raises TypeError for an option of another type, ValueError for values that do not go together."""
+        check_kind(self.policy, "serve(policy={})", AcceptPolicy)
+        check_options(
+            "serve",
+            limits=self.limits,
+            timeouts=self.timeouts,
+            tolerance=self.tolerance,
+            keepalive=self.keepalive,
+            trace=self.trace,
+        )
+        check_tls(self.tls, "serve", server=True)
+        check_kind(self.server_limits, "serve(server_limits={})", ServerLimits)
         self.server_limits.room_for(self.limits)  # raises where there is none
 
-    def association(self) -> Association:
-        """Makes an acceptor."""
-        return Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
+    @classmethod
+    def of(cls, policy: AcceptPolicy, options: ServeOptions) -> Self:
+        """The configuration of a server with these options of `serve`. Raises TypeError."""
+        for name in options:
+            if name not in cls.__slots__:
+                raise TypeError(f"serve() got an unexpected keyword argument {name!r}")
+        return cls(policy=policy, **options)
 
     def tracing(self, peer: str) -> Trace | None:
         """The function that receives the bytes of a connection; None without a trace."""
         return self.trace(peer) if self.trace is not None else None
 
-    def session(
-        self, transport: Transport[C], connected: C, connection: Connection, association: Association
-    ) -> Session:
+    def session(self, transport: Transport[C], connected: C, connection: Connection) -> Session:
         """Makes the session of a connection, not established yet."""
+        association = Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
         trace = self.tracing(connection.peer)
         layer = opening.tls_around(association, self.tls, None, trace)
         return opening.session_over(transport, connected, association, layer, self.timeouts, trace)

@@ -258,26 +258,34 @@ class AssociationRegistry:
                 self._count("deviations")
             say(logging.WARNING, "deviation", connection, str(deviation))
 
-    def end(self, connection: Connection, error: BaseException | None, association: Association) -> None:
+    def end(self, connection: Connection, error: BaseException | None) -> None:
         """A connection is over, by this exception or cleanly: logs it, and frees its slot."""
-        self.tell_deviations(connection, association)
-        error = _one(error)
+        error = _one(connection.fault or error)
+        try:
+            self._tell_end(connection, error)  # before the slot is free: the line is written when the server's end is
+        finally:
+            if connection.session is not None:
+                connection.session.holding.let_go()
+            # Its task has what it raised, whose traceback has the connection.
+            connection.session = connection.stop = connection.fault = None
+            with self.quiet:
+                self.slots.leave(connection)
+                self.quiet.notify_all()
+        if error is None:
+            say(logging.DEBUG, "closed", connection, "closed")  # and its slot is free
+
+    def _tell_end(self, connection: Connection, error: BaseException | None) -> None:
+        """Counts a connection that is over, and logs the exception that ended it."""
         failed = isinstance(error, Exception) and not isinstance(error, flows.AssociationError)
         with self.lock:
             self._count(*_outcomes(connection, error), *(("failures",) if failed else ()))
             if connection.session is not None:
                 _add(self._metrics, connection.session)
             connection.counted = True
-        if error is not None:  # before the slot is free: the line is written when the server's end is reported
-            self._tell_fault(connection, error)
         if connection.session is not None:
-            connection.session.holding.let_go()
-        connection.session = connection.stop = None  # its task has what it raised, whose traceback has the connection
-        with self.quiet:
-            self.slots.leave(connection)
-            self.quiet.notify_all()
-        if error is None:
-            say(logging.DEBUG, "closed", connection, "closed")  # and its slot is free
+            self.tell_deviations(connection, connection.session.association)
+        if error is not None:
+            self._tell_fault(connection, error)
 
     def _tell_fault(self, connection: Connection, error: BaseException) -> None:
         match error:
@@ -315,6 +323,14 @@ class AssociationRegistry:
             what, are = ("association", "is") if left == 1 else ("associations", "are")
             text = f"%d {what} did not finish within %g s and {are} aborted"
             LOG.warning(text, left, grace, extra={"event": "grace"})
+
+    def tell_stuck(self, what_now: str) -> None:
+        """Logs the number of handlers that do not return although all their waits have ended, if any."""
+        with self.lock:
+            left = len([*self.slots])
+        if left:
+            handlers = "handler does" if left == 1 else "handlers do"
+            LOG.error(f"%d {handlers} not return; %s", left, what_now, extra={"event": "stuck"})
 
     def tell_out_of(self, error: OSError) -> None:
         """Logs that the system is out of a resource that a connection needs."""

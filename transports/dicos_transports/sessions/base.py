@@ -70,11 +70,8 @@ class BaseSession:
 
     @property
     def request(self) -> AssociateRequest:
-        """The A-ASSOCIATE-RQ that was sent or received. Raises AttributeError before."""
-        request = self.association.terms.request
-        if request is None:
-            raise AttributeError("no A-ASSOCIATE-RQ yet")
-        return request
+        """The A-ASSOCIATE-RQ that was sent or received. Raises `LocalProtocolError` before."""
+        return self.exchange.request
 
     @property
     def calling_aet(self) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -189,6 +190,25 @@ class Link:
         self.wire.receive_data(data)
         if self._trace is not None:
             self._trace("received", [data])  # last: if it raises, nothing is lost
+
+
+class TaskedLink(Link, ABC):
+    """The link to a stream of an event loop, whose tasks send and receive."""
+
+    def begin(self, need: Need) -> bool:
+        """Does what is possible for the need without waiting. Returns True if it is met."""
+        self.flush()
+        if need is Need.DRAIN:
+            return not self._pending and not (self.broken and self.wire.wants_read)
+        return self._take() or need is Need.TURN
+
+    @abstractmethod
+    def flush(self) -> None:
+        """See to it that what is queued is sent."""
+
+    @abstractmethod
+    def _take(self) -> bool:
+        """Gives the wire what was received, and receives more if the wire wants it. Returns True if it gave any."""
 
 
 class Channel(Link):

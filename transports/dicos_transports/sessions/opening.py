@@ -11,6 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from dicos_proto.arguments import check_kind, kind_of
 from dicos_proto.association import Association, bytes_unread
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.flows import AssociationRejected, Flow
@@ -32,11 +33,13 @@ from ..addresses import (
     KEEPALIVE,
     Address,
     SourceAddress,
-    check_keepalive,
+    check_address,
     host_of,
     is_network_address,
+    is_plain,
     parse_address,
 )
+from ..options import check_options, check_tls
 from .base import DEFAULT_AET, ConnectionFailed
 from .running import AsyncDriver, establish
 from .session import Session
@@ -111,7 +114,16 @@ async def connect(
 
     Raises as `connect` of an adapter does (`options.Connect`).
     """
-    check_keepalive(keepalive)
+    check_options("connect", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace)
+    check_tls(tls, "connect", server=False)
+    check_kind(called_aet, "connect(called_aet={})", str, type(None))
+    check_kind(calling_aet, "connect(calling_aet={})", str)
+    check_kind(max_length, "connect(max_length={})", int)
+    check_kind(application_context, "connect(application_context={})", str)
+    check_kind(user_information, "connect(user_information={})", UserInformation, type(None))
+    check_kind(source_address, "connect(source_address={})", str, tuple, type(None))
+    if is_plain(where):
+        check_address(where, "connect(where)", "an address or an open connection")
     address, title = located(where, called_aet, source_address)
 
     async def ask(information: UserInformation) -> Session:
@@ -150,7 +162,11 @@ async def accept(
 
     Raises as `accept` of an adapter does (`options.Accept`).
     """
-    check_keepalive(keepalive)
+    check_kind(policy, "accept(..., {})", AcceptPolicy)
+    check_options("accept", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace)
+    check_tls(tls, "accept", server=True)
+    if is_plain(connection):
+        raise TypeError(f"accept(connection): {kind_of(connection)} in place of an open connection")
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
     layer = tls_around(association, tls, None, trace)
     transport.keep_alive(connection, keepalive)

@@ -3,8 +3,8 @@
 So a slow association does not delay the others, and a lost association loses only the instances that it had taken.
 `store_over` of `blocking`, `trio` and `asyncio` is this module and their way to run several things at once.
 
-Knows: instances and their outcomes. Must not know: threads, tasks, sockets; but a `Shared` may be used from several
-threads at once. Invariant: an instance that was taken is reported once, or is given back and taken again.
+Knows: instances and their outcomes. Must not know: tasks, sockets; and of threads only that several may use a `Shared`
+at once. Invariant: an instance that was taken is reported once, or is given back and taken again.
 """
 
 from __future__ import annotations

@@ -48,7 +48,6 @@ SESSIONS: Final = 256
 _STRICT_CODES: Final = range(80, 95)  # the X509_V_ERR_ codes that only X509_STRICT gives
 _CRL_CODES: Final = (5, 8, 15, 16, 33, 35, 36, 44, 54)
 """The remaining X509_V_ERR_ codes about revocation lists."""
-_NAME_MISMATCH: Final = -1
 _READS_IDENTITY: Final = "; Identity.from_pem reads one"
 
 

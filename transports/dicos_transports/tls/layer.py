@@ -7,8 +7,8 @@ are decrypted, and are passed to the inner wire. Bytes that the inner wire sends
 buffer. An adapter drives this layer in place of the association. During the handshake it sees bytes to send, bytes to
 receive and a deadline, while the flows of the association wait for their first event.
 
-Knows: handshake, records, alerts, the end of a connection. Must not know: sockets, PDUs, the rules for certificates
-(`config`).
+Knows: handshake, records, alerts, the end of a connection. Must not know: sockets, associations, the rules for
+certificates (`config`).
 
 Invariants: no plaintext is sent before the handshake is done and the peer is verified. The first fault is the one
 reported, by `error` and by the end of file that the inner wire receives, and nothing is encrypted or decrypted after

@@ -1,4 +1,9 @@
-"""Sessions in trio: `connect`, `accept`, `serve`."""
+"""Sessions in trio: `connect`, `accept`, `serve`. Needs `pip install 'dicos-proto[trio]'`."""
+
+try:
+    import trio  # noqa: F401
+except ImportError as error:
+    raise type(error)(f"trio is not installed: pip install 'dicos-proto[trio]' ({error})", name=error.name) from error
 
 from ..options import AcceptOptions, ConnectOptions
 from ..serving.options import ServeOptions

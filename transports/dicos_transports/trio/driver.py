@@ -18,7 +18,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
 from ..buffers import RECEIVE_SIZE
-from ..sessions.channel import Channel, Link, ServerStopping, joined
+from ..sessions.channel import Channel, ServerStopping, TaskedLink, joined
 from ..sessions.loop_driver import LoopDriver
 from ..tracing import Trace
 
@@ -98,7 +98,7 @@ class SocketLink(Channel):
         return ready[0], ready[1]
 
 
-class StreamLink(Link):
+class StreamLink(TaskedLink):
     """A wire over any stream of trio: trio's own TLS, a tunnel, a pair in memory.
 
     A stream cannot be used any more once a send is cancelled, and trio has no way to ask if there is anything to
@@ -114,13 +114,6 @@ class StreamLink(Link):
         self._receiving: trio.CancelScope | None = None  # of the one that receives
         self._received_last: bytes | bytearray | None = None  # what it has received, until the wire wants it
         self._waiting: trio.CancelScope | None = None  # of the task that waits for them
-
-    def begin(self, need: Need) -> bool:
-        """Does what is possible for the need without waiting. Returns True if it is met."""
-        self.flush()
-        if need is Need.DRAIN:
-            return not self._pending and not (self.broken and self.wire.wants_read)
-        return self._take() or need is Need.TURN
 
     def flush(self) -> None:
         """See to it that what is queued is sent."""

@@ -39,7 +39,7 @@ def serve(
     **options: Unpack[ServeOptions],
 ) -> Server:
     check_functions(handler, identify, awaited=True)
-    serving = ServerConfig(policy=policy, **options)
+    serving = ServerConfig.of(policy, options)
     if isinstance(where, trio.abc.Stream) or (isinstance(where, socket.socket) and not is_listening(where)):
         return Server(handler, serving, identify, connection=where)
     return Server(handler, serving, identify, Listeners(where, reuse_port=serving.reuse_port))
@@ -130,12 +130,10 @@ class Server(AsyncServer[Connected]):
         nursery.start_soon(self._serve, connection, connected, scope, name=f"association with {connection.peer}")
 
     async def _serve(self, connection: Connection, connected: Connected, scope: trio.CancelScope) -> None:
-        association = self._serving.association()
         fault: BaseException | None = None
         try:
             with scope:
-                session = self._serving.session(CONNECTIONS, connected, connection, association)
-                await self._converse(connection, session)
+                await self._converse(connection, self._serving.session(CONNECTIONS, connected, connection))
             if scope.cancelled_caught:
                 fault = ServerStopping()
         except Exception as error:  # a handler's own fault ends its association and no other one
@@ -149,7 +147,7 @@ class Server(AsyncServer[Connected]):
             elif connection.session is None:
                 trio.lowlevel.spawn_system_task(trio.aclose_forcefully, connected)
             try:
-                self._reception.end(connection, fault, association)
+                self._reception.end(connection, fault)
             finally:
                 del fault  # its traceback has this frame, and those that hold what was received
             self._changed.unpark_all()

@@ -1,6 +1,6 @@
 """Calls the functions that answer requests, and takes the values that they give, in each adapter.
 
-Knows: a session, plain and async functions. Must not know: messages, how an association is made.
+Knows: a session, plain and async functions. Must not know: messages, what an answer has to be.
 """
 
 from __future__ import annotations
@@ -12,30 +12,21 @@ from inspect import isasyncgenfunction, isawaitable, iscoroutine, iscoroutinefun
 from itertools import islice
 from typing import TYPE_CHECKING, TypedDict, TypeGuard, TypeVar
 
-from dicos_proto.errors import ProtocolError
+from dicos_proto.arguments import kind_of
 from dicos_proto.limits import DEFAULT_MAX_LENGTH
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserInformation
 
 from ..addresses import Address
-from .offloading import in_trio
-from .session import Session
+from ..sessions.offloading import in_trio
+from ..sessions.session import Session
+from .asked import WrongAnswer
 
 if TYPE_CHECKING:
     from ..tls.layer import ClientTLS
 
-__all__ = ["Responder", "WrongAnswer", "closing", "kind_of"]
+__all__ = ["Responder", "WrongAnswer", "closing"]
 
 T = TypeVar("T")
-
-
-class WrongAnswer(ProtocolError):
-    """A function gave a value that is not an answer. The text names the type of that value, and what it may give."""
-
-
-def kind_of(found: object) -> str:
-    """`an int`: the type of a value, without the value."""
-    name = "None" if found is None else type(found).__name__
-    return name if found is None else f"an {name}" if name[0] in "AEIOaeio" else f"a {name}"
 
 
 class Responder:
