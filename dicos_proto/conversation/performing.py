@@ -50,7 +50,7 @@ def requests(exchange: Exchange) -> Stream[MessageStart]:
 def respond(exchange: Exchange, context: int, response: AnyResponse, data: Data | None = None) -> Flow[None]:
     """Send a response, and wait until the send queue is below `Limits.queued`, so that responses leave one by one.
 
-    Meanwhile what the peer says is noted or kept (`Exchange.absorb_pending`), responses to operations of the local side
+    Meanwhile what the peer says is noted or kept (`absorb_pending`), responses to operations of the local side
     included: to answer while a `UserOperation` is under way, use `Exchange.reply`. Raises as `Exchange.step` does.
     """
     yield from _hand_on(exchange)

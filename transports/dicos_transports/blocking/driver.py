@@ -206,8 +206,9 @@ class Driver(Channel):
         return found
 
     def wait(self, steps: Generator[Any, None, Any], need: Need | None, interruptible: bool) -> Any:
-        """Like `run` and `advance`, as an ordinary method: interprets a flow to its result, or a stream to its next
-        one, which is None at its end. `need`: what it has yielded already."""
+        """Like `run` and `advance`, as an ordinary method: interprets a flow to its result, a stream to its next one.
+
+        Returns None at the end of a stream. `need`: the one that was yielded already, if any."""
         if interruptible and self._stop is not None:
             self._poll.register(self._stop, _IN)
             self.more = False  # so that it is polled

@@ -1,7 +1,7 @@
 """The session and its requests as ordinary methods and iterators: the face of `sessions.session` for blocking code.
 
 Most methods run a coroutine of the one session over a driver that waits inside the call (`sessions.finished`) and do
-nothing else. `store_many`, `data`, `each` and iteration read a stream of the engine (`sessions.iterating.iterated`),
+nothing else. `store_many`, `data`, `each` and iteration read a stream of the engine (`iterated`),
 without a coroutine for each result. `respond` sends at once if nothing has to be waited for. `store` and `store_many`
 first refuse sources that would have to be awaited. Each method has the docstring and the parameters of the method it
 stands for, except for such sources.
