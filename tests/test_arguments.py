@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
-from dicos_proto.arguments import check_kind
+from dicos_proto.arguments import check_function, check_kind, check_not, kind_of
 from dicos_proto.conversation.flows import find_context
 from dicos_proto.conversation.planning import ProposedService, get_services
 from dicos_proto.registry import uids
@@ -179,3 +179,26 @@ def test_other_collections_than_the_declared_ones_are_accepted() -> None:
 def test_long_texts_are_not_quoted() -> None:
     with pytest.raises(TypeError, match=r"^f\(\.\.\.\): str in place of int or None$"):
         check_kind("x" * 65, "f({})", int, type(None))
+
+
+def test_functions_are_checked() -> None:
+    check_function(None, "f(trace={})")
+    check_function(print, "f(trace={})")
+    with pytest.raises(TypeError, match=r"^f\(trace=3\): int in place of a function or None$"):
+        check_function(3, "f(trace={})")
+
+
+def test_types_that_are_refused() -> None:
+    check_not(b"data", "f({})", "bytes", dict)
+    with pytest.raises(TypeError, match=r"^f\(\.\.\.\): dict in place of bytes$"):
+        check_not({}, "f({})", "bytes", dict)
+
+
+@pytest.mark.parametrize(("given", "said"), [(3, "an int"), ("x", "a str"), (None, "None")])
+def test_the_type_of_a_value_is_named(given: object, said: str) -> None:
+    assert kind_of(given) == said
+
+
+def test_a_number_of_any_length_is_no_trouble() -> None:
+    with pytest.raises(TypeError, match=r"^f\(\.\.\.\): int in place of str$"):
+        check_kind(10**5000, "f({})", str)

@@ -43,7 +43,7 @@ from dicos_proto.errors import AbortReason, AbortSource, LocalProtocolError
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.services.storage import StoreMany
-from dicos_proto.tolerance import STRATOVAN
+from dicos_proto.tolerance import FIELD, STRATOVAN
 from dicos_proto.upper_layer.machine import State
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation
@@ -722,6 +722,28 @@ def _looking(exchange: Exchange) -> flows.Flow[None]:
     """A provider that notes received messages before it asks for them."""
     yield flows.Need.INPUT
     yield from absorb_pending(exchange)
+
+
+def test_tiny_pieces_that_have_to_wait_are_joined() -> None:
+    lone = Lone.provider()
+    lone.engine.receive_data(
+        command(3, FIND, has_data=True)
+        + p_data(*((3, False, False, b"x") for _ in range(9)))
+        + p_data((3, False, True, b"y"))
+    )
+    got(next_request(lone.exchange))
+    got(absorb_pending(lone.exchange))
+    assert lone.exchange.poll() == MessageData(context=3, data=b"x" * 9 + b"y", last=True)
+
+
+def test_a_deviation_among_what_has_to_wait_changes_nothing() -> None:
+    lone = Lone.provider(tolerance=FIELD)
+    sent = command(3, GET).replace(b"1.2.3\0", b"1.2.3 ")  # padded with a space, which is a deviation
+    assert sent != command(3, GET)
+    lone.engine.receive_data(sent)
+    got(absorb_pending(lone.exchange))
+    assert lone.engine.terms.deviations
+    assert got(next_request(lone.exchange)) == start(3, GET)
 
 
 # -- performing ----------------------------------------------------------------------------------------------------

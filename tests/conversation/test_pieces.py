@@ -12,9 +12,10 @@ from dicos_proto.conversation.invoking import ask
 from dicos_proto.conversation.performing import next_request, requests
 from dicos_proto.conversation.reading import SMALL, TOGETHER, pieces, skip_data, together
 from dicos_proto.dimse.events import MessageStart
-from dicos_proto.dimse.types import CStoreRequest
+from dicos_proto.dimse.types import CStoreRequest, NEventReportRequest
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
+from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort
 from tests.pair import CT, Lone, Pair, Splitter, command, p_data, policy, splitters
 
@@ -181,6 +182,35 @@ def test_no_receive_buffer_is_kept_while_pieces_are_waited_for() -> None:
     assert next(stream) == bytes(100)
     assert next(stream) is Need.INPUT
     kept.extend(b"it can be resized only while there is no view of it")
+
+
+def test_small_pieces_come_before_the_end_that_came_with_them() -> None:
+    provider = Lone.provider()
+    tiny = p_data((3, False, False, b"ab"), (3, False, False, b"cd"))
+    provider.engine.receive_data(command(3, STORE, has_data=True) + tiny + encode(Abort()))
+    start = next(requests(provider.exchange))
+    assert isinstance(start, MessageStart)
+    stream = pieces(provider.exchange, start)
+    assert next(stream) == b"abcd"
+    with pytest.raises(AssociationAborted):
+        next(stream)
+
+
+def test_pieces_are_read_while_a_data_set_is_being_sent() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True))
+    start = next(requests(provider.exchange))
+    assert isinstance(start, MessageStart)
+    stream = pieces(provider.exchange, start)
+    source = iter([b"ab", STARVED, b"cd"])
+    report = NEventReportRequest(
+        message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2", event_type_id=1
+    )
+    provider.exchange.send(3, report, source)
+    assert next(stream) is Need.INPUT  # once the data set is handed on
+    assert not provider.exchange.sending
+    provider.engine.receive_data(p_data((3, False, True, b"efgh")))
+    assert list(stream) == [b"efgh"]
 
 
 def test_results_that_are_there_together_come_in_lists() -> None:

@@ -244,6 +244,19 @@ def test_no_outcome_is_given_while_a_data_set_is_being_read() -> None:
             next(again)
 
 
+def test_two_that_store_at_a_time_are_told() -> None:
+    pair = parties(CT, window=4)
+    one, other = (StoreMany(pair.uses, [instance(n)]) for n in (0, 1))
+    streams = one.outcomes(), other.outcomes()
+    assert [next(stream) for stream in streams] == [flows.Need.INPUT] * 2
+    pair.pump()
+    served = serve(pair.provides, archive)
+    assert next(served) is flows.Need.INPUT
+    pair.pump()
+    with pytest.raises(LocalProtocolError, match="two at a time"):
+        next(streams[1])
+
+
 @pytest.mark.parametrize("data", [None, b"abcd"], ids=["no-data", "data"])
 def test_a_request_of_the_peer_among_responses_is_kept(
     data: bytes | None,
