@@ -102,6 +102,7 @@ def test_without_a_maximum_length_any_pdu_is_taken() -> None:
         ]
 
 
+@pytest.mark.slow  # a hundred thousand pieces
 @pytest.mark.no_cover  # the measured memory would include that of the measurement of coverage
 @pytest.mark.parametrize("size", [1, 2, 100, 5000])
 def test_pieces_that_wait_are_joined_and_counted_with_what_they_cost(size: int) -> None:

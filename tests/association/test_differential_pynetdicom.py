@@ -595,6 +595,7 @@ def as_their_primitives_can_hold(made: Pdu) -> Pdu:
             return made
 
 
+@pytest.mark.slow  # pynetdicom takes its time
 @settings(max_examples=300)
 @given(pdus.map(as_their_primitives_can_hold))
 def test_through_their_primitives_and_back_it_is_the_same_to_us(made: Pdu) -> None:

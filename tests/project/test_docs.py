@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 DOCS = CHECKOUT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 WRITTEN = [page for page in PAGES if not page.startswith("reference/")]
+SLOW = {"adapters.md": "servers and clients of every adapter", "migration.md": "pynetdicom beside it"}
 NEEDS = {"adapters.md": ("trio",), "migration.md": ("pynetdicom",)}
 """Page -> the package that it needs besides pydicom; its blocks are skipped if that is not installed."""
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```\n(\s*)", re.DOTALL | re.MULTILINE)
@@ -56,7 +57,11 @@ def settle_pynetdicom(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(association, name, lambda self, *words, ask=ask, **more: ask(settle(self), *words, **more))
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if blocks(page)])
+def of(page: str) -> object:
+    return pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page
+
+
+@pytest.mark.parametrize("page", [of(page) for page in WRITTEN if blocks(page)])
 def test_a_page_does_what_it_says(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pydicom", *NEEDS.get(page, ())):
         pytest.importorskip(name, reason=f"{name} is not installed")

@@ -148,6 +148,7 @@ def test_an_exception_needs_a_reason() -> None:
         english.allowed(["a.py: told:"])
 
 
+@pytest.mark.slow  # `make quick` runs the tool itself
 @pytest.mark.no_cover  # no code of the engine runs
 def test_the_project_meets_it(capsys: pytest.CaptureFixture[str]) -> None:
     status = english.main([])

@@ -76,6 +76,7 @@ def test_each_name_is_exported_once() -> None:
     assert len(set(dicos_proto.__all__)) == len(dicos_proto.__all__)
 
 
+@pytest.mark.slow  # a run of mypy each
 @pytest.mark.parametrize("union", ["Event", "Sendable"])
 def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) -> None:
     pytest.importorskip("mypy.api", reason="mypy is not installed")
@@ -94,6 +95,7 @@ def test_a_match_over_all_of_a_union_can_be_written(union: str, tmp_path: Path) 
     assert "assert_never" in _mypy(tmp_path, "\n".join(source) + "\n")
 
 
+@pytest.mark.slow  # a run of mypy each
 @pytest.mark.parametrize(
     ("page", "begin"),
     [("bytes-to-events.md", "def describe(event: Event)"), ("upper-layer.md", "def relay(event: UpperEvent")],
@@ -110,6 +112,7 @@ def test_the_match_that_a_page_shows_is_complete(page: str, begin: str, tmp_path
         assert "assert_never" in _mypy(tmp_path, shorter)
 
 
+@pytest.mark.slow  # a run of mypy each
 def test_the_events_of_a_loop_have_their_type(tmp_path: Path) -> None:
     pytest.importorskip("mypy.api", reason="mypy is not installed")
     source = """

@@ -216,6 +216,7 @@ def test_a_name_in_a_docstring_exists(module: str) -> None:
     assert [one for node in found for one in stale_in_class(node, tree)] == []
 
 
+@pytest.mark.slow  # it parses every test and tool
 @pytest.mark.parametrize("path", HELPERS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_name_in_a_docstring_of_a_test_or_tool_exists(path: Path) -> None:
     own = names_in(tree_of(path))

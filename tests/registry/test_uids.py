@@ -232,6 +232,7 @@ def test_valid_and_safe(uid: str, valid: bool, safe: bool) -> None:
     assert (uids.is_valid(uid), uids.is_safe(uid)) == (valid, safe)
 
 
+@pytest.mark.slow  # thousands of texts against a grammar
 @settings(deadline=None)
 @given(near_uids)
 def test_valid_is_the_grammar_of_the_standard(uid: str) -> None:
@@ -308,6 +309,7 @@ def test_a_text_is_valid_exactly_if_no_rule_is_broken(text: str) -> None:
         assert broken if uids.is_dotted(uid) else broken is None
 
 
+@pytest.mark.slow  # thousands of texts against a grammar
 @settings(max_examples=500)
 @given(
     st.one_of(
