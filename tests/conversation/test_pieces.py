@@ -15,6 +15,7 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CStoreRequest, NEventReportRequest
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
+from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort
 from tests.pair import CT, Lone, Pair, Splitter, command, p_data, policy, splitters
@@ -194,6 +195,14 @@ def test_small_pieces_come_before_the_end_that_came_with_them() -> None:
     assert next(stream) == b"abcd"
     with pytest.raises(AssociationAborted):
         next(stream)
+
+
+def test_an_operation_gives_the_pieces_of_its_request() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True) + p_data((3, False, True, b"abcd")))
+    start = next(requests(provider.exchange))
+    assert isinstance(start, MessageStart)
+    assert list(ProviderOperation(provider.exchange, start).pieces()) == [b"abcd"]
 
 
 def test_pieces_are_read_while_a_data_set_is_being_sent() -> None:

@@ -65,6 +65,7 @@ def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int
     """Retrieves; instances in `refuse` are answered with 0xA700, those of 1.2.1 with a warning."""
     get = Get(exchange, GET, ASKED)
     kept = {}
+    assert get.response is None
     while (start := (yield from get.next())) is not None:
         command = start.command
         assert isinstance(command, CStoreRequest)
@@ -77,6 +78,8 @@ def get_all(exchange: Exchange, *, refuse: Iterable[str] = (), cancel_after: int
         if len(kept) == cancel_after:
             get.cancel()
     get.cancel()  # the operation has ended: nothing is sent
+    assert get.result is not None
+    assert get.response is get.result.response
     return kept, get.result
 
 
