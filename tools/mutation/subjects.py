@@ -22,7 +22,7 @@ TESTS = (
     "association/test_association_random.py", "association/test_association_sendables.py",
     "association/test_deadlines.py", "association/test_endings.py", "association/test_tolerance.py",
     "conversation/test_conversations.py", "conversation/test_exchange.py", "conversation/test_flows.py",
-    "conversation/test_planning.py", "dimse/test_messages.py", "dimse/test_messages_sizes.py",
+    "conversation/test_planning.py", "dimse/test_assembly.py", "dimse/test_assembly_sizes.py",
     "upper_layer/test_extended.py", "upper_layer/test_framing.py", "upper_layer/test_framing_refused.py",
     "upper_layer/test_machine_table.py", "upper_layer/test_negotiation.py", "upper_layer/test_upper_layer_artim.py",
     "upper_layer/test_upper_layer_table.py",
@@ -31,7 +31,7 @@ LEFT_OUT = "not flag_changes_nothing and not any_bytes"
 _NEGOTIATION = ("upper_layer/test_negotiation.py", "conversation/test_planning.py")
 AT_IMPORT = {
     "dimse.assembly": (
-        "dimse/test_messages.py", "dimse/test_messages_sizes.py", "conversation/test_exchange.py",
+        "dimse/test_assembly.py", "dimse/test_assembly_sizes.py", "conversation/test_exchange.py",
         "association/test_deadlines.py",
     ),
     "upper_layer.framing": (
