@@ -25,9 +25,10 @@ def one_for_many(given: object, call: str, of: str, form: str = "tuple", *, hint
     suggest, `tuple`, `frozenset` or `list`. `hint`: what to say in place of that suggestion, with {} for the text.
     Raises TypeError."""
     if isinstance(given, str | bytes | bytearray):
-        if not hint and isinstance(given, str) and _is_short(given):
+        if not hint and _is_short(given):
             hint = f"; write {_WRITTEN[form].format(given)}"
-        hint = hint.replace("{}", ascii(given))
+        else:
+            hint = _written(hint, given)
         raise TypeError(f"{_written(call, given)}: {_kind(given)} in place of a {form} of {of}{hint}")
 
 

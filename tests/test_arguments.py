@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicos_proto import AcceptPolicy, AssociateRequest, negotiate, propose
-from dicos_proto.arguments import check_function, check_kind, check_not, kind_of
+from dicos_proto.arguments import check_function, check_kind, check_not, kind_of, one_for_many
 from dicos_proto.conversation.flows import find_context
 from dicos_proto.conversation.planning import ProposedService, get_services
 from dicos_proto.registry import uids
@@ -202,3 +202,12 @@ def test_the_type_of_a_value_is_named(given: object, said: str) -> None:
 def test_a_number_of_any_length_is_no_trouble() -> None:
     with pytest.raises(TypeError, match=r"^f\(\.\.\.\): int in place of str$"):
         check_kind(10**5000, "f({})", str)
+
+
+@pytest.mark.parametrize("given", ["1.2" * 50_000, b"secret"])
+@pytest.mark.parametrize("hint", ["", "; write [Path({})]"])
+def test_a_suggestion_quotes_no_more_than_the_argument(given: object, hint: str) -> None:
+    with pytest.raises(TypeError) as error:
+        one_for_many(given, "f({})", "UIDs", hint=hint)
+    assert len(str(error.value)) < 100
+    assert "secret" not in str(error.value)

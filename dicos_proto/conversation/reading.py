@@ -89,7 +89,6 @@ def pieces(exchange: Exchange, start: MessageStart) -> Stream[Buffer]:
                 taken += 1
                 if taken < TOGETHER and not step.last:
                     continue
-                data = b""
             del step  # a view of a receive buffer must not be kept during a wait
             if joined:
                 yield joined
