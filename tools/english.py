@@ -26,7 +26,18 @@ from typing import Literal
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ALLOWED = CHECKOUT / "tools/english-allowed.txt"
-ROOTS = ("README.md", "CONTRIBUTING.md", "dicos_proto", "transports", "docs", "demo", "benchmarks", "tools", "tests")
+ROOTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "dicos_proto",
+    "transports",
+    "fuzz",
+    "docs",
+    "demo",
+    "benchmarks",
+    "tools",
+    "tests",
+)
 GENERATED = re.compile(r"<!-- Made from the source")
 """The mark of a page that docgen makes: its words are checked where they come from."""
 SELF = frozenset({"tools/english.py", "tests/project/test_english.py"})

@@ -20,7 +20,11 @@ from functools import cached_property
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TREES = {"dicos_proto": "dicos_proto", "dicos_transports": "transports/dicos_transports"}
+TREES = {
+    "dicos_proto": "dicos_proto",
+    "dicos_transports": "transports/dicos_transports",
+    "dicos_fuzz": "fuzz/dicos_fuzz",
+}
 FORMER = "_moved"
 """The folder of former module names, which is not part of the structure."""
 LONG = 450

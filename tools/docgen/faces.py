@@ -15,7 +15,7 @@ import copy
 
 from .source import CHECKOUT, Function, Source
 
-_ROOTS = {"dicos_proto": CHECKOUT, "dicos_transports": CHECKOUT / "transports"}
+_ROOTS = {"dicos_proto": CHECKOUT, "dicos_transports": CHECKOUT / "transports", "dicos_fuzz": CHECKOUT / "fuzz"}
 
 
 def docstring(source: Source, node: Function | ast.ClassDef) -> str:

@@ -24,6 +24,8 @@ SUBCOMMANDS: Final = {
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
 }
+ELSEWHERE: Final[dict[str, str]] = {}
+"""Subcommand -> its module, where it is not one of `commands`."""
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -62,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in SUBCOMMANDS:
-        status: int = import_module(f".commands.{name}", __name__).main(words[1:])
+        module = ELSEWHERE.get(name) or f"{__name__}.commands.{name}"
+        status: int = import_module(module).main(words[1:])
         return status
     if name == "--version":
         print(f"dicos {version()}")
