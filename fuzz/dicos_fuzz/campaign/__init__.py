@@ -1,0 +1,1 @@
+"""Campaigns against a peer over the network: learn what it accepts, send it faults, watch and judge its reactions."""

@@ -1,0 +1,78 @@
+"""Violations and findings: values that oracles make, that reports show, and that files keep.
+
+Knows: conversations. Must not know: which oracles exist, how a finding is made small.
+
+A violation is one thing that one run showed. A finding is a group of violations with the same signature, with the run
+that showed it first, a conversation that shows it again, and how often it did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+
+from .conversation import Conversation, Transcript
+
+__all__ = ["Finding", "Severity", "Violation", "signature"]
+
+
+class Severity(Enum):
+    """How bad a finding is, the worst first."""
+
+    CRITICAL = "critical"  # the peer crashed, restarted or serves nobody
+    HIGH = "high"  # others are hurt: a slot, a descriptor or memory is lost; data was changed or invented
+    MEDIUM = "medium"  # accepted what must be refused; a state, an id or an answer is wrong
+    LOW = "low"  # a deviation that harms nobody by itself: no reason given, no A-ABORT before the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One rule that one run broke.
+
+    `oracle`: the name of the rule, as "hang" or "wrong-message-id". `detail`: what was seen and what was allowed, one
+    line, without patient data. `clause`: the clause or limit. `state`: the state that the peer was in, "Sta6".
+    `reaction`: what the peer did, in a few stable words: together with `oracle` and `state` it is the signature.
+    `family`: the family of the scenario, part of the signature only if `by_family`.
+    """
+
+    oracle: str
+    severity: Severity
+    detail: str
+    clause: str
+    state: str = ""
+    reaction: str = ""
+    family: str = ""
+    by_family: bool = False
+
+
+def signature(violation: Violation) -> str:
+    """Returns the signature by which duplicates are grouped and known findings are masked: 12 hexadecimal digits."""
+    parts = (violation.oracle, violation.state, violation.reaction, violation.family if violation.by_family else "")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A group of violations with one signature.
+
+    `transcript`: of the first run. `before`: the conversations that ran before it on the same peer and are needed to
+    show it, in order; empty if it shows alone. `minimised`: the smallest conversation found that shows it, None before.
+    `replayed`: (times shown, times tried). `seen_after`: seconds and conversations until the first run. `count`: runs
+    that showed it. `evidence`: lines from outside the protocol: exit status, signal, log text, memory.
+    """
+
+    violation: Violation
+    conversation: Conversation
+    transcript: Transcript
+    before: tuple[Conversation, ...] = ()
+    minimised: Conversation | None = None
+    replayed: tuple[int, int] = (0, 0)
+    seen_after: tuple[float, int] = (0.0, 0)
+    count: int = 1
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The finding's name in reports and files: oracle and signature."""
+        return f"{self.violation.oracle}-{signature(self.violation)}"
