@@ -226,6 +226,8 @@ class Core:
                 self.reader.lose()
                 read = fault.with_traceback(None)  # which has this frame
             token = self._decode(read) if type(read) is PduBody else read
+            if self.judge.untold and self.state is State.Sta13:
+                self.judge.untold.clear()  # nothing is accepted any more: no event follows that they could concern
             if token is None:
                 if not self._eof:
                     self._watch_pdu()

@@ -1,1 +1,1 @@
-"""The engine and the adapters from inside: targets, oracles, a reference model, coverage, differential oracles."""
+"""Fuzzing from the inside: the engine and its adapters run in this process, on inputs made to break them."""
