@@ -94,7 +94,9 @@ def _values(leaf: Leaf) -> Iterator[bytes]:
         case Kind.NUMBER | Kind.ID:
             most = (1 << 8 * width) - 1
             now = int.from_bytes(leaf.value, "little" if leaf.little else "big")
-            for number in sorted({0, 1, 2, most, most >> 1, now + 1 & most, now - 1 & most, now ^ 0x80 & most}):
+            for number in sorted(
+                {0, 1 & most, 2 & most, most, most >> 1, now + 1 & most, now - 1 & most, (now ^ 0x80) & most}
+            ):
                 yield number.to_bytes(width, "little" if leaf.little else "big")
         case Kind.RESERVED:
             yield b"\xff" * width
