@@ -43,8 +43,8 @@ def data_set(*elements: tuple[int, bytes, bytes], syntax: str) -> bytes:
 def request_of(
     sop_class: str, syntax: str, *, context: int = 1, message_id: int = 1, instance: str = NOBODY, max_length: int = 0
 ) -> tuple[str, bytes] | None:
-    """Returns the name of a service, as "C-FIND", and the PDUs of a request for this SOP class, which changes nothing, or
-    stores a tiny object; None if there is no such request."""
+    """Returns the name of a service, as "C-FIND", and the PDUs of a request for this SOP class, which changes nothing,
+    or stores a tiny object; None if there is no such request."""
     command: CEchoRequest | CStoreRequest | CFindRequest | CGetRequest | CMoveRequest | NGetRequest
     uid = instance.encode()
     data: bytes | None = data_set((0x00080052, b"CS", b"STUDY"), (0x0020000D, b"UI", uid), syntax=syntax)

@@ -222,6 +222,16 @@ class Watched:
             return 0
         return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
+    def reset_peak(self) -> bool:
+        """Begins to measure the most memory again. Returns False if the system does not allow that, proc(5)."""
+        if self._process is None:
+            return False
+        try:
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
+
     def complaints(self) -> list[Complaint]:
         """Returns the complaints in its output since the last call."""
         with self._lock:
