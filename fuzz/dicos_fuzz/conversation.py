@@ -145,6 +145,7 @@ class What(Enum):
     RECEIVED = "received"
     ENDED = "ended"  # the peer closed it (FIN)
     RESET = "reset"  # the peer reset it
+    HALF = "half-closed"  # this side sent FIN, and goes on reading
     CLOSED = "closed"  # this side ended it
     QUIET = "quiet"  # a wait passed without what was awaited
     CHECKED = "checked"  # a good echo beside it was answered
