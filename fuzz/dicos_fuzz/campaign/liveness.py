@@ -83,6 +83,8 @@ class Liveness:
     """The longest time that a good echo took, with the attempts before it."""
     hanging: float = HANGING
     """Seconds after which a peer that serves nobody is called hanging."""
+    children: bool = True
+    """True if the peer works in several processes, whose numbers are added."""
     wait: Callable[[float], None] = field(default=sleep)
 
     @property
@@ -171,19 +173,27 @@ class Liveness:
         once: dict[tuple[str, str], Complaint] = {}
         for one in self.watched.complaints():
             once.setdefault((one.kind, one.what), one)
+        clause = "bad input is refused, without a fault inside"
         return [
             _trouble(
-                one.kind, one.severity, f"its output reports: {one.what}", "bad input is refused, not a fault inside",
+                one.kind if one.kind == "sanitizer" else f"log-{one.kind}",
+                one.severity,
+                f"its output reports: {one.what}",
+                clause,
                 one.what,
             )
             for one in once.values()
-        ]  # fmt: skip
+        ]
 
     # -- resources -----------------------------------------------------------------------------------------------
 
     def numbers(self) -> Numbers | None:
         """Returns its descriptors, threads and memory now; None if they are not known."""
-        found = None if self.watched is None else self.watched.sample()
+        if self.watched is None:
+            return None
+        if not self.children and (seen := self.watched.glance()) is not None:
+            return Numbers(*seen)
+        found = self.watched.sample()
         return None if found is None else Numbers(found.descriptors, found.threads, found.rss)
 
     def settled(self, baseline: Numbers | None = None, *, seconds: float = SETTLING) -> Numbers | None:
@@ -211,8 +221,16 @@ class Liveness:
 
     def measure_idle(self) -> None:
         """Measures the processor time of a peer at rest, as the baseline."""
+        found = None if self.watched is None else self.watched.sample()
+        self.children = found is not None and found.processes > 1
         self.idle = self._busy(0.5)
-        self.peak = 0 if self.watched is None else self.watched.peak()
+        self.begin_peak()
+
+    def begin_peak(self) -> None:
+        """Measures the most memory from now on."""
+        if self.watched is not None:
+            self.watched.reset_peak()
+            self.peak = self.watched.peak()
 
     def _busy(self, seconds: float) -> float:
         before = None if self.watched is None else self.watched.sample()

@@ -31,6 +31,7 @@ STARTING: Final = 30.0
 ENDING: Final = 5.0
 """Seconds that it gets to end after SIGTERM."""
 EVERY: Final = 0.02
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class CannotStart(Exception):
@@ -211,6 +212,18 @@ class Watched:
             at=monotonic(), rss=rss, peak=self.peak(), descriptors=descriptors, threads=threads, cpu=cpu,
             processes=processes,
         )  # fmt: skip
+
+    def glance(self) -> tuple[int, int, int] | None:
+        """Returns descriptors, threads and bytes of memory of the process alone: much faster than `sample`. None if it
+        is gone, or the system has no /proc."""
+        if self._process is None:
+            return None
+        try:
+            where = Path(f"/proc/{self._process.pid}")
+            fields = (where / "stat").read_text().rpartition(")")[2].split()
+            return len(os.listdir(where / "fd")), int(fields[17]), int(fields[21]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return None
 
     def peak(self) -> int:
         """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not know."""
