@@ -44,6 +44,7 @@ def _suites() -> dict[int, Suite]:
         (Suite(_CCM, 16, "sha256"), (0x1304, 0xC09C, 0xC09E, 0xC0AC)),
         (Suite(_CCM, 32, "sha256"), (0xC09D, 0xC09F, 0xC0AD)),
         (Suite(_CCM_8, 16, "sha256"), (0x1305, 0xC0A0, 0xC0A2, 0xC0AE)),
+        (Suite(_CCM_8, 32, "sha256"), (0xC0A1, 0xC0A3, 0xC0AF)),
         (Suite(_CBC, 16, "sha256", "sha1"), (0x002F, 0x0032, 0x0033, 0xC009, 0xC013)),
         (Suite(_CBC, 32, "sha256", "sha1"), (0x0035, 0x0038, 0x0039, 0xC00A, 0xC014)),
         (Suite(_CBC, 16, "sha256", "sha256"), (0x003C, 0x0040, 0x0067, 0xC023, 0xC027)),

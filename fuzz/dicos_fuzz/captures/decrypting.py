@@ -135,7 +135,7 @@ class Decryption:
             self._note("too many TLS connections at once")
 
     def _fail(self, found: _Tls, connection: Connection, by_client: bool, at: int, why: str) -> Iterator[Event]:
-        if found.started:
+        if found.session.proven:
             found.lost[by_client] = True
             yield Note(connection, by_client, at, f"TLS: {why}")
             return

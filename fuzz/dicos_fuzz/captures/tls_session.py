@@ -70,6 +70,8 @@ class Session:
         self._version = 0
         self.about = ""
         """Version and cipher, for people; empty before the ServerHello."""
+        self.proven = False
+        """True once a record was decrypted: the secrets are right."""
 
     @property
     def held(self) -> int:
@@ -137,9 +139,11 @@ class Session:
         if half.protection is None or (self._version == TLS_1_3 and kind != _APPLICATION):
             return kind, body  # an alert in plaintext, during the handshake
         try:
-            return half.protection.open(kind, header, body)
+            opened = half.protection.open(kind, header, body)
         except Bad as error:
             raise Failed(str(error)) from None
+        self.proven = True
+        return opened
 
     def _no_protection(self, by_client: bool) -> None:
         """Application data without keys: early data [RFC 8446 2.3] is left out, anything else is the end."""
