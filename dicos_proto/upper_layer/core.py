@@ -396,7 +396,8 @@ class Core:
             timers.cancel(Timer.RELEASE)
         if state is State.Sta13 or state is State.Sta1:
             timers.cancel(Timer.PDU, *MESSAGE_TIMERS)
-            self.reader.skip_pdu()
+            if not self.reader.in_abort:  # one that has begun still ends it all: AA-2
+                self.reader.skip_pdu()
         if state is State.Sta1:
             self._closing = True
             if self.outbox.runs:

@@ -1,0 +1,20 @@
+"""The reference model of the upper layer and of message assembly, and the oracle that compares the engine with it."""
+
+from .checking import Checker, Disagreement, agrees, lenient
+from .reference import Reference
+from .scripts import Eof, Expire, Receive, Say, Script, bytes_of, script_of
+
+__all__ = [
+    "Checker",
+    "Disagreement",
+    "Eof",
+    "Expire",
+    "Receive",
+    "Reference",
+    "Say",
+    "Script",
+    "agrees",
+    "bytes_of",
+    "lenient",
+    "script_of",
+]
