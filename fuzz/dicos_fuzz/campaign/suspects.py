@@ -190,7 +190,8 @@ class Suspects:
                 liveness.wait(0.1)  # its output is read by another thread
                 found = [*liveness.complaints()]
         return any(
-            one is not None and one.oracle == wanted.oracle and one.violation.reaction == wanted.reaction for one in found
+            one is not None and one.oracle == wanted.oracle and one.violation.reaction == wanted.reaction
+            for one in found
         )
 
     # -- what the protocol shows ----------------------------------------------------------------------------------
