@@ -131,7 +131,9 @@ def associating(line: Line, *, user: bool) -> list[Violation]:
             case Abort():
                 found += _abort(pdu)
             case AssociateRequest() if not user and not pdu.protocol_version & 1:
-                found.append(_low("protocol-version", "protocol version without bit 0", "PS3.8 9.3.2", "A-ASSOCIATE-RQ"))
+                found.append(
+                    _low("protocol-version", "protocol version without bit 0", "PS3.8 9.3.2", "A-ASSOCIATE-RQ")
+                )
             case _:
                 pass
     return found

@@ -48,6 +48,7 @@ class Learned:
     services: frozenset[str] = frozenset({"C-ECHO"})
     closes_after_release: bool = True
     closes_after_abort: bool = True
+    keeps_rejected: bool = False
     alone: bool = False
     implementation: str = ""
     proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()

@@ -182,7 +182,9 @@ def lines_of(transcript: Transcript) -> dict[int, Line]:
     return found
 
 
-def _note(line: Line, sides: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]], number: int, entry: Entry) -> None:
+def _note(
+    line: Line, sides: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]], number: int, entry: Entry
+) -> None:
     match entry.what:
         case What.OPENED:
             line.opened = True

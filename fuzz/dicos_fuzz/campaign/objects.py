@@ -123,4 +123,6 @@ def query(transfer_syntax: str, level: str = "STUDY", **keys: str) -> bytes:
     values = {0x00080052: level, 0x0020000D: uid("nobody's study")}
     values |= {int(name[1:], 16): value for name, value in keys.items()}
     vrs = {0x00080052: b"CS", 0x0020000D: b"UI", 0x0020000E: b"UI", 0x00080018: b"UI", 0x00100020: b"LO"}
-    return write.whole(*(write.element(tag, vrs.get(tag, b"LO"), values[tag].encode("latin-1")) for tag in sorted(values)))
+    return write.whole(
+        *(write.element(tag, vrs.get(tag, b"LO"), values[tag].encode("latin-1")) for tag in sorted(values))
+    )
