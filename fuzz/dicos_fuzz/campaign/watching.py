@@ -39,8 +39,8 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a process and its children use now. `rss`, `peak`: bytes of memory now and at most so far (peak: of the
-    process alone, 0 where the system does not say). `cpu`: seconds of processor time so far."""
+    """The resources that a process and its children use now. `rss`: bytes of memory. `peak`: the most that the process
+    alone had so far, 0 where the system does not know. `cpu`: seconds of processor time so far."""
 
     at: float
     rss: int
@@ -77,7 +77,7 @@ class Watched:
         self._lock = threading.Lock()
         self._log = Log()
         self.starts = 0
-        """How often it was started by this program."""
+        """The number of times that this program has started it."""
         if pid is not None:
             self._process = _process(pid)
             if self._process is None:
@@ -213,7 +213,7 @@ class Watched:
         )  # fmt: skip
 
     def peak(self) -> int:
-        """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not say."""
+        """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not know."""
         if self._process is None:
             return 0
         try:
@@ -221,6 +221,16 @@ class Watched:
         except OSError:
             return 0
         return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+    def reset_peak(self) -> bool:
+        """Begins to measure the most memory again. Returns False if the system does not allow that, proc(5)."""
+        if self._process is None:
+            return False
+        try:
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
 
     def complaints(self) -> list[Complaint]:
         """Returns the complaints in its output since the last call."""
