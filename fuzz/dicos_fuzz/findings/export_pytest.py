@@ -33,6 +33,8 @@ SERVING: Final = frozenset({"crash", "hang", "slot-leak", "stall"})
 """Oracles that ask whether the peer still serves."""
 INSIDE: Final = frozenset({"spin", "memory-peak", "memory-growth", "descriptor-leak", "thread-leak", "sanitizer"})
 """Oracles that look into the process of the peer; those of its log begin with `log-`."""
+_ABOUT_ENDS: Final = ("closes", "ends-in-time")
+"""Expectations that are about the end of a connection."""
 _MOST_BYTES: Final = 256 << 10
 _MOST_TEXT: Final = 1000
 _REPEATED: Final = 20
@@ -231,12 +233,14 @@ def _test(name: str, reproducer: Reproducer, transcript: Transcript, scripts: li
         f'    """{_plain(violation.detail)} [{_plain(violation.clause)}]"""',
         f"    for _ in range({times}):",
         *(f"        play({one})" for one in scripts[:-1]),
-        f"        talk = play({scripts[-1]})",
+        f"        talk = play({scripts[-1]}{', SHOWN' if compared else ''})",
         '        assert not any(talk.checks), f"a good echo beside it: {talk.checks}"',
     ]
     if compared:
-        lines.append('        assert talk.reactions() != SHOWN, f"the peer did it again: {talk.reactions()}"')
-        found = _reactions(reproducer, transcript)
+        ends = reproducer.conversation.expect in _ABOUT_ENDS
+        lines.append(f"        found = talk.reactions(ends={ends})")
+        lines.append('        assert found != SHOWN, f"the peer did it again: {found}"')
+        found = _reactions(reproducer, transcript, ends)
         before = ["# The reaction of the peer when this was found, by connection.", f"SHOWN = {found!a}", "", ""]
         return "\n".join([*before, *lines])
     if inside:
@@ -244,15 +248,15 @@ def _test(name: str, reproducer: Reproducer, transcript: Transcript, scripts: li
     return "\n".join([*lines, '        assert serves() == "", "the peer does not serve any more"'])
 
 
-def _reactions(reproducer: Reproducer, transcript: Transcript) -> dict[int, str]:
-    """What the peer did, by connection, in the words of the test."""
+def _reactions(reproducer: Reproducer, transcript: Transcript, about_ends: bool) -> dict[int, str]:
+    """The reactions of the peer, by connection, in the words of the test."""
     numbers = sorted({step.connection for step in reproducer.conversation.steps if isinstance(step, Open)})
     words = {Event.ENDED: "closed", Event.RESET: "reset", Event.REFUSED: "refused"}
     ends = {
         number: next((words[e.what] for e in transcript.entries if e.connection == number and e.what in words), "open")
         for number in numbers
     }
-    return {number: standalone.reaction(transcript.received(number), ends[number]) for number in numbers}
+    return {number: standalone.reaction(transcript.received(number), ends[number], about_ends) for number in numbers}
 
 
 def _code_of_standalone() -> str:
@@ -264,12 +268,12 @@ _HELPERS: Final = '''
 # -- The rest is the same in every test. --------------------------------------------------------------------------
 
 
-def play(script: Callable[[Talk], None]) -> Talk:
+def play(script: Callable[[Talk], None], shown: dict[int, str] | None = None) -> Talk:
     """Plays a conversation to its end."""
     talk = Talk(HOST, PORT, SECONDS, LISTEN)
     try:
         script(talk)
-        talk.settle()
+        talk.settle(shown)
     finally:
         talk.close()
     return talk

@@ -55,9 +55,10 @@ def commands(pdu: bytes) -> list[bytes]:
     return found
 
 
-def reaction(received: bytes, end: str) -> str:
+def reaction(received: bytes, end: str, ends: bool = True) -> str:
     """Returns what a peer did on a connection, in a few words: the PDUs that it sent, with the numbers that tell what
-    they mean, and how the connection ended."""
+    they mean, and how the connection ended. `ends` False: without that, after a PDU that ends an association, because
+    it is seen or not by chance."""
     said = []
     for pdu in pdus(received):
         name = NAMES.get(pdu[0], f"PDU {pdu[0]:02X}")
@@ -72,8 +73,9 @@ def reaction(received: bytes, end: str) -> str:
     if whole < len(received):
         said.append("something else")
     counts = {one: said.count(one) for one in said[:1000]}
+    over = bool(said) and said[-1].startswith(("A-ASSOCIATE-RJ", "A-RELEASE-RP", "A-ABORT"))
     short = [one if count == 1 else f"{one} ({count} times)" for one, count in counts.items()]
-    return ", ".join([*short[:20], end])
+    return ", ".join(short[:20] if over and not ends else [*short[:20], end])
 
 
 def message(command: bytes) -> str:
@@ -200,13 +202,15 @@ class Talk:
         """Asks whether the peer serves others meanwhile. `calling`: the A-ASSOCIATE-RQ of a good echo."""
         self.checks.append(good_echo(self.host, self.port, calling, self.seconds))
 
-    def settle(self) -> None:
-        """Waits until the peer has answered what was sent last, on each connection."""
+    def settle(self, shown: dict[int, str] | None = None) -> None:
+        """Waits until the peer has answered what was sent last on each connection, and has ended those that it ended in
+        the reactions `shown`."""
         until = time.monotonic() + self.seconds
         while time.monotonic() < until and any(
-            self.ends[number] == "open" and number in self.socks and not self.deaf[number]
-            and len(pdus(bytes(self.received[number]))) <= owed
-            for number, owed in self.owed.items() if number in self.ends
+            self.ends[number] == "open" and not self.deaf[number]
+            and (len(pdus(bytes(self.received[number]))) <= self.owed.get(number, -1)
+                 or (shown or {}).get(number, "").endswith(("closed", "reset")))
+            for number in self.socks
         ):  # fmt: skip
             self._move(until - time.monotonic())
 
@@ -218,9 +222,11 @@ class Talk:
         if self.listener is not None:
             self.listener.close()
 
-    def reactions(self) -> dict[int, str]:
+    def reactions(self, ends: bool = True) -> dict[int, str]:
         """Returns what the peer did, by connection."""
-        return {number: reaction(bytes(self.received[number]), self.ends[number]) for number in sorted(self.received)}
+        return {
+            number: reaction(bytes(self.received[number]), self.ends[number], ends) for number in sorted(self.received)
+        }
 
     def _move(self, seconds: float, writing: tuple[int, ...] = ()) -> None:
         """Waits until something can be read or written, and reads it."""
