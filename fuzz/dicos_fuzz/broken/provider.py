@@ -21,6 +21,7 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
+from dicos_proto.upper_layer.pdu_types import OperationsWindow
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_proto.wire import Wire
 from dicos_transports.addresses import Listeners
@@ -50,6 +51,7 @@ POLICY: Final = AcceptPolicy(
     contexts=_QUERY | dict.fromkeys(STORED, _STORAGE),
     roles=dict.fromkeys(STORED, Roles(scu=True, scp=True)),
     max_length=MAX_LENGTH,
+    window=OperationsWindow(invoked=8, performed=1),
 )
 TIMEOUTS: Final = Timeouts(artim=5.0, pdu=5.0, message=10.0, response=10.0, idle=30.0, write_stall=10.0)
 LIMITS: Final = Limits(collected=LONGEST)
