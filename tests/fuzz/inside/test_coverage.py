@@ -66,11 +66,21 @@ def test_the_catalogue_has_every_limit_flag_and_timer_of_the_engine() -> None:
 
 def test_the_report_counts_and_says_what_cannot_be_reached(driven: Coverage) -> None:
     text = driven.report()
-    assert "cell of table 9-10            123/123" in text
+    assert "cell of table 9-10             123/123" in text
     assert "never exercised: nothing" in text
     assert "provider, reason 0: the engine always gives the specific reason" in text
     assert "on the core alone: Sta4 Evt15" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_report_of_fuzzing_has_a_column_for_the_drivers(driven: Coverage) -> None:
+    fuzzed = Coverage({kind: frozenset(keys) for kind, keys in driven.seen().items() if kind != "timer"})
+    fuzzed.note("timer", "ARTIM")
+    text = fuzzed.report(driven)
+    assert "timer                             1/11      11/11" in text
+    assert "never exercised: nothing" in text
+    assert "by the drivers alone:\n  timer: association, accept, release, PDU, message" in text
+    assert "by the drivers alone: nothing" in driven.report(driven)
 
 
 def test_the_command_prints_the_table() -> None:
@@ -78,7 +88,7 @@ def test_the_command_prints_the_table() -> None:
         [sys.executable, "-m", "dicos_fuzz.inside.coverage"], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "limit                          99/99" in done.stdout
+    assert "limit                            99/99" in done.stdout
 
 
 def test_seeds_are_of_every_kind_and_the_same_each_time() -> None:
@@ -168,6 +178,14 @@ def test_an_error_that_names_a_limit_counts() -> None:
     assert coverage.seen()["limit"] == {"contexts above", "items above"}
 
 
+def test_a_count_just_below_a_limit_and_at_it_counts() -> None:
+    contexts = len(menu.REQUESTS[0].contexts)
+    with recording(Coverage()) as coverage:
+        decode(RQ, Limits(contexts=contexts, associate_pdu=len(RQ) - 5))
+    limits = coverage.seen()["limit"]
+    assert limits == {"contexts below", "contexts at", "associate_pdu below"}
+
+
 def parts_of_the_engine() -> Iterator[object]:
     for owner in (Core, Association, Judge, core, pdu, errors._Violation, DataSetError):
         yield dict(vars(owner))
@@ -210,7 +228,7 @@ def test_records_are_united_and_pickled() -> None:
     assert "ARTIM" not in missing["timer"]
     assert missing["A-ABORT sent"] == [f"provider, reason {reason}" for reason in (1, 2, 4, 5, 6)]
     text = both.report()
-    assert "timer                           2/11" in text
+    assert "timer                             2/11" in text
     assert "  timer: association, accept, release, PDU, message, response, retrieve, operation, rate" in text
 
 

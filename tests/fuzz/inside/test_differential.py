@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -121,6 +122,28 @@ def test_a_command_set_that_is_accepted_wrongly_is_found_beside_pynetdicom(monke
     available("pynetdicom")
     monkeypatch.setattr(of_pynetdicom, "decode_command", lambda data: codec.decode_command(data[:-10] + bytes(10)))
     assert unexplained("pynetdicom", 400).unexplained
+
+
+def dying(folder: Path, of: bytes, script: str) -> str:
+    """A program in place of the other one, which dies where a file has these bytes in it."""
+    program = folder / "dies"
+    program.write_text(f"""#!/bin/sh
+for each in "$@"; do
+  if grep -q {of.decode()} "$each" 2>/dev/null; then kill -SEGV $$; fi
+done
+{script}
+""")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_dcmdump_that_dies_is_blamed_for_the_one_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = available("dcmdump")
+    program = dying(tmp_path, b"KILLER", 'exec dcmdump "$@"')
+    monkeypatch.setattr(of_dcmdump.shutil, "which", lambda name: program)
+    name = b"\x10\0\x10\0PN\x06\0"
+    inputs = [Input("1.2.840.10008.1.2.1", name + value) for value in (b"A=B=C ", b"KILLER", b"D=E=F ")]
+    assert other.differences(inputs) == [None, "they refuse: it dies of signal 11", None]
 
 
 # -- counting ----------------------------------------------------------------------------------------------------

@@ -70,21 +70,29 @@ class Coverage:
         seen, never = self._seen[kind], UNREACHABLE.get(kind, {})
         return [key for key in CATALOGUE[kind] if key not in seen and key not in never]
 
-    def report(self) -> str:
+    def report(self, drivers: Coverage | None = None) -> str:
         """Returns the table: for each kind, the number exercised of all; then what was never exercised, what no public
-        call reaches, and what cannot be exercised, with the reasons."""
+        call reaches, and what cannot be exercised, with the reasons.
+
+        `drivers`: the coverage of the directed drivers (`driving.drive`), which is counted in a column of its own and
+        fills what this one, of fuzzing, has not reached; what they alone have reached is listed."""
+        whole = Coverage(self.seen())
+        whole |= drivers or Coverage()
         wide = max(map(len, KINDS))
-        lines = [f"{'exercised':{wide}}  {'of all':>9}"]
+        lines = [f"{'':{wide}}  {'fuzzing':>9}  {'drivers':>9}" if drivers else f"{'':{wide}}  {'exercised':>9}"]
         for kind in KINDS:
-            all_of_it, never = CATALOGUE[kind], UNREACHABLE.get(kind, {})
-            seen = sum(key in self._seen[kind] for key in all_of_it)
+            never = UNREACHABLE.get(kind, {})
+            counts = [self._count(kind), *([drivers._count(kind)] if drivers else [])]
             more = f"  {len(never)} cannot be" if never else ""
-            lines.append(f"{kind:{wide}}  {seen:>4}/{len(all_of_it):<4}{more}")
-        missing = self.missing()
+            lines.append("  ".join((f"{kind:{wide}}", *(f"{count:>9}" for count in counts))) + more)
         lines.append("")
+        missing = whole.missing()
         lines.append("never exercised: nothing" if not missing else "never exercised:")
-        for kind, keys in missing.items():
-            lines += _wrapped(f"  {kind}: ", keys)
+        lines += _listed(missing)
+        if drivers is not None:
+            alone = {kind: [key for key in self._left(kind) if drivers.has(kind, key)] for kind in KINDS}
+            lines.append("by the drivers alone: " + ("" if any(alone.values()) else "nothing"))
+            lines += _listed(alone)
         lines += _wrapped("by no public call, on the core alone: ", CORE_ONLY.split(" "), sep=" ")
         lines.append("cannot be exercised:")
         for kind, reasons in UNREACHABLE.items():
@@ -92,6 +100,13 @@ class Coverage:
                 keys = [key for key, why in reasons.items() if why == reason]
                 lines += _wrapped(f"  {kind}: ", keys, f": {reason}")
         return "\n".join(line.rstrip() for line in lines)
+
+    def _count(self, kind: str) -> str:
+        return f"{len(self._seen[kind])}/{len(CATALOGUE[kind])}"
+
+
+def _listed(keys: Mapping[str, list[str]]) -> list[str]:
+    return [line for kind, found in keys.items() if found for line in _wrapped(f"  {kind}: ", found)]
 
 
 def _wrapped(head: str, keys: list[str], tail: str = "", sep: str = ", ") -> list[str]:

@@ -25,9 +25,10 @@ from dicos_proto.dimse.events import MessageData, MessageStart, Sendable
 from dicos_proto.errors import AbortReason, LocalProtocolError, Malformed
 from dicos_proto.timers import Timer, TimerTable
 from dicos_proto.tolerance import Judge
-from dicos_proto.upper_layer import core, framing, pdu
+from dicos_proto.upper_layer import core, framing, pdu, user_information
 from dicos_proto.upper_layer.agreement import Agreement, agree
 from dicos_proto.upper_layer.core import Core
+from dicos_proto.upper_layer.cursor import check_count
 from dicos_proto.upper_layer.events import Deviation, Fragment, UpperEvent
 from dicos_proto.upper_layer.framing import PduHeader
 from dicos_proto.upper_layer.layer import UpperLayer
@@ -37,7 +38,7 @@ from dicos_proto.upper_layer.pdu_types import Abort, AssociateAccept, AssociateR
 from dicos_proto.wire import Buffer
 
 from ..model.table import CELLS
-from .catalogue import ABOVE, cell, cell_of_role, refused
+from .catalogue import ABOVE, AT, BELOW, cell, cell_of_role, refused
 from .items import ways_of_associate
 from .record import Coverage
 
@@ -100,6 +101,11 @@ class _Wrappers:
         if (state, event) in CELLS:
             self.coverage.note(_CELL, cell(state, event))
             self.coverage.note(_ROLE, cell_of_role(state, event, role, acceptable=acceptable))
+
+    def _note_near(self, limit: str, seen: int, allowed: int) -> None:
+        """A count just below a limit, or at it; one above it is noted by its error."""
+        if 0 <= allowed - seen < 2:
+            self.coverage.note("limit", f"{limit} {BELOW if seen < allowed else AT}")
 
     # -- table 9-10 ------------------------------------------------------------------------------------------------
 
@@ -178,6 +184,10 @@ class _Wrappers:
 
     def _headers(self) -> None:
         def header(number: int, length: int, judge: Judge, max_length: int = 0) -> PduType:
+            if number == 4 and max_length:
+                note_near("max_length", length, max_length)
+            elif number in (1, 2):
+                note_near("associate_pdu", length, judge.limits.associate_pdu)
             try:
                 return check_header(number, length, judge, max_length)
             except Malformed as fault:
@@ -198,7 +208,7 @@ class _Wrappers:
                 coverage.note("item", "PDV wrong length")
                 raise
 
-        coverage = self.coverage
+        coverage, note_near = self.coverage, self._note_near
         for module in (framing, pdu):
             self._wrap(module, "check_header", header)
             self._wrap(module, "check_pdv_length", pdv)
@@ -261,6 +271,11 @@ class _Wrappers:
     def _limits(self) -> None:
         """An error that names a limit says that it was exceeded."""
         violation, too_long, refuse = errors._Violation.__init__, reading.DataSetTooLong.__init__, Exchange._refuse
+        note_near = self._note_near
+
+        def count(number: int, allowed: int, limit: str, what: str) -> None:
+            note_near(limit, number, allowed)
+            check_count(number, allowed, limit, what)
 
         def violated(
             self: errors._Violation,
@@ -290,6 +305,8 @@ class _Wrappers:
             refuse(self, dropped)
 
         coverage = self.coverage
+        for module in (pdu, user_information):
+            self._wrap(module, "check_count", count)
         self._wrap(errors._Violation, "__init__", violated)
         self._wrap(DataSetError, "__init__", fault)
         self._wrap(reading.DataSetTooLong, "__init__", whole)

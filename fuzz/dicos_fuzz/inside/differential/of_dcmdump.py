@@ -102,7 +102,8 @@ def _without_vr(elements: list[Element]) -> list[Element]:
 
 
 def _dumped(inputs: Sequence[Input]) -> tuple[dict[int, list[Element]], dict[int, str]]:
-    """The elements of each file that dcmdump reads, and its error for each other."""
+    """The elements of each file that dcmdump reads, and its error for each other. If it dies, the file is searched of
+    which it does."""
     program = shutil.which("dcmdump")
     assert program is not None
     with tempfile.TemporaryDirectory(prefix="dicos-dcmdump-") as folder:
@@ -123,9 +124,19 @@ def _dumped(inputs: Sequence[Input]) -> tuple[dict[int, list[Element]], dict[int
         refused[int(error[2])] = "; ".join((error[1], *before[:1]))
         before = []
     if done.returncode < 0:
-        raise RuntimeError(f"dcmdump died of signal {-done.returncode}")
+        return _halves(inputs) if len(inputs) > 1 else ({}, {0: f"it dies of signal {-done.returncode}"})
     found = _listed(done.stdout.decode("latin-1"))
     return {number: elements for number, elements in found.items() if number not in refused}, refused
+
+
+def _halves(inputs: Sequence[Input]) -> tuple[dict[int, list[Element]], dict[int, str]]:
+    """Like `_dumped`, in two runs."""
+    middle = len(inputs) // 2
+    found, refused = _dumped(inputs[:middle])
+    more_found, more_refused = _dumped(inputs[middle:])
+    found.update((middle + number, elements) for number, elements in more_found.items())
+    refused.update((middle + number, error) for number, error in more_refused.items())
+    return found, refused
 
 
 def _listed(text: str) -> dict[int, list[Element]]:

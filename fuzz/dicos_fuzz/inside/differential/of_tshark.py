@@ -211,9 +211,16 @@ def _dissected(streams: Sequence[bytes], within: Sequence[bool]) -> dict[int, li
             _write(file, streams, within)
         options = ["-d", f"tcp.port=={SERVER.port},dicom", "-T", "pdml", "-J", "tcp dicom _ws.malformed"]
         done = subprocess.run(
-            [_program(), "-n", "-r", str(path), *options], capture_output=True, timeout=300, check=True
+            [_program(), "-n", "-r", str(path), *options], capture_output=True, timeout=300, check=False
         )
     found: dict[int, list[Seen]] = {}
+    if done.returncode:  # it died: the stream is searched of which it does
+        if len(streams) == 1:
+            return {0: [Seen(streams[0][0], int.from_bytes(streams[0][2:6], "big"), malformed=True)]}
+        middle = len(streams) // 2
+        found = _dissected(streams[:middle], within[:middle])
+        rest = _dissected(streams[middle:], within[middle:])
+        return found | {middle + number: seen for number, seen in rest.items()}
     for packet in ElementTree.fromstring(done.stdout):
         _packet(packet, found)
     return {number: seen[1:] if within[number] else seen for number, seen in found.items()}
