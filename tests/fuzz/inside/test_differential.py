@@ -153,6 +153,7 @@ class Counting:
     """Another implementation that differs in some inputs, by their first byte."""
 
     name = "another"
+    refusal = "refused by both"
     batch = 7
     known = (Explained(r"a known one", Cause.THEIRS, "it is so", "PS3.8 9.3", b"", "pdu"),)
 

@@ -62,6 +62,8 @@ class Other(Protocol):
     """Another implementation."""
 
     name: str
+    refusal: str
+    """The words for an input that neither reads, for the table."""
     batch: int
     """Inputs that are compared in one go: 1 for a library, hundreds for a program that starts slowly."""
 
@@ -143,7 +145,7 @@ def table(other: Other, tally: Tally) -> str:
         f"{other.name}: {tally.compared:,} inputs in {tally.seconds:.0f} s ({rate:,.0f}/s), {tally.damaged:,} of them "
         "damaged",
         f"  {tally.alike:>9,}  read alike",
-        f"  {tally.both_refuse:>9,}  refused by both",
+        f"  {tally.both_refuse:>9,}  {other.refusal}",
         f"  {tally.explained.total():>9,}  different, and explained:",
     ]
     rows = {one.pattern: one for one in other.known}

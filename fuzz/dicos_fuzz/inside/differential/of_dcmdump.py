@@ -57,6 +57,7 @@ class Dcmdump:
     """The comparison with dcmdump."""
 
     name = "dcmdump"
+    refusal = "refused by both"
     batch = 250
     known = KNOWN
 

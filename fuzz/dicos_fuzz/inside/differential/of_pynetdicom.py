@@ -48,6 +48,7 @@ class Pynetdicom:
     """The comparison with pynetdicom."""
 
     name = "pynetdicom"
+    refusal = "refused by both"
     batch = 50
     known = (*PDUS, *COMMANDS)
 

@@ -75,6 +75,7 @@ class Tshark:
     """The comparison with tshark."""
 
     name = "tshark"
+    refusal = "refused by us; type and length are shown alike"
     batch = 200
     known = KNOWN
 
