@@ -11,7 +11,7 @@ export WORKERS
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo quick test pythons test-all check lint docs bench cost mutation changelog clean
+.PHONY: demo quick test pythons test-all check lint docs bench cost mutation fuzz fuzz-score changelog clean
 
 demo:
 	@tools/setup.sh cli
@@ -61,6 +61,17 @@ bench:
 cost:
 	@tools/setup.sh dev
 	$(PY) -m tests.cost
+
+# Fuzzes the project's own code for FOR seconds, on all processors.
+FOR ?= 300
+fuzz:
+	@tools/setup.sh dev
+	$(PY) -m dicos_fuzz.inside --seconds $(FOR)
+
+# Plants twenty defects into a provider, one at a time, and counts those that `dicos fuzz` finds.
+fuzz-score:
+	@tools/setup.sh dev
+	$(PY) -m dicos_fuzz.score
 
 mutation:
 	@tools/setup.sh dev

@@ -1,11 +1,16 @@
 """The interface between an adapter and what it carries: an association, an upper layer or TLS. Seven members.
 
+`NetworkWire` has two more, for a wire around another one that plays a network with faults (`dicos_fuzz.faults`). The
+adapters of `dicos_transports` obey them. One that ignores them cannot show such a fault to the peer as a real network
+would, and a flow that has more to send than its queue holds does not wait while bytes are kept back: it spins.
+
 Knows: the interface. Must not know: who implements it.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import Enum
+from typing import Protocol, runtime_checkable
 
 from .errors import ConnectionLost
 from .timers import Deadline
@@ -40,3 +45,27 @@ class Wire(Protocol):
 
     def handle_timeout(self, now: float) -> None:
         """Passes the time `now`. Early and repeated calls do nothing."""
+
+
+class Ending(Enum):
+    """The end of the sending side of a connection, as far as a wire decides that."""
+
+    OPEN = "open"
+    """It goes on: `Wire.wants_close` alone decides."""
+    SHUT = "shut"
+    """Shut down sending once everything taken is written, and go on reading: a FIN."""
+    RESET = "reset"
+    """Close the connection by a reset: an RST."""
+
+
+@runtime_checkable
+class NetworkWire(Wire, Protocol):
+    """A wire that plays a network: it may keep bytes back for some time, and end the connection by itself."""
+
+    @property
+    def holds(self) -> bool:
+        """True while bytes are kept back that `data_to_send` does not return yet: what was queued is not sent."""
+
+    @property
+    def ending(self) -> Ending:
+        """The end of the sending side that the wire wants."""

@@ -51,6 +51,24 @@ files_of() {
     [ -d "$folder/$name" ] || echo "peers: $name could not be fetched: its files are not sent" >&2
 }
 
+# dcmjs-dimse, of npm: into a cache. DCMJS_DIMSE names a node_modules that has it already.
+dcmjs() {
+    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/dicos-proto/dcmjs
+    [ -d "${DCMJS_DIMSE:-$folder/node_modules}/dcmjs-dimse" ] && return
+    if ! command -v npm >/dev/null; then
+        echo "peers: no npm: what talks to dcmjs-dimse is skipped" >&2
+        return
+    fi
+    echo "peers: installing dcmjs-dimse into $folder" >&2
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --silent --no-audit --no-fund --ignore-scripts dcmjs-dimse@0.3.3 </dev/null >&2 ||
+        rm -rf "$folder/node_modules"
+    [ -d "$folder/node_modules/dcmjs-dimse" ] ||
+        echo "peers: dcmjs-dimse could not be installed: what talks to it is skipped" >&2
+}
+
+dcmjs
+
 files_of dicognito-0.19.0 --no-binary
 files_of pydicom_data-1.0.0 --only-binary
 

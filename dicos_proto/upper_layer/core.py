@@ -226,6 +226,8 @@ class Core:
                 self.reader.lose()
                 read = fault.with_traceback(None)  # which has this frame
             token = self._decode(read) if type(read) is PduBody else read
+            if self.judge.untold and self.state is State.Sta13:
+                self.judge.untold.clear()  # nothing is accepted any more: no event follows that they could concern
             if token is None:
                 if not self._eof:
                     self._watch_pdu()
@@ -394,7 +396,8 @@ class Core:
             timers.cancel(Timer.RELEASE)
         if state is State.Sta13 or state is State.Sta1:
             timers.cancel(Timer.PDU, *MESSAGE_TIMERS)
-            self.reader.skip_pdu()
+            if not self.reader.in_abort:  # one that has begun still ends it all: AA-2
+                self.reader.skip_pdu()
         if state is State.Sta1:
             self._closing = True
             if self.outbox.runs:

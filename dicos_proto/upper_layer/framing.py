@@ -142,6 +142,11 @@ class PduReader:
         return self._kind is not None or bool(self._body)
 
     @property
+    def in_abort(self) -> bool:
+        """True if the header of an A-ABORT was read, and the rest of it is awaited."""
+        return self._kind is _ABORT
+
+    @property
     def progress(self) -> tuple[int, int]:
         """It changes with each PDU, and with each 128 KiB of a long one: the deadline of a PDU starts again then."""
         return self.completed, self._left // DEFAULT_MAX_LENGTH

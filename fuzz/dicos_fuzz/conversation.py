@@ -9,12 +9,13 @@ numbered from 0; a conversation may hold several.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .grammar.reading import read_stream
+from .json_text import DamagedFile, choice, fields, flag, hexadecimal, items, number, text, whole
 from .tree import Action, Edit, apply, encode
 
 __all__ = [
@@ -144,6 +145,7 @@ class What(Enum):
     RECEIVED = "received"
     ENDED = "ended"  # the peer closed it (FIN)
     RESET = "reset"  # the peer reset it
+    HALF = "half-closed"  # this side sent FIN, and goes on reading
     CLOSED = "closed"  # this side ended it
     QUIET = "quiet"  # a wait passed without what was awaited
     CHECKED = "checked"  # a good echo beside it was answered
@@ -152,7 +154,8 @@ class What(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a transcript: its time in seconds from the first step, the connection, bytes or a note."""
+    """One line of a transcript: its time in seconds from the first step, the connection, bytes or a note. A `Check` is
+    on no connection of the conversation, -1."""
 
     at: float
     connection: int
@@ -183,10 +186,13 @@ class Transcript:
 
 # -- JSON --------------------------------------------------------------------------------------------------------
 
-
-class DamagedFile(ValueError):
-    """A reproducer, a corpus entry or a saved campaign that cannot be read; the text names the place."""
-
+MOST_STEPS: Final = 10_000
+MOST_EDITS: Final = 1_000
+"""The most edits of one step. An edit copies the nodes beside it, so that edits are counted as well as bytes."""
+MOST_SECONDS: Final = 86_400
+MOST_CONNECTIONS: Final = 65_536
+_MOST_NUMBER: Final = 0xFFFFFFFF
+_MOST_KINDS: Final = 256
 
 _STEPS: dict[str, type[Any]] = {
     "open": Open, "send": Send, "answer": Answer, "await": Await, "pause": Pause, "reading": Reading, "end": End,
@@ -210,15 +216,19 @@ def _plain(value: object) -> object:
     return value
 
 
+def _default(cls: type[Any], name: str) -> object:
+    default: object = cls.__dataclass_fields__[name].default
+    return default
+
+
 def json_of_conversation(conversation: Conversation) -> dict[str, object]:
-    """Returns a conversation as JSON values; bytes in hexadecimal."""
+    """Returns a conversation as JSON values; bytes in hexadecimal, and of a step only what is not the default."""
     steps = []
     for step in conversation.steps:
         plain: dict[str, object] = {"step": _NAMES[type(step)]}
         for name in type(step).__slots__:
             value = getattr(step, name)
-            default = type(step).__dataclass_fields__[name].default
-            if value != default:
+            if value != _default(type(step), name):
                 plain[name] = _plain(value)
         steps.append(plain)
     return {
@@ -231,133 +241,99 @@ def json_of_conversation(conversation: Conversation) -> dict[str, object]:
     }
 
 
-def conversation_of_json(plain: object) -> Conversation:
+_FIELDS: Final = ("name", "side", "about", "clause", "expect", "steps")
+
+
+def conversation_of_json(plain: object, where: str = "conversation") -> Conversation:
     """Returns the conversation of JSON values. Raises `DamagedFile`, which names what is wrong where."""
-    found = _mapping(plain, "conversation")
-    steps = found.get("steps")
-    if not isinstance(steps, list):
-        raise DamagedFile("conversation: no list of steps")
-    try:
-        side = Side(found.get("side", "user"))
-    except ValueError:
-        raise DamagedFile(f"conversation: side {found.get('side')!a}; user or provider") from None
-    texts = {name: found.get(name, default) for name, default in _TEXTS.items()}
-    for name, text in texts.items():
-        if not isinstance(text, str):
-            raise DamagedFile(f"conversation: {name} is not a text")
-    return Conversation(side=side, steps=tuple(_step(one, f"step {i}") for i, one in enumerate(steps, 1)), **texts)
+    found = fields(plain, where, _FIELDS)
+    steps = items(found.get("steps"), f"{where}: steps", MOST_STEPS)
+    side = Side(choice(found.get("side", "user"), f"{where}: side", [one.value for one in Side]))
+    texts = {name: text(found.get(name, default), f"{where}: {name}") for name, default in _TEXTS.items()}
+    return Conversation(
+        side=side, steps=tuple(_step(one, f"{where}: step {i}") for i, one in enumerate(steps, 1)), **texts
+    )
 
 
 _TEXTS = {"name": "unnamed", "about": "", "clause": "", "expect": "any"}
 
 
-def _mapping(plain: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(plain, dict):
-        raise DamagedFile(f"{where}: {type(plain).__name__}; an object")
-    return plain
-
-
 def _step(plain: object, where: str) -> Step:
-    found = dict(_mapping(plain, where))
-    name = found.pop("step", None)
-    cls = _STEPS.get(name) if isinstance(name, str) else None
-    if cls is None:
-        raise DamagedFile(f"{where}: step {name!a}; one of {', '.join(_STEPS)}")
-    values = {}
-    for key, value in found.items():
-        read = _READ.get((cls, key)) or _READ.get((None, key))
-        if key not in cls.__slots__ or read is None:
-            raise DamagedFile(f"{where}: {name} has no {key!a}")
-        try:
-            values[key] = read(value)
-        except DamagedFile as fault:
-            raise DamagedFile(f"{where}: {key}: {fault}") from None
+    found = dict(fields(plain, where))
+    name = choice(found.pop("step", None), f"{where}: step", _STEPS)
+    cls = _STEPS[name]
+    fields(found, f"{where}: {name}", cls.__slots__)
+    values = {
+        key: (_READ.get((cls, key)) or _READ[None, key])(value, f"{where}: {key}") for key, value in found.items()
+    }
     try:
         step: Step = cls(**values)
     except TypeError:
-        raise DamagedFile(f"{where}: {name} without what it needs") from None
+        missing = [key for key in cls.__slots__ if key not in values and _default(cls, key) is MISSING]
+        raise DamagedFile(f"{where}: {name} without {' and '.join(missing)}") from None
     return step
 
 
-def _bytes(value: object) -> bytes:
-    try:
-        return bytes.fromhex(value) if isinstance(value, str) else _bytes("?")
-    except ValueError:
-        raise DamagedFile("not hexadecimal") from None
+def _seconds(value: object, where: str) -> float:
+    return number(value, where, MOST_SECONDS)
 
 
-def _number(value: object, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise DamagedFile(f"not a number from 0 to {most:g}")
-    return value
+def _connection(value: object, where: str) -> int:
+    return whole(value, where, MOST_CONNECTIONS - 1)
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise DamagedFile("not a whole number")
-    return int(_number(value, 1 << 32))
+def _connection_or_none(value: object, where: str) -> int:
+    return -1 if value == -1 else _connection(value, where)
 
 
-def _edits(value: object) -> tuple[Edit, ...]:
-    if not isinstance(value, list):
-        raise DamagedFile("not a list")
-    return tuple(_edit(one) for one in value)
+def _edits(value: object, where: str) -> tuple[Edit, ...]:
+    return tuple(_edit(one, f"{where} {i}") for i, one in enumerate(items(value, where, MOST_EDITS), 1))
 
 
-def _edit(value: object) -> Edit:
-    found = _mapping(value, "edit")
-    path, action = found.get("path"), found.get("action")
-    if not isinstance(path, str):
-        raise DamagedFile("an edit without path")
-    try:
-        kind = Action(action)
-    except ValueError:
-        raise DamagedFile(f"action {action!a}; one of {', '.join(one.value for one in Action)}") from None
+_WITH_BYTES: Final = (Action.SET, Action.INSERT)
+_WITH_NUMBER: Final = (Action.LENGTH, Action.CUT)
+
+
+def _edit(value: object, where: str) -> Edit:
+    found = dict(fields(value, where, ("path", "action", "bytes", "number")))
+    path = text(found.get("path"), f"{where}: path")
+    action = Action(choice(found.get("action"), f"{where}: action", [one.value for one in Action]))
     what: bytes | int | None = None
-    if "bytes" in found:
-        what = _bytes(found["bytes"])
-    elif "number" in found:
-        what = _whole(found["number"])
-    return Edit(path, kind, what)
+    if action in _WITH_BYTES:
+        what = hexadecimal(found.pop("bytes", None), f"{where}: bytes")
+    elif action in _WITH_NUMBER:
+        what = whole(found.pop("number", None), f"{where}: number", _MOST_NUMBER)
+    fields(found, f"{where}: {action.value}", ("path", "action"))
+    return Edit(path, action, what)
 
 
-def _seconds(value: object) -> float:
-    return float(_number(value, 86_400))
+def _kinds(value: object, where: str) -> tuple[int, ...]:
+    return tuple(whole(one, f"{where} {i}", 255) for i, one in enumerate(items(value, where, _MOST_KINDS), 1))
 
 
-def _kinds(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise DamagedFile("not a list")
-    return tuple(_whole(one) for one in value)
+def _how(value: object, where: str) -> str:
+    return choice(value, where, ("half", "close", "reset"))
 
 
-def _bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise DamagedFile("neither true nor false")
-    return value
+def _piece(value: object, where: str) -> int:
+    return whole(value, where, _MOST_NUMBER)
 
 
-def _how(value: object) -> str:
-    if value not in ("half", "close", "reset"):
-        raise DamagedFile(f"{value!a}; half, close or reset")
-    return str(value)
-
-
-_READ: dict[tuple[type[Any] | None, str], Any] = {
-    (None, "connection"): _whole,
+_READ: dict[tuple[type[Any] | None, str], Callable[[object, str], object]] = {
+    (None, "connection"): _connection,
     (None, "edits"): _edits,
     (None, "seconds"): _seconds,
-    (Send, "message"): _bytes,
-    (Send, "piece"): _whole,
+    (Send, "message"): hexadecimal,
+    (Send, "piece"): _piece,
     (Send, "gap"): _seconds,
     (Await, "kinds"): _kinds,
-    (Reading, "on"): _bool,
+    (Reading, "on"): flag,
     (End, "how"): _how,
 }
 
 
 def json_of_transcript(transcript: Transcript) -> list[dict[str, object]]:
-    """Returns a transcript as JSON values; bytes in hexadecimal."""
+    """Returns a transcript as JSON values; bytes in hexadecimal, times in microseconds at the finest."""
     lines: list[dict[str, object]] = []
     for entry in transcript.entries:
         line: dict[str, object] = {
@@ -371,25 +347,22 @@ def json_of_transcript(transcript: Transcript) -> list[dict[str, object]]:
     return lines
 
 
-def transcript_of_json(plain: object) -> Transcript:
-    """Returns the transcript of JSON values. Raises `DamagedFile`."""
-    if not isinstance(plain, list):
-        raise DamagedFile("transcript: not a list")
+_LINE: Final = ("at", "connection", "what", "data", "note")
+
+
+def transcript_of_json(plain: object, where: str = "transcript") -> Transcript:
+    """Returns the transcript of JSON values. Raises `DamagedFile`, which names what is wrong where."""
     entries = []
-    for number, one in enumerate(plain, 1):
-        found = _mapping(one, f"line {number} of the transcript")
-        try:
-            what = What(found.get("what"))
-        except ValueError:
-            raise DamagedFile(f"line {number} of the transcript: {found.get('what')!a}") from None
-        note = found.get("note", "")
+    for i, one in enumerate(items(plain, where), 1):
+        line = f"{where}: line {i}"
+        found = fields(one, line, _LINE)
         entries.append(
             Entry(
-                _seconds(found.get("at", 0)),
-                _whole(found.get("connection", 0)),
-                what,
-                _bytes(found.get("data", "")),
-                note if isinstance(note, str) else "",
+                _seconds(found.get("at", 0), f"{line}: at"),
+                _connection_or_none(found.get("connection", 0), f"{line}: connection"),
+                What(choice(found.get("what"), f"{line}: what", [one.value for one in What])),
+                hexadecimal(found.get("data", ""), f"{line}: data"),
+                text(found.get("note", ""), f"{line}: note"),
             )
         )
     return Transcript(entries)

@@ -49,7 +49,7 @@ class Violation:
 def signature(violation: Violation) -> str:
     """Returns the signature by which duplicates are grouped and known findings are masked: 12 hexadecimal digits."""
     parts = (violation.oracle, violation.state, violation.reaction, violation.family if violation.by_family else "")
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,12 @@ contents or are wrong on purpose.
 Knows: leaves, lengths, parts, paths, edits, and how they become bytes. Must not know: which PDUs exist (`grammar`).
 
 A path names a node by its parts' names: `A-ASSOCIATE-RQ/presentation context#2/length`. `#2` is the second node of that
-name among its siblings; the first has no number. An `Edit` is one change at one path; an edit whose path is not there
-changes nothing, so that any subset of a list of edits can be applied: this is what makes findings small.
+name among its siblings; the first has no number. In a path, `/`, `#` and `%` of a name are `%2F`, `%23` and `%25`, and
+no name is `%`, so that every path leads to one node. An `Edit` is one change at one path; an edit whose path is not
+there changes nothing, so that any subset of a list of edits can be applied: this is what makes findings small.
+
+Invariants: nothing here is recursive, so a tree may be as deep as it likes; copies that edits make are bounded
+(`MOST_COPIED`), because a few `REPEAT` of each other would make more bytes than there is memory.
 """
 
 from __future__ import annotations
@@ -15,10 +19,30 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-__all__ = ["ROOT", "Action", "Edit", "Kind", "Leaf", "Length", "Node", "Part", "apply", "encode", "walk"]
+__all__ = [
+    "MOST_COPIED",
+    "ROOT",
+    "Action",
+    "Edit",
+    "Kind",
+    "Leaf",
+    "Length",
+    "Node",
+    "Part",
+    "apply",
+    "encode",
+    "find",
+    "lengths",
+    "steps",
+    "walk",
+]
 
 ROOT: Final = ""
 """The path of the whole tree."""
+MOST_COPIED: Final = 64 << 20
+"""Bytes that the `REPEAT`s of one `apply` may add, where each node counts `NODE_COST` more. A `REPEAT` that would add
+more, and every one after it, changes nothing. Stops: 40 edits that make a terabyte."""
+NODE_COST: Final = 64
 
 
 class Kind(Enum):
@@ -101,26 +125,60 @@ class Edit:
 
 
 def encode(node: Node) -> bytes:
-    """Returns the bytes of a tree. It takes time linear in the result."""
+    """Returns the bytes of a tree. It takes time linear in the nodes and in the result."""
     pieces: list[bytes] = []
-    _encode(node, 0, 0, pieces)
+    _backwards(node, pieces, [])
     pieces.reverse()
     return b"".join(pieces)
 
 
-def _encode(node: Node, after: int, after_part: int, pieces: list[bytes]) -> int:
-    """Appends the pieces of `node`, the last first; returns their length. `after`: bytes behind it in its part;
-    `after_part`: bytes behind that part in the one around it."""
-    if isinstance(node, Leaf):
-        pieces.append(node.value)
-        return len(node.value)
-    if isinstance(node, Length):
-        pieces.append(node.pack(after_part if node.outer else after))
-        return node.width
-    inside = 0
-    for one in reversed(node.nodes):
-        inside += _encode(one, inside, after, pieces)
-    return inside
+def lengths(node: Node) -> dict[str, tuple[int, int]]:
+    """Returns, for the path of each `Length` of a tree, the number that is right for it, and how many bytes follow the
+    counted ones in the part around: what a longer number reaches into. It takes time linear in the nodes."""
+    counted: list[tuple[int, int]] = []
+    _backwards(node, [], counted)
+    paths = [path for path, one in walk(node) if isinstance(one, Length)]
+    return dict(zip(paths, reversed(counted), strict=True))
+
+
+def _backwards(node: Node, pieces: list[bytes], counted: list[tuple[int, int]]) -> None:
+    """Appends the pieces of a tree, the last first, and for each `Length` the bytes that it counts and those behind
+    them. It goes backwards because what a length counts is behind it."""
+    parts: list[tuple[Node, ...]] = [(node,)]  # the nodes of each part that is open: the root, the part in it, ...
+    left = [1]  # ... how many of them are still to do
+    inside = [0]  # ... and the bytes of those that are done
+    while left:
+        if not left[-1]:
+            parts.pop()
+            left.pop()
+            size = inside.pop()
+            if inside:
+                inside[-1] += size
+            continue
+        left[-1] -= 1
+        one = parts[-1][left[-1]]
+        if isinstance(one, Leaf):
+            pieces.append(one.value)
+            inside[-1] += len(one.value)
+        elif isinstance(one, Part):
+            parts.append(one.nodes)
+            left.append(len(one.nodes))
+            inside.append(0)
+        else:
+            around = inside[-2] if len(inside) > 1 else 0
+            counts, behind = (around, 0) if one.outer else (inside[-1], around)
+            pieces.append(one.pack(counts))
+            counted.append((counts, behind))
+            inside[-1] += one.width
+
+
+def _step(name: str) -> str:
+    """A name in the form that it has in a path."""
+    if not name:
+        return "%"
+    if "/" in name or "#" in name or "%" in name:
+        return name.replace("%", "%25").replace("/", "%2F").replace("#", "%23")
+    return name
 
 
 def walk(node: Node) -> Iterator[tuple[str, Node]]:
@@ -131,48 +189,95 @@ def walk(node: Node) -> Iterator[tuple[str, Node]]:
         yield path, one
         if isinstance(one, Part):
             prefix = f"{path}/" if path else ""
-            seen: dict[str, int] = {}
-            inside: list[tuple[str, Node]] = []
-            for child in one.nodes:
-                number = seen[child.name] = seen.get(child.name, 0) + 1
-                inside.append((f"{prefix}{child.name}" + (f"#{number}" if number > 1 else ""), child))
+            inside = [(prefix + step, child) for step, child in zip(steps(one), one.nodes, strict=True)]
             stack.extend(reversed(inside))
+
+
+def steps(part: Part) -> list[str]:
+    """Returns the last step of the path of each node of a part."""
+    seen: dict[str, int] = {}
+    found = []
+    for child in part.nodes:
+        number = seen[child.name] = seen.get(child.name, 0) + 1
+        found.append(_step(child.name) + (f"#{number}" if number > 1 else ""))
+    return found
+
+
+def find(node: Node, path: str) -> Node | None:
+    """Returns the node at a path; None if there is none."""
+    for step in path.split("/") if path else ():
+        index = _index(node, step) if isinstance(node, Part) else None
+        if not isinstance(node, Part) or index is None:
+            return None
+        node = node.nodes[index]
+    return node
 
 
 def apply(node: Node, edits: tuple[Edit, ...] | list[Edit]) -> Node:
     """Returns the tree with these edits, one after the other. Edits without effect are skipped."""
+    copied = 0
     for edit in edits:
-        node = _at(node, edit.path.split("/") if edit.path else [], edit)
+        if edit.action is Action.REPEAT:
+            if copied <= MOST_COPIED:
+                copied += _cost(find(node, edit.path), MOST_COPIED - copied)
+            if copied > MOST_COPIED:
+                continue
+        node = _edited(node, edit)
     return node
 
 
-def _at(node: Node, steps: list[str], edit: Edit) -> Node:
-    if not steps:
+def _cost(node: Node | None, most: int) -> int:
+    """The cost of one more of a node; it stops counting above `most`."""
+    cost = 0
+    stack = [] if node is None else [node]
+    while stack and cost <= most:
+        one = stack.pop()
+        cost += NODE_COST + (len(one.value) if isinstance(one, Leaf) else 0)
+        if isinstance(one, Part):
+            stack.extend(one.nodes)
+    return cost
+
+
+def _edited(node: Node, edit: Edit) -> Node:
+    above: list[tuple[Part, int]] = []  # the parts on the way, and which of their nodes comes next
+    one = node
+    for step in edit.path.split("/") if edit.path else ():
+        index = _index(one, step) if isinstance(one, Part) else None
+        if not isinstance(one, Part) or index is None:
+            return node
+        above.append((one, index))
+        one = one.nodes[index]
+    found: tuple[Node, ...] | None
+    if not above:
         found = _changed(node, edit)
         return node if found is None else found[0] if len(found) == 1 else Part(node.name, found)
-    if not isinstance(node, Part):
-        return node
-    index = _index(node, steps[0])
-    if index is None:
-        return node
-    nodes = node.nodes
-    if len(steps) > 1:
-        return replace(node, nodes=(*nodes[:index], _at(nodes[index], steps[1:], edit), *nodes[index + 1 :]))
+    part, index = above.pop()
+    nodes = part.nodes
     if edit.action is Action.SWAP:
-        if index + 1 == len(nodes):
-            return node
-        return replace(node, nodes=(*nodes[:index], nodes[index + 1], nodes[index], *nodes[index + 2 :]))
-    found = _changed(nodes[index], edit)
-    return node if found is None else replace(node, nodes=(*nodes[:index], *found, *nodes[index + 1 :]))
+        after, found = index + 2, (*reversed(nodes[index : index + 2]),)
+    else:
+        after, found = index + 1, _changed(one, edit)
+    if found is None:
+        return node
+    part = replace(part, nodes=(*nodes[:index], *found, *nodes[after:]))
+    for upper, index in reversed(above):
+        part = replace(upper, nodes=(*upper.nodes[:index], part, *upper.nodes[index + 1 :]))
+    return part
+
+
+_MOST_DIGITS: Final = 9
 
 
 def _index(part: Part, step: str) -> int | None:
     name, _, number = step.rpartition("#")
-    if not name or not number.isdecimal():
+    if not name:
         name, number = step, "1"
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
+        return None
     left = int(number)
+    escaped = "%" in name
     for index, node in enumerate(part.nodes):
-        if node.name == name:
+        if (_step(node.name) if escaped else node.name) == name:
             left -= 1
             if left == 0:
                 return index
@@ -194,6 +299,6 @@ def _changed(node: Node, edit: Edit) -> tuple[Node, ...] | None:
         case Action.LENGTH if isinstance(value, int) and isinstance(node, Length):
             return (replace(node, value=value),)
         case Action.CUT if isinstance(value, int):
-            return (Leaf(node.name, encode(node)[:value]),)
+            return (Leaf(node.name, encode(node)[: max(0, value)]),)
         case _:
             return None

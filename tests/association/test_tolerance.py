@@ -978,6 +978,16 @@ def test_what_is_let_through_is_told_also_where_something_else_is_refused(split:
 # -- the user acts on deviations ------------------------------------------------------------------------------------
 
 
+@SPLITS
+def test_no_deviation_is_reported_of_what_is_ignored_after_an_abort(split: Splitter) -> None:
+    lone = Lone.provider(split=split, tolerance=only("over_max_length"))
+    too_long = struct.pack(">BxL", 4, 20_000) + bytes(30)
+    (abort,) = lone.feed(asking() + too_long)
+    assert isinstance(abort, ProviderAbort)
+    assert lone.engine.state is State.Sta13
+    assert lone.engine.terms.deviations == ()
+
+
 @pytest.mark.parametrize("name", ["two contexts", "one PDU", "second, command set", "all in one PDV", "every context"])
 def test_an_abort_on_a_deviation_is_the_last_word(name: str) -> None:
     case = CASES[name]

@@ -99,6 +99,52 @@ def dcmtk_dcmqrscp(folder: Path, destinations: dict[str, int] | None = None) -> 
             process.kill()
 
 
+def dcmjs_modules() -> Path:
+    """The node_modules with dcmjs-dimse, where tools/peers.sh puts it, or where DCMJS_DIMSE says."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("DCMJS_DIMSE") or cache / "dicos-proto" / "dcmjs" / "node_modules")
+
+
+needs_dcmjs = pytest.mark.skipif(
+    shutil.which("node") is None or not (dcmjs_modules() / "dcmjs-dimse").is_dir(),
+    reason="dcmjs-dimse is not installed",
+)
+
+
+@contextmanager
+def listening(
+    command: list[str], port: int, log: Path, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a peer, in `folder`, until it listens on `port`. Yields its process, which is killed at the end."""
+    with log.open("w") as output, subprocess.Popen(
+        command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=_dcmtk_environment()
+    ) as process:  # fmt: skip
+        try:
+            _wait_for_listener(process, port, log)
+            yield process
+        finally:
+            process.kill()
+
+
+def pynetdicom_command(name: str, port: int, folder: Path) -> list[str]:
+    """The command line of pynetdicom's `storescp` or `qrscp`, which stores into `folder`."""
+    command = [sys.executable, "-m", "pynetdicom", name]
+    if name == "qrscp":
+        config = folder / "qrscp.ini"
+        config.write_text(
+            f"[DEFAULT]\nae_title: QRSCP\nport: {port}\nmax_pdu: 16382\nacse_timeout: 30\ndimse_timeout: 30\n"
+            f"network_timeout: 30\nbind_address: 127.0.0.1\ninstance_location: {folder / 'instances'}\n"
+            f"database_location: {folder / 'instances.sqlite'}\n"
+        )
+        return [*command, "-c", str(config)]
+    return [*command, str(port), "-ba", "127.0.0.1", "-od", str(folder)]
+
+
+def dcmjs_command(port: int) -> list[str]:
+    """The command line of a provider of dcmjs-dimse, which answers C-ECHO, C-STORE and C-FIND."""
+    return ["node", str(Path(__file__).with_name("dcmjs_scp.js")), str(dcmjs_modules()), str(port)]
+
+
 def _wait_for_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and process.poll() is None:

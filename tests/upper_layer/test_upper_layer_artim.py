@@ -103,6 +103,20 @@ def test_each_request_in_sta13_is_answered_by_one_abort(split: Splitter, count: 
     assert answers == [Abort(source=2, reason=2)] * count
 
 
+@pytest.mark.parametrize("there", range(6, 10))
+def test_an_abort_of_which_only_the_rest_comes_in_sta13_still_ends_it(there: int) -> None:
+    """Its header was judged in the state before; Evt16 happens when the whole PDU is there [PS3.8 table 9-10, AA-2]."""
+    layer = UpperLayer(PROVIDER)
+    feed(layer, ASKED)
+    layer.send(ACCEPT)
+    abort = encode(Abort(source=2, reason=2))
+    assert feed(layer, abort[:there]) == []
+    layer.send(Abort())
+    assert layer.state is State.Sta13
+    assert feed(layer, abort[there:]) == [Closed()]
+    assert layer.wants_close
+
+
 @ANY
 def test_bytes_that_are_no_pdus_are_answered_once(split: Splitter) -> None:
     layer = aborted()

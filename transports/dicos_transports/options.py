@@ -5,6 +5,7 @@ Knows: what may be chosen. Must not know: how an association begins. Defaults ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 
 from dicos_proto.arguments import check_function, check_kind
@@ -13,6 +14,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.pdu_types import ProposedContext, UserInformation
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.wire import Wire
 
 from .addresses import SourceAddress, check_keepalive
 
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
     from .tls.layer import ClientTLS, ServerTLS
     from .tracing import Trace
 
-__all__ = ["Accept", "AcceptOptions", "Connect", "ConnectOptions", "RequestOptions"]
+__all__ = ["Accept", "AcceptOptions", "Connect", "ConnectOptions", "RequestOptions", "Wrap"]
 
 _TOLERANCES: Final = ("STRICT", "FIELD", "STRATOVAN", "EVERYTHING")
+
+Wrap = Callable[[Wire], Wire]
+"""A function that puts a wire around another one and returns it: an emulated network, a recorder."""
 
 
 class AssociationOptions(TypedDict, total=False):
@@ -39,6 +44,11 @@ class AssociationOptions(TypedDict, total=False):
     keepalive: float | None
     """Seconds of silence, 1 to 32767, after which the system probes the peer's host. The connection is lost if the host
     does not answer for as long again. None sends no probes."""
+    wrap: Wrap | None
+    """A function that is called once for each connection with the wire next to it (the association, or TLS around it)
+    and returns the wire that carries the bytes instead, for example one with faults (`dicos_fuzz.faults`)."""
+    wrap_plain: Wrap | None
+    """The same inside TLS: it is called with the association."""
 
 
 class TraceOption(TypedDict, total=False):
@@ -111,7 +121,15 @@ class Accept(Protocol):
 
 
 def check_options(
-    call: str, *, limits: object, timeouts: object, tolerance: object, keepalive: object, trace: object
+    call: str,
+    *,
+    limits: object,
+    timeouts: object,
+    tolerance: object,
+    keepalive: object,
+    trace: object,
+    wrap: object = None,
+    wrap_plain: object = None,
 ) -> None:
     """Refuses options of another type, which would fail only when a peer connects or sends something.
 
@@ -122,6 +140,8 @@ def check_options(
     meant = word if word in _TOLERANCES else f"{', '.join(_TOLERANCES[:-1])} or {_TOLERANCES[-1]}"
     check_kind(tolerance, f"{call}(tolerance={{}})", Tolerance, hint=f"; write {meant}")
     check_function(trace, f"{call}(trace={{}})")
+    check_function(wrap, f"{call}(wrap={{}})")
+    check_function(wrap_plain, f"{call}(wrap_plain={{}})")
     check_kind(keepalive, f"{call}(keepalive={{}})", int, float, type(None))
     if isinstance(keepalive, int | float):
         check_keepalive(keepalive)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from ..tree import ROOT, Action, Edit, Kind, Leaf, Length, Node, Part, encode, walk
+from ..tree import ROOT, Action, Edit, Kind, Leaf, Length, Node, Part, encode, lengths, walk
 
 __all__ = ["TITLES", "UIDS", "change", "changes"]
 
@@ -53,24 +53,23 @@ _DEEPEST: Final = 1 << 16
 
 def changes(tree: Node) -> Iterator[Edit]:
     """Yields every single change of a tree that is worth trying, in the order of the wire: a few for each node."""
+    right = lengths(tree)
     for path, node in walk(tree):
-        if path == ROOT:
-            continue
-        yield from _of_node(path, node)
+        if isinstance(node, Length):
+            for number in _lengths(node, *right[path]):
+                yield Edit(path, Action.LENGTH, number)
+        elif path != ROOT:
+            yield from _of_node(path, node)
 
 
-def _of_node(path: str, node: Node) -> Iterator[Edit]:
-    if isinstance(node, Length):
-        for number in _lengths(node):
-            yield Edit(path, Action.LENGTH, number)
-        return
+def _of_node(path: str, node: Leaf | Part) -> Iterator[Edit]:
     if isinstance(node, Part):
         yield Edit(path, Action.DELETE)
         yield Edit(path, Action.REPEAT)
         yield Edit(path, Action.SWAP)
         yield Edit(path, Action.INSERT, _UNKNOWN_ITEM)
         size = len(encode(node))
-        for cut in sorted({1, size // 2, size - 1}):
+        for cut in sorted({cut for cut in (1, size // 2, size - 1) if 0 <= cut < size}):
             yield Edit(path, Action.CUT, cut)
         return
     for value in _values(node):
@@ -78,10 +77,14 @@ def _of_node(path: str, node: Node) -> Iterator[Edit]:
             yield Edit(path, Action.SET, value)
 
 
-def _lengths(node: Length) -> Iterator[int]:
-    """Wrong numbers: none, one, the greatest, and those around signs and powers [fault kind F5]."""
+def _lengths(node: Length, right: int, behind: int) -> Iterator[int]:
+    """Wrong numbers: none, one, the greatest, those around signs and powers, those beside the right one, and the first
+    that reaches behind the part around it [fault kind F5]."""
     most = (1 << 8 * node.width) - 1
-    yield from sorted({0, 1, 2, 3, 7, most >> 1, (most >> 1) + 1, most - 1, most, 0x4000 & most, 0x10001 & most})
+    beside = {right - 1, right + 1, right + 2, right, right + behind + 1}
+    fixed = {0, 1, 2, 3, 7, most >> 1, (most >> 1) + 1, most - 1, most, 0x4000 & most, 0x10001 & most}
+    now = right if node.value is None else node.value
+    yield from sorted(number for number in fixed | beside if 0 <= number <= most and number != now)
 
 
 def _values(leaf: Leaf) -> Iterator[bytes]:
@@ -94,7 +97,7 @@ def _values(leaf: Leaf) -> Iterator[bytes]:
         case Kind.NUMBER | Kind.ID:
             most = (1 << 8 * width) - 1
             now = int.from_bytes(leaf.value, "little" if leaf.little else "big")
-            for number in sorted({0, 1, 2, most, most >> 1, now + 1 & most, now - 1 & most, now ^ 0x80 & most}):
+            for number in sorted({one & most for one in (0, 1, 2, most, most >> 1, now + 1, now - 1, now ^ 0x80)}):
                 yield number.to_bytes(width, "little" if leaf.little else "big")
         case Kind.RESERVED:
             yield b"\xff" * width
@@ -119,10 +122,11 @@ def change(tree: Node, random: Random) -> Edit | None:
         return None
     path, node = nodes[random.randrange(1, len(nodes))]
     if isinstance(node, Length):
+        right, behind = lengths(tree)[path]
         if random.random() < 0.3:
-            right = node.value if node.value is not None else 0
             return Edit(path, Action.LENGTH, max(0, right + random.choice((-2, -1, 1, 2, 4, 6))))
-        return Edit(path, Action.LENGTH, random.choice([*_lengths(node), random.randrange(1 << 8 * node.width)]))
+        numbers = [*_lengths(node, right, behind), random.randrange(1 << 8 * node.width)]
+        return Edit(path, Action.LENGTH, random.choice(numbers))
     if isinstance(node, Part):
         action = random.choice((Action.DELETE, Action.REPEAT, Action.SWAP, Action.INSERT, Action.CUT))
         if action is Action.CUT:

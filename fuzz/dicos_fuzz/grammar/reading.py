@@ -3,7 +3,9 @@
 Knows: layouts of PS3.8 9.3, annex D and E, PS3.7 D.3.3 and 6.3.1, PS3.5 7. Must not know: what is valid.
 
 Invariants: no bytes raise an error, `encode(read(data)) == data` for all of them, and both take linear time. A length
-that is right becomes one that follows its contents; any other keeps its number. Unreadable bytes stay a leaf.
+that is right becomes one that follows its contents; any other keeps its number. Unreadable bytes stay a leaf. A tree
+has at most `MOST_PARTS` parts, the rest of the bytes is a leaf, since a part takes a hundred times the memory of its
+bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dicos_proto.dimse.types import MESSAGES
 
 from ..tree import Kind, Leaf, Length, Node, Part
 
-__all__ = ["PDU_NAMES", "pdus_of", "read_command", "read_data_set", "read_pdu", "read_stream"]
+__all__ = ["MOST_PARTS", "PDU_NAMES", "pdus_of", "read_command", "read_data_set", "read_pdu", "read_stream"]
 
 PDU_NAMES: Final = {
     1: "A-ASSOCIATE-RQ",
@@ -50,6 +52,22 @@ _UIDS: Final = frozenset(((0, 0x0002), (0, 0x0003), (0, 0x1000), (0, 0x1001), (8
 _SETS: Final = 64 << 10
 """Bytes of a command set or data set that are read into fields; the rest is one leaf."""
 _DEPTH: Final = 16
+MOST_PARTS: Final = 1 << 16
+"""PDUs, items, PDVs and elements of one tree. Stops: a megabyte of empty items that takes a gigabyte as a tree."""
+
+
+class _Room:
+    """The parts that a tree may still get."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MOST_PARTS
+
+    def take(self) -> bool:
+        """Takes one; returns False if there is none left."""
+        self.left -= 1
+        return self.left >= 0
 
 
 def pdus_of(stream: bytes) -> Iterator[bytes]:
@@ -63,18 +81,31 @@ def pdus_of(stream: bytes) -> Iterator[bytes]:
 
 def read_stream(stream: bytes) -> Part:
     """Returns the tree of a byte stream: one part for each PDU."""
-    return Part("stream", tuple(read_pdu(one) for one in pdus_of(stream)))
+    room = _Room()
+    nodes: list[Node] = []
+    at = 0
+    for pdu in pdus_of(stream):
+        if not room.take():
+            nodes.append(Leaf("rest", stream[at:]))
+            break
+        nodes.append(_pdu(pdu, room))
+        at += len(pdu)
+    return Part("stream", tuple(nodes))
 
 
 def read_pdu(pdu: bytes) -> Part:
     """Returns the tree of one PDU, or of any other bytes."""
+    return _pdu(pdu, _Room())
+
+
+def _pdu(pdu: bytes, room: _Room) -> Part:
     name = PDU_NAMES.get(pdu[0], f"PDU {pdu[0]:02X}") if pdu else "PDU"
     if len(pdu) < 6:
         return Part(name, (Leaf("bytes", pdu),))
     body = pdu[6:]
     head: tuple[Node, ...] = (Leaf("type", pdu[:1], Kind.NUMBER), Leaf("reserved", pdu[1:2], Kind.RESERVED))
     length = _length("length", pdu[2:6], len(body))
-    return Part(name, (*head, length, *_body(pdu[0], body)))
+    return Part(name, (*head, length, *_body(pdu[0], body, room)))
 
 
 def _length(name: str, field: bytes, counted: int, *, little: bool = False, outer: bool = False) -> Length:
@@ -82,7 +113,7 @@ def _length(name: str, field: bytes, counted: int, *, little: bool = False, oute
     return Length(name, len(field), None if number == counted else number, little, outer)
 
 
-def _body(kind: int, body: bytes) -> tuple[Node, ...]:
+def _body(kind: int, body: bytes, room: _Room) -> tuple[Node, ...]:
     if kind in (1, 2) and len(body) >= 68:
         return (
             Leaf("protocol version", body[:2], Kind.NUMBER),
@@ -90,10 +121,10 @@ def _body(kind: int, body: bytes) -> tuple[Node, ...]:
             Leaf("called title", body[4:20], Kind.TITLE),
             Leaf("calling title", body[20:36], Kind.TITLE),
             Leaf("reserved", body[36:68], Kind.RESERVED),
-            *_items(body[68:], _ITEMS),
+            *_items(body[68:], _ITEMS, room),
         )
     if kind == 4:
-        return tuple(_pdvs(body))
+        return tuple(_pdvs(body, room))
     if kind in (3, 7) and len(body) == 4:
         names = (
             ("reserved", "result", "source", "reason") if kind == 3 else ("reserved", "reserved", "source", "reason")
@@ -105,11 +136,11 @@ def _body(kind: int, body: bytes) -> tuple[Node, ...]:
     return (Leaf("reserved" if kind in (5, 6) else "bytes", body, Kind.RESERVED),) if body else ()
 
 
-def _items(body: bytes, names: dict[int, str]) -> Iterator[Node]:
+def _items(body: bytes, names: dict[int, str], room: _Room) -> Iterator[Node]:
     at = 0
     while at < len(body):
         end = at + 4 + int.from_bytes(body[at + 2 : at + 4], "big")
-        if at + 4 > len(body):
+        if at + 4 > len(body) or not room.take():
             yield Leaf("trailing bytes", body[at:])
             return
         end = min(end, len(body))
@@ -121,13 +152,13 @@ def _items(body: bytes, names: dict[int, str]) -> Iterator[Node]:
                 Leaf("type", body[at : at + 1], Kind.NUMBER),
                 Leaf("reserved", body[at + 1 : at + 2], Kind.RESERVED),
                 _length("length", body[at + 2 : at + 4], len(value)),
-                *_item_value(kind, value),
+                *_item_value(kind, value, room),
             ),
         )
         at = end
 
 
-def _item_value(kind: int, value: bytes) -> tuple[Node, ...]:
+def _item_value(kind: int, value: bytes, room: _Room) -> tuple[Node, ...]:
     if kind in (0x10, 0x30, 0x40, 0x52):
         return (Leaf("UID", value, Kind.UID),)
     if kind in (0x20, 0x21) and len(value) >= 4:
@@ -136,10 +167,10 @@ def _item_value(kind: int, value: bytes) -> tuple[Node, ...]:
             Leaf("reserved", value[1:2], Kind.RESERVED),
             Leaf("result", value[2:3], Kind.NUMBER),
             Leaf("reserved", value[3:4], Kind.RESERVED),
-            *_items(value[4:], _SUB_ITEMS),
+            *_items(value[4:], _SUB_ITEMS, room),
         )
     if kind == 0x50:
-        return tuple(_items(value, _SUB_ITEMS))
+        return tuple(_items(value, _SUB_ITEMS, room))
     if kind == 0x51 and len(value) == 4:
         return (Leaf("number", value, Kind.NUMBER),)
     if kind == 0x53 and len(value) == 4:
@@ -181,22 +212,19 @@ def _sized(kind: int, value: bytes) -> Iterator[Node]:
             yield Leaf("information", value)
 
 
-def _pdvs(body: bytes) -> Iterator[Node]:
+def _pdvs(body: bytes, room: _Room) -> Iterator[Node]:
     at = 0
     while at < len(body):
-        if at + 6 > len(body):
-            yield Leaf("trailing bytes", body[at:])
-            return
         end = min(at + 4 + int.from_bytes(body[at : at + 4], "big"), len(body))
-        if end < at + 6:
+        if end < at + 6 or not room.take():
             yield Leaf("trailing bytes", body[at:])
             return
         data = body[at + 6 : end]
         inside: Node
         if body[at + 5] & 1:
-            inside = read_command(data)
+            inside = _command(data, room)
         else:
-            inside = read_data_set(data)
+            inside = _data_set(data, room)
         yield Part(
             "PDV",
             (
@@ -211,14 +239,15 @@ def _pdvs(body: bytes) -> Iterator[Node]:
 
 def read_command(data: bytes) -> Node:
     """Returns the tree of a command set, or a leaf where it cannot be one [PS3.7 6.3.1]."""
+    return _command(data, _Room())
+
+
+def _command(data: bytes, room: _Room) -> Node:
     if len(data) < 8 or data[:4] != bytes(4):
         return Leaf("command set", data)
     field = _command_field(data)
-    nodes = list(_elements(data[:_SETS], explicit=False, depth=0))
-    if len(data) > _SETS:
-        nodes.append(Leaf("rest", data[_SETS:]))
     label = MESSAGES.get(field, "command set") if field is not None else "command set"
-    return Part(str(label), tuple(nodes))
+    return Part(label, tuple(_set(data, room, explicit=False)))
 
 
 def _command_field(data: bytes) -> int | None:
@@ -228,27 +257,36 @@ def _command_field(data: bytes) -> int | None:
 
 def read_data_set(data: bytes) -> Node:
     """Returns the tree of a data set, little endian, its VR implicit or explicit as its first element looks."""
+    return _data_set(data, _Room())
+
+
+def _data_set(data: bytes, room: _Room) -> Node:
     if len(data) < 8:
         return Leaf("data set", data)
     explicit = data[4:6].isalpha() and data[4:6].isupper()
-    nodes = list(_elements(data[:_SETS], explicit=explicit, depth=0))
-    if len(data) > _SETS:
-        nodes.append(Leaf("rest", data[_SETS:]))
-    return Part("data set", tuple(nodes))
+    return Part("data set", tuple(_set(data, room, explicit=explicit)))
 
 
-def _elements(data: bytes, *, explicit: bool, depth: int) -> Iterator[Node]:
+def _set(data: bytes, room: _Room, *, explicit: bool) -> Iterator[Node]:
+    rest = data[_SETS:]
+    yield from _elements(data[:_SETS], room, explicit=explicit, depth=0, behind=len(rest))
+    if rest:
+        yield Leaf("rest", rest)
+
+
+def _elements(data: bytes, room: _Room, *, explicit: bool, depth: int, behind: int = 0) -> Iterator[Node]:
+    """`behind`: bytes that follow these in the same part, which a group length counts too."""
     at = 0
     while at < len(data):
         left = len(data) - at
-        if left < 8:
+        if left < 8 or not room.take():
             yield Leaf("trailing bytes", data[at:])
             return
         group, element = int.from_bytes(data[at : at + 2], "little"), int.from_bytes(data[at + 2 : at + 4], "little")
-        vr = data[at + 4 : at + 6]
+        has_vr = explicit and group != 0xFFFE
+        vr = data[at + 4 : at + 6] if has_vr else b""
         head: list[Node] = [Leaf("tag", data[at : at + 4], Kind.NUMBER, little=True)]
         start = at + 8
-        has_vr = explicit and group != 0xFFFE
         if has_vr and vr in _LONG_VR and left >= 12:
             head += [Leaf("VR", vr, Kind.TEXT), Leaf("reserved", data[at + 6 : at + 8], Kind.RESERVED)]
             field, start = data[at + 8 : at + 12], at + 12
@@ -263,9 +301,11 @@ def _elements(data: bytes, *, explicit: bool, depth: int) -> Iterator[Node]:
         value = data[start:end]
         name = f"({group:04X},{element:04X})"
         if (group, element) == (0, 0) and number == 4 == len(value):
-            inside: tuple[Node, ...] = (_length("group length", value, len(data) - end, little=True, outer=True),)
+            inside: tuple[Node, ...] = (
+                _length("group length", value, len(data) - end + behind, little=True, outer=True),
+            )
         elif (group == 0xFFFE or vr == b"SQ") and value and depth < _DEPTH:
-            inside = tuple(_elements(value, explicit=explicit, depth=depth + 1))
+            inside = tuple(_elements(value, room, explicit=explicit, depth=depth + 1))
         else:
             kind = Kind.UID if (group, element) in _UIDS or vr == b"UI" else Kind.BYTES
             if group == 0 and len(value) in (2, 4):

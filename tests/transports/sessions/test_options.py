@@ -26,6 +26,8 @@ BOTH: dict[str, tuple[dict[str, Any], str]] = {
     "timeouts": ({"timeouts": 3}, "(timeouts=3): int in place of Timeouts"),
     "limits": ({"limits": None}, "(limits=...): None in place of Limits"),
     "trace": ({"trace": 3}, "(trace=3): int in place of a function or None"),
+    "wrap": ({"wrap": 3}, "(wrap=3): int in place of a function or None"),
+    "wrap_plain": ({"wrap_plain": "x"}, "(wrap_plain='x'): str in place of a function or None"),
     "keepalive": ({"keepalive": "x"}, "(keepalive='x'): str in place of int or float or None"),
 }
 CONNECT: dict[str, tuple[dict[str, Any], str]] = {

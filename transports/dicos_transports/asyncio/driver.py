@@ -9,6 +9,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from dicos_proto.conversation.flows import Flow, Need
@@ -17,7 +18,7 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.wire import Wire
 
 from ..buffers import RECEIVE_SIZE
-from ..sessions.channel import Channel, ServerStopping, TaskedLink, joined
+from ..sessions.channel import Channel, ServerStopping, TaskedLink, joined, reset_by_close
 from ..sessions.loop_driver import LoopDriver
 from ..tracing import Trace
 
@@ -168,6 +169,11 @@ class StreamLink(TaskedLink):
             if self._sending is not None:
                 self._sending.cancel()
                 self._writer.transport.abort()
+            elif self._resets():
+                sock = self._writer.get_extra_info("socket")
+                if sock is not None:
+                    reset_by_close(sock)
+                self._writer.transport.abort()
             if self._receiving is not None:
                 self._receiving.cancel()
                 self._receiving = None  # its exception has a traceback, which has this link
@@ -182,11 +188,16 @@ class StreamLink(TaskedLink):
             if at <= now:
                 await asyncio.sleep(0)
                 return self.on_time(now)
-            if self._take() or (need is Need.DRAIN and not self._pending):
+            if self._take() or (need is Need.DRAIN and self.drained):
                 return None
             await self._alarm.wait(at)
             if self.measured:
                 self.woke(self._loop.time())
+
+    def _shut_down(self) -> None:
+        if not self.closed and self._writer.can_write_eof():
+            with suppress(OSError):
+                self._writer.write_eof()
 
     def _take(self) -> bool:
         """Gives the wire what was received, and receives more if the wire wants it. Returns True if it gave any."""

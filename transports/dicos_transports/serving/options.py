@@ -21,7 +21,7 @@ from dicos_proto.upper_layer.pdu_types import AssociateRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import KEEPALIVE
-from ..options import AssociationOptions, check_options, check_tls
+from ..options import AssociationOptions, Wrap, check_options, check_tls
 from ..sessions import opening
 from ..sessions.opening import Transport
 from ..sessions.session import Session
@@ -144,6 +144,8 @@ class ServerConfig:
     reuse_port: bool = False
     trace: Callable[[str], Trace] | None = None
     keepalive: float | None = KEEPALIVE
+    wrap: Wrap | None = None
+    wrap_plain: Wrap | None = None
 
     def __post_init__(self) -> None:
         """Raises TypeError for an option of another type, ValueError for values that do not go together."""
@@ -155,6 +157,8 @@ class ServerConfig:
             tolerance=self.tolerance,
             keepalive=self.keepalive,
             trace=self.trace,
+            wrap=self.wrap,
+            wrap_plain=self.wrap_plain,
         )
         check_tls(self.tls, "serve", server=True)
         check_kind(self.server_limits, "serve(server_limits={})", ServerLimits)
@@ -176,5 +180,5 @@ class ServerConfig:
         """Makes the session of a connection, not established yet."""
         association = Association.acceptor(limits=self.limits, timeouts=self.timeouts, tolerance=self.tolerance)
         trace = self.tracing(connection.peer)
-        layer = opening.tls_around(association, self.tls, None, trace)
-        return opening.session_over(transport, connected, association, layer, self.timeouts, trace)
+        wiring = opening.wired(association, self.tls, None, trace, self.wrap, self.wrap_plain)
+        return opening.session_over(transport, connected, wiring, self.timeouts, trace)

@@ -16,15 +16,17 @@ from __future__ import annotations
 import errno
 import math
 import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from dicos_proto.conversation.flows import AssociationAborted, AssociationError, Need
 from dicos_proto.errors import DeadlineExceeded, ProtocolError
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import ProviderAbort
-from dicos_proto.wire import Buffer, Wire
+from dicos_proto.wire import Buffer, Ending, NetworkWire, Wire
 
 from ..buffers import RECEIVE_SIZE, SHARED, Buffers
 from ..tracing import Trace
@@ -45,6 +47,8 @@ BATCH: Final = 8
 """Writes that the kernel may delay to send them together: a small part of a window, so that the peer is not idle."""
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
 """On Linux, the flag that lets the kernel delay data, by at most 200 ms, to send it with what follows (tcp(7))."""
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with which closing resets the connection."""
 
 
 class ServerStopping(AssociationError):
@@ -68,6 +72,8 @@ class Link:
         self.unparsed: Callable[[], int] | None = None
         """Returns the number of received bytes that wait to be parsed, if known: what they bring is answered soon, so
         the answers can be sent in batches."""
+        self._network = wire if isinstance(wire, NetworkWire) else None
+        self._shut = False  # the wire has ended the sending side
         self._write_stall = timeouts.write_stall
         self._rate = timeouts.minimum_rate
         self._trace = trace
@@ -95,13 +101,19 @@ class Link:
         """True if bytes taken from the wire still wait for the connection."""
         return bool(self._pending)
 
+    @property
+    def drained(self) -> bool:
+        """True if nothing waits to be sent, neither for the connection nor in a wire that keeps bytes back."""
+        network = self._network
+        return not self._pending and (network is None or self.broken or not network.holds)
+
     def due(self, now: float) -> float:
         """Return the time to call `on_time`, on the clock of `now`; infinity for never."""
         deadline = self.wire.deadline(now)
         self.measured = deadline is not None and deadline.measured
         # A deadline that was reported takes effect with the next event; it must not end the wait again before that.
         at = math.inf if deadline is None or deadline.at == self._told else deadline.at
-        if self._pending and self._write_stall is not None:
+        if self._write_stall is not None and not self.drained:
             if self._stalled_at is None:
                 self._stalled_at = now
             at = min(at, self._stalled_at + self._write_stall, self._slow_until(now, self._write_stall))
@@ -128,10 +140,11 @@ class Link:
         self._told = None if deadline is None or deadline.at > now else deadline.at
         self.wire.handle_timeout(now)
         stalled, limit, left = self._stalled_at, self._write_stall, self._pending_size
-        if not self._pending or limit is None:
+        if limit is None or self.drained:
             return None
         if stalled is not None and now >= stalled + limit:
-            why = f"write stall: the peer accepted none of the {left} queued bytes within {limit:g} s"
+            queued = f"{left} queued bytes" if left else "bytes that the network keeps back"
+            why = f"write stall: the peer accepted none of the {queued} within {limit:g} s"
         elif now >= self._slow_until(now, limit):
             taken = self.bytes_sent - self._slow_from
             why = (
@@ -157,6 +170,16 @@ class Link:
             self._pending_size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
             if self._trace is not None:
                 self._trace("sent", buffers)  # last: if it raises, nothing is lost
+        elif self._network is not None and not self._shut and self._network.ending is Ending.SHUT:
+            self._shut = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Shut down the sending side, if this kind of connection can; everything taken before is sent."""
+
+    def _resets(self) -> bool:
+        """Returns True if the connection is to be closed by a reset."""
+        return self._network is not None and self._network.ending is Ending.RESET
 
     def _sent(self, size: int, now: float) -> None:
         """Record that the connection has accepted `size` bytes."""
@@ -199,7 +222,7 @@ class TaskedLink(Link, ABC):
         """Does what is possible for the need without waiting. Returns True if it is met."""
         self.flush()
         if need is Need.DRAIN:
-            return not self._pending and not (self.broken and self.wire.wants_read)
+            return self.drained and not (self.broken and self.wire.wants_read)
         return self._take() or need is Need.TURN
 
     @abstractmethod
@@ -236,6 +259,8 @@ class Channel(Link):
         """Close the connection. Data that was not written yet is discarded."""
         self._pending.clear()
         self._pending_size = 0
+        if self._resets():
+            reset_by_close(self.sock)
         self.sock.close()
         self._tell_closed()
 
@@ -252,7 +277,7 @@ class Channel(Link):
         if need is Need.DRAIN:
             if self.broken and wire.wants_read:
                 self._read(RECEIVE_SIZE)  # the peer's last data, or its end of file, which nothing else would report
-            return not self._pending
+            return self.drained
         if wire.wants_read:
             self._read(RECEIVE_SIZE)
         return True
@@ -268,7 +293,7 @@ class Channel(Link):
                 self._write()  # an error or a hang-up, which writing detects
             elif self._read(RECEIVE_SIZE):
                 return True
-        return need is Need.DRAIN and not self._pending
+        return need is Need.DRAIN and self.drained
 
     def flush(self) -> None:
         """Write queued data as far as the kernel accepts it now.
@@ -329,6 +354,10 @@ class Channel(Link):
             else:
                 del pending[: len(batch)]
 
+    def _shut_down(self) -> None:
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
     def _read(self, copy_below: int = COPY_BELOW) -> bool:
         """Pass available data to the wire. Returns True if it received something, end of file included."""
         buffer = _buffers.free()
@@ -366,6 +395,12 @@ def joined(buffers: Sequence[Buffer]) -> Buffer:
     if not count:
         return memoryview(buffers[0])[:JOINED]
     return buffers[0] if count == 1 else b"".join(buffers[:count])
+
+
+def reset_by_close(sock: socket.socket) -> None:
+    """Let the next `close` reset the connection, if it is one of TCP."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
 
 
 def tune(sock: socket.socket) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from dicos_proto.arguments import check_kind, kind_of
 from dicos_proto.association import Association, bytes_unread
@@ -39,7 +39,7 @@ from ..addresses import (
     is_plain,
     parse_address,
 )
-from ..options import check_options, check_tls
+from ..options import Wrap, check_options, check_tls
 from .base import DEFAULT_AET, ConnectionFailed
 from .running import AsyncDriver, establish
 from .session import Session
@@ -51,11 +51,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Transport",
+    "Wiring",
     "accept",
     "connect",
     "refusal",
     "session_over",
-    "tls_around",
+    "wired",
 ]
 
 W = TypeVar("W")
@@ -76,18 +77,21 @@ class Transport(Protocol[C]):
         """Returns the driver that carries `wire` over the connection, and the name of the peer."""
 
 
+class Wiring(NamedTuple):
+    """An association and the wires around it: `wire` is the outermost, `layer` is TLS among them."""
+
+    association: Association
+    wire: Wire
+    layer: TLSLayer | None
+
+
 def session_over(
-    transport: Transport[C],
-    connection: C,
-    association: Association,
-    layer: TLSLayer | None,
-    timeouts: Timeouts,
-    trace: Trace | None,
+    transport: Transport[C], connection: C, wiring: Wiring, timeouts: Timeouts, trace: Trace | None
 ) -> Session:
-    """A session, not established yet: its driver carries the outermost wire, and `trace` receives the association's own
-    bytes."""
-    wire, seen = (association, trace) if layer is None else (layer, None)
-    driver, peer = transport.drive(connection, wire, timeouts, seen)
+    """A session, not established yet: its driver carries the outermost wire, and `trace` receives the bytes inside
+    TLS."""
+    association, wire, layer = wiring
+    driver, peer = transport.drive(connection, wire, timeouts, trace if layer is None else None)
     driver.carry(partial(bytes_unread, association), trace)
     return Session(association, driver, peer, layer)
 
@@ -109,12 +113,15 @@ async def connect(
     source_address: SourceAddress | None = None,
     keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
+    wrap: Wrap | None = None,
+    wrap_plain: Wrap | None = None,
 ) -> Session:
     """Asks for an association over this transport, as its user. The options and their meaning: `ConnectOptions`.
 
     Raises as `connect` of an adapter does (`options.Connect`).
     """
-    check_options("connect", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace)
+    check_options("connect", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace,
+                  wrap=wrap, wrap_plain=wrap_plain)  # fmt: skip
     check_tls(tls, "connect", server=False)
     check_kind(called_aet, "connect(called_aet={})", str, type(None))
     check_kind(calling_aet, "connect(calling_aet={})", str)
@@ -135,10 +142,10 @@ async def connect(
             user_information=information,
         )
         association = Association.requestor(request, limits=limits, timeouts=timeouts, tolerance=tolerance)
-        layer = tls_around(association, tls, host_of(address), trace)
+        wiring = wired(association, tls, host_of(address), trace, wrap, wrap_plain)
         connection = await transport.open(address, timeouts, source_address)
         transport.keep_alive(connection, keepalive)
-        session = session_over(transport, connection, association, layer, timeouts, trace)
+        session = session_over(transport, connection, wiring, timeouts, trace)
         await establish(session, flows.establish(association))
         return session
 
@@ -157,21 +164,24 @@ async def accept(
     tls: ServerTLS | None = None,
     keepalive: float | None = KEEPALIVE,
     trace: Trace | None = None,
+    wrap: Wrap | None = None,
+    wrap_plain: Wrap | None = None,
 ) -> Session:
     """Waits for an A-ASSOCIATE-RQ on an open connection, and answers it by `policy`. Options: `AcceptOptions`.
 
     Raises as `accept` of an adapter does (`options.Accept`).
     """
     check_kind(policy, "accept(..., {})", AcceptPolicy)
-    check_options("accept", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace)
+    check_options("accept", limits=limits, timeouts=timeouts, tolerance=tolerance, keepalive=keepalive, trace=trace,
+                  wrap=wrap, wrap_plain=wrap_plain)  # fmt: skip
     check_tls(tls, "accept", server=True)
     if is_plain(connection):
         raise TypeError(f"accept(connection): {kind_of(connection)} in place of an open connection")
     association = Association.acceptor(limits=limits, timeouts=timeouts, tolerance=tolerance)
-    layer = tls_around(association, tls, None, trace)
+    wiring = wired(association, tls, None, trace, wrap, wrap_plain)
     transport.keep_alive(connection, keepalive)
-    session = session_over(transport, connection, association, layer, timeouts, trace)
-    await establish(session, _accepted(association, policy, layer))
+    session = session_over(transport, connection, wiring, timeouts, trace)
+    await establish(session, _accepted(association, policy, wiring.layer))
     WINDOWS.learn_from(session)
     return session
 
@@ -213,12 +223,28 @@ def located(where: W, called_aet: str | None, source: SourceAddress | None = Non
     return found.where, called_aet or found.aet or DEFAULT_CALLED
 
 
-def tls_around(
-    association: Association, tls: ClientTLS | ServerTLS | None, host: str | None, trace: Trace | None
-) -> TLSLayer | None:
-    """The layer that `tls` asks for, None where it asks for none: what is driven then is the association itself."""
-    if tls is None:
-        return None
-    from ..tls.layer import TLSLayer
+def wired(
+    association: Association,
+    tls: ClientTLS | ServerTLS | None,
+    host: str | None,
+    trace: Trace | None,
+    wrap: Wrap | None,
+    wrap_plain: Wrap | None,
+) -> Wiring:
+    """Puts the wires around an association that the options ask for: `wrap_plain`, then TLS, then `wrap`.
 
-    return TLSLayer(association, tls, server_hostname=host, trace=trace)
+    Raises TypeError if a function returns something else."""
+    wire: Wire = association if wrap_plain is None else _wrapped("wrap_plain", wrap_plain, association)
+    layer: TLSLayer | None = None
+    if tls is not None:
+        from ..tls.layer import TLSLayer
+
+        wire = layer = TLSLayer(wire, tls, server_hostname=host, trace=trace)
+    return Wiring(association, wire if wrap is None else _wrapped("wrap", wrap, wire), layer)
+
+
+def _wrapped(name: str, wrap: Wrap, wire: Wire) -> Wire:
+    found = wrap(wire)
+    if not hasattr(found, "data_to_send"):
+        raise TypeError(f"{name} returned {kind_of(found)} in place of a wire")
+    return found

@@ -30,7 +30,7 @@ from dicos_proto.errors import ConnectionLost, LocalProtocolError
 from dicos_proto.timers import Deadline
 from dicos_proto.upper_layer.framing import foreign_protocol
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, PduType
-from dicos_proto.wire import Buffer, Wire
+from dicos_proto.wire import Buffer, Ending, NetworkWire, Wire
 
 from ..buffers import RECEIVE_SIZE, SHARED, Buffers
 from ..tracing import Trace
@@ -75,6 +75,7 @@ class TLSLayer:
         trace: Trace | None = None,
     ) -> None:
         self._wire = wire
+        self._network = wire if isinstance(wire, NetworkWire) else None
         self._trace = trace
         self.config = config
         self.error: TLSError | None = None
@@ -142,6 +143,16 @@ class TLSLayer:
         """True if the association is over: close the connection once `data_to_send()` is drained."""
         return self._wire.wants_close
 
+    @property
+    def holds(self) -> bool:
+        """True while the inner wire keeps bytes back, if it plays a network (`NetworkWire`)."""
+        return self._network is not None and self._network.holds
+
+    @property
+    def ending(self) -> Ending:
+        """The end of the sending side that the inner wire wants, if it is a `NetworkWire`."""
+        return Ending.OPEN if self._network is None else self._network.ending
+
     def receive_data(self, data: Buffer) -> None:
         """Decrypt received ciphertext. An incomplete record is copied and kept."""
         if self._ended or self._lingers or not len(data):
@@ -196,14 +207,14 @@ class TLSLayer:
             while self.error is None and size < BATCH:
                 plain = self._wire.data_to_send()
                 if not plain:
-                    if self._wire.wants_close:
+                    if self._wire.wants_close or self.ending is Ending.SHUT:
                         self._leave()
                     break
                 self._encrypt(plain)
                 size += sum(map(len, plain))
                 if self._trace is not None:
                     self._trace("sent", plain)  # last: if it raises, nothing is lost
-        while self.error is not None and self._wire.data_to_send():
+        while (self.error is not None or self._left) and self._wire.data_to_send():
             pass  # discarded
         taken: list[bytes | memoryview] = [*self._outbox]
         self._outbox.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import trio
@@ -112,6 +113,7 @@ class StreamLink(TaskedLink):
         self._stream = stream
         self._sending: trio.CancelScope | None = None  # of the task that sends
         self._receiving: trio.CancelScope | None = None  # of the one that receives
+        self._shutting = trio.CancelScope()  # of the one that shuts down the sending side
         self._received_last: bytes | bytearray | None = None  # what it has received, until the wire wants it
         self._waiting: trio.CancelScope | None = None  # of the task that waits for them
 
@@ -127,7 +129,7 @@ class StreamLink(TaskedLink):
         if not self.closed:
             self.closed = True
             self._break()
-            for scope in (self._sending, self._receiving):
+            for scope in (self._sending, self._receiving, self._shutting):
                 if scope is not None:
                     scope.cancel()
             trio.lowlevel.spawn_system_task(trio.aclose_forcefully, self._stream)
@@ -141,13 +143,17 @@ class StreamLink(TaskedLink):
             if at <= now:
                 await trio.lowlevel.checkpoint()
                 return self.on_time(now)
-            if self._take() or (need is Need.DRAIN and not self._pending):
+            if self._take() or (need is Need.DRAIN and self.drained):
                 return None
             with trio.CancelScope(deadline=at) as self._waiting:
                 await trio.sleep_forever()
             self._waiting = None
             if self.measured:
                 self.woke(trio.current_time())
+
+    def _shut_down(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream) and not self.closed:
+            trio.lowlevel.spawn_system_task(self._send_eof, self._stream, self._shutting)
 
     def _take(self) -> bool:
         """Gives the wire what was received, and receives more if the wire wants it. Returns True if it gave any."""
@@ -173,6 +179,10 @@ class StreamLink(TaskedLink):
                 self._received_last = b""
         self._receiving = None
         self._wake()
+
+    async def _send_eof(self, stream: trio.abc.HalfCloseableStream, scope: trio.CancelScope) -> None:
+        with scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await stream.send_eof()
 
     async def _send(self, scope: trio.CancelScope) -> None:
         with scope:

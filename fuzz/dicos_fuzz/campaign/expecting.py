@@ -1,0 +1,331 @@
+"""What a peer may do in answer to a conversation: expectations by name, each decided from what was seen.
+
+Knows: the latitude of PS3.8 and PS3.7: where the standard allows several reactions, all of them are right. Must not
+know: how conversations are made (`scenarios`), rules that hold whatever is said (`conduct`, `dialogue`).
+
+An expectation blames a peer only for what was seen: for silence only if it was waited for, for nothing that followed
+a refusal for want of resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dicos_proto.dimse.types import CEchoResponse, DimseResponse
+from dicos_proto.registry.status import category
+from dicos_proto.registry.status_tables import Category
+from dicos_proto.upper_layer.machine import Action, State
+from dicos_proto.upper_layer.pdu_types import AssociateReject, RejectResult, RejectSource
+
+from ..conversation import Conversation, What
+from ..finding import Severity, Violation
+from .conduct import Conduct
+from .dialogue import Dialogue
+from .lines import Line, Said, Validity
+
+__all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
+
+EVERYWHERE: Final = frozenset({"served", "ends-in-time"})
+"""The expectations that hold for each connection of a conversation; the others hold for connection 0."""
+
+TIMED: Final = frozenset({"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline"})
+"""The oracles that depend on how long was waited: a peer that is only slow may look guilty. Repeat these with more
+patience before they are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one connection, and what the table says of it."""
+
+    conversation: Conversation
+    line: Line
+    dialogue: Dialogue
+    conduct: Conduct
+    user: bool
+
+    @property
+    def state(self) -> State:
+        """Where the peer was when it got what is wrong."""
+        return self.conduct.fault_state
+
+    def violation(
+        self, oracle: str, severity: Severity, detail: str, reaction: str, *, clause: str = "", by_family: bool = False
+    ) -> Violation:
+        """Returns a violation of this conversation."""
+        return Violation(
+            oracle=oracle,
+            severity=severity,
+            detail=detail,
+            clause=clause or self.conversation.clause,
+            state=self.state.name,
+            reaction=reaction,
+            by_family=by_family,
+        )
+
+    @property
+    def refusal(self) -> Said | None:
+        """The A-ASSOCIATE-RJ or A-ABORT of the peer."""
+        return next(iter(self.line.theirs(3, 7)), None)
+
+    @property
+    def ended(self) -> str:
+        """How the peer ended the connection, in a word; empty if it did not, or only because this side did."""
+        line = self.line
+        if line.ended is None or (0 <= line.half_at < line.ended_at):
+            return ""
+        return "closed" if line.ended is What.ENDED else "reset"
+
+
+def scene(name: str) -> str:
+    """Returns the part of a conversation's name that is the same for all of its kind: up to a colon."""
+    return name.partition(":")[0]
+
+
+# -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _silence(seen: Seen, severity: Severity = Severity.MEDIUM) -> list[Violation]:
+    if not seen.line.fell_silent:
+        return []
+    detail = f"no reaction, and the connection stayed open: {seen.conversation.about}"
+    return [seen.violation("silence", severity, detail, "silent", by_family=True)]
+
+
+def _busy(reject: Said) -> bool:
+    """True for a rejection that is for now only, or for want of resources."""
+    found = reject.decoded
+    return isinstance(found, AssociateReject) and (
+        found.result == RejectResult.TRANSIENT or found.source == RejectSource.PRESENTATION
+    )
+
+
+def _refused(seen: Seen, severity: Severity, *also: int, strictly: bool = False) -> list[Violation] | None:
+    """The violations of a peer that did not refuse, None if there was no reaction at all. `also`: the PDUs that are as
+    good as a refusal. `strictly`: no request may succeed, not even one that has no fault by itself."""
+    if seen.refusal is not None:
+        return []
+    if seen.ended:
+        return _without_abort(seen)
+    refused = False
+    for one in seen.line.theirs(after=seen.line.last_sent):
+        if one.kind in also:
+            return []
+        words = _approval(seen, one, strictly=strictly)
+        if words:
+            detail = f"answered with {words}: {seen.conversation.about}"
+            return [seen.violation("accepted", severity, detail, f"{words} after {scene(seen.conversation.name)}")]
+        refused = refused or words == ""
+    return [] if refused else None
+
+
+def _approval(seen: Seen, one: Said, *, strictly: bool) -> str | None:
+    """The name of an answer that refuses nothing; empty for one that reports a failure; None for the answer to what had
+    no fault and came before it."""
+    if one.kind == 2:
+        ours = seen.line.ours()
+        return None if len(ours) > 1 and ours[0].validity is Validity.VALID else one.name
+    if one.kind == 6:
+        return None if seen.line.ours(5) else one.name
+    if one.kind != 4:
+        return one.name
+    spoken = next((each for each in seen.dialogue.spoken if each.at >= one.began), None)
+    if spoken is None or not isinstance(spoken.command, DimseResponse):
+        return one.name
+    if category(spoken.command.status) in (Category.FAILURE, Category.CANCEL):
+        return ""
+    asking = seen.dialogue.asking
+    right = asking.with_id(spoken.command.message_id_being_responded_to)
+    if not strictly and not asking.loose and any(each.request is not None and each.complete for each in right):
+        return None
+    return f"{spoken.command.NAME} ({category(spoken.command.status).value})"
+
+
+def _without_abort(seen: Seen) -> list[Violation]:
+    """A connection that is closed without A-ABORT where the table has one; after a reset, it may be lost."""
+    if seen.ended != "closed" or seen.state in (State.Sta1, State.Sta4, State.Sta13):
+        return []
+    detail = f"closed without A-ABORT: {seen.conversation.about}"
+    action = "AA-1" if seen.state is State.Sta2 else "AA-8"
+    clause = f"PS3.8 table 9-10, {action}"
+    return [seen.violation("no-abort", Severity.LOW, detail, "closed", clause=clause)]
+
+
+# -- expectations ------------------------------------------------------------------------------------------------
+
+
+def _any(seen: Seen) -> list[Violation]:
+    """Nothing beyond what holds always."""
+    return []
+
+
+def _answered(seen: Seen) -> list[Violation]:
+    """Any reaction: an answer, a refusal, the end of the connection. Silence is none."""
+    return _silence(seen)
+
+
+def _must_refuse(seen: Seen) -> list[Violation]:
+    """A-ABORT, A-ASSOCIATE-RJ, a failure status, or the end of the connection."""
+    found = _refused(seen, Severity.MEDIUM)
+    return _silence(seen) if found is None else found
+
+
+def _must_fail(seen: Seen) -> list[Violation]:
+    """As `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
+    found = _refused(seen, Severity.MEDIUM, strictly=True)
+    return _silence(seen) if found is None else found
+
+
+def _should_refuse(seen: Seen) -> list[Violation]:
+    """As `refused`, where going on harms nobody."""
+    found = _refused(seen, Severity.LOW)
+    return _silence(seen) if found is None else found
+
+
+def _refused_or_released(seen: Seen) -> list[Violation]:
+    """As `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
+    found = _refused(seen, Severity.LOW, 5)
+    return _silence(seen) if found is None else found
+
+
+def _refused_or_waits(seen: Seen) -> list[Violation]:
+    """A peer that asked, and got no answer that is one: it refuses, or goes on waiting, or releases, but does not go on
+    as if it had been answered."""
+    return _refused(seen, Severity.MEDIUM, 5) or []
+
+
+def _refused_at_header(seen: Seen) -> list[Violation]:
+    """A length that no honest peer sends is refused as soon as it is read, not waited for."""
+    found = _refused(seen, Severity.MEDIUM)
+    if found is None and seen.line.fell_silent:
+        detail = f"waits for what may never come: {seen.conversation.about}"
+        return [seen.violation("waits-for-giant", Severity.MEDIUM, detail, "silent")]
+    return found or []
+
+
+def _closes(seen: Seen) -> list[Violation]:
+    """The peer ends the connection: this side has ended its own direction, or the association."""
+    line = seen.line
+    if line.ended is not None or not line.quiet or line.quiet[-1] < max(line.last_sent, line.half_at):
+        return []
+    detail = f"the connection stayed open: {seen.conversation.about}"
+    return [seen.violation("kept-open", Severity.MEDIUM, detail, f"open after {scene(seen.conversation.name)}")]
+
+
+def _ends_in_time(seen: Seen) -> list[Violation]:
+    """A wait for this side has an end, in the middle of a PDU too: the peer aborts, asks for release, or closes."""
+    line = seen.line
+    if line.ended is not None or not line.quiet or line.theirs(3, 5, 7):
+        return []
+    since = line.times.get(line.quiet[-1], 0.0) - line.times.get(line.last_sent, 0.0)
+    detail = f"the connection was still open after {since:.0f} s: {seen.conversation.about}"
+    last = next((one for one in reversed(line.said) if one.ours), None)
+    inside = last is None or not last.whole
+    severity = Severity.HIGH if inside or seen.state is not State.Sta6 else Severity.MEDIUM
+    reaction = "waits forever in a PDU" if last is not None and inside else "waits forever for a PDU"
+    return [seen.violation("no-deadline", severity, detail, reaction)]
+
+
+def _table(seen: Seen) -> list[Violation]:
+    """What the table says of the last PDU that was sent: a refusal where it aborts, the end where it closes, a reaction
+    where it has one, in every state that the peer may have been in."""
+    actions = seen.conduct.actions
+    if actions and actions <= _REFUSALS:
+        return _must_fail(seen)
+    if actions and actions <= _ENDS:
+        return _closes(seen)
+    quiet = actions & _NO_REACTION or State.Sta13 in seen.conduct.states or not actions
+    return [] if quiet or not (seen.user or actions <= _REACTIONS) else _silence(seen)
+
+
+_REFUSALS: Final = frozenset({Action.AA_1, Action.AA_8})
+_ENDS: Final = frozenset({Action.AA_2, Action.AA_3, Action.AR_3, Action.AE_4})
+_NO_REACTION: Final = frozenset({Action.AR_6, Action.AA_6})
+_REACTIONS: Final = frozenset({Action.AE_3, Action.AR_2, Action.AR_8, Action.AR_10, *_REFUSALS, *_ENDS})
+
+
+def _served(seen: Seen) -> list[Violation]:
+    """All of it is right: the association is accepted, each request is answered, the release is confirmed."""
+    line = seen.line
+    asked = line.ours(1) if seen.user else []
+    if asked and not line.theirs(2):
+        return _not_accepted(seen)
+    if seen.user and not asked:
+        return []
+    return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]
+
+
+def _not_accepted(seen: Seen) -> list[Violation]:
+    refusal = seen.refusal
+    if refusal is not None and refusal.kind == 3:
+        if _busy(refusal):
+            return []
+        return [_refused_valid(seen, f"rejected: {refusal.decoded}", "A-ASSOCIATE-RJ")]
+    if refusal is not None or seen.ended:
+        words = "A-ABORT" if refusal is not None else seen.ended
+        return [_refused_valid(seen, f"{words} in answer to a good A-ASSOCIATE-RQ", words)]
+    return _silence(seen)
+
+
+def _refused_valid(seen: Seen, what: str, words: str) -> Violation:
+    reaction = f"{words} to {scene(seen.conversation.name)}"
+    detail = f"{what}; nothing is wrong here: {seen.conversation.about}"
+    return seen.violation("refused-valid", Severity.MEDIUM, detail, reaction)
+
+
+def _unanswered(seen: Seen) -> list[Violation]:
+    line = seen.line
+    open_ones = seen.dialogue.asking.unanswered()
+    if not open_ones or line.half_at >= 0 or line.ours(7) or open_ones[0].request is None:
+        return []
+    words = "A-ABORT" if seen.refusal is not None else seen.ended
+    name = open_ones[0].request.NAME
+    if words:
+        return [_refused_valid(seen, f"{words} in place of the response to a {name}", f"{words} to {name},")]
+    if not line.fell_silent:
+        return []
+    detail = f"no response to a {name}: {seen.conversation.about}"
+    return [seen.violation("unanswered", Severity.MEDIUM, detail, f"silent to {name}", by_family=True)]
+
+
+def _failed_echo(seen: Seen) -> list[Violation]:
+    for spoken in seen.dialogue.spoken:
+        if isinstance(spoken.command, CEchoResponse) and spoken.command.status:
+            code = f"status 0x{spoken.command.status:04X}"
+            return [_refused_valid(seen, f"a C-ECHO answered with {code}", f"{code} to C-ECHO,")]
+    return []
+
+
+def _unreleased(seen: Seen) -> list[Violation]:
+    line = seen.line
+    if not line.ours(5) or line.theirs(6) or line.half_at >= 0:
+        return []
+    if seen.ended or seen.refusal is not None:
+        words = "A-ABORT" if seen.refusal is not None else seen.ended
+        detail = f"{words} in answer to an A-RELEASE-RQ; an A-RELEASE-RP: {seen.conversation.about}"
+        return [
+            seen.violation("release-unanswered", Severity.LOW, detail, words, clause="PS3.8 table 9-10, AR-2, AR-4")
+        ]
+    if not line.fell_silent:
+        return []
+    detail = f"no A-RELEASE-RP to an A-RELEASE-RQ: {seen.conversation.about}"
+    clause = "PS3.8 table 9-10, AR-2, AR-4"
+    return [seen.violation("release-unanswered", Severity.MEDIUM, detail, "silent", clause=clause)]
+
+
+EXPECTATIONS: Final[Mapping[str, Callable[[Seen], list[Violation]]]] = {
+    "any": _any,
+    "served": _served,
+    "answered": _answered,
+    "refused": _must_refuse,
+    "failed": _must_fail,
+    "should-refuse": _should_refuse,
+    "refused-or-released": _refused_or_released,
+    "refused-or-waits": _refused_or_waits,
+    "refused-at-header": _refused_at_header,
+    "closes": _closes,
+    "table": _table,
+    "ends-in-time": _ends_in_time,
+}
+"""Expectations by name; the docstring of each says what is right."""

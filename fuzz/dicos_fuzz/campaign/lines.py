@@ -1,0 +1,225 @@
+"""The transcript of one connection as PDUs of both sides, in order, with its end: what oracles look at.
+
+Knows: entries of a transcript, PDU headers, the engine's decoder. Must not know: which PDU may come when (`conduct`),
+what is expected (`expecting`).
+
+A PDU of this side counts from its first byte, since a peer may react to a header; one of the peer counts once it is
+whole. All takes linear time, and keeps views of the transcript's bytes.
+
+Invariants: any transcript can be read, one cut off in the middle of a run too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from dicos_proto.errors import Malformed
+from dicos_proto.limits import Limits
+from dicos_proto.tolerance import EVERYTHING, STRICT, Judge, Tolerance
+from dicos_proto.upper_layer.pdu import check_header, decode, decode_body
+from dicos_proto.upper_layer.pdu_types import Pdu
+
+from ..conversation import Entry, Transcript, What
+from ..grammar.reading import PDU_NAMES
+
+__all__ = ["GENEROUS", "Line", "Said", "Validity", "lines_of", "name_of"]
+
+GENEROUS = Limits(
+    associate_pdu=1 << 30, transfer_syntaxes=1 << 20, unknown_items=1 << 20, user_items=1 << 20,
+    command_set=1 << 30, command_fragments=1 << 30, empty_pdvs=1 << 30,
+)  # fmt: skip
+"""Limits for what a peer sends or is sent: size alone is no fault, and 128 contexts are all that there are."""
+
+
+class Validity(Enum):
+    """How right the bytes of a PDU are. INVALID: our decoder refuses them with every tolerance. CUT: not all there."""
+
+    VALID = "valid"
+    SLOPPY = "valid with tolerance"
+    INVALID = "invalid"
+    CUT = "cut"
+
+
+def name_of(kind: int) -> str:
+    """Returns the name of a PDU type."""
+    return PDU_NAMES.get(kind, "unknown PDU")
+
+
+@dataclass(frozen=True)
+class Said:
+    """One PDU of one side, or bytes that are none. `began`, `done`: numbers of the entries of the transcript that hold
+    its first and its last byte."""
+
+    ours: bool
+    data: bytes
+    whole: bool
+    began: int
+    done: int
+
+    @property
+    def kind(self) -> int:
+        """The PDU type, -1 without a byte."""
+        return self.data[0] if self.data else -1
+
+    @property
+    def name(self) -> str:
+        """The name of the PDU type."""
+        return name_of(self.kind)
+
+    @cached_property
+    def validity(self) -> Validity:
+        """How right its bytes are."""
+        if not self.whole:
+            return Validity.CUT
+        for tolerance, found in ((STRICT, Validity.VALID), (EVERYTHING, Validity.SLOPPY)):
+            try:
+                decode(self.data, GENEROUS, tolerance)
+            except Malformed:
+                continue
+            return found
+        return Validity.INVALID
+
+    @cached_property
+    def decoded(self) -> Pdu | Malformed:
+        """The PDU, decoded with every tolerance; the fault if even that is impossible."""
+        try:
+            return decode(self.data, GENEROUS, EVERYTHING)
+        except Malformed as fault:
+            return fault.with_traceback(None)
+
+    def deviations(self, tolerance: Tolerance = EVERYTHING) -> list[tuple[str, str]]:
+        """Returns (flag, detail) of each deviation in it."""
+        if self.kind == 4 or len(self.data) < 6:
+            return []
+        judge = Judge(GENEROUS, tolerance)
+        try:
+            decode_body(check_header(self.kind, len(self.data) - 6, judge), memoryview(self.data)[6:], judge)
+        except Malformed:
+            return []
+        return judge.untold
+
+    @cached_property
+    def pdvs(self) -> list[tuple[int, int, bytes]]:
+        """(context, control header, data) of each PDV that is whole, of any P-DATA-TF, a damaged one too."""
+        return [*_pdvs(self.data)]
+
+
+def _pdvs(pdu: bytes) -> Iterator[tuple[int, int, bytes]]:
+    at = 6
+    while at + 6 <= len(pdu):
+        end = at + 4 + int.from_bytes(pdu[at : at + 4], "big")
+        if end < at + 6 or end > len(pdu):
+            return
+        yield pdu[at + 4], pdu[at + 5], pdu[at + 6 : end]
+        at = end
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection of a run. Numbers are those of entries of the transcript.
+
+    `said`: the PDUs of both sides in order. `ended`: how the peer ended the connection, ENDED or RESET, None if it did
+    not; `ended_at`: where. `half_at`: where this side sent FIN, `closed_at`: where it closed. `quiet`: the waits in
+    vain. `last_sent`: where this side last sent something, -1: nothing. `cut`: bytes of the peer are missing, since the
+    transcript keeps a bounded number. `times`: the time of each entry.
+    """
+
+    number: int
+    said: list[Said] = field(default_factory=list)
+    opened: bool = False
+    ended: What | None = None
+    ended_at: int = -1
+    half_at: int = -1
+    closed_at: int = -1
+    quiet: list[int] = field(default_factory=list)
+    last_sent: int = -1
+    cut: bool = False
+    times: dict[int, float] = field(default_factory=dict)
+
+    def theirs(self, *kinds: int, after: int = -1) -> list[Said]:
+        """Returns the peer's PDUs of these types, all without any, that ended behind the entry `after`."""
+        return [one for one in self.said if not one.ours and one.done > after and (not kinds or one.kind in kinds)]
+
+    def ours(self, *kinds: int) -> list[Said]:
+        """Returns the PDUs of this side of these types, all without any."""
+        return [one for one in self.said if one.ours and (not kinds or one.kind in kinds)]
+
+    @property
+    def fell_silent(self) -> bool:
+        """True if this side waited in vain behind everything else on the connection, which stayed open."""
+        if self.ended is not None or not self.quiet:
+            return False
+        return self.quiet[-1] > max(self.last_sent, max((one.done for one in self.said), default=-1))
+
+
+def lines_of(transcript: Transcript) -> dict[int, Line]:
+    """Returns the connections of a transcript by number. A number that is opened again begins a new line, with the next
+    free number below -1."""
+    found: dict[int, Line] = {}
+    raw: dict[int, tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]] = {}
+    spare = -2
+    for number, entry in enumerate(transcript.entries):
+        at = entry.connection
+        if at < 0:
+            continue
+        if entry.what is What.OPENED and at in found and found[at].opened:
+            found[spare], raw[spare] = found.pop(at), raw.pop(at)
+            spare -= 1
+        line = found.setdefault(at, Line(at))
+        sides = raw.setdefault(at, ([], []))
+        line.times[number] = entry.at
+        _note(line, sides, number, entry)
+    for at, (ours, theirs) in raw.items():
+        line = found[at]
+        line.said = sorted(
+            [*_split(ours, ours_said=True), *_split(theirs, ours_said=False)],
+            key=lambda one: (one.began if one.ours else one.done, not one.ours),
+        )
+    return found
+
+
+def _note(
+    line: Line, sides: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]], number: int, entry: Entry
+) -> None:
+    match entry.what:
+        case What.OPENED:
+            line.opened = True
+        case What.SENT if entry.data:
+            sides[0].append((number, entry.data))
+            line.last_sent = number
+        case What.RECEIVED:
+            sides[1].append((number, entry.data))
+        case What.ENDED | What.RESET if line.ended is None:
+            line.ended, line.ended_at = entry.what, number
+            line.cut = line.cut or "not shown" in entry.note
+        case What.HALF:
+            line.half_at = number
+        case What.CLOSED:
+            line.closed_at = number
+            line.cut = line.cut or "not shown" in entry.note
+        case What.QUIET:
+            line.quiet.append(number)
+        case _:
+            pass
+
+
+def _split(pieces: list[tuple[int, bytes]], *, ours_said: bool) -> Iterator[Said]:
+    """The PDUs of one direction. Behind a PDU of unknown type from the peer, nothing is known to be a PDU."""
+    stream = b"".join(data for _, data in pieces)
+    ends: list[int] = []
+    total = 0
+    for _, data in pieces:
+        total += len(data)
+        ends.append(total)
+    at = 0
+    while at < len(stream):
+        size = 6 + int.from_bytes(stream[at + 2 : at + 6], "big")
+        whole = at + 6 <= len(stream) and at + size <= len(stream)
+        end = at + size if whole else len(stream)
+        began, done = pieces[bisect_right(ends, at)][0], pieces[bisect_right(ends, end - 1)][0]
+        yield Said(ours_said, stream[at:end], whole, began, done)
+        at = end

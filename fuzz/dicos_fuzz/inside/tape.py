@@ -1,0 +1,132 @@
+"""Byte tapes: a target reads everything that it decides from one, so that a tape is a test case.
+
+Knows: how numbers, choices, changes of the grammar and messages are read from bytes. Must not know: what a target
+does with them.
+
+Invariants: every tape can be read, of any length: beyond its end it is all zeros, and zero is always the plain choice.
+So a tape that is cut, or filled with zeros, shows a simpler case: this is what makes findings small, and what
+Hypothesis and coverage-guided fuzzers build on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from random import Random
+from typing import Final, SupportsIndex, TypeVar
+
+from ..grammar.changing import change
+from ..tree import Node, apply, encode
+
+__all__ = ["STRUCTURED", "Bases", "Tape", "raw"]
+
+T = TypeVar("T")
+
+STRUCTURED: Final = 0x80
+"""The first byte of an input from which it is a base with changes; below, the bytes that follow are the input."""
+_CHANGES: Final = 4
+
+
+class Tape:
+    """Reads a tape from its beginning to its end."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def byte(self) -> int:
+        """Returns the next byte, 0 beyond the end."""
+        at = self._at
+        self._at = at + 1
+        return self._data[at] if at < len(self._data) else 0
+
+    def below(self, bound: int) -> int:
+        """Returns a number from 0 to `bound` - 1; it takes one byte where that is enough, else two or four."""
+        if bound <= 0x100:
+            return self.byte() % max(bound, 1)
+        return int.from_bytes(self.take(2 if bound <= 0x10000 else 4), "big") % bound
+
+    def pick(self, values: Sequence[T]) -> T:
+        """Returns one of several values, by one byte (two if there are more than 256)."""
+        return values[self.below(len(values))]
+
+    def take(self, count: int) -> bytes:
+        """Returns the next `count` bytes, filled with zeros beyond the end."""
+        at = self._at
+        self._at = at + count
+        return self._data[at : at + count].ljust(count, b"\0")
+
+    def rest(self) -> bytes:
+        """Returns all bytes that are not read yet."""
+        at = self._at
+        self._at = max(at, len(self._data))
+        return self._data[at:]
+
+    def random(self) -> Random:
+        """Returns a source of random numbers that reads this tape."""
+        return _TapeRandom(self)
+
+
+class _TapeRandom(Random):
+    """Random numbers out of a tape: what the tape does not have is zero, the least."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape  # no other state: every number comes from `random` and `getrandbits`
+
+    def random(self) -> float:
+        return self._tape.byte() / 256
+
+    def getrandbits(self, k: SupportsIndex, /) -> int:
+        bits = k.__index__()
+        return int.from_bytes(self._tape.take((bits + 7) // 8), "big") & ((1 << bits) - 1)
+
+    def randbytes(self, n: int) -> bytes:
+        return self._tape.take(n)
+
+
+class Bases:
+    """Valid inputs of a target, as bytes and as trees, and what a tape makes of them.
+
+    `make` returns the inputs, when they are first needed; `read` returns the tree of one.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[bytes]], read: Callable[[bytes], Node]) -> None:
+        self._make = make
+        self._read = read
+        self._trees: dict[int, Node] = {}
+
+    @cached_property
+    def all(self) -> tuple[bytes, ...]:
+        """The inputs."""
+        return tuple(self._make())
+
+    def take(self, tape: Tape) -> bytes:
+        """Returns the input that the tape says: its bytes, or a base with up to four changes."""
+        kind = tape.byte()
+        if kind < STRUCTURED:
+            return tape.rest()
+        number = tape.below(len(self.all))
+        return self._changed(number, kind % (_CHANGES + 1), tape.random())
+
+    def made(self, random: Random) -> bytes:
+        """Returns an input with one to four changes, which `raw` makes a tape of."""
+        return self._changed(random.randrange(len(self.all)), 1 + random.randrange(_CHANGES), random)
+
+    def _changed(self, number: int, changes: int, random: Random) -> bytes:
+        if not changes:
+            return self.all[number]
+        tree = self._trees.get(number)
+        if tree is None:
+            tree = self._trees[number] = self._read(self.all[number])
+        for _ in range(changes):
+            edit = change(tree, random)
+            if edit is not None:
+                tree = apply(tree, (edit,))
+        return encode(tree)
+
+
+def raw(head: bytes, given: bytes) -> bytes:
+    """Returns the tape of an input as it is, after `head`, the decisions that the target reads first."""
+    return head + b"\0" + given

@@ -1,0 +1,17 @@
+"""The targets, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from ..target import Target
+from . import commands, datasets, engines, pdus
+
+__all__ = ["TARGETS"]
+
+TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
+    {one.name: one for group in (pdus, commands, datasets, engines) for one in group.TARGETS}
+)
+"""Every target by its name, the fastest first."""
