@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from ..conversation import Conversation, DamagedFile, conversation_of_json, json_of_conversation
+from dicos_transports.addresses import said
+
+from ..conversation import Conversation, conversation_of_json, json_of_conversation
+from ..json_text import DamagedFile, read_file, write_file, written
 
 __all__ = ["ENTRIES", "LARGEST", "Corpus", "read_conversation"]
 
@@ -47,12 +49,13 @@ class Corpus:
 
     def add(self, conversation: Conversation) -> bool:
         """Adds a conversation, and writes its file. Returns False if it is there already, or is too large."""
-        text = json.dumps(json_of_conversation(conversation), sort_keys=True)
+        plain = json_of_conversation(conversation)
+        text = json.dumps(plain, sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         if name in self._entries or len(text) > LARGEST:
             return False
         if self._folder is not None:
-            write_whole(self._folder / f"{name}.json", text)
+            write_file(self._folder / f"{name}.json", written(plain))
         self._keep(name, conversation, len(text))
         return True
 
@@ -81,22 +84,8 @@ class Corpus:
 def read_conversation(path: Path) -> tuple[Conversation, int]:
     """Returns the conversation in a file, and the file's size. Raises `DamagedFile`, which names the file."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise DamagedFile(f"{path}: {error.strerror or error}") from None
-    if len(data) > LARGEST:
-        raise DamagedFile(f"{path}: more than {LARGEST} bytes")
-    try:
-        return conversation_of_json(json.loads(data)), len(data)
+        return conversation_of_json(read_file(path, most_bytes=LARGEST)), path.stat().st_size
     except DamagedFile as fault:
         raise DamagedFile(f"{path}: {fault}") from None
-    except (ValueError, RecursionError):
-        raise DamagedFile(f"{path}: not JSON") from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that it is there with all of the text, or as before. Raises `OSError`."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    except OSError as error:
+        raise DamagedFile(f"{path}: {said(error)}") from None

@@ -23,100 +23,118 @@ from .scenarios.family import Family
 
 __all__ = ["Case", "Schedule"]
 
-RESOURCE_TURNS: Final = 8
-"""Turns of the other families for each turn of a family whose conversations take long or much."""
 MUTED_AFTER: Final = 3
 """Times that one scenario may bring the peer down; then it is left out, so that the campaign goes on behind it."""
 TRIES: Final = 1000
 """Cases that are left out in a row at most."""
+CHANGED: Final = 2 / 3
+SPLICED: Final = 1 / 6
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A conversation and its place in the order. `alone`: nothing else may run meanwhile."""
+    """A conversation and its place in the order. `costly`: it takes long or much."""
 
     number: int
     conversation: Conversation
-    alone: bool = False
+    costly: bool = False
 
 
 class Schedule:
-    """An endless order of conversations. `position`: the number of cases that were taken before."""
+    """Two endless orders of conversations: common ones, and costly ones, from families that take long or much. `taken`:
+    the numbers of cases of each that were taken before."""
 
     def __init__(
-        self, families: Sequence[Family], learned: Learned, corpus: Corpus, seed: int, position: int = 0
+        self,
+        families: Sequence[Family],
+        learned: Learned,
+        corpus: Corpus,
+        seed: int,
+        taken: tuple[int, int] = (0, 0),
     ) -> None:
-        self._families = families
         self._learned = learned
         self._corpus = corpus
         self._seed = seed
-        self._systematic: Iterator[tuple[Conversation, bool]] | None = self._turns()
         self._muted: Counter[str] = Counter()
-        self.position = 0
-        """The number of cases taken so far."""
-        self.systematic = 0
-        """The number of systematic cases among them."""
-        self.begun_random = False
-        """True once all systematic cases were taken."""
-        while self.position < position and not self.begun_random:
-            self._next_systematic()
-        self.position = max(self.position, position)
+        self._orders = [
+            _Order([one for one in families if one.resource is costly], learned, done)
+            for costly, done in ((False, taken[0]), (True, taken[1]))
+        ]
 
-    def next(self) -> Case:
-        """Returns the next case."""
+    @property
+    def taken(self) -> tuple[int, int]:
+        """The numbers of common and of costly cases that were taken so far."""
+        return self._orders[0].taken, self._orders[1].taken
+
+    @property
+    def systematic(self) -> int:
+        """The number of systematic cases among them."""
+        return sum(one.systematic for one in self._orders)
+
+    @property
+    def all_systematic(self) -> bool:
+        """True once all systematic cases of the common families were taken."""
+        return self._orders[0].exhausted
+
+    def next(self, *, costly: bool = False) -> Case | None:
+        """Returns the next case; None if there is no family of this kind."""
+        order = self._orders[costly]
+        if not order.families:
+            return None
         for _ in range(TRIES):
-            found = self._next_systematic() or self._drawn()
-            if self._muted[_scene(found.conversation)] < MUTED_AFTER:
+            conversation = order.next() or self._drawn(order, costly)
+            if self._muted[_scene(conversation)] < MUTED_AFTER:
                 break
-        return found
+        return Case(2 * order.taken + costly, conversation, costly)
 
     def mute(self, conversation: Conversation) -> None:
         """Takes note that a conversation of this kind has brought the peer down."""
         self._muted[_scene(conversation)] += 1
 
-    # -- systematic ----------------------------------------------------------------------------------------------
-
-    def _next_systematic(self) -> Case | None:
-        if self._systematic is None:
-            return None
-        found = next(self._systematic, None)
-        if found is None:
-            self._systematic, self.begun_random = None, True
-            return None
-        self.position += 1
-        self.systematic += 1
-        return Case(self.position, *found)
-
-    def _turns(self) -> Iterator[tuple[Conversation, bool]]:
-        """One case of each family by turns; those that take long or much have fewer turns."""
-        left = [(family, family.systematic(self._learned)) for family in self._families]
-        turn = 0
-        while left:
-            still = []
-            for family, cases in left:
-                if family.resource and turn % RESOURCE_TURNS:
-                    still.append((family, cases))
-                    continue
-                case = next(cases, None)
-                if case is not None:
-                    still.append((family, cases))
-                    yield case, family.resource
-            left, turn = still, turn + 1
-
-    # -- random --------------------------------------------------------------------------------------------------
-
-    def _drawn(self) -> Case:
-        self.position += 1
-        random = Random(f"{self._seed}/{self.position}")
-        if random.random() < 2 / 3:
+    def _drawn(self, order: _Order, costly: bool) -> Conversation:
+        random = Random(f"{self._seed}/{order.taken}/{costly}")
+        if not costly and random.random() < CHANGED:
             entry, other = self._corpus.choose(random), self._corpus.choose(random)
             if entry is not None and other is not None:
-                if random.random() < 1 / 6 and entry.side is other.side:
-                    return Case(self.position, spliced(entry, other, random))
-                return Case(self.position, changed(entry, self._learned, random))
-        weights = [1 / RESOURCE_TURNS if family.resource else 1.0 for family in self._families]
-        family = random.choices(self._families, weights)[0]
-        return Case(self.position, family.random(self._learned, random), family.resource)
+                if random.random() < SPLICED and entry.side is other.side:
+                    return spliced(entry, other, random)
+                return changed(entry, self._learned, random)
+        return random.choice(order.families).random(self._learned, random)
+
+
+class _Order:
+    """The systematic cases of some families by turns."""
+
+    def __init__(self, families: list[Family], learned: Learned, taken: int) -> None:
+        self.families = families
+        self.taken = 0
+        self.systematic = 0
+        self.exhausted = False
+        self._cases = self._turns(learned)
+        while self.taken < taken and self.next() is not None:
+            pass
+        self.taken = max(self.taken, taken)
+
+    def next(self) -> Conversation | None:
+        """Returns the next systematic case, None if all were taken; counts it either way."""
+        self.taken += 1
+        found = next(self._cases, None)
+        if found is None:
+            self.exhausted = True
+        else:
+            self.systematic += 1
+        return found
+
+    def _turns(self, learned: Learned) -> Iterator[Conversation]:
+        left = [family.systematic(learned) for family in self.families]
+        while left:
+            still = []
+            for cases in left:
+                case = next(cases, None)
+                if case is not None:
+                    still.append(cases)
+                    yield case
+            left = still
 
 
 def _scene(conversation: Conversation) -> str:

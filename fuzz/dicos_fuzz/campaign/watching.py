@@ -31,6 +31,7 @@ STARTING: Final = 30.0
 ENDING: Final = 5.0
 """Seconds that it gets to end after SIGTERM."""
 EVERY: Final = 0.02
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class CannotStart(Exception):
@@ -212,6 +213,18 @@ class Watched:
             processes=processes,
         )  # fmt: skip
 
+    def glance(self) -> tuple[int, int, int] | None:
+        """Returns descriptors, threads and bytes of memory of the process alone: much faster than `sample`. None if it
+        is gone, or the system has no /proc."""
+        if self._process is None:
+            return None
+        try:
+            where = Path(f"/proc/{self._process.pid}")
+            fields = (where / "stat").read_text().rpartition(")")[2].split()
+            return len(os.listdir(where / "fd")), int(fields[17]), int(fields[21]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return None
+
     def peak(self) -> int:
         """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not know."""
         if self._process is None:
@@ -237,7 +250,7 @@ class Watched:
         with self._lock:
             return self._log.take()
 
-    def tail(self, count: int = 20) -> tuple[str, ...]:
+    def tail(self, count: int = 12) -> tuple[str, ...]:
         """Returns the last lines of its output."""
         with self._lock:
             return self._log.tail(count)
