@@ -63,7 +63,7 @@ _MOST_MARKS: Final = 16
 
 
 class _Direction:
-    """What one side sends: its PDU under way."""
+    """The PDU that one side is sending."""
 
     def __init__(self, *, begun: bool) -> None:
         self.framing = Framing(begun=begun)

@@ -28,7 +28,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is wrong, in one line without patient data. `clause`: the rule; empty for a note. `name`: of the flag."""
+    """A fault, in one line without patient data. `clause`: the rule; empty for a note. `name`: of the flag."""
 
     kind: Kind
     text: str

@@ -77,7 +77,7 @@ class _Set:
 
 
 class _Side:
-    """What one side says."""
+    """The message that one side is sending, and its requests."""
 
     def __init__(self) -> None:
         self.set: _Set | None = None
@@ -337,7 +337,7 @@ class Messages:
         if agreement is not None:
             window = agreement.invoke if by_requestor else agreement.perform
             if window and len(operations) >= window and not other.incomplete:
-                text = f"{name} while {len(operations)} operations are outstanding; the window is {window}"
+                text = f"{name} is operation {len(operations) + 1} at once; the window is {window}"
                 marks.append(violation(text, "PS3.7 D.3.3.3"))
             context = agreement.contexts.get(found.context)
             if context is not None:

@@ -23,8 +23,9 @@ SUBCOMMANDS: Final = {
     "findscu": "query a peer (C-FIND)",
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
+    "trace": "show the associations of a capture file, or of connections passed on",
 }
-ELSEWHERE: Final[dict[str, str]] = {}
+ELSEWHERE: Final[dict[str, str]] = {"trace": "dicos_fuzz.cli.trace"}
 """Subcommand -> its module, where it is not one of `commands`."""
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
