@@ -238,8 +238,7 @@ class Messages:
         end = self._end_of_joined(found)
         if not end:
             found.kept = bytearray()
-            seen, most = f"{found.size:,} bytes and more", LIMITS.command_set
-            found.marks.append(violation(f"command set of {seen}; at most {most:,} are decoded", "PS3.7 6.3.1"))
+            found.marks.append(note(f"not decoded: command set of more than {LIMITS.command_set:,} bytes"))
             return
         rest = memoryview(bytes(found.kept[end:]) + bytes(data[LIMITS.command_set + 1 :]))
         yield from self._split(by_requestor, at, found, end)
