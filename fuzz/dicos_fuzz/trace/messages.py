@@ -271,7 +271,7 @@ class Messages:
             yield from self._split(by_requestor, at, found, end)
             yield from self._piece(by_requestor, at, memoryview(rest))
             yield self._data_set(by_requestor, at, _Set(found.context, False, at, size=len(rest)), complete=True)
-        elif complete and not found.missing and found.kept:
+        elif complete and not found.missing and found.size == len(found.kept):
             yield from self._decoded(by_requestor, at, found)
         else:
             side = self._sides[by_requestor]
