@@ -22,6 +22,7 @@ from typing import Final, Protocol
 from ..conversation import Conversation, Send, Transcript
 from ..finding import Finding, Violation, signature
 from .bitmap import Bitmap
+from .calling import Caller
 from .corpus import Corpus
 from .expecting import TIMED
 from .lane import LONG, Lane, length_of
@@ -88,6 +89,7 @@ class Campaign:
         observer: Observer,
         *,
         watched: Watched | None = None,
+        caller: Caller | None = None,
         corpus: Corpus | None = None,
         bitmap: Bitmap | None = None,
         taken: tuple[int, int] = (0, 0),
@@ -101,7 +103,7 @@ class Campaign:
         self.corpus = corpus if corpus is not None else Corpus()
         self.bitmap = bitmap if bitmap is not None else Bitmap()
         self.schedule = Schedule(families, player.learned, self.corpus, settings.seed, taken)
-        self.liveness = Liveness(player, watched)
+        self.liveness = Liveness(player, watched, caller)
         self._player = player
         self._judge = judge
         self._pool = pool
@@ -238,7 +240,7 @@ class Campaign:
     # -- results -------------------------------------------------------------------------------------------------
 
     def _receive(self, played: Played) -> None:
-        """Takes a result, to be looked at when its turn comes. What was played is history at once."""
+        """Takes a result, to be judged in its turn. A conversation that was played is history at once."""
         if self._pool.jobs > 1 and not played.case.costly:
             self._sent_by_others += played.sent
             self.totals.associations += played.connections
@@ -325,8 +327,10 @@ class Campaign:
         if self._track is not None:
             self._note(played)
         due = self._since_echo >= settings.echo_every or now - self._echoed >= settings.echo_seconds
-        if at_once or due or self.liveness.gone() is not None:
+        if at_once or due:
             self._check(played.transcript)
+        elif (gone := self.liveness.gone()) is not None:
+            self._trouble(gone, played.transcript)
         if self._track is not None and now - self._surveyed >= settings.survey_seconds:
             self._survey(played.transcript)
 
@@ -344,7 +348,10 @@ class Campaign:
     def _check(self, transcript: Transcript) -> None:
         """A good echo; if it fails, the suspects are investigated."""
         self._echoed, self._since_echo = monotonic(), 0
-        if self.liveness.gone() is None and self._player.echo(self.liveness.deadline) is not None:
+        gone = self.liveness.gone()
+        if gone is not None:
+            self._trouble(gone, transcript)
+        elif self._player.echo(self.liveness.deadline) is not None:
             self.liveness.served += 1
         else:
             self._pool_empty()
@@ -386,7 +393,7 @@ class Campaign:
         """Looks at the resources of a peer at rest."""
         assert self._track is not None
         if self._lane is not None and self._lane.busy:
-            return  # its connections are no growth
+            return  # its connections would count as growth
         self._pool_empty()
         self._check(transcript)
         numbers = self.liveness.settled(self._track.baseline, seconds=1.0)

@@ -141,7 +141,7 @@ class Suspects:
 
     @contextmanager
     def _quicker(self) -> Iterator[None]:
-        """What hung for long once need not hang as long each time."""
+        """A hang that is played again need not last as long as the first."""
         hanging, self._liveness.hanging = self._liveness.hanging, min(self._liveness.hanging, AGAIN_HANGING)
         try:
             yield

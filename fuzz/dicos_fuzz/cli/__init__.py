@@ -1,1 +1,1 @@
-"""The subcommands of `dicos` that belong to this package: parsing of arguments, and printing."""
+"""The subcommands of `dicos` that belong to the fuzzer: arguments and output."""
