@@ -133,6 +133,8 @@ class Provider(Server):
             match request:
                 case EchoRequest():
                     request.respond()
+                case _ if request.sop_class_uid != request.context.abstract_syntax:
+                    request.respond(status.SOP_CLASS_NOT_SUPPORTED)
                 case StoreRequest():
                     self._store(request)
                 case FindRequest():
@@ -144,9 +146,6 @@ class Provider(Server):
 
     def _store(self, request: StoreRequest) -> None:
         syntax = request.transfer_syntax
-        if request.sop_class_uid != request.context.abstract_syntax:
-            request.respond(status.SOP_CLASS_NOT_SUPPORTED)
-            return
         self._hooks.storing(request)
         try:
             data = bytes(request.read())

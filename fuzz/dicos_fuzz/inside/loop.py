@@ -193,7 +193,7 @@ class Loop:
 
 
 class Warned:
-    """The warnings that runs of this process have caused. Python keeps every different text of them for ever, and
+    """The warnings that runs of this process have caused. Python keeps every different text of them forever, and
     prints it: none may come of what a peer sent."""
 
     texts: ClassVar[list[str]] = []
