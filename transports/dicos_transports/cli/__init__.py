@@ -23,8 +23,11 @@ SUBCOMMANDS: Final = {
     "findscu": "query a peer (C-FIND)",
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
+    "replay": "play a finding of dicos fuzz again, and export it as a test or a capture",
 }
-ELSEWHERE: Final[dict[str, str]] = {}
+ELSEWHERE: Final[dict[str, str]] = {
+    "replay": "dicos_fuzz.cli.replay",
+}
 """Subcommand -> its module, where it is not one of `commands`."""
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 
