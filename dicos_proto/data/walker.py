@@ -396,7 +396,7 @@ class Walker(Tokens):
         if not left and level.end is None and level.bound == self._levels[0].bound:
             return -1 - at  # the data set is over; `finish` reports what is not
         if len(self._levels) == 1 and not self._strict and not any(data[at:]):
-            return -1 - len(data)
+            return -1 - at  # they wait: if a byte that is not zero follows, all of them are the fault
         raise self.fault(f"an element header of {left} bytes", at)
 
     def _pad(self, data: Buffer, at: int) -> int:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicos_proto.data.elements import SHORT_VRS, DataSetError
+from dicos_proto.data.walker import Walker
 from dicos_proto.limits import Limits
 from tests.data.reference import UNDEFINED, Collector, Refused, Token, walk
 
@@ -146,3 +147,27 @@ def test_a_long_value_is_not_gathered() -> None:
     walker.finish()
     assert walker.missing == 1 << 30
     assert peak < 20_000
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(5), bytes(3) + b"\1", b"\0\0\2\0\0"], ids=["zeros", "one at the end", "one inside"]
+)
+def test_zeros_after_the_end_are_judged_together_if_the_length_is_known(tail: bytes) -> None:
+    data = struct.pack("<HH2sH2s", 8, 0x60, b"CS", 2, b"CT") + tail
+
+    def outcome(size: int) -> str:
+        walker = Walker(implicit=False, little=True, limits=Limits(), size=len(data))
+        try:
+            for at in range(0, len(data), size):
+                walker.feed(data[at : at + size])
+            walker.finish()
+        except DataSetError as fault:
+            return str(fault)
+        return f"{walker.count} of {walker.ended}"
+
+    found = {outcome(size) for size in range(1, len(data) + 1)}
+    assert found == {
+        "1 of 10"
+        if not any(tail)
+        else f"an element header of {len(tail)} bytes, before byte 10 of the data set [PS3.5 7]"
+    }

@@ -14,7 +14,7 @@ from dicos_transports.cli.options import Parser
 from dicos_transports.cli.text import shown
 
 from ..conversation import DamagedFile
-from .loop import replay
+from .loop import replay, warnings_found
 from .runs import Settings, run, table
 from .tapes import read_tape
 from .targets import TARGETS
@@ -82,7 +82,8 @@ def _replay(parser: Parser, path: Path, targets: list[str] | None) -> int:
     name = targets[0] if targets else named
     if name is None or name not in TARGETS:
         parser.error("the file names no target: --target NAME")
-    crash = replay(TARGETS[name], tape)
+    with warnings_found():
+        crash = replay(TARGETS[name], tape)
     if crash is None:
         print(f"{name}: no finding in a tape of {len(tape)} bytes")
         return 0

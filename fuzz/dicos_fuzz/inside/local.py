@@ -65,7 +65,7 @@ _POLICIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """The behaviour of a local user. `opening`: its answer to an A-ASSOCIATE-RQ. `at`: the number of the event at which it
+    """The behaviour of a local user. `opening`: its answer to an A-ASSOCIATE-RQ. `at`: the number of the event when it
     does `act`, 0 for never. `silent`: it answers no requests. `sloppy`: it sends what it must not, too."""
 
     opening: int = 0

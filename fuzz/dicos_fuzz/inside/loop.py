@@ -12,14 +12,15 @@ from __future__ import annotations
 import gc
 import signal
 import time
+import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from .measuring import check_memory, check_time, memory_of, scale
+from .measuring import check_memory, check_time, scale
 from .minimising import minimised
 from .mutating import mutated
 from .tapes import Crash, crash_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from mmap import mmap
 
-__all__ = ["Loop", "Overtime", "stalls_found"]
+__all__ = ["Loop", "Overtime", "replay", "stalls_found", "warnings_found"]
 
 _KEPT: Final = 3000
 """Tapes that are kept for a target; after that, a new one replaces a random one."""
@@ -108,6 +109,8 @@ class Loop:
         begun = time.perf_counter()
         try:
             target.body(tape, watch)
+            if Warned.texts:
+                Warned.raise_first()
         except Exception as error:
             self._crashed(tape, error)
             return
@@ -175,6 +178,8 @@ class Loop:
 
         def work() -> None:
             target.body(tape, Watch())
+            if Warned.texts:
+                Warned.raise_first()
 
         try:
             work()
@@ -185,6 +190,37 @@ class Loop:
         except Exception as error:
             return error
         return None
+
+
+class Warned:
+    """The warnings that runs of this process have caused. Python keeps every different text of them forever, and
+    prints it: none may come of what a peer sent."""
+
+    texts: ClassVar[list[str]] = []
+
+    @classmethod
+    def raise_first(cls) -> None:
+        """Raises `OracleFailure` for them."""
+        text = cls.texts[0]
+        cls.texts.clear()
+        raise OracleFailure(f"warning: {text}")
+
+
+@contextmanager
+def warnings_found() -> Iterator[None]:
+    """While it runs, warnings are collected for `Warned`."""
+
+    def collect(message: Warning | str, *rest: object) -> None:
+        if len(Warned.texts) < 10:
+            Warned.texts.append(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = collect  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            Warned.texts.clear()
 
 
 class Running:
@@ -220,10 +256,11 @@ def replay(target: Target, tape: bytes) -> Crash | None:
 
     def work() -> None:
         target.body(tape, Watch())
+        if Warned.texts:
+            Warned.raise_first()
 
     try:
         work()
-        memory_of(work)
         check_memory(work, len(tape), target.bounds)
         check_time(work, len(tape), target.bounds)
     except Exception as error:

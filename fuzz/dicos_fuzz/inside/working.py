@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from .loop import Loop, stalls_found
+from .loop import Loop, stalls_found, warnings_found
 from .tapes import Crash
 from .targets import TARGETS
 
@@ -91,7 +91,12 @@ def work(orders: Orders, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one says when to end
     corpus = None if orders.corpus is None else Corpus(orders.corpus)
     until = time.monotonic() + orders.seconds
-    with orders.current.open("r+b") as file, mmap.mmap(file.fileno(), CURRENT) as current, stalls_found():
+    with (
+        orders.current.open("r+b") as file,
+        mmap.mmap(file.fileno(), CURRENT) as current,
+        stalls_found(),
+        warnings_found(),
+    ):
         loops = [
             Loop(TARGETS[name], f"{orders.seed}/{orders.number}", corpus.read(name) if corpus else (), current)
             for name in orders.names

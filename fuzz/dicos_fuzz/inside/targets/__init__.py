@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Final
 
 from ..target import Target
-from . import engines, pdus
+from . import commands, datasets, engines, pdus, services
 
 __all__ = ["TARGETS"]
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
-    {one.name: one for group in (pdus, engines) for one in group.TARGETS}
+    {one.name: one for group in (pdus, commands, datasets, engines, services) for one in group.TARGETS}
 )
 """Every target by its name, the fastest first."""

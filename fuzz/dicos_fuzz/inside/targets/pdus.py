@@ -138,7 +138,7 @@ def _dissect(data: bytes, watch: Watch) -> None:
     tape = Tape(data)
     given = _STREAMS.take(tape)
     lines = dissect(given)
-    check(len(lines) <= 4 + len(given) // 4, f"{len(lines)} lines for {len(given)} bytes")
+    check(len(lines) <= 4 + len(given), f"{len(lines)} lines for {len(given)} bytes")
     for line in lines:
         check(line.isascii() and line.isprintable(), f"a line that a terminal may obey: {line!a}")
         watch(line[:12])
