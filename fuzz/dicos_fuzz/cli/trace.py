@@ -19,6 +19,7 @@ from dicos_transports.cli.output import Output, plural, size
 
 from ..captures.keylog import KeyLog
 from ..captures.reading import CaptureError, Recording
+from ..captures.recognising import TLS
 from ..trace.entries import Sink
 from ..trace.json_lines import JsonLines
 from ..trace.lines import Detail, Lines
@@ -192,7 +193,7 @@ def _left_out(recording: Recording, not_wanted: int, given_up: int) -> list[str]
         lines.append(f"{plural(totals.evicted + given_up, 'connection')} given up: too many at once")
     for why, count in recording.decryption.failures.items():
         lines.append(f"{plural(count, 'TLS connection')} not decrypted: {why}")
-    unread = recording.recogniser.others.get("a TLS handshake", 0)
+    unread = recording.recogniser.others.get(TLS, 0)
     if unread and not recording.keys.may_have:
         lines.append(f"{plural(unread, 'TLS connection')} not decrypted: no key log (--keylog)")
     if recording.keys.ignored:

@@ -21,6 +21,7 @@ from dicos_proto.dimse.command import end_of_set
 from dicos_proto.dimse.types import (
     N_EVENT_REPORT,
     RESPONSE_BIT,
+    CEchoRequest,
     CFindRequest,
     CGetRequest,
     CMoveRequest,
@@ -48,6 +49,7 @@ MOST_OUTSTANDING: Final = 256
 _HAVE_PENDING: Final = frozenset(cls.COMMAND_FIELD for cls in (CFindRequest, CGetRequest, CMoveRequest))
 _C_STORE, _C_GET = CStoreRequest.COMMAND_FIELD, CGetRequest.COMMAND_FIELD
 _PENDING: Final = Category.PENDING
+_COMPOSITE: Final = (CEchoRequest, CStoreRequest, CFindRequest, CGetRequest, CMoveRequest)
 
 
 @dataclass(slots=True)
@@ -341,6 +343,7 @@ class Messages:
             context = agreement.contexts.get(found.context)
             if context is not None:
                 marks += self._without_role(by_requestor, context, command, judge)
+                marks += _of_another_class(context, command)
         operations[number] = _Operation(name, command.COMMAND_FIELD, found.context, found.at, 0 if has_data else at)
         if len(operations) > MOST_OUTSTANDING:
             del operations[next(iter(operations))]
@@ -385,3 +388,12 @@ class Messages:
         if not pending:
             del asker.operations[number]
         return answered
+
+
+def _of_another_class(context: PresentationContext, command: DimseRequest) -> Iterator[Mark]:
+    """Composite services act on the SOP class of their context; others may use the context of a meta SOP class."""
+    if isinstance(command, _COMPOSITE) and context.abstract_syntax:
+        uid = command.affected_sop_class_uid
+        if uid != context.abstract_syntax:
+            text = f"{command.NAME} of {uid} on context {context.id}, which is for {context.abstract_syntax}"
+            yield violation(text, "PS3.7 9.1")

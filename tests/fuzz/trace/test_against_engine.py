@@ -48,6 +48,7 @@ UNJUDGED = (
     "not decoded: ",  # a limit of ours
     "until the next PDU",
     "without a PDU",
+    ", which is for ",  # a SOP class other than the context's, which a service refuses by its status
 )
 
 

@@ -184,16 +184,21 @@ VIOLATIONS: dict[str, tuple[list[Said], list[str]]] = {
         ["< violation: C-ECHO-RSP with status 0xFF00, pending, which it cannot have [PS3.7 9.1, 10.1]"],
     ),
     "a message id in use": (
-        [*opened(request(window=WINDOW), policy(window=WINDOW)), (True, message(ECHO) * 2), *RELEASE],
+        [*opened(request(window=WINDOW), policy(window=WINDOW)), (True, message(ECHO, context=1) * 2), *RELEASE],
         ["> violation: C-ECHO-RQ with message id 1, which is still in use [PS3.7 9.1.1]"],
     ),
     "more operations than the window": (
-        [*opened(), (True, message(ECHO)), (True, message(replace(ECHO, message_id=2))), *RELEASE],
+        [*opened(), *echo()[:1], (True, message(replace(ECHO, message_id=2), context=1)), *RELEASE],
         ["> violation: C-ECHO-RQ is operation 2 at once; the window is 1 [PS3.7 D.3.3.3]"],
     ),
     "a request of the acceptor": (
-        [*opened(), (False, message(ECHO)), *RELEASE],
-        ["< violation: C-ECHO-RQ on context 3 from a peer without that role [PS3.7 D.3.3.4]"],
+        [*opened(), (False, message(ECHO, context=1)), *RELEASE],
+        ["< violation: C-ECHO-RQ on context 1 from a peer without that role [PS3.7 D.3.3.4]"],
+    ),
+    "a store of another SOP class than its context's": (
+        [*opened(), (True, message(STORE, context=5, data=PIXELS)), *RELEASE],
+        ["> violation: C-STORE-RQ of 1.2.840.10008.5.1.4.1.1.2 on context 5, which is for 1.2.840.10008.5.1.4.1.1.4 "
+         "[PS3.7 9.1]"],
     ),
     "a report of the acceptor": (
         [*opened(), (False, message(REPORT)), *RELEASE],

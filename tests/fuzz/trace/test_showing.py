@@ -113,7 +113,7 @@ def test_parts_that_are_not_complete_or_not_valid_are_shown() -> None:
     ]
     lines = "\n".join(shown(said, Detail.FIELDS, How.CUT))
     assert "command set, 20 bytes, not complete" in lines, lines
-    assert "data set, 2 bytes in 0 ms, not complete" in lines
+    assert "data set, 2 bytes in 1 ms, not complete" in lines
     assert "! note: 5 bytes are missing in the recording" in lines
     assert "! note: the bytes end 3 bytes into a PDU header" in lines
     broken = shown([*opened(), (True, p_data((3, True, True, RAW[:-2])))], Detail.MESSAGES, How.CUT)
