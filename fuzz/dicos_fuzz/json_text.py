@@ -33,6 +33,7 @@ __all__ = [
     "text",
     "whole",
     "write_file",
+    "written",
 ]
 
 MOST_BYTES: Final = 16 << 20
@@ -58,11 +59,16 @@ def read_file(path: Path, *, most_bytes: int = MOST_BYTES, most_values: int = MO
     return parse(raw, most_values=most_values)
 
 
-def write_file(path: Path, value: object) -> None:
-    """Writes a JSON value as an indented text, whole or not at all: a reader never sees half a file. Raises OSError."""
+def written(value: object) -> bytes:
+    """Returns a JSON value as an indented text in ASCII."""
+    return (json.dumps(value, indent=1, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def write_file(path: Path, raw: bytes) -> None:
+    """Writes a file, complete or not at all: no reader ever sees half of it. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(value, indent=1, ensure_ascii=True) + "\n", "ascii")
+        beside.write_bytes(raw)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "find",
     "lengths",
+    "steps",
     "walk",
 ]
 
@@ -188,12 +189,18 @@ def walk(node: Node) -> Iterator[tuple[str, Node]]:
         yield path, one
         if isinstance(one, Part):
             prefix = f"{path}/" if path else ""
-            seen: dict[str, int] = {}
-            inside: list[tuple[str, Node]] = []
-            for child in one.nodes:
-                number = seen[child.name] = seen.get(child.name, 0) + 1
-                inside.append((f"{prefix}{_step(child.name)}" + (f"#{number}" if number > 1 else ""), child))
+            inside = [(prefix + step, child) for step, child in zip(steps(one), one.nodes, strict=True)]
             stack.extend(reversed(inside))
+
+
+def steps(part: Part) -> list[str]:
+    """Returns the last step of the path of each node of a part."""
+    seen: dict[str, int] = {}
+    found = []
+    for child in part.nodes:
+        number = seen[child.name] = seen.get(child.name, 0) + 1
+        found.append(_step(child.name) + (f"#{number}" if number > 1 else ""))
+    return found
 
 
 def find(node: Node, path: str) -> Node | None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicos_fuzz.json_text import MOST_BYTES, MOST_DEPTH, DamagedFile, parse, read_file, seen, text, write_file
+from dicos_fuzz.json_text import MOST_BYTES, MOST_DEPTH, DamagedFile, parse, read_file, seen, text, write_file, written
 
 plain = st.recursive(
     st.none()
@@ -142,12 +142,14 @@ def test_a_value_is_described_in_a_few_words(value: object) -> None:
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
-    write_file(path, {"a": ["\ud800", "\x1b"]})
+    write_file(path, written({"a": ["\ud800", "\x1b"]}))
     assert path.read_bytes().isascii()
     assert read_file(path) == {"a": ["\ud800", "\x1b"]}
     with pytest.raises(DamagedFile, match="surrogate"):
         text("\ud800", "x")
-    with pytest.raises(TypeError):
-        write_file(path, {"a": b""})
+    with pytest.raises(IsADirectoryError):
+        write_file(tmp_path, b"{}")
+    with pytest.raises(FileNotFoundError):
+        write_file(tmp_path / "nowhere" / "found.json", b"{}")
     assert [one.name for one in tmp_path.iterdir()] == ["found.json"]
     assert read_file(path) == {"a": ["\ud800", "\x1b"]}

@@ -21,6 +21,7 @@ from dicos_proto.registry import status, uids
 from dicos_proto.services.storage import Instance
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
+from dicos_proto.upper_layer.pdu_types import OperationsWindow
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_proto.wire import Wire
 from dicos_transports.addresses import Listeners
@@ -50,6 +51,7 @@ POLICY: Final = AcceptPolicy(
     contexts=_QUERY | dict.fromkeys(STORED, _STORAGE),
     roles=dict.fromkeys(STORED, Roles(scu=True, scp=True)),
     max_length=MAX_LENGTH,
+    window=OperationsWindow(invoked=8, performed=1),
 )
 TIMEOUTS: Final = Timeouts(artim=5.0, pdu=5.0, message=10.0, response=10.0, idle=30.0, write_stall=10.0)
 LIMITS: Final = Limits(collected=LONGEST)
@@ -128,23 +130,23 @@ class Provider(Server):
 
     def _answer(self, session: Session) -> None:
         for request in session:
+            abstract = request.context.abstract_syntax
             match request:
                 case EchoRequest():
                     request.respond()
-                case StoreRequest():
+                case _ if request.sop_class_uid != abstract:
+                    request.respond(status.SOP_CLASS_NOT_SUPPORTED)
+                case StoreRequest() if abstract in STORED:
                     self._store(request)
-                case FindRequest():
+                case FindRequest() if abstract == uids.STUDY_ROOT_FIND:
                     self._find(request)
-                case GetRequest():
+                case GetRequest() if abstract == uids.STUDY_ROOT_GET:
                     self._get(request)
                 case _:  # answered by the session: unrecognized operation
                     pass
 
     def _store(self, request: StoreRequest) -> None:
         syntax = request.transfer_syntax
-        if request.sop_class_uid != request.context.abstract_syntax:
-            request.respond(status.SOP_CLASS_NOT_SUPPORTED)
-            return
         self._hooks.storing(request)
         try:
             data = bytes(request.read())

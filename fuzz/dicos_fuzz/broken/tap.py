@@ -56,7 +56,7 @@ class Tap:
         return (pdu,)
 
     def too_long(self) -> None:
-        """The header of a PDU was received that is longer than this provider allows."""
+        """The header of an A-ASSOCIATE-RQ or P-DATA-TF was received that is longer than this provider allows."""
         self.pass_on()
 
     def say(self, pdu: bytes) -> None:
@@ -83,9 +83,12 @@ class Tap:
         """Collects received bytes, and hands on each whole PDU."""
         self._received += data
         while len(self._received) >= 6 and not self._clear:
-            length = int.from_bytes(self._received[2:6], "big")
-            if length > _LONGEST.get(self._received[0], _OTHERS):
-                self.too_long()
+            kind, length = self._received[0], int.from_bytes(self._received[2:6], "big")
+            if length > _LONGEST.get(kind, _OTHERS):
+                if kind in _LONGEST:
+                    self.too_long()
+                else:  # no PDU, or one of a fixed length: the association refuses its header
+                    self.pass_on()
                 break
             if len(self._received) < 6 + length:
                 return

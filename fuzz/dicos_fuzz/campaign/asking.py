@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dicos_proto.dimse.codec import decode_command
-from dicos_proto.dimse.types import CCancelRequest, Command, CStoreRequest, DimseRequest, misplaced_data
+from dicos_proto.dimse.types import CGetRequest, Command, CStoreRequest, DimseRequest, misplaced_data
 from dicos_proto.errors import Malformed
 from dicos_proto.tolerance import STRICT, Judge
 
@@ -36,7 +36,8 @@ class Asked:
 
     `command`: None if its command set is wrong. `ids`, `fields`: the message ids and command fields that a reader may
     find. `done`: the entry of the transcript with the end of its command set. `data_done`: that of the end of its data
-    set, None while it is not complete. `answered`: final responses so far.
+    set, None while it is not complete. `late`: it was sent behind an A-ABORT or A-RELEASE-RQ of this side. `answered`:
+    final responses so far.
     """
 
     context: int
@@ -47,6 +48,7 @@ class Asked:
     done: int
     data: bytearray = field(default_factory=bytearray)
     data_done: int | None = None
+    late: bool = False
     answered: int = 0
 
     @property
@@ -64,12 +66,16 @@ class Asking:
     """The messages of this side on one connection, in order. Feed it the PDUs.
 
     `accepted`: ids of the accepted contexts, None before they are known. `loose`: something was wrong on purpose in the
-    messages, so that a peer may see others. `partial`: numbers in a command set that is not complete.
+    messages, so that a peer may see others. `retrievals`: the C-GETs. `stored`: the objects that were sent whole, by
+    SOP Instance UID, the last one of each. `over`: this side has sent an A-ABORT or A-RELEASE-RQ.
     """
 
     def __init__(self) -> None:
         self.all: list[Asked] = []
+        self.retrievals: list[Asked] = []
+        self.stored: dict[str, tuple[Asked, CStoreRequest]] = {}
         self.loose = False
+        self.over = False
         self.accepted: frozenset[int] | None = None
         self._commands: dict[int, bytearray] = {}
         self._owed: Asked | None = None
@@ -107,8 +113,10 @@ class Asking:
             command, has_data = None, False
             self.loose = True
         ids = frozenset(_numbers(raw, *_IDS))
-        asked = Asked(context, command, has_data, ids, frozenset(_numbers(raw, _FIELD)), pdu.done)
+        asked = Asked(context, command, has_data, ids, frozenset(_numbers(raw, _FIELD)), pdu.done, late=self.over)
         self.all.append(asked)
+        if isinstance(command, CGetRequest):
+            self.retrievals.append(asked)
         for number in ids:
             known = self._by_id.setdefault(number, [])
             if asked.request is not None and any(one.request is not None and not one.answered for one in known):
@@ -125,6 +133,8 @@ class Asking:
         if last:
             owed.data_done = pdu.done
             self._owed = None
+            if isinstance(owed.command, CStoreRequest) and len(owed.data) < _KEPT:
+                self.stored[owed.command.affected_sop_instance_uid] = (owed, owed.command)
 
     def with_id(self, number: int) -> list[Asked]:
         """Returns the messages in which a reader may find this message id, oldest first."""
@@ -146,22 +156,11 @@ class Asking:
             for one in self.all
             if one.request is not None
             and one.complete
+            and not one.late
             and not one.answered
             and self.accepted is not None
             and one.context in self.accepted
         ]
-
-    def cancelled(self, number: int) -> bool:
-        """Returns True if a C-CANCEL for this message id was sent."""
-        return any(isinstance(one.command, CCancelRequest) and number in one.ids for one in self.all)
-
-    def stored(self) -> dict[str, tuple[Asked, CStoreRequest]]:
-        """Returns the objects that were sent whole, by SOP Instance UID; the last one of each."""
-        return {
-            one.command.affected_sop_instance_uid: (one, one.command)
-            for one in self.all
-            if isinstance(one.command, CStoreRequest) and one.data_done is not None and len(one.data) < _KEPT
-        }
 
 
 def _numbers(raw: bytes, *elements: bytes) -> Iterator[int]:

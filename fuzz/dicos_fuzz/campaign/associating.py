@@ -192,16 +192,17 @@ def _contexts(accept: AssociateAccept, wish: Wish) -> Iterator[Violation]:
 def _whole_answer(accept: AssociateAccept, wish: Wish, asked: Said) -> Iterator[Violation]:
     """What a valid request must be answered with."""
     name = "A-ASSOCIATE-AC"
-    missing = wish.contexts.keys() - {context.id for context in accept.contexts}
+    sent = asked.decoded
+    proposed = {context.id for context in sent.contexts} if isinstance(sent, AssociateRequest) else set()
+    missing = proposed - {context.id for context in accept.contexts}
     if missing:
-        said = f"{len(missing)} of {len(wish.contexts)} proposed presentation contexts not answered"
+        said = f"{len(missing)} of {len(proposed)} proposed presentation contexts not answered"
         yield _low("contexts-unanswered", said, "PS3.8 9.3.3.2", name)
     if accept.application_context and accept.application_context.encode("latin-1") not in wish.applications:
         said = f"application context {accept.application_context!a}; that of the request"
         yield _low("application-context", said, "PS3.8 7.1.1.2", name)
     if not accept.protocol_version & 1:
         yield _low("protocol-version", f"protocol version {accept.protocol_version}; bit 0 set", "PS3.8 9.3.3", name)
-    sent = asked.decoded
     if isinstance(sent, AssociateRequest):
         titles = (sent.called_aet.strip(), sent.calling_aet.strip())
         back = (accept.called_aet.strip(), accept.calling_aet.strip())

@@ -33,6 +33,8 @@ _SENDS: Final = {
 }  # fmt: skip
 _FORCED: Final = {1: State.Sta5, 2: State.Sta6, 3: State.Sta13, 5: State.Sta7, 6: State.Sta13, 7: State.Sta13}
 """The state that a peer is taken to be in after a PDU that it must not send."""
+_SOON: Final = {State.Sta3: State.Sta6, State.Sta8: State.Sta13, State.Sta9: State.Sta11, State.Sta12: State.Sta13}
+"""The state that a peer goes to by itself, as soon as its user has answered."""
 _MANY: Final = 3
 """A-ABORTs too many that are an amplification."""
 
@@ -48,10 +50,13 @@ class Guess(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """The outcome for one connection. `fault_state`: the state in which the peer got the first PDU that may not come
-    there or is damaged, else the one in which it ended the association, else the last one; for texts and signatures."""
+    there or is damaged, else the one in which it ended the association, else the last one; for texts and signatures.
+    `actions`: what the table may have it do with the last PDU that it was sent, `states`: where; empty without one."""
 
     violations: tuple[Violation, ...]
     fault_state: State
+    actions: frozenset[Action] = frozenset()
+    states: frozenset[State] = frozenset()
 
 
 class _Model:
@@ -63,6 +68,7 @@ class _Model:
         first = State.Sta2 if role is Role.ACCEPTOR else State.Sta4
         self.guesses: list[Guess] = [Guess(first, 0, 0)]
         self.fault_state: State | None = None
+        self.last: tuple[frozenset[State], tuple[Evt, ...]] = (frozenset(), ())
 
     @property
     def state(self) -> State:
@@ -76,8 +82,16 @@ class _Model:
             steps = [step(state, event, self.role) for event in events]
             if any(found is None or found[0] in (Action.AA_1, Action.AA_7, Action.AA_8) for found in steps):
                 self.fault_state = state
+        there = {guess.state for guess in self.guesses if guess.read == len(self.ours)}
+        self.last = (frozenset(there | {_SOON[state] for state in there if state in _SOON}), events)
         self.ours.append(events)
         self._settle(self.guesses)
+
+    def actions(self) -> frozenset[Action]:
+        """What the table may have the peer do with the last PDU."""
+        states, events = self.last
+        cells = [step(state, event, self.role) for state in states for event in events]
+        return frozenset(cell[0] for cell in cells if cell is not None)
 
     def _settle(self, guesses: list[Guess]) -> None:
         """Keeps `guesses`, and all that follow from them by reading without a choice."""
@@ -156,7 +170,7 @@ def conduct(line: Line, *, user: bool) -> Conduct:
             found.append(_unexpected(one, before))
     if extra:
         found.append(_extra(extra, model.state))
-    return Conduct(tuple(found), model.fault_state or model.state)
+    return Conduct(tuple(found), model.fault_state or model.state, model.actions(), model.last[0])
 
 
 def _events(one: Said) -> Iterator[Evt]:

@@ -36,8 +36,8 @@ from dicos_proto.tolerance import CLAUSES, EVERYTHING, Judge
 from ..finding import Severity, Violation
 from .asking import Asked, Asking
 from .associating import Wish
+from .comparing import difference
 from .lines import GENEROUS, Line, Said
-from .objects import difference
 
 __all__ = ["Dialogue", "Spoken", "dialogue"]
 
@@ -77,9 +77,11 @@ def dialogue(line: Line, ours: Wish, contexts: dict[int, bytes] | None, *, user:
     for one in line.said:
         if one.kind == 4:
             if one.ours:
-                listener.asking.sent(one)
+                listener.say(one)
             elif one.whole:
                 listener.hear(one)
+        elif one.ours and one.kind in (5, 7):
+            listener.asking.over = True
     return Dialogue(listener.asking, listener.spoken, listener.violations)
 
 
@@ -97,7 +99,7 @@ class _Listener:
         self._command: tuple[int, bytearray] | None = None
         self._owed: Spoken | None = None  # the message whose data set the peer sends
         self._remaining: dict[int, int] = {}
-        self._requested: dict[int, Spoken] = {}  # the peer's requests without a response of this side
+        self._requested: set[int] = set()  # the peer's requests without a final response of this side
         self._empties = 0
         self._seen: set[tuple[str, str]] = set()
 
@@ -115,6 +117,15 @@ class _Listener:
 
     def _low(self, oracle: str, detail: str, clause: str, reaction: str) -> None:
         self._blame(oracle, detail, clause, reaction, Severity.LOW)
+
+    def say(self, pdu: Said) -> None:
+        """Takes a P-DATA-TF of this side."""
+        before = len(self.asking.all)
+        self.asking.sent(pdu)
+        for one in self.asking.all[before:]:
+            answer = one.command
+            if isinstance(answer, DimseResponse) and category(answer.status) is not _PENDING:
+                self._requested.discard(answer.message_id_being_responded_to)
 
     # -- PDVs ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +208,7 @@ class _Listener:
         if isinstance(command, DimseResponse):
             self._response(spoken, command)
         elif isinstance(command, DimseRequest):
-            self._request(spoken, command)
+            self._request(command)
 
     def _response(self, spoken: Spoken, command: DimseResponse) -> None:
         number, name = command.message_id_being_responded_to, command.NAME
@@ -229,6 +240,9 @@ class _Listener:
         request = one.request
         if request is None:
             return
+        if one.late:
+            said = f"{name} to message {number}, which was sent behind an A-ABORT or A-RELEASE-RQ"
+            self._medium("answered-after-end", said, "PS3.8 table 9-10", name)
         pending = category(command.status) is _PENDING
         if one.answered:
             what = "a pending response" if pending else f"{name} with 0x{command.status:04X}"
@@ -261,33 +275,32 @@ class _Listener:
                 self._low("counters", said, "PS3.7 9.1.3, 9.1.4", command.NAME)
             self._remaining[number] = remaining
 
-    def _request(self, spoken: Spoken, command: DimseRequest) -> None:
-        name, number = command.NAME, command.message_id
+    def _request(self, command: DimseRequest) -> None:
+        """A request of the peer."""
+        asking, name, number = self.asking, command.NAME, command.message_id
+        if asking.loose:
+            return
         if number in self._requested:
             said = f"{name} with message id {number}, which is still in use"
             self._medium("id-in-use", said, "PS3.7 9.1.1", name)
-        for one in self.asking.all:
-            answer = one.command
-            if isinstance(answer, DimseResponse) and category(answer.status) is not _PENDING:
-                self._requested.pop(answer.message_id_being_responded_to, None)
-        if not self.asking.loose:
-            self._requested[number] = spoken
-        if not self._user or command.COMMAND_FIELD == N_EVENT_REPORT or self.asking.loose:
-            return
-        getting = isinstance(command, CStoreRequest) and any(
-            isinstance(one.command, CGetRequest) and not one.answered for one in self.asking.all
-        )
-        granted = any(scp for _, scp in self._ours.roles.values())
-        if not getting and not granted:
-            said = f"the peer sent a {name}; it was not given the role to ask"
-            self._medium("request-without-role", said, "PS3.7 D.3.3.4", name)
+        self._requested.add(number)
+        if not self._user:
+            window = max((invoked or 1 << 16 for invoked, _ in self._ours.windows), default=1)
+            if len(self._requested) > window:
+                said = f"{len(self._requested)} operations outstanding; the window is {window}"
+                self._medium("beyond-window", said, "PS3.7 D.3.3.3", name)
+        elif command.COMMAND_FIELD != N_EVENT_REPORT:
+            getting = isinstance(command, CStoreRequest) and any(not one.answered for one in asking.retrievals)
+            if not getting and not any(scp for _, scp in self._ours.roles.values()):
+                said = f"the peer sent a {name}; it was not given the role to ask"
+                self._medium("request-without-role", said, "PS3.7 D.3.3.4", name)
 
     def _compare(self, spoken: Spoken) -> None:
         """An object that comes back must be the one that was sent."""
         command = spoken.command
         if not isinstance(command, CStoreRequest) or self._contexts is None:
             return
-        sent = self.asking.stored().get(command.affected_sop_instance_uid)
+        sent = self.asking.stored.get(command.affected_sop_instance_uid)
         if sent is None:
             return
         one, request = sent

@@ -55,7 +55,7 @@ class Bounds:
     call.
     """
 
-    seconds: float = 60.0
+    seconds: float = 120.0
     connections: int = 64
     sent: int = 1 << 40
     connect: float = 5.0
@@ -75,6 +75,8 @@ class Door:
         self.trigger = trigger
         self.bytes_sent = 0
         self.associations = 0
+        self.cancelled = False
+        """True ends every run soon."""
         self.listener = None if peer.listen is None else _listening(peer.listen)
         self._where: tuple[socket.AddressFamily, tuple[object, ...]] | None = None
 

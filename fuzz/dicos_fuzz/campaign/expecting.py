@@ -16,15 +16,19 @@ from typing import Final
 from dicos_proto.dimse.types import CEchoResponse, DimseResponse
 from dicos_proto.registry.status import category
 from dicos_proto.registry.status_tables import Category
-from dicos_proto.upper_layer.machine import State
+from dicos_proto.upper_layer.machine import Action, State
 from dicos_proto.upper_layer.pdu_types import AssociateReject, RejectResult, RejectSource
 
 from ..conversation import Conversation, What
 from ..finding import Severity, Violation
+from .conduct import Conduct
 from .dialogue import Dialogue
 from .lines import Line, Said, Validity
 
-__all__ = ["EXPECTATIONS", "TIMED", "Seen", "scene"]
+__all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
+
+EVERYWHERE: Final = frozenset({"served", "ends-in-time"})
+"""The expectations that hold for each connection of a conversation; the others hold for connection 0."""
 
 TIMED: Final = frozenset({"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline"})
 """The oracles that depend on how long was waited: a peer that is only slow may look guilty. Repeat these with more
@@ -33,13 +37,18 @@ patience before they are believed."""
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of one connection. `state`: where the peer was when it got what is wrong (`conduct`)."""
+    """What was seen of one connection, and what the table says of it."""
 
     conversation: Conversation
     line: Line
     dialogue: Dialogue
-    state: State
+    conduct: Conduct
     user: bool
+
+    @property
+    def state(self) -> State:
+        """Where the peer was when it got what is wrong."""
+        return self.conduct.fault_state
 
     def violation(
         self, oracle: str, severity: Severity, detail: str, reaction: str, *, clause: str = "", by_family: bool = False
@@ -205,13 +214,35 @@ def _closes(seen: Seen) -> list[Violation]:
 
 
 def _ends_in_time(seen: Seen) -> list[Violation]:
-    """A wait for this side has an end, in the middle of a PDU too."""
+    """A wait for this side has an end, in the middle of a PDU too: the peer aborts, asks for release, or closes."""
     line = seen.line
-    if line.ended is not None or not line.quiet or line.theirs(3, 7):
+    if line.ended is not None or not line.quiet or line.theirs(3, 5, 7):
         return []
     since = line.times.get(line.quiet[-1], 0.0) - line.times.get(line.last_sent, 0.0)
     detail = f"the connection was still open after {since:.0f} s: {seen.conversation.about}"
-    return [seen.violation("no-deadline", Severity.HIGH, detail, "waits forever")]
+    last = next((one for one in reversed(line.said) if one.ours), None)
+    inside = last is None or not last.whole
+    severity = Severity.HIGH if inside or seen.state is not State.Sta6 else Severity.MEDIUM
+    reaction = "waits forever in a PDU" if last is not None and inside else "waits forever for a PDU"
+    return [seen.violation("no-deadline", severity, detail, reaction)]
+
+
+def _table(seen: Seen) -> list[Violation]:
+    """What the table says of the last PDU that was sent: a refusal where it aborts, the end where it closes, a reaction
+    where it has one, in every state that the peer may have been in."""
+    actions = seen.conduct.actions
+    if actions and actions <= _REFUSALS:
+        return _must_fail(seen)
+    if actions and actions <= _ENDS:
+        return _closes(seen)
+    quiet = actions & _NO_REACTION or State.Sta13 in seen.conduct.states or not actions
+    return [] if quiet or not (seen.user or actions <= _REACTIONS) else _silence(seen)
+
+
+_REFUSALS: Final = frozenset({Action.AA_1, Action.AA_8})
+_ENDS: Final = frozenset({Action.AA_2, Action.AA_3, Action.AR_3, Action.AE_4})
+_NO_REACTION: Final = frozenset({Action.AR_6, Action.AA_6})
+_REACTIONS: Final = frozenset({Action.AE_3, Action.AR_2, Action.AR_8, Action.AR_10, *_REFUSALS, *_ENDS})
 
 
 def _served(seen: Seen) -> list[Violation]:
@@ -294,6 +325,7 @@ EXPECTATIONS: Final[Mapping[str, Callable[[Seen], list[Violation]]]] = {
     "refused-or-waits": _refused_or_waits,
     "refused-at-header": _refused_at_header,
     "closes": _closes,
+    "table": _table,
     "ends-in-time": _ends_in_time,
 }
 """Expectations by name; the docstring of each says what is right."""

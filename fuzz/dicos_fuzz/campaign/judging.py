@@ -20,7 +20,7 @@ from ..finding import Severity, Violation, signature
 from .associating import Wish, associating, wish_of
 from .conduct import conduct
 from .dialogue import dialogue
-from .expecting import EXPECTATIONS, TIMED, Seen
+from .expecting import EVERYWHERE, EXPECTATIONS, TIMED, Seen
 from .knowledge import Learned
 from .lines import Line, lines_of
 
@@ -43,8 +43,8 @@ def judge(conversation: Conversation, transcript: Transcript, learned: Learned) 
         ours, contexts = _agreed(line, user=user)
         spoken = dialogue(line, ours, contexts, user=user)
         found += spoken.violations
-        if number == 0 or expected is EXPECTATIONS["served"]:
-            found += expected(Seen(conversation, line, spoken, conducted.fault_state, user))
+        if number == 0 or conversation.expect in EVERYWHERE:
+            found += expected(Seen(conversation, line, spoken, conducted, user))
     found += _starved(conversation, transcript, lines, learned)
     family = conversation.name.partition("/")[0]
     once = {signature(one): one for one in (replace(each, family=family) for each in reversed(found))}

@@ -35,6 +35,7 @@ class Learned:
     as "C-ECHO", "C-STORE", "C-FIND", "C-GET", "C-MOVE", "N-..." . `closes_after_release`, `closes_after_abort`: True if
     it ends the connection by itself, promptly. `keeps_rejected`: True if it keeps a rejected connection open.
     `alone`: True if it serves one association at a time, so that the next one waits until it is over.
+    `proposes`: the contexts that it proposes when it calls: id, abstract syntax, transfer syntaxes.
     """
 
     called: str = "ANY-SCP"
@@ -47,8 +48,10 @@ class Learned:
     services: frozenset[str] = frozenset({"C-ECHO"})
     closes_after_release: bool = True
     closes_after_abort: bool = True
+    keeps_rejected: bool = False
     alone: bool = False
     implementation: str = ""
+    proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
 
     def offer(self, *abstract_syntaxes: str) -> Offer:
         """Returns a good offer of the accepted contexts with these abstract syntaxes, of all (up to 128) without."""

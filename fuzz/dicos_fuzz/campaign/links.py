@@ -10,10 +10,10 @@ split received bytes into PDUs is linear in them.
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
-from collections import deque
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -22,15 +22,13 @@ from dicos_proto.errors import ConnectionLost
 from dicos_proto.wire import Buffer
 
 from ..conversation import Entry, Transcript, What
+from .pdus import KEPT, Pdus
 
 if TYPE_CHECKING:
     from dicos_transports.tls.layer import TLSLayer
 
 __all__ = ["KEPT", "LINES", "LOCAL", "Link", "LocalTrouble", "Pdus", "Plain", "tuned"]
 
-KEPT: Final = 1 << 20
-"""Bytes received on one connection that are kept; later ones are only counted. Stops: a peer that never stops sending,
-which would fill the memory of this program."""
 LINES: Final = 2_000
 """Lines of a transcript that one connection may have. Stops: a peer that sends one byte a segment."""
 CHUNK: Final = 64 << 10
@@ -39,6 +37,7 @@ TURNS: Final = 16
 _RESETS: Final = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH))
 LOCAL: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 """Errors of a socket whose cause is this program or its host."""
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _ABORT: Final = bytes.fromhex("070000000004")
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -53,65 +52,6 @@ def tuned(sock: socket.socket) -> socket.socket:
     with suppress(OSError):  # a Unix socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-class Pdus:
-    """Splits a byte stream into PDUs by their length fields. Bytes that cannot begin a PDU are passed on as they are.
-
-    At most `KEPT` bytes of one PDU, and of PDUs that nobody took, are kept. `count`: whole PDUs so far.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._arrived: deque[bytes] = deque()
-        self._held = 0
-        self._buffer = bytearray()
-        self._left = 0  # bytes of a long PDU that are still to be skipped
-
-    def feed(self, data: bytes) -> None:
-        """Takes received bytes."""
-        if self._left:
-            skipped = min(self._left, len(data))
-            self._left -= skipped
-            if self._left:
-                return
-            self._take(bytes(self._buffer))
-            self._buffer.clear()
-            data = data[skipped:]
-        self._buffer += data
-        at, size = 0, len(self._buffer)
-        while size - at >= 6:
-            if not 1 <= self._buffer[at] <= 7:  # another protocol, or out of step
-                self._take(bytes(self._buffer[at:]))
-                at = size
-                break
-            whole = 6 + int.from_bytes(self._buffer[at + 2 : at + 6], "big")
-            if size - at < whole:
-                if whole > KEPT and size - at > CHUNK:
-                    self._left = whole - (size - at)
-                break
-            self._take(bytes(self._buffer[at : at + whole]))
-            at += whole
-        del self._buffer[:at]
-
-    def _take(self, pdu: bytes) -> None:
-        self.count += 1
-        if self._held + len(pdu) <= KEPT:
-            self._held += len(pdu)
-            self._arrived.append(pdu)
-
-    def next(self) -> bytes | None:
-        """Returns the next PDU that nobody took yet, and removes it; None if none has arrived whole."""
-        if not self._arrived:
-            return None
-        found = self._arrived.popleft()
-        self._held -= len(found)
-        return found
-
-    @property
-    def waiting(self) -> bool:
-        """True if `next` would return a PDU."""
-        return bool(self._arrived)
 
 
 class Plain:
@@ -279,6 +219,10 @@ class Link:
                     self.pump_tls()
                 self._finish(What.RESET if self._broken else What.ENDED)
                 return
+            if _QUICKACK is not None:
+                # A peer with Nagle's algorithm sends the rest of an answer once this is acknowledged.
+                with suppress(OSError):
+                    self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             if self.tls is None:
                 self._received(data)
             else:
@@ -320,7 +264,7 @@ class Link:
         self.connecting = False
         number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self.refuse(OSError(number, errno.errorcode.get(number, str(number))))
+            self.refuse(OSError(number, os.strerror(number).lower()))
 
     def refuse(self, error: OSError) -> None:
         """The connection could not be opened. Raises `LocalTrouble` if this program is the cause."""

@@ -85,6 +85,15 @@ class Player:
         """Connections opened so far."""
         return self._door.associations
 
+    @property
+    def cancelled(self) -> bool:
+        """True ends every run soon; it may be set from another thread."""
+        return self._door.cancelled
+
+    @cancelled.setter
+    def cancelled(self, value: bool) -> None:
+        self._door.cancelled = value
+
     def play(self, conversation: Conversation) -> Transcript:
         """Plays a conversation to its end. Raises `LocalTrouble` if this program has no ports or descriptors left."""
         run = Run(self._door, self.learned, self.bounds, conversation.side, self.bounds.seconds)

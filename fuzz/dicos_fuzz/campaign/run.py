@@ -39,6 +39,8 @@ A-ABORT, except the end of the connection."""
 PORTS: Final = 2.0
 """Seconds to wait for a free local port: those of ended connections come back after a while (TIME_WAIT)."""
 AGAIN: Final = 0.05
+CANCELLED: Final = 0.25
+"""Seconds after which a wait looks if the run was cancelled."""
 LEAST: Final = 0.02
 """Seconds that a peer gets at least for an answer."""
 
@@ -60,7 +62,8 @@ class Run:
 
     @property
     def over(self) -> bool:
-        return monotonic() >= self._until
+        """True once its time is over, or it was cancelled."""
+        return monotonic() >= self._until or self._door.cancelled
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -176,6 +179,8 @@ class Run:
             if link.end is not None:
                 return
             if not self.wait(lambda: link.pdus.waiting or link.end is not None, until - monotonic()):
+                if monotonic() < until:
+                    return  # the run is over
                 link.sent_at_pdu = -1
                 link.tell_sent()
                 self._note(What.QUIET, number, f"nothing awaited within {seconds:.2f} s")
@@ -191,6 +196,8 @@ class Run:
             link.close(reset=step.how == "reset")
 
     def _check(self) -> None:
+        if self._learned.alone:
+            return  # it serves one at a time, and another one is open
         found = self.good(len(self._links), max(5.0, 20 * self._learned.echo_seconds))
         what = What.UNANSWERED if found.seconds is None else What.CHECKED
         self._note(what, -1, found.why)
@@ -227,8 +234,8 @@ class Run:
             self._move(left)
             if done():
                 return True
-            left = until - monotonic()
-            if left <= 0:
+            left = min(until - monotonic(), CANCELLED)
+            if left <= 0 or self._door.cancelled:
                 return False
 
     def _move(self, seconds: float, listener: socket.socket | None = None) -> None:
@@ -289,10 +296,10 @@ class Run:
             if not triggered and door.trigger is not None:
                 door.trigger()
                 triggered = True
-            if monotonic() >= until:
+            if monotonic() >= until or self._door.cancelled:
                 self._note(What.REFUSED, number, f"the peer did not call within {self._bounds.called:g} s")
                 return None
-            self._move(until - monotonic(), door.listener)
+            self._move(min(until - monotonic(), CANCELLED), door.listener)
         link = self._link(number, sock, connecting=False)
         return self._opened(link, monotonic() + self._bounds.connect)
 

@@ -31,6 +31,7 @@ STARTING: Final = 30.0
 ENDING: Final = 5.0
 """Seconds that it gets to end after SIGTERM."""
 EVERY: Final = 0.02
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class CannotStart(Exception):
@@ -39,8 +40,8 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a process and its children use now. `rss`, `peak`: bytes of memory now and at most so far (peak: of the
-    process alone, 0 where the system does not say). `cpu`: seconds of processor time so far."""
+    """The resources that a process and its children use now. `rss`: bytes of memory. `peak`: the most that the process
+    alone had so far, 0 where the system does not know. `cpu`: seconds of processor time so far."""
 
     at: float
     rss: int
@@ -77,7 +78,7 @@ class Watched:
         self._lock = threading.Lock()
         self._log = Log()
         self.starts = 0
-        """How often it was started by this program."""
+        """The number of times that this program has started it."""
         if pid is not None:
             self._process = _process(pid)
             if self._process is None:
@@ -212,8 +213,20 @@ class Watched:
             processes=processes,
         )  # fmt: skip
 
+    def glance(self) -> tuple[int, int, int] | None:
+        """Returns descriptors, threads and bytes of memory of the process alone: much faster than `sample`. None if it
+        is gone, or the system has no /proc."""
+        if self._process is None:
+            return None
+        try:
+            where = Path(f"/proc/{self._process.pid}")
+            fields = (where / "stat").read_text().rpartition(")")[2].split()
+            return len(os.listdir(where / "fd")), int(fields[17]), int(fields[21]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return None
+
     def peak(self) -> int:
-        """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not say."""
+        """Returns the most bytes of memory that the process alone has used so far; 0 if the system does not know."""
         if self._process is None:
             return 0
         try:
@@ -222,12 +235,22 @@ class Watched:
             return 0
         return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
+    def reset_peak(self) -> bool:
+        """Begins to measure the most memory again. Returns False if the system does not allow that, proc(5)."""
+        if self._process is None:
+            return False
+        try:
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
+
     def complaints(self) -> list[Complaint]:
         """Returns the complaints in its output since the last call."""
         with self._lock:
             return self._log.take()
 
-    def tail(self, count: int = 20) -> tuple[str, ...]:
+    def tail(self, count: int = 12) -> tuple[str, ...]:
         """Returns the last lines of its output."""
         with self._lock:
             return self._log.tail(count)

@@ -2,7 +2,7 @@
 
 Knows: the headers of RFC 791, RFC 8200 and RFC 9293. Must not know: connections, files.
 
-Invariant: a packet is complete and valid, whatever payload the caller puts into it.
+Invariant: a packet is complete and valid; its payload is the caller's business.
 """
 
 from __future__ import annotations

@@ -121,3 +121,11 @@ def test_a_message_is_read_as_it_was_said() -> None:
     (pdv,) = p_data_of(said(3, ECHO_RSP))
     assert Listener().hear(pdv) == ECHO_RSP
     assert pdv.context == 3
+
+
+def test_a_header_that_begins_no_pdu_goes_to_the_association_at_once() -> None:
+    association = Association.acceptor()
+    tap = Counting(association)
+    tap.receive_data(b"\x99\0\0\0\0\x09")
+    list(ready_events(association))
+    assert b"".join(tap.data_to_send())[:1] == b"\x07"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from dicos_fuzz.campaign.knowledge import Accepted, Learned
-from dicos_fuzz.campaign.links import KEPT
+from dicos_fuzz.campaign.pdus import KEPT, Pdus
 from dicos_fuzz.campaign.player import Bounds, Peer, Player
 from dicos_fuzz.conversation import (
     Answer,
@@ -221,8 +221,6 @@ def test_a_flood_of_tiny_segments_makes_no_flood_of_lines() -> None:
 
 
 def test_a_pdu_longer_than_what_is_kept_is_one_pdu() -> None:
-    from dicos_fuzz.campaign.links import Pdus
-
     pdus = Pdus()
     head = b"\x04\x00" + (3 * KEPT).to_bytes(4, "big")
     stream = head + bytes(3 * KEPT) + RELEASED

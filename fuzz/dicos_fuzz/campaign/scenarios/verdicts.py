@@ -52,19 +52,23 @@ def of_associate(wire: bytes) -> Verdict:
     """Returns what to expect of these bytes, the first on a connection, made from a good A-ASSOCIATE-RQ."""
     first = next(iter(pdus_of(wire)), b"")
     one = Said(True, first, _is_whole(first), 0, 0)
-    if one.kind != 1 and len(first) >= 6:
-        return Verdict("refused", "PS3.8 table 9-10, AA-1", WAITED)
     if not one.whole:
-        size = int.from_bytes(first[2:6], "big")
-        if len(first) >= 6 and size >= GIANT:
-            return Verdict("refused-at-header", "limit: length of an A-ASSOCIATE-RQ", WAITED)
-        return CUT
+        return _cut(first, GIANT, "limit: length of a PDU")
+    if one.kind != 1:
+        return Verdict("refused", "PS3.8 table 9-10, AA-1", WAITED)
     if one.validity is Validity.INVALID:
         fault = one.decoded
         clause = fault.clause if isinstance(fault, Malformed) else "PS3.8 9.3.2"
         return Verdict("refused" if clause.startswith("PS3.8 9.3") else "should-refuse", clause, WAITED)
     # Of what follows, or of an application context or version of another kind, the answer tells.
     return Verdict("answered", "PS3.8 9.3.2", WAITED)
+
+
+def _cut(pdu: bytes, giant: int, clause: str) -> Verdict:
+    """The verdict on a PDU that is not all there: a peer may wait for the rest, but not for any length."""
+    if len(pdu) >= 6 and int.from_bytes(pdu[2:6], "big") >= giant:
+        return Verdict("refused-at-header", clause, WAITED)
+    return CUT
 
 
 def _is_whole(pdu: bytes) -> bool:
@@ -105,13 +109,10 @@ class _Reader:
     def take(self, one: Said, learned: Learned) -> Verdict | None:
         """Returns the verdict if this PDU decides it."""
         if not one.whole:
-            size = int.from_bytes(one.data[2:6], "big")
-            over = learned.max_length and size > max(4 * learned.max_length, 1 << 20)
-            if len(one.data) < 6 or one.kind == 4:
-                if one.kind == 4 and len(one.data) >= 6 and over:
-                    return Verdict("refused-at-header", "PS3.8 D.1", WAITED)
-                return CUT
-            return Verdict("refused", "PS3.8 table 9-10, AA-8", WAITED)
+            most = learned.max_length
+            if one.kind == 4:  # a peer without a Maximum Length takes any length
+                return _cut(one.data, max(4 * most, 1 << 20), "PS3.8 D.1") if most else CUT
+            return _cut(one.data, GIANT, "limit: length of a PDU")
         if one.kind != 4:
             return self._other(one)
         if one.validity is not Validity.VALID:

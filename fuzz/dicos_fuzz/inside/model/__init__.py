@@ -1,6 +1,7 @@
 """The reference model of the upper layer and of message assembly, and the oracle that compares the engine with it."""
 
 from .checking import Checker, Disagreement, agrees, lenient
+from .readings import command_difference, pdu_difference
 from .reference import Reference
 from .scripts import Eof, Expire, Receive, Say, Script, bytes_of, script_of
 
@@ -15,6 +16,8 @@ __all__ = [
     "Script",
     "agrees",
     "bytes_of",
+    "command_difference",
     "lenient",
+    "pdu_difference",
     "script_of",
 ]

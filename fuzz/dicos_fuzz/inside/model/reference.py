@@ -161,7 +161,7 @@ class Reference:
 
     @property
     def has_deadline(self) -> bool | None:
-        """True if some timer must run, False if none may; None if the standard does not say."""
+        """True if some timer must run, False if none may; None if the standard leaves it open."""
         if self.closed:
             return False
         if self.state in _TIMED or (self._mid_pdu and self.state != 1):
@@ -385,7 +385,7 @@ class Reference:
             self.closed = True
             self._tell("closed")
             return
-        if self.state == 2:
+        if self.state == 2 and self._mid_pdu:
             self._tell("A-P-ABORT", optional=True)
         self._apply(17)
 

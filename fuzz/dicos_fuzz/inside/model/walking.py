@@ -7,19 +7,20 @@ Knows: which steps are likely to lead somewhere. Must not know: what is right. T
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from random import Random
 from typing import Final
 
 from . import peer
 from .checking import Checker, Disagreement, agrees
+from .paths import INPUTS, LEVELS, ways
 from .reference import Level
 from .running import pieces, whole
-from .scripts import MENU, PROFILES, Eof, Expire, Receive, Say, Script, Step
+from .scripts import MENU, PROFILES, Receive, Say, Script, Step
 from .table import PROVIDER, USER
 
 __all__ = ["shrunk", "walk"]
 
-_LEVELS: Final[tuple[Level, Level]] = ("upper layer", "association")
 _SAYS: Final = {
     1: ("request",),
     3: ("accept", "accept", "accept", "accept", "reject"),
@@ -34,24 +35,36 @@ _SAYS: Final = {
 def walk(seed: int, *, steps: int = 30) -> Checker | Disagreement:
     """Takes a random walk. Returns the checker after it, or the disagreement that ended it."""
     random = Random(seed)
-    role, level = random.choice((USER, PROVIDER)), random.choice(_LEVELS)
+    role, level = random.choice((USER, PROVIDER)), random.choice(LEVELS)
     profile = random.randrange(PROFILES)
     split = pieces(seed) if random.random() < 0.3 else whole
     checker = Checker(Script(role, level, (), profile), split=split)
-    for step in _steps(checker, random, steps):
+    for step in chain(_prologue(role, level, random), _steps(checker, random, steps)):
         found = checker.step(step)
         if found is not None:
             return found
     return checker.finish() or checker
 
 
+def _prologue(role: str, level: Level, random: Random) -> tuple[Step, ...]:
+    """Half of the walks begin at the start, the others in a state chosen at random."""
+    if random.random() < 0.5:
+        return ()
+    return ways()[level, random.choice([place for one, place in ways() if one == level and place[0] == role])]
+
+
 def _steps(checker: Checker, random: Random, steps: int) -> Iterator[Step]:
     rest = b""  # of a PDU that was cut in two
     wild = random.choice((0.0, 0.05, 0.3))
+    if random.random() < 0.5:
+        yield _wild(checker, random)
     for _ in range(steps):
         model = checker.model
         if model.closed and random.random() < 0.7:
             return
+        if model.state == 13 and random.random() < 0.3:  # little can happen there
+            yield INPUTS[random.choice((17, 18))]
+            continue
         if rest and random.random() < 0.8:
             data, rest = rest, b""
             yield Receive(data)
@@ -102,10 +115,8 @@ _RESPONSES: Final = {
 def _wild(checker: Checker, random: Random) -> Step:
     """A step that the state may have no use for."""
     match random.randrange(6):
-        case 0:
-            return Expire()
-        case 1 if random.random() < 0.3:
-            return Eof()
+        case 0 | 1:
+            return random.choice(tuple(INPUTS.values()))
         case 2:
             return Say(random.choice(MENU), random.randrange(10), random.randrange(5), random.randrange(256))
         case 3:

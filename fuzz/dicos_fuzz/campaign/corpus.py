@@ -1,0 +1,91 @@
+"""Conversations that are worth keeping: in memory, and as a folder with one JSON file each.
+
+Knows: conversations, files. Must not know: why one is worth keeping.
+
+Invariants: the number and the size of entries are bounded, in memory and on disk; the oldest ones leave first. A file
+that cannot be read raises `DamagedFile`, which names it. Files are read in the order of their names, so that a folder
+means the same on every host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from dicos_transports.addresses import said
+
+from ..conversation import Conversation, conversation_of_json, json_of_conversation
+from ..json_text import DamagedFile, read_file, write_file, written
+
+__all__ = ["ENTRIES", "LARGEST", "Corpus", "read_conversation"]
+
+ENTRIES: Final = 2_000
+LARGEST: Final = 4 << 20
+"""Bytes of one file: a conversation of 2 MB, in hexadecimal."""
+ALL: Final = 64 << 20
+"""Bytes of all entries in memory, as JSON."""
+
+
+class Corpus:
+    """The entries, and the folder that they are saved in, None for memory alone."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Reads the folder; makes it if it is not there. Raises `DamagedFile`, `OSError`."""
+        self._entries: OrderedDict[str, tuple[Conversation, int]] = OrderedDict()
+        self._bytes = 0
+        self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(folder.glob("*.json"))[:ENTRIES]:
+                conversation, size = read_conversation(path)
+                self._keep(path.stem, conversation, size)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, conversation: Conversation) -> bool:
+        """Adds a conversation, and writes its file. Returns False if it is there already, or is too large."""
+        plain = json_of_conversation(conversation)
+        text = json.dumps(plain, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if name in self._entries or len(text) > LARGEST:
+            return False
+        if self._folder is not None:
+            write_file(self._folder / f"{name}.json", written(plain))
+        self._keep(name, conversation, len(text))
+        return True
+
+    def _keep(self, name: str, conversation: Conversation, size: int) -> None:
+        self._entries[name] = (conversation, size)
+        self._bytes += size
+        while len(self._entries) > ENTRIES or (self._bytes > ALL and len(self._entries) > 1):
+            old, (_, freed) = self._entries.popitem(last=False)
+            self._bytes -= freed
+            if self._folder is not None:
+                (self._folder / f"{old}.json").unlink(missing_ok=True)
+
+    def choose(self, random: Random) -> Conversation | None:
+        """Returns a random entry, recent ones more often; None if there is none."""
+        if not self._entries:
+            return None
+        names = list(self._entries)
+        at = max(random.randrange(len(names)), random.randrange(len(names)))
+        return self._entries[names[at]][0]
+
+    def all(self) -> list[Conversation]:
+        """Returns all entries, the oldest first."""
+        return [conversation for conversation, _ in self._entries.values()]
+
+
+def read_conversation(path: Path) -> tuple[Conversation, int]:
+    """Returns the conversation in a file, and the file's size. Raises `DamagedFile`, which names the file."""
+    try:
+        return conversation_of_json(read_file(path, most_bytes=LARGEST)), path.stat().st_size
+    except DamagedFile as fault:
+        raise DamagedFile(f"{path}: {fault}") from None
+    except OSError as error:
+        raise DamagedFile(f"{path}: {said(error)}") from None

@@ -1,0 +1,96 @@
+"""The findings of a campaign: grouped by signature, known ones masked, doubtful ones kept apart.
+
+Knows: findings, signatures. Must not know: peers, how a finding is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from ..finding import Finding, Violation, signature
+from ..json_text import DamagedFile
+from .settings import Totals
+
+__all__ = ["CHANCES", "Ledger", "read_known"]
+
+CHANCES: Final = 3
+"""Times that a violation that did not come back is played again when it is seen again."""
+KNOWN_MOST: Final = 100_000
+_DIGITS: Final = frozenset("0123456789abcdef")
+
+
+class Ledger:
+    """Keeps `totals.findings`, `.unconfirmed` and `.masked`. `tell` is called with each new finding."""
+
+    def __init__(self, totals: Totals, known: frozenset[str], tell: Callable[[Finding], None]) -> None:
+        self._totals = totals
+        self._known = known
+        self._tell = tell
+        self._chances: dict[str, int] = {}
+        self.pending: set[str] = set()
+        """Signatures that are being looked into."""
+
+    def is_new(self, violation: Violation) -> bool:
+        """Counts a violation that is known already, or was found before. Returns True if it has to be looked into."""
+        name = signature(violation)
+        totals = self._totals
+        if name in self._known:
+            totals.masked[name] = totals.masked.get(name, 0) + 1
+            return False
+        if (found := totals.findings.get(name)) is not None:
+            totals.findings[name] = replace(found, count=found.count + 1)
+            return False
+        if name in self.pending:
+            return False
+        if self._chances.get(name, 0) >= CHANCES:
+            doubtful = totals.unconfirmed[name]
+            totals.unconfirmed[name] = replace(doubtful, count=doubtful.count + 1)
+            return False
+        return True
+
+    def is_known(self, violation: Violation) -> bool:
+        """Returns True for a masked one."""
+        return signature(violation) in self._known
+
+    def add(self, finding: Finding, *, at: float, cases: int) -> bool:
+        """Adds a finding, to those without confirmation if it never came back when it was tried. Returns True if it
+        counts."""
+        name = signature(finding.violation)
+        totals = self._totals
+        shown, tried = finding.replayed
+        finding = replace(finding, seen_after=(round(at, 3), cases))
+        self.pending.discard(name)
+        if tried and not shown:
+            self._chances[name] = self._chances.get(name, 0) + 1
+            before = totals.unconfirmed.get(name)
+            totals.unconfirmed[name] = finding if before is None else replace(before, count=before.count + 1)
+            return False
+        doubtful = totals.unconfirmed.pop(name, None)
+        if doubtful is not None:
+            finding = replace(finding, count=finding.count + doubtful.count)
+        totals.findings[name] = finding
+        self._tell(finding)
+        return True
+
+
+def read_known(path: Path) -> frozenset[str]:
+    """Returns the signatures in a file: one a line, alone or as the end of a finding's id, then anything; # begins a
+    comment. Raises `DamagedFile` for a line without one, OSError if the file cannot be read."""
+    found: set[str] = set()
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            if number > KNOWN_MOST:
+                raise DamagedFile(f"{path}: more than {KNOWN_MOST:,} lines")
+            words = line.partition("#")[0].split()
+            if not words:
+                continue
+            name = words[0].rpartition("-")[2]
+            if len(name) != 12 or not _DIGITS.issuperset(name):
+                raise DamagedFile(
+                    f"{path}: line {number}: {words[0][:40]!a}; expected a finding's id, or its 12 digits"
+                )
+            found.add(name)
+    return frozenset(found)

@@ -1,0 +1,199 @@
+"""Plays conversations: one after the other in this process, or several at once in processes of their own.
+
+Knows: processes, pipes. Must not know: the order of a campaign, what is done with a result.
+
+A worker owns its player, and judges what it plays. A transcript is sent back only where it shows something: a
+violation, or an observation that this worker has not seen before.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from ..conversation import Conversation, Transcript, What
+from ..finding import Violation
+from .bitmap import Bitmap, observations
+from .knowledge import Learned
+from .player import LocalTrouble, Player
+from .schedule import Case
+from .suspects import Judge
+
+__all__ = ["Here", "Played", "PlayerOf", "Pool", "Workers", "play_here"]
+
+AHEAD: Final = 4
+"""Cases that a worker has beyond the one that it plays."""
+ENDING: Final = 5.0
+_NOTHING: Final = Conversation(name="", steps=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A case that was played. `transcript`: empty where it shows nothing. `sent`: bytes. `connections`: opened ones.
+    `suspicious`: the peer refused a connection, reset one, or did not serve another."""
+
+    case: Case
+    violations: tuple[Violation, ...]
+    observed: frozenset[str]
+    transcript: Transcript
+    sent: int
+    connections: int
+    seconds: float
+    suspicious: bool
+
+
+def play_here(player: Player, judge: Judge, case: Case) -> Played:
+    """Plays one case. Raises `LocalTrouble`."""
+    sent, connections = player.bytes_sent, player.associations
+    transcript = player.play(case.conversation)
+    return Played(
+        case=case,
+        violations=tuple(judge(case.conversation, transcript, player.learned)),
+        observed=observations(transcript),
+        transcript=transcript,
+        sent=player.bytes_sent - sent,
+        connections=player.associations - connections,
+        seconds=transcript.entries[-1].at if transcript.entries else 0.0,
+        suspicious=any(one.what in (What.REFUSED, What.RESET, What.UNANSWERED) for one in transcript.entries),
+    )
+
+
+class Pool(Protocol):
+    """Plays cases, in any order."""
+
+    jobs: int
+
+    def put(self, case: Case, learned: Learned) -> None:
+        """Takes a case to play."""
+
+    def full(self) -> bool:
+        """True if no more cases should be put now."""
+
+    def results(self, *, all_of_them: bool = False) -> list[Played]:
+        """Returns what was played; waits for at least one, or for all that were put. Raises `LocalTrouble`."""
+
+    def close(self) -> None:
+        """Ends the workers."""
+
+
+class Here:
+    """The pool of one job: this process."""
+
+    jobs = 1
+
+    def __init__(self, player: Player, judge: Judge) -> None:
+        self._player = player
+        self._judge = judge
+        self._cases: list[Case] = []
+
+    def put(self, case: Case, learned: Learned) -> None:
+        """See `Pool`."""
+        self._cases.append(case)
+
+    def full(self) -> bool:
+        """See `Pool`."""
+        return bool(self._cases)
+
+    def results(self, *, all_of_them: bool = False) -> list[Played]:
+        """See `Pool`."""
+        cases, self._cases = self._cases, []
+        return [play_here(self._player, self._judge, case) for case in cases]
+
+    def close(self) -> None:
+        """See `Pool`."""
+
+
+PlayerOf = Callable[[Learned], Player]
+"""Makes the player of a worker; it must be picklable, as a function of a module or a `functools.partial` of one."""
+
+
+class Workers:
+    """A pool of processes. `make`: makes the player of each. `whole`: send every transcript back. A context manager."""
+
+    def __init__(self, make: PlayerOf, learned: Learned, judge: Judge, jobs: int, *, whole: bool = False) -> None:
+        self.jobs = jobs
+        context = multiprocessing.get_context("spawn")
+        self._workers: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
+        self._waiting: dict[Connection, dict[int, Case]] = {}
+        for _ in range(jobs):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, make, learned, judge, whole), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append((process, mine))
+            self._waiting[mine] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def put(self, case: Case, learned: Learned) -> None:
+        """See `Pool`. The worker that has the fewest cases gets it."""
+        pipe = min(self._waiting, key=lambda one: len(self._waiting[one]))
+        self._waiting[pipe][case.number] = case
+        try:
+            pipe.send((case, learned.answer_seconds))
+        except OSError as error:
+            raise LocalTrouble("a worker of this program has ended") from error
+
+    def full(self) -> bool:
+        """See `Pool`."""
+        return all(len(cases) > AHEAD for cases in self._waiting.values())
+
+    def results(self, *, all_of_them: bool = False) -> list[Played]:
+        """See `Pool`."""
+        found: list[Played] = []
+        while busy := [pipe for pipe, cases in self._waiting.items() if cases]:
+            for pipe in wait(busy):
+                assert isinstance(pipe, Connection)
+                try:
+                    one: Played | str = pipe.recv()
+                except (EOFError, OSError) as error:
+                    raise LocalTrouble("a worker of this program has ended") from error
+                if isinstance(one, str):
+                    raise LocalTrouble(one)
+                found.append(replace(one, case=self._waiting[pipe].pop(one.case.number)))
+            if not all_of_them:
+                break
+        return found
+
+    def close(self) -> None:
+        """See `Pool`."""
+        for _, pipe in self._workers:
+            pipe.close()
+        for process, _ in self._workers:
+            process.join(0.5)
+            if process.is_alive():
+                process.terminate()
+                process.join(ENDING)
+        self._workers.clear()
+        self._waiting.clear()
+
+
+def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whole: bool) -> None:
+    """The main function of a worker: plays what it is sent, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the campaign decides when to stop
+    seen = Bitmap()
+    try:
+        with make(learned) as player:
+            while True:
+                case, seconds = pipe.recv()
+                player.learned = replace(learned, answer_seconds=seconds)
+                played = play_here(player, judge, case)
+                new = seen.add(played.observed)
+                if not (whole or played.violations or new or played.suspicious):
+                    played = replace(played, transcript=Transcript())
+                pipe.send(replace(played, case=Case(case.number, _NOTHING)))  # the other end has it
+    except (EOFError, OSError):
+        return
+    except LocalTrouble as trouble:
+        pipe.send(str(trouble))

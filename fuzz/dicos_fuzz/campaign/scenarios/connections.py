@@ -1,0 +1,109 @@
+"""Connections that end, break or come too often: FIN, RST and half-close at each point [fault kind F3].
+
+Knows: the points of a conversation at which a connection may end. Must not know: faults in bytes.
+
+After each, the peer must have given the connection up, and must serve others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Final
+
+from ...conversation import Await, Check, Conversation, End, Open, Send, Step
+from ...grammar.reading import pdus_of
+from ..knowledge import Learned
+from .family import Family
+from .scripts import ACCEPTANCE, ANY, CLOSE, FIN, RELEASE, RESET, Talk, script
+from .sequences import message_of
+
+__all__ = ["FAMILIES", "points"]
+
+_ENDED: Final = Await(kinds=(99,))
+MOST: Final = 20
+"""Connections that one conversation opens, one after the other."""
+
+
+def points(talk: Talk) -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """Yields each point at which a peer can be left: its name, and the steps up to it."""
+    rq, ask = talk.rq, talk.ask()
+    yield "after the connection", (Open(),)
+    yield "in a PDU header", (Open(), Send(message=rq[:3]))
+    yield "behind a PDU header", (Open(), Send(message=rq[:6]))
+    yield "in the fixed fields", (Open(), Send(message=rq[:40]))
+    yield "in an item", (Open(), Send(message=rq[: len(rq) * 3 // 4]))
+    yield "before the last byte of the A-ASSOCIATE-RQ", (Open(), Send(message=rq[:-1]))
+    yield "behind the A-ASSOCIATE-RQ, unread", (Open(), Send(message=rq))
+    yield "established", talk.begin()
+    yield "in a P-DATA-TF header", (*talk.begin(), Send(message=ask[:3]))
+    yield "in a PDV header", (*talk.begin(), Send(message=ask[:9]))
+    yield "in a command set", (*talk.begin(), Send(message=ask[: len(ask) // 2]))
+    yield "before the last byte of a request", (*talk.begin(), Send(message=ask[:-1]))
+    yield "behind a request, unread", (*talk.begin(), Send(message=ask))
+    yield "behind a response", (*talk.begin(), Send(message=ask), ANY)
+    whole = message_of(talk, "points")
+    pdus = [*pdus_of(whole)]
+    if len(pdus) > 1:
+        yield "before a data set", (*talk.begin(), Send(message=pdus[0]))
+        yield "in a data set", (*talk.begin(), Send(message=whole[: len(pdus[0]) + len(pdus[1]) // 2]))
+        yield "before the last byte of a data set", (*talk.begin(), Send(message=whole[:-1]))
+        yield "behind an object, unread", (*talk.begin(), Send(message=whole))
+    yield "behind an A-RELEASE-RQ, unread", (*talk.begin(), Send(message=RELEASE))
+    yield "behind the A-RELEASE-RP", (*talk.begin(), Send(message=RELEASE), Await(kinds=(6, 7)))
+
+
+def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:
+    return script(f"connections/{name}", about, "PS3.8 table 9-10, Evt17", expect, *steps)
+
+
+def _systematic(learned: Learned) -> Iterator[Conversation]:
+    talk = Talk.of(learned)
+    for name, steps in points(talk):
+        yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, _ENDED)
+    for name, steps in points(talk):
+        yield _case(f"reset {name}", f"RST {name}; others are served", "any", steps, RESET, Check())
+    for name, steps in points(talk):
+        yield _case(f"closed {name}", f"closed {name}; others are served", "any", steps, CLOSE, Check())
+    storm: list[Step] = []
+    for number in range(MOST):
+        storm += [Open(connection=number), End(how="reset", connection=number)]
+    yield _case("many resets at once", f"{MOST} connections, each reset at once; others are served", "any", tuple(storm), Check())
+    storm = []
+    for number in range(MOST):
+        storm += [Open(connection=number), Send(message=talk.rq, connection=number), End(how="reset", connection=number)]
+    yield _case("many resets behind the request", f"{MOST} A-ASSOCIATE-RQs, each followed by RST; others are served", "any", tuple(storm), Check())
+    storm = []
+    for number in range(MOST):
+        storm += [Open(connection=number), End(connection=number)]
+    yield _case("many connections closed at once", f"{MOST} connections, each closed at once; others are served", "any", tuple(storm), Check())
+    storm = []
+    for number in range(MOST):
+        storm += [*talk.begin(number), End(how="reset", connection=number)]
+    yield _case("many established and reset", f"{MOST} associations, each reset once established; others are served", "any", tuple(storm), Check())
+    yield _case("stalled beside another", "a connection that stalls in a PDU header; others are served", "any", Open(), Send(message=talk.rq[:3]), Check(), CLOSE)
+    for name, steps in points(talk):
+        yield _case(f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE)
+
+
+def _random(learned: Learned, random: Random) -> Conversation:
+    """A conversation that ends at any byte, in any way."""
+    talk = Talk.of(learned)
+    wire = message_of(talk, "left", random.getrandbits(64))
+    steps: tuple[Step, ...] = (Open(), Send(message=talk.rq[: random.randrange(len(talk.rq) + 1)]))
+    if random.random() < 0.7:
+        steps = (Open(), Send(message=talk.rq), ACCEPTANCE, Send(message=wire[: random.randrange(len(wire) + 1)]))
+    if random.random() < 0.5:
+        return _case("half-closed anywhere", "FIN at any byte; the peer closes too", "closes", steps, FIN, ANY, ANY, _ENDED)
+    end = random.choice((CLOSE, RESET))
+    return _case("left anywhere", "the end at any byte; others are served", "any", steps, end, Check())
+
+
+FAMILIES: Final = (
+    Family(
+        name="connections",
+        about="FIN, RST and close at each point of a conversation, and many in a row; others must be served",
+        systematic=_systematic,
+        random=_random,
+    ),
+)

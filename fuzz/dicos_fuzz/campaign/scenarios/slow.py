@@ -1,0 +1,99 @@
+"""Slow peers: stalls at each point, bytes one by one, answers that are not read [fault kind F2].
+
+Knows: points of a conversation, and how long a peer may wait at most. Must not know: faults in bytes.
+
+No wait for a peer may be without end, in the middle of a PDU either. Each of these takes as long as a peer may wait, so
+they are many at once where the peer serves several associations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+from typing import Final
+
+from ...conversation import Await, Check, Conversation, Open, Pause, Reading, Send, Step
+from ..knowledge import Learned
+from .connections import points
+from .family import Family
+from .scripts import ACCEPTANCE, ANY, CLOSE, RELEASE, Talk, script
+
+__all__ = ["FAMILIES", "LONGEST"]
+
+LONGEST: Final = 66.0
+"""Seconds that a peer may wait: ARTIM is 30 s in most, and 60 s are common for all else."""
+_FEW: Final = 6
+"""Connections of one conversation: some peers serve no more than ten at once."""
+_CLAUSE: Final = "limit: every wait for a peer has an end; PS3.8 9.1.5 (ARTIM)"
+_TARGETS: Final = (
+    "after the connection", "in a PDU header", "behind a PDU header", "in an item", "established",
+    "in a P-DATA-TF header", "in a PDV header", "in a command set", "before a data set", "in a data set",
+    "behind the A-RELEASE-RP",
+)  # fmt: skip
+
+
+def _on(steps: tuple[Step, ...], connection: int) -> tuple[Step, ...]:
+    """The same steps on another connection."""
+    return tuple(
+        replace(one, connection=connection) if isinstance(one, Open | Send | Await) else one for one in steps
+    )
+
+
+def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:
+    return script(f"slow/{name}", about, _CLAUSE, expect, *steps)
+
+
+def _systematic(learned: Learned) -> Iterator[Conversation]:
+    talk = Talk.of(learned)
+    known = {name: steps for name, steps in points(talk) if name in _TARGETS}
+    if not learned.alone:
+        names = [*known]
+        for at in range(0, len(names), _FEW):
+            group = names[at : at + _FEW]
+            begin = [step for number, name in enumerate(group) for step in _on(known[name], number)]
+            waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(len(group)))
+            about = f"{len(group)} connections that stall: {'; '.join(group)}"
+            yield _case(f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), Pause(seconds=LONGEST), waits)
+    yield _case(
+        "dribble", "an A-ASSOCIATE-RQ at a byte a second: ARTIM covers all of it", "ends-in-time",
+        Open(), Send(message=talk.rq[:60], piece=1, gap=1.0), Await(kinds=(99,), seconds=0.2),
+    )  # fmt: skip
+    for name, steps in known.items():
+        wait = Await(kinds=(99,), seconds=LONGEST)
+        yield _case(f"stalled {name}", f"a connection that stalls {name}", "ends-in-time", steps, wait)
+    many = b"".join(talk.ask(number % 0xFFFF + 1) for number in range(2000))
+    yield _case(
+        "answers not read", "2,000 requests whose answers are not read; others are served", "any",
+        talk.begin(), Reading(on=False), Send(message=many), Check(), Reading(on=True), ANY, CLOSE,
+    )  # fmt: skip
+    burst = (Send(message=talk.rq[:10]), Pause(seconds=2.0), Send(message=talk.rq[10:]), ACCEPTANCE)
+    late = (Send(message=talk.ask()[:9]), Pause(seconds=2.0), Send(message=talk.ask()[9:]), Await(kinds=(4, 7)))
+    yield _case(
+        "two pauses", "pauses of two seconds inside PDUs, which a peer has to bear", "served",
+        Open(), burst, late, Send(message=RELEASE), Await(kinds=(6, 7)),
+    )  # fmt: skip
+
+
+def _random(learned: Learned, random: Random) -> Conversation:
+    """A pause of a second at any byte."""
+    talk = Talk.of(learned)
+    rq, ask = talk.rq, talk.ask()
+    at, later = random.randrange(1, len(rq)), random.randrange(1, len(ask))
+    steps = (
+        Open(), Send(message=rq[:at]), Pause(seconds=1.0), Send(message=rq[at:]), ACCEPTANCE,
+        Send(message=ask[:later]), Pause(seconds=1.0), Check(), Send(message=ask[later:]), Await(kinds=(4, 7)),
+        Send(message=RELEASE), Await(kinds=(6, 7)),
+    )  # fmt: skip
+    return _case("pauses anywhere", "pauses of a second inside PDUs, which a peer has to bear", "served", steps)
+
+
+FAMILIES: Final = (
+    Family(
+        name="slow",
+        about="stalls at each point, bytes one by one, answers that are not read",
+        systematic=_systematic,
+        random=_random,
+        resource=True,
+    ),
+)

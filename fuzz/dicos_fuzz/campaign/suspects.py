@@ -1,0 +1,319 @@
+"""From a suspicion to a finding: which conversations it takes, how often it comes back, how small they can be made.
+
+Knows: playing again, the oracles, delta debugging (`findings.minimise`). Must not know: the order of a campaign.
+
+Theory of operation: one question is asked again and again: the peer serves; some conversations are played; does the
+oracle that raised the suspicion report the same reaction? Everything else is search over that question: backwards
+through the conversations that ran before (`earlier`), then how often of `TIMES`, then the smallest conversation
+(`minimise`). Each search has a budget in questions and in seconds; a question after the last second is answered by
+"no", which ends a search early and safely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from ..conversation import Conversation, Transcript
+from ..finding import Finding, Severity, Violation, signature
+from ..findings.minimise import earlier, minimise
+from .knowledge import Learned
+from .liveness import Liveness, Trouble
+from .player import Player
+from .resources import Counted, Growth
+from .watching import CannotStart, Watched
+
+__all__ = ["Judge", "Suspects", "Unrecoverable"]
+
+TIMES: Final = 3
+"""Times that a finding is played again, to see how often it comes back."""
+KEPT: Final = 50
+"""Conversations before it that are kept with a finding that cannot be played again."""
+SEARCHED: Final = 1_000
+BACKWARDS: Final = 60
+SMALLER: Final = 400
+AGAIN_HANGING: Final = 8.0
+"""Seconds after which a peer is called hanging when a hang is played again."""
+AGAIN_CONGESTED: Final = 4.0
+PATIENT: Final = 4
+MOST_PATIENT: Final = 5.0
+REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 40}
+SHARE: Final = 0.7
+"""Growth for each repetition, as a share of what would be one descriptor or thread each, that confirms a leak."""
+MEMORY_EACH: Final = 64 << 10
+SETTLE: Final = 3.0
+LONGEST_SEARCH: Final = 60.0
+"""Seconds for the search for what brings the peer down, at least: each question may need a restart."""
+LEAKS: Final[dict[Counted, str]] = {
+    "descriptors": "descriptor-leak", "threads": "thread-leak", "memory": "memory-growth"
+}  # fmt: skip
+"""The oracles of growth that stays."""
+OUTSIDE: Final = ("crash", "hang", "slot-leak", "stall", "spin", "memory-peak", "sanitizer")
+"""The oracles that look at the peer from outside (`liveness`); others begin with `log-`."""
+LASTING: Final = ("crash", "hang", "slot-leak", "stall", "spin")
+"""Those for which the past of the peer matters: each question begins with a fresh one, where it can be restarted."""
+
+
+Judge = Callable[[Conversation, Transcript, Learned], list[Violation]]
+"""The oracles of the protocol, as `judging.judge`."""
+
+
+class Unrecoverable(Exception):
+    """The peer serves nobody, and cannot be started again; the text says why. `finding`: what led to it."""
+
+    def __init__(self, why: str, finding: Finding | None = None) -> None:
+        super().__init__(why)
+        self.finding = finding
+
+
+class Suspects:
+    """Investigates the suspicions of one campaign. `seconds`: for each search backwards."""
+
+    def __init__(
+        self,
+        player: Player,
+        liveness: Liveness,
+        judge: Judge,
+        *,
+        watched: Watched | None = None,
+        seconds: float = 10.0,
+    ) -> None:
+        self._player = player
+        self._liveness = liveness
+        self._judge = judge
+        self._watched = watched
+        self._seconds = seconds
+        self._last = Transcript()
+        self.restarts = 0
+        """The number of times that the peer was started again."""
+
+    # -- the peer ------------------------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Returns once the peer serves; starts it again if it does not. Raises `Unrecoverable`."""
+        trouble = self._liveness.serves()
+        if trouble is None or trouble.oracle == "stall":
+            return
+        watched = self._watched
+        if watched is None or not watched.restartable:
+            raise Unrecoverable(trouble.violation.detail)
+        try:
+            watched.restart()
+        except CannotStart as error:
+            raise Unrecoverable(str(error)) from None
+        self.restarts += 1
+        again = self._liveness.serves()
+        if again is not None:
+            raise Unrecoverable(f"after a restart: {again.violation.detail}")
+        self._liveness.measure_idle()
+
+    def _fresh(self) -> None:
+        """Like `recover`, and a peer that can be started again begins without a past."""
+        if self._watched is not None and self._watched.restartable:
+            try:
+                self._watched.restart()
+            except CannotStart as error:
+                raise Unrecoverable(str(error)) from None
+            self.restarts += 1
+        self.recover()
+
+    # -- what brings the peer down, or hurts it -------------------------------------------------------------------
+
+    def trouble(self, trouble: Trouble, history: Sequence[Conversation], transcript: Transcript) -> Finding:
+        """Returns the finding of a trouble that showed after `history`, the latest last. Raises `Unrecoverable`, with
+        the finding, if the peer serves nobody afterwards."""
+        plain = Finding(
+            violation=trouble.violation,
+            conversation=history[-1],
+            transcript=transcript,
+            before=tuple(history[:-1][-KEPT:]),
+            replayed=(0, 0),
+            evidence=trouble.evidence,
+        )
+        found = plain
+        try:
+            with self._quicker():
+                found = self._search(trouble, history[-SEARCHED:], plain)
+            self.recover()
+        except Unrecoverable as error:
+            raise Unrecoverable(str(error), found) from None
+        return found
+
+    @contextmanager
+    def _quicker(self) -> Iterator[None]:
+        """A hang that is played again need not last as long as the first."""
+        liveness = self._liveness
+        before = liveness.hanging, liveness.congested
+        liveness.hanging = min(liveness.hanging, AGAIN_HANGING)
+        liveness.congested = min(liveness.congested, AGAIN_CONGESTED)
+        try:
+            yield
+        finally:
+            liveness.hanging, liveness.congested = before
+
+    def _search(self, trouble: Trouble, history: Sequence[Conversation], plain: Finding) -> Finding:
+        seen: list[Transcript] = []
+        until = monotonic() + (max(LONGEST_SEARCH, self._seconds) if trouble.fatal else self._seconds)
+
+        def shows(some: tuple[Conversation, ...]) -> bool:
+            if monotonic() > until or not some:
+                return False
+            found = self._shows(trouble.violation, some)
+            if found is not None:
+                seen[:] = [found]
+            return found is not None
+
+        needed = earlier(history, shows, budget=BACKWARDS)
+        if not needed.shown or not needed.conversations:
+            return replace(plain, replayed=(0, TIMES))
+        *before, last = needed.conversations
+        transcript = seen[0]
+        shown = 1 + sum(self._shows(trouble.violation, (*before, last)) is not None for _ in range(TIMES - 1))
+        return replace(plain, conversation=last, before=tuple(before), transcript=transcript, replayed=(shown, TIMES))
+
+    def _shows(self, violation: Violation, some: Sequence[Conversation]) -> Transcript | None:
+        """Plays conversations with a peer that serves. Returns the transcript of the last one, if a trouble with the
+        same reaction shows afterwards."""
+        if len(some) > 1 and violation.oracle in LASTING:
+            self._fresh()
+        else:
+            self.recover()
+        self._liveness.complaints()
+        transcript = Transcript()
+        sent = self._player.bytes_sent
+        for one in some:
+            transcript = self._player.play(one)
+        found = self._asked(violation.oracle, self._player.bytes_sent - sent)
+        again = any(one.oracle == violation.oracle and one.violation.reaction == violation.reaction for one in found)
+        return transcript if again else None
+
+    def _asked(self, oracle: str, sent: int) -> list[Trouble]:
+        """Asks the oracle of that name."""
+        liveness = self._liveness
+        match oracle:
+            case "crash" | "hang" | "slot-leak" | "stall":
+                found = liveness.serves()
+            case "spin":
+                found = liveness.spins()
+            case "memory-peak":
+                found = liveness.gulps(sent)
+                liveness.begin_peak()
+            case _:
+                liveness.wait(0.1)  # another thread reads its output
+                return liveness.complaints()
+        return [] if found is None else [found]
+
+    # -- what the protocol shows ----------------------------------------------------------------------------------
+
+    def violation(
+        self, violation: Violation, conversation: Conversation, transcript: Transcript, times: int = TIMES
+    ) -> Finding:
+        """Returns the finding of a violation of the protocol; its `replayed` says how often it came back. The peer gets
+        more time for each answer than in the first run, so that it is not blamed for being slow."""
+        shown = tried = 0
+        begun = monotonic()
+        with self._patient():
+            while tried < times and (tried == 0 or monotonic() - begun < self._seconds):
+                shown += self._violates(violation, conversation)
+                tried += 1
+        return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, tried))
+
+    @contextmanager
+    def _patient(self) -> Iterator[None]:
+        learned = self._player.learned
+        seconds = min(MOST_PATIENT, PATIENT * max(0.25, learned.answer_seconds))
+        self._player.learned = replace(learned, answer_seconds=seconds)
+        try:
+            yield
+        finally:
+            self._player.learned = learned
+
+    def _violates(self, violation: Violation, conversation: Conversation) -> bool:
+        wanted = signature(violation)
+        found = self._judge(conversation, self._player.play(conversation), self._player.learned)
+        return any(signature(one) == wanted for one in found)
+
+    # -- smaller --------------------------------------------------------------------------------------------------
+
+    def smaller(self, finding: Finding, seconds: float, questions: int = SMALLER) -> Finding:
+        """Returns the finding with the smallest conversation found, in `seconds` and `questions`; unchanged if it never
+        came back. Raises `Unrecoverable`."""
+        if not finding.replayed[0]:
+            return finding
+        until = monotonic() + seconds
+        violation = finding.violation
+        growing = next((one for one, oracle in LEAKS.items() if oracle == violation.oracle), None)
+
+        def still(one: Conversation) -> bool:
+            if monotonic() > until:
+                return False
+            if growing is not None:
+                return self._enough(self._grown(one, growing, 1.0), growing)
+            if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):
+                return self._shows(violation, (*finding.before, one)) is not None
+            return self._violates(violation, one)
+
+        with self._quicker(), self._patient():
+            minimised = minimise(finding.conversation, still, budget=questions)
+        return finding if minimised == finding.conversation else replace(finding, minimised=minimised)
+
+    # -- growth ---------------------------------------------------------------------------------------------------
+
+    def growth(self, growth: Growth) -> Finding | None:
+        """Returns the finding of growth that stays, if one of the suspects makes it again, and once more, in
+        proportion; None if none does. Raises `Unrecoverable`, with the finding, if the peer serves nobody
+        afterwards."""
+        self._fresh()
+        for suspect in growth.suspects:
+            first = self._grown(suspect, growth.counted)
+            if not self._enough(first, growth.counted):
+                continue
+            found = self._leak(growth, suspect, first)
+            try:
+                second = self._grown(suspect, growth.counted)
+            except Unrecoverable as lost:  # that was its last slot
+                raise Unrecoverable(str(lost), found) from None
+            if self._enough(second, growth.counted):
+                self._fresh()
+                return found
+        return None
+
+    def _grown(self, conversation: Conversation, counted: Counted, seconds: float = SETTLE) -> int:
+        """The growth that stays after a conversation was repeated; 0 if there is no time to repeat it often enough."""
+        before = self._liveness.settled()
+        until = monotonic() + self._seconds
+        for _ in range(REPEATS[counted]):
+            if monotonic() > until:
+                return 0
+            self._last = self._player.play(conversation)
+        self.recover()
+        after = self._liveness.settled(before, seconds=seconds)
+        return 0 if before is None or after is None else after.of(counted) - before.of(counted)
+
+    @staticmethod
+    def _enough(grown: int, counted: Counted) -> bool:
+        return grown >= REPEATS[counted] * (MEMORY_EACH if counted == "memory" else SHARE)
+
+    def _leak(self, growth: Growth, conversation: Conversation, grown: int) -> Finding:
+        counted, times = growth.counted, REPEATS[growth.counted]
+        amount = f"{grown >> 10} kB of memory" if counted == "memory" else f"{grown} {counted}"
+        violation = Violation(
+            oracle=LEAKS[counted],
+            severity=Severity.MEDIUM if counted == "memory" else Severity.HIGH,
+            detail=f"{amount} more after {times} repetitions, which stay once all connections are closed",
+            clause="no state outlives its connection",
+            reaction=f"{counted} not given back",
+            family=conversation.name.partition("/")[0],
+            by_family=True,
+        )
+        shown = times if counted == "memory" else min(grown, times)
+        return Finding(
+            violation=violation,
+            conversation=conversation,
+            transcript=self._last,
+            replayed=(shown, times),
+            evidence=(f"{counted}: {growth.before} at first, {growth.now} when it was noticed",),
+        )

@@ -1,0 +1,1 @@
+"""Findings made small, repeatable and readable: minimising, reproducer files, replay, transcripts, exports, groups."""
