@@ -29,7 +29,7 @@ __all__ = ["Settings", "Totals", "run"]
 
 _DEATHS: Final = 20
 """Processes that may die before a run ends."""
-_SILENT: Final = 120.0
+_SILENT: Final = 300.0
 """Seconds without a report after which a process hangs: what it runs is not Python, else it had been interrupted."""
 
 
