@@ -39,6 +39,8 @@ AGAIN_HANGING: Final = 8.0
 """Seconds after which a peer is called hanging when a hang is played again."""
 AGAIN_CONGESTED: Final = 4.0
 PATIENT: Final = 4
+PATIENT_ECHOES: Final = 20
+LEAST_PATIENT: Final = 0.5
 MOST_PATIENT: Final = 5.0
 REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 40}
 SHARE: Final = 0.7
@@ -224,7 +226,8 @@ class Suspects:
     @contextmanager
     def _patient(self) -> Iterator[None]:
         learned = self._player.learned
-        seconds = min(MOST_PATIENT, PATIENT * max(0.25, learned.answer_seconds))
+        lately = self._player.last.seconds or 0.0  # a busy host, or a peer that has become slow
+        seconds = min(MOST_PATIENT, max(LEAST_PATIENT, PATIENT * learned.answer_seconds, PATIENT_ECHOES * lately))
         self._player.learned = replace(learned, answer_seconds=seconds)
         try:
             yield
@@ -258,7 +261,11 @@ class Suspects:
 
         with self._quicker(), self._patient():
             minimised = minimise(finding.conversation, still, budget=questions)
-        return finding if minimised == finding.conversation else replace(finding, minimised=minimised)
+            if minimised == finding.conversation:
+                return finding
+            self.recover()
+            transcript = self._player.play(minimised)
+        return replace(finding, minimised=minimised, minimised_transcript=transcript)
 
     # -- growth ---------------------------------------------------------------------------------------------------
 
