@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from typing import Final, Protocol
 
 from ..conversation import Conversation, Send, Transcript
-from ..finding import Finding, Violation, signature
+from ..finding import Finding, Severity, Violation, signature
 from .bitmap import Bitmap
 from .calling import Caller
 from .corpus import Corpus
@@ -50,8 +50,16 @@ SAVING: Final = 15.0
 WARMING: Final = 10
 """Good echoes at first: the threads and caches that a peer makes once do not count as growth."""
 SHARE_OF_COSTLY: Final = 0.2
-FIRST_COSTLY: Final = 1.0
+FIRST_COSTLY: Final = 10.0
+"""Seconds after which the first of them is played: the quick ones have their turn before."""
+SHARE_OF_DOUBTS: Final = 0.5
+DOUBTS: Final = 200
+_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
+LONGEST_COSTLY: Final = 0.15
+"""Share of the time that one of them may take, unless it waits in the lane."""
 SURVEYS_FIRST: Final = 2
+SURVEY_AGAIN: Final = 2.0
+"""Seconds between two looks at a peer whose descriptors or threads are above the baseline."""
 SLOWER: Final = 1.5
 SLOWEST: Final = 2.0
 
@@ -95,7 +103,6 @@ class Campaign:
         taken: tuple[int, int] = (0, 0),
         lane: Lane | None = None,
         totals: Totals | None = None,
-        save: Callable[[], None] = lambda: None,
         second: Callable[[Conversation, Transcript], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -109,7 +116,8 @@ class Campaign:
         self._pool = pool
         self._observer = observer
         self._watched = watched
-        self._save = save
+        self.on_save: Callable[[], None] | None = None
+        """Called every few seconds, to save the campaign."""
         self._second = second
         self._suspects = Suspects(
             player, self.liveness, judge, watched=watched, seconds=max(5.0, settings.seconds / 60)
@@ -119,7 +127,7 @@ class Campaign:
         self._history_bytes = 0
         self._track: Track | None = None
         self._before = self.totals.seconds
-        self._begun = self._echoed = self._surveyed = self._saved = self._told = monotonic()
+        self._begun = self._looping = self._echoed = self._surveyed = self._saved = self._told = monotonic()
         self._since_echo = 0
         self._put = 0
         self._sent_by_others = 0
@@ -127,8 +135,11 @@ class Campaign:
         self._lane = lane
         self._waiting: Case | None = None  # the next costly case
         self._spent_on_costly = 0.0
+        self._doubts: list[tuple[Violation, Played]] = []
+        self._spent_on_doubts = 0.0
         self._cancelled: dict[int, int] = {}
         self._surveys = 0
+        self._risen = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -140,6 +151,7 @@ class Campaign:
             self._begin()
             totals.ended = self._loop()
             self._pool_empty()
+            self._settle_doubts(monotonic() + max(LEAST_SMALLER, 0.1 * self.settings.seconds))
             self._smaller()
         except KeyboardInterrupt:
             totals.ended = "interrupted"
@@ -170,6 +182,7 @@ class Campaign:
             self.liveness.measure_idle()
 
     def _loop(self) -> str:
+        self._looping = monotonic()
         while (why := self._over()) is None:
             self._costly()
             while not self._pool.full() and (case := self._next()) is not None:
@@ -178,6 +191,7 @@ class Campaign:
                 self._receive(played)
             while self._queue:
                 self._take(self._queue.popleft())
+            self._settle_doubts()
         return why
 
     def _next(self) -> Case | None:
@@ -192,18 +206,20 @@ class Campaign:
         """Goes on with the cases that take long or much: those that mostly wait go into the lane, the others are
         played with nothing else going on, as long as they have not had their share of the time."""
         now = monotonic()
-        if self._waiting is None:
+        allowed = self._spent_on_costly <= SHARE_OF_COSTLY * (now - self._looping - FIRST_COSTLY)
+        if self._waiting is None and allowed:  # to make one may take long, too
             self._waiting = self.schedule.next(costly=True)
         case = self._waiting
         if self._lane is not None:
             self._use(self._lane, case, now)
-        if case is None or (self._lane is not None and length_of(case.conversation) >= LONG):
-            return
-        if self._spent_on_costly <= SHARE_OF_COSTLY * (now - self._begun) + FIRST_COSTLY:
+        if allowed and case is not None and not (self._lane is not None and length_of(case.conversation) >= LONG):
             self._waiting = None
             self._pool_empty()
+            bounds = self._player.bounds
+            self._player.bounds = replace(bounds, seconds=max(10.0, LONGEST_COSTLY * self.settings.seconds))
             self._receive(play_here(self._player, self._judge, case))
-            self._spent_on_costly += monotonic() - now
+            self._player.bounds = bounds
+        self._spent_on_costly += monotonic() - now
 
     def _use(self, lane: Lane, case: Case | None, now: float) -> None:
         """Takes what the lane has done, and gives it more to do: not before the first looks at the resources of the
@@ -227,7 +243,8 @@ class Campaign:
         settings, totals = self.settings, self.totals
         if totals.ended:
             return totals.ended
-        if monotonic() - self._begun >= settings.seconds * (1 - settings.smaller):
+        small = min(settings.smaller * settings.seconds, EACH_SMALLER * len(totals.findings))
+        if monotonic() - self._begun >= settings.seconds - small:
             return f"{settings.seconds:g} seconds"
         if settings.conversations and totals.cases >= settings.conversations:
             return f"{settings.conversations} conversations"
@@ -274,16 +291,33 @@ class Campaign:
         self._tell()
 
     def _doubt(self, violation: Violation, played: Played) -> None:
-        """Has a violation played again, at once or, if that takes long, in the lane."""
-        conversation = played.case.conversation
-        long = length_of(conversation) >= LONG
-        if long and self._lane is not None:
-            self._ledger.pending.add(signature(violation))
+        """Takes a violation that has to be seen again before it is believed: soon, or, if that takes long, in the
+        lane."""
+        self._ledger.pending.add(signature(violation))
+        if self._lane is not None and length_of(played.case.conversation) >= LONG:
             self._lane.doubt(violation, played)
-            return
-        self._pool_empty()
-        times = 1 if long else TIMES
-        self._look_into(self._suspects.violation(violation, conversation, played.transcript, times))
+        elif len(self._doubts) < DOUBTS:
+            self._doubts.append((violation, played))
+
+    def _settle_doubts(self, until: float | None = None) -> None:
+        """Plays doubtful conversations again, the worst first: as long as that has not had its share of the time, or
+        until a time."""
+        while self._doubts:
+            now = monotonic()
+            if until is None and self._spent_on_doubts > SHARE_OF_DOUBTS * (now - self._looping):
+                return
+            if until is not None and now >= until:
+                return
+            violation, played = min(self._doubts, key=lambda one: _ORDER[one[0].severity])
+            self._doubts.remove((violation, played))
+            self._pool_empty()
+            times = 1 if played.seconds >= LONG else TIMES
+            finding = self._suspects.violation(violation, played.case.conversation, played.transcript, times)
+            self._look_into(finding)
+            spent = monotonic() - now
+            self._spent_on_doubts += spent
+            if played.case.costly:
+                self._spent_on_costly += spent
 
     def _look_into(self, finding: Finding) -> None:
         learned = self._player.learned
@@ -303,7 +337,8 @@ class Campaign:
             self._observer.progress(self.totals)
         if now - self._saved >= SAVING:
             self._saved = now
-            self._save()
+            if self.on_save is not None:
+                self.on_save()
 
     def _spent(self) -> float:
         return self._before + monotonic() - self._begun
@@ -328,11 +363,12 @@ class Campaign:
             self._note(played)
         due = self._since_echo >= settings.echo_every or now - self._echoed >= settings.echo_seconds
         if at_once or due:
-            self._check(played.transcript)
+            self._check(played)
         elif (gone := self.liveness.gone()) is not None:
-            self._trouble(gone, played.transcript)
-        if self._track is not None and now - self._surveyed >= settings.survey_seconds:
-            self._survey(played.transcript)
+            self._trouble(gone, played)
+        since = now - self._surveyed
+        if self._track is not None and (since >= settings.survey_seconds or (self._risen and since >= SURVEY_AGAIN)):
+            self._survey(played)
 
     def _note(self, played: Played) -> None:
         """Notes the resources of a watched peer after a conversation, and looks for a peak of memory."""
@@ -341,16 +377,17 @@ class Campaign:
             numbers = self.liveness.numbers()
             if numbers is not None:
                 self._track.note(played.case.conversation, numbers)
+                self._risen = any(one != "memory" for one in self._track.above(numbers))
         trouble = self.liveness.gulps(played.sent * self._pool.jobs)
         if trouble is not None:
-            self._trouble(trouble, played.transcript)
+            self._trouble(trouble, played)
 
-    def _check(self, transcript: Transcript) -> None:
+    def _check(self, played: Played) -> None:
         """A good echo; if it fails, the suspects are investigated."""
         self._echoed, self._since_echo = monotonic(), 0
         gone = self.liveness.gone()
         if gone is not None:
-            self._trouble(gone, transcript)
+            self._trouble(gone, played)
         elif self._player.echo(self.liveness.deadline) is not None:
             self.liveness.served += 1
         else:
@@ -358,9 +395,9 @@ class Campaign:
             self._lane_empty()
             trouble = self.liveness.serves()
             if trouble is not None:
-                self._trouble(trouble, transcript)
+                self._trouble(trouble, played)
         for trouble in self.liveness.complaints():
-            self._trouble(trouble, transcript)
+            self._trouble(trouble, played)
 
     def _lane_empty(self) -> None:
         """Ends the case in the lane: its connections may be the cause why others are not served."""
@@ -369,14 +406,15 @@ class Campaign:
             self._cancelled[case.number] += 1
             self._waiting = self._waiting or case
 
-    def _trouble(self, trouble: Trouble, transcript: Transcript) -> None:
-        last = self._history[-1]
+    def _trouble(self, trouble: Trouble, played: Played) -> None:
+        last = played.case.conversation
         violation = replace(trouble.violation, family=last.name.partition("/")[0])
         trouble = replace(trouble, violation=violation)
         self._pool_empty()
         self._lane_empty()
         if self._ledger.is_new(violation):
-            finding = self._suspects.trouble(trouble, list(self._history), transcript)
+            self._observer.note(f"looking into {trouble.oracle}: {violation.detail}")
+            finding = self._suspects.trouble(trouble, [*self._history] or [last], played.transcript)
             self._add(_believed(finding) if trouble.fatal else finding)
             last = finding.conversation
         elif trouble.fatal:
@@ -389,26 +427,28 @@ class Campaign:
             if trouble.oracle == "crash" and not self.settings.keep_going and not self._ledger.is_known(violation):
                 self.totals.ended = "stopped at the first crash; --keep-going goes on"
 
-    def _survey(self, transcript: Transcript) -> None:
+    def _survey(self, played: Played) -> None:
         """Looks at the resources of a peer at rest."""
         assert self._track is not None
         if self._lane is not None and self._lane.busy:
             return  # its connections would count as growth
         self._pool_empty()
-        self._check(transcript)
+        self._check(played)
         numbers = self.liveness.settled(self._track.baseline, seconds=1.0)
         if numbers is not None and self._track.above(numbers):
             numbers = self.liveness.settled(self._track.baseline)
         if numbers is not None:
             self._grown(numbers)
         if (trouble := self.liveness.spins()) is not None:
-            self._trouble(trouble, transcript)
+            self._trouble(trouble, played)
         self._surveyed = monotonic()
         self._surveys += 1
 
     def _grown(self, numbers: Numbers) -> None:
         assert self._track is not None
         for growth in self._track.settled(numbers):
+            names = ", ".join(one.name for one in growth.suspects) or "nobody"
+            self._observer.note(f"{growth.counted} rose from {growth.before} to {growth.now}; suspects: {names}")
             finding = self._suspects.growth(growth)
             if finding is not None and self._ledger.is_new(finding.violation):
                 self._add(finding)
@@ -420,7 +460,7 @@ class Campaign:
     def _smaller(self) -> None:
         """Makes the findings small, the worst first, in the time that is left."""
         left = self._begun + self.settings.seconds - monotonic()
-        until = monotonic() + max(left, LEAST_SMALLER if self.settings.smaller else 0.0)
+        until = monotonic() + max(left, LEAST_SMALLER)
         for name, finding in list(self.totals.findings.items()):
             seconds = min(EACH_SMALLER, until - monotonic())
             long = length_of(finding.conversation) >= LONG

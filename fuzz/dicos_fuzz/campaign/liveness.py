@@ -86,6 +86,8 @@ class Liveness:
     """The longest time that a good echo took, with the attempts before it."""
     hanging: float = HANGING
     """Seconds after which a peer that serves nobody is called hanging."""
+    congested: float = CONGESTED
+    """Seconds that it may reject good associations for their number when there is none."""
     children: bool = True
     """True if the peer works in several processes, whose numbers are added."""
     wait: Callable[[float], None] = field(default=sleep)
@@ -124,7 +126,7 @@ class Liveness:
         if last.refused:
             return REFUSING
         if last.rejected is not None:
-            return CONGESTED
+            return self.congested
         return max(self.hanging, self.deadline)
 
     def _dead(self, last: Outcome, waited: float) -> Trouble:

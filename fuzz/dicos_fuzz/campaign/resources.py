@@ -20,7 +20,7 @@ __all__ = ["COUNTED", "Counted", "Growth", "Numbers", "Track"]
 
 Counted = Literal["descriptors", "threads", "memory"]
 COUNTED: Final[tuple[Counted, ...]] = ("descriptors", "threads", "memory")
-SLACK: Final[dict[Counted, int]] = {"descriptors": 6, "threads": 6, "memory": 16 << 20}
+SLACK: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 16 << 20}
 """Growth over the baseline that raises no suspicion."""
 ENTRIES: Final = 2_000
 SUSPECTS: Final = 3

@@ -179,6 +179,8 @@ class Run:
             if link.end is not None:
                 return
             if not self.wait(lambda: link.pdus.waiting or link.end is not None, until - monotonic()):
+                if monotonic() < until:
+                    return  # the run is over
                 link.sent_at_pdu = -1
                 link.tell_sent()
                 self._note(What.QUIET, number, f"nothing awaited within {seconds:.2f} s")
@@ -194,6 +196,8 @@ class Run:
             link.close(reset=step.how == "reset")
 
     def _check(self) -> None:
+        if self._learned.alone:
+            return  # it serves one at a time, and another one is open
         found = self.good(len(self._links), max(5.0, 20 * self._learned.echo_seconds))
         what = What.UNANSWERED if found.seconds is None else What.CHECKED
         self._note(what, -1, found.why)

@@ -37,13 +37,16 @@ BACKWARDS: Final = 60
 SMALLER: Final = 400
 AGAIN_HANGING: Final = 8.0
 """Seconds after which a peer is called hanging when a hang is played again."""
+AGAIN_CONGESTED: Final = 4.0
 PATIENT: Final = 4
 MOST_PATIENT: Final = 5.0
-REPEATS: Final[dict[Counted, int]] = {"descriptors": 12, "threads": 12, "memory": 40}
+REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 40}
 SHARE: Final = 0.7
 """Growth for each repetition, as a share of what would be one descriptor or thread each, that confirms a leak."""
 MEMORY_EACH: Final = 64 << 10
 SETTLE: Final = 3.0
+LONGEST_SEARCH: Final = 60.0
+"""Seconds for the search for what brings the peer down, at least: each question may need a restart."""
 LEAKS: Final[dict[Counted, str]] = {
     "descriptors": "descriptor-leak", "threads": "thread-leak", "memory": "memory-growth"
 }  # fmt: skip
@@ -67,8 +70,7 @@ class Unrecoverable(Exception):
 
 
 class Suspects:
-    """Investigates what one campaign suspects. `seconds`: for each search backwards, four times as long for what brings
-    the peer down."""
+    """Investigates the suspicions of one campaign. `seconds`: for each search backwards."""
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Suspects:
         self._judge = judge
         self._watched = watched
         self._seconds = seconds
+        self._last = Transcript()
         self.restarts = 0
         """The number of times that the peer was started again."""
 
@@ -142,15 +145,18 @@ class Suspects:
     @contextmanager
     def _quicker(self) -> Iterator[None]:
         """A hang that is played again need not last as long as the first."""
-        hanging, self._liveness.hanging = self._liveness.hanging, min(self._liveness.hanging, AGAIN_HANGING)
+        liveness = self._liveness
+        before = liveness.hanging, liveness.congested
+        liveness.hanging = min(liveness.hanging, AGAIN_HANGING)
+        liveness.congested = min(liveness.congested, AGAIN_CONGESTED)
         try:
             yield
         finally:
-            self._liveness.hanging = hanging
+            liveness.hanging, liveness.congested = before
 
     def _search(self, trouble: Trouble, history: Sequence[Conversation], plain: Finding) -> Finding:
         seen: list[Transcript] = []
-        until = monotonic() + self._seconds * (4 if trouble.fatal else 1)
+        until = monotonic() + (max(LONGEST_SEARCH, self._seconds) if trouble.fatal else self._seconds)
 
         def shows(some: tuple[Conversation, ...]) -> bool:
             if monotonic() > until or not some:
@@ -207,9 +213,13 @@ class Suspects:
     ) -> Finding:
         """Returns the finding of a violation of the protocol; its `replayed` says how often it came back. The peer gets
         more time for each answer than in the first run, so that it is not blamed for being slow."""
+        shown = tried = 0
+        begun = monotonic()
         with self._patient():
-            shown = sum(self._violates(violation, conversation) for _ in range(times))
-        return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, times))
+            while tried < times and (tried == 0 or monotonic() - begun < self._seconds):
+                shown += self._violates(violation, conversation)
+                tried += 1
+        return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, tried))
 
     @contextmanager
     def _patient(self) -> Iterator[None]:
@@ -254,21 +264,31 @@ class Suspects:
 
     def growth(self, growth: Growth) -> Finding | None:
         """Returns the finding of growth that stays, if one of the suspects makes it again, and once more, in
-        proportion; None if none does."""
+        proportion; None if none does. Raises `Unrecoverable`, with the finding, if the peer serves nobody
+        afterwards."""
+        self._fresh()
         for suspect in growth.suspects:
             first = self._grown(suspect, growth.counted)
             if not self._enough(first, growth.counted):
                 continue
-            second = self._grown(suspect, growth.counted)
+            found = self._leak(growth, suspect, first)
+            try:
+                second = self._grown(suspect, growth.counted)
+            except Unrecoverable as lost:  # that was its last slot
+                raise Unrecoverable(str(lost), found) from None
             if self._enough(second, growth.counted):
-                return self._leak(growth, suspect, min(first, second))
+                self._fresh()
+                return found
         return None
 
     def _grown(self, conversation: Conversation, counted: Counted, seconds: float = SETTLE) -> int:
-        """The growth that stays after a conversation was repeated."""
+        """The growth that stays after a conversation was repeated; 0 if there is no time to repeat it often enough."""
         before = self._liveness.settled()
+        until = monotonic() + self._seconds
         for _ in range(REPEATS[counted]):
-            self._player.play(conversation)
+            if monotonic() > until:
+                return 0
+            self._last = self._player.play(conversation)
         self.recover()
         after = self._liveness.settled(before, seconds=seconds)
         return 0 if before is None or after is None else after.of(counted) - before.of(counted)
@@ -293,7 +313,7 @@ class Suspects:
         return Finding(
             violation=violation,
             conversation=conversation,
-            transcript=self._player.play(conversation),
+            transcript=self._last,
             replayed=(shown, times),
             evidence=(f"{counted}: {growth.before} at first, {growth.now} when it was noticed",),
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from dicos_proto.registry import uids
 from dicos_transports.addresses import said, show_address
 from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
 from dicos_transports.cli.output import Output, plural, shown, size
@@ -121,23 +120,17 @@ def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
             stack.callback(lane.close)
         totals = saved.totals if saved is not None else Totals()
         campaign = Campaign(
-            player, families, judge, pool, _limits(limits, options), show,
+            player, families, judge, pool, replace(limits, seed=options.seed), show,
             watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
             bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
             second=_second(options, totals, learned, stack),
         )  # fmt: skip
-        campaign.on_save = partial(_save, options, campaign)
+        campaign.on_save = partial(_saving, options, campaign, show)
         campaign.run()
     _report(options, campaign, show)
     if totals.ended == "interrupted":
         return INTERRUPTED
     return FAILED if totals.findings else OK
-
-
-def _limits(limits: Settings, options: argparse.Namespace) -> Settings:
-    from dataclasses import replace
-
-    return replace(limits, seed=options.seed)
 
 
 def _where(options: argparse.Namespace) -> str:
@@ -326,6 +319,13 @@ def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
         raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
 
 
+def _saving(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
+    try:
+        _save(options, campaign)
+    except (OSError, ValueError) as error:
+        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
+
+
 def _save(options: argparse.Namespace, campaign: Campaign) -> None:
     folder = options.resume or options.state
     if folder is not None:
@@ -339,9 +339,5 @@ def _save(options: argparse.Namespace, campaign: Campaign) -> None:
 
 
 def _report(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
-    _ = sys, uids, contextmanager
-    try:
-        _save(options, campaign)
-    except (OSError, ValueError) as error:
-        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
+    _saving(options, campaign, show)
     show.summary(campaign.totals)

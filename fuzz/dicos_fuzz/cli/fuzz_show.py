@@ -120,11 +120,10 @@ class Show:
         )  # fmt: skip
 
     def _difference(self, one: Difference) -> None:
-        self.out.info(
-            f"differs ({one.count}x, {one.name}): the peer: {shown(one.first, 200)}; the second: {shown(one.second, 200)}"
-        )
+        first, second = shown(one.first, 200), shown(one.second, 200)
+        self.out.info(f"differs ({one.count}x, {one.name}): the peer: {first}; the second: {second}")
         self.out.event(
-            "difference", family=one.family, name=one.name, count=one.count, first=one.first, second=one.second
+            "difference", family=one.family, conversation=one.name, count=one.count, first=one.first, second=one.second
         )
 
     # -- the live line -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dicos_proto.association import Association
-from dicos_proto.conversation.flows import Flow, Need
+from dicos_proto.conversation.flows import Flow, Need, abort
 from dicos_proto.errors import ProtocolError
 from dicos_proto.timers import Deadline
 from dicos_proto.wire import Wire
@@ -66,6 +66,7 @@ class Party:
     result: object = None
     error: ProtocolError | None = None
     over: bool = False
+    _ending: bool = False
 
     def outer(self) -> Wire:
         """Returns what touches the connection."""
@@ -78,10 +79,15 @@ class Party:
         try:
             return next(self.flow) is not Need.INPUT
         except StopIteration as done:
+            if self._ending:
+                self.over = True
+                return True
             self.result = done.value
         except within as error:
-            self.error = error.with_traceback(None)
-        self.over = True
+            self.error = self.error or error.with_traceback(None)
+        self.over = self._ending
+        self._ending = True
+        self.flow = abort(self.association)  # as adapters do; it does nothing to an association that is over
         return True
 
 

@@ -15,6 +15,7 @@ bytes; no bytes raise an error; the search passes each byte once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -94,6 +95,10 @@ class Remark:
 
 
 Token = Start | Body | PdvStart | PdvData | PdvHole | End | Remark
+_CANDIDATE: Final = re.compile(
+    rb"\x04\x00(?=\x00.{3}\x00.{3}[" + b"".join(rb"\x%02x" % odd for odd in range(1, 256, 2)) + rb"][\x00-\x03])", re.S
+)
+"""Where a P-DATA-TF of less than 16 MiB may begin: the search for one must be fast for any bytes."""
 _KINDS: Final = {kind.value: kind for kind in PduType}
 _EMPTY: Final = memoryview(b"")
 
@@ -314,12 +319,11 @@ class Framing:
         if self._is_pdu(bytes(data[:_HEAD]), exactly=len(data) == _SMALL):
             return data
         whole = self._tail + bytes(data)
-        at = whole.find(b"\4\0")
-        while at >= 0:
+        for candidate in _CANDIDATE.finditer(whole):
+            at = candidate.start()
             if self._is_pdu(whole[at : at + _HEAD], exactly=False):
                 self._searched += at - len(self._tail)
                 return memoryview(whole)[at:]
-            at = whole.find(b"\4\0", at + 1)
         self._tail = whole[1 - _HEAD :]
         self._searched += len(data)
         return None

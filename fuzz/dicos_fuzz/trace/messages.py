@@ -77,7 +77,7 @@ class _Set:
 
 
 class _Side:
-    """What one side says."""
+    """The message that one side is sending, and its requests."""
 
     def __init__(self) -> None:
         self.set: _Set | None = None
@@ -238,8 +238,7 @@ class Messages:
         end = self._end_of_joined(found)
         if not end:
             found.kept = bytearray()
-            seen, most = f"{found.size:,} bytes and more", LIMITS.command_set
-            found.marks.append(violation(f"command set of {seen}; at most {most:,} are decoded", "PS3.7 6.3.1"))
+            found.marks.append(note(f"not decoded: command set of more than {LIMITS.command_set:,} bytes"))
             return
         rest = memoryview(bytes(found.kept[end:]) + bytes(data[LIMITS.command_set + 1 :]))
         yield from self._split(by_requestor, at, found, end)
@@ -272,7 +271,7 @@ class Messages:
             yield from self._split(by_requestor, at, found, end)
             yield from self._piece(by_requestor, at, memoryview(rest))
             yield self._data_set(by_requestor, at, _Set(found.context, False, at, size=len(rest)), complete=True)
-        elif complete and not found.missing and found.kept:
+        elif complete and not found.missing and found.size == len(found.kept):
             yield from self._decoded(by_requestor, at, found)
         else:
             side = self._sides[by_requestor]
@@ -337,7 +336,7 @@ class Messages:
         if agreement is not None:
             window = agreement.invoke if by_requestor else agreement.perform
             if window and len(operations) >= window and not other.incomplete:
-                text = f"{name} while {len(operations)} operations are outstanding; the window is {window}"
+                text = f"{name} is operation {len(operations) + 1} at once; the window is {window}"
                 marks.append(violation(text, "PS3.7 D.3.3.3"))
             context = agreement.contexts.get(found.context)
             if context is not None:

@@ -1,7 +1,7 @@
-"""A transparent tap: a TCP proxy that changes nothing and tells what it carried.
+"""A transparent tap: a TCP proxy that changes nothing and reports everything that it carries.
 
-Theory of operation. One thread polls the listening socket and both sockets of every connection. What is read from one
-side is told, then sent to the other; while that does not take it, nothing more is read from the first (backpressure).
+Theory of operation. One thread polls the listening socket and both sockets of every connection. The bytes of one
+side are reported, then sent to the other; while that does not take them, nothing more is read (backpressure).
 The end of one direction (FIN) is passed on once everything before it is; a reset of one side resets the other, after
 what that side had sent before is passed on, as far as the other side takes it at once.
 
