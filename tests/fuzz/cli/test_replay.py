@@ -302,7 +302,7 @@ def test_an_expectation_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_no_peer_there_ends_with_3(saved: Path) -> None:
     found = again(saved, free_port())
     assert found.status == 3
-    assert "cannot be reached: ECONNREFUSED" in found.err
+    assert "cannot be reached: " in found.err
 
 
 def test_text_of_the_file_cannot_harm_the_terminal(tmp_path: Path) -> None:
