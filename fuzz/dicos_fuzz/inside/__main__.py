@@ -60,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     if given.atheris:
         from .guided import guided
 
-        return guided(TARGETS[given.atheris], given.seconds, given.corpus, given.crashes)
+        return guided(given.atheris, given.seconds, given.corpus, given.crashes)
     settings = Settings(
         names=tuple(names),
         seconds=given.seconds,
