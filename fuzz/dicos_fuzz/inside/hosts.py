@@ -24,7 +24,7 @@ from dicos_transports.serving import Metrics, ServerLimits
 from .places import folder
 from .seeds import CT, EXPLICIT, IMPLICIT
 
-__all__ = ["ADAPTERS", "Host", "host"]
+__all__ = ["ADAPTERS", "Host", "host", "running"]
 
 POLICY: Final = AcceptPolicy(
     other_contexts=(EXPLICIT, IMPLICIT, uids.DEFLATED_EXPLICIT_VR_LE),
@@ -172,3 +172,8 @@ def host(adapter: str) -> Host:
     made = Host(ADAPTERS[adapter](files), files)
     log.addHandler(_Errors(made.errors))
     return made
+
+
+def running() -> int:
+    """Returns the number of servers that run in this process."""
+    return host.cache_info().currsize

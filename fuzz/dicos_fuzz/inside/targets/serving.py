@@ -22,7 +22,7 @@ from dicos_transports.files.part10 import Part10Error, inspect, read_chunks
 from ...grammar.building import Offer, echo, request
 from ...grammar.reading import read_stream
 from ..cases import recorded
-from ..hosts import ADAPTERS, Host, host
+from ..hosts import ADAPTERS, Host, host, running
 from ..oracles import check_sent, reassembled
 from ..places import descriptors, empty, threads
 from ..seeds import acceptor_streams
@@ -37,11 +37,9 @@ _PATIENCE: Final = 30.0
 """Seconds for what takes milliseconds: only what hangs takes that long, also on a busy machine."""
 _LINGER: Final = struct.pack("ii", 1, 0)
 _EVERY: Final = 64
-_POOL: Final = 40
-"""Threads in which an event loop writes files; they are kept for later."""
 _STREAMS: Final = Bases(lambda: [*(user for user, _ in recorded()[:6]), *acceptor_streams()], read_stream)
 _HELD: dict[str, tuple[int, int]] = {}
-"""Descriptors and threads of each server's process when nothing is connected."""
+"""By adapter: the number of servers in this process, and its descriptors when nothing was connected to them."""
 _RUNS: dict[str, int] = {}
 
 
@@ -51,10 +49,10 @@ def _serving(data: bytes, watch: Watch, adapter: str) -> None:
     stream = _STREAMS.take(tape)
     server = host(adapter)
     number = _RUNS[adapter] = _RUNS.get(adapter, 0) + 1
-    if adapter not in _HELD:
+    if _HELD.get(adapter, (0, 0))[0] != running():
         _good(server)
         _until_idle(server)
-        _HELD[adapter] = descriptors(), threads()
+        _HELD[adapter] = running(), descriptors()
     answer, reset = _talk(server, stream, first, how)
     _until_idle(server)
     if not reset:
@@ -126,14 +124,14 @@ def _good(server: Host) -> None:
 
 
 def _check_held(adapter: str) -> None:
-    """The process holds what it held before. Others may end a little later than their connection."""
+    """The process holds what it held before. A thread may end a little later than its connection."""
     until = time.monotonic() + _PATIENCE
-    before, running = _HELD[adapter]
-    running += 0 if adapter == "blocking" else _POOL
-    while descriptors() > before or threads() > running:
+    _, before = _HELD[adapter]
+    while descriptors() > before or threads("127.0.0.1:"):
         if time.monotonic() > until:
-            held = f"{descriptors()} descriptors and {threads()} threads"
-            raise OracleFailure(f"{held} are left; there were {before}, and at most {running}")
+            held = f"{descriptors()} descriptors, before {before}, and threads {threads('127.0.0.1:')[:3]}"
+            _HELD.pop(adapter)
+            raise OracleFailure(f"left behind: {held}")
         time.sleep(0.01)
 
 

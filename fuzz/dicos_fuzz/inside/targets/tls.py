@@ -1,27 +1,21 @@
-"""Targets for the TLS layer: hostile bytes to one side, and damage to the records between two.
+"""A target for the TLS layer against hostile bytes, as client and as server; `pairs` has faults between two layers.
 
-Knows: what the layer documents, and that nothing may arrive that was not sent. Must not know: sockets, certificates'
-rules.
-
-OpenSSL draws random numbers, so the records of two runs differ: a tape shows the same damage at the same byte numbers.
+Knows: what the layer documents. Must not know: sockets, rules of certificates.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from random import Random
 from typing import Final
 
 from dicos_proto.association import Association
-from dicos_proto.conversation.flows import AssociationError
-from dicos_proto.limits import Limits
 from dicos_proto.wire import Wire
 
-from ..cases import CASES
+from ...faults.memory import Side, converse
+from ..cases import CASES, LIMITS
 from ..certificates import HOST, available, configurations
-from ..damage import Damage
-from ..pairing import Party, run_pair
 from ..provider import Provider
+from ..recorder import Recorder
 from ..tape import STRUCTURED, Tape, raw
 from ..target import Bounds, Target, Watch, check, words
 from .engines import chunks
@@ -29,58 +23,15 @@ from .engines import chunks
 __all__ = ["TARGETS"]
 
 _JUMPS: Final = 40
-_ECHO, _STORE = CASES[0], CASES[1]
-_LIMITS: Final = Limits(peer_max_length=8)
+_STORE: Final = CASES[1]
 
 
 def _layers() -> tuple[Association, Wire, Association, Wire]:
     from dicos_transports.tls.layer import TLSLayer
 
     client, server = configurations()
-    user, provider = Association.requestor(_STORE.request, limits=_LIMITS), Association.acceptor()
+    user, provider = Association.requestor(_STORE.request, limits=LIMITS), Association.acceptor()
     return user, TLSLayer(user, client, server_hostname=HOST), provider, TLSLayer(provider, server)
-
-
-# -- between two -------------------------------------------------------------------------------------------------
-
-
-def _faults(data: bytes, watch: Watch) -> None:
-    tape = Tape(data)
-    user, user_layer, acceptor, provider_layer = _layers()
-    to_provider, to_user = Damage(tape, 6000), Damage(tape, 6000)
-    provider = Provider()
-    parties = (
-        Party(user, _STORE.run(user), user_layer),
-        Party(acceptor, provider.serve(acceptor), provider_layer),
-    )
-    run_pair(*parties, within=(AssociationError,), to_provider=to_provider.alter, to_user=to_user.alter)
-    for party in parties:
-        watch((party.association.terms.role, party.error is None))
-        if party.error is not None:
-            watch.fault(party.error)
-            check(str(party.error).isprintable(), f"a text that cannot be printed: {party.error!a}")
-    whole = all(party.error is None for party in parties)
-    harmed = to_provider.struck or to_user.struck
-    check(harmed or whole, f"chunks alone ended it: {[str(party.error) for party in parties]}")
-    sent = _sent()
-    for _, _, stored in provider.stored:
-        check(stored == sent, f"{len(stored)} bytes stored, which were not sent")
-    for layer in (user_layer, provider_layer):
-        watch(_cause(layer))
-
-
-def _cause(layer: Wire) -> str:
-    """The fault of a layer, without its numbers."""
-    return words(str(getattr(layer, "error", "")).partition(": ")[2])
-
-
-@cache
-def _sent() -> bytes:
-    """The data set that `_STORE` sends."""
-    user, acceptor = Association.requestor(_STORE.request, limits=_LIMITS), Association.acceptor()
-    provider = Provider()
-    run_pair(Party(user, _STORE.run(user)), Party(acceptor, provider.serve(acceptor)), within=())
-    return provider.stored[0][2]
 
 
 # -- hostile bytes -----------------------------------------------------------------------------------------------
@@ -90,8 +41,9 @@ def _sent() -> bytes:
 def _recorded() -> tuple[bytes, ...]:
     """The bytes that client and server send in a conversation."""
     user, user_layer, acceptor, provider_layer = _layers()
-    flows = Party(user, _STORE.run(user), user_layer), Party(acceptor, Provider().serve(acceptor), provider_layer)
-    return run_pair(*flows, within=())
+    one, other = Recorder(user_layer), Recorder(provider_layer)
+    converse(Side(user, _STORE.run(user), wire=one), Side(acceptor, Provider().serve(acceptor), wire=other))
+    return bytes(one.sent), bytes(other.sent)
 
 
 def _hostile(data: bytes, watch: Watch) -> None:
@@ -134,15 +86,6 @@ def _hostile(data: bytes, watch: Watch) -> None:
     check(sent <= 10_000 + 2 * len(stream), f"{sent} bytes sent for {len(stream)}")
 
 
-def _fault_tapes() -> list[bytes]:
-    found = [b"", b"\1\1\x05\x00\0", b"\0\1\2\3\0\7"]
-    for kind in range(1, 8):
-        for at in (0, 5, 300, 700, 1500, 2600, 3500):
-            found.append(bytes((1, kind)) + at.to_bytes(2, "big") + b"\x03")
-            found.append(bytes((0, 1, kind)) + at.to_bytes(2, "big") + b"\x20")
-    return found
-
-
 def _hostile_tapes() -> list[bytes]:
     client, server = _recorded()
     found = [raw(bytes((side, how)), one) for side in (0, 1, 2, 3) for how in (0, 3) for one in (client, server)]
@@ -156,28 +99,15 @@ def _hostile_tapes() -> list[bytes]:
     return [*found, *(raw(bytes((side, 0)), one) for side in (0, 1) for one in others)]
 
 
-def _made(random: Random) -> bytes:
-    count = 1 + random.randrange(3)
-    one = b"".join(
-        bytes((random.randrange(8),)) + random.randrange(6000).to_bytes(2, "big") + random.randbytes(1)
-        for _ in range(count)
-    )
-    return bytes((count,)) + one + bytes((0,)) if random.random() < 0.5 else bytes((0, count)) + one
+def _cause(layer: Wire) -> str:
+    """The fault of a layer, without its numbers."""
+    return words(str(getattr(layer, "error", "")).partition(": ")[2])
 
 
 _BOUNDS: Final = Bounds(memory=4 << 20, memory_a_byte=64, time=1_000_000, time_a_byte=200)
 
 TARGETS: Final = (
     (
-        Target(
-            name="tls-faults",
-            about="two TLS layers with damage to the records between them",
-            body=_faults,
-            seeds=_fault_tapes,
-            made=_made,
-            bounds=_BOUNDS,
-            longest=64,
-        ),
         Target(
             name="tls-hostile",
             about="one TLS layer, client or server, against any bytes",
