@@ -83,8 +83,8 @@ class Outcome:
 
     @property
     def findings(self) -> list[Mapping[str, Any]]:
-        """The findings, in the order in which they were found, as the last event knows them."""
-        return list(self.summary.get("found", ()))
+        """The findings, in the order of the report: the worst first."""
+        return [one for one in self.events if one["event"] == "finding"]
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -140,10 +140,10 @@ def _print(name: str, outcome: Outcome) -> None:
     if not summary:
         print(outcome.errors)
     for one in outcome.findings:
-        again = "{} of {}".format(*one["replayed"])
+        again = f"{one['shown']} of {one['tried']}"
         print(
             f"  {one['severity']:<8} {one['id']:<36} {one['seconds']:6.1f} s  again {again:<8} "
-            f"{one.get('size', '?')} bytes  [{one['clause']}] {one['detail'][:110]}"
+            f"{one['steps']} steps, {one['bytes']} bytes  [{one['clause']}] {one['detail'][:110]}"
         )
 
 

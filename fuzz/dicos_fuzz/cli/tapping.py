@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import BinaryIO, Final
 
 from dicos_transports.cli import FAILED, INTERRUPTED, USAGE
 from dicos_transports.cli.options import LOOPBACK
 from dicos_transports.cli.output import Output
 
 from ..captures.decrypting import Decryption
-from ..captures.events import Connection, Data, Ended, Event, How, Opened, Over
+from ..captures.events import Connection, Event
 from ..captures.keylog import KeyLog
 from ..captures.recording import Recorder
 from ..trace.tap import Tap
@@ -31,7 +33,7 @@ def tap(
     with ExitStack() as stack:
         try:
             file = None if options.write is None else stack.enter_context(open(options.write, "wb"))
-            writer = None if file is None else _Written(Recorder(file), str(options.write), out)
+            writer = None if file is None else _Written(file, str(options.write), out)
         except OSError as error:
             out.error(f"{options.write}: {error.strerror or error}")
             return USAGE
@@ -62,13 +64,28 @@ def tap(
         out.info(f"listening on {here}, passing on to {place}{hint}")
         out.event("listening", address=address[0], port=address[1])
         try:
-            made.run()
+            with _stopped_by_sigterm():
+                made.run()
         except KeyboardInterrupt:
             out.info("interrupted")
         finally:
             made.close()
             close()
         return INTERRUPTED
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the tap as Ctrl-C does: what is shown and written is complete."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listening(options: argparse.Namespace) -> socket.socket:
@@ -88,14 +105,15 @@ def _listening(options: argparse.Namespace) -> socket.socket:
 class _Written:
     """Writes what the tap carries as a capture file, until that fails."""
 
-    def __init__(self, recorder: Recorder, name: str, out: Output) -> None:
-        self._recorder: Recorder | None = recorder
+    def __init__(self, file: BinaryIO, name: str, out: Output) -> None:
+        self._file = file
+        self._recorder: Recorder | None = Recorder(file)
         self._name = name
         self._out = out
 
     def take(self, event: Event) -> None:
         """Writes an event."""
-        self._try(lambda recorder: _write(recorder, event))
+        self._try(lambda recorder: recorder.take(event))
 
     def refused(self, connection: Connection) -> None:
         """Writes a connection that the target did not accept."""
@@ -110,19 +128,7 @@ class _Written:
             return
         try:
             write(self._recorder)
+            self._file.flush()  # so that the file is readable up to here, however this process ends
         except OSError as error:
             self._recorder = None
             self._out.error(f"{self._name}: {error.strerror or error}; nothing more is written to it")
-
-
-def _write(recorder: Recorder, event: Event) -> None:
-    connection = event.connection
-    number = connection.number
-    if isinstance(event, Opened):
-        recorder.open(number, connection.at, client=connection.client, server=connection.server)
-    elif isinstance(event, Data) and recorder.may_send(number, by_client=event.by_client):
-        recorder.send(number, event.at, event.data, by_client=event.by_client)
-    elif isinstance(event, Ended) and recorder.may_send(number, by_client=event.by_client):
-        recorder.end(number, event.at, by_client=event.by_client)
-    elif isinstance(event, Over) and event.how is How.RESET and recorder.is_open(number):
-        recorder.end(number, event.at, by_client=event.by_client, reset=True)

@@ -242,8 +242,7 @@ class Follower:
                 self._states.say_nonsense(by_requestor=by_requestor)
                 yield from self._messages.interrupt(by_requestor, at, gap=True)
             return
-        if mark.kind is Kind.VIOLATION:
-            self._states.say_nonsense(by_requestor=by_requestor)
+        self._states.say_nonsense(by_requestor=by_requestor)  # the other side may abort
         yield from self._messages.interrupt(by_requestor, at, gap=True)
         yield Problem(at=at, by_requestor=by_requestor, marks=(mark,))
 

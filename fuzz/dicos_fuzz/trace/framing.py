@@ -100,6 +100,7 @@ _CANDIDATE: Final = re.compile(
 )
 """Where a P-DATA-TF of less than 16 MiB may begin: the search for one must be fast for any bytes."""
 _KINDS: Final = {kind.value: kind for kind in PduType}
+_TLS: Final = b"\x16\x03"
 _EMPTY: Final = memoryview(b"")
 
 
@@ -237,7 +238,10 @@ class Framing:
         if kind is None and (length > LIMITS.associate_pdu or raw[1]):
             other = foreign_protocol(raw)
             what = f"{other}, not DICOM" if other else "not a PDU"
-            yield Remark(violation(f"{what}: {raw.hex(' ')} ({marks[0].text})", "PS3.8 9.3.1"))
+            seen = violation(f"{what}: {raw.hex(' ')} ({marks[0].text})", "PS3.8 9.3.1")
+            yield Remark(
+                note("TLS, which is not decrypted: no secrets of this connection") if raw[:2] == _TLS else seen
+            )
             yield from self._lose("after bytes that are not a PDU")
             return
         self._inside, self._kind, self._left, self._skipping, self._pdv_left = True, kind, length, skip, -1

@@ -280,3 +280,8 @@ def test_any_bytes_and_gaps(steps: list[bytes | int]) -> None:
         else:
             said.feed(step, 5)
     said.end()
+
+
+def test_tls_without_secrets_is_only_noted() -> None:
+    said = Said().feed(bytes.fromhex("16030102000100"))
+    assert said.marks == ["note: TLS, which is not decrypted: no secrets of this connection"]
