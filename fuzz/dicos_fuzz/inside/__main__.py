@@ -71,7 +71,7 @@ def main(words: Sequence[str]) -> int:
     )
     totals = run(settings)
     print("\n".join(table(totals, names)))
-    return 1 if totals.crashes else 0
+    return 1 if totals.crashes or totals.failed else 0
 
 
 def _replay(parser: Parser, path: Path, targets: list[str] | None) -> int:

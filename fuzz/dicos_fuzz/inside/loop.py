@@ -117,7 +117,7 @@ class Loop:
         taken = time.perf_counter() - begun
         fresh = watch.fresh
         allowed = target.bounds.microseconds_allowed(len(tape)) * 1e-6 * self._scale
-        if taken > allowed or fresh or self.executions % _MEASURED == 0:
+        if taken > allowed or (fresh and not given) or self.executions % _MEASURED == 0:
             self._measure(tape, taken > allowed)
         if fresh:
             self._keep(tape, given=given)

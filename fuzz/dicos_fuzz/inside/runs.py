@@ -29,7 +29,7 @@ __all__ = ["Settings", "Totals", "run"]
 
 _DEATHS: Final = 20
 """Processes that may die before a run ends."""
-_SILENT: Final = 120.0
+_SILENT: Final = 300.0
 """Seconds without a report after which a process hangs: what it runs is not Python, else it had been interrupted."""
 
 
@@ -54,6 +54,8 @@ class Totals:
     dearest: dict[str, float] = field(default_factory=dict)
     crashes: dict[str, Crash] = field(default_factory=dict)
     seconds: float = 0.0
+    failed: bool = False
+    """A process could not begin."""
     memory: int = 0
     """The most resident bytes of one process."""
 
@@ -169,6 +171,10 @@ def _take(worker: _Worker, settings: Settings, totals: Totals, line: _Line) -> b
 def _died(worker: _Worker, settings: Settings, totals: Totals, line: _Line) -> int:
     worker.process.join(5)
     how = worker.process.exitcode
+    if not worker.target:
+        line.say(f"a process ended before it ran a target, exit status {how}")
+        totals.failed = True
+        return _DEATHS
     tape = current_tape(worker.orders.current)
     error = f"the process died, exit status {how}"
     _found(Crash(worker.target, tape, error, "", f"died{abs(how or 0)}"), settings, totals, line)

@@ -63,7 +63,7 @@ _MOST_MARKS: Final = 16
 
 
 class _Direction:
-    """What one side sends: its PDU under way."""
+    """The PDU that one side is sending."""
 
     def __init__(self, *, begun: bool) -> None:
         self.framing = Framing(begun=begun)
@@ -242,8 +242,7 @@ class Follower:
                 self._states.say_nonsense(by_requestor=by_requestor)
                 yield from self._messages.interrupt(by_requestor, at, gap=True)
             return
-        if mark.kind is Kind.VIOLATION:
-            self._states.say_nonsense(by_requestor=by_requestor)
+        self._states.say_nonsense(by_requestor=by_requestor)  # the other side may abort
         yield from self._messages.interrupt(by_requestor, at, gap=True)
         yield Problem(at=at, by_requestor=by_requestor, marks=(mark,))
 
@@ -254,34 +253,34 @@ class Follower:
                 more=direction.more, marks=direction.all_marks(),
             )  # fmt: skip
         else:
-            made = self._managed(direction, by_requestor, cut=cut)
+            made = self._managed(direction, by_requestor)
         direction.begin(None, "", 0, 0, ())
         yield made
         if cut:
             yield from self._messages.interrupt(by_requestor, at, gap=True)
 
-    def _managed(self, direction: _Direction, by_requestor: bool, *, cut: bool) -> PduSaid:
-        """Judges a PDU that is not a P-DATA-TF, now that it is complete, or (`cut`) that no more of it comes."""
+    def _managed(self, direction: _Direction, by_requestor: bool) -> PduSaid:
+        """Judges a PDU that is not a P-DATA-TF, now that no more of it comes: it may lack bytes that the recording
+        lacks, or that were never sent."""
         kind, body = direction.kind, direction.body
         pdu: Managed | None = None
-        raw = b""
+        raw, broken = b"", not direction.valid
         if kind is not None and body is not None:
             raw = HEADER.pack(kind, len(body)) + body
             judge = fresh_judge()
             try:
                 pdu = decode_body(kind, memoryview(body), judge)
             except Malformed as fault:
-                direction.mark(violation(fault))
+                mark = violation(fault)
+                broken = mark.kind is Kind.VIOLATION
+                direction.mark(mark)
             direction.mark(*deviations(judge))
-        if kind is not None and direction.valid and body is None and not cut:
-            self._say(direction, kind, by_requestor)  # the recording lacks some of its bytes
-        elif kind is None or pdu is None:
+        if kind is None or broken:
             self._states.say_nonsense(by_requestor=by_requestor)
-        else:
-            fits = self._say(direction, kind, by_requestor)
+        elif self._say(direction, kind, by_requestor) and pdu is not None:
+            self._learn(direction, pdu, by_requestor)
+        if pdu is not None:
             direction.mark(*judged(pdu))
-            if fits:
-                self._learn(direction, pdu, by_requestor)
         return PduSaid(
             at=direction.at, by_requestor=by_requestor, label=direction.label, length=direction.length, raw=raw,
             pdu=pdu, marks=direction.all_marks(),

@@ -30,7 +30,7 @@ __all__ = ["Diagram", "Row"]
 
 _WIDTH, _LEFT, _RIGHT = 1080, 150, 850
 _MIDDLE: Final = (_LEFT + _RIGHT) // 2
-_ROW, _MARK, _TOP = 40, 17, 64
+_ROW, _MARK, _SPACE, _TOP = 40, 17, 10, 64
 _LONGEST: Final = 104
 _MOST_TEXT: Final = 300
 _MOST_MARKS: Final = 8
@@ -103,7 +103,7 @@ class Diagram:
         places, y = [], _TOP + 30
         for row in self.rows:
             places.append(y)
-            y += _ROW + _MARK * sum(len(_wrapped(mark)) for mark in row.marks)
+            y += _ROW + _MARK * sum(len(_wrapped(mark)) for mark in row.marks) + (_SPACE if row.marks else 0)
         height = y + 30
         yield f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img">'
         yield from _heads(trace, height)

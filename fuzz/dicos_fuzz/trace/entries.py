@@ -8,7 +8,6 @@ no entry holds bytes of a data set, except `Piece`, which is made only to save o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -188,9 +187,9 @@ Entry = Began | PduSaid | DataPdu | CommandSaid | DataSetSaid | Piece | Problem 
 
 
 class Sink(Protocol):
-    """What takes the entries: lines, a page, files."""
+    """Takes the entries, to make lines, a page or files of them."""
 
-    def take(self, trace: AssociationTrace, entry: Entry) -> Iterable[object]:
+    def take(self, trace: AssociationTrace, entry: Entry) -> None:
         """Takes one entry of an association."""
 
     def close(self) -> None:

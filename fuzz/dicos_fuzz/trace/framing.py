@@ -15,6 +15,7 @@ bytes; no bytes raise an error; the search passes each byte once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -94,7 +95,12 @@ class Remark:
 
 
 Token = Start | Body | PdvStart | PdvData | PdvHole | End | Remark
+_CANDIDATE: Final = re.compile(
+    rb"\x04\x00(?=\x00.{3}\x00.{3}[" + b"".join(rb"\x%02x" % odd for odd in range(1, 256, 2)) + rb"][\x00-\x03])", re.S
+)
+"""Where a P-DATA-TF of less than 16 MiB may begin: the search for one must be fast for any bytes."""
 _KINDS: Final = {kind.value: kind for kind in PduType}
+_TLS: Final = b"\x16\x03"
 _EMPTY: Final = memoryview(b"")
 
 
@@ -232,7 +238,10 @@ class Framing:
         if kind is None and (length > LIMITS.associate_pdu or raw[1]):
             other = foreign_protocol(raw)
             what = f"{other}, not DICOM" if other else "not a PDU"
-            yield Remark(violation(f"{what}: {raw.hex(' ')} ({marks[0].text})", "PS3.8 9.3.1"))
+            seen = violation(f"{what}: {raw.hex(' ')} ({marks[0].text})", "PS3.8 9.3.1")
+            yield Remark(
+                note("TLS, which is not decrypted: no secrets of this connection") if raw[:2] == _TLS else seen
+            )
             yield from self._lose("after bytes that are not a PDU")
             return
         self._inside, self._kind, self._left, self._skipping, self._pdv_left = True, kind, length, skip, -1
@@ -314,12 +323,11 @@ class Framing:
         if self._is_pdu(bytes(data[:_HEAD]), exactly=len(data) == _SMALL):
             return data
         whole = self._tail + bytes(data)
-        at = whole.find(b"\4\0")
-        while at >= 0:
+        for candidate in _CANDIDATE.finditer(whole):
+            at = candidate.start()
             if self._is_pdu(whole[at : at + _HEAD], exactly=False):
                 self._searched += at - len(self._tail)
                 return memoryview(whole)[at:]
-            at = whole.find(b"\4\0", at + 1)
         self._tail = whole[1 - _HEAD :]
         self._searched += len(data)
         return None

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import assert_never
 
+from dicos_transports.cli.output import plural
+
 from .entries import (
     AssociationTrace,
     Began,
@@ -35,9 +37,9 @@ __all__ = ["Detail", "Lines"]
 
 
 class Detail(IntEnum):
-    """How much is shown of an association."""
+    """The parts of an association that are shown, from few to all."""
 
-    SUMMARY = 0  # one line when it is over, and its marks
+    SUMMARY = 0  # one line when it is over, and the rules that were broken
     MESSAGES = 1  # one line for each PDU and message
     FIELDS = 2  # their fields, as `-d` of the other subcommands
     PDUS = 3  # also each P-DATA-TF
@@ -68,7 +70,7 @@ class Lines:
             return
         at = span(entry.at - trace.connection.at)
         if isinstance(entry, Over):
-            yield f"{head}{at} {_ending(trace, entry) if self._detail else _whole(trace, entry)}"
+            yield f"{head}{at} {_ending(trace, entry)}" if self._detail else f"{head}{_whole(trace, entry)}"
             yield from _marked(f"{head}{at} ", entry.marks)
             return
         before = f"{head}{at} {'requestor' if entry.by_requestor else 'acceptor'}: "
@@ -137,7 +139,7 @@ def _marked(before: str, marks: Iterable[Mark]) -> Iterator[str]:
 
 
 def _serious(marks: Iterable[Mark]) -> Iterator[Mark]:
-    return (mark for mark in marks if mark.kind is not Kind.NOTE)
+    return (mark for mark in marks if mark.kind is Kind.VIOLATION)
 
 
 def _way(trace: AssociationTrace) -> str:
@@ -147,8 +149,8 @@ def _way(trace: AssociationTrace) -> str:
 
 
 def _ending(trace: AssociationTrace, entry: Over) -> str:
-    counted = f"{sum(trace.messages):,} messages, {sum(trace.data_bytes):,} bytes of data sets"
-    unanswered = f", {entry.unanswered} requests unanswered" if entry.unanswered else ""
+    counted = f"{plural(sum(trace.messages), 'message')}, {sum(trace.data_bytes):,} bytes of data sets"
+    unanswered = f", {plural(entry.unanswered, 'request')} unanswered" if entry.unanswered else ""
     return f"{entry.outcome}; {counted}{unanswered}{_counts(trace)}"
 
 
@@ -160,6 +162,6 @@ def _whole(trace: AssociationTrace, entry: Over) -> str:
 
 
 def _counts(trace: AssociationTrace) -> str:
-    words = {Kind.VIOLATION: "violations", Kind.DEVIATION: "deviations"}
-    found = [f"{trace.marks[kind]} {word}" for kind, word in words.items() if trace.marks[kind]]
+    kinds = (Kind.VIOLATION, Kind.DEVIATION)
+    found = [plural(trace.marks[kind], kind.value) for kind in kinds if trace.marks[kind]]
     return f"; {', '.join(found)}" if found else ""

@@ -18,6 +18,10 @@ LIMITS = Limits(peer_max_length=8)
 """The limits of a trace: what is above them is marked, and skipped. Every Maximum Length is legal."""
 
 
+_OURS = frozenset(("associate_pdu", "transfer_syntaxes", "unknown_items", "user_items", "command_set"))
+"""The limits that are not rules of the standard."""
+
+
 class Kind(Enum):
     """The weight of a mark."""
 
@@ -28,7 +32,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is wrong, in one line without patient data. `clause`: the rule; empty for a note. `name`: of the flag."""
+    """A fault, in one line without patient data. `clause`: the rule; empty for a note. `name`: of the flag."""
 
     kind: Kind
     text: str
@@ -46,11 +50,12 @@ def note(text: str) -> Mark:
 
 
 def violation(fault: Malformed | str, clause: str = "") -> Mark:
-    """Returns the mark of a fault, or of a text with its clause."""
+    """Returns the mark of a fault, or of a text with its clause. Beyond a limit that is not a rule of the standard,
+    it is only a note."""
     if isinstance(fault, str):
         return Mark(Kind.VIOLATION, fault, clause)
     text, _, _ = str(fault).rpartition(" [")
-    return Mark(Kind.VIOLATION, text, fault.clause)
+    return note(f"not decoded: {text}") if fault.limit in _OURS else Mark(Kind.VIOLATION, text, fault.clause)
 
 
 def fresh_judge() -> Judge:

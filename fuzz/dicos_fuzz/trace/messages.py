@@ -21,6 +21,7 @@ from dicos_proto.dimse.command import end_of_set
 from dicos_proto.dimse.types import (
     N_EVENT_REPORT,
     RESPONSE_BIT,
+    CEchoRequest,
     CFindRequest,
     CGetRequest,
     CMoveRequest,
@@ -48,6 +49,7 @@ MOST_OUTSTANDING: Final = 256
 _HAVE_PENDING: Final = frozenset(cls.COMMAND_FIELD for cls in (CFindRequest, CGetRequest, CMoveRequest))
 _C_STORE, _C_GET = CStoreRequest.COMMAND_FIELD, CGetRequest.COMMAND_FIELD
 _PENDING: Final = Category.PENDING
+_COMPOSITE: Final = (CEchoRequest, CStoreRequest, CFindRequest, CGetRequest, CMoveRequest)
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ class _Set:
 
 
 class _Side:
-    """What one side says."""
+    """The message that one side is sending, and its requests."""
 
     def __init__(self) -> None:
         self.set: _Set | None = None
@@ -238,8 +240,7 @@ class Messages:
         end = self._end_of_joined(found)
         if not end:
             found.kept = bytearray()
-            seen, most = f"{found.size:,} bytes and more", LIMITS.command_set
-            found.marks.append(violation(f"command set of {seen}; at most {most:,} are decoded", "PS3.7 6.3.1"))
+            found.marks.append(note(f"not decoded: command set of more than {LIMITS.command_set:,} bytes"))
             return
         rest = memoryview(bytes(found.kept[end:]) + bytes(data[LIMITS.command_set + 1 :]))
         yield from self._split(by_requestor, at, found, end)
@@ -272,7 +273,7 @@ class Messages:
             yield from self._split(by_requestor, at, found, end)
             yield from self._piece(by_requestor, at, memoryview(rest))
             yield self._data_set(by_requestor, at, _Set(found.context, False, at, size=len(rest)), complete=True)
-        elif complete and not found.missing and found.kept:
+        elif complete and not found.missing and found.size == len(found.kept):
             yield from self._decoded(by_requestor, at, found)
         else:
             side = self._sides[by_requestor]
@@ -337,11 +338,12 @@ class Messages:
         if agreement is not None:
             window = agreement.invoke if by_requestor else agreement.perform
             if window and len(operations) >= window and not other.incomplete:
-                text = f"{name} while {len(operations)} operations are outstanding; the window is {window}"
+                text = f"{name} is operation {len(operations) + 1} at once; the window is {window}"
                 marks.append(violation(text, "PS3.7 D.3.3.3"))
             context = agreement.contexts.get(found.context)
             if context is not None:
                 marks += self._without_role(by_requestor, context, command, judge)
+                marks += _of_another_class(context, command)
         operations[number] = _Operation(name, command.COMMAND_FIELD, found.context, found.at, 0 if has_data else at)
         if len(operations) > MOST_OUTSTANDING:
             del operations[next(iter(operations))]
@@ -386,3 +388,12 @@ class Messages:
         if not pending:
             del asker.operations[number]
         return answered
+
+
+def _of_another_class(context: PresentationContext, command: DimseRequest) -> Iterator[Mark]:
+    """Composite services act on the SOP class of their context; others may use the context of a meta SOP class."""
+    if isinstance(command, _COMPOSITE) and context.abstract_syntax:
+        uid = command.affected_sop_class_uid
+        if uid != context.abstract_syntax:
+            text = f"{command.NAME} of {uid} on context {context.id}, which is for {context.abstract_syntax}"
+            yield violation(text, "PS3.7 9.1")

@@ -101,7 +101,7 @@ class Page:
         drawn = self._drawn <= MOST_DRAWN
         self._table.writelines(_row(trace, over, drawn=drawn))
         if drawn:
-            self._sections.writelines(_section(trace, over, found))
+            self._sections.writelines(_section(trace, over, found, unfolded=self._drawn <= MOST_OF_ONE))
 
     def close(self) -> None:
         """Writes the page. Raises OSError."""
@@ -146,13 +146,14 @@ def _counted(trace: AssociationTrace) -> str:
     return ", ".join(f'<span class="{kind.value}">{plural(count, kind.value)}</span>' for kind, count in found)
 
 
-def _section(trace: AssociationTrace, over: Over, found: _Drawn) -> Iterator[str]:
+def _section(trace: AssociationTrace, over: Over, found: _Drawn, *, unfolded: bool) -> Iterator[str]:
     titles = trace.titles()
     named = "" if titles is None else f"{titles[0]} → {titles[1]}, "
     connection = trace.connection
     head = f"#{trace.number} {named}{connection.client} → {connection.server}, {moment(connection.at)}"
     head += f", {connection.tls}" if connection.tls else ""
-    yield f'<details id="a{trace.number}" open><summary>{escape(shown(head))} {_counted(trace)}</summary>\n'
+    yield f"<details{' open' if unfolded else ''}><summary>{escape(shown(head))} {_counted(trace)}</summary>\n"
+    yield f'<div id="a{trace.number}"></div>'  # inside: a link to it unfolds the section
     lines = escape("\n".join(shown(line) for line in found.lines))
     if lines:
         yield f"<details><summary>what was negotiated</summary><pre>{lines}</pre></details>\n"
@@ -179,7 +180,7 @@ _HEAD: Final = """<!doctype html>
 body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1.5rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; }
 th, td { text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; }
+td { white-space: nowrap; } td:nth-last-child(2) { white-space: normal; min-width: 14rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 details details summary { font-weight: 400; } pre { background: var(--box); padding: .6rem; overflow-x: auto; }
 svg { max-width: 100%; height: auto; margin-top: .6rem; } svg text { font: 13px system-ui, sans-serif;

@@ -2,7 +2,7 @@
 
 A recording has the order in which PDUs passed one place in the network, which is not the order in which the two sides
 took them: a PDU that one side sends may cross one of the other. So each side is followed in every state that it may be
-in. What the other side sent waits in a queue, and a hypothesis is how many PDUs of the queue this side has taken, and
+in. The PDUs of the other side wait in a queue; a hypothesis is a number of PDUs that this side has taken from it, and
 the state that it is in then. A PDU that a side sends drops the hypotheses in which the table has no cell for it. If
 that drops all of them, the table was broken, in any order of events; then nothing has changed.
 

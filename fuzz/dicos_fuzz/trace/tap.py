@@ -1,7 +1,7 @@
-"""A transparent tap: a TCP proxy that changes nothing and tells what it carried.
+"""A transparent tap: a TCP proxy that changes nothing and reports everything that it carries.
 
-Theory of operation. One thread polls the listening socket and both sockets of every connection. What is read from one
-side is told, then sent to the other; while that does not take it, nothing more is read from the first (backpressure).
+Theory of operation. One thread polls the listening socket and both sockets of every connection. The bytes of one
+side are reported, then sent to the other; while that does not take them, nothing more is read (backpressure).
 The end of one direction (FIN) is passed on once everything before it is; a reset of one side resets the other, after
 what that side had sent before is passed on, as far as the other side takes it at once.
 
@@ -99,6 +99,7 @@ class Tap:
         self._links: dict[int, _Link] = {}  # by file descriptor, both of a link
         self._masks: dict[int, int] = {}
         self._number = 0
+        self._open = 0
         listener.setblocking(False)
         self._want(listener, _IN)
 
@@ -154,7 +155,7 @@ class Tap:
         try:
             client, address = self._listener.accept()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE) and self._links:  # until a connection ends
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self._open:  # until a connection ends
                 self._want(self._listener, None)
             return
         client.setblocking(False)
@@ -165,7 +166,8 @@ class Tap:
         link.others = list(self._addresses)
         self._links[client.fileno()] = link
         self._want(client, 0)
-        if len(self._links) >= 2 * self._most:
+        self._open += 1
+        if self._open >= self._most:
             self._want(self._listener, None)
         self._connect(link, "no address")
 
@@ -307,7 +309,8 @@ class Tap:
                 with suppress(OSError):
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             one.close()
-        if len(self._links) < 2 * self._most and self._listener.fileno() >= 0:
+        self._open -= 1
+        if self._open < self._most:
             self._want(self._listener, _IN)
 
 

@@ -9,7 +9,7 @@ no longer followed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
@@ -86,7 +86,7 @@ class Tracer:
 
     def __init__(self, sinks: Sequence[Sink], wanted: Wanted | None = None, *, pieces: bool = False) -> None:
         self.results = Results()
-        self._sinks: list[Callable[[AssociationTrace, Entry], object]] = [sink.take for sink in sinks]
+        self._sinks = tuple(sinks)
         self._wanted = wanted or Wanted()
         self._pieces = pieces
         self._followed: OrderedDict[int, _Followed] = OrderedDict()
@@ -120,9 +120,15 @@ class Tracer:
         else:
             self._count(connection.number, found)
 
+    def end(self) -> None:
+        """Ends the associations that are not over. The sinks are left open."""
+        for found in list(self._followed.values()):
+            trace = found.follower.trace
+            self.feed(ConnectionOver(trace.connection, trace.last, How.CUT))
+
     def _show(self, trace: AssociationTrace, entry: Entry) -> None:
-        for take in self._sinks:
-            take(trace, entry)
+        for sink in self._sinks:
+            sink.take(trace, entry)
         if isinstance(entry, Over):
             results = self.results
             results.associations += 1

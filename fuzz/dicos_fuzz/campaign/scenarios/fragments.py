@@ -17,6 +17,8 @@ from .scripts import ANY, CLOSE, FIN, Talk, pdu, script
 
 __all__ = ["FAMILIES"]
 
+LONGEST: Final = 1 << 18
+"""The longest Maximum Length that is exceeded."""
 _REFUSAL: Final = Await(kinds=(3, 7))
 _PDV = tuple[int, bool, bool, bytes]
 
@@ -205,6 +207,15 @@ def _data(talk: Talk) -> Iterator[Conversation]:
     )
     full = p_data(head) + p_data((where, False, True, data[:4000])) + p_data((where, False, True, b"\0\0"))
     yield _case(talk, "fragment behind the last one", "a data fragment behind the last one", "refused", full)
+    most = talk.learned.max_length
+    if 0 < most <= LONGEST:
+        long_one = talk.parts(1, "over the maximum", pixels=2 * most)[2]
+        command = talk.parts(1, "over the maximum")[1]
+        wire = p_data((where, True, True, command)) + p_data((where, False, False, long_one[: most - 4]))
+        rest = [long_one[at : at + most - 6] for at in range(most - 4, len(long_one), most - 6)]
+        wire += b"".join(p_data((where, False, index == len(rest) - 1, one)) for index, one in enumerate(rest))
+        about = "a P-DATA-TF two bytes longer than the peer's Maximum Length, within a good object"
+        yield _case(talk, "over the Maximum Length", about, "should-fail", wire, "PS3.8 D.1")
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
