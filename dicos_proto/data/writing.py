@@ -32,6 +32,7 @@ _TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """Value representations whose text is in the specific character set [PS3.5 6.1.2.2]."""
 _NAME: Final = "SpecificCharacterSet"
 _NO_CODE: Final = "?"
+_ESC: Final = b"\x1b"
 
 
 def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
@@ -42,7 +43,9 @@ def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
         one, around = waiting.pop()
         names = _names(one)
         codecs = around if names is None else codecs_of(names)
-        if names is not None and any(name not in python_encoding for name in names):
+        if names is not None and (
+            _with_ascii(codecs) is not codecs or any(name not in python_encoding for name in names)
+        ):
             return _copied(dataset, [default_encoding], (implicit, little))
         for element in _elements(one, codecs, (implicit, little)):
             if element.VR == "SQ":
@@ -52,6 +55,12 @@ def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
     return dataset
 
 
+def _with_ascii(codecs: list[str]) -> list[str]:
+    """Returns the codecs, with the default one before them if the first of them has no code for ASCII: the character
+    set was named without the one that it extends [PS3.3 C.12.1.1.2]."""
+    return codecs if _encodes("A", codecs[0]) else [default_encoding, *codecs]
+
+
 def uid_element(keyword: str, uid: str | list[str]) -> DataElement:
     """Returns an element with UIDs that a peer may have sent, with leading zeros for example: pydicom would warn of
     them when they are assigned."""
@@ -59,32 +68,29 @@ def uid_element(keyword: str, uid: str | list[str]) -> DataElement:
 
 
 class _Writable(QuietDataset):
-    """A data set whose character set pydicom takes for the codecs, which it then need not find."""
+    """A data set whose character set pydicom takes for codecs, which it then need not find."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         codecs = vars(self)["_own_codecs"]
         return codecs if key == _NAME and codecs is not None else super().get(key, default)
 
-    @property
-    def _character_set(self) -> Any:
-        return vars(self)["_own_codecs"] or self._parent_encoding
-
 
 def _copied(dataset: Dataset, around: list[str], encoding: tuple[bool, bool]) -> Dataset:
     names = _names(dataset)
-    codecs = around if names is None else codecs_of(names)
+    read = around if names is None else codecs_of(names)
+    codecs = _with_ascii(read)
     made = _Writable.__new__(_Writable)
     elements: dict[BaseTag, DataElement | RawDataElement] = {**dataset._dict}
-    for element in _elements(dataset, codecs, encoding):
+    for element in _elements(dataset, read, encoding):
         if element.VR == "SQ":
-            items = Items([_copied(item, codecs, encoding) for item in element.value])
+            items = Items([_copied(item, read, encoding) for item in element.value])
             elements[element.tag] = _element(element, items)
         elif element.VR in _TEXTS and any(not _has_codes(text, codecs) for text in _texts(element, codecs)):
             elements[element.tag] = _element(element, _with_codes(element.value, codecs))
         else:
             elements[element.tag] = element
     vars(made).update(vars(dataset))
-    vars(made).update(_dict=elements, _own_codecs=None if names is None else codecs)
+    vars(made).update(_dict=elements, _own_codecs=codecs if names is not None else None)
     return made
 
 
@@ -119,7 +125,7 @@ def _elements(dataset: Dataset, codecs: list[str], encoding: tuple[bool, bool]) 
     same = dataset.original_encoding == encoding and ([original] if isinstance(original, str) else original) == codecs
     for tag, element in list(dataset._dict.items()):
         if isinstance(element, RawDataElement):
-            if same or not element.value or element.value.isascii():
+            if same or not element.value or (element.value.isascii() and _ESC not in element.value):
                 continue
             element = dataset[tag]
         if element.VR == "SQ" or element.VR in _TEXTS:
@@ -136,7 +142,7 @@ def _texts(element: DataElement, codecs: list[str]) -> Iterator[str]:
 
 
 def _has_codes(text: str, codecs: Sequence[str]) -> bool:
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return True
     if any(_encodes(text, codec) for codec in codecs):
         return True

@@ -72,6 +72,23 @@ def test_a_character_without_a_code_becomes_a_question_mark() -> None:
     assert dataset.StudyDescription == "a\N{SNOWMAN}ü"  # it is not changed
 
 
+def test_an_escape_sequence_that_nobody_knows_is_copied_or_has_no_code() -> None:
+    data = charset(b"ISO 2022 IR 87") + short(STUDY, b"LO", b"a\x1b$Qb ")
+    assert encode(decode(data, EXPLICIT_VR_LE), EXPLICIT_VR_LE) == data
+    assert encoded_again(data).StudyDescription == "a?b"
+
+
+def test_a_character_set_that_extends_no_other_has_codes_for_ascii() -> None:
+    dataset, inner = Dataset(), Dataset()
+    dataset.SpecificCharacterSet = "ISO 2022 IR 87"
+    inner.CodeMeaning = "abc山"
+    dataset.StudyDescription, dataset.PatientName = "abc", "A^B=山"
+    dataset.ReferencedImageSequence = [inner]
+    found = decode_object(encode(dataset, IMPLICIT_VR_LE), IMPLICIT_VR_LE)
+    assert (found.StudyDescription, str(found.PatientName)) == ("abc", "A^B=山")
+    assert found.ReferencedImageSequence[0].CodeMeaning == "abc山"
+
+
 def test_items_have_the_character_set_around_them_or_their_own() -> None:
     inner, own, deep = Dataset(), Dataset(), Dataset()
     inner.CodeMeaning = "\N{GREEK SMALL LETTER ALPHA}"

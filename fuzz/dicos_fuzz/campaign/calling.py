@@ -29,6 +29,8 @@ class Caller:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
+        self.port = 0
+        """The port to call; it stands for {port} in the command."""
         self._running: Watched | None = None
         self._crash: str | None = None
         self._hangs = 0
@@ -48,7 +50,7 @@ class Caller:
     def call(self) -> None:
         """Starts a call, after the end of the one before. Raises `CannotStart`."""
         self.end()
-        running = Watched(command=self._command)
+        running = Watched(command=[word.replace("{port}", str(self.port)) for word in self._command])
         running.start()
         self._running = running
         self.calls += 1

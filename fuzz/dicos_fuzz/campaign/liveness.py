@@ -37,8 +37,9 @@ AGAIN: Final = 0.25
 SETTLING: Final = 10.0
 """Seconds in which a peer at rest gives back what it used."""
 STEADY: Final = 0.3
-SPINNING: Final = 0.6
-"""Processor time for each second at rest, above that at the beginning, that is called spinning."""
+SPINNING: Final = 0.2
+"""Processor time for each second at rest, above that at the beginning, that is called spinning: on a busy host, a
+process that spins gets no more."""
 SPINS: Final = 5.0
 """Seconds that it has to spin: it may still be at work."""
 PEAK_FREE: Final = 64 << 20
@@ -86,6 +87,8 @@ class Liveness:
     """The longest time that a good echo took, with the attempts before it."""
     hanging: float = HANGING
     """Seconds after which a peer that serves nobody is called hanging."""
+    congested: float = CONGESTED
+    """Seconds that it may reject good associations for their number when there is none."""
     children: bool = True
     """True if the peer works in several processes, whose numbers are added."""
     wait: Callable[[float], None] = field(default=sleep)
@@ -114,7 +117,7 @@ class Liveness:
             if took is not None:
                 self.served += 1
                 self.longest = max(self.longest, waited)
-                return self._stalled(waited) if attempts > 1 and waited > self.hanging else None
+                return self._stalled(waited) if attempts > 1 and waited > self.hanging / 2 else None
             patience = self._patience(self.player.last)
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
@@ -124,7 +127,7 @@ class Liveness:
         if last.refused:
             return REFUSING
         if last.rejected is not None:
-            return CONGESTED
+            return self.congested
         return max(self.hanging, self.deadline)
 
     def _dead(self, last: Outcome, waited: float) -> Trouble:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from dicos_proto.registry import uids
 from dicos_transports.addresses import said, show_address
 from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
-from dicos_transports.cli.output import Output, plural, shown, size
+from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
 from ..campaign.calling import Caller
@@ -23,7 +22,6 @@ from ..campaign.corpus import Corpus
 from ..campaign.judging import judge
 from ..campaign.knowledge import Learned
 from ..campaign.lane import Lane
-from ..campaign.ledger import read_known
 from ..campaign.player import Bounds, LocalTrouble, Peer, Player
 from ..campaign.pool import Here, Pool, Workers
 from ..campaign.probe import NoAssociation, probe
@@ -37,8 +35,10 @@ from ..campaign.state import CORPUS, Saved, load, save
 from ..campaign.watching import CannotStart, Watched
 from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
+from ..findings.grouping import read_known
 from ..json_text import DamagedFile
 from .fuzz_options import ENGINE, is_loopback, parse, settings
+from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
 from .fuzz_show import Show
 
 RECORDED_MOST: Final = 500
@@ -64,7 +64,9 @@ def main(words: Sequence[str]) -> int:
     try:
         _check_target(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
-        show = Show(options, settings(options, known))
+        jobs = 1 if options.listen is not None else options.jobs
+        started = Started(_where(options), bounds_of(options, jobs))
+        show = Show(options, settings(options, known), started)
         return _run(options, settings(options, known), show)
     except Refused as refusal:
         out.error(str(refusal))
@@ -110,7 +112,7 @@ def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
             options.seed = saved.seed
         watched, caller = _process(options, stack)
         player = stack.enter_context(_player(options, show.out, Learned(), caller))
-        _tell_bounds(options, limits, player, show)
+        _tell_bounds(options, player, show)
         learned = _learn(options, player, watched, show)
         families = _families(options, learned, corpus)
         pool = _pool(options, player, learned, show)
@@ -121,42 +123,33 @@ def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
             stack.callback(lane.close)
         totals = saved.totals if saved is not None else Totals()
         campaign = Campaign(
-            player, families, judge, pool, _limits(limits, options), show,
+            player, families, judge, pool, replace(limits, seed=options.seed), show,
             watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
             bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
             second=_second(options, totals, learned, stack),
         )  # fmt: skip
-        campaign.on_save = partial(_save, options, campaign)
+        campaign.on_save = partial(_saving, options, campaign, show)
         campaign.run()
-    _report(options, campaign, show)
+    _saving(options, campaign, show)
+    report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
+    for line in write_files(options, campaign, report):
+        show.error(line)
+    show.summary(report)
     if totals.ended == "interrupted":
         return INTERRUPTED
     return FAILED if totals.findings else OK
-
-
-def _limits(limits: Settings, options: argparse.Namespace) -> Settings:
-    from dataclasses import replace
-
-    return replace(limits, seed=options.seed)
 
 
 def _where(options: argparse.Namespace) -> str:
     return show_address((options.host, options.port)) if options.listen is None else show_address(options.listen)
 
 
-def _tell_bounds(options: argparse.Namespace, limits: Settings, player: Player, show: Show) -> None:
+def _tell_bounds(options: argparse.Namespace, player: Player, show: Show) -> None:
     if options.listen is not None:
         show.info(f"listening on {options.listen[0]}:{player.port} for a peer that calls")
-    jobs = 1 if options.listen is not None else options.jobs
-    show.info(
-        f"{_where(options)}: at most {limits.seconds:g} s, {limits.rate:g} conversations a second, "
-        f"{size(limits.most_bytes)}, {plural(limits.associations, 'connection')} at the same time; "
-        f"{plural(jobs, 'job')}, seed {options.seed}"
-    )
-    show.out.event(
-        "bounds", peer=_where(options), seconds=limits.seconds, rate=limits.rate, bytes=limits.most_bytes,
-        associations=limits.associations, jobs=jobs, seed=options.seed,
-    )  # fmt: skip
+    bounds = show.started.bounds
+    show.info(f"{_where(options)}, within these bounds: {', '.join(f'{name} {value}' for name, value in bounds)}")
+    show.out.event("bounds", peer=_where(options), **{name.replace(" ", "_"): value for name, value in bounds})
 
 
 def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: Caller | None = None) -> Player:
@@ -239,6 +232,7 @@ def _learn(options: argparse.Namespace, player: Player, watched: Watched | None,
         gone = None if watched is None else watched.gone()
         raise Refused(shown(error) + (f"; its process ended: {gone}" if gone else ""), NO_ASSOCIATION) from None
     player.learned = learned
+    show.started.accepts = accepts(learned)
     show.info(
         f"{shown(learned.implementation)}: {plural(len(learned.accepted), 'context')}, "
         f"{', '.join(sorted(learned.services)) or 'no service'} answered, Maximum Length {learned.max_length}, "
@@ -326,6 +320,13 @@ def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
         raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
 
 
+def _saving(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
+    try:
+        _save(options, campaign)
+    except (OSError, ValueError) as error:
+        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
+
+
 def _save(options: argparse.Namespace, campaign: Campaign) -> None:
     folder = options.resume or options.state
     if folder is not None:
@@ -336,12 +337,3 @@ def _save(options: argparse.Namespace, campaign: Campaign) -> None:
                 bitmap=campaign.bitmap,
             ),
         )  # fmt: skip
-
-
-def _report(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
-    _ = sys, uids, contextmanager
-    try:
-        _save(options, campaign)
-    except (OSError, ValueError) as error:
-        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
-    show.summary(campaign.totals)

@@ -16,23 +16,27 @@ from typing import Final
 
 from dicos_transports.cli.output import Output, plural, shown, size
 
-from ..campaign.settings import Difference, Settings, Totals
+from ..campaign.settings import Settings, Totals
 from ..conversation import Conversation, Transcript
 from ..finding import Finding
+from ..reports import json_lines, text
+from ..reports.json_lines import finding_event
+from ..reports.values import CampaignReport
+from ..reports.visiting import moves
+from .fuzz_report import Started
 
 __all__ = ["Show"]
 
 EVERY: Final = 0.2
 PLAIN_EVERY: Final = 10.0
 """Seconds between two lines of progress where standard error is not a terminal."""
-DIFFERENCES: Final = 20
-"""Differences that are printed; all of them are in the reports."""
 
 
 class Show:
     """Follows a campaign (`campaign.Observer`) and prints it."""
 
-    def __init__(self, options: argparse.Namespace, settings: Settings) -> None:
+    def __init__(self, options: argparse.Namespace, settings: Settings, started: Started) -> None:
+        self.started = started
         self.out = Output(options)
         self._settings = settings
         self._terminal = sys.stderr.isatty() and not self.out.quiet
@@ -54,7 +58,8 @@ class Show:
             f"{violation.severity.value.upper()} {finding.id}{state} [{violation.clause}]: {violation.detail}"
             f" (after {finding.seen_after[0]:.1f} s, by {finding.conversation.name}{again})"
         )
-        self.out.event("finding", **finding_fields(finding))
+        fields = finding_event(finding, None)
+        self.out.event("found", **{name: value for name, value in fields.items() if name != "event"})
 
     def progress(self, totals: Totals) -> None:
         """Draws the live line, or prints one now and then."""
@@ -73,9 +78,10 @@ class Show:
         self._clear()
         self.out.detail(text)
 
-    def played(self, conversation: Conversation, transcript: Transcript) -> None:
-        """Prints a conversation with a new reaction, as a detail."""
-        if self.out.verbose:
+    def played(self, conversation: Conversation, transcript: Transcript, *, new: bool) -> None:
+        """Prints a conversation with a new reaction, as a detail, and counts the states of the peer."""
+        self.started.visited(moves(transcript, conversation.side))
+        if new and self.out.verbose:
             self.note(f"new reaction: {conversation.name}: {conversation.about}")
 
     # -- beginning and end -------------------------------------------------------------------------------------------
@@ -90,42 +96,15 @@ class Show:
         self._clear()
         self.out.error(text)
 
-    def summary(self, totals: Totals) -> None:
+    def summary(self, report: CampaignReport) -> None:
         """Prints what a campaign has done."""
         self._clear()
-        for key in ("critical", "high", "medium", "low"):
-            found = [one for one in totals.findings.values() if one.violation.severity.value == key]
-            if found:
-                self.out.info(f"{len(found)} {key}: {', '.join(f'{one.id} ({one.count}x)' for one in found[:30])}")
-        if totals.unconfirmed:
-            self.out.info(
-                f"{plural(len(totals.unconfirmed), 'reaction')} seen once and never again when played again, not "
-                f"counted: {', '.join(one.id for one in list(totals.unconfirmed.values())[:10])}"
-            )
-        if totals.masked:
-            self.out.info(f"{sum(totals.masked.values())} hits of {plural(len(totals.masked), 'known finding')} masked")
-        for one in list(totals.differences.values())[:DIFFERENCES]:
-            self._difference(one)
-        if len(totals.differences) > DIFFERENCES:
-            self.out.info(f"{len(totals.differences) - DIFFERENCES} more kinds of differences")
-        self.out.info(
-            f"{plural(len(totals.findings), 'finding')} after {plural(totals.cases, 'conversation')} "
-            f"({totals.rate:.0f} a second), {plural(totals.echoes, 'good echo', 'good echoes')}, {size(totals.sent)}, "
-            f"{plural(totals.bits, 'kind')} of reactions; ended: {totals.ended}"
-        )
-        self.out.event(
-            "summary", **_numbers(totals), ended=totals.ended, families=totals.families, masked=totals.masked,
-            unconfirmed=[one.id for one in totals.unconfirmed.values()],
-            found=[finding_fields(one) for one in totals.findings.values()],
-        )  # fmt: skip
-
-    def _difference(self, one: Difference) -> None:
-        self.out.info(
-            f"differs ({one.count}x, {one.name}): the peer: {shown(one.first, 200)}; the second: {shown(one.second, 200)}"
-        )
-        self.out.event(
-            "difference", family=one.family, name=one.name, count=one.count, first=one.first, second=one.second
-        )
+        for line in text.lines(report):
+            self.out.info(line)
+        if self.out.json:
+            for line in json_lines.lines(report):
+                sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
 
     # -- the live line -----------------------------------------------------------------------------------------------
 
@@ -150,28 +129,6 @@ class Show:
                 getattr(sys.stderr, "unguarded", sys.stderr.write)("\r\x1b[K")
                 sys.stderr.flush()
             self._drawn = False
-
-
-def finding_fields(finding: Finding) -> dict[str, object]:
-    """Returns a finding as fields of a JSON event, without bytes."""
-    violation = finding.violation
-    return {
-        "id": finding.id,
-        "severity": violation.severity.value,
-        "oracle": violation.oracle,
-        "state": violation.state,
-        "reaction": violation.reaction,
-        "clause": violation.clause,
-        "detail": violation.detail,
-        "conversation": finding.conversation.name,
-        "about": finding.conversation.about,
-        "before": len(finding.before),
-        "replayed": list(finding.replayed),
-        "seconds": finding.seen_after[0],
-        "conversations": finding.seen_after[1],
-        "count": finding.count,
-        "evidence": list(finding.evidence),
-    }
 
 
 def _numbers(totals: Totals) -> dict[str, object]:

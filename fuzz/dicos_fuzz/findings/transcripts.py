@@ -21,7 +21,7 @@ from typing import Final
 from dicos_proto.dissect import Dissector
 
 from ..conversation import Conversation, Entry, Transcript, What
-from ..grammar.reading import pdus_of
+from ..grammar.reading import PDU_NAMES, pdus_of
 from .contents import without_contents
 from .placing import Placing
 
@@ -250,6 +250,13 @@ def _hex(data: bytes) -> str:
 
 
 _MOST_NAMES: Final = 4
+_NAMES: Final = frozenset(PDU_NAMES.values())
+
+
+def _not_a_pdu(line: str) -> str:
+    """`not a PDU: A-ABORT of 3 bytes; ...` is a malformed A-ABORT; a line without such a name is about other bytes."""
+    word = line.removeprefix("not a PDU: ").partition(" ")[0]
+    return f"malformed {word}" if word in _NAMES else "no PDU"
 
 
 def _title(details: list[str]) -> str:
@@ -263,7 +270,7 @@ def _title(details: list[str]) -> str:
             name = after.strip().partition(",")[0] if ": command set" in line else "data set"
             name = name if name.startswith(("C-", "N-")) or name == "data set" else "command set"
         elif line.startswith(("not a PDU", "the bytes end")):
-            name = "no PDU" if line.startswith("not") else "part of a PDU"
+            name = _not_a_pdu(line) if line.startswith("not") else "part of a PDU"
         names.append(name)
     if not names:
         return "part of a PDU"

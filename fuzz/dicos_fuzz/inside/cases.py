@@ -31,16 +31,19 @@ from dicos_proto.services.verification import echo
 from dicos_proto.upper_layer.negotiation import propose, propose_roles
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, OperationsWindow, UserInformation
 
-from .pairing import Party, run_pair
+from ..faults.memory import Side, converse
 from .provider import Provider
+from .recorder import Recorder
 from .seeds import CT, ELEMENTS, EXPLICIT, FIND, GET, IMPLICIT
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["CASES", "Case", "recorded"]
+__all__ = ["CASES", "LIMITS", "Case", "recorded"]
 
 MOVE: Final = uids.STUDY_ROOT_MOVE
+LIMITS: Final = Limits(peer_max_length=8)
+"""The limits of users: providers that take short messages only are welcome."""
 _REFERENCE: Final = Reference(CT, "1.2.3.4")
 
 
@@ -241,7 +244,12 @@ def recorded() -> tuple[tuple[bytes, bytes], ...]:
     """Returns what user and provider send in each case, in the order of `CASES`. Raises what a flow raises."""
     found = []
     for case in CASES:
-        user = Association.requestor(case.request, limits=Limits(peer_max_length=8))
-        acceptor = Association.acceptor()
-        found.append(run_pair(Party(user, case.run(user)), Party(acceptor, Provider().serve(acceptor)), within=()))
+        user, acceptor = Association.requestor(case.request, limits=LIMITS), Association.acceptor()
+        one, other = Recorder(user), Recorder(acceptor)
+        sides = Side(user, case.run(user), wire=one), Side(acceptor, Provider().serve(acceptor), wire=other)
+        converse(*sides)
+        for side in sides:
+            if side.error is not None:
+                raise side.error
+        found.append((bytes(one.sent), bytes(other.sent)))
     return tuple(found)

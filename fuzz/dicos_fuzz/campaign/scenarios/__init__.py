@@ -14,14 +14,18 @@ from typing import Final
 from . import (
     altered,
     answers,
+    beside,
     commands,
     connections,
     contents,
     foreign,
     fragments,
     good,
+    orders,
+    repeated,
     resources,
     responses,
+    returned,
     segments,
     sequences,
     slow,
@@ -32,8 +36,8 @@ from .family import Family
 __all__ = ["FAMILIES", "Family"]
 
 _MODULES = (
-    good, states, sequences, commands, fragments, contents, altered, connections, foreign, segments, answers, responses,
-    resources, slow,
+    good, orders, beside, returned, states, sequences, commands, fragments, contents, altered, connections, repeated,
+    foreign, segments, answers, responses, resources, slow,
 )  # fmt: skip
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(

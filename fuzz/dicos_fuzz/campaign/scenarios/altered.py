@@ -182,7 +182,9 @@ def _bytes(learned: Learned) -> Iterator[Conversation]:
         for at in range(min(len(wire), 160)):
             for value in (0x00, 0xFF, wire[at] ^ 0x01, wire[at] ^ 0x80):
                 if value != wire[at]:
-                    yield _raw(base, f"byte {_region(at)}: {at} is {value:02X}", wire[:at] + bytes((value,)) + wire[at + 1 :])
+                    yield _raw(
+                        base, f"byte {_region(at)}: {at} is {value:02X}", wire[:at] + bytes((value,)) + wire[at + 1 :]
+                    )
         for at in (1, 3, 5, 6, len(wire) // 2, len(wire) - 1):
             if 0 < at < len(wire):
                 yield _raw(base, f"cut: behind byte {at}", wire[:at])

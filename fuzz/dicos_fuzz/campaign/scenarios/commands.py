@@ -106,7 +106,14 @@ def _elements(talk: Talk) -> Iterator[Conversation]:
     yield _one(talk, "unknown elements", "elements that a C-ECHO-RQ does not have", "PS3.7 9.3.5", "answered",
                command_set(*good, *extra))  # fmt: skip
     many = b"".join(pack("<HHL", 0, 0x5000 + index, 0) for index in range(2000))
-    yield _one(talk, "many elements", "2000 empty elements", "limit: length of a command set", "answered", command_set(*good, many))
+    yield _one(
+        talk,
+        "many elements",
+        "2000 empty elements",
+        "limit: length of a command set",
+        "answered",
+        command_set(*good, many),
+    )
 
 
 # -- which command -----------------------------------------------------------------------------------------------
@@ -127,7 +134,9 @@ def _which(talk: Talk) -> Iterator[Conversation]:
                "answered", command_set(*_echo(sop_class=uids.CT_IMAGE_STORAGE)))  # fmt: skip
     for bad in ("../../x", "1.2.3.", "a.b", "1" * 65, "1.2.840.10008.1.1 "):
         about = f"a C-ECHO-RQ whose SOP class is {bad[:20]!a}"
-        yield _one(talk, f"invalid SOP class: {bad[:20]}", about, "PS3.5 9.1", "answered", command_set(*_echo(sop_class=bad)))
+        yield _one(
+            talk, f"invalid SOP class: {bad[:20]}", about, "PS3.5 9.1", "answered", command_set(*_echo(sop_class=bad))
+        )
     yield from _normalized(talk)
     yield from _not_of_the_context(talk)
     yield _one(talk, "message id 0", "message id 0", "PS3.7 9.1", "answered", command_set(*_echo(message_id=0)))
@@ -156,14 +165,21 @@ def _not_of_the_context(talk: Talk) -> Iterator[Conversation]:
     if talk.storage is not None:
         _, command, data = talk.parts(1, "wrong context")
         wire = p_data((talk.ask_context, True, True, command)) + b"".join(
-            p_data((talk.ask_context, False, at + 4000 >= len(data), data[at : at + 4000])) for at in range(0, len(data), 4000)
+            p_data((talk.ask_context, False, at + 4000 >= len(data), data[at : at + 4000]))
+            for at in range(0, len(data), 4000)
         )
         yield _case("store on Verification", "a C-STORE-RQ on the context of Verification", "PS3.8 9.3.5.1", "failed",
                     talk.begin(), Send(message=wire), ANY, CLOSE)  # fmt: skip
     find = command_set(
-        text(0x0002, uids.VERIFICATION), number(0x0100, 0x0020), number(0x0110, 1), number(0x0700, 0), number(0x0800, DATA)
+        text(0x0002, uids.VERIFICATION),
+        number(0x0100, 0x0020),
+        number(0x0110, 1),
+        number(0x0700, 0),
+        number(0x0800, DATA),
     )
-    wire = p_data((talk.ask_context, True, True, find)) + p_data((talk.ask_context, False, True, b"\x08\0\x52\0\0\0\0\0"))
+    wire = p_data((talk.ask_context, True, True, find)) + p_data(
+        (talk.ask_context, False, True, b"\x08\0\x52\0\0\0\0\0")
+    )
     yield _case("find on Verification", "a C-FIND-RQ on the context of Verification", "PS3.7 9.1.2", "failed",
                 talk.begin(), Send(message=wire), ANY, CLOSE)  # fmt: skip
 
@@ -183,7 +199,9 @@ def _announced(talk: Talk) -> Iterator[Conversation]:
     then_echo = lies + talk.ask(2)
     yield _case("data set announced, a request instead", "a C-ECHO-RQ that announces a data set, then another request",
                 "PS3.8 annex E", "answered", talk.begin(), Send(message=then_echo), ANY, CLOSE)  # fmt: skip
-    surplus = p_data((context, True, True, command_set(*_echo()))) + p_data((context, False, True, b"\x08\0\x52\0\0\0\0\0"))
+    surplus = p_data((context, True, True, command_set(*_echo()))) + p_data(
+        (context, False, True, b"\x08\0\x52\0\0\0\0\0")
+    )
     yield _case("data set not announced", "a C-ECHO-RQ, and a data set that it does not announce", clause, "refused",
                 talk.begin(), Send(message=surplus), _REFUSAL, CLOSE)  # fmt: skip
     if talk.storage is not None:
@@ -205,7 +223,9 @@ def _announced(talk: Talk) -> Iterator[Conversation]:
 def _store_elements(talk: Talk, where: int, good: tuple[bytes, ...]) -> Iterator[Conversation]:
     """C-STORE-RQs with a wrong or missing element, and a good data set."""
     data = talk.parts(1, "announced")[2]
-    rest = b"".join(p_data((where, False, at + 4000 >= len(data), data[at : at + 4000])) for at in range(0, len(data), 4000))
+    rest = b"".join(
+        p_data((where, False, at + 4000 >= len(data), data[at : at + 4000])) for at in range(0, len(data), 4000)
+    )
     sop_class, field, ident, priority, _, instance = good
     kind = number(0x0800, DATA)
     cases = [
@@ -220,7 +240,9 @@ def _store_elements(talk: Talk, where: int, good: tuple[bytes, ...]) -> Iterator
     ]  # fmt: skip
     for name, about, expect, elements in cases:
         wire = p_data((where, True, True, command_set(*elements))) + rest
-        yield _case(name, f"a C-STORE-RQ with {about}", "PS3.7 9.3.1", expect, talk.begin(), Send(message=wire), ANY, CLOSE)
+        yield _case(
+            name, f"a C-STORE-RQ with {about}", "PS3.7 9.3.1", expect, talk.begin(), Send(message=wire), ANY, CLOSE
+        )
 
 
 # -- cancel, windows ---------------------------------------------------------------------------------------------
@@ -267,7 +289,9 @@ def _windows(talk: Talk) -> Iterator[Conversation]:
     for many in (2, 5, 20):
         asked = b"".join(talk.ask(index) for index in range(1, many + 1))
         about = f"{many} requests at once without a window"
-        yield _case(f"no window: {many} at once", about, clause, "answered", talk.begin(), Send(message=asked), ANY, CLOSE)
+        yield _case(
+            f"no window: {many} at once", about, clause, "answered", talk.begin(), Send(message=asked), ANY, CLOSE
+        )
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

@@ -68,22 +68,60 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     storm: list[Step] = []
     for number in range(MOST):
         storm += [Open(connection=number), End(how="reset", connection=number)]
-    yield _case("many resets at once", f"{MOST} connections, each reset at once; others are served", "any", tuple(storm), Check())
+    yield _case(
+        "many resets at once",
+        f"{MOST} connections, each reset at once; others are served",
+        "any",
+        tuple(storm),
+        Check(),
+    )
     storm = []
     for number in range(MOST):
-        storm += [Open(connection=number), Send(message=talk.rq, connection=number), End(how="reset", connection=number)]
-    yield _case("many resets behind the request", f"{MOST} A-ASSOCIATE-RQs, each followed by RST; others are served", "any", tuple(storm), Check())
+        storm += [
+            Open(connection=number),
+            Send(message=talk.rq, connection=number),
+            End(how="reset", connection=number),
+        ]
+    yield _case(
+        "many resets behind the request",
+        f"{MOST} A-ASSOCIATE-RQs, each followed by RST; others are served",
+        "any",
+        tuple(storm),
+        Check(),
+    )
     storm = []
     for number in range(MOST):
         storm += [Open(connection=number), End(connection=number)]
-    yield _case("many connections closed at once", f"{MOST} connections, each closed at once; others are served", "any", tuple(storm), Check())
+    yield _case(
+        "many connections closed at once",
+        f"{MOST} connections, each closed at once; others are served",
+        "any",
+        tuple(storm),
+        Check(),
+    )
     storm = []
     for number in range(MOST):
         storm += [*talk.begin(number), End(how="reset", connection=number)]
-    yield _case("many established and reset", f"{MOST} associations, each reset once established; others are served", "any", tuple(storm), Check())
-    yield _case("stalled beside another", "a connection that stalls in a PDU header; others are served", "any", Open(), Send(message=talk.rq[:3]), Check(), CLOSE)
+    yield _case(
+        "many established and reset",
+        f"{MOST} associations, each reset once established; others are served",
+        "any",
+        tuple(storm),
+        Check(),
+    )
+    yield _case(
+        "stalled beside another",
+        "a connection that stalls in a PDU header; others are served",
+        "any",
+        Open(),
+        Send(message=talk.rq[:3]),
+        Check(),
+        CLOSE,
+    )
     for name, steps in points(talk):
-        yield _case(f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE)
+        yield _case(
+            f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE
+        )
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
@@ -94,7 +132,9 @@ def _random(learned: Learned, random: Random) -> Conversation:
     if random.random() < 0.7:
         steps = (Open(), Send(message=talk.rq), ACCEPTANCE, Send(message=wire[: random.randrange(len(wire) + 1)]))
     if random.random() < 0.5:
-        return _case("half-closed anywhere", "FIN at any byte; the peer closes too", "closes", steps, FIN, ANY, ANY, _ENDED)
+        return _case(
+            "half-closed anywhere", "FIN at any byte; the peer closes too", "closes", steps, FIN, ANY, ANY, _ENDED
+        )
     end = random.choice((CLOSE, RESET))
     return _case("left anywhere", "the end at any byte; others are served", "any", steps, end, Check())
 

@@ -72,7 +72,9 @@ class _Sender:
         instance: str | bytes | None = None, sop_class: str | bytes | None = None, slow: bool = False,
     ) -> Conversation:  # fmt: skip
         """One object on an association."""
-        sent = Send(message=self.wire(data, uid("object", "contents", name) if instance is None else instance, sop_class))
+        sent = Send(
+            message=self.wire(data, uid("object", "contents", name) if instance is None else instance, sop_class)
+        )
         return _case(name, about, clause, expect, self.talk.begin(), sent, _SLOW if slow else ANY, CLOSE)
 
 
@@ -96,7 +98,9 @@ def _names(send: _Sender) -> Iterator[Conversation]:
         yield send.case(f"path as instance: {name!a}", about, clause, expect, data, instance=name)
     for name in PATHS[:6]:
         about = f"an object whose SOP Class UID is {name!a} in the command"
-        yield send.case(f"path as class: {name!a}", about, clause, "failed", send.object(_instance("class")), sop_class=name)
+        yield send.case(
+            f"path as class: {name!a}", about, clause, "failed", send.object(_instance("class")), sop_class=name
+        )
     for tag, what in ((0x0020000D, "study"), (0x0020000E, "series"), (0x00080018, "instance")):
         for name in ("..", "../../x", "/tmp/fuzzed"):
             label = f"path as {what} in the data set: {name!a}"
@@ -110,7 +114,9 @@ def _names(send: _Sender) -> Iterator[Conversation]:
         ("1..3", "with an empty component"), ("", "that is empty"), ("1.2.3.", "that ends with a dot"),
     ):  # fmt: skip
         data = send.object(_instance("long"))
-        yield send.case(f"invalid instance: {about}", f"a SOP Instance UID {about}", clause, "answered", data, instance=name)
+        yield send.case(
+            f"invalid instance: {about}", f"a SOP Instance UID {about}", clause, "answered", data, instance=name
+        )
     other = send.object(_instance("one"))
     yield send.case("another instance in the data set", "a data set of another instance than the command says",
                     "PS3.4 B.2.3", "answered", other, instance=_instance("another"))  # fmt: skip
@@ -129,7 +135,11 @@ def _with_element(send: _Sender, instance: str, tag: int, element: bytes) -> byt
     if at < 0:
         return data + element
     order = "little" if send.write.little else "big"
-    size = int.from_bytes(data[at + 4 : at + 8], order) if send.write.implicit else int.from_bytes(data[at + 6 : at + 8], order)  # type: ignore[arg-type]
+    size = (
+        int.from_bytes(data[at + 4 : at + 8], order)
+        if send.write.implicit
+        else int.from_bytes(data[at + 6 : at + 8], order)
+    )  # type: ignore[arg-type]
     return data[:at] + element + data[at + 8 + size :]
 
 
@@ -146,18 +156,39 @@ def _structures(send: _Sender) -> Iterator[Conversation]:
         return send.case(name, about, clause, expect, send.object(_instance(name)) + extra)
 
     for length in (1, 0x10, 0x7FFFFFFF, 0xFFFFFFFE):
-        yield plus(f"value cut short: {length}", f"a last element of {length} bytes that are not there", write.element(tail, b"OB", b"", length))
+        yield plus(
+            f"value cut short: {length}",
+            f"a last element of {length} bytes that are not there",
+            write.element(tail, b"OB", b"", length),
+        )
     yield plus("header cut short", "the last element is six bytes long", write.element(tail, b"OB", b"")[:6])
     yield plus("odd length", "an element of odd length", write.element(tail, b"OB", b"abc", 3))
-    yield plus("undefined length, not closed", "a value of undefined length without an end", write.element(tail, b"OB", b"", 0xFFFFFFFF))
+    yield plus(
+        "undefined length, not closed",
+        "a value of undefined length without an end",
+        write.element(tail, b"OB", b"", 0xFFFFFFFF),
+    )
     sequence = 0x00081140
     opened = write.sequence(sequence, write.element(0x00081150, b"UI", b"1.2"), undefined=True, closed=False)
-    yield send.case("sequence not closed", "a sequence of undefined length without an end", clause, "answered", send.object(_instance("open"), early=opened), instance=_instance("open"))
-    yield plus("delimiter without a sequence", "a sequence delimiter where no sequence is", write.element(0xFFFEE0DD, b"", b""))
+    yield send.case(
+        "sequence not closed",
+        "a sequence of undefined length without an end",
+        clause,
+        "answered",
+        send.object(_instance("open"), early=opened),
+        instance=_instance("open"),
+    )
+    yield plus(
+        "delimiter without a sequence", "a sequence delimiter where no sequence is", write.element(0xFFFEE0DD, b"", b"")
+    )
     yield plus("item without a sequence", "an item where no sequence is", write.element(0xFFFEE000, b"", b"abcd"))
     wrong = write.element(sequence, b"SQ", write.element(0xFFFEE000, b"", b"", 100), None)
     yield plus("item longer than its sequence", "an item of 100 bytes in a sequence of 8", wrong)
-    yield plus("descending tags", "elements in descending order", write.element(0x00100020, b"LO", b"X") + write.element(0x00080060, b"CS", b"OT"))
+    yield plus(
+        "descending tags",
+        "elements in descending order",
+        write.element(0x00100020, b"LO", b"X") + write.element(0x00080060, b"CS", b"OT"),
+    )
     yield plus("element twice", "an element twice", write.element(0x00100020, b"LO", b"X") * 2)
     yield plus("group 0000", "an element of group 0000 in a data set", write.element(0x00000110, b"US", b"\1\0"))
     yield plus("group FFFF", "an element of group FFFF in a data set", write.element(0xFFFF0010, b"UN", b"ab"))
@@ -165,13 +196,21 @@ def _structures(send: _Sender) -> Iterator[Conversation]:
                     Writer(uids.EXPLICIT_VR_LE).element(0x00020010, b"UI", b"1.2.3") + send.object(_instance("meta")), instance=_instance("meta"))  # fmt: skip
     yield send.case("a whole file", "a preamble and file meta information in front of the data set", "PS3.10 7", "answered",
                     b"MZ" + bytes(126) + b"DICM" + send.object(_instance("file")), instance=_instance("file"))  # fmt: skip
-    yield send.case("not a data set", "text where a data set is to be", clause, "answered", b"This is no data set. " * 20)
-    yield send.case("random bytes", "random bytes where a data set is to be", clause, "answered", Random(1).randbytes(2000))
+    yield send.case(
+        "not a data set", "text where a data set is to be", clause, "answered", b"This is no data set. " * 20
+    )
+    yield send.case(
+        "random bytes", "random bytes where a data set is to be", clause, "answered", Random(1).randbytes(2000)
+    )
     yield send.case("one byte", "a data set of one byte", clause, "answered", b"\x08")
     yield send.case("zeros", "a data set of zeros", clause, "answered", bytes(1000))
     if not write.implicit:
         yield plus("unknown VR", "an element with a VR that does not exist", write.element(tail, b"ZZ", b"abcd"))
-        yield plus("VR of control characters", "an element whose VR is two control characters", write.element(tail, b"\1\2", b"abcd"))
+        yield plus(
+            "VR of control characters",
+            "an element whose VR is two control characters",
+            write.element(tail, b"\1\2", b"abcd"),
+        )
 
 
 def _depth(send: _Sender) -> Iterator[Conversation]:
@@ -210,7 +249,9 @@ def _characters(send: _Sender) -> Iterator[Conversation]:
         data = data.replace(old, new, 1)
         yield send.case(name, f"{name} in a data set", clause, "answered", data)
     long = send.object(_instance("long name"), early=write.element(0x00081030, b"LO", b"A" * 60_000))
-    yield send.case("a name of 60,000 characters", "a text of 60,000 characters where 64 are allowed", "PS3.5 6.2", "answered", long)
+    yield send.case(
+        "a name of 60,000 characters", "a text of 60,000 characters where 64 are allowed", "PS3.5 6.2", "answered", long
+    )
 
 
 def _deflated(talk: Talk) -> Iterator[Conversation]:
@@ -248,7 +289,11 @@ def _queries(talk: Talk) -> Iterator[Conversation]:
     context, accepted = talk.finding
     write = Writer(accepted.transfer_syntax)
     head = command_set(
-        text(0x0002, accepted.abstract_syntax), number(0x0100, 0x0020), number(0x0110, 1), number(0x0700, 0), number(0x0800, 1)
+        text(0x0002, accepted.abstract_syntax),
+        number(0x0100, 0x0020),
+        number(0x0110, 1),
+        number(0x0700, 0),
+        number(0x0800, 1),
     )
     level = write.element(0x00080052, b"CS", b"STUDY")
     cases = (
@@ -256,7 +301,11 @@ def _queries(talk: Talk) -> Iterator[Conversation]:
         ("identifier of garbage", "an identifier of random bytes", Random(2).randbytes(500)),
         ("wildcards", "a key of a thousand wildcards", level + write.element(0x00100020, b"LO", b"*?" * 500)),
         ("many UIDs", "a list of 2,000 UIDs", level + write.element(0x0020000D, b"UI", b"\\".join([b"1.2.3"] * 2000))),
-        ("range of nonsense", "a date range of nonsense", level + write.element(0x00080020, b"DA", b"99999999-00000000")),
+        (
+            "range of nonsense",
+            "a date range of nonsense",
+            level + write.element(0x00080020, b"DA", b"99999999-00000000"),
+        ),
         ("deep identifier", "an identifier of 2,000 nested sequences", level + nest(write, 2000)),
         ("quotes", "a key with quotes", level + write.element(0x00100020, b"LO", b"' OR '1'='1")),
         ("identifier cut short", "an identifier that is cut", level + write.element(0x0020000D, b"UI", b"", 64)),
@@ -323,25 +372,48 @@ def _much(learned: Learned) -> Iterator[Conversation]:
         steps = (*talk.begin(), sent, _SLOW, Check(), CLOSE)
         return script(f"bulk-contents/{name}", about, "limit: elements of a data set", "answered", steps)
 
-    tiny = b"".join(send.write.element(0x00090000 + (index & 0xFFFF) + (index >> 16 << 17), b"LO", b"") for index in range(0x10, 1_000_000))
+    tiny = b"".join(
+        send.write.element(0x00090000 + (index & 0xFFFF) + (index >> 16 << 17), b"LO", b"")
+        for index in range(0x10, 1_000_000)
+    )
     yield case("a million elements", "a million empty elements", tiny)
     item = send.write.element(0xFFFEE000, b"", b"")
     items = send.write.element(0x00081140, b"SQ", item * 500_000)
     yield case("half a million items", "a sequence of 500,000 empty items", items)
-    yield case("depth 60,000, not closed", "60,000 nested sequences without an end", nest(send.write, 60_000, closed=False))
+    yield case(
+        "depth 60,000, not closed", "60,000 nested sequences without an end", nest(send.write, 60_000, closed=False)
+    )
     yield case("a long value", "a value of 16 MB", send.write.element(0x00091010, b"UN", bytes(16 << 20)))
 
 
 def _random_much(learned: Learned, random: Random) -> Conversation:
     talk = Talk.of(learned)
     if talk.storage is None:
-        return script("bulk-contents/request", "a request", "PS3.7 9", "answered", talk.begin(), Send(message=talk.ask()), ANY, CLOSE)
+        return script(
+            "bulk-contents/request",
+            "a request",
+            "PS3.7 9",
+            "answered",
+            talk.begin(),
+            Send(message=talk.ask()),
+            ANY,
+            CLOSE,
+        )
     send = _Sender(talk)
     depth = random.randrange(1, 20_000)
     instance = uid("object", "bulk", random.getrandbits(64))
     data = send.object(instance, early=nest(Writer(send.syntax), depth, closed=random.random() < 0.5))
     about = f"sequences nested {depth} deep"
-    return script("bulk-contents/random depth", about, "PS3.5 7.5", "answered", talk.begin(), Send(message=send.wire(data, instance)), _SLOW, CLOSE)
+    return script(
+        "bulk-contents/random depth",
+        about,
+        "PS3.5 7.5",
+        "answered",
+        talk.begin(),
+        Send(message=send.wire(data, instance)),
+        _SLOW,
+        CLOSE,
+    )
 
 
 FAMILIES: Final = (

@@ -94,7 +94,14 @@ def _common(learned: Learned) -> Iterator[Conversation]:
         again += [*talk.begin(connection), Send(message=talk.ask(), connection=connection)]
         again += [replace(_ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
     yield _good("four associations", "four associations one after the other", "PS3.8 9.2", tuple(again))
-    yield _good("beside", "an association that is open while another is served", "limit: associations", begin, Check(), _asked(talk, talk.ask()))
+    yield _good(
+        "beside",
+        "an association that is open while another is served",
+        "limit: associations",
+        begin,
+        Check(),
+        _asked(talk, talk.ask()),
+    )
     yield from _two_at_once(talk)
 
 
@@ -170,7 +177,12 @@ def _offers(talk: Talk) -> Iterator[Conversation]:
     twice = request(replace(offer, contexts=(*offer.contexts, *offer.contexts)))
     yield _good("the same twice", "each abstract syntax in two contexts", "PS3.8 9.3.2.2", _with(talk, twice))
     full = (offer.contexts * 128)[:128]
-    yield _good("128 contexts", "128 presentation contexts", "PS3.8 9.3.2.2", _with(talk, request(replace(offer, contexts=full))))
+    yield _good(
+        "128 contexts",
+        "128 presentation contexts",
+        "PS3.8 9.3.2.2",
+        _with(talk, request(replace(offer, contexts=full))),
+    )
     spread = _edited(talk.rq, Edit("A-ASSOCIATE-RQ/presentation context/id", Action.SET, b"\xff"))
     if talk.ask_context == 1 and talk.echoes:
         on = p_data((255, True, True, talk.command()))
@@ -239,15 +251,29 @@ def _packings(learned: Learned) -> Iterator[Conversation]:
             pdvs = _pdvs(context, True, _cut(command, piece))
             apart = b"".join(map(p_data, pdvs))
             about = f"a command set in fragments of {piece} bytes"
-            yield _good(f"command fragments: {piece}, a PDU each", about + ", a PDU each", clause, begin, _asked(talk, apart))
-            yield _good(f"command fragments: {piece}, one PDU", about + " in one PDU", clause, begin, _asked(talk, p_data(*pdvs)))
+            yield _good(
+                f"command fragments: {piece}, a PDU each", about + ", a PDU each", clause, begin, _asked(talk, apart)
+            )
+            yield _good(
+                f"command fragments: {piece}, one PDU",
+                about + " in one PDU",
+                clause,
+                begin,
+                _asked(talk, p_data(*pdvs)),
+            )
         bits = bytearray(talk.ask())
         bits[11] |= 0xFC
         about = "bits 2 to 7 of the message control header are set"
         yield _good("control header bits", about, "PS3.8 E.2", begin, _asked(talk, bytes(bits)))
         bits = bytearray(talk.ask())
         bits[1] = 0xFF
-        yield _good("reserved byte of P-DATA", "the reserved byte of a P-DATA-TF is FF", "PS3.8 9.3.5", begin, _asked(talk, bytes(bits)))
+        yield _good(
+            "reserved byte of P-DATA",
+            "the reserved byte of a P-DATA-TF is FF",
+            "PS3.8 9.3.5",
+            begin,
+            _asked(talk, bytes(bits)),
+        )
         for kind in (0x0000, 0x0102, 0xFFFF):
             del kind
         yield _good("cancel of nothing", "a C-CANCEL of an operation that does not exist, then a request", "PS3.7 9.3.2.3",
@@ -276,7 +302,9 @@ def _pipelined(talk: Talk, window: int) -> Iterator[Conversation]:
     yield _good("window used", about, "PS3.7 D.3.3.3", other.begin(), Send(message=asked), waits, RELEASED)
     one = p_data(*((other.ask_context, True, True, other.command(number)) for number in (1, 2)))
     about = "two messages in one P-DATA-TF"
-    yield _good("two messages in one PDU", about, "PS3.8 annex E", other.begin(), Send(message=one), waits[:2], RELEASED)
+    yield _good(
+        "two messages in one PDU", about, "PS3.8 annex E", other.begin(), Send(message=one), waits[:2], RELEASED
+    )
 
 
 def _objects(talk: Talk) -> Iterator[Conversation]:
@@ -286,17 +314,33 @@ def _objects(talk: Talk) -> Iterator[Conversation]:
     most = talk.learned.max_length or 1 << 20
     if len(command) + len(data) + 12 <= most:
         one = talk.in_one(context, command, data)
-        yield _good("command and data in one PDU", "a command set and its data set in one P-DATA-TF", clause, begin, _asked(talk, one))
+        yield _good(
+            "command and data in one PDU",
+            "a command set and its data set in one P-DATA-TF",
+            clause,
+            begin,
+            _asked(talk, one),
+        )
         pieces = p_data(head, *_pdvs(context, False, _cut(data, 100)))
         if len(pieces) - 6 <= most:
-            yield _good("many PDVs in one PDU", "a command set and its data set in many PDVs of one P-DATA-TF", clause, begin, _asked(talk, pieces))
+            yield _good(
+                "many PDVs in one PDU",
+                "a command set and its data set in many PDVs of one P-DATA-TF",
+                clause,
+                begin,
+                _asked(talk, pieces),
+            )
     small = p_data(head) + b"".join(map(p_data, _pdvs(context, False, _cut(data, 2))))
     yield _good("data in fragments of 2", "a data set in fragments of two bytes", clause, begin, _asked(talk, small))
     empty = p_data(head) + p_data((context, False, False, data)) + p_data((context, False, True, b""))
     if len(data) + 6 <= most:
-        yield _good("empty last fragment", "the last fragment of a data set is empty", clause, begin, _asked(talk, empty))
+        yield _good(
+            "empty last fragment", "the last fragment of a data set is empty", clause, begin, _asked(talk, empty)
+        )
     for kind in (0x0000, 0x0102, 0xFFFF):
-        told = _edited(p_data(head), Edit("P-DATA-TF/PDV/C-STORE-RQ/(0000,0800)/value", Action.SET, kind.to_bytes(2, "little")))
+        told = _edited(
+            p_data(head), Edit("P-DATA-TF/PDV/C-STORE-RQ/(0000,0800)/value", Action.SET, kind.to_bytes(2, "little"))
+        )
         rest = b"".join(map(p_data, _pdvs(context, False, _cut(data, min(most - 6 & ~1, len(data))))))
         about = f"a data set announced by 0x{kind:04X}: any value but 0101H does so"
         yield _good(f"data set type: {kind:04X}", about, "PS3.7 E.1", begin, _asked(talk, told + rest))

@@ -57,7 +57,9 @@ def _requests(talk: Talk) -> Iterator[Conversation]:
         items = _item(0x99, b"") * many
         rq = encode(apply(read_stream(talk.rq), (Edit(inserted, Action.INSERT, items),)))
         yield one(f"unknown items: {many}", f"{many} empty items of an unknown type", rq)
-        rq = encode(apply(read_stream(talk.rq), (Edit(f"{inserted}/maximum length", Action.INSERT, items[: 4 * 15_000]),)))
+        rq = encode(
+            apply(read_stream(talk.rq), (Edit(f"{inserted}/maximum length", Action.INSERT, items[: 4 * 15_000]),))
+        )
         yield one(f"unknown sub-items: {many}", f"{many} empty user information sub-items of an unknown type", rq)
     syntaxes = b"".join(_item(0x40, b"1.2") for _ in range(8000))
     context = bytes((1, 0, 0, 0)) + _item(0x30, uids.VERIFICATION.encode()) + syntaxes
@@ -83,31 +85,134 @@ def _traffic(talk: Talk) -> Iterator[Conversation]:
     begin, context, command = talk.begin(), talk.ask_context, talk.command()
     if talk.echoes:
         endless = p_data((context, True, False, bytes(8))) * 5_000
-        yield _case("command fragments", "5,000 fragments of a command set without an end; others are served", "closes", begin, Send(message=endless), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(
+            "command fragments",
+            "5,000 fragments of a command set without an end; others are served",
+            "closes",
+            begin,
+            Send(message=endless),
+            Check(),
+            FIN,
+            ANY,
+            Await(kinds=(99,)),
+        )
         empty = p_data((context, True, False, b"")) * 10_000
-        yield _case("empty fragments", "10,000 empty fragments; others are served", "closes", begin, Send(message=empty), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(
+            "empty fragments",
+            "10,000 empty fragments; others are served",
+            "closes",
+            begin,
+            Send(message=empty),
+            Check(),
+            FIN,
+            ANY,
+            Await(kinds=(99,)),
+        )
         long = b"".join(p_data((context, True, False, bytes(8000))) for _ in range(1_000))
-        yield _case("command set", "a command set of 8 MB without an end; others are served", "closes", begin, Send(message=long), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(
+            "command set",
+            "a command set of 8 MB without an end; others are served",
+            "closes",
+            begin,
+            Send(message=long),
+            Check(),
+            FIN,
+            ANY,
+            Await(kinds=(99,)),
+        )
         many = p_data(*((context, True, True, talk.command(number)) for number in range(1, 100)))
-        yield _case("messages in a PDU", "99 requests in one P-DATA-TF without a window", "answered", begin, Send(message=many), ANY, CLOSE)
+        yield _case(
+            "messages in a PDU",
+            "99 requests in one P-DATA-TF without a window",
+            "answered",
+            begin,
+            Send(message=many),
+            ANY,
+            CLOSE,
+        )
     asked = b"".join(talk.ask(number) for number in range(1, 301))
-    yield _case("operations", "300 requests at once without a window; others are served", "answered", begin, Send(message=asked), ANY, Check(), CLOSE)
+    yield _case(
+        "operations",
+        "300 requests at once without a window; others are served",
+        "answered",
+        begin,
+        Send(message=asked),
+        ANY,
+        Check(),
+        CLOSE,
+    )
     wide = talk.with_user(window=OperationsWindow(invoked=0, performed=0))
-    yield _case("operations, unlimited window", "300 requests at once, an unlimited window proposed; others are served", "answered", wide.begin(), Send(message=asked), ANY, Check(), CLOSE)
-    yield _case("cancels", "2,000 C-CANCEL-RQs of nothing; others are served", "any", begin, Send(message=talk.cancel(9, context) * 2_000), Check(), CLOSE)
+    yield _case(
+        "operations, unlimited window",
+        "300 requests at once, an unlimited window proposed; others are served",
+        "answered",
+        wide.begin(),
+        Send(message=asked),
+        ANY,
+        Check(),
+        CLOSE,
+    )
+    yield _case(
+        "cancels",
+        "2,000 C-CANCEL-RQs of nothing; others are served",
+        "any",
+        begin,
+        Send(message=talk.cancel(9, context) * 2_000),
+        Check(),
+        CLOSE,
+    )
     if talk.storage is not None:
         where, stored, _ = talk.parts(1, "never last")
         piece = p_data((where, False, False, bytes(16_000)))
         endless = p_data((where, True, True, stored)) + piece * 1_000
-        yield _case("data set without end", "an object of 16 MB without an end; others are served", "closes", begin, Send(message=endless), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(
+            "data set without end",
+            "an object of 16 MB without an end; others are served",
+            "closes",
+            begin,
+            Send(message=endless),
+            Check(),
+            FIN,
+            ANY,
+            Await(kinds=(99,)),
+        )
         small = p_data((where, True, True, stored)) + p_data((where, False, False, b"\0\0")) * 20_000
-        yield _case("data fragments", "20,000 fragments of two bytes without an end; others are served", "closes", begin, Send(message=small), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(
+            "data fragments",
+            "20,000 fragments of two bytes without an end; others are served",
+            "closes",
+            begin,
+            Send(message=small),
+            Check(),
+            FIN,
+            ANY,
+            Await(kinds=(99,)),
+        )
     huge = pdu(4, (1 << 20).to_bytes(4, "big") + bytes((context, 0)), length=0xFFFFFFFF)
-    yield _case("giant P-DATA-TF", "a P-DATA-TF that says it has 4 GB", "refused-at-header" if talk.learned.max_length else "any", begin, Send(message=huge), ANY, CLOSE)
+    yield _case(
+        "giant P-DATA-TF",
+        "a P-DATA-TF that says it has 4 GB",
+        "refused-at-header" if talk.learned.max_length else "any",
+        begin,
+        Send(message=huge),
+        ANY,
+        CLOSE,
+    )
     if talk.learned.max_length and talk.storage is not None:
         where, stored, _ = talk.parts(1, "over the maximum")
-        long_one = p_data((where, True, True, stored)) + p_data((where, False, False, bytes(8 * talk.learned.max_length)))
-        yield _case("P-DATA-TF over the maximum", "a P-DATA-TF of eight times the peer's Maximum Length", "answered", begin, Send(message=long_one), FIN, ANY, CLOSE)
+        long_one = p_data((where, True, True, stored)) + p_data(
+            (where, False, False, bytes(8 * talk.learned.max_length))
+        )
+        yield _case(
+            "P-DATA-TF over the maximum",
+            "a P-DATA-TF of eight times the peer's Maximum Length",
+            "answered",
+            begin,
+            Send(message=long_one),
+            FIN,
+            ANY,
+            CLOSE,
+        )
 
 
 # -- many associations ---------------------------------------------------------------------------------------------
@@ -128,7 +233,13 @@ def _many(talk: Talk) -> Iterator[Conversation]:
     steps = []
     for number in range(3 * ASSOCIATIONS):
         steps += [*talk.begin(number), End(how=("close", "reset", "half")[number % 3], connection=number)]  # type: ignore[list-item]
-    yield _case("churn", f"{3 * ASSOCIATIONS} associations that end in turns by FIN and RST; others are served", "any", tuple(steps), Check())
+    yield _case(
+        "churn",
+        f"{3 * ASSOCIATIONS} associations that end in turns by FIN and RST; others are served",
+        "any",
+        tuple(steps),
+        Check(),
+    )
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

@@ -35,9 +35,7 @@ _RESPONSES: Final = tuple(name for field, name in MESSAGES.items() if field & 0x
 
 def _on_all(element: int, action: Action, value: bytes | int | None = None, part: str = "/value") -> tuple[Edit, ...]:
     """The edit of an element in whichever response it is."""
-    return tuple(
-        Edit(f"P-DATA-TF/PDV/{name}/(0000,{element:04X}){part}", action, value) for name in _RESPONSES
-    )
+    return tuple(Edit(f"P-DATA-TF/PDV/{name}/(0000,{element:04X}){part}", action, value) for name in _RESPONSES)
 
 
 def _case(name: str, about: str, clause: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:
@@ -62,25 +60,41 @@ def _wrong(learned: Learned) -> Iterator[Conversation]:
         edits = _on_all(0x0100, put, _two(value))
         yield _edited(f"wrong type: {value:04X}", f"a response with command field {value:04X}", clause, "any", *edits)
     yield _edited("no status", "a response without a status", "PS3.7 9.3", wrong, *_on_all(0x0900, gone, part=""))
-    yield _edited("no command field", "a response without a command field", "PS3.7 E.1", wrong, *_on_all(0x0100, gone, part=""))
+    yield _edited(
+        "no command field", "a response without a command field", "PS3.7 E.1", wrong, *_on_all(0x0100, gone, part="")
+    )
     yield _edited("no id", "a response without the id of its request", clause, wrong, *_on_all(0x0120, gone, part=""))
     for value in (0xFF00, 0xFF01, 0xFE00, 0x0001, 0xA700, 0xB000, 0xC123, 0x0122, 0x1234, 0xFFFF):
         edits = _on_all(0x0900, put, _two(value))
         yield _edited(f"status: {value:04X}", f"a response with status {value:04X}", "PS3.7 annex C", "any", *edits)
-    yield _edited("data set announced", "a response that announces a data set, which does not come", "PS3.7 E.1", "any", *_on_all(0x0800, put, _two(1)))
+    yield _edited(
+        "data set announced",
+        "a response that announces a data set, which does not come",
+        "PS3.7 E.1",
+        "any",
+        *_on_all(0x0800, put, _two(1)),
+    )
     for value in (0, 2, 77, 255):
         edit = Edit("P-DATA-TF/PDV/context id", put, bytes((value,)))
-        yield _edited(f"wrong context: {value}", f"a response on presentation context {value}", "PS3.8 9.3.5.1", wrong, edit)
+        yield _edited(
+            f"wrong context: {value}", f"a response on presentation context {value}", "PS3.8 9.3.5.1", wrong, edit
+        )
     control = Edit("P-DATA-TF/PDV/control header", put, b"\2")
-    yield _edited("marked as data", "a response whose fragment says that it is a data set", "PS3.8 annex E", wrong, control)
+    yield _edited(
+        "marked as data", "a response whose fragment says that it is a data set", "PS3.8 annex E", wrong, control
+    )
     control = Edit("P-DATA-TF/PDV/control header", put, b"\1")
     yield _edited("without end", "a response whose fragment is not the last", "PS3.8 annex E", wrong, control)
     for value in (0, 1, 3, 100, 0x7FFFFFFF, 0xFFFFFFFF):
         edit = Edit("P-DATA-TF/PDV/length", Action.LENGTH, value)
-        yield _edited(f"PDV length: {value}", f"a response in a PDV that says {value} bytes", "PS3.8 9.3.5.1", wrong, edit)
+        yield _edited(
+            f"PDV length: {value}", f"a response in a PDV that says {value} bytes", "PS3.8 9.3.5.1", wrong, edit
+        )
     for value in (0, 2, 0x7FFFFFFF, 0xFFFFFFFF):
         edit = Edit("P-DATA-TF/length", Action.LENGTH, value)
-        yield _edited(f"PDU length: {value}", f"a response in a P-DATA-TF that says {value} bytes", "PS3.8 9.3.5", "any", edit)
+        yield _edited(
+            f"PDU length: {value}", f"a response in a P-DATA-TF that says {value} bytes", "PS3.8 9.3.5", "any", edit
+        )
     for value in (0, 2, 0xFFFFFFFF):
         edits = tuple(Edit(f"P-DATA-TF/PDV/{name}/(0000,0000)/value", Action.LENGTH, value) for name in _RESPONSES)
         yield _edited(f"group length: {value}", f"a response with group length {value}", "PS3.7 6.3.1", "any", *edits)
@@ -89,7 +103,9 @@ def _wrong(learned: Learned) -> Iterator[Conversation]:
     for name in PATHS[:8]:
         raw = name.encode("latin-1") + b"\0" * (len(name) % 2)
         edits = (*_on_all(0x1000, put, raw), *_on_all(0x0002, put, raw))
-        yield _edited(f"path in a response: {name!a}", f"UIDs that are {name!a} in a response", "PS3.5 9.1", "any", *edits)
+        yield _edited(
+            f"path in a response: {name!a}", f"UIDs that are {name!a} in a response", "PS3.5 9.1", "any", *edits
+        )
     comment = text(0x0902, b"\x1b[31m\x07%s%n" + b"A" * 200)
     edits = tuple(Edit(f"P-DATA-TF/PDV/{name}/(0000,0900)", Action.INSERT, comment) for name in _RESPONSES)
     yield _edited("error comment", "an Error Comment with escapes, of 211 characters", "PS3.7 E.1", "any", *edits)
@@ -99,7 +115,14 @@ def _wrong(learned: Learned) -> Iterator[Conversation]:
     yield _case("of another message", "a C-ECHO-RSP to a message that nobody sent", clause, wrong, unasked, _GOES_ON)
     pending = tuple(step for _ in range(60) for step in (Answer(edits=_on_all(0x0900, put, _two(0xFF00))),))
     yield _case("pending", "one pending response, and no more", "PS3.7 9.1", "any", pending[:1], Await(kinds=(7,)))
-    yield _case("release in place of it", "an A-RELEASE-RP in place of a response", "PS3.8 table 9-10, AA-8", "table", Send(message=RELEASE_RP), Await(kinds=(7,)))
+    yield _case(
+        "release in place of it",
+        "an A-RELEASE-RP in place of a response",
+        "PS3.8 table 9-10, AA-8",
+        "table",
+        Send(message=RELEASE_RP),
+        Await(kinds=(7,)),
+    )
     yield from _requests(learned)
 
 
@@ -109,7 +132,14 @@ def _requests(learned: Learned) -> Iterator[Conversation]:
         text(0x0002, uids.VERIFICATION), number(0x0100, 0x0030), number(0x0110, 1), number(0x0800, 0x0101)
     )
     sent = Send(message=p_data((1, True, True, echo)))
-    yield _case("a request in place of it", "a C-ECHO-RQ of the acceptor, which has no such role", "PS3.7 D.3.3.4", "any", sent, _GOES_ON)
+    yield _case(
+        "a request in place of it",
+        "a C-ECHO-RQ of the acceptor, which has no such role",
+        "PS3.7 D.3.3.4",
+        "any",
+        sent,
+        _GOES_ON,
+    )
     context, sop_class, syntax = _storage(learned)
     instances = [(name, name) for name in PATHS] + [("a good object", uid("object", "retrieved"))]
     for label, instance in instances:
@@ -123,7 +153,14 @@ def _requests(learned: Learned) -> Iterator[Conversation]:
         path = label != "a good object"
         expect = "refused-or-waits" if path and label.rstrip(" \0") != "1.2.3" else "any"
         about = f"a sub-operation of a retrieval whose SOP Instance UID is {label!a}"
-        yield _case(f"retrieved path: {label!a}", about, "PS3.5 9.1, PS3.4 B.2.3", expect, Send(message=wire), Await(kinds=(4, 7)))
+        yield _case(
+            f"retrieved path: {label!a}",
+            about,
+            "PS3.5 9.1, PS3.4 B.2.3",
+            expect,
+            Send(message=wire),
+            Await(kinds=(4, 7)),
+        )
 
 
 def _storage(learned: Learned) -> tuple[int, str, str]:
@@ -137,7 +174,11 @@ def _storage(learned: Learned) -> tuple[int, str, str]:
 def _endless(learned: Learned) -> Iterator[Conversation]:
     """Many pending responses: the peer has to give up some time, and must stay within its memory."""
     pending = command_set(
-        text(0x0002, uids.STUDY_ROOT_FIND), number(0x0100, 0x8020), number(0x0120, 1), number(0x0800, 1), number(0x0900, 0xFF00)
+        text(0x0002, uids.STUDY_ROOT_FIND),
+        number(0x0100, 0x8020),
+        number(0x0120, 1),
+        number(0x0800, 1),
+        number(0x0900, 0xFF00),
     )
     match = p_data((1, True, True, pending)) + p_data((1, False, True, b"\x08\0\x52\0\x06\0\0\0STUDY "))
     for many in (1_000, 20_000):

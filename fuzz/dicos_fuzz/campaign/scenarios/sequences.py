@@ -48,11 +48,27 @@ def _releases(learned: Learned) -> Iterator[Conversation]:
         )  # fmt: skip
     half = _halved(talk)
     if half:
-        yield _release("in a data set", "an A-RELEASE-RQ in the middle of a data set", "answered", begin, Send(message=half + RELEASE), ANY, CLOSE)
+        yield _release(
+            "in a data set",
+            "an A-RELEASE-RQ in the middle of a data set",
+            "answered",
+            begin,
+            Send(message=half + RELEASE),
+            ANY,
+            CLOSE,
+        )
     if talk.echoes:
         command = talk.command()
         first = p_data((talk.ask_context, True, False, command[:20]))
-        yield _release("in a command set", "an A-RELEASE-RQ in the middle of a command set", "answered", begin, Send(message=first + RELEASE), ANY, CLOSE)
+        yield _release(
+            "in a command set",
+            "an A-RELEASE-RQ in the middle of a command set",
+            "answered",
+            begin,
+            Send(message=first + RELEASE),
+            ANY,
+            CLOSE,
+        )
     yield _release(
         "behind a request", "an A-RELEASE-RQ in one write with a request", "answered",
         begin, Send(message=ask + RELEASE), ANY, CLOSE,
@@ -123,8 +139,12 @@ def _aborts(learned: Learned) -> Iterator[Conversation]:
         "association behind it", "an A-ASSOCIATE-RQ in one write with an A-ABORT, behind it", "closes",
         begin, Send(message=ABORT + talk.rq), _ENDED,
     )  # fmt: skip
-    yield _aborted("release behind it", "an A-RELEASE-RQ behind an A-ABORT", "closes", begin, Send(message=ABORT + RELEASE), _ENDED)
-    yield _aborted("and reset", "an A-ABORT and a reset; others are served", "any", begin, Send(message=ABORT), RESET, Check())
+    yield _aborted(
+        "release behind it", "an A-RELEASE-RQ behind an A-ABORT", "closes", begin, Send(message=ABORT + RELEASE), _ENDED
+    )
+    yield _aborted(
+        "and reset", "an A-ABORT and a reset; others are served", "any", begin, Send(message=ABORT), RESET, Check()
+    )
     yield _aborted("before anything", "an A-ABORT as the first PDU", "closes", Open(), Send(message=ABORT), _ENDED)
     yield _aborted(
         "behind the request", "an A-ABORT in one write with the A-ASSOCIATE-RQ", "closes",
@@ -151,7 +171,9 @@ def _replays(learned: Learned) -> Iterator[Conversation]:
     begin, ask, rq = talk.begin(), talk.ask(), talk.rq
     clause = "PS3.8 table 9-10, AA-8"
     refusal = Await(kinds=(3, 7))
-    yield _replayed("second association", "a second A-ASSOCIATE-RQ", "refused", begin, Send(message=rq), refusal, clause=clause)
+    yield _replayed(
+        "second association", "a second A-ASSOCIATE-RQ", "refused", begin, Send(message=rq), refusal, clause=clause
+    )
     asked = (Send(message=ask), _ANSWER)
     yield _replayed(
         "second association, after a request", "a second A-ASSOCIATE-RQ, after a request was answered", "refused",
@@ -163,14 +185,47 @@ def _replays(learned: Learned) -> Iterator[Conversation]:
             "second association, in a data set", "a second A-ASSOCIATE-RQ in the middle of a data set", "refused",
             begin, Send(message=half + rq), refusal, clause=clause,
         )  # fmt: skip
-    yield _replayed("two associations at once", "two A-ASSOCIATE-RQs in one write", "refused", Open(), Send(message=rq * 2), refusal, clause=clause)
-    yield _replayed("request before the answer", "a request in one write with the A-ASSOCIATE-RQ", "answered", Open(), Send(message=rq + ask), ANY, ANY, CLOSE)
+    yield _replayed(
+        "two associations at once",
+        "two A-ASSOCIATE-RQs in one write",
+        "refused",
+        Open(),
+        Send(message=rq * 2),
+        refusal,
+        clause=clause,
+    )
+    yield _replayed(
+        "request before the answer",
+        "a request in one write with the A-ASSOCIATE-RQ",
+        "answered",
+        Open(),
+        Send(message=rq + ask),
+        ANY,
+        ANY,
+        CLOSE,
+    )
     yield _replayed(
         "a whole association at once", "A-ASSOCIATE-RQ, request and A-RELEASE-RQ in one write", "answered",
         Open(), Send(message=rq + ask + RELEASE), ANY, ANY, CLOSE,
     )  # fmt: skip
-    yield _replayed("request on a new connection", "a request of another association, where none is", "refused", Open(), Send(message=ask), ANY, clause="PS3.8 table 9-10, AA-1")
-    yield _replayed("release on a new connection", "an A-RELEASE-RQ where no association is", "refused", Open(), Send(message=RELEASE), ANY, clause="PS3.8 table 9-10, AA-1")
+    yield _replayed(
+        "request on a new connection",
+        "a request of another association, where none is",
+        "refused",
+        Open(),
+        Send(message=ask),
+        ANY,
+        clause="PS3.8 table 9-10, AA-1",
+    )
+    yield _replayed(
+        "release on a new connection",
+        "an A-RELEASE-RQ where no association is",
+        "refused",
+        Open(),
+        Send(message=RELEASE),
+        ANY,
+        clause="PS3.8 table 9-10, AA-1",
+    )
     yield _replayed(
         "the same request twice", "a request twice in one write, with the same message id", "answered",
         begin, Send(message=ask * 2), _ANSWER, Await(kinds=(4, 7), seconds=0.05), CLOSE, clause="PS3.7 9.1.1",
@@ -180,14 +235,48 @@ def _replays(learned: Learned) -> Iterator[Conversation]:
         begin, asked, asked, RELEASED, clause="PS3.7 9.1.1",
     )  # fmt: skip
     whole = message_of(talk, "replay")
-    yield _replayed("the same message again", "the same message once more, after its response", "served", begin, Send(message=whole), _ANSWER, Send(message=whole), _ANSWER, RELEASED)
+    yield _replayed(
+        "the same message again",
+        "the same message once more, after its response",
+        "served",
+        begin,
+        Send(message=whole),
+        _ANSWER,
+        Send(message=whole),
+        _ANSWER,
+        RELEASED,
+    )
     pdus = [*pdus_of(whole)]
     if len(pdus) > 1:
         turned = b"".join(reversed(pdus))
-        yield _replayed("data set before its command", "the PDUs of a message in the other order", "refused", begin, Send(message=turned), refusal, clause="PS3.8 annex E")
+        yield _replayed(
+            "data set before its command",
+            "the PDUs of a message in the other order",
+            "refused",
+            begin,
+            Send(message=turned),
+            refusal,
+            clause="PS3.8 annex E",
+        )
         doubled = pdus[0] + b"".join(pdus)
-        yield _replayed("command set twice", "the command set of a message twice before its data set", "refused", begin, Send(message=doubled), refusal, clause="PS3.8 annex E")
-        yield _replayed("data set twice", "the data set of a message twice", "refused", begin, Send(message=b"".join(pdus) + pdus[-1]), refusal, clause="PS3.8 annex E")
+        yield _replayed(
+            "command set twice",
+            "the command set of a message twice before its data set",
+            "refused",
+            begin,
+            Send(message=doubled),
+            refusal,
+            clause="PS3.8 annex E",
+        )
+        yield _replayed(
+            "data set twice",
+            "the data set of a message twice",
+            "refused",
+            begin,
+            Send(message=b"".join(pdus) + pdus[-1]),
+            refusal,
+            clause="PS3.8 annex E",
+        )
 
 
 def _random(learned: Learned, random: Random) -> Conversation:

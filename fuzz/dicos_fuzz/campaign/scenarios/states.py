@@ -153,7 +153,9 @@ def _random(learned: Learned, random: Random) -> Conversation:
     else:
         steps = tuple(Send(message=data) for _, _, data in chosen)
     about = f"PDUs in an order of their own: {name}"
-    return script(f"states/random order: {name}", about, "PS3.8 table 9-10", "any", start, steps, Await(kinds=(3, 7)), CLOSE)
+    return script(
+        f"states/random order: {name}", about, "PS3.8 table 9-10", "any", start, steps, Await(kinds=(3, 7)), CLOSE
+    )
 
 
 # -- the peer calls ----------------------------------------------------------------------------------------------
