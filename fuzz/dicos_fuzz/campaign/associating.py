@@ -70,7 +70,7 @@ def wish_of(pdu: bytes) -> Wish:
             for inner, uid in _items(value[4:]):
                 if inner in (0x30, 0x40):
                     (abstract if inner == 0x30 else transfer).add(_plain(uid))
-                if kind == 0x21 and inner == 0x40 and len(value) > 2 and not value[2]:
+                if pdu[0] == 2 and inner == 0x40 and len(value) > 2 and not value[2]:
                     wish.accepted[value[0]] = _plain(uid)
         elif kind == 0x50:
             _read_user_information(value, wish)
@@ -119,7 +119,7 @@ def associating(line: Line, *, user: bool) -> list[Violation]:
             continue
         pdu = one.decoded
         if isinstance(pdu, Malformed):
-            if one.kind in range(1, 8):
+            if one.kind in range(1, 8) and not (one.kind == 2 and asked is not None and _repeats(asked)):
                 found.append(_malformed(one, pdu))
             continue
         found += _deviations(one, asked)
@@ -137,6 +137,11 @@ def associating(line: Line, *, user: bool) -> list[Violation]:
             case _:
                 pass
     return found
+
+
+def _repeats(asked: Said) -> bool:
+    """True if an answer may be malformed only because it repeats what was malformed in the request."""
+    return asked.validity is not Validity.VALID
 
 
 def _low(oracle: str, detail: str, clause: str, reaction: str, state: str = "Sta2") -> Violation:

@@ -144,6 +144,9 @@ def _approval(seen: Seen, one: Said, *, strictly: bool) -> str | None:
 
 def _without_abort(seen: Seen) -> list[Violation]:
     """A connection that is closed without A-ABORT where the table has one; after a reset, it may be lost."""
+    last = next((one for one in reversed(seen.line.said) if one.ours), None)
+    if last is not None and last.kind == 7:  # in any form, it ends the association
+        return []
     if seen.ended != "closed" or seen.state in (State.Sta1, State.Sta4, State.Sta13):
         return []
     detail = f"closed without A-ABORT: {seen.conversation.about}"
@@ -253,11 +256,15 @@ def _served(seen: Seen) -> list[Violation]:
         return _not_accepted(seen)
     if seen.user and not asked:
         return []
+    if line.hurried:  # not played as it was meant
+        return _silence(seen)
     return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]
 
 
 def _not_accepted(seen: Seen) -> list[Violation]:
     refusal = seen.refusal
+    if seen.line.hurried:
+        return _silence(seen)
     if refusal is not None and refusal.kind == 3:
         if _busy(refusal):
             return []

@@ -11,7 +11,9 @@ those of `TIMED`. No transcript raises. Linear in its bytes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, ContextResult
 
@@ -25,6 +27,9 @@ from .knowledge import Learned
 from .lines import Line, lines_of
 
 __all__ = ["TIMED", "judge"]
+
+_BUSY: Final = re.compile(r"rejected \((2/|\d+/3/)")
+"""A good association that was rejected for now, or for want of resources, is no sign that others are hurt."""
 
 
 def judge(conversation: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
@@ -76,7 +81,7 @@ def _starved(
 ) -> list[Violation]:
     """Others are served while a conversation goes on. A peer that serves one association at a time lets them wait."""
     unanswered = next((one for one in transcript.entries if one.what is What.UNANSWERED), None)
-    if unanswered is None or learned.alone:
+    if unanswered is None or learned.alone or _BUSY.match(unanswered.note):
         return []
     user = conversation.side is Side.USER
     line = lines.get(0)

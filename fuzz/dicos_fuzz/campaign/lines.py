@@ -149,6 +149,12 @@ class Line:
         return [one for one in self.said if one.ours and (not kinds or one.kind in kinds)]
 
     @property
+    def hurried(self) -> bool:
+        """True if this side went on after a wait in vain: the peer may just be slower, and the order is another then."""
+        over = min((one.done for one in self.theirs(3, 7)), default=self.last_sent)
+        return any(at < min(over, self.last_sent) for at in self.quiet)
+
+    @property
     def fell_silent(self) -> bool:
         """True if this side waited in vain behind everything else on the connection, which stayed open."""
         if self.ended is not None or not self.quiet:

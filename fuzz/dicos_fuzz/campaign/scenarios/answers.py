@@ -28,7 +28,7 @@ from ...tree import Action, Edit, Part, apply
 from ...tree import encode as encode_tree
 from ..knowledge import Learned
 from ..responding import acceptance
-from .altered import place
+from .altered import place, region
 from .family import Family
 from .foreign import GREETINGS
 from .scripts import ABORT, ANY, CLOSE, FIN, PROVIDER_ABORT, RELEASE, RELEASE_RP, RESET, pdu, reject, script
@@ -204,7 +204,7 @@ def _changed(learned: Learned, asked: AssociateRequest, *edits: Edit) -> Convers
         expect = "any"  # the peer may propose other contexts, in which the edits find other places
     words = "; ".join(map(str, edits))
     about = f"the right answer with {words}"
-    return _edited(f"{place(edits[0].path)}: {words}", about, clause, expect, *edits)
+    return _edited(f"{region(edits[0].path)}: {words}", about, clause, expect, *edits)
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

@@ -237,27 +237,31 @@ def _cancels(talk: Talk) -> Iterator[Conversation]:
         )  # fmt: skip
         yield _case("cancel between command fragments", "a C-CANCEL-RQ between the fragments of a command set",
                     "PS3.8 annex E", "refused", talk.begin(), Send(message=between), ANY, CLOSE)  # fmt: skip
-        flood = talk.cancel(77, context) * 50
-        yield _case("many cancels of nothing", "50 C-CANCEL-RQs of nothing, then a request", clause, "served",
-                    talk.begin(), Send(message=flood), Send(message=talk.ask()), _ANSWER, RELEASED)  # fmt: skip
+        nothing = talk.cancel(77, context)
+        yield _case("cancel on Verification", "a C-CANCEL-RQ on a context without such a service, then a request", clause,
+                    "answered", talk.begin(), Send(message=nothing), Send(message=talk.ask()), ANY, CLOSE)  # fmt: skip
         without = command_set(number(0x0100, 0x0FFF), number(0x0800, NO_DATA))
         yield _one(talk, "cancel without an id", "a C-CANCEL-RQ without a message id", clause, "any", without)
     if talk.finding is not None:
         find = talk.find(1)
+        for many in (1, 50):
+            flood = talk.cancel(77) * many
+            yield _case(f"cancels of nothing: {many}", f"{many} C-CANCEL-RQs of nothing, then a query", clause, "answered",
+                        talk.begin(), Send(message=flood), Send(message=find), ANY, CLOSE)  # fmt: skip
         yield _case("cancel behind a query", "a C-CANCEL-RQ in one write with its C-FIND-RQ", clause, "served",
                     talk.begin(), Send(message=find + talk.cancel(1)), _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", clause, "served",
-                    talk.begin(), Send(message=talk.cancel(1) + find), _ANSWER, RELEASED)  # fmt: skip
+        yield _case("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", clause, "answered",
+                    talk.begin(), Send(message=talk.cancel(1) + find), ANY, CLOSE)  # fmt: skip
         yield _case("cancel after a query", "a C-CANCEL-RQ of a query that is over", clause, "served",
                     talk.begin(), Send(message=find), _ANSWER, Send(message=talk.cancel(1)), Send(message=talk.find(2)),
                     _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", clause, "served",
-                    talk.begin(), Send(message=find + talk.cancel(2)), _ANSWER, RELEASED)  # fmt: skip
+        yield _case("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", clause, "answered",
+                    talk.begin(), Send(message=find + talk.cancel(2)), ANY, CLOSE)  # fmt: skip
         yield _case("cancel twice", "two C-CANCEL-RQs of one query", clause, "served",
                     talk.begin(), Send(message=find + talk.cancel(1) * 2), _ANSWER, RELEASED)  # fmt: skip
     for name, level in (("no level", ""), ("unknown level", "BOGUS"), ("image level", "IMAGE")):
         if talk.finding is not None:
-            yield _case(f"query with {name}", f"a C-FIND-RQ with {name}", "PS3.4 C.4.1", "served",
+            yield _case(f"query with {name}", f"a C-FIND-RQ with {name}", "PS3.4 C.4.1", "answered",
                         talk.begin(), Send(message=talk.find(1, level)), _ANSWER, RELEASED)  # fmt: skip
 
 

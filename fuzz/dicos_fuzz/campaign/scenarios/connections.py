@@ -81,9 +81,9 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     for number in range(MOST):
         storm += [*talk.begin(number), End(how="reset", connection=number)]
     yield _case("many established and reset", f"{MOST} associations, each reset once established; others are served", "any", tuple(storm), Check())
-    yield _case("stalled beside another", "a connection that stalls in a PDU header; others are served", "any", Open(), Send(message=talk.rq[:3]), Check(), CLOSE)
-    for name, steps in points(talk):
-        yield _case(f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE)
+    if not learned.alone:
+        for name, steps in points(talk):
+            yield _case(f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:

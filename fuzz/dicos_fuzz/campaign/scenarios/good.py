@@ -22,7 +22,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserInformation,
 )
 
-from ...conversation import Await, Check, Conversation, Open, Send, Step
+from ...conversation import Await, Check, Conversation, End, Open, Send, Step
 from ...grammar.building import p_data, request
 from ...grammar.reading import read_stream
 from ...tree import Action, Edit, Part, apply, encode
@@ -93,6 +93,7 @@ def _common(learned: Learned) -> Iterator[Conversation]:
     for connection in range(4):
         again += [*talk.begin(connection), Send(message=talk.ask(), connection=connection)]
         again += [replace(_ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
+        again.append(End(connection=connection))
     yield _good("four associations", "four associations one after the other", "PS3.8 9.2", tuple(again))
     yield _good("beside", "an association that is open while another is served", "limit: associations", begin, Check(), _asked(talk, talk.ask()))
     yield from _two_at_once(talk)
@@ -248,13 +249,6 @@ def _packings(learned: Learned) -> Iterator[Conversation]:
         bits = bytearray(talk.ask())
         bits[1] = 0xFF
         yield _good("reserved byte of P-DATA", "the reserved byte of a P-DATA-TF is FF", "PS3.8 9.3.5", begin, _asked(talk, bytes(bits)))
-        for kind in (0x0000, 0x0102, 0xFFFF):
-            del kind
-        yield _good("cancel of nothing", "a C-CANCEL of an operation that does not exist, then a request", "PS3.7 9.3.2.3",
-                    begin, Send(message=talk.cancel(77, context)), _asked(talk, talk.ask(2)))  # fmt: skip
-        done = (Send(message=talk.ask(1)), _ANSWER, Send(message=talk.cancel(1, context)))
-        yield _good("cancel of the past", "a C-CANCEL of an operation that is over, then a request", "PS3.7 9.3.2.3",
-                    begin, done, _asked(talk, talk.ask(2)))  # fmt: skip
     release = bytearray(RELEASED[0].message if isinstance(RELEASED[0], Send) else b"")
     release[1], release[6:] = 0xFF, b"\xff" * 4
     yield _good("reserved fields of a release", "the reserved fields of an A-RELEASE-RQ are FF", "PS3.8 9.3.6",

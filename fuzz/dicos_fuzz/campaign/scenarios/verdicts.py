@@ -58,10 +58,17 @@ def of_associate(wire: bytes) -> Verdict:
         return Verdict("refused", "PS3.8 table 9-10, AA-1", WAITED)
     if one.validity is Validity.INVALID:
         fault = one.decoded
-        clause = fault.clause if isinstance(fault, Malformed) else "PS3.8 9.3.2"
-        return Verdict("refused" if clause.startswith("PS3.8 9.3") else "should-refuse", clause, WAITED)
+        return _of_fault(fault) if isinstance(fault, Malformed) else Verdict("refused", "PS3.8 9.3.2", WAITED)
     # Of what follows, or of an application context or version of another kind, the answer tells.
     return Verdict("answered", "PS3.8 9.3.2", WAITED)
+
+
+def _of_fault(fault: Malformed) -> Verdict:
+    """The verdict on an A-ASSOCIATE-RQ that cannot be decoded."""
+    if fault.clause.startswith("PS3.7"):  # a sub-item that a peer may not know, and skip
+        return Verdict("answered", fault.clause, WAITED)
+    harmless = fault.clause == "PS3.8 D.1" or fault.detail.endswith("twice")
+    return Verdict("should-refuse" if harmless else "refused", fault.clause, WAITED)
 
 
 def _cut(pdu: bytes, giant: int, clause: str) -> Verdict:
@@ -125,7 +132,7 @@ class _Reader:
 
     def _other(self, one: Said) -> Verdict:
         """A change has made another PDU of it, or put one between."""
-        if one.kind in (5, 7) and one.validity is Validity.VALID:
+        if one.kind == 7 or (one.kind == 5 and one.validity is Validity.VALID):  # an A-ABORT in any form is the end
             return Verdict("answered", "PS3.8 table 9-10", WAITED)
         return Verdict("refused", "PS3.8 table 9-10, AA-8", WAITED)
 
