@@ -1,4 +1,4 @@
-"""What this side asked on one connection: its messages, read from the P-DATA that it sent, right or wrong on purpose.
+"""The messages of this side on one connection, read from its P-DATA, right or wrong on purpose.
 
 Knows: PDVs, command sets. Must not know: what the peer answered (`dialogue`).
 

@@ -48,7 +48,7 @@ _PENDING = Category.PENDING
 
 @dataclass(slots=True)
 class Spoken:
-    """One message of the peer: its command, the entry where its command set ended, its data set as far as it came."""
+    """One message of the peer. `at`: the entry where its command set ended. `data`: as much of its data set as came."""
 
     context: int
     command: Command

@@ -1,7 +1,7 @@
-"""What a peer may do in answer to a conversation: expectations by name, each decided from what was seen.
+"""The reactions that a peer may have to a conversation: expectations by name, each decided from what was seen.
 
 Knows: the latitude of PS3.8 and PS3.7: where the standard allows several reactions, all of them are right. Must not
-know: how conversations are made (`scenarios`), rules that hold whatever is said (`conduct`, `dialogue`).
+know: how conversations are made (`scenarios`), rules that hold for any conversation (`conduct`, `dialogue`).
 
 An expectation blames a peer only for what was seen: for silence only if it was waited for, for nothing that followed
 a refusal for want of resources.
@@ -37,7 +37,7 @@ patience before they are believed."""
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of one connection, and what the table says of it."""
+    """Everything that was seen of one connection, and what the table says of it."""
 
     conversation: Conversation
     line: Line
@@ -71,7 +71,7 @@ class Seen:
 
     @property
     def ended(self) -> str:
-        """How the peer ended the connection, in a word; empty if it did not, or only because this side did."""
+        """The way in which the peer ended the connection; empty if it did not, or only because this side did."""
         line = self.line
         if line.ended is None or (0 <= line.half_at < line.ended_at):
             return ""
@@ -175,19 +175,19 @@ def _must_refuse(seen: Seen) -> list[Violation]:
 
 
 def _must_fail(seen: Seen) -> list[Violation]:
-    """As `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
+    """Like `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
     found = _refused(seen, Severity.MEDIUM, strictly=True)
     return _silence(seen) if found is None else found
 
 
 def _should_refuse(seen: Seen) -> list[Violation]:
-    """As `refused`, where going on harms nobody."""
+    """Like `refused`, where going on harms nobody."""
     found = _refused(seen, Severity.LOW)
     return _silence(seen) if found is None else found
 
 
 def _refused_or_released(seen: Seen) -> list[Violation]:
-    """As `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
+    """Like `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
     found = _refused(seen, Severity.LOW, 5)
     return _silence(seen) if found is None else found
 
@@ -231,8 +231,8 @@ def _ends_in_time(seen: Seen) -> list[Violation]:
 
 
 def _table(seen: Seen) -> list[Violation]:
-    """What the table says of the last PDU that was sent: a refusal where it aborts, the end where it closes, a reaction
-    where it has one, in every state that the peer may have been in."""
+    """The action of the table for the last PDU that was sent, in each state that the peer may have been in: a refusal
+    where it aborts, the end where it closes, any reaction where it has one."""
     actions = seen.conduct.actions
     if actions and actions <= _REFUSALS:
         return _must_fail(seen)

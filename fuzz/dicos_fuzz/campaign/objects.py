@@ -27,7 +27,7 @@ def uid(*seed: object) -> str:
 
 
 class Writer:
-    """Writes elements in one transfer syntax; deflates nothing. Unknown transfer syntaxes are explicit little endian."""
+    """Writes elements in one transfer syntax. Unknown transfer syntaxes are taken for explicit VR little endian."""
 
     def __init__(self, transfer_syntax: str) -> None:
         known = encoding(transfer_syntax)

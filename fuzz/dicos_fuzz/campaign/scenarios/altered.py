@@ -41,7 +41,7 @@ _SKIPPED: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """A good message to change: its name, its bytes, what comes before it, and how a change of it is judged."""
+    """A good message to change: its name, its bytes, the steps before it, and how a change of it is judged."""
 
     name: str
     wire: bytes
@@ -55,7 +55,7 @@ def place(path: str) -> str:
 
 
 def region(path: str) -> str:
-    """Returns the large part of a message that a path leads into: by these, findings are told apart."""
+    """Returns the large part of a message that a path leads into: a finding is named after it."""
     steps = place(path).split("/")
     if steps[0] != "P-DATA-TF":
         return "/".join(steps[:2])
@@ -206,7 +206,15 @@ def _bytes(learned: Learned) -> Iterator[Conversation]:
 def _raw(base: _Base, name: str, wire: bytes) -> Conversation:
     verdict = base.judge(wire)
     about = f"{base.name}, {name}"
-    return script(f"bytes/{base.name}: {name}", about, verdict.clause, verdict.expect, base.before, Send(message=wire), verdict.tail)
+    return script(
+        f"bytes/{base.name}: {name}",
+        about,
+        verdict.clause,
+        verdict.expect,
+        base.before,
+        Send(message=wire),
+        verdict.tail,
+    )
 
 
 def _random_bytes(learned: Learned, random: Random) -> Conversation:

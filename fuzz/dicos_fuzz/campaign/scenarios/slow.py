@@ -35,9 +35,7 @@ _TARGETS: Final = (
 
 def _on(steps: tuple[Step, ...], connection: int) -> tuple[Step, ...]:
     """The same steps on another connection."""
-    return tuple(
-        replace(one, connection=connection) if isinstance(one, Open | Send | Await) else one for one in steps
-    )
+    return tuple(replace(one, connection=connection) if isinstance(one, Open | Send | Await) else one for one in steps)
 
 
 def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:
@@ -54,7 +52,9 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
             begin = [step for number, name in enumerate(group) for step in _on(known[name], number)]
             waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(len(group)))
             about = f"{len(group)} connections that stall: {'; '.join(group)}"
-            yield _case(f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), Pause(seconds=LONGEST), waits)
+            yield _case(
+                f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), Pause(seconds=LONGEST), waits
+            )
     yield _case(
         "dribble", "an A-ASSOCIATE-RQ at a byte a second: ARTIM covers all of it", "ends-in-time",
         Open(), Send(message=talk.rq[:60], piece=1, gap=1.0), Await(kinds=(99,), seconds=0.2),

@@ -1,10 +1,10 @@
-"""What is to be expected of bytes that a change has made of a good message: decided by decoders, not by a peer.
+"""The reaction to be expected to bytes that a change has made of a good message: decided by decoders, not by a peer.
 
 Knows: the engine's decoders, strict and with every tolerance; table 9-10 for an acceptor. Must not know: scenarios.
 
-What the decoders accept with every tolerance only, a peer may accept or refuse. What they refuse in any case is to be
-refused. Where bytes end in the middle of something, a peer may wait for the rest: this side ends its direction then,
-and the peer has to close.
+Bytes that the decoders accept only with tolerance, a peer may accept or refuse. Bytes that they refuse in any case are
+to be refused. Where bytes end in the middle of something, a peer may wait for the rest: then this side ends its
+direction, and the peer has to close.
 
 Invariants: nothing is expected that depends on what a peer makes of damaged bytes.
 """
@@ -43,7 +43,7 @@ class Verdict:
 
 WAITED: Final = (ANY, CLOSE)
 LATER: Final = (Await(kinds=(3, 7)), CLOSE)
-"""What is right is answered first."""
+"""The valid requests before it are answered first."""
 CUT: Final = Verdict("closes", "PS3.8 table 9-10, Evt17", (FIN, Await(kinds=(3, 7)), Await(kinds=(7,))))
 """This side ends its direction in the middle of something: the peer may abort first."""
 
@@ -59,7 +59,7 @@ def of_associate(wire: bytes) -> Verdict:
     if one.validity is Validity.INVALID:
         fault = one.decoded
         return _of_fault(fault) if isinstance(fault, Malformed) else Verdict("refused", "PS3.8 9.3.2", WAITED)
-    # Of what follows, or of an application context or version of another kind, the answer tells.
+    # A peer may reject it, for its titles, its application context or its version.
     return Verdict("answered", "PS3.8 9.3.2", WAITED)
 
 
