@@ -212,7 +212,7 @@ class _Listener:
 
     def _response(self, spoken: Spoken, command: DimseResponse) -> None:
         number, name = command.message_id_being_responded_to, command.NAME
-        asked = [one for one in self.asking.with_id(number) if one.command is None or one.request is not None]
+        asked = self.asking.with_id(number)
         if not asked:
             self._to_nobody(number, name)
             return

@@ -30,7 +30,9 @@ __all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
 EVERYWHERE: Final = frozenset({"served", "ends-in-time"})
 """The expectations that hold for each connection of a conversation; the others hold for connection 0."""
 
-TIMED: Final = frozenset({"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline"})
+TIMED: Final = frozenset(
+    {"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline", "waits-for-giant"}
+)
 """The oracles that depend on how long was waited: a peer that is only slow may look guilty. Repeat these with more
 patience before they are believed."""
 

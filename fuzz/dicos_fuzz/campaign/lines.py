@@ -156,8 +156,9 @@ class Line:
 
     @property
     def fell_silent(self) -> bool:
-        """True if this side waited in vain behind everything else on the connection, which stayed open."""
-        if self.ended is not None or not self.quiet:
+        """True if this side waited in vain behind everything else on the connection, which stayed open. After an
+        A-ASSOCIATE-RJ or A-ABORT of the peer, there is nothing more to wait for."""
+        if self.ended is not None or not self.quiet or self.theirs(3, 7):
             return False
         return self.quiet[-1] > max(self.last_sent, max((one.done for one in self.said), default=-1))
 

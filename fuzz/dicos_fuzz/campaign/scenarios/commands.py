@@ -15,8 +15,8 @@ from dicos_proto.registry import uids
 
 from ...conversation import Await, Conversation, Send, Step
 from ...grammar.building import p_data
-from ..knowledge import Learned
-from ..objects import uid
+from ..knowledge import Accepted, Learned
+from ..objects import query, uid
 from .family import Family
 from .scripts import ANY, CLOSE, FIN, RELEASED, Talk, script
 
@@ -300,6 +300,49 @@ def _cancels_of_queries(talk: Talk, find: bytes) -> Iterator[Conversation]:
     yield _case("cancel after a query", about, _CANCEL, "served", talk.begin(), late, RELEASED)
 
 
+def _operations(talk: Talk) -> Iterator[Conversation]:
+    """C-FIND, C-GET and C-MOVE without what they need."""
+    # fmt: off
+    found = (
+        (0x0020, talk.finding, ()), (0x0010, talk.getting, ()), (0x0021, talk.moving, (text(0x0600, "NOWHERE "),)),
+    )
+    # fmt: on
+    for field, context, more in found:
+        if context is None:
+            continue
+        (where, accepted), name = context, MESSAGES[field]
+        head = (text(0x0002, accepted.abstract_syntax), number(0x0100, field), number(0x0110, 1))
+        alone = p_data((where, True, True, command_set(*head, *more, number(0x0700, 0), number(0x0800, NO_DATA))))
+        about = f"a {name} that says that no identifier follows"
+        begin = talk.begin()
+        yield _case(f"no identifier: {name}", about, "PS3.7 9.3", "refused", begin, Send(message=alone), ANY, CLOSE)
+        full = p_data((where, True, True, command_set(*head, *more, number(0x0700, 0), number(0x0800, DATA))))
+        wire = full + p_data((where, False, True, b""))
+        about = f"a {name} with an empty identifier"
+        yield _case(f"empty identifier: {name}", about, "PS3.4 C.4", "answered", begin, Send(message=wire), ANY, CLOSE)
+        bare = p_data((where, True, True, command_set(*head, *more, number(0x0800, DATA))))
+        wire = bare + p_data((where, False, True, query(accepted.transfer_syntax)))
+        about = f"a {name} without Priority"
+        yield _case(f"no priority: {name}", about, "PS3.7 9.3", "answered", begin, Send(message=wire), ANY, CLOSE)
+    if talk.moving is not None:
+        yield from _destinations(talk, *talk.moving)
+
+
+def _destinations(talk: Talk, where: int, accepted: Accepted) -> Iterator[Conversation]:
+    """C-MOVE-RQs with wrong Move Destinations."""
+    head = (text(0x0002, accepted.abstract_syntax), number(0x0100, 0x0021), number(0x0110, 1))
+    rest = p_data((where, False, True, query(accepted.transfer_syntax)))
+    found = {"none": None, "empty": "", "long": "A" * 200, "a path": "../../x ", "a command": "$(id)   "}
+    for name, destination in found.items():
+        title = () if destination is None else (text(0x0600, destination),)
+        command = command_set(*head, *title, number(0x0700, 0), number(0x0800, DATA))
+        wire = p_data((where, True, True, command)) + rest
+        about = f"a C-MOVE-RQ whose Move Destination is {name}"
+        expect = "refused" if destination is None else "answered"
+        ends = (Send(message=wire), ANY, CLOSE)
+        yield _case(f"move destination: {name}", about, "PS3.7 9.3.4", expect, talk.begin(), *ends)
+
+
 def _windows(talk: Talk) -> Iterator[Conversation]:
     """More operations than were negotiated: a peer may serve them one by one, answer 0210, or abort."""
     clause = "PS3.7 D.3.3.3"
@@ -317,6 +360,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         yield from _announced(talk)
         yield from _which(talk)
         yield from _elements(talk)
+    yield from _operations(talk)
     yield from _cancels(talk)
     yield from _windows(talk)
 

@@ -353,7 +353,7 @@ def _much(learned: Learned) -> Iterator[Conversation]:
     def case(name: str, about: str, extra: bytes) -> Conversation:
         data = send.object(_instance(name), early=extra)
         sent = Send(message=send.wire(data, _instance(name)))
-        steps = (*talk.begin(), sent, _SLOW, Check(), CLOSE)
+        steps = (*talk.begin(), sent, _SLOW, CLOSE, Check())
         return script(f"bulk-contents/{name}", about, "limit: elements of a data set", "answered", steps)
 
     private = (0x00090000 + (index & 0xFFFF) + (index >> 16 << 17) for index in range(0x10, 1_000_000))

@@ -21,12 +21,12 @@ from dicos_proto.upper_layer.pdu_types import (
     UserInformation,
 )
 
-from ...conversation import Await, Check, Conversation, End, Open, Send, Step
+from ...conversation import Answer, Await, Check, Conversation, End, Open, Send, Step
 from ...grammar.building import p_data, request
 from ...grammar.reading import read_stream
 from ...tree import Action, Edit, apply, encode
 from ..knowledge import Learned
-from ..objects import composite, uid
+from ..objects import composite, patient_of, uid
 from .family import Family
 from .scripts import ABORT, ACCEPTANCE, CLOSE, RELEASED, Talk, pdu, script
 
@@ -94,25 +94,37 @@ def _common(learned: Learned) -> Iterator[Conversation]:
         again += [replace(_ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
         again.append(End(connection=connection))
     yield _good("four associations", "four associations one after the other", "PS3.8 9.2", tuple(again))
-    yield _good(
-        "beside",
-        "an association that is open while another is served",
-        "limit: associations",
-        begin,
-        Check(),
-        _asked(talk, talk.ask()),
-    )
     yield from _two_at_once(talk)
+    yield from _back(talk)
 
 
 def _two_at_once(talk: Talk) -> Iterator[Conversation]:
     if talk.learned.alone:
         return
+    about, rest = "an association that is open while another is served", _asked(talk, talk.ask())
+    yield _good("beside", about, "limit: associations", talk.begin(), Check(), rest)
     both = (*talk.begin(0), *talk.begin(1))
     asked = tuple(Send(message=talk.ask(), connection=one) for one in (0, 1))
     answers = tuple(replace(_ANSWER, connection=one) for one in (1, 0))
     ends = tuple(replace(step, connection=one) for one in (0, 1) for step in RELEASED)
     yield _good("two at once", "two associations at the same time", "PS3.8 9.2", both, asked, answers, ends)
+
+
+def _back(talk: Talk) -> Iterator[Conversation]:
+    """An object is stored and retrieved on the same association; it must come back unchanged (`dialogue`)."""
+    if talk.storage is None or talk.getting is None:
+        return
+    storage, (_, retrieval) = talk.storage[1], talk.getting
+    role = RoleSelection(sop_class_uid=storage.abstract_syntax, scu=True, scp=True)
+    other = talk.with_user(roles=(role,))
+    instance = uid("object", "back")
+    keys = {"x0020000D": uid("study", instance)}
+    if retrieval.abstract_syntax == uids.PATIENT_ROOT_GET:
+        keys["x00100020"] = patient_of(instance)
+    stored = (Send(message=talk.store(1, "back")), _ANSWER)
+    retrieved = (Send(message=other.get(2, **keys)), Answer(), _ANSWER)
+    about = "an object that is stored and then retrieved by C-GET"
+    yield _good("store and get back", about, "PS3.4 C.4.3", other.begin(), stored, retrieved, CLOSE)
 
 
 # -- fields that are not tested, items that are skipped ----------------------------------------------------------

@@ -37,6 +37,11 @@ def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -
     return script(f"resources/{name}", about, f"limit: {name.partition(':')[0]}", expect, *steps)
 
 
+def _beside(talk: Talk) -> tuple[Step, ...]:
+    """A good association beside an open one, where the peer serves several."""
+    return () if talk.learned.alone else (Check(),)
+
+
 def _item(kind: int, value: bytes) -> bytes:
     return pack(">BxH", kind, len(value)) + value
 
@@ -46,7 +51,7 @@ def _item(kind: int, value: bytes) -> bytes:
 
 def _requests(talk: Talk) -> Iterator[Conversation]:
     for name, about, rq in _large(talk):
-        yield _case(name, about, "answered", Open(), Send(message=rq), _LATE, Check(), CLOSE)
+        yield _case(name, about, "answered", Open(), Send(message=rq), _LATE, _beside(talk), CLOSE)
     for size in (1 << 24, 0x7FFFFFFF, 0xFFFFFFFF):
         head = pdu(1, talk.rq[6:], length=size)
         about = f"an A-ASSOCIATE-RQ that says it has {size} bytes"
@@ -90,19 +95,19 @@ def _with_items(talk: Talk, before: str, items: bytes) -> bytes:
 
 
 def _traffic(talk: Talk) -> Iterator[Conversation]:
-    begin = talk.begin()
+    begin, beside = talk.begin(), _beside(talk)
     for name, about, wire in _endless(talk):
         about += " without an end; others are served"
-        yield _case(name, about, "closes", begin, Send(message=wire), Check(), FIN, ANY, Await(kinds=(99,)))
+        yield _case(name, about, "closes", begin, Send(message=wire), beside, FIN, ANY, Await(kinds=(99,)))
     asked = b"".join(talk.ask(number) for number in range(1, 301))
     wide = talk.with_user(window=OperationsWindow(invoked=0, performed=0))
     for name, about, start in (
         ("operations", "300 requests at once without a window; others are served", begin),
         ("operations, unlimited window", "300 requests at once, unlimited proposed; others are served", wide.begin()),
     ):
-        yield _case(name, about, "answered", start, Send(message=asked), ANY, Check(), CLOSE)
+        yield _case(name, about, "answered", start, Send(message=asked), ANY, beside, CLOSE)
     nothing = Send(message=talk.cancel(9, talk.ask_context) * 2_000)
-    yield _case("cancels", "2,000 C-CANCEL-RQs of nothing; others are served", "any", begin, nothing, Check(), CLOSE)
+    yield _case("cancels", "2,000 C-CANCEL-RQs of nothing; others are served", "any", begin, nothing, beside, CLOSE)
     if talk.echoes:
         many = p_data(*((talk.ask_context, True, True, talk.command(number)) for number in range(1, 100)))
         about = "99 requests in one P-DATA-TF without a window"
