@@ -7,6 +7,9 @@ costs one subtraction. Open sequences and items are kept in a list, without recu
 A subclass that passes `tokens=True` receives the tokens of the walk as calls to the methods of `Tokens`. `Checker`
 needs none; `builder` makes pydicom's data sets of them, and `transcode` writes them again in another syntax.
 
+A value representation that is not known yet has 32 bits of length after two zeros, as the standard says of all new ones
+[PS3.5 6.2]; one with another number in place of the zeros is read as writers of such headers mean it, with 16 bits.
+
 Knows: headers and nesting [PS3.5 7.1, 7.5]. Must not know: what an attribute means, pydicom. Invariants: the memory of
 a walk is one element of up to `WHOLE` bytes, two UIDs and one entry for each level of nesting, for any lengths in the
 data; no length is accepted beyond its parent's end; any split of the same bytes gives the same tokens, except for the
@@ -246,7 +249,7 @@ class Walker(Tokens):
                 if vr not in SHORT_VRS:
                     if group == 0xFFFE:
                         length = self._implicit(data, at)[2]
-                    elif vr in LONG_VRS:
+                    elif vr in LONG_VRS or (not length and vr.isalpha() and vr.isupper()):  # a new one.  # PS3.5 6.2
                         if bound - at < 12:
                             raise self.fault("an element header that is cut short", start)
                         if size - at < 12:

@@ -154,7 +154,8 @@ class What(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a transcript: its time in seconds from the first step, the connection, bytes or a note."""
+    """One line of a transcript: its time in seconds from the first step, the connection, bytes or a note. A `Check` is
+    on no connection of the conversation, -1."""
 
     at: float
     connection: int
@@ -281,6 +282,10 @@ def _connection(value: object, where: str) -> int:
     return whole(value, where, MOST_CONNECTIONS - 1)
 
 
+def _connection_or_none(value: object, where: str) -> int:
+    return -1 if value == -1 else _connection(value, where)
+
+
 def _edits(value: object, where: str) -> tuple[Edit, ...]:
     return tuple(_edit(one, f"{where} {i}") for i, one in enumerate(items(value, where, MOST_EDITS), 1))
 
@@ -354,7 +359,7 @@ def transcript_of_json(plain: object, where: str = "transcript") -> Transcript:
         entries.append(
             Entry(
                 _seconds(found.get("at", 0), f"{line}: at"),
-                _connection(found.get("connection", 0), f"{line}: connection"),
+                _connection_or_none(found.get("connection", 0), f"{line}: connection"),
                 What(choice(found.get("what"), f"{line}: what", [one.value for one in What])),
                 hexadecimal(found.get("data", ""), f"{line}: data"),
                 text(found.get("note", ""), f"{line}: note"),

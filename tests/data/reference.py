@@ -53,7 +53,8 @@ class _Reference:
             vr, start = None, at + 8
             if not implicit:
                 vr, (length,) = self.data[at + 4 : at + 6], self._read("H", at + 6, end)
-                if vr in LONG_VRS:
+                new = vr not in SHORT_VRS and vr.isalpha() and vr.isupper() and not length
+                if vr in LONG_VRS or new:
                     (length,), start = self._read("I", at + 8, end), at + 12
                 elif vr not in SHORT_VRS and not (vr.isalpha() and vr.isupper()):
                     raise Refused

@@ -340,7 +340,7 @@ def test_the_depth_of_sequences_is_limited(tmp_path: Path, from_ts: str, depth: 
             explicit(0x00080060, b"CS", b"CT") + b"\x08\0",
             "an element header of 2 bytes, before byte 10 of the data set",
         ),
-        (explicit(0x00080060, b"ZZ", b"CT"), r"\(0008,0060\) has the unknown VR b'ZZ', before byte 8"),
+        (explicit(0x00080060, b"ZZ", b"CT"), r"\(0008,0060\) has the unknown VR b'ZZ', before byte 12"),
         (
             struct.pack("<HH2s2xI", 8, 0x1115, b"SQ", 100) + ITEM,
             "2 sequences and items that are not ended, before byte 20",

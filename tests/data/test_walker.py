@@ -63,7 +63,7 @@ def written(tree: tuple[object, ...], writer: Writer) -> bytes:
     assert isinstance(tag, int)
     assert isinstance(vr, bytes)
     if isinstance(content, bytes):
-        return writer.header(tag, vr if vr != b"ZZ" else b"UT", len(content)) + content
+        return writer.header(tag, vr, len(content)) + content
     assert isinstance(content, list)
     items = b"".join(
         writer.enclosed(ITEM, b"", b"".join(written(one, writer) for one in inside), ITEM_END, defined=defined)

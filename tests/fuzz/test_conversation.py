@@ -158,7 +158,7 @@ def test_what_is_wrong_is_named_with_its_place(plain: object, text: str) -> None
         ([{"what": "sent", "data": "0"}], "transcript: line 1: data: '0'"),
         ([{"what": "sent", "note": 7}], "transcript: line 1: note: 7; expected a text"),
         ([{"what": "sent", "by": 7}], "transcript: line 1: it has no 'by'"),
-        ([{"what": "sent", "connection": -1}], "transcript: line 1: connection: -1"),
+        ([{"what": "sent", "connection": -2}], "transcript: line 1: connection: -2"),
     ],
 )
 def test_what_is_wrong_in_a_transcript_is_named_with_its_place(plain: object, text: str) -> None:

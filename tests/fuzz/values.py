@@ -133,7 +133,7 @@ conversations = st.builds(
 entries = st.builds(
     Entry,
     st.integers(0, 86_400_000_000).map(lambda microseconds: microseconds / 1e6),
-    connections,
+    st.just(-1) | connections,
     st.sampled_from(What),
     st.binary(max_size=16),
     texts,

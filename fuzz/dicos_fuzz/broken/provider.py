@@ -130,23 +130,23 @@ class Provider(Server):
 
     def _answer(self, session: Session) -> None:
         for request in session:
+            abstract = request.context.abstract_syntax
             match request:
                 case EchoRequest():
                     request.respond()
-                case StoreRequest():
+                case _ if request.sop_class_uid != abstract:
+                    request.respond(status.SOP_CLASS_NOT_SUPPORTED)
+                case StoreRequest() if abstract in STORED:
                     self._store(request)
-                case FindRequest():
+                case FindRequest() if abstract == uids.STUDY_ROOT_FIND:
                     self._find(request)
-                case GetRequest():
+                case GetRequest() if abstract == uids.STUDY_ROOT_GET:
                     self._get(request)
                 case _:  # answered by the session: unrecognized operation
                     pass
 
     def _store(self, request: StoreRequest) -> None:
         syntax = request.transfer_syntax
-        if request.sop_class_uid != request.context.abstract_syntax:
-            request.respond(status.SOP_CLASS_NOT_SUPPORTED)
-            return
         self._hooks.storing(request)
         try:
             data = bytes(request.read())

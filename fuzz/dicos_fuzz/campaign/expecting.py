@@ -182,6 +182,12 @@ def _must_fail(seen: Seen) -> list[Violation]:
     return _silence(seen) if found is None else found
 
 
+def _should_fail(seen: Seen) -> list[Violation]:
+    """Like `failed`, where going on harms nobody."""
+    found = _refused(seen, Severity.LOW, strictly=True)
+    return _silence(seen) if found is None else found
+
+
 def _should_refuse(seen: Seen) -> list[Violation]:
     """Like `refused`, where going on harms nobody."""
     found = _refused(seen, Severity.LOW)
@@ -251,7 +257,8 @@ _REACTIONS: Final = frozenset({Action.AE_3, Action.AR_2, Action.AR_8, Action.AR_
 
 
 def _served(seen: Seen) -> list[Violation]:
-    """All of it is right: the association is accepted, each request is answered, the release is confirmed."""
+    """All of it is right: the association is accepted, each request is answered, the release is confirmed. With
+    `others-served`, connection 0 is right, and something is wrong on the others."""
     line = seen.line
     asked = line.ours(1) if seen.user else []
     if asked and not line.theirs(2):
@@ -259,7 +266,7 @@ def _served(seen: Seen) -> list[Violation]:
     if seen.user and not asked:
         return []
     if line.hurried:  # not played as it was meant
-        return _silence(seen)
+        return _unanswered(seen) or _silence(seen)
     return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]
 
 
@@ -290,9 +297,9 @@ def _unanswered(seen: Seen) -> list[Violation]:
         return []
     words = "A-ABORT" if seen.refusal is not None else seen.ended
     name = open_ones[0].request.NAME
-    if words:
+    if words and not line.quiet:
         return [_refused_valid(seen, f"{words} in place of the response to a {name}", f"{words} to {name},")]
-    if not line.fell_silent:
+    if not (line.fell_silent or (line.quiet and (words or line.theirs(6)))):
         return []
     detail = f"no response to a {name}: {seen.conversation.about}"
     return [seen.violation("unanswered", Severity.MEDIUM, detail, f"silent to {name}", by_family=True)]
@@ -326,9 +333,11 @@ def _unreleased(seen: Seen) -> list[Violation]:
 EXPECTATIONS: Final[Mapping[str, Callable[[Seen], list[Violation]]]] = {
     "any": _any,
     "served": _served,
+    "others-served": _served,
     "answered": _answered,
     "refused": _must_refuse,
     "failed": _must_fail,
+    "should-fail": _should_fail,
     "should-refuse": _should_refuse,
     "refused-or-released": _refused_or_released,
     "refused-or-waits": _refused_or_waits,

@@ -13,7 +13,6 @@ and time is linear in the bytes.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,12 +20,12 @@ from typing import Final
 
 from dicos_proto.dissect import Dissector
 
-from ..conversation import Answer, Conversation, Entry, Send, Transcript, What
-from ..grammar.reading import pdus_of
+from ..conversation import Conversation, Entry, Transcript, What
+from ..grammar.reading import PDU_NAMES, pdus_of
 from .contents import without_contents
-from .naming import named_answer_edits, named_edits, wrong_lengths
+from .placing import Placing
 
-__all__ = ["MOST_LINES", "Told", "lines", "told"]
+__all__ = ["MOST_LINES", "Told", "annotated", "lines", "lines_of", "told"]
 
 MOST_LINES: Final = 1000
 """Lines of one transcript; the rest is counted."""
@@ -72,15 +71,21 @@ class Told:
 def lines(transcript: Transcript, conversation: Conversation | None = None, *, most: int = MOST_LINES) -> list[str]:
     """Returns the lines of a transcript, at most `most`. `conversation`: the one that was played, which names what is
     wrong on purpose."""
-    several = len({entry.connection for entry in transcript.entries}) > 1
+    return lines_of(told(transcript, conversation), most=most)
+
+
+def lines_of(said: Iterable[Told], *, most: int = MOST_LINES) -> list[str]:
+    """Returns the lines of what `told` returned."""
+    said = list(said)
+    several = len({one.connection for one in said} - {-1}) > 1
     found: list[str] = []
-    for one in told(transcript, conversation):
+    for one in said:
         found += _lines_of(one, several)
     return found if len(found) <= most else [*found[:most], f"... and {len(found) - most} more lines"]
 
 
 def _lines_of(one: Told, several: bool) -> Iterator[str]:
-    number = f"#{one.connection} " if several else ""
+    number = f"#{one.connection} " if several and one.connection >= 0 else ""
     if one.what in _EVENTS:
         yield f"{one.at:9.3f} s  {number}{one.title}" + (f": {one.note}" if one.note else "")
         return
@@ -101,9 +106,9 @@ def _bytes(size: int) -> str:
 
 
 def told(transcript: Transcript, conversation: Conversation | None = None) -> list[Told]:
-    """Returns what happened, in order. Pieces that follow each other in one direction are one thing, unless another
-    message begins in between."""
-    begins = _Begins(transcript, conversation)
+    """Returns what happened, in order. Pieces in one direction with nothing else on their connection in between are one
+    thing, unless another message begins."""
+    begins = Placing(transcript, conversation)
     directions: dict[tuple[int, What], _Direction] = {}
     last: dict[tuple[int, What], int] = {}
     found: list[Told] = []
@@ -142,24 +147,41 @@ def told(transcript: Transcript, conversation: Conversation | None = None) -> li
     return found
 
 
-def _runs(entries: Iterable[Entry], begins: _Begins) -> Iterator[list[Entry]]:
-    """Entries that belong together: pieces of one direction, with nothing in between."""
-    run: list[Entry] = []
+def annotated(transcript: Transcript, conversation: Conversation) -> Transcript:
+    """Returns a transcript in which the notes of what was sent name what is wrong on purpose."""
+    begins = Placing(transcript, conversation)
+    sent: dict[int, int] = {}
+    entries = []
+    for entry in transcript.entries:
+        if entry.what is What.SENT:
+            at = sent.get(entry.connection, 0)
+            sent[entry.connection] = at + len(entry.data)
+            faults = begins.within(entry.connection, at, len(entry.data))
+            notes = [*([entry.note] if entry.note else []), *(f"on purpose: {fault}" for fault in faults)]
+            entry = replace(entry, note="; ".join(notes))
+        entries.append(entry)
+    return Transcript(entries)
+
+
+def _runs(entries: Iterable[Entry], begins: Placing) -> list[list[Entry]]:
+    """Entries that belong together, in the order of the first of each: pieces of one direction with nothing else on
+    that connection in between."""
+    found: list[list[Entry]] = []
+    running: dict[int, list[Entry]] = {}  # the last run of each connection
     sent: dict[int, int] = {}
     for entry in entries:
+        number = entry.connection
         carries = entry.what in (What.SENT, What.RECEIVED)
-        fresh = entry.what is What.SENT and begins.at(entry.connection, sent.get(entry.connection, 0))
-        if run and not (carries and not fresh and (run[0].what, run[0].connection) == (entry.what, entry.connection)):
-            yield run
-            run = []
+        fresh = entry.what is What.SENT and begins.at(number, sent.get(number, 0))
         if entry.what is What.SENT:
-            sent[entry.connection] = sent.get(entry.connection, 0) + len(entry.data)
-        if carries:
+            sent[number] = sent.get(number, 0) + len(entry.data)
+        run = running.get(number)
+        if run is not None and carries and not fresh and run[0].what is entry.what:
             run.append(entry)
         else:
-            yield [entry]
-    if run:
-        yield run
+            running[number] = [entry]
+            found.append(running[number])
+    return found
 
 
 class _Direction:
@@ -228,6 +250,13 @@ def _hex(data: bytes) -> str:
 
 
 _MOST_NAMES: Final = 4
+_NAMES: Final = frozenset(PDU_NAMES.values())
+
+
+def _not_a_pdu(line: str) -> str:
+    """`not a PDU: A-ABORT of 3 bytes; ...` is a malformed A-ABORT; a line without such a name is about other bytes."""
+    word = line.removeprefix("not a PDU: ").partition(" ")[0]
+    return f"malformed {word}" if word in _NAMES else "no PDU"
 
 
 def _title(details: list[str]) -> str:
@@ -241,81 +270,10 @@ def _title(details: list[str]) -> str:
             name = after.strip().partition(",")[0] if ": command set" in line else "data set"
             name = name if name.startswith(("C-", "N-")) or name == "data set" else "command set"
         elif line.startswith(("not a PDU", "the bytes end")):
-            name = "no PDU" if line.startswith("not") else "part of a PDU"
+            name = _not_a_pdu(line) if line.startswith("not") else "part of a PDU"
         names.append(name)
     if not names:
         return "part of a PDU"
     counted = [(name, names.count(name)) for name in dict.fromkeys(names)]
     shown = [f"{name} ({count} times)" if count > 1 else name for name, count in counted[:_MOST_NAMES]]
     return ", ".join(shown) + (", ..." if len(counted) > _MOST_NAMES else "")
-
-
-# -- which message an entry is --------------------------------------------------------------------------------------
-
-
-class _Begins:
-    """Where the messages of a conversation begin: (connection, bytes sent on it before) -> the faults in it."""
-
-    def __init__(self, transcript: Transcript, conversation: Conversation | None) -> None:
-        self._offsets: dict[int, list[int]] = {}
-        self._faults: dict[tuple[int, int], list[str]] = {}
-        if conversation is None:
-            return
-        steps: dict[int, list[Send | Answer]] = {}
-        for step in conversation.steps:
-            if isinstance(step, Send | Answer):
-                steps.setdefault(step.connection, []).append(step)
-        for number, some in steps.items():
-            for offset, faults in _placed(some, transcript, number):
-                self._faults.setdefault((number, offset), []).extend(faults)
-            self._offsets[number] = sorted(offset for found, offset in self._faults if found == number)
-
-    def at(self, connection: int, offset: int) -> bool:
-        """Returns True if a message begins there."""
-        return (connection, offset) in self._faults
-
-    def within(self, connection: int, offset: int, size: int) -> list[str]:
-        """Returns the faults of the messages that begin in these bytes."""
-        offsets = self._offsets.get(connection, [])
-        some = offsets[bisect_left(offsets, offset) : bisect_left(offsets, offset + size)]
-        return [fault for one in some for fault in self._faults[connection, one]]
-
-
-def _placed(steps: list[Send | Answer], transcript: Transcript, number: int) -> Iterator[tuple[int, list[str]]]:
-    """Yields where the messages of these steps begin in what was sent on a connection, and what is wrong in them."""
-    sent, starts = transcript.sent(number), _starts(transcript, number)
-    at = 0
-    for step in steps:
-        if isinstance(step, Answer):
-            if step.edits and at < len(sent):
-                yield at, named_answer_edits(step.edits)
-            continue
-        wire = step.wire()
-        place = _place(wire, sent, at, starts)
-        if place is not None:
-            yield place, named_edits(step.message, step.edits) if step.edits else wrong_lengths(step.message)
-            at = place + len(wire)
-
-
-def _starts(transcript: Transcript, number: int) -> list[int]:
-    """The offsets at which entries begin."""
-    found, at = [], 0
-    for entry in transcript.entries:
-        if entry.what is What.SENT and entry.connection == number:
-            found.append(at)
-            at += len(entry.data)
-    return found
-
-
-_MOST_PLACES: Final = 256
-
-
-def _place(wire: bytes, sent: bytes, at: int, starts: list[int]) -> int | None:
-    """The offset of a message in what was sent: `at`, or where a later write begins, behind an answer. The last message
-    may have been cut by the end of the connection. None if it is not found."""
-    after = bisect_right(starts, at)
-    for place in (at, *starts[after : after + _MOST_PLACES]):
-        here = sent[place : place + len(wire)]
-        if here and (here == wire or (place + len(wire) > len(sent) and wire.startswith(here))):
-            return place
-    return None

@@ -15,7 +15,7 @@ from dicos_transports.cli.text import shown
 
 from ..conversation import DamagedFile
 from .loop import replay, warnings_found
-from .runs import Settings, run, table
+from .runs import Settings, coverage, run, table
 from .tapes import read_tape
 from .targets import TARGETS
 
@@ -60,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     if given.atheris:
         from .guided import guided
 
-        return guided(TARGETS[given.atheris], given.seconds, given.corpus, given.crashes)
+        return guided(given.atheris, given.seconds, given.corpus, given.crashes)
     settings = Settings(
         names=tuple(names),
         seconds=given.seconds,
@@ -71,7 +71,8 @@ def main(words: Sequence[str]) -> int:
     )
     totals = run(settings)
     print("\n".join(table(totals, names)))
-    return 1 if totals.crashes else 0
+    print("\n".join(["", *coverage(totals)]))
+    return 1 if totals.crashes or totals.failed else 0
 
 
 def _replay(parser: Parser, path: Path, targets: list[str] | None) -> int:

@@ -110,9 +110,11 @@ class Bases:
         number = tape.below(len(self.all))
         return self._changed(number, kind % (_CHANGES + 1), tape.random())
 
-    def made(self, random: Random) -> bytes:
-        """Returns an input with one to four changes, which `raw` makes a tape of."""
-        return self._changed(random.randrange(len(self.all)), 1 + random.randrange(_CHANGES), random)
+    def made(self, random: Random, number: int | None = None) -> bytes:
+        """Returns an input, the one of this number or any, with one to four changes; `raw` makes a tape of it."""
+        if number is None:
+            number = random.randrange(len(self.all))
+        return self._changed(number, 1 + random.randrange(_CHANGES), random)
 
     def _changed(self, number: int, changes: int, random: Random) -> bytes:
         if not changes:

@@ -30,7 +30,9 @@ from dicos_fuzz.inside.model import (
     table,
 )
 from dicos_fuzz.inside.model.paths import INPUTS, every_cell, every_state, ways
+from dicos_fuzz.inside.model.targets import TARGETS
 from dicos_fuzz.inside.model.walking import shrunk, walk
+from dicos_fuzz.inside.target import OracleFailure, Target, Watch
 from dicos_fuzz.tree import Action as Repeat
 from dicos_fuzz.tree import Edit, apply
 from dicos_fuzz.tree import encode as encode_tree
@@ -63,10 +65,9 @@ def damaged_pdus(seed: int, count: int) -> Iterator[bytes]:
 def is_found(walks: int) -> bool:
     """True if the model disagrees in some cell, damaged PDU or walk, or the engine raises what it must not."""
     try:
-        return (
-            any(agrees(script) for script in CELLS)
-            or any(map(pdu_difference, damaged_pdus(1, walks)))
-            or any(isinstance(walk(seed), Disagreement) for seed in range(walks))
+        return any(agrees(script) for script in CELLS) or any(
+            pdu_difference(damaged) or isinstance(walk(seed), Disagreement)
+            for seed, damaged in enumerate(damaged_pdus(1, walks))
         )
     except (LocalProtocolError, KeyError, ValueError, IndexError):
         return True
@@ -313,3 +314,23 @@ def test_a_disagreement_is_shrunk_and_says_where_it_is(monkeypatch: pytest.Monke
 def test_the_inputs_cause_what_they_stand_for() -> None:
     assert set(INPUTS) == set(table.EVENTS) - {2, 5}
     assert INPUTS[16] == Receive(encode(Abort(source=2, reason=1)))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda one: one.name)
+def test_the_targets_run_their_seeds_and_what_they_make(target: Target) -> None:
+    watch = Watch()
+    tapes = [*target.seeds()][::8]
+    if target.made is not None:
+        tapes += [target.made(Random(seed)) for seed in range(10)]
+    for tape in (b"", b"\1", b"\3", *tapes):
+        target.body(tape, watch)
+    assert len(watch.seen) > 5
+
+
+def test_a_target_fails_where_the_model_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = machine.TABLE[Evt.Evt12, State.Sta6]
+    monkeypatch.setitem(machine.TABLE, (Evt.Evt12, State.Sta6), Cell(cell.action, State.Sta9, State.Sta10))
+    (target,) = [one for one in TARGETS if one.name == "model"]
+    found = next(script for script in CELLS if agrees(script))
+    with pytest.raises(OracleFailure, match="Sta8, close False expected"):
+        target.run(bytes_of(found))

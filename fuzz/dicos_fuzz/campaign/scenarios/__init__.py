@@ -28,14 +28,18 @@ from . import (
     altered,
     answers,
     associations,
+    beside,
     commands,
     connections,
     contents,
     foreign,
     fragments,
     good,
+    orders,
+    repeated,
     resources,
     responses,
+    returned,
     segments,
     sequences,
     slow,
@@ -46,8 +50,8 @@ from .family import Family
 __all__ = ["FAMILIES", "Family"]
 
 _MODULES = (
-    good, states, sequences, associations, commands, fragments, contents, altered, connections, foreign, segments,
-    answers, responses, resources, slow,
+    good, orders, beside, returned, states, sequences, associations, commands, fragments, contents, altered,
+    connections, repeated, foreign, segments, answers, responses, resources, slow,
 )  # fmt: skip
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
+from dicos_proto.limits import OVER_MAX_LENGTH
+
 from ...conversation import Await, Conversation, Send
 from ...grammar.building import p_data
 from ..knowledge import Learned
@@ -17,6 +19,10 @@ from .scripts import ANY, CLOSE, FIN, Talk, pdu, script
 
 __all__ = ["FAMILIES"]
 
+LONGEST: Final = 1 << 18
+"""The longest Maximum Length that is exceeded."""
+OVER: Final = OVER_MAX_LENGTH + (1 << 16)
+"""Bytes of the image of the object that exceeds it: more than our own tolerance accepts."""
 _REFUSAL: Final = Await(kinds=(3, 7))
 _PDV = tuple[int, bool, bool, bytes]
 
@@ -135,6 +141,20 @@ def _data(talk: Talk) -> Iterator[Conversation]:
     # fmt: on
     for name, about, expect, wire, clause in cases:
         yield _case(talk, name, about, expect, wire, clause, ends=expect == "closes")
+    yield from _over_the_maximum(talk)
+
+
+def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
+    """A good object in one P-DATA-TF that is longer than the peer's Maximum Length and any tolerance of it."""
+    most = talk.learned.max_length
+    if not 0 < most <= LONGEST:
+        return
+    where, command, data = talk.parts(1, "over the maximum", pixels=OVER)
+    if len(data) <= OVER_MAX_LENGTH:  # it was deflated
+        return
+    wire = p_data((where, True, True, command)) + p_data((where, False, True, data))
+    about = f"a P-DATA-TF of {len(data) + 6} bytes, longer than the peer's Maximum Length"
+    yield _case(talk, "over the Maximum Length", about, "should-fail", wire, "PS3.8 D.1")
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

@@ -64,6 +64,8 @@ class Checker:
         self.model = Reference(script.role, script.level, limits)
         self.reached = {self.model.state}
         """The states of the model so far."""
+        self.seen = Observed()
+        """The last step, as the engine took it."""
         self._steps: list[Step] = []
         self._expected: list[Neutral] = []
         self._wire = _Wire(script.level == "association")
@@ -78,7 +80,7 @@ class Checker:
     def step(self, step: Step) -> Disagreement | None:
         """Takes one step on both sides. Returns a disagreement; go no further after it."""
         self._steps.append(step)
-        seen = self.run.step(step)
+        seen = self.seen = self.run.step(step)
         try:
             self._compare(step, seen)
         except _Differs as found:

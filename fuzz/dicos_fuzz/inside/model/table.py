@@ -52,7 +52,8 @@ ACTIONS: Final = {
     "AR-10": "i",
     "AA-1": "u", "AA-2": "c", "AA-3": "ic", "AA-4": "p", "AA-5": "", "AA-6": "", "AA-7": "a", "AA-8": "ap",
 }  # fmt: skip
-"""The effects of each action that the outside sees [PS3.8 tables 9-6 to 9-9]; the timer is judged by the state (`reference`)."""
+"""The effects of each action that the outside sees; timers are judged by the state (`reference`)
+[PS3.8 tables 9-6 to 9-9]."""
 
 
 @dataclass(frozen=True, slots=True)

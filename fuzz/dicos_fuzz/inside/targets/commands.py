@@ -67,7 +67,7 @@ def _command(data: bytes, watch: Watch) -> None:
 
 
 def _check_long_way(given: bytes, found: object, judge: Judge) -> None:
-    """What the short path for known shapes returns is what the long one does."""
+    """The short path for known shapes returns the same as the long one."""
     again: object
     try:
         again = _decode_command(given, Judge(Limits(), judge.tolerance))[:2]

@@ -294,7 +294,7 @@ def _padded(given: Iterator[bytes], syntax: str, *, limits: Limits) -> None:
 
 
 def _check_back(made: bytes, source: str, to: str, sop_class: str, watch: Watch) -> None:
-    """What was converted once is converted back and again without a change."""
+    """A data set that was converted once is converted back, and again, without a change."""
     back = _converted(made, to, source, 0, Limits(inflate_ratio=1 << 20), sop_class)
     if isinstance(back, str):
         check(False, f"{uids.name_of(to)} that was made cannot be read: {back}")
