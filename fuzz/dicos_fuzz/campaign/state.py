@@ -2,8 +2,8 @@
 
 Knows: files. Must not know: how a campaign runs.
 
-A folder: `state.json` (numbers, the bitmap), `corpus/` (conversations), `findings/` and `unconfirmed/` (reproducers).
-Each file is written whole or not at all, so that a campaign that is killed leaves its last state. A damaged file raises
+A folder: the file state.json (numbers, the bitmap), `corpus/` (conversations), `findings/` and `unconfirmed/`
+(reproducers). Each file is written whole or not at all, so that a campaign that is killed leaves its last state. A damaged file raises
 `DamagedFile`, which names it.
 """
 

@@ -3,7 +3,7 @@
 Knows: targets, mutations, costs. Must not know: processes.
 
 The loop (`loop`) bounds the cost of what it tries, and tries short tapes most of the time; a cost that grows faster
-than its input shows only in long ones. Here every tape is long: a block of a kept one many times over. What counts is
+than its input shows only in long ones. Here every tape is long: a block of a kept one many times over. The measure is
 the cost for each byte, in parts of the bound. Two sizes of the same tape tell if the cost grows faster than the size.
 """
 

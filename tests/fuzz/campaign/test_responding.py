@@ -1,4 +1,4 @@
-"""The right answer to each thing that a peer may say."""
+"""The right answer to each message of a peer."""
 
 from __future__ import annotations
 
