@@ -5,8 +5,7 @@ Knows: playing again, the oracles, delta debugging (`findings.minimise`). Must n
 Theory of operation: one question is asked again and again: the peer serves; some conversations are played; does the
 oracle that raised the suspicion report the same reaction? Everything else is search over that question: backwards
 through the conversations that ran before (`earlier`), then how often of `TIMES`, then the smallest conversation
-(`minimise`). Each search has a budget in questions and in seconds; a question after the last second is answered by
-"no", which ends a search early and safely.
+(`minimise`). Each search has a budget in questions and in seconds, and ends with the last second (`OutOfBudget`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Final
 from ..conversation import Conversation, Transcript
 from ..finding import Finding, Severity, Violation, signature
 from ..findings.minimise import earlier, minimise
+from ..findings.searching import OutOfBudget
 from .knowledge import Learned
 from .liveness import Liveness, Trouble
 from .player import Player
@@ -277,7 +277,7 @@ class Suspects:
 
         def still(one: Conversation) -> bool:
             if monotonic() > until:
-                return False
+                raise OutOfBudget  # what is left to ask takes time even if the answer is no
             if growing is not None:
                 return self._enough(self._grown(one, growing, 1.0), growing)
             if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):

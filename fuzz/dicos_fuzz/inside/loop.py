@@ -100,6 +100,8 @@ class Loop:
     def _next(self) -> bytes:
         target, random = self.target, self._random
         if target.made is not None and random.random() < 0.1:
+            if target.grown is not None and random.random() < 0.03:
+                return target.grown(random)[: target.longest]
             return target.made(random)[: target.longest]
         kept = self.kept
         if not kept:

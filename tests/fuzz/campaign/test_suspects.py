@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import pytest
 
@@ -16,7 +17,7 @@ from dicos_fuzz.campaign.resources import Growth, Track
 from dicos_fuzz.campaign.suspects import Suspects, Unrecoverable
 from dicos_fuzz.campaign.watching import Watched
 from dicos_fuzz.conversation import Await, Conversation, Send, Transcript
-from dicos_fuzz.finding import Severity, Violation
+from dicos_fuzz.finding import Finding, Severity, Violation
 from dicos_fuzz.grammar import echo
 from tests.fuzz.campaign.tiny import ABORTED, BEGIN, CRASHING, GOOD, SHORT, broken, conversation
 
@@ -146,3 +147,20 @@ def test_what_hangs_the_peer_is_searched_with_less_patience(monkeypatch: pytest.
             assert liveness.hanging < liveness_module.HANGING
             assert liveness.congested < liveness_module.CONGESTED
         assert liveness.hanging == liveness_module.HANGING
+
+
+def test_a_search_ends_with_its_time_and_not_with_its_questions() -> None:
+    """To make what is left to ask about a long message takes a minute, even if nothing is played any more."""
+    long = conversation("long", *BEGIN, Send(message=b"".join(echo(1, number) for number in range(1, 500))))
+    size = sum(len(step.message) for step in long.steps if isinstance(step, Send))
+    violation = Violation(oracle="accepted", severity=Severity.LOW, detail="", clause="")
+
+    def needs_all(conversation: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
+        return [violation] if len(transcript.sent()) >= size else []
+
+    found = Finding(violation=violation, conversation=long, transcript=Transcript(), replayed=(3, 3))
+    with investigating("none") as (_, liveness, player):
+        searching = Suspects(player, liveness, needs_all, watched=None, seconds=1.0)
+        begun = monotonic()
+        searching.smaller(found, 0.5, questions=100_000)
+        assert monotonic() - begun < 10

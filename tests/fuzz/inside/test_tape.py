@@ -111,3 +111,11 @@ def test_findings_with_other_numbers_are_one() -> None:
     assert one.signature == same.signature != other.signature
     assert one.error == "ValueError: 12 bytes"
     assert one.file_name == f"pdu-{one.signature}.tape"
+
+
+def test_an_input_is_grown_by_a_valid_part_of_it() -> None:
+    grown = {BASES.grown(Random(number), 20_000) for number in range(30)}
+    assert max(map(len, grown)) > 10_000
+    assert all(len(one) <= 20_000 for one in grown)
+    right = [one for one in grown if int.from_bytes(one[2:6], "big") == len(one) - 6]
+    assert len(right) > 10  # the lengths have followed

@@ -401,6 +401,7 @@ TARGETS: Final = (
         body=_framing,
         seeds=lambda: [raw(bytes((n & 15, n, 9)), one) for n, one in enumerate(_FRAMES.all)],
         made=lambda random: raw(random.randbytes(3), _FRAMES.made(random)),
+        grown=lambda random: raw(random.randbytes(3), _FRAMES.grown(random, 60_000)),
         words=_FRAME_WORDS,
     ),
     *(
@@ -410,9 +411,10 @@ TARGETS: Final = (
             body=lambda data, watch, play=play, role=role, bases=bases: play(data, watch, role, bases),  # type: ignore[misc]
             seeds=lambda bases=bases, role=role: _tapes(bases, role.value),  # type: ignore[misc]
             made=lambda random, bases=bases: _made(bases, random),  # type: ignore[misc]
+            grown=lambda random, bases=bases: raw(random.choice(_HEADS), bases.grown(random, 60_000)),  # type: ignore[misc]
             words=_FRAME_WORDS,
             share=2 if play is _association else 1,
-            longest=16 << 10,
+            longest=64 << 10,
         )
         for name, what, play in (("association", "Association", _association), ("upper-layer", "UpperLayer", _upper))
         for role, bases in ((Role.ACCEPTOR, ACCEPTING), (Role.REQUESTOR, REQUESTING))
