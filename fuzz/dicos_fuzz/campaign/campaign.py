@@ -155,7 +155,7 @@ class Campaign:
         return totals
 
     def _begin(self) -> None:
-        for _ in range(WARMING):
+        for _ in range(WARMING if self.liveness.caller is None else 1):
             trouble = self.liveness.serves()
             if trouble is not None:
                 raise Unrecoverable(trouble.violation.detail)

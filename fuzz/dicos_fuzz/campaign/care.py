@@ -13,9 +13,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final, Protocol
 
-from ..conversation import Conversation, Send
-from ..finding import Finding
+from ..conversation import Conversation, Send, Side, Transcript
+from ..finding import Finding, Violation
+from .conduct import conduct
 from .ledger import Ledger
+from .lines import lines_of
 from .liveness import Liveness, Trouble
 from .player import Player
 from .pool import Played
@@ -160,18 +162,17 @@ class Care:
 
     def _measure(self, track: Track, played: Played) -> None:
         """Notes the resources of a watched peer after a conversation, and looks for a peak of memory."""
-        if self._work.jobs == 1 or len(track) % 10 == 0:
-            numbers = self._liveness.numbers()
-            if numbers is not None:
-                track.note(played.case.conversation, numbers)
-                self._risen = any(one != "memory" for one in track.above(numbers))
+        numbers = self._liveness.numbers()
+        if numbers is not None:
+            track.note(played.case.conversation, numbers)
+            self._risen = any(one != "memory" for one in track.above(numbers))
         trouble = self._liveness.gulps(played.sent * self._work.jobs)
         if trouble is not None:
             self._trouble(trouble, played)
 
     def _trouble(self, trouble: Trouble, played: Played) -> None:
         last = played.case.conversation
-        violation = replace(trouble.violation, family=last.name.partition("/")[0])
+        violation = placed(trouble.violation, last, played.transcript)
         trouble = replace(trouble, violation=violation)
         new = self._ledger.is_new(violation)
         if new or trouble.fatal:
@@ -179,8 +180,9 @@ class Care:
         if new:
             self._note(f"looking into {trouble.oracle}: {violation.detail}")
             finding = self._suspects.trouble(trouble, self._work.history.all() or [last], played.transcript)
-            self._work.add(believed(finding) if trouble.fatal else finding)
             last = finding.conversation
+            finding = replace(finding, violation=placed(finding.violation, last, finding.transcript))
+            self._work.add(believed(finding) if trouble.fatal else finding)
         elif trouble.fatal:
             self._suspects.recover()
         if trouble.fatal:
@@ -215,6 +217,13 @@ class Care:
                 self._work.add(finding)
             if finding is not None:
                 self.rest()
+
+
+def placed(violation: Violation, conversation: Conversation, transcript: Transcript) -> Violation:
+    """Returns the violation with the state in which the peer was, and the family of the conversation."""
+    line = lines_of(transcript).get(0)
+    state = "" if line is None else conduct(line, user=conversation.side is Side.USER).fault_state.name
+    return replace(violation, state=state, family=conversation.name.partition("/")[0])
 
 
 def believed(finding: Finding) -> Finding:

@@ -37,8 +37,9 @@ AGAIN: Final = 0.25
 SETTLING: Final = 10.0
 """Seconds in which a peer at rest gives back what it used."""
 STEADY: Final = 0.3
-SPINNING: Final = 0.6
-"""Processor time for each second at rest, above that at the beginning, that is called spinning."""
+SPINNING: Final = 0.2
+"""Processor time for each second at rest, above that at the beginning, that is called spinning: on a busy host, a
+process that spins gets no more."""
 SPINS: Final = 5.0
 """Seconds that it has to spin: it may still be at work."""
 PEAK_FREE: Final = 64 << 20
@@ -116,7 +117,7 @@ class Liveness:
             if took is not None:
                 self.served += 1
                 self.longest = max(self.longest, waited)
-                return self._stalled(waited) if attempts > 1 and waited > self.hanging else None
+                return self._stalled(waited) if attempts > 1 and waited > self.hanging / 2 else None
             patience = self._patience(self.player.last)
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)

@@ -28,6 +28,8 @@ __all__ = ["probe_caller"]
 REQUESTS: Final = 200
 """Requests of the first call that are answered."""
 SLOWEST: Final = 2.0
+LONGEST: Final = 15.0
+"""Seconds that the first call may take."""
 
 
 def probe_caller(player: Player) -> Learned:
@@ -35,7 +37,10 @@ def probe_caller(player: Player) -> Learned:
     `LocalTrouble`."""
     steps: list[Step] = [Open(), *([Answer()] * (REQUESTS + 2)), Await(kinds=(7,), seconds=1.0)]
     player.learned = replace(player.learned, answer_seconds=player.bounds.connect)
+    bounds = player.bounds
+    player.bounds = replace(bounds, seconds=bounds.called + LONGEST)
     found = player.play(Conversation(name="probe", steps=tuple(steps), side=Side.PROVIDER))
+    player.bounds = bounds
     said = found.received()
     if found.how() is What.REFUSED:
         note = next(entry.note for entry in found.entries if entry.what is What.REFUSED)

@@ -5,8 +5,7 @@ Knows: playing again, the oracles, delta debugging (`findings.minimise`). Must n
 Theory of operation: one question is asked again and again: the peer serves; some conversations are played; does the
 oracle that raised the suspicion report the same reaction? Everything else is search over that question: backwards
 through the conversations that ran before (`earlier`), then how often of `TIMES`, then the smallest conversation
-(`minimise`). Each search has a budget in questions and in seconds; a question after the last second is answered by
-"no", which ends a search early and safely.
+(`minimise`). Each search has a budget in questions and in seconds, and ends with the last second (`OutOfBudget`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Final
 from ..conversation import Conversation, Transcript
 from ..finding import Finding, Severity, Violation, signature
 from ..findings.minimise import earlier, minimise
+from ..findings.searching import OutOfBudget
 from .knowledge import Learned
 from .liveness import Liveness, Trouble
 from .player import Player
@@ -42,11 +42,19 @@ PATIENT: Final = 4
 PATIENT_ECHOES: Final = 20
 LEAST_PATIENT: Final = 0.5
 MOST_PATIENT: Final = 5.0
-REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 40}
+REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 24}
 SHARE: Final = 0.7
 """Growth for each repetition, as a share of what would be one descriptor or thread each, that confirms a leak."""
 MEMORY_EACH: Final = 64 << 10
 SETTLE: Final = 3.0
+HALVING: Final = 1.0
+"""Seconds in which a peer gives back what it used, while suspects are only being looked for."""
+LEAST_GROWING: Final = 15.0
+SLOTS: Final = 16
+"""Associations at the same time that most peers serve, or fewer."""
+REPEATED_OF: Final = 16
+PLAYED_EACH: Final = 32
+"""One of this many conversations, at least, leaves something behind: else halving them leads nowhere."""
 LONGEST_SEARCH: Final = 60.0
 """Seconds for the search for what brings the peer down, at least: each question may need a restart."""
 LEAKS: Final[dict[Counted, str]] = {
@@ -168,13 +176,30 @@ class Suspects:
                 seen[:] = [found]
             return found is not None
 
-        needed = earlier(history, shows, budget=BACKWARDS)
-        if not needed.shown or not needed.conversations:
+        needed: tuple[Conversation, ...] = ()
+        if trouble.oracle == "slot-leak":
+            needed = self._repeated(history, shows)
+        if not needed:
+            backwards = earlier(history, shows, budget=BACKWARDS)
+            needed = backwards.conversations if backwards.shown else ()
+        if not needed:
             return replace(plain, replayed=(0, TIMES))
-        *before, last = needed.conversations
+        *before, last = needed
         transcript = seen[0]
         shown = 1 + sum(self._shows(trouble.violation, (*before, last)) is not None for _ in range(TIMES - 1))
         return replace(plain, conversation=last, before=tuple(before), transcript=transcript, replayed=(shown, TIMES))
+
+    def _repeated(
+        self, history: Sequence[Conversation], shows: Callable[[tuple[Conversation, ...]], bool]
+    ) -> tuple[Conversation, ...]:
+        """Looks for one conversation that uses up all slots when it is repeated, among the latest different ones.
+        Returns it as often as that takes; nothing if there is none."""
+        latest = {one.name: one for one in reversed(history)}
+        for one in list(latest.values())[:REPEATED_OF]:
+            if shows((one,) * SLOTS):
+                fewest = next((count for count in (4, 8, 10, 12) if shows((one,) * count)), SLOTS)
+                return (one,) * fewest
+        return ()
 
     def _shows(self, violation: Violation, some: Sequence[Conversation]) -> Transcript | None:
         """Plays conversations with a peer that serves. Returns the transcript of the last one, if a trouble with the
@@ -252,7 +277,7 @@ class Suspects:
 
         def still(one: Conversation) -> bool:
             if monotonic() > until:
-                return False
+                raise OutOfBudget  # what is left to ask takes time even if the answer is no
             if growing is not None:
                 return self._enough(self._grown(one, growing, 1.0), growing)
             if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):
@@ -274,7 +299,7 @@ class Suspects:
         proportion; None if none does. Raises `Unrecoverable`, with the finding, if the peer serves nobody
         afterwards."""
         self._fresh()
-        for suspect in growth.suspects:
+        for suspect in self._narrowed(growth):
             first = self._grown(suspect, growth.counted)
             if not self._enough(first, growth.counted):
                 continue
@@ -288,14 +313,31 @@ class Suspects:
                 return found
         return None
 
+    def _narrowed(self, growth: Growth) -> Iterator[Conversation]:
+        """Yields the suspects, and then the one that halving the conversations before them leads to."""
+        yield from growth.suspects
+        some, counted = growth.played, growth.counted
+        most = self._grown_by(some, counted, HALVING)
+        while len(some) > 1 and most >= len(some) // PLAYED_EACH * (MEMORY_EACH if counted == "memory" else 1):
+            if counted != "memory":
+                self._fresh()  # its slots may be used up
+            half = len(some) // 2
+            first = self._grown_by(some[:half], counted, HALVING)
+            some, most = (some[:half], first) if 2 * first >= most else (some[half:], most - first)
+        yield from some[:1]
+
     def _grown(self, conversation: Conversation, counted: Counted, seconds: float = SETTLE) -> int:
-        """The growth that stays after a conversation was repeated; 0 if there is no time to repeat it often enough."""
+        """The growth that stays after a conversation was repeated."""
+        return self._grown_by([conversation] * REPEATS[counted], counted, seconds)
+
+    def _grown_by(self, some: Sequence[Conversation], counted: Counted, seconds: float) -> int:
+        """The growth that stays after some conversations; 0 if there is no time for them."""
         before = self._liveness.settled()
-        until = monotonic() + self._seconds
-        for _ in range(REPEATS[counted]):
+        until = monotonic() + max(LEAST_GROWING, self._seconds)
+        for one in some:
             if monotonic() > until:
                 return 0
-            self._last = self._player.play(conversation)
+            self._last = self._player.play(one)
         self.recover()
         after = self._liveness.settled(before, seconds=seconds)
         return 0 if before is None or after is None else after.of(counted) - before.of(counted)

@@ -41,6 +41,8 @@ from .fuzz_options import ENGINE, is_loopback, parse, settings
 from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
 from .fuzz_show import Show
 
+CALLED: Final = 120.0
+"""Seconds to wait for a peer that calls: a person may have to start it."""
 RECORDED_MOST: Final = 500
 """Recorded associations that are taken from capture files."""
 
@@ -164,7 +166,7 @@ def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: 
         listen=options.listen,
         server_tls=secured.server if options.listen is not None else None,
     )
-    bounds = Bounds(connections=options.max_associations, sent=2 * options.max_bytes)
+    bounds = Bounds(connections=options.max_associations, sent=2 * options.max_bytes, called=CALLED)
     try:
         player = Player(peer, learned, bounds=bounds)
     except OSError as error:
