@@ -36,6 +36,11 @@ MESSAGE_TIMERS = (Timer.MESSAGE, Timer.RATE, Timer.RESPONSE, Timer.OPERATION, Ti
 """The timers of an established association."""
 
 
+_ORDER = {timer: number for number, timer in enumerate(Timer)}
+"""Of timers with the same deadline, the first of these counts, regardless of which was armed first: this depends on how
+the bytes were cut."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """The time that each phase may take, in seconds; None waits forever."""
@@ -99,9 +104,10 @@ class Deadline:
 
 
 class _Armed:
-    __slots__ = ("at", "fault", "key", "seconds", "why")
+    __slots__ = ("at", "fault", "key", "order", "seconds", "why")
 
-    def __init__(self, seconds: float, why: str, key: object, fault: str | None = None) -> None:
+    def __init__(self, timer: Timer, seconds: float, why: str, key: object, fault: str | None = None) -> None:
+        self.order = _ORDER[timer]
         self.seconds = seconds
         self.why = why
         self.key = key
@@ -129,7 +135,7 @@ class TimerTable:
             return
         armed = self._armed.get(timer)
         if armed is None or key is None or armed.key != key:
-            self._armed[timer] = _Armed(seconds, why, key, fault)
+            self._armed[timer] = _Armed(timer, seconds, why, key, fault)
 
     def cancel(self, *timers: Timer) -> None:
         """Disarms the timers. A timer that is not armed is ignored."""
@@ -144,14 +150,14 @@ class TimerTable:
             at = armed.at
             if at is None:
                 at = armed.at = now + armed.seconds
-            if first is None or at < first_at:
+            if first is None or at < first_at or (at == first_at and armed.order < first.order):
                 first, first_at = armed, at
         return None if first is None else Deadline(first_at, first.why)
 
     def note(self, now: float) -> None:
         """Remembers which timers have passed at `now`; they expire once everything received before is parsed."""
         passed = [(armed.at, armed) for armed in self._armed.values() if armed.at is not None and armed.at <= now]
-        passed.sort(key=lambda one: one[0], reverse=True)
+        passed.sort(key=lambda one: (one[0], one[1].order), reverse=True)
         self._expired = [armed for _, armed in passed]  # the earliest is taken first
 
     def take_expired(self) -> tuple[Timer, str] | None:

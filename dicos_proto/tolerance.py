@@ -296,7 +296,7 @@ def informing_text(raw: bytes, most: int) -> str:
         text = kept.decode("utf-8")
     except UnicodeDecodeError:
         text = kept.decode("latin-1")
-    return "".join(one if one.isprintable() else "?" for one in text.strip(" ")[:most])
+    return "".join(one if one.isprintable() else "?" for one in text.strip(" ")[:most].rstrip(" "))
 
 
 class Judge:

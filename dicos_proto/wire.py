@@ -10,7 +10,7 @@ Knows: the interface. Must not know: who implements it.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from .errors import ConnectionLost
 from .timers import Deadline
@@ -58,7 +58,6 @@ class Ending(Enum):
     """Close the connection by a reset: an RST."""
 
 
-@runtime_checkable
 class NetworkWire(Wire, Protocol):
     """A wire that plays a network: it may keep bytes back for some time, and end the connection by itself."""
 
@@ -69,3 +68,8 @@ class NetworkWire(Wire, Protocol):
     @property
     def ending(self) -> Ending:
         """The end of the sending side that the wire wants."""
+
+
+def is_network(wire: Wire) -> TypeGuard[NetworkWire]:
+    """Returns True for a wire that has the members of a `NetworkWire`."""
+    return hasattr(wire, "holds") and hasattr(wire, "ending")

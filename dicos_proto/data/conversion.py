@@ -107,6 +107,15 @@ class QuietDataset(Dataset):
             self._convert(tag)
         return super().__getitem__(key)
 
+    @property
+    def _character_set(self) -> Any:
+        """The codecs of its own character set, or those of the data set around it."""
+        tag = BaseTag(0x00080005)
+        if tag not in self._dict:
+            return self._parent_encoding
+        names = self[tag].value or ""
+        return codecs_of([names] if isinstance(names, str) else [str(one) for one in names])
+
     def _convert(self, tag: BaseTag) -> None:
         raw = self._dict.get(tag)
         if not isinstance(raw, RawDataElement) or (raw.value is None and raw.length) or _left_to_pydicom():

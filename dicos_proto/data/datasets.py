@@ -73,11 +73,13 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
 
+    from .writing import writable
+
     implicit, little, packed = _syntax(transfer_syntax)
     out = DicomBytesIO()
     out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
-        write_dataset(out, dataset)
+        write_dataset(out, writable(dataset, implicit=implicit, little=little))
     except faults() as fault:
         raise DataSetError(
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"

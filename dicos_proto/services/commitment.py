@@ -119,8 +119,10 @@ class CommitmentReport:
 def _information(transaction_uid: str, references: tuple[Reference, ...]) -> Dataset:
     from pydicom.dataset import Dataset
 
+    from ..data.writing import uid_element
+
     made = Dataset()
-    made.TransactionUID = transaction_uid
+    made.add(uid_element("TransactionUID", transaction_uid))
     if references:
         made.ReferencedSOPSequence = [reference_to(one) for one in references]
     return made

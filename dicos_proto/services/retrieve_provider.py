@@ -193,6 +193,8 @@ class Moving(_Retrieving):
 def _failed_list(uids: list[str]) -> Content:
     from pydicom.dataset import Dataset
 
+    from ..data.writing import uid_element
+
     found = Dataset()
-    found.FailedSOPInstanceUIDList = uids
+    found.add(uid_element("FailedSOPInstanceUIDList", uids))
     return found

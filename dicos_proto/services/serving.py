@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..conversation.exchange import Exchange
 from ..conversation.flows import Flow
@@ -35,6 +35,9 @@ from .performing import ProviderOperation
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+
+_CHARACTER_SET: Final = 0x00080005
 
 
 class Refused(ProtocolError):
@@ -126,7 +129,7 @@ class NormalizedOperation(ProviderOperation):
         if tags is None:
             return dataset
         found = Dataset()
-        for tag in tags:
+        for tag in (*tags, _CHARACTER_SET):  # without it, the texts could not be read.  # PS3.3 C.12.1.1.2
             if tag in dataset:
                 found[tag] = dataset[tag]
         return found
@@ -229,13 +232,13 @@ def amended(given: Content | None, transfer_syntax: str, **values: object) -> Da
 
     Raises `DataSetError` if `given` cannot be decoded.
     """
-    from pydicom.dataset import Dataset
+    from ..data.conversion import QuietDataset
 
     if isinstance(given, bytes | bytearray | memoryview):
         given = decode(given, transfer_syntax)
     elif isinstance(given, Attributes):
         given = given.dataset
-    made = Dataset()
+    made = QuietDataset()
     if given is not None:
         made.update(given)
     for keyword, value in values.items():
@@ -258,8 +261,11 @@ def reference_to(reference: Reference) -> Dataset:
     """Returns an item of a sequence that refers to an instance [PS3.3 10.8]."""
     from pydicom.dataset import Dataset
 
+    from ..data.writing import uid_element
+
     made = Dataset()
-    made.ReferencedSOPClassUID, made.ReferencedSOPInstanceUID = reference
+    for keyword, uid in zip(("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"), reference, strict=True):
+        made.add(uid_element(keyword, uid))
     return made
 
 

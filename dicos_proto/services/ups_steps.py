@@ -286,7 +286,11 @@ _REPORTED: Final = (
 
 
 def _chosen(dataset: Dataset, keywords: tuple[str, ...]) -> Dataset:
-    return amended(None, uids.EXPLICIT_VR_LE, **{one: dataset[one].value for one in keywords if one in dataset})
+    chosen = amended(None, uids.EXPLICIT_VR_LE)
+    for one in keywords:
+        if one in dataset:
+            chosen.add(dataset[one])  # to set its value would make pydicom judge what the peer wrote, and warn
+    return chosen
 
 
 def _result(

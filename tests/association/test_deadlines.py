@@ -528,6 +528,16 @@ def test_the_earliest_deadline_is_next_and_each_expires_once() -> None:
     assert table.next_deadline(40.0) is None
 
 
+def test_of_two_with_the_same_deadline_the_more_special_one_counts() -> None:
+    for timers in ((Timer.PDU, Timer.MESSAGE), (Timer.MESSAGE, Timer.PDU)):
+        table = TimerTable()
+        for timer in timers:
+            table.arm(timer, 10, timer.value)
+        assert table.next_deadline(0) == Deadline(10, "PDU")
+        table.note(10)
+        assert table.take_expired() == (Timer.PDU, "PDU: nothing within 10 s")
+
+
 @pytest.mark.parametrize("change", ["cancelled", "restarted"])
 def test_what_was_noted_and_is_not_armed_any_more_does_not_expire(change: str) -> None:
     table = TimerTable()

@@ -444,6 +444,9 @@ CASES: dict[str, Case] = {
     **commented("of two values", b"one\\two ", "one\\two", "(0000,0902) of 2 values; one LO"),
     **commented("of many bytes", b"\xff" * 3000, "\xff" * 64),
     "originator padded with NUL": originated("informative_text", 0x1030, b"WS1\0", move_originator_aet="WS1"),
+    "originator of 18 with a space in the last place": originated(
+        "informative_text", 0x1030, b"W" * 15 + b" X ", move_originator_aet="W" * 15
+    ),
     "originator of 18": originated("informative_text", 0x1030, b"W" * 18, move_originator_aet="W" * 16),
     "originator with an umlaut": originated("informative_text", 0x1030, b"M\xfcller", move_originator_aet="Müller"),
     "originator's id of four bytes": originated(

@@ -170,7 +170,10 @@ class Ours:
 
 DICOS = [sys.executable, "-m", "dicos_transports.cli"]
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-OUR_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'transports'}"}
+OUR_ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(CHECKOUT / folder) for folder in (".", "transports", "fuzz")),
+}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.flows import ContextNotAccepted
 from dicos_proto.conversation.performing import next_request
-from dicos_proto.data.datasets import encode
+from dicos_proto.data.datasets import decode, encode
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CEchoRequest, NActionResponse, NEventReportRequest
 from dicos_proto.errors import LocalProtocolError
@@ -418,3 +418,13 @@ def test_the_end_of_the_association_is_raised_in_the_waiting_flow() -> None:
 
     error, _ = pair.run(request_commitment(pair.uses, "1.9", BOTH), leave())
     assert isinstance(error, flows.AssociationAborted)
+
+
+@pytest.mark.filterwarnings("error")
+def test_uids_with_leading_zeros_are_reported_as_they_came() -> None:
+    """pydicom warns of each of them, which is printed and kept forever."""
+    request = CommitmentRequest(transaction_uid="1.02", references=(Reference("1.2.3", "1.2.03"),))
+    report = request.report([Failure(Reference("1.2.3", "1.2.03"), 0x0110)])
+    found = decode(encode(report.dataset, IMPLICIT), IMPLICIT)
+    assert found.TransactionUID == "1.02"
+    assert found.FailedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.03"

@@ -298,3 +298,28 @@ def test_a_notification_of_another_type_is_refused() -> None:
 
     result, _ = pair.run(n_event_report(pair.uses, NOTIFICATION, "1.9", 4), take())
     assert result.response.status == 0x0113
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("names", ["ISO_IR 192", "ISO-IR 100"])
+def test_texts_are_returned_with_their_character_set(names: str) -> None:
+    """Also if the user asks for the texts alone, and if pydicom does not know the character set."""
+    new = created(PatientName="x" * 4)
+    new.SpecificCharacterSet = "Y" * len(names)
+    given = encode(new, IMPLICIT).replace(b"Y" * len(names), names.encode())
+    given = given.replace(b"x" * 4, "ää".encode() if names == "ISO_IR 192" else "ää  ".encode("latin-1"))
+    pair = pair_for([MPPS, RETRIEVE])
+    steps: dict[str, PerformedStep] = {}
+
+    def handle(start: MessageStart) -> flows.Flow[None]:
+        stepping = Stepping(pair.provides, start)
+        if start.command.NAME == "N-GET-RQ":
+            yield from stepping.grant(stepping.get(steps))
+        else:
+            steps["1.2"] = yield from stepping.step(steps)
+            yield from stepping.grant()
+
+    asked = n_create(pair.uses, MPPS, "1.2", given), n_get(pair.uses, RETRIEVE, "1.2", (0x00100010,))
+    (_, result), _ = pair.run(use(pair.uses, *asked), serve(pair.provides, handle))
+    found = result.attributes.dataset
+    assert (str(found.PatientName), found.SpecificCharacterSet) == ("ää", names)

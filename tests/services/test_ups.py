@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicos_proto.conversation import flows
 from dicos_proto.conversation.flows import ContextNotAccepted
-from dicos_proto.data.datasets import encode
+from dicos_proto.data.datasets import convert, decode, encode
 from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CFindRequest, NActionRequest, NGetRequest
 from dicos_proto.registry import status
@@ -400,3 +400,11 @@ def test_events_reach_the_subscribers() -> None:
     )
     assert [each.response.status for each in results] == [0, 0, 0x0113]
     assert seen == [*reports, 0x0113]
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_odd_value_of_a_user_is_reported_as_it_came() -> None:
+    """pydicom warns if such a value is assigned, with the value in its text, which is printed and kept forever."""
+    attributes = convert(decode(encode(scheduled(), IMPLICIT).replace(b"READY ", b"r\xf6w   "), IMPLICIT))
+    (report,) = upses.create("1.9", attributes).reports
+    assert decode(encode(report.dataset, IMPLICIT), IMPLICIT).InputReadinessState == "r\xf6w"

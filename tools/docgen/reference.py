@@ -39,6 +39,8 @@ _BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}}
 """Package -> modules that users import by their name, and that `__all__` need not have."""
 _ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
 """The public packages and modules of `dicos_transports`, in order."""
+_FUZZ = ("faults", "grammar", "tree", "conversation", "finding", "captures")
+"""The public packages and modules of `dicos_fuzz`, in order."""
 _GENERATED = "<!-- Made from the source by `make docs`: edit the docstrings. -->\n"
 _MADE_BY_USERS = {"Pool"}
 """Classes whose constructor is shown although the docstring leaves parameters to that of another class."""
@@ -72,6 +74,7 @@ class Page:
 def page_of(module: str) -> str:
     """The file of a page, below docs/reference."""
     short = module.removeprefix("dicos_proto.").replace("dicos_transports.", "transports.")
+    short = short.replace("dicos_fuzz.", "fuzz.")
     return f"{short}.md"
 
 
@@ -110,6 +113,10 @@ def _api() -> Iterator[Source]:
         adapter = source_of(f"dicos_transports.{name}")
         assert adapter is not None, name
         yield adapter
+    for name in _FUZZ:
+        part = source_of(f"dicos_fuzz.{name}")
+        assert part is not None, name
+        yield part
 
 
 def _sections(source: Source) -> tuple[tuple[Source | None, tuple[Name, ...]], ...]:
@@ -171,7 +178,7 @@ def _index(made: list[Page], shown: dict[tuple[str, str], str]) -> str:
         if one is None:
             raise LookupError(f"dicos_proto exports {name}, which no module defines")
         lines.append(f"| {_link(one, shown)} | {one.said} |")
-    for title, prefix in (("The engine", "dicos_proto"), ("Adapters", "dicos_transports")):
+    for title, prefix in (("The engine", "dicos_proto"), ("Adapters", "dicos_transports"), ("Fuzzing", "dicos_fuzz")):
         lines += ["", f"## {title}", "", "| module | is |", "|---|---|"]
         lines += [
             f"| [`{page.module}`]({page.file}) | {first_sentence(page.doc)} |"

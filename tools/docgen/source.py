@@ -17,7 +17,11 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
-FOLDERS = {"dicos_proto": "dicos_proto", "dicos_transports": "transports/dicos_transports"}
+FOLDERS = {
+    "dicos_proto": "dicos_proto",
+    "dicos_transports": "transports/dicos_transports",
+    "dicos_fuzz": "fuzz/dicos_fuzz",
+}
 """Package -> the folder it is in."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

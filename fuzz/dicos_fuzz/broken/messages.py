@@ -15,13 +15,13 @@ from dicos_proto.dimse.types import DimseResponse
 from dicos_proto.errors import Malformed
 from dicos_proto.registry import status
 from dicos_proto.tolerance import Tolerance
-from dicos_proto.upper_layer.pdu import decode, encode
-from dicos_proto.upper_layer.pdu_types import AssociateAccept, ContextResult, PData, Pdv
+from dicos_proto.upper_layer.pdu import decode
+from dicos_proto.upper_layer.pdu_types import AssociateAccept, ContextResult, Pdv
 from dicos_proto.wire import Wire
 from dicos_transports.blocking import StoreRequest
 
 from .hooks import Hooks
-from .tap import Listener, Tap, p_data_of, said
+from .tap import Listener, Tap, joined, p_data_of, said
 
 __all__ = ["ByteChanged", "EarlySuccess", "OverMaxLength", "SecondMessage", "WrongContext", "WrongMessageId"]
 
@@ -75,7 +75,7 @@ class _FirstContext(Tap):
         first = self._first
         if not pdvs or first is None:
             return (pdu,)
-        return (encode(PData(pdvs=tuple(replace(pdv, context=first) for pdv in pdvs))),)
+        return (joined(replace(pdv, context=first) for pdv in pdvs),)
 
 
 def _first_accepted(pdu: bytes) -> int | None:
@@ -113,7 +113,7 @@ class _Inverted(Tap):
 
     def incoming(self, pdu: bytes) -> Iterable[bytes]:
         pdvs = p_data_of(pdu)
-        return (encode(PData(pdvs=tuple(map(self._changed, pdvs)))),) if pdvs else (pdu,)
+        return (joined(map(self._changed, pdvs)),) if pdvs else (pdu,)
 
     def _changed(self, pdv: Pdv) -> Pdv:
         if pdv.command:
@@ -146,4 +146,4 @@ class _OneMessage(Tap):
             self._hears.hear(pdv)
             if pdv.last and not self._hears.in_data:
                 break
-        return (encode(PData(pdvs=tuple(kept))),) if kept else (pdu,)
+        return (joined(kept),) if kept else (pdu,)

@@ -3,7 +3,7 @@
 Knows: the blocking server, whose connections it carries over the wires that `Hooks` makes; services. Must not know:
 which defects exist.
 
-Without a defect it serves as our adapters do, with small bounds: `ASSOCIATIONS` associations, `keeping.MOST_BYTES`
+Without a defect it serves as our adapters do, with small bounds: `ASSOCIATIONS` associations, `MOST_BYTES` of `keeping`
 bytes of objects.
 """
 
@@ -130,23 +130,23 @@ class Provider(Server):
 
     def _answer(self, session: Session) -> None:
         for request in session:
+            abstract = request.context.abstract_syntax
             match request:
                 case EchoRequest():
                     request.respond()
-                case StoreRequest():
+                case _ if request.sop_class_uid != abstract:
+                    request.respond(status.SOP_CLASS_NOT_SUPPORTED)
+                case StoreRequest() if abstract in STORED:
                     self._store(request)
-                case FindRequest():
+                case FindRequest() if abstract == uids.STUDY_ROOT_FIND:
                     self._find(request)
-                case GetRequest():
+                case GetRequest() if abstract == uids.STUDY_ROOT_GET:
                     self._get(request)
                 case _:  # answered by the session: unrecognized operation
                     pass
 
     def _store(self, request: StoreRequest) -> None:
         syntax = request.transfer_syntax
-        if request.sop_class_uid != request.context.abstract_syntax:
-            request.respond(status.SOP_CLASS_NOT_SUPPORTED)
-            return
         self._hooks.storing(request)
         try:
             data = bytes(request.read())

@@ -19,13 +19,14 @@ from dicos_proto.dimse.types import Command
 from dicos_proto.errors import ConnectionLost, Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.timers import Deadline
-from dicos_proto.upper_layer.pdu import decode, encode
+from dicos_proto.upper_layer.pdu import decode
 from dicos_proto.upper_layer.pdu_types import PData, Pdv
 from dicos_proto.wire import Buffer, Wire
 
+from ..grammar.building import p_data
 from ..grammar.reading import pdus_of
 
-__all__ = ["MAX_LENGTH", "Listener", "Tap", "p_data_of", "said"]
+__all__ = ["MAX_LENGTH", "Listener", "Tap", "joined", "p_data_of", "said"]
 
 MAX_LENGTH: Final = 16_384
 """The Maximum Length of the provider, in bytes."""
@@ -167,6 +168,11 @@ class Listener:
         return self.command
 
 
+def joined(pdvs: Iterable[Pdv]) -> bytes:
+    """Returns one P-DATA-TF with these PDVs, faults included."""
+    return p_data(*((one.context, one.command, one.last, bytes(one.data)) for one in pdvs))
+
+
 def p_data_of(pdu: bytes) -> tuple[Pdv, ...]:
     """Returns the PDVs of a P-DATA-TF; none for any other PDU, or one that cannot be read."""
     if pdu[0] != 4:
@@ -180,5 +186,4 @@ def p_data_of(pdu: bytes) -> tuple[Pdv, ...]:
 
 def said(context: int, command: Command, *, has_data: bool = False) -> bytes:
     """Returns the P-DATA-TF of a command set."""
-    raw = encode_command(command, has_data=has_data)
-    return encode(PData(pdvs=(Pdv(context=context, command=True, last=True, data=raw),)))
+    return p_data((context, True, True, encode_command(command, has_data=has_data)))

@@ -19,7 +19,7 @@ from typing import Final
 from dicos_transports.addresses import said
 
 from ..conversation import Conversation, conversation_of_json, json_of_conversation
-from ..json_text import DamagedFile, read_file, write_file
+from ..json_text import DamagedFile, read_file, write_file, written
 
 __all__ = ["ENTRIES", "LARGEST", "Corpus", "read_conversation"]
 
@@ -55,7 +55,7 @@ class Corpus:
         if name in self._entries or len(text) > LARGEST:
             return False
         if self._folder is not None:
-            write_file(self._folder / f"{name}.json", plain)
+            write_file(self._folder / f"{name}.json", written(plain))
         self._keep(name, conversation, len(text))
         return True
 

@@ -25,6 +25,7 @@ __all__ = ["LONG", "Lane", "length_of"]
 LONG: Final = 3.0
 """Seconds of waiting from which a conversation belongs here."""
 ENDING: Final = 5.0
+LAST_KIND: Final = 7
 TWICE: Final = 2
 DOUBTS: Final = 50
 
@@ -36,8 +37,8 @@ def length_of(conversation: Conversation) -> float:
         match step:
             case Pause():
                 seconds += step.seconds
-            case Await(seconds=given) if given is not None:
-                seconds += given
+            case Await(seconds=given, kinds=kinds) if given is not None and kinds and min(kinds) > LAST_KIND:
+                seconds += given  # it awaits the end of the connection, or nothing
             case Send() if step.piece and step.gap:
                 seconds += step.gap * (len(step.message) // step.piece)
     return seconds

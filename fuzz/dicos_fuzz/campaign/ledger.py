@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from ..finding import Finding, Violation, signature
-from ..json_text import DamagedFile
 from .settings import Totals
 
-__all__ = ["CHANCES", "Ledger", "read_known"]
+__all__ = ["CHANCES", "Ledger"]
 
 CHANCES: Final = 3
 """Times that a violation that did not come back is played again when it is seen again."""
-KNOWN_MOST: Final = 100_000
-_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 class Ledger:
@@ -74,23 +70,3 @@ class Ledger:
         totals.findings[name] = finding
         self._tell(finding)
         return True
-
-
-def read_known(path: Path) -> frozenset[str]:
-    """Returns the signatures in a file: one a line, alone or as the end of a finding's id, then anything; # begins a
-    comment. Raises `DamagedFile` for a line without one, OSError if the file cannot be read."""
-    found: set[str] = set()
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if number > KNOWN_MOST:
-                raise DamagedFile(f"{path}: more than {KNOWN_MOST:,} lines")
-            words = line.partition("#")[0].split()
-            if not words:
-                continue
-            name = words[0].rpartition("-")[2]
-            if len(name) != 12 or not _DIGITS.issuperset(name):
-                raise DamagedFile(
-                    f"{path}: line {number}: {words[0][:40]!a}; expected a finding's id, or its 12 digits"
-                )
-            found.add(name)
-    return frozenset(found)

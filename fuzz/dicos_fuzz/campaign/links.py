@@ -10,6 +10,7 @@ split received bytes into PDUs is linear in them.
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -26,7 +27,7 @@ from .pdus import KEPT, Pdus
 if TYPE_CHECKING:
     from dicos_transports.tls.layer import TLSLayer
 
-__all__ = ["KEPT", "LINES", "LOCAL", "Link", "LocalTrouble", "Plain", "tuned"]
+__all__ = ["KEPT", "LINES", "LOCAL", "Link", "LocalTrouble", "Pdus", "Plain", "tuned"]
 
 LINES: Final = 2_000
 """Lines of a transcript that one connection may have. Stops: a peer that sends one byte a segment."""
@@ -36,6 +37,7 @@ TURNS: Final = 16
 _RESETS: Final = frozenset((errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH))
 LOCAL: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 """Errors of a socket whose cause is this program or its host."""
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _ABORT: Final = bytes.fromhex("070000000004")
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -217,6 +219,10 @@ class Link:
                     self.pump_tls()
                 self._finish(What.RESET if self._broken else What.ENDED)
                 return
+            if _QUICKACK is not None:
+                # A peer with Nagle's algorithm sends the rest of an answer once this is acknowledged.
+                with suppress(OSError):
+                    self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             if self.tls is None:
                 self._received(data)
             else:
@@ -258,7 +264,7 @@ class Link:
         self.connecting = False
         number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self.refuse(OSError(number, errno.errorcode.get(number, str(number))))
+            self.refuse(OSError(number, os.strerror(number).lower()))
 
     def refuse(self, error: OSError) -> None:
         """The connection could not be opened. Raises `LocalTrouble` if this program is the cause."""

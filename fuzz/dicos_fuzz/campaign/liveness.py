@@ -20,6 +20,7 @@ from .player import Outcome, Player
 from .resources import COUNTED, Numbers
 
 if TYPE_CHECKING:
+    from .calling import Caller
     from .watching import Watched
 
 __all__ = ["Liveness", "Trouble"]
@@ -36,8 +37,9 @@ AGAIN: Final = 0.25
 SETTLING: Final = 10.0
 """Seconds in which a peer at rest gives back what it used."""
 STEADY: Final = 0.3
-SPINNING: Final = 0.6
-"""Processor time for each second at rest, above that at the beginning, that is called spinning."""
+SPINNING: Final = 0.2
+"""Processor time for each second at rest, above that at the beginning, that is called spinning: on a busy host, a
+process that spins gets no more."""
 SPINS: Final = 5.0
 """Seconds that it has to spin: it may still be at work."""
 PEAK_FREE: Final = 64 << 20
@@ -69,13 +71,15 @@ def _trouble(
 
 @dataclass(slots=True)
 class Liveness:
-    """The oracles for one peer. `player`: for good echoes. `watched`: its process, None if it is not known.
+    """The oracles for one peer. `player`: for good echoes. `watched`: its process, None if it is not known. `caller`:
+    the user that is started for each call, None if there is none.
 
     `idle`: processor time for each second at rest at the beginning. `served`: good echoes so far.
     """
 
     player: Player
     watched: Watched | None = None
+    caller: Caller | None = None
     idle: float = 0.0
     served: int = 0
     peak: int = 0
@@ -83,6 +87,8 @@ class Liveness:
     """The longest time that a good echo took, with the attempts before it."""
     hanging: float = HANGING
     """Seconds after which a peer that serves nobody is called hanging."""
+    congested: float = CONGESTED
+    """Seconds that it may reject good associations for their number when there is none."""
     children: bool = True
     """True if the peer works in several processes, whose numbers are added."""
     wait: Callable[[float], None] = field(default=sleep)
@@ -111,7 +117,7 @@ class Liveness:
             if took is not None:
                 self.served += 1
                 self.longest = max(self.longest, waited)
-                return self._stalled(waited) if attempts > 1 and waited > self.hanging else None
+                return self._stalled(waited) if attempts > 1 and waited > self.hanging / 2 else None
             patience = self._patience(self.player.last)
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
@@ -121,7 +127,7 @@ class Liveness:
         if last.refused:
             return REFUSING
         if last.rejected is not None:
-            return CONGESTED
+            return self.congested
         return max(self.hanging, self.deadline)
 
     def _dead(self, last: Outcome, waited: float) -> Trouble:
@@ -150,28 +156,46 @@ class Liveness:
         )  # fmt: skip
 
     def gone(self) -> Trouble | None:
-        """Returns the end of the peer's process; None while it runs, or if it is not known."""
+        """Returns the end of the peer's process, or how its last call ended if it ended badly; None if all is
+        well, or nothing is known about it."""
+        if self.caller is not None:
+            return self._called(self.caller)
         how = None if self.watched is None else self.watched.gone()
         if self.watched is None or how is None:
             return None
         self.watched.settle_log()
-        complaints = self.watched.complaints()
+        return self._crash(how, self.watched.complaints(), fatal=True)
+
+    def _called(self, caller: Caller) -> Trouble | None:
+        how = caller.crashed()
+        if how is not None:
+            return self._crash(how, caller.complaints(), fatal=False)
+        if caller.hung():
+            return _trouble(
+                "hang", Severity.HIGH, "the user did not end after its connection was gone",
+                "every wait for a peer has an end", "the user does not end", *self._tail(),
+            )  # fmt: skip
+        return None
+
+    def _crash(self, how: str, complaints: list[Complaint], *, fatal: bool) -> Trouble:
         words = "; ".join(dict.fromkeys(one.what for one in complaints))
         reaction = next((one.what for one in complaints if one.kind == "sanitizer"), how)
         detail = f"the process ended: {how}" + (f"; its output says: {words}" if words else "")
-        return _trouble("crash", Severity.CRITICAL, detail, "it goes on serving", reaction, *self._tail(), fatal=True)
+        return _trouble("crash", Severity.CRITICAL, detail, "it goes on", reaction, *self._tail(), fatal=fatal)
 
     def _tail(self) -> tuple[str, ...]:
-        return () if self.watched is None else self.watched.tail(12)
+        source = self.caller if self.watched is None else self.watched
+        return () if source is None else source.tail()
 
     # -- its log -------------------------------------------------------------------------------------------------
 
     def complaints(self) -> list[Trouble]:
         """Returns what its output reports since the last call."""
-        if self.watched is None:
+        source = self.caller if self.watched is None else self.watched
+        if source is None:
             return []
         once: dict[tuple[str, str], Complaint] = {}
-        for one in self.watched.complaints():
+        for one in source.complaints():
             once.setdefault((one.kind, one.what), one)
         clause = "bad input is refused, without a fault inside"
         return [

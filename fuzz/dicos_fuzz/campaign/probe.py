@@ -295,7 +295,7 @@ def _instead(transcript: Transcript) -> str | None:
     if head:
         name = foreign_protocol(head)
         if name is not None:
-            return f"speaks {name}, not DICOM"
+            return f"answers with {name}, not DICOM"
         if head[0] == 7:
             return "aborts an A-ASSOCIATE-RQ for Verification"
         return f"answers an A-ASSOCIATE-RQ by {head!r}, which is not DICOM"

@@ -3,8 +3,8 @@
 Knows: numbers over time. Must not know: processes (`watching`), how a suspect is confirmed (`suspects`).
 
 Theory of operation: after each conversation the numbers are noted, while the peer may still be cleaning up. Growth that
-stays shows in the least of all later numbers: where that rises, the conversation has left something behind. A caused
-rise is only a suspicion: a pool of threads, an allocator and a cache grow too, and then no more. A suspect counts once
+stays shows in the least of all later numbers: where that rises, the conversation has left something behind. That is
+only a suspicion: a pool of threads, an allocator and a cache grow too, and then no more. A suspect counts once
 repeating it makes the same growth again, in proportion (`suspects`).
 """
 
@@ -20,10 +20,13 @@ __all__ = ["COUNTED", "Counted", "Growth", "Numbers", "Track"]
 
 Counted = Literal["descriptors", "threads", "memory"]
 COUNTED: Final[tuple[Counted, ...]] = ("descriptors", "threads", "memory")
-SLACK: Final[dict[Counted, int]] = {"descriptors": 6, "threads": 6, "memory": 16 << 20}
+SLACK: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 16 << 20}
 """Growth over the baseline that raises no suspicion."""
 ENTRIES: Final = 2_000
-SUSPECTS: Final = 3
+SUSPECTS: Final = 12
+PLAYED: Final = 64
+WINDOW: Final = 8
+"""Conversations that are suspects for one rise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,13 @@ class Numbers:
 @dataclass(frozen=True, slots=True)
 class Growth:
     """Growth that stayed. `suspects`: the conversations after which the number rose for good, those that cost most
-    first."""
+    first. `played`: the last ones that were played meanwhile, in order."""
 
     counted: Counted
     before: int
     now: int
     suspects: tuple[Conversation, ...]
+    played: tuple[Conversation, ...] = ()
 
 
 class Track:
@@ -72,8 +76,9 @@ class Track:
     def settled(self, numbers: Numbers) -> list[Growth]:
         """Takes the numbers of a peer at rest. Returns the growth that stayed since the baseline, which these numbers
         become where they are above it."""
+        played = tuple(conversation for conversation, _ in self._entries[-PLAYED:])
         found = [
-            Growth(one, self.baseline.of(one), numbers.of(one), self._suspects(one, numbers.of(one)))
+            Growth(one, self.baseline.of(one), numbers.of(one), self._suspects(one, numbers.of(one)), played)
             for one in self.above(numbers)
         ]
         raised = {one: max(self.baseline.of(one), numbers.of(one)) for one in COUNTED}
@@ -83,15 +88,16 @@ class Track:
         return found
 
     def _suspects(self, counted: Counted, last: int) -> tuple[Conversation, ...]:
-        """The conversations after which the least of all later numbers rises, by kind, the worst first."""
-        costs: Counter[str] = Counter()
-        first: dict[str, Conversation] = {}
+        """The conversations after which the least of all later numbers rises, the worst first. The ones just before
+        them are suspects too: a peer that is slow to clean up hides a rise for a moment."""
+        credit: Counter[str] = Counter()
+        kept: dict[str, Conversation] = {}
         least = last
         for at in range(len(self._entries) - 1, -1, -1):
-            conversation, _ = self._entries[at]
             before = self._entries[at - 1][1].of(counted) if at else self.baseline.of(counted)
             least = min(least, self._entries[at][1].of(counted))
             if before < least:
-                costs[conversation.name] += least - before
-                first[conversation.name] = conversation
-        return tuple(first[name] for name, _ in costs.most_common(SUSPECTS))
+                for back, (conversation, _) in enumerate(reversed(self._entries[max(0, at - WINDOW + 1) : at + 1])):
+                    credit[conversation.name] += (least - before) * 64 // (1 + back) ** 2
+                    kept[conversation.name] = conversation
+        return tuple(kept[name] for name, _ in credit.most_common(SUSPECTS))

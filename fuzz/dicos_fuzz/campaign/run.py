@@ -58,6 +58,7 @@ class Run:
         self._until = self._start + seconds
         self._links: dict[int, Link] = {}
         self._responding: dict[int, Responding] = {}
+        self._over: set[int] = set()  # connections on which the peer has ended the association
         self._spare: list[Link] = []  # the connection of a good echo beside the others
 
     @property
@@ -108,6 +109,7 @@ class Run:
         link = self._connect(number) if self._side is Side.USER else self._accept(number)
         if link is not None:
             self._responding[number] = Responding()
+            self._over.discard(number)
 
     def _send(self, step: Send) -> None:
         link = self._links.get(step.connection)
@@ -152,11 +154,13 @@ class Run:
         while not responding.waiting:
             pdu = link.pdus.next()
             if pdu is None:
-                if link.end is not None or monotonic() >= until:
+                if link.end is not None or step.connection in self._over or monotonic() >= until:
                     return
                 self.wait(lambda: link.pdus.waiting or link.end is not None, until - monotonic())
                 continue
             responding.feed(pdu)
+            if _is_last(pdu):
+                self._over.add(step.connection)
         data = responding.answer()
         if step.edits:
             data = encode(apply(read_stream(data), step.edits))
@@ -173,12 +177,14 @@ class Run:
         while True:
             while (pdu := link.pdus.next()) is not None:
                 responding.feed(pdu)
-                if not kinds or pdu[0] in kinds or pdu[0] in TERMINAL or not 1 <= pdu[0] <= 7:
+                if not kinds or pdu[0] in kinds or _is_last(pdu):
                     link.sent_at_pdu = -1
                     return
             if link.end is not None:
                 return
             if not self.wait(lambda: link.pdus.waiting or link.end is not None, until - monotonic()):
+                if monotonic() < until:
+                    return  # the run is over
                 link.sent_at_pdu = -1
                 link.tell_sent()
                 self._note(What.QUIET, number, f"nothing awaited within {seconds:.2f} s")
@@ -194,6 +200,8 @@ class Run:
             link.close(reset=step.how == "reset")
 
     def _check(self) -> None:
+        if self._learned.alone:
+            return  # it serves one at a time, and another one is open
         found = self.good(len(self._links), max(5.0, 20 * self._learned.echo_seconds))
         what = What.UNANSWERED if found.seconds is None else What.CHECKED
         self._note(what, -1, found.why)
@@ -338,3 +346,8 @@ class Run:
             if link.end is not None and not link.pdus.waiting:
                 return "" if exchange.next(None) is None else f"the connection was {link.end.value}"
         return ""
+
+
+def _is_last(pdu: bytes) -> bool:
+    """True for a PDU after which an association is over, and for bytes that are not a PDU."""
+    return pdu[0] in TERMINAL or not 1 <= pdu[0] <= 7

@@ -1,4 +1,4 @@
-"""What a campaign may spend, and what it has spent: values.
+"""The bounds of a campaign, and the numbers that it has reached: values.
 
 Knows: numbers. Must not know: peers, conversations.
 """
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """What a campaign has done. `cases`: conversations of the schedule; `echoes`: good echoes that succeeded.
+    """The results of a campaign. `cases`: conversations of the schedule; `echoes`: good echoes that succeeded.
 
     `findings`: by signature, in the order in which they were found. `unconfirmed`: seen, and never again when it was
     played again; not counted as findings. `masked`: hits of known signatures. `ended`: why it is over.

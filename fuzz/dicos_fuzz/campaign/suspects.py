@@ -5,8 +5,7 @@ Knows: playing again, the oracles, delta debugging (`findings.minimise`). Must n
 Theory of operation: one question is asked again and again: the peer serves; some conversations are played; does the
 oracle that raised the suspicion report the same reaction? Everything else is search over that question: backwards
 through the conversations that ran before (`earlier`), then how often of `TIMES`, then the smallest conversation
-(`minimise`). Each search has a budget in questions and in seconds; a question after the last second is answered by
-"no", which ends a search early and safely.
+(`minimise`). Each search has a budget in questions and in seconds, and ends with the last second (`OutOfBudget`).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from ..conversation import Conversation, Transcript
+from ..conversation import Conversation, Transcript, What
 from ..finding import Finding, Severity, Violation, signature
 from ..findings.minimise import earlier, minimise
+from ..findings.searching import OutOfBudget
 from .knowledge import Learned
 from .liveness import Liveness, Trouble
 from .player import Player
@@ -37,13 +37,26 @@ BACKWARDS: Final = 60
 SMALLER: Final = 400
 AGAIN_HANGING: Final = 8.0
 """Seconds after which a peer is called hanging when a hang is played again."""
+AGAIN_CONGESTED: Final = 4.0
 PATIENT: Final = 4
+PATIENT_ECHOES: Final = 20
+LEAST_PATIENT: Final = 0.5
 MOST_PATIENT: Final = 5.0
-REPEATS: Final[dict[Counted, int]] = {"descriptors": 12, "threads": 12, "memory": 40}
+REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 24}
 SHARE: Final = 0.7
 """Growth for each repetition, as a share of what would be one descriptor or thread each, that confirms a leak."""
 MEMORY_EACH: Final = 64 << 10
 SETTLE: Final = 3.0
+HALVING: Final = 1.0
+"""Seconds in which a peer gives back what it used, while suspects are only being looked for."""
+LEAST_GROWING: Final = 15.0
+SLOTS: Final = 16
+"""Associations at the same time that most peers serve, or fewer."""
+REPEATED_OF: Final = 16
+PLAYED_EACH: Final = 32
+"""One of this many conversations, at least, leaves something behind: else halving them leads nowhere."""
+LONGEST_SEARCH: Final = 60.0
+"""Seconds for the search for what brings the peer down, at least: each question may need a restart."""
 LEAKS: Final[dict[Counted, str]] = {
     "descriptors": "descriptor-leak", "threads": "thread-leak", "memory": "memory-growth"
 }  # fmt: skip
@@ -67,8 +80,7 @@ class Unrecoverable(Exception):
 
 
 class Suspects:
-    """Investigates what one campaign suspects. `seconds`: for each search backwards, four times as long for what brings
-    the peer down."""
+    """Investigates the suspicions of one campaign. `seconds`: for each search backwards."""
 
     def __init__(
         self,
@@ -84,6 +96,7 @@ class Suspects:
         self._judge = judge
         self._watched = watched
         self._seconds = seconds
+        self._last = Transcript()
         self.restarts = 0
         """The number of times that the peer was started again."""
 
@@ -141,16 +154,19 @@ class Suspects:
 
     @contextmanager
     def _quicker(self) -> Iterator[None]:
-        """What hung for long once need not hang as long each time."""
-        hanging, self._liveness.hanging = self._liveness.hanging, min(self._liveness.hanging, AGAIN_HANGING)
+        """A hang that is played again need not last as long as the first."""
+        liveness = self._liveness
+        before = liveness.hanging, liveness.congested
+        liveness.hanging = min(liveness.hanging, AGAIN_HANGING)
+        liveness.congested = min(liveness.congested, AGAIN_CONGESTED)
         try:
             yield
         finally:
-            self._liveness.hanging = hanging
+            liveness.hanging, liveness.congested = before
 
     def _search(self, trouble: Trouble, history: Sequence[Conversation], plain: Finding) -> Finding:
         seen: list[Transcript] = []
-        until = monotonic() + self._seconds * (4 if trouble.fatal else 1)
+        until = monotonic() + (max(LONGEST_SEARCH, self._seconds) if trouble.fatal else self._seconds)
 
         def shows(some: tuple[Conversation, ...]) -> bool:
             if monotonic() > until or not some:
@@ -160,13 +176,30 @@ class Suspects:
                 seen[:] = [found]
             return found is not None
 
-        needed = earlier(history, shows, budget=BACKWARDS)
-        if not needed.shown or not needed.conversations:
+        needed: tuple[Conversation, ...] = ()
+        if trouble.oracle == "slot-leak":
+            needed = self._repeated(history, shows)
+        if not needed:
+            backwards = earlier(history, shows, budget=BACKWARDS)
+            needed = backwards.conversations if backwards.shown else ()
+        if not needed:
             return replace(plain, replayed=(0, TIMES))
-        *before, last = needed.conversations
+        *before, last = needed
         transcript = seen[0]
         shown = 1 + sum(self._shows(trouble.violation, (*before, last)) is not None for _ in range(TIMES - 1))
         return replace(plain, conversation=last, before=tuple(before), transcript=transcript, replayed=(shown, TIMES))
+
+    def _repeated(
+        self, history: Sequence[Conversation], shows: Callable[[tuple[Conversation, ...]], bool]
+    ) -> tuple[Conversation, ...]:
+        """Looks for one conversation that uses up all slots when it is repeated, among the latest different ones.
+        Returns it as often as that takes; nothing if there is none."""
+        latest = {one.name: one for one in reversed(history)}
+        for one in list(latest.values())[:REPEATED_OF]:
+            if shows((one,) * SLOTS):
+                fewest = next((count for count in (1, 4, 8, 10, 12) if shows((one,) * count)), SLOTS)
+                return (one,) * fewest
+        return ()
 
     def _shows(self, violation: Violation, some: Sequence[Conversation]) -> Transcript | None:
         """Plays conversations with a peer that serves. Returns the transcript of the last one, if a trouble with the
@@ -180,6 +213,8 @@ class Suspects:
         sent = self._player.bytes_sent
         for one in some:
             transcript = self._player.play(one)
+            if violation.oracle == "slot-leak" and _is_rejected(transcript, violation):
+                break  # the rest would be rejected too, and take its time
         found = self._asked(violation.oracle, self._player.bytes_sent - sent)
         again = any(one.oracle == violation.oracle and one.violation.reaction == violation.reaction for one in found)
         return transcript if again else None
@@ -207,14 +242,19 @@ class Suspects:
     ) -> Finding:
         """Returns the finding of a violation of the protocol; its `replayed` says how often it came back. The peer gets
         more time for each answer than in the first run, so that it is not blamed for being slow."""
+        shown = tried = 0
+        begun = monotonic()
         with self._patient():
-            shown = sum(self._violates(violation, conversation) for _ in range(times))
-        return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, times))
+            while tried < times and (tried == 0 or monotonic() - begun < self._seconds):
+                shown += self._violates(violation, conversation)
+                tried += 1
+        return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, tried))
 
     @contextmanager
     def _patient(self) -> Iterator[None]:
         learned = self._player.learned
-        seconds = min(MOST_PATIENT, PATIENT * max(0.25, learned.answer_seconds))
+        lately = self._player.last.seconds or 0.0  # a busy host, or a peer that has become slow
+        seconds = min(MOST_PATIENT, max(LEAST_PATIENT, PATIENT * learned.answer_seconds, PATIENT_ECHOES * lately))
         self._player.learned = replace(learned, answer_seconds=seconds)
         try:
             yield
@@ -236,39 +276,73 @@ class Suspects:
         until = monotonic() + seconds
         violation = finding.violation
         growing = next((one for one, oracle in LEAKS.items() if oracle == violation.oracle), None)
+        repeated = {*finding.before} == {finding.conversation}  # then all of them become smaller together
 
         def still(one: Conversation) -> bool:
             if monotonic() > until:
-                return False
+                raise OutOfBudget  # what is left to ask takes time even if the answer is no
             if growing is not None:
                 return self._enough(self._grown(one, growing, 1.0), growing)
             if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):
-                return self._shows(violation, (*finding.before, one)) is not None
+                before = (one,) * len(finding.before) if repeated else finding.before
+                return self._shows(violation, (*before, one)) is not None
             return self._violates(violation, one)
 
         with self._quicker(), self._patient():
             minimised = minimise(finding.conversation, still, budget=questions)
-        return finding if minimised == finding.conversation else replace(finding, minimised=minimised)
+            if minimised == finding.conversation:
+                return finding
+            self.recover()
+            transcript = self._player.play(minimised)
+        before = (minimised,) * len(finding.before) if repeated else finding.before
+        return replace(finding, minimised=minimised, minimised_transcript=transcript, before=before)
 
     # -- growth ---------------------------------------------------------------------------------------------------
 
     def growth(self, growth: Growth) -> Finding | None:
         """Returns the finding of growth that stays, if one of the suspects makes it again, and once more, in
-        proportion; None if none does."""
-        for suspect in growth.suspects:
+        proportion; None if none does. Raises `Unrecoverable`, with the finding, if the peer serves nobody
+        afterwards."""
+        self._fresh()
+        for suspect in self._narrowed(growth):
             first = self._grown(suspect, growth.counted)
             if not self._enough(first, growth.counted):
                 continue
-            second = self._grown(suspect, growth.counted)
+            found = self._leak(growth, suspect, first)
+            try:
+                second = self._grown(suspect, growth.counted)
+            except Unrecoverable as lost:  # that was its last slot
+                raise Unrecoverable(str(lost), found) from None
             if self._enough(second, growth.counted):
-                return self._leak(growth, suspect, min(first, second))
+                self._fresh()
+                return found
         return None
+
+    def _narrowed(self, growth: Growth) -> Iterator[Conversation]:
+        """Yields the suspects, and then the one that halving the conversations before them leads to."""
+        yield from growth.suspects
+        some, counted = growth.played, growth.counted
+        most = self._grown_by(some, counted, HALVING)
+        while len(some) > 1 and most >= len(some) // PLAYED_EACH * (MEMORY_EACH if counted == "memory" else 1):
+            if counted != "memory":
+                self._fresh()  # its slots may be used up
+            half = len(some) // 2
+            first = self._grown_by(some[:half], counted, HALVING)
+            some, most = (some[:half], first) if 2 * first >= most else (some[half:], most - first)
+        yield from some[:1]
 
     def _grown(self, conversation: Conversation, counted: Counted, seconds: float = SETTLE) -> int:
         """The growth that stays after a conversation was repeated."""
+        return self._grown_by([conversation] * REPEATS[counted], counted, seconds)
+
+    def _grown_by(self, some: Sequence[Conversation], counted: Counted, seconds: float) -> int:
+        """The growth that stays after some conversations; 0 if there is no time for them."""
         before = self._liveness.settled()
-        for _ in range(REPEATS[counted]):
-            self._player.play(conversation)
+        until = monotonic() + max(LEAST_GROWING, self._seconds)
+        for one in some:
+            if monotonic() > until:
+                return 0
+            self._last = self._player.play(one)
         self.recover()
         after = self._liveness.settled(before, seconds=seconds)
         return 0 if before is None or after is None else after.of(counted) - before.of(counted)
@@ -293,7 +367,16 @@ class Suspects:
         return Finding(
             violation=violation,
             conversation=conversation,
-            transcript=self._player.play(conversation),
+            transcript=self._last,
             replayed=(shown, times),
             evidence=(f"{counted}: {growth.before} at first, {growth.now} when it was noticed",),
         )
+
+
+def _is_rejected(transcript: Transcript, violation: Violation) -> bool:
+    """Returns True if the peer sent an A-ASSOCIATE-RJ with the codes of a violation, "rejects 2/3/2"."""
+    codes = violation.reaction.removeprefix("rejects ").split("/")
+    if not all(code.isdecimal() and int(code) < 256 for code in codes):
+        return False
+    reject = b"\x03\0\0\0\0\4\0" + bytes(map(int, codes))
+    return any(reject in entry.data for entry in transcript.entries if entry.what is What.RECEIVED)

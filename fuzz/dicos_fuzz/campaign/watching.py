@@ -250,7 +250,7 @@ class Watched:
         with self._lock:
             return self._log.take()
 
-    def tail(self, count: int = 20) -> tuple[str, ...]:
+    def tail(self, count: int = 12) -> tuple[str, ...]:
         """Returns the last lines of its output."""
         with self._lock:
             return self._log.tail(count)

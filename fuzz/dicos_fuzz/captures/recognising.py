@@ -20,7 +20,7 @@ from dicos_proto.upper_layer.framing import foreign_protocol
 
 from .events import Data, Event, Gap, Opened, Over
 
-__all__ = ["MOST_HEAD", "MOST_IN_ALL", "MOST_TRIES", "OTHER", "Recogniser", "begins_with_pdu"]
+__all__ = ["MOST_HEAD", "MOST_IN_ALL", "MOST_TRIES", "OTHER", "TLS", "Recogniser", "begins_with_pdu"]
 
 MOST_HEAD: Final = 64 << 10
 """Bytes of an undecided connection that are held; each piece counts 256 bytes more. Stops: a stream of garbage."""
@@ -32,6 +32,8 @@ MOST_TRIES: Final = 256
 OTHER: Final = "unknown"
 """The name of a protocol that is not known."""
 
+TLS: Final = "TLS"
+_NAMES: Final = {"a TLS handshake": TLS, "a TLS alert": TLS, "an HTTP answer": "HTTP"}
 _HEAD: Final = 12
 _PORTS: Final = frozenset((104, 11_112))
 _LARGEST: Final = Limits().associate_pdu
@@ -163,8 +165,9 @@ class Recogniser:
 
     def _refuse(self, candidate: _Candidate) -> None:
         self._drop(candidate)
-        names = [foreign_protocol(head) for head in candidate.heads if head]
-        self._leave_out(next((name for name in names if name), OTHER))
+        names = [foreign_protocol(head) for head in reversed(candidate.heads) if head]  # the client's first
+        name = next((name for name in names if name), OTHER)
+        self._leave_out(_NAMES.get(name, name))
 
     def _leave_out(self, name: str) -> None:
         self.others[name] = self.others.get(name, 0) + 1

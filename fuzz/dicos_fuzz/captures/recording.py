@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 from dicos_proto.wire import Buffer
 
 from ..conversation import Entry, Side, Transcript, What
+from .events import Data, Ended, Event, How, Opened, Over
 from .packets import ETHERNET, MOST_PAYLOAD, Endpoint, Flags, Path
 from .pcapng import Writer
 
@@ -147,6 +148,22 @@ class Recorder:
         found.ended[by_client] = True
         if found.ended[not by_client]:
             del self._open[connection]
+
+    def take(self, event: Event) -> None:
+        """Writes an event of a connection that a proxy carried. Bytes after the end of a direction are left out."""
+        connection = event.connection
+        number = connection.number
+        match event:
+            case Opened():
+                self.open(number, connection.at, client=connection.client, server=connection.server)
+            case Data() if self.may_send(number, by_client=event.by_client):
+                self.send(number, event.at, event.data, by_client=event.by_client)
+            case Ended() if self.may_send(number, by_client=event.by_client):
+                self.end(number, event.at, by_client=event.by_client)
+            case Over() if event.how is How.RESET and self.is_open(number):
+                self.end(number, event.at, by_client=event.by_client, reset=True)
+            case _:
+                pass
 
     def is_open(self, connection: int) -> bool:
         """Returns True from the handshake until both directions have ended, or one side has reset the connection."""

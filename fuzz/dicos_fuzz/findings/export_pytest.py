@@ -70,11 +70,11 @@ def pytest_of(reproducer: Reproducer, transcript: Transcript, *, called: str = "
 
 
 def _check(reproducer: Reproducer, transcript: Transcript) -> None:
+    if any(isinstance(step, Answer) for one in reproducer.before for step in one.steps):
+        raise CannotExport("a conversation before it answers what the peer says, which only dicos replay can do")
     answers = any(isinstance(step, Answer) for step in reproducer.conversation.steps)
     if (_is_compared(reproducer) or answers) and not Placing(transcript, reproducer.conversation).complete:
         raise CannotExport("its transcript is not of this conversation: play it again, with HOST PORT")
-    if any(isinstance(step, Answer) for one in reproducer.before for step in one.steps):
-        raise CannotExport("a conversation before it answers what the peer says, which only dicos replay can do")
     conversations = (*reproducer.before, reproducer.conversation)
     size = sum(len(step.message) for one in conversations for step in one.steps if isinstance(step, Send))
     if size > _MOST_BYTES:

@@ -26,6 +26,7 @@ __all__ = ["Earlier", "Minimised", "earlier", "minimise", "minimised"]
 _FIRST: Final = script_levels.edits_and_cuts
 _LEVELS: Final[tuple[Callable[[Conversation, Shows], Conversation], ...]] = (
     script_levels.connections,
+    script_levels.pauses,
     script_levels.steps,
     script_levels.edits,
     message_levels.parts,

@@ -38,7 +38,12 @@ class Placing:
         for step in () if conversation is None else conversation.steps:
             if isinstance(step, Send | Answer):
                 steps.setdefault(step.connection, []).append(step)
-        for number, writes in _writes(transcript).items():
+        writes_of = _writes(transcript)
+        refused = {entry.connection for entry in transcript.entries if entry.what is What.REFUSED}
+        for number, some in steps.items():
+            if number not in writes_of and number not in refused:
+                self.complete &= not any(isinstance(step, Send) and step.message for step in some)
+        for number, writes in writes_of.items():
             self._faults[number], self._answers[number] = {}, []
             self._place(number, steps.get(number, []), writes)
             self._offsets[number] = sorted(self._faults[number])

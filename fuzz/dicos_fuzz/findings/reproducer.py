@@ -88,11 +88,12 @@ class Reproducer:
 
 
 def of_finding(finding: Finding, *, peer: str = "", program: str = "", made: str = "") -> Reproducer:
-    """Returns the reproducer of a finding: its minimised conversation where there is one."""
+    """Returns the reproducer of a finding: its minimised conversation where there is one, with the transcript of that
+    one where it was kept."""
     return Reproducer(
         violation=finding.violation,
         conversation=finding.minimised or finding.conversation,
-        transcript=without_contents_of_transcript(finding.transcript),
+        transcript=without_contents_of_transcript(finding.minimised_transcript or finding.transcript),
         before=finding.before,
         replayed=finding.replayed,
         seen_after=finding.seen_after,

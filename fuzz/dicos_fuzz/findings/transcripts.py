@@ -21,11 +21,11 @@ from typing import Final
 from dicos_proto.dissect import Dissector
 
 from ..conversation import Conversation, Entry, Transcript, What
-from ..grammar.reading import pdus_of
+from ..grammar.reading import PDU_NAMES, pdus_of
 from .contents import without_contents
 from .placing import Placing
 
-__all__ = ["MOST_LINES", "Told", "annotated", "lines", "told"]
+__all__ = ["MOST_LINES", "Told", "annotated", "lines", "lines_of", "told"]
 
 MOST_LINES: Final = 1000
 """Lines of one transcript; the rest is counted."""
@@ -71,9 +71,15 @@ class Told:
 def lines(transcript: Transcript, conversation: Conversation | None = None, *, most: int = MOST_LINES) -> list[str]:
     """Returns the lines of a transcript, at most `most`. `conversation`: the one that was played, which names what is
     wrong on purpose."""
-    several = len({entry.connection for entry in transcript.entries} - {-1}) > 1
+    return lines_of(told(transcript, conversation), most=most)
+
+
+def lines_of(said: Iterable[Told], *, most: int = MOST_LINES) -> list[str]:
+    """Returns the lines of what `told` returned."""
+    said = list(said)
+    several = len({one.connection for one in said} - {-1}) > 1
     found: list[str] = []
-    for one in told(transcript, conversation):
+    for one in said:
         found += _lines_of(one, several)
     return found if len(found) <= most else [*found[:most], f"... and {len(found) - most} more lines"]
 
@@ -100,8 +106,8 @@ def _bytes(size: int) -> str:
 
 
 def told(transcript: Transcript, conversation: Conversation | None = None) -> list[Told]:
-    """Returns what happened, in order. Pieces that follow each other in one direction are one thing, unless another
-    message begins in between."""
+    """Returns what happened, in order. Pieces in one direction with nothing else on their connection in between are one
+    thing, unless another message begins."""
     begins = Placing(transcript, conversation)
     directions: dict[tuple[int, What], _Direction] = {}
     last: dict[tuple[int, What], int] = {}
@@ -157,24 +163,25 @@ def annotated(transcript: Transcript, conversation: Conversation) -> Transcript:
     return Transcript(entries)
 
 
-def _runs(entries: Iterable[Entry], begins: Placing) -> Iterator[list[Entry]]:
-    """Entries that belong together: pieces of one direction, with nothing in between."""
-    run: list[Entry] = []
+def _runs(entries: Iterable[Entry], begins: Placing) -> list[list[Entry]]:
+    """Entries that belong together, in the order of the first of each: pieces of one direction with nothing else on
+    that connection in between."""
+    found: list[list[Entry]] = []
+    running: dict[int, list[Entry]] = {}  # the last run of each connection
     sent: dict[int, int] = {}
     for entry in entries:
+        number = entry.connection
         carries = entry.what in (What.SENT, What.RECEIVED)
-        fresh = entry.what is What.SENT and begins.at(entry.connection, sent.get(entry.connection, 0))
-        if run and not (carries and not fresh and (run[0].what, run[0].connection) == (entry.what, entry.connection)):
-            yield run
-            run = []
+        fresh = entry.what is What.SENT and begins.at(number, sent.get(number, 0))
         if entry.what is What.SENT:
-            sent[entry.connection] = sent.get(entry.connection, 0) + len(entry.data)
-        if carries:
+            sent[number] = sent.get(number, 0) + len(entry.data)
+        run = running.get(number)
+        if run is not None and carries and not fresh and run[0].what is entry.what:
             run.append(entry)
         else:
-            yield [entry]
-    if run:
-        yield run
+            running[number] = [entry]
+            found.append(running[number])
+    return found
 
 
 class _Direction:
@@ -243,6 +250,13 @@ def _hex(data: bytes) -> str:
 
 
 _MOST_NAMES: Final = 4
+_NAMES: Final = frozenset(PDU_NAMES.values())
+
+
+def _not_a_pdu(line: str) -> str:
+    """`not a PDU: A-ABORT of 3 bytes; ...` is a malformed A-ABORT; a line without such a name is about other bytes."""
+    word = line.removeprefix("not a PDU: ").partition(" ")[0]
+    return f"malformed {word}" if word in _NAMES else "no PDU"
 
 
 def _title(details: list[str]) -> str:
@@ -256,7 +270,7 @@ def _title(details: list[str]) -> str:
             name = after.strip().partition(",")[0] if ": command set" in line else "data set"
             name = name if name.startswith(("C-", "N-")) or name == "data set" else "command set"
         elif line.startswith(("not a PDU", "the bytes end")):
-            name = "no PDU" if line.startswith("not") else "part of a PDU"
+            name = _not_a_pdu(line) if line.startswith("not") else "part of a PDU"
         names.append(name)
     if not names:
         return "part of a PDU"

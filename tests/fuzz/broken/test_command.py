@@ -8,6 +8,7 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from subprocess import PIPE, Popen
 
+import psutil
 import pytest
 
 from dicos_fuzz.broken import DEFECTS
@@ -53,3 +54,23 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         number = taken.getsockname()[1]
         assert main(["--port", str(number)]) == 2
     assert f"127.0.0.1:{number}" in capsys.readouterr().err
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-m", "dicos_fuzz.broken"], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.timer  # it looks once a second
+def test_it_ends_with_its_parent() -> None:
+    words = [sys.executable, "-c", PARENT]
+    with Popen(words, stdin=PIPE, stdout=PIPE, text=True, cwd=CHECKOUT) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        parent.wait(10)
+    child.wait(10)

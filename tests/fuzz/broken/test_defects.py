@@ -428,3 +428,11 @@ def start() -> Iterator[Start]:
 def test_every_defect_has_a_test_of_its_own() -> None:
     source = Path(__file__).read_text("utf-8")
     assert [name for name in DEFECTS if f'"{name}"' not in source] == []
+
+
+@pytest.mark.parametrize("name", ["wrong-context", "byte-changed", "second-message-lost", "wrong-message-id"])
+def test_a_fault_of_the_peer_is_refused_beside_the_defect_too(name: str) -> None:
+    """A defect changes messages, and must not fail at those that cannot be encoded."""
+    for pdv in ((0, True, True, building.echo()[12:]), (2, False, True, b"\0"), (1, True, True, b"\xff" * 9)):
+        with serving(name) as port, Client(port) as client:
+            assert client.say(building.p_data(pdv)).kind() == AB

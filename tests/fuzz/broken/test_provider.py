@@ -88,6 +88,13 @@ def test_an_empty_identifier_finds_nothing_to_send_without_a_role(port: int) -> 
         assert client.say(*building.message(1, command, b"")).status() == status.SUCCESS
 
 
+def test_a_query_on_the_context_of_verification_is_refused(port: int) -> None:
+    command = dimse.CFindRequest(message_id=1, affected_sop_class_uid=uids.VERIFICATION)
+    with Client(port) as client:
+        client.say(*building.message(ECHO, command, element(0x00080052, b"IMAGE ")))
+        assert client.status() == status.UNRECOGNIZED_OPERATION
+
+
 def test_other_services_are_refused(port: int) -> None:
     command = dimse.NGetRequest(
         message_id=1, requested_sop_class_uid=CT, requested_sop_instance_uid=UID

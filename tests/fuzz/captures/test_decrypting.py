@@ -37,7 +37,7 @@ def connection(number: int = 1) -> Connection:
 
 
 class Read:
-    """What the stage makes of records. `streams`: the bytes of the server and of the client, a gap of n as `<n>`."""
+    """The events that the stage makes of records. `streams`: the bytes of server and client, a gap of n as `<n>`."""
 
     def __init__(self, said: Iterable[Said | int], keys: KeyLog, *, piece: int = 1 << 20) -> None:
         self.stage = Decryption(keys)

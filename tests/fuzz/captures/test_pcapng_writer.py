@@ -105,8 +105,7 @@ def conversation(recorder: Recorder, number: int, big: int) -> None:
 class TestTshark:
     pytestmark = needs_tshark
 
-    @pytest.mark.parametrize("link", [ETHERNET, RAW_IP])
-    @pytest.mark.parametrize("segment", [None, 50, MOST_PAYLOAD])
+    @pytest.mark.parametrize(("link", "segment"), [(ETHERNET, None), (RAW_IP, 50), (ETHERNET, MOST_PAYLOAD)])
     def test_connections_of_both_families_and_ends(self, tmp_path: Path, link: int, segment: int | None) -> None:
         path = tmp_path / "made.pcapng"
         with path.open("wb") as file:

@@ -30,7 +30,7 @@ def identity(kind: str) -> tuple[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
 
 
 class Ends:
-    """A TLS connection in memory. `said`: the bytes of both ends, as they came. `log`: the lines of the key log."""
+    """A TLS connection in memory. `said`: the bytes of both ends, in order. `log`: the lines of the key log."""
 
     def __init__(
         self,

@@ -93,6 +93,7 @@ def test_wrong_lengths_of_a_message_without_edits_are_named() -> None:
         (ABORT[:7], "part of a PDU"),
         (b"GET / HTTP/1.0\r\n", "no PDU"),
         (values.PDUS["unknown"], "no PDU"),
+        (bytes.fromhex("010000000000"), "malformed A-ASSOCIATE-RQ"),
     ],
 )
 def test_what_was_said_has_a_short_name(said: bytes, title: str) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from dicos_proto.conversation.flows import AssociationAborted
+from dicos_proto.conversation.flows import AssociationAborted, find_context
+from dicos_proto.conversation.invoking import ask
 from dicos_proto.data.datasets import encode
-from dicos_proto.dimse.types import CStoreRequest, DimseResponse
+from dicos_proto.dimse.types import CFindRequest, CGetRequest, CMoveRequest, CStoreRequest, DimseResponse
 from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.services.retrieve import Counters
@@ -199,10 +201,6 @@ def test_an_object_of_another_class_than_its_context_is_refused(way: Way) -> Non
 
 def _with_class(flow: Any, session: Any, sop_class: str) -> Any:
     """A C-STORE of this class on the context of another."""
-    from dicos_proto.conversation.flows import find_context
-    from dicos_proto.conversation.invoking import ask
-    from dicos_proto.dimse.types import CStoreRequest
-
     flow.close()
     context = find_context(session.association, CT)
     request = CStoreRequest(
@@ -215,6 +213,24 @@ def _with_class(flow: Any, session: Any, sop_class: str) -> Any:
 
 
 # -- C-FIND ------------------------------------------------------------------------------------------------------------
+
+
+@each_way
+@pytest.mark.parametrize("sop_class", [FIND, GET, MOVE])
+def test_a_query_on_the_context_of_another_class_is_refused(way: Way, sop_class: str) -> None:
+    app = application(way)
+    called: list[object] = []
+    function = of_kind(way)(called.append)
+    app.on_find(FIND)(function)
+    app.on_get(GET)(function)
+    app.on_move(MOVE)(function)
+    make = {FIND: CFindRequest, GET: CGetRequest, MOVE: partial(CMoveRequest, move_destination="X")}[sop_class]
+    request = make(message_id=1, affected_sop_class_uid=sop_class)
+    with running(way, app) as server, user(server, VERIFICATION) as session:
+        context = find_context(session.association, VERIFICATION)
+        response = session.run(ask(session.exchange, context.id, request, encode(dataset(PatientID="*"), EXPLICIT)))
+        assert words(response) == (0x0122, "not the SOP class of the presentation context")
+    assert called == []
 
 
 @each_way

@@ -357,6 +357,16 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
         inspect(path)
 
 
+def test_a_transfer_syntax_with_control_characters_is_quoted_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.dcm"
+    path.write_bytes(file_header(CT, UID, "1.2\x1b[2J\n3\x00", "AE") + DATA)
+    file = inspect(path)
+    with pytest.raises(Part10Error, match=r"is in 1\.2\\x1b\[2J\\n3, which cannot be converted") as caught:
+        next(convert_chunks(file, EXPLICIT))
+    assert str(caught.value).isprintable()
+    assert caught.value.reason.isprintable()
+
+
 def test_a_path_with_control_characters_stays_one_line(tmp_path: Path) -> None:
     with pytest.raises(Part10Error) as caught:
         inspect(tmp_path / "two\nlines\udc80")

@@ -15,7 +15,7 @@ from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.errors import ConnectionLost
 from dicos_proto.timers import Deadline, Timeouts
-from dicos_proto.wire import Buffer, Ending, NetworkWire, Wire
+from dicos_proto.wire import Buffer, Ending, Wire, is_network
 from tests.transports.connections import PATIENCE
 from tests.transports.suite.contexts import CT, EXPLICIT, Context, everywhere, within
 
@@ -100,8 +100,9 @@ class Network(Around):
 
 
 def test_a_network_is_known_by_its_members() -> None:
-    assert isinstance(Network(Association.acceptor()), NetworkWire)
-    assert not isinstance(Around(Association.acceptor()), NetworkWire)
+    assert is_network(Network(Association.acceptor()))
+    assert not is_network(Around(Association.acceptor()))
+    assert not is_network(Association.acceptor())
 
 
 @everywhere

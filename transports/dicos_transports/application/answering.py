@@ -39,6 +39,10 @@ from .talking import Responder
 
 __all__ = ["answer"]
 
+_COMPOSITE = (dimse.CStoreRequest, dimse.CFindRequest, dimse.CGetRequest, dimse.CMoveRequest)
+"""Requests whose SOP class is that of their presentation context; a DIMSE-N request may come on that of a meta SOP
+class [PS3.7 9.1]."""
+
 
 async def answer(
     talk: Responder, request: SessionRequest, registered: Registered | None, destinations: Mapping[str, Address]
@@ -86,6 +90,8 @@ async def _performed(
 ) -> None:
     """Runs the function for the request and sends its answer."""
     function = registered.function
+    if isinstance(request.command, _COMPOSITE) and request.sop_class_uid != request.context.abstract_syntax:
+        raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
     match request:
         case blocking.StoreRequest() | awaiting.StoreRequest():
             await _store(talk, request, registered)
@@ -117,8 +123,6 @@ async def _asked(talk: Responder, request: SessionRequest, created: str | None =
 async def _store(
     talk: Responder, request: blocking.StoreRequest | awaiting.StoreRequest, registered: Registered
 ) -> None:
-    if request.sop_class_uid != request.context.abstract_syntax:
-        raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
     given: object = request
     if registered.check:
         request.check()

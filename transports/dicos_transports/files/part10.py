@@ -72,6 +72,7 @@ class Part10Error(Exception):
 
     def __init__(self, path: Path, reason: str) -> None:
         shown = str(path)
+        reason = reason if reason.isprintable() else ascii(reason)[1:-1]  # it may quote the meta information
         super().__init__(f"{shown if shown.isprintable() else ascii(shown)}: {reason}")
         self.path = path
         self.reason = reason

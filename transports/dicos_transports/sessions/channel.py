@@ -26,7 +26,7 @@ from dicos_proto.conversation.flows import AssociationAborted, AssociationError,
 from dicos_proto.errors import DeadlineExceeded, ProtocolError
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.events import ProviderAbort
-from dicos_proto.wire import Buffer, Ending, NetworkWire, Wire
+from dicos_proto.wire import Buffer, Ending, Wire, is_network
 
 from ..buffers import RECEIVE_SIZE, SHARED, Buffers
 from ..tracing import Trace
@@ -72,7 +72,7 @@ class Link:
         self.unparsed: Callable[[], int] | None = None
         """Returns the number of received bytes that wait to be parsed, if known: what they bring is answered soon, so
         the answers can be sent in batches."""
-        self._network = wire if isinstance(wire, NetworkWire) else None
+        self._network = wire if is_network(wire) else None
         self._shut = False  # the wire has ended the sending side
         self._write_stall = timeouts.write_stall
         self._rate = timeouts.minimum_rate

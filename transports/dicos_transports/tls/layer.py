@@ -30,7 +30,7 @@ from dicos_proto.errors import ConnectionLost, LocalProtocolError
 from dicos_proto.timers import Deadline
 from dicos_proto.upper_layer.framing import foreign_protocol
 from dicos_proto.upper_layer.pdu_types import AssociateReject, AssociateRequest, PduType
-from dicos_proto.wire import Buffer, Ending, NetworkWire, Wire
+from dicos_proto.wire import Buffer, Ending, Wire, is_network
 
 from ..buffers import RECEIVE_SIZE, SHARED, Buffers
 from ..tracing import Trace
@@ -75,7 +75,7 @@ class TLSLayer:
         trace: Trace | None = None,
     ) -> None:
         self._wire = wire
-        self._network = wire if isinstance(wire, NetworkWire) else None
+        self._network = wire if is_network(wire) else None
         self._trace = trace
         self.config = config
         self.error: TLSError | None = None

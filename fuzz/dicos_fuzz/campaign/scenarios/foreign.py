@@ -2,7 +2,7 @@
 
 Knows: how other protocols begin. Must not know: DICOM beyond an association.
 
-Their first byte is no PDU type, which a peer can see at once.
+Their first byte is not a PDU type, which a peer can see at once.
 """
 
 from __future__ import annotations
@@ -57,21 +57,52 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         if not 1 <= data[0] <= 7:
             yield _case(name, f"{name} on a new connection", "refused", Open(), Send(message=data), refusal, CLOSE)
         else:
-            yield _case(name, f"{name} on a new connection", "closes", Open(), Send(message=data), FIN, Await(kinds=(99,)), Await(kinds=(99,)))
+            yield _case(
+                name,
+                f"{name} on a new connection",
+                "closes",
+                Open(),
+                Send(message=data),
+                FIN,
+                Await(kinds=(99,)),
+                Await(kinds=(99,)),
+            )
     for name, data in GREETINGS.items():
         if not 1 <= data[0] <= 7:
             about = f"{name} on an association"
             yield _case(f"{name}, established", about, "refused", talk.begin(), Send(message=data), refusal, CLOSE)
     for name in ("HTTP GET", "TLS ClientHello", "zeros"):
-        many = tuple(step for number in range(8) for step in (Open(connection=number), Send(message=GREETINGS[name], connection=number)))
+        many = tuple(
+            step
+            for number in range(8)
+            for step in (Open(connection=number), Send(message=GREETINGS[name], connection=number))
+        )
         yield _case(f"{name} eight times", f"{name} on eight connections; others are served", "any", many, Check())
     again = GREETINGS["HTTP GET"] * 20
-    yield _case("HTTP GET again and again", "HTTP GET twenty times in one write", "refused", Open(), Send(message=again), refusal, Await(kinds=(99,)), CLOSE)
+    yield _case(
+        "HTTP GET again and again",
+        "HTTP GET twenty times in one write",
+        "refused",
+        Open(),
+        Send(message=again),
+        refusal,
+        Await(kinds=(99,)),
+        CLOSE,
+    )
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
     data = random.randbytes(random.choice((1, 6, 20, 200, 2000)))
-    return _case("noise", "random bytes on a new connection, and the end", "closes", Open(), Send(message=data), FIN, Await(kinds=(99,)), Await(kinds=(99,)))
+    return _case(
+        "noise",
+        "random bytes on a new connection, and the end",
+        "closes",
+        Open(),
+        Send(message=data),
+        FIN,
+        Await(kinds=(99,)),
+        Await(kinds=(99,)),
+    )
 
 
 FAMILIES: Final = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from random import Random
 from typing import Final
 
@@ -22,14 +21,14 @@ from dicos_proto.upper_layer.pdu_types import (
     UserInformation,
 )
 
-from ...conversation import Await, Check, Conversation, Open, Send, Step
+from ...conversation import Answer, Await, Check, Conversation, End, Open, Send, Step
 from ...grammar.building import p_data, request
 from ...grammar.reading import read_stream
-from ...tree import Action, Edit, Part, apply, encode
+from ...tree import Action, Edit, apply, encode
 from ..knowledge import Learned
-from ..objects import composite, uid
+from ..objects import composite, patient_of, uid
 from .family import Family
-from .scripts import ABORT, ACCEPTANCE, CLOSE, RELEASED, Talk, script
+from .scripts import ABORT, ACCEPTANCE, CLOSE, RELEASED, Talk, pdu, script
 
 __all__ = ["FAMILIES"]
 
@@ -71,7 +70,7 @@ def _common(learned: Learned) -> Iterator[Conversation]:
     many = _asked(talk, *(talk.ask(number) for number in (1, 2, 0xFFFF)))
     yield _good("three requests", "three requests one after the other", "PS3.7 9.1", begin, many)
     if talk.storage is not None:
-        number, accepted = talk.storage
+        _, accepted = talk.storage
         stored = _asked(talk, talk.store(1, "good"))
         yield _good("store", "a small object", "PS3.4 B.2", begin, stored)
         twice = _asked(talk, talk.store(1, "first"), talk.store(2, "second"))
@@ -93,19 +92,39 @@ def _common(learned: Learned) -> Iterator[Conversation]:
     for connection in range(4):
         again += [*talk.begin(connection), Send(message=talk.ask(), connection=connection)]
         again += [replace(_ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
+        again.append(End(connection=connection))
     yield _good("four associations", "four associations one after the other", "PS3.8 9.2", tuple(again))
-    yield _good("beside", "an association that is open while another is served", "limit: associations", begin, Check(), _asked(talk, talk.ask()))
     yield from _two_at_once(talk)
+    yield from _back(talk)
 
 
 def _two_at_once(talk: Talk) -> Iterator[Conversation]:
     if talk.learned.alone:
         return
+    about, rest = "an association that is open while another is served", _asked(talk, talk.ask())
+    yield _good("beside", about, "limit: associations", talk.begin(), Check(), rest)
     both = (*talk.begin(0), *talk.begin(1))
     asked = tuple(Send(message=talk.ask(), connection=one) for one in (0, 1))
     answers = tuple(replace(_ANSWER, connection=one) for one in (1, 0))
     ends = tuple(replace(step, connection=one) for one in (0, 1) for step in RELEASED)
     yield _good("two at once", "two associations at the same time", "PS3.8 9.2", both, asked, answers, ends)
+
+
+def _back(talk: Talk) -> Iterator[Conversation]:
+    """An object is stored and retrieved on the same association; it must come back unchanged (`dialogue`)."""
+    if talk.storage is None or talk.getting is None:
+        return
+    storage, (_, retrieval) = talk.storage[1], talk.getting
+    role = RoleSelection(sop_class_uid=storage.abstract_syntax, scu=True, scp=True)
+    other = talk.with_user(roles=(role,))
+    instance = uid("object", "back")
+    keys = {"x0020000D": uid("study", instance)}
+    if retrieval.abstract_syntax == uids.PATIENT_ROOT_GET:
+        keys["x00100020"] = patient_of(instance)
+    stored = (Send(message=talk.store(1, "back")), _ANSWER)
+    retrieved = (Send(message=other.get(2, **keys)), Answer(), _ANSWER)
+    about = "an object that is stored and then retrieved by C-GET"
+    yield _good("store and get back", about, "PS3.4 C.4.3", other.begin(), stored, retrieved, CLOSE)
 
 
 # -- fields that are not tested, items that are skipped ----------------------------------------------------------
@@ -170,7 +189,12 @@ def _offers(talk: Talk) -> Iterator[Conversation]:
     twice = request(replace(offer, contexts=(*offer.contexts, *offer.contexts)))
     yield _good("the same twice", "each abstract syntax in two contexts", "PS3.8 9.3.2.2", _with(talk, twice))
     full = (offer.contexts * 128)[:128]
-    yield _good("128 contexts", "128 presentation contexts", "PS3.8 9.3.2.2", _with(talk, request(replace(offer, contexts=full))))
+    yield _good(
+        "128 contexts",
+        "128 presentation contexts",
+        "PS3.8 9.3.2.2",
+        _with(talk, request(replace(offer, contexts=full))),
+    )
     spread = _edited(talk.rq, Edit("A-ASSOCIATE-RQ/presentation context/id", Action.SET, b"\xff"))
     if talk.ask_context == 1 and talk.echoes:
         on = p_data((255, True, True, talk.command()))
@@ -191,14 +215,14 @@ def _users(talk: Talk) -> Iterator[Conversation]:
     """User information that an acceptor may answer or leave unanswered."""
     classes = [abstract for abstract, _ in talk.offer.contexts]
     roles = tuple(RoleSelection(sop_class_uid=one, scu=True, scp=False) for one in classes)
+    extended = tuple(ExtendedNegotiation(sop_class_uid=one, information=b"\0" * 6) for one in classes)
     told = {
         "default roles": (UserInformation(roles=roles), "PS3.7 D.3.3.4"),
         "both roles": (
             UserInformation(roles=tuple(replace(one, scp=True) for one in roles)), "PS3.7 D.3.3.4",
         ),
         "extended negotiation": (
-            UserInformation(extended=tuple(ExtendedNegotiation(sop_class_uid=one, information=b"\0" * 6) for one in classes)),
-            "PS3.7 D.3.3.5",
+            UserInformation(extended=extended), "PS3.7 D.3.3.5",
         ),
         "window 1": (UserInformation(window=OperationsWindow(invoked=1, performed=1)), "PS3.7 D.3.3.3"),
         "window 0": (UserInformation(window=OperationsWindow(invoked=0, performed=0)), "PS3.7 D.3.3.3"),
@@ -239,26 +263,32 @@ def _packings(learned: Learned) -> Iterator[Conversation]:
             pdvs = _pdvs(context, True, _cut(command, piece))
             apart = b"".join(map(p_data, pdvs))
             about = f"a command set in fragments of {piece} bytes"
-            yield _good(f"command fragments: {piece}, a PDU each", about + ", a PDU each", clause, begin, _asked(talk, apart))
-            yield _good(f"command fragments: {piece}, one PDU", about + " in one PDU", clause, begin, _asked(talk, p_data(*pdvs)))
+            yield _good(
+                f"command fragments: {piece}, a PDU each", about + ", a PDU each", clause, begin, _asked(talk, apart)
+            )
+            yield _good(
+                f"command fragments: {piece}, one PDU",
+                about + " in one PDU",
+                clause,
+                begin,
+                _asked(talk, p_data(*pdvs)),
+            )
         bits = bytearray(talk.ask())
         bits[11] |= 0xFC
         about = "bits 2 to 7 of the message control header are set"
         yield _good("control header bits", about, "PS3.8 E.2", begin, _asked(talk, bytes(bits)))
         bits = bytearray(talk.ask())
         bits[1] = 0xFF
-        yield _good("reserved byte of P-DATA", "the reserved byte of a P-DATA-TF is FF", "PS3.8 9.3.5", begin, _asked(talk, bytes(bits)))
-        for kind in (0x0000, 0x0102, 0xFFFF):
-            del kind
-        yield _good("cancel of nothing", "a C-CANCEL of an operation that does not exist, then a request", "PS3.7 9.3.2.3",
-                    begin, Send(message=talk.cancel(77, context)), _asked(talk, talk.ask(2)))  # fmt: skip
-        done = (Send(message=talk.ask(1)), _ANSWER, Send(message=talk.cancel(1, context)))
-        yield _good("cancel of the past", "a C-CANCEL of an operation that is over, then a request", "PS3.7 9.3.2.3",
-                    begin, done, _asked(talk, talk.ask(2)))  # fmt: skip
-    release = bytearray(RELEASED[0].message if isinstance(RELEASED[0], Send) else b"")
-    release[1], release[6:] = 0xFF, b"\xff" * 4
-    yield _good("reserved fields of a release", "the reserved fields of an A-RELEASE-RQ are FF", "PS3.8 9.3.6",
-                begin, Send(message=bytes(release)), RELEASED[1])  # fmt: skip
+        yield _good(
+            "reserved byte of P-DATA",
+            "the reserved byte of a P-DATA-TF is FF",
+            "PS3.8 9.3.5",
+            begin,
+            _asked(talk, bytes(bits)),
+        )
+    release = Send(message=pdu(5, b"\xff" * 4, reserved=0xFF))
+    about = "the reserved fields of an A-RELEASE-RQ are FF"
+    yield _good("reserved fields of a release", about, "PS3.8 9.3.6", begin, release, RELEASED[1])
     if learned.window is not None:
         yield from _pipelined(talk, learned.window[0])
     if talk.storage is not None:
@@ -276,7 +306,9 @@ def _pipelined(talk: Talk, window: int) -> Iterator[Conversation]:
     yield _good("window used", about, "PS3.7 D.3.3.3", other.begin(), Send(message=asked), waits, RELEASED)
     one = p_data(*((other.ask_context, True, True, other.command(number)) for number in (1, 2)))
     about = "two messages in one P-DATA-TF"
-    yield _good("two messages in one PDU", about, "PS3.8 annex E", other.begin(), Send(message=one), waits[:2], RELEASED)
+    yield _good(
+        "two messages in one PDU", about, "PS3.8 annex E", other.begin(), Send(message=one), waits[:2], RELEASED
+    )
 
 
 def _objects(talk: Talk) -> Iterator[Conversation]:
@@ -286,17 +318,33 @@ def _objects(talk: Talk) -> Iterator[Conversation]:
     most = talk.learned.max_length or 1 << 20
     if len(command) + len(data) + 12 <= most:
         one = talk.in_one(context, command, data)
-        yield _good("command and data in one PDU", "a command set and its data set in one P-DATA-TF", clause, begin, _asked(talk, one))
+        yield _good(
+            "command and data in one PDU",
+            "a command set and its data set in one P-DATA-TF",
+            clause,
+            begin,
+            _asked(talk, one),
+        )
         pieces = p_data(head, *_pdvs(context, False, _cut(data, 100)))
         if len(pieces) - 6 <= most:
-            yield _good("many PDVs in one PDU", "a command set and its data set in many PDVs of one P-DATA-TF", clause, begin, _asked(talk, pieces))
+            yield _good(
+                "many PDVs in one PDU",
+                "a command set and its data set in many PDVs of one P-DATA-TF",
+                clause,
+                begin,
+                _asked(talk, pieces),
+            )
     small = p_data(head) + b"".join(map(p_data, _pdvs(context, False, _cut(data, 2))))
     yield _good("data in fragments of 2", "a data set in fragments of two bytes", clause, begin, _asked(talk, small))
     empty = p_data(head) + p_data((context, False, False, data)) + p_data((context, False, True, b""))
     if len(data) + 6 <= most:
-        yield _good("empty last fragment", "the last fragment of a data set is empty", clause, begin, _asked(talk, empty))
+        yield _good(
+            "empty last fragment", "the last fragment of a data set is empty", clause, begin, _asked(talk, empty)
+        )
     for kind in (0x0000, 0x0102, 0xFFFF):
-        told = _edited(p_data(head), Edit("P-DATA-TF/PDV/C-STORE-RQ/(0000,0800)/value", Action.SET, kind.to_bytes(2, "little")))
+        told = _edited(
+            p_data(head), Edit("P-DATA-TF/PDV/C-STORE-RQ/(0000,0800)/value", Action.SET, kind.to_bytes(2, "little"))
+        )
         rest = b"".join(map(p_data, _pdvs(context, False, _cut(data, min(most - 6 & ~1, len(data))))))
         about = f"a data set announced by 0x{kind:04X}: any value but 0101H does so"
         yield _good(f"data set type: {kind:04X}", about, "PS3.7 E.1", begin, _asked(talk, told + rest))
@@ -336,9 +384,6 @@ def _random(learned: Learned, random: Random) -> Conversation:
 
 def _packed(talk: Talk, number: int, random: Random) -> bytes:
     most = min(talk.learned.max_length or 1 << 16, 1 << 16)
-    choices = [talk.ask]
-    if talk.finding is not None:
-        choices.append(talk.find)
     if talk.storage is not None and random.random() < 0.6:
         context, command, data = talk.parts(number, "random", random.getrandbits(64))
         pdvs = _pdvs(context, True, _cut(command, random.choice((2, 14, 50, 400))))
@@ -352,7 +397,7 @@ def _packed(talk: Talk, number: int, random: Random) -> bytes:
                 size = len(pdv[3]) + 6
             pdus[-1].append(pdv)
         return b"".join(p_data(*one) for one in pdus)
-    return random.choice(choices)(number)
+    return talk.find(number) if talk.finding is not None and random.random() < 0.5 else talk.ask(number)
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
@@ -369,4 +414,3 @@ FAMILIES: Final = (
         random=_random,
     ),
 )
-_ = partial, Part

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from ...conversation import Await, Conversation, Pause, Send, Step
+from ...conversation import Await, Conversation, Open, Pause, Send, Step
 from ...grammar.reading import read_stream
 from ...tree import Leaf, Length, encode, walk
 from ..knowledge import Learned
 from .family import Family
-from .scripts import ACCEPTANCE, RELEASE, Open, Talk, script
+from .scripts import ACCEPTANCE, RELEASE, Talk, script
 
 __all__ = ["FAMILIES", "boundaries"]
 
@@ -75,7 +75,9 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         whole = talk.store(1, "segments")
         for piece in (1, 3, 101):
             steps = (Send(message=whole, piece=piece), _ANSWER, Send(message=RELEASE), _CONFIRMED)
-            yield _segments(f"an object in pieces: {piece}", f"an object in writes of {piece} bytes", talk.begin(), steps)
+            yield _segments(
+                f"an object in pieces: {piece}", f"an object in writes of {piece} bytes", talk.begin(), steps
+            )
     for name, message, before, after in _messages(talk):
         cuts = sorted({at + off for at in boundaries(message) for off in (-1, 0, 1) if 0 < at + off < len(message)})
         for at in cuts[:: max(1, len(cuts) // 60)]:

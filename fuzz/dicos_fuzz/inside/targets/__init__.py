@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from ..model import targets as model
 from ..target import Target
-from . import commands, datasets, engines, pdus
+from . import commands, datasets, engines, files, pairs, pdus, services, serving, tls, tools
 
 __all__ = ["TARGETS"]
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
-    {one.name: one for group in (pdus, commands, datasets, engines) for one in group.TARGETS}
+    {
+        one.name: one
+        for group in (pdus, commands, datasets, engines, model, tools, services, pairs, tls, files, serving)
+        for one in group.TARGETS
+    }
 )
 """Every target by its name, the fastest first."""

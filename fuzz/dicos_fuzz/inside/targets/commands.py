@@ -67,7 +67,7 @@ def _command(data: bytes, watch: Watch) -> None:
 
 
 def _check_long_way(given: bytes, found: object, judge: Judge) -> None:
-    """What the short path for known shapes returns is what the long one does."""
+    """The short path for known shapes returns the same as the long one."""
     again: object
     try:
         again = _decode_command(given, Judge(Limits(), judge.tolerance))[:2]
@@ -91,8 +91,9 @@ TARGETS: Final = (
         body=_command,
         seeds=lambda: [raw(bytes((how,)), one) for one in commands() for how in (0, 5)],
         made=lambda random: raw(bytes((random.randrange(256),)), _COMMANDS.made(random)),
+        grown=lambda random: raw(bytes((random.randrange(4),)), _COMMANDS.grown(random, 60_000)),
         words=_WORDS,
         share=2,
-        longest=8192,
+        longest=64 << 10,
     ),
 )

@@ -1,0 +1,236 @@
+"""Looks after the peer of a campaign: good echoes, its resources, its log; and has the suspects investigated.
+
+Knows: when to ask which oracle, and what follows from its answer. Must not know: the order of conversations.
+
+Invariant: an investigation runs with nothing else going on (`Work.quiet`), so that its answers are about the suspects.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Final, Protocol
+
+from ..conversation import Conversation, Send, Side, Transcript
+from ..finding import Finding, Violation
+from .conduct import conduct
+from .ledger import Ledger
+from .lines import lines_of
+from .liveness import Liveness, Trouble
+from .player import Player
+from .pool import Played
+from .resources import Numbers, Track
+from .settings import Settings
+from .suspects import TIMES, Suspects
+
+__all__ = ["FIRST_SURVEYS", "Care", "History", "Work"]
+
+HISTORY: Final = 1_000
+HISTORY_BYTES: Final = 64 << 20
+FIRST_SURVEYS: Final = 2
+"""Looks at the resources of a peer before connections are kept open beside the others, which use resources too."""
+SURVEY_AGAIN: Final = 2.0
+"""Seconds between two looks at a peer whose descriptors or threads are above the baseline."""
+
+
+class History:
+    """The conversations that were played since the peer was fresh, the latest last: a bounded number of them, and of
+    their bytes."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Conversation] = deque()
+        self._bytes = 0
+
+    def add(self, conversation: Conversation) -> None:
+        """Adds one; the oldest ones leave."""
+        self._kept.append(conversation)
+        self._bytes += _size(conversation)
+        while len(self._kept) > HISTORY or (self._bytes > HISTORY_BYTES and len(self._kept) > 1):
+            self._bytes -= _size(self._kept.popleft())
+
+    def all(self) -> list[Conversation]:
+        """Returns all of them."""
+        return list(self._kept)
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._kept.clear()
+        self._bytes = 0
+
+
+class Work(Protocol):
+    """The other work of a campaign, as far as the care for its peer has to know it."""
+
+    history: History
+
+    @property
+    def jobs(self) -> int:
+        """The number of conversations that may go on at the same time."""
+
+    def quiet(self) -> None:
+        """Waits until nothing is going on, and ends what would go on for long."""
+
+    def lane_busy(self) -> bool:
+        """True while a conversation is kept waiting beside the others."""
+
+    def add(self, finding: Finding) -> bool:
+        """Takes a finding."""
+
+    def mute(self, conversation: Conversation) -> None:
+        """Leaves out conversations of this kind after a few more of them."""
+
+    def stop(self, why: str) -> None:
+        """Ends the campaign."""
+
+
+class Care:
+    """Looks after one peer. `note` is called with lines for people."""
+
+    def __init__(
+        self,
+        work: Work,
+        player: Player,
+        liveness: Liveness,
+        suspects: Suspects,
+        ledger: Ledger,
+        settings: Settings,
+        note: Callable[[str], None],
+    ) -> None:
+        self._work = work
+        self._player = player
+        self._liveness = liveness
+        self._suspects = suspects
+        self._ledger = ledger
+        self._settings = settings
+        self._note = note
+        self._track: Track | None = None
+        self._echoed = self._surveyed = monotonic()
+        self._since_echo = 0
+        self._risen = False
+        self.surveys = 0
+
+    def rest(self) -> None:
+        """Takes the resources of a peer at rest as the baseline."""
+        numbers = self._liveness.settled()
+        if numbers is not None:
+            self._track = Track(numbers)
+            self._liveness.measure_idle()
+        self._risen = False
+        self._surveyed = monotonic()
+
+    @property
+    def survey_due(self) -> bool:
+        """True if the resources of the peer are to be measured now, or have not been often enough yet."""
+        if self._track is None:
+            return False
+        since = monotonic() - self._surveyed
+        return self.surveys < FIRST_SURVEYS or since >= self._settings.survey_seconds
+
+    def after(self, played: Played, *, at_once: bool) -> None:
+        """Looks after the peer once a conversation was played. `at_once`: its reaction was new or suspicious. Raises
+        `Unrecoverable`, `LocalTrouble`."""
+        now = monotonic()
+        self._since_echo += 1
+        if self._track is not None:
+            self._measure(self._track, played)
+        due = self._since_echo >= self._settings.echo_every or now - self._echoed >= self._settings.echo_seconds
+        if at_once or due:
+            self.check(played)
+        elif (gone := self._liveness.gone()) is not None:
+            self._trouble(gone, played)
+        since = now - self._surveyed
+        if since >= self._settings.survey_seconds or (self._risen and since >= SURVEY_AGAIN):
+            self._survey(played)
+
+    def check(self, played: Played) -> None:
+        """Makes a good echo; if it fails, the suspects are investigated."""
+        self._echoed, self._since_echo = monotonic(), 0
+        gone = self._liveness.gone()
+        if gone is not None:
+            self._trouble(gone, played)
+        elif self._player.echo(self._liveness.deadline) is not None:
+            self._liveness.served += 1
+        else:
+            self._work.quiet()
+            trouble = self._liveness.serves()
+            if trouble is not None:
+                self._trouble(trouble, played)
+        for trouble in self._liveness.complaints():
+            self._trouble(trouble, played)
+
+    def _measure(self, track: Track, played: Played) -> None:
+        """Notes the resources of a watched peer after a conversation, and looks for a peak of memory."""
+        numbers = self._liveness.numbers()
+        if numbers is not None:
+            track.note(played.case.conversation, numbers)
+            self._risen = any(one != "memory" for one in track.above(numbers))
+        trouble = self._liveness.gulps(played.sent * self._work.jobs)
+        if trouble is not None:
+            self._trouble(trouble, played)
+
+    def _trouble(self, trouble: Trouble, played: Played) -> None:
+        last = played.case.conversation
+        violation = placed(trouble.violation, last, played.transcript)
+        trouble = replace(trouble, violation=violation)
+        new = self._ledger.is_new(violation)
+        if new or trouble.fatal:
+            self._work.quiet()
+        if new:
+            self._note(f"looking into {trouble.oracle}: {violation.detail}")
+            finding = self._suspects.trouble(trouble, self._work.history.all() or [last], played.transcript)
+            last = finding.conversation
+            finding = replace(finding, violation=placed(finding.violation, last, finding.transcript))
+            self._work.add(believed(finding) if trouble.fatal else finding)
+        elif trouble.fatal:
+            self._suspects.recover()
+        if trouble.fatal:
+            self._work.mute(last)
+            self._work.history.clear()
+            self.rest()
+        if trouble.oracle == "crash" and not self._settings.keep_going and not self._ledger.is_known(violation):
+            self._work.stop("stopped at the first crash; --keep-going goes on")
+
+    def _survey(self, played: Played) -> None:
+        """Looks at the resources of a peer at rest."""
+        if self._track is None or self._work.lane_busy():
+            return  # connections that are kept open would count as growth
+        self._work.quiet()
+        self.check(played)
+        numbers = self._liveness.settled(self._track.baseline, seconds=1.0)
+        if numbers is not None and self._track.above(numbers):
+            numbers = self._liveness.settled(self._track.baseline)
+        if numbers is not None:
+            self._grown(self._track, numbers)
+        if (trouble := self._liveness.spins()) is not None:
+            self._trouble(trouble, played)
+        self._surveyed, self._risen = monotonic(), False
+        self.surveys += 1
+
+    def _grown(self, track: Track, numbers: Numbers) -> None:
+        for growth in track.settled(numbers):
+            names = ", ".join(one.name for one in growth.suspects) or "nobody"
+            self._note(f"{growth.counted} rose from {growth.before} to {growth.now}; suspects: {names}")
+            finding = self._suspects.growth(growth)
+            if finding is not None and self._ledger.is_new(finding.violation):
+                self._work.add(finding)
+            if finding is not None:
+                self.rest()
+
+
+def placed(violation: Violation, conversation: Conversation, transcript: Transcript) -> Violation:
+    """Returns the violation with the state in which the peer was, and the family of the conversation."""
+    line = lines_of(transcript).get(0)
+    state = "" if line is None else conduct(line, user=conversation.side is Side.USER).fault_state.name
+    return replace(violation, state=state, family=conversation.name.partition("/")[0])
+
+
+def believed(finding: Finding) -> Finding:
+    """Returns the finding of a peer that was seen to end or to hang. It did so, even if it did not again: it counts as
+    not played again."""
+    return replace(finding, replayed=(0, 0)) if finding.replayed == (0, TIMES) else finding
+
+
+def _size(conversation: Conversation) -> int:
+    return sum(len(step.message) for step in conversation.steps if isinstance(step, Send)) + 500

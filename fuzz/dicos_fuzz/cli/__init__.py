@@ -1,0 +1,1 @@
+"""The subcommands of `dicos` that belong to the fuzzer: arguments and output."""

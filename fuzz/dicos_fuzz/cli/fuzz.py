@@ -1,0 +1,341 @@
+"""`dicos fuzz`: sends a peer faulty and unusual conversations, and reports what it does wrong."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from dicos_transports.addresses import said, show_address
+from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from dicos_transports.cli.output import Output, plural, shown
+from dicos_transports.cli.tls import TLSOptions
+
+from ..campaign.calling import Caller
+from ..campaign.campaign import Campaign
+from ..campaign.corpus import Corpus
+from ..campaign.judging import judge
+from ..campaign.knowledge import Learned
+from ..campaign.lane import Lane
+from ..campaign.player import Bounds, LocalTrouble, Peer, Player
+from ..campaign.pool import Here, Pool, Workers
+from ..campaign.probe import NoAssociation, probe
+from ..campaign.probe_caller import probe_caller
+from ..campaign.recorded import conversation_of
+from ..campaign.scenarios import FAMILIES
+from ..campaign.scenarios.family import Family
+from ..campaign.second import Second, engine
+from ..campaign.settings import Settings, Totals
+from ..campaign.state import CORPUS, Saved, load, save
+from ..campaign.watching import CannotStart, Watched
+from ..captures.reading import CaptureError, conversations
+from ..conversation import Conversation, Side
+from ..findings.grouping import read_known
+from ..json_text import DamagedFile
+from .fuzz_options import ENGINE, is_loopback, parse, settings
+from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
+from .fuzz_show import Show
+
+CALLED: Final = 120.0
+"""Seconds to wait for a peer that calls: a person may have to start it."""
+RECORDED_MOST: Final = 500
+"""Recorded associations that are taken from capture files."""
+
+
+class Refused(Exception):
+    """The command cannot begin; one line, and the exit status."""
+
+    def __init__(self, text: str, status: int = USAGE) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command. Returns the exit status."""
+    options, _ = parse(words)
+    if "list" in options.family:
+        for family in FAMILIES.values():
+            print(f"{family.name:<16} {family.side.value:<9} {family.about}")
+        return OK
+    out = Output(options)
+    try:
+        _check_target(options)
+        known = frozenset[str]() if options.known is None else _known(options.known)
+        jobs = 1 if options.listen is not None else options.jobs
+        started = Started(_where(options), bounds_of(options, jobs))
+        show = Show(options, settings(options, known), started)
+        return _run(options, settings(options, known), show)
+    except Refused as refusal:
+        out.error(str(refusal))
+        return refusal.status
+    except LocalTrouble as trouble:
+        out.error(f"this host: {trouble}")
+        return FAILED
+
+
+def _check_target(options: argparse.Namespace) -> None:
+    """Refuses a peer that is not on this host, unless its owner asks for it."""
+    hosts = [options.host if options.listen is None else options.listen[0]]
+    if isinstance(options.second, tuple):
+        hosts.append(options.second[0])
+    for host in hosts:
+        try:
+            own = is_loopback(host)
+        except OSError as error:
+            raise Refused(f"{shown(host)}: {said(error)}", NO_ASSOCIATION) from None
+        except UnicodeError:
+            raise Refused(f"{shown(host)}: not a host name", NO_ASSOCIATION) from None
+        if not own and not options.i_own_this_peer:
+            raise Refused(
+                f"{shown(host)} is not on this host: the peer may crash, and may store what it is sent; "
+                "--i-own-this-peer if it is yours and serves nobody else now"
+            )
+
+
+def _known(path: Path) -> frozenset[str]:
+    try:
+        return read_known(path)
+    except (OSError, DamagedFile) as error:
+        raise Refused(said(error) if isinstance(error, OSError) else str(error)) from None
+
+
+# -- one campaign ------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
+    with ExitStack() as stack:
+        saved, corpus = _saved(options)
+        if saved is not None:
+            options.seed = saved.seed
+        watched, caller = _process(options, stack)
+        player = stack.enter_context(_player(options, show.out, Learned(), caller))
+        _tell_bounds(options, player, show)
+        learned = _learn(options, player, watched, show)
+        families = _families(options, learned, corpus)
+        pool = _pool(options, player, learned, show)
+        stack.callback(pool.close)
+        lane = None
+        if options.listen is None and not learned.alone:
+            lane = Lane(_player(options, show.out, learned), judge)
+            stack.callback(lane.close)
+        totals = saved.totals if saved is not None else Totals()
+        campaign = Campaign(
+            player, families, judge, pool, replace(limits, seed=options.seed), show,
+            watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
+            bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
+            second=_second(options, totals, learned, stack),
+        )  # fmt: skip
+        campaign.on_save = partial(_saving, options, campaign, show)
+        campaign.run()
+    _saving(options, campaign, show)
+    report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
+    for line in write_files(options, campaign, report):
+        show.error(line)
+    show.summary(report)
+    if totals.ended == "interrupted":
+        return INTERRUPTED
+    return FAILED if totals.findings else OK
+
+
+def _where(options: argparse.Namespace) -> str:
+    return show_address((options.host, options.port)) if options.listen is None else show_address(options.listen)
+
+
+def _tell_bounds(options: argparse.Namespace, player: Player, show: Show) -> None:
+    if options.listen is not None:
+        show.info(f"listening on {options.listen[0]}:{player.port} for a peer that calls")
+    bounds = show.started.bounds
+    show.info(f"{_where(options)}, within these bounds: {', '.join(f'{name} {value}' for name, value in bounds)}")
+    show.out.event("bounds", peer=_where(options), **{name.replace(" ", "_"): value for name, value in bounds})
+
+
+def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: Caller | None = None) -> Player:
+    """Returns the player for the options. Ends the command for TLS options that cannot be used."""
+    secured = TLSOptions(options, out)
+    source = options.source_address
+    peer = Peer(
+        host=options.host,
+        port=options.port,
+        source=source[0] if isinstance(source, tuple) else source,
+        tls=secured.client if options.listen is None else None,
+        listen=options.listen,
+        server_tls=secured.server if options.listen is not None else None,
+    )
+    bounds = Bounds(connections=options.max_associations, sent=2 * options.max_bytes, called=CALLED)
+    try:
+        player = Player(peer, learned, bounds=bounds)
+    except OSError as error:
+        raise Refused(f"{show_address(options.listen)}: {said(error)}", NO_ASSOCIATION) from None
+    if caller is not None:
+        player.trigger = caller.call
+        caller.port = player.port
+    return player
+
+
+def _worker_player(options: argparse.Namespace, learned: Learned) -> Player:
+    quiet = argparse.Namespace(**{**vars(options), "quiet": True, "verbose": False, "json": False})
+    return _player(options, Output(quiet), learned)
+
+
+def _pool(options: argparse.Namespace, player: Player, learned: Learned, show: Show) -> Pool:
+    if options.listen is not None or learned.alone or options.jobs == 1:
+        if learned.alone and options.listen is None and options.jobs > 1:
+            show.info("the peer serves one association at a time: one job")
+        return Here(player, judge)
+    make = partial(_worker_player, options)
+    return Workers(make, learned, judge, options.jobs, whole=options.second is not None)
+
+
+def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | None, Caller | None]:
+    """Starts or finds the peer's process, if there is one to watch."""
+    if options.trigger is not None:
+        return None, stack.enter_context(Caller(options.trigger))
+    if options.pid is None and options.command is None:
+        return None, None
+    probe_port = partial(_listens, options.host, options.port)
+    try:
+        watched = stack.enter_context(
+            Watched(
+                pid=options.pid, command=options.command, restart=options.restart_command, ready=probe_port,
+                port=options.port,
+            )
+        )  # fmt: skip
+        if options.command is not None:
+            if _listens(options.host, options.port):
+                raise Refused(f"{_where(options)}: something listens there already; --pid watches it")
+            watched.start()
+    except CannotStart as error:
+        raise Refused(shown(error), NO_ASSOCIATION) from None
+    return watched, None
+
+
+def _listens(host: str, port: int) -> bool:
+    import socket
+
+    try:
+        with socket.create_connection((host, port), 1.0):
+            return True
+    except OSError:
+        return False
+
+
+def _learn(options: argparse.Namespace, player: Player, watched: Watched | None, show: Show) -> Learned:
+    try:
+        if options.listen is not None:
+            learned = probe_caller(player)
+        else:
+            learned = probe(player, called=options.called_aet, calling=options.aet)
+    except (NoAssociation, CannotStart) as error:
+        gone = None if watched is None else watched.gone()
+        raise Refused(shown(error) + (f"; its process ended: {gone}" if gone else ""), NO_ASSOCIATION) from None
+    player.learned = learned
+    show.started.accepts = accepts(learned)
+    show.info(
+        f"{shown(learned.implementation)}: {plural(len(learned.accepted), 'context')}, "
+        f"{', '.join(sorted(learned.services)) or 'no service'} answered, Maximum Length {learned.max_length}, "
+        f"an echo in {1000 * learned.echo_seconds:.1f} ms"
+    )
+    show.out.event(
+        "learned", implementation=learned.implementation, called_aet=learned.called, contexts=len(learned.accepted),
+        services=sorted(learned.services), max_length=learned.max_length, window=learned.window,
+        echo_seconds=round(learned.echo_seconds, 6), answer_seconds=learned.answer_seconds, alone=learned.alone,
+    )  # fmt: skip
+    return learned
+
+
+# -- conversations -----------------------------------------------------------------------------------------------
+
+
+def _families(options: argparse.Namespace, learned: Learned, corpus: Corpus) -> list[Family]:
+    side = Side.PROVIDER if options.listen is not None else Side.USER
+    unknown = [name for name in options.family if name not in FAMILIES]
+    if unknown:
+        raise Refused(f"no family {', '.join(map(repr, unknown))}; there are {', '.join(FAMILIES)}")
+    chosen = [
+        one for one in FAMILIES.values() if one.side is side and (not options.family or one.name in options.family)
+    ]
+    if not chosen:
+        raise Refused(f"none of these families is for a peer that {'calls' if options.listen else 'listens'}")
+    first = [*_recorded(options, learned), *(one for one in corpus.all() if one.side is side)]
+    return [_given(first), *chosen] if first else chosen
+
+
+def _given(seeds: list[Conversation]) -> Family:
+    def choose(learned: Learned, random: Random) -> Conversation:
+        return random.choice(seeds)
+
+    def all_of_them(learned: Learned) -> Iterator[Conversation]:
+        return iter(seeds)
+
+    return Family(name="given", about="conversations of the user", systematic=all_of_them, random=choose)
+
+
+def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Conversation]:
+    if options.listen is not None:
+        return
+    for path in options.pcap:
+        try:
+            for number, one in enumerate(conversations(path), 1):
+                made = conversation_of(one.stream(by_client=True), f"{path.name}: {number}", learned)
+                if made is not None:
+                    yield made
+                if number >= RECORDED_MOST:
+                    break
+        except (OSError, CaptureError) as error:
+            raise Refused(f"{shown(path)}: {said(error) if isinstance(error, OSError) else error}") from None
+
+
+def _second(options: argparse.Namespace, totals: Totals, learned: Learned, stack: ExitStack) -> Second | None:
+    if options.second is None:
+        return None
+    where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
+    bounds = Bounds(connections=options.max_associations)
+    player = stack.enter_context(Player(Peer(host=where[0], port=where[1]), learned, bounds=bounds))
+    if player.echo(10.0) is None and player.last.refused:
+        raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
+    return Second(player, totals)
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
+    folder = options.resume or options.state
+    saved = None
+    try:
+        if options.resume is not None:
+            saved = load(options.resume)
+            if saved.peer != _where(options):
+                raise Refused(f"{shown(folder)}: a campaign against {shown(saved.peer)}, not {_where(options)}")
+        elif folder is not None and (folder / "state.json").exists():
+            raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
+        where = options.corpus or (None if folder is None else folder / CORPUS)
+        return saved, Corpus(where)
+    except DamagedFile as fault:
+        raise Refused(shown(fault)) from None
+    except OSError as error:
+        raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
+
+
+def _saving(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
+    try:
+        _save(options, campaign)
+    except (OSError, ValueError) as error:
+        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
+
+
+def _save(options: argparse.Namespace, campaign: Campaign) -> None:
+    folder = options.resume or options.state
+    if folder is not None:
+        save(
+            folder,
+            Saved(
+                peer=_where(options), seed=options.seed, taken=campaign.schedule.taken, totals=campaign.totals,
+                bitmap=campaign.bitmap,
+            ),
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""The reports of `dicos fuzz`: the value that they are made of, and the files.
+
+Knows: options, totals, the writers of `reports` and `findings`. Must not know: how a campaign runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from dicos_transports.addresses import said
+from dicos_transports.cli import version
+from dicos_transports.cli.output import plural, size
+
+from ..campaign.campaign import Campaign
+from ..campaign.knowledge import Learned
+from ..campaign.scenarios import FAMILIES
+from ..conversation import Side
+from ..findings import reproducer
+from ..reports import html, json_lines, text
+from ..reports.values import CampaignReport, Difference, FamilyCount
+
+__all__ = ["Started", "accepts", "bounds_of", "report_of", "write_files"]
+
+CONTEXTS: Final = 5
+
+
+class Started:
+    """When and against what a campaign began, for its reports. `bounds`: (name, value) as they were printed."""
+
+    def __init__(self, peer: str, bounds: tuple[tuple[str, str], ...]) -> None:
+        self.peer = peer
+        self.bounds = bounds
+        self.at = datetime.now().astimezone().isoformat(" ", "seconds")
+        self.accepts: tuple[str, ...] = ()
+        self.states: Counter[str] = Counter()
+        self.transitions: Counter[tuple[str, str]] = Counter()
+
+    def visited(self, moves: list[tuple[str, str]]) -> None:
+        """Counts the states that the peer went through in a run."""
+        self.transitions.update(moves)
+        self.states.update(after for _, after in moves)
+
+
+def accepts(learned: Learned) -> tuple[str, ...]:
+    """Returns lines that describe a peer."""
+    from dicos_proto.registry.uids import name_of
+
+    names = [name_of(one.abstract_syntax) for one in learned.accepted[:CONTEXTS]]
+    more = f" and {len(learned.accepted) - CONTEXTS} more" if len(learned.accepted) > CONTEXTS else ""
+    window = "not answered" if learned.window is None else f"{learned.window[0]}/{learned.window[1]}"
+    return (
+        f"{learned.implementation or 'an implementation without a name'}, called {learned.called}",
+        f"{plural(len(learned.accepted), 'context')}: {', '.join(names)}{more}",
+        f"services that answered: {', '.join(sorted(learned.services)) or 'none'}",
+        f"Maximum Length {learned.max_length or 'unlimited'}, operations window {window}",
+        f"a good echo takes {1000 * learned.echo_seconds:.1f} ms; an answer up to {learned.answer_seconds:.2f} s",
+        *(("it serves one association at a time",) if learned.alone else ()),
+    )
+
+
+def report_of(options: argparse.Namespace, campaign: Campaign, started: Started, side: Side) -> CampaignReport:
+    """Returns the report of a campaign as it is now."""
+    totals = campaign.totals
+    found = Counter(one.conversation.name.partition("/")[0] for one in totals.findings.values())
+    about = {name: family.about for name, family in FAMILIES.items() if family.side is side}
+    names = [*about, *(name for name in totals.families if name not in about)]
+    return CampaignReport(
+        peer=started.peer,
+        started=started.at,
+        seconds=totals.seconds,
+        ended=totals.ended,
+        accepts=started.accepts,
+        conversations=totals.cases,
+        associations=totals.associations,
+        sent=totals.sent,
+        echoes=totals.echoes,
+        restarts=totals.restarts,
+        reactions=totals.bits,
+        corpus=totals.corpus,
+        families=tuple(
+            FamilyCount(
+                name=name, about=about.get(name, ""), conversations=totals.families.get(name, 0), findings=found[name]
+            )
+            for name in names
+            if not options.family or name in totals.families
+        ),
+        states=dict(started.states),
+        transitions=dict(started.transitions),
+        findings=tuple(totals.findings.values()),
+        unconfirmed=tuple(totals.unconfirmed.values()),
+        masked=dict(totals.masked),
+        compared=str(options.second or ""),
+        differences=tuple(
+            Difference(
+                family=one.family, about=one.about or one.name, first=one.first, second=one.second, count=one.count
+            )
+            for one in totals.differences.values()
+        ),
+        bounds=started.bounds,
+        seed=options.seed,
+        version=version(),
+        reproducers=_paths(options, campaign),
+    )
+
+
+def _paths(options: argparse.Namespace, campaign: Campaign) -> dict[str, str]:
+    if options.output is None:
+        return {}
+    return {
+        one.id: str(options.output / reproducer.file_name(reproducer.of_finding(one)))
+        for one in campaign.totals.findings.values()
+    }
+
+
+def write_files(options: argparse.Namespace, campaign: Campaign, report: CampaignReport) -> Iterator[str]:
+    """Writes the files that the options ask for. Yields a line for each that cannot be written."""
+    folder: Path | None = options.output
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for finding in campaign.totals.findings.values():
+                made = reproducer.of_finding(
+                    finding, peer=report.peer, program=f"dicos fuzz {report.version}", made=report.started
+                )
+                reproducer.write(folder / reproducer.file_name(made), made)
+            html.write(folder / "report.html", report)
+            (folder / "report.txt").write_text("\n".join(text.lines(report, transcripts=True)) + "\n", "utf-8")
+            (folder / "report.jsonl").write_text("\n".join(json_lines.lines(report)) + "\n", "utf-8")
+        except (OSError, ValueError) as error:
+            yield f"{folder}: {said(error) if isinstance(error, OSError) else error}"
+    if options.html is not None:
+        try:
+            html.write(options.html, report)
+        except OSError as error:
+            yield f"{options.html}: {said(error)}"
+
+
+def bounds_of(options: argparse.Namespace, jobs: int) -> tuple[tuple[str, str], ...]:
+    """Returns the bounds of a campaign as (name, value), to be printed first."""
+    return (
+        ("time", f"{options.time:g} s"),
+        ("conversations a second", f"{options.rate}"),
+        ("bytes", size(options.max_bytes)),
+        ("connections at the same time", f"{options.max_associations}"),
+        *((("conversations", f"{options.conversations}"),) if options.conversations else ()),
+        ("jobs", f"{jobs}"),
+        ("seed", f"{options.seed}"),
+    )

@@ -1,0 +1,134 @@
+"""`dicos trace --listen`: the tap on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import BinaryIO, Final
+
+from dicos_transports.cli import FAILED, INTERRUPTED, USAGE
+from dicos_transports.cli.options import LOOPBACK
+from dicos_transports.cli.output import Output
+
+from ..captures.decrypting import Decryption
+from ..captures.events import Connection, Event
+from ..captures.keylog import KeyLog
+from ..captures.recording import Recorder
+from ..trace.tap import Tap
+from ..trace.tracer import Tracer
+
+__all__ = ["tap"]
+
+BACKLOG: Final = 128
+
+
+def tap(
+    options: argparse.Namespace, out: Output, tracer: Tracer, keys: KeyLog | None, close: Callable[[], bool]
+) -> int:
+    """Passes connections on until it is interrupted. Returns 130, or 1 if it cannot listen or write."""
+    with ExitStack() as stack:
+        try:
+            file = None if options.write is None else stack.enter_context(open(options.write, "wb"))
+            writer = None if file is None else _Written(file, str(options.write), out)
+        except OSError as error:
+            out.error(f"{options.write}: {error.strerror or error}")
+            return USAGE
+        stage = Decryption(keys or KeyLog())
+
+        def tell(event: Event) -> None:
+            if writer is not None:
+                writer.take(event)
+            for plain in stage.feed(event):
+                tracer.feed(plain)
+
+        def refused(connection: Connection, cause: str) -> None:
+            out.failure(f"{connection.client}: no connection to {place}: {cause}; reset")
+            if writer is not None:
+                writer.refused(connection)
+
+        host, number = options.target
+        place = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        try:
+            listener = _listening(options)
+            made = Tap(listener, options.target, tell, refused)
+        except OSError as error:
+            out.error(f"cannot listen on port {options.listen} and pass on to {place}: {error.strerror or error}")
+            return FAILED
+        address = listener.getsockname()
+        here = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+        hint = "" if options.bind else "; --bind 0.0.0.0 listens on all interfaces"
+        out.info(f"listening on {here}, passing on to {place}{hint}")
+        out.event("listening", address=address[0], port=address[1])
+        try:
+            with _stopped_by_sigterm():
+                made.run()
+        except KeyboardInterrupt:
+            out.info("interrupted")
+        finally:
+            made.close()
+            close()
+        return INTERRUPTED
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the tap as Ctrl-C does: what is shown and written is complete."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _listening(options: argparse.Namespace) -> socket.socket:
+    host = options.bind or LOOPBACK
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, options.listen))
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+class _Written:
+    """Writes what the tap carries as a capture file, until that fails."""
+
+    def __init__(self, file: BinaryIO, name: str, out: Output) -> None:
+        self._file = file
+        self._recorder: Recorder | None = Recorder(file)
+        self._name = name
+        self._out = out
+
+    def take(self, event: Event) -> None:
+        """Writes an event."""
+        self._try(lambda recorder: recorder.take(event))
+
+    def refused(self, connection: Connection) -> None:
+        """Writes a connection that the target did not accept."""
+        self._try(
+            lambda recorder: recorder.open(
+                connection.number, connection.at, client=connection.client, server=connection.server, refused=True
+            )
+        )
+
+    def _try(self, write: Callable[[Recorder], None]) -> None:
+        if self._recorder is None:
+            return
+        try:
+            write(self._recorder)
+            self._file.flush()  # so that the file is readable up to here, however this process ends
+        except OSError as error:
+            self._recorder = None
+            self._out.error(f"{self._name}: {error.strerror or error}; nothing more is written to it")

@@ -1,0 +1,91 @@
+"""Findings grouped by signature and put in order, and known ones masked.
+
+Knows: findings, signatures, files of known ones. Must not know: how a finding is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from ..conversation import Conversation, Send
+from ..finding import Finding, Severity, signature
+from ..json_text import DamagedFile, seen
+
+__all__ = ["grouped", "masked", "merged", "read_known", "size_of"]
+
+_MOST_BYTES: Final = 4 << 20
+_DIGITS: Final = frozenset("0123456789abcdef")
+_LENGTH: Final = 12
+_SEVERITIES: Final = tuple(Severity)
+
+
+def read_known(path: Path) -> frozenset[str]:
+    """Returns the signatures in a file of known findings: one a line, alone or as the end of a finding's id, then any
+    words; `#` begins a comment. Raises `DamagedFile`, with the file and the line, and OSError.
+
+        hang-ae083b03aed1        # reported on 3 May, to be mended in 2.1
+    """
+    with open(path, "rb") as file:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise DamagedFile(f"{path}: more than {_MOST_BYTES:,} bytes, the most that is read")
+    found: set[str] = set()
+    for number, line in enumerate(raw.decode("utf-8", "replace").split("\n"), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        name = words[0].rpartition("-")[2]
+        if len(name) != _LENGTH or not _DIGITS.issuperset(name):
+            raise DamagedFile(
+                f"{path}: line {number}: {seen(words[0])}; expected the id of a finding, or its 12 digits"
+            )
+        found.add(name)
+    return frozenset(found)
+
+
+def masked(findings: Iterable[Finding], known: frozenset[str]) -> tuple[list[Finding], dict[str, int]]:
+    """Returns the findings that are not known, and how often each known one was seen, by signature."""
+    left: list[Finding] = []
+    counts: dict[str, int] = {}
+    for one in findings:
+        name = signature(one.violation)
+        if name in known:
+            counts[name] = counts.get(name, 0) + one.count
+        else:
+            left.append(one)
+    return left, counts
+
+
+def merged(first: Finding, second: Finding) -> Finding:
+    """Returns two findings of one signature as one: the run that was seen first, the smaller conversation, the replay
+    with the most tries, the sum of the counts."""
+    early, late = (first, second) if first.seen_after <= second.seen_after else (second, first)
+    small = min((early, late), key=lambda one: size_of(one.minimised) if one.minimised else (1 << 60, 0))
+    return replace(
+        early,
+        before=small.before if small.minimised else early.before,
+        minimised=small.minimised,
+        minimised_transcript=small.minimised_transcript,
+        replayed=max((early.replayed, late.replayed), key=lambda pair: pair[1]),
+        count=early.count + late.count,
+        evidence=tuple(dict.fromkeys((*early.evidence, *late.evidence))),
+    )
+
+
+def size_of(conversation: Conversation) -> tuple[int, int]:
+    """Returns the size of a conversation: bytes that it sends, and steps."""
+    return sum(len(one.wire()) for one in conversation.steps if isinstance(one, Send)), len(conversation.steps)
+
+
+def grouped(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns the findings, those with one signature merged, the worst first, then by how soon they were seen."""
+    found: dict[str, Finding] = {}
+    for one in findings:
+        name = signature(one.violation)
+        found[name] = merged(found[name], one) if name in found else one
+    return tuple(
+        sorted(found.values(), key=lambda one: (_SEVERITIES.index(one.violation.severity), one.seen_after, one.id))
+    )

@@ -1,0 +1,179 @@
+"""Servers of each adapter on loopback, in this process, which store what they receive: one of each, kept running.
+
+Knows: `serve` of each adapter, threads. Must not know: what is sent to them. Invariants: a server listens on 127.0.0.1
+alone and ends with the process; every error that it logs is kept for the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from dicos_proto.registry import uids
+from dicos_proto.timers import Timeouts
+from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
+from dicos_transports.files.receiving import store_into
+from dicos_transports.serving import Metrics, ServerLimits
+
+from .places import folder
+from .seeds import CT, EXPLICIT, IMPLICIT
+
+__all__ = ["ADAPTERS", "Host", "host", "running"]
+
+POLICY: Final = AcceptPolicy(
+    other_contexts=(EXPLICIT, IMPLICIT, uids.DEFLATED_EXPLICIT_VR_LE),
+    roles={CT: Roles(scu=True, scp=True)},
+    peer_max_length=8,
+)
+_TIMEOUTS: Final = Timeouts(artim=5.0, release=5.0, pdu=10.0, message=10.0, idle=10.0, write_stall=10.0)
+_ROOM: Final = ServerLimits(associations=1000, per_address=1000, pending=1000)
+
+
+class Listening(Protocol):
+    """The common part of servers."""
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+
+    @property
+    def associations(self) -> int:
+        """Established associations."""
+
+    @property
+    def pending(self) -> int:
+        """Connections without one."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """The counters of its connections."""
+
+
+class Host:
+    """A running server. `files`: the folder that it stores into. `errors`: the errors that it has logged."""
+
+    def __init__(self, server: Listening, files: Path) -> None:
+        self.server = server
+        self.files = files
+        self.errors: list[str] = []
+        self.connected = 0
+        """Connections that were made to it; the caller that makes one counts it."""
+
+    @property
+    def busy(self) -> int:
+        """The connections that it has not finished with, those that it has not accepted yet included."""
+        waiting = self.connected - self.server.metrics.connections
+        return max(waiting, 0) + self.server.associations + self.server.pending
+
+
+class _Errors(logging.Handler):
+    def __init__(self, found: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._found = found
+        self._format = logging.Formatter("%(message)s")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._found) < 10:
+            self._found.append(self._format.format(record))
+
+
+def _blocking(files: Path) -> Listening:
+    from dicos_transports.blocking import serve
+
+    def handle(session: Any) -> None:
+        for request in session:
+            match request.name:
+                case "C-STORE-RQ":
+                    store_into(files, request)
+                case "C-FIND-RQ":
+                    request.attributes()
+                    request.end()
+                case "C-GET-RQ" | "C-MOVE-RQ":
+                    request.attributes()
+                    request.respond(0xA900)
+                case _:
+                    request.respond()
+
+    server = serve(("127.0.0.1", 0), handle, policy=POLICY, timeouts=_TIMEOUTS, server_limits=_ROOM)
+    atexit.register(server.close, 0.1)
+    return server
+
+
+async def _handle(files: Path, session: Any) -> None:
+    async for request in session:
+        match request.name:
+            case "C-STORE-RQ":
+                await store_into(files, request)
+            case "C-FIND-RQ":
+                await request.attributes()
+                await request.end()
+            case "C-GET-RQ" | "C-MOVE-RQ":
+                await request.attributes()
+                await request.respond(0xA900)
+            case _:
+                await request.respond()
+
+
+def _asyncio(files: Path) -> Listening:
+    from dicos_transports.asyncio import serve
+
+    return _in_thread(lambda run: asyncio.run(_kept(serve, files, run)))
+
+
+def _trio(files: Path) -> Listening:
+    import trio
+
+    from dicos_transports.trio import serve
+
+    return _in_thread(lambda run: trio.run(_kept, serve, files, run))
+
+
+async def _kept(serve: Any, files: Path, run: Callable[[Listening], None]) -> None:
+    async def handle(session: Any) -> None:
+        await _handle(files, session)
+
+    options: dict[str, Any] = {"policy": POLICY, "timeouts": _TIMEOUTS, "server_limits": _ROOM}
+    async with serve(("127.0.0.1", 0), handle, **options) as server:
+        run(server)
+        await server.wait()
+
+
+def _in_thread(work: Callable[[Callable[[Listening], None]], None]) -> Listening:
+    """Runs an event loop in a thread that ends with the process. Returns its server."""
+    found: list[Listening] = []
+    ready = threading.Event()
+
+    def run(server: Listening) -> None:
+        found.append(server)
+        ready.set()
+
+    threading.Thread(target=work, args=(run,), daemon=True, name="event loop").start()
+    if not ready.wait(30):
+        raise RuntimeError("the server does not start")
+    return found[0]
+
+
+ADAPTERS: Final = {"blocking": _blocking, "asyncio": _asyncio, "trio": _trio}
+"""How to start the server of each adapter."""
+
+
+@cache
+def host(adapter: str) -> Host:
+    """Returns the server of this adapter, which the first call starts."""
+    log = logging.getLogger("dicos.server")
+    log.propagate = False
+    files = folder(f"stored-{adapter}")
+    made = Host(ADAPTERS[adapter](files), files)
+    log.addHandler(_Errors(made.errors))
+    return made
+
+
+def running() -> int:
+    """Returns the number of servers that run in this process."""
+    return host.cache_info().currsize

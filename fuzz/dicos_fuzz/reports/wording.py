@@ -1,0 +1,70 @@
+"""Words that all reports share: numbers with units, how often and how soon, how a finding is run again.
+
+Knows: findings, reports as values. Must not know: how a report looks.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from dicos_transports.cli.output import plural, size
+
+from ..conversation import Side
+from ..finding import Finding, Severity
+from ..findings.grouping import size_of
+from .values import CampaignReport
+
+__all__ = ["again", "duration", "how_small", "how_soon", "plural", "replay_command", "size", "verdict"]
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration: `0.25 s`, `12.5 s`, `4 min 10 s`, `2 h 5 min`."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def again(finding: Finding) -> str:
+    """Returns how often a finding came back: `3 of 5`, or `not played again`."""
+    shown, tried = finding.replayed
+    return f"{shown} of {tried}" if tried else "not played again"
+
+
+def how_soon(finding: Finding) -> str:
+    """Returns when it was seen first."""
+    seconds, conversations = finding.seen_after
+    return f"after {duration(seconds)}, {plural(conversations, 'conversation')}"
+
+
+def how_small(finding: Finding) -> str:
+    """Returns the size of its reproducer, and of the conversation that showed it first."""
+    sent, steps = size_of(finding.minimised or finding.conversation)
+    found = f"{plural(steps, 'step')}, {size(sent)}"
+    if finding.minimised is not None:
+        sent, steps = size_of(finding.conversation)
+        found += f" (first: {plural(steps, 'step')}, {size(sent)})"
+    if finding.before:
+        found += f", after {plural(len(finding.before), 'other conversation')}"
+    return found
+
+
+def replay_command(report: CampaignReport, finding: Finding) -> str:
+    """Returns the command that plays it again."""
+    path = quote(report.reproducers.get(finding.id, f"{finding.id}.json"))
+    if finding.conversation.side is Side.PROVIDER:
+        return f"dicos replay {path} --listen PORT"
+    return f"dicos replay {path} HOST PORT"
+
+
+def verdict(report: CampaignReport) -> str:
+    """Returns the outcome in one line: `3 findings: 1 critical, 2 medium`."""
+    counts = report.by_severity()
+    total = sum(counts.values())
+    if not total:
+        return "no findings"
+    parts = ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
+    return f"{plural(total, 'finding')}: {parts}"

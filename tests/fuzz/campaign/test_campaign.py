@@ -1,0 +1,298 @@
+"""The loop of a campaign: finds what is wrong, nothing where nothing is, keeps its bounds, and ends well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from dicos_fuzz.campaign import lane as lane_module
+from dicos_fuzz.campaign.campaign import Campaign
+from dicos_fuzz.campaign.judging import judge
+from dicos_fuzz.campaign.knowledge import Learned
+from dicos_fuzz.campaign.lane import Lane, length_of
+from dicos_fuzz.campaign.player import LocalTrouble, Peer, Player
+from dicos_fuzz.campaign.pool import Here, Workers
+from dicos_fuzz.campaign.probe import probe
+from dicos_fuzz.campaign.scenarios import FAMILIES
+from dicos_fuzz.campaign.scenarios.family import Family
+from dicos_fuzz.campaign.settings import Settings
+from dicos_fuzz.conversation import Await, Conversation, Pause, Send, Side, Transcript
+from dicos_fuzz.finding import Severity, Violation, signature
+from dicos_proto.registry import uids
+from dicos_proto.upper_layer.policy import AcceptPolicy
+from tests.fuzz.campaign.tiny import (
+    ABORTED,
+    BEGIN,
+    CRASHING,
+    GOOD,
+    LOST,
+    SHORT,
+    Seen,
+    broken,
+    conversation,
+    family,
+)
+from tests.transports.servers import ADAPTERS, serving
+
+POLICY = AcceptPolicy(
+    contexts={uids.VERIFICATION: (uids.IMPLICIT_VR_LE,), uids.CT_IMAGE_STORAGE: (uids.EXPLICIT_VR_LE,)}
+)
+QUICK = Settings(seconds=60.0, conversations=60, smaller=0.0, seed=1)
+PLAIN = family("plain", GOOD, SHORT, ABORTED)
+USERS = [one for one in FAMILIES.values() if one.side is Side.USER and not one.resource]
+
+
+def campaign(
+    player: Player, *families: Family, settings: Settings = QUICK, judging: object = judge, **options: object
+) -> tuple[Campaign, Seen]:
+    seen = Seen()
+    made = Campaign(player, families, judging, Here(player, judging), settings, seen, **options)  # type: ignore[arg-type]
+    return made, seen
+
+
+@contextmanager
+def player_of(port: int, learned: Learned = Learned()) -> Iterator[Player]:  # noqa: B008  a frozen value
+    with Player(Peer(port=port), learned) as player:
+        yield player
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_nothing_is_found_in_our_own_adapters(adapter: str) -> None:
+    with serving(adapter, policy=POLICY) as server, player_of(server.port) as player:
+        player.learned = probe(player)
+        run, _seen = campaign(player, *USERS, settings=replace(QUICK, conversations=150))
+        totals = run.run()
+    assert totals.findings == {}, [one.violation.detail for one in totals.findings.values()]
+    assert totals.unconfirmed == {}
+    assert totals.cases == 150
+    assert totals.echoes > 10
+    assert totals.bits > 20
+    assert totals.corpus > 10
+    assert set(totals.families) == {one.name for one in USERS}
+    assert totals.ended == "150 conversations"
+
+
+def test_the_same_seed_repeats_a_campaign() -> None:
+    def names(seed: int) -> list[str]:
+        with (
+            serving("blocking", policy=POLICY) as server,
+            player_of(server.port, Learned(answer_seconds=1.0)) as player,
+        ):
+            run, seen = campaign(player, PLAIN, settings=replace(QUICK, conversations=40, seed=seed))
+            run.run()
+        return seen.names
+
+    assert names(3) == names(3)
+    assert names(3) != names(4)
+
+
+def test_a_defect_is_found_confirmed_and_reported_once() -> None:
+    with broken("wrong-message-id") as (_, port), player_of(port) as player:
+        player.learned = probe(player)
+        run, seen = campaign(player, FAMILIES["good"], FAMILIES["commands"])
+        totals = run.run()
+    oracles = {one.violation.oracle for one in totals.findings.values()}
+    assert "response-to-nobody" in oracles, oracles
+    assert len(seen.findings) == len(totals.findings)
+    found = next(one for one in seen.findings if one.violation.oracle == "response-to-nobody")
+    assert found.replayed == (3, 3)
+    assert found.seen_after[1] > 0
+
+
+def test_a_crash_ends_a_campaign_unless_it_is_to_go_on() -> None:
+    crashing = family("lengths", GOOD, CRASHING, SHORT)
+    for keep_going, known in ((False, frozenset[str]()), (True, frozenset[str]())):
+        with broken("item-length-crash") as (watched, port), player_of(port) as player:
+            settings = replace(QUICK, conversations=12, keep_going=keep_going, known=known)
+            run, _seen = campaign(player, crashing, settings=settings, watched=watched)
+            totals = run.run()
+        (found,) = totals.findings.values()
+        assert (found.violation.oracle, found.violation.reaction, found.replayed) == ("crash", "signal SIGSEGV", (3, 3))
+        assert found.conversation == CRASHING
+        assert totals.ended == (
+            "12 conversations" if keep_going else "stopped at the first crash; --keep-going goes on"
+        )
+
+
+def test_a_campaign_goes_on_behind_a_known_crash() -> None:
+    crashing = family("lengths", GOOD, CRASHING, SHORT)
+    with broken("item-length-crash") as (watched, port), player_of(port) as player:
+        run, _ = campaign(player, crashing, watched=watched)
+        (name,) = run.run().findings
+    with broken("item-length-crash") as (watched, port), player_of(port) as player:
+        settings = replace(QUICK, conversations=20, known=frozenset({name}))
+        run, _ = campaign(player, crashing, settings=settings, watched=watched)
+        totals = run.run()
+    assert totals.findings == {}
+    assert list(totals.masked) == [name]
+    assert totals.ended == "20 conversations"
+
+
+def test_a_peer_that_is_gone_ends_a_campaign_with_the_finding() -> None:
+    with broken("item-length-crash") as (_, port), player_of(port) as player:
+        run, _ = campaign(player, family("lengths", GOOD, CRASHING, SHORT))
+        totals = run.run()
+    (found,) = totals.findings.values()
+    assert (found.violation.oracle, found.violation.reaction) == ("crash", "refuses connections")
+    assert CRASHING in (found.conversation, *found.before)
+    assert "does not serve any more" in totals.ended
+
+
+def test_a_leak_of_slots_is_found() -> None:
+    with broken("slot-at-reset") as (watched, port), player_of(port) as player:
+        settings = replace(QUICK, conversations=400, keep_going=True, survey_seconds=2.0)
+        run, _ = campaign(player, family("connections", GOOD, LOST, SHORT), settings=settings, watched=watched)
+        totals = run.run()
+    assert any(
+        one.violation.oracle in ("slot-leak", "thread-leak", "descriptor-leak") for one in totals.findings.values()
+    )
+    assert all(LOST in (one.conversation, *one.before) for one in totals.findings.values())
+
+
+def test_an_interrupt_keeps_what_was_found() -> None:
+    class Impatient(Seen):
+        def played(self, conversation: Conversation, transcript: Transcript, *, new: bool) -> None:
+            super().played(conversation, transcript, new=new)
+            if len(self.names) == 30:
+                raise KeyboardInterrupt
+
+    with broken("wrong-message-id") as (_, port), player_of(port) as player:
+        player.learned = probe(player)
+        families = [FAMILIES["good"], FAMILIES["commands"]]
+        run = Campaign(player, families, judge, Here(player, judge), replace(QUICK, conversations=500), Impatient())
+        totals = run.run()
+    assert totals.ended == "interrupted"
+    assert totals.cases == 30
+    assert totals.bits > 0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ended"),
+    [
+        ({"conversations": 7}, "7 conversations"),
+        ({"seconds": 0.3}, "0.3 seconds"),
+        ({"most_bytes": 5000}, "5000 bytes"),
+    ],
+)
+def test_a_campaign_keeps_its_bounds(bounds: dict[str, float], ended: str) -> None:
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+        settings = replace(QUICK, **{"conversations": 0, **bounds})  # type: ignore[arg-type]
+        run, _ = campaign(player, PLAIN, settings=settings)
+        begun = time.monotonic()
+        totals = run.run()
+    assert totals.ended == ended
+    assert time.monotonic() - begun < 30
+    assert totals.sent < 10_000 or "most_bytes" not in bounds
+
+
+def test_the_rate_is_bounded() -> None:
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+        run, _ = campaign(player, PLAIN, settings=replace(QUICK, conversations=10, rate=20.0))
+        begun = time.monotonic()
+        run.run()
+    assert time.monotonic() - begun >= 0.4
+
+
+def test_a_doubtful_violation_is_not_counted() -> None:
+    shown = iter([True])
+
+    def once(one: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
+        if one.name == SHORT.name and next(shown, False):
+            return [Violation(oracle="odd", severity=Severity.MEDIUM, detail="seen once", clause="none")]
+        return []
+
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+        run, seen = campaign(player, PLAIN, judging=once)
+        totals = run.run()
+    assert totals.findings == {}
+    (doubtful,) = totals.unconfirmed.values()
+    assert doubtful.replayed == (0, 3)
+    assert seen.findings == []
+
+
+def test_a_violation_of_each_run_is_counted() -> None:
+    wrong = Violation(oracle="odd", severity=Severity.LOW, detail="always", clause="none")
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+        run, _ = campaign(player, PLAIN, judging=lambda *_: [wrong])
+        totals = run.run()
+    assert totals.findings[signature(wrong)].count == totals.cases
+
+
+def test_what_mostly_waits_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "LONG", 0.5)
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.LONG", 0.5)
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.FIRST_COSTLY", 0.0)
+    stalled = conversation(
+        "slow/stalled", Send(message=BEGIN[0].message[:9]), Pause(seconds=0.6), Await(kinds=(99,), seconds=0.1)
+    )
+    wrong = Violation(oracle="no-deadline", severity=Severity.HIGH, detail="waits", clause="none")
+
+    def waits(one: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
+        return [wrong] if one.name == stalled.name else []
+
+    assert length_of(stalled) == pytest.approx(0.7)
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+        lane = Lane(Player(Peer(port=server.port), Learned()), waits)
+        slow = family("slow", stalled, resource=True)
+        run, _seen = campaign(
+            player, PLAIN, slow, judging=waits, lane=lane, settings=replace(QUICK, conversations=0, seconds=4.0)
+        )
+        totals = run.run()
+        lane.close()
+    assert totals.findings[signature(wrong)].replayed == (2, 2)
+    assert totals.cases > 20
+
+
+def test_a_cancelled_lane_gives_its_case_back() -> None:
+    waiting = conversation("slow/waits", Pause(seconds=100))
+    with serving("blocking", policy=POLICY) as server:
+        lane = Lane(Player(Peer(port=server.port), Learned()), judge)
+        from dicos_fuzz.campaign.schedule import Case
+
+        case = Case(1, waiting, True)
+        lane.put(case)
+        assert lane.busy
+        begun = time.monotonic()
+        assert lane.cancel() == case
+        assert time.monotonic() - begun < 5
+        assert not lane.busy
+        lane.close()
+
+
+# -- several jobs ------------------------------------------------------------------------------------------------
+
+
+def make_player(port: int, learned: Learned) -> Player:
+    return Player(Peer(port=port), learned)
+
+
+def test_jobs_share_the_work() -> None:
+    with broken("wrong-message-id") as (_, port), player_of(port) as player:
+        player.learned = probe(player)
+        families = [FAMILIES["good"], FAMILIES["commands"]]
+        with Workers(partial(make_player, port), player.learned, judge, 2) as pool:
+            run = Campaign(player, families, judge, pool, QUICK, seen := Seen())
+            totals = run.run()
+    assert totals.cases >= 60
+    assert len(seen.names) == totals.cases
+    assert totals.sent > 10_000
+    assert "response-to-nobody" in {one.violation.oracle for one in totals.findings.values()}
+
+
+def no_player(learned: Learned) -> Player:
+    raise LocalTrouble("no ports left")
+
+
+def test_trouble_of_a_worker_ends_a_campaign_with_its_cause() -> None:
+    with (
+        serving("blocking", policy=POLICY) as server,
+        player_of(server.port) as player,
+        Workers(no_player, player.learned, judge, 1) as pool,
+    ):
+        totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
+    assert totals.ended == "this host: no ports left"

@@ -1,0 +1,99 @@
+"""Findings in groups: one for a signature, the smallest reproducer kept, the worst first; known ones masked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicos_fuzz.conversation import Check, DamagedFile, Send
+from dicos_fuzz.finding import Severity, signature
+from dicos_fuzz.findings.grouping import grouped, masked, merged, read_known, size_of
+from tests.fuzz.findings.examples import CONVERSATION, FINDING, SEND
+
+LATE = replace(FINDING, seen_after=(90.0, 900), count=3, minimised=None, replayed=(1, 9), evidence=("more",))
+SMALL = replace(FINDING, seen_after=(95.0, 950), before=(), minimised=replace(CONVERSATION, steps=(Check(),)))
+OTHER = replace(
+    FINDING, violation=replace(FINDING.violation, reaction="other", severity=Severity.LOW), seen_after=(0.1, 1)
+)
+
+
+def test_two_of_one_signature_become_one() -> None:
+    for found in (merged(FINDING, LATE), merged(LATE, FINDING)):
+        assert found.seen_after == (12.5, 340)
+        assert found.count == 10
+        assert found.minimised == FINDING.minimised
+        assert found.replayed == (1, 9)
+        assert found.evidence == ("the process has ended with signal 11", "more")
+
+
+def test_the_smallest_reproducer_is_kept_with_what_has_to_run_before_it() -> None:
+    found = merged(FINDING, SMALL)
+    assert (found.minimised, found.before) == (SMALL.minimised, ())
+    assert found.conversation == FINDING.conversation
+
+
+def test_the_worst_comes_first_then_the_earliest() -> None:
+    second = replace(OTHER, violation=replace(OTHER.violation, reaction="second"), seen_after=(0.05, 1))
+    assert [one.violation.reaction for one in grouped([OTHER, LATE, second, FINDING])] == ["silence", "second", "other"]
+    assert grouped([]) == ()
+
+
+def test_known_ones_are_masked_and_counted() -> None:
+    name = signature(FINDING.violation)
+    assert masked([FINDING, OTHER, LATE], frozenset({name, "0" * 12})) == ([OTHER], {name: 10})
+
+
+def test_the_size_of_a_conversation_is_what_it_sends() -> None:
+    assert size_of(CONVERSATION) == (len(SEND.wire()), 5)
+    assert size_of(replace(CONVERSATION, steps=(Send(message=b"ab"), Send(message=b"c")))) == (3, 2)
+
+
+def test_a_file_of_known_findings(tmp_path: Path) -> None:
+    path = tmp_path / "known.txt"
+    path.write_text(
+        f"# reported\n\n{FINDING.id}   # in May\r\n"
+        f"  {signature(OTHER.violation)} to be mended in 2.1\nslot-leak-0123456789ab\n"
+    )
+    assert read_known(path) == {signature(FINDING.violation), signature(OTHER.violation), "0123456789ab"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hang", "line 1: 'hang'; expected the id of a finding, or its 12 digits"),
+        ("# x\nhang-0123456789AB", "line 2: 'hang-0123456789AB'; expected"),
+        ("0123456789abc", "line 1: '0123456789abc'"),
+        ("\x1b[31m" + "x" * 500, r"line 1: '\x1b[31mxxx"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name_and_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "known.txt"
+    path.write_text(text)
+    with pytest.raises(DamagedFile) as caught:
+        read_known(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_file_of_a_gigabyte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "known.txt"
+    with open(path, "wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(DamagedFile, match="more than 4,194,304 bytes"):
+        read_known(path)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_signatures_or_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-known.txt"
+    path.write_bytes(raw)
+    try:
+        found = read_known(path)
+    except DamagedFile as fault:
+        found = frozenset()
+        assert str(path) in str(fault)  # noqa: PT017
+    assert all(len(one) == 12 for one in found)

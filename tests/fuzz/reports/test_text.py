@@ -1,0 +1,81 @@
+"""The text report: the worst first, each finding with its rule, its chances and its reproducer; printable lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dicos_fuzz.reports import text
+from dicos_fuzz.reports.values import CampaignReport
+from tests.fuzz.findings.examples import FINDING
+from tests.fuzz.reports.examples import REPORT
+from tests.fuzz.reports.test_html import hostile
+
+
+def test_a_report_reads_like_this() -> None:
+    assert list(text.lines(replace(REPORT, findings=REPORT.findings[1:], differences=()))) == [
+        "127.0.0.1:11112: 3 findings: 1 critical, 1 high, 1 medium",
+        "",
+        "CRITICAL (1)",
+        "  hang-ae083b03aed1: no answer to a good echo within 5.0 s",
+        "    breaks     PS3.8 9.2 in Sta2",
+        "    sent       the length of a presentation context reaches behind the PDU",
+        "    shown      7 times, first after 12.5 s, 340 conversations; played again: 3 of 5",
+        "    reproducer 2 steps, 448 B (first: 5 steps, 448 B), after 1 other conversation",
+        "    run        dicos replay found/hang-ae083b03aed1.json HOST PORT",
+        "    evidence   the process has ended with signal 11",
+        "",
+        "HIGH (1)",
+        "  slot-leak-51a6a3a556ee: still rejects good associations 15 s after all connections were closed: "
+        "'local limit exceeded'",
+        "    breaks     a slot is free once its connection is gone in Sta2",
+        "    sent       an A-ASSOCIATE-RQ at a byte a second, on ten connections",
+        "    shown      1 time, first after 4 min 1 s, 31007 conversations; played again: 2 of 3",
+        "    reproducer 6 steps, 1.3 kB",
+        "    run        dicos replay slot-leak-51a6a3a556ee.json HOST PORT",
+        "",
+        "MEDIUM (1)",
+        "  wrong-state-6f283143c0cd: A-ASSOCIATE-AC in answer to a second A-ASSOCIATE-RQ; "
+        "expected A-ABORT (action AA-8)",
+        "    breaks     PS3.8 table 9-10 in Sta6",
+        "    sent       a second A-ASSOCIATE-RQ on the same connection",
+        "    shown      212 times, first after 4.2 s, 871 conversations; played again: 3 of 3",
+        "    reproducer 6 steps, 896 B (first: 6 steps, 896 B)",
+        "    run        dicos replay wrong-state-6f283143c0cd.json HOST PORT",
+        "",
+        "seen once, and not again when it was played again (1):",
+        "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value'",
+        "",
+        "known and masked: ae083b03aed1, 14 times",
+        "84211 conversations in 10 min 0 s, 140 a second; "
+        "92007 associations, 48.1 MB sent, 3371 good echoes, 2 restarts, 614 different reactions",
+        "  lengths              40200 conversations, 1811 of 1811 systematic ones",
+        "  sequence             21007 conversations, 240 of 240 systematic ones",
+        "  slow                 204 conversations, 12 of 40 systematic ones",
+        "states of table 9-10 visited: Sta1, Sta2, Sta3, Sta4, Sta5, Sta6, Sta7, Sta8, Sta10, Sta12, Sta13",
+        "seed 7; ended: 600 seconds",
+        "note: the peer needs 0.8 s for an answer",
+    ]
+
+
+def test_with_transcripts_each_finding_has_its_own() -> None:
+    found = list(text.lines(replace(REPORT, findings=(FINDING,)), transcripts=True))
+    assert "        0.000 s  connection opened" in found
+    assert any("on purpose: A-ASSOCIATE-RQ/presentation context#2/length: 79 -> 65535" in line for line in found)
+
+
+def test_differences_name_both_peers() -> None:
+    found = list(text.lines(REPORT))
+    at = found.index("different from 127.0.0.1:11113: a called title of blanks, 4 times")
+    assert found[at + 1 : at + 3] == ["  127.0.0.1:11112: A-ASSOCIATE-RJ 1/1/7", "  127.0.0.1:11113: A-ASSOCIATE-AC"]
+
+
+def test_every_line_is_printable_and_short_for_any_text() -> None:
+    for line in text.lines(hostile(), transcripts=True):
+        assert line.isprintable()
+        assert len(line) < 1000
+
+
+def test_nothing_found() -> None:
+    found = list(text.lines(CampaignReport(peer="127.0.0.1:104", conversations=1, seconds=0.5)))
+    assert found[0] == "127.0.0.1:104: no findings"
+    assert "1 conversation in 0.50 s, 2 a second; 0 associations, 0 B sent" in found[2]

@@ -1,0 +1,151 @@
+"""`dicos fuzz` against real peers, from a clean start, unaided.
+
+    .venv/bin/python -m tests.interop.fuzz_peers [--seconds 600] [--peer NAME]... [--output DIR]
+
+Each peer is started by `dicos fuzz --command`, so that its process is watched too. Prints a row for each peer: what was
+found, how soon, how small the reproducer became. docs/fuzzing.md shows these rows as classes of findings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from tests.interop import peers
+
+GRACE: Final = 240
+"""Seconds that a campaign may take beyond `--time`: the last findings are played again and made small."""
+
+
+@dataclass(frozen=True)
+class FuzzedPeer:
+    """A peer: its command line for a port and an empty folder, and the reason why it cannot be had, or none."""
+
+    command: Callable[[int, Path], Sequence[str]]
+    missing: Callable[[], str]
+    ours: bool = False
+
+
+def _dcmqrscp(port: int, folder: Path) -> list[str]:
+    config = folder / "dcmqrscp.cfg"
+    (folder / "QR").mkdir(exist_ok=True)
+    tables = "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+    area = f"AETable BEGIN\nANY-SCP {folder / 'QR'} RW (500, 1024mb) ANY\nAETable END\n"
+    config.write_text(f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n{tables}{area}")
+    return ["dcmqrscp", "-c", str(config)]
+
+
+def _ours(transport: str) -> FuzzedPeer:
+    def command(port: int, folder: Path) -> list[str]:
+        return [*peers.DICOS, "storescp", str(port), "-od", str(folder), "--transport", transport, "-q"]
+
+    return FuzzedPeer(command, lambda: "", ours=True)
+
+
+def _without(what: str, found: bool) -> Callable[[], str]:
+    return lambda: "" if found else f"{what} is not installed"
+
+
+_DCMTK = _without("DCMTK", shutil.which("storescp") is not None and shutil.which("dcmqrscp") is not None)
+_PYNETDICOM = _without("pynetdicom", find_spec("pynetdicom") is not None)
+_DCMJS = _without("dcmjs-dimse", shutil.which("node") is not None and (peers.dcmjs_modules() / "dcmjs-dimse").is_dir())
+
+PEERS: Final[Mapping[str, FuzzedPeer]] = {
+    "pynetdicom storescp": FuzzedPeer(lambda port, at: peers.pynetdicom_command("storescp", port, at), _PYNETDICOM),
+    "pynetdicom qrscp": FuzzedPeer(lambda port, at: peers.pynetdicom_command("qrscp", port, at), _PYNETDICOM),
+    "DCMTK storescp": FuzzedPeer(lambda port, at: ["storescp", "-od", str(at), str(port)], _DCMTK),
+    "DCMTK dcmqrscp": FuzzedPeer(_dcmqrscp, _DCMTK),
+    "dcmjs-dimse": FuzzedPeer(lambda port, at: peers.dcmjs_command(port), _DCMJS),
+    "ours, blocking": _ours("blocking"),
+    "ours, trio": _ours("trio"),
+    "ours, asyncio": _ours("asyncio"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The events of one campaign (`dicos fuzz --json`) and its exit status."""
+
+    status: int
+    events: tuple[Mapping[str, Any], ...]
+    errors: str
+
+    @property
+    def findings(self) -> list[Mapping[str, Any]]:
+        """The findings, in the order of the report: the worst first."""
+        return [one for one in self.events if one["event"] == "finding"]
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The last event."""
+        return next((one for one in reversed(self.events) if one["event"] == "summary"), {})
+
+    @property
+    def oracles(self) -> Counter[str]:
+        """The number of findings of each oracle."""
+        return Counter(str(one["oracle"]) for one in self.findings)
+
+
+def fuzz(name: str, seconds: float, folder: Path, *more: str) -> Outcome:
+    """Runs a campaign of `seconds` against a peer; its files are in `folder`. No seed and no family is chosen."""
+    port, at = peers.free_port(), folder / "peer"
+    at.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(str(word) for word in PEERS[name].command(port, at))
+    words = ["fuzz", "127.0.0.1", str(port), "--time", f"{seconds:g}", "--command", command, "--keep-going", "--json"]
+    ran = subprocess.run(
+        [*peers.DICOS, *words, "--output", str(folder / "output"), *more],
+        capture_output=True, text=True, errors="replace", timeout=seconds + GRACE, check=False, cwd=folder,
+        env=peers.OUR_ENVIRONMENT,
+    )  # fmt: skip
+    events = tuple(json.loads(line) for line in ran.stdout.splitlines() if line)
+    return Outcome(ran.returncode, events, ran.stderr)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--peer", action="append", choices=PEERS)
+    parser.add_argument("--output", type=Path, default=None)
+    options = parser.parse_args()
+    root = options.output or Path(tempfile.mkdtemp())
+    for name in options.peer or PEERS:
+        if missing := PEERS[name].missing():
+            print(f"{name}: skipped: {missing}")
+            continue
+        folder = root / name.replace(" ", "-").replace(",", "")
+        outcome = fuzz(name, options.seconds, folder)
+        (folder / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in outcome.events))
+        _print(name, outcome)
+    return 0
+
+
+def _print(name: str, outcome: Outcome) -> None:
+    summary = outcome.summary
+    print(
+        f"{name}: exit status {outcome.status}, {len(outcome.findings)} findings, "
+        f"{summary.get('conversations')} conversations in {summary.get('seconds')} s, "
+        f"{summary.get('restarts')} restarts"
+    )
+    if not summary:
+        print(outcome.errors)
+    for one in outcome.findings:
+        again = f"{one['shown']} of {one['tried']}"
+        print(
+            f"  {one['severity']:<8} {one['id']:<36} {one['seconds']:6.1f} s  again {again:<8} "
+            f"{one['steps']} steps, {one['bytes']} bytes  [{one['clause']}] {one['detail'][:110]}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
