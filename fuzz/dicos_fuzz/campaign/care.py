@@ -61,7 +61,7 @@ class History:
 
 
 class Work(Protocol):
-    """What a campaign does besides, as far as the care for its peer has to know."""
+    """The campaign, as far as the care for its peer has to know it."""
 
     history: History
 
@@ -122,7 +122,7 @@ class Care:
 
     @property
     def survey_due(self) -> bool:
-        """True if the resources of the peer are to be looked at now, or have not been often enough yet."""
+        """True if it is time to measure the resources of the peer, or too early to stop measuring them."""
         if self._track is None:
             return False
         since = monotonic() - self._surveyed

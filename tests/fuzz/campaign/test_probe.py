@@ -1,4 +1,4 @@
-"""What is learned about a peer, and the line for one that makes no association."""
+"""The knowledge about a peer, and the line for one that makes no association."""
 
 from __future__ import annotations
 

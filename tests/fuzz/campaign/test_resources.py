@@ -1,4 +1,4 @@
-"""Growth that stays is told from growth that is given back, and the conversation behind it is named."""
+"""Growth that stays differs from growth that is given back, and the conversation behind it is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The right answer to each thing that a peer may say."""
+"""The right answer to each message that a peer may send."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_violation_that_comes_back_is_made_small() -> None:
             pytest.fail("no good conversation with an unknown item")
         found = suspects.violation(violations[0], one, transcript)
         assert found.replayed == (3, 3)
-        smaller = suspects.smaller(found, 3.0, questions=20)
+        smaller = suspects.smaller(found, 30.0, questions=20)
         assert smaller.minimised is not None
 
 
