@@ -34,7 +34,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 TESTS = Path(__file__).resolve().parent
-NOT_MEASURED = ("transports", "interop", "cost")
+NOT_MEASURED = ("transports", "interop", "cost", "fuzz")
 """Folders whose tests do not count for the coverage of the engine: its own tests reach every branch without them."""
 
 gc.disable()  # what is collected stays until the end: looking for garbage in it finds none

@@ -25,7 +25,7 @@ from typing import Any, Final
 from tests.interop import peers
 
 GRACE: Final = 240
-"""Seconds that a campaign may take longer than it was told: the last findings are played again and made small."""
+"""Seconds that a campaign may take beyond `--time`: the last findings are played again and made small."""
 
 
 @dataclass(frozen=True)

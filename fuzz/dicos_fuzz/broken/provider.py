@@ -3,7 +3,7 @@
 Knows: the blocking server, whose connections it carries over the wires that `Hooks` makes; services. Must not know:
 which defects exist.
 
-Without a defect it serves as our adapters do, with small bounds: `ASSOCIATIONS` associations, `keeping.MOST_BYTES`
+Without a defect it serves as our adapters do, with small bounds: `ASSOCIATIONS` associations, `MOST_BYTES` of `keeping`
 bytes of objects.
 """
 

@@ -1,4 +1,4 @@
-"""What this side asked on one connection: its messages, read from the P-DATA that it sent, right or wrong on purpose.
+"""The messages of this side on one connection, read from its P-DATA, right or wrong on purpose.
 
 Knows: PDVs, command sets. Must not know: what the peer answered (`dialogue`).
 
@@ -117,7 +117,7 @@ class Asking:
         self.all.append(asked)
         if isinstance(command, CGetRequest):
             self.retrievals.append(asked)
-        for number in ids:
+        for number in ids if command is None or asked.request is not None else ():
             known = self._by_id.setdefault(number, [])
             if asked.request is not None and any(one.request is not None and not one.answered for one in known):
                 self.loose = True  # the id is still in use
@@ -137,7 +137,7 @@ class Asking:
                 self.stored[owed.command.affected_sop_instance_uid] = (owed, owed.command)
 
     def with_id(self, number: int) -> list[Asked]:
-        """Returns the messages in which a reader may find this message id, oldest first."""
+        """Returns the requests, and damaged messages, in which a reader may find this message id, oldest first."""
         return self._by_id.get(number, [])
 
     def begun_with(self, number: int) -> bool:

@@ -2,8 +2,8 @@
 
 Knows: PS3.8 9.3 and annex D, PS3.7 annex D.3.3. Must not know: when they may come (`conduct`), messages, scenarios.
 
-What was asked is read without judgement (`Wish`): damaged requests too, in which a peer may have found less than is
-there, but nothing that is not there.
+The request is read without judgement (`Wish`), a damaged one too: a peer may have found less in it than there is, but
+not more.
 
 Invariants: no violation for an answer that fits some reading of the request.
 """
@@ -70,7 +70,7 @@ def wish_of(pdu: bytes) -> Wish:
             for inner, uid in _items(value[4:]):
                 if inner in (0x30, 0x40):
                     (abstract if inner == 0x30 else transfer).add(_plain(uid))
-                if kind == 0x21 and inner == 0x40 and len(value) > 2 and not value[2]:
+                if pdu[0] == 2 and inner == 0x40 and len(value) > 2 and not value[2]:
                     wish.accepted[value[0]] = _plain(uid)
         elif kind == 0x50:
             _read_user_information(value, wish)
@@ -119,7 +119,7 @@ def associating(line: Line, *, user: bool) -> list[Violation]:
             continue
         pdu = one.decoded
         if isinstance(pdu, Malformed):
-            if one.kind in range(1, 8):
+            if one.kind in range(1, 8) and not (one.kind == 2 and asked is not None and _repeats(asked)):
                 found.append(_malformed(one, pdu))
             continue
         found += _deviations(one, asked)
@@ -137,6 +137,11 @@ def associating(line: Line, *, user: bool) -> list[Violation]:
             case _:
                 pass
     return found
+
+
+def _repeats(asked: Said) -> bool:
+    """True if an answer may be malformed only because it repeats what was malformed in the request."""
+    return asked.validity is not Validity.VALID
 
 
 def _low(oracle: str, detail: str, clause: str, reaction: str, state: str = "Sta2") -> Violation:
@@ -190,7 +195,7 @@ def _contexts(accept: AssociateAccept, wish: Wish) -> Iterator[Violation]:
 
 
 def _whole_answer(accept: AssociateAccept, wish: Wish, asked: Said) -> Iterator[Violation]:
-    """What a valid request must be answered with."""
+    """The parts that the answer to a valid request must have."""
     name = "A-ASSOCIATE-AC"
     sent = asked.decoded
     proposed = {context.id for context in sent.contexts} if isinstance(sent, AssociateRequest) else set()
@@ -215,7 +220,7 @@ def _user_information(accept: AssociateAccept, wish: Wish) -> Iterator[Violation
     name = "A-ASSOCIATE-AC"
     user = accept.user_information
     if 0 < user.max_length < 8:
-        said = f"Maximum Length {user.max_length}; 0, or room for a PDV of one byte"
+        said = f"Maximum Length {user.max_length}; 0, or room for a PDV of two bytes"
         yield _medium("max-length", said, "PS3.8 D.1", name)
     if user.window is not None:
         given = (user.window.invoked, user.window.performed)
@@ -228,7 +233,8 @@ def _user_information(accept: AssociateAccept, wish: Wish) -> Iterator[Violation
     for role in user.roles:
         scu, scp = wish.roles.get(role.sop_class_uid.encode("latin-1"), (False, False))
         if (role.scu and not scu) or (role.scp and not scp):
-            said = f"roles {role.scu:d}/{role.scp:d} granted for {uids.name_of(role.sop_class_uid)}; {scu:d}/{scp:d} were proposed"
+            name_of = uids.name_of(role.sop_class_uid)
+            said = f"roles {role.scu:d}/{role.scp:d} granted for {name_of}; {scu:d}/{scp:d} were proposed"
             yield _medium("role-not-proposed", said, "PS3.7 D.3.3.4", name)
     for extended in user.extended:
         if extended.sop_class_uid.encode("latin-1") not in wish.extended:

@@ -61,7 +61,7 @@ class History:
 
 
 class Work(Protocol):
-    """The campaign, as far as the care for its peer has to know it."""
+    """The other work of a campaign, as far as the care for its peer has to know it."""
 
     history: History
 
@@ -122,7 +122,7 @@ class Care:
 
     @property
     def survey_due(self) -> bool:
-        """True if it is time to measure the resources of the peer, or too early to stop measuring them."""
+        """True if the resources of the peer are to be measured now, or have not been often enough yet."""
         if self._track is None:
             return False
         since = monotonic() - self._surveyed

@@ -4,7 +4,7 @@ Knows: encoded data sets (the engine's walker), what a storage SCP may change [P
 bytes come from; files without their meta information.
 
 Not compared is what another encoding of the same data set may have otherwise: group lengths, padding, the lengths of
-sequences, the transfer syntax. Elements that were added are no difference: an archive may add its own.
+sequences, the transfer syntax. Added elements do not count: an archive may add its own.
 
 Invariants: linear in the bytes; the text names tags, never values.
 """
@@ -33,7 +33,7 @@ _LIMITS: Final = Limits()
 
 def difference(sent: bytes, sent_syntax: str, stored: bytes, stored_syntax: str) -> str | None:
     """Returns what differs between two data sets, without their file meta information, in words; None if nothing does
-    that matters, or if the one that was sent is no data set, so that nothing can be expected.
+    that matters, or if the one that was sent is not a data set, so that nothing can be expected.
 
     `sent_syntax`, `stored_syntax`: their transfer syntax UIDs.
     """
@@ -49,7 +49,7 @@ def difference(sent: bytes, sent_syntax: str, stored: bytes, stored_syntax: str)
     try:
         found = _values(stored, *second)
     except DataSetError as fault:
-        return f"it is no data set any more: {fault}"
+        return f"it is not a data set any more: {fault}"
     if first[0] is not second[0]:  # without value representations, a sequence may not be seen as one
         wanted = {path: value for path, value in wanted.items() if len(path) == 1}
         found = {path: value for path, value in found.items() if len(path) == 1}

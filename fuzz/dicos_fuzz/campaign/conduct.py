@@ -1,4 +1,4 @@
-"""The peer's conduct by the table of PS3.8 9.2: which PDU it may send when, whatever it was sent.
+"""The peer's conduct by the table of PS3.8 9.2: which PDU it may send when, after any PDUs of this side.
 
 Knows: table 9-10 (the engine's `machine`), PDUs as lines. Must not know: messages, scenarios, expectations.
 
@@ -40,7 +40,7 @@ _MANY: Final = 3
 
 
 class Guess(NamedTuple):
-    """A state that the peer may be in, after it has read so many of our PDUs, with A-ABORTs that it may send."""
+    """A state that the peer may be in, after it has read this number of our PDUs, with A-ABORTs that it may send."""
 
     state: State
     read: int
@@ -88,7 +88,7 @@ class _Model:
         self._settle(self.guesses)
 
     def actions(self) -> frozenset[Action]:
-        """What the table may have the peer do with the last PDU."""
+        """The actions that the table may have for the last PDU."""
         states, events = self.last
         cells = [step(state, event, self.role) for state in states for event in events]
         return frozenset(cell[0] for cell in cells if cell is not None)

@@ -48,7 +48,7 @@ _PENDING = Category.PENDING
 
 @dataclass(slots=True)
 class Spoken:
-    """One message of the peer: its command, the entry where its command set ended, its data set as far as it came."""
+    """One message of the peer. `at`: the entry where its command set ended. `data`: as much of its data set as came."""
 
     context: int
     command: Command
@@ -212,7 +212,7 @@ class _Listener:
 
     def _response(self, spoken: Spoken, command: DimseResponse) -> None:
         number, name = command.message_id_being_responded_to, command.NAME
-        asked = [one for one in self.asking.with_id(number) if one.command is None or one.request is not None]
+        asked = self.asking.with_id(number)
         if not asked:
             self._to_nobody(number, name)
             return

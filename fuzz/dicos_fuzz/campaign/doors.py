@@ -66,7 +66,7 @@ class Door:
     """Makes connections with one peer. `trigger` is called when the peer is waited for and has not called yet: it makes
     the peer call, and must not wait.
 
-    `bytes_sent`, `associations`: what all runs have used so far. Raises `OSError` if `peer.listen` cannot be listened
+    `bytes_sent`, `associations`: what all runs have used so far. Raises `OSError` if its port cannot be listened
     on.
     """
 

@@ -1,7 +1,7 @@
-"""What a peer may do in answer to a conversation: expectations by name, each decided from what was seen.
+"""The reactions that a peer may have to a conversation: expectations by name, each decided from what was seen.
 
 Knows: the latitude of PS3.8 and PS3.7: where the standard allows several reactions, all of them are right. Must not
-know: how conversations are made (`scenarios`), rules that hold whatever is said (`conduct`, `dialogue`).
+know: how conversations are made (`scenarios`), rules that hold for any conversation (`conduct`, `dialogue`).
 
 An expectation blames a peer only for what was seen: for silence only if it was waited for, for nothing that followed
 a refusal for want of resources.
@@ -30,14 +30,16 @@ __all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
 EVERYWHERE: Final = frozenset({"served", "ends-in-time"})
 """The expectations that hold for each connection of a conversation; the others hold for connection 0."""
 
-TIMED: Final = frozenset({"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline"})
+TIMED: Final = frozenset(
+    {"silence", "kept-open", "unanswered", "release-unanswered", "starved", "no-deadline", "waits-for-giant"}
+)
 """The oracles that depend on how long was waited: a peer that is only slow may look guilty. Repeat these with more
 patience before they are believed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of one connection, and what the table says of it."""
+    """Everything that was seen of one connection, and what the table says of it."""
 
     conversation: Conversation
     line: Line
@@ -71,7 +73,7 @@ class Seen:
 
     @property
     def ended(self) -> str:
-        """How the peer ended the connection, in a word; empty if it did not, or only because this side did."""
+        """The way in which the peer ended the connection; empty if it did not, or only because this side did."""
         line = self.line
         if line.ended is None or (0 <= line.half_at < line.ended_at):
             return ""
@@ -144,6 +146,9 @@ def _approval(seen: Seen, one: Said, *, strictly: bool) -> str | None:
 
 def _without_abort(seen: Seen) -> list[Violation]:
     """A connection that is closed without A-ABORT where the table has one; after a reset, it may be lost."""
+    last = next((one for one in reversed(seen.line.said) if one.ours), None)
+    if last is not None and last.kind == 7:  # in any form, it ends the association
+        return []
     if seen.ended != "closed" or seen.state in (State.Sta1, State.Sta4, State.Sta13):
         return []
     detail = f"closed without A-ABORT: {seen.conversation.about}"
@@ -172,7 +177,7 @@ def _must_refuse(seen: Seen) -> list[Violation]:
 
 
 def _must_fail(seen: Seen) -> list[Violation]:
-    """As `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
+    """Like `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
     found = _refused(seen, Severity.MEDIUM, strictly=True)
     return _silence(seen) if found is None else found
 
@@ -184,13 +189,13 @@ def _should_fail(seen: Seen) -> list[Violation]:
 
 
 def _should_refuse(seen: Seen) -> list[Violation]:
-    """As `refused`, where going on harms nobody."""
+    """Like `refused`, where going on harms nobody."""
     found = _refused(seen, Severity.LOW)
     return _silence(seen) if found is None else found
 
 
 def _refused_or_released(seen: Seen) -> list[Violation]:
-    """As `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
+    """Like `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
     found = _refused(seen, Severity.LOW, 5)
     return _silence(seen) if found is None else found
 
@@ -234,8 +239,8 @@ def _ends_in_time(seen: Seen) -> list[Violation]:
 
 
 def _table(seen: Seen) -> list[Violation]:
-    """What the table says of the last PDU that was sent: a refusal where it aborts, the end where it closes, a reaction
-    where it has one, in every state that the peer may have been in."""
+    """The action of the table for the last PDU that was sent, in each state that the peer may have been in: a refusal
+    where it aborts, the end where it closes, any reaction where it has one."""
     actions = seen.conduct.actions
     if actions and actions <= _REFUSALS:
         return _must_fail(seen)
@@ -260,11 +265,15 @@ def _served(seen: Seen) -> list[Violation]:
         return _not_accepted(seen)
     if seen.user and not asked:
         return []
+    if line.hurried:  # not played as it was meant
+        return _unanswered(seen) or _silence(seen)
     return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]
 
 
 def _not_accepted(seen: Seen) -> list[Violation]:
     refusal = seen.refusal
+    if seen.line.hurried:
+        return _silence(seen)
     if refusal is not None and refusal.kind == 3:
         if _busy(refusal):
             return []

@@ -2,8 +2,8 @@
 
 Knows: the oracles and their order. Must not know: sockets, processes, how a peer looks from outside (`watching`).
 
-Rules that hold whatever is said come first: the table of the upper layer (`conduct`), association PDUs (`associating`),
-messages (`dialogue`), others served meanwhile. Then the expectation of the conversation, by name (`expecting`).
+Rules that hold for any conversation come first: the table of the upper layer (`conduct`), association PDUs
+(`associating`), messages (`dialogue`), service to others. Then the expectation of the conversation (`expecting`).
 
 Invariants: a peer that keeps to the standard, at its own pace, is never blamed; violations that depend on time are
 those of `TIMED`. No transcript raises. Linear in its bytes.
@@ -11,7 +11,9 @@ those of `TIMED`. No transcript raises. Linear in its bytes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, ContextResult
 
@@ -25,6 +27,9 @@ from .knowledge import Learned
 from .lines import Line, lines_of
 
 __all__ = ["TIMED", "judge"]
+
+_BUSY: Final = re.compile(r"rejected \((2/|\d+/3/)")
+"""A good association that was rejected for now, or for want of resources, does not show that others are hurt."""
 
 
 def judge(conversation: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
@@ -47,9 +52,12 @@ def judge(conversation: Conversation, transcript: Transcript, learned: Learned) 
             found += expected(Seen(conversation, line, spoken, conducted, user))
     found += _starved(conversation, transcript, lines, learned)
     family = conversation.name.partition("/")[0]
-    once = {signature(one): one for one in (replace(each, family=family) for each in reversed(found))}
+    once: dict[str, Violation] = {}
+    for one in found:
+        named = replace(one, family=family)
+        once.setdefault(signature(named), named)
     order = {severity: number for number, severity in enumerate(Severity)}
-    return sorted(reversed(once.values()), key=lambda one: order[one.severity])
+    return sorted(once.values(), key=lambda one: order[one.severity])
 
 
 def _agreed(line: Line, *, user: bool) -> tuple[Wish, dict[int, bytes] | None]:
@@ -76,7 +84,7 @@ def _starved(
 ) -> list[Violation]:
     """Others are served while a conversation goes on. A peer that serves one association at a time lets them wait."""
     unanswered = next((one for one in transcript.entries if one.what is What.UNANSWERED), None)
-    if unanswered is None or learned.alone:
+    if unanswered is None or learned.alone or _BUSY.match(unanswered.note):
         return []
     user = conversation.side is Side.USER
     line = lines.get(0)

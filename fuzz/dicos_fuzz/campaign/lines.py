@@ -4,7 +4,7 @@ Knows: entries of a transcript, PDU headers, the engine's decoder. Must not know
 what is expected (`expecting`).
 
 A PDU of this side counts from its first byte, since a peer may react to a header; one of the peer counts once it is
-whole. All takes linear time, and keeps views of the transcript's bytes.
+complete. Reading takes linear time.
 
 Invariants: any transcript can be read, one cut off in the middle of a run too.
 """
@@ -32,7 +32,7 @@ GENEROUS = Limits(
     associate_pdu=1 << 30, transfer_syntaxes=1 << 20, unknown_items=1 << 20, user_items=1 << 20,
     command_set=1 << 30, command_fragments=1 << 30, empty_pdvs=1 << 30,
 )  # fmt: skip
-"""Limits for what a peer sends or is sent: size alone is no fault, and 128 contexts are all that there are."""
+"""Limits for the PDUs of both sides: size alone is not a fault. More than 128 contexts cannot have ids of their own."""
 
 
 class Validity(Enum):
@@ -51,7 +51,7 @@ def name_of(kind: int) -> str:
 
 @dataclass(frozen=True)
 class Said:
-    """One PDU of one side, or bytes that are none. `began`, `done`: numbers of the entries of the transcript that hold
+    """One PDU of one side, or bytes that cannot be one. `began`, `done`: numbers of the entries of the transcript with
     its first and its last byte."""
 
     ours: bool
@@ -104,7 +104,7 @@ class Said:
 
     @cached_property
     def pdvs(self) -> list[tuple[int, int, bytes]]:
-        """(context, control header, data) of each PDV that is whole, of any P-DATA-TF, a damaged one too."""
+        """(context, control header, data) of each complete PDV of a P-DATA-TF, which may be damaged."""
         return [*_pdvs(self.data)]
 
 
@@ -149,18 +149,29 @@ class Line:
         return [one for one in self.said if one.ours and (not kinds or one.kind in kinds)]
 
     @property
+    def hurried(self) -> bool:
+        """True if this side went on after a wait in vain: the peer may just be slower, which changes the order."""
+        over = min((one.done for one in self.theirs(3, 7)), default=self.last_sent)
+        return any(at < min(over, self.last_sent) for at in self.quiet)
+
+    @property
     def fell_silent(self) -> bool:
-        """True if this side waited in vain behind everything else on the connection, which stayed open."""
-        if self.ended is not None or not self.quiet:
+        """True if this side waited in vain behind everything else on the connection, which stayed open. After an
+        A-ASSOCIATE-RJ or A-ABORT of the peer, there is nothing more to wait for."""
+        if self.ended is not None or not self.quiet or self.theirs(3, 7):
             return False
         return self.quiet[-1] > max(self.last_sent, max((one.done for one in self.said), default=-1))
+
+
+_Sides = tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]
+"""The pieces that this side sent and those of the peer: number of the entry, bytes."""
 
 
 def lines_of(transcript: Transcript) -> dict[int, Line]:
     """Returns the connections of a transcript by number. A number that is opened again begins a new line, with the next
     free number below -1."""
     found: dict[int, Line] = {}
-    raw: dict[int, tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]] = {}
+    raw: dict[int, _Sides] = {}
     spare = -2
     for number, entry in enumerate(transcript.entries):
         at = entry.connection
@@ -182,9 +193,7 @@ def lines_of(transcript: Transcript) -> dict[int, Line]:
     return found
 
 
-def _note(
-    line: Line, sides: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]], number: int, entry: Entry
-) -> None:
+def _note(line: Line, sides: _Sides, number: int, entry: Entry) -> None:
     match entry.what:
         case What.OPENED:
             line.opened = True

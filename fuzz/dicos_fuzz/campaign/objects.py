@@ -16,7 +16,7 @@ from typing import Final
 
 from dicos_proto.data.elements import LONG_VRS, encoding
 
-__all__ = ["Writer", "composite", "deflate", "query", "uid"]
+__all__ = ["Writer", "composite", "deflate", "patient_of", "query", "uid"]
 
 _UNDEFINED: Final = 0xFFFFFFFF
 
@@ -27,7 +27,7 @@ def uid(*seed: object) -> str:
 
 
 class Writer:
-    """Writes elements in one transfer syntax; deflates nothing. Unknown transfer syntaxes are explicit little endian."""
+    """Writes elements in one transfer syntax. Unknown transfer syntaxes are taken for explicit VR little endian."""
 
     def __init__(self, transfer_syntax: str) -> None:
         known = encoding(transfer_syntax)
@@ -96,7 +96,7 @@ def composite(
         text(0x00080070, b"LO", b""),
         text(0x00080090, b"PN", b""),
         text(0x00100010, b"PN", b"FUZZ"),
-        text(0x00100020, b"LO", b"FUZZ-" + instance[-8:].encode("latin-1", "replace")),
+        text(0x00100020, b"LO", patient_of(instance).encode("latin-1", "replace")),
         text(0x00100030, b"DA", b""),
         text(0x00100040, b"CS", b""),
         text(0x0020000D, b"UI", uid("study", instance).encode()),
@@ -115,6 +115,11 @@ def composite(
     if side:
         parts.append(text(0x7FE00010, b"OW", bytes(side * side * 2)))
     return write.whole(*parts)
+
+
+def patient_of(instance: str) -> str:
+    """Returns the patient id in the object with this SOP Instance UID."""
+    return f"FUZZ-{instance[-8:]}"
 
 
 def query(transfer_syntax: str, level: str = "STUDY", **keys: str) -> bytes:

@@ -28,7 +28,7 @@ class Player:
     """Plays conversations with one peer, one at a time. A context manager; it closes the listening socket at the end.
 
     `trigger` is called when the peer is waited for and has not called yet: it makes the peer call, and must not wait.
-    Raises `OSError` if `peer.listen` cannot be listened on.
+    Raises `OSError` if its port cannot be listened on.
     """
 
     def __init__(

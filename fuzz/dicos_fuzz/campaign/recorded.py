@@ -3,8 +3,8 @@
 Knows: PDUs, messages. Must not know: capture files (`captures`).
 
 The bytes of a client become the steps of this side: its A-ASSOCIATE-RQ with the titles of the campaign and without a
-user identity, its requests with made-up UIDs and tiny data sets, its other PDUs unchanged. The order, the contexts and the
-kinds of messages are those of the recording. Nothing of a data set that was recorded is ever sent.
+user identity, its requests with made-up UIDs and tiny data sets, its other PDUs unchanged. The order, the contexts and
+the kinds of messages are those of the recording. Nothing of a data set that was recorded is ever sent.
 """
 
 from __future__ import annotations

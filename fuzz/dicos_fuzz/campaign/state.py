@@ -2,9 +2,9 @@
 
 Knows: files. Must not know: how a campaign runs.
 
-A folder: `state.json` (numbers, the bitmap), `corpus/` (conversations), `findings/` and `unconfirmed/` (reproducers).
-Each file is written whole or not at all, so that a campaign that is killed leaves its last state. A damaged file raises
-`DamagedFile`, which names it.
+A folder: the file state.json (numbers, the bitmap), `corpus/` (conversations), `findings/` and `unconfirmed/`
+(reproducers). Each file is written whole or not at all, so that a campaign that is killed leaves its last state. A
+damaged file raises `DamagedFile`, which names it.
 """
 
 from __future__ import annotations

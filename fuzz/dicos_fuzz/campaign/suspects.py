@@ -5,8 +5,7 @@ Knows: playing again, the oracles, delta debugging (`findings.minimise`). Must n
 Theory of operation: one question is asked again and again: the peer serves; some conversations are played; does the
 oracle that raised the suspicion report the same reaction? Everything else is search over that question: backwards
 through the conversations that ran before (`earlier`), then how often of `TIMES`, then the smallest conversation
-(`minimise`). Each search has a budget in questions and in seconds; a question after the last second is answered by
-"no", which ends a search early and safely.
+(`minimise`). Each search has a budget in questions and in seconds, and ends with the last second (`OutOfBudget`).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from ..conversation import Conversation, Transcript
+from ..conversation import Conversation, Transcript, What
 from ..finding import Finding, Severity, Violation, signature
 from ..findings.minimise import earlier, minimise
+from ..findings.searching import OutOfBudget
 from .knowledge import Learned
 from .liveness import Liveness, Trouble
 from .player import Player
@@ -197,7 +197,7 @@ class Suspects:
         latest = {one.name: one for one in reversed(history)}
         for one in list(latest.values())[:REPEATED_OF]:
             if shows((one,) * SLOTS):
-                fewest = next((count for count in (4, 8, 10, 12) if shows((one,) * count)), SLOTS)
+                fewest = next((count for count in (1, 4, 8, 10, 12) if shows((one,) * count)), SLOTS)
                 return (one,) * fewest
         return ()
 
@@ -213,6 +213,8 @@ class Suspects:
         sent = self._player.bytes_sent
         for one in some:
             transcript = self._player.play(one)
+            if violation.oracle == "slot-leak" and _is_rejected(transcript, violation):
+                break  # the rest would be rejected too, and take its time
         found = self._asked(violation.oracle, self._player.bytes_sent - sent)
         again = any(one.oracle == violation.oracle and one.violation.reaction == violation.reaction for one in found)
         return transcript if again else None
@@ -274,14 +276,16 @@ class Suspects:
         until = monotonic() + seconds
         violation = finding.violation
         growing = next((one for one, oracle in LEAKS.items() if oracle == violation.oracle), None)
+        repeated = {*finding.before} == {finding.conversation}  # then all of them become smaller together
 
         def still(one: Conversation) -> bool:
             if monotonic() > until:
-                return False
+                raise OutOfBudget  # what is left to ask takes time even if the answer is no
             if growing is not None:
                 return self._enough(self._grown(one, growing, 1.0), growing)
             if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):
-                return self._shows(violation, (*finding.before, one)) is not None
+                before = (one,) * len(finding.before) if repeated else finding.before
+                return self._shows(violation, (*before, one)) is not None
             return self._violates(violation, one)
 
         with self._quicker(), self._patient():
@@ -290,7 +294,8 @@ class Suspects:
                 return finding
             self.recover()
             transcript = self._player.play(minimised)
-        return replace(finding, minimised=minimised, minimised_transcript=transcript)
+        before = (minimised,) * len(finding.before) if repeated else finding.before
+        return replace(finding, minimised=minimised, minimised_transcript=transcript, before=before)
 
     # -- growth ---------------------------------------------------------------------------------------------------
 
@@ -366,3 +371,12 @@ class Suspects:
             replayed=(shown, times),
             evidence=(f"{counted}: {growth.before} at first, {growth.now} when it was noticed",),
         )
+
+
+def _is_rejected(transcript: Transcript, violation: Violation) -> bool:
+    """Returns True if the peer sent an A-ASSOCIATE-RJ with the codes of a violation, "rejects 2/3/2"."""
+    codes = violation.reaction.removeprefix("rejects ").split("/")
+    if not all(code.isdecimal() and int(code) < 256 for code in codes):
+        return False
+    reject = b"\x03\0\0\0\0\4\0" + bytes(map(int, codes))
+    return any(reject in entry.data for entry in transcript.entries if entry.what is What.RECEIVED)

@@ -1,8 +1,8 @@
-"""Fault injection: plans, and what carries them out: a wire in memory and under every adapter, sockets, a proxy.
+"""Fault injection: plans, and what carries them out: a wire in memory and under every adapter.
 
 `FaultPlan` says which faults strike where; `parse_plan` reads one, `random_plan` and `plan_of_tape` make one.
-`FaultyWire` puts it around any wire, `Faults` under an adapter, `Proxy` between two peers. `edges` has the faults of
-sockets, files, sources and sinks; `strategies` those of Hypothesis; `memory` runs two sides without a network.
+`FaultyWire` puts it around any wire, `Faults` under an adapter; `strategies` has those of Hypothesis; `memory` runs two
+sides without a network.
 """
 
 from .effects import Direction

@@ -3,7 +3,7 @@
 `PLACES` and `FORMS` list all of them with their parameters; the text form (`text`), tapes (`tapes`), Hypothesis
 strategies (`strategies`) and the table of the documentation follow from these tables.
 
-Knows: values. Must not know: how an effect is carried out (`line`, `wire`, `edges`, `proxy`).
+Knows: values. Must not know: how an effect is carried out (`line`, `wire`).
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Short(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class Error(_Checked):
-    """At a socket (`edges`): it raises `error`, `times` times. Elsewhere a permanent error means that all bytes from
+    """At a socket: it raises `error`, `times` times. Elsewhere a permanent error means that all bytes from
     here on are lost; a transient one means a boundary."""
 
     error: str

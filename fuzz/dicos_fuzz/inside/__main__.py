@@ -14,9 +14,11 @@ from dicos_transports.cli.options import Parser
 from dicos_transports.cli.text import shown
 
 from ..conversation import DamagedFile
+from .costing import costs_of
+from .costing import shown as line_of_costs
 from .loop import replay, warnings_found
-from .runs import Settings, run, table
-from .tapes import read_tape
+from .runs import Settings, coverage, run, table
+from .tapes import read_tape, write_tape
 from .targets import TARGETS
 
 __all__ = ["main"]
@@ -36,6 +38,7 @@ def _parser() -> Parser:
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="tapes to begin with; new ones are added")
     parser.add_argument("--crashes", type=Path, default=Path("crashes"), metavar="DIR", help="findings (crashes)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one tape and end")
+    parser.add_argument("--costs", action="store_true", help="search for the dearest tapes, and print their costs")
     parser.add_argument("--atheris", metavar="TARGET", help="run this target with atheris, which must be installed")
     return parser
 
@@ -57,10 +60,12 @@ def main(words: Sequence[str]) -> int:
         parser.error("--seconds above 0 and --jobs of at least 1")
     if given.replay is not None:
         return _replay(parser, given.replay, given.target)
+    if given.costs:
+        return _costs(names, given.seconds, given.seed, given.crashes)
     if given.atheris:
         from .guided import guided
 
-        return guided(TARGETS[given.atheris], given.seconds, given.corpus, given.crashes)
+        return guided(given.atheris, given.seconds, given.corpus, given.crashes)
     settings = Settings(
         names=tuple(names),
         seconds=given.seconds,
@@ -71,7 +76,21 @@ def main(words: Sequence[str]) -> int:
     )
     totals = run(settings)
     print("\n".join(table(totals, names)))
+    print("\n".join(["", *coverage(totals)]))
     return 1 if totals.crashes or totals.failed else 0
+
+
+def _costs(names: Sequence[str], seconds: float, seed: int, folder: Path) -> int:
+    """Searches each target in turn for its share of the time. Returns 1 if a bound was exceeded."""
+    print(f"{'target':22} {'tried':>6}  {'us/byte':>8} {'bound':>6}  {'bytes/byte':>9} {'bound':>6}  growth")
+    exceeded = 0
+    for name in names:
+        found = costs_of(TARGETS[name], str(seed), seconds / len(names))
+        print(line_of_costs(name, found), flush=True)
+        for what, dear in (("time", found.by_time), ("memory", found.by_memory)):
+            write_tape(folder / f"dear-{name}-{what}.tape", dear.tape, f"target: {name}", f"dearest by {what}")
+            exceeded += dear.of_bound > 1
+    return 1 if exceeded else 0
 
 
 def _replay(parser: Parser, path: Path, targets: list[str] | None) -> int:

@@ -14,12 +14,13 @@ import signal
 import time
 import warnings
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from random import Random
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from .coverage import Coverage, recording
 from .measuring import check_memory, check_time, scale
 from .minimising import minimised
 from .mutating import mutated
@@ -50,9 +51,17 @@ class Overtime(OracleFailure):
 class Loop:
     """The runs of one target."""
 
-    def __init__(self, target: Target, seed: str, tapes: Iterable[bytes] = (), current: mmap | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        seed: str,
+        tapes: Iterable[bytes] = (),
+        current: mmap | None = None,
+        coverage: Coverage | None = None,
+    ) -> None:
         """`seed`: for the random numbers. `tapes`: to begin with, besides the seeds of the target. `current`: the tape
-        of the present run is written there first, for the process that started this one."""
+        of the present run is written there first, for the process that started this one. `coverage`: what runs that
+        showed something new exercise is noted there."""
         self.target = target
         self.watch = Watch()
         self.executions = 0
@@ -69,6 +78,8 @@ class Loop:
         self._size = 0
         self._random = Random(f"{seed}/{target.name}")
         self._current = current
+        self._clock = time.process_time if target.isolated else time.thread_time
+        self._coverage = None if target.isolated else coverage
         self._scale = scale()
         self._given = [*target.seeds(), *tapes]
         self._started = False
@@ -89,6 +100,8 @@ class Loop:
     def _next(self) -> bytes:
         target, random = self.target, self._random
         if target.made is not None and random.random() < 0.1:
+            if target.grown is not None and random.random() < 0.03:
+                return target.grown(random)[: target.longest]
             return target.made(random)[: target.longest]
         kept = self.kept
         if not kept:
@@ -106,7 +119,7 @@ class Loop:
         watch.begin()
         self.executions += 1
         Running.number += 1
-        begun = time.perf_counter()
+        begun = self._clock()
         try:
             target.body(tape, watch)
             if Warned.texts:
@@ -114,12 +127,14 @@ class Loop:
         except Exception as error:
             self._crashed(tape, error)
             return
-        taken = time.perf_counter() - begun
+        taken = self._clock() - begun
         fresh = watch.fresh
         allowed = target.bounds.microseconds_allowed(len(tape)) * 1e-6 * self._scale
         if taken > allowed or (fresh and not given) or self.executions % _MEASURED == 0:
             self._measure(tape, taken > allowed)
         if fresh:
+            if self._coverage is not None:
+                self._cover(self._coverage, tape)
             self._keep(tape, given=given)
             if taken > self.dearest[0] * allowed:
                 self.dearest = taken / allowed, tape
@@ -136,6 +151,11 @@ class Loop:
             check_memory(work, len(tape), target.bounds)
         except Exception as error:
             self._crashed(tape, error)
+
+    def _cover(self, coverage: Coverage, tape: bytes) -> None:
+        """Runs the tape once more, observed: to observe each run would make all of them slow."""
+        with recording(coverage), suppress(Exception):
+            self.target.body(tape, Watch())
 
     def _keep(self, tape: bytes, *, given: bool) -> None:
         kept = self.kept

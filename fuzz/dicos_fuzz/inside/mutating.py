@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-__all__ = ["mutated"]
+__all__ = ["bloated", "mutated"]
 
 _EDGES: Final = (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 63, 64, 65, 67, 68, 127, 128, 129, 254, 255)
 _WIDE: Final = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x3FFF, 0x4000, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF, 0x10000, 0x7FFFFFFF,
@@ -54,7 +54,7 @@ def mutated(tape: bytes, random: Random, *, others: Sequence[bytes], words: Sequ
             other = int(draw() * size)
             tape = tape[:at] + tape[other : other + 1 + int(draw() * 32)] + tape[at:]
     if draw() < _BLOAT:
-        tape = _bloated(tape, random, longest)
+        tape = bloated(tape, random, longest)
     return tape[:longest]
 
 
@@ -77,8 +77,8 @@ def _spliced(tape: bytes, at: int, other: bytes, random: Random) -> bytes:
     return tape[:at] + other[begin : begin + 1 + int(random.random() * 64)] + tape[at:]
 
 
-def _bloated(tape: bytes, random: Random, longest: int) -> bytes:
-    """A block of the tape many times over, up to the longest tape."""
+def bloated(tape: bytes, random: Random, longest: int) -> bytes:
+    """Returns the tape with one of its blocks many times over, at most `longest` bytes."""
     if not tape:
         return tape
     at = int(random.random() * len(tape))

@@ -22,10 +22,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, TextIO
 
+from .coverage import Coverage
+from .coverage.catalogue import CATALOGUE
 from .tapes import Crash, write_tape
 from .working import CURRENT, Orders, Report, current_tape, work
 
-__all__ = ["Settings", "Totals", "run"]
+__all__ = ["Settings", "Totals", "coverage", "run", "table"]
 
 _DEATHS: Final = 20
 """Processes that may die before a run ends."""
@@ -54,6 +56,7 @@ class Totals:
     dearest: dict[str, float] = field(default_factory=dict)
     crashes: dict[str, Crash] = field(default_factory=dict)
     seconds: float = 0.0
+    coverage: Coverage = field(default_factory=Coverage)
     failed: bool = False
     """A process could not begin."""
     memory: int = 0
@@ -162,6 +165,8 @@ def _take(worker: _Worker, settings: Settings, totals: Totals, line: _Line) -> b
     for name, kept in report.kept.items():
         totals.kept[name] = max(kept, totals.kept.get(name, 0))
         totals.dearest[name] = max(report.dearest[name], totals.dearest.get(name, 0.0))
+    if report.coverage is not None:
+        totals.coverage |= report.coverage
     for crash in report.crashes:
         _found(crash, settings, totals, line)
     worker.done = worker.done or report.final
@@ -239,6 +244,22 @@ class _Line:
         if self._live and self._shown:
             self._out.write("\n")
             self._shown = 0
+
+
+def coverage(totals: Totals) -> list[str]:
+    """Returns the lines that say what was exercised, and what never was: by the tapes alone, then with the directed
+    drivers, which run now."""
+    from .coverage.driving import Unreached, drive
+
+    alone = totals.coverage.seen()
+    shares = [f"{kind} {len(keys)}/{len(CATALOGUE[kind])}" for kind, keys in alone.items()]
+    lines = ["exercised by tapes alone: " + ", ".join(shares), "with the directed drivers:"]
+    try:
+        drive(totals.coverage)
+    except Unreached as fault:
+        lines.append(f"a driver did not reach its end: {fault}")
+        totals.failed = True
+    return [*lines, totals.coverage.report()]
 
 
 def table(totals: Totals, names: Sequence[str]) -> list[str]:

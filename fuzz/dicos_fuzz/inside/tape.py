@@ -11,12 +11,13 @@ Hypothesis and coverage-guided fuzzers build on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from random import Random
 from typing import Final, SupportsIndex, TypeVar
 
 from ..grammar.changing import change
-from ..tree import Node, apply, encode
+from ..tree import Node, Part, apply, encode
 
 __all__ = ["STRUCTURED", "Bases", "Tape", "raw"]
 
@@ -116,17 +117,40 @@ class Bases:
             number = random.randrange(len(self.all))
         return self._changed(number, 1 + random.randrange(_CHANGES), random)
 
-    def _changed(self, number: int, changes: int, random: Random) -> bytes:
-        if not changes:
-            return self.all[number]
+    def grown(self, random: Random, longest: int) -> bytes:
+        """Returns a valid input with one of its parts many times over, up to about `longest` bytes."""
+        number = random.randrange(len(self.all))
+        size = int(longest ** (0.5 + random.random() / 2))
+        return encode(_grown(self._tree(number), random, size))[:longest]
+
+    def _tree(self, number: int) -> Node:
         tree = self._trees.get(number)
         if tree is None:
             tree = self._trees[number] = self._read(self.all[number])
+        return tree
+
+    def _changed(self, number: int, changes: int, random: Random) -> bytes:
+        if not changes:
+            return self.all[number]
+        tree = self._tree(number)
         for _ in range(changes):
             edit = change(tree, random)
             if edit is not None:
                 tree = apply(tree, (edit,))
         return encode(tree)
+
+
+def _grown(node: Node, random: Random, size: int) -> Node:
+    """The tree with one part, or one leaf, repeated to about `size` bytes; lengths follow."""
+    if not isinstance(node, Part) or not node.nodes:
+        return node
+    parts = [index for index, one in enumerate(node.nodes) if isinstance(one, Part)]
+    index = random.choice(parts) if parts and random.random() < 0.8 else random.randrange(len(node.nodes))
+    child = node.nodes[index]
+    if isinstance(child, Part) and random.random() < 0.6:
+        return replace(node, nodes=(*node.nodes[:index], _grown(child, random, size), *node.nodes[index + 1 :]))
+    times = max(1, size // max(len(encode(child)), 1))
+    return replace(node, nodes=(*node.nodes[:index], *(child,) * times, *node.nodes[index + 1 :]))
 
 
 def raw(head: bytes, given: bytes) -> bytes:

@@ -21,6 +21,8 @@ __all__ = ["Crash", "crash_of", "read_tape", "write_tape"]
 
 _MOST = 8 << 20
 _WIDTH = 64
+_LOOP = Path(__file__).with_name("loop.py")
+"""The module whose frames are the same for every finding, or differ for the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Crash:
 
 def crash_of(target: str, tape: bytes, error: BaseException) -> Crash:
     """Returns the finding that this error makes of a tape."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename) != _LOOP]
     where = [f"{Path(one.filename).name}:{one.name}" for one in frames[-3:]]
     kind = type(error).__name__
     digest = hashlib.sha256("\0".join((target, kind, *where, words(str(error)))).encode()).hexdigest()[:10]
@@ -64,12 +66,14 @@ def write_tape(path: Path, tape: bytes, *comments: str) -> None:
 
 
 def read_tape(path: Path) -> tuple[str | None, bytes]:
-    """Returns the target that a file names, if any, and its tape. Raises `DamagedFile`, which names the place, and
-    OSError."""
+    """Returns the target that a file names, if any, and its tape; a `.bin` file of a corpus is the tape itself. Raises
+    `DamagedFile`, which names the place, and OSError."""
     with path.open("rb") as file:
         content = file.read(_MOST + 1)
     if len(content) > _MOST:
         raise DamagedFile(f"{path}: more than {_MOST} bytes")
+    if path.suffix == ".bin":
+        return None, content
     target = None
     tape = bytearray()
     for number, line in enumerate(content.splitlines(), 1):

@@ -109,9 +109,10 @@ class Target:
 
     `name`: for the command line. `about`: one line for people. `body`: builds an input from a tape, runs the code on
     it, applies the oracles, and reports to a `Watch`. `seeds`: tapes to begin with. `made`: a tape whose input was
-    changed with knowledge of its structure. `words`: strings of bytes that occur in inputs, for mutations. `bounds`:
-    its cost. `share`: its part of the time, relative to others. `longest`: bytes of the longest tape that is tried.
-    `isolated`: it opens sockets or starts threads, so what it leaves behind is checked after each run.
+    changed with knowledge of its structure. `grown`: a long tape, with a valid part many times over. `words`: strings
+    of bytes that occur in inputs, for mutations. `bounds`: its cost. `share`: its part of the time, relative to others.
+    `longest`: bytes of the longest tape that is tried. `isolated`: it opens sockets or starts threads, so what it
+    leaves behind is checked after each run.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Target:
     body: Body
     seeds: Callable[[], Iterable[bytes]]
     made: Callable[[Random], bytes] | None = None
+    grown: Callable[[Random], bytes] | None = None
     words: tuple[bytes, ...] = ()
     bounds: Bounds = Bounds()
     share: float = 1.0

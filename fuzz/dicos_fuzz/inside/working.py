@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from .coverage import Coverage
 from .loop import Loop, stalls_found, warnings_found
 from .tapes import Crash
 from .targets import TARGETS
@@ -46,7 +47,8 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """The work of a process since its last report. `executions`: by target. `final`: it is the last one."""
+    """The work of a process since its last report. `executions`: by target. `coverage`: of the process so far. `final`:
+    no other report follows."""
 
     target: str = ""
     executions: dict[str, int] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Report:
     crashes: list[Crash] = field(default_factory=list)
     dearest: dict[str, float] = field(default_factory=dict)
     memory: int = 0
+    coverage: Coverage | None = None
     final: bool = False
 
 
@@ -89,6 +92,7 @@ class Corpus:
 def work(orders: Orders, pipe: Connection) -> None:
     """Runs the targets until the time is over or the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one says when to end
+    coverage = Coverage()
     corpus = None if orders.corpus is None else Corpus(orders.corpus)
     until = time.monotonic() + orders.seconds
     with (
@@ -98,7 +102,9 @@ def work(orders: Orders, pipe: Connection) -> None:
         warnings_found(),
     ):
         loops = [
-            Loop(TARGETS[name], f"{orders.seed}/{orders.number}", corpus.read(name) if corpus else (), current)
+            Loop(
+                TARGETS[name], f"{orders.seed}/{orders.number}", corpus.read(name) if corpus else (), current, coverage
+            )
             for name in orders.names
         ]
         last = time.monotonic()
@@ -123,6 +129,7 @@ def work(orders: Orders, pipe: Connection) -> None:
             if pipe.poll():
                 break
         report.memory = _resident()
+        report.coverage = coverage
         report.final = True
         pipe.send(report)
     pipe.close()

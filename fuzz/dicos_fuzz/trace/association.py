@@ -52,12 +52,15 @@ from .marks import Kind, Mark, deviations, fresh_judge, note, violation
 from .messages import Messages
 from .states import States
 
-__all__ = ["COST", "MOST_PDVS", "Follower"]
+__all__ = ["COST", "MOST_PDVS", "MOST_VIOLATIONS", "Follower"]
 
 COST: Final = 64 * OBJECT_COST
 """Bytes that following an association costs, besides what `Follower.held` counts."""
 MOST_PDVS: Final = 16
 """PDVs of one P-DATA-TF that its entry lists."""
+MOST_VIOLATIONS: Final = 100_000
+"""Violations of one association, after which it is not decoded any more. Stops: 8 bytes of nonsense, each of which
+takes a line, for gigabytes."""
 _P_DATA: Final = PduType.P_DATA_TF
 _MOST_MARKS: Final = 16
 
@@ -103,6 +106,7 @@ class Follower:
         self._began = False
         self._decided = begun and not trace.connection.guessed  # it is known who the requestor is
         self._outcome = ""
+        self._given_up = False
 
     @property
     def held(self) -> int:
@@ -114,9 +118,15 @@ class Follower:
         if not self._began:
             self._began = True
             yield Began(self.trace.connection.at)
+        if self._given_up and not isinstance(event, ConnectionOver):
+            return
         for entry in self._entries(event):
             self._count(entry)
             yield entry
+        if not self._given_up and self.trace.marks[Kind.VIOLATION] > MOST_VIOLATIONS:
+            self._given_up = True
+            text = f"more than {MOST_VIOLATIONS:,} violations: the rest of this association is not decoded"
+            yield Problem(at=self.trace.last, by_requestor=True, marks=(note(text),))
 
     def _count(self, entry: Entry) -> None:
         trace = self.trace

@@ -151,7 +151,7 @@ def _way(trace: AssociationTrace) -> str:
 def _ending(trace: AssociationTrace, entry: Over) -> str:
     counted = f"{plural(sum(trace.messages), 'message')}, {sum(trace.data_bytes):,} bytes of data sets"
     unanswered = f", {plural(entry.unanswered, 'request')} unanswered" if entry.unanswered else ""
-    return f"{entry.outcome}; {counted}{unanswered}{_counts(trace)}"
+    return f"{entry.outcome}; {counted}{unanswered}{_lost(trace)}{_counts(trace)}"
 
 
 def _whole(trace: AssociationTrace, entry: Over) -> str:
@@ -159,6 +159,13 @@ def _whole(trace: AssociationTrace, entry: Over) -> str:
     titles = trace.titles()
     named = "" if titles is None else f" {titles[0]!a} -> {titles[1]!a}"
     return f"{moment(trace.connection.at)} {_way(trace)}{named}: {_ending(trace, entry)}"
+
+
+def _lost(trace: AssociationTrace) -> str:
+    """Returns the bytes that were sent again, and those that the recording lacks."""
+    repeated, missing = sum(trace.connection.repeated), sum(trace.connection.missing)
+    again = f", {repeated:,} bytes retransmitted" if repeated else ""
+    return again + (f", {missing:,} bytes missing in the recording" if missing else "")
 
 
 def _counts(trace: AssociationTrace) -> str:

@@ -128,9 +128,11 @@ def test_a_peer_that_does_not_call_is_a_line() -> None:
     from dicos_fuzz.campaign.player import Bounds
 
     bounds = Bounds(called=0.05)
-    with Player(Peer(listen=("127.0.0.1", 0)), Learned(), bounds=bounds) as player:
-        with pytest.raises(NoAssociation, match="did not call"):
-            probe_caller(player)
+    with (
+        Player(Peer(listen=("127.0.0.1", 0)), Learned(), bounds=bounds) as player,
+        pytest.raises(NoAssociation, match="did not call"),
+    ):
+        probe_caller(player)
 
 
 def test_a_caller_that_speaks_something_else_is_a_line() -> None:

@@ -44,9 +44,11 @@ def test_order_contexts_and_messages_stay() -> None:
     sent = [step.message for step in made.steps if isinstance(step, Send)]
     assert [message[0] for message in sent] == [1, 4, 4, 4, 5]
     assert [pdu[10] for message in sent[1:4] for pdu in [next(iter(pdus_of(message)))]] == [1, 3, 5]
-    with serving("blocking", policy=AcceptPolicy(other_contexts=uids.TRANSFER_SYNTAXES)) as server:
-        with Player(Peer(port=server.port), Learned()) as player:
-            found = player.play(made)
+    with (
+        serving("blocking", policy=AcceptPolicy(other_contexts=uids.TRANSFER_SYNTAXES)) as server,
+        Player(Peer(port=server.port), Learned()) as player,
+    ):
+        found = player.play(made)
     assert [pdu[0] for pdu in pdus_of(found.received())] == [2, 4, 4, 4, 6]
 
 

@@ -1,4 +1,4 @@
-"""The right answer to each message that a peer may send."""
+"""The right answer to each message of a peer."""
 
 from __future__ import annotations
 

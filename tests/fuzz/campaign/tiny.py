@@ -49,7 +49,7 @@ def family(name: str, *conversations: Conversation, resource: bool = False) -> F
 
 
 class Seen:
-    """An observer that keeps everything."""
+    """An observer that keeps what it receives."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []

@@ -1,4 +1,4 @@
-"""What counts as found: the first finding whose oracle and words fit the defect, by the events of a campaign."""
+"""A defect is found by the first finding whose oracle and words fit the defect, by the events of a campaign."""
 
 from __future__ import annotations
 

@@ -477,3 +477,13 @@ def test_a_release_inside_a_data_set_ends_it() -> None:
     kept = trace([*opened(), (True, half + encode(ReleaseRequest())), RELEASE[1]])
     assert kept.of(DataSetSaid)[0].complete is False
     assert kept.of(Over)[0].unanswered == 1
+
+
+def test_an_association_with_very_many_violations_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicos_fuzz.trace.association.MOST_VIOLATIONS", 50)
+    nonsense: list[Said] = [(True, b"\x09\0\0\0\0\2ab")] * 80
+    kept = trace([*opened(), *nonsense, *echo(), *RELEASE], how=How.CUT)
+    assert len(kept.of(CommandSaid)) == 0
+    assert kept.marks()[-1] == "> note: more than 50 violations: the rest of this association is not decoded"
+    assert len(kept.marks()) == 52
+    assert kept.of(Over)[0].outcome == "the recording ends, in Sta6"

@@ -2,7 +2,20 @@
 
 Knows: which families there are. Must not know: how conversations are played and judged.
 
-Each family yields its conversations in order of promise (`Family.systematic`) and makes more at random.
+Each family yields its conversations in order of promise (`Family.systematic`) and makes more at random. The fault kinds
+are those of catalogues of hostile input:
+
+| fault kind | families |
+|---|---|
+| none: valid, common and unusual | good, segments (F1) |
+| F2 timing | slow; stalls beside others in connections |
+| F3 connection | connections; answers, for a peer that calls |
+| F4 bytes, F5 lengths, F6 structure | bytes, lengths, structure, associations, foreign |
+| F7 sequence, table 9-10 | states, calling-states, release, abort, replay |
+| F8 DIMSE | commands, fragments; responses, for a peer that calls |
+| F9 data sets | contents, bulk-contents |
+| F12 other protocols on the port | foreign |
+| F14 load and resources | resources, endless-responses |
 """
 
 from __future__ import annotations
@@ -14,6 +27,7 @@ from typing import Final
 from . import (
     altered,
     answers,
+    associations,
     beside,
     commands,
     connections,
@@ -36,8 +50,8 @@ from .family import Family
 __all__ = ["FAMILIES", "Family"]
 
 _MODULES = (
-    good, orders, beside, returned, states, sequences, commands, fragments, contents, altered, connections, repeated,
-    foreign, segments, answers, responses, resources, slow,
+    good, orders, beside, returned, states, sequences, associations, commands, fragments, contents, altered,
+    connections, repeated, foreign, segments, answers, responses, resources, slow,
 )  # fmt: skip
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(

@@ -33,7 +33,7 @@ from .family import Family
 from .scripts import ABORT, RELEASE, Talk, script
 from .verdicts import Verdict, of_associate, of_messages
 
-__all__ = ["FAMILIES", "place"]
+__all__ = ["FAMILIES", "place", "region"]
 
 _SKIPPED: Final = 40
 """Edits of one field that are tried before those of others: the rest comes after everything else."""
@@ -41,7 +41,7 @@ _SKIPPED: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """A good message to change: its name, its bytes, what comes before it, and how a change of it is judged."""
+    """A good message to change: its name, its bytes, the steps before it, and how a change of it is judged."""
 
     name: str
     wire: bytes
@@ -50,8 +50,16 @@ class _Base:
 
 
 def place(path: str) -> str:
-    """Returns the kind of place that a path leads to: without numbers, without the fields of elements."""
+    """Returns the kind of place that a path leads to, without numbers: its PDU and all parts below."""
     return "/".join(step.partition("#")[0] for step in path.split("/"))
+
+
+def region(path: str) -> str:
+    """Returns the large part of a message that a path leads into: a finding is named after it."""
+    steps = place(path).split("/")
+    if steps[0] != "P-DATA-TF":
+        return "/".join(steps[:2])
+    return "/".join(steps[2:3]) if len(steps) > 3 else "/".join(steps[:2])
 
 
 def _full(talk: Talk) -> bytes:
@@ -101,11 +109,10 @@ def _conversation(family: str, base: _Base, *edits: Edit) -> Conversation | None
     if wire == base.wire or not wire:
         return None
     verdict = base.judge(wire)
-    where = place(edits[0].path)
-    about = f"{base.name} with {'; '.join(map(str, edits))}"
+    words = "; ".join(map(str, edits))
     return script(
-        f"{family}/{where}: {'; '.join(map(str, edits))}",
-        about,
+        f"{family}/{region(edits[0].path)}: {words}",
+        f"{base.name} with {words}",
         verdict.clause,
         verdict.expect,
         base.before,
@@ -182,31 +189,32 @@ def _bytes(learned: Learned) -> Iterator[Conversation]:
         for at in range(min(len(wire), 160)):
             for value in (0x00, 0xFF, wire[at] ^ 0x01, wire[at] ^ 0x80):
                 if value != wire[at]:
-                    yield _raw(
-                        base, f"byte {_region(at)}: {at} is {value:02X}", wire[:at] + bytes((value,)) + wire[at + 1 :]
-                    )
+                    yield _raw(base, f"byte {at} is {value:02X}", wire[:at] + bytes((value,)) + wire[at + 1 :])
         for at in (1, 3, 5, 6, len(wire) // 2, len(wire) - 1):
             if 0 < at < len(wire):
-                yield _raw(base, f"cut: behind byte {at}", wire[:at])
-        yield _raw(base, "garbage behind it: zeros", wire + bytes(20))
-        yield _raw(base, "garbage behind it: FF", wire + b"\xff" * 20)
+                yield _raw(base, f"cut behind byte {at}", wire[:at])
+        yield _raw(base, "zeros behind it", wire + bytes(20))
+        yield _raw(base, "FF behind it", wire + b"\xff" * 20)
         for at in (6, 10, 74):
             if at < len(wire):
-                yield _raw(base, f"bytes missing: 4 at {at}", wire[:at] + wire[at + 4 :])
-                yield _raw(base, f"bytes doubled: 8 at {at}", wire[: at + 8] + wire[at:])
+                yield _raw(base, f"4 bytes missing at {at}", wire[:at] + wire[at + 4 :])
+                yield _raw(base, f"8 bytes doubled at {at}", wire[: at + 8] + wire[at:])
         swapped = wire[:2] + wire[2:6][::-1] + wire[6:]
         yield _raw(base, "length in the other byte order", swapped)
-
-
-def _region(at: int) -> str:
-    return "of a header" if at < 12 else "inside"
 
 
 def _raw(base: _Base, name: str, wire: bytes) -> Conversation:
     verdict = base.judge(wire)
     about = f"{base.name}, {name}"
-    kind = f"bytes/{base.name}, {name}"
-    return script(kind, about, verdict.clause, verdict.expect, base.before, Send(message=wire), verdict.tail)
+    return script(
+        f"bytes/{base.name}: {name}",
+        about,
+        verdict.clause,
+        verdict.expect,
+        base.before,
+        Send(message=wire),
+        verdict.tail,
+    )
 
 
 def _random_bytes(learned: Learned, random: Random) -> Conversation:

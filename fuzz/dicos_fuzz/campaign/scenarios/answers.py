@@ -2,8 +2,8 @@
 
 Knows: what a requestor has to check. Must not know: what the peer wants to do (`responses`).
 
-What the peer proposes is not known before it calls, so an answer is the right one with edits (`Answer`); an edit whose
-place is not there changes nothing, and then the peer is right to go on.
+The peer's proposal is not known before it calls, so an answer is the right one with edits (`Answer`). An edit whose
+place does not exist changes nothing, and then the peer is right to go on.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dicos_proto.upper_layer.agreement import agree
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, AssociateRequest, ProposedContext
 
-from ...conversation import Answer, Await, Conversation, End, Open, Pause, Send, Side, Step
+from ...conversation import Answer, Await, Conversation, Open, Pause, Send, Side, Step
 from ...grammar.changing import change, changes
 from ...grammar.reading import read_stream
 from ...tree import Action, Edit, Part, apply
 from ...tree import encode as encode_tree
 from ..knowledge import Learned
 from ..responding import acceptance
-from .altered import place
+from .altered import place, region
 from .family import Family
 from .foreign import GREETINGS
 from .scripts import ABORT, ANY, CLOSE, FIN, PROVIDER_ABORT, RELEASE, RELEASE_RP, RESET, pdu, reject, script
@@ -58,311 +58,123 @@ def _item(kind: int, value: bytes) -> bytes:
     return bytes((kind, 0)) + len(value).to_bytes(2, "big") + value
 
 
+_PUT, _SET, _GONE, _AGAIN = Action.INSERT, Action.SET, Action.DELETE, Action.REPEAT
+_WRONG: Final = "refused-or-released"
+_SYNTAX: Final = f"{_CONTEXT}/transfer syntax"
+_FIRST: Final = f"{_USER}/maximum length"
+_OF_CONTEXT: Final = "PS3.8 9.3.3.2"
+_ANSWER: Final = _item(0x21, bytes((77, 0, 0, 0)) + _item(0x40, uids.IMPLICIT_VR_LE.encode()))
+_ROLE: Final = _item(0x54, b"\x00\x05" + b"1.2.3" + b"\1\1")
+_UNKNOWN: Final = _item(0x99, b"unknown")
+
+# fmt: off
+_CONTEXTS: Final = (
+    # name, what is wrong, expectation, edit
+    ("context not proposed", "context 77 accepted, which was not proposed", _WRONG, Edit(_CONTEXT, _PUT, _ANSWER)),
+    ("only a context not proposed", "context 77 accepted in place of the first", _WRONG,
+     Edit(f"{_CONTEXT}/id", _SET, b"\x4d")),
+    ("even context", "context 2 accepted", _WRONG, Edit(f"{_CONTEXT}/id", _SET, b"\x02")),
+    ("context 0", "context 0 accepted", _WRONG, Edit(f"{_CONTEXT}/id", _SET, b"\x00")),
+    ("context twice", "the first context answered twice", _WRONG, Edit(_CONTEXT, _AGAIN)),
+    ("context not answered", "the first context not answered", "any", Edit(_CONTEXT, _GONE)),
+    ("transfer syntax not offered", "the first context accepted with a transfer syntax that was not offered", _WRONG,
+     Edit(f"{_SYNTAX}/UID", _SET, b"1.2.3.4.5.6.7.8")),
+    ("two transfer syntaxes", "the first context accepted with two transfer syntaxes", _WRONG, Edit(_SYNTAX, _AGAIN)),
+    ("no transfer syntax", "the first context accepted without a transfer syntax", _WRONG, Edit(_SYNTAX, _GONE)),
+    *((f"result: {result}", f"result {result} for the first context; 0 to 4", "any",
+       Edit(f"{_CONTEXT}/result", _SET, bytes((result,)))) for result in (1, 2, 3, 4, 5, 128, 255)),
+    *((f"transfer syntax no UID: {bad[:8]!a}", f"the first context accepted with transfer syntax {bad[:20]!a}", _WRONG,
+       Edit(f"{_SYNTAX}/UID", _SET, bad)) for bad in (b"", b"..", b"1" * 65, b"%s%n", b"\x00" * 8)),
+)
+_OTHER_ITEMS: Final = (
+    # name, what is wrong, clause, expectation, edit
+    *((f"maximum length: {size}", f"Maximum Length {size}; a PDV takes 6 and its data", "PS3.8 D.1",
+       _WRONG if size < 7 else "any", Edit(f"{_FIRST}/number", _SET, size.to_bytes(4, "big")))
+      for size in (1, 2, 6, 7, 8, 12, 13)),
+    ("no user information", "no user information", "PS3.8 9.3.3.3", "any", Edit(_USER, _GONE)),
+    ("no application context", "no application context", "PS3.8 9.3.3.1", "any",
+     Edit(f"{_AC}/application context", _GONE)),
+    ("another application context", "another application context", "PS3.8 7.1.1.2", "any",
+     Edit(f"{_AC}/application context/UID", _SET, b"1.2.3")),
+    ("protocol version 2", "protocol version 2, without bit 0", "PS3.8 9.3.3", _WRONG,
+     Edit(f"{_AC}/protocol version", _SET, b"\0\2")),
+    ("window not asked for", "an operations window of 65,535 that was not proposed", "PS3.7 D.3.3.3", "any",
+     Edit(_FIRST, _PUT, _item(0x53, b"\xff\xff\xff\xff"))),
+    ("role not asked for", "a role selection of a SOP class that was not proposed", "PS3.7 D.3.3.4", "any",
+     Edit(_FIRST, _PUT, _ROLE)),
+    ("identity response", "a user identity response with a wrong length", "PS3.7 D.3.3.7", "any",
+     Edit(_FIRST, _PUT, _item(0x59, b"\xff\xff"))),
+    ("unknown item", "an item of unknown type, which is skipped", "PS3.8 9.3.1", "any", Edit(_USER, _PUT, _UNKNOWN)),
+    ("many unknown items", "5,000 items of unknown type", "limit: unknown items", "any",
+     Edit(_USER, _PUT, _UNKNOWN * 5000)),
+    ("other titles", "other AE titles than those of the request, which are not tested", "PS3.8 9.3.3", "any",
+     Edit(f"{_AC}/called title", _SET, b"\xff" * 16)),
+)
+_REJECTIONS: Final = ((1, 1, 1), (2, 3, 1), (1, 2, 2), (0, 0, 0), (9, 9, 9), (1, 1, 4), (255, 255, 255))
+_STA5: Final = "PS3.8 table 9-10, Sta5"
+_REFUSAL: Final = (Await(kinds=(7,)), CLOSE)
+_IN_PLACE: Final = (
+    # name, clause, expectation, what is sent in place of the answer
+    *((f"A-ASSOCIATE-AC of {length} bytes", "PS3.8 9.3.3", "refused-at-header" if length >> 24 else "refused",
+       pdu(2, bytes(min(length, 67)), length=length)) for length in (0, 10, 67, 0x7FFFFFFF, 0xFFFFFFFF)),
+    *((f"A-ASSOCIATE-RJ {'/'.join(map(str, one))}", "PS3.8 table 9-10, AE-4", "closes", reject(*one))
+      for one in _REJECTIONS),
+    ("A-ASSOCIATE-RJ without a body", "PS3.8 9.3.4", "answered", pdu(3)),
+    ("A-ASSOCIATE-RJ of 100 bytes", "PS3.8 9.3.4", "answered", pdu(3, bytes(100))),
+    ("A-ABORT of the user", "PS3.8 table 9-10, AA-3", "closes", ABORT),
+    ("A-ABORT of the provider", "PS3.8 table 9-10, AA-3", "closes", PROVIDER_ABORT),
+    ("A-ABORT from source 9", "PS3.8 table 9-10, AA-3", "closes", pdu(7, bytes((0, 0, 9, 99)))),
+    ("A-RELEASE-RQ", _STA5, "refused", RELEASE),
+    *((name, "PS3.8 table 9-10, Evt19", "refused", GREETINGS[name])
+      for name in ("HTTP GET", "TLS alert", "SSH", "zeros", "FF")),
+)
+_ANSWERED: Final = (Answer(), Await(kinds=(4, 5)))
+_POINTS: Final[tuple[tuple[str, tuple[Step, ...]], ...]] = (
+    ("in place of the answer", ()),
+    ("inside the answer", (Send(message=pdu(2, bytes(30), length=200)),)),
+    ("behind the answer", (Answer(),)),
+    ("in place of a response", _ANSWERED),
+    ("inside a response", (*_ANSWERED, Send(message=pdu(4, bytes(6), length=80)))),
+    ("behind a response", (*_ANSWERED, Answer())),
+)
+# fmt: on
+
+
 def _hostile() -> Iterator[Conversation]:
-    clause = "PS3.8 9.3.3.2"
-    answer = _item(0x21, bytes((77, 0, 0, 0)) + _item(0x40, uids.IMPLICIT_VR_LE.encode()))
-    wrong = "refused-or-released"
-    put, set_to, gone = Action.INSERT, Action.SET, Action.DELETE
-    syntax = f"{_CONTEXT}/transfer syntax"
-    yield _edited(
-        "context not proposed",
-        "context 77 accepted, which was not proposed",
-        clause,
-        wrong,
-        Edit(_CONTEXT, put, answer),
-    )
-    yield _edited(
-        "only a context not proposed",
-        "context 77 accepted in place of the first",
-        clause,
-        wrong,
-        Edit(f"{_CONTEXT}/id", set_to, b"\x4d"),
-    )
-    yield _edited("even context", "context 2 accepted", clause, wrong, Edit(f"{_CONTEXT}/id", set_to, b"\x02"))
-    yield _edited("context 0", "context 0 accepted", clause, wrong, Edit(f"{_CONTEXT}/id", set_to, b"\x00"))
-    yield _edited("context twice", "the first context answered twice", clause, wrong, Edit(_CONTEXT, Action.REPEAT))
-    yield _edited("context not answered", "the first context not answered", clause, "any", Edit(_CONTEXT, gone))
-    for result in (5, 128, 255):
-        yield _edited(
-            f"result: {result}",
-            f"result {result} for the first context; 0 to 4",
-            clause,
-            "any",
-            Edit(f"{_CONTEXT}/result", set_to, bytes((result,))),
-        )
-    for result in (1, 2, 3, 4):
-        yield _edited(
-            f"refused context: {result}",
-            f"the first context refused with result {result}",
-            clause,
-            "any",
-            Edit(f"{_CONTEXT}/result", set_to, bytes((result,))),
-        )
-    private = Edit(f"{syntax}/UID", set_to, b"1.2.3.4.5.6.7.8")
-    yield _edited(
-        "transfer syntax not offered",
-        "the first context accepted with a transfer syntax that was not offered",
-        clause,
-        wrong,
-        private,
-    )
-    yield _edited(
-        "two transfer syntaxes",
-        "the first context accepted with two transfer syntaxes",
-        clause,
-        wrong,
-        Edit(syntax, Action.REPEAT),
-    )
-    yield _edited(
-        "no transfer syntax", "the first context accepted without a transfer syntax", clause, wrong, Edit(syntax, gone)
-    )
-    for bad in (b"", b"..", b"1" * 65, b"%s%n", b"\x00" * 8):
-        name = f"transfer syntax no UID: {bad[:8]!a}"
-        yield _edited(
-            name,
-            f"the first context accepted with transfer syntax {bad[:20]!a}",
-            clause,
-            wrong,
-            Edit(f"{syntax}/UID", set_to, bad),
-        )
-    for size in (1, 2, 6, 7, 8, 12, 13):
-        about = f"Maximum Length {size}" + (", in which no PDV fits" if size < 8 else "")
-        expect = wrong if size < 7 else "any"
-        yield _edited(
-            f"maximum length: {size}",
-            about,
-            "PS3.8 D.1",
-            expect,
-            Edit(f"{_USER}/maximum length/number", set_to, size.to_bytes(4, "big")),
-        )
-    yield _edited("no user information", "no user information", "PS3.8 9.3.3.3", "any", Edit(_USER, gone))
-    yield _edited(
-        "no application context",
-        "no application context",
-        "PS3.8 9.3.3.1",
-        "any",
-        Edit(f"{_AC}/application context", gone),
-    )
-    yield _edited(
-        "another application context",
-        "another application context",
-        "PS3.8 7.1.1.2",
-        "any",
-        Edit(f"{_AC}/application context/UID", set_to, b"1.2.3"),
-    )
-    yield _edited(
-        "protocol version 2",
-        "protocol version 2, without bit 0",
-        "PS3.8 9.3.3",
-        wrong,
-        Edit(f"{_AC}/protocol version", set_to, b"\0\2"),
-    )
-    window = _item(0x53, b"\xff\xff\xff\xff")
-    yield _edited(
-        "window not asked for",
-        "an operations window of 65,535 that was not proposed",
-        "PS3.7 D.3.3.3",
-        "any",
-        Edit(f"{_USER}/maximum length", put, window),
-    )
-    role = _item(0x54, b"\x00\x05" + b"1.2.3" + b"\1\1")
-    yield _edited(
-        "role not asked for",
-        "a role selection of a SOP class that was not proposed",
-        "PS3.7 D.3.3.4",
-        "any",
-        Edit(f"{_USER}/maximum length", put, role),
-    )
-    identity = _item(0x59, b"\xff\xff")
-    yield _edited(
-        "identity response",
-        "a user identity response with a wrong length",
-        "PS3.7 D.3.3.7",
-        "any",
-        Edit(f"{_USER}/maximum length", put, identity),
-    )
-    unknown = _item(0x99, b"unknown")
-    yield _edited(
-        "unknown item", "an item of unknown type, which is skipped", "PS3.8 9.3.1", "any", Edit(_USER, put, unknown)
-    )
-    many = unknown * 5000
-    yield _edited(
-        "many unknown items", "5,000 items of unknown type", "limit: unknown items", "any", Edit(_USER, put, many)
-    )
-    titles = Edit(f"{_AC}/called title", set_to, b"\xff" * 16)
-    yield _edited(
-        "other titles", "other AE titles than those of the request, which are not tested", "PS3.8 9.3.3", "any", titles
-    )
+    for name, about, expect, edit in _CONTEXTS:
+        yield _edited(name, about, _OF_CONTEXT, expect, edit)
+    for name, about, clause, expect, edit in _OTHER_ITEMS:
+        yield _edited(name, about, clause, expect, edit)
 
 
 def _wrong_pdus() -> Iterator[Conversation]:
-    clause = "PS3.8 table 9-10, Sta5"
-    refusal = Await(kinds=(7,))
-    for length in (0, 10, 67, 0x7FFFFFFF, 0xFFFFFFFF):
-        whole = pdu(2, bytes(min(length, 67)), length=length)
-        expect = "refused-at-header" if length >= 1 << 24 else "refused"
-        yield _case(
-            f"A-ASSOCIATE-AC of {length} bytes",
-            f"an A-ASSOCIATE-AC that says it has {length} bytes",
-            "PS3.8 9.3.3",
-            expect,
-            Send(message=whole),
-            refusal,
-            CLOSE,
-        )
-    yield _case(
-        "A-ASSOCIATE-AC cut",
-        "an A-ASSOCIATE-AC that is cut, and the end",
-        clause,
-        "closes",
-        Send(message=pdu(2, bytes(30), length=200)),
-        FIN,
-        ANY,
-        _ENDED,
-    )
-    yield _case(
-        "A-ASSOCIATE-AC twice",
-        "two A-ASSOCIATE-ACs",
-        "PS3.8 table 9-10, AA-8",
-        "any",
-        Answer(),
-        Send(message=pdu(2, bytes(68))),
-        refusal,
-        CLOSE,
-    )
-    for result, source, reason in ((1, 1, 1), (2, 3, 1), (1, 2, 2), (0, 0, 0), (9, 9, 9), (1, 1, 4), (255, 255, 255)):
-        name = f"rejected {result}/{source}/{reason}"
-        yield _case(
-            name,
-            f"an A-ASSOCIATE-RJ {result}/{source}/{reason}",
-            "PS3.8 table 9-10, AE-4",
-            "closes",
-            Send(message=reject(result, source, reason)),
-            _ENDED,
-        )
-    yield _case(
-        "rejected, empty",
-        "an A-ASSOCIATE-RJ without a body",
-        "PS3.8 9.3.4",
-        "answered",
-        Send(message=pdu(3)),
-        refusal,
-        CLOSE,
-    )
-    yield _case(
-        "rejected, long",
-        "an A-ASSOCIATE-RJ of 100 bytes",
-        "PS3.8 9.3.4",
-        "answered",
-        Send(message=pdu(3, bytes(100))),
-        refusal,
-        CLOSE,
-    )
-    for name, abort in (("user", ABORT), ("provider", PROVIDER_ABORT), ("nobody", pdu(7, bytes((0, 0, 9, 99))))):
-        yield _case(
-            f"aborted by {name}",
-            f"an A-ABORT of the {name} in place of the answer",
-            "PS3.8 table 9-10, AA-3",
-            "closes",
-            Send(message=abort),
-            _ENDED,
-        )
-    for name, data in GREETINGS.items():
-        if name in ("HTTP GET", "TLS alert", "SSH", "zeros", "FF"):
-            yield _case(
-                f"{name} in place of the answer",
-                f"{name} in place of the answer",
-                "PS3.8 table 9-10, Evt19",
-                "refused",
-                Send(message=data),
-                refusal,
-                CLOSE,
-            )
-    yield _case(
-        "released before the answer",
-        "an A-RELEASE-RQ in place of the answer",
-        clause,
-        "refused",
-        Send(message=RELEASE),
-        refusal,
-        CLOSE,
-    )
+    for name, clause, expect, data in _IN_PLACE:
+        tail = (_ENDED,) if expect == "closes" else _REFUSAL
+        yield _case(name, f"{name} in place of the answer", clause, expect, Send(message=data), tail)
+    twice = (Answer(), Send(message=pdu(2, bytes(68))), _REFUSAL)
+    yield _case("A-ASSOCIATE-AC twice", "two A-ASSOCIATE-ACs", "PS3.8 table 9-10, AA-8", "any", *twice)
+    released = (Answer(), Send(message=RELEASE), Await(kinds=(6, 7)), CLOSE)
+    about = "an A-RELEASE-RQ of the acceptor behind its answer"
+    yield _case("released by this side", about, "PS3.8 7.2", "answered", released)
+    unasked = (*_ANSWERED[:1], Await(kinds=(4,)), Send(message=RELEASE_RP), _REFUSAL)
+    about = "an A-RELEASE-RP that nobody asked for"
+    yield _case("release not asked for", about, "PS3.8 table 9-10, AA-8", "table", *unasked)
 
 
 def _leaving() -> Iterator[Conversation]:
     """The end at each point."""
-    answered: tuple[Step, ...] = (Answer(), Await(kinds=(4, 5)))
-    places: tuple[tuple[str, tuple[Step, ...]], ...] = (
-        ("in place of the answer", ()),
-        ("inside the answer", (Send(message=pdu(2, bytes(30), length=200)),)),
-        ("behind the answer", (Answer(),)),
-        ("in place of a response", answered),
-        ("inside a response", (*answered, Send(message=pdu(4, bytes(6), length=80)))),
-        ("behind a response", (*answered, Answer())),
-    )
-    for where, steps in places:
-        yield _case(
-            f"half-closed {where}",
-            f"FIN {where}; the peer closes too",
-            "PS3.8 table 9-10, Evt17",
-            "closes",
-            steps,
-            FIN,
-            ANY,
-            _ENDED,
-        )
+    clause = "PS3.8 table 9-10, Evt17"
+    for where, steps in _POINTS:
+        about = f"FIN {where}; the peer closes too"
+        yield _case(f"half-closed {where}", about, clause, "closes", steps, FIN, ANY, _ENDED)
         for how, end in (("closed", CLOSE), ("reset", RESET)):
-            yield _case(
-                f"{how} {where}", f"the connection is {how} {where}", "PS3.8 table 9-10, Evt17", "any", steps, end
-            )
-    late: tuple[Step, ...] = (
-        Pause(seconds=1.0),
-        Answer(),
-        Await(kinds=(4, 5)),
-        Pause(seconds=1.0),
-        Answer(),
-        _REACTION,
-    )
-    yield _case("late answers", "answers that come a second late", "limit: patience", "any", late, CLOSE)
-    yield script(
-        "answers/closed at once",
-        "the connection is closed before a byte is read",
-        "PS3.8 table 9-10, Evt17",
-        "any",
-        Open(),
-        End(),
-        side=Side.PROVIDER,
-    )
-    yield script(
-        "answers/reset at once",
-        "the connection is reset before a byte is read",
-        "PS3.8 table 9-10, Evt17",
-        "any",
-        Open(),
-        RESET,
-        side=Side.PROVIDER,
-    )
-    yield _case(
-        "released by this side",
-        "an A-RELEASE-RQ of the acceptor behind its answer",
-        "PS3.8 7.2",
-        "answered",
-        Answer(),
-        Send(message=RELEASE),
-        Await(kinds=(6, 7)),
-        CLOSE,
-    )
-    yield _case(
-        "release not asked for",
-        "an A-RELEASE-RP that nobody asked for",
-        "PS3.8 table 9-10, AA-8",
-        "table",
-        Answer(),
-        Await(kinds=(4,)),
-        Send(message=RELEASE_RP),
-        Await(kinds=(7,)),
-        CLOSE,
-    )
+            yield _case(f"{how} {where}", f"the connection is {how} {where}", clause, "any", steps, end)
+    pause = Pause(seconds=1.0)
+    late: tuple[Step, ...] = (pause, *_ANSWERED, pause, Answer(), _REACTION, CLOSE)
+    yield _case("late answers", "answers that come a second late", "limit: patience", "any", late)
+    for how, end in (("closed", CLOSE), ("reset", RESET)):
+        about = f"the connection is {how} before a byte is read"
+        yield script(f"answers/{how} at once", about, clause, "any", Open(), end, side=Side.PROVIDER)
 
 
 # -- by the grammar ----------------------------------------------------------------------------------------------
@@ -421,7 +233,7 @@ def _changed(learned: Learned, asked: AssociateRequest, *edits: Edit) -> Convers
         expect = "any"  # the peer may propose other contexts, in which the edits find other places
     words = "; ".join(map(str, edits))
     about = f"the right answer with {words}"
-    return _edited(f"{place(edits[0].path)}: {words}", about, clause, expect, *edits)
+    return _edited(f"{region(edits[0].path)}: {words}", about, clause, expect, *edits)
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

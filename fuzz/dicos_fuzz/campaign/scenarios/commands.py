@@ -15,8 +15,8 @@ from dicos_proto.registry import uids
 
 from ...conversation import Await, Conversation, Send, Step
 from ...grammar.building import p_data
-from ..knowledge import Learned
-from ..objects import uid
+from ..knowledge import Accepted, Learned
+from ..objects import query, uid
 from .family import Family
 from .scripts import ANY, CLOSE, FIN, RELEASED, Talk, script
 
@@ -63,57 +63,64 @@ def _one(talk: Talk, name: str, about: str, clause: str, expect: str, command: b
 # -- the elements of one command set -----------------------------------------------------------------------------
 
 
+_LAYOUT: Final = "PS3.7 6.3.1"
+
+
 def _elements(talk: Talk) -> Iterator[Conversation]:
     good = _echo()
-    uid_element, field, ident, kind = good
-    c1, c2 = "PS3.7 6.3.1", "PS3.7 E.1"
-    yield _one(talk, "empty", "a command set without a byte", c1, "refused", b"")
-    yield _one(talk, "group length only", "a command set of a group length alone", c1, "refused", command_set())
-    yield _one(talk, "group length missing", "no group length", c1, "answered", b"".join(good))
-    size = len(b"".join(good))
-    for wrong in (0, size - 2, size + 2, size * 2, 0x7FFFFFFF, 0xFFFFFFFF):
-        about = f"a group length of {wrong} before {size} bytes"
-        yield _one(talk, f"group length wrong: {wrong}", about, c1, "answered", command_set(*good, length=wrong))
+    for name, about, expect, command in (*_layouts(good), *_changed(good)):
+        yield _one(talk, name, about, _LAYOUT, expect, command)
+    names = ("SOP class", "command field", "message id", "data set type")
+    for index, name in enumerate(names):
+        expect = "answered" if name == "data set type" else "refused"
+        command = command_set(*good[:index], *good[index + 1 :])
+        yield _one(talk, f"no {name}", f"a C-ECHO-RQ without {name}", "PS3.7 9.3.5", expect, command)
+    for index, name in enumerate(names[1:], 1):
+        for raw in (b"", b"\1", b"\1\0\0\0", b"\1\0" * 8):
+            wrong = good[index][:4] + pack("<L", len(raw)) + raw
+            command = command_set(*good[:index], wrong, *good[index + 1 :])
+            expect = "refused" if len(raw) < 2 else "should-refuse"
+            if name == "data set type":
+                expect = "answered"
+            about = f"{name} of {len(raw)} bytes"
+            yield _one(talk, f"{name} of a wrong size: {len(raw)}", about, "PS3.7 E.1", expect, command)
+
+
+def _layouts(good: tuple[bytes, ...]) -> Iterator[tuple[str, str, str, bytes]]:
+    """Right elements in a wrong layout: name, what is wrong, expectation, command set."""
+    whole, size = command_set(*good), len(b"".join(good))
+    parts = (whole[:12], *good)
     explicit = b"".join(
         one[:4] + vr + pack("<H", len(one) - 8) + one[8:]
-        for one, vr in zip((command_set()[:12], *good), (b"UL", b"UI", b"US", b"US", b"US"), strict=True)
+        for one, vr in zip(parts, (b"UL", b"UI", b"US", b"US", b"US"), strict=True)
     )
-    yield _one(talk, "explicit VR", "a command set in explicit VR little endian", c1, "refused", explicit)
-    big = b"".join(one[:4][::-1] + one[4:8][::-1] + one[8:] for one in (command_set(*good)[:12], *good))
-    yield _one(talk, "big endian", "a command set in big endian", c1, "refused", big)
-    yield _one(talk, "two command sets", "two command sets in one message", c1, "refused", command_set(*good) * 2)
-    yield _one(talk, "descending", "elements in descending order", c1, "answered", command_set(*reversed(good)))
-    yield _one(talk, "element twice", "the message id twice, with other values", c1, "refused",
-               command_set(uid_element, field, ident, number(0x0110, 2), kind))  # fmt: skip
-    yield _one(talk, "another group", "an element of group 0008 in a command set", c1, "refused",
-               command_set(*good, pack("<HHL", 8, 0x18, 2) + b"1\0"))  # fmt: skip
-    for name, left in (("SOP class", good[1:]), ("command field", (uid_element, ident, kind)),
-                       ("message id", (uid_element, field, kind)), ("data set type", good[:3])):  # fmt: skip
-        expect = "answered" if name == "data set type" else "refused"
-        yield _one(talk, f"no {name}", f"a C-ECHO-RQ without {name}", "PS3.7 9.3.5", expect, command_set(*left))
-    for element, name in ((0x0100, "command field"), (0x0110, "message id"), (0x0800, "data set type")):
-        for raw in (b"", b"\1", b"\1\0\0\0", b"\1\0" * 8):
-            wrong_one = pack("<HHL", 0, element, len(raw)) + raw
-            changed = tuple(wrong_one if one[2:4] == pack("<H", element) else one for one in good)
-            about = f"{name} of {len(raw)} bytes"
-            expect = "answered" if element == 0x0800 else "refused"
-            yield _one(talk, f"{name} of a wrong size: {len(raw)}", about, c2, expect, command_set(*changed))
+    big = b"".join(one[:4][::-1] + one[4:8][::-1] + one[8:] for one in parts)
+    yield "empty", "a command set without a byte", "refused", b""
+    yield "group length only", "a command set of a group length alone", "refused", command_set()
+    yield "group length missing", "a command set without group length", "answered", b"".join(good)
+    for wrong in (0, size - 2, size + 2, size * 2, 0x7FFFFFFF, 0xFFFFFFFF):
+        about = f"a group length of {wrong} before {size} bytes"
+        yield f"group length wrong: {wrong}", about, "answered", command_set(*good, length=wrong)
+    yield "explicit VR", "a command set in explicit VR little endian", "refused", explicit
+    yield "big endian", "a command set in big endian", "refused", big
+    yield "two command sets", "two command sets in one message", "refused", whole * 2
+    yield "descending", "elements in descending order", "answered", command_set(*reversed(good))
+
+
+def _changed(good: tuple[bytes, ...]) -> Iterator[tuple[str, str, str, bytes]]:
+    """Wrong elements in a right layout."""
+    other = command_set(*good[:3], number(0x0110, 2), *good[3:])
+    yield "element twice", "the message id twice, with other values", "refused", other
+    foreign = command_set(*good, pack("<HHL", 8, 0x18, 2) + b"1\0")
+    yield "another group", "an element of group 0008 in a command set", "refused", foreign
     for length in (0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF, 1000, 19):
-        wrong_one = pack("<HHL", 0, 0x0002, length) + uids.VERIFICATION.encode() + b"\0"
+        long = pack("<HHL", 0, 0x0002, length) + uids.VERIFICATION.encode() + b"\0"
         about = f"a SOP class of {length} bytes in a shorter command set"
-        yield _one(talk, f"element too long: {length}", about, c1, "refused", command_set(wrong_one, *good[1:]))
+        yield f"element too long: {length}", about, "refused", command_set(long, *good[1:])
     extra = (number(0x0901, 1), text(0x0902, b"text"), number(0x5010, 1))
-    yield _one(talk, "unknown elements", "elements that a C-ECHO-RQ does not have", "PS3.7 9.3.5", "answered",
-               command_set(*good, *extra))  # fmt: skip
+    yield "unknown elements", "elements that a C-ECHO-RQ does not have", "answered", command_set(*good, *extra)
     many = b"".join(pack("<HHL", 0, 0x5000 + index, 0) for index in range(2000))
-    yield _one(
-        talk,
-        "many elements",
-        "2000 empty elements",
-        "limit: length of a command set",
-        "answered",
-        command_set(*good, many),
-    )
+    yield "many elements", "2,000 empty elements", "answered", command_set(*good, many)
 
 
 # -- which command -----------------------------------------------------------------------------------------------
@@ -123,7 +130,7 @@ def _which(talk: Talk) -> Iterator[Conversation]:
     good = _echo()
     for value in (0x0000, 0x7777, 0x7FFF, 0x0031, 0xFFFF):
         command = command_set(good[0], number(0x0100, value), *good[2:])
-        about = f"command field {value:04X}, which is no message"
+        about = f"command field {value:04X}, which is not a message"
         yield _one(talk, f"unknown command: {value:04X}", about, "PS3.7 E.1, C.5", "failed", command)
     answer = number(0x0120, 1), number(0x0800, NO_DATA), number(0x0900, 0)
     for value in (0x8030, 0x8001, 0x8020, 0x8010, 0x8021, 0x8110):
@@ -228,59 +235,112 @@ def _store_elements(talk: Talk, where: int, good: tuple[bytes, ...]) -> Iterator
     )
     sop_class, field, ident, priority, _, instance = good
     kind = number(0x0800, DATA)
-    cases = [
+    # fmt: off
+    cases = (
         ("no instance", "no Affected SOP Instance UID", "failed", (sop_class, field, ident, priority, kind)),
-        ("empty instance", "an empty Affected SOP Instance UID", "failed", (sop_class, field, ident, priority, kind, text(0x1000, ""))),
+        ("empty instance", "an empty Affected SOP Instance UID", "failed",
+         (sop_class, field, ident, priority, kind, text(0x1000, ""))),
         ("no priority", "no Priority", "answered", (sop_class, field, ident, kind, instance)),
         ("priority 5", "Priority 5", "answered", (sop_class, field, ident, number(0x0700, 5), kind, instance)),
         ("another SOP class in a store", "a SOP class that is not that of the context", "answered",
          (text(0x0002, uids.MR_IMAGE_STORAGE), field, ident, priority, kind, instance)),
-        ("move originator of 200 characters", "a Move Originator AE Title of 200 characters", "answered",
+        ("long move originator", "a Move Originator AE Title of 200 characters", "answered",
          (*good[:4], kind, instance, text(0x1030, "A" * 200), number(0x1031, 1))),
-    ]  # fmt: skip
+    )
+    # fmt: on
     for name, about, expect, elements in cases:
         wire = p_data((where, True, True, command_set(*elements))) + rest
-        yield _case(
-            name, f"a C-STORE-RQ with {about}", "PS3.7 9.3.1", expect, talk.begin(), Send(message=wire), ANY, CLOSE
-        )
+        about = f"a C-STORE-RQ with {about}"
+        yield _case(name, about, "PS3.7 9.3.1", expect, talk.begin(), Send(message=wire), ANY, CLOSE)
 
 
 # -- cancel, windows ---------------------------------------------------------------------------------------------
 
+_CANCEL: Final = "PS3.7 9.3.2.3"
+
 
 def _cancels(talk: Talk) -> Iterator[Conversation]:
-    clause = "PS3.7 9.3.2.3"
     if talk.echoes:
         context, command = talk.ask_context, talk.command()
         raw = command_set(number(0x0100, 0x0FFF), number(0x0120, 1), number(0x0800, NO_DATA))
-        between = (
-            p_data((context, True, False, command[:20])) + p_data((context, True, True, raw))
-            + p_data((context, True, True, command[20:]))
-        )  # fmt: skip
-        yield _case("cancel between command fragments", "a C-CANCEL-RQ between the fragments of a command set",
-                    "PS3.8 annex E", "refused", talk.begin(), Send(message=between), ANY, CLOSE)  # fmt: skip
-        flood = talk.cancel(77, context) * 50
-        yield _case("many cancels of nothing", "50 C-CANCEL-RQs of nothing, then a request", clause, "served",
-                    talk.begin(), Send(message=flood), Send(message=talk.ask()), _ANSWER, RELEASED)  # fmt: skip
+        cut = ((context, True, False, command[:20]), (context, True, True, raw), (context, True, True, command[20:]))
+        between = Send(message=b"".join(map(p_data, cut)))
+        about = "a C-CANCEL-RQ between the fragments of a command set"
+        name = "cancel between command fragments"
+        yield _case(name, about, "PS3.8 annex E", "refused", talk.begin(), between, ANY, CLOSE)
+        wire = talk.cancel(77, context) + talk.ask()
+        about = "a C-CANCEL-RQ on a context without such a service, then a request"
+        yield _case("cancel on Verification", about, _CANCEL, "answered", talk.begin(), Send(message=wire), ANY, CLOSE)
         without = command_set(number(0x0100, 0x0FFF), number(0x0800, NO_DATA))
-        yield _one(talk, "cancel without an id", "a C-CANCEL-RQ without a message id", clause, "any", without)
+        yield _one(talk, "cancel without an id", "a C-CANCEL-RQ without a message id", _CANCEL, "any", without)
     if talk.finding is not None:
-        find = talk.find(1)
-        yield _case("cancel behind a query", "a C-CANCEL-RQ in one write with its C-FIND-RQ", clause, "served",
-                    talk.begin(), Send(message=find + talk.cancel(1)), _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", clause, "served",
-                    talk.begin(), Send(message=talk.cancel(1) + find), _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel after a query", "a C-CANCEL-RQ of a query that is over", clause, "served",
-                    talk.begin(), Send(message=find), _ANSWER, Send(message=talk.cancel(1)), Send(message=talk.find(2)),
-                    _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", clause, "served",
-                    talk.begin(), Send(message=find + talk.cancel(2)), _ANSWER, RELEASED)  # fmt: skip
-        yield _case("cancel twice", "two C-CANCEL-RQs of one query", clause, "served",
-                    talk.begin(), Send(message=find + talk.cancel(1) * 2), _ANSWER, RELEASED)  # fmt: skip
-    for name, level in (("no level", ""), ("unknown level", "BOGUS"), ("image level", "IMAGE")):
-        if talk.finding is not None:
-            yield _case(f"query with {name}", f"a C-FIND-RQ with {name}", "PS3.4 C.4.1", "served",
-                        talk.begin(), Send(message=talk.find(1, level)), _ANSWER, RELEASED)  # fmt: skip
+        yield from _cancels_of_queries(talk, talk.find(1))
+
+
+def _cancels_of_queries(talk: Talk, find: bytes) -> Iterator[Conversation]:
+    # fmt: off
+    for name, about, wire in (
+        ("cancel behind a query", "a C-CANCEL-RQ in one write with its C-FIND-RQ", find + talk.cancel(1)),
+        ("cancel twice", "two C-CANCEL-RQs of one query", find + talk.cancel(1) * 2),
+    ):
+        yield _case(name, about, _CANCEL, "served", talk.begin(), Send(message=wire), _ANSWER, RELEASED)
+    for name, about, wire in (
+        ("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", talk.cancel(1) + find),
+        ("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", find + talk.cancel(2)),
+        ("cancels of nothing: 1", "a C-CANCEL-RQ of nothing, then a query", talk.cancel(77) + find),
+        ("cancels of nothing: 50", "50 C-CANCEL-RQs of nothing, then a query", talk.cancel(77) * 50 + find),
+        ("query with no level", "a C-FIND-RQ with no level", talk.find(1, "")),
+        ("query with an unknown level", "a C-FIND-RQ with an unknown level", talk.find(1, "BOGUS")),
+        ("query with a level without keys", "a C-FIND-RQ of images without their keys", talk.find(1, "IMAGE")),
+    ):
+        yield _case(name, about, _CANCEL, "answered", talk.begin(), Send(message=wire), ANY, CLOSE)
+    # fmt: on
+    late = (Send(message=find), _ANSWER, Send(message=talk.cancel(1)), Send(message=talk.find(2)), _ANSWER)
+    about = "a C-CANCEL-RQ of a query that is over"
+    yield _case("cancel after a query", about, _CANCEL, "served", talk.begin(), late, RELEASED)
+
+
+def _operations(talk: Talk) -> Iterator[Conversation]:
+    """C-FIND, C-GET and C-MOVE without what they need."""
+    # fmt: off
+    found = (
+        (0x0020, talk.finding, ()), (0x0010, talk.getting, ()), (0x0021, talk.moving, (text(0x0600, "NOWHERE "),)),
+    )
+    # fmt: on
+    for field, context, more in found:
+        if context is None:
+            continue
+        (where, accepted), name = context, MESSAGES[field]
+        head = (text(0x0002, accepted.abstract_syntax), number(0x0100, field), number(0x0110, 1))
+        alone = p_data((where, True, True, command_set(*head, *more, number(0x0700, 0), number(0x0800, NO_DATA))))
+        about = f"a {name} that says that no identifier follows"
+        begin = talk.begin()
+        yield _case(f"no identifier: {name}", about, "PS3.7 9.3", "refused", begin, Send(message=alone), ANY, CLOSE)
+        full = p_data((where, True, True, command_set(*head, *more, number(0x0700, 0), number(0x0800, DATA))))
+        wire = full + p_data((where, False, True, b""))
+        about = f"a {name} with an empty identifier"
+        yield _case(f"empty identifier: {name}", about, "PS3.4 C.4", "answered", begin, Send(message=wire), ANY, CLOSE)
+        bare = p_data((where, True, True, command_set(*head, *more, number(0x0800, DATA))))
+        wire = bare + p_data((where, False, True, query(accepted.transfer_syntax)))
+        about = f"a {name} without Priority"
+        yield _case(f"no priority: {name}", about, "PS3.7 9.3", "answered", begin, Send(message=wire), ANY, CLOSE)
+    if talk.moving is not None:
+        yield from _destinations(talk, *talk.moving)
+
+
+def _destinations(talk: Talk, where: int, accepted: Accepted) -> Iterator[Conversation]:
+    """C-MOVE-RQs with wrong Move Destinations."""
+    head = (text(0x0002, accepted.abstract_syntax), number(0x0100, 0x0021), number(0x0110, 1))
+    rest = p_data((where, False, True, query(accepted.transfer_syntax)))
+    found = {"none": None, "empty": "", "long": "A" * 200, "a path": "../../x ", "a command": "$(id)   "}
+    for name, destination in found.items():
+        title = () if destination is None else (text(0x0600, destination),)
+        command = command_set(*head, *title, number(0x0700, 0), number(0x0800, DATA))
+        wire = p_data((where, True, True, command)) + rest
+        about = f"a C-MOVE-RQ whose Move Destination is {name}"
+        expect = "refused" if destination is None else "answered"
+        ends = (Send(message=wire), ANY, CLOSE)
+        yield _case(f"move destination: {name}", about, "PS3.7 9.3.4", expect, talk.begin(), *ends)
 
 
 def _windows(talk: Talk) -> Iterator[Conversation]:
@@ -300,6 +360,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         yield from _announced(talk)
         yield from _which(talk)
         yield from _elements(talk)
+    yield from _operations(talk)
     yield from _cancels(talk)
     yield from _windows(talk)
 

@@ -61,67 +61,31 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
     for name, steps in points(talk):
         yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, _ENDED)
-    for name, steps in points(talk):
-        yield _case(f"reset {name}", f"RST {name}; others are served", "any", steps, RESET, Check())
-    for name, steps in points(talk):
-        yield _case(f"closed {name}", f"closed {name}; others are served", "any", steps, CLOSE, Check())
-    storm: list[Step] = []
-    for number in range(MOST):
-        storm += [Open(connection=number), End(how="reset", connection=number)]
-    yield _case(
-        "many resets at once",
-        f"{MOST} connections, each reset at once; others are served",
-        "any",
-        tuple(storm),
-        Check(),
-    )
-    storm = []
-    for number in range(MOST):
-        storm += [
-            Open(connection=number),
-            Send(message=talk.rq, connection=number),
-            End(how="reset", connection=number),
-        ]
-    yield _case(
-        "many resets behind the request",
-        f"{MOST} A-ASSOCIATE-RQs, each followed by RST; others are served",
-        "any",
-        tuple(storm),
-        Check(),
-    )
-    storm = []
-    for number in range(MOST):
-        storm += [Open(connection=number), End(connection=number)]
-    yield _case(
-        "many connections closed at once",
-        f"{MOST} connections, each closed at once; others are served",
-        "any",
-        tuple(storm),
-        Check(),
-    )
-    storm = []
-    for number in range(MOST):
-        storm += [*talk.begin(number), End(how="reset", connection=number)]
-    yield _case(
-        "many established and reset",
-        f"{MOST} associations, each reset once established; others are served",
-        "any",
-        tuple(storm),
-        Check(),
-    )
-    yield _case(
-        "stalled beside another",
-        "a connection that stalls in a PDU header; others are served",
-        "any",
-        Open(),
-        Send(message=talk.rq[:3]),
-        Check(),
-        CLOSE,
-    )
-    for name, steps in points(talk):
-        yield _case(
-            f"stalled {name}", f"a connection that stalls {name}; others are served", "any", steps, Check(), CLOSE
-        )
+    for how, end in (("reset", RESET), ("closed", CLOSE)):
+        for name, steps in points(talk):
+            yield _case(f"{how} {name}", f"{how} {name}; others are served", "any", steps, end, Check())
+    yield from _storms(talk)
+    if not learned.alone:
+        for name, steps in points(talk):
+            about = f"a connection that stalls {name}; others are served"
+            yield _case(f"stalled {name}", about, "any", steps, Check(), CLOSE)
+
+
+def _storms(talk: Talk) -> Iterator[Conversation]:
+    """Many connections, one after the other, each ended at the same point."""
+    for about, how in (
+        ("each reset at once", "reset"), ("each closed at once", "close"), ("each reset behind its request", "request"),
+        ("each reset once established", "established"),
+    ):  # fmt: skip
+        steps: list[Step] = []
+        for number in range(MOST):
+            begin: tuple[Step, ...] = (Open(connection=number),)
+            if how == "request":
+                begin = (*begin, Send(message=talk.rq, connection=number))
+            elif how == "established":
+                begin = talk.begin(number)
+            steps += [*begin, End(how="close" if how == "close" else "reset", connection=number)]
+        yield _case(f"many, {about}", f"{MOST} connections, {about}; others are served", "any", tuple(steps), Check())
 
 
 def _random(learned: Learned, random: Random) -> Conversation:

@@ -2,8 +2,8 @@
 
 Knows: encodings of data sets [PS3.5]. Must not know: PDVs, command sets beyond their UIDs.
 
-A provider may store what it does not look into, so most of these may be answered with any status; none may stop it. A
-name that is no UID must not be accepted: it may become the name of a file.
+A provider may store a data set without reading it, so most of these may be answered with any status; none may stop it.
+An invalid UID must not be accepted: it may become the name of a file.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from typing import Final
 from dicos_proto.registry import uids
 
 from ...conversation import Await, Check, Conversation, Send, Step
-from ...grammar.building import p_data, request
+from ...grammar.building import p_data
 from ..knowledge import Learned
 from ..objects import Writer, composite, deflate, uid
 from .commands import command_set, number, text
 from .family import Family
-from .scripts import ANY, CLOSE, RELEASED, Talk, script
+from .scripts import ANY, CLOSE, Talk, script
 
-__all__ = ["FAMILIES", "PATHS"]
+__all__ = ["FAMILIES", "PATHS", "harmless"]
 
-_ANSWER: Final = Await(kinds=(4, 7))
 _SLOW: Final = Await(kinds=(4, 7), seconds=20.0)
 PATHS: Final = (
     "../x", "..", ".", "../../../../../../tmp/fuzzed", "/tmp/fuzzed", "a/b", "..\\..\\x", "C:\\fuzzed", "$(id)", "`id`",
     "|id", ";id;", "1.2.3\0/x", "%s%n%x", "con", "1.2.3/../../x", "~root", "1.2.3\n4", "-rf", "1.2.3 ",
 )  # fmt: skip
-"""Names that are no UIDs: they lead out of a folder, into a shell or into a format string."""
+"""Invalid UIDs that lead out of a folder, into a shell or into a format string."""
 
 
 class _Sender:
@@ -89,40 +88,44 @@ def _instance(name: str) -> str:
 # -- names -------------------------------------------------------------------------------------------------------
 
 
+_OF_NAMES: Final = "PS3.5 9.1, PS3.4 B.2.3"
+# fmt: off
+_INVALID: Final = (
+    ("1" * 65, "of 65 characters"), ("1" * 255, "of 255 characters"), ("1.02.3", "with a leading zero"),
+    ("1..3", "with an empty component"), ("", "that is empty"), ("1.2.3.", "that ends with a dot"),
+)
+# fmt: on
+
+
 def _names(send: _Sender) -> Iterator[Conversation]:
-    clause = "PS3.5 9.1, PS3.4 B.2.3"
     for name in PATHS:
-        data = send.object(name)
-        expect = "answered" if name.rstrip(" \0") == "1.2.3" else "failed"
+        expect = "answered" if harmless(name) else "failed"
         about = f"an object whose SOP Instance UID is {name!a}"
-        yield send.case(f"path as instance: {name!a}", about, clause, expect, data, instance=name)
+        yield send.case(f"path as instance: {name!a}", about, _OF_NAMES, expect, send.object(name), instance=name)
+    good = send.object(_instance("class"))
     for name in PATHS[:6]:
         about = f"an object whose SOP Class UID is {name!a} in the command"
-        yield send.case(
-            f"path as class: {name!a}", about, clause, "failed", send.object(_instance("class")), sop_class=name
-        )
+        yield send.case(f"path as class: {name!a}", about, _OF_NAMES, "failed", good, sop_class=name)
     for tag, what in ((0x0020000D, "study"), (0x0020000E, "series"), (0x00080018, "instance")):
         for name in ("..", "../../x", "/tmp/fuzzed"):
             label = f"path as {what} in the data set: {name!a}"
-            extra = send.write.element(tag, b"UI", name.encode())
-            data = _with_element(send, _instance(label), tag, extra)
-            expect = "any" if what != "instance" else "answered"
+            data = _with_element(send, _instance(label), tag, send.write.element(tag, b"UI", name.encode()))
             about = f"an object whose {what} UID in the data set is {name!a}"
-            yield send.case(label, about, clause, expect, data)
-    for name, about in (
-        ("1" * 65, "of 65 characters"), ("1" * 255, "of 255 characters"), ("1.02.3", "with a leading zero"),
-        ("1..3", "with an empty component"), ("", "that is empty"), ("1.2.3.", "that ends with a dot"),
-    ):  # fmt: skip
-        data = send.object(_instance("long"))
-        yield send.case(
-            f"invalid instance: {about}", f"a SOP Instance UID {about}", clause, "answered", data, instance=name
-        )
-    other = send.object(_instance("one"))
-    yield send.case("another instance in the data set", "a data set of another instance than the command says",
-                    "PS3.4 B.2.3", "answered", other, instance=_instance("another"))  # fmt: skip
-    data = composite(uids.MR_IMAGE_STORAGE, _instance("class"), send.syntax)
-    yield send.case("another class in the data set", "a data set of another SOP class than the command says",
-                    "PS3.4 B.2.3", "answered", data, instance=_instance("class"))  # fmt: skip
+            yield send.case(label, about, _OF_NAMES, "answered", data)
+    data = send.object(_instance("long"))
+    for name, what in _INVALID:
+        about = f"a SOP Instance UID {what}"
+        yield send.case(f"invalid instance: {what}", about, _OF_NAMES, "answered", data, instance=name)
+    other = composite(uids.MR_IMAGE_STORAGE, _instance("class"), send.syntax)
+    for label, data, instance in (("instance", good, "another"), ("class", other, "class")):
+        about = f"a data set of another {label} than the command says"
+        name = f"another {label} in the data set"
+        yield send.case(name, about, "PS3.4 B.2.3", "answered", data, instance=_instance(instance))
+
+
+def harmless(name: str) -> bool:
+    """Returns True for a name that is a UID, apart from its padding."""
+    return name.rstrip(" \0") == "1.2.3"
 
 
 def _with_element(send: _Sender, instance: str, tag: int, element: bytes) -> bytes:
@@ -134,83 +137,61 @@ def _with_element(send: _Sender, instance: str, tag: int, element: bytes) -> byt
     at = data.find(head)
     if at < 0:
         return data + element
-    order = "little" if send.write.little else "big"
-    size = (
-        int.from_bytes(data[at + 4 : at + 8], order)
-        if send.write.implicit
-        else int.from_bytes(data[at + 6 : at + 8], order)
-    )  # type: ignore[arg-type]
+    field = data[at + 4 : at + 8] if send.write.implicit else data[at + 6 : at + 8]
+    size = int.from_bytes(field, "little" if send.write.little else "big")
     return data[:at] + element + data[at + 8 + size :]
 
 
 # -- structure ---------------------------------------------------------------------------------------------------
 
 
+_LAST: Final = 0x00420011
+
+
 def _structures(send: _Sender) -> Iterator[Conversation]:
-    write, clause = send.write, "PS3.5 7"
-    if write.deflated:
+    if send.write.deflated:
         return
-    tail = 0x00420011
+    for name, about, extra in _appended(send.write):
+        yield send.case(name, about, "PS3.5 7", "answered", send.object(_instance(name)) + extra)
+    inner = send.write.element(0x00081150, b"UI", b"1.2")
+    opened = send.write.sequence(0x00081140, inner, undefined=True, closed=False)
+    name, about = "sequence not closed", "a sequence of undefined length without an end"
+    yield send.case(name, about, "PS3.5 7.5", "answered", send.object(_instance(name), early=opened))
+    meta = Writer(uids.EXPLICIT_VR_LE).element(0x00020010, b"UI", b"1.2.3")
+    for name, front in (("meta information", meta), ("a whole file", b"MZ" + bytes(126) + b"DICM" + meta)):
+        about = f"{name} in front of the data set"
+        yield send.case(name, about, "PS3.10 7", "answered", front + send.object(_instance(name)))
+    # fmt: off
+    for name, data in (
+        ("text", b"This is no data set. " * 20), ("random bytes", Random(1).randbytes(2000)), ("one byte", b"\x08"),
+        ("zeros", bytes(1000)),
+    ):
+        yield send.case(f"no data set: {name}", f"{name} in place of a data set", "PS3.5 7", "answered", data)
+    # fmt: on
 
-    def plus(name: str, about: str, extra: bytes, expect: str = "answered") -> Conversation:
-        return send.case(name, about, clause, expect, send.object(_instance(name)) + extra)
 
+def _appended(write: Writer) -> Iterator[tuple[str, str, bytes]]:
+    """Bytes to be put behind a good data set: name, what is wrong, bytes."""
+    element = write.element
     for length in (1, 0x10, 0x7FFFFFFF, 0xFFFFFFFE):
-        yield plus(
-            f"value cut short: {length}",
-            f"a last element of {length} bytes that are not there",
-            write.element(tail, b"OB", b"", length),
-        )
-    yield plus("header cut short", "the last element is six bytes long", write.element(tail, b"OB", b"")[:6])
-    yield plus("odd length", "an element of odd length", write.element(tail, b"OB", b"abc", 3))
-    yield plus(
-        "undefined length, not closed",
-        "a value of undefined length without an end",
-        write.element(tail, b"OB", b"", 0xFFFFFFFF),
-    )
-    sequence = 0x00081140
-    opened = write.sequence(sequence, write.element(0x00081150, b"UI", b"1.2"), undefined=True, closed=False)
-    yield send.case(
-        "sequence not closed",
-        "a sequence of undefined length without an end",
-        clause,
-        "answered",
-        send.object(_instance("open"), early=opened),
-        instance=_instance("open"),
-    )
-    yield plus(
-        "delimiter without a sequence", "a sequence delimiter where no sequence is", write.element(0xFFFEE0DD, b"", b"")
-    )
-    yield plus("item without a sequence", "an item where no sequence is", write.element(0xFFFEE000, b"", b"abcd"))
-    wrong = write.element(sequence, b"SQ", write.element(0xFFFEE000, b"", b"", 100), None)
-    yield plus("item longer than its sequence", "an item of 100 bytes in a sequence of 8", wrong)
-    yield plus(
-        "descending tags",
-        "elements in descending order",
-        write.element(0x00100020, b"LO", b"X") + write.element(0x00080060, b"CS", b"OT"),
-    )
-    yield plus("element twice", "an element twice", write.element(0x00100020, b"LO", b"X") * 2)
-    yield plus("group 0000", "an element of group 0000 in a data set", write.element(0x00000110, b"US", b"\1\0"))
-    yield plus("group FFFF", "an element of group FFFF in a data set", write.element(0xFFFF0010, b"UN", b"ab"))
-    yield send.case("meta information", "file meta information in front of the data set", "PS3.10 7", "answered",
-                    Writer(uids.EXPLICIT_VR_LE).element(0x00020010, b"UI", b"1.2.3") + send.object(_instance("meta")), instance=_instance("meta"))  # fmt: skip
-    yield send.case("a whole file", "a preamble and file meta information in front of the data set", "PS3.10 7", "answered",
-                    b"MZ" + bytes(126) + b"DICM" + send.object(_instance("file")), instance=_instance("file"))  # fmt: skip
-    yield send.case(
-        "not a data set", "text where a data set is to be", clause, "answered", b"This is no data set. " * 20
-    )
-    yield send.case(
-        "random bytes", "random bytes where a data set is to be", clause, "answered", Random(1).randbytes(2000)
-    )
-    yield send.case("one byte", "a data set of one byte", clause, "answered", b"\x08")
-    yield send.case("zeros", "a data set of zeros", clause, "answered", bytes(1000))
+        about = f"a last element of {length} bytes that are not there"
+        yield f"value cut short: {length}", about, element(_LAST, b"OB", b"", length)
+    unended = element(_LAST, b"OB", b"", 0xFFFFFFFF)
+    swapped = element(0x00100020, b"LO", b"X") + element(0x00080060, b"CS", b"OT")
+    wrong = element(0x00081140, b"SQ", element(0xFFFEE000, b"", b"", 100))
+    yield "header cut short", "a last element of six bytes", element(_LAST, b"OB", b"")[:6]
+    yield "odd length", "an element of odd length", element(_LAST, b"OB", b"abc", 3)
+    yield "undefined length, not closed", "a value of undefined length without an end", unended
+    yield "delimiter without a sequence", "a sequence delimiter where no sequence is", element(0xFFFEE0DD, b"", b"")
+    yield "item without a sequence", "an item where no sequence is", element(0xFFFEE000, b"", b"abcd")
+    yield "item longer than its sequence", "an item of 100 bytes in a sequence of 8", wrong
+    yield "descending tags", "elements in descending order", swapped
+    yield "element twice", "an element twice", element(0x00100020, b"LO", b"X") * 2
+    yield "group 0000", "an element of group 0000 in a data set", element(0x00000110, b"US", b"\1\0")
+    yield "group FFFF", "an element of group FFFF in a data set", element(0xFFFF0010, b"UN", b"ab")
     if not write.implicit:
-        yield plus("unknown VR", "an element with a VR that does not exist", write.element(tail, b"ZZ", b"abcd"))
-        yield plus(
-            "VR of control characters",
-            "an element whose VR is two control characters",
-            write.element(tail, b"\1\2", b"abcd"),
-        )
+        yield "unknown VR", "an element with a VR that does not exist", element(_LAST, b"ZZ", b"abcd")
+        yield "VR of control characters", "an element whose VR has no letters", element(_LAST, b"\1\2", b"abcd")
 
 
 def _depth(send: _Sender) -> Iterator[Conversation]:
@@ -236,10 +217,13 @@ def _characters(send: _Sender) -> Iterator[Conversation]:
     """Specific character sets that do not exist, or are not that of the text."""
     write, clause = send.write, "PS3.5 6.1"
     texts = (
-        ("unknown character set", b"ISO_IR 999", b"abc"), ("garbage as UTF-8", b"ISO_IR 192", b"\xff\xfe\x80"),
-        ("escapes", b"ISO 2022 IR 87", b"\x1b$B\x1b(B\x1b" * 20), ("overlong UTF-8", b"ISO_IR 192", b"\xc0\x80\xe0\x80\x80"),
-        ("many character sets", b"\\".join([b"ISO 2022 IR 87"] * 500), b"abc"), ("text without a character set", b"", b"\xe4\xf6\xfc"),
-    )  # fmt: skip
+        ("unknown character set", b"ISO_IR 999", b"abc"),
+        ("garbage as UTF-8", b"ISO_IR 192", b"\xff\xfe\x80"),
+        ("escapes", b"ISO 2022 IR 87", b"\x1b$B\x1b(B\x1b" * 20),
+        ("overlong UTF-8", b"ISO_IR 192", b"\xc0\x80\xe0\x80\x80"),
+        ("many character sets", b"\\".join([b"ISO 2022 IR 87"] * 500), b"abc"),
+        ("text without a character set", b"", b"\xe4\xf6\xfc"),
+    )
     if write.deflated:
         return
     for name, charset, value in texts:
@@ -369,13 +353,11 @@ def _much(learned: Learned) -> Iterator[Conversation]:
     def case(name: str, about: str, extra: bytes) -> Conversation:
         data = send.object(_instance(name), early=extra)
         sent = Send(message=send.wire(data, _instance(name)))
-        steps = (*talk.begin(), sent, _SLOW, Check(), CLOSE)
+        steps = (*talk.begin(), sent, _SLOW, CLOSE, Check())
         return script(f"bulk-contents/{name}", about, "limit: elements of a data set", "answered", steps)
 
-    tiny = b"".join(
-        send.write.element(0x00090000 + (index & 0xFFFF) + (index >> 16 << 17), b"LO", b"")
-        for index in range(0x10, 1_000_000)
-    )
+    private = (0x00090000 + (index & 0xFFFF) + (index >> 16 << 17) for index in range(0x10, 1_000_000))
+    tiny = b"".join(send.write.element(tag, b"LO", b"") for tag in private)
     yield case("a million elements", "a million empty elements", tiny)
     item = send.write.element(0xFFFEE000, b"", b"")
     items = send.write.element(0x00081140, b"SQ", item * 500_000)
@@ -388,32 +370,15 @@ def _much(learned: Learned) -> Iterator[Conversation]:
 
 def _random_much(learned: Learned, random: Random) -> Conversation:
     talk = Talk.of(learned)
+    name, clause = "bulk-contents/random depth", "PS3.5 7.5"
     if talk.storage is None:
-        return script(
-            "bulk-contents/request",
-            "a request",
-            "PS3.7 9",
-            "answered",
-            talk.begin(),
-            Send(message=talk.ask()),
-            ANY,
-            CLOSE,
-        )
+        return script(name, "a request", clause, "answered", talk.begin(), Send(message=talk.ask()), ANY, CLOSE)
     send = _Sender(talk)
     depth = random.randrange(1, 20_000)
     instance = uid("object", "bulk", random.getrandbits(64))
-    data = send.object(instance, early=nest(Writer(send.syntax), depth, closed=random.random() < 0.5))
-    about = f"sequences nested {depth} deep"
-    return script(
-        "bulk-contents/random depth",
-        about,
-        "PS3.5 7.5",
-        "answered",
-        talk.begin(),
-        Send(message=send.wire(data, instance)),
-        _SLOW,
-        CLOSE,
-    )
+    data = send.object(instance, early=nest(send.write, depth, closed=random.random() < 0.5))
+    sent = Send(message=send.wire(data, instance))
+    return script(name, f"sequences nested {depth} deep", clause, "answered", talk.begin(), sent, _SLOW, CLOSE)
 
 
 FAMILIES: Final = (
@@ -431,4 +396,3 @@ FAMILIES: Final = (
         resource=True,
     ),
 )
-_ = request, RELEASED, _ANSWER

@@ -2,7 +2,7 @@
 
 Knows: how other protocols begin. Must not know: DICOM beyond an association.
 
-Their first byte is no PDU type, which a peer can see at once.
+Their first byte is not a PDU type, which a peer can see at once.
 """
 
 from __future__ import annotations

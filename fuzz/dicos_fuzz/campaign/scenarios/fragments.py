@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
+from dicos_proto.limits import OVER_MAX_LENGTH
+
 from ...conversation import Await, Conversation, Send
 from ...grammar.building import p_data
 from ..knowledge import Learned
@@ -19,6 +21,8 @@ __all__ = ["FAMILIES"]
 
 LONGEST: Final = 1 << 18
 """The longest Maximum Length that is exceeded."""
+OVER: Final = OVER_MAX_LENGTH + (1 << 16)
+"""Bytes of the image of the object that exceeds it: more than our own tolerance accepts."""
 _REFUSAL: Final = Await(kinds=(3, 7))
 _PDV = tuple[int, bool, bool, bytes]
 
@@ -33,133 +37,83 @@ def _case(
 
 def _contexts(talk: Talk) -> Iterator[Conversation]:
     command, ids = talk.command(), {2 * index + 1 for index in range(len(talk.offer.contexts))}
-    free = next(number for number in range(77, 255, 2) if number not in ids)
+    ask, free = talk.ask_context, next(number for number in range(77, 255, 2) if number not in ids)
     for number, name in ((free, "not proposed"), (0, "0"), (2, "even"), (255, "255")):
         if number not in ids:
             about = f"a request on presentation context {number}"
-            yield _case(
-                talk, f"context {name}", about, "refused", p_data((number, True, True, command)), "PS3.8 9.3.5.1"
-            )
-    inside = p_data((talk.ask_context, True, False, command[:20])) + p_data((free, True, True, command[20:]))
-    yield _case(
-        talk,
-        "command goes on in another context",
-        "a command set whose second fragment has another context",
-        "refused",
-        inside,
-    )
-    if len(ids) > 1:
-        other = next(number for number in sorted(ids) if number != talk.ask_context)
-        start = p_data((talk.ask_context, True, False, command[:20]))
-        mixed = start + p_data((other, True, True, command)) + p_data((talk.ask_context, True, True, command[20:]))
-        yield _case(talk, "interleaved command sets", "two command sets on two contexts, interleaved", "refused", mixed)
+            wire = p_data((number, True, True, command))
+            yield _case(talk, f"context {name}", about, "refused", wire, "PS3.8 9.3.5.1")
+    start = p_data((ask, True, False, command[:20]))
+    about = "a command set whose second fragment has another context"
+    inside = start + p_data((free, True, True, command[20:]))
+    yield _case(talk, "command goes on in another context", about, "refused", inside)
+    others = sorted(ids - {ask})
+    if others:
+        mixed = start + p_data((others[0], True, True, command)) + p_data((ask, True, True, command[20:]))
+        about = "two command sets on two contexts, interleaved"
+        yield _case(talk, "interleaved command sets", about, "refused", mixed)
     if talk.storage is not None:
-        where, stored, data = talk.parts(1, "contexts")
-        head = p_data((where, True, True, stored))
-        if talk.ask_context != where:
-            wrong = head + p_data((talk.ask_context, False, True, data[:400]))
-            yield _case(
-                talk,
-                "data set in another context",
-                "a data set on another context than its command set",
-                "refused",
-                wrong,
-            )
-            asked = head + p_data((where, False, False, data[:100])) + p_data((talk.ask_context, True, True, command))
-            yield _case(
-                talk, "request inside a data set", "a request on another context inside a data set", "refused", asked
-            )
-        again = head + p_data((where, False, False, data[:100])) + head
-        yield _case(talk, "command inside a data set", "a command set inside a data set", "refused", again)
-        twice = head + head
-        yield _case(
-            talk, "command where data is owed", "a second command set where a data set is to come", "refused", twice
-        )
+        yield from _inside_objects(talk, command)
+
+
+def _inside_objects(talk: Talk, command: bytes) -> Iterator[Conversation]:
+    """Something else where a data set is to come, or to go on."""
+    where, stored, data = talk.parts(1, "contexts")
+    ask, head = talk.ask_context, p_data((where, True, True, stored))
+    begun = head + p_data((where, False, False, data[:100]))
+    # fmt: off
+    cases = (
+        ("command inside a data set", "a command set inside a data set", begun + head),
+        ("command where data is owed", "a second command set where a data set is to come", head + head),
+        ("data set in another context", "a data set on another context than its command set",
+         head + p_data((ask, False, True, data[:400]))),
+        ("request inside a data set", "a request on another context inside a data set",
+         begun + p_data((ask, True, True, command))),
+    )
+    # fmt: on
+    for name, about, wire in cases if ask != where else cases[:2]:
+        yield _case(talk, name, about, "refused", wire)
 
 
 def _pieces(talk: Talk) -> Iterator[Conversation]:
-    context, command = talk.ask_context, talk.command()
-    clause = "PS3.8 9.3.5.1"
-    yield _case(
-        talk,
-        "data before any command",
-        "a data set fragment as the first of an association",
-        "refused",
-        p_data((context, False, True, b"\x08\0\x52\0\0\0\0\0")),
+    context, command, good = talk.ask_context, talk.command(), talk.ask()[6:]
+    clause, empty = "PS3.8 9.3.5.1", (context, True, False, b"")
+    first, rest = (context, True, False, command[:20]), (context, True, True, command[20:])
+    tiny = [(context, True, at + 1 == len(command), command[at : at + 1]) for at in range(len(command))]
+    # fmt: off
+    cases = (
+        ("data before any command", "a data set fragment as the first of an association", "refused",
+         p_data((context, False, True, b"\x08\0\x52\0\0\0\0\0")), "PS3.8 annex E"),
+        ("no PDV", "a P-DATA-TF without PDV", "refused", pdu(4), "PS3.8 9.3.5"),
+        ("bytes behind the last PDV", "three bytes behind the PDV of a P-DATA-TF", "refused",
+         pdu(4, good + bytes(3)), clause),
+        ("half a header behind the last PDV", "four bytes behind the PDV of a P-DATA-TF", "refused",
+         pdu(4, good + b"\0\0\0\2"), clause),
+        ("command set of one byte", "a command set of one byte", "refused",
+         p_data((context, True, True, b"\0")), "PS3.7 6.3.1"),
+        ("empty command set", "a command set in an empty fragment", "refused",
+         p_data((context, True, True, b"")), "PS3.7 6.3.1"),
+        ("command marked as data", "a command set whose fragment says that it is a data set", "refused",
+         p_data((context, False, True, command)), "PS3.8 annex E"),
+        ("odd command fragments", "a command set in fragments of one byte; even ones", "answered",
+         b"".join(map(p_data, tiny)), "PS3.8 E.1"),
+        ("empty fragment inside", "an empty fragment inside a command set", "answered",
+         p_data(first, empty, rest), "PS3.8 annex E"),
+        ("empty data set not announced", "an empty data set behind a C-ECHO-RQ", "answered",
+         p_data((context, True, True, command), (context, False, True, b"")), "PS3.7 E.1"),
+        *((f"empty fragments: {many}", f"{many} empty fragments before a command set", "answered",
+           p_data(empty) * many + p_data((context, True, True, command)), "limit: empty PDVs") for many in (17, 300)),
+        *((f"PDV of {length}", f"a PDV of {length} bytes", "refused",
+           pdu(4, length.to_bytes(4, "big") + bytes((context, 3))[:length]), clause) for length in (0, 1)),
+        *((f"PDV longer than its PDU: {length}", f"a PDV that says {length} bytes, in a P-DATA-TF with 2", "refused",
+           pdu(4, length.to_bytes(4, "big") + bytes((context, 3))), clause)
+          for length in (3, 100, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)),
     )
-    yield _case(talk, "no PDV", "a P-DATA-TF without PDV", "refused", pdu(4), "PS3.8 9.3.5")
-    for length in (0, 1):
-        raw = length.to_bytes(4, "big") + bytes((context, 3))[:length]
-        yield _case(talk, f"PDV of {length}", f"a PDV of {length} bytes", "refused", pdu(4, raw), clause)
-    for length in (3, 100, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF):
-        raw = length.to_bytes(4, "big") + bytes((context, 3))
-        about = f"a PDV that says {length} bytes, in a P-DATA-TF with 2"
-        yield _case(talk, f"PDV longer than its PDU: {length}", about, "refused", pdu(4, raw), clause)
-    good = talk.ask()[6:]
-    yield _case(
-        talk,
-        "bytes behind the last PDV",
-        "three bytes behind the PDV of a P-DATA-TF",
-        "refused",
-        pdu(4, good + b"\0\0\0"),
-        clause,
-    )
-    yield _case(
-        talk,
-        "half a header behind the last PDV",
-        "four bytes behind the PDV of a P-DATA-TF",
-        "refused",
-        pdu(4, good + b"\0\0\0\2"),
-        clause,
-    )
-    yield _case(
-        talk,
-        "command set of one byte",
-        "a command set of one byte",
-        "refused",
-        p_data((context, True, True, b"\0")),
-        "PS3.7 6.3.1",
-    )
-    yield _case(
-        talk,
-        "empty command set",
-        "a command set in an empty fragment",
-        "refused",
-        p_data((context, True, True, b"")),
-        "PS3.7 6.3.1",
-    )
-    odd = b"".join(p_data((context, True, at + 1 == len(command), command[at : at + 1])) for at in range(len(command)))
-    yield _case(
-        talk, "odd command fragments", "a command set in fragments of one byte; even ones", "answered", odd, "PS3.8 E.1"
-    )
-    yield _case(
-        talk,
-        "command without end",
-        "a command set whose last fragment is missing",
-        "closes",
-        p_data((context, True, False, command)),
-        ends=True,
-    )
-    between = p_data(
-        (context, True, False, command[:20]), (context, True, False, b""), (context, True, True, command[20:])
-    )
-    yield _case(talk, "empty fragment inside", "an empty fragment inside a command set", "answered", between)
-    for many in (17, 300):
-        empty = p_data((context, True, False, b"")) * many + p_data((context, True, True, command))
-        yield _case(
-            talk,
-            f"empty fragments: {many}",
-            f"{many} empty fragments before a command set",
-            "answered",
-            empty,
-            "limit: empty PDVs",
-        )
-    as_data = p_data((context, False, True, command))
-    yield _case(
-        talk, "command marked as data", "a command set whose fragment says that it is a data set", "refused", as_data
-    )
-    tail = p_data((context, True, True, command), (context, False, True, b""))
-    yield _case(talk, "empty data set not announced", "an empty data set behind a C-ECHO-RQ", "answered", tail)
+    # fmt: on
+    for name, about, expect, wire, clause in cases:
+        yield _case(talk, name, about, expect, wire, clause)
+    about = "a command set whose last fragment is missing"
+    yield _case(talk, "command without end", about, "closes", p_data((context, True, False, command)), ends=True)
 
 
 def _data(talk: Talk) -> Iterator[Conversation]:
@@ -167,55 +121,40 @@ def _data(talk: Talk) -> Iterator[Conversation]:
         return
     where, command, data = talk.parts(1, "fragments")
     head = (where, True, True, command)
-    yield _case(
-        talk,
-        "data set without end",
-        "a data set whose last fragment is missing",
-        "closes",
-        p_data(head) + p_data((where, False, False, data[:400])),
-        ends=True,
-    )
-    yield _case(
-        talk,
-        "empty data set",
-        "an object without a byte",
-        "failed",
-        p_data(head, (where, False, True, b"")),
-        "PS3.4 B.2",
-    )
+    alone = p_data(head)
     odd = [(where, False, at + 101 >= len(data), data[at : at + 101]) for at in range(0, len(data), 101)]
-    yield _case(
-        talk,
-        "odd data fragments",
-        "a data set in fragments of 101 bytes; even ones",
-        "answered",
-        p_data(head) + b"".join(map(p_data, odd)),
-        "PS3.8 E.1",
+    small = [(where, False, False, data[at : at + 2]) for at in range(0, 40, 2)]
+    # fmt: off
+    cases = (
+        ("empty data set", "an object without a byte", "failed", p_data(head, (where, False, True, b"")), "PS3.4 B.2"),
+        ("odd data fragments", "a data set in fragments of 101 bytes; even ones", "answered",
+         alone + b"".join(map(p_data, odd)), "PS3.8 E.1"),
+        ("data set in the command fragment", "a command set that goes on with the data set", "answered",
+         p_data((where, True, True, command + data[:2000])), "PS3.8 annex E"),
+        ("fragment behind the last one", "a data fragment behind the last one", "refused",
+         alone + p_data((where, False, True, data[:4000])) + p_data((where, False, True, b"\0\0")), "PS3.8 annex E"),
+        ("data set without end", "a data set whose last fragment is missing", "closes",
+         alone + p_data((where, False, False, data[:400])), "PS3.8 annex E"),
+        ("data set without end, in small pieces", "20 fragments of two bytes and no last one", "closes",
+         alone + b"".join(map(p_data, small)), "PS3.8 annex E"),
     )
-    joined = p_data((where, True, True, command + data[:2000]))
-    yield _case(
-        talk, "data set in the command fragment", "a command set that goes on with the data set", "answered", joined
-    )
-    after = p_data(head) + b"".join(p_data((where, False, False, data[at : at + 2])) for at in range(0, 40, 2))
-    yield _case(
-        talk,
-        "data set without end, in small pieces",
-        "20 fragments of two bytes and no last one",
-        "closes",
-        after,
-        ends=True,
-    )
-    full = p_data(head) + p_data((where, False, True, data[:4000])) + p_data((where, False, True, b"\0\0"))
-    yield _case(talk, "fragment behind the last one", "a data fragment behind the last one", "refused", full)
+    # fmt: on
+    for name, about, expect, wire, clause in cases:
+        yield _case(talk, name, about, expect, wire, clause, ends=expect == "closes")
+    yield from _over_the_maximum(talk)
+
+
+def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
+    """A good object in one P-DATA-TF that is longer than the peer's Maximum Length and any tolerance of it."""
     most = talk.learned.max_length
-    if 0 < most <= LONGEST:
-        long_one = talk.parts(1, "over the maximum", pixels=2 * most)[2]
-        command = talk.parts(1, "over the maximum")[1]
-        wire = p_data((where, True, True, command)) + p_data((where, False, False, long_one[: most - 4]))
-        rest = [long_one[at : at + most - 6] for at in range(most - 4, len(long_one), most - 6)]
-        wire += b"".join(p_data((where, False, index == len(rest) - 1, one)) for index, one in enumerate(rest))
-        about = "a P-DATA-TF two bytes longer than the peer's Maximum Length, within a good object"
-        yield _case(talk, "over the Maximum Length", about, "should-fail", wire, "PS3.8 D.1")
+    if not 0 < most <= LONGEST:
+        return
+    where, command, data = talk.parts(1, "over the maximum", pixels=OVER)
+    if len(data) <= OVER_MAX_LENGTH:  # it was deflated
+        return
+    wire = p_data((where, True, True, command)) + p_data((where, False, True, data))
+    about = f"a P-DATA-TF of {len(data) + 6} bytes, longer than the peer's Maximum Length"
+    yield _case(talk, "over the Maximum Length", about, "should-fail", wire, "PS3.8 D.1")
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
@@ -231,30 +170,14 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
 def _random(learned: Learned, random: Random) -> Conversation:
     """PDVs of a message and of a request, in random order, packings, contexts and control headers."""
     talk = Talk.of(learned)
-    ids = [2 * index + 1 for index in range(len(talk.offer.contexts))]
-    command = talk.command(random.choice((1, 1, 2)))
     pdvs: list[_PDV] = []
     if talk.storage is not None and random.random() < 0.7:
         where, stored, data = talk.parts(1, "random fragments", random.getrandbits(64))
         pdvs.append((where, True, True, stored))
         pdvs += [(where, False, at + 500 >= len(data), data[at : at + 500]) for at in range(0, len(data), 500)]
-    pdvs.append((talk.ask_context, True, True, command))
+    pdvs.append((talk.ask_context, True, True, talk.command(random.choice((1, 1, 2)))))
     for _ in range(random.randrange(1, 4)):
-        at = random.randrange(len(pdvs))
-        context, is_command, last, content = pdvs[at]
-        match random.randrange(6):
-            case 0 if len(pdvs) > 1:
-                del pdvs[at]
-            case 1:
-                pdvs.insert(at, random.choice(pdvs))
-            case 2:
-                pdvs[at] = (random.choice([*ids, 0, 2, 77, 255]), is_command, last, content)
-            case 3:
-                pdvs[at] = (context, is_command, not last, content)
-            case 4:
-                pdvs[at] = (context, not is_command, last, content)
-            case _:
-                pdvs[at] = (context, is_command, last, content[: random.randrange(len(content) + 1)])
+        _disturb(pdvs, [2 * index + 1 for index in range(len(talk.offer.contexts))], random)
     pdus: list[list[_PDV]] = [[]]
     for pdv in pdvs:
         if pdus[-1] and random.random() < 0.5:
@@ -262,18 +185,29 @@ def _random(learned: Learned, random: Random) -> Conversation:
         pdus[-1].append(pdv)
     about = "fragments in random order, contexts and control headers"
     wire = b"".join(p_data(*one) for one in pdus)
+    tail = (FIN, ANY, ANY, Await(kinds=(99,)))
     return script(
-        "fragments/random fragments",
-        about,
-        "PS3.8 annex E",
-        "closes",
-        talk.begin(),
-        Send(message=wire),
-        FIN,
-        ANY,
-        ANY,
-        Await(kinds=(99,)),
+        "fragments/random fragments", about, "PS3.8 annex E", "closes", talk.begin(), Send(message=wire), tail
     )
+
+
+def _disturb(pdvs: list[_PDV], ids: list[int], random: Random) -> None:
+    """Changes one of the PDVs, or their order."""
+    at = random.randrange(len(pdvs))
+    context, command, last, content = pdvs[at]
+    match random.randrange(6):
+        case 0 if len(pdvs) > 1:
+            del pdvs[at]
+        case 1:
+            pdvs.insert(at, random.choice(pdvs))
+        case 2:
+            pdvs[at] = (random.choice([*ids, 0, 2, 77, 255]), command, last, content)
+        case 3:
+            pdvs[at] = (context, command, not last, content)
+        case 4:
+            pdvs[at] = (context, not command, last, content)
+        case _:
+            pdvs[at] = (context, command, last, content[: random.randrange(len(content) + 1)])
 
 
 FAMILIES: Final = (

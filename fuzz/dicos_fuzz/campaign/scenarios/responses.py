@@ -2,8 +2,8 @@
 
 Knows: responses [PS3.7 9.1, 9.3]. Must not know: associations (`answers`).
 
-What the peer asks for is not known before it calls: a response is the right one with edits, of which those apply that
-find their place. A peer must not go on as if it had been answered; it may wait.
+The peer's requests are not known before it calls, so a response is the right one with edits, of which those apply whose
+place exists. A peer must not go on as if it had been answered; it may wait.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...tree import Action, Edit
 from ..knowledge import Learned
 from ..objects import composite, uid
 from .commands import command_set, number, text
-from .contents import PATHS
+from .contents import PATHS, harmless
 from .family import Family
 from .scripts import CLOSE, RELEASE_RP, script
 
@@ -30,6 +30,7 @@ __all__ = ["FAMILIES"]
 
 _BEGIN: Final = (Open(), Await(kinds=(1,)), Answer(), Await(kinds=(4, 5)))
 _GOES_ON: Final = Await(kinds=(4, 5, 7))
+_SET, _GONE = Action.SET, Action.DELETE
 _RESPONSES: Final = tuple(name for field, name in MESSAGES.items() if field & 0x8000)
 
 
@@ -50,84 +51,78 @@ def _two(value: int) -> bytes:
     return value.to_bytes(2, "little")
 
 
+def _padded(name: str) -> bytes:
+    return name.encode("latin-1") + b"\0" * (len(name) % 2)
+
+
+_WAITS: Final = "refused-or-waits"
+_ANSWERS: Final = "PS3.7 9.1"
+_ESCAPES: Final = text(0x0902, b"\x1b[31m\x07%s%n" + b"A" * 200)
+
+
+# fmt: off
+_ELEMENTS: Final[tuple[tuple[str, str, str, str, tuple[Edit, ...]], ...]] = (
+    # name, what is wrong, clause, expectation, edits
+    *((f"wrong id: {value}", f"a response to message {value}", _ANSWERS, _WAITS,
+       _on_all(0x0120, _SET, _two(value))) for value in (0, 0x7FFF, 0xFFFF)),
+    *((f"wrong type: {value:04X}", f"a response with command field {value:04X}", _ANSWERS, "any",
+       _on_all(0x0100, _SET, _two(value))) for value in (0x8001, 0x8020, 0x8110, 0x0030, 0x7777, 0xFFFF)),
+    ("no status", "a response without a status", "PS3.7 9.3", _WAITS, _on_all(0x0900, _GONE, part="")),
+    ("no command field", "a response without a command field", "PS3.7 E.1", _WAITS, _on_all(0x0100, _GONE, part="")),
+    ("no id", "a response without the id of its request", _ANSWERS, _WAITS, _on_all(0x0120, _GONE, part="")),
+    *((f"status: {value:04X}", f"a response with status {value:04X}", "PS3.7 annex C", "any",
+       _on_all(0x0900, _SET, _two(value)))
+      for value in (0xFF00, 0xFF01, 0xFE00, 0x0001, 0xA700, 0xB000, 0xC123, 0x0122, 0x1234, 0xFFFF)),
+    ("data set announced", "a response that announces a data set, which does not come", "PS3.7 E.1", "any",
+     _on_all(0x0800, _SET, _two(1))),
+    *((f"group length: {value}", f"a response with group length {value}", "PS3.7 6.3.1", "any",
+       _on_all(0x0000, Action.LENGTH, value)) for value in (0, 2, 0xFFFFFFFF)),
+    *((f"path in a response: {name!a}", f"UIDs that are {name!a} in a response", "PS3.5 9.1", "any",
+       (*_on_all(0x1000, _SET, _padded(name)), *_on_all(0x0002, _SET, _padded(name)))) for name in PATHS[:8]),
+    ("error comment", "an Error Comment with escapes, of 211 characters", "PS3.7 E.1", "any",
+     _on_all(0x0900, Action.INSERT, _ESCAPES, part="")),
+)
+_PDVS: Final = (
+    # name, what is wrong, clause, expectation, edit
+    *((f"wrong context: {value}", f"a response on presentation context {value}", "PS3.8 9.3.5.1", _WAITS,
+       Edit("P-DATA-TF/PDV/context id", _SET, bytes((value,)))) for value in (0, 2, 77, 255)),
+    ("marked as data", "a response whose fragment says that it is a data set", "PS3.8 annex E", _WAITS,
+     Edit("P-DATA-TF/PDV/control header", _SET, b"\2")),
+    ("without end", "a response whose fragment is not the last", "PS3.8 annex E", _WAITS,
+     Edit("P-DATA-TF/PDV/control header", _SET, b"\1")),
+    *((f"PDV length: {value}", f"a response in a PDV that says {value} bytes", "PS3.8 9.3.5.1", _WAITS,
+       Edit("P-DATA-TF/PDV/length", Action.LENGTH, value)) for value in (0, 1, 3, 100, 0x7FFFFFFF, 0xFFFFFFFF)),
+    *((f"PDU length: {value}", f"a response in a P-DATA-TF that says {value} bytes", "PS3.8 9.3.5", "any",
+       Edit("P-DATA-TF/length", Action.LENGTH, value)) for value in (0, 2, 0x7FFFFFFF, 0xFFFFFFFF)),
+    ("twice", "a response twice", _ANSWERS, "any", Edit("P-DATA-TF", Action.REPEAT)),
+)
+# fmt: on
+
+
 def _wrong(learned: Learned) -> Iterator[Conversation]:
-    put, gone, clause = Action.SET, Action.DELETE, "PS3.7 9.1"
-    wrong = "refused-or-waits"
-    for value in (0, 0x7FFF, 0xFFFF):
-        edits = _on_all(0x0120, put, _two(value))
-        yield _edited(f"wrong id: {value}", f"a response to message {value}", clause, wrong, *edits)
-    for value in (0x8001, 0x8020, 0x8110, 0x0030, 0x7777, 0xFFFF):
-        edits = _on_all(0x0100, put, _two(value))
-        yield _edited(f"wrong type: {value:04X}", f"a response with command field {value:04X}", clause, "any", *edits)
-    yield _edited("no status", "a response without a status", "PS3.7 9.3", wrong, *_on_all(0x0900, gone, part=""))
-    yield _edited(
-        "no command field", "a response without a command field", "PS3.7 E.1", wrong, *_on_all(0x0100, gone, part="")
+    for name, about, clause, expect, edits in _ELEMENTS:
+        yield _edited(name, about, clause, expect, *edits)
+    for name, about, clause, expect, edit in _PDVS:
+        yield _edited(name, about, clause, expect, edit)
+    # fmt: off
+    nobody = command_set(
+        text(0x0002, uids.VERIFICATION), number(0x0100, 0x8030), number(0x0120, 4711), number(0x0800, 0x0101),
+        number(0x0900, 0),
     )
-    yield _edited("no id", "a response without the id of its request", clause, wrong, *_on_all(0x0120, gone, part=""))
-    for value in (0xFF00, 0xFF01, 0xFE00, 0x0001, 0xA700, 0xB000, 0xC123, 0x0122, 0x1234, 0xFFFF):
-        edits = _on_all(0x0900, put, _two(value))
-        yield _edited(f"status: {value:04X}", f"a response with status {value:04X}", "PS3.7 annex C", "any", *edits)
-    yield _edited(
-        "data set announced",
-        "a response that announces a data set, which does not come",
-        "PS3.7 E.1",
-        "any",
-        *_on_all(0x0800, put, _two(1)),
-    )
-    for value in (0, 2, 77, 255):
-        edit = Edit("P-DATA-TF/PDV/context id", put, bytes((value,)))
-        yield _edited(
-            f"wrong context: {value}", f"a response on presentation context {value}", "PS3.8 9.3.5.1", wrong, edit
-        )
-    control = Edit("P-DATA-TF/PDV/control header", put, b"\2")
-    yield _edited(
-        "marked as data", "a response whose fragment says that it is a data set", "PS3.8 annex E", wrong, control
-    )
-    control = Edit("P-DATA-TF/PDV/control header", put, b"\1")
-    yield _edited("without end", "a response whose fragment is not the last", "PS3.8 annex E", wrong, control)
-    for value in (0, 1, 3, 100, 0x7FFFFFFF, 0xFFFFFFFF):
-        edit = Edit("P-DATA-TF/PDV/length", Action.LENGTH, value)
-        yield _edited(
-            f"PDV length: {value}", f"a response in a PDV that says {value} bytes", "PS3.8 9.3.5.1", wrong, edit
-        )
-    for value in (0, 2, 0x7FFFFFFF, 0xFFFFFFFF):
-        edit = Edit("P-DATA-TF/length", Action.LENGTH, value)
-        yield _edited(
-            f"PDU length: {value}", f"a response in a P-DATA-TF that says {value} bytes", "PS3.8 9.3.5", "any", edit
-        )
-    for value in (0, 2, 0xFFFFFFFF):
-        edits = tuple(Edit(f"P-DATA-TF/PDV/{name}/(0000,0000)/value", Action.LENGTH, value) for name in _RESPONSES)
-        yield _edited(f"group length: {value}", f"a response with group length {value}", "PS3.7 6.3.1", "any", *edits)
-    twice = Edit("P-DATA-TF", Action.REPEAT)
-    yield _edited("twice", "a response twice", clause, "any", twice)
-    for name in PATHS[:8]:
-        raw = name.encode("latin-1") + b"\0" * (len(name) % 2)
-        edits = (*_on_all(0x1000, put, raw), *_on_all(0x0002, put, raw))
-        yield _edited(
-            f"path in a response: {name!a}", f"UIDs that are {name!a} in a response", "PS3.5 9.1", "any", *edits
-        )
-    comment = text(0x0902, b"\x1b[31m\x07%s%n" + b"A" * 200)
-    edits = tuple(Edit(f"P-DATA-TF/PDV/{name}/(0000,0900)", Action.INSERT, comment) for name in _RESPONSES)
-    yield _edited("error comment", "an Error Comment with escapes, of 211 characters", "PS3.7 E.1", "any", *edits)
-    unasked = Send(message=p_data((1, True, True, command_set(
-        text(0x0002, uids.VERIFICATION), number(0x0100, 0x8030), number(0x0120, 4711), number(0x0800, 0x0101), number(0x0900, 0),
-    ))))  # fmt: skip
-    yield _case("of another message", "a C-ECHO-RSP to a message that nobody sent", clause, wrong, unasked, _GOES_ON)
-    pending = tuple(step for _ in range(60) for step in (Answer(edits=_on_all(0x0900, put, _two(0xFF00))),))
-    yield _case("pending", "one pending response, and no more", "PS3.7 9.1", "any", pending[:1], Await(kinds=(7,)))
-    yield _case(
-        "release in place of it",
-        "an A-RELEASE-RP in place of a response",
-        "PS3.8 table 9-10, AA-8",
-        "table",
-        Send(message=RELEASE_RP),
-        Await(kinds=(7,)),
-    )
+    # fmt: on
+    unasked = Send(message=p_data((1, True, True, nobody)))
+    about = "a C-ECHO-RSP to a message that nobody sent"
+    yield _case("of another message", about, _ANSWERS, _WAITS, unasked, _GOES_ON)
+    pending = Answer(edits=_on_all(0x0900, _SET, _two(0xFF00)))
+    yield _case("pending", "one pending response, and no more", _ANSWERS, "any", pending, Await(kinds=(7,)))
+    about = "an A-RELEASE-RP in place of a response"
+    released = (Send(message=RELEASE_RP), Await(kinds=(7,)))
+    yield _case("release in place of it", about, "PS3.8 table 9-10, AA-8", "table", released)
     yield from _requests(learned)
 
 
 def _requests(learned: Learned) -> Iterator[Conversation]:
-    """Requests of this side in place of a response: of a performer that has no such role, or that retrieves hostilely."""
+    """Requests of this side in place of a response: without the role for it, or objects of a hostile retrieval."""
     echo = command_set(
         text(0x0002, uids.VERIFICATION), number(0x0100, 0x0030), number(0x0110, 1), number(0x0800, 0x0101)
     )
@@ -150,8 +145,7 @@ def _requests(learned: Learned) -> Iterator[Conversation]:
             number(0x0800, 1), text(0x1000, raw),
         )  # fmt: skip
         wire = p_data((context, True, True, store)) + p_data((context, False, True, data))
-        path = label != "a good object"
-        expect = "refused-or-waits" if path and label.rstrip(" \0") != "1.2.3" else "any"
+        expect = "any" if label == "a good object" or harmless(label) else _WAITS
         about = f"a sub-operation of a retrieval whose SOP Instance UID is {label!a}"
         yield _case(
             f"retrieved path: {label!a}",
@@ -181,26 +175,24 @@ def _endless(learned: Learned) -> Iterator[Conversation]:
         number(0x0900, 0xFF00),
     )
     match = p_data((1, True, True, pending)) + p_data((1, False, True, b"\x08\0\x52\0\x06\0\0\0STUDY "))
-    for many in (1_000, 20_000):
-        yield script(
-            f"endless-responses/pending: {many}", f"{many} pending responses in a row", "limit: time of an operation", "any",
-            _BEGIN, Send(message=match * many), Await(kinds=(7,)), CLOSE, side=Side.PROVIDER,
-        )  # fmt: skip
+    # fmt: off
     rising = b"".join(
         p_data((1, True, True, command_set(
             text(0x0002, uids.STUDY_ROOT_GET), number(0x0100, 0x8010), number(0x0120, 1), number(0x0800, 0x0101),
             number(0x0900, 0xFF00), number(0x1020, index), number(0x1021, index), number(0x1022, 0), number(0x1023, 0),
         ))) for index in range(1, 500)
-    )  # fmt: skip
-    yield script(
-        "endless-responses/counters that rise", "500 pending responses whose counters rise", "PS3.7 9.1.3", "any",
-        _BEGIN, Send(message=rising), Await(kinds=(7,)), CLOSE, side=Side.PROVIDER,
-    )  # fmt: skip
-    never = p_data((1, True, False, bytes(8))) * 20_000
-    yield script(
-        "endless-responses/without end", "a response of 20,000 fragments without an end", "limit: command fragments", "any",
-        _BEGIN, Send(message=never), Await(kinds=(7,)), CLOSE, side=Side.PROVIDER,
-    )  # fmt: skip
+    )
+    cases = (
+        ("pending: 1,000", "1,000 pending responses in a row", "limit: time of an operation", match * 1_000),
+        ("pending: 20,000", "20,000 pending responses in a row", "limit: time of an operation", match * 20_000),
+        ("counters that rise", "500 pending responses whose counters rise", "PS3.7 9.1.3", rising),
+        ("without end", "a response of 20,000 fragments without an end", "limit: command fragments",
+         p_data((1, True, False, bytes(8))) * 20_000),
+    )
+    # fmt: on
+    for name, about, clause, wire in cases:
+        steps = (*_BEGIN, Send(message=wire), Await(kinds=(7,)), CLOSE)
+        yield script(f"endless-responses/{name}", about, clause, "any", steps, side=Side.PROVIDER)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
@@ -227,7 +219,7 @@ def _random_endless(learned: Learned, random: Random) -> Conversation:
 FAMILIES: Final = (
     Family(
         name="responses",
-        about="a peer that calls gets responses that do not fit, requests of its provider, objects whose names are paths",
+        about="a peer that calls gets responses that do not fit, requests, and objects whose names are paths",
         systematic=_wrong,
         random=_random,
         side=Side.PROVIDER,

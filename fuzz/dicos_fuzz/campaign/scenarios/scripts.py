@@ -201,11 +201,11 @@ class Talk:
         command = CFindRequest(message_id=message_id, affected_sop_class_uid=accepted.abstract_syntax)
         return self.said(number, command, query(accepted.transfer_syntax, level))
 
-    def get(self, message_id: int) -> bytes:
-        """Returns a C-GET-RQ of a study that nobody has. Raises LookupError."""
+    def get(self, message_id: int, **keys: str) -> bytes:
+        """Returns a C-GET-RQ of a study that nobody has, or with other `keys`. Raises LookupError."""
         number, accepted = self._needed(self.getting)
         command = CGetRequest(message_id=message_id, affected_sop_class_uid=accepted.abstract_syntax)
-        return self.said(number, command, query(accepted.transfer_syntax))
+        return self.said(number, command, query(accepted.transfer_syntax, **keys))
 
     def move(self, message_id: int, destination: str = "NOWHERE") -> bytes:
         """Returns a C-MOVE-RQ of a study that nobody has. Raises LookupError."""

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from ...conversation import Await, Conversation, Pause, Send, Step
+from ...conversation import Await, Conversation, Open, Pause, Send, Step
 from ...grammar.reading import read_stream
 from ...tree import Leaf, Length, encode, walk
 from ..knowledge import Learned
 from .family import Family
-from .scripts import ACCEPTANCE, RELEASE, Open, Talk, script
+from .scripts import ACCEPTANCE, RELEASE, Talk, script
 
 __all__ = ["FAMILIES", "boundaries"]
 

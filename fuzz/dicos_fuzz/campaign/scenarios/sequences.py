@@ -33,6 +33,9 @@ def message_of(talk: Talk, *seed: object) -> bytes:
 # -- release -----------------------------------------------------------------------------------------------------
 
 
+_RP_THEN: Final = (_RELEASED, Await(kinds=(4, 7), seconds=0.05), CLOSE)
+
+
 def _release(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...], clause: str = "") -> Conversation:
     return script(f"release/{name}", about, clause or "PS3.8 7.2, table 9-10", expect, *steps)
 
@@ -40,67 +43,38 @@ def _release(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]
 def _releases(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
     begin, ask = talk.begin(), talk.ask()
+    for name, wire in _unfinished(talk):
+        about = f"an A-RELEASE-RQ {name}"
+        yield _release(name, about, "answered", begin, Send(message=wire + RELEASE), ANY, CLOSE)
+    # fmt: off
+    together = (
+        ("twice", "two A-RELEASE-RQs in one write", RELEASE * 2, (_RELEASED, _ENDED, CLOSE)),
+        ("request behind it", "a request in one write with an A-RELEASE-RQ, behind it", RELEASE + ask, _RP_THEN),
+        ("abort behind it", "an A-ABORT in one write with an A-RELEASE-RQ, behind it", RELEASE + ABORT, _RP_THEN[:1]),
+    )
+    # fmt: on
+    for name, about, wire, tail in together:
+        yield _release(name, about, "any", begin, Send(message=wire), tail)
+    again = (RELEASED, Send(message=talk.rq), Await(kinds=(2, 7)), CLOSE)
+    about = "an A-ASSOCIATE-RQ behind the A-RELEASE-RP, on the same connection"
+    yield _release("and associate again", about, "any", begin, *again, clause="PS3.8 table 9-10, AA-7")
+    for name, end in (("close", CLOSE), ("reset", RESET)):
+        about = f"an A-RELEASE-RQ, then a {name} without waiting; others are served"
+        yield _release(f"and {name}", about, "any", begin, Send(message=RELEASE), end, Check())
+
+
+def _unfinished(talk: Talk) -> Iterator[tuple[str, bytes]]:
+    """Yields the places for an A-RELEASE-RQ: name, and the bytes before it in the same write."""
     pdus = [*pdus_of(message_of(talk, "release"))]
     if len(pdus) > 1:
-        yield _release(
-            "in a message, before its data set", "an A-RELEASE-RQ where the data set is to begin", "answered",
-            begin, Send(message=pdus[0] + RELEASE), ANY, CLOSE,
-        )  # fmt: skip
-    half = _halved(talk)
-    if half:
-        yield _release(
-            "in a data set",
-            "an A-RELEASE-RQ in the middle of a data set",
-            "answered",
-            begin,
-            Send(message=half + RELEASE),
-            ANY,
-            CLOSE,
-        )
+        yield "where a data set is to begin", pdus[0]
+    if half := _halved(talk):
+        yield "in the middle of a data set", half
     if talk.echoes:
-        command = talk.command()
-        first = p_data((talk.ask_context, True, False, command[:20]))
-        yield _release(
-            "in a command set",
-            "an A-RELEASE-RQ in the middle of a command set",
-            "answered",
-            begin,
-            Send(message=first + RELEASE),
-            ANY,
-            CLOSE,
-        )
-    yield _release(
-        "behind a request", "an A-RELEASE-RQ in one write with a request", "answered",
-        begin, Send(message=ask + RELEASE), ANY, CLOSE,
-    )  # fmt: skip
-    yield _release(
-        "twice", "two A-RELEASE-RQs in one write", "any", begin, Send(message=RELEASE * 2), _RELEASED, _ENDED, CLOSE
-    )
-    yield _release(
-        "request behind it", "a request in one write with an A-RELEASE-RQ, behind it", "any",
-        begin, Send(message=RELEASE + ask), _RELEASED, Await(kinds=(4, 7), seconds=0.05), CLOSE,
-    )  # fmt: skip
-    yield _release(
-        "abort behind it", "an A-ABORT in one write with an A-RELEASE-RQ, behind it", "any",
-        begin, Send(message=RELEASE + ABORT), _RELEASED, CLOSE,
-    )  # fmt: skip
-    yield _release(
-        "new association on the same connection", "an A-ASSOCIATE-RQ behind the A-RELEASE-RP", "any",
-        begin, RELEASED, Send(message=talk.rq), Await(kinds=(2, 7)), CLOSE, clause="PS3.8 table 9-10, AA-7",
-    )  # fmt: skip
+        yield "in the middle of a command set", p_data((talk.ask_context, True, False, talk.command()[:20]))
+    yield "right behind a request", talk.ask()
     if talk.finding is not None:
-        yield _release(
-            "behind a query", "an A-RELEASE-RQ while a C-FIND has no response", "answered",
-            begin, Send(message=talk.find(1) + RELEASE), ANY, CLOSE,
-        )  # fmt: skip
-    yield _release(
-        "and close", "an A-RELEASE-RQ, and the connection closed without waiting; others are served", "any",
-        begin, Send(message=RELEASE), CLOSE, Check(),
-    )  # fmt: skip
-    yield _release(
-        "and reset", "an A-RELEASE-RQ, and the connection reset; others are served", "any",
-        begin, Send(message=RELEASE), RESET, Check(),
-    )  # fmt: skip
+        yield "right behind a query", talk.find(1)
 
 
 def _halved(talk: Talk) -> bytes:
@@ -127,156 +101,97 @@ def _aborts(learned: Learned) -> Iterator[Conversation]:
     for number, end in enumerate(ends[:8], 1):
         about = f"an A-ABORT behind PDU {number} of {len(pdus)} of a message"
         yield _aborted(f"behind a PDU: {number}", about, "closes", begin, Send(message=whole[:end] + ABORT), _ENDED)
-    for name, abort in (("user", ABORT), ("provider", PROVIDER_ABORT)):
-        about = f"an A-ABORT of the {name} at once"
-        yield _aborted(f"at once, by the {name}", about, "closes", begin, Send(message=abort), _ENDED)
-    yield _aborted("twice", "two A-ABORTs in one write", "closes", begin, Send(message=ABORT * 2), _ENDED)
-    yield _aborted(
-        "request behind it", "a request in one write with an A-ABORT, behind it", "closes",
-        begin, Send(message=ABORT + talk.ask()), _ENDED,
-    )  # fmt: skip
-    yield _aborted(
-        "association behind it", "an A-ASSOCIATE-RQ in one write with an A-ABORT, behind it", "closes",
-        begin, Send(message=ABORT + talk.rq), _ENDED,
-    )  # fmt: skip
-    yield _aborted(
-        "release behind it", "an A-RELEASE-RQ behind an A-ABORT", "closes", begin, Send(message=ABORT + RELEASE), _ENDED
+    # fmt: off
+    cases = (
+        ("at once, by the user", "an A-ABORT of the user at once", begin, ABORT),
+        ("at once, by the provider", "an A-ABORT of the provider at once", begin, PROVIDER_ABORT),
+        ("twice", "two A-ABORTs in one write", begin, ABORT * 2),
+        ("request behind it", "a request in one write with an A-ABORT, behind it", begin, ABORT + talk.ask()),
+        ("association behind it", "an A-ASSOCIATE-RQ in one write with an A-ABORT, behind it", begin, ABORT + talk.rq),
+        ("release behind it", "an A-RELEASE-RQ in one write with an A-ABORT, behind it", begin, ABORT + RELEASE),
+        ("before anything", "an A-ABORT as the first PDU", (Open(),), ABORT),
+        ("behind the request", "an A-ABORT in one write with the A-ASSOCIATE-RQ", (Open(),), talk.rq + ABORT),
     )
-    yield _aborted(
-        "and reset", "an A-ABORT and a reset; others are served", "any", begin, Send(message=ABORT), RESET, Check()
-    )
-    yield _aborted("before anything", "an A-ABORT as the first PDU", "closes", Open(), Send(message=ABORT), _ENDED)
-    yield _aborted(
-        "behind the request", "an A-ABORT in one write with the A-ASSOCIATE-RQ", "closes",
-        Open(), Send(message=talk.rq + ABORT), Await(kinds=(99,)),
-    )  # fmt: skip
+    # fmt: on
+    for name, about, before, wire in cases:
+        yield _aborted(name, about, "closes", before, Send(message=wire), _ENDED)
+    about = "an A-ABORT and a reset; others are served"
+    yield _aborted("and reset", about, "any", begin, Send(message=ABORT), RESET, Check())
     step = max(1, len(whole) // 64)
-    for at in sorted({*range(1, min(len(whole), 24)), *range(24, len(whole), step), len(whole) - 1} - set(ends)):
-        if 0 < at < len(whole):
-            about = f"an A-ABORT behind byte {at} of a message, inside a PDU, and the end"
-            yield _aborted(
-                f"inside a PDU: byte {at}", about, "closes", begin, Send(message=whole[:at] + ABORT), FIN, ANY, _ENDED
-            )
+    for at in sorted({*range(1, min(len(whole), 24)), *range(24, len(whole), step), len(whole) - 1} - {*ends}):
+        about = f"an A-ABORT behind byte {at} of a message, inside a PDU, and the end"
+        cut = Send(message=whole[:at] + ABORT)
+        yield _aborted(f"inside a PDU: byte {at}", about, "closes", begin, cut, FIN, ANY, _ENDED)
 
 
 # -- repetitions and replays -------------------------------------------------------------------------------------
 
+_REFUSAL: Final = Await(kinds=(3, 7))
 
-def _replayed(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...], clause: str = "") -> Conversation:
-    return script(f"replay/{name}", about, clause or "PS3.8 table 9-10", expect, *steps)
+
+def _replayed(name: str, about: str, expect: str, clause: str, *steps: Step | tuple[Step, ...]) -> Conversation:
+    return script(f"replay/{name}", about, clause, expect, *steps)
 
 
 def _replays(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
-    begin, ask, rq = talk.begin(), talk.ask(), talk.rq
-    clause = "PS3.8 table 9-10, AA-8"
-    refusal = Await(kinds=(3, 7))
-    yield _replayed(
-        "second association", "a second A-ASSOCIATE-RQ", "refused", begin, Send(message=rq), refusal, clause=clause
-    )
-    asked = (Send(message=ask), _ANSWER)
-    yield _replayed(
-        "second association, after a request", "a second A-ASSOCIATE-RQ, after a request was answered", "refused",
-        begin, asked, Send(message=rq), refusal, clause=clause,
-    )  # fmt: skip
-    half = _halved(talk)
-    if half:
-        yield _replayed(
-            "second association, in a data set", "a second A-ASSOCIATE-RQ in the middle of a data set", "refused",
-            begin, Send(message=half + rq), refusal, clause=clause,
-        )  # fmt: skip
-    yield _replayed(
-        "two associations at once",
-        "two A-ASSOCIATE-RQs in one write",
-        "refused",
-        Open(),
-        Send(message=rq * 2),
-        refusal,
-        clause=clause,
-    )
-    yield _replayed(
-        "request before the answer",
-        "a request in one write with the A-ASSOCIATE-RQ",
-        "answered",
-        Open(),
-        Send(message=rq + ask),
-        ANY,
-        ANY,
-        CLOSE,
-    )
-    yield _replayed(
-        "a whole association at once", "A-ASSOCIATE-RQ, request and A-RELEASE-RQ in one write", "answered",
-        Open(), Send(message=rq + ask + RELEASE), ANY, ANY, CLOSE,
-    )  # fmt: skip
-    yield _replayed(
-        "request on a new connection",
-        "a request of another association, where none is",
-        "refused",
-        Open(),
-        Send(message=ask),
-        ANY,
-        clause="PS3.8 table 9-10, AA-1",
-    )
-    yield _replayed(
-        "release on a new connection",
-        "an A-RELEASE-RQ where no association is",
-        "refused",
-        Open(),
-        Send(message=RELEASE),
-        ANY,
-        clause="PS3.8 table 9-10, AA-1",
-    )
-    yield _replayed(
-        "the same request twice", "a request twice in one write, with the same message id", "answered",
-        begin, Send(message=ask * 2), _ANSWER, Await(kinds=(4, 7), seconds=0.05), CLOSE, clause="PS3.7 9.1.1",
-    )  # fmt: skip
-    yield _replayed(
-        "the same id again", "a request with the message id of one that was answered", "served",
-        begin, asked, asked, RELEASED, clause="PS3.7 9.1.1",
-    )  # fmt: skip
+    yield from _second_associations(talk)
+    yield from _too_early(talk)
+    yield from _again(talk)
     whole = message_of(talk, "replay")
-    yield _replayed(
-        "the same message again",
-        "the same message once more, after its response",
-        "served",
-        begin,
-        Send(message=whole),
-        _ANSWER,
-        Send(message=whole),
-        _ANSWER,
-        RELEASED,
-    )
     pdus = [*pdus_of(whole)]
     if len(pdus) > 1:
-        turned = b"".join(reversed(pdus))
-        yield _replayed(
-            "data set before its command",
-            "the PDUs of a message in the other order",
-            "refused",
-            begin,
-            Send(message=turned),
-            refusal,
-            clause="PS3.8 annex E",
+        # fmt: off
+        orders = (
+            ("data set before its command", "the PDUs of a message in the other order", b"".join(reversed(pdus))),
+            ("command set twice", "the command set of a message twice before its data set", pdus[0] + whole),
+            ("data set twice", "the end of the data set of a message twice", whole + pdus[-1]),
         )
-        doubled = pdus[0] + b"".join(pdus)
-        yield _replayed(
-            "command set twice",
-            "the command set of a message twice before its data set",
-            "refused",
-            begin,
-            Send(message=doubled),
-            refusal,
-            clause="PS3.8 annex E",
-        )
-        yield _replayed(
-            "data set twice",
-            "the data set of a message twice",
-            "refused",
-            begin,
-            Send(message=b"".join(pdus) + pdus[-1]),
-            refusal,
-            clause="PS3.8 annex E",
-        )
+        # fmt: on
+        for name, about, wire in orders:
+            yield _replayed(name, about, "refused", "PS3.8 annex E", talk.begin(), Send(message=wire), _REFUSAL)
+
+
+def _second_associations(talk: Talk) -> Iterator[Conversation]:
+    """An A-ASSOCIATE-RQ where there is an association."""
+    rq, begin, clause = talk.rq, talk.begin(), "PS3.8 table 9-10, AA-8"
+    asked = (*begin, Send(message=talk.ask()), _ANSWER)
+    half = _halved(talk)
+    cases = [
+        ("second association", "a second A-ASSOCIATE-RQ", begin, rq),
+        ("second association, after a request", "a second A-ASSOCIATE-RQ, after a request was answered", asked, rq),
+        ("two associations at once", "two A-ASSOCIATE-RQs in one write", (Open(),), rq * 2),
+    ]
+    if half:
+        about = "a second A-ASSOCIATE-RQ in the middle of a data set"
+        cases.append(("second association, in a data set", about, begin, half + rq))
+    for name, about, before, wire in cases:
+        yield _replayed(name, about, "refused", clause, before, Send(message=wire), _REFUSAL)
+
+
+def _too_early(talk: Talk) -> Iterator[Conversation]:
+    rq, ask = talk.rq, talk.ask()
+    pipelined, clause = "PS3.8 table 9-10, Evt10", "PS3.8 table 9-10, AA-1"
+    about = "a request in one write with the A-ASSOCIATE-RQ"
+    yield _replayed("request too early", about, "answered", pipelined, Open(), Send(message=rq + ask), ANY, ANY, CLOSE)
+    about = "A-ASSOCIATE-RQ, request and A-RELEASE-RQ in one write"
+    whole = Send(message=rq + ask + RELEASE)
+    yield _replayed("a whole association at once", about, "answered", pipelined, Open(), whole, ANY, ANY, CLOSE)
+    for name, wire in (("request", ask), ("A-RELEASE-RQ", RELEASE)):
+        about = f"a replayed {name} where no association is"
+        yield _replayed(f"{name} without association", about, "refused", clause, Open(), Send(message=wire), ANY)
+
+
+def _again(talk: Talk) -> Iterator[Conversation]:
+    """The same message again: at once, or after its response, which is right."""
+    ask, whole, clause = talk.ask(), message_of(talk, "again"), "PS3.7 9.1.1"
+    about = "a request twice in one write, with the same message id"
+    waits = (_ANSWER, Await(kinds=(4, 7), seconds=0.05), CLOSE)
+    yield _replayed("the same twice", about, "answered", clause, talk.begin(), Send(message=ask * 2), waits)
+    for name, wire in (("request", ask), ("message", whole)):
+        asked = (Send(message=wire), _ANSWER)
+        about = f"a {name} with the message id of one that was answered"
+        yield _replayed(f"the same {name} again", about, "served", clause, talk.begin(), asked, asked, RELEASED)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
@@ -299,7 +214,8 @@ def _random(learned: Learned, random: Random) -> Conversation:
         if random.random() < 0.3:
             steps.append(Await(seconds=0.05))
     about = "the PDUs of a good conversation, some dropped, repeated or exchanged"
-    return _replayed("random order", about, "any", tuple(steps), Await(kinds=(7,), seconds=0.05), CLOSE)
+    last = Await(kinds=(7,), seconds=0.05)
+    return _replayed("random order", about, "any", "PS3.8 table 9-10", tuple(steps), last, CLOSE)
 
 
 def _random_abort(learned: Learned, random: Random) -> Conversation:

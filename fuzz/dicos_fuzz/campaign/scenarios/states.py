@@ -2,9 +2,9 @@
 
 Knows: the table (the engine's `machine`), how to bring a peer into each state. Must not know: contents of messages.
 
-What is expected is read off the table when the run is over (`expecting`): an action that aborts is a refusal, one that
-closes is awaited, the rest goes on. As an acceptor, a peer is in Sta3 and Sta8 only as long as its user takes, so what is
-sent with the PDU before may meet it there or in the next state: both are allowed then.
+The expectation is read off the table when the run is over (`expecting`): an action that aborts is a refusal, one that
+closes is awaited, the rest goes on. As an acceptor, a peer is in Sta3 and Sta8 only as long as its user takes: a PDU
+in one write with the one before may meet it there or in the next state, and both are allowed then.
 
 | role | state | brought about by |
 |---|---|---|
@@ -29,12 +29,13 @@ from typing import Final
 
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.machine import Action, Evt, Role, State, step
+from dicos_proto.upper_layer.pdu import encode
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 
 from ...conversation import Answer, Await, Conversation, Open, Send, Side, Step
-from ...grammar.building import accept as accept_of
 from ...grammar.building import request
 from ..knowledge import Learned
-from ..responding import decoded
+from ..responding import acceptance, decoded
 from .family import Family
 from .scripts import ABORT, ANY, CLOSE, PROVIDER_ABORT, RELEASE, RELEASE_RP, Talk, pdu, reject, script
 
@@ -56,16 +57,13 @@ class _Place:
 
 
 def _accept(learned: Learned) -> bytes:
+    """An A-ASSOCIATE-AC as an answer to the request of this side."""
     asked = decoded(Talk.of(learned).rq)
-    from dicos_proto.upper_layer.pdu_types import AssociateRequest
-    from dicos_proto.upper_layer.policy import AcceptPolicy
-
-    assert isinstance(asked, AssociateRequest)
-    return accept_of(asked, AcceptPolicy(other_contexts=(uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE)))
+    return encode(acceptance(asked)) if isinstance(asked, AssociateRequest) else b""
 
 
 def _inputs(learned: Learned) -> list[tuple[str, Evt, bytes]]:
-    """Each PDU, good where it is possible, and bytes that are none."""
+    """Each PDU type, with good contents where that is possible, and invalid PDUs."""
     talk = Talk.of(learned)
     return [
         ("A-ASSOCIATE-RQ", Evt.Evt6, talk.rq),

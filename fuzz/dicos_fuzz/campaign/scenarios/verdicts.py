@@ -1,10 +1,10 @@
-"""What is to be expected of bytes that a change has made of a good message: decided by decoders, not by a peer.
+"""The reaction to be expected to bytes that a change has made of a good message: decided by decoders, not by a peer.
 
 Knows: the engine's decoders, strict and with every tolerance; table 9-10 for an acceptor. Must not know: scenarios.
 
-What the decoders accept with every tolerance only, a peer may accept or refuse. What they refuse in any case is to be
-refused. Where bytes end in the middle of something, a peer may wait for the rest: this side ends its direction then,
-and the peer has to close.
+Bytes that the decoders accept only with tolerance, a peer may accept or refuse. Bytes that they refuse in any case are
+to be refused. Where bytes end in the middle of something, a peer may wait for the rest: then this side ends its
+direction, and the peer has to close.
 
 Invariants: nothing is expected that depends on what a peer makes of damaged bytes.
 """
@@ -43,7 +43,7 @@ class Verdict:
 
 WAITED: Final = (ANY, CLOSE)
 LATER: Final = (Await(kinds=(3, 7)), CLOSE)
-"""What is right is answered first."""
+"""The valid requests before it are answered first."""
 CUT: Final = Verdict("closes", "PS3.8 table 9-10, Evt17", (FIN, Await(kinds=(3, 7)), Await(kinds=(7,))))
 """This side ends its direction in the middle of something: the peer may abort first."""
 
@@ -58,10 +58,17 @@ def of_associate(wire: bytes) -> Verdict:
         return Verdict("refused", "PS3.8 table 9-10, AA-1", WAITED)
     if one.validity is Validity.INVALID:
         fault = one.decoded
-        clause = fault.clause if isinstance(fault, Malformed) else "PS3.8 9.3.2"
-        return Verdict("refused" if clause.startswith("PS3.8 9.3") else "should-refuse", clause, WAITED)
-    # Of what follows, or of an application context or version of another kind, the answer tells.
+        return _of_fault(fault) if isinstance(fault, Malformed) else Verdict("refused", "PS3.8 9.3.2", WAITED)
+    # A peer may reject it, for its titles, its application context or its version.
     return Verdict("answered", "PS3.8 9.3.2", WAITED)
+
+
+def _of_fault(fault: Malformed) -> Verdict:
+    """The verdict on an A-ASSOCIATE-RQ that cannot be decoded."""
+    if fault.clause.startswith("PS3.7"):  # a sub-item that a peer may not know, and skip
+        return Verdict("answered", fault.clause, WAITED)
+    harmless = fault.clause == "PS3.8 D.1" or fault.detail.endswith("twice")
+    return Verdict("should-refuse" if harmless else "refused", fault.clause, WAITED)
 
 
 def _cut(pdu: bytes, giant: int, clause: str) -> Verdict:
@@ -125,7 +132,7 @@ class _Reader:
 
     def _other(self, one: Said) -> Verdict:
         """A change has made another PDU of it, or put one between."""
-        if one.kind in (5, 7) and one.validity is Validity.VALID:
+        if one.kind == 7 or (one.kind == 5 and one.validity is Validity.VALID):  # an A-ABORT in any form is the end
             return Verdict("answered", "PS3.8 table 9-10", WAITED)
         return Verdict("refused", "PS3.8 table 9-10, AA-8", WAITED)
 

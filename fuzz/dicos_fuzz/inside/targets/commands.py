@@ -91,8 +91,9 @@ TARGETS: Final = (
         body=_command,
         seeds=lambda: [raw(bytes((how,)), one) for one in commands() for how in (0, 5)],
         made=lambda random: raw(bytes((random.randrange(256),)), _COMMANDS.made(random)),
+        grown=lambda random: raw(bytes((random.randrange(4),)), _COMMANDS.grown(random, 60_000)),
         words=_WORDS,
         share=2,
-        longest=8192,
+        longest=64 << 10,
     ),
 )

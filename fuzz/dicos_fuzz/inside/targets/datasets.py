@@ -352,6 +352,14 @@ def _made(second: bool, most: int) -> Callable[[Random], bytes]:
     return made
 
 
+def _grown(second: bool, most: int) -> Callable[[Random], bytes]:
+    def grown(random: Random) -> bytes:
+        first = random.randrange(most)
+        return raw(bytes((first, 0)) if second else bytes((first,)), _BASES[first & 3].grown(random, 60_000))
+
+    return grown
+
+
 def _deflate_tapes() -> list[bytes]:
     plain = [b"\2\0" + one for one in data_sets()[:4]] + [b"\2\0" + bytes(3000), b"\3\3" + b"ab" * 900]
     return [*plain, *(b"\0\3" + _deflated(one) for one in (*data_sets()[:4], bytes(3000), b""))]
@@ -366,6 +374,7 @@ TARGETS: Final = (
         body=_walk,
         seeds=lambda: _tapes(b"\0\3", b"\1\1", b"\2\3", b"\x18\2", b"\x0c\0", b"\x09\1"),
         made=_made(True, 32),
+        grown=_grown(True, 4),
         words=_WORDS,
         share=2,
     ),
@@ -375,6 +384,7 @@ TARGETS: Final = (
         body=_check,
         seeds=lambda: _tapes(b"\0\3", b"\1\1", b"\2\3", b"\3\3", b"\x07\0"),
         made=_made(True, 8),
+        grown=_grown(True, 4),
         words=_WORDS,
     ),
     Target(
@@ -383,10 +393,11 @@ TARGETS: Final = (
         body=_decode,
         seeds=lambda: _tapes(b"\0", b"\1", b"\2", b"\3", b"\x10", b"\x0d"),
         made=_made(False, 64),
+        grown=_grown(False, 20),
         words=_WORDS,
         bounds=Bounds(memory=2 << 20, memory_a_byte=1200, time=200_000, time_a_byte=500),
         share=2,
-        longest=16 << 10,
+        longest=64 << 10,
     ),
     Target(
         name="transcode",
@@ -394,6 +405,7 @@ TARGETS: Final = (
         body=_transcode,
         seeds=lambda: _tapes(b"\4\0", b"\1\3", b"\x0c\0", b"\x0d\3", b"\3\0", b"\x07\3", b"\x24\1"),
         made=_made(True, 64),
+        grown=_grown(True, 16),
         words=_WORDS,
         bounds=_BOUNDS,
     ),

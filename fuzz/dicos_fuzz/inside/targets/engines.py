@@ -371,8 +371,16 @@ REQUESTING: Final = Bases(requestor_streams, read_stream)
 _HEADS: Final = (b"\0\0\0\0\0", b"\x03\1\0\0\0", b"\x08\2\0\0\0", b"\0\3\0\0\x14", b"\x18\1\x20\1\x36")
 
 
-def _tapes(bases: Bases) -> list[bytes]:
-    return [raw(head, one) for one in bases.all for head in _HEADS]
+def _tapes(bases: Bases, kind: str) -> Iterator[bytes]:
+    """The bases in several manners, and the streams of the drivers that reach each cell and limit."""
+    from ..coverage.driving import seeds
+
+    for one in bases.all:
+        for head in _HEADS:
+            yield raw(head, one)
+    for of, given in seeds():
+        if of == kind:
+            yield raw(_HEADS[0], given)
 
 
 def _made(bases: Bases, random: Random) -> bytes:
@@ -393,6 +401,7 @@ TARGETS: Final = (
         body=_framing,
         seeds=lambda: [raw(bytes((n & 15, n, 9)), one) for n, one in enumerate(_FRAMES.all)],
         made=lambda random: raw(random.randbytes(3), _FRAMES.made(random)),
+        grown=lambda random: raw(random.randbytes(3), _FRAMES.grown(random, 60_000)),
         words=_FRAME_WORDS,
     ),
     *(
@@ -400,11 +409,12 @@ TARGETS: Final = (
             name=f"{name}-{role.value}",
             about=f"{what} as {role.value}, against any bytes, with its local user",
             body=lambda data, watch, play=play, role=role, bases=bases: play(data, watch, role, bases),  # type: ignore[misc]
-            seeds=lambda bases=bases: _tapes(bases),  # type: ignore[misc]
+            seeds=lambda bases=bases, role=role: _tapes(bases, role.value),  # type: ignore[misc]
             made=lambda random, bases=bases: _made(bases, random),  # type: ignore[misc]
+            grown=lambda random, bases=bases: raw(random.choice(_HEADS), bases.grown(random, 60_000)),  # type: ignore[misc]
             words=_FRAME_WORDS,
             share=2 if play is _association else 1,
-            longest=16 << 10,
+            longest=64 << 10,
         )
         for name, what, play in (("association", "Association", _association), ("upper-layer", "UpperLayer", _upper))
         for role, bases in ((Role.ACCEPTOR, ACCEPTING), (Role.REQUESTOR, REQUESTING))

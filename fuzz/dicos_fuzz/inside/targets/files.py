@@ -124,6 +124,7 @@ TARGETS: Final = (
         body=_part10,
         seeds=lambda: [raw(bytes((how,)), one) for one in _FILES.all for how in (0, 0x85)],
         made=_made,
+        grown=lambda random: raw(random.randbytes(1), _FILES.grown(random, 60_000)),
         words=(
             b"DICM",
             b"\2\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0",

@@ -262,6 +262,7 @@ TARGETS: Final = (
         body=_pdu,
         seeds=_pdu_tapes,
         made=lambda random: raw(bytes((random.randrange(8),)), _PDUS.made(random)),
+        grown=lambda random: raw(bytes((random.randrange(4),)), _PDUS.grown(random, 60_000)),
         words=WORDS,
         share=2,
     ),
@@ -271,6 +272,7 @@ TARGETS: Final = (
         body=_user_information,
         seeds=lambda: [raw(bytes((how,)), one) for one in _USERS.all for how in (0, 3, 4, 8, 11)],
         made=lambda random: raw(bytes((random.randrange(16),)), _USERS.made(random)),
+        grown=lambda random: raw(bytes((random.randrange(4),)), _USERS.grown(random, 60_000)),
         words=WORDS,
         share=2,
     ),
@@ -288,6 +290,7 @@ TARGETS: Final = (
         body=_dissect,
         seeds=lambda: [raw(b"", one) for one in pdus()],
         made=lambda random: raw(b"", _STREAMS.made(random)),
+        grown=lambda random: raw(b"", _STREAMS.grown(random, 60_000)),
         words=WORDS,
     ),
 )

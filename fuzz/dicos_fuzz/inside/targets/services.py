@@ -177,10 +177,11 @@ TARGETS: Final = (
         body=_provider,
         seeds=lambda: _tapes(_USERS, users=False),
         made=_made_user,
+        grown=lambda random: raw(bytes((random.randrange(16), 0, 0)), _USERS.grown(random, 60_000)),
         words=_WORDS,
         bounds=_BOUNDS,
         share=2,
-        longest=16 << 10,
+        longest=64 << 10,
     ),
     Target(
         name="services-user",
@@ -191,6 +192,6 @@ TARGETS: Final = (
         words=_WORDS,
         bounds=_BOUNDS,
         share=2,
-        longest=16 << 10,
+        longest=64 << 10,
     ),
 )
