@@ -117,11 +117,13 @@ def test_its_log_is_read_once() -> None:
 
 def test_a_spinning_peer_is_blamed_and_an_idle_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPINS", 0.5)
-    for text, oracle in (("import time; time.sleep(60)", None), ("while True: pass", "spin")):
+    monkeypatch.setattr(module, "SPINNING", 0.05)
+    for text, oracle in (("import time; print('up', flush=True); time.sleep(60)", None), ("while True: pass", "spin")):
         with Watched(command=[sys.executable, "-c", text]) as watched:
             watched.start()
             found = looking(1, watched)
-            found.wait(0.2)  # the start of an interpreter is work
+            if oracle is None:
+                wait_for_line(watched, "up")  # the start of an interpreter is work
             trouble = found.spins()
             assert (None if trouble is None else trouble.oracle) == oracle
 

@@ -29,6 +29,14 @@ from tests.transports.servers import serving
 POLICY = AcceptPolicy(
     contexts={uids.VERIFICATION: (uids.IMPLICIT_VR_LE,), uids.CT_IMAGE_STORAGE: (uids.EXPLICIT_VR_LE,)}
 )
+
+
+@pytest.fixture(autouse=True)
+def _little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings are made small in a second each."""
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.EACH_SMALLER", 1.0)
+
+
 BOUNDED = ("--conversations", "40", "--jobs", "1", "--seed", "1", "--time", "60")
 
 
@@ -171,27 +179,26 @@ def test_nothing_found_is_status_0(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_finding_is_status_1_with_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, page = tmp_path / "out", tmp_path / "page.html"
-    with broken("wrong-message-id") as (_, port):
-        words = ("--family", "good", "--output", out, "--html", page, "--json", "--state", tmp_path / "state")
+    with broken("second-rq-answered") as (_, port):
+        words = ("--family", "replay", "--output", out, "--html", page, "--json", "--state", tmp_path / "state")
         assert run("127.0.0.1", port, *BOUNDED, *words) == 1
     said = capsys.readouterr()
     (summary,) = events(said.out, "summary")
     assert summary["conversations"] == 40
     found = events(said.out, "finding")
-    assert [one["oracle"] for one in found] == ["response-to-nobody"]
+    assert "unexpected-pdu" in {one["oracle"] for one in found}
     assert events(said.out, "bounds")[0]["seed"] == "1"
     assert events(said.out, "learned")
-    (file,) = out.glob("response-to-nobody-*.json")
-    made = reproducer.read(file)
-    assert made.id == found[0]["id"]
-    assert made.replayed == (3, 3)
+    files = sorted(out.glob("unexpected-pdu-*.json"))
+    assert {one.stem for one in files} <= {str(one["id"]) for one in found}
+    assert reproducer.read(files[0]).replayed == (3, 3)
     assert "<html" in page.read_text()
     for name in ("report.html", "report.txt", "report.jsonl"):
         assert str(found[0]["id"]) in (out / name).read_text()
     known = tmp_path / "known"
-    known.write_text(f"{found[0]['id']}  # reported\n")
-    with broken("wrong-message-id") as (_, port):
-        assert run("127.0.0.1", port, *BOUNDED, "--family", "good", "--known", known, "--json") == 0
+    known.write_text("".join(f"{one['id']}  # reported\n" for one in found))
+    with broken("second-rq-answered") as (_, port):
+        assert run("127.0.0.1", port, *BOUNDED, "--family", "replay", "--known", known, "--json") == 0
     said = capsys.readouterr()
     assert events(said.out, "masked")
     assert not events(said.out, "finding")
@@ -214,6 +221,7 @@ def test_a_campaign_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert second["corpus"] >= first["corpus"]  # type: ignore[operator]
 
 
+@pytest.mark.slow  # the peer is started a dozen times
 def test_a_crash_of_a_started_peer_is_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     port = free_port()
     command = " ".join(broken_command(port, "item-length-crash"))
@@ -229,11 +237,11 @@ def test_a_crash_of_a_started_peer_is_found(capsys: pytest.CaptureFixture[str], 
 
 
 def test_two_peers_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    with broken("unknown-item-aborts") as (_, port):
-        words = ("--conversations", "90", "--jobs", "1", "--seed", "1", "--family", "good")
+    with broken("second-rq-answered") as (_, port):
+        words = ("--conversations", "14", "--jobs", "1", "--seed", "1", "--family", "replay")
         run("127.0.0.1", port, *words, "--compare", "engine", "--json")
     found = events(capsys.readouterr().out, "difference")
-    assert any("A-ABORT" in str(one["first"]) and "A-ABORT" not in str(one["second"]) for one in found), found
+    assert any("A-ABORT" in str(one["second"]) and "A-ABORT" not in str(one["first"]) for one in found), found
 
 
 def test_recorded_associations_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +276,7 @@ def test_a_campaign_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path) -> None:
-    with broken("wrong-message-id") as (_, port):
+    with broken("second-rq-answered") as (_, port):
         words = [
             "fuzz",
             "127.0.0.1",
