@@ -65,7 +65,7 @@ def player_of(port: int, learned: Learned = Learned()) -> Iterator[Player]:  # n
 def test_nothing_is_found_in_our_own_adapters(adapter: str) -> None:
     with serving(adapter, policy=POLICY) as server, player_of(server.port) as player:
         player.learned = probe(player)
-        run, seen = campaign(player, *USERS, settings=replace(QUICK, conversations=150))
+        run, _seen = campaign(player, *USERS, settings=replace(QUICK, conversations=150))
         totals = run.run()
     assert totals.findings == {}, [one.violation.detail for one in totals.findings.values()]
     assert totals.unconfirmed == {}
@@ -110,7 +110,7 @@ def test_a_crash_ends_a_campaign_unless_it_is_to_go_on() -> None:
     for keep_going, known in ((False, frozenset[str]()), (True, frozenset[str]())):
         with broken("item-length-crash") as (watched, port), player_of(port) as player:
             settings = replace(QUICK, conversations=12, keep_going=keep_going, known=known)
-            run, seen = campaign(player, crashing, settings=settings, watched=watched)
+            run, _seen = campaign(player, crashing, settings=settings, watched=watched)
             totals = run.run()
         (found,) = totals.findings.values()
         assert (found.violation.oracle, found.violation.reaction, found.replayed) == ("crash", "signal SIGSEGV", (3, 3))
@@ -302,7 +302,7 @@ def no_player(learned: Learned) -> Player:
 
 
 def test_trouble_of_a_worker_ends_a_campaign_with_its_cause() -> None:
-    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:
+    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:  # noqa: SIM117  one is made with the other
         with Workers(no_player, player.learned, judge, 1) as pool:
             totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
     assert totals.ended == "this host: no ports left"
