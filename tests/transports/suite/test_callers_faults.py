@@ -295,6 +295,9 @@ class Unwritable:
     def __getattr__(self, name: str) -> Any:
         raise self.fault("of the caller")
 
+    def __contains__(self, key: object) -> bool:
+        raise self.fault("of the caller")
+
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "n_create": lambda user, content: user.n_create(PRINTER, "1.2", content),
