@@ -80,6 +80,7 @@ class Asking:
         self._commands: dict[int, bytearray] = {}
         self._owed: Asked | None = None
         self._by_id: dict[int, list[Asked]] = {}
+        self._answered: dict[int, int] = {}
 
     def sent(self, pdu: Said) -> None:
         """Takes a P-DATA-TF of this side."""
@@ -119,7 +120,8 @@ class Asking:
             self.retrievals.append(asked)
         for number in ids if command is None or asked.request is not None else ():
             known = self._by_id.setdefault(number, [])
-            if asked.request is not None and any(one.request is not None and not one.answered for one in known):
+            last = self.next_open(number)
+            if asked.request is not None and last is not None and last.request is not None and not last.answered:
                 self.loose = True  # the id is still in use
             known.append(asked)
         self._owed = asked if has_data else None
@@ -139,6 +141,17 @@ class Asking:
     def with_id(self, number: int) -> list[Asked]:
         """Returns the requests, and damaged messages, in which a reader may find this message id, oldest first."""
         return self._by_id.get(number, [])
+
+    def next_open(self, number: int) -> Asked | None:
+        """Returns the oldest of those without a final response, the last one if all have one, None if there are none.
+
+        All calls together look at each message a bounded number of times."""
+        known = self.with_id(number)
+        at = self._answered.get(number, 0)
+        while at < len(known) - 1 and known[at].answered:
+            at += 1
+        self._answered[number] = at
+        return known[at] if known else None
 
     def begun_with(self, number: int) -> bool:
         """Returns True if a command set that is not complete has this number."""

@@ -13,6 +13,7 @@ Invariants: no violation for a peer that follows the table at its own pace. Line
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -68,6 +69,10 @@ class _Model:
         first = State.Sta2 if role is Role.ACCEPTOR else State.Sta4
         self.guesses: list[Guess] = [Guess(first, 0, 0)]
         self.fault_state: State | None = None
+        self._owed = [0]
+        """A-ABORTs that a peer in Sta13 owes for our PDUs up to each one."""
+        self._closing: list[int] = []
+        """Our A-ABORTs, at which a peer in Sta13 closes."""
         self.last: tuple[frozenset[State], tuple[Evt, ...]] = (frozenset(), ())
 
     @property
@@ -84,8 +89,20 @@ class _Model:
                 self.fault_state = state
         there = {guess.state for guess in self.guesses if guess.read == len(self.ours)}
         self.last = (frozenset(there | {_SOON[state] for state in there if state in _SOON}), events)
+        self._note_over(events)
+        behind = [guess for guess in self.guesses if guess.read < len(self.ours)]  # what follows from them is known
+        up_to_date = [guess for guess in self.guesses if guess.read == len(self.ours)]
         self.ours.append(events)
-        self._settle(self.guesses)
+        self._settle(up_to_date)
+        self.guesses = [*dict.fromkeys((*behind, *self.guesses))]
+
+    def _note_over(self, events: tuple[Evt, ...]) -> None:
+        """Counts what a peer in Sta13 does with the next of our PDUs."""
+        cells = [cell for event in events if (cell := step(State.Sta13, event, self.role)) is not None]
+        owed = any(cell[0] is Action.AA_7 for cell in cells)
+        self._owed.append(self._owed[-1] + owed)
+        if not owed and any(cell[1] is State.Sta1 for cell in cells):
+            self._closing.append(len(self.ours))
 
     def actions(self) -> frozenset[Action]:
         """The actions that the table may have for the last PDU."""
@@ -100,6 +117,15 @@ class _Model:
         while stack:
             guess = stack.pop()
             while guess.read < len(self.ours):
+                if guess.state is State.Sta1:
+                    guess = guess._replace(read=len(self.ours))
+                    continue
+                if guess.state is State.Sta13:
+                    guess = self._over(guess)
+                    if guess.read < len(self.ours):  # it may still owe A-ABORTs, until it reads ours
+                        found.setdefault(guess)
+                        guess = Guess(State.Sta1, guess.read + 1, 0)
+                    continue
                 after = self._read(guess)
                 if len(after) == 1 and after[0].state is guess.state:  # it changes nothing: taken as read
                     guess = after[0]
@@ -108,6 +134,12 @@ class _Model:
                 break
             found.setdefault(guess)
         self.guesses = [*found]
+
+    def _over(self, guess: Guess) -> Guess:
+        """The guess after all of our PDUs, or before the A-ABORT that makes the peer close, found without a loop."""
+        at = bisect_left(self._closing, guess.read)
+        end = self._closing[at] if at < len(self._closing) else len(self.ours)
+        return Guess(State.Sta13, end, guess.aborts + self._owed[end] - self._owed[guess.read])
 
     def _read(self, guess: Guess) -> list[Guess]:
         """The guesses after the next of our PDUs, one for each way to take it."""
@@ -119,11 +151,7 @@ class _Model:
                 action, state = cell
                 if action in (Action.AA_1, Action.AA_8):
                     aborts = 1
-                elif action is Action.AA_7:
-                    aborts += 1
             found.append(Guess(state, guess.read + 1, aborts))
-        if guess.state is State.Sta13 or guess.state is State.Sta1:  # there, only the number of A-ABORTs differs
-            return [max(found, key=lambda one: one.aborts)]
         return [*dict.fromkeys(found)]
 
     def received(self, kind: int) -> bool:

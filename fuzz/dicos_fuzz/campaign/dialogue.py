@@ -188,12 +188,14 @@ class _Listener:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _whole(self, pdu: Said, context: int, raw: bytes) -> None:
-        judge = Judge(GENEROUS, EVERYTHING)
+        judge = Judge(GENEROUS, EVERYTHING) if _fault(raw) else _STRICT
         try:
             command, has_data = decode_command(raw, judge)
         except Malformed as fault:
             if not (self.asking.loose and _unknown(raw, self.asking)):
-                self._medium("malformed-command", f"the peer sent a command set: {fault.detail}", fault.clause, "")
+                self._medium(
+                    "malformed-command", f"the peer sent a command set: {fault.detail}", fault.clause, "command set"
+                )
             return
         for name, detail in judge.untold:
             if not self.asking.loose:
@@ -212,19 +214,17 @@ class _Listener:
 
     def _response(self, spoken: Spoken, command: DimseResponse) -> None:
         number, name = command.message_id_being_responded_to, command.NAME
-        asked = self.asking.with_id(number)
-        if not asked:
+        asked = self.asking.next_open(number)
+        if asked is None:
             self._to_nobody(number, name)
             return
         if self.asking.loose:
             if command.COMMAND_FIELD & ~RESPONSE_BIT not in self.asking.fields:
                 said = f"{name} to message {number}; no request of that type was sent"
                 self._medium("wrong-response-type", said, "PS3.7 9.1", name)
-            for one in asked:
-                one.answered += category(command.status) is not _PENDING
+            asked.answered += category(command.status) is not _PENDING
             return
-        one = next((each for each in asked if not each.answered), asked[-1])
-        self._fits(spoken, command, one)
+        self._fits(spoken, command, asked)
 
     def _to_nobody(self, number: int, name: str) -> None:
         if self.asking.begun_with(number):
@@ -311,6 +311,18 @@ class _Listener:
         if found is not None:
             said = f"an object came back other than it was sent: {found}"
             self._blame("object-changed", said, "PS3.4 B.4.1", command.NAME, Severity.HIGH)
+
+
+_STRICT: Final = Judge(GENEROUS)
+
+
+def _fault(raw: bytes) -> bool:
+    """True if a command set needs tolerance, or more than that."""
+    try:
+        decode_command(raw, _STRICT)
+    except Malformed:
+        return True
+    return False
 
 
 def _unknown(raw: bytes, asking: Asking) -> bool:

@@ -43,6 +43,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserInformation,
 )
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.wire import Wire
 
 from .knowledge import Accepted, Learned
 from .objects import composite, query, uid
@@ -58,6 +59,7 @@ POLICY: Final = AcceptPolicy(
         STUDY_GET: UNCOMPRESSED,
         STUDY_MOVE: UNCOMPRESSED,
     },
+    max_length=16_384,
     window=OperationsWindow(invoked=16, performed=1),
 )
 """The policy of the provider in memory."""
@@ -85,7 +87,9 @@ LEARNED: Final = Learned(
 class Engine(Protocol):
     """One side of one association, which acts by itself."""
 
-    association: Association
+    @property
+    def association(self) -> Wire:
+        """Its bytes, ends and deadlines."""
 
     def react(self) -> None:
         """Handles every event that is there."""

@@ -132,6 +132,8 @@ def _approval(seen: Seen, one: Said, *, strictly: bool) -> str | None:
         return None if seen.line.ours(5) else one.name
     if one.kind != 4:
         return one.name
+    if one.pdvs and not any(control & 1 for _, control, _ in one.pdvs):
+        return None  # the rest of a message that began before
     spoken = next((each for each in seen.dialogue.spoken if each.at >= one.began), None)
     if spoken is None or not isinstance(spoken.command, DimseResponse):
         return one.name
@@ -264,7 +266,10 @@ def _served(seen: Seen) -> list[Violation]:
     if asked and not line.theirs(2):
         return _not_accepted(seen)
     if seen.user and not asked:
-        return []
+        at_once = seen.ended and not line.ours()
+        return (
+            [_refused_valid(seen, f"{seen.ended} before a byte was sent", f"{seen.ended} at once,")] if at_once else []
+        )
     if line.hurried:  # not played as it was meant
         return _unanswered(seen) or _silence(seen)
     return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]

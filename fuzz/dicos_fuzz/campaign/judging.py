@@ -29,7 +29,10 @@ from .lines import Line, lines_of
 __all__ = ["TIMED", "judge"]
 
 _BUSY: Final = re.compile(r"rejected \((2/|\d+/3/)")
-"""A good association that was rejected for now, or for want of resources, does not show that others are hurt."""
+"""A good association that was rejected for now, or for want of resources, does not show that others are hurt, unless
+nothing of this side is left open."""
+_FEW: Final = 3
+"""Connections of one conversation, after which a peer must have its resources back at once."""
 
 
 def judge(conversation: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
@@ -79,12 +82,20 @@ def _agreed(line: Line, *, user: bool) -> tuple[Wish, dict[int, bytes] | None]:
     }
 
 
+def _used(lines: dict[int, Line], at: int) -> bool:
+    """True if the peer may lack resources at this entry: a connection is open, or many have just ended."""
+    ends = ((line.ended_at, line.closed_at) for line in lines.values() if line.opened)
+    return len(lines) > _FEW or any(all(end < 0 or end > at for end in both) for both in ends)
+
+
 def _starved(
     conversation: Conversation, transcript: Transcript, lines: dict[int, Line], learned: Learned
 ) -> list[Violation]:
     """Others are served while a conversation goes on. A peer that serves one association at a time lets them wait."""
-    unanswered = next((one for one in transcript.entries if one.what is What.UNANSWERED), None)
-    if unanswered is None or learned.alone or _BUSY.match(unanswered.note):
+    at, why = next(
+        ((at, one.note) for at, one in enumerate(transcript.entries) if one.what is What.UNANSWERED), (-1, "")
+    )
+    if at < 0 or learned.alone or (_BUSY.match(why) and _used(lines, at)):
         return []
     user = conversation.side is Side.USER
     line = lines.get(0)

@@ -15,11 +15,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Final, NamedTuple
 
 from dicos_proto.errors import Malformed
 from dicos_proto.limits import Limits
-from dicos_proto.tolerance import EVERYTHING, STRICT, Judge, Tolerance
+from dicos_proto.tolerance import EVERYTHING, STRICT, Judge
 from dicos_proto.upper_layer.pdu import check_header, decode, decode_body
 from dicos_proto.upper_layer.pdu_types import Pdu
 
@@ -49,6 +50,36 @@ def name_of(kind: int) -> str:
     return PDU_NAMES.get(kind, "unknown PDU")
 
 
+class _Reading(NamedTuple):
+    """All that our decoder makes of one PDU."""
+
+    validity: Validity
+    decoded: Pdu | Malformed
+    deviations: tuple[tuple[str, str], ...] = ()
+
+
+def _read(pdu: bytes) -> _Reading:
+    try:
+        return _Reading(Validity.VALID, decode(pdu, GENEROUS, STRICT))
+    except Malformed:
+        pass
+    judge = Judge(GENEROUS, EVERYTHING)
+    try:
+        if pdu[:1] == b"\4" or len(pdu) < 6:
+            return _Reading(Validity.SLOPPY, decode(pdu, GENEROUS, EVERYTHING))
+        if len(pdu) != 6 + int.from_bytes(pdu[2:6], "big"):
+            decode(pdu, GENEROUS, EVERYTHING)  # which says so
+        found = decode_body(check_header(pdu[0], len(pdu) - 6, judge), memoryview(pdu)[6:], judge)
+    except Malformed as fault:
+        return _Reading(Validity.INVALID, fault.with_traceback(None))
+    return _Reading(Validity.SLOPPY, found, tuple(judge.untold))
+
+
+_SMALL: Final = 4096
+_read_small = lru_cache(maxsize=512)(_read)
+"""The same requests and answers come in most conversations."""
+
+
 @dataclass(frozen=True)
 class Said:
     """One PDU of one side, or bytes that cannot be one. `began`, `done`: numbers of the entries of the transcript with
@@ -71,36 +102,23 @@ class Said:
         return name_of(self.kind)
 
     @cached_property
-    def validity(self) -> Validity:
-        """How right its bytes are."""
-        if not self.whole:
-            return Validity.CUT
-        for tolerance, found in ((STRICT, Validity.VALID), (EVERYTHING, Validity.SLOPPY)):
-            try:
-                decode(self.data, GENEROUS, tolerance)
-            except Malformed:
-                continue
-            return found
-        return Validity.INVALID
+    def _reading(self) -> _Reading:
+        return _read_small(self.data) if len(self.data) <= _SMALL else _read(self.data)
 
-    @cached_property
+    @property
+    def validity(self) -> Validity:
+        """The result of our decoder for its bytes."""
+        return self._reading.validity if self.whole else Validity.CUT
+
+    @property
     def decoded(self) -> Pdu | Malformed:
         """The PDU, decoded with every tolerance; the fault if even that is impossible."""
-        try:
-            return decode(self.data, GENEROUS, EVERYTHING)
-        except Malformed as fault:
-            return fault.with_traceback(None)
+        return self._reading.decoded
 
-    def deviations(self, tolerance: Tolerance = EVERYTHING) -> list[tuple[str, str]]:
-        """Returns (flag, detail) of each deviation in it."""
-        if self.kind == 4 or len(self.data) < 6:
-            return []
-        judge = Judge(GENEROUS, tolerance)
-        try:
-            decode_body(check_header(self.kind, len(self.data) - 6, judge), memoryview(self.data)[6:], judge)
-        except Malformed:
-            return []
-        return judge.untold
+    @property
+    def deviations(self) -> tuple[tuple[str, str], ...]:
+        """(flag, detail) of each deviation in it that a tolerance accepts."""
+        return self._reading.deviations
 
     @cached_property
     def pdvs(self) -> list[tuple[int, int, bytes]]:

@@ -135,7 +135,7 @@ class _Run:
             data = b"".join(said)
             self._note(What.RECEIVED, number, data)
             link.pdus.feed(data)
-        if wire.wants_close and not wire.bytes_queued:
+        if wire.wants_close and link.reading:  # nothing is left to read
             link.ended = True
             self._note(What.ENDED, number)
 

@@ -61,7 +61,10 @@ def decoded(pdu: bytes) -> object:
 def acceptance(asked: AssociateRequest) -> AssociateAccept | AssociateReject:
     """Returns an A-ASSOCIATE-AC that accepts all contexts, each with its first transfer syntax, and all roles; the
     A-ASSOCIATE-RJ of `negotiate` for a request that the standard forbids to accept."""
-    syntaxes = {context.abstract_syntax: context.transfer_syntaxes for context in asked.contexts}
+    syntaxes: dict[str, tuple[str, ...]] = {}
+    for context in asked.contexts:  # an abstract syntax may be proposed again, with others
+        known = syntaxes.get(context.abstract_syntax, ())
+        syntaxes[context.abstract_syntax] = (*known, *context.transfer_syntaxes)
     theirs = asked.user_information
     policy = AcceptPolicy(
         contexts=syntaxes,

@@ -161,3 +161,18 @@ def test_a_command_set_without_end_is_not_kept() -> None:
     for _ in range(100):
         responding.feed(p_data((1, True, False, bytes(16_000))))
     assert len(responding._command) <= 64 << 10
+
+
+def test_an_abstract_syntax_that_is_proposed_twice_is_accepted_twice() -> None:
+    """As senders do: one context for each transfer syntax."""
+    asked = AssociateRequest(
+        called_aet="A",
+        calling_aet="B",
+        contexts=tuple(
+            ProposedContext(id=number, abstract_syntax=UID, transfer_syntaxes=(syntax,))
+            for number, syntax in ((1, uids.IMPLICIT_VR_LE), (3, uids.EXPLICIT_VR_LE))
+        ),
+    )
+    found = acceptance(asked)
+    assert isinstance(found, AssociateAccept)
+    assert [one.transfer_syntax for one in found.contexts] == [uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE]

@@ -16,7 +16,7 @@ from typing import Final
 from dicos_proto.errors import Malformed
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
-from dicos_proto.tolerance import EVERYTHING
+from dicos_proto.tolerance import EVERYTHING, Judge
 from dicos_proto.upper_layer.agreement import agree
 from dicos_proto.upper_layer.pdu import decode, encode
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, AssociateRequest, ProposedContext
@@ -205,7 +205,7 @@ def _verdict(asked: AssociateRequest, wire: bytes) -> tuple[str, str]:
     try:
         found = decode(wire, Limits(), EVERYTHING)
         if isinstance(found, AssociateAccept):
-            agree(asked, found, requestor=True)
+            agree(asked, found, requestor=True, judge=Judge(Limits(), EVERYTHING))
     except Malformed as fault:
         return ("refused-or-released" if fault.limit is None else "any"), fault.clause
     return "any", "PS3.8 9.3.3"

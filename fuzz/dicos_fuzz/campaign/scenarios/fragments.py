@@ -6,10 +6,9 @@ Knows: which PDV may follow which [PS3.8 annex E]. Must not know: what is in the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from typing import Final
-
-from dicos_proto.limits import OVER_MAX_LENGTH
 
 from ...conversation import Await, Conversation, Send
 from ...grammar.building import p_data
@@ -17,12 +16,11 @@ from ..knowledge import Learned
 from .family import Family
 from .scripts import ANY, CLOSE, FIN, Talk, pdu, script
 
-__all__ = ["FAMILIES"]
+__all__ = ["FAMILIES", "OVER_THE_MAXIMUM"]
 
 LONGEST: Final = 1 << 18
 """The longest Maximum Length that is exceeded."""
-OVER: Final = OVER_MAX_LENGTH + (1 << 16)
-"""Bytes of the image of the object that exceeds it: more than our own tolerance accepts."""
+OVER_THE_MAXIMUM: Final = "over the Maximum Length"
 _REFUSAL: Final = Await(kinds=(3, 7))
 _PDV = tuple[int, bool, bool, bytes]
 
@@ -145,16 +143,20 @@ def _data(talk: Talk) -> Iterator[Conversation]:
 
 
 def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
-    """A good object in one P-DATA-TF that is longer than the peer's Maximum Length and any tolerance of it."""
+    """A good object whose first P-DATA-TF is two bytes longer than the peer's Maximum Length. A peer may accept it by a
+    tolerance that has a name, as our own commands do."""
     most = talk.learned.max_length
     if not 0 < most <= LONGEST:
         return
-    where, command, data = talk.parts(1, "over the maximum", pixels=OVER)
-    if len(data) <= OVER_MAX_LENGTH:  # it was deflated
+    where, command, data = talk.parts(1, "over the maximum", pixels=2 * most)
+    if len(data) <= most:  # it was deflated
         return
-    wire = p_data((where, True, True, command)) + p_data((where, False, True, data))
-    about = f"a P-DATA-TF of {len(data) + 6} bytes, longer than the peer's Maximum Length"
-    yield _case(talk, "over the Maximum Length", about, "should-fail", wire, "PS3.8 D.1")
+    size = most - 6 & ~1
+    cuts = [0, most - 4, *range(most - 4 + size, len(data), size), len(data)]
+    pieces = [(where, False, end == len(data), data[at:end]) for at, end in pairwise(cuts)]
+    wire = p_data((where, True, True, command)) + b"".join(map(p_data, pieces))
+    about = "a P-DATA-TF two bytes longer than the peer's Maximum Length, within a good object"
+    yield _case(talk, OVER_THE_MAXIMUM, about, "should-fail", wire, "PS3.8 D.1")
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

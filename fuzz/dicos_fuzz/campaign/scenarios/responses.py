@@ -29,6 +29,8 @@ from .scripts import CLOSE, RELEASE_RP, script
 __all__ = ["FAMILIES"]
 
 _BEGIN: Final = (Open(), Await(kinds=(1,)), Answer(), Await(kinds=(4, 5)))
+_WHOLE: Final = Await(kinds=(5,), seconds=0.05)
+"""A little longer, for the data set of a request: what is sent next is not an `Answer`, which waits for it."""
 _GOES_ON: Final = Await(kinds=(4, 5, 7))
 _SET, _GONE = Action.SET, Action.DELETE
 _RESPONSES: Final = tuple(name for field, name in MESSAGES.items() if field & 0x8000)
@@ -112,7 +114,7 @@ def _wrong(learned: Learned) -> Iterator[Conversation]:
     # fmt: on
     unasked = Send(message=p_data((1, True, True, nobody)))
     about = "a C-ECHO-RSP to a message that nobody sent"
-    yield _case("of another message", about, _ANSWERS, _WAITS, unasked, _GOES_ON)
+    yield _case("of another message", about, _ANSWERS, _WAITS, _WHOLE, unasked, _GOES_ON)
     pending = Answer(edits=_on_all(0x0900, _SET, _two(0xFF00)))
     yield _case("pending", "one pending response, and no more", _ANSWERS, "any", pending, Await(kinds=(7,)))
     about = "an A-RELEASE-RP in place of a response"
@@ -152,6 +154,7 @@ def _requests(learned: Learned) -> Iterator[Conversation]:
             about,
             "PS3.5 9.1, PS3.4 B.2.3",
             expect,
+            _WHOLE,
             Send(message=wire),
             Await(kinds=(4, 7)),
         )

@@ -17,7 +17,9 @@ from typing import Final
 from dicos_proto.dimse.codec import decode_command
 from dicos_proto.dimse.types import CCancelRequest, Command, DimseRequest, misplaced_data
 from dicos_proto.errors import Malformed
+from dicos_proto.registry import uids
 from dicos_proto.tolerance import EVERYTHING, STRICT, Judge
+from dicos_proto.upper_layer.pdu_types import AssociateRequest
 
 from ...conversation import Await, Step
 from ...grammar.reading import pdus_of
@@ -59,7 +61,14 @@ def of_associate(wire: bytes) -> Verdict:
     if one.validity is Validity.INVALID:
         fault = one.decoded
         return _of_fault(fault) if isinstance(fault, Malformed) else Verdict("refused", "PS3.8 9.3.2", WAITED)
-    # A peer may reject it, for its titles, its application context or its version.
+    found = one.decoded
+    if isinstance(found, AssociateRequest):
+        if not found.contexts:
+            return Verdict("refused", "PS3.8 9.3.2", WAITED)
+        if not found.protocol_version & 1:
+            return Verdict("refused", "PS3.8 9.3.2", WAITED)
+        if found.application_context not in uids.APPLICATION_CONTEXTS:
+            return Verdict("refused", "PS3.8 7.1.1.2", WAITED)
     return Verdict("answered", "PS3.8 9.3.2", WAITED)
 
 

@@ -1,0 +1,65 @@
+"""`dicos storescp` over sockets: nothing of it is blamed, strict or with its tolerance for the field.
+
+The processes, sockets and clocks are real, so what depends on time is repeated with patience, as a campaign does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from dicos_fuzz.campaign.judging import TIMED, judge
+from dicos_fuzz.campaign.knowledge import Learned
+from dicos_fuzz.campaign.player import Peer, Player
+from dicos_fuzz.campaign.probe import probe
+from dicos_fuzz.campaign.scenarios import FAMILIES
+from dicos_fuzz.campaign.scenarios.fragments import OVER_THE_MAXIMUM
+from dicos_fuzz.conversation import Conversation, Side
+from tests.interop.peers import our_provider
+
+PATIENCE = 10.0
+CALLED = [name for name, family in FAMILIES.items() if family.side is Side.USER and not family.resource]
+
+
+def blamed(port: int, learned: Learned, conversations: list[Conversation]) -> list[str]:
+    quick = Player(Peer(port=port), learned)
+    patient = Player(Peer(port=port), replace(learned, answer_seconds=PATIENCE))
+    found = []
+    for one in conversations:
+        violations = judge(one, quick.play(one), learned)
+        if any(each.oracle in TIMED for each in violations):
+            violations = judge(one, patient.play(one), learned)
+        found += [f"{one.name}: {each.oracle}: {each.detail}" for each in violations]
+    return found
+
+
+def some(learned: Learned, most: int, made: int) -> list[Conversation]:
+    random = Random(11)
+    found = []
+    for name in CALLED:
+        found += islice(FAMILIES[name].systematic(learned), most)
+        found += [FAMILIES[name].random(learned, random) for _ in range(made)]
+    return found
+
+
+def run(tmp_path: Path, tolerance: str, most: int, made: int) -> list[str]:
+    with our_provider("storescp", 0, "-od", tmp_path, "--tolerance", tolerance, status=1) as ours:  # some objects fail
+        learned = probe(Player(Peer(port=ours.port), Learned()))
+        assert {"C-ECHO", "C-STORE"} <= learned.services
+        found = blamed(ours.port, learned, some(learned, most, made))
+    allowed = f"fragments/{OVER_THE_MAXIMUM}"  # accepted by name, with the tolerance for the field
+    return [text for text in found if tolerance == "strict" or not text.startswith(allowed)]
+
+
+@pytest.mark.parametrize("tolerance", ["strict", "field"])
+def test_the_most_promising_conversations_show_nothing(tmp_path: Path, tolerance: str) -> None:
+    assert run(tmp_path, tolerance, 12, 3) == []
+
+
+@pytest.mark.slow  # all conversations, and some 1,500 random ones
+@pytest.mark.parametrize("tolerance", ["strict", "field"])
+def test_no_conversation_shows_anything(tmp_path: Path, tolerance: str) -> None:
+    assert run(tmp_path, tolerance, 10_000, 100) == []
