@@ -95,7 +95,7 @@ _ALL: Final = (
             "a second A-ASSOCIATE-RQ on the same connection is answered by an A-ASSOCIATE-AC",
             "unexpected-pdu", "A-ASSOCIATE-AC"),
     _defect("over-max-length", Kind.MESSAGES, messages.OverMaxLength, "PS3.8 D.1",
-            "a P-DATA-TF longer than the Maximum Length is accepted",
+            "a P-DATA-TF longer than the Maximum Length is accepted, however long",
             "accepted", "Maximum Length|over the maximum"),
     _defect("wrong-message-id", Kind.MESSAGES, messages.WrongMessageId, "PS3.7 9.1",
             "message ids above 255 are answered with their low byte",

@@ -14,7 +14,6 @@ import socket
 import threading
 from typing import NoReturn
 
-from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.wire import Wire
 from dicos_transports.blocking import StoreRequest
 
@@ -23,9 +22,6 @@ __all__ = ["Hooks", "crash"]
 
 class Hooks:
     """A provider without a defect. A subclass overrides the places where its defect shows."""
-
-    tolerance: Tolerance = STRICT
-    """The deviations that the engine accepts."""
 
     def __init__(self) -> None:
         self.over = threading.Event()

@@ -14,25 +14,46 @@ from dicos_proto.conversation.exchange import response_to
 from dicos_proto.dimse.types import DimseResponse
 from dicos_proto.errors import Malformed
 from dicos_proto.registry import status
-from dicos_proto.tolerance import Tolerance
 from dicos_proto.upper_layer.pdu import decode
 from dicos_proto.upper_layer.pdu_types import AssociateAccept, ContextResult, Pdv
 from dicos_proto.wire import Wire
 from dicos_transports.blocking import StoreRequest
 
 from .hooks import Hooks
-from .tap import Listener, Tap, joined, p_data_of, said
+from .tap import MAX_LENGTH, Listener, Tap, joined, p_data_of, said
 
 __all__ = ["ByteChanged", "EarlySuccess", "OverMaxLength", "SecondMessage", "WrongContext", "WrongMessageId"]
 
+LONGEST: Final = 16 << 20
+"""The longest P-DATA-TF that is taken, in bytes, where its length is not limited."""
 UNHARMED: Final = 3
 """Fragments of a data set that arrive as they were sent."""
 
 
 class OverMaxLength(Hooks):
-    """A P-DATA-TF longer than the Maximum Length is taken, up to a megabyte."""
+    """The Maximum Length is announced and never compared: a P-DATA-TF of up to `LONGEST` bytes is taken."""
 
-    tolerance = Tolerance(over_max_length=True)
+    def wire(self, wire: Wire, sock: socket.socket) -> Wire:
+        """A tap that cuts long PDUs into shorter ones."""
+        return _Shorter(wire)
+
+
+class _Shorter(Tap):
+    longest = {**Tap.longest, 4: LONGEST}  # noqa: RUF012  a constant
+
+    def incoming(self, pdu: bytes) -> Iterable[bytes]:
+        if len(pdu) <= MAX_LENGTH:
+            yield pdu
+            return
+        for pdv in p_data_of(pdu):
+            yield from map(joined, _pieces(pdv))
+
+
+def _pieces(pdv: Pdv) -> Iterable[tuple[Pdv]]:
+    piece = MAX_LENGTH - 6
+    data = bytes(pdv.data)
+    for at in range(0, len(data), piece):
+        yield (replace(pdv, data=data[at : at + piece], last=pdv.last and at + piece >= len(data)),)
 
 
 class WrongMessageId(Hooks):

@@ -68,7 +68,6 @@ class Provider(Server):
             policy=POLICY,
             limits=LIMITS,
             timeouts=TIMEOUTS,
-            tolerance=hooks.tolerance,
             server_limits=ServerLimits(associations=ASSOCIATIONS, per_address=ASSOCIATIONS),
         )
         super().__init__(self._answer, config, None)

@@ -11,7 +11,7 @@ out in their place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from dicos_proto.dimse.codec import decode_command, encode_command
@@ -32,12 +32,14 @@ MAX_LENGTH: Final = 16_384
 """The Maximum Length of the provider, in bytes."""
 STALLED: Final = 2.0
 """Seconds after which the beginning of a PDU goes on to the association."""
-_LONGEST: Final = {1: Limits().associate_pdu, 4: MAX_LENGTH}
 _OTHERS: Final = 4
 
 
 class Tap:
     """The wire of one connection. A defect is a subclass that overrides `incoming`, `outgoing` or `too_long`."""
+
+    longest: Mapping[int, int] = {1: Limits().associate_pdu, 4: MAX_LENGTH}
+    """The longest bodies of PDUs, in bytes, by type; a longer one is `too_long`."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -85,8 +87,8 @@ class Tap:
         self._received += data
         while len(self._received) >= 6 and not self._clear:
             kind, length = self._received[0], int.from_bytes(self._received[2:6], "big")
-            if length > _LONGEST.get(kind, _OTHERS):
-                if kind in _LONGEST:
+            if length > self.longest.get(kind, _OTHERS):
+                if kind in self.longest:
                     self.too_long()
                 else:  # no PDU, or one of a fixed length: the association refuses its header
                     self.pass_on()

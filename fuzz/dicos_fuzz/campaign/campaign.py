@@ -137,6 +137,7 @@ class Campaign:
         """Runs to the end, and returns what it has done; `totals.ended` says why it is over. A KeyboardInterrupt ends
         it too, and keeps everything."""
         totals = self.totals
+        self._suspects.ends = self._begun + self.settings.seconds
         try:
             self._begin()
             totals.ended = self._loop()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -55,6 +56,8 @@ SLOTS: Final = 16
 REPEATED_OF: Final = 16
 PLAYED_EACH: Final = 32
 """One of this many conversations, at least, leaves something behind: else halving them leads nowhere."""
+GRACE: Final = 15.0
+"""Seconds that an investigation may take beyond the end of the campaign: what was seen last is not lost."""
 LONGEST_SEARCH: Final = 60.0
 """Seconds for the search for what brings the peer down, at least: each question may need a restart."""
 LEAKS: Final[dict[Counted, str]] = {
@@ -97,37 +100,48 @@ class Suspects:
         self._watched = watched
         self._seconds = seconds
         self._last = Transcript()
+        self._down = False  # the last question was answered by a peer that serves nobody
+        self.ends = inf
+        """When the campaign ends; every search ends `GRACE` seconds later at the latest."""
         self.restarts = 0
         """The number of times that the peer was started again."""
+
+    def _until(self, seconds: float) -> float:
+        """The end of a search that may take this long."""
+        return min(monotonic() + seconds, self.ends + GRACE)
 
     # -- the peer ------------------------------------------------------------------------------------------------
 
     def recover(self) -> None:
         """Returns once the peer serves; starts it again if it does not. Raises `Unrecoverable`."""
-        trouble = self._liveness.serves()
-        if trouble is None or trouble.oracle == "stall":
-            return
+        down, self._down = self._down, False
         watched = self._watched
-        if watched is None or not watched.restartable:
-            raise Unrecoverable(trouble.violation.detail)
-        try:
-            watched.restart()
-        except CannotStart as error:
-            raise Unrecoverable(str(error)) from None
-        self.restarts += 1
+        restartable = watched is not None and watched.restartable
+        if not (down and restartable):  # else it was asked already, as long as that takes
+            trouble = self._liveness.serves()
+            if trouble is None or trouble.oracle == "stall":
+                return
+            if not restartable:
+                raise Unrecoverable(trouble.violation.detail)
+        self._restart()
         again = self._liveness.serves()
         if again is not None:
             raise Unrecoverable(f"after a restart: {again.violation.detail}")
         self._liveness.measure_idle()
 
+    def _restart(self) -> None:
+        assert self._watched is not None
+        try:
+            self._watched.restart()
+        except CannotStart as error:
+            raise Unrecoverable(str(error)) from None
+        self.restarts += 1
+
     def _fresh(self) -> None:
         """Like `recover`, and a peer that can be started again begins without a past."""
         if self._watched is not None and self._watched.restartable:
-            try:
-                self._watched.restart()
-            except CannotStart as error:
-                raise Unrecoverable(str(error)) from None
-            self.restarts += 1
+            self._restart()
+            self._down = False
         self.recover()
 
     # -- what brings the peer down, or hurts it -------------------------------------------------------------------
@@ -166,7 +180,7 @@ class Suspects:
 
     def _search(self, trouble: Trouble, history: Sequence[Conversation], plain: Finding) -> Finding:
         seen: list[Transcript] = []
-        until = monotonic() + (max(LONGEST_SEARCH, self._seconds) if trouble.fatal else self._seconds)
+        until = self._until(max(LONGEST_SEARCH, self._seconds) if trouble.fatal else self._seconds)
 
         def shows(some: tuple[Conversation, ...]) -> bool:
             if monotonic() > until or not some:
@@ -216,6 +230,7 @@ class Suspects:
             if violation.oracle == "slot-leak" and _is_rejected(transcript, violation):
                 break  # the rest would be rejected too, and take its time
         found = self._asked(violation.oracle, self._player.bytes_sent - sent)
+        self._down = any(one.fatal for one in found)
         again = any(one.oracle == violation.oracle and one.violation.reaction == violation.reaction for one in found)
         return transcript if again else None
 
@@ -243,9 +258,9 @@ class Suspects:
         """Returns the finding of a violation of the protocol; its `replayed` says how often it came back. The peer gets
         more time for each answer than in the first run, so that it is not blamed for being slow."""
         shown = tried = 0
-        begun = monotonic()
+        until = self._until(self._seconds)
         with self._patient():
-            while tried < times and (tried == 0 or monotonic() - begun < self._seconds):
+            while tried < times and (tried == 0 or monotonic() < until):
                 shown += self._violates(violation, conversation)
                 tried += 1
         return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, tried))
@@ -324,6 +339,8 @@ class Suspects:
         some, counted = growth.played, growth.counted
         most = self._grown_by(some, counted, HALVING)
         while len(some) > 1 and most >= len(some) // PLAYED_EACH * (MEMORY_EACH if counted == "memory" else 1):
+            if monotonic() > self.ends:
+                return
             if counted != "memory":
                 self._fresh()  # its slots may be used up
             half = len(some) // 2
@@ -338,7 +355,7 @@ class Suspects:
     def _grown_by(self, some: Sequence[Conversation], counted: Counted, seconds: float) -> int:
         """The growth that stays after some conversations; 0 if there is no time for them."""
         before = self._liveness.settled()
-        until = monotonic() + max(LEAST_GROWING, self._seconds)
+        until = self._until(max(LEAST_GROWING, self._seconds))
         for one in some:
             if monotonic() > until:
                 return 0

@@ -20,13 +20,15 @@ from dicos_transports.cli.options import Parser, count, seconds
 from dicos_transports.cli.text import shown
 
 from ..broken.defects import DEFECTS, NONE, Defect
-from .campaigns import START, all_campaigns
+from .campaigns import BESIDE, all_campaigns
 from .outcomes import Outcome
 from .table import as_json, line_of, table, total
 
 SECONDS: Final = 300.0
 SHARE: Final = 0.9
 """The share of the planted defects that must be found: 18 of 20."""
+LEAST: Final = 5.0
+"""Seconds of a campaign at least."""
 AT_ONCE: Final = 4
 """Campaigns at the same time for each processor: they mostly wait."""
 
@@ -84,7 +86,7 @@ def _share(whole: float, each: float | None, jobs: int) -> Callable[[int], float
         if each is not None:
             return each
         rounds = math.ceil(left / jobs)
-        return max(START, (whole - (monotonic() - begun)) / rounds - START)
+        return max(LEAST, (whole - (monotonic() - begun)) / rounds - BESIDE)
 
     return share
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -25,10 +26,12 @@ from typing import Final
 from ..broken.defects import NONE, Defect
 from .outcomes import Outcome, outcome_of
 
-__all__ = ["START", "all_campaigns", "command_of"]
+__all__ = ["BESIDE", "all_campaigns", "command_of"]
 
-START: Final = 5.0
-"""Seconds that a campaign takes beside its time, to start its processes and to end them."""
+BESIDE: Final = 20.0
+"""Seconds that a campaign takes beside its time: its processes start, what was seen last is played again."""
+ENDING: Final = 5.0
+"""Seconds that it gets to end after a signal."""
 OVERTIME: Final = 60.0
 """Seconds over its time after which a campaign is ended: a last look at a peer that hangs takes some."""
 HOST: Final = "127.0.0.1"
@@ -89,10 +92,11 @@ def campaign(defect: Defect | None, seconds: float, folder: Path) -> Outcome:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         trouble = _wait(process, seconds + OVERTIME)
     lines = output.read_text("utf-8", "replace").splitlines()
-    if process.returncode not in (0, 1) and not trouble:
-        last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
-        trouble = f"exit status {process.returncode}: {last[:200]}"
-    return outcome_of(defect, lines, seconds=monotonic() - begun, trouble=trouble)
+    outcome = outcome_of(defect, lines, seconds=monotonic() - begun, trouble=trouble)
+    if trouble or (process.returncode in (0, 1) and not outcome.trouble):
+        return outcome
+    last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+    return replace(outcome, trouble=f"exit status {process.returncode}: {last[:200]}")
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> str:
@@ -103,7 +107,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> str:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, number)
             try:
-                process.wait(seconds if number is None else START)
+                process.wait(seconds if number is None else ENDING)
                 return "" if number is None else f"it did not end by itself within {seconds:.0f} s"
             except subprocess.TimeoutExpired:
                 pass

@@ -64,13 +64,16 @@ def fits(found: Found, defect: Defect) -> bool:
 
 
 def outcome_of(defect: Defect | None, lines: Iterable[str], *, seconds: float = 0.0, trouble: str = "") -> Outcome:
-    """Returns the outcome that the JSON lines of a campaign tell."""
+    """Returns the outcome that the JSON lines of a campaign tell. A campaign without a summary has failed."""
     events = [*_events(lines)]
     all_of_them = findings_of(events)
     first = None
     if defect is not None:
         first = min((one for one in all_of_them if fits(one, defect)), key=lambda one: one.seconds, default=None)
-    summary = next((one for one in reversed(events) if one.get("event") == "summary"), {})
+    summary = next((one for one in reversed(events) if one.get("event") == "summary"), None)
+    if summary is None:
+        trouble = trouble or "it ended without a summary"
+        summary = {}
     return Outcome(
         defect=defect,
         found=first,

@@ -16,7 +16,6 @@ import pytest
 from dicos_fuzz.broken import DEFECTS, NONE
 from dicos_fuzz.broken.leaks import KEPT
 from dicos_fuzz.broken.provider import ASSOCIATIONS
-from dicos_fuzz.broken.tap import MAX_LENGTH
 from dicos_fuzz.grammar import building
 from dicos_fuzz.grammar.building import Offer
 from dicos_proto import dimse
@@ -249,10 +248,11 @@ def test_a_second_request_is_accepted() -> None:
     assert shown("second-rq-answered", script) == (AC, AB)
 
 
-def test_a_p_data_longer_than_the_maximum_is_accepted() -> None:
+@pytest.mark.parametrize("size", [40_000, 3 << 20])
+def test_a_p_data_longer_than_the_maximum_is_accepted(size: int) -> None:
     def script(port: int) -> Outcome:
         with Client(port) as client:
-            return client.say(*store(image(40_000), max_length=2 * MAX_LENGTH)).status()
+            return client.say(*store(image(size), max_length=4 << 20)).status()
 
     assert shown("over-max-length", script) == (status.SUCCESS, -AB)
 

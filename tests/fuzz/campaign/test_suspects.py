@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from time import monotonic
 
 import pytest
 
 from dicos_fuzz.campaign import liveness as liveness_module
+from dicos_fuzz.campaign import suspects as suspects_module
 from dicos_fuzz.campaign.judging import judge
 from dicos_fuzz.campaign.knowledge import Learned
 from dicos_fuzz.campaign.liveness import Liveness
 from dicos_fuzz.campaign.player import Peer, Player
 from dicos_fuzz.campaign.resources import Growth, Track
+from dicos_fuzz.campaign.scenarios.orders import on
 from dicos_fuzz.campaign.suspects import Suspects, Unrecoverable
 from dicos_fuzz.campaign.watching import Watched
-from dicos_fuzz.conversation import Await, Conversation, Send, Transcript
-from dicos_fuzz.finding import Severity, Violation
+from dicos_fuzz.conversation import Await, Conversation, End, Send, Transcript
+from dicos_fuzz.finding import Finding, Severity, Violation
 from dicos_fuzz.grammar import echo
 from tests.fuzz.campaign.tiny import ABORTED, BEGIN, CRASHING, GOOD, SHORT, broken, conversation
 
@@ -146,3 +150,63 @@ def test_what_hangs_the_peer_is_searched_with_less_patience(monkeypatch: pytest.
             assert liveness.hanging < liveness_module.HANGING
             assert liveness.congested < liveness_module.CONGESTED
         assert liveness.hanging == liveness_module.HANGING
+
+
+def test_a_search_ends_with_its_time_and_not_with_its_questions() -> None:
+    """To make what is left to ask about a long message takes a minute, even if nothing is played any more."""
+    long = conversation("long", *BEGIN, Send(message=b"".join(echo(1, number) for number in range(1, 500))))
+    size = sum(len(step.message) for step in long.steps if isinstance(step, Send))
+    violation = Violation(oracle="accepted", severity=Severity.LOW, detail="", clause="")
+
+    def needs_all(conversation: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
+        return [violation] if len(transcript.sent()) >= size else []
+
+    found = Finding(violation=violation, conversation=long, transcript=Transcript(), replayed=(3, 3))
+    with investigating("none") as (_, liveness, player):
+        searching = Suspects(player, liveness, needs_all, watched=None, seconds=1.0)
+        begun = monotonic()
+        searching.smaller(found, 0.5, questions=100_000)
+        assert monotonic() - begun < 10
+
+
+HALF = conversation("half a PDU", *BEGIN, Send(message=echo()[:20]), End())
+"""It loses a slot for certain: a reset may come before the peer has read what it resets."""
+
+
+def test_a_conversation_that_uses_up_all_slots_is_found_by_itself() -> None:
+    """The associations after the last slot are rejected, and take their time: they are not waited for."""
+    leaking = conversation("leaking", *chain.from_iterable(on(number, HALF.steps) for number in range(12)))
+    with investigating("slot-at-reset") as (suspects, liveness, player):
+        player.play(leaking)
+        liveness.congested = 0.5
+        trouble = liveness.serves()
+        assert trouble is not None
+        assert trouble.oracle == "slot-leak"
+        found = suspects.trouble(trouble, [GOOD, ABORTED, leaking], Transcript())
+    assert (found.conversation, found.before, found.replayed) == (leaking, (), (3, 3))
+
+
+def test_repetitions_become_smaller_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    violation = Violation(oracle="slot-leak", severity=Severity.HIGH, detail="", clause="", reaction="rejects 2/3/2")
+    found = Finding(
+        violation=violation, conversation=HALF, transcript=Transcript(), before=(HALF,) * 11, replayed=(3, 3)
+    )  # fmt: skip
+    monkeypatch.setattr(suspects_module, "AGAIN_CONGESTED", 0.3)
+    with investigating("slot-at-reset") as (suspects, _, _):
+        smaller = suspects.smaller(found, 120.0, questions=7)
+    assert smaller.minimised is not None
+    assert len(smaller.minimised.steps) < len(HALF.steps)
+    assert {*smaller.before} == {smaller.minimised}
+
+
+def test_nothing_is_searched_for_long_after_the_end_of_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects_module, "GRACE", 0.0)
+    with investigating("item-length-crash") as (suspects, liveness, player):
+        player.play(CRASHING)
+        trouble = liveness.serves()
+        assert trouble is not None
+        suspects.ends = monotonic() - 1
+        found = suspects.trouble(trouble, [GOOD, CRASHING], Transcript())
+        assert (found.conversation, found.replayed) == (CRASHING, (0, 3))
+        assert liveness.serves() is None
+        assert suspects.restarts == 1

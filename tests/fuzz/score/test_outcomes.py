@@ -71,6 +71,11 @@ def test_lines_that_are_no_events_are_passed_over(line: str) -> None:
     assert outcome.found is not None
 
 
+def test_a_campaign_without_a_summary_has_failed() -> None:
+    assert outcome_of(None, []).trouble == "it ended without a summary"
+    assert outcome_of(None, lines({"event": "summary"})).trouble == ""
+
+
 @pytest.mark.parametrize("name", DEFECTS)
 def test_no_defect_is_found_by_a_finding_of_another_kind(name: str) -> None:
     (found,) = findings_of([event(1, "no-such-oracle", 1)])

@@ -60,15 +60,13 @@ def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -
 def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
     for name, steps in points(talk):
-        yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, _ENDED)
-    for how, end in (("reset", RESET), ("closed", CLOSE)):
-        for name, steps in points(talk):
-            yield _case(f"{how} {name}", f"{how} {name}; others are served", "any", steps, end, Check())
-    yield from _storms(talk)
-    if not learned.alone:
-        for name, steps in points(talk):
+        if not learned.alone:
             about = f"a connection that stalls {name}; others are served"
             yield _case(f"stalled {name}", about, "any", steps, Check(), CLOSE)
+        yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, _ENDED)
+        for how, end in (("reset", RESET), ("closed", CLOSE)):
+            yield _case(f"{how} {name}", f"{how} {name}; others are served", "any", steps, end, Check())
+    yield from _storms(talk)
 
 
 def _storms(talk: Talk) -> Iterator[Conversation]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
 
 from ...conversation import Conversation, Side
 from ..knowledge import Learned
 
-__all__ = ["Family", "drawn"]
+__all__ = ["Family", "drawn", "in_turns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +39,9 @@ def drawn(random: Random, conversations: Iterator[Conversation], most: int = 64)
     if not found:
         raise ValueError("a family without conversations")
     return random.choice(found)
+
+
+def in_turns(*several: Iterator[Conversation]) -> Iterator[Conversation]:
+    """Yields one conversation of each by turns, as long as there are any."""
+    for turn in zip_longest(*several):
+        yield from (one for one in turn if one is not None)

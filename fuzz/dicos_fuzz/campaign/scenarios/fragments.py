@@ -13,7 +13,7 @@ from typing import Final
 from ...conversation import Await, Conversation, Send
 from ...grammar.building import p_data
 from ..knowledge import Learned
-from .family import Family
+from .family import Family, in_turns
 from .scripts import ANY, CLOSE, FIN, Talk, pdu, script
 
 __all__ = ["FAMILIES", "OVER_THE_MAXIMUM"]
@@ -139,14 +139,13 @@ def _data(talk: Talk) -> Iterator[Conversation]:
     # fmt: on
     for name, about, expect, wire, clause in cases:
         yield _case(talk, name, about, expect, wire, clause, ends=expect == "closes")
-    yield from _over_the_maximum(talk)
 
 
 def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
     """A good object whose first P-DATA-TF is two bytes longer than the peer's Maximum Length. A peer may accept it by a
     tolerance that has a name, as our own commands do."""
     most = talk.learned.max_length
-    if not 0 < most <= LONGEST:
+    if talk.storage is None or not 0 < most <= LONGEST:
         return
     where, command, data = talk.parts(1, "over the maximum", pixels=2 * most)
     if len(data) <= most:  # it was deflated
@@ -161,12 +160,11 @@ def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
+    yield from _over_the_maximum(talk)
     if not talk.echoes:
         yield from _data(talk)
         return
-    yield from _contexts(talk)
-    yield from _pieces(talk)
-    yield from _data(talk)
+    yield from in_turns(_contexts(talk), _pieces(talk), _data(talk))
 
 
 def _random(learned: Learned, random: Random) -> Conversation:

@@ -27,7 +27,7 @@ from ...grammar.reading import read_stream
 from ...tree import Action, Edit, apply, encode
 from ..knowledge import Learned
 from ..objects import composite, patient_of, uid
-from .family import Family
+from .family import Family, in_turns
 from .scripts import ABORT, ACCEPTANCE, CLOSE, RELEASED, Talk, pdu, script
 
 __all__ = ["FAMILIES"]
@@ -402,8 +402,7 @@ def _packed(talk: Talk, number: int, random: Random) -> bytes:
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
     yield from _common(learned)
-    yield from _packings(learned)
-    yield from _associations(learned)
+    yield from in_turns(_packings(learned), _associations(learned))
 
 
 FAMILIES: Final = (

@@ -2,7 +2,8 @@
 
 Knows: fragments, packings, segments. Must not know: which differences are allowed (`comparing`).
 
-The object that is fetched must be the one that was stored. This needs a peer that grants this side the role of SCP.
+The object that is fetched must be the one that was stored. A peer without C-GET, or one that does not grant this side
+the role of SCP, is only sent them.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ __all__ = ["FAMILIES"]
 PIXELS: Final = 4_000
 
 
-def _able(talk: Talk) -> Talk | None:
-    """Returns an association that can fetch what it has stored; None if the peer does not grant that."""
-    if talk.storage is None or talk.getting is None or not talk.storage[1].roles:
-        return None
+def _able(talk: Talk) -> Talk:
+    """Returns an association that can fetch what it has stored, if the peer grants that."""
+    if not _fetches(talk) or talk.storage is None:
+        return talk
     role = RoleSelection(sop_class_uid=talk.storage[1].abstract_syntax, scu=True, scp=True)
     return talk.with_user(roles=(role,))
+
+
+def _fetches(talk: Talk) -> bool:
+    return talk.getting is not None and talk.storage is not None and talk.storage[1].roles
 
 
 def _get(talk: Talk, number: int, instance: str) -> bytes:
@@ -45,7 +50,7 @@ def _get(talk: Talk, number: int, instance: str) -> bytes:
 
 
 def _fetched(talk: Talk, number: int, instance: str) -> tuple[Step, ...]:
-    return (Send(message=_get(talk, number, instance)), Answer(), ANSWER)
+    return (Send(message=_get(talk, number, instance)), Answer(), ANSWER) if _fetches(talk) else ()
 
 
 def _cut(data: bytes, piece: int) -> list[bytes]:
@@ -55,7 +60,7 @@ def _cut(data: bytes, piece: int) -> list[bytes]:
 def _case(talk: Talk, name: str, about: str, wire: bytes, instance: str, *, piece: int = 0) -> Conversation:
     stored = (Send(message=wire, piece=piece), ANSWER)
     return script(
-        f"returned/{name}", f"{about}, fetched again", "PS3.4 B.4.1", "served",
+        f"returned/{name}", f"{about}, fetched again" if _fetches(talk) else about, "PS3.4 B.4.1", "served",
         talk.begin(), stored, _fetched(talk, 2, instance), RELEASED,
     )  # fmt: skip
 
@@ -85,7 +90,7 @@ def _packed(talk: Talk, seed: object, sizes: list[int], together: int, pixels: i
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = _able(Talk.of(learned))
-    if talk is None:
+    if talk.storage is None:
         return
     for sizes, together in (([100], 1), ([1000], 1), ([2], 1), ([40, 2, 300], 3), ([64], 100), ([1 << 20], 1)):
         what = " and ".join(map(str, sizes))
@@ -107,7 +112,7 @@ def _random(learned: Learned, random: Random) -> Conversation:
     """Fragments of random sizes; an object of its own each time."""
     talk = Talk.of(learned)
     able = _able(talk)
-    if able is None:
+    if able.storage is None:
         return script(
             "returned/nothing", "an association without a request", "PS3.8 7.2", "served", talk.begin(), RELEASED
         )
