@@ -37,7 +37,7 @@ from .settings import Settings, Totals
 from .suspects import TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
-__all__ = ["Campaign", "Observer"]
+__all__ = ["LOCAL", "Campaign", "Observer"]
 
 FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
@@ -48,10 +48,12 @@ SAVING: Final = 15.0
 WARMING: Final = 10
 """Good echoes at first: the threads and caches that a peer makes once do not count as growth."""
 SHARE_OF_COSTLY: Final = 0.2
-FIRST_COSTLY: Final = 10.0
-"""Seconds after which the first of them is played: the quick ones have their turn before."""
+FIRST_COSTLY: Final = 0.1
+"""Share of the time after which the first of them is played: the quick ones have their turn before."""
 SHARE_OF_DOUBTS: Final = 0.5
-DOUBTS: Final = 200
+LOCAL: Final = "this host"
+"""The end of a campaign begins with these words if the peer is not its cause."""
+DOUBTS: Final = 100
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 LONGEST_COSTLY: Final = 0.15
 """Share of the time that one of them may take, unless it waits in the lane."""
@@ -151,7 +153,7 @@ class Campaign:
             if lost.finding is not None:
                 self.add(believed(lost.finding))
         except LocalTrouble as trouble:
-            totals.ended = f"this host: {trouble}"
+            totals.ended = f"{LOCAL}: {trouble}"
         self._count()
         return totals
 
@@ -159,7 +161,11 @@ class Campaign:
         for _ in range(WARMING if self.liveness.caller is None else 1):
             trouble = self.liveness.serves()
             if trouble is not None:
-                raise Unrecoverable(trouble.violation.detail)
+                asked = Conversation(
+                    name="good/probe", steps=(), about="the harmless questions by which it was learned"
+                )
+                finding = Finding(violation=trouble.violation, conversation=asked, transcript=Transcript())
+                raise Unrecoverable(trouble.violation.detail, finding)
         self.liveness.complaints()
         self._care.rest()
 
@@ -188,7 +194,8 @@ class Campaign:
         """Goes on with the cases that take long or much: those that mostly wait go into the lane, the others are
         played with nothing else going on, as long as they have not had their share of the time."""
         now = monotonic()
-        allowed = self._spent_on_costly <= SHARE_OF_COSTLY * (now - self._looping - FIRST_COSTLY)
+        common = now - self._looping - FIRST_COSTLY * self.settings.seconds
+        allowed = self._spent_on_costly <= SHARE_OF_COSTLY * common
         if self._waiting is None and allowed:  # to make one may take long, too
             self._waiting = self.schedule.next(costly=True)
         case = self._waiting
@@ -290,7 +297,9 @@ class Campaign:
             self._pool_empty()
             times = 1 if played.seconds >= LONG else TIMES
             finding = self._suspects.violation(violation, played.case.conversation, played.transcript, times)
+            self.history.add(played.case.conversation)
             self._look_into(finding)
+            self._care.alive(played)
             spent = monotonic() - now
             self._spent_on_doubts += spent
             if played.case.costly:

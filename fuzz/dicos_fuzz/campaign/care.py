@@ -138,11 +138,17 @@ class Care:
         due = self._since_echo >= self._settings.echo_every or now - self._echoed >= self._settings.echo_seconds
         if at_once or due:
             self.check(played)
-        elif (gone := self._liveness.gone()) is not None:
-            self._trouble(gone, played)
+        else:
+            self.alive(played)
         since = now - self._surveyed
         if since >= self._settings.survey_seconds or (self._risen and since >= SURVEY_AGAIN):
             self._survey(played)
+
+    def alive(self, played: Played) -> None:
+        """Makes sure that the process of the peer is still there."""
+        gone = self._liveness.gone()
+        if gone is not None:
+            self._trouble(gone, played)
 
     def check(self, played: Played) -> None:
         """Makes a good echo; if it fails, the suspects are investigated."""

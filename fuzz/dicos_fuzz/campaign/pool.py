@@ -24,9 +24,11 @@ from .player import LocalTrouble, Player
 from .schedule import Case
 from .suspects import Judge
 
-__all__ = ["Here", "Played", "PlayerOf", "Pool", "Workers", "play_here"]
+__all__ = ["Here", "Played", "PlayerOf", "Pool", "Workers", "play_here", "trimmed"]
 
-AHEAD: Final = 4
+KEPT: Final = 256 << 10
+"""Bytes of a transcript that are kept once it is judged."""
+AHEAD: Final = 2
 """Cases that a worker has beyond the one that it plays."""
 ENDING: Final = 5.0
 _NOTHING: Final = Conversation(name="", steps=())
@@ -55,12 +57,25 @@ def play_here(player: Player, judge: Judge, case: Case) -> Played:
         case=case,
         violations=tuple(judge(case.conversation, transcript, player.learned)),
         observed=observations(transcript),
-        transcript=transcript,
+        transcript=trimmed(transcript),
         sent=player.bytes_sent - sent,
         connections=player.associations - connections,
         seconds=transcript.entries[-1].at if transcript.entries else 0.0,
         suspicious=any(one.what in (What.REFUSED, What.RESET, What.UNANSWERED) for one in transcript.entries),
     )
+
+
+def trimmed(transcript: Transcript, most: int = KEPT) -> Transcript:
+    """Returns a transcript with at most this many bytes, so that many of them can be kept; its lines stay."""
+    left = most
+    entries = []
+    for entry in transcript.entries:
+        if len(entry.data) > left:
+            note = ", ".join(filter(None, (entry.note, f"{len(entry.data) - left} bytes not kept")))
+            entry = replace(entry, data=entry.data[:left], note=note)
+        left -= len(entry.data)
+        entries.append(entry)
+    return Transcript(entries)
 
 
 class Pool(Protocol):
@@ -143,7 +158,7 @@ class Workers:
         try:
             pipe.send((case, learned.answer_seconds))
         except OSError as error:
-            raise LocalTrouble("a worker of this program has ended") from error
+            raise LocalTrouble(self._ended(pipe)) from error
 
     def full(self) -> bool:
         """See `Pool`."""
@@ -158,13 +173,19 @@ class Workers:
                 try:
                     one: Played | str = pipe.recv()
                 except (EOFError, OSError) as error:
-                    raise LocalTrouble("a worker of this program has ended") from error
+                    raise LocalTrouble(self._ended(pipe)) from error
                 if isinstance(one, str):
                     raise LocalTrouble(one)
                 found.append(replace(one, case=self._waiting[pipe].pop(one.case.number)))
             if not all_of_them:
                 break
         return found
+
+    def _ended(self, pipe: Connection) -> str:
+        """The line for a worker that has ended."""
+        process = next(process for process, mine in self._workers if mine is pipe)
+        process.join(ENDING)
+        return f"a process of this program has ended, exit status {process.exitcode}"
 
     def close(self) -> None:
         """See `Pool`."""
@@ -185,15 +206,24 @@ def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whol
     seen = Bitmap()
     try:
         with make(learned) as player:
-            while True:
-                case, seconds = pipe.recv()
+            while (asked := _next(pipe)) is not None:
+                case, seconds = asked
                 player.learned = replace(learned, answer_seconds=seconds)
                 played = play_here(player, judge, case)
                 new = seen.add(played.observed)
                 if not (whole or played.violations or new or played.suspicious):
                     played = replace(played, transcript=Transcript())
                 pipe.send(replace(played, case=Case(case.number, _NOTHING)))  # the other end has it
-    except (EOFError, OSError):
+    except BrokenPipeError:
         return
-    except LocalTrouble as trouble:
+    except (LocalTrouble, OSError) as trouble:
         pipe.send(str(trouble))
+
+
+def _next(pipe: Connection) -> tuple[Case, float] | None:
+    """Returns the next case and the seconds for an answer; None once the pipe is closed."""
+    try:
+        found: tuple[Case, float] = pipe.recv()
+    except (EOFError, ConnectionError):
+        return None
+    return found

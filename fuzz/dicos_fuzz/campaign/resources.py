@@ -23,7 +23,7 @@ COUNTED: Final[tuple[Counted, ...]] = ("descriptors", "threads", "memory")
 SLACK: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 16 << 20}
 """Growth over the baseline that raises no suspicion."""
 ENTRIES: Final = 2_000
-SUSPECTS: Final = 12
+SUSPECTS: Final = 6
 PLAYED: Final = 64
 WINDOW: Final = 8
 """Conversations that are suspects for one rise."""

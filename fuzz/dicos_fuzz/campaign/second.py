@@ -19,6 +19,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from ..conversation import Conversation, Transcript
 from .bitmap import reaction
 from .player import Player
+from .pool import trimmed
 from .settings import Difference, Totals
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Second:
     def __call__(self, conversation: Conversation, transcript: Transcript) -> None:
         """Compares the reactions of both peers to a conversation, whose transcript with the first one this is."""
         first = _words(reaction(transcript))
-        second = _words(reaction(self._player.play(conversation)))
+        second = _words(reaction(trimmed(self._player.play(conversation))))
         if first == second:
             return
         family = conversation.name.partition("/")[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from multiprocessing import resource_tracker
 
 import pytest
 
@@ -16,12 +20,12 @@ from dicos_fuzz.campaign.judging import judge
 from dicos_fuzz.campaign.knowledge import Learned
 from dicos_fuzz.campaign.lane import Lane, length_of
 from dicos_fuzz.campaign.player import LocalTrouble, Peer, Player
-from dicos_fuzz.campaign.pool import Here, Workers
+from dicos_fuzz.campaign.pool import Here, Workers, trimmed
 from dicos_fuzz.campaign.probe import probe
 from dicos_fuzz.campaign.scenarios import FAMILIES
 from dicos_fuzz.campaign.scenarios.family import Family
 from dicos_fuzz.campaign.settings import Settings
-from dicos_fuzz.conversation import Await, Conversation, Pause, Send, Side, Transcript
+from dicos_fuzz.conversation import Await, Conversation, Entry, Pause, Send, Side, Transcript, What
 from dicos_fuzz.finding import Finding, Severity, Violation, signature
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.policy import AcceptPolicy
@@ -65,7 +69,7 @@ def player_of(port: int, learned: Learned = Learned()) -> Iterator[Player]:  # n
 def test_nothing_is_found_in_our_own_adapters(adapter: str) -> None:
     with serving(adapter, policy=POLICY) as server, player_of(server.port) as player:
         player.learned = probe(player)
-        run, _seen = campaign(player, *USERS, settings=replace(QUICK, conversations=150))
+        run, _ = campaign(player, *USERS, settings=replace(QUICK, conversations=150))
         totals = run.run()
     assert totals.findings == {}, [one.violation.detail for one in totals.findings.values()]
     assert totals.unconfirmed == {}
@@ -110,7 +114,7 @@ def test_a_crash_ends_a_campaign_unless_it_is_to_go_on() -> None:
     for keep_going, known in ((False, frozenset[str]()), (True, frozenset[str]())):
         with broken("item-length-crash") as (watched, port), player_of(port) as player:
             settings = replace(QUICK, conversations=12, keep_going=keep_going, known=known)
-            run, _seen = campaign(player, crashing, settings=settings, watched=watched)
+            run, _ = campaign(player, crashing, settings=settings, watched=watched)
             totals = run.run()
         (found,) = totals.findings.values()
         assert (found.violation.oracle, found.violation.reaction, found.replayed) == ("crash", "signal SIGSEGV", (3, 3))
@@ -302,7 +306,49 @@ def no_player(learned: Learned) -> Player:
 
 
 def test_trouble_of_a_worker_ends_a_campaign_with_its_cause() -> None:
-    with serving("blocking", policy=POLICY) as server, player_of(server.port) as player:  # noqa: SIM117  one is made with the other
-        with Workers(no_player, player.learned, judge, 1) as pool:
-            totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
+    resource_tracker.ensure_running()  # it keeps a pipe
+    with (
+        serving("blocking", policy=POLICY) as server,
+        player_of(server.port) as player,
+        Workers(no_player, player.learned, judge, 1) as pool,
+    ):
+        totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
     assert totals.ended == "this host: no ports left"
+
+
+def test_a_transcript_that_is_kept_is_bounded() -> None:
+    entries = [
+        Entry(0.0, 0, What.SENT, bytes(60)),
+        Entry(0.1, 0, What.RECEIVED, bytes(60), "x"),
+        Entry(0.2, 0, What.ENDED),
+    ]
+    kept = trimmed(Transcript(entries), 100)
+    assert [len(one.data) for one in kept.entries] == [60, 40, 0]
+    assert [one.note for one in kept.entries] == ["", "x, 20 bytes not kept", ""]
+    assert trimmed(Transcript(entries)) == Transcript(entries)
+
+
+def test_a_peer_that_the_questions_broke_is_a_finding() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with player_of(port) as player:
+        run, seen = campaign(player, PLAIN)
+        totals = run.run()
+    assert [one.violation.oracle for one in seen.findings] == ["crash"]
+    assert totals.ended.startswith("the peer does not serve any more")
+
+
+def killed(learned: Learned) -> Player:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_worker_that_is_killed_ends_a_campaign_with_its_cause() -> None:
+    resource_tracker.ensure_running()
+    with (
+        serving("blocking", policy=POLICY) as server,
+        player_of(server.port) as player,
+        Workers(killed, player.learned, judge, 1) as pool,
+    ):
+        totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
+    assert totals.ended == "this host: a process of this program has ended, exit status -9"
