@@ -19,7 +19,7 @@ from .shapes import Choice, Edits, Hex, Maybe, Prefix, Seconds, Shape, Whole
 __all__ = [
     "ERRORS", "FORMS", "PLACES", "About", "After", "At", "Change", "Clock", "Delay", "Direction", "Dribble", "Drop",
     "Duplicate", "EditPdu", "Effect", "Error", "Every", "Flip", "Form", "HalfClose", "Insert", "Merge", "Overwrite",
-    "Pdu", "Place", "Reorder", "Reset", "Short", "Split", "Stall", "Timers", "Truncate", "described",
+    "Pdu", "Place", "Reorder", "Reset", "Short", "Split", "Stall", "Timers", "TRANSIENT", "Truncate", "described",
 ]  # fmt: skip
 
 FARTHEST: Final = 1 << 40
@@ -28,8 +28,10 @@ LONGEST: Final = 100_000.0
 """Most seconds of any time in a plan, a little more than a day."""
 COPIED: Final = 1 << 16
 """Most bytes that one fault inserts, repeats or joins."""
-ERRORS: Final = ("EPIPE", "ECONNRESET", "EAGAIN", "EINTR", "ENOBUFS", "ETIMEDOUT", "EIO", "ENOSPC")
-"""Names of the errors that a socket may be made to raise."""
+TRANSIENT: Final = ("EAGAIN", "EINTR", "ENOBUFS", "EMFILE", "ENFILE", "ENOMEM", "ECONNABORTED")
+"""Names of errors that pass."""
+ERRORS: Final = ("EPIPE", "ECONNRESET", "ETIMEDOUT", "EIO", "ENOSPC", "EDQUOT", *TRANSIENT)
+"""Names of the errors that a socket, a source or a sink may be made to raise."""
 
 
 class Direction(Enum):
@@ -237,8 +239,8 @@ class Short(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class Error(_Checked):
-    """At a socket: it raises `error`, `times` times. Elsewhere a permanent error means that all bytes from
-    here on are lost; a transient one means a boundary."""
+    """A socket, a source or a sink (`edges`, `pieces`) raises `error`: `times` times if it is one that passes, else
+    always. Elsewhere a permanent error means that all bytes from here on are lost, one that passes means a boundary."""
 
     error: str
     times: int = 1

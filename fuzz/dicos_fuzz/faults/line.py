@@ -24,6 +24,7 @@ from ..grammar.reading import PDU_NAMES, read_pdu
 from ..tree import Node, apply, encode
 from .altering import WHOLE, Altering
 from .effects import (
+    TRANSIENT,
     Change,
     Clock,
     Delay,
@@ -61,8 +62,6 @@ PIECES: Final = 1024
 """Most buffers of one piece."""
 LONGEST_TEXT: Final = 62
 """Most characters of an effect in the log."""
-TRANSIENT: Final = ("EAGAIN", "EINTR", "ENOBUFS")
-"""Errors after which a socket can be used again."""
 
 
 class Line:
@@ -80,6 +79,8 @@ class Line:
         """True if a fault has ended the direction."""
         self.lost = ""
         """The error because of which no byte gets through any more, empty if there was none."""
+        self.error: Error | None = None
+        """The last error that has struck; an owner who raises errors resets it."""
         self.stuck = False
         """True if the last `take` gave nothing: only bytes, time, or the other direction change that."""
         self.signals: list[Timers | Clock] = []
@@ -95,6 +96,7 @@ class Line:
         self._due: deque[tuple[int, Fault]] = deque()  # faults whose place is here
         self._ready: deque[memoryview] = deque()  # bytes that come before the next ones of the inbox
         self._boundary = False  # the present piece ends here
+        self._late = False  # the last one was empty because the next bytes, or the end, are delayed
         self._pdus = self._triggers.needs_pdus  # the bytes are read as PDUs
         self._pdu_left = 0  # bytes of the present PDU
         self._fresh = False  # none of them has passed
@@ -124,6 +126,11 @@ class Line:
         """True if bytes wait that will pass by themselves, at some time."""
         return self.size > 0 and not (self._pace.stalled_forever or self.reset)
 
+    @property
+    def stalled_forever(self) -> bool:
+        """True if nothing passes any more."""
+        return self._pace.stalled_forever
+
     def feed(self, data: Buffer) -> None:
         """Adds bytes, by reference. They are dropped once the direction is over."""
         if len(data) and not (self.cut or self.reset or self.lost):
@@ -141,7 +148,10 @@ class Line:
         """Returns when to call `handle_timeout`, and why; None if time changes nothing."""
         if self._quiet or self.reset or self.cut:
             return None
-        found = [one for one in (self._pace.deadline(now, self._inbox),) if one is not None]
+        found = [one for one in (self._pace.deadline(now, self._inbox, self.size),) if one is not None]
+        if self._late and not self._pace.held(self._inbox):
+            self._late = self.stuck = False  # now that the time is known at which the bytes came
+            return now, "bytes that are not delayed any more"
         at = self._triggers.deadline(now)
         if at is not None:
             found.append((at, "the time of a fault"))
@@ -224,7 +234,7 @@ class Line:
         return self._pace.usual and not (busy or over)
 
     def _piece(self) -> list[bytes | memoryview]:
-        self._boundary = False
+        self._boundary = self._late = False
         room = self._pace.room(self.size, ended=self._inbox.ended)
         piece: list[bytes | memoryview] = []
         while room > 0 and len(piece) < PIECES:
@@ -254,6 +264,7 @@ class Line:
                 self._strike(*self._due.popleft())
             elif not here:
                 self._over = inbox.ended and not inbox.size and not held
+                self._late = held
                 return None
             elif self._pdus and not self._pdu_left:
                 if not self._begin_pdu():
@@ -366,7 +377,8 @@ class Line:
             case EditPdu() | Change() | Truncate() | Drop(size=None) | Duplicate(size=None) if not self._pdus:
                 return "nothing: there are no PDUs"
             case EditPdu() | Change() | Truncate():
-                self._whole.append((number, effect))
+                if all(other != number for other, _ in self._whole):
+                    self._whole.append((number, effect))
                 return ""
             case Split():
                 self._boundary = True
@@ -402,6 +414,7 @@ class Line:
             case Timers() | Clock():
                 self.signals.append(effect)  # which comes before the bytes behind it
             case Error(error=name):
+                self.error = effect
                 if name not in TRANSIENT:
                     self.lost = name
                     self._inbox.clear()

@@ -98,7 +98,8 @@ class _End(Link):
 class Side:
     """One side of a conversation: an association, the wire that carries its bytes, and its flow.
 
-    `wire` None: the association itself. Once the flow is over, `result` is what it returned, or `error` what it raised.
+    `wire` None: the association itself. Once the flow is over, `result` is what it returned, or `error` what it raised,
+    and `seconds` the time at which it did.
     """
 
     def __init__(self, association: Association, flow: Flow[Any], *, wire: Wire | None = None) -> None:
@@ -107,6 +108,7 @@ class Side:
         self.over = False
         self.result: Any = None
         self.error: ProtocolError | None = None
+        self.seconds: float | None = None
         self._flow = flow
         self._need: Need | None = None
 
@@ -124,22 +126,22 @@ class Side:
             case _:
                 met = True
         if met:
-            self.resume()
+            self.resume(now)
         return met or moved
 
-    def resume(self, fault: ProtocolError | None = None) -> None:
+    def resume(self, now: float, fault: ProtocolError | None = None) -> None:
         """Runs the flow up to its next wait; it is over after that of its end. `fault`: raised in it."""
         try:
             self._need = next(self._flow) if fault is None else self._flow.throw(fault)
         except StopIteration as done:
-            self.result = done.value
-            self._leave()
+            self._leave(now, done.value, None)
         except ProtocolError as error:
-            self.error = error.with_traceback(None)
-            self._leave()
+            self._leave(now, None, error.with_traceback(None))
 
-    def _leave(self) -> None:
+    def _leave(self, now: float, result: Any, error: ProtocolError | None) -> None:
         """A flow that ends before its association is followed by an abort, as a session does it."""
+        if self.seconds is None:
+            self.seconds, self.result, self.error = now, result, error
         if self.association.wants_close:
             self.over = True
             self.end.close()
@@ -181,7 +183,7 @@ def _jump(sides: Sequence[Side], now: float) -> float:
     now = max(now, at)
     for own, side in due:
         if own <= now:
-            side.resume(side.end.on_time(now))
+            side.resume(now, side.end.on_time(now))
         elif side.end.measured:
             side.end.woke(now)
     return now

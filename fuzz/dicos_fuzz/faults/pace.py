@@ -36,13 +36,12 @@ class Pace:
         self._last = -float("inf")  # when the last delayed chunk leaves
         self._merge: tuple[int, float] | None = None
         self._merge_at: float | None = None
-        self._merging = False  # bytes wait for more
         self._merged = False  # they have waited long enough
         self._rate: int | None = None
         self._next_at: float | None = None  # of a dribble
         self._dribbles = False  # the present piece is one of a dribble
         self._owed = 0.0  # seconds that the last one takes
-        self._now: float | None = None
+        self._now: float | None = None  # at the last `handle_timeout`: what is delayed until then may pass
 
     # -- the faults ----------------------------------------------------------------------------------------------
 
@@ -96,20 +95,20 @@ class Pace:
         self._dribbles = self._rate is not None
         if self._stall is not None:
             return 0
-        if self._merge is not None:
-            size = self._merge[0]
-            if waiting < size and not (ended or self._merged):
-                self._merging = waiting > 0
-                return 0
+        if self._waits_for_more(waiting, ended=ended):
+            return 0
         if self._rate is not None:
             return 0 if self._owed or self._next_at is not None else min(max(1, self._rate // FINEST), self.short)
         return self.short
+
+    def _waits_for_more(self, waiting: int, *, ended: bool) -> bool:
+        return self._merge is not None and waiting < self._merge[0] and not (ended or self._merged)
 
     def passed(self, size: int) -> None:
         """This many bytes have passed."""
         if self._dribbles and self._rate is not None:
             self._owed = size / self._rate
-        self._merging = self._merged = False
+        self._merged = False
         self._merge_at = None
 
     def held(self, inbox: Inbox) -> bool:
@@ -126,9 +125,8 @@ class Pace:
 
     # -- time ----------------------------------------------------------------------------------------------------
 
-    def deadline(self, now: float, inbox: Inbox) -> tuple[float, str] | None:
-        """Returns when more may pass, and why not before."""
-        self._now = now
+    def deadline(self, now: float, inbox: Inbox, waiting: int) -> tuple[float, str] | None:
+        """Returns when more may pass, and why not before. `waiting`: bytes that are here."""
         found: list[tuple[float, str]] = []
         if self._delay is not None:
             inbox.stamp(now)
@@ -142,7 +140,7 @@ class Pace:
             if self._stall_at is None:
                 self._stall_at = now + seconds
             return self._stall_at, why
-        if self._merging and self._merge is not None:
+        if self._merge is not None and waiting and self._waits_for_more(waiting, ended=inbox.ended):
             if self._merge_at is None:
                 self._merge_at = now + self._merge[1]
             found.append((self._merge_at, "bytes that wait for more"))

@@ -81,7 +81,7 @@ class FaultyWire:
         # The last deadline that had come already: when it was asked for, and its time.
         self._at_once = (-math.inf, -math.inf)
         self._offset = 0.0  # of the inner wire's clock
-        self._timers: list[Timers] = []
+        self._timers: dict[tuple[str, str], Timers] = {}  # the last of each kind and name
         self._inner_due: Deadline | None = None  # on the inner wire's clock
         self._passed: float | None = None  # the deadline of the inner wire that it knows has passed
         self._early: float | None = None  # the deadline that was reported early
@@ -190,8 +190,9 @@ class FaultyWire:
             line.handle_timeout(now)
             self._heed(line)
         self._pass_time(now)
-        if self._in is not None:
-            self._deliver(self._in)
+        # An adapter may call this at the end of any wait, and go on waiting.
+        if self._in is not None and self._deliver(self._in):
+            self._wake = True
 
     def _lines(self) -> list[Line]:
         """The lines on which something may still strike."""
@@ -206,16 +207,18 @@ class FaultyWire:
             return False
         return line.finished or (self.inner.wants_read and line.movable)
 
-    def _deliver(self, line: Line) -> None:
-        """Passes the next piece to the inner wire, or the end of file."""
+    def _deliver(self, line: Line) -> bool:
+        """Passes the next piece to the inner wire, or the end of file. Returns True if it passed anything."""
         if not self._deliverable():
-            return
-        if piece := line.take():
+            return False
+        piece = line.take()
+        if piece:
             self.inner.receive_data(_joined(piece))
         if line.finished:
             self._told_end = True
             self.inner.receive_eof(None if line.cut else self._why)
         self._wake |= self._heed(line)
+        return bool(piece) or self._told_end
 
     # -- effects on both directions, and on time -------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class FaultyWire:
             if isinstance(signal, Clock):
                 self._offset += signal.seconds
             else:
-                self._timers.append(signal)
+                self._timers[signal.how, signal.name] = signal
         if not line.reset or self._reset:
             return bool(signals)
         self._reset = True
@@ -245,7 +248,9 @@ class FaultyWire:
 
     def _concerning(self, deadline: Deadline, how: str) -> list[Timers]:
         return [
-            one for one in self._timers if one.how == how and (one.name == "all" or deadline.why.startswith(one.name))
+            timers
+            for (kind, name), timers in self._timers.items()
+            if kind == how and (name == "all" or deadline.why.startswith(name))
         ]
 
     def _shift(self, deadline: Deadline, how: str) -> float:
