@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .. import dimse
 from ..association import Association
@@ -31,6 +31,7 @@ from ..wire import Buffer
 from .feed import STARVED, Data, Lack, Starved
 from .flows import (
     AssociationAborted,
+    AssociationError,
     AssociationIdle,
     AssociationReleased,
     Flow,
@@ -58,6 +59,19 @@ class Holder(Protocol):
         """Releases everything that was held."""
 
 
+class _Over(Iterator[Need]):
+    """The end of an association, which has been raised. Whoever was to hear of it may have had another error instead,
+    for example because the data set that came before it is refused."""
+
+    __slots__ = ("_error", "_values")
+
+    def __init__(self, error: type[AssociationError], *values: Any) -> None:
+        self._error, self._values = error, values
+
+    def __next__(self) -> Need:
+        raise self._error(*self._values)
+
+
 class Exchange:
     """The messages of one established association. One flow at a time may run on it."""
 
@@ -77,7 +91,7 @@ class Exchange:
         self._replies: deque[MessageStart] = deque()  # answers that wait for the end of that data set, or for room
         self._parking = Parking(association.terms.limits.parked)  # messages received while waiting for something else
         self._taken = 0  # events without a wait since others had their turn
-        self._ending: Flow[None] | None = None  # what is left to do before the end of the association is raised
+        self._ending: Iterator[Need] | None = None  # what is left to do before the end of the association is raised
         self._cancelled: set[int] = set()
         self.unread = False
         """True while the data set of the message that `step` returned last has not come to its end."""
@@ -206,8 +220,8 @@ class Exchange:
         """The next message, or the next piece of one; None once the data set that was being sent is handed on.
 
         `parked`: what was kept for later comes first; if False, it stays where it is.
-        Raises `AssociationAborted` and `AssociationReleased` at the end of the association; an A-RELEASE-RQ has been
-        answered then.
+        Raises `AssociationAborted` and `AssociationReleased` at the end of the association, and again if it is asked
+        once more; an A-RELEASE-RQ has been answered then.
         """
         while isinstance(step := self.poll(parked=parked), Need):
             yield step
@@ -241,18 +255,21 @@ class Exchange:
         return need
 
     def _end_by(self, event: Event) -> Flow[None]:
-        """Raises if `event` is the end of the association."""
+        """Raises if `event` is the end of the association: now, and whenever the next message is asked for."""
         if isinstance(event, _ENDS):
             self._pieces = None
+            self._ending = _Over(AssociationAborted, event)
             raise AssociationAborted(event)
         if isinstance(event, ReleaseRequest):
             while self._pieces is not None:  # the peer still takes what was begun.  # PS3.8 table 9-10, Sta7
                 self.pump()
                 yield Need.DRAIN
             yield from answer_release(self.association)
+            self._ending = _Over(AssociationReleased)
             raise AssociationReleased
         if isinstance(event, Idle):
             yield from await_release(self.association)
+            self._ending = _Over(AssociationIdle, event.error)
             raise AssociationIdle(event.error)
 
     # -- what has to wait ----------------------------------------------------------------------------------------
@@ -357,6 +374,16 @@ def absorb_pending(exchange: Exchange) -> Flow[None]:
         elif (need := exchange._heed(event)) is not None:
             yield need
             yield from fresh(exchange)  # which raises
+
+
+def read_end(exchange: Exchange) -> Flow[None]:
+    """Raises the end of the association as `step` does, if it has come; the messages before it are dropped.
+
+    Returns if everything received so far is read, and it was not the end.
+    """
+    while (step := exchange.poll()) is not Need.INPUT or exchange._ending is not None:
+        if isinstance(step, Need):
+            yield step
 
 
 def complete(exchange: Exchange) -> Flow[None]:

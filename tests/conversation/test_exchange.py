@@ -10,7 +10,7 @@ import pytest
 
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
-from dicos_proto.conversation.exchange import Exchange, absorb_pending, look_idle
+from dicos_proto.conversation.exchange import Exchange, absorb_pending, look_idle, read_end
 from dicos_proto.conversation.exchange import response_to as reply_to
 from dicos_proto.conversation.feed import STARVED, PushSource
 from dicos_proto.conversation.invoking import UserOperation, ask, inquire
@@ -19,6 +19,7 @@ from dicos_proto.conversation.reading import (
     DataSetTooLong,
     NoRoom,
     next_piece,
+    pieces,
     read_answer,
     read_data,
     skip_data,
@@ -44,6 +45,7 @@ from dicos_proto.limits import Limits
 from dicos_proto.registry import status
 from dicos_proto.services.storage import StoreMany
 from dicos_proto.tolerance import FIELD, STRATOVAN
+from dicos_proto.upper_layer.events import Closed
 from dicos_proto.upper_layer.machine import State
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort, OperationsWindow, ReleaseRequest, ReleaseResponse, UserInformation
@@ -100,6 +102,23 @@ def _turns(flow: flows.Flow[Any]) -> tuple[Any, int]:
             return done.value, turns
         assert need is flows.Need.TURN
         turns += 1
+
+
+def one_piece(reading: flows.Stream[Any]) -> flows.Flow[Any]:
+    """The first piece of a stream."""
+    for step in reading:
+        if not isinstance(step, flows.Need):
+            return step
+        yield step
+    return None
+
+
+def drained(lone: Lone, flow: flows.Flow[Any]) -> Any:
+    """Returns the result of a flow that waits only for what it sends to be taken."""
+    for need in flow:
+        assert need is not flows.Need.INPUT
+        lone.sent()
+    return None
 
 
 # -- both ways at once ---------------------------------------------------------------------------------------------
@@ -662,11 +681,47 @@ def test_polls_give_what_flows_give(split: Splitter) -> None:
     assert content == b"identifier"
     provider.engine.receive_eof()
     assert exchange.poll() is flows.Need.DRAIN
-    with pytest.raises(flows.AssociationReleased):
-        exchange.poll()
-    for _ in range(2):
-        with pytest.raises(flows.AssociationAborted):
+    for _ in range(3):
+        with pytest.raises(flows.AssociationReleased):
             exchange.poll()  # it is over
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (encode(Abort()), flows.AssociationAborted),
+        (encode(ReleaseRequest()), flows.AssociationReleased),
+        (p_data((3, False, True, b"")) + encode(ReleaseRequest()), flows.AssociationReleased),
+    ],
+    ids=["aborts", "releases within a message", "releases"],
+)
+def test_the_end_is_told_again_to_who_has_not_heard_it(end: bytes, error: type[Exception]) -> None:
+    """The data set that came before it is refused by whoever reads it; the end is there when it is answered."""
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True) + p_data((3, False, False, b"x")) + end)
+    provider.engine.receive_eof()
+    exchange = provider.exchange
+    request = got(next_request(exchange))
+    reading = pieces(exchange, request)
+    assert got(one_piece(reading)) == b"x"
+    reading.close()
+    for _ in range(2):
+        with pytest.raises(error) as told:
+            drained(provider, read_end(exchange))
+        if isinstance(told.value, flows.AssociationAborted):
+            assert not isinstance(told.value.event, Closed)  # but the reason
+    with pytest.raises(error):
+        drained(provider, skip_data(exchange) if exchange.unread else exchange.step())
+
+
+def test_there_is_no_end_to_read_while_the_association_lasts() -> None:
+    provider = Lone.provider()
+    provider.engine.receive_data(command(3, STORE, has_data=True) + p_data((3, False, False, b"x")))
+    got(next_request(provider.exchange))
+    assert got(read_end(provider.exchange)) is None
+    provider.engine.receive_data(encode(Abort()))
+    with pytest.raises(flows.AssociationAborted):
+        got(read_end(provider.exchange))
 
 
 def test_what_is_kept_comes_first_by_a_poll() -> None:

@@ -1,4 +1,4 @@
-"""Servers of each adapter on loopback, in this process, which store what they receive: one of each, kept running.
+"""Servers on loopback, in this process, which store what they receive: one of each kind, kept running.
 
 Knows: `serve` of each adapter, threads. Must not know: what is sent to them. Invariants: a server listens on 127.0.0.1
 alone and ends with the process; every error that it logs is kept for the caller.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +23,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.files.receiving import store_into
 from dicos_transports.serving import Metrics, ServerLimits
 
+from .applied import application
 from .places import folder
 from .seeds import CT, EXPLICIT, IMPLICIT
 
@@ -72,6 +75,10 @@ class Host:
         return max(waiting, 0) + self.server.associations + self.server.pending
 
 
+_FAILED: Final = re.compile(r" failed: \w+ \(")
+"""A function of an application that failed with an error that no part of the project documents."""
+
+
 class _Errors(logging.Handler):
     def __init__(self, found: list[str]) -> None:
         super().__init__(logging.ERROR)
@@ -79,8 +86,10 @@ class _Errors(logging.Handler):
         self._format = logging.Formatter("%(message)s")
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._found) < 10:
-            self._found.append(self._format.format(record))
+        text = self._format.format(record)
+        own = record.name != "dicos.application" or _FAILED.search(text)
+        if own and len(self._found) < 10:
+            self._found.append(text)
 
 
 def _blocking(files: Path) -> Listening:
@@ -105,25 +114,28 @@ def _blocking(files: Path) -> Listening:
     return server
 
 
-async def _handle(files: Path, session: Any) -> None:
-    async for request in session:
-        match request.name:
-            case "C-STORE-RQ":
-                await store_into(files, request)
-            case "C-FIND-RQ":
-                await request.attributes()
-                await request.end()
-            case "C-GET-RQ" | "C-MOVE-RQ":
-                await request.attributes()
-                await request.respond(0xA900)
-            case _:
-                await request.respond()
+def _handler(files: Path) -> Callable[[Any], Awaitable[None]]:
+    async def handle(session: Any) -> None:
+        async for request in session:
+            match request.name:
+                case "C-STORE-RQ":
+                    await store_into(files, request)
+                case "C-FIND-RQ":
+                    await request.attributes()
+                    await request.end()
+                case "C-GET-RQ" | "C-MOVE-RQ":
+                    await request.attributes()
+                    await request.respond(0xA900)
+                case _:
+                    await request.respond()
+
+    return handle
 
 
 def _asyncio(files: Path) -> Listening:
     from dicos_transports.asyncio import serve
 
-    return _in_thread(lambda run: asyncio.run(_kept(serve, files, run)))
+    return _in_thread(lambda run: asyncio.run(_kept(serve, _handler(files), run)))
 
 
 def _trio(files: Path) -> Listening:
@@ -131,14 +143,11 @@ def _trio(files: Path) -> Listening:
 
     from dicos_transports.trio import serve
 
-    return _in_thread(lambda run: trio.run(_kept, serve, files, run))
+    return _in_thread(lambda run: trio.run(_kept, serve, _handler(files), run))
 
 
-async def _kept(serve: Any, files: Path, run: Callable[[Listening], None]) -> None:
-    async def handle(session: Any) -> None:
-        await _handle(files, session)
-
-    options: dict[str, Any] = {"policy": POLICY, "timeouts": _TIMEOUTS, "server_limits": _ROOM}
+async def _kept(serve: Any, handle: Any, run: Callable[[Listening], None], policy: AcceptPolicy = POLICY) -> None:
+    options: dict[str, Any] = {"policy": policy, "timeouts": _TIMEOUTS, "server_limits": _ROOM}
     async with serve(("127.0.0.1", 0), handle, **options) as server:
         run(server)
         await server.wait()
@@ -159,18 +168,56 @@ def _in_thread(work: Callable[[Callable[[Listening], None]], None]) -> Listening
     return found[0]
 
 
-ADAPTERS: Final = {"blocking": _blocking, "asyncio": _asyncio, "trio": _trio}
-"""How to start the server of each adapter."""
+@cache
+def _destination() -> tuple[str, int]:
+    """The address of a server that takes what an application moves and the reports that it brings."""
+    from dicos_transports.blocking import serve
+
+    def handle(session: Any) -> None:
+        for request in session:
+            request.respond()
+
+    server = serve(("127.0.0.1", 0), handle, policy=POLICY, timeouts=_TIMEOUTS, server_limits=_ROOM)
+    atexit.register(server.close, 0.1)
+    return "127.0.0.1", server.port
+
+
+def _application(files: Path) -> Listening:
+    app = application(files, _destination(), awaited=False)
+    policy = replace(app.policy, peer_max_length=8)
+    server = app.serve(("127.0.0.1", 0), policy=policy, timeouts=_TIMEOUTS, server_limits=_ROOM)
+    atexit.register(server.close, 0.1)
+    return server
+
+
+def _awaited_application(files: Path) -> Listening:
+    from dicos_transports.asyncio import serve
+
+    app = application(files, _destination(), awaited=True)
+    return _in_thread(
+        lambda run: asyncio.run(_kept(serve, app.async_handler, run, replace(app.policy, peer_max_length=8)))
+    )
+
+
+ADAPTERS: Final = {
+    "blocking": _blocking,
+    "asyncio": _asyncio,
+    "trio": _trio,
+    "application": _application,
+    "application-asyncio": _awaited_application,
+}
+"""How to start each kind of server."""
 
 
 @cache
 def host(adapter: str) -> Host:
     """Returns the server of this adapter, which the first call starts."""
-    log = logging.getLogger("dicos.server")
-    log.propagate = False
     files = folder(f"stored-{adapter}")
     made = Host(ADAPTERS[adapter](files), files)
-    log.addHandler(_Errors(made.errors))
+    for name in ("dicos.server", "dicos.application"):
+        log = logging.getLogger(name)
+        log.propagate = False
+        log.addHandler(_Errors(made.errors))
     return made
 
 

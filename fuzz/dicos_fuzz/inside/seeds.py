@@ -218,7 +218,7 @@ def acceptor_streams() -> tuple[bytes, ...]:
 
 @cache
 def requestor_streams() -> tuple[bytes, ...]:
-    """Returns what providers answer to the local requestor (`Asking`), which numbers its messages 1, 2, 3, 4."""
+    """Returns what providers answer to the local requestor (`local`), which numbers its messages 1, 2, 3, 4."""
     opening = encode(accepted())
     release, response = encode(ReleaseRequest()), encode(ReleaseResponse())
     pending = CFindResponse(message_id_being_responded_to=3, status=0xFF00)

@@ -26,6 +26,8 @@ from dicos_proto.services.retrieve import Counters
 from dicos_proto.services.serving import Refused
 from dicos_proto.services.storage import store
 from dicos_proto.upper_layer.negotiation import propose
+from dicos_proto.upper_layer.pdu import encode as encode_pdu
+from dicos_proto.upper_layer.pdu_types import Abort, ReleaseRequest
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.application import Application, Asked, Reply, StoreAsked
 from dicos_transports.blocking import StoreRequest, connect
@@ -801,6 +803,27 @@ def test_a_lost_association_is_nobodys_failure(way: Way, told: Lines, lines: Lin
         assert closed.wait(PATIENCE)
     assert told.texts() == []
     assert not any("the handler failed" in text for text in lines.texts())
+
+
+@each_way
+@pytest.mark.parametrize("end", [encode_pdu(Abort()), encode_pdu(ReleaseRequest())], ids=["aborts", "releases"])
+def test_a_peer_that_leaves_within_what_is_refused_is_nobodys_failure(
+    way: Way, end: bytes, told: Lines, lines: Lines
+) -> None:
+    app = application(way)
+    called: list[object] = []
+    app.on_store(CT)(of_kind(way)(called.append))
+    store = CStoreRequest(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2")
+    with running(way, app) as server, socket.create_connection(("127.0.0.1", server.port), PATIENCE) as sock:
+        sock.sendall(ASKED)
+        assert read_pdu(sock)[0] == 2
+        sock.sendall(command(3, store, has_data=True) + p_data((3, False, False, b"no data set")) + end)
+        sock.shutdown(socket.SHUT_WR)
+        read_pdu(sock)
+        assert read_pdu(sock) == b""
+    assert called == []
+    assert not any("the handler failed" in text for text in lines.texts())
+    assert lines.texts(logging.ERROR) == []
 
 
 # -- registering -------------------------------------------------------------------------------------------------------

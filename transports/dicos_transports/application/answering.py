@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from dicos_proto import dimse
 from dicos_proto.arguments import kind_of
+from dicos_proto.conversation.exchange import read_end
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.datasets import DataSetError
@@ -25,6 +26,7 @@ from dicos_proto.registry import status
 from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.query import Finding
 from dicos_proto.services.serving import NormalizedOperation, Refused
+from dicos_proto.upper_layer.machine import State
 
 from .. import blocking
 from ..addresses import Address
@@ -70,7 +72,10 @@ async def answer(
             code = status.CANNOT_UNDERSTAND if stored else status.PROCESSING_FAILURE
             refused = Refused(code, text_of(error))
         try:
-            if session.exchange.sending or session.association.operations.outstanding or not session.established:
+            if not (session.established or _awaited(request).session.driver.closed):  # not by this side
+                await talk.run(read_end(session.exchange))
+            association = session.association
+            if session.exchange.sending or association.operations.outstanding or association.state is not State.Sta6:
                 # The peer could not tell an answer from the rest of a message, or from the answers it waits for.
                 raise Refused(refused.code, f"within a message: {refused.comment}") from None
             await _refuse(talk, request, refused)

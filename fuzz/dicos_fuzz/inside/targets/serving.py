@@ -37,7 +37,7 @@ _PATIENCE: Final = 30.0
 """Seconds for what takes milliseconds: only what hangs takes that long, also on a busy machine."""
 _LINGER: Final = struct.pack("ii", 1, 0)
 _EVERY: Final = 64
-_STREAMS: Final = Bases(lambda: [*(user for user, _ in recorded()[:6]), *acceptor_streams()], read_stream)
+_STREAMS: Final = Bases(lambda: [*(user for user, _ in recorded()), *acceptor_streams()], read_stream)
 _HELD: dict[str, tuple[int, int]] = {}
 """By adapter: the number of servers in this process, and its descriptors when nothing was connected to them."""
 _RUNS: dict[str, int] = {}
@@ -53,6 +53,7 @@ def _serving(data: bytes, watch: Watch, adapter: str) -> None:
         _good(server)
         _until_idle(server)
         _HELD[adapter] = running(), descriptors()
+    empty(server.files)  # a run that failed may have left some
     answer, reset = _talk(server, stream, first, how)
     _until_idle(server)
     if not reset:
@@ -156,6 +157,15 @@ def _check_files(files: Path, stream: bytes, watch: Watch) -> None:
             empty(files)
 
 
+_ABOUT: Final = {
+    "blocking": "a server of the blocking adapter that stores",
+    "asyncio": "a server of the asyncio adapter that stores",
+    "trio": "a server of the trio adapter that stores",
+    "application": "an application of every service in threads",
+    "application-asyncio": "an application of every service, awaited, in asyncio",
+}
+
+
 def _tapes() -> list[bytes]:
     return [raw(bytes((first, how)), one) for one in _STREAMS.all for first, how in ((0, 0), (1, 3), (4, 0), (7, 2))]
 
@@ -167,7 +177,7 @@ def _available() -> list[str]:
 TARGETS: Final = tuple(
     Target(
         name=f"serving-{adapter}",
-        about=f"a server of the {adapter} adapter that stores, over loopback",
+        about=f"{_ABOUT[adapter]}, over loopback",
         body=lambda data, watch, adapter=adapter: _serving(data, watch, adapter),  # type: ignore[misc]
         seeds=_tapes,
         made=lambda random: raw(

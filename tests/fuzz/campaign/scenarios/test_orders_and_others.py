@@ -57,11 +57,6 @@ def test_a_provider_without_a_fault_is_not_blamed(name: str, most: int) -> None:
         ("orders", "second-message-lost", "unanswered"),
         ("beside", "neighbour-hurt", "refused-valid"),
         ("returned", "byte-changed", "object-changed"),
-<<<<<<< HEAD
-=======
-        ("repeated", "echo-store-abort", "starved"),
-        ("repeated", "slot-at-reset", "starved"),
->>>>>>> main
         ("fragments", "over-max-length", "accepted"),
     ],
 )
@@ -74,7 +69,6 @@ def test_a_family_shows_a_defect(name: str, defect: str, oracle: str) -> None:
     pytest.fail(f"no conversation of {name} shows {defect}")
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("defect", ["echo-store-abort", "slot-at-reset"])
 def test_repeated_ends_use_up_the_slots_of_a_peer_that_loses_them(defect: str) -> None:
     with playing(defect, patience=0.2) as player:
@@ -86,8 +80,6 @@ def test_repeated_ends_use_up_the_slots_of_a_peer_that_loses_them(defect: str) -
     pytest.fail(f"no conversation of repeated shows {defect}")
 
 
-=======
->>>>>>> main
 @pytest.mark.parametrize("learned", [ECHO, STORAGE], ids=["echo", "storage"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_needs_no_service(name: str, learned: Learned) -> None:
