@@ -184,5 +184,5 @@ def test_the_end_is_the_end_whatever_was_being_sent() -> None:
     with pytest.raises(flows.AssociationAborted, match="the peer says"):
         next(flow)
     user.sent()
-    with pytest.raises(flows.AssociationAborted, match="closed"):
+    with pytest.raises(flows.AssociationAborted, match="the peer says"):
         come_to(next_request(user.exchange), user)

@@ -68,7 +68,7 @@ def test_the_faults_of_a_direction_keep_their_numbers() -> None:
         (lambda: Dribble(0), "dribble: rate: 0; allowed: 1 to"),
         (lambda: Clock(1e6), "clock: seconds: 1000000.0; allowed: -100000 to 100000 seconds"),
         (lambda: Timers("often"), "timer: how: 'often'; allowed: twice, early, late"),
-        (lambda: Error("EHOSTILE"), "error: error: 'EHOSTILE'; allowed: EPIPE, ECONNRESET, EAGAIN"),
+        (lambda: Error("EHOSTILE"), "error: error: 'EHOSTILE'; allowed: EPIPE, ECONNRESET, ETIMEDOUT, EIO, ENOSPC, "),
         (lambda: EditPdu(Edit("a" * 201, Action.DELETE)), "edit: edit: Edit.*; allowed: a path in quotation marks"),
         (lambda: EditPdu(Edit("\ud800", Action.DELETE)), "edit: edit: "),
         (lambda: EditPdu(Edit("length", Action.LENGTH, b"x")), "edit: edit: b'x'; allowed: 0 to 4294967295"),
