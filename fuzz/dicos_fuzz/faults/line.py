@@ -21,7 +21,7 @@ from dicos_proto.wire import Buffer
 
 from ..grammar.changing import change
 from ..grammar.reading import PDU_NAMES, read_pdu
-from ..tree import Node, apply, encode
+from ..tree import Edit, Node, apply, encode
 from .altering import WHOLE, Altering
 from .effects import (
     TRANSIENT,
@@ -355,7 +355,7 @@ class Line:
             for _ in range(effect.count):
                 if (edit := change(tree, self._random)) is not None:
                     tree = apply(tree, [edit])
-                    done.append(str(edit))
+                    done.append(_named(edit))
         found = encode(tree)
         return found, f"edited: {'; '.join(done)}" + ("" if found != pdu else " (without effect)")
 
@@ -428,6 +428,13 @@ class Line:
         self._inbox.clear()
         self._ready.clear()
         self._due.clear()
+
+
+def _named(edit: Edit) -> str:
+    """A random edit without its bytes, which may be some of a data set."""
+    if isinstance(edit.value, bytes):
+        return f"{edit.path or 'all'}: {edit.action.value} {len(edit.value)} bytes"
+    return str(edit)
 
 
 def _brief(text: str) -> str:
