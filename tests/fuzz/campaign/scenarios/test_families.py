@@ -38,7 +38,7 @@ PROPOSES = tuple(
     for number, uid in ((1, uids.VERIFICATION), (3, uids.CT_IMAGE_STORAGE), (5, uids.STUDY_ROOT_GET))
 )
 KNOWN = replace(LEARNED, proposes=PROPOSES)
-"""What is known of `Provider`, and of `User`."""
+"""The facts known of `Provider`, and of `User`."""
 PEERS: dict[str, Learned] = {
     "everything": KNOWN,
     "verification": Learned(),
