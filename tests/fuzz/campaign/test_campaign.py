@@ -51,6 +51,8 @@ POLICY = AcceptPolicy(
 QUICK = Settings(seconds=60.0, conversations=60, smaller=0.0, seed=1)
 HASTY = Learned(answer_seconds=0.05)
 """For tests that do not depend on the answers of the peer."""
+PATIENT = 1.0
+"""Seconds for an answer, for tests of which a single answer decides: a busy host may take some."""
 PLAIN = family("plain", GOOD, SHORT, ABORTED)
 USERS = [one for one in FAMILIES.values() if one.side is Side.USER and not one.resource]
 
@@ -123,7 +125,7 @@ def test_the_same_seed_repeats_a_campaign() -> None:
 
 def test_a_defect_is_found_confirmed_and_reported_once() -> None:
     with broken("wrong-message-id") as (_, port), player_of(port) as player:
-        player.learned = probe(player)
+        player.learned = replace(probe(player), answer_seconds=PATIENT)
         run, seen = campaign(player, FAMILIES["good"], FAMILIES["commands"])
         totals = run.run()
     oracles = {one.violation.oracle for one in totals.findings.values()}
@@ -309,7 +311,7 @@ def make_player(port: int, learned: Learned) -> Player:
 
 def test_jobs_share_the_work() -> None:
     with broken("wrong-message-id") as (_, port), player_of(port) as player:
-        player.learned = probe(player)
+        player.learned = replace(probe(player), answer_seconds=PATIENT)
         families = [FAMILIES["good"], FAMILIES["commands"]]
         with Workers(partial(make_player, port), player.learned, judge, 2) as pool:
             run = Campaign(player, families, judge, pool, QUICK, seen := Seen())
