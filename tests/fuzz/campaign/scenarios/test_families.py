@@ -89,12 +89,12 @@ def test_our_engine_is_not_blamed(name: str, tolerance: Tolerance) -> None:
     assert [text for text in found if tolerance is STRICT or not tolerated(text)] == []
 
 
-@pytest.mark.slow  # some 5,000 conversations, twice
-@pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
-def test_our_engine_is_not_blamed_for_anything(tolerance: Tolerance) -> None:
-    for name in FAST:
-        _, found = blamed(player(tolerance), FAMILIES[name].systematic(KNOWN))
-        assert [text for text in found if tolerance is STRICT or not tolerated(text)] == [], name
+@pytest.mark.slow  # some 6,000 conversations in all, and 2,000 of them once more
+@pytest.mark.parametrize(("tolerance", "each"), [(STRICT, 1), (FIELD, 3)], ids=["strict", "field"])
+@pytest.mark.parametrize("name", FAST)
+def test_our_engine_is_not_blamed_for_anything(name: str, tolerance: Tolerance, each: int) -> None:
+    _, found = blamed(player(tolerance), islice(FAMILIES[name].systematic(KNOWN), 0, None, each))
+    assert [text for text in found if tolerance is STRICT or not tolerated(text)] == []
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -105,12 +105,12 @@ def test_nor_for_random_conversations(name: str) -> None:
         assert [text for text in found if tolerance is STRICT or not tolerated(text)] == []
 
 
-@pytest.mark.slow  # some 10,000 conversations in all
+@pytest.mark.slow  # some 4,000 conversations in all
 @pytest.mark.parametrize("name", FAST)
 def test_nor_for_thousands_of_them(name: str) -> None:
     random = Random(f"{name}, seed 2")
     for tolerance in (STRICT, FIELD):
-        _, found = blamed(player(tolerance), (FAMILIES[name].random(KNOWN, random) for _ in range(300)))
+        _, found = blamed(player(tolerance), (FAMILIES[name].random(KNOWN, random) for _ in range(100)))
         assert [text for text in found if tolerance is STRICT or not tolerated(text)] == []
 
 
