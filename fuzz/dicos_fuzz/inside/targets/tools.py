@@ -208,7 +208,7 @@ TARGETS: Final = (
             for number, group in enumerate((pdus(), pdus(), commands(), data_sets()))
             for one in group
         ],
-        bounds=Bounds(memory=2 << 20, memory_a_byte=600, time=2_000_000, time_a_byte=400),
+        bounds=Bounds(memory=2 << 20, memory_a_byte=800, time=2_000_000, time_a_byte=400),
         longest=4096,
     ),
     Target(
