@@ -25,6 +25,7 @@ from .provider import Provider
 
 def main(words: Sequence[str] | None = None) -> int:
     """Serves. Returns the exit status."""
+    parent = os.getppid()  # before the port is printed: who waits for it may end at once
     parser = Parser(prog="python -m dicos_fuzz.broken", allow_abbrev=False,
                     description="A provider with one defect, to measure a fuzzer. It listens on loopback.")  # fmt: skip
     parser.add_argument("--port", type=port, default=0, help="TCP port, 0 for any free one (default: %(default)s)")
@@ -49,7 +50,6 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"error: {shown(str(error))}", file=sys.stderr)
         return USAGE
     print(server.port, flush=True)
-    parent = os.getppid()
     while signal.sigtimedwait(stopping, 1.0) is None and os.getppid() == parent:
         pass
     os._exit(OK)  # some of its threads may hang on purpose

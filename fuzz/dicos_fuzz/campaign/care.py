@@ -189,6 +189,7 @@ class Care:
             last = finding.conversation
             finding = replace(finding, violation=placed(finding.violation, last, finding.transcript))
             self._work.add(believed(finding) if trouble.fatal else finding)
+            violation = finding.violation
         elif trouble.fatal:
             self._suspects.recover()
         if trouble.fatal:

@@ -52,8 +52,8 @@ class Ledger:
         return signature(violation) in self._known
 
     def add(self, finding: Finding, *, at: float, cases: int) -> bool:
-        """Adds a finding, to those without confirmation if it never came back when it was tried. Returns True if it
-        counts."""
+        """Adds a finding, to those without confirmation if it never came back when it was tried. Returns False
+        for those."""
         name = signature(finding.violation)
         totals = self._totals
         shown, tried = finding.replayed
@@ -64,6 +64,12 @@ class Ledger:
             before = totals.unconfirmed.get(name)
             totals.unconfirmed[name] = finding if before is None else replace(before, count=before.count + 1)
             return False
+        if name in self._known:
+            totals.masked[name] = totals.masked.get(name, 0) + 1
+            return True
+        if (before := totals.findings.get(name)) is not None:  # another suspicion that came down to the same
+            totals.findings[name] = replace(before, count=before.count + 1)
+            return True
         doubtful = totals.unconfirmed.pop(name, None)
         if doubtful is not None:
             finding = replace(finding, count=finding.count + doubtful.count)

@@ -127,7 +127,7 @@ class Suspects:
         again = self._liveness.serves()
         if again is not None:
             raise Unrecoverable(f"after a restart: {again.violation.detail}")
-        self._liveness.measure_idle()
+        self._liveness.begin_peak()
 
     def _restart(self) -> None:
         assert self._watched is not None
@@ -320,12 +320,12 @@ class Suspects:
         afterwards."""
         self._fresh()
         for suspect in self._narrowed(growth):
-            first = self._grown(suspect, growth.counted)
+            first = self._grown(suspect, growth.counted, SETTLE)
             if not self._enough(first, growth.counted):
                 continue
             found = self._leak(growth, suspect, first)
             try:
-                second = self._grown(suspect, growth.counted)
+                second = self._grown(suspect, growth.counted, SETTLE)
             except Unrecoverable as lost:  # that was its last slot
                 raise Unrecoverable(str(lost), found) from None
             if self._enough(second, growth.counted):
@@ -348,7 +348,7 @@ class Suspects:
             some, most = (some[:half], first) if 2 * first >= most else (some[half:], most - first)
         yield from some[:1]
 
-    def _grown(self, conversation: Conversation, counted: Counted, seconds: float = SETTLE) -> int:
+    def _grown(self, conversation: Conversation, counted: Counted, seconds: float) -> int:
         """The growth that stays after a conversation was repeated."""
         return self._grown_by([conversation] * REPEATS[counted], counted, seconds)
 

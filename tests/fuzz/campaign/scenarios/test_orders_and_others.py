@@ -61,7 +61,7 @@ def test_a_provider_without_a_fault_is_not_blamed(name: str, most: int) -> None:
     ],
 )
 def test_a_family_shows_a_defect(name: str, defect: str, oracle: str) -> None:
-    with playing(defect, patience=0.2) as player:
+    with playing(defect, patience=1.0) as player:
         for case in FAMILIES[name].systematic(player.learned):
             found = [violation.oracle for violation in blamed(player, case)]
             if oracle in found:
@@ -71,7 +71,7 @@ def test_a_family_shows_a_defect(name: str, defect: str, oracle: str) -> None:
 
 @pytest.mark.parametrize("defect", ["echo-store-abort", "slot-at-reset"])
 def test_repeated_ends_use_up_the_slots_of_a_peer_that_loses_them(defect: str) -> None:
-    with playing(defect, patience=0.2) as player:
+    with playing(defect, patience=1.0) as player:
         for case in FAMILIES["repeated"].systematic(player.learned):
             player.play(case)
             if all(player.echo(5.0) is None for _ in range(3)):

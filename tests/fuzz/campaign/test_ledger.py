@@ -1,0 +1,67 @@
+"""The ledger: one finding for each signature, the first one, however it is suspected."""
+
+from __future__ import annotations
+
+from dicos_fuzz.campaign.ledger import CHANCES, Ledger
+from dicos_fuzz.campaign.settings import Totals
+from dicos_fuzz.conversation import Conversation, Transcript
+from dicos_fuzz.finding import Finding, Severity, Violation, signature
+from tests.fuzz.campaign.tiny import GOOD, SHORT
+
+CRASH = Violation(oracle="crash", severity=Severity.CRITICAL, detail="", clause="", state="Sta2", reaction="SIGSEGV")
+
+
+def finding(conversation: Conversation, replayed: tuple[int, int]) -> Finding:
+    return Finding(violation=CRASH, conversation=conversation, transcript=Transcript(), replayed=replayed)
+
+
+def ledger(known: frozenset[str] = frozenset()) -> tuple[Ledger, Totals, list[Finding]]:
+    told: list[Finding] = []
+    totals = Totals()
+    return Ledger(totals, known, told.append), totals, told
+
+
+def test_a_finding_stays_when_another_suspicion_comes_down_to_it() -> None:
+    """A crash that is noticed one conversation later looks different until it is searched."""
+    kept, totals, told = ledger()
+    assert kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)
+    assert kept.add(finding(SHORT, (1, 3)), at=9.0, cases=20)
+    (found,) = totals.findings.values()
+    assert (found.conversation, found.replayed, found.seen_after, found.count) == (GOOD, (3, 3), (1.0, 2), 2)
+    assert len(told) == 1
+
+
+def test_what_comes_back_later_is_a_finding_with_what_was_counted_before() -> None:
+    kept, totals, told = ledger()
+    assert not kept.add(finding(GOOD, (0, 3)), at=1.0, cases=2)
+    assert kept.is_new(CRASH)
+    assert kept.add(finding(GOOD, (2, 3)), at=2.0, cases=4)
+    assert totals.unconfirmed == {}
+    assert [one.count for one in totals.findings.values()] == [one.count for one in told] == [2]
+
+
+def test_a_doubtful_one_has_a_few_chances() -> None:
+    kept, totals, _ = ledger()
+    for _ in range(CHANCES):
+        assert kept.is_new(CRASH)
+        kept.add(finding(GOOD, (0, 3)), at=1.0, cases=2)
+    assert not kept.is_new(CRASH)
+    assert totals.unconfirmed[signature(CRASH)].count == CHANCES + 1
+
+
+def test_a_known_one_is_masked() -> None:
+    kept, totals, _ = ledger(frozenset({signature(CRASH)}))
+    assert not kept.is_new(CRASH)
+    assert kept.is_known(CRASH)
+    assert totals.masked == {signature(CRASH): 1}
+    assert kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)  # it looked different until it was searched
+    assert totals.findings == {}
+    assert totals.masked == {signature(CRASH): 2}
+
+
+def test_what_is_looked_into_is_not_looked_into_again() -> None:
+    kept, _, _ = ledger()
+    kept.pending.add(signature(CRASH))
+    assert not kept.is_new(CRASH)
+    kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)
+    assert kept.pending == set()
