@@ -37,6 +37,9 @@ CHUNK: Final = 64 << 10
 """Bytes of one direction that are read at a time, and held until the other side takes them."""
 _TURNS: Final = 64  # pieces of a connection before others have their turn
 _PAUSE: Final = 0.1  # seconds until the next try to accept, where the system is out of something
+GONE: Final = 60.0
+"""Seconds that a connection stays open for bytes that a passage keeps, once both sides have ended their directions.
+Without an end, stalls of hours would fill all places with connections that nobody has any more."""
 _OUT_OF: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _BROKEN: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -70,16 +73,22 @@ class _Way:
         """True if nothing passes any more."""
         return (self.shut and self.ended) or (self.hung and self.passage.stalled_forever)
 
+    @property
+    def left(self) -> bool:
+        """True if the source sends no more, and the passage keeps what it has sent."""
+        return (self.hung or self.ended) and not (self.pending or self.reads or self.shut)
+
 
 class _Link:
     """A connection of a client and the one to the target for it. Index 1 of `ways` is from the client."""
 
-    __slots__ = ("connection", "established", "others", "ways")
+    __slots__ = ("connection", "established", "gone_at", "others", "ways")
 
     def __init__(self, connection: Connection, client: socket.socket) -> None:
         self.connection = connection
         self.others: list[tuple[int, SocketAddress]] = []  # addresses of the target that are not tried yet
         self.established = False
+        self.gone_at: float | None = None  # when nobody has it any more
         self.ways = (_Way(client, client), _Way(client, client))  # until there is a socket to the target
 
     @property
@@ -206,6 +215,11 @@ class Relay:
             self._want(way.source, None if idle else mask)
         now = monotonic()
         found = [one[0] for way in link.ways if (one := way.passage.deadline(now)) is not None]
+        if (outgoing.over and incoming.left) or (incoming.over and outgoing.left):
+            link.gone_at = link.gone_at or now + GONE
+            found.append(link.gone_at)
+        else:
+            link.gone_at = None
         if found:
             self._due[link] = min(found)
         else:
@@ -302,6 +316,9 @@ class Relay:
             if way.passage.reset:  # bytes that are pending are lost
                 self._finish(link, How.RESET, by_client=bool(side))
                 return
+        if link.gone_at is not None and link.gone_at <= now:
+            self._finish(link, How.CLOSED)
+            return
         self._go_on(link)
 
     def _receive(self, link: _Link, way: _Way, *, by_client: bool) -> bool:

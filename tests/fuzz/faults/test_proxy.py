@@ -13,6 +13,7 @@ from time import monotonic
 
 import pytest
 
+from dicos_fuzz import relay
 from dicos_fuzz.faults import FaultPlan, parse_plan, random_plan
 from dicos_fuzz.faults.edges import no_descriptors
 from dicos_fuzz.faults.effects import (
@@ -267,6 +268,23 @@ def test_a_stalled_connection_is_over_once_both_sides_have_gone() -> None:
             assert client.recv(1) == b""
             client.close()
             assert bed.gone().how.name == "CLOSED"
+
+
+@pytest.mark.parametrize("fault", ["stall 3600", "delay 3600"])
+def test_a_connection_that_nobody_has_any_more_is_over_before_its_time(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "GONE", 0.1)
+    with faulty(f"out at 3: {fault}", most=1) as bed:
+        client, server = bed.connect()
+        client.sendall(b"a request")
+        client.shutdown(socket.SHUT_WR)
+        assert receive(server, 3) == b"a r"
+        server.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+        client.close()
+        assert bed.gone().how.name == "CLOSED"
+        assert server.recv(1) == b""
 
 
 def test_a_slow_target_stops_the_sender_whatever_the_fault() -> None:
