@@ -145,6 +145,19 @@ def test_an_open_connection_is_cut_off_by_the_end(target: int) -> None:
     assert "fault 1, out at 0: stall: never struck" in done.err
 
 
+def test_addresses_may_be_ipv6() -> None:
+    words = ("--fault", "in every 9: split", "--connections", 2)
+    with provider("echoscp", 0, "--bind", "::1") as running:
+        for place in (("::1", running.port), (f"[::1]:{running.port}",)):
+            with provider("faultproxy", 0, *place, *words) as proxy:
+                assert [echo(proxy.port).status for _ in range(2)] == [0, 0]
+                done = proxy.end()
+            assert done.status == 0
+            assert f", passing on to [::1]:{running.port} with 1 fault\n" in done.err
+        taken = dicos("faultproxy", f"[::1]:{running.port}", "::1", 104, *words)
+    assert taken.err.startswith(f"error: cannot listen on [::1]:{running.port} and pass on to [::1]:104: ")
+
+
 def test_a_port_that_is_taken_is_a_clear_line(target: int) -> None:
     done = dicos("faultproxy", target, "127.0.0.1", 1, "--fault", "out at 0: flip 1")
     assert done.status == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from random import Random
 from threading import Semaphore
@@ -50,9 +50,12 @@ from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports.blocking import Session, connect, serve
+from dicos_transports.tls import ClientTLS, ServerTLS
 from tests.fuzz.faults.streams import DATA, RQ, STREAM
 from tests.fuzz.relayed import TIMEOUT, Bed, connecting_is_reset, is_reset, read, reset
+from tests.transports.certificates import hospital
 from tests.transports.cli.commands import deaf_port
+from tests.transports.connections import server
 
 
 class Faulty(Bed):
@@ -540,3 +543,29 @@ def test_a_system_without_descriptors_delays_a_connection() -> None:
         server.settimeout(TIMEOUT)
         client.sendall(b"x")
         assert receive(server, 1) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ("in about 50: split\nout about 50: split\nin at 300: stall 0.05", ""),
+        ("in at 3000: flip 2", "TLS: "),
+        ("out pdu P-DATA-TF 1: drop", ""),  # ciphertext has no PDUs
+    ],
+)
+def test_between_peers_with_tls_the_faults_are_in_the_ciphertext(plan: str, told: str) -> None:
+    root = (hospital().root.certificate,)
+    user = ClientTLS(trust=root, identity=hospital().client)
+    with server(tls=ServerTLS(identity=hospital().server, trust=root)) as running:
+        bed = Faulty(plan, target=("127.0.0.1", running.port))
+        try:
+            with (
+                pytest.raises((flows.AssociationAborted, OSError), match=told) if told else nullcontext(),
+                connect(bed.address, propose([uids.VERIFICATION]), tls=user) as session,
+            ):
+                for _ in range(30):
+                    assert session.echo().status == 0
+            assert bed.gone().received[Direction.IN] > 3000
+            assert bool(bed.strikes) == ("P-DATA-TF" not in plan)
+        finally:
+            bed.close()
