@@ -217,3 +217,9 @@ def test_a_damaged_plan_is_refused_by_name(content: bytes, told: str, tmp_path: 
     assert done.status == 2
     assert done.err.startswith(f"dicos faultproxy: {path}: {told}"), done.err
     assert len(done.err) < 500
+
+
+def test_a_plan_comes_from_standard_input_too() -> None:
+    done = dicos("faultproxy", 0, "127.0.0.1", 104, "--plan", "-", input="in at 0: split\nout at 0 split\n")
+    assert done.status == 2
+    assert done.err.startswith("dicos faultproxy: standard input: line 2: 'split' in place of \":\" and an effect")
