@@ -48,12 +48,13 @@ _RESET: Final = "connection reset, by a fault plan"
 
 def lines(plan: FaultPlan, log: Log) -> tuple[Line, Line]:
     """Returns the lines of a connection, `in` and `out`."""
-    found = [
-        Line(plan.of(direction), direction, Random(2 * plan.seed + (direction is Direction.OUT)), log)
-        for direction in (Direction.IN, Direction.OUT)
-    ]
-    found[0].other, found[1].other = found[1], found[0]
-    return found[0], found[1]
+    into, out = _line(plan, Direction.IN, log), _line(plan, Direction.OUT, log)
+    into.other, out.other = out, into
+    return into, out
+
+
+def _line(plan: FaultPlan, direction: Direction, log: Log) -> Line:
+    return Line(plan.of(direction), direction, Random(2 * plan.seed + (direction is Direction.OUT)), log)
 
 
 class FaultyWire:
@@ -67,12 +68,11 @@ class FaultyWire:
         self._network = wire if is_network(wire) else None
         self._in: Line | None = None
         self._out: Line | None = None
-        into, out = lines(plan, self.log)
-        both = any(isinstance(fault.effect, Reorder) for fault in plan.faults)
-        if both or plan.of(Direction.IN):
-            self._in = into
-        if both or plan.of(Direction.OUT):
-            self._out = out
+        if any(isinstance(fault.effect, Reorder) for fault in plan.faults):  # which waits for the other direction
+            self._in, self._out = lines(plan, self.log)
+        elif plan.faults:
+            self._in = _line(plan, Direction.IN, self.log) if plan.of(Direction.IN) else None
+            self._out = _line(plan, Direction.OUT, self.log) if plan.of(Direction.OUT) else None
         self._lines = tuple(line for line in (self._in, self._out) if line is not None)
         self._reset = False
         self._why: ConnectionLost | None = None
