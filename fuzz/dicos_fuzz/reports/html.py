@@ -23,7 +23,7 @@ from .states_picture import MEANINGS, states_picture
 from .style import STYLE
 from .values import CampaignReport
 from .visiting import POSSIBLE
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
 
 __all__ = ["MOST_FINDINGS", "page", "write"]
 
@@ -223,10 +223,11 @@ def _facts(*facts: tuple[str, str]) -> Iterator[str]:
 def _doubtful(report: CampaignReport) -> Iterator[str]:
     if report.unconfirmed:
         yield "<h2>Not confirmed</h2>"
-        yield '<div class="card"><p class="soft">Seen, and not again when it was played again. These do not count.</p>'
+        yield '<div class="card"><p class="soft">These do not count.</p>'
         yield '<ul class="plain">'
         for one in report.unconfirmed[:MOST_FINDINGS]:
-            yield f'<li>{_text(one.violation.detail)} <span class="soft mono">{_text(one.id)}</span></li>'
+            soft = f'<span class="soft">{why_unconfirmed(one)}</span> <span class="soft mono">{_text(one.id)}</span>'
+            yield f"<li>{_text(one.violation.detail)} {soft}</li>"
         yield "</ul></div>"
     if report.masked:
         yield '<h2>Known</h2><div class="card"><p class="soft">Masked by their signatures.</p><ul class="plain">'

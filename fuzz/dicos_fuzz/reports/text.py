@@ -15,7 +15,7 @@ from dicos_transports.cli.text import shown
 from ..finding import Finding, Severity
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
 
 __all__ = ["finding_lines", "lines"]
 
@@ -58,9 +58,9 @@ def finding_lines(report: CampaignReport, finding: Finding, *, transcript: bool 
 
 def _doubtful(report: CampaignReport) -> Iterator[str]:
     if report.unconfirmed:
-        yield f"seen once, and not again when it was played again ({len(report.unconfirmed)}):"
+        yield f"not confirmed ({len(report.unconfirmed)}):"
         for one in report.unconfirmed:
-            yield f"  {_said(one.id)}: {_said(one.violation.detail)}"
+            yield f"  {_said(one.id)}: {_said(one.violation.detail)} ({why_unconfirmed(one)})"
         yield ""
     for name, count in report.masked.items():
         yield f"known and masked: {_said(name)}, {plural(count, 'time')}"

@@ -42,8 +42,9 @@ def test_a_report_reads_like_this() -> None:
         "    reproducer 6 steps, 896 B (first: 6 steps, 896 B)",
         "    run        dicos replay wrong-state-6f283143c0cd.json HOST PORT",
         "",
-        "seen once, and not again when it was played again (1):",
-        "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value'",
+        "not confirmed (1):",
+        "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value' "
+        "(played again, it came back 0 of 3 times)",
         "",
         "known and masked: ae083b03aed1, 14 times",
         "84211 conversations in 10 min 0 s, 140 a second; "
