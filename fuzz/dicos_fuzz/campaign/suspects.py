@@ -384,8 +384,8 @@ class Suspects:
         return None
 
     def _grows_on(self, conversation: Conversation, counted: Counted, first: int) -> bool:
-        """Repeats a conversation once more. Returns True if that makes nearly the same growth as the `first` time: that of
-        a cache, or of an allocator, becomes less."""
+        """Repeats a conversation once more. Returns True if that makes nearly the same growth as the `first` time: the
+        growth of a cache, or of an allocator, becomes less."""
         grown = self._grown(conversation, counted, SETTLE)
         return self._enough(grown, counted) and grown >= SHARE * first
 
