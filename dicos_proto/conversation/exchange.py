@@ -60,8 +60,8 @@ class Holder(Protocol):
 
 
 class _Over(Iterator[Need]):
-    """The end of an association, which has been raised. Whoever was to hear of it may have had another error instead,
-    for example because the data set that came before it is refused."""
+    """The end of an association, which has been raised. A caller that was to hear of it may have had another error
+    instead, for example because the data set that came before it is refused."""
 
     __slots__ = ("_error", "_values")
 

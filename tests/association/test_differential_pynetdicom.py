@@ -311,7 +311,8 @@ PDUS: list[Explained] = [
     Explained(r"we refuse: P-DATA-TF of 0 bytes", "to them it holds no PDV, to PS3.8 9.3.5 one or more", pdu(4, b"")),
     # presentation contexts
     Explained(
-        r"we refuse: .* is not a UID", "they take any text of 1 to 64 characters for one, and drop a NUL at its end",
+        r"we refuse: .* is (not a UID|padded)",
+        "they take any text of 1 to 64 characters for one, and drop a NUL at its end",
         _request(context=item(0x20, b"\1\0\0\0" + BAD_UID + TRANSFER_ITEM)),
     ),
     Explained(

@@ -696,7 +696,7 @@ def test_polls_give_what_flows_give(split: Splitter) -> None:
     ids=["aborts", "releases within a message", "releases"],
 )
 def test_the_end_is_told_again_to_who_has_not_heard_it(end: bytes, error: type[Exception]) -> None:
-    """The data set that came before it is refused by whoever reads it; the end is there when it is answered."""
+    """The caller refuses the data set that came before it; the end is there when it is answered."""
     provider = Lone.provider()
     provider.engine.receive_data(command(3, STORE, has_data=True) + p_data((3, False, False, b"x")) + end)
     provider.engine.receive_eof()

@@ -12,14 +12,16 @@ import argparse
 import json
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
 from tests.interop import peers
@@ -97,19 +99,44 @@ class Outcome:
         return Counter(str(one["oracle"]) for one in self.findings)
 
 
-def fuzz(name: str, seconds: float, folder: Path, *more: str) -> Outcome:
-    """Runs a campaign of `seconds` against a peer; its files are in `folder`. No seed and no family is chosen."""
+def fuzz(name: str, seconds: float, folder: Path, *more: str, until: Collection[str] = ()) -> Outcome:
+    """Runs a campaign of `seconds` against a peer; its files are in `folder`. No seed and no family is chosen.
+
+    `until`: oracles; once each of them has found something, the campaign is interrupted, as by Ctrl-C.
+    """
     port, at = peers.free_port(), folder / "peer"
     at.mkdir(parents=True, exist_ok=True)
     command = shlex.join(str(word) for word in PEERS[name].command(port, at))
     words = ["fuzz", "127.0.0.1", str(port), "--time", f"{seconds:g}", "--command", command, "--keep-going", "--json"]
-    ran = subprocess.run(
-        [*peers.DICOS, *words, "--output", str(folder / "output"), *more],
-        capture_output=True, text=True, errors="replace", timeout=seconds + GRACE, check=False, cwd=folder,
-        env=peers.OUR_ENVIRONMENT,
-    )  # fmt: skip
-    events = tuple(json.loads(line) for line in ran.stdout.splitlines() if line)
-    return Outcome(ran.returncode, events, ran.stderr)
+    errors = folder / "errors.txt"
+    with errors.open("wb") as told:
+        process = subprocess.Popen(
+            [*peers.DICOS, *words, "--output", str(folder / "output"), *more],
+            stdout=subprocess.PIPE, stderr=told, text=True, errors="replace", cwd=folder, env=peers.OUR_ENVIRONMENT,
+        )  # fmt: skip
+    limit = Timer(seconds + GRACE, process.kill)
+    limit.start()
+    try:
+        events = tuple(_events(process, until))
+        return Outcome(process.wait(), events, errors.read_text(errors="replace"))
+    finally:
+        limit.cancel()
+        process.kill()
+        process.wait()
+
+
+def _events(process: subprocess.Popen[str], until: Collection[str]) -> Iterator[Mapping[str, Any]]:
+    missing, interrupted = set(until), False
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            event = json.loads(line)
+            yield event
+            if event["event"] == "found":
+                missing.discard(event["oracle"])
+            if until and not missing and not interrupted:
+                interrupted = True
+                process.send_signal(signal.SIGINT)
 
 
 def main() -> int:

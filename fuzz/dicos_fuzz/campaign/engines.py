@@ -89,7 +89,7 @@ class Engine(Protocol):
 
     @property
     def association(self) -> Wire:
-        """Its bytes, ends and deadlines."""
+        """The wire of the engine's association: bytes, ends and deadlines."""
 
     def react(self) -> None:
         """Handles every event that is there."""

@@ -137,6 +137,7 @@ def _body(kind: int, body: bytes, room: _Room) -> tuple[Node, ...]:
 
 
 def _items(body: bytes, names: dict[int, str], room: _Room) -> Iterator[Node]:
+    """The items of an A-ASSOCIATE PDU, or the sub-items of one of them, which have no items inside."""
     at = 0
     while at < len(body):
         end = at + 4 + int.from_bytes(body[at + 2 : at + 4], "big")
@@ -152,15 +153,13 @@ def _items(body: bytes, names: dict[int, str], room: _Room) -> Iterator[Node]:
                 Leaf("type", body[at : at + 1], Kind.NUMBER),
                 Leaf("reserved", body[at + 1 : at + 2], Kind.RESERVED),
                 _length("length", body[at + 2 : at + 4], len(value)),
-                *_item_value(kind, value, room),
+                *(_sub_items(kind, value, room) if names is _ITEMS else _item_value(kind, value)),
             ),
         )
         at = end
 
 
-def _item_value(kind: int, value: bytes, room: _Room) -> tuple[Node, ...]:
-    if kind in (0x10, 0x30, 0x40, 0x52):
-        return (Leaf("UID", value, Kind.UID),)
+def _sub_items(kind: int, value: bytes, room: _Room) -> tuple[Node, ...]:
     if kind in (0x20, 0x21) and len(value) >= 4:
         return (
             Leaf("id", value[:1], Kind.ID),
@@ -171,6 +170,12 @@ def _item_value(kind: int, value: bytes, room: _Room) -> tuple[Node, ...]:
         )
     if kind == 0x50:
         return tuple(_items(value, _SUB_ITEMS, room))
+    return _item_value(kind, value)
+
+
+def _item_value(kind: int, value: bytes) -> tuple[Node, ...]:
+    if kind in (0x10, 0x30, 0x40, 0x52):
+        return (Leaf("UID", value, Kind.UID),)
     if kind == 0x51 and len(value) == 4:
         return (Leaf("number", value, Kind.NUMBER),)
     if kind == 0x53 and len(value) == 4:

@@ -6,6 +6,7 @@ Knows: arguments. Must not know: how targets are run.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,8 @@ def main(words: Sequence[str]) -> int:
         corpus=given.corpus,
         crashes=given.crashes,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background without the first
+        signal.signal(number, signal.default_int_handler)
     totals = run(settings)
     print("\n".join(table(totals, names)))
     print("\n".join(["", *coverage(totals)]))

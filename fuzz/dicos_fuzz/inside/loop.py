@@ -36,6 +36,8 @@ __all__ = ["Loop", "Overtime", "replay", "stalls_found", "warnings_found"]
 _KEPT: Final = 3000
 """Tapes that are kept for a target; after that, a new one replaces a random one."""
 _KEPT_BYTES: Final = 8 << 20
+_SHRINKING: Final = 60.0
+"""Seconds after which a finding is small enough: a run that says nothing for long is taken for one that hangs."""
 _CRASHES: Final = 50
 """Different findings of one target that are kept."""
 _MEASURED: Final = 512
@@ -174,7 +176,12 @@ class Loop:
         if crash.signature in self.crashes or len(self.crashes) >= _CRASHES:
             return
         self.crashes[crash.signature] = crash
-        smaller = minimised(tape, lambda one: self._shows(one, crash.signature), budget=self._budget(tape))
+        until = time.monotonic() + _SHRINKING
+
+        def shows(one: bytes) -> bool:
+            return time.monotonic() < until and self._shows(one, crash.signature)
+
+        smaller = minimised(tape, shows, budget=self._budget(tape))
         found = self._error(smaller)
         if found is not None:
             crash = replace(crash, tape=smaller, error=crash_of(crash.target, smaller, found).error)

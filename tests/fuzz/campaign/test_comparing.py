@@ -1,4 +1,4 @@
-"""Objects that come back: another encoding of the same data set is no difference, a change of a value is one."""
+"""Objects that come back: another encoding of the same data set does not differ, a changed value does."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_severities() -> None:
 
 
 def test_acceptance_is_grouped_by_scenario_and_silence_by_family() -> None:
-    """What follows a colon in a name is the variant; a signature does not depend on it."""
+    """The part of a name after a colon is the variant; a signature does not depend on it."""
     first = one(sent(BAD_RQ), got(ac()), expect="refused", name="a/b: c")
     second = one(sent(BAD_RQ), got(ac()), expect="refused", name="a/b: d")
     other = one(sent(BAD_RQ), got(ac()), expect="refused", name="a/e: c")

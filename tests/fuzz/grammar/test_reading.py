@@ -24,6 +24,17 @@ def test_a_stream_is_read_without_loss(stream: bytes) -> None:
     assert encode(read_data_set(stream)) == stream
 
 
+def test_items_have_sub_items_that_have_none() -> None:
+    """A context in a context in a context ...: the reader calls itself no deeper than the standard nests."""
+    body = b""
+    for _ in range(4_000):
+        body = b"\x20\0" + min(len(body) + 4, 0xFFFF).to_bytes(2, "big") + b"\1\0\0\0" + body
+    pdu = b"\1\0" + (68 + len(body)).to_bytes(4, "big") + bytes(68) + body
+    tree = read_pdu(pdu)
+    assert encode(tree) == pdu
+    assert max(path.count("/") for path, _ in walk(tree)) <= 3
+
+
 sets = st.one_of(
     st.binary(max_size=80),
     st.binary(max_size=40).map(lambda raw: values.DATA_SET + raw),

@@ -20,6 +20,7 @@ __all__ = ["FAMILIES", "OVER_THE_MAXIMUM"]
 
 LONGEST: Final = 1 << 18
 """The longest Maximum Length that is exceeded."""
+MEBIBYTE: Final = 1 << 20
 OVER_THE_MAXIMUM: Final = "over the Maximum Length"
 _REFUSAL: Final = Await(kinds=(3, 7))
 _PDV = tuple[int, bool, bool, bytes]
@@ -142,19 +143,20 @@ def _data(talk: Talk) -> Iterator[Conversation]:
 
 
 def _over_the_maximum(talk: Talk) -> Iterator[Conversation]:
-    """A good object whose first P-DATA-TF is two bytes longer than the peer's Maximum Length. A peer may accept it by a
-    tolerance that has a name, as our own commands do."""
+    """A good object in a P-DATA-TF that no tolerance explains: some toolkits do not count the headers of PDVs, but this
+    is longer than twice the peer's Maximum Length, and than a mebibyte."""
     most = talk.learned.max_length
     if talk.storage is None or not 0 < most <= LONGEST:
         return
-    where, command, data = talk.parts(1, "over the maximum", pixels=2 * most)
-    if len(data) <= most:  # it was deflated
+    first = max(MEBIBYTE, 2 * most)
+    where, command, data = talk.parts(1, "over the maximum", pixels=first + most)
+    if len(data) <= first:  # it was deflated
         return
     size = most - 6 & ~1
-    cuts = [0, most - 4, *range(most - 4 + size, len(data), size), len(data)]
+    cuts = [0, *range(first, len(data), size), len(data)]
     pieces = [(where, False, end == len(data), data[at:end]) for at, end in pairwise(cuts)]
     wire = p_data((where, True, True, command)) + b"".join(map(p_data, pieces))
-    about = "a P-DATA-TF two bytes longer than the peer's Maximum Length, within a good object"
+    about = f"a P-DATA-TF of {first + 6} bytes within a good object, with a Maximum Length of {most}"
     yield _case(talk, OVER_THE_MAXIMUM, about, "should-fail", wire, "PS3.8 D.1")
 
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from dicos_proto.association import Association
-from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.elements import DataSetError
 from dicos_proto.errors import LocalProtocolError
@@ -61,7 +61,7 @@ def _check_end(side: Side, watch: Watch, *, harmless: bool) -> None:
     if isinstance(error, LocalProtocolError):
         over = side.association.state.name
         check("over" in text or "Sta" in text, f"the flow itself did what is not allowed in {over}: {text}")
-    elif not isinstance(error, AssociationError | DataSetError | DataSetTooLong | Refused):
+    elif not isinstance(error, AssociationError | ContextNotAccepted | DataSetError | DataSetTooLong | Refused):
         raise OracleFailure(f"an error that no flow documents: {error!r}")
 
 

@@ -1,0 +1,57 @@
+"""`dicos fuzz` against real peers, from a clean start: what each of them is known for is found, and ours show nothing.
+
+A campaign has ten minutes, as it has by default, and is interrupted once everything that is expected has been found.
+`python -m tests.interop.fuzz_peers` runs campaigns to their end, and prints what was found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dicos_fuzz.findings.reproducer import read as read_reproducer
+from tests.interop.fuzz_peers import PEERS, fuzz
+
+TIME = 600
+"""Seconds within which it has to be found."""
+EXPECTED = {
+    "pynetdicom storescp": {"accepted", "extra-aborts", "log-dead-thread"},
+    "pynetdicom qrscp": {"accepted", "extra-aborts"},
+    "DCMTK storescp": {"accepted", "silence"},
+    "DCMTK dcmqrscp": {"accepted", "unanswered"},
+    "dcmjs-dimse": {"kept-open", "unexpected-pdu"},
+}
+"""Peer -> the oracles that are known to find something."""
+OURS = [name for name, peer in PEERS.items() if peer.ours]
+
+
+def _had(name: str) -> None:
+    if reason := PEERS[name].missing():
+        pytest.skip(reason)
+
+
+@pytest.mark.interop
+@pytest.mark.slow  # a campaign of up to ten minutes; most take one
+@pytest.mark.timeout(TIME + 300)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_faults_that_a_peer_is_known_for_are_found_unaided(name: str, tmp_path: Path) -> None:
+    _had(name)
+    outcome = fuzz(name, TIME, tmp_path, until=EXPECTED[name])
+    assert outcome.oracles.keys() >= EXPECTED[name], outcome.errors
+    assert outcome.status in (1, 130)  # interrupted, or it ended while it was being interrupted
+    assert outcome.summary["seconds"] < TIME
+    for found in outcome.findings:
+        assert read_reproducer(Path(found["reproducer"])).conversation.steps  # kept, and readable
+        assert found["clause"]
+        assert found["transcript"]
+
+
+@pytest.mark.interop
+@pytest.mark.slow  # a campaign of twenty seconds
+@pytest.mark.parametrize("name", OURS)
+def test_nothing_is_found_in_our_own_adapters(name: str, tmp_path: Path) -> None:
+    outcome = fuzz(name, 20, tmp_path)
+    assert outcome.findings == []
+    assert outcome.status == 0, outcome.errors
+    assert outcome.summary["conversations"] > 100
