@@ -13,6 +13,7 @@ from typing import Final
 from dicos_transports.cli.text import shown
 
 from ..finding import Finding, Severity
+from ..findings.grouping import alike
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
 from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
@@ -31,8 +32,10 @@ def lines(report: CampaignReport, *, transcripts: bool = False) -> Iterator[str]
         if some:
             yield ""
             yield f"{severity.value.upper()} ({len(some)})"
-        for one in some:
-            yield from finding_lines(report, one, transcript=transcripts)
+        for first, *others in alike(some):
+            yield from finding_lines(report, first, transcript=transcripts)
+            for one in others:
+                yield f"    alike      {_said(one.id)}: {_said(one.conversation.about or one.conversation.name)}"
     yield ""
     yield from _doubtful(report)
     yield from _done(report)
