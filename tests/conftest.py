@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(TESTS).parts[0]
         many = item.get_closest_marker("hypothesis") or _is_cut_small(item)
         many = many and not item.get_closest_marker("measured")
+        if folder == "fuzz":
+            item.add_marker(pytest.mark.fuzz)
         if folder in NOT_MEASURED or many or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.no_cover)
 
