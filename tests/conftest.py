@@ -48,6 +48,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks the tests of the fuzzer, before `-m` chooses."""
+    if item.path.is_relative_to(TESTS / "fuzz"):
+        item.add_marker(pytest.mark.fuzz)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come first, so that no worker is left with one in the end. Coverage is measured in some tests only.
@@ -61,8 +67,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(TESTS).parts[0]
         many = item.get_closest_marker("hypothesis") or _is_cut_small(item)
         many = many and not item.get_closest_marker("measured")
-        if folder == "fuzz":
-            item.add_marker(pytest.mark.fuzz)
         if folder in NOT_MEASURED or many or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.no_cover)
 
