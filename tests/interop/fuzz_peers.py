@@ -165,7 +165,7 @@ def main() -> int:
 
 def table(root: Path) -> str:
     """Returns the results of earlier campaigns as a table in Markdown: classes of findings, with their counts, the
-    seconds until the first of them, and the smallest reproducer. What was found is not said: it may not be public."""
+    seconds until the first of them, and the smallest reproducer. Their texts are left out: they may not be public."""
     lines = [
         "| peer | class | findings | first after | smallest reproducer |",
         "|---|---|---|---|---|",

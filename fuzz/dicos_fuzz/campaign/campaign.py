@@ -34,7 +34,7 @@ from .pool import Played, Pool, play_here
 from .scenarios.family import Family
 from .schedule import Case, Schedule
 from .settings import Settings, Totals
-from .suspects import TIMES, Judge, Suspects, Unrecoverable
+from .suspects import LASTING, LEAKS, TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
 __all__ = ["LOCAL", "Campaign", "Observer"]
@@ -43,6 +43,10 @@ FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
 LEAST_SMALLER: Final = 10.0
 EACH_SMALLER: Final = 15.0
+EACH_LASTING: Final = 60.0
+"""Like `EACH_SMALLER`, if each question takes a fresh peer or many repetitions."""
+LAST: Final = 2.0
+"""Seconds of the overtime in which the peer is ended and the files are written."""
 TELLING: Final = 0.1
 SAVING: Final = 15.0
 WARMING: Final = 10
@@ -139,12 +143,13 @@ class Campaign:
         """Runs to the end, and returns what it has done; `totals.ended` says why it is over. A KeyboardInterrupt ends
         it too, and keeps everything."""
         totals = self.totals
-        self._suspects.ends = self._begun + self.settings.seconds
+        self._suspects.ends, self._suspects.grace = self._ends, self.settings.overtime - LAST
+        self.liveness.until = self._ends + self.settings.overtime - LAST
         try:
             self._begin()
             totals.ended = self._loop()
-            self._pool_empty()
-            self._settle_doubts(monotonic() + max(LEAST_SMALLER, 0.1 * self.settings.seconds))
+            self.quiet()
+            self._settle_doubts(self._ends + self.settings.overtime / 2)
             self._smaller()
         except KeyboardInterrupt:
             totals.ended = "interrupted"
@@ -154,8 +159,13 @@ class Campaign:
                 self.add(believed(lost.finding))
         except LocalTrouble as trouble:
             totals.ended = f"{LOCAL}: {trouble}"
+        self._leave_doubts()
         self._count()
         return totals
+
+    @property
+    def _ends(self) -> float:
+        return self._begun + self.settings.seconds - self.settings.spent
 
     def _begin(self) -> None:
         for _ in range(WARMING if self.liveness.caller is None else 1):
@@ -194,8 +204,9 @@ class Campaign:
         """Goes on with the cases that take long or much: those that mostly wait go into the lane, the others are
         played with nothing else going on, as long as they have not had their share of the time."""
         now = monotonic()
+        longest = max(10.0, LONGEST_COSTLY * self.settings.seconds)
         common = now - self._looping - FIRST_COSTLY * self.settings.seconds
-        allowed = self._spent_on_costly <= SHARE_OF_COSTLY * common
+        allowed = self._spent_on_costly <= SHARE_OF_COSTLY * common and now + longest <= self._ends
         if self._waiting is None and allowed:  # to make one may take long, too
             self._waiting = self.schedule.next(costly=True)
         case = self._waiting
@@ -205,7 +216,7 @@ class Campaign:
             self._waiting = None
             self._pool_empty()
             bounds = self._player.bounds
-            self._player.bounds = replace(bounds, seconds=max(10.0, LONGEST_COSTLY * self.settings.seconds))
+            self._player.bounds = replace(bounds, seconds=longest)
             self._receive(play_here(self._player, self._judge, case))
             self._player.bounds = bounds
         self._spent_on_costly += monotonic() - now
@@ -231,8 +242,8 @@ class Campaign:
         settings, totals = self.settings, self.totals
         if totals.ended:
             return totals.ended
-        small = min(settings.smaller * settings.seconds, EACH_SMALLER * len(totals.findings))
-        if monotonic() - self._begun >= settings.seconds - small:
+        small = min(settings.smaller * settings.seconds, sum(map(_time_for, totals.findings.values())))
+        if monotonic() >= self._ends - small:
             return f"{settings.seconds:g} seconds"
         if settings.conversations and totals.cases >= settings.conversations:
             return f"{settings.conversations} conversations"
@@ -298,12 +309,27 @@ class Campaign:
             times = 1 if played.seconds >= LONG else TIMES
             finding = self._suspects.violation(violation, played.case.conversation, played.transcript, times)
             self.history.add(played.case.conversation)
+            if not finding.replayed[1]:
+                self.leave(finding)
+                continue
             self._look_into(finding)
             self._care.alive(played)
             spent = monotonic() - now
             self._spent_on_doubts += spent
             if played.case.costly:
                 self._spent_on_costly += spent
+
+    def _leave_doubts(self) -> None:
+        """Keeps what there was no time to play again."""
+        for violation, played in self._doubts:
+            self.leave(
+                Finding(violation=violation, conversation=played.case.conversation, transcript=played.transcript)
+            )
+        for finding in [] if self._lane is None else self._lane.open():
+            if finding.replayed[0]:
+                self.add(finding)
+            else:
+                self.leave(finding)
 
     def _look_into(self, finding: Finding) -> None:
         learned = self._player.learned
@@ -360,6 +386,10 @@ class Campaign:
         """Takes a finding. Returns True if it counts."""
         return self._ledger.add(finding, at=self._spent(), cases=self.totals.cases)
 
+    def leave(self, finding: Finding) -> None:
+        """Takes what there is no time to confirm."""
+        self._ledger.leave(finding, at=self._spent(), cases=self.totals.cases)
+
     def mute(self, conversation: Conversation) -> None:
         """Leaves out conversations of this kind after a few more of them."""
         self.schedule.mute(conversation)
@@ -371,13 +401,22 @@ class Campaign:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _smaller(self) -> None:
-        """Makes the findings small, the worst first, in the time that is left."""
-        left = self._begun + self.settings.seconds - monotonic()
-        until = monotonic() + max(left, LEAST_SMALLER)
-        for name, finding in sorted(self.totals.findings.items(), key=lambda one: _ORDER[one[1].violation.severity]):
-            seconds = min(EACH_SMALLER, until - monotonic())
+        """Makes the findings small, in the time that is left: those that take long last, else the worst first."""
+        until = min(max(self._ends, monotonic() + LEAST_SMALLER), self._ends + self.settings.overtime - LAST)
+        for name, finding in sorted(self.totals.findings.items(), key=_turn):
+            seconds = min(_time_for(finding), until - monotonic())
             long = length_of(finding.conversation) >= LONG
             if long or seconds <= 0 or finding.minimised is not None or not self.settings.smaller:
                 continue
             self._observer.note(f"making {finding.id} small")
             self.totals.findings[name] = self._suspects.smaller(finding, seconds)
+
+
+def _time_for(finding: Finding) -> float:
+    """The most seconds for making a finding small."""
+    lasting = (*LASTING, *LEAKS.values())
+    return EACH_LASTING if finding.violation.oracle in lasting else EACH_SMALLER
+
+
+def _turn(item: tuple[str, Finding]) -> tuple[float, int]:
+    return _time_for(item[1]), _ORDER[item[1].violation.severity]

@@ -78,6 +78,9 @@ class Work(Protocol):
     def add(self, finding: Finding) -> bool:
         """Takes a finding."""
 
+    def leave(self, finding: Finding) -> None:
+        """Takes what there is no time to confirm."""
+
     def mute(self, conversation: Conversation) -> None:
         """Leaves out conversations of this kind after a few more of them."""
 
@@ -180,6 +183,9 @@ class Care:
         last = played.case.conversation
         violation = placed(trouble.violation, last, played.transcript)
         trouble = replace(trouble, violation=violation)
+        if trouble.cut:
+            self._work.leave(Finding(violation=violation, conversation=last, transcript=played.transcript))
+            return
         new = self._ledger.is_new(violation)
         if new or trouble.fatal:
             self._work.quiet()

@@ -88,15 +88,12 @@ class Lane:
             one.shown += signature(one.violation) in map(signature, played.violations)
             if one.tried == TWICE:
                 self._doubts.remove(one)
-                settled.append(
-                    Finding(
-                        violation=one.violation,
-                        conversation=one.played.case.conversation,
-                        transcript=one.played.transcript,
-                        replayed=(one.shown, one.tried),
-                    )
-                )
+                settled.append(_finding(one))
         return settled
+
+    def open(self) -> list[Finding]:
+        """Returns the doubts that are not settled; `replayed` says how far they came."""
+        return [_finding(one) for one in self._doubts]
 
     def put(self, case: Case) -> None:
         """Begins to play a case."""
@@ -134,3 +131,12 @@ class Lane:
         """Ends it."""
         self.cancel()
         self.player.close()
+
+
+def _finding(doubt: _Doubt) -> Finding:
+    return Finding(
+        violation=doubt.violation,
+        conversation=doubt.played.case.conversation,
+        transcript=doubt.played.transcript,
+        replayed=(doubt.shown, doubt.tried),
+    )

@@ -51,6 +51,14 @@ class Ledger:
         """Returns True for a masked one."""
         return signature(violation) in self._known
 
+    def leave(self, finding: Finding, *, at: float, cases: int) -> None:
+        """Takes what was seen and not played again, for want of time: it is not confirmed."""
+        name = signature(finding.violation)
+        self.pending.discard(name)
+        if name not in self._totals.findings and name not in self._known:
+            found = replace(finding, replayed=(0, 0), seen_after=(round(at, 3), cases))
+            self._totals.unconfirmed.setdefault(name, found)
+
     def add(self, finding: Finding, *, at: float, cases: int) -> bool:
         """Adds a finding, to those without confirmation if it never came back when it was tried. Returns False
         for those."""

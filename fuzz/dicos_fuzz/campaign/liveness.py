@@ -9,10 +9,12 @@ closed, until the peer has had ample time. A busy host alone raises no trouble.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
+from ..conversation import Transcript, What
 from ..finding import Severity, Violation
 from .knowledge import Learned
 from .logs import Complaint
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from .calling import Caller
     from .watching import Watched
 
-__all__ = ["Liveness", "Trouble"]
+__all__ = ["Liveness", "Trouble", "rejects_alike"]
 
 DEADLINE: Final = 5.0
 """Seconds for a good echo; at least twenty times what it took at first."""
@@ -34,6 +36,8 @@ CONGESTED: Final = 15.0
 REFUSING: Final = 3.0
 """Seconds that a peer may refuse connections: its queue may be full."""
 AGAIN: Final = 0.25
+LEAST_LEFT: Final = 0.5
+"""Seconds for a good echo when the time is over."""
 SETTLING: Final = 10.0
 """Seconds in which a peer at rest gives back what it used."""
 STEADY: Final = 0.3
@@ -50,11 +54,12 @@ PEAK_RATE: Final = 16
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Something is wrong with the peer. `violation`: its oracle, severity, reaction and clause, without a state.
-    `fatal`: it serves nobody until it is restarted."""
+    `fatal`: it serves nobody until it is restarted. `cut`: the time was over before that is certain."""
 
     violation: Violation
     evidence: tuple[str, ...] = ()
     fatal: bool = False
+    cut: bool = False
 
     @property
     def oracle(self) -> str:
@@ -92,6 +97,8 @@ class Liveness:
     children: bool = True
     """True if the peer works in several processes, whose numbers are added."""
     wait: Callable[[float], None] = field(default=sleep)
+    until: float = inf
+    """The time, as of `monotonic`, after which nothing is waited for: what is not certain by then stays open."""
 
     @property
     def _learned(self) -> Learned:
@@ -111,7 +118,7 @@ class Liveness:
         while True:
             if (gone := self.gone()) is not None:
                 return gone
-            took = self.player.echo(self.deadline)
+            took = self.player.echo(min(self.deadline, max(LEAST_LEFT, self.until - monotonic())))
             attempts += 1
             waited = monotonic() - begun
             if took is not None:
@@ -121,6 +128,8 @@ class Liveness:
             patience = self._patience(self.player.last)
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
+            if monotonic() >= self.until:
+                return self.gone() or replace(self._dead(self.player.last, waited), cut=True)
             self.wait(min(AGAIN * attempts, 1.0))
 
     def _patience(self, last: Outcome) -> float:
@@ -232,7 +241,7 @@ class Liveness:
             now = monotonic()
             if baseline is not None and all(least.of(one) <= baseline.of(one) for one in COUNTED[:2]):
                 return least
-            if now - begun >= seconds or (baseline is None and now - steady >= STEADY):
+            if now - begun >= seconds or now >= self.until or (baseline is None and now - steady >= STEADY):
                 return least
             self.wait(0.05)
             found = self.numbers()
@@ -273,7 +282,7 @@ class Liveness:
         begun = monotonic()
         while monotonic() - begun < SPINS:
             used = self._busy(1.0)
-            if used <= self.idle + SPINNING:
+            if used <= self.idle + SPINNING or monotonic() >= self.until:
                 return None
         return _trouble(
             "spin", Severity.HIGH, f"uses {used:.0%} of a processor for {SPINS:.0f} s without a connection",
@@ -294,3 +303,12 @@ class Liveness:
             "memory-peak", Severity.HIGH, f"{rise}; {allowed >> 20} MB are allowed",
             "memory is bounded in proportion to input", "memory out of proportion", *self._tail(),
         )  # fmt: skip
+
+
+def rejects_alike(transcript: Transcript, violation: Violation) -> bool:
+    """Returns True if the peer sent an A-ASSOCIATE-RJ with the codes of a violation, "rejects 2/3/2"."""
+    codes = violation.reaction.removeprefix("rejects ").split("/")
+    if not all(code.isdecimal() and int(code) < 256 for code in codes):
+        return False
+    reject = b"\x03\0\0\0\0\4\0" + bytes(map(int, codes))
+    return any(reject in entry.data for entry in transcript.entries if entry.what is What.RECEIVED)

@@ -6,17 +6,22 @@ Knows: numbers. Must not know: peers, conversations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..finding import Finding
 
 __all__ = ["Difference", "Settings", "Totals"]
+
+LEAST_OVERTIME: Final = 10.0
+OVERTIME: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The bounds and manners of a campaign.
 
-    `seconds`, `conversations`, `most_bytes`: it ends after these; 0 conversations: no bound. `rate`: conversations a
+    `seconds`, `conversations`, `most_bytes`: it ends after these; 0 conversations: no bound. `spent`: of the seconds,
+    those that were over when it began, because the peer was learned. `rate`: conversations a
     second. `associations`: connections at the same time. `seed`: of everything random. `keep_going`: go on after a
     crash. `echo_every`: conversations, and `echo_seconds`: seconds, between two good echoes. `survey_seconds`: between
     two looks at the resources of a watched peer. `smaller`: the share of the time for making findings small. `known`:
@@ -24,6 +29,7 @@ class Settings:
     """
 
     seconds: float = 600.0
+    spent: float = 0.0
     conversations: int = 0
     most_bytes: int = 1 << 30
     rate: float = 1000.0
@@ -35,6 +41,11 @@ class Settings:
     survey_seconds: float = 10.0
     smaller: float = 0.25
     known: frozenset[str] = frozenset()
+
+    @property
+    def overtime(self) -> float:
+        """The most seconds beyond `seconds` for findings that are open at the end."""
+        return max(LEAST_OVERTIME, OVERTIME * self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +65,8 @@ class Totals:
     """The results of a campaign. `cases`: conversations of the schedule; `echoes`: good echoes that succeeded.
 
     `findings`: by signature, in the order in which they were found. `unconfirmed`: seen, and never again when it was
-    played again; not counted as findings. `masked`: hits of known signatures. `ended`: why it is over.
+    played again, or not played again for want of time (`replayed` is (0, 0)); not counted as findings. `masked`: hits
+    of known signatures. `ended`: why it is over.
     """
 
     seconds: float = 0.0

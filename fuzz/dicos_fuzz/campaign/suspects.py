@@ -17,17 +17,17 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from ..conversation import Conversation, Transcript, What
+from ..conversation import Conversation, Transcript
 from ..finding import Finding, Severity, Violation, signature
 from ..findings.minimise import earlier, minimise
 from ..findings.searching import OutOfBudget
 from .knowledge import Learned
-from .liveness import Liveness, Trouble
+from .liveness import Liveness, Trouble, rejects_alike
 from .player import Player
 from .resources import Counted, Growth
 from .watching import CannotStart, Watched
 
-__all__ = ["Judge", "Suspects", "Unrecoverable"]
+__all__ = ["LASTING", "LEAKS", "Judge", "Suspects", "Unrecoverable"]
 
 TIMES: Final = 3
 """Times that a finding is played again, to see how often it comes back."""
@@ -44,8 +44,11 @@ PATIENT_ECHOES: Final = 20
 LEAST_PATIENT: Final = 0.5
 MOST_PATIENT: Final = 5.0
 REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 24}
+ROUNDS: Final[dict[Counted, int]] = {"descriptors": 1, "threads": 1, "memory": 2}
+"""The number of times that the repetitions are made once more."""
 SHARE: Final = 0.7
-"""Growth for each repetition, as a share of what would be one descriptor or thread each, that confirms a leak."""
+"""Growth for each repetition, as a share of what would be one descriptor or thread each, and of that of the first
+repetitions, that confirms a leak."""
 MEMORY_EACH: Final = 64 << 10
 SETTLE: Final = 3.0
 HALVING: Final = 1.0
@@ -56,8 +59,11 @@ SLOTS: Final = 16
 REPEATED_OF: Final = 16
 PLAYED_EACH: Final = 32
 """One of this many conversations, at least, leaves something behind: else halving them leads nowhere."""
-GRACE: Final = 15.0
+GRACE: Final = 10.0
 """Seconds that an investigation may take beyond the end of the campaign: what was seen last is not lost."""
+LEAST_LEFT: Final = 0.5
+SMALLER_CONGESTED: Final = 1.0
+"""Like `AGAIN_CONGESTED`, while a conversation is made small; the result is played again with that."""
 LONGEST_SEARCH: Final = 60.0
 """Seconds for the search for what brings the peer down, at least: each question may need a restart."""
 LEAKS: Final[dict[Counted, str]] = {
@@ -102,13 +108,29 @@ class Suspects:
         self._last = Transcript()
         self._down = False  # the last question was answered by a peer that serves nobody
         self.ends = inf
-        """When the campaign ends; every search ends `GRACE` seconds later at the latest."""
+        """When the campaign ends."""
+        self.grace = GRACE
+        """Seconds after the end of the campaign in which every search ends."""
         self.restarts = 0
         """The number of times that the peer was started again."""
 
     def _until(self, seconds: float) -> float:
         """The end of a search that may take this long."""
-        return min(monotonic() + seconds, self.ends + GRACE)
+        return min(monotonic() + seconds, self.ends + self.grace)
+
+    def _is_over(self) -> bool:
+        """True once there is no time for any question."""
+        return monotonic() >= self.ends + self.grace
+
+    def _play(self, conversation: Conversation) -> Transcript:
+        """Plays a conversation, no longer than there is time."""
+        bounds = self._player.bounds
+        left = max(LEAST_LEFT, self.ends + self.grace - monotonic())
+        self._player.bounds = replace(bounds, seconds=min(bounds.seconds, left))
+        try:
+            return self._player.play(conversation)
+        finally:
+            self._player.bounds = bounds
 
     # -- the peer ------------------------------------------------------------------------------------------------
 
@@ -119,13 +141,13 @@ class Suspects:
         restartable = watched is not None and watched.restartable
         if not (down and restartable):  # else it was asked already, as long as that takes
             trouble = self._liveness.serves()
-            if trouble is None or trouble.oracle == "stall":
+            if trouble is None or trouble.oracle == "stall" or trouble.cut:
                 return
             if not restartable:
                 raise Unrecoverable(trouble.violation.detail)
         self._restart()
         again = self._liveness.serves()
-        if again is not None:
+        if again is not None and not again.cut:
             raise Unrecoverable(f"after a restart: {again.violation.detail}")
         self._liveness.begin_peak()
 
@@ -167,12 +189,12 @@ class Suspects:
         return found
 
     @contextmanager
-    def _quicker(self) -> Iterator[None]:
+    def _quicker(self, congested: float | None = None) -> Iterator[None]:
         """A hang that is played again need not last as long as the first."""
         liveness = self._liveness
         before = liveness.hanging, liveness.congested
         liveness.hanging = min(liveness.hanging, AGAIN_HANGING)
-        liveness.congested = min(liveness.congested, AGAIN_CONGESTED)
+        liveness.congested = min(liveness.congested, AGAIN_CONGESTED if congested is None else congested)
         try:
             yield
         finally:
@@ -200,8 +222,11 @@ class Suspects:
             return replace(plain, replayed=(0, TIMES))
         *before, last = needed
         transcript = seen[0]
-        shown = 1 + sum(self._shows(trouble.violation, (*before, last)) is not None for _ in range(TIMES - 1))
-        return replace(plain, conversation=last, before=tuple(before), transcript=transcript, replayed=(shown, TIMES))
+        shown = tried = 1
+        while tried < TIMES and not self._is_over():
+            shown += self._shows(trouble.violation, (*before, last)) is not None
+            tried += 1
+        return replace(plain, conversation=last, before=tuple(before), transcript=transcript, replayed=(shown, tried))
 
     def _repeated(
         self, history: Sequence[Conversation], shows: Callable[[tuple[Conversation, ...]], bool]
@@ -223,15 +248,18 @@ class Suspects:
         else:
             self.recover()
         self._liveness.complaints()
+        if violation.oracle == "memory-peak":
+            self._liveness.begin_peak()
         transcript = Transcript()
         sent = self._player.bytes_sent
         for one in some:
-            transcript = self._player.play(one)
-            if violation.oracle == "slot-leak" and _is_rejected(transcript, violation):
+            transcript = self._play(one)
+            if violation.oracle == "slot-leak" and rejects_alike(transcript, violation):
                 break  # the rest would be rejected too, and take its time
         found = self._asked(violation.oracle, self._player.bytes_sent - sent)
         self._down = any(one.fatal for one in found)
-        again = any(one.oracle == violation.oracle and one.violation.reaction == violation.reaction for one in found)
+        same = (one for one in found if one.oracle == violation.oracle and not one.cut)
+        again = any(one.violation.reaction == violation.reaction for one in same)
         return transcript if again else None
 
     def _asked(self, oracle: str, sent: int) -> list[Trouble]:
@@ -255,14 +283,17 @@ class Suspects:
     def violation(
         self, violation: Violation, conversation: Conversation, transcript: Transcript, times: int = TIMES
     ) -> Finding:
-        """Returns the finding of a violation of the protocol; its `replayed` says how often it came back. The peer gets
-        more time for each answer than in the first run, so that it is not blamed for being slow."""
+        """Returns the finding of a violation of the protocol; its `replayed` says how often it came back, (0, 0) if
+        there was no time to try. The peer gets more time for each answer than in the first run, so that it is not
+        blamed for being slow."""
         shown = tried = 0
         until = self._until(self._seconds)
         with self._patient():
-            while tried < times and (tried == 0 or monotonic() < until):
-                shown += self._violates(violation, conversation)
-                tried += 1
+            while tried < times and not self._is_over() and (tried == 0 or monotonic() < until):
+                again = self._violates(violation, conversation)
+                if not again and self._is_over():
+                    break  # it may have been cut short
+                shown, tried = shown + again, tried + 1
         return Finding(violation=violation, conversation=conversation, transcript=transcript, replayed=(shown, tried))
 
     @contextmanager
@@ -278,8 +309,22 @@ class Suspects:
 
     def _violates(self, violation: Violation, conversation: Conversation) -> bool:
         wanted = signature(violation)
-        found = self._judge(conversation, self._player.play(conversation), self._player.learned)
-        return any(signature(one) == wanted for one in found)
+        transcript = self._play(conversation)
+        if self._is_over():
+            return False
+        return any(signature(one) == wanted for one in self._judge(conversation, transcript, self._player.learned))
+
+    def _violates_afresh(self, violation: Violation, conversation: Conversation) -> bool:
+        """Like `_violates`; a peer that does not serve any more, because the violation costs it something each time,
+        is started again, and asked once more."""
+        if self._violates(violation, conversation):
+            return True
+        if self._watched is None or not self._watched.restartable:
+            return False
+        if self._is_over() or self._player.echo(self._liveness.deadline) is not None:
+            return False
+        self._fresh()
+        return self._violates(violation, conversation)
 
     # -- smaller --------------------------------------------------------------------------------------------------
 
@@ -288,7 +333,7 @@ class Suspects:
         came back. Raises `Unrecoverable`."""
         if not finding.replayed[0]:
             return finding
-        until = monotonic() + seconds
+        until = self._until(seconds)
         violation = finding.violation
         growing = next((one for one, oracle in LEAKS.items() if oracle == violation.oracle), None)
         repeated = {*finding.before} == {finding.conversation}  # then all of them become smaller together
@@ -301,15 +346,20 @@ class Suspects:
             if violation.oracle in OUTSIDE or violation.oracle.startswith("log-"):
                 before = (one,) * len(finding.before) if repeated else finding.before
                 return self._shows(violation, (*before, one)) is not None
-            return self._violates(violation, one)
+            return self._violates_afresh(violation, one)
 
-        with self._quicker(), self._patient():
+        with self._quicker(SMALLER_CONGESTED), self._patient():
+            if growing is not None:
+                self._fresh()  # what it lost until now may be all that it can lose
             minimised = minimise(finding.conversation, still, budget=questions)
-            if minimised == finding.conversation:
-                return finding
-            self.recover()
-            transcript = self._player.play(minimised)
+        if minimised == finding.conversation:
+            return finding
         before = (minimised,) * len(finding.before) if repeated else finding.before
+        with self._quicker(), self._patient():
+            if violation.oracle == "slot-leak" and self._shows(violation, (*before, minimised)) is None:
+                return finding  # it was only slow to free its slots
+            self.recover()
+            transcript = self._play(minimised)
         return replace(finding, minimised=minimised, minimised_transcript=transcript, before=before)
 
     # -- growth ---------------------------------------------------------------------------------------------------
@@ -325,13 +375,19 @@ class Suspects:
                 continue
             found = self._leak(growth, suspect, first)
             try:
-                second = self._grown(suspect, growth.counted, SETTLE)
+                again = all(self._grows_on(suspect, growth.counted, first) for _ in range(ROUNDS[growth.counted]))
             except Unrecoverable as lost:  # that was its last slot
                 raise Unrecoverable(str(lost), found) from None
-            if self._enough(second, growth.counted):
+            if again:
                 self._fresh()
                 return found
         return None
+
+    def _grows_on(self, conversation: Conversation, counted: Counted, first: int) -> bool:
+        """Repeats a conversation once more. Returns True if that makes nearly the same growth as the `first` time: the
+        growth of a cache, or of an allocator, becomes less."""
+        grown = self._grown(conversation, counted, SETTLE)
+        return self._enough(grown, counted) and grown >= SHARE * first
 
     def _narrowed(self, growth: Growth) -> Iterator[Conversation]:
         """Yields the suspects, and then the one that halving the conversations before them leads to."""
@@ -359,7 +415,7 @@ class Suspects:
         for one in some:
             if monotonic() > until:
                 return 0
-            self._last = self._player.play(one)
+            self._last = self._play(one)
         self.recover()
         after = self._liveness.settled(before, seconds=seconds)
         return 0 if before is None or after is None else after.of(counted) - before.of(counted)
@@ -388,12 +444,3 @@ class Suspects:
             replayed=(shown, times),
             evidence=(f"{counted}: {growth.before} at first, {growth.now} when it was noticed",),
         )
-
-
-def _is_rejected(transcript: Transcript, violation: Violation) -> bool:
-    """Returns True if the peer sent an A-ASSOCIATE-RJ with the codes of a violation, "rejects 2/3/2"."""
-    codes = violation.reaction.removeprefix("rejects ").split("/")
-    if not all(code.isdecimal() and int(code) < 256 for code in codes):
-        return False
-    reject = b"\x03\0\0\0\0\4\0" + bytes(map(int, codes))
-    return any(reject in entry.data for entry in transcript.entries if entry.what is What.RECEIVED)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
@@ -108,6 +109,7 @@ def _known(path: Path) -> frozenset[str]:
 
 
 def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
+    begun = monotonic()
     with ExitStack() as stack:
         saved, corpus = _saved(options)
         if saved is not None:
@@ -123,9 +125,11 @@ def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
         if options.listen is None and not learned.alone:
             lane = Lane(_player(options, show.out, learned), judge)
             stack.callback(lane.close)
+        spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
+        limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds / 2))
         totals = saved.totals if saved is not None else Totals()
         campaign = Campaign(
-            player, families, judge, pool, replace(limits, seed=options.seed), show,
+            player, families, judge, pool, limits, show,
             watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
             bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
             second=_second(options, totals, learned, stack),

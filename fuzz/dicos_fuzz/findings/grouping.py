@@ -14,7 +14,7 @@ from ..conversation import Conversation, Send
 from ..finding import Finding, Severity, signature
 from ..json_text import DamagedFile, seen
 
-__all__ = ["grouped", "masked", "merged", "read_known", "size_of"]
+__all__ = ["alike", "grouped", "masked", "merged", "read_known", "size_of"]
 
 _MOST_BYTES: Final = 4 << 20
 _DIGITS: Final = frozenset("0123456789abcdef")
@@ -89,3 +89,16 @@ def grouped(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(
         sorted(found.values(), key=lambda one: (_SEVERITIES.index(one.violation.severity), one.seen_after, one.id))
     )
+
+
+def alike(findings: Iterable[Finding]) -> list[tuple[Finding, ...]]:
+    """Returns findings in groups that show one weakness, most likely: the same reaction in the same state breaks the
+    same clause, and only the element or item differs that was wrong. The groups, and the findings of each, stay in
+    their order."""
+    found: dict[tuple[object, ...], list[Finding]] = {}
+    for one in findings:
+        violation = one.violation
+        reaction = violation.reaction.partition(" after ")[0]  # "C-STORE-RSP (success) after contents/path"
+        key = violation.severity, violation.oracle, violation.clause, violation.state, reaction
+        found.setdefault(key, []).append(one)
+    return [tuple(some) for some in found.values()]

@@ -16,6 +16,7 @@ from typing import Final
 from dicos_transports.cli.text import escaped, shown
 
 from ..finding import Finding, Severity
+from ..findings.grouping import alike
 from ..findings.transcripts import lines_of, told
 from ..json_text import write_file
 from .sequence_picture import sequence_picture
@@ -23,7 +24,7 @@ from .states_picture import MEANINGS, states_picture
 from .style import STYLE
 from .values import CampaignReport
 from .visiting import POSSIBLE
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
 
 __all__ = ["MOST_FINDINGS", "page", "write"]
 
@@ -107,8 +108,9 @@ def _index(report: CampaignReport) -> Iterator[str]:
         yield "<p>Nothing was found within these bounds. This does not prove that there is nothing to find.</p></div>"
         return
     yield from _table_head("", "finding", "state", "rule", "played again", "first seen", "times")
-    for number, one in enumerate(found[:_MOST_LISTED], 1):
-        violation = one.violation
+    numbers = {one.id: number for number, one in enumerate(found, 1)}
+    for one, first in _in_groups(report)[:_MOST_LISTED]:
+        violation, number = one.violation, numbers[one.id]
         link = (
             f'<a href="#f{number}">{_text(violation.detail)}</a>'
             if number <= MOST_FINDINGS
@@ -116,7 +118,7 @@ def _index(report: CampaignReport) -> Iterator[str]:
         )
         yield (
             f'<tr><td><span class="chip {violation.severity.value}">{violation.severity.value}</span></td>'
-            f'<td class="wide">{link}</td><td>{_text(violation.state) or "-"}</td>'
+            f'<td class="wide">{"" if first else "alike: "}{link}</td><td>{_text(violation.state) or "-"}</td>'
             f"<td>{_text(violation.clause)}</td>"
             f'<td class="one">{again(one)}</td><td class="one">{duration(one.seen_after[0])}</td>'
             f'<td class="num">{one.count:,}</td></tr>'
@@ -125,6 +127,11 @@ def _index(report: CampaignReport) -> Iterator[str]:
     if len(found) > _MOST_LISTED:
         yield f"<p>... and {len(found) - _MOST_LISTED:,} more.</p>"
     yield "</div>"
+
+
+def _in_groups(report: CampaignReport) -> list[tuple[Finding, bool]]:
+    """The findings, with those that are alike behind the first of them, and True for that one."""
+    return [(one, one is some[0]) for some in alike(report.ordered()) for one in some]
 
 
 def _table_head(*names: str) -> Iterator[str]:
@@ -223,10 +230,11 @@ def _facts(*facts: tuple[str, str]) -> Iterator[str]:
 def _doubtful(report: CampaignReport) -> Iterator[str]:
     if report.unconfirmed:
         yield "<h2>Not confirmed</h2>"
-        yield '<div class="card"><p class="soft">Seen, and not again when it was played again. These do not count.</p>'
+        yield '<div class="card"><p class="soft">These do not count.</p>'
         yield '<ul class="plain">'
         for one in report.unconfirmed[:MOST_FINDINGS]:
-            yield f'<li>{_text(one.violation.detail)} <span class="soft mono">{_text(one.id)}</span></li>'
+            soft = f'<span class="soft">{why_unconfirmed(one)}</span> <span class="soft mono">{_text(one.id)}</span>'
+            yield f"<li>{_text(one.violation.detail)} {soft}</li>"
         yield "</ul></div>"
     if report.masked:
         yield '<h2>Known</h2><div class="card"><p class="soft">Masked by their signatures.</p><ul class="plain">'

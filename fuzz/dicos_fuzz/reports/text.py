@@ -13,9 +13,10 @@ from typing import Final
 from dicos_transports.cli.text import shown
 
 from ..finding import Finding, Severity
+from ..findings.grouping import alike
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
 
 __all__ = ["finding_lines", "lines"]
 
@@ -31,8 +32,10 @@ def lines(report: CampaignReport, *, transcripts: bool = False) -> Iterator[str]
         if some:
             yield ""
             yield f"{severity.value.upper()} ({len(some)})"
-        for one in some:
-            yield from finding_lines(report, one, transcript=transcripts)
+        for first, *others in alike(some):
+            yield from finding_lines(report, first, transcript=transcripts)
+            for one in others:
+                yield f"    alike      {_said(one.id)}: {_said(one.conversation.about or one.conversation.name)}"
     yield ""
     yield from _doubtful(report)
     yield from _done(report)
@@ -58,9 +61,9 @@ def finding_lines(report: CampaignReport, finding: Finding, *, transcript: bool 
 
 def _doubtful(report: CampaignReport) -> Iterator[str]:
     if report.unconfirmed:
-        yield f"seen once, and not again when it was played again ({len(report.unconfirmed)}):"
+        yield f"not confirmed ({len(report.unconfirmed)}):"
         for one in report.unconfirmed:
-            yield f"  {_said(one.id)}: {_said(one.violation.detail)}"
+            yield f"  {_said(one.id)}: {_said(one.violation.detail)} ({why_unconfirmed(one)})"
         yield ""
     for name, count in report.masked.items():
         yield f"known and masked: {_said(name)}, {plural(count, 'time')}"

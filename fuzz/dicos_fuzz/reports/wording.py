@@ -14,7 +14,17 @@ from ..finding import Finding, Severity
 from ..findings.grouping import size_of
 from .values import CampaignReport
 
-__all__ = ["again", "duration", "how_small", "how_soon", "plural", "replay_command", "size", "verdict"]
+__all__ = [
+    "again",
+    "duration",
+    "how_small",
+    "how_soon",
+    "plural",
+    "replay_command",
+    "size",
+    "verdict",
+    "why_unconfirmed",
+]
 
 
 def duration(seconds: float) -> str:
@@ -32,6 +42,12 @@ def again(finding: Finding) -> str:
     """Returns how often a finding came back: `3 of 5`, or `not played again`."""
     shown, tried = finding.replayed
     return f"{shown} of {tried}" if tried else "not played again"
+
+
+def why_unconfirmed(finding: Finding) -> str:
+    """Returns why a finding is not confirmed: `played again, it came back 0 of 3 times`."""
+    shown, tried = finding.replayed
+    return f"played again, it came back {shown} of {tried} times" if tried else "there was no time to play it again"
 
 
 def how_soon(finding: Finding) -> str:

@@ -49,6 +49,20 @@ def test_a_doubtful_one_has_a_few_chances() -> None:
     assert totals.unconfirmed[signature(CRASH)].count == CHANCES + 1
 
 
+def test_what_there_was_no_time_to_play_again_is_not_confirmed() -> None:
+    kept, totals, told = ledger()
+    kept.pending.add(signature(CRASH))
+    kept.leave(finding(GOOD, (0, 0)), at=5.0, cases=7)
+    (left,) = totals.unconfirmed.values()
+    assert (left.replayed, left.seen_after) == ((0, 0), (5.0, 7))
+    assert totals.findings == {}
+    assert told == []
+    assert kept.pending == set()
+    kept.add(finding(GOOD, (3, 3)), at=6.0, cases=8)
+    kept.leave(finding(SHORT, (0, 0)), at=7.0, cases=9)
+    assert totals.unconfirmed == {}
+
+
 def test_a_known_one_is_masked() -> None:
     kept, totals, _ = ledger(frozenset({signature(CRASH)}))
     assert not kept.is_new(CRASH)

@@ -49,6 +49,17 @@ def rejects(sock: socket.socket) -> None:
     receive_all(sock)
 
 
+def test_nothing_is_certain_about_a_peer_once_the_time_is_over() -> None:
+    with raw_peer(silent) as port:
+        found = looking(port)
+        found.hanging, found.until = 100.0, time.monotonic() + 0.3
+        trouble = found.serves()
+        assert time.monotonic() < found.until + 20
+    assert trouble is not None
+    assert trouble.oracle == "hang"
+    assert trouble.cut
+
+
 def test_a_peer_that_serves_is_well() -> None:
     with raw_peer(good) as port:
         found = looking(port)

@@ -15,13 +15,16 @@ from dicos_fuzz.campaign.judging import judge
 from dicos_fuzz.campaign.knowledge import Learned
 from dicos_fuzz.campaign.liveness import Liveness
 from dicos_fuzz.campaign.player import Peer, Player
+from dicos_fuzz.campaign.probe import probe
 from dicos_fuzz.campaign.resources import Growth, Track
 from dicos_fuzz.campaign.scenarios.orders import on
 from dicos_fuzz.campaign.suspects import Suspects, Unrecoverable
 from dicos_fuzz.campaign.watching import Watched
 from dicos_fuzz.conversation import Await, Conversation, End, Send, Transcript
 from dicos_fuzz.finding import Finding, Severity, Violation
-from dicos_fuzz.grammar import echo
+from dicos_fuzz.grammar import echo, message
+from dicos_proto.dimse import CEchoResponse
+from dicos_proto.registry.uids import VERIFICATION
 from tests.fuzz.campaign.tiny import ABORTED, BEGIN, CRASHING, GOOD, SHORT, broken, conversation
 
 
@@ -206,14 +209,59 @@ def test_repetitions_become_smaller_together(monkeypatch: pytest.MonkeyPatch) ->
     assert {*smaller.before} == {smaller.minimised}
 
 
-def test_nothing_is_searched_for_long_after_the_end_of_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspects_module, "GRACE", 0.0)
+def test_nothing_is_searched_for_long_after_the_end_of_the_campaign() -> None:
     with investigating("item-length-crash") as (suspects, liveness, player):
         player.play(CRASHING)
         trouble = liveness.serves()
         assert trouble is not None
-        suspects.ends = monotonic() - 1
+        suspects.ends, suspects.grace = monotonic() - 1, 0.0
         found = suspects.trouble(trouble, [GOOD, CRASHING], Transcript())
         assert (found.conversation, found.replayed) == (CRASHING, (0, 3))
         assert liveness.serves() is None
         assert suspects.restarts == 1
+
+
+def dimse_answer() -> bytes:
+    """The P-DATA-TF of a C-ECHO-RSP."""
+    return b"".join(
+        message(1, CEchoResponse(message_id_being_responded_to=9, affected_sop_class_uid=VERIFICATION, status=0))
+    )
+
+
+def test_a_violation_is_left_open_when_the_time_is_over() -> None:
+    violation = Violation(oracle="odd", severity=Severity.LOW, detail="", clause="")
+    with investigating("none") as (_, liveness, player):
+        searching = Suspects(player, liveness, lambda *_: [violation], watched=None)
+        assert searching.violation(violation, GOOD, Transcript()).replayed == (3, 3)
+        searching.ends = monotonic() - searching.grace
+        assert searching.violation(violation, GOOD, Transcript()).replayed == (0, 0)
+
+
+def test_a_peak_of_memory_comes_back_without_anything_before_it() -> None:
+    """The first question is not compared with the peak that raised the suspicion."""
+    from dicos_fuzz.campaign.scenarios import FAMILIES
+
+    with investigating("deflate-bomb") as (suspects, liveness, player):
+        player.learned = probe(player)
+        bomb = next(one for one in FAMILIES["contents"].systematic(player.learned) if "bomb of 64 MB" in one.name)
+        sent = player.bytes_sent
+        player.play(bomb)
+        trouble = liveness.gulps(player.bytes_sent - sent)
+        assert trouble is not None
+        found = suspects.trouble(trouble, [bomb], Transcript())
+    assert found.replayed == (3, 3)
+
+
+@pytest.mark.slow  # the peer is started again whenever its slots are used up
+def test_a_violation_that_costs_a_slot_becomes_small_all_the_same() -> None:
+    nobody = dimse_answer()
+    silent = conversation("commands/response to nobody", *BEGIN, *[Send(message=nobody)] * 3, Await(), expect="refused")
+    with investigating("dead-thread") as (suspects, _, player):
+        (violation,) = judge(silent, transcript := player.play(silent), player.learned)
+        assert violation.oracle == "silence"
+        found = suspects.violation(violation, silent, transcript)
+        while player.echo(5.0) is not None:
+            player.play(silent)
+        smaller = suspects.smaller(found, 60.0, questions=8)
+    assert smaller.minimised is not None
+    assert suspects.restarts > 0

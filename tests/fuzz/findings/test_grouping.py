@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicos_fuzz.conversation import Check, DamagedFile, Send
-from dicos_fuzz.finding import Severity, signature
-from dicos_fuzz.findings.grouping import grouped, masked, merged, read_known, size_of
+from dicos_fuzz.finding import Finding, Severity, signature
+from dicos_fuzz.findings.grouping import alike, grouped, masked, merged, read_known, size_of
 from tests.fuzz.findings.examples import CONVERSATION, FINDING, SEND
 
 LATE = replace(FINDING, seen_after=(90.0, 900), count=3, minimised=None, replayed=(1, 9), evidence=("more",))
@@ -97,3 +97,14 @@ def test_any_bytes_are_signatures_or_refused(tmp_path_factory: pytest.TempPathFa
         found = frozenset()
         assert str(path) in str(fault)  # noqa: PT017
     assert all(len(one) == 12 for one in found)
+
+
+def test_findings_are_alike_if_only_the_place_of_the_fault_differs() -> None:
+    def after(place: str, **changed: str) -> Finding:
+        reaction = f"C-STORE-RSP (success) after {place}"
+        return replace(FINDING, violation=replace(FINDING.violation, **{"reaction": reaction, **changed}))  # type: ignore[arg-type]
+
+    first, second = after("contents/path"), after("contents/length")
+    state, clause, reaction = after("a", state="Sta7"), after("a", clause="PS3.5 7"), after("a", reaction="A-ABORT")
+    found = alike([first, state, second, clause, reaction])
+    assert found == [(first, second), (state,), (clause,), (reaction,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dicos_fuzz.finding import Finding
 from dicos_fuzz.reports import text
 from dicos_fuzz.reports.values import CampaignReport
 from tests.fuzz.findings.examples import FINDING
@@ -42,8 +43,9 @@ def test_a_report_reads_like_this() -> None:
         "    reproducer 6 steps, 896 B (first: 6 steps, 896 B)",
         "    run        dicos replay wrong-state-6f283143c0cd.json HOST PORT",
         "",
-        "seen once, and not again when it was played again (1):",
-        "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value'",
+        "not confirmed (1):",
+        "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value' "
+        "(played again, it came back 0 of 3 times)",
         "",
         "known and masked: ae083b03aed1, 14 times",
         "84211 conversations in 10 min 0 s, 140 a second; "
@@ -79,3 +81,20 @@ def test_nothing_found() -> None:
     found = list(text.lines(CampaignReport(peer="127.0.0.1:104", conversations=1, seconds=0.5)))
     assert found[0] == "127.0.0.1:104: no findings"
     assert "1 conversation in 0.50 s, 2 a second; 0 associations, 0 B sent" in found[2]
+
+
+def test_findings_that_are_alike_are_one_with_a_line_for_each_other() -> None:
+    def after(place: str, seconds: float) -> Finding:
+        violation = replace(FINDING.violation, reaction=f"C-STORE-RSP (success) after {place}")
+        conversation = replace(FINDING.conversation, about=place)
+        return replace(FINDING, violation=violation, conversation=conversation, seen_after=(seconds, 1))
+
+    found = list(text.lines(replace(REPORT, findings=(after("a path", 1.0), after("a length", 2.0)))))
+    assert len([line for line in found if line.startswith("    breaks")]) == 1
+    (other,) = [line for line in found if line.startswith("    alike")]
+    assert other.endswith(": a length")
+
+
+def test_what_there_was_no_time_for_is_said() -> None:
+    found = list(text.lines(replace(REPORT, findings=(), unconfirmed=(replace(FINDING, replayed=(0, 0)),))))
+    assert any(line.endswith("(there was no time to play it again)") for line in found)
