@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from . import engine, idle, page, report
+from . import engine, faults, idle, page, report
 from .matrix import GROUPS, KINDS, Row, rows
 from .processes import Failed, end_on_signals
 from .results import Measured, Result
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer objects, one round: does it work at all")
     parser.add_argument("--full", action="store_true", help="all sizes and kinds: a quarter of an hour")
-    names = (*GROUPS, IDLE, engine.NAME)
+    names = (*GROUPS, IDLE, engine.NAME, faults.NAME)
     parser.add_argument("--only", action="append", metavar="NAME", default=[],
                         help=f"only this group of rows ({', '.join(names)}) or these ends ({', '.join(KINDS)}), or "
                              "rows whose name has a `/` and begins so; may be repeated")  # fmt: skip
@@ -86,6 +86,10 @@ def _measure(measured: Measured, chosen: list[Row], only: list[str], rounds: int
         else:
             print("\n".join(["", *engine.report(found, idles)]), flush=True)
             measured.engine = engine.plain(found, idles)
+    if not only or faults.NAME in only:
+        talks = faults.measure(rounds, quick=quick)
+        print("\n".join(["", *faults.report(talks)]), flush=True)
+        measured.faults = faults.plain(talks)
     with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
         if not only or IDLE in only:
             try:

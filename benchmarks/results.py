@@ -82,6 +82,7 @@ class Measured:
     results: dict[str, Result] = field(default_factory=dict)
     idle: Idle | None = None
     engine: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         plain = asdict(self)

@@ -48,6 +48,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks the tests of the fuzzer, before `-m` chooses."""
+    if item.path.is_relative_to(TESTS / "fuzz"):
+        item.add_marker(pytest.mark.fuzz)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come first, so that no worker is left with one in the end. Coverage is measured in some tests only.

@@ -10,6 +10,7 @@ data set of which pydicom would not warn is written by pydicom as it is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -32,12 +33,18 @@ _TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """Value representations whose text is in the specific character set [PS3.5 6.1.2.2]."""
 _NAME: Final = "SpecificCharacterSet"
 _NO_CODE: Final = "?"
+LOST: Final = (
+    "a data set has text that its character set has no codes for: '?' is sent in place of it. "
+    "Set SpecificCharacterSet, for example to ISO_IR 192 [PS3.3 C.12.1.1.2]"
+)
+"""The warning for a caller's own data set that loses text. It repeats nothing of the text: Python keeps each one."""
 _ESC: Final = b"\x1b"
 
 
 def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
     """Returns `dataset`, or a copy that pydicom writes without a warning: a character set that pydicom does not know
-    counts as the default one, as it does when it is read, and a character without a code becomes a question mark."""
+    counts as the default one, as it does when it is read, and a character without a code becomes a question mark. If
+    the caller made the data set, one warning says so."""
     waiting: list[tuple[Dataset, list[str]]] = [(dataset, [default_encoding])]
     while waiting:
         one, around = waiting.pop()
@@ -51,6 +58,8 @@ def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
             if element.VR == "SQ":
                 waiting.extend((item, codecs) for item in element.value)
             elif element.VR in _TEXTS and any(not _has_codes(text, codecs) for text in _texts(element, codecs)):
+                if not isinstance(dataset, QuietDataset):  # it was not read from a peer
+                    warnings.warn(LOST, stacklevel=4)
                 return _copied(dataset, [default_encoding], (implicit, little))
     return dataset
 

@@ -144,17 +144,52 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--peer", action="append", choices=PEERS)
     parser.add_argument("--output", type=Path, default=None)
+    parser.add_argument(
+        "--table", type=Path, metavar="DIR", help="print the table of docs/fuzzed-peers.md from this DIR"
+    )
     options = parser.parse_args()
+    if options.table is not None:
+        print(table(options.table))
+        return 0
     root = options.output or Path(tempfile.mkdtemp())
     for name in options.peer or PEERS:
         if missing := PEERS[name].missing():
             print(f"{name}: skipped: {missing}")
             continue
-        folder = root / name.replace(" ", "-").replace(",", "")
+        folder = root / _folder(name)
         outcome = fuzz(name, options.seconds, folder)
         (folder / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in outcome.events))
         _print(name, outcome)
     return 0
+
+
+def table(root: Path) -> str:
+    """Returns the results of earlier campaigns as a table in Markdown: classes of findings, with their counts, the
+    seconds until the first of them, and the smallest reproducer. Their texts are left out: they may not be public."""
+    lines = [
+        "| peer | class | findings | first after | smallest reproducer |",
+        "|---|---|---|---|---|",
+    ]
+    for name in PEERS:
+        events = root / _folder(name) / "events.jsonl"
+        if not events.exists():
+            continue
+        outcome = Outcome(0, tuple(map(json.loads, events.read_text().splitlines())), "")
+        conversations, seconds = outcome.summary["conversations"], outcome.summary["seconds"]
+        lines.append(
+            f"| **{name}** | all | {len(outcome.findings)} | {conversations} conversations in {seconds:.0f} s | |"
+        )
+        for oracle, count in outcome.oracles.most_common():
+            those = [one for one in outcome.findings if one["oracle"] == oracle]
+            first = min(float(one["seconds"]) for one in those)
+            smallest = min(those, key=lambda one: (one["steps"], one["bytes"]))
+            size = f"{smallest['steps']} steps, {smallest['bytes']} bytes"
+            lines.append(f"| | `{oracle}` | {count} | {first:.1f} s | {size} |")
+    return "\n".join(lines)
+
+
+def _folder(name: str) -> str:
+    return name.replace(" ", "-").replace(",", "")
 
 
 def _print(name: str, outcome: Outcome) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page
+from benchmarks import faults, page
 from benchmarks.matrix import Row, rows
 from benchmarks.report import report
 from benchmarks.results import Idle, Measured, Result
 from benchmarks.running import Run, missing
 from benchmarks.targets import targets
+from dicos_fuzz.faults import FaultyWire, parse_plan
+from dicos_fuzz.faults.effects import FORMS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -88,6 +90,27 @@ def test_it_measures_the_engine_without_sockets(tmp_path: Path) -> None:
     assert all(len(one["runs"]) == 2 and min(one["runs"]) > 0 for one in timed)
     assert [one["contexts"] for one in figures if one["workload"] == "idle"] == [2, 128]
     assert all(0 < one["traced"] < 1e6 for one in figures if one["workload"] == "idle")
+
+
+def test_it_measures_conversations_with_faults(tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    done = bench("--quick", "--only", "faults", "--rounds", "2", "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "| one fault, of each of the 20 kinds in turn |" in done.stdout
+    figures = json.loads(out.read_text())["faults"]
+    assert [one["workload"] for one in figures] == ["faults-none", "faults-kinds", "faults-pieces", "faults-random"]
+    assert all(len(one["runs"]) == len(one["floors"]) == 2 for one in figures)
+
+
+def test_each_measured_fault_strikes() -> None:
+    for text in faults.KINDS:
+        user, _ = faults.talk(parse_plan(text))
+        assert isinstance(user.end.wire, FaultyWire)
+        assert user.end.wire.log.counts.keys() == {1}, text
+    assert {type(parse_plan(text).faults[0].effect) for text in faults.KINDS} == {form.of for form in FORMS}
+    user, _ = faults.talk(parse_plan(faults.PIECES))
+    assert isinstance(user.end.wire, FaultyWire)
+    assert 40 < sum(user.end.wire.log.counts.values()) < 70
 
 
 def test_a_name_that_is_none_is_refused() -> None:

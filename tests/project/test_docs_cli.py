@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -170,10 +171,27 @@ def test_every_command_of_the_page_says_what_the_page_says(tmp_path: Path) -> No
 
 def test_every_dicos_command_of_the_readme_says_what_the_readme_says(tmp_path: Path) -> None:
     said = [one for one in commands(README.read_text("utf-8")) if one[0].startswith(("dicos ", "mkdir "))]
+    said = [one for one in said if not one[0].startswith("dicos fuzz ")]
     assert len(said) == 4
     with prepared(tmp_path) as shell:
         for command, shown in said:
             assert plain(shell(command)) == plain(shown), command
+
+
+@pytest.mark.slow  # a campaign of fifteen seconds
+def test_the_campaign_of_the_readme_finds_what_the_readme_says(tmp_path: Path) -> None:
+    """Not in the same second, on another port, and perhaps more besides."""
+    ((command, shown),) = [one for one in commands(README.read_text("utf-8")) if one[0].startswith("dicos fuzz ")]
+    port = str(free_port())
+    words = shlex.split(command.replace("11119", port).replace("python -m", f"{shlex.quote(sys.executable)} -m"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "dicos_transports.cli", *words[1:]], env=ENVIRONMENT, cwd=tmp_path, text=True,
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    finding = shown[shown.index("...") + 1 :]
+    assert ended.returncode == 1, ended.stdout
+    for line in (finding[0], finding[1], finding[2], finding[-1]):
+        assert line in ended.stdout
 
 
 @pytest.mark.slow  # starts the command many times

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
-from typing import BinaryIO, Final
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import BinaryIO
 
 from dicos_transports.cli import FAILED, INTERRUPTED, USAGE
 from dicos_transports.cli.options import LOOPBACK
@@ -17,13 +14,13 @@ from dicos_transports.cli.output import Output
 from ..captures.decrypting import Decryption
 from ..captures.events import Connection, Event
 from ..captures.keylog import KeyLog
+from ..captures.packets import Endpoint
 from ..captures.recording import Recorder
-from ..trace.tap import Tap
+from ..relay import Relay
 from ..trace.tracer import Tracer
+from .relaying import address_of, listening, stopped_by_sigterm
 
 __all__ = ["tap"]
-
-BACKLOG: Final = 128
 
 
 def tap(
@@ -50,21 +47,19 @@ def tap(
             if writer is not None:
                 writer.refused(connection)
 
-        host, number = options.target
-        place = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        place = Endpoint(*options.target)
         try:
-            listener = _listening(options)
-            made = Tap(listener, options.target, tell, refused)
+            listener = listening(options.bind or LOOPBACK, options.listen)
+            made = Relay(listener, options.target, tell, refused)
         except OSError as error:
             out.error(f"cannot listen on port {options.listen} and pass on to {place}: {error.strerror or error}")
             return FAILED
-        address = listener.getsockname()
-        here = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+        here = address_of(listener)
         hint = "" if options.bind else "; --bind 0.0.0.0 listens on all interfaces"
         out.info(f"listening on {here}, passing on to {place}{hint}")
-        out.event("listening", address=address[0], port=address[1])
+        out.event("listening", address=here.host, port=here.port)
         try:
-            with _stopped_by_sigterm():
+            with stopped_by_sigterm():
                 made.run()
         except KeyboardInterrupt:
             out.info("interrupted")
@@ -72,34 +67,6 @@ def tap(
             made.close()
             close()
         return INTERRUPTED
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the tap as Ctrl-C does: what is shown and written is complete."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _listening(options: argparse.Namespace) -> socket.socket:
-    host = options.bind or LOOPBACK
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, options.listen))
-        made.listen(BACKLOG)
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 class _Written:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from dicos_transports.cli import FAILED, INTERRUPTED, OK, USAGE
-from dicos_transports.cli.options import LOOPBACK, Parser, host_and_port, port, title
+from dicos_transports.cli.options import LOOPBACK, Parser, port, title
 from dicos_transports.cli.output import Output, plural, size
 
 from ..captures.keylog import KeyLog
@@ -27,6 +27,7 @@ from ..trace.marks import Kind
 from ..trace.page import Page
 from ..trace.saving import Saver
 from ..trace.tracer import Tracer, Wanted
+from .relaying import parse_target
 
 __all__ = ["main"]
 
@@ -262,8 +263,7 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
         if options.to is None or len(options.to) > 2:
             parser.error("--listen without --to HOST PORT")
         try:
-            words = options.to
-            options.target = host_and_port(words[0]) if len(words) == 1 else (words[0].strip("[]"), port(words[1]))
+            options.target = parse_target(options.to)
         except argparse.ArgumentTypeError as error:
             parser.error(f"argument --to: {error}")
     for name in ("html", "write"):

@@ -80,7 +80,7 @@ class _Edge:
         if self._left > 0:
             self._left -= 1
             raise os_error(self._error)
-        return min(size, self._short, self._triggers.next(self._at))
+        return min(size, self._short, max(self._triggers.nearest - self._at, 0))
 
     def passed(self, size: int) -> None:
         """This many bytes have passed."""

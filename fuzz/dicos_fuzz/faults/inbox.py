@@ -39,16 +39,13 @@ class Inbox:
         self._end: _Chunk | None = None
         self.size = 0
         """Bytes that wait."""
+        self.ended = False
+        """True if nothing follows the bytes that wait."""
 
     @property
     def cost(self) -> int:
         """Bytes that wait, and what their objects cost."""
         return self.size + OBJECT_COST * len(self._chunks)
-
-    @property
-    def ended(self) -> bool:
-        """True if nothing follows the bytes that wait."""
-        return self._end is not None
 
     def put(self, data: Buffer) -> None:
         """Adds bytes."""
@@ -77,6 +74,7 @@ class Inbox:
         """Nothing follows."""
         if self._end is None:
             self._end = _Chunk(bytearray())
+            self.ended = True
 
     def clear(self) -> None:
         """Drops all bytes."""

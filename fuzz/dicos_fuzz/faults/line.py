@@ -21,7 +21,7 @@ from dicos_proto.wire import Buffer
 
 from ..grammar.changing import change
 from ..grammar.reading import PDU_NAMES, read_pdu
-from ..tree import Node, apply, encode
+from ..tree import Edit, Node, apply, encode
 from .altering import WHOLE, Altering
 from .effects import (
     TRANSIENT,
@@ -119,7 +119,7 @@ class Line:
     @property
     def has_room(self) -> bool:
         """True if less waits than may wait; a PDU that is changed as a whole needs room in any case."""
-        return self._inbox.cost < HELD or self._inbox.size <= WHOLE
+        return self._inbox.size <= WHOLE or self._inbox.cost < HELD
 
     @property
     def moving(self) -> bool:
@@ -148,14 +148,14 @@ class Line:
         """Returns when to call `handle_timeout`, and why; None if time changes nothing."""
         if self._quiet or self.reset or self.cut:
             return None
-        found = [one for one in (self._pace.deadline(now, self._inbox, self.size),) if one is not None]
+        found = None if self._pace.usual else self._pace.deadline(now, self._inbox, self.size)
         if self._late and not self._pace.held(self._inbox):
             self._late = self.stuck = False  # now that the time is known at which the bytes came
             return now, "bytes that are not delayed any more"
         at = self._triggers.deadline(now)
-        if at is not None:
-            found.append((at, "the time of a fault"))
-        return min(found, default=None)
+        if at is not None and (found is None or at < found[0]):
+            return at, "the time of a fault"
+        return found
 
     def handle_timeout(self, now: float) -> None:
         """Passes the time. Faults at a time strike, if they need no byte, even while nothing passes."""
@@ -175,12 +175,14 @@ class Line:
     @property
     def movable(self) -> bool:
         """True if `take` may give something now, or let a fault strike."""
-        self._look()
-        if self.stuck or self.reset or self.finished or self._pace.stalled:
+        pace = self._pace
+        if pace.stalled:
+            self._look()
+        if self.stuck or self.reset or pace.stalled or self.finished:
             return False
-        if self.size:
-            return not self.blocked
-        return self._inbox.ended or bool(self._due) or self._triggers.next(self._at) == 0
+        if self._inbox.size or self._ready:
+            return pace.usual or not self.blocked
+        return self._inbox.ended or bool(self._due) or self._triggers.nearest <= self._at
 
     @property
     def blocked(self) -> bool:
@@ -208,7 +210,8 @@ class Line:
             self._over = self._inbox.ended
             self.stuck = not quick
             return quick
-        self._look()
+        if self._pace.stalled:
+            self._look()
         if self._is_empty():
             self.stuck = True
             return []
@@ -226,7 +229,7 @@ class Line:
         """Returns True if nothing is here, and no fault is due here."""
         inbox = self._inbox
         here = inbox.size or self._ready or self._due or (inbox.ended and not self._over)
-        return not here and self._triggers.next(self._at) != 0
+        return not here and self._at < self._triggers.nearest
 
     def _has_no_effect(self) -> bool:
         busy = self._due or self._ready or self._whole or self._altering.busy
@@ -256,9 +259,9 @@ class Line:
                 return data[:room]
             if self._pace.stalled or self.cut:
                 return None
-            held = self._pace.held(inbox)
+            held = self._pace.delays and self._pace.held(inbox)
             here = inbox.size > 0 and not held
-            if not self._due:
+            if not self._due and self._triggers.nearest <= self._at:
                 self._due.extend(self._triggers.due(self._at, more=here))
             if self._due:
                 self._strike(*self._due.popleft())
@@ -279,11 +282,12 @@ class Line:
     def _pass(self, room: int) -> bytes | memoryview | None:
         """Takes bytes of the inbox, at most up to the next place; None if they are dropped."""
         begin = self._at
-        steps = [room, self._triggers.next(begin)]
-        if self._pdus:
-            steps.append(self._pdu_left)
-        steps += self._altering.steps(begin)
-        data = self._inbox.take(min(steps))
+        most = min(room, max(self._triggers.nearest - begin, 0))
+        if self._pdus and self._pdu_left < most:
+            most = self._pdu_left
+        if self._altering.busy:
+            most = min((most, *self._altering.steps(begin)))
+        data = self._inbox.take(most)
         self._at += len(data)
         ends = False
         if self._pdus:
@@ -355,7 +359,7 @@ class Line:
             for _ in range(effect.count):
                 if (edit := change(tree, self._random)) is not None:
                     tree = apply(tree, [edit])
-                    done.append(str(edit))
+                    done.append(_named(edit))
         found = encode(tree)
         return found, f"edited: {'; '.join(done)}" + ("" if found != pdu else " (without effect)")
 
@@ -404,7 +408,7 @@ class Line:
             case Dribble(rate=rate):
                 pace.dribble(rate)
             case Short(size=size):
-                pace.short = size
+                pace.shorten(size)
             case HalfClose():
                 self._end_here()
                 self.cut = True
@@ -428,6 +432,13 @@ class Line:
         self._inbox.clear()
         self._ready.clear()
         self._due.clear()
+
+
+def _named(edit: Edit) -> str:
+    """A random edit without its bytes, which may be some of a data set."""
+    if isinstance(edit.value, bytes):
+        return f"{edit.path or 'all'}: {edit.action.value} {len(edit.value)} bytes"
+    return str(edit)
 
 
 def _brief(text: str) -> str:

@@ -52,10 +52,15 @@ class _End(Link):
         self._arrived: deque[bytes | bytearray | memoryview] = deque()
         self._waiting = 0
         self._eof = False  # the peer sends no more
+        self._asks = True  # the wire may have something to send
+        self._next: float | None = None  # its next deadline, None if it may have changed
 
     def send(self, now: float) -> bool:
         """Moves bytes to the peer as far as it has room. Returns True if any moved."""
+        if not (self._asks or self._pending):
+            return False
         self._collect()
+        self._asks = len(self._pending) > 0
         peer, moved = self.peer, False
         while self._pending and peer is not None and peer._waiting < WINDOW:
             if peer.closed:
@@ -66,12 +71,25 @@ class _End(Link):
             peer._waiting += len(buffer)
             self._sent(len(buffer), now)
             moved = True
+        if moved:
+            self._next = None
         return moved
+
+    def touch(self) -> None:
+        """Something happens to the wire: its flow runs, it receives bytes, or the time."""
+        self._asks, self._next = True, None
+
+    def next_due(self, now: float) -> float:
+        """Returns the time to call `on_time`; infinity for never."""
+        if self._next is None or self.measured:  # whose wait begins now
+            self._next = self.due(now)
+        return self._next
 
     def receive(self) -> bool:
         """Passes the next bytes, or the end of file, to the wire, if it wants them. Returns True if it did."""
-        if not self.wire.wants_read or not (self._arrived or self._eof):
+        if not (self._arrived or self._eof) or not self.wire.wants_read:
             return False
+        self.touch()
         data = self._arrived.popleft() if self._arrived else b""
         self._eof = self._eof and len(data) > 0
         self._waiting -= len(data)
@@ -131,6 +149,7 @@ class Side:
 
     def resume(self, now: float, fault: ProtocolError | None = None) -> None:
         """Runs the flow up to its next wait; it is over after that of its end. `fault`: raised in it."""
+        self.end.touch()
         try:
             self._need = next(self._flow) if fault is None else self._flow.throw(fault)
         except StopIteration as done:
@@ -176,7 +195,7 @@ def converse(*sides: Side, steps: int = 1_000_000) -> float:
 
 def _jump(sides: Sequence[Side], now: float) -> float:
     """Moves the time to the next deadline, and returns it."""
-    due = [(side.end.due(now), side) for side in sides if not side.over]
+    due = [(side.end.next_due(now), side) for side in sides if not side.over]
     at = min(each[0] for each in due)
     if at == math.inf:
         raise Endless(f"at {now:g} s nobody has a deadline")
@@ -186,6 +205,7 @@ def _jump(sides: Sequence[Side], now: float) -> float:
             side.resume(now, side.end.on_time(now))
         elif side.end.measured:
             side.end.woke(now)
+            side.end.touch()
     return now
 
 

@@ -27,8 +27,13 @@ class Pace:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self.short = SEGMENT
-        """Most bytes of one piece."""
+        self.usual = True
+        """True if bytes pass at once."""
+        self.stalled = False
+        """True while nothing passes."""
+        self.delays = False
+        """True if bytes take longer."""
+        self._short = SEGMENT  # most bytes of one piece
         self._stall: tuple[float | None, str] | None = None  # seconds, None for all time; why
         self._stall_at: float | None = None
         self._target: int | None = None  # bytes of the other direction that end the stall
@@ -48,58 +53,59 @@ class Pace:
     def stall(self, seconds: float | None, why: str, target: int | None = None) -> None:
         """Nothing passes for `seconds`, None for all time, or until the other direction has passed `target` bytes."""
         self._stall, self._stall_at, self._target = (seconds, why), None, target
+        self.stalled, self.usual = True, False
 
     def delay(self, seconds: float, jitter: float) -> None:
         """Each chunk takes longer."""
         self._delay = (seconds, jitter)
+        self.delays, self.usual = True, False
 
     def merge(self, size: int, seconds: float) -> None:
         """Bytes wait for more."""
         self._merge = (size, seconds)
+        self.usual = False
 
     def dribble(self, rate: int) -> None:
         """This many bytes pass in a second."""
         self._rate = rate
         self._next_at, self._owed = None, 0.0
+        self.usual = False
+
+    def shorten(self, size: int) -> None:
+        """At most this many bytes are a piece."""
+        self._short = size
+        self.usual = False
 
     # -- passing -------------------------------------------------------------------------------------------------
-
-    @property
-    def stalled(self) -> bool:
-        """True while nothing passes."""
-        return self._stall is not None
 
     @property
     def stalled_forever(self) -> bool:
         """True if nothing passes any more, by time alone."""
         return self._stall is not None and self._stall[0] is None
 
-    @property
-    def usual(self) -> bool:
-        """True if bytes pass at once."""
-        return (
-            self._stall is None
-            and self._delay is None
-            and self._merge is None
-            and self._rate is None
-            and self.short == SEGMENT
-        )
+    def _go_on(self) -> None:
+        """The stall is over."""
+        self._stall = self._stall_at = self._target = None
+        self.stalled = False
+        self.usual = self._delay is None and self._merge is None and self._rate is None and self._short == SEGMENT
 
     def look(self, other: int) -> None:
         """The other direction has passed this many bytes by now."""
         if self._target is not None and other >= self._target:
-            self._stall = self._stall_at = self._target = None
+            self._go_on()
 
     def room(self, waiting: int, *, ended: bool) -> int:
         """Returns the number of bytes that may pass now. `waiting`: those that are here."""
+        if self.usual:
+            return SEGMENT
         self._dribbles = self._rate is not None
         if self._stall is not None:
             return 0
         if self._waits_for_more(waiting, ended=ended):
             return 0
         if self._rate is not None:
-            return 0 if self._owed or self._next_at is not None else min(max(1, self._rate // FINEST), self.short)
-        return self.short
+            return 0 if self._owed or self._next_at is not None else min(max(1, self._rate // FINEST), self._short)
+        return self._short
 
     def _waits_for_more(self, waiting: int, *, ended: bool) -> bool:
         return self._merge is not None and waiting < self._merge[0] and not (ended or self._merged)
@@ -153,9 +159,11 @@ class Pace:
     def handle_timeout(self, now: float, inbox: Inbox) -> bool:
         """Passes the time. Returns True if more may pass now."""
         self._now = now
+        if self.usual:
+            return False
         more = self._delay is not None and not self.held(inbox)
         if self._stall_at is not None and now >= self._stall_at:
-            self._stall = self._stall_at = self._target = None
+            self._go_on()
             more = True
         if self._merge_at is not None and now >= self._merge_at:
             self._merged, self._merge_at = True, None

@@ -77,12 +77,15 @@ def _write(one: Place | Effect, forms: Sequence[Form], out: bytearray) -> None:
         shape.write(value, out)
 
 
-def random_plan(random: Random, *, most: int = 4, harmless: bool = False) -> FaultPlan:
-    """Draws a plan with 1 to `most` faults. `harmless`: only effects that change no byte (`HARMLESS`).
+def random_plan(
+    random: Random, *, most: int = 4, harmless: bool = False, without: tuple[type[Effect], ...] = ()
+) -> FaultPlan:
+    """Draws a plan with 1 to `most` faults. `harmless`: only effects that change no byte (`HARMLESS`). `without`: none
+    of these effects.
 
     Places are near the beginning of a conversation, and times around the usual timeouts.
     """
-    effects = [form for form in FORMS if not harmless or form.of in HARMLESS]
+    effects = [form for form in FORMS if form.of not in without and (form.of in HARMLESS or not harmless)]
     faults = []
     for _ in range(random.randint(1, most)):
         effect = _drawn(random, effects)

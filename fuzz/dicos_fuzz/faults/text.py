@@ -34,11 +34,12 @@ _SEED: Final = Whole(0, LARGEST_SEED, 0)
 
 
 class PlanError(ValueError):
-    """A plan that cannot be read. `line`: the number of the line, from 1; 0 for the whole text."""
+    """A plan that cannot be read. `line`: the number of the line, from 1; 0 for the whole text. `why`: without it."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(f"line {line}: {why}" if line else why)
         self.line = line
+        self.why = why
 
 
 def parse_plan(text: str) -> FaultPlan:

@@ -62,10 +62,16 @@ class Triggers:
                     self._timed.append((seconds, number, fault))
         heapq.heapify(self._heap)
         heapq.heapify(self._timed)
-        self._nearest = NEVER
+        self.nearest = NEVER
+        """The position of the next place."""
         self._look_up()
         self.needs_pdus = bool(self._in_pdus) or any(_is_of_pdu(fault) for _, fault in faults)
         """True if the bytes must be read as PDUs."""
+
+    @property
+    def timed(self) -> bool:
+        """True if anything may still strike at a time."""
+        return bool(self._timed)
 
     @property
     def left(self) -> bool:
@@ -79,9 +85,11 @@ class Triggers:
 
     def due(self, at: int, *, more: bool) -> list[Numbered]:
         """Takes the faults whose place is reached. `more`: the byte behind it is there, for those that need it."""
-        if at < self._nearest:
+        if at < self.nearest:
             return NOTHING
-        found = self._due(self._heap, at, more=more) + self._due(self._here, at, more=more)
+        found = self._due(self._heap, at, more=more)
+        if self._here:
+            found += self._due(self._here, at, more=more)
         for number, fault in found:
             match fault.place:
                 case Every(size=gap):
@@ -94,7 +102,9 @@ class Triggers:
         return found
 
     def _look_up(self) -> None:
-        self._nearest = min(heap[0][0] if heap else NEVER for heap in (self._heap, self._here))
+        self.nearest = self._heap[0][0] if self._heap else NEVER
+        if self._here and self._here[0][0] < self.nearest:
+            self.nearest = self._here[0][0]
 
     def _due(self, heap: list[tuple[int, int, Fault]], at: int, *, more: bool) -> list[Numbered]:
         found: list[Numbered] = []
@@ -108,10 +118,6 @@ class Triggers:
         for one in waiting:
             heapq.heappush(heap, one)
         return found
-
-    def next(self, at: int) -> int:
-        """Returns the number of bytes until the next place; very many if there is none."""
-        return max(self._nearest - at, 0)
 
     # -- PDUs ----------------------------------------------------------------------------------------------------
 

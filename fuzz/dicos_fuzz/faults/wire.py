@@ -73,7 +73,7 @@ class FaultyWire:
             self._in = into
         if both or plan.of(Direction.OUT):
             self._out = out
-        self._plain = self._in is None and self._out is None  # nothing strikes
+        self._lines = tuple(line for line in (self._in, self._out) if line is not None)
         self._reset = False
         self._why: ConnectionLost | None = None
         self._told_end = False  # the inner wire has received its end of file
@@ -159,19 +159,23 @@ class FaultyWire:
 
     def deadline(self, now: float) -> Deadline | None:
         """Returns the next deadline, of the inner wire or of a fault."""
-        if self._plain:
+        if not self._lines:
             return self.inner.deadline(now)
-        found = [Deadline(*one) for line in self._lines() if (one := line.deadline(now)) is not None]
+        first: tuple[float, str] | None = None
+        for line in self._lines:
+            found = None if self._reset else line.deadline(now)
+            if found is not None and (first is None or found[0] < first[0]):
+                first = found
         inner = self._inner_deadline(now)
         measured = inner is not None and inner.measured
         if self._wake or self._deliverable():
             return Deadline(self._now(now), _NEXT_PIECE, measured=measured)
-        if inner is not None and (not found or self._inner_due is None or self._inner_due.at != self._passed):
-            found.append(inner)
-        first = min(found, key=lambda one: one.at, default=None)
-        if first is None or first is inner:
-            return first
-        return Deadline(first.at if first.at > now else self._now(now), first.why, measured=measured)
+        if first is None:
+            return inner
+        at, why = first
+        if inner is not None and inner.at < at and self._inner_due is not None and self._inner_due.at != self._passed:
+            return inner
+        return Deadline(at if at > now else self._now(now), why, measured=measured)
 
     def _now(self, now: float) -> float:
         """The time of a deadline that has come already. It differs from all before, even if the clock stands still,
@@ -182,21 +186,18 @@ class FaultyWire:
 
     def handle_timeout(self, now: float) -> None:
         """Passes the time: to the faults, and to the inner wire what its clock says."""
-        if self._plain:
+        if not self._lines:
             self.inner.handle_timeout(now)
             return
         self._wake = False
-        for line in self._lines():
-            line.handle_timeout(now)
-            self._heed(line)
+        for line in self._lines:
+            if not self._reset:
+                line.handle_timeout(now)
+                self._heed(line)
         self._pass_time(now)
         # An adapter may call this at the end of any wait, and go on waiting.
         if self._in is not None and self._deliver(self._in):
             self._wake = True
-
-    def _lines(self) -> list[Line]:
-        """The lines on which something may still strike."""
-        return [line for line in (self._in, self._out) if line is not None and not self._reset]
 
     # -- in --------------------------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class FaultyWire:
         line = self._in
         if line is None or self._reset or self._told_end:
             return False
-        return line.finished or (self.inner.wants_read and line.movable)
+        return line.finished or (line.movable and self.inner.wants_read)
 
     def _deliver(self, line: Line) -> bool:
         """Passes the next piece to the inner wire, or the end of file. Returns True if it passed anything."""
@@ -224,6 +225,8 @@ class FaultyWire:
 
     def _heed(self, line: Line) -> bool:
         """Carries out what a line cannot do by itself. Returns True if anything was done."""
+        if not (line.signals or line.reset):
+            return False
         signals, line.signals = line.signals, []
         for signal in signals:
             if isinstance(signal, Clock):
@@ -239,8 +242,8 @@ class FaultyWire:
     def _inner_deadline(self, now: float) -> Deadline | None:
         """The deadline of the inner wire on the adapter's clock, early or late where a fault makes it so."""
         found = self._inner_due = self.inner.deadline(now + self._offset)
-        if found is None:
-            return None
+        if found is None or not (self._timers or self._offset):
+            return found
         at = found.at - self._offset + self._shift(found, "late")
         if self._early != found.at:
             at -= self._shift(found, "early")

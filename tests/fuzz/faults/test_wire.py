@@ -68,7 +68,7 @@ CHANGES = {
     "a PDU is cut short": (
         "out pdu P-DATA-TF 1: truncate 4",
         r"response: waiting for the one to message 1: nothing within 60 s",
-        r"message: waiting for the rest of one: nothing within 60 s",
+        r"PDU: waiting for the rest of one: nothing within 60 s",
     ),
     "another protocol comes first": (
         "out at 0: insert 474554202f20485454502f312e310d0a0d0a",

@@ -20,8 +20,8 @@ from dicos_proto.upper_layer.negotiation import propose
 from dicos_transports.blocking import connect
 from dicos_transports.tls import PROFILES, ClientTLS, ServerTLS
 from tests.fuzz.captures.shark import TSHARK, run
+from tests.fuzz.relayed import Bed
 from tests.fuzz.trace.saying import Kept
-from tests.fuzz.trace.test_tap import Bed
 from tests.transports.certificates import hospital
 from tests.transports.connections import server
 

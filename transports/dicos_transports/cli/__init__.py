@@ -25,9 +25,12 @@ SUBCOMMANDS: Final = {
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
     "fuzz": "send a peer that you own faulty conversations, and report what it does wrong",
     "replay": "run a finding of dicos fuzz again, or export it as a test or a capture",
+    "faultproxy": "pass connections on to a peer, with faults of a plan",
     "trace": "show the associations in a capture file, or between two peers",
 }
-ELSEWHERE: Final[dict[str, str]] = {name: f"dicos_fuzz.cli.{name}" for name in ("fuzz", "replay", "trace")}
+ELSEWHERE: Final[dict[str, str]] = {
+    name: f"dicos_fuzz.cli.{name}" for name in ("fuzz", "replay", "faultproxy", "trace")
+}
 """Subcommand -> its module, where it is not one of `commands`."""
 OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -1,11 +1,10 @@
-"""The tap changes nothing: bytes, ends and resets pass in both directions, and it holds little for a slow side."""
+"""The relay of the tap changes nothing: bytes, ends and resets pass both ways, and it holds little for a slow side."""
 
 from __future__ import annotations
 
 import errno
 import select
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,76 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicos_fuzz.captures.events import Connection, Data, Ended, Event, How, Opened, Over
-from dicos_fuzz.trace.tap import CHUNK, Tap
-
-TIMEOUT = 30.0
-"""Seconds for something that takes none on an idle machine."""
-RESET = struct.pack("ii", 1, 0)
-
-
-class Bed:
-    """A tap in a thread, between clients of the test and a listening socket of it."""
-
-    def __init__(self, *, most: int = 256, target: tuple[str, int] | None = None) -> None:
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.server.settimeout(TIMEOUT)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self.listener.getsockname()
-        self.events: list[Event] = []
-        self.kept: dict[bool, bytearray] = {True: bytearray(), False: bytearray()}
-        self.refused: list[tuple[Connection, str]] = []
-        self.over = threading.Event()
-        self._stopping = False
-        self.tap = Tap(
-            self.listener, target or self.server.getsockname(), self._take,
-            lambda connection, cause: self.refused.append((connection, cause)), most=most,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        self.sockets: list[socket.socket] = [self.server]
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self.tap.step(0.05)
-        self.tap.close()
-
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Data):
-            self.kept[event.by_client] += event.data
-        self.events.append(event)
-        if isinstance(event, Over):
-            self.over.set()
-
-    def connect(self) -> tuple[socket.socket, socket.socket]:
-        """A client, and the server's end of its connection."""
-        client = socket.create_connection(self.address, TIMEOUT)
-        server, _ = self.server.accept()
-        server.settimeout(TIMEOUT)
-        self.sockets += [client, server]
-        return client, server
-
-    def ends(self) -> list[str]:
-        assert self.over.wait(TIMEOUT)
-        return [
-            f"{'client' if event.by_client else 'server'} ended" if isinstance(event, Ended)
-            else event.how.name + (f" by {'client' if event.by_client else 'server'}" if event.how is How.RESET else "")
-            for event in self.events
-            if isinstance(event, Ended | Over)
-        ]  # fmt: skip
-
-    def stop(self) -> None:
-        """Ends the tap."""
-        self._stopping = True
-        self._thread.join(TIMEOUT)
-        assert not self._thread.is_alive()
-
-    def close(self) -> None:
-        self.stop()
-        for one in self.sockets:
-            one.close()
-        assert not self.tap._links
-        assert not self.tap._masks
+from dicos_fuzz.captures.events import Opened
+from dicos_fuzz.relay import CHUNK, Relay
+from tests.fuzz.relayed import TIMEOUT, Bed, connecting_is_reset, is_reset, read, reset
+from tests.transports.cli.commands import deaf_port
 
 
 @pytest.fixture
@@ -91,27 +24,6 @@ def bed() -> Iterator[Bed]:
     made = Bed()
     yield made
     made.close()
-
-
-def read(one: socket.socket) -> bytes:
-    """Everything up to the end of the direction."""
-    parts = []
-    while part := one.recv(1 << 16):
-        parts.append(part)
-    return b"".join(parts)
-
-
-def reset(one: socket.socket) -> None:
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    one.close()
-
-
-def is_reset(one: socket.socket) -> bool:
-    """Waits for the end of a connection; returns True if it is a reset."""
-    poller = select.poll()
-    poller.register(one, 0)
-    assert poller.poll(TIMEOUT * 1000)
-    return one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (errno.ECONNRESET, errno.EPIPE)
 
 
 def test_bytes_pass_both_ways_and_are_told(bed: Bed) -> None:
@@ -192,7 +104,7 @@ def test_a_slow_reader_stops_the_sender_and_little_is_held(bed: Bed) -> None:
             idle += not select.select([], [client], [], 0.3)[1]
     told = len(bed.kept[True])
     assert told <= sent
-    assert sum(len(way.pending) for link in bed.tap._links.values() for way in link.ways) <= 2 * CHUNK
+    assert sum(len(way.pending) for link in bed.relay._links.values() for way in link.ways) <= 2 * CHUNK
     client.settimeout(TIMEOUT)
     client.shutdown(socket.SHUT_WR)
     received = read(server)
@@ -226,18 +138,14 @@ def test_both_sides_send_much_at_once(bed: Bed) -> None:
 
 
 def test_a_target_that_is_not_there_resets_the_client() -> None:
-    free = socket.create_server(("127.0.0.1", 0))
-    address = free.getsockname()
-    free.close()
-    bed = Bed(target=address)
-    try:
-        client = socket.create_connection(bed.address, TIMEOUT)
-        assert is_reset(client)
-        client.close()
-        assert [cause for _, cause in bed.refused] == ["Connection refused"]
-        assert bed.events == []
-    finally:
-        bed.close()
+    with deaf_port() as port:
+        bed = Bed(target=("127.0.0.1", port))
+        try:
+            assert connecting_is_reset(bed.address)
+            assert [cause for _, cause in bed.refused] == ["Connection refused"]
+            assert bed.events == []
+        finally:
+            bed.close()
 
 
 def test_a_name_is_tried_at_all_its_addresses() -> None:
@@ -259,7 +167,7 @@ def test_a_name_is_tried_at_all_its_addresses() -> None:
 
 def test_a_name_that_does_not_exist_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError):  # noqa: PT011  gaierror
-        Tap(listener, ("no such host.invalid", 104), lambda _: None, lambda *_: None)
+        Relay(listener, ("no such host.invalid", 104), lambda _: None, lambda *_: None)
 
 
 def test_more_connections_than_allowed_wait() -> None:
