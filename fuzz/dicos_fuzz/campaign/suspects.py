@@ -243,8 +243,8 @@ class Suspects:
     def _shows(self, violation: Violation, some: Sequence[Conversation]) -> Transcript | None:
         """Plays conversations with a peer that serves. Returns the transcript of the last one, if a trouble with the
         same reaction shows afterwards."""
-        if len(some) > 1 and violation.oracle in LASTING:
-            self._fresh()
+        if violation.oracle == "slot-leak" or (len(some) > 1 and violation.oracle in LASTING):
+            self._fresh()  # the slots that were lost before would count too
         else:
             self.recover()
         self._liveness.complaints()
