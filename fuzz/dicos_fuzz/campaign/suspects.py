@@ -207,7 +207,7 @@ class Suspects:
         def shows(some: tuple[Conversation, ...]) -> bool:
             if monotonic() > until or not some:
                 return False
-            found = self._shows(trouble.violation, some)
+            found = self._shows(trouble.violation, some, until)
             if found is not None:
                 seen[:] = [found]
             return found is not None
@@ -240,9 +240,9 @@ class Suspects:
                 return (one,) * fewest
         return ()
 
-    def _shows(self, violation: Violation, some: Sequence[Conversation]) -> Transcript | None:
-        """Plays conversations with a peer that serves. Returns the transcript of the last one, if a trouble with the
-        same reaction shows afterwards."""
+    def _shows(self, violation: Violation, some: Sequence[Conversation], until: float = inf) -> Transcript | None:
+        """Plays conversations with a peer that serves. Returns the transcript of the last one, if all were played in
+        time, and a trouble with the same reaction shows afterwards."""
         if violation.oracle == "slot-leak" or (len(some) > 1 and violation.oracle in LASTING):
             self._fresh()  # the slots that were lost before would count too
         else:
@@ -253,6 +253,8 @@ class Suspects:
         transcript = Transcript()
         sent = self._player.bytes_sent
         for one in some:
+            if monotonic() > until:
+                return None
             transcript = self._play(one)
             if violation.oracle == "slot-leak" and rejects_alike(transcript, violation):
                 break  # the rest would be rejected too, and take its time
@@ -369,7 +371,10 @@ class Suspects:
         proportion; None if none does. Raises `Unrecoverable`, with the finding, if the peer serves nobody
         afterwards."""
         self._fresh()
-        for suspect in self._narrowed(growth):
+        until = self._until(3 * max(LEAST_GROWING, self._seconds))
+        for suspect in self._narrowed(growth, until):
+            if monotonic() > until:
+                break
             first = self._grown(suspect, growth.counted, SETTLE)
             if not self._enough(first, growth.counted):
                 continue
@@ -389,13 +394,13 @@ class Suspects:
         grown = self._grown(conversation, counted, SETTLE)
         return self._enough(grown, counted) and grown >= SHARE * first
 
-    def _narrowed(self, growth: Growth) -> Iterator[Conversation]:
-        """Yields the suspects, and then the one that halving the conversations before them leads to."""
+    def _narrowed(self, growth: Growth, until: float) -> Iterator[Conversation]:
+        """Yields the suspects, and then the one that halving those before them leads to, if it does in time."""
         yield from growth.suspects
         some, counted = growth.played, growth.counted
         most = self._grown_by(some, counted, HALVING)
         while len(some) > 1 and most >= len(some) // PLAYED_EACH * (MEMORY_EACH if counted == "memory" else 1):
-            if monotonic() > self.ends:
+            if monotonic() > min(until, self.ends):
                 return
             if counted != "memory":
                 self._fresh()  # its slots may be used up
