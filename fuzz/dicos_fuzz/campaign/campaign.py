@@ -61,6 +61,7 @@ DOUBTS: Final = 100
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 LONGEST_COSTLY: Final = 0.15
 """Share of the time that one of them may take, unless it waits in the lane."""
+LEAST_COSTLY: Final = 1.0
 SLOWER: Final = 1.5
 SLOWEST: Final = 2.0
 
@@ -202,11 +203,15 @@ class Campaign:
 
     def _costly(self) -> None:
         """Goes on with the cases that take long or much: those that mostly wait go into the lane, the others are
-        played with nothing else going on, as long as they have not had their share of the time."""
+        played with nothing else going on, as long as they have not had their share of the time: all of it, if there
+        are no others."""
         now = monotonic()
         longest = max(10.0, LONGEST_COSTLY * self.settings.seconds)
         common = now - self._looping - FIRST_COSTLY * self.settings.seconds
         allowed = self._spent_on_costly <= SHARE_OF_COSTLY * common and now + longest <= self._ends
+        if self.schedule.only_costly:
+            longest = min(longest, max(LEAST_COSTLY, self._ends - now))
+            allowed = True
         if self._waiting is None and allowed:  # to make one may take long, too
             self._waiting = self.schedule.next(costly=True)
         case = self._waiting

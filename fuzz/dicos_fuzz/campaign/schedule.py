@@ -67,6 +67,11 @@ class Schedule:
         return self._orders[0].taken, self._orders[1].taken
 
     @property
+    def only_costly(self) -> bool:
+        """True if there are no common cases."""
+        return not self._orders[0].families
+
+    @property
     def systematic(self) -> int:
         """The number of systematic cases among them."""
         return sum(one.systematic for one in self._orders)

@@ -8,6 +8,7 @@ read the standard differently, or where one of them does not look.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Second", "engine"]
 
+LOG: Final = logging.getLogger("dicos")
 DIFFERENCES: Final = 1_000
 """Kinds of differences that are kept."""
 
@@ -66,12 +68,20 @@ def _words(found: str) -> str:
 
 @contextmanager
 def engine() -> Iterator[int]:
-    """Runs our own provider in this process, which accepts everything and keeps nothing. Yields its port."""
+    """Runs our own provider in this process, which accepts everything and keeps nothing. Yields its port.
+
+    The log of that provider, a line for each fault, goes nowhere unless logging is configured.
+    """
     from dicos_transports.blocking import serve
 
     policy = AcceptPolicy(other_contexts=uids.TRANSFER_SYNTAXES, called_aets=None)
-    with serve(("127.0.0.1", 0), _answer_all, policy=policy) as server:
-        yield server.port
+    quiet = logging.NullHandler()  # else logging prints warnings on standard error
+    LOG.addHandler(quiet)
+    try:
+        with serve(("127.0.0.1", 0), _answer_all, policy=policy) as server:
+            yield server.port
+    finally:
+        LOG.removeHandler(quiet)
 
 
 def _answer_all(session: Session) -> None:

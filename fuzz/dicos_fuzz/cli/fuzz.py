@@ -300,7 +300,7 @@ def _second(options: argparse.Namespace, totals: Totals, learned: Learned, stack
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
     bounds = Bounds(connections=options.max_associations)
     player = stack.enter_context(Player(Peer(host=where[0], port=where[1]), learned, bounds=bounds))
-    if player.echo(10.0) is None and player.last.refused:
+    if player.echo(10.0) is None:
         raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
     return Second(player, totals)
 

@@ -186,9 +186,11 @@ def _second(made: Parser, options: argparse.Namespace) -> list[str]:
         options.second = ENGINE
         return words[1:]
     try:
-        host, number, _, left = _address(words)
+        host, number, named, left = _address(words)
     except ValueError as error:
         made.error(f"argument --compare: {error}")
+    if named is not None:
+        made.error(f"argument --compare: {words[0]!a}: both peers are called by the AE title of the first one")
     options.second = (host, number)
     return left
 
@@ -223,6 +225,10 @@ def _check(made: Parser, options: argparse.Namespace) -> None:
         made.error("--pid and --command: the peer runs, or is started")
     if options.listen is not None and options.command is not None:
         made.error("--command with --listen: --trigger makes a peer call; --pid watches one that runs")
+    if options.listen is not None and options.compare is not None:
+        made.error("--compare with --listen: a peer that calls cannot be made to say the same to another one")
+    if options.listen is not None and options.pcap:
+        made.error("--pcap with --listen: what a client said is sent to a peer that listens")
     if options.restart_command is not None and options.pid is None and options.command is None:
         made.error("--restart-command without --pid or --command: nobody would see that it has crashed")
     if options.keep_going and options.restart_command is None and options.command is None and options.trigger is None:

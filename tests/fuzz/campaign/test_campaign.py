@@ -298,6 +298,18 @@ def test_what_mostly_waits_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch)
     assert totals.cases > 20
 
 
+@pytest.mark.parametrize("name", ["long", "short"])
+def test_costly_families_alone_have_all_of_the_time(name: str) -> None:
+    """Too little time for a share of it, which they have beside others."""
+    costly = [family("costly", GOOD, SHORT, ABORTED, resource=True)]
+    seconds = {"long": 60.0, "short": 8.0}[name]
+    with serving("blocking", policy=POLICY) as server, player_of(server.port, HASTY) as player:
+        run, _ = campaign(player, *costly, settings=replace(QUICK, seconds=seconds, conversations=12))
+        totals = run.run()
+    assert totals.cases == 12
+    assert totals.ended == "12 conversations"
+
+
 def test_a_cancelled_lane_gives_its_case_back() -> None:
     waiting = conversation("slow/waits", Pause(seconds=100))
     with serving("blocking", policy=POLICY) as server:

@@ -72,6 +72,9 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         (("127.0.0.1:104", "--trigger", "x"), "--trigger without --listen"),
         (("127.0.0.1:104", "--pid", "1", "--command", "x"), "--pid and --command"),
         (("--listen", "0", "--command", "x"), "--trigger makes a peer call"),
+        (("--listen", "0", "--compare", "engine"), "--compare with --listen"),
+        (("--listen", "0", "--compare", "127.0.0.1", "105"), "--compare with --listen"),
+        (("--listen", "0", "--pcap", "x"), "--pcap with --listen"),
         (("127.0.0.1:104", "--restart-command", "x"), "without --pid or --command"),
         (("127.0.0.1:104", "--keep-going"), "needs a way to start the peer again"),
         (("127.0.0.1:104", "--state", "a", "--resume", "b"), "one of them"),
@@ -82,6 +85,7 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         (("127.0.0.1:104", "--command", ""), "an empty command"),
         (("127.0.0.1:104", "--seed", "-1"), "expected"),
         (("127.0.0.1:104", "--compare", "other"), "argument --compare"),
+        (("127.0.0.1:104", "--compare", "B@127.0.0.1:105"), "by the AE title of the first one"),
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line(words: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,6 +246,23 @@ def test_two_peers_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
         run("127.0.0.1", port, *words, "--compare", "engine", "--json")
     found = events(capsys.readouterr().out, "difference")
     assert any("A-ABORT" in str(one["second"]) and "A-ABORT" not in str(one["first"]) for one in found), found
+
+
+def test_the_log_of_the_engine_is_not_printed() -> None:
+    with peer() as port:
+        words = ["fuzz", "127.0.0.1", str(port), "--compare", "engine", "--family", "replay", *map(str, BOUNDED)]
+        done = subprocess.run(
+            [sys.executable, "-m", "dicos_transports.cli", *words],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert "40 conversations" in done.stderr
+    assert "A-ASSOCIATE-RQ in Sta6" not in done.stderr
+
+
+def test_a_second_peer_that_refuses_a_good_association_is_status_3(capsys: pytest.CaptureFixture[str]) -> None:
+    with peer() as port, raw_peer(lambda sock: None) as other:
+        assert run("127.0.0.1", port, *BOUNDED, "--compare", "127.0.0.1", other) == 3
+    assert f"127.0.0.1:{other}: " in capsys.readouterr().err
 
 
 def test_recorded_associations_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,6 @@ GREETINGS: Final = {
     "help": b"help\r\n",
 }
 """The first bytes of other protocols by name."""
-_HIGH: Final = 0x7F000000
 
 
 def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:
@@ -113,4 +112,3 @@ FAMILIES: Final = (
         random=_random,
     ),
 )
-del _HIGH
