@@ -13,6 +13,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -204,9 +206,11 @@ def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whol
     """The main function of a worker: plays what it is sent, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the campaign decides when to stop
     seen = Bitmap()
+    cases: SimpleQueue[tuple[Case, float] | None] = SimpleQueue()
+    Thread(target=_read, args=(pipe, cases), daemon=True).start()
     try:
         with make(learned) as player:
-            while (asked := _next(pipe)) is not None:
+            while (asked := cases.get()) is not None:
                 case, seconds = asked
                 player.learned = replace(learned, answer_seconds=seconds)
                 played = play_here(player, judge, case)
@@ -218,6 +222,16 @@ def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whol
         return
     except (LocalTrouble, OSError) as trouble:
         pipe.send(str(trouble))
+
+
+def _read(pipe: Connection, cases: SimpleQueue[tuple[Case, float] | None]) -> None:
+    """Takes cases out of the pipe as soon as they come: else both ends would wait for each other, with a large case in
+    one direction and a large result in the other."""
+    asked = _next(pipe)
+    while asked is not None:
+        cases.put(asked)
+        asked = _next(pipe)
+    cases.put(None)
 
 
 def _next(pipe: Connection) -> tuple[Case, float] | None:

@@ -25,6 +25,7 @@ from dicos_fuzz.campaign.pool import Here, Workers, trimmed
 from dicos_fuzz.campaign.probe import probe
 from dicos_fuzz.campaign.scenarios import FAMILIES
 from dicos_fuzz.campaign.scenarios.family import Family
+from dicos_fuzz.campaign.schedule import Case
 from dicos_fuzz.campaign.settings import Settings
 from dicos_fuzz.conversation import Await, Conversation, Entry, Pause, Send, Side, Transcript, What
 from dicos_fuzz.finding import Finding, Severity, Violation, signature
@@ -314,8 +315,6 @@ def test_a_cancelled_lane_gives_its_case_back() -> None:
     waiting = conversation("slow/waits", Pause(seconds=100))
     with serving("blocking", policy=POLICY) as server:
         lane = Lane(Player(Peer(port=server.port), Learned()), judge)
-        from dicos_fuzz.campaign.schedule import Case
-
         case = Case(1, waiting, True)
         lane.put(case)
         assert lane.busy
@@ -344,6 +343,19 @@ def test_jobs_share_the_work() -> None:
     assert len(seen.names) == totals.cases
     assert totals.sent > 10_000
     assert "response-to-nobody" in {one.violation.oracle for one in totals.findings.values()}
+
+
+@pytest.mark.timeout(60)
+def test_large_cases_and_large_results_do_not_wait_for_each_other() -> None:
+    """Each is more than a pipe holds; the results are read only when all cases have been sent."""
+    large = conversation("large/object", Send(message=bytes(1 << 20)))
+    with serving("blocking", policy=POLICY) as server, Workers(
+        partial(make_player, server.port), HASTY, judge, 1, whole=True
+    ) as pool:  # fmt: skip
+        for number in range(3):
+            pool.put(Case(number, large), HASTY)
+        played = pool.results(all_of_them=True)
+    assert [one.case.number for one in played] == [0, 1, 2]
 
 
 def no_player(learned: Learned) -> Player:
