@@ -225,7 +225,7 @@ def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whol
 
 
 def _read(pipe: Connection, cases: SimpleQueue[tuple[Case, float] | None]) -> None:
-    """Takes cases out of the pipe as soon as they come: else both ends would wait for each other, with a large case in
+    """Takes cases out of the pipe at once: else both ends would wait for each other, with a large case in
     one direction and a large result in the other."""
     asked = _next(pipe)
     while asked is not None:
