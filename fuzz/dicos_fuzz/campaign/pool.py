@@ -12,6 +12,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from threading import Thread
@@ -137,10 +138,16 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         self._workers: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
         self._waiting: dict[Connection, dict[int, Case]] = {}
+        resource_tracker.ensure_running()  # to start it later would undo the mask below
         for _ in range(jobs):
             mine, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, make, learned, judge, whole), daemon=True)
-            process.start()
+            # Ctrl-C reaches a worker that still imports, too; it inherits this mask.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
             self._workers.append((process, mine))
             self._waiting[mine] = {}

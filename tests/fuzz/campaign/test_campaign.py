@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing import resource_tracker
+from pathlib import Path
 
 import pytest
 
@@ -394,6 +396,18 @@ def test_a_peer_that_the_questions_broke_is_a_finding(monkeypatch: pytest.Monkey
         totals = run.run()
     assert [one.violation.oracle for one in seen.findings] == ["crash"]
     assert totals.ended.startswith("the peer does not serve any more")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_worker_that_still_starts_is_not_interrupted() -> None:
+    resource_tracker.ensure_running()
+    before = {one.pid for one in multiprocessing.active_children()}
+    with serving("blocking", policy=POLICY) as server, Workers(partial(make_player, server.port), HASTY, judge, 1):
+        (pid,) = {one.pid for one in multiprocessing.active_children()} - before
+        status = Path(f"/proc/{pid}/status").read_text()
+    blocked = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
+    assert blocked >> signal.SIGINT - 1 & 1
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def killed(learned: Learned) -> Player:
