@@ -31,6 +31,8 @@ __all__ = ["Second", "engine"]
 LOG: Final = logging.getLogger("dicos")
 DIFFERENCES: Final = 1_000
 """Kinds of differences that are kept."""
+_LAST: Final = ("A-ABORT", "A-ASSOCIATE-RJ", "A-RELEASE-RP")
+"""PDUs behind which only the end of the connection comes."""
 
 
 class Second:
@@ -61,9 +63,11 @@ def _words(found: str) -> str:
     """A reaction without the end of the connection behind an A-ABORT, an A-ASSOCIATE-RJ or an A-RELEASE-RP: who ends it
     then, and when, is a matter of timers."""
     words = found.split(", ")
-    while len(words) > 1 and words[-1] in ("ended", "reset", "quiet") and words[-2].startswith("A-"):
-        words.pop()
-    return ", ".join(words) or "nothing"
+    kept = len(words)
+    while kept > 1 and words[kept - 1] in ("ended", "reset", "quiet"):
+        kept -= 1
+    last = words[kept - 1].partition(" ")[0]
+    return ", ".join(words[:kept] if last in _LAST else words) or "nothing"
 
 
 @contextmanager
