@@ -126,7 +126,7 @@ class Campaign:
         self._ledger = Ledger(self.totals, settings.known, observer.found)
         self.history = History()
         self._care = Care(self, player, self.liveness, self._suspects, self._ledger, settings, observer.note)
-        self._before = self.totals.seconds
+        self._before = replace(self.totals)  # what a campaign that is resumed has done before
         self._begun = self._looping = self._saved = self._told = monotonic()
         self._put = 0
         self._sent_by_others = self._opened_by_others = 0
@@ -355,18 +355,19 @@ class Campaign:
                 self.on_save()
 
     def _spent(self) -> float:
-        return self._before + monotonic() - self._begun
+        return self._before.seconds + monotonic() - self._begun
 
     def _sent(self) -> int:
         return self._sent_by_others + self._player.bytes_sent
 
     def _count(self) -> None:
         totals = self.totals
-        totals.seconds, totals.sent = self._spent(), self._sent()
-        totals.associations = self._opened_by_others + self._player.associations
-        totals.systematic, totals.echoes = self.schedule.systematic, self.liveness.served
+        before = self._before
+        totals.seconds, totals.sent = self._spent(), before.sent + self._sent()
+        totals.associations = before.associations + self._opened_by_others + self._player.associations
+        totals.systematic, totals.echoes = self.schedule.systematic, before.echoes + self.liveness.served
         totals.bits, totals.corpus = self.bitmap.count, len(self.corpus)
-        totals.restarts = self._suspects.restarts
+        totals.restarts = before.restarts + self._suspects.restarts
 
     # -- for the care of the peer (`care.Work`) --------------------------------------------------------------------
 

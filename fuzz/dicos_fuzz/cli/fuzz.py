@@ -66,11 +66,15 @@ def main(words: Sequence[str]) -> int:
     out = Output(options)
     try:
         _check_target(options)
+        _check_inputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
+        saved, corpus = _saved(options)
+        if saved is not None:
+            options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs
         started = Started(_where(options), bounds_of(options, jobs))
-        show = Show(options, settings(options, known), started)
-        return _run(options, settings(options, known), show)
+        show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
+        return _run(options, settings(options, known), show, saved, corpus)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status
@@ -98,27 +102,39 @@ def _check_target(options: argparse.Namespace) -> None:
             )
 
 
+def _check_inputs(options: argparse.Namespace) -> None:
+    """Refuses families and capture files that are not there, before anything is sent."""
+    side = Side.USER if options.listen is None else Side.PROVIDER
+    unknown = [name for name in options.family if name not in FAMILIES]
+    if unknown:
+        raise Refused(f"no family {', '.join(map(repr, unknown))}; there are {', '.join(FAMILIES)}")
+    if options.family and all(FAMILIES[name].side is not side for name in options.family):
+        raise Refused(f"none of these families is for a peer that {'calls' if options.listen else 'listens'}")
+    for path in options.pcap:
+        try:
+            path.stat()
+        except OSError as error:
+            raise Refused(f"{shown(path)}: {said(error)}") from None
+
+
 def _known(path: Path) -> frozenset[str]:
     try:
         return read_known(path)
     except (OSError, DamagedFile) as error:
-        raise Refused(said(error) if isinstance(error, OSError) else str(error)) from None
+        raise Refused(f"{shown(path)}: {said(error)}" if isinstance(error, OSError) else str(error)) from None
 
 
 # -- one campaign ------------------------------------------------------------------------------------------------
 
 
-def _run(options: argparse.Namespace, limits: Settings, show: Show) -> int:
+def _run(options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus) -> int:
     begun = monotonic()
     with ExitStack() as stack:
-        saved, corpus = _saved(options)
-        if saved is not None:
-            options.seed = saved.seed
         watched, caller = _process(options, stack)
         player = stack.enter_context(_player(options, show.out, Learned(), caller))
         _tell_bounds(options, player, show)
         learned = _learn(options, player, watched, show)
-        families = _families(options, learned, corpus)
+        families = _families(options, learned, corpus, show)
         pool = _pool(options, player, learned, show)
         stack.callback(pool.close)
         lane = None
@@ -255,17 +271,15 @@ def _learn(options: argparse.Namespace, player: Player, watched: Watched | None,
 # -- conversations -----------------------------------------------------------------------------------------------
 
 
-def _families(options: argparse.Namespace, learned: Learned, corpus: Corpus) -> list[Family]:
+def _families(options: argparse.Namespace, learned: Learned, corpus: Corpus, show: Show) -> list[Family]:
     side = Side.PROVIDER if options.listen is not None else Side.USER
-    unknown = [name for name in options.family if name not in FAMILIES]
-    if unknown:
-        raise Refused(f"no family {', '.join(map(repr, unknown))}; there are {', '.join(FAMILIES)}")
     chosen = [
         one for one in FAMILIES.values() if one.side is side and (not options.family or one.name in options.family)
     ]
-    if not chosen:
-        raise Refused(f"none of these families is for a peer that {'calls' if options.listen else 'listens'}")
-    first = [*_recorded(options, learned), *(one for one in corpus.all() if one.side is side)]
+    recorded = [*_recorded(options, learned)]
+    if options.pcap:
+        show.info(f"{plural(len(recorded), 'association')} recorded in {', '.join(map(shown, options.pcap))}")
+    first = [*recorded, *(one for one in corpus.all() if one.side is side)]
     return [_given(first), *chosen] if first else chosen
 
 
@@ -280,8 +294,6 @@ def _given(seeds: list[Conversation]) -> Family:
 
 
 def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Conversation]:
-    if options.listen is not None:
-        return
     for path in options.pcap:
         try:
             for number, one in enumerate(conversations(path), 1):

@@ -33,10 +33,12 @@ PLAIN_EVERY: Final = 10.0
 
 
 class Show:
-    """Follows a campaign (`campaign.Observer`) and prints it."""
+    """Follows a campaign (`campaign.Observer`) and prints it. `before`: the seconds that a campaign that is resumed has
+    had already."""
 
-    def __init__(self, options: argparse.Namespace, settings: Settings, started: Started) -> None:
+    def __init__(self, options: argparse.Namespace, settings: Settings, started: Started, before: float = 0.0) -> None:
         self.started = started
+        self._before = before
         self.out = Output(options)
         self._settings = settings
         self._terminal = sys.stderr.isatty() and not self.out.quiet
@@ -109,9 +111,9 @@ class Show:
     # -- the live line -----------------------------------------------------------------------------------------------
 
     def _line(self, totals: Totals) -> str:
-        left = max(0, int(self._settings.seconds - totals.seconds))
+        left = max(0, int(self._settings.seconds - (totals.seconds - self._before)))
         return (
-            f"{totals.cases} conversations, {totals.rate:.0f}/s, {plural(len(totals.findings), 'finding')}, "
+            f"{plural(totals.cases, 'conversation')}, {totals.rate:.0f}/s, {plural(len(totals.findings), 'finding')}, "
             f"{totals.bits} reactions, corpus {totals.corpus}, {totals.echoes} echoes, {size(totals.sent)}, "
             f"{left // 60}:{left % 60:02} left"
         )

@@ -71,6 +71,7 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         (("127.0.0.1:104", "--listen", "105"), "one of them"),
         (("127.0.0.1:104", "--trigger", "x"), "--trigger without --listen"),
         (("127.0.0.1:104", "--pid", "1", "--command", "x"), "--pid and --command"),
+        (("--listen", "0", "--pcap", "x"), "--pcap with --listen"),
         (("--listen", "0", "--command", "x"), "--trigger makes a peer call"),
         (("--listen", "0", "--compare", "engine"), "--compare with --listen"),
         (("--listen", "0", "--compare", "127.0.0.1", "105"), "--compare with --listen"),
@@ -133,8 +134,25 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, capsys: pytest.Captur
         for option, name in (("--known", known), ("--corpus", corpus), ("--pcap", capture), ("--resume", tmp_path)):
             assert run("127.0.0.1", port, option, name, *BOUNDED) == 2
             assert str(name) in capsys.readouterr().err
-        assert run("127.0.0.1", port, "--family", "nonsense", *BOUNDED) == 2
-        assert "no family 'nonsense'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--known", "no-such-file"), "no-such-file: no such file or directory"),
+        (("--pcap", "no-such-file"), "no-such-file: no such file or directory"),
+        (("--resume", "no-such-folder"), "no-such-folder: no such file or directory"),
+        (("--family", "nonsense"), "no family 'nonsense'"),
+        (("--family", "answers"), "none of these families is for a peer that listens"),
+    ],
+)
+def test_inputs_that_are_not_there_are_refused_before_anything_is_sent(
+    words: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("127.0.0.1", free_port(), *words) == 2  # and not 3: it has not tried to connect
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
 
 
 # -- peers that make no association ------------------------------------------------------------------------------
@@ -217,10 +235,14 @@ def test_a_campaign_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert "--resume goes on" in capsys.readouterr().err
         more = ("--conversations", "60", "--jobs", "1", "--resume", state, "--json")
         assert run("127.0.0.1", port, *more) == 0
-        second = events(capsys.readouterr().out, "summary")[0]
+        output = capsys.readouterr().out
+        second = events(output, "summary")[0]
+        assert events(output, "bounds")[0]["seed"] == "1"  # that of the campaign
         assert run("localhost", port, *more) == 2
         assert "a campaign against" in capsys.readouterr().err
     assert (first["conversations"], second["conversations"]) == (40, 60)
+    for name in ("associations", "sent", "echoes", "seconds"):
+        assert second[name] > first[name]  # type: ignore[operator]
     assert second["reactions"] >= first["reactions"]  # type: ignore[operator]
     assert second["corpus"] >= first["corpus"]  # type: ignore[operator]
 
