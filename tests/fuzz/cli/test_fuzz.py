@@ -96,6 +96,16 @@ def test_bad_usage_is_one_line(words: tuple[str, ...], line: str, capsys: pytest
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["fuzz", "replay"])
+def test_without_the_extra_the_command_says_what_to_install(name: str) -> None:
+    script = (
+        f"import sys; sys.modules['psutil'] = None; from dicos_transports.cli import main; sys.exit(main(['{name}']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == f"error: dicos {name} needs more libraries (psutil): pip install 'dicos-proto[fuzz]'\n"
+
+
 def test_options_are_read() -> None:
     options, _ = fuzz_options.parse(
         ["PACS@127.0.0.1:104", "--time", "2m", "--max-bytes", "3k", "--compare", "engine", "--seed", "7"]

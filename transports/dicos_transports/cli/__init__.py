@@ -70,8 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in SUBCOMMANDS:
-        module = ELSEWHERE.get(name) or f"{__name__}.commands.{name}"
-        status: int = import_module(module).main(words[1:])
+        try:
+            module = import_module(ELSEWHERE.get(name) or f"{__name__}.commands.{name}")
+        except ModuleNotFoundError as error:
+            if name not in ELSEWHERE:
+                raise
+            print(
+                f"error: dicos {name} needs more libraries ({error.name}): pip install 'dicos-proto[fuzz]'",
+                file=sys.stderr,
+            )
+            return USAGE
+        status: int = module.main(words[1:])
         return status
     if name == "--version":
         print(f"dicos {version()}")
