@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.interop.fuzz_peers [--seconds 600] [--peer NAME]... [--output DIR]
 
 Each peer is started by `dicos fuzz --command`, so that its process is watched too. Prints a row for each peer: what was
-found, how soon, how small the reproducer became. docs/fuzzing.md shows these rows as classes of findings.
+found, how soon, how small the reproducer became. docs/fuzzed-peers.md shows them as classes of findings.
 """
 
 from __future__ import annotations

@@ -47,8 +47,7 @@ REPEATS: Final[dict[Counted, int]] = {"descriptors": 4, "threads": 4, "memory": 
 ROUNDS: Final[dict[Counted, int]] = {"descriptors": 1, "threads": 1, "memory": 2}
 """The number of times that the repetitions are made once more."""
 SHARE: Final = 0.7
-"""Growth for each repetition, as a share of what would be one descriptor or thread each, and of that of the first
-repetitions, that confirms a leak."""
+"""Growth for each repetition, as a share of one descriptor or thread, and of the first growth: that confirms a leak."""
 MEMORY_EACH: Final = 64 << 10
 SETTLE: Final = 3.0
 HALVING: Final = 1.0

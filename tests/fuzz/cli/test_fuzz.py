@@ -75,7 +75,6 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         (("--listen", "0", "--command", "x"), "--trigger makes a peer call"),
         (("--listen", "0", "--compare", "engine"), "--compare with --listen"),
         (("--listen", "0", "--compare", "127.0.0.1", "105"), "--compare with --listen"),
-        (("--listen", "0", "--pcap", "x"), "--pcap with --listen"),
         (("127.0.0.1:104", "--restart-command", "x"), "without --pid or --command"),
         (("127.0.0.1:104", "--keep-going"), "needs a way to start the peer again"),
         (("127.0.0.1:104", "--state", "a", "--resume", "b"), "one of them"),
