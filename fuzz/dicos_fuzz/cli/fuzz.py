@@ -41,6 +41,7 @@ from ..json_text import DamagedFile
 from .fuzz_options import ENGINE, is_loopback, parse, settings
 from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
 from .fuzz_show import Show
+from .relaying import stopped_by_sigterm
 
 CALLED: Final = 120.0
 """Seconds to wait for a peer that calls: a person may have to start it."""
@@ -74,7 +75,8 @@ def main(words: Sequence[str]) -> int:
         jobs = 1 if options.listen is not None else options.jobs
         started = Started(_where(options), bounds_of(options, jobs))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
-        return _run(options, settings(options, known), show, saved, corpus)
+        with stopped_by_sigterm():
+            return _run(options, settings(options, known), show, saved, corpus)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status

@@ -30,6 +30,7 @@ from ..findings.reproducer import Reproducer, read
 from ..findings.transcripts import lines
 from ..json_text import DamagedFile, write_file
 from .fuzz_options import is_loopback
+from .relaying import stopped_by_sigterm
 from .replay_options import parse
 
 _PATIENT: Final = 4
@@ -56,7 +57,8 @@ def main(words: Sequence[str]) -> int:
             _without_peer(options, out, made)
             return OK
         _check(options, made)
-        return _replay(options, out, made)
+        with stopped_by_sigterm():
+            return _replay(options, out, made)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status

@@ -327,7 +327,8 @@ def test_a_campaign_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "TLS" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path, number: signal.Signals) -> None:
     with broken("second-rq-answered") as (_, port):
         words = [
             "fuzz",
@@ -350,7 +351,7 @@ def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path) -> 
             for line in process.stdout:
                 if json.loads(line)["event"] == "found":
                     break
-            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, number)
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
@@ -383,3 +384,10 @@ def test_a_silent_peer_is_status_3(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     with raw_peer(lambda sock: receive_all(sock) and None) as port:
         assert run("127.0.0.1", port) == 3
     assert "does not answer an A-ASSOCIATE-RQ" in capsys.readouterr().err
+
+
+def test_known_findings_that_cannot_be_read_are_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("127.0.0.1", free_port(), "--known", tmp_path) == 2
+    assert str(tmp_path) in capsys.readouterr().err
