@@ -19,6 +19,8 @@ from dataclasses import replace
 from time import monotonic, sleep
 from typing import Final, Protocol
 
+from dicos_transports.addresses import said
+
 from ..conversation import Conversation, Transcript
 from ..finding import Finding, Severity, Violation, signature
 from .bitmap import Bitmap
@@ -137,6 +139,7 @@ class Campaign:
         self._doubts: list[tuple[Violation, Played]] = []
         self._spent_on_doubts = 0.0
         self._cancelled: set[int] = set()
+        self._unwritten = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -280,7 +283,7 @@ class Campaign:
         totals.families[family] = totals.families.get(family, 0) + 1
         new = self.bitmap.add(played.observed)
         if new:
-            self.corpus.add(conversation)
+            self._keep(conversation)
         self._observer.played(conversation, played.transcript, new=bool(new))
         if self._second is not None and played.transcript.entries:
             self._second(conversation, played.transcript)
@@ -289,6 +292,15 @@ class Campaign:
                 self._doubt(violation, played)
         self._care.after(played, at_once=bool(new or played.suspicious or played.violations))
         self._tell()
+
+    def _keep(self, conversation: Conversation) -> None:
+        """Puts a conversation into the corpus. A folder that cannot be written is reported once."""
+        try:
+            self.corpus.add(conversation)
+        except OSError as error:
+            if not self._unwritten:
+                self._observer.note(f"the corpus cannot be written: {said(error)}; it goes on in memory")
+            self._unwritten = True
 
     def _doubt(self, violation: Violation, played: Played) -> None:
         """Takes a violation that has to be seen again before it is believed: soon, or, if that takes long, in the

@@ -48,15 +48,16 @@ class Corpus:
         return len(self._entries)
 
     def add(self, conversation: Conversation) -> bool:
-        """Adds a conversation, and writes its file. Returns False if it is there already, or is too large."""
+        """Adds a conversation, and writes its file. Returns False if it is there already, or is too large. Raises
+        `OSError` if its file cannot be written; it is in memory then."""
         plain = json_of_conversation(conversation)
         text = json.dumps(plain, sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         if name in self._entries or len(text) > LARGEST:
             return False
+        self._keep(name, conversation, len(text))
         if self._folder is not None:
             write_file(self._folder / f"{name}.json", written(plain))
-        self._keep(name, conversation, len(text))
         return True
 
     def _keep(self, name: str, conversation: Conversation, size: int) -> None:

@@ -73,3 +73,14 @@ def test_a_file_that_is_too_large_is_refused_by_name(tmp_path: Path, monkeypatch
     monkeypatch.setattr(corpus, "LARGEST", 100)
     with pytest.raises(DamagedFile, match=r"\.json"):
         Corpus(tmp_path)
+
+
+def test_an_entry_that_cannot_be_written_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, raw: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    made = Corpus(tmp_path)
+    monkeypatch.setattr(corpus, "write_file", full)
+    with pytest.raises(OSError, match="No space"):
+        made.add(conversation(1))
+    assert [one.name for one in made.all()] == ["test/1"]
