@@ -65,7 +65,11 @@ def written(value: object) -> bytes:
 
 
 def write_file(path: Path, raw: bytes) -> None:
-    """Writes a file, complete or not at all: no reader ever sees half of it. Raises OSError."""
+    """Writes a file, complete or not at all: no reader ever sees half of it. A device or a pipe is written to as it is,
+    and not replaced by a file. Raises OSError."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(raw)
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -153,3 +154,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_file(tmp_path / "nowhere" / "found.json", b"{}")
     assert [one.name for one in tmp_path.iterdir()] == ["found.json"]
     assert read_file(path) == {"a": ["\ud800", "\x1b"]}
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, b"1")
+        assert os.read(end, 10) == b"1"
+    finally:
+        os.close(end)
+    assert pipe.is_fifo()

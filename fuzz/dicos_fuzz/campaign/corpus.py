@@ -85,6 +85,8 @@ class Corpus:
 def read_conversation(path: Path) -> tuple[Conversation, int]:
     """Returns the conversation in a file, and the file's size. Raises `DamagedFile`, which names the file."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DamagedFile("a device or a pipe, not a file")  # to open a pipe may wait forever
         return conversation_of_json(read_file(path, most_bytes=LARGEST)), path.stat().st_size
     except DamagedFile as fault:
         raise DamagedFile(f"{path}: {fault}") from None

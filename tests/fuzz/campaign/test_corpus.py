@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -84,3 +85,9 @@ def test_an_entry_that_cannot_be_written_is_in_memory(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space"):
         made.add(conversation(1))
     assert [one.name for one in made.all()] == ["test/1"]
+
+
+def test_a_pipe_in_the_folder_is_refused_by_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DamagedFile, match=r"pipe\.json: a device or a pipe"):
+        Corpus(tmp_path)
