@@ -28,7 +28,7 @@ def test_a_report_reads_like_this() -> None:
         "HIGH (1)",
         "  slot-leak-51a6a3a556ee: still rejects good associations 15 s after all connections were closed: "
         "'local limit exceeded'",
-        "    breaks     a slot is free once its connection is gone in Sta2",
+        "    breaks     limit: a slot is free once its connection is gone in Sta2",
         "    sent       an A-ASSOCIATE-RQ at a byte a second, on ten connections",
         "    shown      1 time, first after 4 min 1 s, 31007 conversations; played again: 2 of 3",
         "    reproducer 6 steps, 1.3 kB",
