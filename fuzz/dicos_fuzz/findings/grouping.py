@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..conversation import Conversation, Send
-from ..finding import Finding, Severity, signature
+from ..finding import Finding, Severity, id_of, signature, signature_in
 from ..json_text import DamagedFile, seen
 
 __all__ = ["alike", "grouped", "masked", "merged", "read_known", "size_of"]
@@ -23,8 +23,8 @@ _SEVERITIES: Final = tuple(Severity)
 
 
 def read_known(path: Path) -> frozenset[str]:
-    """Returns the signatures in a file of known findings: one a line, alone or as the end of a finding's id, then any
-    words; `#` begins a comment. Raises `DamagedFile`, with the file and the line, and OSError.
+    """Returns the findings in a file of known ones, as they are named there: the id or its signature, one a line, then
+    any words; `#` begins a comment. Raises `DamagedFile`, with the file and the line, and OSError.
 
         hang-ae083b03aed1        # reported on 3 May, to be mended in 2.1
     """
@@ -37,22 +37,23 @@ def read_known(path: Path) -> frozenset[str]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        name = words[0].rpartition("-")[2]
+        name = signature_in(words[0])
         if len(name) != _LENGTH or not _DIGITS.issuperset(name):
             raise DamagedFile(
                 f"{path}: line {number}: {seen(words[0])}; expected the id of a finding, or its 12 digits"
             )
-        found.add(name)
+        found.add(words[0])
     return frozenset(found)
 
 
 def masked(findings: Iterable[Finding], known: frozenset[str]) -> tuple[list[Finding], dict[str, int]]:
-    """Returns the findings that are not known, and how often each known one was seen, by signature."""
+    """Returns the findings that are not among these ids or signatures, and how often each known one was seen, by id."""
     left: list[Finding] = []
     counts: dict[str, int] = {}
+    signatures = frozenset(map(signature_in, known))
     for one in findings:
-        name = signature(one.violation)
-        if name in known:
+        if signature(one.violation) in signatures:
+            name = id_of(one.violation)
             counts[name] = counts.get(name, 0) + one.count
         else:
             left.append(one)
