@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ..conversation import Conversation, Send
+from ..conversation import Answer, Conversation, Send, Transcript, What
 from ..finding import Finding, Severity, id_of, signature, signature_in
 from ..json_text import DamagedFile, seen
 
@@ -64,7 +64,7 @@ def merged(first: Finding, second: Finding) -> Finding:
     """Returns two findings of one signature as one: the run that was seen first, the smaller conversation, the replay
     with the most tries, the sum of the counts."""
     early, late = (first, second) if first.seen_after <= second.seen_after else (second, first)
-    small = min((early, late), key=lambda one: size_of(one.minimised) if one.minimised else (1 << 60, 0))
+    small = min((early, late), key=_size_of_smallest)
     return replace(
         early,
         before=small.before if small.minimised else early.before,
@@ -76,9 +76,19 @@ def merged(first: Finding, second: Finding) -> Finding:
     )
 
 
-def size_of(conversation: Conversation) -> tuple[int, int]:
-    """Returns the size of a conversation: bytes that it sends, and steps."""
-    return sum(len(one.wire()) for one in conversation.steps if isinstance(one, Send)), len(conversation.steps)
+def _size_of_smallest(finding: Finding) -> tuple[int, int]:
+    if finding.minimised is None:
+        return 1 << 60, 0
+    return size_of(finding.minimised, finding.minimised_transcript)
+
+
+def size_of(conversation: Conversation, transcript: Transcript | None = None) -> tuple[int, int]:
+    """Returns the size of a conversation: bytes that it sends, and steps. `transcript`: of a run of it, which has the
+    bytes of its answers; without one they do not count."""
+    sent = sum(len(one.wire()) for one in conversation.steps if isinstance(one, Send))
+    if transcript is not None and any(isinstance(one, Answer) for one in conversation.steps):
+        sent = max(sent, sum(len(one.data) for one in transcript.entries if one.what is What.SENT))
+    return sent, len(conversation.steps)
 
 
 def grouped(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -86,7 +86,10 @@ def _line(event: str, **values: object) -> str:
 def finding_event(finding: Finding, reproducer: str | None) -> dict[str, object]:
     """Returns a finding as the values of a line. `reproducer`: the path of its file."""
     violation = finding.violation
-    sent, steps = size_of(finding.minimised or finding.conversation)
+    if finding.minimised is not None:
+        sent, steps = size_of(finding.minimised, finding.minimised_transcript)
+    else:
+        sent, steps = size_of(finding.conversation, finding.transcript)
     played = finding.minimised if finding.minimised_transcript else finding.conversation
     return {
         "event": "finding",
