@@ -10,11 +10,11 @@ a refusal for want of resources.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Final
 
-from dicos_proto.dimse.types import CEchoResponse, DimseResponse
+from dicos_proto.dimse.types import CCancelRequest, CEchoResponse, DimseResponse
 from dicos_proto.registry.status import category
 from dicos_proto.registry.status_tables import Category
 from dicos_proto.upper_layer.machine import Action, State
@@ -22,6 +22,7 @@ from dicos_proto.upper_layer.pdu_types import AssociateReject, RejectResult, Rej
 
 from ..conversation import Conversation, What
 from ..finding import Severity, Violation
+from .asking import Asked
 from .conduct import Conduct
 from .dialogue import Dialogue
 from .lines import Line, Said, Validity, with_article
@@ -327,13 +328,30 @@ def _unanswered(seen: Seen) -> list[Violation]:
     name = open_ones[0].request.NAME
     waited = any(at < seen.over_at for at in line.quiet)
     if words and not waited:
+        cancel = _cancel_before(seen, open_ones[0])
+        what = f"{words} in place of the response to {with_article(name)}"
         return [
-            _refused_valid(seen, f"{words} in place of the response to {with_article(name)}", f"{words} to {name},")
+            _not_ignored(seen, what, words, cancel) if cancel else _refused_valid(seen, what, f"{words} to {name},")
         ]
     if not (line.fell_silent or (waited and (words or line.theirs(6)))):
         return []
     detail = f"no response to {with_article(name)}: {seen.conversation.about}"
     return [seen.violation("unanswered", Severity.MEDIUM, detail, f"silent to {name}", by_family=True)]
+
+
+def _cancel_before(seen: Seen, asked: Asked | None = None) -> str:
+    """The name of the C-CANCEL-RQ directly before a message, or at the end; empty if another one is there. It has no
+    response, so that a reaction to it comes in place of the next answer."""
+    known = seen.dialogue.asking.all
+    at = len(known) if asked is None else next(at for at, one in enumerate(known) if one is asked)
+    last = known[at - 1].command if at else None
+    return last.NAME if isinstance(last, CCancelRequest) else ""
+
+
+def _not_ignored(seen: Seen, what: str, words: str, cancel: str) -> Violation:
+    """One finding for a peer that refuses a C-CANCEL-RQ, in any scenario and with any message behind it."""
+    found = _refused_valid(seen, f"{what} behind {with_article(cancel)}", "")
+    return replace(found, state=State.Sta6.name, reaction=f"{words} to {cancel}")
 
 
 def _failed_echo(seen: Seen) -> list[Violation]:
@@ -354,6 +372,8 @@ def _unreleased(seen: Seen) -> list[Violation]:
         words = "A-ABORT" if seen.refusal is not None else seen.ended
         if seen.over_at < asked[0].began:  # which could not be answered any more
             return [_refused_valid(seen, f"{words} before an A-RELEASE-RQ was sent", words)]
+        if cancel := _cancel_before(seen):
+            return [_not_ignored(seen, f"{words} in place of the A-RELEASE-RP", words, cancel)]
         detail = f"{words} in answer to an A-RELEASE-RQ; expected an A-RELEASE-RP: {seen.conversation.about}"
         return [seen.violation("release-refused", Severity.LOW, detail, words, clause=clause)]
     if not line.fell_silent:

@@ -195,6 +195,22 @@ def test_an_abort_before_a_release_was_asked_for_is_no_answer_to_it() -> None:
     assert late.detail == "A-ABORT in answer to an A-RELEASE-RQ; expected an A-RELEASE-RP: a test"
 
 
+def test_an_abort_behind_a_cancel_is_one_finding_with_any_message_after_it() -> None:
+    """A C-CANCEL-RQ has no response, so the reaction to it comes in place of the next answer."""
+    found = [
+        one(*ASSOCIATED, sent(TALK.cancel(77)), sent(last), got(USER_ABORT), expect="served")
+        for last in (ASK, STORE, RELEASE)
+    ]
+    assert [one.detail.partition(";")[0] for one in found] == [
+        "A-ABORT in place of the response to a C-ECHO-RQ behind a C-CANCEL-RQ",
+        "A-ABORT in place of the response to a C-STORE-RQ behind a C-CANCEL-RQ",
+        "A-ABORT in place of the A-RELEASE-RP behind a C-CANCEL-RQ",
+    ]
+    assert {(one.oracle, one.state, one.reaction) for one in found} == {
+        ("refused-valid", "Sta6", "A-ABORT to C-CANCEL-RQ")
+    }
+
+
 def test_silence_says_what_was_heard_before_it() -> None:
     assert one(sent(NOTHING), "quiet", expect="refused").detail.startswith("no reaction, and the connection")
     heard = one(sent(RQ + NOTHING), got(ac()), "quiet", expect="refused").detail
