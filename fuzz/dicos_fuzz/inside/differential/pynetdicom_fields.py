@@ -205,7 +205,7 @@ def _their_context(context: Any) -> tuple[object, ...]:
 
 
 def fields_of_our_command(command: Command) -> Fields:
-    """Returns the fields of one of our messages, by keyword of the dictionary: those that the message itself defines."""
+    """Returns the fields of one of our messages by keyword of the dictionary: those that the message defines."""
     from pydicom.datadict import keyword_for_tag
 
     found: Fields = {"CommandField": command.COMMAND_FIELD}
