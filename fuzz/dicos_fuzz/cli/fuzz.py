@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace, limits: Settings, show: Show, saved: Saved
             player, families, judge, pool, limits, show,
             watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
             bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
-            second=_second(options, totals, learned, stack),
+            second=_second(options, totals, player, stack),
         )  # fmt: skip
         campaign.on_save = partial(_saving, options, campaign, show)
         campaign.run()
@@ -308,15 +308,23 @@ def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Convers
             raise Refused(f"{shown(path)}: {said(error) if isinstance(error, OSError) else error}") from None
 
 
-def _second(options: argparse.Namespace, totals: Totals, learned: Learned, stack: ExitStack) -> Second | None:
+def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: ExitStack) -> Second | None:
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
     bounds = Bounds(connections=options.max_associations)
+    learned = first.learned
     player = stack.enter_context(Player(Peer(host=where[0], port=where[1]), learned, bounds=bounds))
     if player.echo(10.0) is None:
         raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
-    return Second(player, totals)
+    try:
+        own = probe(player, called=learned.called, calling=learned.calling)
+    except NoAssociation as error:
+        raise Refused(f"{show_address(where)}: {shown(error)}", NO_ASSOCIATION) from None
+    player.learned = replace(
+        learned, answer_seconds=max(own.answer_seconds, learned.answer_seconds)
+    )  # it may be slower
+    return Second(first, player, totals)
 
 
 # -- files -------------------------------------------------------------------------------------------------------
