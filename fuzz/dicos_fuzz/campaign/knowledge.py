@@ -35,6 +35,7 @@ class Learned:
     as "C-ECHO", "C-STORE", "C-FIND", "C-GET", "C-MOVE", "N-..." . `closes_after_release`, `closes_after_abort`: True if
     it ends the connection by itself, promptly. `keeps_rejected`: True if it keeps a rejected connection open.
     `alone`: True if it serves one association at a time, so that the next one waits until it is over.
+    `connections`: how many this side may open at the same time; a bound of the campaign, not of the peer.
     `proposes`: the contexts that it proposes when it calls: id, abstract syntax, transfer syntaxes.
     """
 
@@ -50,6 +51,7 @@ class Learned:
     closes_after_abort: bool = True
     keeps_rejected: bool = False
     alone: bool = False
+    connections: int = 16
     implementation: str = ""
     proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
 

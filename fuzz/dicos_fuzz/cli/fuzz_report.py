@@ -140,14 +140,15 @@ def write_files(options: argparse.Namespace, campaign: Campaign, report: Campaig
             yield f"{options.html}: {said(error)}"
 
 
-def bounds_of(options: argparse.Namespace, jobs: int) -> tuple[tuple[str, str], ...]:
-    """Returns the bounds of a campaign as (name, value), to be printed first."""
+def bounds_of(options: argparse.Namespace, asked: int, jobs: int) -> tuple[tuple[str, str], ...]:
+    """Returns the bounds of a campaign as (name, value), to be printed first. `asked`, `jobs`: the number of jobs that
+    was asked for, and that for which there are connections."""
     return (
         ("time", f"{options.time:g} s"),
         ("conversations a second", f"{options.rate}"),
         ("bytes", size(options.max_bytes)),
         ("connections at the same time", f"{options.max_associations}"),
         *((("conversations", f"{options.conversations}"),) if options.conversations else ()),
-        ("jobs", f"{jobs}"),
+        ("jobs", f"{jobs}" if jobs == asked else f"{jobs} of {asked}, for want of connections"),
         ("seed", f"{options.seed}"),
     )

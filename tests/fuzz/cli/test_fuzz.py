@@ -10,12 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
 from dicos_fuzz.campaign.scenarios import FAMILIES
+from dicos_fuzz.campaign.spending import Spending
 from dicos_fuzz.captures.recording import Recorder
 from dicos_fuzz.cli import fuzz, fuzz_options
 from dicos_fuzz.findings import reproducer
@@ -318,7 +318,7 @@ def test_a_campaign_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     from dicos_transports.tls import ClientCertificate, ServerTLS
 
     files = write_all(tmp_path, hospital().server)
-    resource_tracker.ensure_running()  # it keeps a pipe
+    Spending(shared=True)  # the first one keeps a pipe and a file
     tls = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE)
     with serving("blocking", policy=POLICY, tls=tls) as server:
         assert run("127.0.0.1", server.port, *BOUNDED, "--tls-ca", files.ca, "--family", "good") == 0

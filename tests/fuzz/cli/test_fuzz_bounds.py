@@ -1,0 +1,53 @@
+"""`dicos fuzz` keeps the bounds that it prints: counted at the peer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dicos_fuzz.campaign.spending import Spending
+from tests.fuzz.cli.counting import Counted, counting
+from tests.fuzz.cli.test_fuzz import peer, run
+
+
+@contextmanager
+def counted_peer() -> Iterator[Counted]:
+    Spending(shared=True)  # the first one keeps a pipe and a file
+    with peer() as port, counting(port) as counted:
+        yield counted
+
+
+def test_the_bytes_of_all_processes_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    with counted_peer() as counted:
+        assert run("127.0.0.1", counted.port, "--time", "30", "--jobs", "2", "--seed", "1", "--max-bytes", "120k") == 0
+    assert "120000 bytes" in capsys.readouterr().err
+    assert 20_000 < counted.sent <= 120_000
+
+
+def test_fewer_bytes_than_the_questions_take_are_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with counted_peer() as counted:
+        assert run("127.0.0.1", counted.port, "--max-bytes", "1k") == 2
+    assert counted.sent <= 1000
+    assert "--max-bytes is less than it takes to learn the peer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("most", "jobs"), [(1, "1 of 2"), (3, "1 of 2"), (6, "2"), (20, "2")])
+def test_the_connections_of_all_processes_are_bounded(most: int, jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--time", "4", "--jobs", "2", "--seed", "1", "--max-associations", most)
+    families = ("--family", "associations", "--family", "beside", "--family", "good", "--family", "slow")
+    with counted_peer() as counted:
+        assert run("127.0.0.1", counted.port, *words, *families) == 0
+    assert f"jobs {jobs}," in capsys.readouterr().err.splitlines()[0].replace(" for want of connections,", "")
+    assert len(counted.begun) > 20
+    assert min(most, 2) <= counted.most <= most
+
+
+def test_the_rate_is_that_of_everything_that_is_begun() -> None:
+    with counted_peer() as counted:
+        assert run("127.0.0.1", counted.port, "--time", "6", "--jobs", "2", "--rate", "10", "--family", "release") == 0
+    begun = counted.begun
+    assert len(begun) > 20
+    # One of the probe's conversations opens two connections, and may be repeated.
+    assert all(later - earlier > 0.9 for earlier, later in zip(begun, begun[13:], strict=False))
