@@ -353,7 +353,7 @@ def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
         elif folder is not None and (folder / "state.json").exists():
             raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
         where = options.corpus or (None if folder is None else folder / CORPUS)
-        return saved, Corpus(where)
+        return saved, Corpus(where, own=options.resume is not None and options.corpus is None)
     except DamagedFile as fault:
         raise Refused(shown(fault)) from None
     except OSError as error:
