@@ -30,7 +30,7 @@ from .corpus import Corpus
 from .expecting import TIMED
 from .lane import LONG, Lane, length_of
 from .ledger import Ledger
-from .liveness import Liveness
+from .liveness import Liveness, NotReady
 from .player import Exhausted, LocalTrouble, Player
 from .pool import Played, Pool, play_here
 from .scenarios.family import Family
@@ -39,7 +39,7 @@ from .settings import Settings, Totals
 from .suspects import LASTING, LEAKS, TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
-__all__ = ["LOCAL", "Campaign", "Observer"]
+__all__ = ["LAST", "LOCAL", "Campaign", "Observer"]
 
 FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
@@ -61,6 +61,7 @@ FIRST_COSTLY: Final = 0.1
 SHARE_OF_DOUBTS: Final = 0.5
 LOCAL: Final = "this host"
 """The end of a campaign begins with these words if the peer is not its cause."""
+BAD_ALREADY: Final = "nothing faulty was sent, and the peer does not serve good associations"
 DOUBTS: Final = 100
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 LONGEST_COSTLY: Final = 0.15
@@ -123,6 +124,8 @@ class Campaign:
         self._observer = observer
         self.on_save: Callable[[], None] | None = None
         """Called every few seconds, to save the campaign."""
+        self.not_ready = ""
+        """Text for a peer that did not serve when the campaign was about to begin; empty for a campaign."""
         self._second = second
         self._suspects = Suspects(
             player, self.liveness, judge, watched=watched, seconds=max(5.0, settings.seconds / 60)
@@ -159,6 +162,8 @@ class Campaign:
             self._smaller()
         except KeyboardInterrupt:
             totals.ended = "interrupted"
+        except NotReady as trouble:
+            totals.ended = self.not_ready = f"{BAD_ALREADY}: {trouble}"
         except Unrecoverable as lost:
             totals.ended = f"the peer does not serve any more: {lost}"
             if lost.finding is not None:
@@ -181,11 +186,7 @@ class Campaign:
                 break
             trouble = self.liveness.serves()
             if trouble is not None:
-                asked = Conversation(
-                    name="good/probe", steps=(), about="the harmless questions by which it was learned"
-                )
-                finding = Finding(violation=trouble.violation, conversation=asked, transcript=Transcript())
-                raise Unrecoverable(trouble.violation.detail, finding)
+                raise NotReady(trouble.violation.detail)
         self.liveness.complaints()
         self._care.rest()
 

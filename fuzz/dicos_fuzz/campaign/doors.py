@@ -96,7 +96,7 @@ class Door:
 
     def await_turn(self) -> None:
         """Waits until a conversation may begin, as the rate of all players allows. Raises `LocalTrouble`."""
-        at = self.spending.turn()
+        at = min(self.spending.turn(), self.spending.until)
         while (left := at - monotonic()) > 0 and not self.cancelled:
             sleep(min(left, CANCELLED))
 

@@ -6,12 +6,17 @@ Knows: values. Must not know: how they are learned (`probe`), what is tried with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from dicos_proto.registry import uids
 
 from ..grammar.building import Offer
 
 __all__ = ["Accepted", "Learned"]
+
+
+ECHO: Final = 5.0
+"""Seconds for a good echo of a peer that is quick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,11 @@ class Learned:
     connections: int = 16
     implementation: str = ""
     proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+
+    @property
+    def echo_patience(self) -> float:
+        """Seconds for a good echo: twenty times as long as it took at first; for a slow peer twice, and 20 s more."""
+        return max(ECHO, min(20 * self.echo_seconds, 20 + 2 * self.echo_seconds))
 
     def offer(self, *abstract_syntaxes: str) -> Offer:
         """Returns a good offer of the accepted contexts with these abstract syntaxes, of all (up to 128) without."""

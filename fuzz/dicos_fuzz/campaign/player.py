@@ -11,6 +11,7 @@ Invariant: nothing that the peer does raises an error; `LocalTrouble` is about t
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -104,7 +105,8 @@ class Player:
         """Plays a conversation to its end, when it is its turn. Raises `LocalTrouble` if this program has no ports or
         descriptors left, `Exhausted` if it has no bytes left."""
         self._door.await_turn()
-        run = Run(self._door, self.learned, self.bounds, conversation.side, self.bounds.seconds)
+        seconds = min(self.bounds.seconds, self.spending.until - monotonic())
+        run = Run(self._door, self.learned, self.bounds, conversation.side, seconds)
         try:
             for step in conversation.steps:
                 if run.over:

@@ -212,7 +212,7 @@ class Run:
     def _check(self) -> None:
         if self._learned.alone or self._crowded():
             return  # it serves one at a time, and another one is open; or there is none left for it
-        found = self.good(len(self._links), max(5.0, 20 * self._learned.echo_seconds))
+        found = self.good(len(self._links), self._learned.echo_patience)
         what = What.UNANSWERED if found.seconds is None else What.CHECKED
         self._note(what, -1, found.why)
 

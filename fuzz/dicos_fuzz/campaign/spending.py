@@ -37,11 +37,12 @@ class Exhausted(LocalTrouble):
 class Spending:
     """Numbers that all players of a campaign change.
 
-    `bytes_most`: bytes to send in all. `rate`: conversations a second. `shared`: it may be given to a process, when
-    that starts; not to be pickled otherwise.
+    `until`: the time, as of `monotonic`, at which every conversation ends. `bytes_most`: bytes to send in all. `rate`:
+    conversations a second. `shared`: it may be given to a process, when that starts; not to be pickled otherwise.
     """
 
     def __init__(self, *, bytes_most: int = 1 << 62, rate: float = inf, shared: bool = False) -> None:
+        self.until = inf
         self.bytes_most = bytes_most
         self.rate = rate
         self._lock: Lock | synchronize.Lock = Lock()

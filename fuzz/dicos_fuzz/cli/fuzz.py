@@ -18,7 +18,7 @@ from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
 from ..campaign.calling import Caller
-from ..campaign.campaign import Campaign
+from ..campaign.campaign import LAST, Campaign
 from ..campaign.corpus import Corpus
 from ..campaign.judging import judge
 from ..campaign.knowledge import Learned
@@ -46,6 +46,8 @@ from .relaying import stopped_by_sigterm
 
 CALLED: Final = 120.0
 """Seconds to wait for a peer that calls: a person may have to start it."""
+LEAST_PROBE: Final = 5.0
+"""Seconds in which the peer is learned, at least; else half of the time."""
 SLOW: Final = 50
 """Conversations a second below which none waits in a worker while another one is played."""
 RECORDED_MOST: Final = 500
@@ -77,7 +79,7 @@ def main(words: Sequence[str]) -> int:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs
         shares = share_out(options.max_associations, jobs, lane=options.listen is None)
-        started = Started(_where(options), bounds_of(options, jobs, shares.jobs))
+        started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
         with stopped_by_sigterm():
             return _run(options, settings(options, known), show, saved, corpus, shares)
@@ -147,14 +149,15 @@ def _run(
         _tell_bounds(options, player, show)
         learned = _learn(options, player, watched, show, shares)
         families = _families(options, learned, corpus, show)
+        spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
+        limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
+        spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
         pool = _pool(options, player, learned, show, shares)
         stack.callback(pool.close)
         lane = None
         if shares.lane and not learned.alone:
             lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
             stack.callback(lane.close)
-        spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
-        limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds / 2))
         totals = saved.totals if saved is not None else Totals()
         campaign = Campaign(
             player, families, judge, pool, limits, show,
@@ -164,6 +167,8 @@ def _run(
         )  # fmt: skip
         campaign.on_save = partial(_saving, options, campaign, show)
         campaign.run()
+        if campaign.not_ready:
+            raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
     _saving(options, campaign, show)
     report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
     for line in write_files(options, campaign, report):
@@ -270,7 +275,8 @@ def _learn(options: argparse.Namespace, player: Player, watched: Watched | None,
         if options.listen is not None:
             learned = probe_caller(player)
         else:
-            learned = probe(player, called=options.called_aet, calling=options.aet)
+            seconds = max(LEAST_PROBE, options.time / 2)
+            learned = probe(player, called=options.called_aet, calling=options.aet, seconds=seconds)
     except (NoAssociation, CannotStart) as error:
         gone = None if watched is None else watched.gone()
         raise Refused(shown(error) + (f"; its process ended: {gone}" if gone else ""), NO_ASSOCIATION) from None

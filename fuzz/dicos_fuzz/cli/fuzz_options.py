@@ -85,7 +85,8 @@ def _safety(made: Parser) -> None:
     add = group.add_argument
     add("--i-own-this-peer", action="store_true", help="allow a peer that is not on this host")
     add("--time", type=_time, default=SECONDS, metavar="TIME",
-        help="end after this time, as 90, 10m or 8h (default: 10m)")  # fmt: skip
+        help="end after this time, as 90, 10m or 8h; findings that are open then may take a tenth of it more, or 10 s "
+        "(default: 10m)")  # fmt: skip
     add("--conversations", type=count, default=0, metavar="N", help="end after N conversations (default: no bound)")
     add(
         "--rate",

@@ -140,11 +140,12 @@ def write_files(options: argparse.Namespace, campaign: Campaign, report: Campaig
             yield f"{options.html}: {said(error)}"
 
 
-def bounds_of(options: argparse.Namespace, asked: int, jobs: int) -> tuple[tuple[str, str], ...]:
-    """Returns the bounds of a campaign as (name, value), to be printed first. `asked`, `jobs`: the number of jobs that
-    was asked for, and that for which there are connections."""
+def bounds_of(options: argparse.Namespace, asked: int, jobs: int, overtime: float) -> tuple[tuple[str, str], ...]:
+    """Returns the bounds of a campaign as (name, value), to be printed first. `overtime`: seconds. `asked`, `jobs`: the
+    number of jobs that was asked for, and that for which there are connections.
+    """
     return (
-        ("time", f"{options.time:g} s"),
+        ("time", f"{options.time:g} s and up to {overtime:g} s more"),
         ("conversations a second", f"{options.rate}"),
         ("bytes", size(options.max_bytes)),
         ("connections at the same time", f"{options.max_associations}"),
