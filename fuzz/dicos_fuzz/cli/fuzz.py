@@ -40,9 +40,9 @@ from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
 from .fuzz_options import ENGINE, is_loopback, parse, settings
-from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
+from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
 from .fuzz_show import Show
-from .relaying import stopped_by_sigterm
+from .relaying import ended_by_signals, undisturbed
 
 CALLED: Final = 120.0
 """Seconds to wait for a peer that calls: a person may have to start it."""
@@ -73,6 +73,7 @@ def main(words: Sequence[str]) -> int:
     try:
         _check_target(options)
         _check_inputs(options)
+        _check_outputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
         saved, corpus = _saved(options)
         if saved is not None:
@@ -81,7 +82,7 @@ def main(words: Sequence[str]) -> int:
         shares = share_out(options.max_associations, jobs, lane=options.listen is None)
         started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
-        with stopped_by_sigterm():
+        with ended_by_signals():
             return _run(options, settings(options, known), show, saved, corpus, shares)
     except Refused as refusal:
         out.error(str(refusal))
@@ -128,6 +129,13 @@ def _check_inputs(options: argparse.Namespace) -> None:
             raise Refused(f"{shown(path)}: {said(error)}") from None
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    try:
+        try_outputs(options)
+    except OSError as error:
+        raise Refused(f"{shown(error.filename)}: {error.strerror}") from None
+
+
 def _known(path: Path) -> frozenset[str]:
     try:
         return read_known(path)
@@ -141,42 +149,61 @@ def _known(path: Path) -> frozenset[str]:
 def _run(
     options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus, shares: Shares
 ) -> int:
+    with ExitStack() as end:
+        with ExitStack() as stack:
+            campaign = _campaign(options, limits, show, saved, corpus, shares, stack)
+            try:
+                campaign.run()
+            except KeyboardInterrupt:  # just after its end
+                campaign.totals.ended = "interrupted"
+            end.enter_context(undisturbed())  # nothing of what follows takes long
+            if campaign.not_ready:
+                raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
+        _saving(options, campaign, show)
+        report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
+        for line in write_files(options, campaign, report):
+            show.error(line)
+        show.summary(report)
+    if campaign.totals.ended == "interrupted":
+        return INTERRUPTED
+    return FAILED if campaign.totals.findings else OK
+
+
+def _campaign(
+    options: argparse.Namespace,
+    limits: Settings,
+    show: Show,
+    saved: Saved | None,
+    corpus: Corpus,
+    shares: Shares,
+    stack: ExitStack,
+) -> Campaign:
+    """Returns the campaign, with its peer learned. The stack ends all that it uses."""
     begun = monotonic()
     spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1)
-    with ExitStack() as stack:
-        watched, caller = _process(options, stack)
-        player = stack.enter_context(_player(options, show.out, shares.main, spending, caller=caller))
-        _tell_bounds(options, player, show)
-        learned = _learn(options, player, watched, show, shares)
-        families = _families(options, learned, corpus, show)
-        spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
-        limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
-        spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
-        pool = _pool(options, player, learned, show, shares)
-        stack.callback(pool.close)
-        lane = None
-        if shares.lane and not learned.alone:
-            lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
-            stack.callback(lane.close)
-        totals = saved.totals if saved is not None else Totals()
-        campaign = Campaign(
-            player, families, judge, pool, limits, show,
-            watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
-            bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
-            second=_second(options, totals, player, stack),
-        )  # fmt: skip
-        campaign.on_save = partial(_saving, options, campaign, show)
-        campaign.run()
-        if campaign.not_ready:
-            raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
-    _saving(options, campaign, show)
-    report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
-    for line in write_files(options, campaign, report):
-        show.error(line)
-    show.summary(report)
-    if totals.ended == "interrupted":
-        return INTERRUPTED
-    return FAILED if totals.findings else OK
+    watched, caller = _process(options, stack)
+    player = stack.enter_context(_player(options, show.out, shares.main, spending, caller=caller))
+    _tell_bounds(options, player, show)
+    learned = _learn(options, player, watched, show, shares)
+    families = _families(options, learned, corpus, show)
+    spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
+    limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
+    spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
+    pool = _pool(options, player, learned, show, shares)
+    stack.callback(pool.close)
+    lane = None
+    if shares.lane and not learned.alone:
+        lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
+        stack.callback(lane.close)
+    totals = saved.totals if saved is not None else Totals()
+    campaign = Campaign(
+        player, families, judge, pool, limits, show,
+        watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
+        bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
+        second=_second(options, totals, player, stack),
+    )  # fmt: skip
+    campaign.on_save = partial(_saving, options, campaign, show)
+    return campaign
 
 
 def _where(options: argparse.Namespace) -> str:
