@@ -31,6 +31,7 @@ __all__ = [
     "read_file",
     "seen",
     "text",
+    "try_folder",
     "whole",
     "write_file",
     "written",
@@ -74,6 +75,17 @@ def write_file(path: Path, raw: bytes) -> None:
     try:
         beside.write_bytes(raw)
         beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def try_folder(folder: Path) -> None:
+    """Makes a folder, if it is not there, and writes and removes a file in it: `write_file` will be able to. Raises
+    OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".tried.{os.getpid()}"
+    try:
+        beside.write_bytes(b"")
     finally:
         beside.unlink(missing_ok=True)
 

@@ -30,8 +30,8 @@ from .corpus import Corpus
 from .expecting import TIMED
 from .lane import LONG, Lane, length_of
 from .ledger import Ledger
-from .liveness import Liveness
-from .player import LocalTrouble, Player
+from .liveness import Liveness, NotReady
+from .player import Exhausted, LocalTrouble, Player
 from .pool import Played, Pool, play_here
 from .scenarios.family import Family
 from .schedule import Case, Schedule
@@ -39,7 +39,7 @@ from .settings import Settings, Totals
 from .suspects import LASTING, LEAKS, TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
-__all__ = ["LOCAL", "Campaign", "Observer"]
+__all__ = ["LAST", "LOCAL", "Campaign", "Observer"]
 
 FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
@@ -53,12 +53,15 @@ TELLING: Final = 0.1
 SAVING: Final = 15.0
 WARMING: Final = 10
 """Good echoes at first: the threads and caches that a peer makes once do not count as growth."""
+SHARE_OF_WARMING: Final = 0.1
+"""Share of the time for them: the peer may be slow, or the rate low."""
 SHARE_OF_COSTLY: Final = 0.2
 FIRST_COSTLY: Final = 0.1
 """Share of the time after which the first of them is played: the quick ones have their turn before."""
 SHARE_OF_DOUBTS: Final = 0.5
 LOCAL: Final = "this host"
 """The end of a campaign begins with these words if the peer is not its cause."""
+BAD_ALREADY: Final = "nothing faulty was sent, and the peer does not serve good associations"
 DOUBTS: Final = 100
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 LONGEST_COSTLY: Final = 0.15
@@ -121,6 +124,8 @@ class Campaign:
         self._observer = observer
         self.on_save: Callable[[], None] | None = None
         """Called every few seconds, to save the campaign."""
+        self.not_ready = ""
+        """Text for a peer that did not serve when the campaign was about to begin; empty for a campaign."""
         self._second = second
         self._suspects = Suspects(
             player, self.liveness, judge, watched=watched, seconds=max(5.0, settings.seconds / 60)
@@ -131,7 +136,7 @@ class Campaign:
         self._before = replace(self.totals)  # what a campaign that is resumed has done before
         self._begun = self._looping = self._saved = self._told = monotonic()
         self._put = 0
-        self._sent_by_others = self._opened_by_others = 0
+        self._opened_by_others = 0
         self._queue: deque[Played] = deque()
         self._lane = lane
         self._waiting: Case | None = None  # the next costly case
@@ -157,10 +162,14 @@ class Campaign:
             self._smaller()
         except KeyboardInterrupt:
             totals.ended = "interrupted"
+        except NotReady as trouble:
+            totals.ended = self.not_ready = f"{BAD_ALREADY}: {trouble}"
         except Unrecoverable as lost:
             totals.ended = f"the peer does not serve any more: {lost}"
             if lost.finding is not None:
                 self.add(believed(lost.finding))
+        except Exhausted:
+            totals.ended = f"{self.settings.most_bytes} bytes"
         except LocalTrouble as trouble:
             totals.ended = f"{LOCAL}: {trouble}"
         self._leave_doubts()
@@ -172,14 +181,12 @@ class Campaign:
         return self._begun + self.settings.seconds - self.settings.spent
 
     def _begin(self) -> None:
-        for _ in range(WARMING if self.liveness.caller is None else 1):
+        for number in range(WARMING if self.liveness.caller is None else 1):
+            if number and monotonic() - self._begun > SHARE_OF_WARMING * self.settings.seconds:
+                break
             trouble = self.liveness.serves()
             if trouble is not None:
-                asked = Conversation(
-                    name="good/probe", steps=(), about="the harmless questions by which it was learned"
-                )
-                finding = Finding(violation=trouble.violation, conversation=asked, transcript=Transcript())
-                raise Unrecoverable(trouble.violation.detail, finding)
+                raise NotReady(trouble.violation.detail)
         self.liveness.complaints()
         self._care.rest()
 
@@ -255,7 +262,8 @@ class Campaign:
             return f"{settings.seconds:g} seconds"
         if settings.conversations and totals.cases >= settings.conversations:
             return f"{settings.conversations} conversations"
-        if self._sent() >= settings.most_bytes:
+        kept = settings.smaller if totals.findings or self._doubts else 0.0  # for what is open then
+        if self._sent() >= settings.most_bytes * (1 - kept):
             return f"{settings.most_bytes} bytes"
         if len(totals.findings) >= FINDINGS:
             return f"{FINDINGS} findings"
@@ -266,7 +274,6 @@ class Campaign:
     def _receive(self, played: Played) -> None:
         """Takes a result, to be judged in its turn. A conversation that was played is history at once."""
         if self._pool.jobs > 1 and not played.case.costly:
-            self._sent_by_others += played.sent
             self._opened_by_others += played.connections
         self.history.add(played.case.conversation)
         self._queue.append(played)
@@ -370,7 +377,7 @@ class Campaign:
         return self._before.seconds + monotonic() - self._begun
 
     def _sent(self) -> int:
-        return self._sent_by_others + self._player.bytes_sent
+        return self._player.spending.sent
 
     def _count(self) -> None:
         totals = self.totals

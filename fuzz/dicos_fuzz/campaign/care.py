@@ -19,7 +19,7 @@ from .conduct import conduct
 from .ledger import Ledger
 from .lines import lines_of
 from .liveness import Liveness, Trouble
-from .player import Player
+from .player import Exhausted, Player
 from .pool import Played
 from .resources import Numbers, Track
 from .settings import Settings
@@ -191,7 +191,11 @@ class Care:
             self._work.quiet()
         if new:
             self._note(f"looking into {trouble.oracle}: {violation.detail}")
-            finding = self._suspects.trouble(trouble, self._work.history.all() or [last], played.transcript)
+            try:
+                finding = self._suspects.trouble(trouble, self._work.history.all() or [last], played.transcript)
+            except Exhausted:
+                self._work.leave(Finding(violation=violation, conversation=last, transcript=played.transcript))
+                raise
             last = finding.conversation
             finding = replace(finding, violation=placed(finding.violation, last, finding.transcript))
             self._work.add(believed(finding) if trouble.fatal else finding)

@@ -2,9 +2,10 @@
 
 Knows: conversations, files. Must not know: why one is worth keeping.
 
-Invariants: the number and the size of entries are bounded, in memory and on disk; the oldest ones leave first. A file
-that cannot be read raises `DamagedFile`, which names it. Files are read in the order of their names, so that a folder
-means the same on every host.
+Invariants: the number and the size of entries are bounded, in memory and of the files that are written here; the oldest
+ones leave first. No file is removed that another campaign, or a person, has put there. A file that cannot be read
+raises `DamagedFile`, which names it. Files are read in the order of their names, so that a folder means the same on
+every host.
 """
 
 from __future__ import annotations
@@ -31,17 +32,21 @@ ALL: Final = 64 << 20
 
 
 class Corpus:
-    """The entries, and the folder that they are saved in, None for memory alone."""
+    """The entries, and the folder that they are saved in, None for memory alone. `own`: what is in the folder was
+    written by this campaign, before it was taken up again."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, own: bool = False) -> None:
         """Reads the folder; makes it if it is not there. Raises `DamagedFile`, `OSError`."""
         self._entries: OrderedDict[str, tuple[Conversation, int]] = OrderedDict()
         self._bytes = 0
         self._folder = folder
+        self._ours: set[str] = set()  # names of files that were written here
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.glob("*.json"))[:ENTRIES]:
                 conversation, size = read_conversation(path)
+                if own:
+                    self._ours.add(path.stem)
                 self._keep(path.stem, conversation, size)
 
     def __len__(self) -> int:
@@ -57,7 +62,10 @@ class Corpus:
             return False
         self._keep(name, conversation, len(text))
         if self._folder is not None:
-            write_file(self._folder / f"{name}.json", written(plain))
+            path = self._folder / f"{name}.json"
+            if not path.exists():
+                write_file(path, written(plain))
+                self._ours.add(name)
         return True
 
     def _keep(self, name: str, conversation: Conversation, size: int) -> None:
@@ -66,7 +74,8 @@ class Corpus:
         while len(self._entries) > ENTRIES or (self._bytes > ALL and len(self._entries) > 1):
             old, (_, freed) = self._entries.popitem(last=False)
             self._bytes -= freed
-            if self._folder is not None:
+            if self._folder is not None and old in self._ours:
+                self._ours.remove(old)
                 (self._folder / f"{old}.json").unlink(missing_ok=True)
 
     def choose(self, random: Random) -> Conversation | None:

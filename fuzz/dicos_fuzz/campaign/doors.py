@@ -10,16 +10,21 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from dicos_transports.addresses import said
 
 from .links import LOCAL, Link, LocalTrouble, Plain, tuned
+from .spending import Spending
 
 if TYPE_CHECKING:
     from dicos_transports.tls import ClientTLS, ServerTLS
 
-__all__ = ["Bounds", "Door", "NoPort", "Peer"]
+__all__ = ["CANCELLED", "Bounds", "Door", "NoPort", "Peer"]
+
+CANCELLED: Final = 0.25
+"""Seconds after which a wait looks if the run was cancelled."""
 
 _LATE_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """With it a source address does not use up a port of its own for each connection, ip(7)."""
@@ -50,14 +55,12 @@ class Peer:
 class Bounds:
     """The most that a run of one conversation may take.
 
-    `seconds`: for the run. `connections`: open at the same time. `sent`: bytes, of all runs together. `connect`:
-    seconds for a connection, its TLS handshake included. `called`: seconds until the peer calls, where it is the one to
-    call.
+    `seconds`: for the run. `connections`: open at the same time. `connect`: seconds for a connection, its TLS handshake
+    included. `called`: seconds until the peer calls, where it is the one to call.
     """
 
     seconds: float = 120.0
     connections: int = 64
-    sent: int = 1 << 40
     connect: float = 5.0
     called: float = 30.0
 
@@ -66,12 +69,12 @@ class Door:
     """Makes connections with one peer. `trigger` is called when the peer is waited for and has not called yet: it makes
     the peer call, and must not wait.
 
-    `bytes_sent`, `associations`: what all runs have used so far. Raises `OSError` if its port cannot be listened
-    on.
-    """
+    `spending`: bounds that it shares with others. `bytes_sent`, `associations`: what all runs have used so far. Raises
+    `OSError` if its port cannot be listened on."""
 
-    def __init__(self, peer: Peer, trigger: Callable[[], None] | None = None) -> None:
+    def __init__(self, peer: Peer, trigger: Callable[[], None] | None = None, spending: Spending | None = None) -> None:
         self.peer = peer
+        self.spending = Spending() if spending is None else spending
         self.trigger = trigger
         self.bytes_sent = 0
         self.associations = 0
@@ -84,6 +87,18 @@ class Door:
         """Closes the listening socket. May be called again."""
         if self.listener is not None:
             self.listener.close()
+
+    def take(self, data: bytes) -> bytes:
+        """Returns the bytes of `data` that may be sent, which are counted. Raises `LocalTrouble`."""
+        granted = self.spending.take(len(data))
+        self.bytes_sent += granted
+        return data[:granted]
+
+    def await_turn(self) -> None:
+        """Waits until a conversation may begin, as the rate of all players allows. Raises `LocalTrouble`."""
+        at = min(self.spending.turn(), self.spending.until)
+        while (left := at - monotonic()) > 0 and not self.cancelled:
+            sleep(min(left, CANCELLED))
 
     def begin(self) -> tuple[socket.socket, bool]:
         """Begins a connection. Returns its socket, and True if it is not open yet. Raises `OSError` if the peer refuses

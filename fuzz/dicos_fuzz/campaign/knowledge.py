@@ -6,12 +6,17 @@ Knows: values. Must not know: how they are learned (`probe`), what is tried with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from dicos_proto.registry import uids
 
 from ..grammar.building import Offer
 
 __all__ = ["Accepted", "Learned"]
+
+
+ECHO: Final = 5.0
+"""Seconds for a good echo of a peer that is quick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,7 @@ class Learned:
     as "C-ECHO", "C-STORE", "C-FIND", "C-GET", "C-MOVE", "N-..." . `closes_after_release`, `closes_after_abort`: True if
     it ends the connection by itself, promptly. `keeps_rejected`: True if it keeps a rejected connection open.
     `alone`: True if it serves one association at a time, so that the next one waits until it is over.
+    `connections`: how many this side may open at the same time; a bound of the campaign, not of the peer.
     `proposes`: the contexts that it proposes when it calls: id, abstract syntax, transfer syntaxes.
     """
 
@@ -50,8 +56,14 @@ class Learned:
     closes_after_abort: bool = True
     keeps_rejected: bool = False
     alone: bool = False
+    connections: int = 16
     implementation: str = ""
     proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+
+    @property
+    def echo_patience(self) -> float:
+        """Seconds for a good echo: twenty times as long as it took at first; for a slow peer twice, and 20 s more."""
+        return max(ECHO, min(20 * self.echo_seconds, 20 + 2 * self.echo_seconds))
 
     def offer(self, *abstract_syntaxes: str) -> Offer:
         """Returns a good offer of the accepted contexts with these abstract syntaxes, of all (up to 128) without."""

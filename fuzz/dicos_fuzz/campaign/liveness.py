@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from .calling import Caller
     from .watching import Watched
 
-__all__ = ["Liveness", "Trouble", "rejects_alike"]
+__all__ = ["Liveness", "NotReady", "Trouble", "rejects_alike"]
 
-DEADLINE: Final = 5.0
-"""Seconds for a good echo; at least twenty times what it took at first."""
 HANGING: Final = 20.0
 """Seconds after which a peer that serves nobody is called hanging."""
 CONGESTED: Final = 15.0
@@ -51,6 +49,10 @@ _UNKNOWN: Final = "ended"
 PEAK_FREE: Final = 64 << 20
 PEAK_RATE: Final = 16
 """Bytes of memory that one conversation may cost at most: `PEAK_FREE`, and this number for each byte sent."""
+
+
+class NotReady(Exception):
+    """The peer does not serve, and nothing faulty was sent yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Liveness:
     @property
     def deadline(self) -> float:
         """Seconds for a good echo."""
-        return max(DEADLINE, 20 * self._learned.echo_seconds)
+        return self._learned.echo_patience
 
     # -- serving -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ Invariant: nothing that the peer does raises an error; `LocalTrouble` is about t
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -20,16 +21,16 @@ from .echoing import Outcome
 from .knowledge import Learned
 from .links import LocalTrouble
 from .run import Run
+from .spending import Exhausted, Spending
 
-__all__ = ["Bounds", "LocalTrouble", "Outcome", "Peer", "Player"]
+__all__ = ["Bounds", "Exhausted", "LocalTrouble", "Outcome", "Peer", "Player"]
 
 
 class Player:
     """Plays conversations with one peer, one at a time. A context manager; it closes the listening socket at the end.
 
-    `trigger` is called when the peer is waited for and has not called yet: it makes the peer call, and must not wait.
-    Raises `OSError` if its port cannot be listened on.
-    """
+    `spending`: bounds that it shares with other players. `trigger` is called when the peer is waited for and has not
+    called yet: it makes the peer call, and must not wait. Raises `OSError` if its port cannot be listened on."""
 
     def __init__(
         self,
@@ -38,13 +39,14 @@ class Player:
         *,
         bounds: Bounds = Bounds(),  # noqa: B008  a frozen value
         trigger: Callable[[], None] | None = None,
+        spending: Spending | None = None,
     ) -> None:
         self.peer = peer
         self.learned = learned
         self.bounds = bounds
         self.last = Outcome(seconds=None, why="not tried")
         """The outcome of the last `echo`."""
-        self._door = Door(peer, trigger)
+        self._door = Door(peer, trigger, spending)
 
     def close(self) -> None:
         """Closes the listening socket. May be called again."""
@@ -81,6 +83,11 @@ class Player:
         return self._door.bytes_sent
 
     @property
+    def spending(self) -> Spending:
+        """The bounds that it shares with other players."""
+        return self._door.spending
+
+    @property
     def associations(self) -> int:
         """Connections opened so far."""
         return self._door.associations
@@ -95,8 +102,11 @@ class Player:
         self._door.cancelled = value
 
     def play(self, conversation: Conversation) -> Transcript:
-        """Plays a conversation to its end. Raises `LocalTrouble` if this program has no ports or descriptors left."""
-        run = Run(self._door, self.learned, self.bounds, conversation.side, self.bounds.seconds)
+        """Plays a conversation to its end, when it is its turn. Raises `LocalTrouble` if this program has no ports or
+        descriptors left, `Exhausted` if it has no bytes left."""
+        self._door.await_turn()
+        seconds = min(self.bounds.seconds, self.spending.until - monotonic())
+        run = Run(self._door, self.learned, self.bounds, conversation.side, seconds)
         try:
             for step in conversation.steps:
                 if run.over:
@@ -111,6 +121,7 @@ class Player:
     def echo(self, seconds: float) -> float | None:
         """A good association with a C-ECHO: this side calls, or, if it only listens, is called. Returns the seconds
         that it took, None if it did not succeed within `seconds`; `last` has the reason. Raises `LocalTrouble`."""
+        self._door.await_turn()
         side = Side.USER if self.peer.port else Side.PROVIDER
         run = Run(self._door, self.learned, self.bounds, side, seconds)
         try:

@@ -27,7 +27,7 @@ from .player import LocalTrouble, Player
 from .schedule import Case
 from .suspects import Judge
 
-__all__ = ["Here", "Played", "PlayerOf", "Pool", "Workers", "play_here", "trimmed"]
+__all__ = ["AHEAD", "Here", "Played", "PlayerOf", "Pool", "Workers", "play_here", "trimmed"]
 
 KEPT: Final = 256 << 10
 """Bytes of a transcript that are kept once it is judged."""
@@ -131,10 +131,14 @@ PlayerOf = Callable[[Learned], Player]
 
 
 class Workers:
-    """A pool of processes. `make`: makes the player of each. `whole`: send every transcript back. A context manager."""
+    """A pool of processes. `make`: makes the player of each. `whole`: send every transcript back. `ahead`: cases that a
+    worker has beyond the one that it plays. A context manager."""
 
-    def __init__(self, make: PlayerOf, learned: Learned, judge: Judge, jobs: int, *, whole: bool = False) -> None:
+    def __init__(
+        self, make: PlayerOf, learned: Learned, judge: Judge, jobs: int, *, whole: bool = False, ahead: int = AHEAD
+    ) -> None:
         self.jobs = jobs
+        self._ahead = ahead
         context = multiprocessing.get_context("spawn")
         self._workers: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
         self._waiting: dict[Connection, dict[int, Case]] = {}
@@ -171,7 +175,7 @@ class Workers:
 
     def full(self) -> bool:
         """See `Pool`."""
-        return all(len(cases) > AHEAD for cases in self._waiting.values())
+        return all(len(cases) > self._ahead for cases in self._waiting.values())
 
     def results(self, *, all_of_them: bool = False) -> list[Played]:
         """See `Pool`."""
@@ -180,11 +184,11 @@ class Workers:
             for pipe in wait(busy):
                 assert isinstance(pipe, Connection)
                 try:
-                    one: Played | str = pipe.recv()
+                    one: Played | LocalTrouble = pipe.recv()
                 except (EOFError, OSError) as error:
                     raise LocalTrouble(self._ended(pipe)) from error
-                if isinstance(one, str):
-                    raise LocalTrouble(one)
+                if isinstance(one, LocalTrouble):
+                    raise one
                 found.append(replace(one, case=self._waiting[pipe].pop(one.case.number)))
             if not all_of_them:
                 break
@@ -227,8 +231,10 @@ def _work(pipe: Connection, make: PlayerOf, learned: Learned, judge: Judge, whol
                 pipe.send(replace(played, case=Case(case.number, _NOTHING)))  # the other end has it
     except BrokenPipeError:
         return
-    except (LocalTrouble, OSError) as trouble:
-        pipe.send(str(trouble))
+    except LocalTrouble as trouble:
+        pipe.send(trouble)
+    except OSError as trouble:
+        pipe.send(LocalTrouble(str(trouble)))
 
 
 def _read(pipe: Connection, cases: SimpleQueue[tuple[Case, float] | None]) -> None:

@@ -48,7 +48,13 @@ FIRST: Final = 10.0
 PATIENCE: Final = 5.0
 """Seconds for every other answer."""
 LONGEST: Final = 60.0
-"""Seconds after which the rest is not asked."""
+"""Seconds after which the rest is not asked, at most."""
+LEAST: Final = 0.1
+"""Seconds that a peer gets at least for an answer."""
+ECHO_ANSWERS: Final = 6
+"""A good echo gets as long as this many of the slowest answers so far; it takes three."""
+ECHOES: Final = 2
+"""Good echoes that are tried: a busy host may be slow once."""
 BATCH: Final = 128
 TITLES: Final = ("ANY-SCP", "STORESCP", "QRSCP", "DCMQRSCP", "ARCHIVE", "ORTHANC", "DICOS_PROTO")
 """Called titles to try, if the peer does not know the first one and none was given."""
@@ -65,23 +71,32 @@ class NoAssociation(Exception):
     """The peer does not make an association; the text says what it does, in one line."""
 
 
-def probe(player: Player, *, called: str | None = None, calling: str = "DICOS-FUZZ") -> Learned:
+def probe(
+    player: Player, *, called: str | None = None, calling: str = "DICOS-FUZZ", seconds: float = LONGEST
+) -> Learned:
     """Returns what is learned about the player's peer, which this side calls. Raises `NoAssociation`, `LocalTrouble`.
 
-    `called`: the title to call it by; None tries a few.
+    `called`: the title to call it by; None tries a few. `seconds`: the longest time for it, up to `LONGEST`; what was
+    not asked by then has its default.
     """
-    return _Probe(player, called, calling).learn()
+    before = player.bounds
+    try:
+        return _Probe(player, called, calling, min(seconds, LONGEST)).learn()
+    finally:
+        player.bounds = before
 
 
 class _Probe:
     """One inquiry."""
 
-    def __init__(self, player: Player, called: str | None, calling: str) -> None:
+    def __init__(self, player: Player, called: str | None, calling: str, seconds: float) -> None:
         self._player = player
         self._guesses = TITLES if called is None else (called,)
         self._learned = Learned(called=self._guesses[0], calling=calling, answer_seconds=FIRST)
         self._slowest = 0.0
-        self._until = monotonic() + LONGEST
+        self._bounds = player.bounds
+        self._seconds = seconds
+        self._until = monotonic() + seconds
 
     @property
     def _late(self) -> bool:
@@ -89,20 +104,23 @@ class _Probe:
 
     def learn(self) -> Learned:
         self._first()
-        self._learned = replace(self._learned, answer_seconds=PATIENCE)
+        self._learned = replace(self._learned, answer_seconds=max(PATIENCE, 2 * self._slowest))
         self._echo()
+        self._at_once()
         self._contexts()
         self._syntaxes()
         self._services()
         self._endings()
-        self._at_once()
-        self._learned = replace(self._learned, answer_seconds=min(PATIENCE, max(0.1, 10 * self._slowest)))
+        seconds = max(LEAST, min(PATIENCE, 10 * self._slowest), 2 * self._slowest)
+        self._learned = replace(self._learned, answer_seconds=seconds)
         return self._learned
 
     # -- asking --------------------------------------------------------------------------------------------------
 
     def _play(self, *steps: Step) -> Transcript:
         self._player.learned = self._learned
+        left = max(LEAST, self._until - monotonic())
+        self._player.bounds = replace(self._bounds, seconds=min(self._bounds.seconds, left))
         found = self._player.play(Conversation(name="probe", steps=steps))
         sent: float | None = None
         for entry in found.entries:
@@ -152,7 +170,7 @@ class _Probe:
         spoken = what_it_speaks(self._player.peer.host, self._player.peer.port)
         if spoken is not None:
             return f"speaks {spoken}, not DICOM" + ("; --tls turns TLS on" if spoken == "TLS" else "")
-        return f"accepts connections, and does not answer an A-ASSOCIATE-RQ within {FIRST:g} s"
+        return f"accepts connections, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"
 
     def _take(self, answer: AssociateAccept, asked: list[str], roles: frozenset[str] = frozenset()) -> int:
         """Takes the accepted contexts of an answer. Returns their number."""
@@ -181,15 +199,20 @@ class _Probe:
         return len(new)
 
     def _echo(self) -> None:
-        took = self._player_echo()
-        if took is None:
-            self._learned = replace(self._learned, services=frozenset())
-        else:
-            self._learned = replace(self._learned, echo_seconds=took, services=frozenset({"C-ECHO"}))
-
-    def _player_echo(self) -> float | None:
+        """The time of a good echo. Without one, nothing that the peer does later could be blamed on it."""
         self._player.learned = self._learned
-        return self._player.echo(PATIENCE)
+        seconds = max(PATIENCE, ECHO_ANSWERS * self._slowest)
+        for _ in range(ECHOES):
+            seconds = min(seconds, self._until - monotonic())
+            took = self._player.echo(max(LEAST, seconds))
+            if took is not None:
+                self._learned = replace(self._learned, echo_seconds=took, services=frozenset({"C-ECHO"}))
+                return
+            if self._late:
+                break
+        why = self._player.last.why
+        hint = f" ({self._seconds:g} s for all questions; --time sets it)" if self._late else ""
+        raise NoAssociation(f"{self._where} accepts an association, and serves no good echo: {why}{hint}")
 
     def _contexts(self) -> None:
         """Which SOP classes it accepts, in batches; smaller ones if it does not take as many contexts."""
@@ -237,6 +260,8 @@ class _Probe:
 
     def _endings(self) -> None:
         """Which connections it ends by itself."""
+        if self._late:
+            return
         offer = self._offer([(uids.VERIFICATION, _PLAIN)])
         asked, other = Send(message=request(offer)), Send(message=_to_be_rejected(offer))
         moment = Await(seconds=PROMPTLY)
@@ -256,8 +281,11 @@ class _Probe:
         """True if one association keeps all others waiting, or has them rejected."""
         asked = request(self._learned.offer(uids.VERIFICATION))
         steps: list[Step] = [Open(), Send(message=asked), Await(kinds=(2, 3)), Open(connection=1)]
-        steps += [Send(message=asked, connection=1), Await(kinds=(2, 3), connection=1, seconds=ALONE)]
-        for _ in range(2):  # a busy host may be slow once
+        steps += [
+            Send(message=asked, connection=1),
+            Await(kinds=(2, 3), connection=1, seconds=max(ALONE, 2 * self._slowest)),
+        ]
+        for _ in range(0 if self._late else 2):  # a busy host may be slow once
             found = self._play(*steps)
             if found.received(0)[:1] != b"\x02" or found.received(1)[:1] == b"\x02":
                 return

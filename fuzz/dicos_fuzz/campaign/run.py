@@ -25,11 +25,12 @@ from dicos_transports.addresses import said
 from ..conversation import Answer, Await, Check, End, Entry, Open, Pause, Reading, Send, Side, Step, Transcript, What
 from ..grammar.reading import read_stream
 from ..tree import apply, encode
-from .doors import Bounds, Door, NoPort
+from .doors import CANCELLED, Bounds, Door, NoPort
 from .echoing import Exchange, GoodCall, GoodEcho, Outcome
 from .knowledge import Learned
 from .links import Link
 from .responding import Responding
+from .spending import Exhausted
 
 __all__ = ["Run"]
 
@@ -39,8 +40,6 @@ A-ABORT, except the end of the connection."""
 PORTS: Final = 2.0
 """Seconds to wait for a free local port: those of ended connections come back after a while (TIME_WAIT)."""
 AGAIN: Final = 0.05
-CANCELLED: Final = 0.25
-"""Seconds after which a wait looks if the run was cancelled."""
 LEAST: Final = 0.02
 """Seconds that a peer gets at least for an answer."""
 
@@ -103,7 +102,7 @@ class Run:
         old = self._links.pop(number, None)
         if old is not None:
             old.close(note="its number is used again")
-        if sum(link.end is None for link in self._links.values()) >= self._bounds.connections:
+        if self._crowded():
             self._note(What.REFUSED, number, f"not tried: {self._bounds.connections} connections are open")
             return
         link = self._connect(number) if self._side is Side.USER else self._accept(number)
@@ -111,13 +110,21 @@ class Run:
             self._responding[number] = Responding()
             self._over.discard(number)
 
+    def _crowded(self) -> bool:
+        """True if no more connections may be open. One that the peer has ended is not closed before that matters: the
+        peer would see it."""
+        links = (*self._links.values(), *self._spare)
+        if len(links) >= self._bounds.connections:
+            for link in links:
+                if link.end is not None:
+                    link.close()
+        return sum(link.end is None for link in links) >= self._bounds.connections
+
     def _send(self, step: Send) -> None:
         link = self._links.get(step.connection)
         if link is None:
             return
         data = step.wire()
-        left = self._bounds.sent - self._door.bytes_sent
-        data = data[: max(0, left)]
         if not step.piece:
             self._queue(link, data)
         else:
@@ -135,9 +142,12 @@ class Run:
         link.tell_sent()
 
     def _queue(self, link: Link, data: bytes) -> None:
+        """Queues bytes. Raises `Exhausted` once there are more than may be sent."""
         if link.end is None:
-            link.queue(data)
-            self._door.bytes_sent += len(data)
+            granted = self._door.take(data)
+            link.queue(granted)
+            if len(granted) < len(data):
+                raise Exhausted(f"{self._door.spending.bytes_most} bytes are sent, and no more may be")
 
     def _drain(self, link: Link) -> None:
         """Waits until everything is written. A peer that reads nothing gets as long as for an answer."""
@@ -200,9 +210,9 @@ class Run:
             link.close(reset=step.how == "reset")
 
     def _check(self) -> None:
-        if self._learned.alone:
-            return  # it serves one at a time, and another one is open
-        found = self.good(len(self._links), max(5.0, 20 * self._learned.echo_seconds))
+        if self._learned.alone or self._crowded():
+            return  # it serves one at a time, and another one is open; or there is none left for it
+        found = self.good(len(self._links), self._learned.echo_patience)
         what = What.UNANSWERED if found.seconds is None else What.CHECKED
         self._note(what, -1, found.why)
 

@@ -22,7 +22,7 @@ class Settings:
 
     `seconds`, `conversations`, `most_bytes`: it ends after these; 0 conversations: no bound. `spent`: of the seconds,
     those that were over when it began, because the peer was learned. `rate`: conversations a
-    second. `associations`: connections at the same time. `seed`: of everything random. `keep_going`: go on after a
+    second. `seed`: of everything random. `keep_going`: go on after a
     crash. `echo_every`: conversations, and `echo_seconds`: seconds, between two good echoes. `survey_seconds`: between
     two looks at the resources of a watched peer. `smaller`: the share of the time for making findings small. `known`:
     ids of findings, or their signatures, that are masked.
@@ -33,7 +33,6 @@ class Settings:
     conversations: int = 0
     most_bytes: int = 1 << 30
     rate: float = 1000.0
-    associations: int = 50
     seed: int = 0
     keep_going: bool = False
     echo_every: int = 25

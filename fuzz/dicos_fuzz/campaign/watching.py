@@ -156,10 +156,12 @@ class Watched:
             self._log.end()
 
     def stop(self) -> None:
-        """Ends the process that this program has started, and its group. Others are left alone."""
+        """Ends the process that this program has started, its group, and its children in other groups. Others are left
+        alone."""
         child, self._child = self._child, None
         if child is None:
             return
+        family = _children(child.pid)
         for number, patience in ((signal.SIGTERM, ENDING), (signal.SIGKILL, ENDING)):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, number)
@@ -168,6 +170,9 @@ class Watched:
                 break
         with suppress(ProcessLookupError, PermissionError):  # children that are left
             os.killpg(child.pid, signal.SIGKILL)
+        for one in family:
+            with suppress(psutil.Error):  # also if the number is that of another process by now
+                one.kill()
         if self._reader is not None:
             self._reader.join(ENDING)
 
@@ -259,6 +264,15 @@ class Watched:
         """After the end of a process: waits until the rest of its output is read."""
         if self._reader is not None and self._child is not None and self._child.poll() is not None:
             self._reader.join(seconds)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    """Returns all descendants of a process. Those whose parent has ended already are not known any more."""
+    try:
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+    return found
 
 
 def _ended(status: int) -> str:

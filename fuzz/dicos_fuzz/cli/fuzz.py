@@ -18,13 +18,13 @@ from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
 from ..campaign.calling import Caller
-from ..campaign.campaign import Campaign
+from ..campaign.campaign import LAST, Campaign
 from ..campaign.corpus import Corpus
 from ..campaign.judging import judge
 from ..campaign.knowledge import Learned
 from ..campaign.lane import Lane
-from ..campaign.player import Bounds, LocalTrouble, Peer, Player
-from ..campaign.pool import Here, Pool, Workers
+from ..campaign.player import Bounds, Exhausted, LocalTrouble, Peer, Player
+from ..campaign.pool import AHEAD, Here, Pool, Workers
 from ..campaign.probe import NoAssociation, probe
 from ..campaign.probe_caller import probe_caller
 from ..campaign.recorded import conversation_of
@@ -32,6 +32,7 @@ from ..campaign.scenarios import FAMILIES
 from ..campaign.scenarios.family import Family
 from ..campaign.second import Second, engine
 from ..campaign.settings import Settings, Totals
+from ..campaign.spending import Shares, Spending, share_out
 from ..campaign.state import CORPUS, Saved, load, save
 from ..campaign.watching import CannotStart, Watched
 from ..captures.reading import CaptureError, conversations
@@ -39,12 +40,16 @@ from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
 from .fuzz_options import ENGINE, is_loopback, parse, settings
-from .fuzz_report import Started, accepts, bounds_of, report_of, write_files
+from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
 from .fuzz_show import Show
-from .relaying import stopped_by_sigterm
+from .relaying import ended_by_signals, undisturbed
 
 CALLED: Final = 120.0
 """Seconds to wait for a peer that calls: a person may have to start it."""
+LEAST_PROBE: Final = 5.0
+"""Seconds in which the peer is learned, at least; else half of the time."""
+SLOW: Final = 50
+"""Conversations a second below which none waits in a worker while another one is played."""
 RECORDED_MOST: Final = 500
 """Recorded associations that are taken from capture files."""
 
@@ -68,18 +73,23 @@ def main(words: Sequence[str]) -> int:
     try:
         _check_target(options)
         _check_inputs(options)
+        _check_outputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
         saved, corpus = _saved(options)
         if saved is not None:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs
-        started = Started(_where(options), bounds_of(options, jobs))
+        shares = share_out(options.max_associations, jobs, lane=options.listen is None)
+        started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
-        with stopped_by_sigterm():
-            return _run(options, settings(options, known), show, saved, corpus)
+        with ended_by_signals():
+            return _run(options, settings(options, known), show, saved, corpus, shares)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status
+    except Exhausted as fault:
+        out.error(f"{fault}: --max-bytes is less than it takes to learn the peer")
+        return USAGE
     except LocalTrouble as trouble:
         out.error(f"this host: {trouble}")
         return FAILED
@@ -119,6 +129,13 @@ def _check_inputs(options: argparse.Namespace) -> None:
             raise Refused(f"{shown(path)}: {said(error)}") from None
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    try:
+        try_outputs(options)
+    except OSError as error:
+        raise Refused(f"{shown(error.filename)}: {error.strerror}") from None
+
+
 def _known(path: Path) -> frozenset[str]:
     try:
         return read_known(path)
@@ -129,39 +146,64 @@ def _known(path: Path) -> frozenset[str]:
 # -- one campaign ------------------------------------------------------------------------------------------------
 
 
-def _run(options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus) -> int:
-    begun = monotonic()
-    with ExitStack() as stack:
-        watched, caller = _process(options, stack)
-        player = stack.enter_context(_player(options, show.out, Learned(), caller))
-        _tell_bounds(options, player, show)
-        learned = _learn(options, player, watched, show)
-        families = _families(options, learned, corpus, show)
-        pool = _pool(options, player, learned, show)
-        stack.callback(pool.close)
-        lane = None
-        if options.listen is None and not learned.alone:
-            lane = Lane(_player(options, show.out, learned), judge)
-            stack.callback(lane.close)
-        spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
-        limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds / 2))
-        totals = saved.totals if saved is not None else Totals()
-        campaign = Campaign(
-            player, families, judge, pool, limits, show,
-            watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
-            bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
-            second=_second(options, totals, player, stack),
-        )  # fmt: skip
-        campaign.on_save = partial(_saving, options, campaign, show)
-        campaign.run()
-    _saving(options, campaign, show)
-    report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
-    for line in write_files(options, campaign, report):
-        show.error(line)
-    show.summary(report)
-    if totals.ended == "interrupted":
+def _run(
+    options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus, shares: Shares
+) -> int:
+    with ExitStack() as end:
+        with ExitStack() as stack:
+            campaign = _campaign(options, limits, show, saved, corpus, shares, stack)
+            try:
+                campaign.run()
+            except KeyboardInterrupt:  # just after its end
+                campaign.totals.ended = "interrupted"
+            end.enter_context(undisturbed())  # nothing of what follows takes long
+            if campaign.not_ready:
+                raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
+        _saving(options, campaign, show)
+        report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
+        for line in write_files(options, campaign, report):
+            show.error(line)
+        show.summary(report)
+    if campaign.totals.ended == "interrupted":
         return INTERRUPTED
-    return FAILED if totals.findings else OK
+    return FAILED if campaign.totals.findings else OK
+
+
+def _campaign(
+    options: argparse.Namespace,
+    limits: Settings,
+    show: Show,
+    saved: Saved | None,
+    corpus: Corpus,
+    shares: Shares,
+    stack: ExitStack,
+) -> Campaign:
+    """Returns the campaign, with its peer learned. The stack ends all that it uses."""
+    begun = monotonic()
+    spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1)
+    watched, caller = _process(options, stack)
+    player = stack.enter_context(_player(options, show.out, shares.main, spending, caller=caller))
+    _tell_bounds(options, player, show)
+    learned = _learn(options, player, watched, show, shares)
+    families = _families(options, learned, corpus, show)
+    spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
+    limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
+    spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
+    pool = _pool(options, player, learned, show, shares)
+    stack.callback(pool.close)
+    lane = None
+    if shares.lane and not learned.alone:
+        lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
+        stack.callback(lane.close)
+    totals = saved.totals if saved is not None else Totals()
+    campaign = Campaign(
+        player, families, judge, pool, limits, show,
+        watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
+        bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
+        second=_second(options, totals, player, stack),
+    )  # fmt: skip
+    campaign.on_save = partial(_saving, options, campaign, show)
+    return campaign
 
 
 def _where(options: argparse.Namespace) -> str:
@@ -176,8 +218,16 @@ def _tell_bounds(options: argparse.Namespace, player: Player, show: Show) -> Non
     show.out.event("bounds", peer=_where(options), **{name.replace(" ", "_"): value for name, value in bounds})
 
 
-def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: Caller | None = None) -> Player:
-    """Returns the player for the options. Ends the command for TLS options that cannot be used."""
+def _player(
+    options: argparse.Namespace,
+    out: Output,
+    connections: int,
+    spending: Spending,
+    learned: Learned = Learned(),  # noqa: B008  a frozen value
+    caller: Caller | None = None,
+) -> Player:
+    """Returns a player for the options, with its share of the connections. Ends the command for TLS options that cannot
+    be used."""
     secured = TLSOptions(options, out)
     source = options.source_address
     peer = Peer(
@@ -188,9 +238,9 @@ def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: 
         listen=options.listen,
         server_tls=secured.server if options.listen is not None else None,
     )
-    bounds = Bounds(connections=options.max_associations, sent=2 * options.max_bytes, called=CALLED)
+    bounds = Bounds(connections=connections, called=CALLED)
     try:
-        player = Player(peer, learned, bounds=bounds)
+        player = Player(peer, learned, bounds=bounds, spending=spending)
     except OSError as error:
         raise Refused(f"{show_address(options.listen)}: {said(error)}", NO_ASSOCIATION) from None
     if caller is not None:
@@ -199,18 +249,19 @@ def _player(options: argparse.Namespace, out: Output, learned: Learned, caller: 
     return player
 
 
-def _worker_player(options: argparse.Namespace, learned: Learned) -> Player:
+def _worker_player(options: argparse.Namespace, connections: int, spending: Spending, learned: Learned) -> Player:
     quiet = argparse.Namespace(**{**vars(options), "quiet": True, "verbose": False, "json": False})
-    return _player(options, Output(quiet), learned)
+    return _player(options, Output(quiet), connections, spending, learned)
 
 
-def _pool(options: argparse.Namespace, player: Player, learned: Learned, show: Show) -> Pool:
-    if options.listen is not None or learned.alone or options.jobs == 1:
-        if learned.alone and options.listen is None and options.jobs > 1:
+def _pool(options: argparse.Namespace, player: Player, learned: Learned, show: Show, shares: Shares) -> Pool:
+    if learned.alone or shares.jobs == 1:
+        if learned.alone and shares.jobs > 1:
             show.info("the peer serves one association at a time: one job")
         return Here(player, judge)
-    make = partial(_worker_player, options)
-    return Workers(make, learned, judge, options.jobs, whole=options.second is not None)
+    make = partial(_worker_player, options, shares.worker, player.spending)
+    ahead = 0 if options.rate < SLOW else AHEAD
+    return Workers(make, learned, judge, shares.jobs, whole=options.second is not None, ahead=ahead)
 
 
 def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | None, Caller | None]:
@@ -246,16 +297,17 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
-def _learn(options: argparse.Namespace, player: Player, watched: Watched | None, show: Show) -> Learned:
+def _learn(options: argparse.Namespace, player: Player, watched: Watched | None, show: Show, shares: Shares) -> Learned:
     try:
         if options.listen is not None:
             learned = probe_caller(player)
         else:
-            learned = probe(player, called=options.called_aet, calling=options.aet)
+            seconds = max(LEAST_PROBE, options.time / 2)
+            learned = probe(player, called=options.called_aet, calling=options.aet, seconds=seconds)
     except (NoAssociation, CannotStart) as error:
         gone = None if watched is None else watched.gone()
         raise Refused(shown(error) + (f"; its process ended: {gone}" if gone else ""), NO_ASSOCIATION) from None
-    player.learned = learned
+    player.learned = learned = replace(learned, connections=shares.main)
     show.started.accepts = accepts(learned)
     show.info(
         f"{shown(learned.implementation)}: {plural(len(learned.accepted), 'context')}, "
@@ -312,9 +364,10 @@ def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: E
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
+    peer = Peer(host=where[0], port=where[1])
     bounds = Bounds(connections=options.max_associations)
     learned = first.learned
-    player = stack.enter_context(Player(Peer(host=where[0], port=where[1]), learned, bounds=bounds))
+    player = stack.enter_context(Player(peer, learned, bounds=bounds, spending=first.spending))
     if player.echo(10.0) is None:
         raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
     try:
@@ -341,7 +394,7 @@ def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
         elif folder is not None and (folder / "state.json").exists():
             raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
         where = options.corpus or (None if folder is None else folder / CORPUS)
-        return saved, Corpus(where)
+        return saved, Corpus(where, own=options.resume is not None and options.corpus is None)
     except DamagedFile as fault:
         raise Refused(shown(fault)) from None
     except OSError as error:

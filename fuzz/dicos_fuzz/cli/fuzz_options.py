@@ -85,11 +85,18 @@ def _safety(made: Parser) -> None:
     add = group.add_argument
     add("--i-own-this-peer", action="store_true", help="allow a peer that is not on this host")
     add("--time", type=_time, default=SECONDS, metavar="TIME",
-        help="end after this time, as 90, 10m or 8h (default: 10m)")  # fmt: skip
+        help="end after this time, as 90, 10m or 8h; findings that are open then may take a tenth of it more, or 10 s "
+        "(default: 10m)")  # fmt: skip
     add("--conversations", type=count, default=0, metavar="N", help="end after N conversations (default: no bound)")
-    add("--rate", type=count, default=1000, metavar="N", help="most conversations a second (default: %(default)s)")
+    add(
+        "--rate",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="most conversations a second, good echoes included (default: %(default)s)",
+    )
     add("--max-bytes", type=_size, default=1 << 30, metavar="SIZE",
-        help="most bytes to send in all, as 500k or 2G (default: 1G)")  # fmt: skip
+        help="most bytes to send in all, as 500k or 2G, without those of TLS (default: 1G)")  # fmt: skip
     add("--max-associations", type=associations, default=50, metavar="N",
         help="most connections at the same time (default: %(default)s)")  # fmt: skip
 
@@ -143,7 +150,6 @@ def settings(options: argparse.Namespace, known: frozenset[str]) -> Settings:
         conversations=options.conversations,
         most_bytes=options.max_bytes,
         rate=float(options.rate),
-        associations=options.max_associations,
         seed=options.seed,
         keep_going=options.keep_going,
         echo_every=25 if options.listen is None else 50,

@@ -6,9 +6,11 @@ Knows: options, totals, the writers of `reports` and `findings`. Must not know: 
 from __future__ import annotations
 
 import argparse
+import errno
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +23,11 @@ from ..campaign.knowledge import Learned
 from ..campaign.scenarios import FAMILIES
 from ..conversation import Side
 from ..findings import reproducer
+from ..json_text import try_folder, write_file
 from ..reports import html, json_lines, text
 from ..reports.values import CampaignReport, Difference, FamilyCount
 
-__all__ = ["Started", "accepts", "bounds_of", "report_of", "write_files"]
+__all__ = ["Started", "accepts", "bounds_of", "report_of", "try_outputs", "write_files"]
 
 CONTEXTS: Final = 5
 
@@ -120,35 +123,68 @@ def _paths(options: argparse.Namespace, campaign: Campaign) -> dict[str, str]:
 
 def write_files(options: argparse.Namespace, campaign: Campaign, report: CampaignReport) -> Iterator[str]:
     """Writes the files that the options ask for. Yields a line for each that cannot be written."""
+    for path, write in _writers(options, campaign, report):
+        try:
+            write(path)
+        except (OSError, ValueError) as error:
+            yield f"{path}: {said(error) if isinstance(error, OSError) else error}"
+
+
+def _writers(
+    options: argparse.Namespace, campaign: Campaign, report: CampaignReport
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Yields each file, and the function that writes it."""
     folder: Path | None = options.output
     if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for finding in campaign.totals.findings.values():
-                made = reproducer.of_finding(
-                    finding, peer=report.peer, program=f"dicos fuzz {report.version}", made=report.started
-                )
-                reproducer.write(folder / reproducer.file_name(made), made)
-            html.write(folder / "report.html", report)
-            (folder / "report.txt").write_text("\n".join(text.lines(report, transcripts=True)) + "\n", "utf-8")
-            (folder / "report.jsonl").write_text("\n".join(json_lines.lines(report)) + "\n", "utf-8")
-        except (OSError, ValueError) as error:
-            yield f"{folder}: {said(error) if isinstance(error, OSError) else error}"
+        for finding in campaign.totals.findings.values():
+            made = reproducer.of_finding(
+                finding, peer=report.peer, program=f"dicos fuzz {report.version}", made=report.started
+            )
+            yield folder / reproducer.file_name(made), partial(reproducer.write, reproducer=made)
+        yield folder / "report.html", partial(html.write, report=report)
+        yield folder / "report.txt", lambda path: _write_lines(path, text.lines(report, transcripts=True))
+        yield folder / "report.jsonl", lambda path: _write_lines(path, json_lines.lines(report))
     if options.html is not None:
-        try:
-            html.write(options.html, report)
-        except OSError as error:
-            yield f"{options.html}: {said(error)}"
+        yield options.html, partial(html.write, report=report)
 
 
-def bounds_of(options: argparse.Namespace, jobs: int) -> tuple[tuple[str, str], ...]:
-    """Returns the bounds of a campaign as (name, value), to be printed first."""
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_file(path, ("\n".join(lines) + "\n").encode())
+
+
+def try_outputs(options: argparse.Namespace) -> None:
+    """Makes sure that the files can be written at the end. Raises OSError, whose `filename` is the option's path."""
+    try:
+        path = options.output
+        if path is not None:
+            try_folder(path)
+        path = options.state or options.resume
+        if path is not None:
+            try_folder(path)
+        path = options.html
+        if path is not None:
+            _try_file(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _try_file(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder, and not a file")
+    if not path.exists() or path.is_file():  # else a device or a pipe: to open it may wait
+        try_folder(path.parent)
+
+
+def bounds_of(options: argparse.Namespace, asked: int, jobs: int, overtime: float) -> tuple[tuple[str, str], ...]:
+    """Returns the bounds of a campaign as (name, value), to be printed first. `overtime`: seconds. `asked`, `jobs`: the
+    number of jobs that was asked for, and that for which there are connections.
+    """
     return (
-        ("time", f"{options.time:g} s"),
+        ("time", f"{options.time:g} s and up to {overtime:g} s more"),
         ("conversations a second", f"{options.rate}"),
         ("bytes", size(options.max_bytes)),
         ("connections at the same time", f"{options.max_associations}"),
         *((("conversations", f"{options.conversations}"),) if options.conversations else ()),
-        ("jobs", f"{jobs}"),
+        ("jobs", f"{jobs}" if jobs == asked else f"{jobs} of {asked}, for want of connections"),
         ("seed", f"{options.seed}"),
     )

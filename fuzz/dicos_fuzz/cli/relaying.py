@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -18,9 +18,11 @@ from dicos_transports.cli.options import host_and_port, port
 
 from ..captures.packets import Endpoint
 
-__all__ = ["address_of", "listening", "parse_target", "stopped_by_sigterm"]
+__all__ = ["address_of", "ended_by_signals", "listening", "parse_target", "stopped_by_sigterm", "undisturbed"]
 
 BACKLOG: Final = 128
+_Handler = Callable[[int, FrameType | None], object] | int | None
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parse_target(words: Sequence[str]) -> tuple[str, int]:
@@ -58,13 +60,56 @@ def address_of(listener: socket.socket) -> Endpoint:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: what is shown and written is complete."""
+    """SIGTERM and SIGHUP end the command as Ctrl-C does: what is shown and written is complete."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {one: signal.signal(one, interrupt) for one in _heard(_ENDS[1:])}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _restore(before)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end the command, once: later ones do not disturb its end, nor that of the process."""
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, interrupt) for one in _heard()}
+    try:
+        yield
+    finally:
+        if not interrupted:
+            _restore(before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP have no effect meanwhile."""
+
+    def nothing(number: int, frame: FrameType | None) -> None:
+        """Unlike SIG_IGN, it may be set while a signal is pending."""
+
+    before = {one: signal.signal(one, nothing) for one in _heard()}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+def _heard(numbers: Sequence[signal.Signals] = _ENDS) -> list[signal.Signals]:
+    """Returns the signals that are not ignored, as SIGHUP is under nohup."""
+    return [one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN]
+
+
+def _restore(before: Mapping[signal.Signals, _Handler]) -> None:
+    for one, earlier in before.items():
+        signal.signal(one, earlier)

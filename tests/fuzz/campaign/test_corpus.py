@@ -46,6 +46,34 @@ def test_the_bytes_of_all_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert 1 < len(kept) < 10
 
 
+@pytest.mark.parametrize(("bound", "most"), [("ALL", 3_000), ("ENTRIES", 3)])
+def test_files_of_others_are_never_removed(
+    bound: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Corpus(tmp_path)
+    for number in range(10):
+        first.add(conversation(number, 100))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(corpus, bound, most)
+    again = Corpus(tmp_path)
+    assert len(again) < 10
+    for number in range(20):
+        again.add(conversation(number, 100))
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list(tmp_path.iterdir())) < 20
+
+
+def test_a_campaign_that_is_taken_up_again_removes_its_oldest_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "ENTRIES", 5)
+    for _ in range(2):
+        kept = Corpus(tmp_path, own=True)
+        for number in range(20):
+            kept.add(conversation(number))
+        assert len(list(tmp_path.iterdir())) == 5
+
+
 def test_a_conversation_that_is_too_large_is_not_kept() -> None:
     assert not Corpus().add(conversation(1, corpus.LARGEST))
 

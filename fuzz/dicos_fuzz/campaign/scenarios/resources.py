@@ -27,8 +27,10 @@ from .scripts import ANY, CLOSE, FIN, Talk, pdu, script
 
 __all__ = ["ASSOCIATIONS", "FAMILIES"]
 
-ASSOCIATIONS: Final = 16
-"""Associations that one conversation holds open."""
+ASSOCIATIONS: Final = 500
+"""Associations that one conversation holds open, at most; no more than the campaign may have."""
+CHURN: Final = 48
+"""Associations that come and go."""
 _USER: Final = "A-ASSOCIATE-RQ/user information"
 _LATE: Final = Await(seconds=10.0)
 
@@ -145,7 +147,7 @@ def _endless(talk: Talk) -> Iterator[tuple[str, str, bytes]]:
 def _many(talk: Talk) -> Iterator[Conversation]:
     if talk.learned.alone:
         return
-    numbers = range(ASSOCIATIONS)
+    numbers = range(min(ASSOCIATIONS, talk.learned.connections))
     # fmt: off
     cases: tuple[tuple[str, str, list[tuple[Step, ...]]], ...] = (
         ("silent connections", "connections without a byte", [(Open(connection=one),) for one in numbers]),
@@ -157,12 +159,12 @@ def _many(talk: Talk) -> Iterator[Conversation]:
     ends = tuple(End(connection=one) for one in numbers)
     for name, about, begun in cases:
         steps = tuple(step for each in begun for step in each)
-        about = f"{ASSOCIATIONS} {about}, then closed; others are served"
+        about = f"{len(numbers)} {about}, then closed; others are served"
         yield _case(name, about, "any", steps, ends, Check())
     churn: list[Step] = []
-    for number in range(3 * ASSOCIATIONS):
+    for number in range(CHURN):
         churn += [*talk.begin(number), End(how="reset" if number % 2 else "close", connection=number)]
-    about = f"{3 * ASSOCIATIONS} associations that end in turns by FIN and RST; others are served"
+    about = f"{CHURN} associations that end in turns by FIN and RST; others are served"
     yield _case("churn", about, "any", tuple(churn), Check())
 
 
