@@ -39,7 +39,7 @@ from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
-from .fuzz_options import ENGINE, is_loopback, parse, settings
+from .fuzz_options import ENGINE, looked_up, parse, settings
 from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
 from .fuzz_show import Show
 from .relaying import ended_by_signals, undisturbed
@@ -100,9 +100,11 @@ def _check_target(options: argparse.Namespace) -> None:
     hosts = [options.host if options.listen is None else options.listen[0]]
     if isinstance(options.second, tuple):
         hosts.append(options.second[0])
+    addresses = []
     for host in hosts:
         try:
-            own = is_loopback(host)
+            address, own = looked_up(host)
+            addresses.append(address)
         except OSError as error:
             raise Refused(f"{shown(host)}: {said(error)}", NO_ASSOCIATION) from None
         except UnicodeError:
@@ -112,6 +114,7 @@ def _check_target(options: argparse.Namespace) -> None:
                 f"{shown(host)} is not on this host: the peer may crash, and may store what it is sent; "
                 "--i-own-this-peer if it is yours and serves nobody else now"
             )
+    options.address, options.second_address = addresses[0], addresses[-1]
 
 
 def _check_inputs(options: argparse.Namespace) -> None:
@@ -233,9 +236,10 @@ def _player(
     peer = Peer(
         host=options.host,
         port=options.port,
+        address=options.address if options.listen is None else None,
         source=source[0] if isinstance(source, tuple) else source,
         tls=secured.client if options.listen is None else None,
-        listen=options.listen,
+        listen=None if options.listen is None else (options.address, options.listen[1]),
         server_tls=secured.server if options.listen is not None else None,
     )
     bounds = Bounds(connections=connections, called=CALLED)
@@ -270,7 +274,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
         return None, stack.enter_context(Caller(options.trigger))
     if options.pid is None and options.command is None:
         return None, None
-    probe_port = partial(_listens, options.host, options.port)
+    probe_port = partial(_listens, options.address, options.port)
     try:
         watched = stack.enter_context(
             Watched(
@@ -279,7 +283,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
             )
         )  # fmt: skip
         if options.command is not None:
-            if _listens(options.host, options.port):
+            if _listens(options.address, options.port):
                 raise Refused(f"{_where(options)}: something listens there already; --pid watches it")
             watched.start()
     except CannotStart as error:
@@ -364,7 +368,7 @@ def _second(options: argparse.Namespace, totals: Totals, player: Player, stack: 
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
-    peer = Peer(host=where[0], port=where[1])
+    peer = Peer(host=where[0], port=where[1], address=None if options.second == ENGINE else options.second_address)
     bounds = Bounds(connections=options.max_associations)
     made = stack.enter_context(Player(peer, player.learned, bounds=bounds, spending=player.spending))
     if made.echo(10.0) is None:
