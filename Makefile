@@ -68,7 +68,7 @@ fuzz:
 	@tools/setup.sh dev
 	$(PY) -m dicos_fuzz.inside --seconds $(FOR)
 
-# Plants twenty defects into a provider, one at a time, and counts those that `dicos fuzz` finds.
+# Plants 22 defects into a provider, one at a time, and counts those that `dicos fuzz` finds.
 fuzz-score:
 	@tools/setup.sh dev
 	$(PY) -m dicos_fuzz.score

@@ -37,6 +37,9 @@ TESTS = Path(__file__).resolve().parent
 NOT_MEASURED = ("transports", "interop", "cost", "fuzz")
 """Folders whose tests do not count for the coverage of the engine: its own tests reach every branch without them."""
 
+TIMED = ("fuzz/campaign", "fuzz/cli", "fuzz/score", "fuzz/broken")
+"""Folders whose tests judge a process by when it answers: if the machine stands still for a second, they are wrong."""
+
 gc.disable()  # what is collected stays until the end: looking for garbage in it finds none
 
 
@@ -49,9 +52,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks the tests of the fuzzer, before `-m` chooses."""
+    """Marks the tests of the fuzzer, before `-m` chooses. Those that fuzz a real process get two more tries."""
     if item.path.is_relative_to(TESTS / "fuzz"):
         item.add_marker(pytest.mark.fuzz)
+    if any(item.path.is_relative_to(TESTS / folder) for folder in TIMED):
+        item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from .conversation import Conversation, Transcript
 
-__all__ = ["Finding", "Severity", "Violation", "signature"]
+__all__ = ["Finding", "Severity", "Violation", "id_of", "signature", "signature_in"]
 
 
 class Severity(Enum):
@@ -52,6 +52,16 @@ def signature(violation: Violation) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
+def id_of(violation: Violation) -> str:
+    """Returns the name of its finding in reports and files: oracle and signature."""
+    return f"{violation.oracle}-{signature(violation)}"
+
+
+def signature_in(name: str) -> str:
+    """Returns the signature in the id of a finding, which may be the signature alone."""
+    return name.rpartition("-")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A group of violations with one signature.
@@ -77,4 +87,4 @@ class Finding:
     @property
     def id(self) -> str:
         """The finding's name in reports and files: oracle and signature."""
-        return f"{self.violation.oracle}-{signature(self.violation)}"
+        return id_of(self.violation)

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
-from io import BytesIO
-from typing import Any, get_type_hints
-from unittest.mock import patch
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.datadict import keyword_for_tag
-from pydicom.multival import MultiValue
-from pydicom.uid import UID_dictionary
 
+from dicos_fuzz.inside.differential.pynetdicom_fields import (
+    Fields,
+    difference,
+    fields_of_our_command,
+    fields_of_ours,
+    fields_of_their_command,
+    fields_of_theirs,
+    modules,
+    plain,
+    read_their_command,
+    read_theirs,
+)
 from dicos_proto.dimse.codec import decode_command, encode_command
 from dicos_proto.dimse.types import Command
 from dicos_proto.errors import Malformed
@@ -32,11 +38,8 @@ from dicos_proto.upper_layer.pdu_types import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
-    ContextAnswer,
-    PData,
     Pdu,
     ProposedContext,
-    UserInformation,
 )
 from tests.strategies import commands, damaged, pdus, right_length
 from tests.upper_layer.layouts import (
@@ -60,14 +63,7 @@ from tests.upper_layer.layouts import (
     user_item,
 )
 
-with patch.dict(UID_dictionary):
-    # Importing pynetdicom adds to pydicom's dictionary, which other tests compare with: it is put back as it was.
-    theirs = import_module("pynetdicom.pdu")
-    items = import_module("pynetdicom.pdu_items")
-    dsutils, messages = import_module("pynetdicom.dsutils"), import_module("pynetdicom.dimse_messages")
-
-CLASSES = {number: cls for cls, number in theirs.PDU_TYPES.items()}
-Fields = dict[str, Any]
+pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of values; what counts is what is read
 
@@ -78,169 +74,6 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
-
-
-# -- PDUs in one shape ---------------------------------------------------------------------------------------------
-
-
-def fields_of_ours(pdu: Pdu) -> Fields:
-    match pdu:
-        case AssociateRequest() | AssociateAccept():
-            return {
-                "version": pdu.protocol_version,
-                "called": pdu.called_aet,
-                "calling": pdu.calling_aet,
-                "application context": pdu.application_context,
-                "contexts": [_our_context(context) for context in pdu.contexts],
-                **_our_user(pdu.user_information),
-            }
-        case AssociateReject():
-            return {"result": pdu.result, "source": pdu.source, "reason": pdu.reason}
-        case Abort():
-            return {"source": pdu.source, "reason": pdu.reason}
-        case PData():
-            return {"pdvs": [(pdv.context, pdv.command + 2 * pdv.last, bytes(pdv.data)) for pdv in pdu.pdvs]}
-        case _:
-            return {}
-
-
-def _our_context(context: ProposedContext | ContextAnswer) -> tuple[Any, ...]:
-    if isinstance(context, ProposedContext):
-        return context.id, context.abstract_syntax, list(context.transfer_syntaxes)
-    return context.id, int(context.result), context.transfer_syntax
-
-
-def _our_user(user: UserInformation) -> Fields:
-    identity, response = user.user_identity, user.user_identity_response
-    return {
-        "maximum length": user.max_length,
-        "implementation class": user.implementation_class_uid,
-        "implementation version": user.implementation_version_name,
-        "window": user.window and (user.window.invoked, user.window.performed),
-        "roles": [(role.sop_class_uid, int(role.scu), int(role.scp)) for role in user.roles],
-        "extended": [(each.sop_class_uid, each.information) for each in user.extended],
-        "common extended": [
-            (each.sop_class_uid, each.service_class_uid, list(each.related_general)) for each in user.common_extended
-        ],
-        "identity": identity
-        and (identity.type, identity.primary, identity.secondary, int(identity.response_requested)),
-        "response": response and response.response,
-    }
-
-
-def read_theirs(whole: bytes) -> Any:
-    """Their object for these bytes. Raises any error of theirs."""
-    pdu = CLASSES[whole[0]]()
-    pdu.decode(whole)
-    return pdu
-
-
-def fields_of_theirs(pdu: Any) -> Fields:
-    match type(pdu).__name__:
-        case "A_ASSOCIATE_RQ" | "A_ASSOCIATE_AC":
-            return _their_associate(pdu)
-        case "A_ASSOCIATE_RJ":
-            return {"result": pdu.result, "source": pdu.source, "reason": pdu.reason_diagnostic}
-        case "A_ABORT_RQ":
-            return {"source": pdu.source, "reason": pdu.reason_diagnostic}
-        case "P_DATA_TF":
-            found = [(each.context_id, each.presentation_data_value) for each in pdu.presentation_data_value_items]
-            return {"pdvs": [(context, value[0] & 3, value[1:]) for context, value in found]}
-        case _:
-            return {}
-
-
-def _their_associate(pdu: Any) -> Fields:
-    user = pdu.user_information
-    of: dict[type, list[Any]] = {}
-    for each in user.user_data:
-        of.setdefault(type(each), []).append(each)
-
-    def only(cls: type) -> Any:
-        found = of.get(cls, [])
-        return found[0] if found else None
-
-    def every(cls: type) -> list[Any]:
-        return of.get(cls, [])
-
-    window = only(items.AsynchronousOperationsWindowSubItem)
-    identity, response = only(items.UserIdentitySubItemRQ), only(items.UserIdentitySubItemAC)
-    accept = type(pdu).__name__ == "A_ASSOCIATE_AC"
-    called, calling = (pdu.reserved_aet, pdu.reserved_aec) if accept else (pdu.called_ae_title, pdu.calling_ae_title)
-    return {
-        "version": pdu.protocol_version,
-        "called": _title(called),
-        "calling": _title(calling),
-        "application context": pdu.application_context_name,
-        "contexts": [_their_context(context) for context in pdu.presentation_context],
-        "maximum length": user.maximum_length,
-        "implementation class": user.implementation_class_uid,
-        "implementation version": user.implementation_version_name,
-        "window": window
-        and (window.maximum_number_operations_invoked, window.maximum_number_operations_performed),
-        "roles": [
-            (each.sop_class_uid, each.scu_role, each.scp_role) for each in every(items.SCP_SCU_RoleSelectionSubItem)
-        ],
-        "extended": [
-            (each.sop_class_uid, each.service_class_application_information)
-            for each in every(items.SOPClassExtendedNegotiationSubItem)
-        ],
-        "common extended": [
-            (each.sop_class_uid, each.service_class_uid, list(each.related_general_sop_class_identification))
-            for each in every(items.SOPClassCommonExtendedNegotiationSubItem)
-        ],
-        "identity": identity
-        and (
-            identity.user_identity_type, identity.primary_field, identity.secondary_field,
-            identity.positive_response_requested,
-        ),
-        "response": response and response.server_response,
-    }  # fmt: skip
-
-
-def _title(title: Any) -> str:
-    return (title.decode("latin-1") if isinstance(title, bytes) else str(title)).strip(" ")
-
-
-def _their_context(context: Any) -> tuple[Any, ...]:
-    if isinstance(context, items.PresentationContextItemRQ):
-        return context.context_id, context.abstract_syntax, list(context.transfer_syntax)
-    refused = context.result != 0  # then the transfer syntax is not significant  PS3.8 9.3.3.2
-    return context.context_id, context.result, None if refused else context.transfer_syntax
-
-
-# -- command sets in one shape -------------------------------------------------------------------------------------
-
-
-def fields_of_our_command(command: Command) -> Fields:
-    """By keyword of pydicom's dictionary, what the message defines itself; a comment of no value is an empty one."""
-    found: Fields = {"CommandField": command.COMMAND_FIELD}
-    for name, hint in get_type_hints(type(command), include_extras=True).items():
-        for mark in getattr(hint, "__metadata__", ()):
-            value = getattr(command, name)
-            if value is not None:
-                found[keyword_for_tag(mark.number)] = list(value) if isinstance(value, tuple) else value
-    return found
-
-
-def read_their_command(whole: bytes) -> tuple[Any, Any]:
-    """Their data set for these bytes, and the primitive that they make from it. Raises any error of theirs."""
-    elements = dsutils.decode(BytesIO(whole), True, True)
-    message = messages._MESSAGE_TYPES[elements.CommandField][1]()
-    message.command_set = elements
-    return elements, message.message_to_primitive()
-
-
-def fields_of_their_command(elements: Any, names: Iterable[str]) -> Fields:
-    found = {name: elements[name].value for name in names if name in elements}
-    return {name: _plain(name, value) for name, value in found.items()}
-
-
-def _plain(name: str, value: Any) -> Any:
-    if name in ("OffendingElement", "AttributeIdentifierList"):
-        many = [] if value is None else value if isinstance(value, MultiValue | list) else [value]
-        return [int(tag) for tag in many]
-    return "" if value is None else str(value) if isinstance(value, str) else value
 
 
 # -- the difference ------------------------------------------------------------------------------------------------
@@ -256,7 +89,7 @@ def pdu_difference(whole: bytes) -> str | None:
         found: Fields | Exception = fields_of_theirs(read_theirs(whole))
     except Exception as error:  # any error counts: their code refuses the bytes
         found = error
-    return _difference(mine, found)
+    return difference(mine, found) or None
 
 
 def command_difference(whole: bytes) -> str | None:
@@ -270,16 +103,7 @@ def command_difference(whole: bytes) -> str | None:
         found: Fields | Exception = fields_of_their_command(elements, mine) if isinstance(mine, dict) else {}
     except Exception as error:
         found = error
-    return _difference(mine, found)
-
-
-def _difference(mine: Fields | Malformed, found: Fields | Exception) -> str | None:
-    if isinstance(mine, Malformed):
-        return None if isinstance(found, Exception) else f"we refuse: {mine}"
-    if isinstance(found, Exception):
-        return f"they refuse: {type(found).__name__}: {found}"
-    names = [name for name, value in mine.items() if found.get(name) != value]
-    return f"read differently: {', '.join(names)}" if names else None
+    return difference(mine, found) or None
 
 
 @dataclass(frozen=True)
@@ -620,8 +444,8 @@ def test_commands_that_we_encode_they_read_alike_and_encode_as_the_same_bytes(ma
     mine = fields_of_our_command(made)
     elements, primitive = read_their_command(whole)
     assert (elements.CommandDataSetType != 0x0101) is has_data
-    assert dsutils.encode(elements, True, True) == whole
-    of_primitive = {name: _plain(name, getattr(primitive, name)) for name in mine if hasattr(primitive, name)}
+    assert modules()["dsutils"].encode(elements, True, True) == whole
+    of_primitive = {name: plain(name, getattr(primitive, name)) for name in mine if hasattr(primitive, name)}
     assert of_primitive == {name: mine[name] for name in of_primitive}
     assert len(of_primitive) >= 1
 

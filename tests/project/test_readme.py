@@ -15,6 +15,12 @@ README = Path(__file__).resolve().parent.parent.parent / "README.md"
 SCU, SCP, ENGINE = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README.read_text())
+    assert len(links) > 10
+    assert [link for link in links if not (README.parent / link).exists()] == []
+
+
 def test_the_first_scu_sends_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

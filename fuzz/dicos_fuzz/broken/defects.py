@@ -84,7 +84,7 @@ _ALL: Final = (
             "memory-peak memory-growth", "deflat|bomb"),
     _defect("neighbour-hurt", Kind.LEAK, leaks.HurtNeighbour, "PS3.8 9.1",
             "a fault on one association closes another one",
-            "refused-valid release-unanswered unanswered", "another|other connection|beside"),
+            "refused-valid release-refused release-unanswered unanswered", "another|other connection|beside"),
     _defect("unknown-item-aborts", Kind.NEGOTIATION, negotiating.UnknownItem, "PS3.8 9.3.1",
             "an item of unknown type aborts the association",
             "refused-valid", "unknown"),

@@ -292,12 +292,12 @@ class Campaign:
         if new:
             self._keep(conversation)
         self._observer.played(conversation, played.transcript, new=bool(new))
-        if self._second is not None and played.transcript.entries:
-            self._second(conversation, played.transcript)
         for violation in played.violations:
             if self._ledger.is_new(violation):
                 self._doubt(violation, played)
         self._care.after(played, at_once=bool(new or played.suspicious or played.violations))
+        if self._second is not None and played.transcript.entries:
+            self._second(conversation, played.transcript)
         self._tell()
 
     def _keep(self, conversation: Conversation) -> None:

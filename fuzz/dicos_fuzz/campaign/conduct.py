@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from dicos_proto.upper_layer.machine import Action, Evt, Role, State, step
 
 from ..finding import Severity, Violation
-from .lines import Line, Said, Validity
+from .lines import Line, Said, Validity, with_article
 
 __all__ = ["Conduct", "conduct"]
 
@@ -222,11 +222,10 @@ def _unexpected(one: Said, state: State) -> Violation:
             state=state.name,
             reaction="unknown PDU",
         )
-    article = "an" if one.name.startswith("A") else "a"
     return Violation(
         oracle="unexpected-pdu",
         severity=Severity.LOW if one.kind == 7 else Severity.MEDIUM,
-        detail=f"the peer sent {article} {one.name} that it may not send in {state.name}",
+        detail=f"the peer sent {with_article(one.name)} that it may not send in {state.name}",
         clause="PS3.8 table 9-10",
         state=state.name,
         reaction=one.name,
@@ -235,10 +234,11 @@ def _unexpected(one: Said, state: State) -> Violation:
 
 def _extra(count: int, state: State) -> Violation:
     many = count >= _MANY
+    more = "1 A-ABORT" if count == 1 else f"{count} A-ABORTs"
     return Violation(
         oracle="extra-aborts",
         severity=Severity.MEDIUM if many else Severity.LOW,
-        detail=f"{count} A-ABORTs more than PDUs that the table answers with one",
+        detail=f"the peer sent {more} beyond the one that the table has for each PDU out of place",
         clause="PS3.8 table 9-10, AA-1, AA-6 to AA-8",
         state=state.name,
         reaction="several A-ABORTs" if many else "another A-ABORT",

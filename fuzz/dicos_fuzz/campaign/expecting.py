@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from dicos_proto.dimse.types import CEchoResponse, DimseResponse
@@ -23,7 +24,7 @@ from ..conversation import Conversation, What
 from ..finding import Severity, Violation
 from .conduct import Conduct
 from .dialogue import Dialogue
-from .lines import Line, Said, Validity
+from .lines import Line, Said, Validity, with_article
 
 __all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
 
@@ -72,6 +73,12 @@ class Seen:
         return next(iter(self.line.theirs(3, 7)), None)
 
     @property
+    def over_at(self) -> float:
+        """The entry of the transcript at which the peer refused or ended the association, infinite if it did not."""
+        refused = inf if self.refusal is None else self.refusal.done
+        return min(refused, self.line.ended_at) if self.ended else refused
+
+    @property
     def ended(self) -> str:
         """The way in which the peer ended the connection; empty if it did not, or only because this side did."""
         line = self.line
@@ -88,11 +95,23 @@ def scene(name: str) -> str:
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def _silence(seen: Seen, severity: Severity = Severity.MEDIUM) -> list[Violation]:
+def _silence(seen: Seen, wanted: str = "reaction") -> list[Violation]:
+    """Nothing where something is owed. The detail names the last PDU of the peer; one that it may not
+    send is a violation already, and not a second one here."""
     if not seen.line.fell_silent:
         return []
-    detail = f"no reaction, and the connection stayed open: {seen.conversation.about}"
-    return [seen.violation("silence", severity, detail, "silent", by_family=True)]
+    heard = [one.name for one in seen.line.theirs(after=seen.line.last_sent)]
+    if any(one.oracle == "unexpected-pdu" and one.reaction in heard for one in seen.conduct.violations):
+        return []
+    more = "further " if heard and wanted == "reaction" else ""
+    sent = f"; the peer sent {with_article(heard[-1])}" if heard else ""
+    detail = f"no {more}{wanted}{sent}, and the connection stayed open: {seen.conversation.about}"
+    return [seen.violation("silence", Severity.MEDIUM, detail, "silent", by_family=True)]
+
+
+def _not_refused(seen: Seen) -> list[Violation]:
+    heard = seen.line.theirs(after=seen.line.last_sent)
+    return _silence(seen, "refusal" if heard else "reaction")
 
 
 def _busy(reject: Said) -> bool:
@@ -116,7 +135,8 @@ def _refused(seen: Seen, severity: Severity, *also: int, strictly: bool = False)
             return []
         words = _approval(seen, one, strictly=strictly)
         if words:
-            detail = f"answered with {words}: {seen.conversation.about}"
+            did = f"answered with {words}" if seen.user else f"no refusal; the peer went on with {with_article(words)}"
+            detail = f"{did}: {seen.conversation.about}"
             return [seen.violation("accepted", severity, detail, f"{words} after {scene(seen.conversation.name)}")]
         refused = refused or words == ""
     return [] if refused else None
@@ -175,31 +195,31 @@ def _answered(seen: Seen) -> list[Violation]:
 def _must_refuse(seen: Seen) -> list[Violation]:
     """A-ABORT, A-ASSOCIATE-RJ, a failure status, or the end of the connection."""
     found = _refused(seen, Severity.MEDIUM)
-    return _silence(seen) if found is None else found
+    return _not_refused(seen) if found is None else found
 
 
 def _must_fail(seen: Seen) -> list[Violation]:
     """Like `refused`, and no request of the conversation may succeed, not even one that has no fault by itself."""
     found = _refused(seen, Severity.MEDIUM, strictly=True)
-    return _silence(seen) if found is None else found
+    return _not_refused(seen) if found is None else found
 
 
 def _should_fail(seen: Seen) -> list[Violation]:
     """Like `failed`, where going on harms nobody."""
     found = _refused(seen, Severity.LOW, strictly=True)
-    return _silence(seen) if found is None else found
+    return _not_refused(seen) if found is None else found
 
 
 def _should_refuse(seen: Seen) -> list[Violation]:
     """Like `refused`, where going on harms nobody."""
     found = _refused(seen, Severity.LOW)
-    return _silence(seen) if found is None else found
+    return _not_refused(seen) if found is None else found
 
 
 def _refused_or_released(seen: Seen) -> list[Violation]:
     """Like `should-refuse`; an A-RELEASE-RQ is a refusal too: a peer that calls and finds nothing that it can use."""
     found = _refused(seen, Severity.LOW, 5)
-    return _silence(seen) if found is None else found
+    return _not_refused(seen) if found is None else found
 
 
 def _refused_or_waits(seen: Seen) -> list[Violation]:
@@ -272,7 +292,10 @@ def _served(seen: Seen) -> list[Violation]:
         )
     if line.hurried:  # not played as it was meant
         return _unanswered(seen) or _silence(seen)
-    return [*_unanswered(seen), *_failed_echo(seen), *_unreleased(seen)]
+    found = _unanswered(seen)
+    if found and seen.over_at < inf:  # the same end is not a second violation
+        return [*found, *_failed_echo(seen)]
+    return [*found, *_failed_echo(seen), *_unreleased(seen)]
 
 
 def _not_accepted(seen: Seen) -> list[Violation]:
@@ -302,11 +325,14 @@ def _unanswered(seen: Seen) -> list[Violation]:
         return []
     words = "A-ABORT" if seen.refusal is not None else seen.ended
     name = open_ones[0].request.NAME
-    if words and not line.quiet:
-        return [_refused_valid(seen, f"{words} in place of the response to a {name}", f"{words} to {name},")]
-    if not (line.fell_silent or (line.quiet and (words or line.theirs(6)))):
+    waited = any(at < seen.over_at for at in line.quiet)
+    if words and not waited:
+        return [
+            _refused_valid(seen, f"{words} in place of the response to {with_article(name)}", f"{words} to {name},")
+        ]
+    if not (line.fell_silent or (waited and (words or line.theirs(6)))):
         return []
-    detail = f"no response to a {name}: {seen.conversation.about}"
+    detail = f"no response to {with_article(name)}: {seen.conversation.about}"
     return [seen.violation("unanswered", Severity.MEDIUM, detail, f"silent to {name}", by_family=True)]
 
 
@@ -320,18 +346,19 @@ def _failed_echo(seen: Seen) -> list[Violation]:
 
 def _unreleased(seen: Seen) -> list[Violation]:
     line = seen.line
-    if not line.ours(5) or line.theirs(6) or line.half_at >= 0:
+    asked = line.ours(5)
+    if not asked or line.theirs(6) or line.half_at >= 0:
         return []
+    clause = "PS3.8 table 9-10, AR-2, AR-4"
     if seen.ended or seen.refusal is not None:
         words = "A-ABORT" if seen.refusal is not None else seen.ended
-        detail = f"{words} in answer to an A-RELEASE-RQ; an A-RELEASE-RP: {seen.conversation.about}"
-        return [
-            seen.violation("release-unanswered", Severity.LOW, detail, words, clause="PS3.8 table 9-10, AR-2, AR-4")
-        ]
+        if seen.over_at < asked[0].began:  # which could not be answered any more
+            return [_refused_valid(seen, f"{words} before an A-RELEASE-RQ was sent", words)]
+        detail = f"{words} in answer to an A-RELEASE-RQ; expected an A-RELEASE-RP: {seen.conversation.about}"
+        return [seen.violation("release-refused", Severity.LOW, detail, words, clause=clause)]
     if not line.fell_silent:
         return []
     detail = f"no A-RELEASE-RP to an A-RELEASE-RQ: {seen.conversation.about}"
-    clause = "PS3.8 table 9-10, AR-2, AR-4"
     return [seen.violation("release-unanswered", Severity.MEDIUM, detail, "silent", clause=clause)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from ..finding import Finding, Violation, signature
+from ..finding import Finding, Violation, id_of, signature, signature_in
 from .settings import Totals
 
 __all__ = ["CHANCES", "Ledger"]
@@ -19,11 +19,12 @@ CHANCES: Final = 3
 
 
 class Ledger:
-    """Keeps `totals.findings`, `.unconfirmed` and `.masked`. `tell` is called with each new finding."""
+    """Keeps `totals.findings`, `.unconfirmed` and `.masked`. `known`: ids, or the signatures alone, that are masked.
+    `tell` is called with each new finding."""
 
     def __init__(self, totals: Totals, known: frozenset[str], tell: Callable[[Finding], None]) -> None:
         self._totals = totals
-        self._known = known
+        self._known = frozenset(map(signature_in, known))
         self._tell = tell
         self._chances: dict[str, int] = {}
         self.pending: set[str] = set()
@@ -34,7 +35,7 @@ class Ledger:
         name = signature(violation)
         totals = self._totals
         if name in self._known:
-            totals.masked[name] = totals.masked.get(name, 0) + 1
+            self._mask(violation)
             return False
         if (found := totals.findings.get(name)) is not None:
             totals.findings[name] = replace(found, count=found.count + 1)
@@ -46,6 +47,10 @@ class Ledger:
             totals.unconfirmed[name] = replace(doubtful, count=doubtful.count + 1)
             return False
         return True
+
+    def _mask(self, violation: Violation) -> None:
+        counts, name = self._totals.masked, id_of(violation)
+        counts[name] = counts.get(name, 0) + 1
 
     def is_known(self, violation: Violation) -> bool:
         """Returns True for a masked one."""
@@ -73,7 +78,7 @@ class Ledger:
             totals.unconfirmed[name] = finding if before is None else replace(before, count=before.count + 1)
             return False
         if name in self._known:
-            totals.masked[name] = totals.masked.get(name, 0) + 1
+            self._mask(finding.violation)
             return True
         if (before := totals.findings.get(name)) is not None:  # another suspicion that came down to the same
             totals.findings[name] = replace(before, count=before.count + 1)

@@ -27,7 +27,7 @@ from dicos_proto.upper_layer.pdu_types import Pdu
 from ..conversation import Entry, Transcript, What
 from ..grammar.reading import PDU_NAMES
 
-__all__ = ["GENEROUS", "Line", "Said", "Validity", "lines_of", "name_of"]
+__all__ = ["GENEROUS", "Line", "Said", "Validity", "lines_of", "name_of", "with_article"]
 
 GENEROUS = Limits(
     associate_pdu=1 << 30, transfer_syntaxes=1 << 20, unknown_items=1 << 20, user_items=1 << 20,
@@ -48,6 +48,11 @@ class Validity(Enum):
 def name_of(kind: int) -> str:
     """Returns the name of a PDU type."""
     return PDU_NAMES.get(kind, "unknown PDU")
+
+
+def with_article(name: str) -> str:
+    """Returns the name of a PDU or a message with its article: "an A-ABORT", "an N-GET-RQ", "a C-ECHO-RQ"."""
+    return f"an {name}" if name[:1] in ("A", "N", "u") else f"a {name}"
 
 
 class _Reading(NamedTuple):

@@ -44,6 +44,8 @@ SPINNING: Final = 0.2
 process that spins gets no more."""
 SPINS: Final = 5.0
 """Seconds that it has to spin: it may still be at work."""
+_UNKNOWN: Final = "ended"
+"""The end of a process that is not a child of this one."""
 PEAK_FREE: Final = 64 << 20
 PEAK_RATE: Final = 16
 """Bytes of memory that one conversation may cost at most: `PEAK_FREE`, and this number for each byte sent."""
@@ -74,6 +76,13 @@ def _trouble(
 ) -> Trouble:
     violation = Violation(oracle=oracle, severity=severity, detail=detail, clause=clause, reaction=reaction)
     return Trouble(violation, evidence, fatal)
+
+
+def _ending(how: str) -> str:
+    """The end of a process, in words. Only the parent of a process gets its exit status."""
+    if how == _UNKNOWN:
+        return "the process ended; how it ended is not known: --command shows it"
+    return f"the process ended: {how}"
 
 
 @dataclass(slots=True)
@@ -144,7 +153,7 @@ class Liveness:
     def _dead(self, last: Outcome, waited: float) -> Trouble:
         if last.refused:
             return _trouble(
-                "crash", Severity.CRITICAL, f"refuses connections: {last.why}", "others are served",
+                "crash", Severity.CRITICAL, f"refuses connections: {last.why}", "limit: others are served",
                 "refuses connections", *self._tail(), fatal=True,
             )  # fmt: skip
         if last.rejected is not None:
@@ -152,18 +161,18 @@ class Liveness:
             return _trouble(
                 "slot-leak", Severity.HIGH,
                 f"still rejects good associations {waited:.0f} s after all connections were closed: {last.why}",
-                "a slot is free once its connection is gone", f"rejects {result}/{source}/{reason}", *self._tail(),
-                fatal=True,
+                "limit: a slot is free once its connection is gone", f"rejects {result}/{source}/{reason}",
+                *self._tail(), fatal=True,
             )  # fmt: skip
         return _trouble(
             "hang", Severity.CRITICAL, f"serves no good association for {waited:.0f} s: {last.why}",
-            "others are served while one peer misbehaves", "serves nobody", *self._tail(), fatal=True,
+            "limit: others are served while one peer misbehaves", "serves nobody", *self._tail(), fatal=True,
         )  # fmt: skip
 
     def _stalled(self, waited: float) -> Trouble:
         return _trouble(
             "stall", Severity.HIGH, f"served nobody for {waited:.0f} s, and then went on",
-            "others are served while one peer misbehaves", "served nobody for a while", *self._tail(),
+            "limit: others are served while one peer misbehaves", "served nobody for a while", *self._tail(),
         )  # fmt: skip
 
     def gone(self) -> Trouble | None:
@@ -184,15 +193,17 @@ class Liveness:
         if caller.hung():
             return _trouble(
                 "hang", Severity.HIGH, "the user did not end after its connection was gone",
-                "every wait for a peer has an end", "the user does not end", *self._tail(),
+                "limit: every wait for a peer has an end", "the user does not end", *self._tail(),
             )  # fmt: skip
         return None
 
     def _crash(self, how: str, complaints: list[Complaint], *, fatal: bool) -> Trouble:
         words = "; ".join(dict.fromkeys(one.what for one in complaints))
         reaction = next((one.what for one in complaints if one.kind == "sanitizer"), how)
-        detail = f"the process ended: {how}" + (f"; its output says: {words}" if words else "")
-        return _trouble("crash", Severity.CRITICAL, detail, "it goes on", reaction, *self._tail(), fatal=fatal)
+        detail = _ending(how) + (f"; its output says: {words}" if words else "")
+        return _trouble(
+            "crash", Severity.CRITICAL, detail, "limit: the process stays alive", reaction, *self._tail(), fatal=fatal
+        )
 
     def _tail(self) -> tuple[str, ...]:
         source = self.caller if self.watched is None else self.watched
@@ -208,7 +219,7 @@ class Liveness:
         once: dict[tuple[str, str], Complaint] = {}
         for one in source.complaints():
             once.setdefault((one.kind, one.what), one)
-        clause = "bad input is refused, without a fault inside"
+        clause = "limit: bad input is refused, without a fault inside"
         return [
             _trouble(
                 one.kind if one.kind == "sanitizer" else f"log-{one.kind}",
@@ -288,7 +299,7 @@ class Liveness:
                 return None
         return _trouble(
             "spin", Severity.HIGH, f"uses {used:.0%} of a processor for {SPINS:.0f} s without a connection",
-            "an idle peer uses no processor time", "spins at rest", *self._tail(),
+            "limit: an idle peer uses no processor time", "spins at rest", *self._tail(),
         )  # fmt: skip
 
     def gulps(self, sent: int) -> Trouble | None:
@@ -303,7 +314,7 @@ class Liveness:
         rise = f"{(peak - before) >> 20} MB of memory more at once for {sent} bytes"
         return _trouble(
             "memory-peak", Severity.HIGH, f"{rise}; {allowed >> 20} MB are allowed",
-            "memory is bounded in proportion to input", "memory out of proportion", *self._tail(),
+            "limit: memory is bounded in proportion to input", "memory out of proportion", *self._tail(),
         )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Settings:
     second. `seed`: of everything random. `keep_going`: go on after a
     crash. `echo_every`: conversations, and `echo_seconds`: seconds, between two good echoes. `survey_seconds`: between
     two looks at the resources of a watched peer. `smaller`: the share of the time for making findings small. `known`:
-    signatures that are masked.
+    ids of findings, or their signatures, that are masked.
     """
 
     seconds: float = 600.0
@@ -65,7 +65,7 @@ class Totals:
 
     `findings`: by signature, in the order in which they were found. `unconfirmed`: seen, and never again when it was
     played again, or not played again for want of time (`replayed` is (0, 0)); not counted as findings. `masked`: hits
-    of known signatures. `ended`: why it is over.
+    of known findings, by id. `ended`: why it is over.
     """
 
     seconds: float = 0.0

@@ -435,7 +435,7 @@ class Suspects:
             oracle=LEAKS[counted],
             severity=Severity.MEDIUM if counted == "memory" else Severity.HIGH,
             detail=f"{amount} more after {times} repetitions, which stay once all connections are closed",
-            clause="no state outlives its connection",
+            clause="limit: no state outlives its connection",
             reaction=f"{counted} not given back",
             family=conversation.name.partition("/")[0],
             by_family=True,

@@ -96,8 +96,17 @@ def read_packets(file: Readable, name: str, secrets: Callable[[bytes], object] |
     elif head[:4] == _SECTION:
         yield from _Sections(source, secrets).read()
     else:
-        what = next((text for magic, text in _OTHERS.items() if head.startswith(magic)), f"begins with {head[:4]!r}")
-        raise CaptureError(name, 0, "", f"not a capture file (pcap or pcapng): {what}")
+        raise CaptureError(name, 0, "", f"not a capture file (pcap or pcapng): {_foreign(source.peek(132))}")
+
+
+def _foreign(head: bytes) -> str:
+    """The kind of a file that is not a capture file, by its first bytes."""
+    if head[128:] == b"DICM":
+        return "a DICOM file"
+    begins = f"begins with {head[:4].hex(' ')}"
+    if head[:4].isascii() and head[:4].decode().isprintable():
+        begins += f" ({head[:4].decode()})"
+    return next((text for magic, text in _OTHERS.items() if head.startswith(magic)), begins)
 
 
 # -- pcap --------------------------------------------------------------------------------------------------------

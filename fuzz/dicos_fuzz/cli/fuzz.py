@@ -364,16 +364,24 @@ def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Convers
             raise Refused(f"{shown(path)}: {said(error) if isinstance(error, OSError) else error}") from None
 
 
-def _second(options: argparse.Namespace, totals: Totals, player: Player, stack: ExitStack) -> Second | None:
+def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: ExitStack) -> Second | None:
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
     peer = Peer(host=where[0], port=where[1], address=None if options.second == ENGINE else options.second_address)
     bounds = Bounds(connections=options.max_associations)
-    made = stack.enter_context(Player(peer, player.learned, bounds=bounds, spending=player.spending))
-    if made.echo(10.0) is None:
-        raise Refused(f"{show_address(where)}: {made.last.why}", NO_ASSOCIATION)
-    return Second(made, totals)
+    learned = first.learned
+    player = stack.enter_context(Player(peer, learned, bounds=bounds, spending=first.spending))
+    if player.echo(10.0) is None:
+        raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
+    try:
+        own = probe(player, called=learned.called, calling=learned.calling)
+    except NoAssociation as error:
+        raise Refused(f"{show_address(where)}: {shown(error)}", NO_ASSOCIATION) from None
+    player.learned = replace(
+        learned, answer_seconds=max(own.answer_seconds, learned.answer_seconds)
+    )  # it may be slower
+    return Second(first, player, totals)
 
 
 # -- files -------------------------------------------------------------------------------------------------------

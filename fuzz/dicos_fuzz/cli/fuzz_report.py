@@ -97,6 +97,7 @@ def report_of(options: argparse.Namespace, campaign: Campaign, started: Started,
         findings=tuple(totals.findings.values()),
         unconfirmed=tuple(totals.unconfirmed.values()),
         masked=dict(totals.masked),
+        known=tuple(sorted(campaign.settings.known)),
         compared=str(options.second or ""),
         differences=tuple(
             Difference(

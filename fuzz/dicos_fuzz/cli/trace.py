@@ -76,7 +76,8 @@ def _read(options: argparse.Namespace, out: Output, sinks: _Sinks, keys: KeyLog 
         out.error(f"{name}: {error.strerror or error}")
         return USAGE
     failed = sinks.close()
-    _tell(out, name, recording, sinks)
+    if status != USAGE or recording.segments.counts.packets:  # else there is nothing to sum up
+        _tell(out, name, recording, sinks, options.port)
     return status or (FAILED if failed or _faulty(options, sinks.tracer) else OK)
 
 
@@ -151,7 +152,7 @@ def _detail(options: argparse.Namespace) -> Detail:
 # -- what was left out -------------------------------------------------------------------------------------------
 
 
-def _tell(out: Output, name: str, recording: Recording, sinks: _Sinks) -> None:
+def _tell(out: Output, name: str, recording: Recording, sinks: _Sinks, ports: Sequence[int]) -> None:
     results, counts, totals = sinks.tracer.results, recording.segments.counts, recording.reassembly.totals
     marks = [
         plural(results.marks[kind], kind.value) for kind in (Kind.VIOLATION, Kind.DEVIATION) if results.marks[kind]
@@ -166,7 +167,9 @@ def _tell(out: Output, name: str, recording: Recording, sinks: _Sinks) -> None:
     others = recording.recogniser.others
     if others:
         found = ", ".join(f"{count} {what}" for what, count in others.items())
-        out.detail(f"{name}: {plural(sum(others.values()), 'connection')} not shown: {found}")
+        hint = "" if ports else "; --port PORT takes every connection of a port for DICOM"
+        tell = out.detail if results.associations else out.info
+        tell(f"{name}: {plural(sum(others.values()), 'connection')} not shown: {found}{hint}")
     out.detail(
         f"{name}: {plural(counts.packets, 'packet')}, {plural(counts.segments, 'TCP segment')}, "
         f"{plural(totals.connections, 'connection')} with bytes and {totals.silent} without"

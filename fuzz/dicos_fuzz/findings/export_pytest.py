@@ -114,7 +114,7 @@ def _head(reproducer: Reproducer) -> str:
         f"Shown:     {f'{shown} of {tried} times' if tried else 'once'}",
         f"Made by:   {reproducer.program or 'dicos fuzz'}",
         "",
-        "Run it against a peer that you own:",
+        *_how_to_run(reproducer.conversation.side),
         "",
         "    DICOS_HOST=127.0.0.1 DICOS_PORT=11112 python -m pytest THIS_FILE",
         "    python THIS_FILE HOST PORT",
@@ -123,6 +123,16 @@ def _head(reproducer: Reproducer) -> str:
         "DICOS_SECONDS: seconds for an answer. DICOS_CALLED: the AE title of the peer. Python 3.8 or later.",
     )
     return '"""' + "\n".join(_plain(line) for line in lines) + '\n"""\n\n' + _IMPORTS
+
+
+def _how_to_run(side: Side) -> tuple[str, ...]:
+    if side is Side.USER:
+        return ("Run it against a peer that you own:",)
+    seconds = f"{standalone.CALL_SECONDS:g} seconds"
+    return (
+        "The peer has to call: the test listens at HOST PORT, an address of this host, and connects to nobody.",
+        f"Start it, then make a peer that you own call there; the test waits {seconds} for each call:",
+    )
 
 
 _IMPORTS: Final = """from __future__ import annotations
@@ -288,6 +298,8 @@ def serves() -> str:
         talk.open(0)
         talk.wait(0, (1,))
         return "" if talk.received[0][:1] == b"\\x01" else "it does not call again"
+    except NotCalled:
+        return "it does not call again"
     finally:
         talk.close()
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ..conversation import Conversation, Send
-from ..finding import Finding, Severity, signature
+from ..conversation import Answer, Conversation, Send, Transcript, What
+from ..finding import Finding, Severity, id_of, signature, signature_in
 from ..json_text import DamagedFile, seen
 
 __all__ = ["alike", "grouped", "masked", "merged", "read_known", "size_of"]
@@ -23,8 +23,8 @@ _SEVERITIES: Final = tuple(Severity)
 
 
 def read_known(path: Path) -> frozenset[str]:
-    """Returns the signatures in a file of known findings: one a line, alone or as the end of a finding's id, then any
-    words; `#` begins a comment. Raises `DamagedFile`, with the file and the line, and OSError.
+    """Returns the findings in a file of known ones, as they are named there: the id or its signature, one a line, then
+    any words; `#` begins a comment. Raises `DamagedFile`, with the file and the line, and OSError.
 
         hang-ae083b03aed1        # reported on 3 May, to be mended in 2.1
     """
@@ -37,22 +37,23 @@ def read_known(path: Path) -> frozenset[str]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        name = words[0].rpartition("-")[2]
+        name = signature_in(words[0])
         if len(name) != _LENGTH or not _DIGITS.issuperset(name):
             raise DamagedFile(
                 f"{path}: line {number}: {seen(words[0])}; expected the id of a finding, or its 12 digits"
             )
-        found.add(name)
+        found.add(words[0])
     return frozenset(found)
 
 
 def masked(findings: Iterable[Finding], known: frozenset[str]) -> tuple[list[Finding], dict[str, int]]:
-    """Returns the findings that are not known, and how often each known one was seen, by signature."""
+    """Returns the findings that are not among these ids or signatures, and how often each known one was seen, by id."""
     left: list[Finding] = []
     counts: dict[str, int] = {}
+    signatures = frozenset(map(signature_in, known))
     for one in findings:
-        name = signature(one.violation)
-        if name in known:
+        if signature(one.violation) in signatures:
+            name = id_of(one.violation)
             counts[name] = counts.get(name, 0) + one.count
         else:
             left.append(one)
@@ -63,7 +64,7 @@ def merged(first: Finding, second: Finding) -> Finding:
     """Returns two findings of one signature as one: the run that was seen first, the smaller conversation, the replay
     with the most tries, the sum of the counts."""
     early, late = (first, second) if first.seen_after <= second.seen_after else (second, first)
-    small = min((early, late), key=lambda one: size_of(one.minimised) if one.minimised else (1 << 60, 0))
+    small = min((early, late), key=_size_of_smallest)
     return replace(
         early,
         before=small.before if small.minimised else early.before,
@@ -75,9 +76,19 @@ def merged(first: Finding, second: Finding) -> Finding:
     )
 
 
-def size_of(conversation: Conversation) -> tuple[int, int]:
-    """Returns the size of a conversation: bytes that it sends, and steps."""
-    return sum(len(one.wire()) for one in conversation.steps if isinstance(one, Send)), len(conversation.steps)
+def _size_of_smallest(finding: Finding) -> tuple[int, int]:
+    if finding.minimised is None:
+        return 1 << 60, 0
+    return size_of(finding.minimised, finding.minimised_transcript)
+
+
+def size_of(conversation: Conversation, transcript: Transcript | None = None) -> tuple[int, int]:
+    """Returns the size of a conversation: bytes that it sends, and steps. `transcript`: of a run of it, which has the
+    bytes of its answers; without one they do not count."""
+    sent = sum(len(one.wire()) for one in conversation.steps if isinstance(one, Send))
+    if transcript is not None and any(isinstance(one, Answer) for one in conversation.steps):
+        sent = max(sent, sum(len(one.data) for one in transcript.entries if one.what is What.SENT))
+    return sent, len(conversation.steps)
 
 
 def grouped(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 
 NAMES = {1: "A-ASSOCIATE-RQ", 2: "A-ASSOCIATE-AC", 3: "A-ASSOCIATE-RJ", 4: "P-DATA-TF", 5: "A-RELEASE-RQ",
          6: "A-RELEASE-RP", 7: "A-ABORT"}  # fmt: skip
 MOST_KEPT = 1 << 20
+CALL_SECONDS = 30.0  # for a peer that calls, to open a connection
 
 
 def pdus(stream: bytes) -> list[bytes]:
@@ -94,6 +96,10 @@ def results(accept: bytes) -> str:
     return " ".join(found)
 
 
+class NotCalled(AssertionError):
+    """The peer that has to call did not."""
+
+
 class Talk:
     """The connections of one conversation. `listen`: wait at `host` and `port` for the peer to open them. `seconds`:
     for an answer."""
@@ -121,14 +127,21 @@ class Talk:
             if self.listener is None:
                 sock = socket.create_connection((self.host, self.port), self.seconds)
             else:
-                self.listener.settimeout(30.0)
-                sock, _ = self.listener.accept()
+                sock = self._called(self.listener)
         except OSError:
             self.ends[number] = "refused"
+            if self.listener is not None and len(self.ends) == 1:  # nothing was seen of the peer
+                raise NotCalled(f"no call at {self.host}:{self.port} within {CALL_SECONDS:g} s") from None
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
         self.socks[number], self.ends[number] = sock, "open"
+
+    def _called(self, listener: socket.socket) -> socket.socket:
+        print(f"waiting {CALL_SECONDS:g} s for the peer to call {self.host}:{self.port}", file=sys.stderr, flush=True)
+        listener.settimeout(CALL_SECONDS)
+        sock, _ = listener.accept()
+        return sock
 
     def send(self, number: int, data: bytes, piece: int = 0, gap: float = 0.0) -> None:
         """Sends bytes, all at once or in pieces with a gap between two of them."""

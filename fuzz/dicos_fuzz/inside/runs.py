@@ -272,6 +272,9 @@ def table(totals: Totals, names: Sequence[str]) -> list[str]:
             f"{name:{wide}}  {totals.executions[name]:>13,}  {totals.kept.get(name, 0):>10,}  "
             f"{totals.dearest.get(name, 0.0):>11.1%}  {findings}"
         )
+    idle = [name for name in names if not totals.executions[name]]
+    if idle:
+        lines.append(f"not run, for want of time: {', '.join(idle)}")
     number = totals.executions.total()
     lines.append(f"{'all':{wide}}  {number:>13,}  {sum(totals.kept.values()):>10,}  {'':>11}  {len(totals.crashes)}")
     lines.append(

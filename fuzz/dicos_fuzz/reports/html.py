@@ -236,10 +236,13 @@ def _doubtful(report: CampaignReport) -> Iterator[str]:
             soft = f'<span class="soft">{why_unconfirmed(one)}</span> <span class="soft mono">{_text(one.id)}</span>'
             yield f"<li>{_text(one.violation.detail)} {soft}</li>"
         yield "</ul></div>"
-    if report.masked:
+    missing = report.not_met()
+    if report.masked or missing:
         yield '<h2>Known</h2><div class="card"><p class="soft">Masked by their signatures.</p><ul class="plain">'
         for name, count in list(report.masked.items())[:MOST_FINDINGS]:
             yield f"<li><code>{_text(name)}</code> {plural(count, 'time')}</li>"
+        for name in missing[:MOST_FINDINGS]:
+            yield f"<li><code>{_text(name)}</code> not met</li>"
         yield "</ul></div>"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ..finding import Finding, signature
+from ..finding import Finding, signature, signature_in
 from ..findings.grouping import size_of
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
@@ -51,7 +51,9 @@ def lines(report: CampaignReport) -> Iterator[str]:
     for found in report.unconfirmed:
         yield json.dumps(finding_event(found, None) | {"event": "unconfirmed"})
     for name, count in report.masked.items():
-        yield _line("masked", signature=name, count=count)
+        yield _line("masked", id=name, signature=signature_in(name), count=count)
+    for name in report.not_met():
+        yield _line("unmet", id=name, signature=signature_in(name))
     for difference in report.differences:
         yield _line(
             "difference",
@@ -84,7 +86,10 @@ def _line(event: str, **values: object) -> str:
 def finding_event(finding: Finding, reproducer: str | None) -> dict[str, object]:
     """Returns a finding as the values of a line. `reproducer`: the path of its file."""
     violation = finding.violation
-    sent, steps = size_of(finding.minimised or finding.conversation)
+    if finding.minimised is not None:
+        sent, steps = size_of(finding.minimised, finding.minimised_transcript)
+    else:
+        sent, steps = size_of(finding.conversation, finding.transcript)
     played = finding.minimised if finding.minimised_transcript else finding.conversation
     return {
         "event": "finding",

@@ -67,6 +67,8 @@ def _doubtful(report: CampaignReport) -> Iterator[str]:
         yield ""
     for name, count in report.masked.items():
         yield f"known and masked: {_said(name)}, {plural(count, 'time')}"
+    for name in report.not_met():
+        yield f"known, not met: {_said(name)}"
     for difference in report.differences:
         yield f"different from {_said(report.compared)}: {_said(difference.about)}, {plural(difference.count, 'time')}"
         yield f"  {_said(report.peer)}: {_said(difference.first)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..finding import Finding, Severity
+from ..finding import Finding, Severity, signature_in
 from ..findings.grouping import grouped
 
 __all__ = ["CampaignReport", "Difference", "FamilyCount"]
@@ -48,8 +48,9 @@ class CampaignReport:
 
     `states`: visits of each state of table 9-10 by the peer, "Sta6" -> 17; `transitions`: (from, to) -> times
     (`reports.visiting`). `findings`: in any order. `unconfirmed`: seen once, and not again when it was played again.
-    `masked`: hits of known signatures. `differences`: from a second peer, `compared`. `bounds`: (name, value) as they
-    were printed first. `seed`, `version`, `notes`. `reproducers`: id of a finding -> path of its file.
+    `masked`: hits of known findings, by id; `known`: all that were to be masked, as their file names them.
+    `differences`: from a second peer, `compared`. `bounds`: (name, value) as they were printed first. `seed`,
+    `version`, `notes`. `reproducers`: id of a finding -> path of its file.
     """
 
     peer: str
@@ -70,6 +71,7 @@ class CampaignReport:
     findings: tuple[Finding, ...] = ()
     unconfirmed: tuple[Finding, ...] = ()
     masked: Mapping[str, int] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
     compared: str = ""
     differences: tuple[Difference, ...] = ()
     bounds: tuple[tuple[str, str], ...] = ()
@@ -86,6 +88,11 @@ class CampaignReport:
     def ordered(self) -> tuple[Finding, ...]:
         """Returns the findings, those with one signature merged, the worst first."""
         return grouped(self.findings)
+
+    def not_met(self) -> list[str]:
+        """Returns the known findings that the campaign did not meet, as their file names them, in order."""
+        met = {signature_in(name) for name in self.masked}
+        return [name for name in self.known if signature_in(name) not in met]
 
     def by_severity(self) -> dict[Severity, int]:
         """Returns the number of findings of each severity, the worst first."""

@@ -9,7 +9,7 @@ from shlex import quote
 
 from dicos_transports.cli.output import plural, size
 
-from ..conversation import Side
+from ..conversation import Answer, Conversation, Side, Transcript
 from ..finding import Finding, Severity
 from ..findings.grouping import size_of
 from .values import CampaignReport
@@ -56,13 +56,18 @@ def how_soon(finding: Finding) -> str:
     return f"after {duration(seconds)}, {plural(conversations, 'conversation')}"
 
 
+def _size(conversation: Conversation, transcript: Transcript | None) -> str:
+    sent, steps = size_of(conversation, transcript)
+    answers = transcript is None and any(isinstance(one, Answer) for one in conversation.steps)
+    return f"{plural(steps, 'step')}, {size(sent)}" + (" and answers" if answers else "")
+
+
 def how_small(finding: Finding) -> str:
     """Returns the size of its reproducer, and of the conversation that showed it first."""
-    sent, steps = size_of(finding.minimised or finding.conversation)
-    found = f"{plural(steps, 'step')}, {size(sent)}"
+    first = _size(finding.conversation, finding.transcript)
+    found = first
     if finding.minimised is not None:
-        sent, steps = size_of(finding.conversation)
-        found += f" (first: {plural(steps, 'step')}, {size(sent)})"
+        found = f"{_size(finding.minimised, finding.minimised_transcript)} (first: {first})"
     if finding.before:
         found += f", after {plural(len(finding.before), 'other conversation')}"
     return found

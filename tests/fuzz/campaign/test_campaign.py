@@ -165,7 +165,7 @@ def test_a_campaign_goes_on_behind_a_known_crash() -> None:
         run, _ = campaign(player, crashing, settings=settings, watched=watched)
         totals = run.run()
     assert totals.findings == {}
-    assert list(totals.masked) == [name]
+    assert list(totals.masked) == [f"crash-{name}"]
     assert totals.ended == "5 conversations"
 
 

@@ -112,7 +112,7 @@ def test_many_a_aborts_are_worse_than_one() -> None:
     (one,) = judged(sent(UNKNOWN), got(ABORT * 2))
     (many,) = judged(sent(UNKNOWN), got(ABORT * 12))
     assert (one.severity, many.severity) == (Severity.LOW, Severity.MEDIUM)
-    assert many.detail.startswith("11 A-ABORTs")
+    assert many.detail.startswith("the peer sent 11 A-ABORTs beyond")
 
 
 def test_the_same_wrong_pdu_twice_is_one_violation() -> None:

@@ -64,7 +64,7 @@ CASES: list[tuple[str, tuple[Line, ...], list[str]]] = [
     ("refused", (*ASSOCIATED, sent(ASK + NOTHING), got(echoed()), "closed"), []),
     ("refused", (sent(RQ + NOTHING), got(ac()), "quiet"), ["silence"]),
     ("refused", (sent(RQ + NOTHING), got(ac()), got(ABORT)), []),
-    ("refused", (*ASSOCIATED, sent(NOTHING + RELEASE), got(RELEASE_RP), "quiet"), ["silence", "unexpected-pdu"]),
+    ("refused", (*ASSOCIATED, sent(NOTHING + RELEASE), got(RELEASE_RP), "quiet"), ["unexpected-pdu"]),
     ("refused", (sent(BAD_RQ), got(ac())), ["accepted"]),
     ("refused", (*ASSOCIATED, sent(pdu(7)), "ended"), []),
 
@@ -117,8 +117,8 @@ CASES: list[tuple[str, tuple[Line, ...], list[str]]] = [
     ("served", (*ASSOCIATED, sent(ASK), got(echoed(status=0x0122))), ["refused-valid"]),
     ("served", (*ASSOCIATED, sent(HALF), "closed"), []),
     ("served", (*ASSOCIATED, sent(ASK), sent(USER_ABORT), "closed"), []),
-    ("served", (*ASSOCIATED, sent(RELEASE), "ended"), ["release-unanswered"]),
-    ("served", (*ASSOCIATED, sent(RELEASE), got(USER_ABORT)), ["release-unanswered"]),
+    ("served", (*ASSOCIATED, sent(RELEASE), "ended"), ["release-refused"]),
+    ("served", (*ASSOCIATED, sent(RELEASE), got(USER_ABORT)), ["release-refused"]),
     ("served", (*ASSOCIATED, sent(RELEASE), "quiet"), ["release-unanswered"]),
 ]
 CALLS: list[tuple[str, tuple[Line, ...], list[str]]] = [
@@ -161,13 +161,57 @@ def test_the_violations_that_depend_on_time_are_the_timed_ones() -> None:
     """Every case that blames a peer for a wait in vain is among them, and no other."""
     for expect, lines, wanted in CASES:
         waited = "quiet" in lines
-        always = ("release-unanswered", "unexpected-pdu")  # the first one also where the peer ended the connection
-        assert all((one in TIMED) is waited or one in always for one in wanted), (expect, lines)
+        assert all((one in TIMED) is waited or one == "unexpected-pdu" for one in wanted), (expect, lines)
 
 
 def one(*lines: Line, expect: str, name: str = "tested/case: one", side: Side = Side.USER) -> Violation:
     (found,) = judged(*lines, expect=expect, name=name, side=side)
     return found
+
+
+ABORTED = (*ASSOCIATED, sent(ASK), got(USER_ABORT))
+
+
+@pytest.mark.parametrize("rest", [(), ("quiet",), (sent(RELEASE), "quiet"), (sent(RELEASE), "ended"), ("reset",)])
+def test_an_abort_in_place_of_a_response_is_told_once_and_as_such(rest: tuple[Line, ...]) -> None:
+    """No matter how this side goes on, and waits: nothing more can come."""
+    found = one(*ABORTED, *rest, expect="served")
+    assert found.oracle == "refused-valid"
+    assert found.detail.startswith("A-ABORT in place of the response to a C-ECHO-RQ; ")
+
+
+def test_an_abort_long_after_a_request_is_no_answer_to_it() -> None:
+    found = one(*ASSOCIATED, sent(ASK), "quiet", got(USER_ABORT), expect="served")
+    assert (found.oracle, found.detail) == ("unanswered", "no response to a C-ECHO-RQ: a test")
+
+
+def test_an_abort_before_a_release_was_asked_for_is_no_answer_to_it() -> None:
+    answered = (*ASSOCIATED, sent(ASK), got(echoed()))
+    found = one(*answered, got(USER_ABORT), sent(RELEASE), "quiet", expect="served")
+    assert (found.oracle, found.detail.partition(";")[0]) == (
+        "refused-valid", "A-ABORT before an A-RELEASE-RQ was sent",
+    )  # fmt: skip
+    late = one(*answered, sent(RELEASE), got(USER_ABORT), expect="served")
+    assert late.detail == "A-ABORT in answer to an A-RELEASE-RQ; expected an A-RELEASE-RP: a test"
+
+
+def test_silence_says_what_was_heard_before_it() -> None:
+    assert one(sent(NOTHING), "quiet", expect="refused").detail.startswith("no reaction, and the connection")
+    heard = one(sent(RQ + NOTHING), got(ac()), "quiet", expect="refused").detail
+    assert heard.startswith("no refusal; the peer sent an A-ASSOCIATE-AC, and the connection stayed open: ")
+    heard = one(*ASSOCIATED, sent(ASK), got(echoed()), "quiet", expect="answered").detail
+    assert heard.startswith("no further reaction; the peer sent a P-DATA-TF, and the connection stayed open: ")
+
+
+def test_what_the_peer_may_not_send_is_told_once() -> None:
+    """A second A-ASSOCIATE-AC is a violation by itself; that no A-ABORT came besides is the same thing."""
+    found = one(*ASSOCIATED, sent(RQ), got(ac()), "quiet", expect="table")
+    assert (found.oracle, found.reaction) == ("unexpected-pdu", "A-ASSOCIATE-AC")
+
+
+def test_a_peer_that_calls_goes_on_instead_of_answering() -> None:
+    found = one(got(RQ), sent(ac()), got(ASK), expect="refused-or-released", side=Side.PROVIDER)
+    assert found.detail == "no refusal; the peer went on with a P-DATA-TF: a test"
 
 
 def test_severities() -> None:

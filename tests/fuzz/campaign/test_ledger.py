@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dicos_fuzz.campaign.ledger import CHANCES, Ledger
 from dicos_fuzz.campaign.settings import Totals
 from dicos_fuzz.conversation import Conversation, Transcript
-from dicos_fuzz.finding import Finding, Severity, Violation, signature
+from dicos_fuzz.finding import Finding, Severity, Violation, id_of, signature
 from tests.fuzz.campaign.tiny import GOOD, SHORT
 
 CRASH = Violation(oracle="crash", severity=Severity.CRITICAL, detail="", clause="", state="Sta2", reaction="SIGSEGV")
@@ -63,14 +65,15 @@ def test_what_there_was_no_time_to_play_again_is_not_confirmed() -> None:
     assert totals.unconfirmed == {}
 
 
-def test_a_known_one_is_masked() -> None:
-    kept, totals, _ = ledger(frozenset({signature(CRASH)}))
+@pytest.mark.parametrize("known", [signature(CRASH), id_of(CRASH)])
+def test_a_known_one_is_masked_and_counted_by_its_id(known: str) -> None:
+    kept, totals, _ = ledger(frozenset({known}))
     assert not kept.is_new(CRASH)
     assert kept.is_known(CRASH)
-    assert totals.masked == {signature(CRASH): 1}
+    assert totals.masked == {id_of(CRASH): 1}
     assert kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)  # it looked different until it was searched
     assert totals.findings == {}
-    assert totals.masked == {signature(CRASH): 2}
+    assert totals.masked == {id_of(CRASH): 2}
 
 
 def test_what_is_looked_into_is_not_looked_into_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -102,6 +103,16 @@ def test_a_peer_that_recovers_late_has_stalled() -> None:
         trouble = found.serves()
     assert trouble is not None
     assert (trouble.oracle, trouble.fatal) == ("stall", False)
+
+
+def test_the_end_of_a_process_that_is_not_a_child_is_not_known() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with child, Watched(pid=child.pid) as watched:
+        child.communicate(b"\n")
+        trouble = looking(1, watched).gone()
+    assert trouble is not None
+    assert trouble.violation.detail == "the process ended; how it ended is not known: --command shows it"
+    assert trouble.violation.clause == "limit: the process stays alive"
 
 
 def test_a_crash_is_named_by_its_signal() -> None:

@@ -186,7 +186,7 @@ def test_a_file_cut_at_any_byte_names_the_place_and_keeps_what_is_before(raw: by
 SHORT = struct.pack("<LLL", 6, 12, 12)
 DAMAGE = {
     "": "clinic.pcapng: empty; a capture file (pcap or pcapng) is expected",
-    b"GET / HTTP/1.1\r\n".hex(): "not a capture file (pcap or pcapng): begins with b'GET '",
+    b"GET / HTTP/1.1\r\n".hex(): "not a capture file (pcap or pcapng): begins with 47 45 54 20 (GET )",
     b"\x1f\x8b\x08\0\0\0".hex(): "not a capture file (pcap or pcapng): gzip: unpack it first",
     (pcap([])[:20]).hex(): "header at byte 0: the file ends after 20 of its 24 bytes",
     (pcap([]) + bytes(10)).hex(): "packet 1 at byte 24: the file ends after 10 of the 16 bytes of its header",

@@ -39,6 +39,7 @@ from tests.fuzz import values
 from tests.fuzz.broken.client import REQUEST, serving
 from tests.fuzz.findings.examples import FINDING, VIOLATION
 from tests.fuzz.findings.test_reproducer import violations
+from tests.interop.peers import free_port
 
 RELEASE = values.PDUS["A-RELEASE-RQ"]
 TWICE = Conversation(
@@ -156,6 +157,20 @@ def test_an_answer_is_the_one_that_was_recorded(tmp_path: Path) -> None:
     assert source.count("talk.send(0, MESSAGE_1)") == 1
     assert "MESSAGE_2" not in source  # the second answer was not reached
     assert "SHOWN = {0: 'A-ASSOCIATE-RQ, A-ABORT 2/6'}" in source
+
+
+def test_a_test_that_nobody_calls_says_that_it_waits_and_does_not_pass(tmp_path: Path) -> None:
+    steps = (Open(), Answer(), Await(kinds=(7,)))
+    called = Conversation(name="x", side=Side.PROVIDER, steps=steps)
+    transcript = Transcript([Entry(0, 0, What.OPENED), Entry(0, 0, What.RECEIVED, REQUEST), Entry(0, 0, What.ENDED)])
+    source = pytest_of(Reproducer(violation=WRONG_STATE, conversation=called, transcript=transcript), transcript)
+    assert "The peer has to call: the test listens at HOST PORT" in source
+    assert "the test waits 30 seconds for each call" in source
+    port = free_port()
+    found = run(source.replace("CALL_SECONDS = 30.0", "CALL_SECONDS = 0.1"), tmp_path, port)
+    assert found.returncode == 1
+    assert f"waiting 0.1 s for the peer to call 127.0.0.1:{port}" in found.stderr
+    assert f"NotCalled: no call at 127.0.0.1:{port} within 0.1 s" in found.stderr
 
 
 def test_what_cannot_be_exported_says_why() -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicos_fuzz.conversation import Check, DamagedFile, Send
+from dicos_fuzz.conversation import Answer, Check, DamagedFile, Entry, Open, Send, Transcript, What
 from dicos_fuzz.finding import Finding, Severity, signature
 from dicos_fuzz.findings.grouping import alike, grouped, masked, merged, read_known, size_of
+from dicos_fuzz.reports.wording import how_small
 from tests.fuzz.findings.examples import CONVERSATION, FINDING, SEND
 
 LATE = replace(FINDING, seen_after=(90.0, 900), count=3, minimised=None, replayed=(1, 9), evidence=("more",))
@@ -44,12 +45,25 @@ def test_the_worst_comes_first_then_the_earliest() -> None:
 
 def test_known_ones_are_masked_and_counted() -> None:
     name = signature(FINDING.violation)
-    assert masked([FINDING, OTHER, LATE], frozenset({name, "0" * 12})) == ([OTHER], {name: 10})
+    for known in (name, FINDING.id):
+        assert masked([FINDING, OTHER, LATE], frozenset({known, "0" * 12})) == ([OTHER], {FINDING.id: 10})
 
 
 def test_the_size_of_a_conversation_is_what_it_sends() -> None:
     assert size_of(CONVERSATION) == (len(SEND.wire()), 5)
     assert size_of(replace(CONVERSATION, steps=(Send(message=b"ab"), Send(message=b"c")))) == (3, 2)
+
+
+def test_answers_count_as_in_the_run_that_shows_them() -> None:
+    answering = replace(CONVERSATION, steps=(Open(), Answer(), Send(message=b"ab")))
+    run = Transcript([Entry(0.0, 0, What.SENT, bytes(100)), Entry(0.0, 0, What.RECEIVED, bytes(9))])
+    assert size_of(answering, run) == (100, 3)
+    assert size_of(answering) == (2, 3)
+    finding = replace(FINDING, conversation=answering, transcript=run, minimised=None, before=())
+    assert how_small(finding) == "3 steps, 100 B"
+    assert how_small(replace(finding, minimised=answering, minimised_transcript=None)) == (
+        "3 steps, 2 B and answers (first: 3 steps, 100 B)"
+    )
 
 
 def test_a_file_of_known_findings(tmp_path: Path) -> None:
@@ -58,7 +72,7 @@ def test_a_file_of_known_findings(tmp_path: Path) -> None:
         f"# reported\n\n{FINDING.id}   # in May\r\n"
         f"  {signature(OTHER.violation)} to be mended in 2.1\nslot-leak-0123456789ab\n"
     )
-    assert read_known(path) == {signature(FINDING.violation), signature(OTHER.violation), "0123456789ab"}
+    assert read_known(path) == {FINDING.id, signature(OTHER.violation), "slot-leak-0123456789ab"}
 
 
 @pytest.mark.parametrize(

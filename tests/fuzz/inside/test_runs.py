@@ -52,6 +52,14 @@ def test_what_was_exercised_is_printed_with_what_was_not() -> None:
     assert "never exercised: nothing" in text
 
 
+def test_targets_that_had_no_time_are_named() -> None:
+    totals = Totals()
+    totals.executions["names"] = 7
+    lines = table(totals, ("names", "pdu", "command"))
+    assert "not run, for want of time: pdu, command" in lines
+    assert not any("want of time" in line for line in table(totals, ("names",)))
+
+
 def test_findings_are_files_and_are_told_once(tmp_path: Path) -> None:
     out = io.StringIO()
     totals, settings = Totals(), Settings(names=("names",), crashes=tmp_path)

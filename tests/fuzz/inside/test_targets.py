@@ -60,6 +60,13 @@ def test_any_bytes_are_a_tape(name: str, data: bytes) -> None:
     TARGETS[name].run(data)
 
 
+@pytest.mark.parametrize("name", SLOW)
+@EXAMPLES
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_a_tape_of_a_slow_target(name: str, data: bytes) -> None:
+    TARGETS[name].run(data)
+
+
 @pytest.mark.parametrize("name", [name for name in QUICK if TARGETS[name].made is not None])
 @EXAMPLES
 @given(random=st.randoms(use_true_random=False))

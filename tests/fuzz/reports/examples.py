@@ -81,7 +81,7 @@ SLOW = Finding(
         oracle="slot-leak",
         severity=Severity.HIGH,
         detail="still rejects good associations 15 s after all connections were closed: 'local limit exceeded'",
-        clause="a slot is free once its connection is gone",
+        clause="limit: a slot is free once its connection is gone",
         state="Sta2",
         reaction="rejects 2/3/2",
         family="slow",
@@ -151,7 +151,8 @@ REPORT = CampaignReport(
     transitions=TRANSITIONS,
     findings=(LOW, WRONG_STATE, SLOW, HANG),
     unconfirmed=(replace(LOW, violation=replace(LOW.violation, oracle="late-abort"), replayed=(0, 3)),),
-    masked={"ae083b03aed1": 14},
+    masked={"hang-ae083b03aed1": 14},
+    known=("crash-0123456789ab", "ae083b03aed1"),
     compared="127.0.0.1:11113",
     differences=(
         Difference(family="titles", about="a called title of blanks", first="A-ASSOCIATE-RJ 1/1/7",

@@ -144,6 +144,7 @@ def hostile() -> CampaignReport:
         findings=(finding,),
         unconfirmed=(finding,),
         masked={HOSTILE: 1},
+        known=(f"{HOSTILE}-0123456789ab",),
         compared=HOSTILE,
         differences=(Difference(family=HOSTILE, about=HOSTILE, first=HOSTILE, second=HOSTILE),),
         bounds=((HOSTILE, HOSTILE),),

@@ -16,9 +16,10 @@ def test_a_program_finds_every_part() -> None:
     names = [one["event"] for one in found]
     assert names[0] == "campaign"
     assert names[-1] == "summary"
-    assert [names.count(name) for name in ("family", "finding", "unconfirmed", "masked", "difference")] == [
+    assert [names.count(name) for name in ("family", "finding", "unconfirmed", "masked", "unmet", "difference")] == [
         3,
         4,
+        1,
         1,
         1,
         1,

@@ -28,7 +28,7 @@ def test_a_report_reads_like_this() -> None:
         "HIGH (1)",
         "  slot-leak-51a6a3a556ee: still rejects good associations 15 s after all connections were closed: "
         "'local limit exceeded'",
-        "    breaks     a slot is free once its connection is gone in Sta2",
+        "    breaks     limit: a slot is free once its connection is gone in Sta2",
         "    sent       an A-ASSOCIATE-RQ at a byte a second, on ten connections",
         "    shown      1 time, first after 4 min 1 s, 31007 conversations; played again: 2 of 3",
         "    reproducer 6 steps, 1.3 kB",
@@ -47,7 +47,8 @@ def test_a_report_reads_like_this() -> None:
         "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value' "
         "(played again, it came back 0 of 3 times)",
         "",
-        "known and masked: ae083b03aed1, 14 times",
+        "known and masked: hang-ae083b03aed1, 14 times",
+        "known, not met: crash-0123456789ab",
         "84211 conversations in 10 min 0 s, 140 a second; "
         "92007 associations, 48.1 MB sent, 3371 good echoes, 2 restarts, 614 different reactions",
         "  lengths              40200 conversations, 1811 of 1811 systematic ones",

@@ -29,6 +29,8 @@ from tests.transports.cli.commands import COMMAND, ENVIRONMENT, Result
 GOOD: list[Said] = [*opened(), *echo(), *store(DATA), *RELEASE]
 BAD: list[Said] = [*opened(), (True, message(ECHO, context=99)), *RELEASE]
 SECOND = 10**9
+REQUEST_CUT = b"\1\0\0\0\0\x09" + bytes(9)
+"""An A-ASSOCIATE-RQ that is too short."""
 
 
 def recorded(*conversations: Iterable[Said], secrets: bytes = b"", port: int = 11_112) -> bytes:
@@ -177,6 +179,17 @@ def test_other_protocols_are_left_out_and_counted(tmp_path: Path) -> None:
     assert "! violation: HTTP, not DICOM" in forced.out
 
 
+def test_a_recording_whose_first_pdu_is_malformed_names_the_option_that_shows_it(tmp_path: Path) -> None:
+    path = tmp_path / "malformed.pcapng"
+    path.write_bytes(recorded([(True, REQUEST_CUT)]))
+    done = dicos("trace", path)
+    assert "0 associations" in done.err
+    assert "1 connection not shown: 1 unknown; --port PORT takes every connection of a port for DICOM" in done.err
+    forced = dicos("trace", "--port", "11112", path)
+    assert "1 association" in forced.err
+    assert "not shown" not in forced.err
+
+
 # -- recordings that cannot be read --------------------------------------------------------------------------------
 
 
@@ -195,7 +208,9 @@ def test_a_damaged_file_is_named_after_what_was_read(good: Path) -> None:
     [
         (b"", "empty; a capture file (pcap or pcapng) is expected"),
         (b"\x1f\x8b\x08", "gzip: unpack it first"),
-        (b"DICM" * 40, "not a capture file (pcap or pcapng): begins with b'DICM'"),
+        (bytes(128) + b"DICM" + bytes(9), "not a capture file (pcap or pcapng): a DICOM file"),
+        (bytes(9), "begins with 00 00 00 00\n"),
+        (b"DICM" * 9, "not a capture file (pcap or pcapng): begins with 44 49 43 4d (DICM)"),
     ],
 )
 def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes, text: str) -> None:
@@ -205,6 +220,7 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes, text: s
     assert done.status == 2
     assert text in done.err
     assert "\x1b" not in done.err
+    assert "association" not in done.err
 
 
 def test_files_that_are_not_there_or_cannot_be_written_are_named(good: Path, tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ _OTHER_ITEMS: Final = (
     *((f"maximum length: {size}", f"Maximum Length {size}; a PDV takes 6 and its data", "PS3.8 D.1",
        _WRONG if size < 7 else "any", Edit(f"{_FIRST}/number", _SET, size.to_bytes(4, "big")))
       for size in (1, 2, 6, 7, 8, 12, 13)),
-    ("no user information", "no user information", "PS3.8 9.3.3.3", "any", Edit(_USER, _GONE)),
-    ("no application context", "no application context", "PS3.8 9.3.3.1", "any",
+    ("no user information", "an A-ASSOCIATE-AC without user information", "PS3.8 9.3.3.3", "any", Edit(_USER, _GONE)),
+    ("no application context", "an A-ASSOCIATE-AC without an application context", "PS3.8 9.3.3.1", "any",
      Edit(f"{_AC}/application context", _GONE)),
     ("another application context", "another application context", "PS3.8 7.1.1.2", "any",
      Edit(f"{_AC}/application context/UID", _SET, b"1.2.3")),

@@ -69,7 +69,7 @@ _GOOD: Final = _proposed(1, _V, _I)
 # fmt: off
 _CONTEXTS: Final = (
     # name, what is wrong, contexts
-    ("no context", "no presentation context", ()),
+    ("no context", "an A-ASSOCIATE-RQ without a presentation context", ()),
     ("even context id: 2", "a presentation context with id 2", (_GOOD, _proposed(2, _V, _I))),
     ("even context id: 0", "a presentation context with id 0", (_proposed(0, _V, _I),)),
     ("context id twice", "two presentation contexts with id 1", (_GOOD, _GOOD)),
@@ -113,13 +113,16 @@ def _items(talk: Talk) -> Iterator[Conversation]:
         # name, what is wrong, clause, expectation, edit
         ("another application context", "an application context that nobody knows", "PS3.8 7.1.1.2", "refused",
          Edit(f"{application}/UID", set_to, b"1.2.3.4.5.6")),
-        ("no application context", "no application context", "PS3.8 9.3.2.1", "refused", Edit(application, gone)),
+        ("no application context", "an A-ASSOCIATE-RQ without an application context", "PS3.8 9.3.2.1", "refused",
+         Edit(application, gone)),
         ("two application contexts", "two application contexts", "PS3.8 9.3.2", "should-refuse",
          Edit(application, again)),
-        ("no user information", "no user information", "PS3.8 9.3.2.3", "answered", Edit(_USER, gone)),
-        ("no implementation class", "no implementation class UID", "PS3.7 D.3.3.2", "answered",
-         Edit(f"{_USER}/implementation class", gone)),
-        ("no maximum length", "no Maximum Length", "PS3.8 D.1", "answered", Edit(f"{_USER}/maximum length", gone)),
+        ("no user information", "an A-ASSOCIATE-RQ without user information", "PS3.8 9.3.2.3", "answered",
+         Edit(_USER, gone)),
+        ("no implementation class", "an A-ASSOCIATE-RQ without an implementation class UID", "PS3.7 D.3.3.2",
+         "answered", Edit(f"{_USER}/implementation class", gone)),
+        ("no maximum length", "an A-ASSOCIATE-RQ without a Maximum Length", "PS3.8 D.1", "answered",
+         Edit(f"{_USER}/maximum length", gone)),
         ("maximum length of three bytes", "a Maximum Length of three bytes", "PS3.8 D.1", "should-refuse",
          Edit(f"{_USER}/maximum length/number", set_to, b"\0\x40\0")),
         ("window of one byte", "an operations window of one byte", "PS3.7 D.3.3.3", "answered",

@@ -237,10 +237,11 @@ def _store_elements(talk: Talk, where: int, good: tuple[bytes, ...]) -> Iterator
     kind = number(0x0800, DATA)
     # fmt: off
     cases = (
-        ("no instance", "no Affected SOP Instance UID", "failed", (sop_class, field, ident, priority, kind)),
+        ("no instance", "a C-STORE-RQ without Affected SOP Instance UID", "failed",
+         (sop_class, field, ident, priority, kind)),
         ("empty instance", "an empty Affected SOP Instance UID", "failed",
          (sop_class, field, ident, priority, kind, text(0x1000, ""))),
-        ("no priority", "no Priority", "answered", (sop_class, field, ident, kind, instance)),
+        ("no priority", "a C-STORE-RQ without Priority", "answered", (sop_class, field, ident, kind, instance)),
         ("priority 5", "Priority 5", "answered", (sop_class, field, ident, number(0x0700, 5), kind, instance)),
         ("another SOP class in a store", "a SOP class that is not that of the context", "answered",
          (text(0x0002, uids.MR_IMAGE_STORAGE), field, ident, priority, kind, instance)),
@@ -287,8 +288,8 @@ def _cancels_of_queries(talk: Talk, find: bytes) -> Iterator[Conversation]:
     for name, about, wire in (
         ("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", talk.cancel(1) + find),
         ("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", find + talk.cancel(2)),
-        ("cancels of nothing: 1", "a C-CANCEL-RQ of nothing, then a query", talk.cancel(77) + find),
-        ("cancels of nothing: 50", "50 C-CANCEL-RQs of nothing, then a query", talk.cancel(77) * 50 + find),
+        ("cancels of nothing: 1", "a C-CANCEL-RQ that names no operation, then a query", talk.cancel(77) + find),
+        ("cancels of nothing: 50", "50 C-CANCEL-RQs that name no operation, then a query", talk.cancel(77) * 50 + find),
         ("query with no level", "a C-FIND-RQ with no level", talk.find(1, "")),
         ("query with an unknown level", "a C-FIND-RQ with an unknown level", talk.find(1, "BOGUS")),
         ("query with a level without keys", "a C-FIND-RQ of images without their keys", talk.find(1, "IMAGE")),

@@ -81,7 +81,7 @@ def _common(learned: Learned) -> Iterator[Conversation]:
     if talk.finding is not None:
         yield _good("find", "a query that finds nothing", "PS3.4 C.4.1", begin, _asked(talk, talk.find(1)))
     if talk.getting is not None:
-        yield _good("get", "a C-GET of nothing", "PS3.4 C.4.3", begin, _asked(talk, talk.get(1)))
+        yield _good("get", "a C-GET that finds nothing", "PS3.4 C.4.3", begin, _asked(talk, talk.get(1)))
     if talk.moving is not None:
         yield _good("move", "a C-MOVE to nobody", "PS3.4 C.4.2", begin, _asked(talk, talk.move(1)))
     yield _good(
@@ -166,7 +166,8 @@ def _associations(learned: Learned) -> Iterator[Conversation]:
     item = Edit(f"{_USER}/maximum length", Action.SWAP)
     yield _good("sub-items in another order", "the Maximum Length is not the first", "PS3.8 9.3.2.3", edited(item))
     item = Edit(f"{_USER}/implementation version", Action.DELETE)
-    yield _good("no version name", "no implementation version name, an option", "PS3.7 D.3.3.2", edited(item))
+    about = "an A-ASSOCIATE-RQ without an implementation version name, an option"
+    yield _good("no version name", about, "PS3.7 D.3.3.2", edited(item))
     yield from _offers(talk)
     yield from _users(talk)
 
@@ -179,8 +180,9 @@ def _offers(talk: Talk) -> Iterator[Conversation]:
     mixed = request(replace(offer, contexts=(*offer.contexts, private)))
     yield _good("unknown abstract syntax", "a context that nobody knows among others", clause, _with(talk, mixed))
     nothing = request(replace(offer, contexts=(private,)))
+    about = "only a context that nobody knows: an A-ASSOCIATE-AC with result 3, or a rejection"
     yield _good(
-        "nothing to accept", "no context that the peer knows: an A-ASSOCIATE-AC with result 3, or a rejection", clause,
+        "nothing to accept", about, clause,
         Open(), Send(message=nothing), ACCEPTANCE, RELEASED, expect="answered",
     )  # fmt: skip
     syntaxes = (*(uid("syntax", index) for index in range(20)), *first[1])

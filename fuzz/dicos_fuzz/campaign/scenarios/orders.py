@@ -110,18 +110,24 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
 
 
 def _together(talk: Talk) -> Iterator[Conversation]:
-    """A message without a response, and the next request, in one P-DATA-TF."""
+    """A message without a response, and the next request, in one P-DATA-TF. Before each, the same in two: a peer that
+    does not ignore the C-CANCEL shows that first, and both have one signature."""
     most = talk.learned.max_length or 1 << 20
     cancel = talk.cancel(NOBODY)
     asked = [("a C-ECHO-RQ", talk.ask(1))] if talk.echoes else []
     asked += [("a C-FIND-RQ", talk.find(1))] if talk.finding is not None else []
     asked += [("a C-STORE-RQ", talk.store(1, "together"))] if talk.storage is not None else []
     for name, wire in asked:
+        about = f"a C-CANCEL-RQ that names no operation, then {name}, in a P-DATA-TF of its own"
+        yield script(
+            f"orders/cancel of nothing: then {name}", about, "PS3.7 9.3.2.3", "served",
+            talk.begin(), Send(message=cancel), Send(message=wire), ANSWER, RELEASED,
+        )  # fmt: skip
         pdvs = b"".join(one[6:] for one in pdus_of(cancel + wire))
         if len(pdvs) <= most:
-            about = f"a C-CANCEL-RQ of nothing and {name} in one P-DATA-TF"
+            about = f"a C-CANCEL-RQ that names no operation and {name} in one P-DATA-TF"
             yield script(
-                f"orders/in one PDU: {name}", about, "PS3.8 annex E", "served",
+                f"orders/cancel of nothing: in one PDU with {name}", about, "PS3.8 annex E", "served",
                 talk.begin(), Send(message=pdu(4, pdvs)), ANSWER, RELEASED,
             )  # fmt: skip
 

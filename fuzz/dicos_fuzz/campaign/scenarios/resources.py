@@ -109,7 +109,9 @@ def _traffic(talk: Talk) -> Iterator[Conversation]:
     ):
         yield _case(name, about, "answered", start, Send(message=asked), ANY, beside, CLOSE)
     nothing = Send(message=talk.cancel(9, talk.ask_context) * 2_000)
-    yield _case("cancels", "2,000 C-CANCEL-RQs of nothing; others are served", "any", begin, nothing, beside, CLOSE)
+    yield _case(
+        "cancels", "2,000 C-CANCEL-RQs for no operation; others are served", "any", begin, nothing, beside, CLOSE
+    )
     if talk.echoes:
         many = p_data(*((talk.ask_context, True, True, talk.command(number)) for number in range(1, 100)))
         about = "99 requests in one P-DATA-TF without a window"

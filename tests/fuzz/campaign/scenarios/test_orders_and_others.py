@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from dicos_fuzz.campaign.expecting import scene
 from dicos_fuzz.campaign.judging import judge
 from dicos_fuzz.campaign.knowledge import Accepted, Learned
 from dicos_fuzz.campaign.player import Peer, Player
@@ -120,3 +121,15 @@ def test_orders_overlap_so_that_no_three_are_lost() -> None:
         found = {tuple(order[at : at + 3]) for order in orders for at in range(len(order) - 2)}
     assert max(map(len, orders)) <= LONGEST
     assert len(found) == len(kinds) ** 3
+
+
+def test_a_cancel_of_nothing_comes_alone_before_it_comes_in_one_pdu_with_a_request() -> None:
+    """So a peer that aborts at any C-CANCEL shows that first, and under one name with the second."""
+    with playing("none") as player:
+        cases = [one for one in FAMILIES["orders"].systematic(player.learned) if "cancel of nothing" in one.name]
+    assert [one.clause for one in cases] == ["PS3.7 9.3.2.3", "PS3.8 annex E"] * (len(cases) // 2)
+    assert len(cases) >= 4
+    assert {scene(one.name) for one in cases} == {"orders/cancel of nothing"}
+    for alone, packed in zip(cases[::2], cases[1::2], strict=True):
+        sent = [sum(isinstance(step, Send) for step in one.steps) for one in (alone, packed)]
+        assert sent[0] == sent[1] + 1
