@@ -79,7 +79,8 @@ def main(words: Sequence[str]) -> int:
         if saved is not None:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs
-        shares = share_out(options.max_associations, jobs, lane=options.listen is None)
+        again = options.second is not None
+        shares = share_out(options.max_associations, jobs, lane=options.listen is None, again=again)
         started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
         with ended_by_signals():
@@ -189,6 +190,8 @@ def _campaign(
     _tell_bounds(options, player, show)
     learned = _learn(options, player, watched, show, shares)
     families = _families(options, learned, corpus, show)
+    totals = saved.totals if saved is not None else Totals()
+    second = _second(options, totals, player, shares, show, stack)
     spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
     limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
     spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
@@ -198,12 +201,11 @@ def _campaign(
     if shares.lane and not learned.alone:
         lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
         stack.callback(lane.close)
-    totals = saved.totals if saved is not None else Totals()
     campaign = Campaign(
         player, families, judge, pool, limits, show,
         watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
         bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
-        second=_second(options, totals, player, stack),
+        second=second,
     )  # fmt: skip
     campaign.on_save = partial(_saving, options, campaign, show)
     return campaign
@@ -364,7 +366,9 @@ def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Convers
             raise Refused(f"{shown(path)}: {said(error) if isinstance(error, OSError) else error}") from None
 
 
-def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: ExitStack) -> Second | None:
+def _second(
+    options: argparse.Namespace, totals: Totals, first: Player, shares: Shares, show: Show, stack: ExitStack
+) -> Second | None:
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
@@ -375,12 +379,15 @@ def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: E
     if player.echo(10.0) is None:
         raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
     try:
-        own = probe(player, called=learned.called, calling=learned.calling)
+        seconds = max(LEAST_PROBE, options.time / 4)
+        own = probe(player, called=learned.called, calling=learned.calling, seconds=seconds)
     except NoAssociation as error:
         raise Refused(f"{show_address(where)}: {shown(error)}", NO_ASSOCIATION) from None
     player.learned = replace(
         learned, answer_seconds=max(own.answer_seconds, learned.answer_seconds)
     )  # it may be slower
+    if shares.jobs > 1 and not learned.alone:  # it plays while the workers do
+        first = stack.enter_context(_player(options, show.out, shares.worker, first.spending, learned))
     return Second(first, player, totals)
 
 
