@@ -38,17 +38,23 @@ class NoPort(LocalTrouble):
 class Peer:
     """Where the peer is, and how it is reached.
 
-    `host`, `port`: where it listens. `source`: the local address to connect from. `tls`: TLS for connections to it.
-    `listen`: (address, port) where this program listens for its calls, None if it does not; port 0 is any free one.
-    `server_tls`: TLS for those.
+    `host`, `port`: where it listens. `address`: that of the host, None to look it up, once. `source`: the local address
+    to connect from. `tls`: TLS for connections to it. `listen`: (address, port) where this program listens for its
+    calls, None if it does not; port 0 is any free one. `server_tls`: TLS for those.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
+    address: str | None = None
     source: str | None = None
     tls: ClientTLS | None = None
     listen: tuple[str, int] | None = None
     server_tls: ServerTLS | None = None
+
+    @property
+    def where(self) -> str:
+        """The address to connect to, or the name that has it."""
+        return self.host if self.address is None else self.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +110,7 @@ class Door:
         """Begins a connection. Returns its socket, and True if it is not open yet. Raises `OSError` if the peer refuses
         it or has no address, `LocalTrouble` if this program is the cause."""
         if self._where is None:  # a name is looked up once
-            found = socket.getaddrinfo(self.peer.host, self.peer.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(self.peer.where, self.peer.port, type=socket.SOCK_STREAM)
             self._where = found[0][0], found[0][4]
         family, address = self._where
         try:

@@ -3,8 +3,8 @@
 Knows: sockets, the framing of PDUs. Must not know: steps, what a PDU means, what a peer should do.
 
 Invariants: nothing blocks, and no error of a socket that the peer causes leaves this module: it becomes a line of the
-transcript. The memory for one connection is bounded (`KEPT`), and so is the number of its lines (`LINES`). The time to
-split received bytes into PDUs is linear in them.
+transcript. The memory for one connection is bounded (`KEPT`), that for sent bytes (`SENT_KEPT`), and so is the number
+of its lines (`LINES`). The time to split received bytes into PDUs is linear in them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from .pdus import KEPT, Pdus
 if TYPE_CHECKING:
     from dicos_transports.tls.layer import TLSLayer
 
-__all__ = ["KEPT", "LINES", "LOCAL", "Link", "LocalTrouble", "Pdus", "Plain", "tuned"]
+__all__ = ["KEPT", "LINES", "LOCAL", "Link", "LocalTrouble", "Pdus", "Plain", "SentKept", "tuned"]
 
 LINES: Final = 2_000
 """Lines of a transcript that one connection may have. Stops: a peer that sends one byte a segment."""
+SENT_KEPT: Final = 32 << 20
+"""Bytes sent in one conversation that are kept in its transcript: twice the largest object of any family. Stops: a file
+whose edits make gigabytes."""
 CHUNK: Final = 64 << 10
 TURNS: Final = 16
 """Reads in one go, so that a fast peer does not keep the other connections waiting."""
@@ -52,6 +55,13 @@ def tuned(sock: socket.socket) -> socket.socket:
     with suppress(OSError):  # a Unix socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+class SentKept:
+    """The number of bytes that the transcript of a conversation may still take of the sent ones."""
+
+    def __init__(self) -> None:
+        self.left = SENT_KEPT
 
 
 class Plain:
@@ -88,10 +98,18 @@ class Plain:
 
 
 class Link:
-    """One open connection. `number`: its number in the conversation; `start`: when the conversation began."""
+    """One open connection. `number`: its number in the conversation; `start`: when the conversation began. `sent_kept`:
+    the sent bytes that all connections of the conversation keep."""
 
     def __init__(
-        self, number: int, sock: socket.socket, transcript: Transcript, start: float, *, connecting: bool = False
+        self,
+        number: int,
+        sock: socket.socket,
+        transcript: Transcript,
+        start: float,
+        *,
+        connecting: bool = False,
+        sent_kept: SentKept | None = None,
     ) -> None:
         self.number = number
         self.sock = sock
@@ -114,8 +132,11 @@ class Link:
         self._kept = 0
         self._dropped = 0
         self._lines = 0
-        self._sent: list[bytes] = []
+        self._sent = bytearray()  # since the last line, as far as it is kept
+        self._pieces = 0
+        self._unkept = 0
         self._sent_from = 0.0
+        self._sent_kept = SentKept() if sent_kept is None else sent_kept
         self._broken = False
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -160,23 +181,30 @@ class Link:
         self.flush()
 
     def _note_sent(self, data: bytes) -> None:
-        if not self._sent:
+        if not self._pieces:
             self._sent_from = monotonic()
-        self._sent.append(data)
+        kept = data[: self._sent_kept.left]
+        self._sent_kept.left -= len(kept)
+        self._sent += kept
+        self._pieces += 1
+        self._unkept += len(data) - len(kept)
 
     def tell_sent(self) -> None:
         """Writes the line of what was sent since the last line, less the bytes that could not be written."""
-        if not self._sent:
+        if not self._pieces:
             return
-        data = b"".join(self._sent)
-        writes = len(self._sent)
-        self._sent.clear()
-        note = f"in {writes} pieces" if writes > 1 else ""
+        data = bytes(self._sent)
+        size = len(data) + self._unkept
+        notes = [f"in {self._pieces} pieces"] if self._pieces > 1 else []
+        self._sent, self._pieces, self._unkept = bytearray(), 0, 0
         if self._outgoing and self.tls is None:
-            left = min(len(self._outgoing), len(data))
-            note = ", ".join(filter(None, (note, f"{left} of {len(data)} bytes not taken by the peer")))
-            data = data[: len(data) - left]
-        self._write(What.SENT, data, note, self._sent_from)
+            left = min(len(self._outgoing), size)
+            notes.append(f"{left} of {size} bytes not taken by the peer")
+            size -= left
+            data = data[:size]
+        if len(data) < size:
+            notes.append(f"{size - len(data)} bytes not kept")
+        self._write(What.SENT, data, ", ".join(notes), self._sent_from)
 
     def flush(self) -> None:
         """Writes as many of the queued bytes as the connection takes."""

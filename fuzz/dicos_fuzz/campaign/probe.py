@@ -167,7 +167,7 @@ class _Probe:
         return f"{self._player.peer.host}:{self._player.peer.port}"
 
     def _silent(self) -> str:
-        spoken = what_it_speaks(self._player.peer.host, self._player.peer.port)
+        spoken = what_it_speaks(self._player.peer.where, self._player.peer.port)
         if spoken is not None:
             return f"speaks {spoken}, not DICOM" + ("; --tls turns TLS on" if spoken == "TLS" else "")
         return f"accepts connections, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"

@@ -24,11 +24,11 @@ from dicos_transports.addresses import said
 
 from ..conversation import Answer, Await, Check, End, Entry, Open, Pause, Reading, Send, Side, Step, Transcript, What
 from ..grammar.reading import read_stream
-from ..tree import apply, encode
+from ..tree import Edit, apply, encode
 from .doors import CANCELLED, Bounds, Door, NoPort
 from .echoing import Exchange, GoodCall, GoodEcho, Outcome
 from .knowledge import Learned
-from .links import Link
+from .links import Link, SentKept
 from .responding import Responding
 from .spending import Exhausted
 
@@ -40,6 +40,9 @@ A-ABORT, except the end of the connection."""
 PORTS: Final = 2.0
 """Seconds to wait for a free local port: those of ended connections come back after a while (TIME_WAIT)."""
 AGAIN: Final = 0.05
+MOST_MADE: Final = 64 << 20
+"""Bytes that the edits of one conversation make, after which no more of them are made: each may make as many again
+(`tree.MOST_COPIED`). Stops: a file with many of them."""
 LEAST: Final = 0.02
 """Seconds that a peer gets at least for an answer."""
 
@@ -58,6 +61,8 @@ class Run:
         self._links: dict[int, Link] = {}
         self._responding: dict[int, Responding] = {}
         self._over: set[int] = set()  # connections on which the peer has ended the association
+        self._sent_kept = SentKept()
+        self._made = 0  # bytes that edits have made
         self._spare: list[Link] = []  # the connection of a good echo beside the others
 
     @property
@@ -124,7 +129,9 @@ class Run:
         link = self._links.get(step.connection)
         if link is None:
             return
-        data = step.wire()
+        data = self._edited(step.message, step.edits, step.connection)
+        if data is None:
+            return
         if not step.piece:
             self._queue(link, data)
         else:
@@ -140,6 +147,18 @@ class Run:
                     self.wait(lambda: True, 0)  # an answer may be waiting to be read
         self._drain(link)
         link.tell_sent()
+
+    def _edited(self, message: bytes, edits: tuple[Edit, ...], connection: int) -> bytes | None:
+        """Returns a message with its edits made; None, with a line in the transcript, once all edits of the
+        conversation have made too many bytes."""
+        if not edits:
+            return message
+        if self._made > MOST_MADE:
+            self._note(What.SENT, connection, f"nothing: the edits before have made {self._made:,} bytes")
+            return None
+        data = encode(apply(read_stream(message), edits))
+        self._made += len(data)
+        return data
 
     def _queue(self, link: Link, data: bytes) -> None:
         """Queues bytes. Raises `Exhausted` once there are more than may be sent."""
@@ -171,9 +190,7 @@ class Run:
             responding.feed(pdu)
             if _is_last(pdu):
                 self._over.add(step.connection)
-        data = responding.answer()
-        if step.edits:
-            data = encode(apply(read_stream(data), step.edits))
+        data = self._edited(responding.answer(), step.edits, step.connection)
         if data:
             self._queue(link, data)
             self._drain(link)
@@ -272,7 +289,7 @@ class Run:
 
     def _link(self, number: int, sock: socket.socket, *, connecting: bool) -> Link:
         transcript = self.transcript if number >= 0 else Transcript()
-        link = Link(number, sock, transcript, self._start, connecting=connecting)
+        link = Link(number, sock, transcript, self._start, connecting=connecting, sent_kept=self._sent_kept)
         self._door.associations += 1
         if number >= 0:
             self._links[number] = link

@@ -96,10 +96,11 @@ class Shares:
     lane: int
 
 
-def share_out(connections: int, jobs: int, *, lane: bool = True) -> Shares:
+def share_out(connections: int, jobs: int, *, lane: bool = True, again: bool = False) -> Shares:
     """Shares connections out, so that all players together never have more of them. A worker gets two or more, which
-    may cost jobs; one is for the good echoes beside the workers."""
+    may cost jobs; one is for the good echoes beside the workers. `again`: one more player, with as many as a worker,
+    plays while they do."""
     stalled = LANE if lane and connections >= 2 * LANE else 0
     left = connections - stalled
-    jobs = max(1, min(jobs, (left - 1) // 2))
-    return Shares(jobs=jobs, main=left, worker=left if jobs == 1 else (left - 1) // jobs, lane=stalled)
+    jobs = max(1, min(jobs, (left - 1) // 2 - again))
+    return Shares(jobs=jobs, main=left, worker=left if jobs == 1 else (left - 1) // (jobs + again), lane=stalled)

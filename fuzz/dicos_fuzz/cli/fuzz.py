@@ -39,7 +39,7 @@ from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
-from .fuzz_options import ENGINE, is_loopback, parse, settings
+from .fuzz_options import ENGINE, looked_up, parse, settings
 from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
 from .fuzz_show import Show
 from .relaying import ended_by_signals, undisturbed
@@ -79,7 +79,8 @@ def main(words: Sequence[str]) -> int:
         if saved is not None:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs
-        shares = share_out(options.max_associations, jobs, lane=options.listen is None)
+        again = options.second is not None
+        shares = share_out(options.max_associations, jobs, lane=options.listen is None, again=again)
         started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
         with ended_by_signals():
@@ -100,9 +101,11 @@ def _check_target(options: argparse.Namespace) -> None:
     hosts = [options.host if options.listen is None else options.listen[0]]
     if isinstance(options.second, tuple):
         hosts.append(options.second[0])
+    addresses = []
     for host in hosts:
         try:
-            own = is_loopback(host)
+            address, own = looked_up(host)
+            addresses.append(address)
         except OSError as error:
             raise Refused(f"{shown(host)}: {said(error)}", NO_ASSOCIATION) from None
         except UnicodeError:
@@ -112,6 +115,7 @@ def _check_target(options: argparse.Namespace) -> None:
                 f"{shown(host)} is not on this host: the peer may crash, and may store what it is sent; "
                 "--i-own-this-peer if it is yours and serves nobody else now"
             )
+    options.address, options.second_address = addresses[0], addresses[-1]
 
 
 def _check_inputs(options: argparse.Namespace) -> None:
@@ -186,6 +190,8 @@ def _campaign(
     _tell_bounds(options, player, show)
     learned = _learn(options, player, watched, show, shares)
     families = _families(options, learned, corpus, show)
+    totals = saved.totals if saved is not None else Totals()
+    second = _second(options, totals, player, shares, show, stack)
     spent = monotonic() - begun if options.listen is None else 0.0  # a person may have to make it call
     limits = replace(limits, seed=options.seed, spent=min(spent, limits.seconds))
     spending.until = monotonic() + limits.seconds - limits.spent + limits.overtime - LAST
@@ -195,12 +201,11 @@ def _campaign(
     if shares.lane and not learned.alone:
         lane = Lane(_player(options, show.out, shares.lane, spending, learned), judge)
         stack.callback(lane.close)
-    totals = saved.totals if saved is not None else Totals()
     campaign = Campaign(
         player, families, judge, pool, limits, show,
         watched=watched, caller=caller, corpus=corpus, lane=lane, totals=totals,
         bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
-        second=_second(options, totals, player, stack),
+        second=second,
     )  # fmt: skip
     campaign.on_save = partial(_saving, options, campaign, show)
     return campaign
@@ -233,9 +238,10 @@ def _player(
     peer = Peer(
         host=options.host,
         port=options.port,
+        address=options.address if options.listen is None else None,
         source=source[0] if isinstance(source, tuple) else source,
         tls=secured.client if options.listen is None else None,
-        listen=options.listen,
+        listen=None if options.listen is None else (options.address, options.listen[1]),
         server_tls=secured.server if options.listen is not None else None,
     )
     bounds = Bounds(connections=connections, called=CALLED)
@@ -270,7 +276,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
         return None, stack.enter_context(Caller(options.trigger))
     if options.pid is None and options.command is None:
         return None, None
-    probe_port = partial(_listens, options.host, options.port)
+    probe_port = partial(_listens, options.address, options.port)
     try:
         watched = stack.enter_context(
             Watched(
@@ -279,7 +285,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
             )
         )  # fmt: skip
         if options.command is not None:
-            if _listens(options.host, options.port):
+            if _listens(options.address, options.port):
                 raise Refused(f"{_where(options)}: something listens there already; --pid watches it")
             watched.start()
     except CannotStart as error:
@@ -360,23 +366,28 @@ def _recorded(options: argparse.Namespace, learned: Learned) -> Iterator[Convers
             raise Refused(f"{shown(path)}: {said(error) if isinstance(error, OSError) else error}") from None
 
 
-def _second(options: argparse.Namespace, totals: Totals, first: Player, stack: ExitStack) -> Second | None:
+def _second(
+    options: argparse.Namespace, totals: Totals, first: Player, shares: Shares, show: Show, stack: ExitStack
+) -> Second | None:
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
-    peer = Peer(host=where[0], port=where[1])
+    peer = Peer(host=where[0], port=where[1], address=None if options.second == ENGINE else options.second_address)
     bounds = Bounds(connections=options.max_associations)
     learned = first.learned
     player = stack.enter_context(Player(peer, learned, bounds=bounds, spending=first.spending))
     if player.echo(10.0) is None:
         raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
     try:
-        own = probe(player, called=learned.called, calling=learned.calling)
+        seconds = max(LEAST_PROBE, options.time / 4)
+        own = probe(player, called=learned.called, calling=learned.calling, seconds=seconds)
     except NoAssociation as error:
         raise Refused(f"{show_address(where)}: {shown(error)}", NO_ASSOCIATION) from None
     player.learned = replace(
         learned, answer_seconds=max(own.answer_seconds, learned.answer_seconds)
     )  # it may be slower
+    if shares.jobs > 1 and not learned.alone:  # it plays while the workers do
+        first = stack.enter_context(_player(options, show.out, shares.worker, first.spending, learned))
     return Second(first, player, totals)
 
 

@@ -32,7 +32,7 @@ from dicos_transports.cli.options import (
 
 from ..campaign.settings import Settings
 
-__all__ = ["ENGINE", "Parser", "is_loopback", "parse"]
+__all__ = ["ENGINE", "Parser", "looked_up", "parse"]
 
 ENGINE: Final = "engine"
 SECONDS: Final = 600.0
@@ -218,10 +218,12 @@ def _address(words: list[str]) -> tuple[str, int, str | None, list[str]]:
     return host if bare else parse_host(host, words[0]), number, aet, words[2:]
 
 
-def is_loopback(host: str) -> bool:
-    """Returns True if every address of a host is of this host. Raises OSError for a host without an address."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return all(ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
+def looked_up(host: str) -> tuple[str, bool]:
+    """Returns the first address of a host, to be used from now on: a name may have another one later. True if every
+    address of it is of this host. Raises OSError for a host without an address, UnicodeError for a text that cannot be
+    a name."""
+    found = [str(one[4][0]) for one in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    return found[0], all(ip_address(one.partition("%")[0]).is_loopback for one in found)
 
 
 def _check(made: Parser, options: argparse.Namespace) -> None:

@@ -29,8 +29,8 @@ from ..findings.replay import Run, replay
 from ..findings.reproducer import Reproducer, read
 from ..findings.transcripts import lines
 from ..json_text import DamagedFile, write_file
-from .fuzz_options import is_loopback
-from .relaying import stopped_by_sigterm
+from .fuzz_options import looked_up
+from .relaying import ended_by_signals
 from .replay_options import parse
 
 _PATIENT: Final = 4
@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> int:
             _without_peer(options, out, made)
             return OK
         _check(options, made)
-        with stopped_by_sigterm():
+        with ended_by_signals():
             return _replay(options, out, made)
     except Refused as refusal:
         out.error(str(refusal))
@@ -138,7 +138,7 @@ def _check(options: argparse.Namespace, made: Reproducer) -> None:
         raise Refused(f"{oracle} is seen in the peer's process: --pid PID, or --command COMMAND")
     host = options.listen[0] if calls else options.host
     try:
-        own = is_loopback(host)
+        options.address, own = looked_up(host)
     except (OSError, UnicodeError) as error:
         why = said(error) if isinstance(error, OSError) else "not a host name"
         raise Refused(f"{shown(host)}: {why}", NO_ASSOCIATION) from None
@@ -164,6 +164,10 @@ def _replay(options: argparse.Namespace, out: Output, made: Reproducer) -> int:
         looking = Looking(player, made.violation, watched=watched, caller=caller)
         try:
             for run in _runs(options, out, made, player, looking, watched):
+                if run.shown or not any(one.shown for one in runs):  # the one that is printed
+                    runs = [replace(one, transcript=Transcript()) for one in runs]
+                else:
+                    run = replace(run, transcript=Transcript())
                 runs.append(run)
         except KeyboardInterrupt:
             interrupted = True
@@ -241,7 +245,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> Watched | None:
     """Starts or finds the peer's process, if there is one to watch."""
     if options.pid is None and options.command is None:
         return None
-    listens = partial(_listens, options.host, options.port)
+    listens = partial(_listens, options.address, options.port)
     try:
         watched = stack.enter_context(
             Watched(pid=options.pid, command=options.command, ready=listens, port=options.port)
@@ -274,9 +278,10 @@ def _player(options: argparse.Namespace, out: Output) -> Player:
     peer = Peer(
         host=options.host or "127.0.0.1",
         port=options.port,
+        address=None if listens else options.address,
         source=source[0] if isinstance(source, tuple) else source,
         tls=None if listens else secured.client,
-        listen=options.listen,
+        listen=(options.address, options.listen[1]) if listens else None,
         server_tls=secured.server if listens else None,
     )
     try:

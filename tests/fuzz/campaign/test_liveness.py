@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dicos_fuzz.campaign import knowledge
 from dicos_fuzz.campaign import liveness as module
 from dicos_fuzz.campaign.echoing import GoodCall
 from dicos_fuzz.campaign.knowledge import Learned
@@ -26,7 +27,8 @@ REJECTION = bytes.fromhex("03000000000400020302")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience as for a peer that is never slow."""
-    for name, seconds in (("DEADLINE", 0.2), ("REFUSING", 0.1), ("AGAIN", 0.01)):
+    monkeypatch.setattr(knowledge, "ECHO", 0.2)
+    for name, seconds in (("REFUSING", 0.1), ("AGAIN", 0.01)):
         monkeypatch.setattr(module, name, seconds)
 
 

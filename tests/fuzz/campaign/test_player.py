@@ -277,6 +277,26 @@ def test_a_message_is_sent_in_pieces_and_with_edits() -> None:
     assert [entry.note for entry in found.entries if entry.what is What.SENT] == ["in 4 pieces"]
 
 
+def test_sent_bytes_are_kept_and_made_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds are those of a conversation, over all of its connections."""
+    monkeypatch.setattr("dicos_fuzz.campaign.links.SENT_KEPT", 15)
+    monkeypatch.setattr("dicos_fuzz.campaign.run.MOST_MADE", 35)
+    twice = (Edit("A-RELEASE-RQ", Action.REPEAT, 1),)
+    steps: list[Step] = []
+    for number in range(3):
+        steps += [Open(connection=number), Send(message=RELEASE, edits=twice, connection=number)]
+    got: list[bytes] = []
+    with raw_peer(lambda sock: got.append(receive_all(sock))) as port:
+        found = play(port, *steps)
+        while len(got) < 3:
+            time.sleep(0.01)  # until the peer has read to the end
+    assert got == [2 * RELEASE, 2 * RELEASE, b""]
+    sent = [entry for entry in found.entries if entry.what is What.SENT]
+    assert [(len(entry.data), entry.note) for entry in sent] == [
+        (15, "5 bytes not kept"), (0, "20 bytes not kept"), (0, "nothing: the edits before have made 40 bytes"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("how", ["half", "close", "reset"])
 def test_a_connection_ends_as_the_step_says(how: str) -> None:
     seen: list[object] = []

@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from dicos_fuzz.campaign import knowledge
 from dicos_fuzz.campaign import liveness as liveness_module
 from dicos_fuzz.campaign import suspects as suspects_module
 from dicos_fuzz.campaign.judging import judge
@@ -150,7 +151,7 @@ def test_a_violation_that_comes_back_is_made_small() -> None:
 
 
 def test_what_hangs_the_peer_is_searched_with_less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness_module, "DEADLINE", 0.3)
+    monkeypatch.setattr(knowledge, "ECHO", 0.3)
     with investigating("none") as (suspects, liveness, _):
         with suspects._quicker():
             assert liveness.hanging < liveness_module.HANGING

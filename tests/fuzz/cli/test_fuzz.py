@@ -129,6 +129,22 @@ def test_another_host_is_refused_unless_it_is_owned(words: tuple[str, ...], caps
     assert "--i-own-this-peer" in capsys.readouterr().err
 
 
+def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that was checked is the one that is used, whatever the name means later."""
+    real, asked = socket.getaddrinfo, []
+
+    def look_up(host: object, *words: object, **more: object) -> object:
+        if host == "rebound.test":
+            asked.append(host)
+            host = "127.0.0.1" if len(asked) == 1 else "192.0.2.1"
+        return real(host, *words, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with peer() as port:
+        assert run("rebound.test", port, *BOUNDED, "--conversations", "3", "--compare", "engine") == 0
+    assert asked == ["rebound.test"]
+
+
 def test_a_host_without_address_is_no_association(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("no-such-host.invalid", "104") == 3
     assert "no-such-host.invalid" in capsys.readouterr().err

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 
 import pytest
 
 from dicos_fuzz.campaign.echoing import GoodCall
-from dicos_fuzz.campaign.spending import Spending
+from dicos_fuzz.campaign.spending import Spending, share_out
 from tests.fuzz.campaign.peers import raw_peer, receive_pdu
 from tests.fuzz.cli.counting import Counted, counting
 from tests.fuzz.cli.test_fuzz import events, peer, run
@@ -47,6 +48,18 @@ def test_the_connections_of_all_processes_are_bounded(most: int, jobs: str, caps
     assert f"jobs {jobs}," in capsys.readouterr().err.splitlines()[0].replace(" for want of connections,", "")
     assert len(counted.begun) > 20
     assert min(most, 2) <= counted.most <= most
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_shares_are_no_more_than_there_is(again: bool) -> None:
+    for connections, jobs in product(range(1, 60), range(1, 9)):
+        shares = share_out(connections, jobs, again=again)
+        assert 1 <= shares.jobs <= jobs
+        assert min(shares.main, shares.worker) >= 1
+        assert shares.main + shares.lane <= connections
+        if shares.jobs > 1:  # and a good echo
+            assert shares.worker >= 2
+            assert shares.worker * (shares.jobs + again) + 1 + shares.lane <= connections
 
 
 def test_the_rate_is_that_of_everything_that_is_begun() -> None:
