@@ -73,9 +73,9 @@ def main(words: Sequence[str]) -> int:
     try:
         _check_target(options)
         _check_inputs(options)
-        _check_outputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
         saved, corpus = _saved(options)
+        _check_outputs(options)
         if saved is not None:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs

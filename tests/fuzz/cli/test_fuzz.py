@@ -173,9 +173,15 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, capsys: pytest.Captur
     ],
 )
 def test_inputs_that_are_not_there_are_refused_before_anything_is_sent(
-    words: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run("127.0.0.1", free_port(), *words) == 2  # and not 3: it has not tried to connect
+    assert [*tmp_path.iterdir()] == []
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
