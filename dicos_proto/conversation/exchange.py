@@ -307,9 +307,7 @@ def fresh(exchange: Exchange) -> Flow[MessageEvent | None]:
 def poll_fresh(exchange: Exchange) -> MessageEvent | Need | None:
     """Like `fresh`, without a flow (`poll`)."""
     if exchange._ending is not None:
-        if (need := next(exchange._ending, None)) is not None:  # raises at its end
-            return need
-        exchange._ending = None
+        return next(exchange._ending)  # raises at its end
     exchange._taken += 1
     if exchange._taken >= _TURN:
         exchange._taken = 0

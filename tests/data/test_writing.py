@@ -80,6 +80,12 @@ def test_a_character_without_a_code_becomes_a_question_mark() -> None:
     assert dataset.StudyDescription == "a\N{SNOWMAN}ü"  # it is not changed
 
 
+def test_a_data_set_of_a_peer_loses_a_character_in_silence() -> None:
+    found = decode(charset(b"ISO_IR 100") + short(STUDY, b"LO", b"ab"), EXPLICIT_VR_LE)
+    found.StudyDescription = "a\N{SNOWMAN}"
+    assert decode_object(encode(found, EXPLICIT_VR_LE), EXPLICIT_VR_LE).StudyDescription == "a?"
+
+
 def test_an_escape_sequence_that_nobody_knows_is_copied_or_has_no_code() -> None:
     data = charset(b"ISO 2022 IR 87") + short(STUDY, b"LO", b"a\x1b$Qb ")
     assert encode(decode(data, EXPLICIT_VR_LE), EXPLICIT_VR_LE) == data
