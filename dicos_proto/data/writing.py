@@ -44,7 +44,18 @@ _ESC: Final = b"\x1b"
 def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
     """Returns `dataset`, or a copy that pydicom writes without a warning: a character set that pydicom does not know
     counts as the default one, as it does when it is read, and a character without a code becomes a question mark. If
-    the caller made the data set, one warning says so."""
+    the caller made the data set, one warning tells of those."""
+    encoding = (implicit, little)
+    if _is_written_quietly(dataset, encoding):
+        return dataset
+    lost: list[BaseTag] = []
+    made = _copied(dataset, [default_encoding], encoding, lost)
+    if lost and not isinstance(dataset, QuietDataset):  # it was not read from a peer
+        warnings.warn(LOST, stacklevel=3)
+    return made
+
+
+def _is_written_quietly(dataset: Dataset, encoding: tuple[bool, bool]) -> bool:
     waiting: list[tuple[Dataset, list[str]]] = [(dataset, [default_encoding])]
     while waiting:
         one, around = waiting.pop()
@@ -53,15 +64,17 @@ def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
         if names is not None and (
             _with_ascii(codecs) is not codecs or any(name not in python_encoding for name in names)
         ):
-            return _copied(dataset, [default_encoding], (implicit, little))
-        for element in _elements(one, codecs, (implicit, little)):
+            return False
+        for element in _elements(one, codecs, encoding):
             if element.VR == "SQ":
                 waiting.extend((item, codecs) for item in element.value)
-            elif element.VR in _TEXTS and any(not _has_codes(text, codecs) for text in _texts(element, codecs)):
-                if not isinstance(dataset, QuietDataset):  # it was not read from a peer
-                    warnings.warn(LOST, stacklevel=4)
-                return _copied(dataset, [default_encoding], (implicit, little))
-    return dataset
+            elif _loses(element, codecs):
+                return False
+    return True
+
+
+def _loses(element: DataElement, codecs: list[str]) -> bool:
+    return element.VR in _TEXTS and any(not _has_codes(text, codecs) for text in _texts(element, codecs))
 
 
 def _with_ascii(codecs: list[str]) -> list[str]:
@@ -84,7 +97,8 @@ class _Writable(QuietDataset):
         return codecs if key == _NAME and codecs is not None else super().get(key, default)
 
 
-def _copied(dataset: Dataset, around: list[str], encoding: tuple[bool, bool]) -> Dataset:
+def _copied(dataset: Dataset, around: list[str], encoding: tuple[bool, bool], lost: list[BaseTag]) -> Dataset:
+    """Returns the copy; adds the elements that lose a character to `lost`."""
     names = _names(dataset)
     read = around if names is None else codecs_of(names)
     codecs = _with_ascii(read)
@@ -92,9 +106,10 @@ def _copied(dataset: Dataset, around: list[str], encoding: tuple[bool, bool]) ->
     elements: dict[BaseTag, DataElement | RawDataElement] = {**dataset._dict}
     for element in _elements(dataset, read, encoding):
         if element.VR == "SQ":
-            items = Items([_copied(item, read, encoding) for item in element.value])
+            items = Items([_copied(item, read, encoding, lost) for item in element.value])
             elements[element.tag] = _element(element, items)
-        elif element.VR in _TEXTS and any(not _has_codes(text, codecs) for text in _texts(element, codecs)):
+        elif _loses(element, codecs):
+            lost.append(element.tag)
             elements[element.tag] = _element(element, _with_codes(element.value, codecs))
         else:
             elements[element.tag] = element

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("pydicom")
 
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicos_proto.data.datasets import decode, decode_object, encode
@@ -78,6 +80,15 @@ def test_a_character_without_a_code_becomes_a_question_mark() -> None:
     assert (again.StudyDescription, str(again.PatientName)) == ("a?ü", "B^?")
     assert [str(one) for one in again.OtherPatientNames] == ["A^ä", "C^?"]
     assert dataset.StudyDescription == "a\N{SNOWMAN}ü"  # it is not changed
+
+
+def test_a_text_in_an_unknown_character_set_is_told_of_if_it_is_lost() -> None:
+    dataset = Dataset()
+    dataset.add(DataElement(0x00080005, "CS", "rot13", validation_mode=IGNORE))
+    dataset.StudyDescription = "abc"
+    assert decode_object(encode(dataset, EXPLICIT_VR_LE), EXPLICIT_VR_LE).StudyDescription == "abc"
+    dataset.StudyDescription = "a\N{SNOWMAN}"
+    assert lossy(dataset, EXPLICIT_VR_LE).StudyDescription == "a?"
 
 
 def test_a_data_set_of_a_peer_loses_a_character_in_silence() -> None:

@@ -23,7 +23,6 @@ from pydicom.tag import Tag
 
 from dicos_proto.data import datasets
 from dicos_proto.data.datasets import DataSetError
-from dicos_proto.data.writing import writable
 from dicos_proto.registry import uids
 
 from ..addresses import said
@@ -165,14 +164,13 @@ def _element(tag: int, vr: str, value: str, text: str) -> DataElement:
 
 def check(identifier: Dataset) -> None:
     """Raise `KeyProblem` for an identifier that cannot be encoded, above all text outside its character set."""
-    try:
-        datasets.encode(identifier, uids.EXPLICIT_VR_LE)
-        lossless = writable(identifier, implicit=False, little=True) is identifier
-    except DataSetError:
-        lossless = False
-    if not lossless:
-        named = identifier.get("SpecificCharacterSet") or "of the default repertoire"
-        raise KeyProblem(f"keys cannot be encoded in the character set {named!s} [PS3.3 C.12.1.1.2]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            datasets.encode(identifier, uids.EXPLICIT_VR_LE)
+        except DataSetError:
+            named = identifier.get("SpecificCharacterSet") or "of the default repertoire"
+            raise KeyProblem(f"keys cannot be encoded in the character set {named!s} [PS3.3 C.12.1.1.2]") from None
 
 
 def read(path: Path) -> list[Dataset]:
