@@ -37,8 +37,17 @@ TESTS = Path(__file__).resolve().parent
 NOT_MEASURED = ("transports", "interop", "cost", "fuzz")
 """Folders whose tests do not count for the coverage of the engine: its own tests reach every branch without them."""
 
-TIMED = ("fuzz/campaign", "fuzz/cli", "fuzz/score", "fuzz/broken")
-"""Folders whose tests judge a process by when it answers: if the machine stands still for a second, they are wrong."""
+TIMED = (
+    "fuzz/campaign/scenarios/test_orders_and_others.py",
+    "fuzz/campaign/scenarios/test_own_provider.py",
+    "fuzz/campaign/test_calling.py",
+    "fuzz/campaign/test_campaign.py",
+    "fuzz/campaign/test_suspects.py",
+    "fuzz/campaign/test_watching.py",
+    "fuzz/cli",
+    "fuzz/score/test_command.py",
+)
+"""Tests that judge a process by when it answers: if the machine stands still for a second, they are wrong."""
 
 gc.disable()  # what is collected stays until the end: looking for garbage in it finds none
 
@@ -55,7 +64,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks the tests of the fuzzer, before `-m` chooses. Those that fuzz a real process get two more tries."""
     if item.path.is_relative_to(TESTS / "fuzz"):
         item.add_marker(pytest.mark.fuzz)
-    if any(item.path.is_relative_to(TESTS / folder) for folder in TIMED):
+    if any(item.path.is_relative_to(TESTS / each) for each in TIMED):
         item.add_marker(pytest.mark.flaky(reruns=2))
 
 

@@ -1,6 +1,7 @@
-"""`dicos fuzz` against real peers, from a clean start: what each of them is known for is found, and ours show nothing.
+"""`dicos fuzz` against real peers, from a clean start: each of them shows faults, and ours show nothing.
 
-A campaign has ten minutes, as it has by default, and is interrupted once everything that is expected has been found.
+A campaign has ten minutes, as it has by default, and is interrupted once everything that is expected has been found: the
+classes that every campaign so far has shown within a minute or two. docs/fuzzed-peers.md has those of whole campaigns.
 `python -m tests.interop.fuzz_peers` runs campaigns to their end, and prints what was found.
 """
 
@@ -17,12 +18,12 @@ TIME = 600
 """Seconds within which it has to be found."""
 EXPECTED = {
     "pynetdicom storescp": {"accepted", "log-traceback"},
-    "pynetdicom qrscp": {"accepted"},
+    "pynetdicom qrscp": {"accepted", "log-traceback"},
     "DCMTK storescp": {"accepted", "silence"},
     "DCMTK dcmqrscp": {"accepted", "refused-valid"},
     "dcmjs-dimse": {"kept-open", "unexpected-pdu"},
 }
-"""Peer -> the oracles that are known to find something."""
+"""Peer -> the oracles that have found something in every campaign."""
 OURS = [name for name, peer in PEERS.items() if peer.ours]
 
 
@@ -35,7 +36,7 @@ def _had(name: str) -> None:
 @pytest.mark.slow  # a campaign of up to ten minutes; most take one
 @pytest.mark.timeout(TIME + 300)
 @pytest.mark.parametrize("name", EXPECTED)
-def test_faults_that_a_peer_is_known_for_are_found_unaided(name: str, tmp_path: Path) -> None:
+def test_faults_of_a_peer_are_found_unaided(name: str, tmp_path: Path) -> None:
     _had(name)
     outcome = fuzz(name, TIME, tmp_path, until=EXPECTED[name])
     assert outcome.oracles.keys() >= EXPECTED[name], outcome.errors
