@@ -44,7 +44,7 @@ _ESC: Final = b"\x1b"
 def writable(dataset: Dataset, *, implicit: bool, little: bool) -> Dataset:
     """Returns `dataset`, or a copy that pydicom writes without a warning: a character set that pydicom does not know
     counts as the default one, as it does when it is read, and a character without a code becomes a question mark. If
-    the caller made the data set, one warning tells of those."""
+    the caller made the data set, one warning names that."""
     encoding = (implicit, little)
     if _is_written_quietly(dataset, encoding):
         return dataset

@@ -1,6 +1,6 @@
 """`dicos fuzz` against real peers, from a clean start: each of them shows faults, and ours show nothing.
 
-A campaign has ten minutes, as it has by default, and is interrupted once everything that is expected has been found: the
+A campaign has ten minutes, as it has by default, and is interrupted once everything expected has been found: the
 classes that every campaign so far has shown within a minute or two. docs/fuzzed-peers.md has those of whole campaigns.
 `python -m tests.interop.fuzz_peers` runs campaigns to their end, and prints what was found.
 """
