@@ -1,6 +1,7 @@
 """Settings all tests share. The default Hypothesis profile gives the same examples each time: a failure is a change."""
 
 import gc
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -50,6 +51,21 @@ TIMED = (
 """Tests that judge a process by when it answers: if the machine stands still for a second, they are wrong."""
 
 gc.disable()  # what is collected stays until the end: looking for garbage in it finds none
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Makes sure that a test leaves the signals as they were: the processes that later tests start inherit them."""
+    before = _signals()
+    yield
+    assert _signals() == before, "signals that stay blocked or handled otherwise"
+
+
+def _signals() -> tuple[object, ...]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), *map(signal.getsignal, STOPPING)
 
 
 @pytest.hookimpl(tryfirst=True)

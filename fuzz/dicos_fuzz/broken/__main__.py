@@ -42,13 +42,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return OK
     hooks = Hooks() if options.defect == NONE else DEFECTS[options.defect].hooks()
     stopping = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # before there are threads, which have the same mask
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # crashes are expected
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # before there are threads, which have the same mask
     try:
         server = Provider(hooks, port=options.port, host=options.bind)
     except ListenFailed as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         print(f"error: {shown(str(error))}", file=sys.stderr)
         return USAGE
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # crashes are expected
     print(server.port, flush=True)
     while signal.sigtimedwait(stopping, 1.0) is None and os.getppid() == parent:
         pass

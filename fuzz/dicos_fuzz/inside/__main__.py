@@ -75,9 +75,13 @@ def main(words: Sequence[str]) -> int:
         corpus=given.corpus,
         crashes=given.crashes,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background without the first
-        signal.signal(number, signal.default_int_handler)
-    totals = run(settings)
+    # A shell starts what runs in the background without the first.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        totals = run(settings)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     print("\n".join(table(totals, names)))
     print("\n".join(["", *coverage(totals)]))
     return 1 if totals.crashes or totals.failed else 0
