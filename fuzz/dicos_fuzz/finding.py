@@ -33,7 +33,8 @@ class Violation:
     `oracle`: the name of the rule, as "hang" or "wrong-message-id". `detail`: what was seen and what was allowed, one
     line, without patient data. `clause`: the clause or limit. `state`: the state that the peer was in, "Sta6".
     `reaction`: what the peer did, in a few stable words: together with `oracle` and `state` it is the signature.
-    `family`: the family of the scenario, part of the signature only if `by_family`.
+    `family`: the family of the scenario, part of the signature only if `by_family`. `by_state`: False if the same
+    reaction counts as the same in every state, such as a text in the log.
     """
 
     oracle: str
@@ -44,11 +45,14 @@ class Violation:
     reaction: str = ""
     family: str = ""
     by_family: bool = False
+    by_state: bool = True
 
 
 def signature(violation: Violation) -> str:
     """Returns the signature by which duplicates are grouped and known findings are masked: 12 hexadecimal digits."""
-    parts = (violation.oracle, violation.state, violation.reaction, violation.family if violation.by_family else "")
+    state = violation.state if violation.by_state else ""
+    family = violation.family if violation.by_family else ""
+    parts = (violation.oracle, state, violation.reaction, family)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 

@@ -31,6 +31,11 @@ def test_what_the_peer_did_is_the_signature(change: dict[str, object]) -> None:
     assert signature(replace(HANG, **change)) != signature(HANG)  # type: ignore[arg-type]
 
 
+def test_the_state_is_no_part_of_it_where_the_reaction_is_the_same_in_all() -> None:
+    log = replace(HANG, by_state=False)
+    assert signature(log) == signature(replace(log, state="Sta6")) != signature(replace(log, reaction="x"))
+
+
 def test_parts_of_a_signature_do_not_run_into_each_other() -> None:
     assert signature(replace(HANG, state="ab", reaction="c")) != signature(replace(HANG, state="a", reaction="bc"))
 

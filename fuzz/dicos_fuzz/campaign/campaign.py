@@ -58,7 +58,7 @@ SHARE_OF_WARMING: Final = 0.1
 SHARE_OF_COSTLY: Final = 0.2
 FIRST_COSTLY: Final = 0.1
 """Share of the time after which the first of them is played: the quick ones have their turn before."""
-SHARE_OF_DOUBTS: Final = 0.5
+SHARE_OF_DOUBTS: Final = 0.35
 LOCAL: Final = "this host"
 """The end of a campaign begins with these words if the peer is not its cause."""
 BAD_ALREADY: Final = "nothing faulty was sent, and the peer does not serve good associations"
@@ -159,6 +159,7 @@ class Campaign:
             totals.ended = self._loop()
             self.quiet()
             self._settle_doubts(self._ends + self.settings.overtime / 2)
+            self._care.settle(self._ends + self.settings.overtime / 2)
             self._smaller()
         except KeyboardInterrupt:
             totals.ended = "interrupted"
@@ -333,6 +334,7 @@ class Campaign:
             times = 1 if played.seconds >= LONG else TIMES
             finding = self._suspects.violation(violation, played.case.conversation, played.transcript, times)
             self.history.add(played.case.conversation)
+            self._care.credit(played.case.conversation)
             if not finding.replayed[1]:
                 self.leave(finding)
                 continue
@@ -345,6 +347,7 @@ class Campaign:
 
     def _leave_doubts(self) -> None:
         """Keeps what there was no time to play again."""
+        self._care.leave_open()
         for violation, played in self._doubts:
             self.leave(
                 Finding(violation=violation, conversation=played.case.conversation, transcript=played.transcript)

@@ -2,26 +2,32 @@
 
 Knows: when to ask which oracle, and what follows from its answer. Must not know: the order of conversations.
 
-Invariant: an investigation runs with nothing else going on (`Work.quiet`), so that its answers are about the suspects.
+Theory of operation: a peer that serves nobody is looked into at once, since nothing else can be done. All else that is
+suspicious waits in `_open` and `_growths` until investigations have not had their share of the time (`SHARE`): with a
+peer that is slow to answer, they would leave none for anything new. `settle` goes on with them.
+
+Invariants: an investigation runs with nothing else going on (`Work.quiet`), so that its answers are about the suspects.
+At most `OPEN` suspicions wait, each with a bounded part of the history; what is open at the end is kept unconfirmed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final, Protocol
 
 from ..conversation import Conversation, Send, Side, Transcript
-from ..finding import Finding, Violation
+from ..finding import Finding, Severity, Violation, signature
 from .conduct import conduct
 from .ledger import Ledger
 from .lines import lines_of
 from .liveness import Liveness, Trouble
 from .player import Exhausted, Player
 from .pool import Played
-from .resources import Numbers, Track
+from .resources import Counted, Growth, Track
 from .settings import Settings
 from .suspects import TIMES, Suspects
 
@@ -29,10 +35,20 @@ __all__ = ["FIRST_SURVEYS", "Care", "History", "Work"]
 
 HISTORY: Final = 1_000
 HISTORY_BYTES: Final = 64 << 20
+OPEN: Final = 16
+"""Suspicions that wait to be looked into."""
+OPEN_BYTES: Final = 4 << 20
+"""Bytes of earlier conversations that are kept with each, beside the last one."""
+SHARE: Final = 0.25
+"""Share of the time for looking into what is suspicious, and for waiting until the peer is at rest."""
 FIRST_SURVEYS: Final = 2
 """Looks at the resources of a peer before connections are kept open beside the others, which use resources too."""
 SURVEY_AGAIN: Final = 2.0
 """Seconds between two looks at a peer whose descriptors or threads are above the baseline."""
+
+AT_ONCE: Final = ("crash", "hang", "slot-leak", "stall")
+"""The oracles that say that the peer does not serve, or that what it had is gone."""
+_ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 
 
 class History:
@@ -53,6 +69,16 @@ class History:
     def all(self) -> list[Conversation]:
         """Returns all of them."""
         return list(self._kept)
+
+    def latest(self, most: int) -> list[Conversation]:
+        """Returns the latest ones, of `most` bytes together, and the last one in any case."""
+        found: list[Conversation] = []
+        for one in reversed(self._kept):
+            most -= _size(one)
+            if found and most < 0:
+                break
+            found.append(one)
+        return found[::-1]
 
     def clear(self) -> None:
         """Forgets all."""
@@ -88,6 +114,20 @@ class Work(Protocol):
         """Ends the campaign."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A suspicion that waits: what was seen, after which conversations, the latest last."""
+
+    trouble: Trouble
+    history: list[Conversation]
+    transcript: Transcript
+
+    def left(self) -> Finding:
+        """What is kept if there is no time for it."""
+        violation = self.trouble.violation
+        return Finding(violation=violation, conversation=self.history[-1], transcript=self.transcript)
+
+
 class Care:
     """Looks after one peer. `note` is called with lines for people."""
 
@@ -113,6 +153,24 @@ class Care:
         self._since_echo = 0
         self._risen = False
         self.surveys = 0
+        self._open: list[_Open] = []
+        self._growths: dict[Counted, Growth] = {}
+        self._begun = monotonic()
+        self._spent = 0.0
+
+    @property
+    def _allowed(self) -> bool:
+        """True while investigations have not had their share of the time."""
+        return self._spent <= SHARE * (monotonic() - self._begun)
+
+    @contextmanager
+    def _spending(self) -> Iterator[None]:
+        """Counts the time that is spent inside."""
+        begun = monotonic()
+        try:
+            yield
+        finally:
+            self._spent += monotonic() - begun
 
     def rest(self) -> None:
         """Takes the resources of a peer at rest as the baseline."""
@@ -126,7 +184,7 @@ class Care:
     @property
     def survey_due(self) -> bool:
         """True if the resources of the peer are to be measured now, or have not been often enough yet."""
-        if self._track is None:
+        if self._track is None or not self._allowed:
             return False
         since = monotonic() - self._surveyed
         return self.surveys < FIRST_SURVEYS or since >= self._settings.survey_seconds
@@ -146,6 +204,36 @@ class Care:
         since = now - self._surveyed
         if since >= self._settings.survey_seconds or (self._risen and since >= SURVEY_AGAIN):
             self._survey(played)
+        self.settle()
+
+    def settle(self, until: float | None = None) -> None:
+        """Looks into what is open, the worst first: as long as that has not had its share of the time, or until a
+        time. Raises `Unrecoverable`."""
+        while (self._open or self._growths) and (self._allowed if until is None else monotonic() < until):
+            if self._open:
+                one = min(self._open, key=lambda each: _ORDER[each.trouble.violation.severity])
+                self._open.remove(one)
+                with self._spending():
+                    self._work.quiet()
+                    self._look_into(one)
+            else:
+                growth = self._growths.pop(next(iter(self._growths)))
+                with self._spending():
+                    self._work.quiet()
+                    self._grown(growth)
+
+    def leave_open(self) -> None:
+        """Keeps what there was no time for, as not confirmed."""
+        for one in self._open:
+            self._work.leave(one.left())
+        self._open.clear()
+
+    def credit(self, conversation: Conversation) -> None:
+        """Notes the resources after a conversation was played again, outside of the order of a campaign: what it leaves
+        behind is not blamed on the next one."""
+        numbers = None if self._track is None else self._liveness.numbers()
+        if self._track is not None and numbers is not None:
+            self._track.note(conversation, numbers)
 
     def alive(self, played: Played) -> None:
         """Makes sure that the process of the peer is still there."""
@@ -184,56 +272,75 @@ class Care:
         violation = placed(trouble.violation, last, played.transcript)
         trouble = replace(trouble, violation=violation)
         if trouble.cut:
-            self._work.leave(Finding(violation=violation, conversation=last, transcript=played.transcript))
+            self._work.leave(_Open(trouble, [last], played.transcript).left())
             return
         new = self._ledger.is_new(violation)
-        if new or trouble.fatal:
-            self._work.quiet()
-        if new:
-            self._note(f"looking into {trouble.oracle}: {violation.detail}")
-            try:
-                finding = self._suspects.trouble(trouble, self._work.history.all() or [last], played.transcript)
-            except Exhausted:
-                self._work.leave(Finding(violation=violation, conversation=last, transcript=played.transcript))
-                raise
-            last = finding.conversation
-            finding = replace(finding, violation=placed(finding.violation, last, finding.transcript))
-            self._work.add(believed(finding) if trouble.fatal else finding)
-            violation = finding.violation
-        elif trouble.fatal:
-            self._suspects.recover()
-        if trouble.fatal:
-            self._work.mute(last)
-            self._work.history.clear()
-            self.rest()
+        if not trouble.fatal and trouble.oracle not in AT_ONCE:
+            if new and len(self._open) < OPEN:
+                self._ledger.pending.add(signature(violation))
+                history = self._work.history.latest(OPEN_BYTES) or [last]
+                self._open.append(_Open(trouble, history, played.transcript))
+            return
+        with self._spending():
+            if new or trouble.fatal:
+                self._work.quiet()
+            if new:
+                found = self._look_into(_Open(trouble, self._work.history.all() or [last], played.transcript))
+                last, violation = found.conversation, found.violation
+            elif trouble.fatal:
+                self._suspects.recover()
+            if trouble.fatal:
+                self._work.mute(last)
+                self._work.history.clear()
+                self.rest()
         if trouble.oracle == "crash" and not self._settings.keep_going and not self._ledger.is_known(violation):
             self._work.stop("stopped at the first crash; --keep-going goes on")
+
+    def _look_into(self, one: _Open) -> Finding:
+        """Has a suspicion investigated, and takes what comes of it. Raises `Unrecoverable`, `Exhausted`."""
+        trouble = one.trouble
+        self._note(f"looking into {trouble.oracle}: {trouble.violation.detail}")
+        try:
+            finding = self._suspects.trouble(trouble, one.history, one.transcript)
+        except Exhausted:
+            self._work.leave(one.left())
+            raise
+        finding = replace(finding, violation=placed(finding.violation, finding.conversation, finding.transcript))
+        self._work.add(believed(finding) if trouble.fatal else finding)
+        self.credit(finding.conversation)
+        return finding
 
     def _survey(self, played: Played) -> None:
         """Looks at the resources of a peer at rest."""
         if self._track is None or self._work.lane_busy():
             return  # connections that are kept open would count as growth
+        if not self._allowed:
+            return
         self._work.quiet()
         self.check(played)
-        numbers = self._liveness.settled(self._track.baseline, seconds=1.0)
-        if numbers is not None and self._track.above(numbers):
-            numbers = self._liveness.settled(self._track.baseline)
-        if numbers is not None:
-            self._grown(self._track, numbers)
-        if (trouble := self._liveness.spins()) is not None:
-            self._trouble(trouble, played)
+        with self._spending():
+            self._look(self._track, played)
         self._surveyed, self._risen = monotonic(), False
         self.surveys += 1
 
-    def _grown(self, track: Track, numbers: Numbers) -> None:
-        for growth in track.settled(numbers):
-            names = ", ".join(one.name for one in growth.suspects) or "nobody"
-            self._note(f"{growth.counted} rose from {growth.before} to {growth.now}; suspects: {names}")
-            finding = self._suspects.growth(growth)
-            if finding is not None and self._ledger.is_new(finding.violation):
-                self._work.add(finding)
-            if finding is not None:
-                self.rest()
+    def _look(self, track: Track, played: Played) -> None:
+        """Measures the resources of a peer at rest."""
+        numbers = self._liveness.settled(track.baseline, seconds=1.0)
+        if numbers is not None and track.above(numbers):
+            numbers = self._liveness.settled(track.baseline)
+        for growth in [] if numbers is None else track.settled(numbers):
+            self._growths[growth.counted] = growth
+        if (trouble := self._liveness.spins()) is not None:
+            self._trouble(trouble, played)
+
+    def _grown(self, growth: Growth) -> None:
+        names = ", ".join(one.name for one in growth.suspects) or "nobody"
+        self._note(f"{growth.counted} rose from {growth.before} to {growth.now}; suspects: {names}")
+        finding = self._suspects.growth(growth)
+        if finding is not None and self._ledger.is_new(finding.violation):
+            self._work.add(finding)
+        if finding is not None:
+            self.rest()
 
 
 def placed(violation: Violation, conversation: Conversation, transcript: Transcript) -> Violation:

@@ -44,6 +44,8 @@ SPINNING: Final = 0.2
 process that spins gets no more."""
 SPINS: Final = 5.0
 """Seconds that it has to spin: it may still be at work."""
+BY_STATE: Final = ("crash", "hang", "slot-leak", "stall")
+"""The oracles for which the state matters: what a log says, or what memory costs, is the same in all."""
 _UNKNOWN: Final = "ended"
 """The end of a process that is not a child of this one."""
 PEAK_FREE: Final = 64 << 20
@@ -74,7 +76,14 @@ class Trouble:
 def _trouble(
     oracle: str, severity: Severity, detail: str, clause: str, reaction: str, *evidence: str, fatal: bool = False
 ) -> Trouble:
-    violation = Violation(oracle=oracle, severity=severity, detail=detail, clause=clause, reaction=reaction)
+    violation = Violation(
+        oracle=oracle,
+        severity=severity,
+        detail=detail,
+        clause=clause,
+        reaction=reaction,
+        by_state=oracle in BY_STATE,
+    )
     return Trouble(violation, evidence, fatal)
 
 

@@ -151,6 +151,7 @@ def json_of_reproducer(reproducer: Reproducer) -> dict[str, object]:
             "reaction": _cut(violation.reaction),
             "family": _cut(violation.family),
             "by family": violation.by_family,
+            "by state": violation.by_state,
         },
         "replayed": list(reproducer.replayed),
         "seen after": list(reproducer.seen_after),
@@ -250,7 +251,7 @@ def _pair(found: Mapping[str, object], name: str) -> tuple[object, object]:
     return pair[0], pair[1]
 
 
-_VIOLATION: Final = ("oracle", "severity", "detail", "clause", "state", "reaction", "family", "by family")
+_VIOLATION: Final = ("oracle", "severity", "detail", "clause", "state", "reaction", "family", "by family", "by state")
 
 
 def _violation(plain: object) -> Violation:
@@ -261,5 +262,6 @@ def _violation(plain: object) -> Violation:
         oracle=oracle,
         severity=Severity(choice(found.get("severity"), "violation: severity", [one.value for one in Severity])),
         by_family=flag(found.get("by family", False), "violation: by family"),
+        by_state=flag(found.get("by state", True), "violation: by state"),
         **texts,
     )

@@ -69,6 +69,7 @@ violations = st.builds(
     reaction=texts,
     family=texts,
     by_family=st.booleans(),
+    by_state=st.booleans(),
 )
 findings = st.builds(
     Finding,
