@@ -197,7 +197,7 @@ class _Rewriter(Walker):
     def _remember(self, tag: int, data: Buffer, at: int, end: int) -> None:
         """Remembers what later elements of the same item take their VR from."""
         if tag == PIXEL_REPRESENTATION:
-            self._scopes[-1].signed = data[at:end] == b"\1\0"
+            self._scopes[-1].signed = _says_signed(data[at:end])
         elif is_creator(tag):
             self._scopes[-1].creators[tag] = bytes(data[at:end]).decode("ascii", "replace").strip("\0 ")
 
@@ -359,7 +359,12 @@ def _unambiguous(vr: str, scope: Scope) -> bytes:
 def _is_signed(chunks: Iterable[Buffer], limits: Limits) -> bool:
     """Returns True if the implicit data set has signed pixels: elements before (0028,0103) need to know as well."""
     found = _looked_up(chunks, _Look(IMPLICIT_VR_LE, (PIXEL_REPRESENTATION,), limits))
-    return found.get(PIXEL_REPRESENTATION) == b"\1\0"
+    return _says_signed(found.get(PIXEL_REPRESENTATION, b""))
+
+
+def _says_signed(value: Buffer) -> bool:
+    """Returns True for a Pixel Representation of 1; a single byte counts with the one that pads it."""
+    return value in (b"\1\0", b"\1")
 
 
 def _looked_up(chunks: Iterable[Buffer], look: _Look) -> dict[int, bytes]:

@@ -299,9 +299,10 @@ def _associate_items(
         kind, length = cursor.item_header()
         if kind == 0x21 and context_item == 0x21 and _counts_its_header(cursor.view[cursor.at :], length):
             detail = f"presentation context item of {length} bytes counts the 4 of its own header"
-            if not judge.tolerates("answer_item_length", detail):
+            if judge.tolerates("answer_item_length", detail):
+                length -= ITEM_HEADER.size
+            elif cursor.view[cursor.at + 2] == ContextResult.ACCEPTANCE:  # else no sub-item is tested: it may be right
                 raise Malformed(detail, CLAUSES["answer_item_length"])
-            length -= ITEM_HEADER.size
         value = cursor.take(length)
         if kind == 0x10:
             check_once(application, "application context")
@@ -347,12 +348,11 @@ def _counts_its_header(view: memoryview, length: int) -> bool:
     """Returns True if the presentation context item of an A-ASSOCIATE-AC at the start of `view`, whose header says
     `length`, ends 4 bytes earlier: after its one transfer syntax, where the next item begins, or nothing is left.
 
-    With the length in its header, it would be malformed: the header of the next item does not fit as a sub-item.
+    With the length in its header, an accepted context would be malformed: the header of the next item does not fit as
+    a sub-item. The sub-items of one that is not accepted are not tested [PS3.8 9.3.3.2].
     """
-    if len(view) < 8 or view[4] != 0x40:
-        return False
     end = 8 + int.from_bytes(view[6:8], "big")
-    if length != end + ITEM_HEADER.size or len(view) < end:
+    if len(view) < end or view[4] != 0x40 or length != end + ITEM_HEADER.size:
         return False
     following = view[end : end + ITEM_HEADER.size]
     return not following or (following[0] in (0x10, 0x21, 0x50) and any(following[2:]))

@@ -894,6 +894,15 @@ def test_what_a_request_says_is_not_left_out_where_it_cannot_be_read() -> None:
         assert isinstance(abort, ProviderAbort)
 
 
+@SPLITS
+def test_the_sub_items_of_a_context_that_is_refused_are_not_tested(split: Splitter) -> None:
+    """They look like the header of the next item, which a length of 4 too many would take in [PS3.8 9.3.3.2]."""
+    refused = item(0x21, b"\3\0\3\0" + item(0x40, IMPLICIT) + b"\x50\0\0\1")
+    (answer,) = asker(STRICT, split).feed(accepting(answered(1), refused, answered(5)))
+    assert isinstance(answer, AssociateAccept)
+    assert [(each.id, each.result) for each in answer.contexts] == [(1, 0), (3, 3), (5, 0)]
+
+
 def test_each_flag_has_a_clause_and_a_test() -> None:
     names = [each.name for each in fields(Tolerance)]
     assert names == list(CLAUSES) == list(EVERYTHING.names())

@@ -222,6 +222,13 @@ def test_us_or_ss_follows_the_pixel_representation_wherever_it_stands(tmp_path: 
         assert (ds[zero_velocity].VR, ds[smallest].VR) == (vr, vr)
 
 
+def test_a_pixel_representation_of_one_byte_counts_with_the_one_that_pads_it(tmp_path: Path) -> None:
+    data = implicit(0x00189810, b"\xff\xff") + implicit(0x00280103, b"\1") + implicit(0x00280106, b"\xfe\xff")
+    once = converted(tmp_path, data, IMPLICIT, EXPLICIT)
+    assert converted(tmp_path, converted(tmp_path, once, EXPLICIT, IMPLICIT), IMPLICIT, EXPLICIT) == once
+    assert [element.VR for element in parsed(once, EXPLICIT)] == ["SS", "US", "SS"]
+
+
 def test_private_elements_take_their_vr_from_their_creator(tmp_path: Path) -> None:
     data = implicit(0x00090010, b"GEMS_IDEN_01") + implicit(0x00091001, b"text") + implicit(0x00091101, b"nobody's")
     ds = parsed(converted(tmp_path, data, IMPLICIT, EXPLICIT), EXPLICIT)

@@ -123,7 +123,7 @@ class _Open:
     transcript: Transcript
 
     def left(self) -> Finding:
-        """What is kept if there is no time for it."""
+        """Returns the finding that is kept, unconfirmed, if there is no time to look into it."""
         violation = self.trouble.violation
         return Finding(violation=violation, conversation=self.history[-1], transcript=self.transcript)
 
@@ -297,7 +297,7 @@ class Care:
             self._work.stop("stopped at the first crash; --keep-going goes on")
 
     def _look_into(self, one: _Open) -> Finding:
-        """Has a suspicion investigated, and takes what comes of it. Raises `Unrecoverable`, `Exhausted`."""
+        """Has a suspicion investigated, and takes the finding. Raises `Unrecoverable`, `Exhausted`."""
         trouble = one.trouble
         self._note(f"looking into {trouble.oracle}: {trouble.violation.detail}")
         try:
