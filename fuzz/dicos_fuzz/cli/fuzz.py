@@ -66,8 +66,9 @@ def main(words: Sequence[str]) -> int:
     """Runs the command. Returns the exit status."""
     options, _ = parse(words)
     if "list" in options.family:
+        width = max(map(len, FAMILIES))
         for family in FAMILIES.values():
-            print(f"{family.name:<16} {family.side.value:<9} {family.about}")
+            print(f"{family.name:<{width}} {family.side.value:<9} {family.about}")
         return OK
     out = Output(options)
     try:

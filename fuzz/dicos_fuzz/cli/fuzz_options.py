@@ -126,7 +126,7 @@ def _content(made: Parser) -> None:
         help="begin with the associations in this capture file, without what was recorded of people; may be "
         "repeated")  # fmt: skip
     add("--known", type=Path, metavar="FILE", help="file with ids of known findings, one a line, which are masked")
-    add("--compare", nargs="+", metavar="HOST PORT",
+    add("--compare", nargs="+", metavar=("HOST", "PORT"),
         help=f"send the same to a second peer, or to \"{ENGINE}\", our own provider; report differences")  # fmt: skip
 
 

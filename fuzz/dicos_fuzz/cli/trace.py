@@ -213,6 +213,8 @@ def _parser() -> Parser:
         prog="dicos trace", allow_abbrev=False,
         description="Show every association of a capture file (pcap, pcapng), or of the connections that this command "
         "passes on to a peer: who said what and when, and what breaks the standard.",
+        epilog="Exit status: 0 all was shown, 1 something could not be written, or with --check a peer broke a rule, 2 "
+        "bad usage or a capture that cannot be read to its end, 130 interrupted.",
     )  # fmt: skip
     made.add_argument("file", nargs="?", metavar="FILE", help='a capture file, or "-" for standard input')
     shown = made.add_argument_group("output")

@@ -93,7 +93,7 @@ class Whole(Shape):
         word = words.next(self.what)
         if self.zero and word == self.zero:
             return 0
-        if not (word.isascii() and word.isdigit() and len(word) <= 20):
+        if not (word.isascii() and word.isdigit() and len(word) <= 20) or (self.zero and not int(word)):
             raise _refuse(self, word)
         return self.check(int(word))
 

@@ -127,6 +127,7 @@ def test_comments_empty_lines_and_spaces_are_allowed() -> None:
         ("in at 5: clock inf", "clock: seconds: 'inf'; allowed: -100000 to 100000 seconds"),
         ("in pdu P-DATA 1: split", "pdu: kind: 'P-DATA'; allowed: any, A-ASSOCIATE-RQ, "),
         ("in pdu any 0x1: split", "pdu: number: '0x1'; allowed: each or 1 to"),
+        ("in pdu any 0: split", "pdu: number: '0'; allowed: each or 1 to"),
         ("in pdu any 1 +x: split", "pdu: offset: 'x'; allowed: 0 to"),
         ("in pdu any: edit length delete", "edit: edit: 'length'; allowed: a path in quotation marks, as "),
         ('in pdu any: edit "length', "edit: edit: '\"'; allowed: a path in quotation marks"),
