@@ -243,6 +243,8 @@ def _check(made: Parser, options: argparse.Namespace) -> None:
         made.error("--keep-going needs a way to start the peer again: --restart-command or --command")
     if options.state is not None and options.resume is not None:
         made.error("--state begins a campaign, --resume goes on with one: one of them")
+    if options.seed is not None and options.resume is not None:
+        made.error("--seed with --resume: a campaign goes on with the seed that it has")
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(4), "big")
 

@@ -79,6 +79,7 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         (("127.0.0.1:104", "--restart-command", "x"), "without --pid or --command"),
         (("127.0.0.1:104", "--keep-going"), "needs a way to start the peer again"),
         (("127.0.0.1:104", "--state", "a", "--resume", "b"), "one of them"),
+        (("127.0.0.1:104", "--seed", "1", "--resume", "b"), "the seed that it has"),
         (("127.0.0.1:104", "--time", "0"), "a time, as 90, 10m or 8h"),
         (("127.0.0.1:104", "--time", "5x"), "a time, as 90, 10m or 8h"),
         (("127.0.0.1:104", "--max-bytes", "lots"), "a size, as 500k or 2G"),
@@ -158,7 +159,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, capsys: pytest.Captur
     capture.write_bytes(b"not a capture file at all")
     with peer() as port:
         for option, name in (("--known", known), ("--corpus", corpus), ("--pcap", capture), ("--resume", tmp_path)):
-            assert run("127.0.0.1", port, option, name, *BOUNDED) == 2
+            assert run("127.0.0.1", port, option, name) == 2
             assert str(name) in capsys.readouterr().err
 
 
