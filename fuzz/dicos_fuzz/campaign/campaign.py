@@ -13,11 +13,11 @@ campaign is bounded: history, corpus, bitmap, findings (`FINDINGS`).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic, sleep
-from typing import Final, Protocol
+from typing import Final
 
 from dicos_transports.addresses import said
 
@@ -28,9 +28,10 @@ from .calling import Caller
 from .care import Care, History, believed
 from .corpus import Corpus
 from .expecting import TIMED
-from .lane import LONG, Lane, length_of
+from .lane import LONG, TWICE, Lane, length_of
 from .ledger import Ledger
 from .liveness import Liveness, NotReady
+from .observer import Observer
 from .player import Exhausted, LocalTrouble, Player
 from .pool import Played, Pool, play_here
 from .scenarios.family import Family
@@ -39,7 +40,7 @@ from .settings import Settings, Totals
 from .suspects import LASTING, LEAKS, TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
-__all__ = ["LAST", "LOCAL", "Campaign", "Observer"]
+__all__ = ["LAST", "LOCAL", "Campaign"]
 
 FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
@@ -69,22 +70,6 @@ LONGEST_COSTLY: Final = 0.15
 LEAST_COSTLY: Final = 1.0
 SLOWER: Final = 1.5
 SLOWEST: Final = 2.0
-
-
-class Observer(Protocol):
-    """Follows a campaign."""
-
-    def found(self, finding: Finding) -> None:
-        """A new finding."""
-
-    def progress(self, totals: Totals) -> None:
-        """Called after each result, at most every tenth of a second."""
-
-    def note(self, text: str) -> None:
-        """Something that a person may want to know."""
-
-    def played(self, conversation: Conversation, transcript: Transcript, *, new: bool) -> None:
-        """A conversation was played. `new`: it showed a new reaction; the transcript may be empty if it did not."""
 
 
 class Campaign:
@@ -143,7 +128,7 @@ class Campaign:
         self._spent_on_costly = 0.0
         self._doubts: list[tuple[Violation, Played]] = []
         self._spent_on_doubts = 0.0
-        self._cancelled: set[int] = set()
+        self._cancelled: Counter[int] = Counter()  # by the number of the case
         self._unwritten = False
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -228,7 +213,7 @@ class Campaign:
         case = self._waiting
         if self._lane is not None:
             self._use(self._lane, case)
-        if allowed and case is not None and not (self._lane is not None and length_of(case.conversation) >= LONG):
+        if allowed and case is not None and not self._waits_beside(case):
             self._waiting = None
             self._pool_empty()
             bounds = self._player.bounds
@@ -236,6 +221,10 @@ class Campaign:
             self._receive(play_here(self._player, self._judge, case))
             self._player.bounds = bounds
         self._spent_on_costly += monotonic() - now
+
+    def _waits_beside(self, case: Case) -> bool:
+        """True for a case that is played in the lane: it mostly waits, and was not ended there again and again."""
+        return self._lane is not None and length_of(case.conversation) >= LONG and self._cancelled[case.number] < TWICE
 
     def _use(self, lane: Lane, case: Case | None) -> None:
         """Takes what the lane has done, and gives it more to do: not before the first looks at the resources of the
@@ -248,7 +237,7 @@ class Campaign:
         if lane.busy or self._care.survey_due:
             return
         again = lane.next()
-        if again is None and case is not None and length_of(case.conversation) >= LONG:
+        if again is None and case is not None and self._waits_beside(case):
             again, self._waiting = case, None
         if again is not None:
             lane.player.learned = self._player.learned
@@ -399,11 +388,11 @@ class Campaign:
         return self._pool.jobs
 
     def quiet(self) -> None:
-        """Waits until nothing is going on, and ends the case in the lane, to be played once more later."""
+        """Waits until nothing is going on, and ends the case in the lane, to be played later, in the end by itself."""
         self._pool_empty()
         case = None if self._lane is None else self._lane.cancel()
-        if case is not None and case.number not in self._cancelled:
-            self._cancelled.add(case.number)
+        if case is not None:
+            self._cancelled[case.number] += 1
             self._waiting = self._waiting or case
 
     def lane_busy(self) -> bool:

@@ -33,8 +33,8 @@ PLAIN_EVERY: Final = 10.0
 
 
 class Show:
-    """Follows a campaign (`campaign.Observer`) and prints it. `before`: the seconds that a campaign that is resumed has
-    had already."""
+    """Follows a campaign (`campaign.observer.Observer`) and prints it. `before`: the seconds that a campaign that is
+    resumed has had already."""
 
     def __init__(self, options: argparse.Namespace, settings: Settings, started: Started, before: float = 0.0) -> None:
         self.started = started

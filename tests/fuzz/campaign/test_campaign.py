@@ -81,6 +81,19 @@ async def storing(talk: Talk) -> None:
         await talk.respond(request, 0 if size else CANNOT_UNDERSTAND)
 
 
+class Restless(Seen):
+    """Looks into something all the time, so that nothing else may go on. It ends a campaign once `name` was played."""
+
+    run: Campaign
+    name = "slow/stalled"
+
+    def played(self, conversation: Conversation, transcript: Transcript, *, new: bool) -> None:
+        super().played(conversation, transcript, new=new)
+        self.run.quiet()
+        if conversation.name == self.name:
+            self.run.stop("played")
+
+
 class Ending(Seen):
     """Ends a campaign at its first finding."""
 
@@ -304,6 +317,22 @@ def test_what_mostly_waits_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch)
         lane.close()
     assert totals.findings[signature(wrong)].replayed == (2, 2)
     assert totals.cases > 20
+
+
+def test_what_mostly_waits_has_its_turn_while_much_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.LONG", 0.25)
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.FIRST_COSTLY", 0.0)
+    stalled = conversation(Restless.name, Pause(seconds=1.0))
+    with serving("blocking", policy=POLICY) as server, player_of(server.port, HASTY) as player:
+        lane = Lane(Player(Peer(port=server.port), HASTY), judge)
+        families = [PLAIN, family("slow", stalled, resource=True)]
+        run = Campaign(
+            player, families, judge, Here(player, judge), replace(QUICK, conversations=0), seen := Restless(), lane=lane
+        )
+        seen.run = run
+        totals = run.run()
+        lane.close()
+    assert totals.ended == "played"
 
 
 @pytest.mark.parametrize("name", ["long", "short"])
