@@ -1,4 +1,4 @@
-"""What a campaign tells while it runs.
+"""The interface of a campaign to those who follow it: findings, progress, notes.
 
 Knows: findings, totals. Must not know: the loop of a campaign, how results are shown.
 """
