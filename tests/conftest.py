@@ -1,6 +1,7 @@
 """Settings all tests share. The default Hypothesis profile gives the same examples each time: a failure is a change."""
 
 import gc
+import logging
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -54,18 +55,22 @@ gc.disable()  # what is collected stays until the end: looking for garbage in it
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+LOGGERS = ("dicos", "dicos.server", "dicos.application", "dicos.command", "dicos.tls", "dicos.files")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Makes sure that a test leaves the signals as they were: the processes that later tests start inherit them."""
-    before = _signals()
+    """Makes sure that a test leaves the signals as they were, which the processes that later tests start inherit, and
+    the loggers, which later tests listen to."""
+    before = _shared()
     yield
-    assert _signals() == before, "signals that stay blocked or handled otherwise"
+    assert _shared() == before, "signals that stay blocked or handled otherwise, or a logger that tells nobody any more"
 
 
-def _signals() -> tuple[object, ...]:
-    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), *map(signal.getsignal, STOPPING)
+def _shared() -> tuple[object, ...]:
+    handled = map(signal.getsignal, STOPPING)
+    told = (logging.getLogger(name).propagate for name in LOGGERS)
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), *handled, *told
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -215,9 +215,7 @@ def host(adapter: str) -> Host:
     files = folder(f"stored-{adapter}")
     made = Host(ADAPTERS[adapter](files), files)
     for name in ("dicos.server", "dicos.application"):
-        log = logging.getLogger(name)
-        log.propagate = False
-        log.addHandler(_Errors(made.errors))
+        logging.getLogger(name).addHandler(_Errors(made.errors))
     return made
 
 

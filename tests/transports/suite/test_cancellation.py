@@ -120,8 +120,8 @@ async def until_abort(raw: Raw, stream: bytes) -> bytes:
     whole = bytearray(stream)
     at = 0
     while True:
-        while len(whole) < at + 6:
-            whole += await raw.read(at + 6 - len(whole))
+        whole += await raw.read(max(0, at + 6 - len(whole)))
+        assert len(whole) >= at + 6, f"the end of the stream after {len(whole) - at} bytes of a header, and no A-ABORT"
         end = at + 6 + int.from_bytes(whole[at + 2 : at + 6], "big")
         more = await raw.read(max(0, end - len(whole)))
         whole += more

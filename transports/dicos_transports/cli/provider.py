@@ -152,12 +152,15 @@ def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
         WORDS.setLevel(logging.DEBUG)  # `Output` has already dropped what is not wanted
         levels = logging.getLevelNamesMapping()
         out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)
+    before = {logger: logger.propagate for logger, _ in handlers}
     for logger, handler in handlers:
         logger.addHandler(handler)
         logger.propagate = False
     try:
         yield
     finally:
+        for logger, propagates in before.items():
+            logger.propagate = propagates
         for logger, handler in handlers:
             logger.removeHandler(handler)
         out.diverted = None
