@@ -318,10 +318,10 @@ class Campaign:
             if until is not None and now >= until:
                 return
             violation, played = min(self._doubts, key=lambda one: _ORDER[one[0].severity])
-            self._doubts.remove((violation, played))
             self._pool_empty()
             times = 1 if played.seconds >= LONG else TIMES
             finding = self._suspects.violation(violation, played.case.conversation, played.transcript, times)
+            self._doubts.remove((violation, played))  # until then it is kept, if this is interrupted
             self.history.add(played.case.conversation)
             self._care.credit(played.case.conversation)
             if not finding.replayed[1]:

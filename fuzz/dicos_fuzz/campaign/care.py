@@ -7,7 +7,8 @@ suspicious waits in `_open` and `_growths` until investigations have not had the
 peer that is slow to answer, they would leave none for anything new. `settle` goes on with them.
 
 Invariants: an investigation runs with nothing else going on (`Work.quiet`), so that its answers are about the suspects.
-At most `OPEN` suspicions wait, each with a bounded part of the history; what is open at the end is kept unconfirmed.
+At most `OPEN` suspicions wait, each with a bounded part of the history; what there is no place or no time for, or what
+is interrupted, is kept unconfirmed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .conduct import conduct
 from .ledger import Ledger
 from .lines import lines_of
 from .liveness import Liveness, Trouble
-from .player import Exhausted, Player
+from .player import Exhausted, LocalTrouble, Player
 from .pool import Played
 from .resources import Counted, Growth, Track
 from .settings import Settings
@@ -223,10 +224,13 @@ class Care:
                     self._grown(growth)
 
     def leave_open(self) -> None:
-        """Keeps what there was no time for, as not confirmed."""
+        """Keeps what there was no time for, as not confirmed. Growth without a known cause is only noted."""
         for one in self._open:
             self._work.leave(one.left())
+        for growth in self._growths.values():
+            self._note(f"{_rise(growth)}; there was no time to look for the cause")
         self._open.clear()
+        self._growths.clear()
 
     def credit(self, conversation: Conversation) -> None:
         """Notes the resources after a conversation was played again, outside of the order of a campaign: what it leaves
@@ -276,10 +280,8 @@ class Care:
             return
         new = self._ledger.is_new(violation)
         if not trouble.fatal and trouble.oracle not in AT_ONCE:
-            if new and len(self._open) < OPEN:
-                self._ledger.pending.add(signature(violation))
-                history = self._work.history.latest(OPEN_BYTES) or [last]
-                self._open.append(_Open(trouble, history, played.transcript))
+            if new:
+                self._wait(_Open(trouble, self._work.history.latest(OPEN_BYTES) or [last], played.transcript))
             return
         with self._spending():
             if new or trouble.fatal:
@@ -296,13 +298,21 @@ class Care:
         if trouble.oracle == "crash" and not self._settings.keep_going and not self._ledger.is_known(violation):
             self._work.stop("stopped at the first crash; --keep-going goes on")
 
+    def _wait(self, one: _Open) -> None:
+        """Lets a suspicion wait, if there is a place for it."""
+        if len(self._open) < OPEN:
+            self._ledger.pending.add(signature(one.trouble.violation))
+            self._open.append(one)
+        else:
+            self._work.leave(one.left())
+
     def _look_into(self, one: _Open) -> Finding:
-        """Has a suspicion investigated, and takes the finding. Raises `Unrecoverable`, `Exhausted`."""
+        """Has a suspicion investigated, and takes the finding. Raises `Unrecoverable`, `Exhausted`, `LocalTrouble`."""
         trouble = one.trouble
         self._note(f"looking into {trouble.oracle}: {trouble.violation.detail}")
         try:
             finding = self._suspects.trouble(trouble, one.history, one.transcript)
-        except Exhausted:
+        except (Exhausted, LocalTrouble, KeyboardInterrupt):
             self._work.leave(one.left())
             raise
         finding = replace(finding, violation=placed(finding.violation, finding.conversation, finding.transcript))
@@ -335,12 +345,16 @@ class Care:
 
     def _grown(self, growth: Growth) -> None:
         names = ", ".join(one.name for one in growth.suspects) or "nobody"
-        self._note(f"{growth.counted} rose from {growth.before} to {growth.now}; suspects: {names}")
+        self._note(f"{_rise(growth)}; suspects: {names}")
         finding = self._suspects.growth(growth)
         if finding is not None and self._ledger.is_new(finding.violation):
             self._work.add(finding)
         if finding is not None:
             self.rest()
+
+
+def _rise(growth: Growth) -> str:
+    return f"{growth.counted} rose from {growth.before} to {growth.now}"
 
 
 def placed(violation: Violation, conversation: Conversation, transcript: Transcript) -> Violation:
