@@ -50,16 +50,19 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Opens a connection, or (`Side.PROVIDER`) waits for the peer to open one."""
+    """Opens a connection, or (`Side.PROVIDER`) waits for the peer to open one. `bare`: without TLS where the peer has
+    it, so that all bytes on this connection are beneath TLS."""
 
     connection: int = 0
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """Sends `message`, one or several PDUs or any bytes, with `edits` made in its tree (`read_stream`).
 
-    `piece`: bytes of each write, 0 for all at once. `gap`: seconds between two writes.
+    `piece`: bytes of each write, 0 for all at once. `gap`: seconds between two writes. `beneath`: on a connection with
+    TLS the bytes are not encrypted, but written beside its records.
     """
 
     message: bytes
@@ -67,6 +70,7 @@ class Send:
     connection: int = 0
     piece: int = 0
     gap: float = 0.0
+    beneath: bool = False
 
     def wire(self) -> bytes:
         """Returns the bytes that go out."""
@@ -109,9 +113,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """Ends a connection: `half` sends FIN and goes on reading, `close` closes it, `reset` sends RST."""
+    """Ends a connection: `half` sends FIN and goes on reading, `close` closes it, `reset` sends RST. `notify` ends TLS
+    by a close_notify, and goes on reading; without TLS it does nothing."""
 
-    how: Literal["half", "close", "reset"] = "close"
+    how: Literal["half", "close", "reset", "notify"] = "close"
     connection: int = 0
 
 
@@ -143,9 +148,11 @@ class What(Enum):
     REFUSED = "refused"  # the connection could not be opened
     SENT = "sent"
     RECEIVED = "received"
+    BENEATH = "sent beneath TLS"
+    HEARD = "received beneath TLS"
     ENDED = "ended"  # the peer closed it (FIN)
     RESET = "reset"  # the peer reset it
-    HALF = "half-closed"  # this side sent FIN, and goes on reading
+    HALF = "half-closed"  # this side sent FIN or a close_notify, and goes on reading
     CLOSED = "closed"  # this side ended it
     QUIET = "quiet"  # a wait passed without what was awaited
     CHECKED = "checked"  # a good echo beside it was answered
@@ -312,7 +319,7 @@ def _kinds(value: object, where: str) -> tuple[int, ...]:
 
 
 def _how(value: object, where: str) -> str:
-    return choice(value, where, ("half", "close", "reset"))
+    return choice(value, where, ("half", "close", "reset", "notify"))
 
 
 def _piece(value: object, where: str) -> int:
@@ -323,9 +330,11 @@ _READ: dict[tuple[type[Any] | None, str], Callable[[object, str], object]] = {
     (None, "connection"): _connection,
     (None, "edits"): _edits,
     (None, "seconds"): _seconds,
+    (Open, "bare"): flag,
     (Send, "message"): hexadecimal,
     (Send, "piece"): _piece,
     (Send, "gap"): _seconds,
+    (Send, "beneath"): flag,
     (Await, "kinds"): _kinds,
     (Reading, "on"): flag,
     (End, "how"): _how,

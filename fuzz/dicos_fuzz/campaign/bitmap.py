@@ -127,6 +127,11 @@ def _seen(transcript: Transcript) -> Iterator[str]:
         side = sides.setdefault(entry.connection, _Side())
         if entry.what is What.SENT:
             side.send(entry)
+        elif entry.what is What.BENEATH:
+            side.at, side.sent = entry.at, "beneath TLS"
+        elif entry.what is What.HEARD:
+            took = sum(entry.at - side.at > one for one in _SLOW)
+            yield f"{side.state}/{side.sent}/{_record(entry.data)}/{took}"
         elif entry.what is What.RECEIVED:
             took = sum(entry.at - side.at > one for one in _SLOW)
             for pdu in side.receive(entry.data):
@@ -135,6 +140,11 @@ def _seen(transcript: Transcript) -> Iterator[str]:
         elif entry.what not in (What.OPENED, What.CLOSED, What.HALF):
             took = sum(entry.at - side.at > one for one in _SLOW)
             yield f"{side.state}/{side.sent}/{entry.what.value}/{took}"
+
+
+def _record(data: bytes) -> str:
+    """The type of a TLS record; of an alert, its level and its description too."""
+    return f"alert {data[5:7].hex()}" if data[:1] == b"\x15" else f"record {data[:1].hex()}"
 
 
 def _answer(pdu: bytes) -> str:

@@ -218,8 +218,10 @@ class Campaign:
             self._pool_empty()
             bounds = self._player.bounds
             self._player.bounds = replace(bounds, seconds=longest)
-            self._receive(play_here(self._player, self._judge, case))
+            played = play_here(self._player, self._judge, case)
             self._player.bounds = bounds
+            self._settle_lane(played)
+            self._receive(played)
         self._spent_on_costly += monotonic() - now
 
     def _waits_beside(self, case: Case) -> bool:
@@ -231,8 +233,7 @@ class Campaign:
         peer, nor when one is due, because connections that stall use resources."""
         played = lane.result()
         if played is not None:
-            for finding in lane.settle(played):
-                self._look_into(finding)
+            self._settle_lane(played)
             self._receive(played)
         if lane.busy or self._care.survey_due:
             return
@@ -242,6 +243,11 @@ class Campaign:
         if again is not None:
             lane.player.learned = self._player.learned
             lane.put(again)
+
+    def _settle_lane(self, played: Played) -> None:
+        """Takes the findings of the doubts of the lane that a result settles, in the lane or not."""
+        for finding in [] if self._lane is None else self._lane.settle(played):
+            self._look_into(finding)
 
     def _over(self) -> str | None:
         settings, totals = self.settings, self.totals

@@ -144,6 +144,10 @@ class Door:
         except OSError as error:
             raise LocalTrouble(said(error)) from error
 
+    def has_tls(self, *, calls: bool) -> bool:
+        """Returns True if connections have TLS; `calls`: those that this side opens."""
+        return (self.peer.tls if calls else self.peer.server_tls) is not None
+
     def secure(self, link: Link, *, calls: bool) -> bool:
         """Begins TLS on an open connection, if it is wanted; `calls`: this side opened it. Returns True if it is."""
         config = self.peer.tls if calls else self.peer.server_tls

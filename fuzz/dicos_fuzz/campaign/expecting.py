@@ -247,6 +247,14 @@ def _closes(seen: Seen) -> list[Violation]:
     return [seen.violation("kept-open", Severity.MEDIUM, detail, f"open after {scene(seen.conversation.name)}")]
 
 
+def _broken_off(seen: Seen) -> list[Violation]:
+    """The peer ends the connection or the association, and does not answer DICOM that came without TLS."""
+    if seen.line.heard[:1] in (b"\2", b"\4", b"\6"):
+        detail = f"answered without TLS: {seen.conversation.about}"
+        return [seen.violation("unsecured", Severity.HIGH, detail, "DICOM without TLS")]
+    return _closes(seen) if seen.refusal is None else []
+
+
 def _ends_in_time(seen: Seen) -> list[Violation]:
     """A wait for this side has an end, in the middle of a PDU too: the peer aborts, asks for release, or closes."""
     line = seen.line
@@ -395,6 +403,7 @@ EXPECTATIONS: Final[Mapping[str, Callable[[Seen], list[Violation]]]] = {
     "refused-or-waits": _refused_or_waits,
     "refused-at-header": _refused_at_header,
     "closes": _closes,
+    "broken-off": _broken_off,
     "table": _table,
     "ends-in-time": _ends_in_time,
 }

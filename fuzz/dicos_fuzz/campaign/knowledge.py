@@ -41,6 +41,7 @@ class Learned:
     it ends the connection by itself, promptly. `keeps_rejected`: True if it keeps a rejected connection open.
     `alone`: True if it serves one association at a time, so that the next one waits until it is over.
     `connections`: how many this side may open at the same time; a bound of the campaign, not of the peer.
+    `tls`: True if the connections with it have TLS.
     `proposes`: the contexts that it proposes when it calls: id, abstract syntax, transfer syntaxes.
     """
 
@@ -58,6 +59,7 @@ class Learned:
     alone: bool = False
     connections: int = 16
     implementation: str = ""
+    tls: bool = False
     proposes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
 
     @property

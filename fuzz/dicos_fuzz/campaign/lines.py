@@ -147,8 +147,9 @@ class Line:
 
     `said`: the PDUs of both sides in order. `ended`: how the peer ended the connection, ENDED or RESET, None if it did
     not; `ended_at`: where. `half_at`: where this side sent FIN, `closed_at`: where it closed. `quiet`: the waits in
-    vain. `last_sent`: where this side last sent something, -1: nothing. `cut`: bytes of the peer are missing, since the
-    transcript keeps a bounded number. `times`: the time of each entry.
+    vain. `last_sent`: where this side last sent something, -1: nothing. `heard`: the first bytes of the peer beneath
+    TLS. `cut`: bytes of the peer are missing, since the transcript keeps a bounded number. `times`: the time of each
+    entry.
     """
 
     number: int
@@ -160,6 +161,7 @@ class Line:
     closed_at: int = -1
     quiet: list[int] = field(default_factory=list)
     last_sent: int = -1
+    heard: bytes = b""
     cut: bool = False
     times: dict[int, float] = field(default_factory=dict)
 
@@ -223,6 +225,10 @@ def _note(line: Line, sides: _Sides, number: int, entry: Entry) -> None:
         case What.SENT if entry.data:
             sides[0].append((number, entry.data))
             line.last_sent = number
+        case What.BENEATH if entry.data:
+            line.last_sent = number
+        case What.HEARD:
+            line.heard = line.heard or entry.data
         case What.RECEIVED:
             sides[1].append((number, entry.data))
         case What.ENDED | What.RESET if line.ended is None:

@@ -125,6 +125,8 @@ class Link:
         self.aborted = False
         """True if an A-ABORT was sent last."""
         self.tls: TLSLayer | None = None
+        self.bare = False
+        """True if TLS was left out, so that all bytes are beneath it."""
         self._plain = Plain()
         self._transcript = transcript
         self._start = start
@@ -138,6 +140,8 @@ class Link:
         self._sent_from = 0.0
         self._sent_kept = SentKept() if sent_kept is None else sent_kept
         self._broken = False
+        self._shut = False  # FIN was sent
+        self._beneath = False  # the bytes since the last line are beneath TLS
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -166,14 +170,19 @@ class Link:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def queue(self, data: bytes) -> None:
-        """Queues bytes, and writes what can be written at once. Bytes for an ended connection are discarded."""
-        if self.end is not None or self.half:
+    def queue(self, data: bytes, *, beneath: bool = False) -> None:
+        """Queues bytes, and writes what can be written at once. Bytes for an ended connection are discarded. `beneath`:
+        they are written as they are, where there is TLS."""
+        beneath = self.bare or (beneath and self.tls is not None)
+        if self.end is not None or self._shut or (self.half and not beneath):
             return
+        if beneath is not self._beneath:
+            self.tell_sent()
+            self._beneath = beneath
         self.sent_at_pdu = self.pdus.count
         self.aborted = data[-10:-4] == _ABORT
         self._note_sent(data)
-        if self.tls is not None:
+        if self.tls is not None and not beneath:
             self._plain.outgoing.append(data)
             self.pump_tls()
         else:
@@ -204,7 +213,7 @@ class Link:
             data = data[:size]
         if len(data) < size:
             notes.append(f"{size - len(data)} bytes not kept")
-        self._write(What.SENT, data, ", ".join(notes), self._sent_from)
+        self._write(What.BENEATH if self._beneath else What.SENT, data, ", ".join(notes), self._sent_from)
 
     def flush(self) -> None:
         """Writes as many of the queued bytes as the connection takes."""
@@ -214,7 +223,9 @@ class Link:
             except BlockingIOError:
                 return
             except OSError:
-                # The peer has reset it; what it sent before may still be read.
+                # The peer has reset it; what it sent before may still be read. TLS comes here again from `fill`.
+                if self._broken:
+                    return
                 self._broken = True
                 self.reading = True
                 self.fill()
@@ -259,12 +270,15 @@ class Link:
 
     def _received(self, data: bytes) -> None:
         self.tell_sent()
-        self.pdus.feed(data)
+        if self.bare:
+            self.sent_at_pdu = -1  # a reaction
+        else:
+            self.pdus.feed(data)
         kept = data[: max(0, KEPT - self._kept)]
         self._kept += len(kept)
         self._dropped += len(data) - len(kept)
         if kept:
-            self._write(What.RECEIVED, kept, "", monotonic())
+            self._write(What.HEARD if self.bare else What.RECEIVED, kept, "", monotonic())
 
     def pump_tls(self) -> None:
         """Moves bytes between the TLS layer and the two queues."""
@@ -322,13 +336,25 @@ class Link:
 
     def shut(self) -> None:
         """Sends FIN and goes on reading."""
-        if self.end is None and not self.half:
+        if self.end is None and not self._shut:
             self.discard()
-            self.half = True
+            self.half = self._shut = True
             self.sent_at_pdu = self.pdus.count
             self._write(What.HALF, b"", "", monotonic())
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
+
+    def notify(self) -> None:
+        """Ends TLS in this direction by a close_notify, if there is TLS, and goes on reading."""
+        if self.end is not None or self.half or self.tls is None:
+            return
+        self.tell_sent()
+        self.half = True
+        self.sent_at_pdu = self.pdus.count
+        self._write(What.HALF, b"", "close_notify", monotonic())
+        self._plain.wants_close = True
+        self.pump_tls()
+        self.flush()
 
     def close(self, *, reset: bool = False, note: str = "") -> None:
         """Closes the connection, with RST if `reset`."""

@@ -74,8 +74,8 @@ class Run:
 
     def step(self, step: Step) -> None:
         match step:
-            case Open(connection=number):
-                self._open(number)
+            case Open(connection=number, bare=bare):
+                self._open(number, bare=bare)
             case Send():
                 self._send(step)
             case Answer():
@@ -103,14 +103,14 @@ class Run:
     def _note(self, what: What, connection: int, note: str) -> None:
         self.transcript.entries.append(Entry(monotonic() - self._start, connection, what, note=note))
 
-    def _open(self, number: int) -> None:
+    def _open(self, number: int, *, bare: bool) -> None:
         old = self._links.pop(number, None)
         if old is not None:
             old.close(note="its number is used again")
         if self._crowded():
             self._note(What.REFUSED, number, f"not tried: {self._bounds.connections} connections are open")
             return
-        link = self._connect(number) if self._side is Side.USER else self._accept(number)
+        link = (self._connect if self._side is Side.USER else self._accept)(number, bare=bare)
         if link is not None:
             self._responding[number] = Responding()
             self._over.discard(number)
@@ -133,14 +133,14 @@ class Run:
         if data is None:
             return
         if not step.piece:
-            self._queue(link, data)
+            self._queue(link, data, beneath=step.beneath)
         else:
             for at in range(0, len(data), step.piece):
                 if link.end is not None or self.over:
                     break
                 if at and step.gap:
                     self.wait(lambda: link.end is not None, step.gap)
-                self._queue(link, data[at : at + step.piece])
+                self._queue(link, data[at : at + step.piece], beneath=step.beneath)
                 if link.pending:
                     self._drain(link)
                 elif not at // step.piece % 64:
@@ -160,11 +160,11 @@ class Run:
         self._made += len(data)
         return data
 
-    def _queue(self, link: Link, data: bytes) -> None:
+    def _queue(self, link: Link, data: bytes, *, beneath: bool = False) -> None:
         """Queues bytes. Raises `Exhausted` once there are more than may be sent."""
         if link.end is None:
             granted = self._door.take(data)
-            link.queue(granted)
+            link.queue(granted, beneath=beneath)
             if len(granted) < len(data):
                 raise Exhausted(f"{self._door.spending.bytes_most} bytes are sent, and no more may be")
 
@@ -223,6 +223,8 @@ class Run:
             return
         if step.how == "half":
             link.shut()
+        elif step.how == "notify":
+            link.notify()
         else:
             link.close(reset=step.how == "reset")
 
@@ -297,7 +299,7 @@ class Run:
             self._spare.append(link)
         return link
 
-    def _connect(self, number: int) -> Link | None:
+    def _connect(self, number: int, *, bare: bool = False) -> Link | None:
         """Opens a connection to the peer. Returns None, with a line in the transcript, if it cannot be opened."""
         until = min(monotonic() + self._bounds.connect, self._until)
         while True:
@@ -313,9 +315,9 @@ class Run:
                 return None
         link = self._link(number, sock, connecting=connecting)
         self.wait(lambda: not link.connecting or link.end is not None, until - monotonic())
-        return self._opened(link, until)
+        return self._opened(link, until, bare=bare)
 
-    def _accept(self, number: int) -> Link | None:
+    def _accept(self, number: int, *, bare: bool = False) -> Link | None:
         """Waits for the peer to open a connection. Returns None, with a line in the transcript, if it does not."""
         door = self._door
         if door.listener is None:
@@ -332,19 +334,22 @@ class Run:
                 return None
             self._move(min(until - monotonic(), CANCELLED), door.listener)
         link = self._link(number, sock, connecting=False)
-        return self._opened(link, monotonic() + self._bounds.connect)
+        return self._opened(link, monotonic() + self._bounds.connect, bare=bare)
 
-    def _opened(self, link: Link, until: float) -> Link:
+    def _opened(self, link: Link, until: float, *, bare: bool) -> Link:
         if link.connecting:
             link.connecting = False
             link.refuse(OSError(errno.ETIMEDOUT, f"no connection within {self._bounds.connect:g} s"))
-        if link.open and self._door.secure(link, calls=self._side is Side.USER):
+        if bare:
+            link.bare = self._door.has_tls(calls=self._side is Side.USER)
+        elif link.open and self._door.secure(link, calls=self._side is Side.USER):
             self.wait(lambda: link.ready or link.end is not None, until - monotonic())
             if not link.ready and link.end is None:
                 link.refuse(OSError(errno.ETIMEDOUT, f"no TLS handshake within {self._bounds.connect:g} s"))
         if link.end is None and link.number >= 0:
             info = None if link.tls is None else link.tls.info
-            self._note(What.OPENED, link.number, "" if info is None else f"{info.protocol}, {info.cipher}")
+            security = "without TLS" if link.bare else "" if info is None else f"{info.protocol}, {info.cipher}"
+            self._note(What.OPENED, link.number, security)
         return link
 
     # -- the good echo -------------------------------------------------------------------------------------------

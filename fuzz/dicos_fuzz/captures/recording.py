@@ -232,7 +232,8 @@ def write_transcript(
 
 
 _ENDS: Final = (What.ENDED, What.RESET, What.CLOSED)
-_CARRIED: Final = (What.SENT, What.RECEIVED, *_ENDS)
+_BYTES: Final = (What.SENT, What.BENEATH, What.RECEIVED, What.HEARD)
+_CARRIED: Final = (*_BYTES, *_ENDS)
 
 
 def _client(base: Endpoint, number: int) -> Endpoint:
@@ -242,9 +243,9 @@ def _client(base: Endpoint, number: int) -> Endpoint:
 
 def _write(recorder: Recorder, entry: Entry, at: int, *, ours: bool) -> None:
     number, note = entry.connection, entry.note
-    by_client = ours if entry.what in (What.SENT, What.CLOSED) else not ours
+    by_client = ours if entry.what in (What.SENT, What.BENEATH, What.CLOSED) else not ours
     reset = entry.what is What.RESET or (entry.what is What.CLOSED and "reset" in note)
-    if entry.what in (What.SENT, What.RECEIVED) and recorder.may_send(number, by_client=by_client):
+    if entry.what in _BYTES and recorder.may_send(number, by_client=by_client):
         recorder.send(number, at, entry.data, by_client=by_client, comment=note)
     elif entry.what in _ENDS and (reset or recorder.may_send(number, by_client=by_client)):
         recorder.end(number, at, by_client=by_client, reset=reset, comment=note)

@@ -188,6 +188,8 @@ def _campaign(
     spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1)
     watched, caller = _process(options, stack)
     player = stack.enter_context(_player(options, show.out, shares.main, spending, caller=caller))
+    if options.family and not _has_tls(player) and all(FAMILIES[name].tls for name in options.family):
+        raise Refused(f"{options.family[0]}: only for a peer with TLS; --tls turns it on")
     _tell_bounds(options, player, show)
     learned = _learn(options, player, watched, show, shares)
     families = _families(options, learned, corpus, show)
@@ -256,9 +258,15 @@ def _player(
     return player
 
 
+def _has_tls(player: Player) -> bool:
+    return player.peer.tls is not None or player.peer.server_tls is not None
+
+
 def _worker_player(options: argparse.Namespace, connections: int, spending: Spending, learned: Learned) -> Player:
     quiet = argparse.Namespace(**{**vars(options), "quiet": True, "verbose": False, "json": False})
-    return _player(options, Output(quiet), connections, spending, learned)
+    out = Output(quiet)
+    out.diverted = lambda text, level: None  # the first player has said it
+    return _player(options, out, connections, spending, learned)
 
 
 def _pool(options: argparse.Namespace, player: Player, learned: Learned, show: Show, shares: Shares) -> Pool:
@@ -314,7 +322,7 @@ def _learn(options: argparse.Namespace, player: Player, watched: Watched | None,
     except (NoAssociation, CannotStart) as error:
         gone = None if watched is None else watched.gone()
         raise Refused(shown(error) + (f"; its process ended: {gone}" if gone else ""), NO_ASSOCIATION) from None
-    player.learned = learned = replace(learned, connections=shares.main)
+    player.learned = learned = replace(learned, connections=shares.main, tls=_has_tls(player))
     show.started.accepts = accepts(learned)
     show.info(
         f"{shown(learned.implementation)}: {plural(len(learned.accepted), 'context')}, "
@@ -335,7 +343,9 @@ def _learn(options: argparse.Namespace, player: Player, watched: Watched | None,
 def _families(options: argparse.Namespace, learned: Learned, corpus: Corpus, show: Show) -> list[Family]:
     side = Side.PROVIDER if options.listen is not None else Side.USER
     chosen = [
-        one for one in FAMILIES.values() if one.side is side and (not options.family or one.name in options.family)
+        one
+        for one in FAMILIES.values()
+        if one.side is side and (not options.family or one.name in options.family) and (learned.tls or not one.tls)
     ]
     recorded = [*_recorded(options, learned)]
     if options.pcap:

@@ -24,6 +24,9 @@ _ERROR_COMMENT: Final = b"\x00\x00\x02\x09"
 _COMMAND, _LAST = 1, 2
 _OF_IDENTITIES: Final = ("type", "reserved", "response requested")
 """The fields of a user identity item that are not the identity."""
+_OF_PEER: Final = (What.RECEIVED, What.HEARD)
+_RECORDS: Final = tuple(bytes((kind,)) for kind in range(0x14, 0x19))
+"""The first bytes of TLS records, whose contents are encrypted."""
 
 
 def without_contents(stream: bytes) -> bytes:
@@ -80,16 +83,21 @@ def _associate(pdu: bytes) -> bytes:
 
 def without_contents_of_transcript(transcript: Transcript) -> Transcript:
     """Returns a transcript with zeros for the contents of what the peer sent."""
+    streams: dict[tuple[int, What], bytearray] = {}
+    for entry in transcript.entries:
+        if entry.what in _OF_PEER:
+            streams.setdefault((entry.connection, entry.what), bytearray()).extend(entry.data)
     clean = {
-        number: without_contents(transcript.received(number))
-        for number in sorted({entry.connection for entry in transcript.entries})
+        key: bytes(data) if key[1] is What.HEARD and data[:1] in _RECORDS else without_contents(bytes(data))
+        for key, data in streams.items()
     }
     at = dict.fromkeys(clean, 0)
     entries = []
     for entry in transcript.entries:
-        if entry.what is What.RECEIVED:
-            start = at[entry.connection]
-            at[entry.connection] = start + len(entry.data)
-            entry = replace(entry, data=clean[entry.connection][start : start + len(entry.data)])
+        if entry.what in _OF_PEER:
+            key = entry.connection, entry.what
+            start = at[key]
+            at[key] = start + len(entry.data)
+            entry = replace(entry, data=clean[key][start : start + len(entry.data)])
         entries.append(entry)
     return Transcript(entries)

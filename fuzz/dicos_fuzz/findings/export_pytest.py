@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, assert_never
 
-from ..conversation import Answer, Await, Check, Conversation, End, Open, Pause, Reading, Send, Side, Transcript
+from ..conversation import Answer, Await, Check, Conversation, End, Open, Pause, Reading, Send, Side, Step, Transcript
 from ..conversation import What as Event
 from ..grammar.building import Offer, request
 from . import standalone
@@ -70,15 +70,28 @@ def pytest_of(reproducer: Reproducer, transcript: Transcript, *, called: str = "
 
 
 def _check(reproducer: Reproducer, transcript: Transcript) -> None:
+    conversations = (*reproducer.before, reproducer.conversation)
+    if any(_is_beneath(step) for one in conversations for step in one.steps):
+        raise CannotExport("it sends bytes beneath TLS, which only dicos replay can do")
     if any(isinstance(step, Answer) for one in reproducer.before for step in one.steps):
         raise CannotExport("a conversation before it answers what the peer says, which only dicos replay can do")
     answers = any(isinstance(step, Answer) for step in reproducer.conversation.steps)
     if (_is_compared(reproducer) or answers) and not Placing(transcript, reproducer.conversation).complete:
         raise CannotExport("its transcript is not of this conversation: play it again, with HOST PORT")
-    conversations = (*reproducer.before, reproducer.conversation)
     size = sum(len(step.message) for one in conversations for step in one.steps if isinstance(step, Send))
     if size > _MOST_BYTES:
         raise CannotExport(f"it sends {size:,} bytes; at most {_MOST_BYTES:,} fit into a test")
+
+
+def _is_beneath(step: Step) -> bool:
+    """True if a step is about TLS itself."""
+    match step:
+        case Open(bare=found) | Send(beneath=found):
+            return found
+        case End(how=how):
+            return how == "notify"
+        case _:
+            return False
 
 
 def _is_inside(reproducer: Reproducer) -> bool:

@@ -89,7 +89,7 @@ class Placing:
 def _writes(transcript: Transcript) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for entry in transcript.entries:
-        if entry.what is What.SENT:
+        if entry.what in (What.SENT, What.BENEATH):
             found.setdefault(entry.connection, []).append(entry.data)
     return found
 

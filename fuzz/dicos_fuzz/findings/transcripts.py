@@ -43,6 +43,8 @@ _EVENTS: Final = {
     What.HALF: "this side sent FIN",
     What.CLOSED: "this side closed the connection",
     What.QUIET: "waited, and nothing came",
+    What.BENEATH: "sent beneath TLS",
+    What.HEARD: "received beneath TLS",
     What.CHECKED: "a good echo on another association was answered",
     What.UNANSWERED: "a good echo on another association was not answered",
 }
@@ -88,6 +90,7 @@ def _lines_of(one: Told, several: bool) -> Iterator[str]:
     number = f"#{one.connection} " if several and one.connection >= 0 else ""
     if one.what in _EVENTS:
         yield f"{one.at:9.3f} s  {number}{one.title}" + (f": {one.note}" if one.note else "")
+        yield from (f"{_INDENT}on purpose: {fault}" for fault in one.faults)
         return
     pieces = f" in {one.pieces} pieces until {one.until:.3f} s" if one.pieces > 1 else ""
     note = f" ({one.note})" if one.note else ""
@@ -110,18 +113,31 @@ def told(transcript: Transcript, conversation: Conversation | None = None) -> li
     thing, unless another message begins."""
     begins = Placing(transcript, conversation)
     directions: dict[tuple[int, What], _Direction] = {}
+    sent: dict[int, int] = {}
     last: dict[tuple[int, What], int] = {}
     found: list[Told] = []
     for run in _runs(transcript.entries, begins):
         first = run[0]
         if first.what in _EVENTS:
             title = _EVENTS[first.what]
-            found.append(Told(at=first.at, connection=first.connection, what=first.what, title=title, note=first.note))
+            note = ", ".join(filter(None, (_beneath(first), first.note)))
+            faults = begins.within(first.connection, sent.get(first.connection, 0), len(first.data))
+            if first.what is What.BENEATH:
+                sent[first.connection] = sent.get(first.connection, 0) + len(first.data)
+            found.append(
+                Told(
+                    at=first.at, connection=first.connection, what=first.what, title=title, note=note,
+                    faults=tuple(faults) if first.what is What.BENEATH else (),
+                )
+            )  # fmt: skip
             continue
         way = first.connection, first.what
         direction = directions.setdefault(way, _Direction())
         size = sum(len(one.data) for one in run)
-        faults = begins.within(first.connection, direction.passed, size) if first.what is What.SENT else []
+        faults = []
+        if first.what is What.SENT:
+            faults = begins.within(first.connection, sent.get(first.connection, 0), size)
+            sent[first.connection] = sent.get(first.connection, 0) + size
         details = direction.read(run)
         last[way] = len(found)
         found.append(
@@ -153,7 +169,7 @@ def annotated(transcript: Transcript, conversation: Conversation) -> Transcript:
     sent: dict[int, int] = {}
     entries = []
     for entry in transcript.entries:
-        if entry.what is What.SENT:
+        if entry.what in (What.SENT, What.BENEATH):
             at = sent.get(entry.connection, 0)
             sent[entry.connection] = at + len(entry.data)
             faults = begins.within(entry.connection, at, len(entry.data))
@@ -173,7 +189,7 @@ def _runs(entries: Iterable[Entry], begins: Placing) -> list[list[Entry]]:
         number = entry.connection
         carries = entry.what in (What.SENT, What.RECEIVED)
         fresh = entry.what is What.SENT and begins.at(number, sent.get(number, 0))
-        if entry.what is What.SENT:
+        if entry.what in (What.SENT, What.BENEATH):
             sent[number] = sent.get(number, 0) + len(entry.data)
         run = running.get(number)
         if run is not None and carries and not fresh and run[0].what is entry.what:
@@ -189,14 +205,12 @@ class _Direction:
 
     def __init__(self) -> None:
         self._dissector = Dissector()
-        self.passed = 0  # bytes of this direction so far
         self._left = 0  # bytes of the PDU under way that are still to come
         self._head = b""  # the part of a PDU header that has come so far
 
     def read(self, run: list[Entry]) -> list[str]:
         data = b"".join(one.data for one in run)
         begins = self._beginning(data)
-        self.passed += len(data)
         found = self._dissector.feed(data)
         lost = any(line.startswith("not a PDU") for line in found)
         if lost:  # what follows may be a PDU again: a message of its own
@@ -230,6 +244,12 @@ class _Direction:
                 self._left = int.from_bytes(self._head[2:], "big")
                 self._head = b""
         return first
+
+
+def _beneath(entry: Entry) -> str:
+    """Bytes beneath TLS, of the peer only so many that they have no contents; empty for an event without bytes."""
+    data, most = entry.data, _MOST_HEX if entry.what is What.BENEATH else _HEADERS
+    return f"{_bytes(len(data))}: {data[:most].hex(' ')}{' ...' if len(data) > most else ''}" if data else ""
 
 
 def _few(found: list[str]) -> list[str]:

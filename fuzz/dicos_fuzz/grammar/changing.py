@@ -78,10 +78,11 @@ def _of_node(path: str, node: Leaf | Part) -> Iterator[Edit]:
 
 
 def _lengths(node: Length, right: int, behind: int) -> Iterator[int]:
-    """Wrong numbers: none, one, the greatest, those around signs and powers, those beside the right one, and the first
-    that reaches behind the part around it [fault kind F5]."""
+    """Wrong numbers: none, one, the greatest, those around signs and powers, those beside the right one, the first that
+    reaches behind the part around it [fault kind F5], and the right one in the other byte order [F4]."""
     most = (1 << 8 * node.width) - 1
-    beside = {right - 1, right + 1, right + 2, right, right + behind + 1}
+    swapped = int.from_bytes(right.to_bytes(8, "big")[-node.width :], "little")
+    beside = {right - 1, right + 1, right + 2, right, right + behind + 1, swapped}
     fixed = {0, 1, 2, 3, 7, most >> 1, (most >> 1) + 1, most - 1, most, 0x4000 & most, 0x10001 & most}
     now = right if node.value is None else node.value
     yield from sorted(number for number in fixed | beside if 0 <= number <= most and number != now)

@@ -492,6 +492,53 @@ def test_a_conversation_runs_over_tls() -> None:
     assert found.sent() == RQ + ABORT
 
 
+def test_bytes_beneath_tls_are_lines_of_their_own() -> None:
+    server, client = tls()
+    forged = b"\x17\x03\x03\x00\x40" + bytes(64)
+    with serving("trio", policy=POLICY, tls=server) as handle, player_of(handle.port, client) as player:
+        begin = Open(), Send(message=RQ), Await(kinds=(2,))
+        found = player.play(script(*begin, Send(message=forged, beneath=True), Await(kinds=(99,))))
+        assert kinds(found) == [What.OPENED, What.SENT, What.RECEIVED, What.BENEATH, What.ENDED]
+        assert found.entries[3].data == forged
+        assert found.sent() == RQ
+        bare = player.play(script(Open(bare=True), Send(message=RQ), Await(kinds=(99,))))
+    assert kinds(bare)[:3] == [What.OPENED, What.BENEATH, What.HEARD]
+    assert bare.entries[0].note == "without TLS"
+    assert bare.entries[2].data[:1] == b"\x15"  # an alert
+    assert bare.received() == b""
+
+
+def test_a_close_notify_ends_tls_in_one_direction() -> None:
+    server, client = tls()
+    with serving("trio", policy=POLICY, tls=server) as handle, player_of(handle.port, client) as player:
+        begin = Open(), Send(message=RQ), Await(kinds=(2,))
+        late = Send(message=RELEASE), Await(kinds=(99,), seconds=PATIENCE)
+        found = player.play(script(*begin, End(how="notify"), End(how="notify"), *late))
+    assert kinds(found) == [What.OPENED, What.SENT, What.RECEIVED, What.HALF, What.ENDED]
+    assert found.entries[3].note == "close_notify"
+    assert found.sent() == RQ
+
+
+def test_without_tls_nothing_is_beneath_it() -> None:
+    """A file with a finding of a peer with TLS is played with another one all the same."""
+    with serving("trio", policy=POLICY) as handle:
+        steps = Open(bare=True), Send(message=RQ, beneath=True), Await(kinds=(2,)), End(how="notify")
+        found = play(handle.port, *steps, Send(message=ABORT), learned=Learned())
+    assert found.sent() == RQ + ABORT
+    assert found.received()[:1] == b"\x02"
+
+
+def test_a_peer_with_tls_that_resets_while_much_is_sent() -> None:
+    """Its alert is still read, once, however TLS and the socket call each other."""
+    server, client = tls()
+    with serving("blocking", policy=POLICY, tls=server) as handle, player_of(handle.port, client) as player:
+        forged = Send(message=b"\x17\x03\x03\x00\x40" + bytes(64), beneath=True)
+        for _ in range(10):
+            more = [Send(message=RQ * 2000) for _ in range(20)]
+            found = player.play(script(Open(), Send(message=RQ), Await(kinds=(2,)), forged, *more))
+            assert found.how() in (What.ENDED, What.RESET)
+
+
 def test_a_caller_over_tls_is_answered() -> None:
     server, client = tls()
     call, outcome = calling(lambda session: session.echo() and None, tls=client)

@@ -87,3 +87,16 @@ def test_connections_are_read_each_by_itself() -> None:
         bytes(pair) for pair in zip(ANSWER, ANSWER, strict=True)))]  # fmt: skip
     found = without_contents_of_transcript(Transcript(entries))
     assert found.received(0) == found.received(1) == without_contents(ANSWER)
+
+
+def test_beneath_tls_records_stay_and_what_came_in_the_clear_does_not() -> None:
+    """A peer that answers DICOM without TLS may send the records of a patient too."""
+    alert = b"\x15\x03\x03\x00\x02\x02\x28"
+    clear = p_data((1, False, True, PATIENT))
+    transcript = Transcript([
+        Entry(0.0, 0, What.BENEATH, PATIENT), Entry(0.0, 0, What.HEARD, alert),
+        Entry(0.0, 1, What.HEARD, clear[:20]), Entry(0.0, 1, What.HEARD, clear[20:]),
+    ])  # fmt: skip
+    found = without_contents_of_transcript(transcript).entries
+    assert [one.data for one in found[:2]] == [PATIENT, alert]
+    assert b"".join(one.data for one in found[2:]) == without_contents(clear) != clear

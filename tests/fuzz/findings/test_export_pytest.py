@@ -181,6 +181,9 @@ def test_what_cannot_be_exported_says_why() -> None:
     answering = replace(TWICE, steps=(Open(), Answer()))
     with pytest.raises(CannotExport, match="only dicos replay can do"):
         pytest_of(replace(made, before=(answering,)), Transcript())
+    for step in (Open(bare=True), Send(message=b"x", beneath=True), End(how="notify")):
+        with pytest.raises(CannotExport, match="beneath TLS, which only dicos replay can do"):
+            pytest_of(replace(made, conversation=replace(TWICE, steps=(Open(), step))), made.transcript)
     large = Conversation(name="x", steps=(Send(message=bytes(300_000)),))
     with pytest.raises(CannotExport, match="it sends 300,000 bytes; at most 262,144"):
         pytest_of(replace(made, violation=VIOLATION, conversation=large), Transcript())

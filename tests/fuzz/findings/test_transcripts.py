@@ -70,6 +70,24 @@ def test_what_is_wrong_is_named_at_the_message_in_which_it_is() -> None:
     ]
 
 
+def test_bytes_beneath_tls_are_shown_as_bytes_with_what_is_wrong() -> None:
+    wrong = Edit("PDU 00/bytes", Action.SET, b"\x15\x03\x03")
+    steps = (Open(bare=True), Send(message=ABORT), Send(message=bytes(4), edits=(wrong,)), Send(message=bytes(60)))
+    found = lines(
+        entries(
+            (What.BENEATH, ABORT), (What.BENEATH, b"\x15\x03\x03"), (What.HEARD, bytes(40)), (What.BENEATH, bytes(60))
+        ),
+        Conversation(name="x", steps=steps),
+    )
+    assert found == [
+        "    0.000 s  sent beneath TLS: 10 bytes: 07 00 00 00 00 04 00 00 02 06",
+        "    1.000 s  sent beneath TLS: 3 bytes: 15 03 03",
+        "               on purpose: PDU 00/bytes: 00 00 00 00 -> 15 03 03",
+        f"    2.000 s  received beneath TLS: 40 bytes: {' '.join(['00'] * 12)} ...",
+        f"    3.000 s  sent beneath TLS: 60 bytes: {' '.join(['00'] * 48)} ...",
+    ]  # fmt: skip
+
+
 def test_the_last_message_may_have_been_cut_by_the_end_of_the_connection() -> None:
     wrong = Edit("A-ASSOCIATE-RQ/length", Action.LENGTH, 9)
     send = Send(message=values.REQUEST, edits=(wrong,))

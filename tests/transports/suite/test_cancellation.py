@@ -53,7 +53,11 @@ def identifier() -> Dataset:
 def _few_last_words(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the wait for a peer that does not read, to keep the tests quick. A peer that reads has the time that it
     needs, however busy the machine is."""
-    reading = (test_a_peer_that_reads_gets_whole_pdus_and_an_abort, test_sending_what_was_asked_for_is_cancelled)
+    reading = (
+        test_a_peer_that_reads_gets_whole_pdus_and_an_abort,
+        test_answering_is_cancelled,
+        test_sending_what_was_asked_for_is_cancelled,
+    )
     monkeypatch.setattr(running, "LAST_WORDS", 60.0 if request.function in reading else 0.05)
 
 

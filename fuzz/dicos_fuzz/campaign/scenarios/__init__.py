@@ -14,7 +14,7 @@ are those of catalogues of hostile input:
 | F7 sequence, table 9-10 | states, calling-states, release, abort, replay |
 | F8 DIMSE | commands, fragments; responses, for a peer that calls |
 | F9 data sets | contents, bulk-contents |
-| F12 other protocols on the port | foreign |
+| F12 other protocols on the port, TLS | foreign, tls, tls-calls; stalls in handshakes in slow |
 | F14 load and resources | resources, endless-responses |
 """
 
@@ -40,6 +40,7 @@ from . import (
     resources,
     responses,
     returned,
+    secured,
     segments,
     sequences,
     slow,
@@ -51,7 +52,7 @@ __all__ = ["FAMILIES", "Family"]
 
 _MODULES = (
     good, orders, beside, returned, states, sequences, associations, commands, fragments, contents, altered,
-    connections, repeated, foreign, segments, answers, responses, resources, slow,
+    connections, repeated, foreign, secured, segments, answers, responses, resources, slow,
 )  # fmt: skip
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(

@@ -47,10 +47,18 @@ def points(talk: Talk) -> Iterator[tuple[str, tuple[Step, ...]]]:
     if len(pdus) > 1:
         yield "before a data set", (*talk.begin(), Send(message=pdus[0]))
         yield "in a data set", (*talk.begin(), Send(message=whole[: len(pdus[0]) + len(pdus[1]) // 2]))
+        yield "behind all data, none of it the last fragment", (*talk.begin(), Send(message=_never_last(pdus)))
         yield "before the last byte of a data set", (*talk.begin(), Send(message=whole[:-1]))
         yield "behind an object, unread", (*talk.begin(), Send(message=whole))
     yield "behind an A-RELEASE-RQ, unread", (*talk.begin(), Send(message=RELEASE))
     yield "behind the A-RELEASE-RP", (*talk.begin(), Send(message=RELEASE), Await(kinds=(6, 7)))
+
+
+def _never_last(pdus: list[bytes]) -> bytes:
+    """A message whose data set is complete, but whose last fragment does not say that it is the last."""
+    last = bytearray(pdus[-1])
+    last[11] &= ~2
+    return b"".join((*pdus[:-1], last))
 
 
 def _case(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...]) -> Conversation:

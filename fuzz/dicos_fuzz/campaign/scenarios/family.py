@@ -22,7 +22,7 @@ class Family:
 
     `about`: one line for people. `systematic`: yields its conversations, the most promising first, the same ones each
     time for the same knowledge. `random`: makes one more. `resource`: its conversations take long or much, so that a
-    campaign rations them.
+    campaign rations them. `tls`: they are about TLS itself, for a peer that has it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Family:
     random: Callable[[Learned, Random], Conversation]
     side: Side = Side.USER
     resource: bool = False
+    tls: bool = False
 
 
 def drawn(random: Random, conversations: Iterator[Conversation], most: int = 64) -> Conversation:

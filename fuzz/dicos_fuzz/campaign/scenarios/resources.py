@@ -29,6 +29,8 @@ __all__ = ["ASSOCIATIONS", "FAMILIES"]
 
 ASSOCIATIONS: Final = 500
 """Associations that one conversation holds open, at most; no more than the campaign may have."""
+MIXED: Final = 40
+BAD_TO_GOOD: Final = 10
 CHURN: Final = 48
 """Associations that come and go."""
 _USER: Final = "A-ASSOCIATE-RQ/user information"
@@ -161,11 +163,34 @@ def _many(talk: Talk) -> Iterator[Conversation]:
         steps = tuple(step for each in begun for step in each)
         about = f"{len(numbers)} {about}, then closed; others are served"
         yield _case(name, about, "any", steps, ends, Check())
+    mixed: list[Step] = []
+    for number in range(min(MIXED, talk.learned.connections - 1)):
+        mixed += _bad(talk, number)
+        if number % BAD_TO_GOOD == BAD_TO_GOOD - 1:
+            mixed.append(Check())
+    about = f"bad associations of five kinds; after each {BAD_TO_GOOD} a good one, which is served as fast as ever"
+    yield _case("bad and good", about, "any", tuple(mixed), Check())
     churn: list[Step] = []
     for number in range(CHURN):
         churn += [*talk.begin(number), End(how="reset" if number % 2 else "close", connection=number)]
     about = f"{CHURN} associations that end in turns by FIN and RST; others are served"
     yield _case("churn", about, "any", tuple(churn), Check())
+
+
+def _bad(talk: Talk, number: int) -> tuple[Step, ...]:
+    """An association that goes wrong in one of five ways, on a connection of its own, which stays open."""
+    begin = talk.begin(number)
+    match number % 5:
+        case 0:
+            return (Open(connection=number), Send(message=talk.rq[:40], connection=number))
+        case 1:
+            return (Open(connection=number), Send(message=b"GET / HTTP/1.1\r\n\r\n", connection=number))
+        case 2:
+            return (*begin, Send(message=talk.ask()[:9], connection=number))
+        case 3:
+            return (*begin, Send(message=pdu(0x99), connection=number))
+        case _:
+            return (*begin, Send(message=talk.ask() * 20, connection=number))
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:

@@ -18,6 +18,7 @@ from ..knowledge import Learned
 from .connections import points
 from .family import Family
 from .scripts import ACCEPTANCE, ANY, CLOSE, RELEASE, Talk, script
+from .secured import HELLO
 
 __all__ = ["FAMILIES", "LONGEST"]
 
@@ -46,15 +47,9 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
     known = {name: steps for name, steps in points(talk) if name in _TARGETS}
     if not learned.alone:
-        names = [*known]
-        for at in range(0, len(names), _FEW):
-            group = names[at : at + _FEW]
-            begin = [step for number, name in enumerate(group) for step in _on(known[name], number)]
-            waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(len(group)))
-            about = f"{len(group)} connections that stall: {'; '.join(group)}"
-            yield _case(
-                f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), Pause(seconds=LONGEST), waits
-            )
+        yield from _at_once(talk, known)
+    if learned.tls:
+        yield _handshakes()
     yield _case(
         "dribble", "an A-ASSOCIATE-RQ at a byte a second: ARTIM covers all of it", "ends-in-time",
         Open(), Send(message=talk.rq[:60], piece=1, gap=1.0), Await(kinds=(99,), seconds=0.2),
@@ -74,6 +69,35 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         "two pauses", "pauses of two seconds inside PDUs, which a peer has to bear", "served",
         Open(), burst, late, Send(message=RELEASE), Await(kinds=(6, 7)),
     )  # fmt: skip
+
+
+def _at_once(talk: Talk, known: dict[str, tuple[Step, ...]]) -> Iterator[Conversation]:
+    """Several stalls at a time; beside the first of them an A-ASSOCIATE-RQ that comes a byte a second."""
+    names = [*known]
+    for at in range(0, len(names), _FEW):
+        group = names[at : at + _FEW]
+        begin = [step for number, name in enumerate(group) for step in _on(known[name], number)]
+        about = f"{len(group)} connections that stall: {'; '.join(group)}"
+        many = len(group)
+        pause: tuple[Step, ...] = (Pause(seconds=LONGEST),)
+        if not at:
+            dribble = Send(message=talk.rq[: round(LONGEST)], piece=1, gap=1.0, connection=many)
+            begin.append(Open(connection=many))
+            pause = (dribble,)
+            about += "; and an A-ASSOCIATE-RQ at a byte a second"
+            many += 1
+        waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(many))
+        yield _case(f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), pause, waits)
+
+
+def _handshakes() -> Conversation:
+    """Handshakes that stop: before a byte, in the header of a record, in the ClientHello, behind it."""
+    steps: list[Step] = []
+    for number, size in enumerate((0, 3, len(HELLO) // 2, len(HELLO))):
+        steps += [Open(connection=number, bare=True), Send(message=HELLO[:size], connection=number)]
+    waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(4))
+    about = "TLS handshakes that stop: without a byte, in a header, in the ClientHello, behind it"
+    return _case("stalled handshakes", about, "ends-in-time", tuple(steps), Pause(seconds=LONGEST), waits)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:

@@ -31,6 +31,8 @@ from dicos_proto.registry import uids
 from dicos_proto.tolerance import FIELD, STRICT, Tolerance
 
 FAST = [name for name, family in FAMILIES.items() if not family.resource]
+PLAIN = [name for name in FAST if not FAMILIES[name].tls]
+"""Those that a peer in memory plays, which has no TLS; `test_secured` has the others."""
 HEAVY = [name for name, family in FAMILIES.items() if family.resource]
 PROPOSES = tuple(
     (number, uid, (uids.IMPLICIT_VR_LE,))
@@ -74,7 +76,7 @@ def blamed(player: MemoryPlayer, conversations: Iterator[Conversation]) -> tuple
 
 
 @pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", PLAIN)
 def test_our_engine_is_not_blamed(name: str, tolerance: Tolerance) -> None:
     """The most promising ones of each family; `test_our_engine_is_not_blamed_for_anything` takes all of them."""
     conversations = islice(FAMILIES[name].systematic(KNOWN), FEW if name == "repeated" else MOST)
@@ -85,13 +87,13 @@ def test_our_engine_is_not_blamed(name: str, tolerance: Tolerance) -> None:
 
 @pytest.mark.slow  # some 6,000 conversations in all, and 2,000 of them once more
 @pytest.mark.parametrize(("tolerance", "each"), [(STRICT, 1), (FIELD, 3)], ids=["strict", "field"])
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", PLAIN)
 def test_our_engine_is_not_blamed_for_anything(name: str, tolerance: Tolerance, each: int) -> None:
     _, found = blamed(player(tolerance), islice(FAMILIES[name].systematic(KNOWN), 0, None, each))
     assert found == []
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", PLAIN)
 def test_nor_for_random_conversations(name: str) -> None:
     random, most = Random(f"{name}, seed 1"), FEW if name == "repeated" else 15
     for tolerance in (STRICT, FIELD):
@@ -100,7 +102,7 @@ def test_nor_for_random_conversations(name: str) -> None:
 
 
 @pytest.mark.slow  # some 4,000 conversations in all
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", PLAIN)
 def test_nor_for_thousands_of_them(name: str) -> None:
     random = Random(f"{name}, seed 2")
     for tolerance in (STRICT, FIELD):

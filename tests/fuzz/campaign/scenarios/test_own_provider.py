@@ -20,7 +20,9 @@ from dicos_fuzz.conversation import Conversation, Side
 from tests.interop.peers import our_provider
 
 PATIENCE = 10.0
-CALLED = [name for name, family in FAMILIES.items() if family.side is Side.USER and not family.resource]
+CALLED = [
+    name for name, family in FAMILIES.items() if family.side is Side.USER and not family.resource and not family.tls
+]
 
 
 def blamed(port: int, learned: Learned, conversations: list[Conversation]) -> list[str]:
