@@ -2,9 +2,10 @@
 
 Knows: when to ask which oracle, and what follows from its answer. Must not know: the order of conversations.
 
-Theory of operation: a peer that serves nobody is looked into at once, since nothing else can be done. All else that is
-suspicious waits in `_open` and `_growths` until investigations have not had their share of the time (`SHARE`): with a
-peer that is slow to answer, they would leave none for anything new. `settle` goes on with them.
+Theory of operation: a peer that serves nobody is looked into at once, as long as investigations have not had their
+share of the time (`SHARE`); else it is only started again. All else that is suspicious, and that too, waits in `_open`
+and `_growths` for the share: with a peer that is slow to answer, investigations would leave no time for anything new.
+`settle` goes on with them.
 
 Invariants: an investigation runs with nothing else going on (`Work.quiet`), so that its answers are about the suspects.
 At most `OPEN` suspicions wait, each with a bounded part of the history; what there is no place or no time for, or what
@@ -30,7 +31,7 @@ from .player import Exhausted, LocalTrouble, Player
 from .pool import Played
 from .resources import Counted, Growth, Track
 from .settings import Settings
-from .suspects import TIMES, Suspects
+from .suspects import KEPT, TIMES, Suspects
 
 __all__ = ["FIRST_SURVEYS", "Care", "History", "Work"]
 
@@ -48,7 +49,7 @@ SURVEY_AGAIN: Final = 2.0
 """Seconds between two looks at a peer whose descriptors or threads are above the baseline."""
 
 AT_ONCE: Final = ("crash", "hang", "slot-leak", "stall")
-"""The oracles that say that the peer does not serve, or that what it had is gone."""
+"""The oracles that say that the peer does not serve, or that what it had is gone: looked into before all else."""
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 
 
@@ -125,8 +126,13 @@ class _Open:
 
     def left(self) -> Finding:
         """Returns the finding that is kept, unconfirmed, if there is no time to look into it."""
-        violation = self.trouble.violation
-        return Finding(violation=violation, conversation=self.history[-1], transcript=self.transcript)
+        return Finding(
+            violation=self.trouble.violation,
+            conversation=self.history[-1],
+            transcript=self.transcript,
+            before=tuple(self.history[:-1][-KEPT:]) if self.trouble.fatal else (),
+            evidence=self.trouble.evidence,
+        )
 
 
 class Care:
@@ -216,7 +222,7 @@ class Care:
                 self._open.remove(one)
                 with self._spending():
                     self._work.quiet()
-                    self._look_into(one)
+                    self._begun_anew(one, self._look_into(one))
             else:
                 growth = self._growths.pop(next(iter(self._growths)))
                 with self._spending():
@@ -226,7 +232,7 @@ class Care:
     def leave_open(self) -> None:
         """Keeps what there was no time for, as not confirmed. Growth without a known cause is only noted."""
         for one in self._open:
-            self._work.leave(one.left())
+            self._keep(one)
         for growth in self._growths.values():
             self._note(f"{_rise(growth)}; there was no time to look for the cause")
         self._open.clear()
@@ -279,23 +285,26 @@ class Care:
             self._work.leave(_Open(trouble, [last], played.transcript).left())
             return
         new = self._ledger.is_new(violation)
+        stops = trouble.oracle == "crash" and not self._settings.keep_going and not self._ledger.is_known(violation)
         if not trouble.fatal and trouble.oracle not in AT_ONCE:
             if new:
                 self._wait(_Open(trouble, self._work.history.latest(OPEN_BYTES) or [last], played.transcript))
             return
+        at_once = new and (self._allowed or stops)
         with self._spending():
             if new or trouble.fatal:
                 self._work.quiet()
-            if new:
-                found = self._look_into(_Open(trouble, self._work.history.all() or [last], played.transcript))
-                last, violation = found.conversation, found.violation
-            elif trouble.fatal:
+            one = _Open(trouble, self._work.history.all() or [last], played.transcript)
+            if at_once:
+                found = self._look_into(one)
+                self._begun_anew(one, found)
+                stops = stops and not self._ledger.is_known(found.violation)
+            elif new:
+                self._wait(replace(one, history=self._work.history.latest(OPEN_BYTES) or [last]))
+            if trouble.fatal and not at_once:
                 self._suspects.recover()
-            if trouble.fatal:
-                self._work.mute(last)
-                self._work.history.clear()
-                self.rest()
-        if trouble.oracle == "crash" and not self._settings.keep_going and not self._ledger.is_known(violation):
+                self._begun_anew(one, one.left())
+        if stops:
             self._work.stop("stopped at the first crash; --keep-going goes on")
 
     def _wait(self, one: _Open) -> None:
@@ -304,7 +313,21 @@ class Care:
             self._ledger.pending.add(signature(one.trouble.violation))
             self._open.append(one)
         else:
+            self._keep(one)
+
+    def _keep(self, one: _Open) -> None:
+        """Takes what was not looked into: a peer that was seen to end or to hang did so."""
+        if one.trouble.fatal:
+            self._work.add(one.left())
+        else:
             self._work.leave(one.left())
+
+    def _begun_anew(self, one: _Open, found: Finding) -> None:
+        """After a peer that served nobody: it has begun anew."""
+        if one.trouble.fatal:
+            self._work.mute(found.conversation)
+            self._work.history.clear()
+            self.rest()
 
     def _look_into(self, one: _Open) -> Finding:
         """Has a suspicion investigated, and takes the finding. Raises `Unrecoverable`, `Exhausted`, `LocalTrouble`."""
@@ -313,7 +336,7 @@ class Care:
         try:
             finding = self._suspects.trouble(trouble, one.history, one.transcript)
         except (Exhausted, LocalTrouble, KeyboardInterrupt):
-            self._work.leave(one.left())
+            self._keep(one)
             raise
         finding = replace(finding, violation=placed(finding.violation, finding.conversation, finding.transcript))
         self._work.add(believed(finding) if trouble.fatal else finding)

@@ -34,29 +34,37 @@ PLAYED = Played(
 )
 
 
-def trouble(reaction: str, severity: Severity = Severity.LOW) -> Trouble:
+def trouble(
+    reaction: str, severity: Severity = Severity.LOW, *, oracle: str = "log-traceback", fatal: bool = False
+) -> Trouble:
     return Trouble(
         Violation(
-            oracle="log-traceback",
+            oracle=oracle,
             severity=severity,
             detail=reaction,
             clause="limit: none",
             reaction=reaction,
             by_state=False,
-        )
+        ),
+        fatal=fatal,
     )
 
 
 class Peer:
     """Everything around `Care`. `says`: what its output reports at the next look; `looked`: what was looked into."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_going: bool = True) -> None:
         self.says: list[Trouble] = []
         self.looked: list[str] = []
         self.added: list[str] = []
         self.left: list[str] = []
         self.notes: list[str] = []
         self.fails: BaseException | None = None
+        self.ended: list[Trouble] = []
+        """The ends of its process that are seen next."""
+        self.recovered = 0
+        self.muted: list[str] = []
+        self.stopped = ""
         self.numbers = Numbers(3, 1, 0)
         self.history = History()
         self.jobs = 1
@@ -66,7 +74,7 @@ class Peer:
         ledger = Ledger(Totals(), frozenset(), lambda finding: None)
         around: Any = self
         liveness: Any = SimpleNamespace(
-            gone=lambda: None,
+            gone=lambda: self.ended.pop() if self.ended else None,
             served=0,
             deadline=1.0,
             complaints=self.complaints,
@@ -76,8 +84,11 @@ class Peer:
             settled=lambda *baseline, **seconds: self.numbers,
             measure_idle=lambda: None,
         )
-        suspects: Any = SimpleNamespace(trouble=self.investigated, growth=lambda growth: None)
-        self.care = Care(around, around, liveness, suspects, ledger, Settings(survey_seconds=0.0), self.notes.append)
+        suspects: Any = SimpleNamespace(
+            trouble=self.investigated, growth=lambda growth: None, recover=lambda: setattr(self, "recovered", 1)
+        )
+        settings = Settings(survey_seconds=0.0, keep_going=keep_going)
+        self.care = Care(around, around, liveness, suspects, ledger, settings, self.notes.append)
 
     def complaints(self) -> list[Trouble]:
         found, self.says = self.says, []
@@ -101,6 +112,12 @@ class Peer:
     def add(self, finding: Finding) -> bool:
         self.added.append(finding.violation.reaction)
         return True
+
+    def mute(self, conversation: Conversation) -> None:
+        self.muted.append(conversation.name)
+
+    def stop(self, why: str) -> None:
+        self.stopped = why
 
     def leave(self, finding: Finding) -> None:
         self.left.append(finding.violation.reaction)
@@ -141,6 +158,45 @@ def test_what_has_no_place_or_no_time_is_kept_unconfirmed() -> None:
     peer.care.leave_open()
     assert peer.looked == []
     assert sorted(peer.left, key=int) == [f"{number}" for number in range(OPEN + 2)]
+
+
+def test_a_peer_that_is_down_is_looked_into_at_once_while_there_is_time() -> None:
+    peer = Peer()
+    peer.ended = [trouble("ended", oracle="crash", fatal=True)]
+    peer.care.after(PLAYED, at_once=True)
+    assert (peer.looked, peer.added, peer.muted) == (["ended"], ["ended"], ["good/one"])
+    assert peer.recovered == 0  # the search has done it
+    assert not peer.stopped
+
+
+@pytest.mark.usefixtures("none_left")
+def test_else_it_is_started_again_and_looked_into_later() -> None:
+    peer = Peer()
+    for _ in range(2):  # the second is the same, and waits already
+        peer.ended, peer.recovered = [trouble("ended", oracle="crash", fatal=True)], 0
+        peer.care.after(PLAYED, at_once=True)
+        assert (peer.looked, peer.recovered) == ([], 1)
+    assert peer.muted == ["good/one"] * 2
+    peer.care.settle(monotonic() + 60)
+    assert peer.looked == peer.added == ["ended"]
+
+
+@pytest.mark.usefixtures("none_left")
+def test_a_peer_that_was_down_is_a_finding_without_a_search_too() -> None:
+    peer = Peer()
+    peer.ended = [trouble("ended", oracle="crash", fatal=True)]
+    peer.care.after(PLAYED, at_once=True)
+    peer.care.leave_open()
+    assert (peer.added, peer.left) == (["ended"], [])
+
+
+@pytest.mark.usefixtures("none_left")
+def test_the_crash_that_ends_a_campaign_is_always_looked_into() -> None:
+    peer = Peer(keep_going=False)
+    peer.ended = [trouble("ended", oracle="crash", fatal=True)]
+    peer.care.after(PLAYED, at_once=True)
+    assert peer.looked == peer.added == ["ended"]
+    assert "--keep-going" in peer.stopped
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), LocalTrouble("no descriptors")])
