@@ -11,7 +11,7 @@ export WORKERS
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo quick test pythons test-all check lint docs bench cost mutation fuzz fuzz-score changelog clean
+.PHONY: demo quick test pythons test-all check lint docs bench cost mutation fuzz fuzz-peers fuzz-score changelog clean
 
 demo:
 	@tools/setup.sh cli
@@ -67,6 +67,12 @@ FOR ?= 300
 fuzz:
 	@tools/setup.sh dev
 	$(PY) -m dicos_fuzz.inside --seconds $(FOR)
+
+# Campaigns of up to ten minutes against each real peer, two at a time: are the classes found that take so long?
+fuzz-peers:
+	@tools/setup.sh dev
+	@tools/peers.sh
+	DICOS_CAMPAIGNS=1 $(PY) -m pytest -n 2 -k within_ten_minutes tests/interop/test_fuzz_peers.py
 
 # Plants 22 defects into a provider, one at a time, and counts those that `dicos fuzz` finds.
 fuzz-score:

@@ -69,6 +69,22 @@ dcmjs() {
 
 dcmjs
 
+# atheris, which guides the fuzz targets by coverage: into the environment of the tests. Its wheels are for CPython 3.11.
+atheris() {
+    local python=${VENV:-.venv}/bin/python
+    [ -x "$python" ] || return
+    "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("atheris") is None)' && return
+    if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+        echo "peers: atheris needs CPython 3.11: its test is skipped" >&2
+        return
+    fi
+    echo "peers: installing atheris" >&2
+    "$python" -m pip install --quiet --disable-pip-version-check --no-input 'atheris>=3.0' </dev/null >&2 ||
+        echo "peers: atheris could not be installed: its test is skipped" >&2
+}
+
+atheris
+
 files_of dicognito-0.19.0 --no-binary
 files_of pydicom_data-1.0.0 --only-binary
 

@@ -323,7 +323,7 @@ class Care:
             self._work.leave(one.left())
 
     def _begun_anew(self, one: _Open, found: Finding) -> None:
-        """After a peer that served nobody: it has begun anew."""
+        """After a peer that served nobody: its past is forgotten."""
         if one.trouble.fatal:
             self._work.mute(found.conversation)
             self._work.history.clear()
