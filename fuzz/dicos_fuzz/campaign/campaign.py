@@ -230,12 +230,12 @@ class Campaign:
 
     def _use(self, lane: Lane, case: Case | None) -> None:
         """Takes what the lane has done, and gives it more to do: not before the first looks at the resources of the
-        peer, nor when one is due, because connections that stall use resources."""
+        peer, nor when one is due, because connections that stall use resources; at once if nothing else is played."""
         played = lane.result()
         if played is not None:
             self._settle_lane(played)
             self._receive(played)
-        if lane.busy or self._care.survey_due:
+        if lane.busy or (self._care.survey_due and not self.schedule.only_costly):
             return
         again = lane.next()
         if again is None and case is not None and self._waits_beside(case):

@@ -29,6 +29,8 @@ from .lines import Line, Said, Validity, with_article
 
 __all__ = ["EVERYWHERE", "EXPECTATIONS", "TIMED", "Seen", "scene"]
 
+LONGEST: Final = 60.0
+"""Seconds that a peer may wait: ARTIM is 30 s in most, and 60 s are common for all else."""
 EVERYWHERE: Final = frozenset({"served", "ends-in-time"})
 """The expectations that hold for each connection of a conversation; the others hold for connection 0."""
 
@@ -247,23 +249,31 @@ def _closes(seen: Seen) -> list[Violation]:
     return [seen.violation("kept-open", Severity.MEDIUM, detail, f"open after {scene(seen.conversation.name)}")]
 
 
+_SERVICE: Final = (1, 2, 4, 5, 6)
+"""PDUs that refuse nothing."""
+
+
 def _broken_off(seen: Seen) -> list[Violation]:
     """The peer ends the connection or the association, and does not answer DICOM that came without TLS."""
-    if seen.line.heard[:1] in (b"\2", b"\4", b"\6"):
+    if seen.line.unsecured in _SERVICE:
         detail = f"answered without TLS: {seen.conversation.about}"
         return [seen.violation("unsecured", Severity.HIGH, detail, "DICOM without TLS")]
     return _closes(seen) if seen.refusal is None else []
 
 
 def _ends_in_time(seen: Seen) -> list[Violation]:
-    """A wait for this side has an end, in the middle of a PDU too: the peer aborts, asks for release, or closes."""
+    """A wait for this side has an end, in the middle of a PDU too: the peer aborts, asks for release, or closes. It may
+    take `LONGEST`; a PDU that comes slowly counts from its first byte."""
     line = seen.line
     if line.ended is not None or not line.quiet or line.theirs(3, 5, 7):
         return []
-    since = line.times.get(line.quiet[-1], 0.0) - line.times.get(line.last_sent, 0.0)
-    detail = f"the connection was still open after {since:.0f} s: {seen.conversation.about}"
     last = next((one for one in reversed(line.said) if one.ours), None)
     inside = last is None or not last.whole
+    begun = last.began if last is not None and inside else line.last_sent
+    since = line.times.get(line.quiet[-1], 0.0) - line.times.get(begun, 0.0)
+    if since < LONGEST:
+        return []
+    detail = f"the connection was still open after {since:.0f} s: {seen.conversation.about}"
     severity = Severity.HIGH if inside or seen.state is not State.Sta6 else Severity.MEDIUM
     reaction = "waits forever in a PDU" if last is not None and inside else "waits forever for a PDU"
     return [seen.violation("no-deadline", severity, detail, reaction)]

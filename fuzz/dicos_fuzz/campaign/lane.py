@@ -10,10 +10,10 @@ shows is played again in the lane too (`Lane.doubt`).
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from ..conversation import Await, Conversation, Pause, Send
+from ..conversation import Await, Check, Conversation, Pause, Send, Step, Transcript
 from ..finding import Finding, Violation, signature
 from .player import LocalTrouble, Player
 from .pool import Played, play_here
@@ -72,9 +72,25 @@ class Lane:
         return self._thread is not None
 
     def doubt(self, violation: Violation, played: Played) -> None:
-        """Takes a violation that is to be seen again before it is believed."""
+        """Takes a violation that is to be seen again before it is believed: on its connection alone, if it shows there
+        by itself."""
         if len(self._doubts) < DOUBTS:
-            self._doubts.append(_Doubt(violation, played))
+            self._doubts.append(_Doubt(violation, self._alone(violation, played)))
+
+    def _alone(self, violation: Violation, played: Played) -> Played:
+        """Returns what was played on the one connection, of several, that shows a violation by itself; all of it if
+        none does. Nothing that takes so long is made small by trying."""
+        whole = played.case.conversation
+        numbers = {step.connection for step in whole.steps if not isinstance(step, Pause | Check)}
+        for number in sorted(numbers) if len(numbers) > 1 else ():
+            conversation = replace(
+                whole, steps=_steps_of(whole, number), about=f"{whole.about}: connection {number} of them"
+            )
+            transcript = Transcript([one for one in played.transcript.entries if one.connection == number])
+            if signature(violation) in map(signature, self._judge(conversation, transcript, self.player.learned)):
+                case = replace(played.case, conversation=conversation)
+                return replace(played, case=case, transcript=transcript)
+        return played
 
     def next(self) -> Case | None:
         """Returns the case of the first doubt, to be played again; None if there is none."""
@@ -131,6 +147,18 @@ class Lane:
         """Ends it."""
         self.cancel()
         self.player.close()
+
+
+def _steps_of(conversation: Conversation, number: int) -> tuple[Step, ...]:
+    """The steps on one connection, and all pauses; two in a row are one."""
+    steps: list[Step] = []
+    for step in conversation.steps:
+        last = steps[-1] if steps else None
+        if isinstance(step, Pause) and isinstance(last, Pause):
+            steps[-1] = Pause(seconds=last.seconds + step.seconds)
+        elif isinstance(step, Pause) or (not isinstance(step, Check) and step.connection == number):
+            steps.append(step)
+    return tuple(steps)
 
 
 def _finding(doubt: _Doubt) -> Finding:

@@ -36,6 +36,12 @@ GENEROUS = Limits(
 """Limits for the PDUs of both sides: size alone is not a fault. More than 128 contexts cannot have ids of their own."""
 
 
+_RECORDS: Final = range(0x14, 0x19)
+_RECORD_HEADER: Final = 5
+_TLS: Final = 3
+"""Types of TLS records, the bytes of their header, and the version in its second byte."""
+
+
 class Validity(Enum):
     """How right the bytes of a PDU are. INVALID: our decoder refuses them with every tolerance. CUT: not all there."""
 
@@ -147,9 +153,8 @@ class Line:
 
     `said`: the PDUs of both sides in order. `ended`: how the peer ended the connection, ENDED or RESET, None if it did
     not; `ended_at`: where. `half_at`: where this side sent FIN, `closed_at`: where it closed. `quiet`: the waits in
-    vain. `last_sent`: where this side last sent something, -1: nothing. `heard`: the first bytes of the peer beneath
-    TLS. `cut`: bytes of the peer are missing, since the transcript keeps a bounded number. `times`: the time of each
-    entry.
+    vain. `last_sent`: where this side last sent something, -1: nothing. `heard`: the bytes of the peer beneath TLS.
+    `cut`: bytes of the peer are missing, since the transcript keeps a bounded number. `times`: the time of each entry.
     """
 
     number: int
@@ -161,13 +166,25 @@ class Line:
     closed_at: int = -1
     quiet: list[int] = field(default_factory=list)
     last_sent: int = -1
-    heard: bytes = b""
+    heard: bytearray = field(default_factory=bytearray)
     cut: bool = False
     times: dict[int, float] = field(default_factory=dict)
 
     def theirs(self, *kinds: int, after: int = -1) -> list[Said]:
         """Returns the peer's PDUs of these types, all without any, that ended behind the entry `after`."""
         return [one for one in self.said if not one.ours and one.done > after and (not kinds or one.kind in kinds)]
+
+    @property
+    def unsecured(self) -> int | None:
+        """The type of the first PDU of the peer that came without TLS, behind records or not; None if there is none."""
+        at = 0
+        while at + _RECORD_HEADER <= len(self.heard):
+            kind, major = self.heard[at : at + 2]
+            if kind in _RECORDS and major == _TLS:
+                at += _RECORD_HEADER + int.from_bytes(self.heard[at + 3 : at + 5], "big")
+                continue
+            return kind if kind in PDU_NAMES and not major else None
+        return None
 
     def ours(self, *kinds: int) -> list[Said]:
         """Returns the PDUs of this side of these types, all without any."""
@@ -228,7 +245,7 @@ def _note(line: Line, sides: _Sides, number: int, entry: Entry) -> None:
         case What.BENEATH if entry.data:
             line.last_sent = number
         case What.HEARD:
-            line.heard = line.heard or entry.data
+            line.heard += entry.data
         case What.RECEIVED:
             sides[1].append((number, entry.data))
         case What.ENDED | What.RESET if line.ended is None:

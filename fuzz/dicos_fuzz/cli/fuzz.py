@@ -171,6 +171,9 @@ def _run(
         show.summary(report)
     if campaign.totals.ended == "interrupted":
         return INTERRUPTED
+    if not campaign.totals.cases:
+        show.error("no conversation was played: nothing is known of the peer; --time may be too short")
+        return NO_ASSOCIATION
     return FAILED if campaign.totals.findings else OK
 
 

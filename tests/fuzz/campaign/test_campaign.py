@@ -23,14 +23,14 @@ from dicos_fuzz.campaign.judging import judge
 from dicos_fuzz.campaign.knowledge import Learned
 from dicos_fuzz.campaign.lane import Lane, length_of
 from dicos_fuzz.campaign.player import LocalTrouble, Peer, Player
-from dicos_fuzz.campaign.pool import Here, Workers, trimmed
+from dicos_fuzz.campaign.pool import Here, Played, Workers, trimmed
 from dicos_fuzz.campaign.probe import probe
 from dicos_fuzz.campaign.scenarios import FAMILIES
 from dicos_fuzz.campaign.scenarios.family import Family
 from dicos_fuzz.campaign.schedule import Case
 from dicos_fuzz.campaign.settings import Settings
 from dicos_fuzz.campaign.spending import Spending
-from dicos_fuzz.conversation import Await, Conversation, Entry, Pause, Send, Side, Transcript, What
+from dicos_fuzz.conversation import Await, Conversation, Entry, Open, Pause, Send, Side, Transcript, What
 from dicos_fuzz.finding import Finding, Severity, Violation, signature
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import CANNOT_UNDERSTAND
@@ -58,7 +58,7 @@ HASTY = Learned(answer_seconds=0.05)
 PATIENT = 1.0
 """Seconds for an answer, for tests of which a single answer decides: a busy host may take some."""
 PLAIN = family("plain", GOOD, SHORT, ABORTED)
-USERS = [one for one in FAMILIES.values() if one.side is Side.USER and not one.resource]
+USERS = [one for one in FAMILIES.values() if one.side is Side.USER and not one.resource and not one.tls]
 
 
 def campaign(
@@ -345,6 +345,50 @@ def test_costly_families_alone_have_all_of_the_time(name: str) -> None:
         totals = run.run()
     assert totals.cases == 12
     assert totals.ended == "12 conversations"
+
+
+def test_what_only_waits_is_played_beside_a_watched_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its resources are measured between other conversations, and there are none."""
+    monkeypatch.setattr(lane_module, "LONG", 0.25)
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.LONG", 0.25)
+    slow = family(
+        "slow", conversation("slow/waits", Send(message=BEGIN[0].message[:9]), Pause(seconds=0.3)), resource=True
+    )
+    with broken("wrong-message-id") as (watched, port), player_of(port, HASTY) as player:
+        lane = Lane(Player(Peer(port=port), HASTY), judge)
+        settings = replace(QUICK, conversations=3, seconds=60.0)
+        run = Campaign(player, [slow], judge, Here(player, judge), settings, Seen(), watched=watched, lane=lane)
+        totals = run.run()
+        lane.close()
+    assert totals.cases == 3
+
+
+def test_a_wait_without_an_end_is_played_again_on_its_connection_alone() -> None:
+    """Three connections that wait, and one of them shows it: the finding is that one."""
+
+    def waits(one: Conversation, transcript: Transcript, learned: Learned) -> list[Violation]:
+        return [wrong] if any(entry.connection == 1 for entry in transcript.entries) else []
+
+    wrong = Violation(oracle="no-deadline", severity=Severity.HIGH, detail="waits", clause="none")
+    begun = [step for number in range(3) for step in (Open(connection=number), Send(message=b"x", connection=number))]
+    pauses = Pause(seconds=30), Send(message=b"y", connection=2), Pause(seconds=40)
+    whole = Conversation(name="slow/three", about="three", steps=(*begun, *pauses, Await(kinds=(99,), connection=1)))
+    transcript = Transcript([Entry(0.1, number, What.OPENED) for number in range(3)])
+    played = Played(case=Case(7, whole, True), violations=(wrong,), observed=frozenset(), transcript=transcript, sent=3,
+                    connections=3, seconds=70.0, suspicious=False)  # fmt: skip
+    lane = Lane(Player(Peer(port=1), Learned()), waits)
+    lane.doubt(wrong, played)
+    case = lane.next()
+    assert case is not None
+    assert case.number == 7
+    assert case.conversation.steps == (
+        Open(connection=1), Send(message=b"x", connection=1), Pause(seconds=70), Await(kinds=(99,), connection=1)
+    )  # fmt: skip
+    assert case.conversation.about == "three: connection 1 of them"
+    again = replace(played, case=case)
+    assert lane.settle(again) == []
+    assert [one.replayed for one in lane.settle(again)] == [(2, 2)]
+    lane.close()
 
 
 def test_a_cancelled_lane_gives_its_case_back() -> None:

@@ -17,6 +17,7 @@ from tests.fuzz.campaign.transcripts import (
     RELEASE,
     RELEASE_RP,
     RQ,
+    STALLED,
     TALK,
     USER_ABORT,
     Line,
@@ -30,6 +31,7 @@ from tests.fuzz.campaign.transcripts import (
     stored,
 )
 
+RECORD = b"\x16\x03\x03\x00\x20" + bytes(32)
 ASK, STORE = TALK.ask(), TALK.store(1, "expected")
 COMMAND, OBJECT = TALK.parts(1, "expected")[1:]
 HALF = p_data((3, True, True, COMMAND)) + p_data((3, False, False, OBJECT[:100]))
@@ -84,11 +86,16 @@ CASES: list[tuple[str, tuple[Line, ...], list[str]]] = [
     ("closes", (*ASSOCIATED, sent(USER_ABORT), "quiet"), ["kept-open"]),
     ("closes", (*ASSOCIATED, sent(USER_ABORT), "closed"), []),
 
-    ("ends-in-time", (sent(RQ[:3]), "quiet"), ["no-deadline"]),
+    ("ends-in-time", (sent(RQ[:3]), STALLED), ["no-deadline"]),
+    ("ends-in-time", (sent(RQ[:3]), "quiet"), []),  # too early to say
     ("ends-in-time", (sent(RQ[:3]), "ended"), []),
     ("ends-in-time", (sent(RQ[:3]), got(ABORT)), []),
-    ("ends-in-time", (*ASSOCIATED, "quiet"), ["no-deadline"]),
-    ("ends-in-time", (*ASSOCIATED, got(RELEASE), "quiet"), []),
+    ("ends-in-time", (*ASSOCIATED, STALLED), ["no-deadline"]),
+    ("ends-in-time", (*ASSOCIATED, "quiet"), []),
+    ("ends-in-time", (*ASSOCIATED, got(RELEASE), STALLED), []),
+
+    ("broken-off", (sent(RQ), got(ABORT)), []),
+    ("broken-off", (sent(RQ), "quiet"), ["kept-open"]),
 
     ("refused-at-header", (sent(pdu(1, bytes(9), length=1 << 31)), "quiet"), ["waits-for-giant"]),
     ("refused-at-header", (sent(pdu(1, bytes(9), length=1 << 31)), got(ABORT)), []),
@@ -160,7 +167,7 @@ def test_each_expectation_is_tested_both_ways() -> None:
 def test_the_violations_that_depend_on_time_are_the_timed_ones() -> None:
     """Every case that blames a peer for a wait in vain is among them, and no other."""
     for expect, lines, wanted in CASES:
-        waited = "quiet" in lines
+        waited = "quiet" in lines or STALLED in lines
         assert all((one in TIMED) is waited or one == "unexpected-pdu" for one in wanted), (expect, lines)
 
 
@@ -234,8 +241,43 @@ def test_severities() -> None:
     assert one(sent(BAD_RQ), got(ac()), expect="refused").severity is Severity.MEDIUM
     assert one(sent(BAD_RQ), got(ac()), expect="should-refuse").severity is Severity.LOW
     assert one(sent(NOTHING), "ended", expect="refused").severity is Severity.LOW
-    assert one(sent(RQ[:3]), "quiet", expect="ends-in-time").severity is Severity.HIGH
-    assert one(*ASSOCIATED, "quiet", expect="ends-in-time").severity is Severity.MEDIUM
+    assert one(sent(RQ[:3]), STALLED, expect="ends-in-time").severity is Severity.HIGH
+    assert one(*ASSOCIATED, STALLED, expect="ends-in-time").severity is Severity.MEDIUM
+
+
+def test_a_pdu_that_comes_slowly_counts_from_its_first_byte() -> None:
+    """A byte a second is not a new wait each time."""
+    dribbled = [Entry(float(at), 0, What.SENT, RQ[at : at + 1]) for at in range(1, 67)]
+    waited = [Entry(0.0, 0, What.OPENED), *dribbled, Entry(66.2, 0, What.QUIET)]
+    assert oracles(judged(entries=waited, expect="ends-in-time")) == ["no-deadline"]
+    ended = [*waited[:31], Entry(30.0, 0, What.ENDED), *waited[-1:]]
+    assert judged(entries=ended, expect="ends-in-time") == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "found"),
+    [
+        (ac(), ["unsecured"]),
+        (RECORD + ac(), ["unsecured"]),
+        (RECORD + RECORD + ABORT, []),  # which is a refusal
+        (RECORD + ASK, ["unsecured"]),
+        (RECORD + RECORD, []),
+        (RECORD[:20], []),
+        (RECORD + b"\x05", []),  # too little to say
+        (b"HTTP/1.1 400 Bad Request", []),
+    ],
+)
+def test_dicom_without_tls_is_seen_behind_records_too(heard: bytes, found: list[str]) -> None:
+    for size in (1, 7, len(heard)):
+        pieces = [Entry(0.2, 0, What.HEARD, heard[at : at + size]) for at in range(0, len(heard), size)]
+        entries = [Entry(0.0, 0, What.OPENED), Entry(0.1, 0, What.BENEATH, b"x"), *pieces, Entry(0.3, 0, What.ENDED)]
+        assert oracles(judged(entries=entries, expect="broken-off")) == found
+
+
+def test_what_stays_open_under_a_broken_handshake_is_found() -> None:
+    begun = [Entry(0.0, 0, What.OPENED), Entry(0.1, 0, What.BENEATH, b"x"), Entry(0.2, 0, What.HEARD, RECORD)]
+    assert oracles(judged(entries=[*begun, Entry(1.0, 0, What.QUIET)], expect="broken-off")) == ["kept-open"]
+    assert judged(entries=[*begun, Entry(1.0, 0, What.RESET)], expect="broken-off") == []
 
 
 def test_acceptance_is_grouped_by_scenario_and_silence_by_family() -> None:

@@ -60,13 +60,18 @@ def stored(message_id: int = 1, *, status: int = 0, context: int = STORAGE) -> b
 
 
 Line = tuple[str, bytes] | str
+STALLED = "stalled"
 
 
 def played(*lines: Line, connection: int = 0) -> list[Entry]:
-    """Lines of one connection: ("sent", bytes), ("received", bytes), or the name of another kind of line."""
+    """Lines of one connection: ("sent", bytes), ("received", bytes), or the name of another kind of line; `STALLED` is
+    "quiet" after a minute and more."""
     found = [Entry(0.0, connection, What.OPENED)]
     for number, line in enumerate(lines, 1):
         what, data = (line, b"") if isinstance(line, str) else line
+        if what is STALLED:
+            found.append(Entry(number / 10 + 66, connection, What.QUIET))
+            continue
         found.append(Entry(number / 10, -1 if what in ("checked", "unanswered") else connection, What(what), data))
     return found
 

@@ -16,7 +16,7 @@ from typing import Final
 from ...conversation import Answer, Await, Check, Conversation, End, Open, Send, Side, Step
 from ..knowledge import Learned
 from .family import Family, drawn
-from .scripts import ABORT, ACCEPTANCE, CLOSE, FIN, RELEASED, Talk, pdu, script
+from .scripts import ACCEPTANCE, CLOSE, FIN, RELEASED, Talk, pdu, script
 
 __all__ = ["FAMILIES", "HELLO", "handshakes", "hello", "record"]
 
@@ -213,7 +213,6 @@ def _beneath() -> Iterator[tuple[str, str, bytes]]:
     yield "unknown record", "a record of type 255", record(0xFF, bytes(20))
     yield "zeros", "zeros in place of a record", bytes(64)
     yield "HTTP", "HTTP in place of a record", b"GET / HTTP/1.1\r\n\r\n"
-    yield "plain DICOM", "an A-ABORT that is not encrypted", ABORT
 
 
 _CLAUSE: Final = "RFC 8446 5, 6.2"
@@ -264,7 +263,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     yield _case("no TLS", "an A-ASSOCIATE-RQ without TLS on a port with TLS", "broken-off", plain)
     behind = (_BARE, Send(message=HELLO), Await(kinds=(99,), seconds=0.1), Send(message=talk.rq), *tail)
     yield _case("no TLS behind a ClientHello", "a ClientHello, then DICOM without TLS", "broken-off", behind)
-    for name, about, wire in _beneath():
+    for name, about, wire in (*_beneath(), ("plain DICOM", "a request that is not encrypted", talk.ask())):
         sent = Send(message=wire, beneath=True)
         yield _case(f"beneath: {name}", f"{about}, on an association", "broken-off", talk.begin(), sent, _ENDED, _ENDED)
         inside: tuple[Step, ...] = (*talk.begin(), Send(message=talk.ask()[:20]), sent)
@@ -323,7 +322,8 @@ def _calls(learned: Learned) -> Iterator[Conversation]:
         about = f"{about} in place of the server's handshake"
         yield _case(f"handshake: {name}", about, "broken-off", _BARE, sent, side=provider)
     called = (Open(), Await(kinds=(1,)))
-    for name, about, wire in _beneath():
+    plain = pdu(2, b"\0\1" + bytes(66))
+    for name, about, wire in (*_beneath(), ("plain DICOM", "an A-ASSOCIATE-AC that is not encrypted", plain)):
         forged = (Send(message=wire, beneath=True), _ENDED, _ENDED)
         yield _case(f"beneath: {name}", f"{about}, in place of an answer", "broken-off", called, forged, side=provider)
         answered = (*called, Answer(), *forged)

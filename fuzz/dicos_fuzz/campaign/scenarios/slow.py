@@ -20,10 +20,10 @@ from .family import Family
 from .scripts import ACCEPTANCE, ANY, CLOSE, RELEASE, Talk, script
 from .secured import HELLO
 
-__all__ = ["FAMILIES", "LONGEST"]
+__all__ = ["FAMILIES", "WAIT"]
 
-LONGEST: Final = 66.0
-"""Seconds that a peer may wait: ARTIM is 30 s in most, and 60 s are common for all else."""
+WAIT: Final = 66.0
+"""Seconds of a stall: more than a peer may wait (`expecting.LONGEST`)."""
 _FEW: Final = 6
 """Connections of one conversation: some peers serve no more than ten at once."""
 _CLAUSE: Final = "limit: every wait for a peer has an end; PS3.8 9.1.5 (ARTIM)"
@@ -52,10 +52,10 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         yield _handshakes()
     yield _case(
         "dribble", "an A-ASSOCIATE-RQ at a byte a second: ARTIM covers all of it", "ends-in-time",
-        Open(), Send(message=talk.rq[:60], piece=1, gap=1.0), Await(kinds=(99,), seconds=0.2),
+        Open(), _dribbled(talk, 0), Await(kinds=(99,), seconds=0.2),
     )  # fmt: skip
     for name, steps in known.items():
-        wait = Await(kinds=(99,), seconds=LONGEST)
+        wait = Await(kinds=(99,), seconds=WAIT)
         yield _case(f"stalled {name}", f"a connection that stalls {name}", "ends-in-time", steps, wait)
     beside = () if learned.alone else (Check(),)
     many = b"".join(talk.ask(number % 0xFFFF + 1) for number in range(2000))
@@ -79,15 +79,23 @@ def _at_once(talk: Talk, known: dict[str, tuple[Step, ...]]) -> Iterator[Convers
         begin = [step for number, name in enumerate(group) for step in _on(known[name], number)]
         about = f"{len(group)} connections that stall: {'; '.join(group)}"
         many = len(group)
-        pause: tuple[Step, ...] = (Pause(seconds=LONGEST),)
+        pause: tuple[Step, ...] = (Pause(seconds=WAIT),)
         if not at:
-            dribble = Send(message=talk.rq[: round(LONGEST)], piece=1, gap=1.0, connection=many)
             begin.append(Open(connection=many))
-            pause = (dribble,)
+            pause = _dribbled(talk, many)
             about += "; and an A-ASSOCIATE-RQ at a byte a second"
             many += 1
         waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(many))
         yield _case(f"stalled at once: {at // _FEW + 1}", about, "ends-in-time", tuple(begin), pause, waits)
+
+
+def _dribbled(talk: Talk, connection: int) -> tuple[Step, ...]:
+    """An A-ASSOCIATE-RQ at a byte a second. It lasts as long as a stall, also if the peer ends this connection, beside
+    which others may wait."""
+    steps: list[Step] = []
+    for at in range(round(WAIT)):
+        steps += [Send(message=talk.rq[at : at + 1], connection=connection), Pause(seconds=1.0)]
+    return tuple(steps)
 
 
 def _handshakes() -> Conversation:
@@ -97,7 +105,7 @@ def _handshakes() -> Conversation:
         steps += [Open(connection=number, bare=True), Send(message=HELLO[:size], connection=number)]
     waits = tuple(Await(kinds=(99,), connection=number, seconds=0.2) for number in range(4))
     about = "TLS handshakes that stop: without a byte, in a header, in the ClientHello, behind it"
-    return _case("stalled handshakes", about, "ends-in-time", tuple(steps), Pause(seconds=LONGEST), waits)
+    return _case("stalled handshakes", about, "ends-in-time", tuple(steps), Pause(seconds=WAIT), waits)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
