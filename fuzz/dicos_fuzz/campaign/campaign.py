@@ -130,6 +130,7 @@ class Campaign:
         self._spent_on_doubts = 0.0
         self._cancelled: Counter[int] = Counter()  # by the number of the case
         self._unwritten = False
+        self._last: Played | None = None
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -143,6 +144,8 @@ class Campaign:
             self._begin()
             totals.ended = self._loop()
             self.quiet()
+            if self._last is not None:
+                self._care.check(self._last)  # does it still serve?
             self._settle_doubts(self._ends + self.settings.overtime / 2)
             self._care.settle(self._ends + self.settings.overtime / 2)
             self._smaller()
@@ -280,7 +283,7 @@ class Campaign:
             self._receive(played)
 
     def _take(self, played: Played) -> None:
-        conversation, totals = played.case.conversation, self.totals
+        conversation, totals, self._last = played.case.conversation, self.totals, played
         totals.cases += 1
         family = conversation.name.partition("/")[0]
         totals.families[family] = totals.families.get(family, 0) + 1

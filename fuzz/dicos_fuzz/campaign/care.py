@@ -252,12 +252,14 @@ class Care:
             self._trouble(gone, played)
 
     def check(self, played: Played) -> None:
-        """Makes a good echo; if it fails, the suspects are investigated."""
+        """Makes a good echo, as long as there is time; if it fails, the suspects are investigated."""
+        if self._liveness.over:
+            return
         self._echoed, self._since_echo = monotonic(), 0
         gone = self._liveness.gone()
         if gone is not None:
             self._trouble(gone, played)
-        elif self._player.echo(self._liveness.deadline) is not None:
+        elif self._player.echo(self._liveness.left) is not None:
             self._liveness.served += 1
         else:
             self._work.quiet()

@@ -129,6 +129,16 @@ class Liveness:
         """Seconds for a good echo."""
         return self._learned.echo_patience
 
+    @property
+    def left(self) -> float:
+        """Seconds for a good echo now: less when the time is nearly over."""
+        return min(self.deadline, max(LEAST_LEFT, self.until - monotonic()))
+
+    @property
+    def over(self) -> bool:
+        """True once there is no time for another question."""
+        return monotonic() >= self.until
+
     # -- serving -------------------------------------------------------------------------------------------------
 
     def serves(self) -> Trouble | None:
@@ -138,7 +148,7 @@ class Liveness:
         while True:
             if (gone := self.gone()) is not None:
                 return gone
-            took = self.player.echo(min(self.deadline, max(LEAST_LEFT, self.until - monotonic())))
+            took = self.player.echo(self.left)
             attempts += 1
             waited = monotonic() - begun
             if took is not None:
@@ -149,7 +159,7 @@ class Liveness:
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
             if monotonic() >= self.until:
-                return self.gone() or replace(self._dead(self.player.last, waited), cut=True)
+                return self.gone() or replace(self._dead(self.player.last, waited), cut=waited < patience / 2)
             self.wait(min(AGAIN * attempts, 1.0))
 
     def _patience(self, last: Outcome) -> float:

@@ -12,7 +12,8 @@ from ..finding import Finding
 
 __all__ = ["Difference", "Settings", "Totals"]
 
-LEAST_OVERTIME: Final = 10.0
+LEAST_OVERTIME: Final = 25.0
+"""Seconds: a peer that does not serve at the end is asked as long as it takes to call it hanging."""
 OVERTIME: Final = 0.1
 
 

@@ -505,3 +505,30 @@ def test_a_worker_that_is_killed_ends_a_campaign_with_its_cause() -> None:
     ):
         totals = Campaign(player, [PLAIN], judge, pool, QUICK, Seen()).run()
     assert totals.ended == "this host: a process of this program has ended, exit status -9"
+
+
+def test_a_peer_that_stops_serving_near_the_end_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if nothing can start it again, and the time is over before a hang is certain."""
+    monkeypatch.setattr(liveness, "HANGING", 3.0)
+    with broken("wrong-message-id") as (watched, port), player_of(port, HASTY) as player:
+        assert watched.pid is not None
+        stopped: list[int] = []
+
+        class Stopping(Seen):
+            def played(self, conversation: Conversation, transcript: Transcript, *, new: bool) -> None:
+                if not stopped and time.monotonic() - begun > 4:
+                    assert watched.pid is not None
+                    os.kill(watched.pid, signal.SIGSTOP)
+                    stopped.append(watched.pid)
+
+        settings = replace(QUICK, conversations=0, seconds=5.0)
+        run = Campaign(player, [PLAIN], judge, Here(player, judge), settings, Stopping())
+        begun = time.monotonic()
+        try:
+            totals = run.run()
+        finally:
+            for one in stopped:
+                os.kill(one, signal.SIGCONT)
+    assert stopped
+    assert [one.violation.oracle for one in totals.findings.values()] == ["hang"]
+    assert time.monotonic() - begun < settings.seconds + settings.overtime

@@ -77,6 +77,8 @@ class Peer:
             gone=lambda: self.ended.pop() if self.ended else None,
             served=0,
             deadline=1.0,
+            left=1.0,
+            over=False,
             complaints=self.complaints,
             numbers=lambda: self.numbers,
             gulps=lambda sent: None,
