@@ -27,7 +27,7 @@ from dicos_proto.upper_layer.pdu_types import Pdu
 from ..conversation import Entry, Transcript, What
 from ..grammar.reading import PDU_NAMES
 
-__all__ = ["GENEROUS", "Line", "Said", "Validity", "lines_of", "name_of", "with_article"]
+__all__ = ["GENEROUS", "Line", "Said", "Validity", "first_pdu", "lines_of", "name_of", "with_article"]
 
 GENEROUS = Limits(
     associate_pdu=1 << 30, transfer_syntaxes=1 << 20, unknown_items=1 << 20, user_items=1 << 20,
@@ -59,6 +59,19 @@ def name_of(kind: int) -> str:
 def with_article(name: str) -> str:
     """Returns the name of a PDU or a message with its article: "an A-ABORT", "an N-GET-RQ", "a C-ECHO-RQ"."""
     return f"an {name}" if name[:1] in ("A", "N", "u") else f"a {name}"
+
+
+def first_pdu(said: bytes) -> str:
+    """Returns the PDU that these bytes begin with, in words, and how much of it there is; empty if they begin none."""
+    if said[:1] == b"" or said[0] not in PDU_NAMES or said[1:2] not in (b"", b"\0"):
+        return ""
+    name = with_article(name_of(said[0]))
+    if len(said) < 6:
+        return f"the beginning of {name}, {len(said)} of the 6 bytes of its header"
+    size = int.from_bytes(said[2:6], "big")
+    if len(said) < 6 + size:
+        return f"{name} that says it has {size:,} bytes, of which {len(said) - 6:,} came"
+    return f"{name} that cannot be decoded: {said[:16].hex(' ')}"
 
 
 class _Reading(NamedTuple):

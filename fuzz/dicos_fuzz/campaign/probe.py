@@ -38,6 +38,7 @@ from .foreign import what_it_speaks
 from .harmless import request_of
 from .heard import messages
 from .knowledge import Accepted, Learned
+from .lines import first_pdu
 from .player import Player
 from .responding import decoded
 
@@ -167,10 +168,12 @@ class _Probe:
         return f"{self._player.peer.host}:{self._player.peer.port}"
 
     def _silent(self) -> str:
-        spoken = what_it_speaks(self._player.peer.where, self._player.peer.port)
+        peer = self._player.peer
+        accepts = "accepts connections" if peer.tls is None else "accepts connections over TLS"
+        spoken = what_it_speaks(peer.where, peer.port) if peer.tls is None else None
         if spoken is not None:
             return f"speaks {spoken}, not DICOM" + ("; --tls turns TLS on" if spoken == "TLS" else "")
-        return f"accepts connections, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"
+        return f"{accepts}, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"
 
     def _take(self, answer: AssociateAccept, asked: list[str], roles: frozenset[str] = frozenset()) -> int:
         """Takes the accepted contexts of an answer. Returns their number."""
@@ -316,7 +319,8 @@ def _instead(transcript: Transcript) -> str | None:
     from dicos_proto.upper_layer.framing import foreign_protocol
 
     how = transcript.how()
-    head = transcript.received()[:16]
+    said = transcript.received()
+    head = said[:16]
     if how is What.REFUSED:
         note = next(entry.note for entry in transcript.entries if entry.what is What.REFUSED)
         return f"cannot be reached: {note}"
@@ -326,7 +330,7 @@ def _instead(transcript: Transcript) -> str | None:
             return f"answers with {name}, not DICOM"
         if head[0] == 7:
             return "aborts an A-ASSOCIATE-RQ for Verification"
-        return f"answers an A-ASSOCIATE-RQ by {head!r}, which is not DICOM"
+        return f"answers an A-ASSOCIATE-RQ by {first_pdu(said) or f'{head!r}, which is not DICOM'}"
     if how in (What.ENDED, What.RESET):
         note = next((entry.note for entry in transcript.entries if entry.what is how), "")
         verb = "closes" if how is What.ENDED else "resets"

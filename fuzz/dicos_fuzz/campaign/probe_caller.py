@@ -19,6 +19,7 @@ from ..conversation import Answer, Await, Conversation, Open, Side, Step, What
 from ..grammar.reading import pdus_of
 from .heard import messages
 from .knowledge import Accepted, Learned
+from .lines import first_pdu
 from .player import Player
 from .probe import NoAssociation
 from .responding import decoded
@@ -48,7 +49,13 @@ def probe_caller(player: Player) -> Learned:
     asked = next((decoded(pdu) for pdu in pdus_of(said)), None)
     if not isinstance(asked, AssociateRequest):
         name = foreign_protocol(said[:16])
-        seen = f"speaks {name}, not DICOM" if name else f"sent {said[:16]!r}" if said else "sent nothing"
+        seen = (
+            f"speaks {name}, not DICOM"
+            if name
+            else f"sent {first_pdu(said) or repr(said[:16])}"
+            if said
+            else "sent nothing"
+        )
         raise NoAssociation(f"the peer called, and {seen}")
     commands = [heard.command for heard in messages(said)]
     waits = [entry.at for entry in found.entries]

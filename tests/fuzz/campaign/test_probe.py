@@ -18,6 +18,7 @@ from dicos_fuzz.campaign.player import Peer, Player
 from dicos_fuzz.campaign.probe import NoAssociation, probe
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.policy import AcceptPolicy, OperationsWindow, Roles
+from dicos_transports.tls import ClientTLS
 from tests.fuzz.campaign.peers import raw_peer, receive_all, receive_pdu
 from tests.transports.certificates import hospital, write_all
 from tests.transports.servers import ADAPTERS, serving
@@ -165,6 +166,9 @@ def says(data: bytes) -> Callable[[socket.socket], None]:
         (says(bytes.fromhex("15030300020216")), "answers with a TLS alert, not DICOM"),
         (says(bytes.fromhex("07000000000400000201")), "aborts an A-ASSOCIATE-RQ"),
         (says(b"\xff\x00\x00 what?"), "which is not DICOM"),
+        (says(b"\2\0\0\0\0"), "by the beginning of an A-ASSOCIATE-AC, 5 of the 6 bytes of its header"),
+        (says(b"\2\0\xff\xff\xff\xff12"), "an A-ASSOCIATE-AC that says it has 4,294,967,295 bytes, of which 2 came"),
+        (says(b"\2\0\0\0\0\1x"), "an A-ASSOCIATE-AC that cannot be decoded: 02 00 00 00 00 01 78"),
     ],
 )  # fmt: skip
 def test_a_peer_that_does_something_else_is_named(handle: Callable[[socket.socket], None], line: str) -> None:
@@ -209,3 +213,25 @@ def test_a_silent_port_is_asked_what_it_speaks(monkeypatch: pytest.MonkeyPatch, 
         assert "accepts connections, and does not answer" in refusal(port)
     with raw_peer(tls) as port:
         assert "speaks TLS, not DICOM; --tls turns TLS on" in refusal(port)
+
+
+def test_a_peer_that_is_silent_over_tls_is_not_told_to_speak_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicos_fuzz.campaign.probe.FIRST", 0.2)
+    files = write_all(tmp_path, hospital().server)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+
+    def silent(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_side=True) as secured:
+            while secured.recv(1000):
+                pass
+
+    told = "accepts connections over TLS, and does not answer an A-ASSOCIATE-RQ"
+    with (
+        raw_peer(silent) as port,
+        Player(Peer(port=port, tls=ClientTLS(verify=False)), Learned()) as player,
+        pytest.raises(NoAssociation, match=told),
+    ):
+        probe(player)
