@@ -31,7 +31,7 @@ from .player import Exhausted, LocalTrouble, Player
 from .pool import Played
 from .resources import Counted, Growth, Track
 from .settings import Settings
-from .suspects import KEPT, TIMES, Suspects
+from .suspects import KEPT, Suspects
 
 __all__ = ["FIRST_SURVEYS", "Care", "History", "Work"]
 
@@ -320,7 +320,7 @@ class Care:
     def _keep(self, one: _Open) -> None:
         """Takes what was not looked into: a peer that was seen to end or to hang did so."""
         if one.trouble.fatal:
-            self._work.add(one.left())
+            self._work.add(believed(one.left()))
         else:
             self._work.leave(one.left())
 
@@ -391,8 +391,12 @@ def placed(violation: Violation, conversation: Conversation, transcript: Transcr
 
 def believed(finding: Finding) -> Finding:
     """Returns the finding of a peer that was seen to end or to hang. It did so, even if it did not again: it counts as
-    not played again."""
-    return replace(finding, replayed=(0, 0)) if finding.replayed == (0, TIMES) else finding
+    not played again, and as the same in every state, since nothing is known to be its cause."""
+    if finding.replayed[0]:
+        return finding
+    violation, last = finding.violation, finding.conversation.name
+    detail = f"{violation.detail}; no conversation is known to be the cause, the last one was {last}"
+    return replace(finding, violation=replace(violation, detail=detail, state="", by_state=False), replayed=(0, 0))
 
 
 def _size(conversation: Conversation) -> int:

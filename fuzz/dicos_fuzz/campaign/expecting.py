@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Final
 
-from dicos_proto.dimse.types import CCancelRequest, CEchoResponse, DimseResponse
+from dicos_proto.dimse.types import CCancelRequest, CEchoResponse, CGetRequest, CMoveRequest, DimseResponse
 from dicos_proto.registry.status import category
 from dicos_proto.registry.status_tables import Category
 from dicos_proto.upper_layer.machine import Action, State
@@ -269,6 +269,8 @@ def _ends_in_time(seen: Seen) -> list[Violation]:
         return []
     last = next((one for one in reversed(line.said) if one.ours), None)
     inside = last is None or not last.whole
+    if not inside and any(isinstance(one.command, CGetRequest | CMoveRequest) for one in seen.dialogue.spoken):
+        return []  # a retrieval may take hours before its first response
     begun = last.began if last is not None and inside else line.last_sent
     since = line.times.get(line.quiet[-1], 0.0) - line.times.get(begun, 0.0)
     if since < LONGEST:

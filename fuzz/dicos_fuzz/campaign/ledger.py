@@ -64,10 +64,27 @@ class Ledger:
             found = replace(finding, replayed=(0, 0), seen_after=(round(at, 3), cases))
             self._totals.unconfirmed.setdefault(name, found)
 
+    def _explained(self, violation: Violation) -> str | None:
+        """The signature of a finding whose cause is known, for an end of the peer whose cause is not."""
+        return next((name for name, one in self._alike(violation) if one.replayed[0]), None)
+
+    def _unexplained(self, violation: Violation) -> str | None:
+        """The signature of the same end of the peer without a known cause."""
+        return next((name for name, one in self._alike(violation) if one.replayed == (0, 0)), None)
+
+    def _alike(self, violation: Violation) -> list[tuple[str, Finding]]:
+        kind = violation.oracle, violation.reaction
+        return [
+            (name, one)
+            for name, one in self._totals.findings.items()
+            if (one.violation.oracle, one.violation.reaction) == kind and name != signature(violation)
+        ]
+
     def add(self, finding: Finding, *, at: float, cases: int) -> bool:
         """Adds a finding, to those without confirmation if it never came back when it was tried. Returns False
         for those."""
-        name = signature(finding.violation)
+        violation = finding.violation
+        name = signature(violation)
         totals = self._totals
         shown, tried = finding.replayed
         finding = replace(finding, seen_after=(round(at, 3), cases))
@@ -78,11 +95,16 @@ class Ledger:
             totals.unconfirmed[name] = finding if before is None else replace(before, count=before.count + 1)
             return False
         if name in self._known:
-            self._mask(finding.violation)
+            self._mask(violation)
             return True
         if (before := totals.findings.get(name)) is not None:  # another suspicion that came down to the same
             totals.findings[name] = replace(before, count=before.count + 1)
             return True
+        if not violation.by_state and not tried and (explained := self._explained(violation)) is not None:
+            totals.findings[explained] = replace(totals.findings[explained], count=totals.findings[explained].count + 1)
+            return True
+        if shown and (unexplained := self._unexplained(violation)) is not None:
+            finding = replace(finding, count=finding.count + totals.findings.pop(unexplained).count)
         doubtful = totals.unconfirmed.pop(name, None)
         if doubtful is not None:
             finding = replace(finding, count=finding.count + doubtful.count)

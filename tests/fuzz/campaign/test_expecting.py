@@ -254,6 +254,16 @@ def test_a_pdu_that_comes_slowly_counts_from_its_first_byte() -> None:
     assert judged(entries=ended, expect="ends-in-time") == []
 
 
+def test_a_retrieval_may_take_longer_than_a_minute() -> None:
+    get = TALK.get(1)
+    called = (got(RQ), sent(ac()), got(get))
+    assert judged(*called, STALLED, expect="ends-in-time", side=Side.PROVIDER) == []
+    stored_only = (got(RQ), sent(ac()), got(ASK))
+    assert oracles(judged(*stored_only, STALLED, expect="ends-in-time", side=Side.PROVIDER)) == ["no-deadline"]
+    half = (*called, sent(pdu(4, bytes(6), length=80)))
+    assert oracles(judged(*half, STALLED, expect="ends-in-time", side=Side.PROVIDER)) == ["no-deadline"]
+
+
 @pytest.mark.parametrize(
     ("heard", "found"),
     [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from dicos_fuzz.campaign.care import believed
 from dicos_fuzz.campaign.ledger import CHANCES, Ledger
 from dicos_fuzz.campaign.settings import Totals
 from dicos_fuzz.conversation import Conversation, Transcript
@@ -82,3 +85,28 @@ def test_what_is_looked_into_is_not_looked_into_again() -> None:
     assert not kept.is_new(CRASH)
     kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)
     assert kept.pending == set()
+
+
+def test_an_end_without_a_known_cause_is_one_with_the_same_end_whose_cause_is_known() -> None:
+    """The last conversation before it need not be the cause: it is not blamed, and not counted twice."""
+    unexplained = believed(finding(SHORT, (0, 3)))
+    assert unexplained.replayed == (0, 0)
+    assert unexplained.violation.detail.endswith(
+        "no conversation is known to be the cause, the last one was good/nothing"
+    )
+    for first, second in ((finding(GOOD, (3, 3)), unexplained), (unexplained, finding(GOOD, (3, 3)))):
+        kept, totals, _ = ledger()
+        assert kept.add(first, at=1.0, cases=2)
+        assert kept.add(second, at=2.0, cases=3)
+        (found,) = totals.findings.values()
+        assert (found.conversation, found.replayed, found.count) == (GOOD, (3, 3), 2)
+
+
+def test_ends_without_a_known_cause_are_one_in_all_states() -> None:
+    kept, totals, _ = ledger()
+    for state in ("Sta2", "Sta6"):
+        one = finding(SHORT, (0, 3))
+        assert kept.add(believed(replace(one, violation=replace(CRASH, state=state))), at=1.0, cases=2)
+    (found,) = totals.findings.values()
+    assert found.count == 2
+    assert believed(finding(GOOD, (1, 3))) == finding(GOOD, (1, 3))

@@ -8,7 +8,7 @@ are those of catalogues of hostile input:
 | fault kind | families |
 |---|---|
 | none: valid, common and unusual | good, segments (F1) |
-| F2 timing | slow; stalls beside others in connections |
+| F2 timing | slow, slow-calls; stalls beside others in connections |
 | F3 connection | connections; answers, for a peer that calls |
 | F4 bytes, F5 lengths, F6 structure | bytes, lengths, structure, associations, foreign |
 | F7 sequence, table 9-10 | states, calling-states, release, abort, replay |

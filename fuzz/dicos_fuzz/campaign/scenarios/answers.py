@@ -156,6 +156,9 @@ def _wrong_pdus() -> Iterator[Conversation]:
     released = (Answer(), Send(message=RELEASE), Await(kinds=(6, 7)), CLOSE)
     about = "an A-RELEASE-RQ of the acceptor behind its answer"
     yield _case("released by this side", about, "PS3.8 7.2", "answered", released)
+    late = (*_ANSWERED, Send(message=ABORT), Answer(), _ENDED)
+    about = "a response behind an A-ABORT of this side"
+    yield _case("response behind an A-ABORT", about, "PS3.8 table 9-10, AA-3", "closes", late)
     unasked = (*_ANSWERED[:1], Await(kinds=(4,)), Send(message=RELEASE_RP), _REFUSAL)
     about = "an A-RELEASE-RP that nobody asked for"
     yield _case("release not asked for", about, "PS3.8 table 9-10, AA-8", "table", *unasked)

@@ -150,7 +150,7 @@ def _sizes(talk: Talk) -> Iterator[Conversation]:
         yield _one(f"body of {size} bytes", about, "PS3.8 9.3.2", "refused", pdu(1, talk.rq[6 : 6 + size]))
     about = "an A-ASSOCIATE-RQ without an item"
     yield _one("no items", about, "PS3.8 9.3.2", "refused", pdu(1, talk.rq[6:74]))
-    for most in (1, 2, 6, 7, 8, 12, 13, 64):
+    for most in (*range(1, 9), 12, 13, 64):
         field = Edit(f"{_USER}/maximum length/number", Action.SET, pack(">L", most))
         asked = (Send(message=talk.ask()), ANY, CLOSE)
         about = f"Maximum Length {most}, then a request"

@@ -29,8 +29,11 @@ __all__ = ["ASSOCIATIONS", "FAMILIES"]
 
 ASSOCIATIONS: Final = 500
 """Associations that one conversation holds open, at most; no more than the campaign may have."""
-MIXED: Final = 40
-BAD_TO_GOOD: Final = 10
+MIXED: Final = 20
+"""Bad associations among good ones."""
+GOOD_TO_BAD: Final = 10
+RESETS: Final = 400
+"""Connections that are reset at once: pynetdicom was seen to keep a thread for each."""
 CHURN: Final = 48
 """Associations that come and go."""
 _USER: Final = "A-ASSOCIATE-RQ/user information"
@@ -68,6 +71,9 @@ def _large(talk: Talk) -> Iterator[tuple[str, str, bytes]]:
     private = tuple(uid("private syntax", index) for index in range(60))
     wide = tuple((abstract, private) for abstract, _ in (offer.contexts * 128)[:128])
     yield "contexts", "128 contexts with 60 transfer syntaxes each", request(replace(offer, contexts=wide))
+    short = tuple(f"1.2.{number}" for number in range(800))
+    most = tuple((abstract, short) for abstract, _ in (offer.contexts * 128)[:128])
+    yield "all contexts", "128 contexts with 800 transfer syntaxes each", request(replace(offer, contexts=most))
     for many in (100, 15_000):
         empty = _item(0x99, b"") * many
         yield f"unknown items: {many}", f"{many} empty items of an unknown type", _with_items(talk, _USER, empty)
@@ -165,11 +171,15 @@ def _many(talk: Talk) -> Iterator[Conversation]:
         yield _case(name, about, "any", steps, ends, Check())
     mixed: list[Step] = []
     for number in range(min(MIXED, talk.learned.connections - 1)):
-        mixed += _bad(talk, number)
-        if number % BAD_TO_GOOD == BAD_TO_GOOD - 1:
-            mixed.append(Check())
-    about = f"bad associations of five kinds; after each {BAD_TO_GOOD} a good one, which is served as fast as ever"
-    yield _case("bad and good", about, "any", tuple(mixed), Check())
+        mixed += [*_bad(talk, number), *([Check()] * GOOD_TO_BAD)]
+    about = f"bad associations of five kinds, {GOOD_TO_BAD} good ones after each, which are served in time"
+    yield _case("bad and good", about, "any", tuple(mixed))
+    resets = tuple(
+        step for number in range(RESETS) for step in (Open(connection=number), End(how="reset", connection=number))
+    )
+    yield _case(
+        "connections reset", f"{RESETS} connections, each reset at once; others are served", "any", resets, Check()
+    )
     churn: list[Step] = []
     for number in range(CHURN):
         churn += [*talk.begin(number), End(how="reset" if number % 2 else "close", connection=number)]

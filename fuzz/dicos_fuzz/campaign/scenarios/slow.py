@@ -13,11 +13,11 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from ...conversation import Await, Check, Conversation, Open, Pause, Reading, Send, Step
+from ...conversation import Answer, Await, Check, Conversation, Open, Pause, Reading, Send, Side, Step
 from ..knowledge import Learned
 from .connections import points
 from .family import Family
-from .scripts import ACCEPTANCE, ANY, CLOSE, RELEASE, Talk, script
+from .scripts import ACCEPTANCE, ANY, CLOSE, RELEASE, Talk, pdu, script
 from .secured import HELLO
 
 __all__ = ["FAMILIES", "WAIT"]
@@ -108,6 +108,48 @@ def _handshakes() -> Conversation:
     return _case("stalled handshakes", about, "ends-in-time", tuple(steps), Pause(seconds=WAIT), waits)
 
 
+def _calls(learned: Learned) -> Iterator[Conversation]:
+    """For a peer that calls: it is left waiting at each point."""
+    called, part = (Open(), Await(kinds=(1,))), Send(message=pdu(2, bytes(30), length=200))
+    answered = (*called, Answer(), Await(kinds=(4, 5)))
+    drops = [step for _ in range(round(WAIT)) for step in (Send(message=b"\0"), Pause(seconds=1.0))]
+    points: tuple[tuple[str, tuple[Step, ...]], ...] = (
+        ("in place of the answer", called),
+        ("inside the answer", (*called, part)),
+        ("in place of a response", answered),
+        ("inside a response", (*answered, Send(message=pdu(4, bytes(6), length=80)))),
+        ("behind a response", (*answered, Answer(), Await(kinds=(4, 5)))),
+    )
+    for name, steps in points:
+        about = f"an association that stalls {name}"
+        yield _call(f"stalled {name}", about, steps, Await(kinds=(99,), seconds=WAIT))
+    about = "an A-ASSOCIATE-AC at a byte a second"
+    yield _call("dribble", about, called, part, tuple(drops), Await(kinds=(99,), seconds=0.2))
+    unread = (
+        *called,
+        Answer(),
+        Reading(on=False),
+        Pause(seconds=WAIT),
+        Reading(on=True),
+        Await(kinds=(99,), seconds=0.2),
+    )
+    yield _call("requests not read", "an association whose requests are not read", unread)
+
+
+def _call(name: str, about: str, *steps: Step | tuple[Step, ...]) -> Conversation:
+    clause = "limit: every wait for a peer has an end"
+    return script(f"slow-calls/{name}", about, clause, "ends-in-time", *steps, side=Side.PROVIDER)
+
+
+def _late(learned: Learned, random: Random) -> Conversation:
+    """Answers that come late, but in time."""
+    steps: list[Step] = [Open(), Await(kinds=(1,))]
+    for _ in range(4):
+        steps += [Pause(seconds=random.uniform(0.5, 2.0)), Answer(), Await(kinds=(4, 5, 7))]
+    about = "answers that come up to two seconds late"
+    return script("slow-calls/late answers", about, "limit: patience", "any", *steps, side=Side.PROVIDER)
+
+
 def _random(learned: Learned, random: Random) -> Conversation:
     """A pause of a second at any byte."""
     talk = Talk.of(learned)
@@ -127,6 +169,14 @@ FAMILIES: Final = (
         about="stalls at each point, bytes one by one, answers that are not read",
         systematic=_systematic,
         random=_random,
+        resource=True,
+    ),
+    Family(
+        name="slow-calls",
+        about="stalls at each point for a peer that calls: no answer, half of one, requests that are not read",
+        systematic=_calls,
+        random=_late,
+        side=Side.PROVIDER,
         resource=True,
     ),
 )

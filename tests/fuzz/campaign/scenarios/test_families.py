@@ -157,7 +157,7 @@ def test_names_are_unique_but_for_random_ones() -> None:
 def test_families_describe_themselves() -> None:
     assert all(family.name == name and family.about for name, family in FAMILIES.items())
     assert {family.side for family in FAMILIES.values()} == {*Side}
-    assert set(HEAVY) == {"slow", "resources", "bulk-contents", "endless-responses"}
+    assert set(HEAVY) == {"slow", "slow-calls", "resources", "bulk-contents", "endless-responses"}
 
 
 def test_no_data_of_a_patient_is_sent() -> None:
