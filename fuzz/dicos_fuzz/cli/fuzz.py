@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -48,6 +49,8 @@ CALLED: Final = 120.0
 """Seconds to wait for a peer that calls: a person may have to start it."""
 LEAST_PROBE: Final = 5.0
 """Seconds in which the peer is learned, at least; else half of the time."""
+SLOW_ANSWER: Final = 0.8
+"""Seconds that the answers of a peer may take, from which there are more jobs than processors."""
 SLOW: Final = 50
 """Conversations a second below which none waits in a worker while another one is played."""
 RECORDED_MOST: Final = 500
@@ -79,9 +82,8 @@ def main(words: Sequence[str]) -> int:
         _check_outputs(options)
         if saved is not None:
             options.seed = saved.seed
-        jobs = 1 if options.listen is not None else options.jobs
-        again = options.second is not None
-        shares = share_out(options.max_associations, jobs, lane=options.listen is None, again=again)
+        jobs = 1 if options.listen is not None else options.jobs or os.cpu_count() or 1
+        shares = _shares(options, jobs)
         started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
         with ended_by_signals():
@@ -95,6 +97,10 @@ def main(words: Sequence[str]) -> int:
     except LocalTrouble as trouble:
         out.error(f"this host: {trouble}")
         return FAILED
+
+
+def _shares(options: argparse.Namespace, jobs: int) -> Shares:
+    return share_out(options.max_associations, jobs, lane=options.listen is None, again=options.second is not None)
 
 
 def _check_target(options: argparse.Namespace) -> None:
@@ -188,13 +194,16 @@ def _campaign(
 ) -> Campaign:
     """Returns the campaign, with its peer learned. The stack ends all that it uses."""
     begun = monotonic()
-    spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1)
+    spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1 or options.jobs is None)
     watched, caller = _process(options, stack)
     player = stack.enter_context(_player(options, show.out, shares.main, spending, caller=caller))
     if options.family and not _has_tls(player) and all(FAMILIES[name].tls for name in options.family):
         raise Refused(f"{options.family[0]}: only for a peer with TLS; --tls turns it on")
     _tell_bounds(options, player, show)
     learned = _learn(options, player, watched, show, shares)
+    if options.jobs is None and learned.answer_seconds >= SLOW_ANSWER and not learned.alone and options.listen is None:
+        shares = _shares(options, 2 * shares.jobs)  # they wait most of the time
+        show.info(f"the peer is slow to answer: {plural(shares.jobs, 'job')}")
     families = _families(options, learned, corpus, show)
     totals = saved.totals if saved is not None else Totals()
     second = _second(options, totals, player, shares, show, stack)

@@ -118,8 +118,9 @@ def _content(made: Parser) -> None:
     add("--family", action="append", default=[], metavar="NAME",
         help="only this family of conversations; may be repeated; \"list\" lists them")  # fmt: skip
     add("--seed", type=_seed, metavar="N", help="seed of everything random, printed at the start (default: a new one)")
-    add("--jobs", type=associations, default=os.cpu_count() or 1, metavar="N",
-        help="processes that send; one repeats itself with the same seed (default: %(default)s)")  # fmt: skip
+    add("--jobs", type=associations, metavar="N",
+        help="processes that send; one repeats itself with the same seed (default: one for each processor, twice as "
+        "many for a peer that is slow to answer)")  # fmt: skip
     add("--corpus", type=Path, metavar="DIR",
         help="folder of conversations that had new reactions: read at first, added to")  # fmt: skip
     add("--pcap", type=Path, action="append", default=[], metavar="FILE",
