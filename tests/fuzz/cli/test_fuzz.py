@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ POLICY = AcceptPolicy(
 def _little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings are made small in a second each."""
     monkeypatch.setattr("dicos_fuzz.campaign.campaign.EACH_SMALLER", 1.0)
+    resource_tracker.ensure_running()  # it keeps a pipe, which nobody has left open
 
 
 BOUNDED = ("--conversations", "40", "--jobs", "1", "--seed", "1", "--time", "60")
