@@ -6,6 +6,7 @@ Knows: words of the command line, sockets, signals. Must not know: what passes.
 from __future__ import annotations
 
 import argparse
+import atexit
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,8 +88,15 @@ def ended_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        if not interrupted:
+        if interrupted:
+            atexit.register(_block)
+        else:
             _restore(before)
+
+
+def _block() -> None:
+    """Ends the time in which a signal can end the process: the interpreter takes its handlers back before it ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _heard())
 
 
 @contextmanager
