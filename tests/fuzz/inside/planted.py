@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from dicos_fuzz.inside.target import OracleFailure
@@ -16,8 +18,13 @@ class Planted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patch = monkeypatch
 
-    def found_by(self, name: str, tape: bytes, said: str) -> None:
-        with pytest.raises(OracleFailure, match=said):
-            TARGETS[name].run(tape)
-        self.patch.undo()
+    def found_by(self, name: str, tape: bytes, said: str, mend: Callable[[], object] | None = None) -> None:
+        """`mend` puts away what the fault has left."""
+        try:
+            with pytest.raises(OracleFailure, match=said):
+                TARGETS[name].run(tape)
+        finally:
+            self.patch.undo()
+            if mend is not None:
+                mend()
         TARGETS[name].run(tape)
