@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +28,7 @@ from dicos_fuzz.inside.cases import recorded
 from dicos_fuzz.inside.tape import raw
 from dicos_fuzz.inside.targets import TARGETS, serving
 from dicos_transports.files import writer
+from dicos_transports.files.receiving import IncomingFile, Stored
 from dicos_transports.files.writer import Part10Writer
 from dicos_transports.serving.admission import Slots
 from dicos_transports.serving.reception import FULL, AssociationRegistry
@@ -119,6 +122,25 @@ def test_a_file_that_lacks_a_byte_is_noticed(monkeypatch: pytest.MonkeyPatch, na
 def test_a_file_that_cannot_be_read_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(writer, "file_header", lambda *given: bytes(128) + b"DICM" + b"\2\0\0\0UL\4\0\xff\xff\xff\x7f")
     Planted(monkeypatch).found_by(name, WHOLE, "stored what cannot be read")
+
+
+def test_success_without_a_file_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def lose(self: Part10Writer, **options: bool) -> Path:
+        self.discard()
+        return Path("lost")
+
+    monkeypatch.setattr(Part10Writer, "commit", lose)
+    Planted(monkeypatch).found_by(name, WHOLE, "1 objects answered with success; 0 stored")
+
+
+def test_a_file_of_an_object_that_was_refused_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    end = IncomingFile.end
+
+    def refuse(self: IncomingFile, *given: Any) -> Stored:
+        return replace(end(self, *given), status=0xA700)
+
+    monkeypatch.setattr(IncomingFile, "end", refuse)
+    Planted(monkeypatch).found_by(name, WHOLE, "1 of 1 messages answered with a failure; 1 stored")
 
 
 # -- left behind -------------------------------------------------------------------------------------------------
