@@ -20,8 +20,10 @@ from typing import Any, Final, Protocol
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
-from dicos_transports.files.receiving import store_into
+from dicos_transports.files.receiving import IncomingFile, receive, store_into
 from dicos_transports.serving import Metrics, ServerLimits
+from dicos_transports.serving.reception import AssociationRegistry
+from dicos_transports.sessions.offloading import offload
 
 from .applied import application
 from .places import folder
@@ -35,6 +37,8 @@ POLICY: Final = AcceptPolicy(
     peer_max_length=8,
 )
 _TIMEOUTS: Final = Timeouts(artim=5.0, release=5.0, pdu=10.0, message=10.0, idle=10.0, write_stall=10.0)
+_BATCH: Final = 128
+"""Bytes that are gathered for a worker thread: so few that an object of a short tape has a file before it is cut."""
 _ROOM: Final = ServerLimits(associations=1000, per_address=1000, pending=1000)
 
 
@@ -46,25 +50,29 @@ class Listening(Protocol):
         """The port that it listens on."""
 
     @property
-    def associations(self) -> int:
-        """Established associations."""
-
-    @property
-    def pending(self) -> int:
-        """Connections without one."""
-
-    @property
     def metrics(self) -> Metrics:
         """The counters of its connections."""
 
+    @property
+    def _reception(self) -> AssociationRegistry:
+        """The slots of its connections."""
+
+
+Count = Callable[[], int]
+Started = tuple[Listening, Count]
+"""A server, and the function that counts the tasks of its event loop, from any thread."""
+
 
 class Host:
-    """A running server. `files`: the folder that it stores into. `errors`: the errors that it has logged."""
+    """A running server. `tasks`: returns the number of tasks of its event loop, 0 without one. `files`: the folder that
+    it stores into. `errors`: the errors that the servers have logged, one list for all of them, so that each error is
+    reported once."""
 
-    def __init__(self, server: Listening, files: Path) -> None:
+    def __init__(self, server: Listening, tasks: Count, files: Path) -> None:
         self.server = server
+        self.tasks = tasks
         self.files = files
-        self.errors: list[str] = []
+        self.errors = _errors()
         self.connected = 0
         """Connections that were made to it; the caller that makes one counts it."""
 
@@ -72,7 +80,10 @@ class Host:
     def busy(self) -> int:
         """The connections that it has not finished with, those that it has not accepted yet included."""
         waiting = self.connected - self.server.metrics.connections
-        return max(waiting, 0) + self.server.associations + self.server.pending
+        reception = self.server._reception
+        with reception.lock:  # not its counters: a connection is no longer counted before its error is logged
+            held = len([*reception.slots])
+        return max(waiting, 0) + held
 
 
 _FAILED: Final = re.compile(r" failed: \w+ \(")
@@ -92,7 +103,19 @@ class _Errors(logging.Handler):
             self._found.append(text)
 
 
-def _blocking(files: Path) -> Listening:
+@cache
+def _errors() -> list[str]:
+    found: list[str] = []
+    for name in ("dicos.server", "dicos.application"):
+        logging.getLogger(name).addHandler(_Errors(found))
+    return found
+
+
+def _no_tasks() -> int:
+    return 0
+
+
+def _blocking(files: Path) -> Started:
     from dicos_transports.blocking import serve
 
     def handle(session: Any) -> None:
@@ -111,7 +134,7 @@ def _blocking(files: Path) -> Listening:
 
     server = serve(("127.0.0.1", 0), handle, policy=POLICY, timeouts=_TIMEOUTS, server_limits=_ROOM)
     atexit.register(server.close, 0.1)
-    return server
+    return server, _no_tasks
 
 
 def _handler(files: Path) -> Callable[[Any], Awaitable[None]]:
@@ -119,7 +142,7 @@ def _handler(files: Path) -> Callable[[Any], Awaitable[None]]:
         async for request in session:
             match request.name:
                 case "C-STORE-RQ":
-                    await store_into(files, request)
+                    await _store(files, request)
                 case "C-FIND-RQ":
                     await request.attributes()
                     await request.end()
@@ -132,34 +155,67 @@ def _handler(files: Path) -> Callable[[Any], Awaitable[None]]:
     return handle
 
 
-def _asyncio(files: Path) -> Listening:
+async def _store(files: Path, request: Any) -> None:
+    """`store_into`, with smaller batches."""
+    await receive(IncomingFile(files, request), request, offload, _BATCH)
+
+
+def _asyncio(files: Path) -> Started:
     from dicos_transports.asyncio import serve
 
-    return _in_thread(lambda run: asyncio.run(_kept(serve, _handler(files), run)))
+    return _in_thread(lambda run: asyncio.run(_kept(serve, _handler(files), run, _asyncio_tasks)))
 
 
-def _trio(files: Path) -> Listening:
+def _asyncio_tasks() -> Count:
+    loop = asyncio.get_running_loop()
+
+    async def count() -> int:
+        return len(asyncio.all_tasks()) - 1  # without this one
+
+    return lambda: asyncio.run_coroutine_threadsafe(count(), loop).result(30)
+
+
+def _trio(files: Path) -> Started:
     import trio
 
     from dicos_transports.trio import serve
 
-    return _in_thread(lambda run: trio.run(_kept, serve, _handler(files), run))
+    return _in_thread(lambda run: trio.run(_kept, serve, _handler(files), run, _trio_tasks))
 
 
-async def _kept(serve: Any, handle: Any, run: Callable[[Listening], None], policy: AcceptPolicy = POLICY) -> None:
+def _trio_tasks() -> Count:
+    import trio
+
+    token = trio.lowlevel.current_trio_token()
+    return lambda: trio.from_thread.run_sync(_living, trio_token=token)
+
+
+def _living() -> int:
+    import trio
+
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+async def _kept(
+    serve: Any,
+    handle: Any,
+    run: Callable[[Listening, Count], None],
+    counting: Callable[[], Count],
+    policy: AcceptPolicy = POLICY,
+) -> None:
     options: dict[str, Any] = {"policy": policy, "timeouts": _TIMEOUTS, "server_limits": _ROOM}
     async with serve(("127.0.0.1", 0), handle, **options) as server:
-        run(server)
+        run(server, counting())
         await server.wait()
 
 
-def _in_thread(work: Callable[[Callable[[Listening], None]], None]) -> Listening:
+def _in_thread(work: Callable[[Callable[[Listening, Count], None]], None]) -> Started:
     """Runs an event loop in a thread that ends with the process. Returns its server."""
-    found: list[Listening] = []
+    found: list[Started] = []
     ready = threading.Event()
 
-    def run(server: Listening) -> None:
-        found.append(server)
+    def run(server: Listening, tasks: Count) -> None:
+        found.append((server, tasks))
         ready.set()
 
     threading.Thread(target=work, args=(run,), daemon=True, name="event loop").start()
@@ -182,21 +238,20 @@ def _destination() -> tuple[str, int]:
     return "127.0.0.1", server.port
 
 
-def _application(files: Path) -> Listening:
+def _application(files: Path) -> Started:
     app = application(files, _destination(), awaited=False)
     policy = replace(app.policy, peer_max_length=8)
     server = app.serve(("127.0.0.1", 0), policy=policy, timeouts=_TIMEOUTS, server_limits=_ROOM)
     atexit.register(server.close, 0.1)
-    return server
+    return server, _no_tasks
 
 
-def _awaited_application(files: Path) -> Listening:
+def _awaited_application(files: Path) -> Started:
     from dicos_transports.asyncio import serve
 
     app = application(files, _destination(), awaited=True)
-    return _in_thread(
-        lambda run: asyncio.run(_kept(serve, app.async_handler, run, replace(app.policy, peer_max_length=8)))
-    )
+    policy = replace(app.policy, peer_max_length=8)
+    return _in_thread(lambda run: asyncio.run(_kept(serve, app.async_handler, run, _asyncio_tasks, policy)))
 
 
 ADAPTERS: Final = {
@@ -213,10 +268,7 @@ ADAPTERS: Final = {
 def host(adapter: str) -> Host:
     """Returns the server of this adapter, which the first call starts."""
     files = folder(f"stored-{adapter}")
-    made = Host(ADAPTERS[adapter](files), files)
-    for name in ("dicos.server", "dicos.application"):
-        logging.getLogger(name).addHandler(_Errors(made.errors))
-    return made
+    return Host(*ADAPTERS[adapter](files), files)
 
 
 def running() -> int:

@@ -63,7 +63,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.stored: list[tuple[str, str, bytes]] = []
-        """SOP class, instance and data set of each C-STORE that was answered with success."""
+        """SOP class, instance and data set of each C-STORE, before it is answered with success."""
         self.served = 0
         self._steps: dict[str, mpps.PerformedStep] = {}
         self._ups: dict[str, ups.Ups] = {}
@@ -121,9 +121,9 @@ class Provider:
                 checker.finish()
         except DataSetError as fault:
             code = fault.store_status
-        yield from operation.finish(code)
         if code == status.SUCCESS and len(self.stored) < _KEPT:
             self.stored.append((request.affected_sop_class_uid, request.affected_sop_instance_uid, bytes(whole)))
+        yield from operation.finish(code)
 
     def _identifier(self, operation: ProviderOperation) -> Flow[Attributes | None]:
         """The identifier of a query, checked; None if it was refused."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from dicos_proto.errors import LocalProtocolError, Malformed, ProtocolError, RemoteProtocolError
+from dicos_proto.errors import Malformed, RemoteProtocolError
 
 __all__ = ["Bounds", "OracleFailure", "Target", "Watch", "check", "words"]
 
@@ -130,8 +130,3 @@ class Target:
     def run(self, data: bytes) -> None:
         """Runs the body once, for drivers that need no observations. Raises what is a finding."""
         self.body(data, Watch())
-
-
-DOCUMENTED: Final = (ProtocolError,)
-"""The base of every error that the engine documents. Bodies name the ones of their call; this is for texts."""
-REFUSED: Final = (LocalProtocolError,)

@@ -57,6 +57,27 @@ def test_different_reactions_are_different_observations() -> None:
     assert all(found)
 
 
+def beneath(record: bytes, *, at: float = 0.01) -> Transcript:
+    """A peer that answers bytes beneath TLS with a record."""
+    sent = Entry(0.001, 0, What.BENEATH, b"\x17\3\3\0\1x")
+    return Transcript([Entry(0, 0, What.OPENED), sent, Entry(at, 0, What.HEARD, record)])
+
+
+def test_records_beneath_tls_differ_by_their_type_and_alerts_by_all_they_say() -> None:
+    records = [
+        b"\x15\3\3\0\2\2\x28",  # fatal, handshake_failure
+        b"\x15\3\3\0\2\2\x46",  # fatal, protocol_version
+        b"\x15\3\3\0\2\1\x46",  # the same as a warning
+        b"\x16\3\3\0\2\2\x28",
+        b"\x17\3\3\0\2\2\x28",
+    ]
+    found = [observations(beneath(one)) for one in records]
+    assert [len(one) for one in found] == [1] * len(found)
+    assert len(set(found)) == len(found)
+    assert observations(beneath(b"\x16\3\1\0\1x")) == observations(beneath(b"\x16\3\3\0\2yz", at=0.02))
+    assert observations(beneath(records[0])) != observations(beneath(records[0], at=2.0))
+
+
 def test_times_ids_and_segments_make_no_difference() -> None:
     assert observations(run(ACCEPTED)) == observations(run(ACCEPTED, at=0.04))
     assert observations(run(ACCEPTED)) == observations(run(ACCEPTED, cut=20))

@@ -59,9 +59,9 @@ def retrieved(status: int, **counts: int) -> bytes:
     return said(GETTING, response)
 
 
-def returned(instance: str, data: bytes, *, context: int = STORAGE) -> bytes:
+def returned(instance: str, data: bytes, *, context: int = STORAGE, sop_class: str = CT) -> bytes:
     """A C-STORE-RQ of the peer."""
-    command = CStoreRequest(message_id=9, affected_sop_class_uid=CT, affected_sop_instance_uid=instance)
+    command = CStoreRequest(message_id=9, affected_sop_class_uid=sop_class, affected_sop_instance_uid=instance)
     return said(context, command, data)
 
 
@@ -179,6 +179,9 @@ def test_an_object_must_come_back_unchanged() -> None:
     assert "(0008,0005) has another value" in found.detail
     assert "ISO_IR" not in found.detail  # no values
     assert judged(*lines, got(returned("1.2.3", changed))) == []  # another object
+    (found,) = judged(*lines, got(returned(instance, OBJECT, sop_class=uids.MR_IMAGE_STORAGE)))
+    assert (found.oracle, found.severity) == ("object-changed", Severity.HIGH)
+    assert found.detail.endswith("its SOP class changed")
 
 
 def test_a_peer_that_calls_keeps_to_the_window() -> None:

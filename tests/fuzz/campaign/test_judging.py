@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 
 from dicos_fuzz.campaign.engines import LEARNED
 from dicos_fuzz.campaign.judging import judge
-from dicos_fuzz.campaign.lines import Validity, lines_of
-from dicos_fuzz.campaign.scenarios.scripts import pdu
 from dicos_fuzz.conversation import Conversation, Entry, Side, Transcript, What
 from dicos_fuzz.finding import Severity
 from dicos_fuzz.grammar.building import p_data
-from dicos_fuzz.grammar.reading import read_stream
-from dicos_fuzz.tree import Action, Edit, apply, encode
 from tests.fuzz.campaign.transcripts import (
     ABORT,
     ASSOCIATED,
@@ -29,7 +25,6 @@ from tests.fuzz.campaign.transcripts import (
     echoed,
     got,
     judged,
-    played,
     sent,
     stored,
 )
@@ -93,59 +88,3 @@ def test_the_time_is_linear_in_the_bytes(name: str, ours: bytes, theirs: bytes) 
     begun = time.process_time()
     judged(*ASSOCIATED, sent(ours), got(theirs), "quiet", expect="served")
     assert time.process_time() - begun < 6.0
-
-
-SLOPPY = encode(apply(read_stream(RQ), (Edit("A-ASSOCIATE-RQ/user information", Action.DELETE),)))
-
-
-# -- lines -------------------------------------------------------------------------------------------------------
-
-
-def test_pdus_are_put_together_from_pieces_of_both_sides() -> None:
-    pieces = [sent(RQ[at : at + 50]) for at in range(0, len(RQ), 50)]
-    (line,) = lines_of(Transcript(played(*pieces, got(ac()[:9]), got(ac()[9:] + ABORT), "ended"))).values()
-    assert [(one.ours, one.name, one.whole) for one in line.said] == [
-        (True, "A-ASSOCIATE-RQ", True),
-        (False, "A-ASSOCIATE-AC", True),
-        (False, "A-ABORT", True),
-    ]
-    assert line.said[0].began == 1
-    assert line.said[0].done == len(pieces)
-    assert line.ended is What.ENDED
-
-
-def test_a_connection_number_may_come_again() -> None:
-    entries = [*played(sent(RQ)), *played(sent(RELEASE)), *played(sent(ABORT), connection=3)]
-    found = lines_of(Transcript(entries))
-    assert sorted(found) == [-2, 0, 3]
-    assert [one.kind for number in (-2, 0, 3) for one in found[number].said] == [1, 5, 7]
-
-
-@pytest.mark.parametrize(
-    ("data", "validity"),
-    [
-        (RQ, Validity.VALID),
-        (RQ[:-1], Validity.CUT),
-        (SLOPPY, Validity.SLOPPY),
-        (pdu(1, RQ[6:20]), Validity.INVALID),
-        (p_data((1, True, True, b"x")), Validity.VALID),
-        (b"\4\0\0\0\0\0", Validity.INVALID),
-        (b"\x99\0\0\0\0\0", Validity.INVALID),
-    ],
-)
-def test_validity(data: bytes, validity: Validity) -> None:
-    (line,) = lines_of(Transcript(played(sent(data)))).values()
-    assert line.said[0].validity is validity
-
-
-def test_silence_needs_a_wait_behind_everything_else() -> None:
-    def silent(*lines: object) -> bool:
-        (line,) = lines_of(Transcript(played(*lines))).values()  # type: ignore[arg-type]
-        return line.fell_silent
-
-    assert silent(sent(RQ), "quiet")
-    assert not silent(sent(RQ))
-    assert not silent("quiet", sent(RQ))
-    assert not silent(sent(RQ), "quiet", got(ac()))
-    assert not silent(sent(RQ), "quiet", "ended")
-    assert not silent(sent(RQ), got(ABORT), "quiet")

@@ -39,6 +39,8 @@ def test_wrong_lengths_are_those_beside_the_right_one_and_those_that_reach_behin
     )
     numbers = {edit.value for edit in changes(tree) if edit.path == "item/length"}
     assert {0, 1, 99, 101, 102, 110, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF} <= numbers
+    assert 0x6400 in numbers  # in the other byte order
+    assert 0x6F000000 in {edit.value for edit in changes(tree) if edit.path == "length"}
     assert 100 not in numbers
     assert all(isinstance(number, int) and 0 <= number <= 0xFFFF for number in numbers)
 

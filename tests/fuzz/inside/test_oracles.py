@@ -13,7 +13,6 @@ from dicos_fuzz.inside.oracles import check_sent, reassembled
 from dicos_fuzz.inside.seeds import ASKED, ELEMENTS, acceptor_streams, pdus
 from dicos_fuzz.inside.tape import raw
 from dicos_fuzz.inside.target import OracleFailure
-from dicos_fuzz.inside.targets import TARGETS
 from dicos_proto.dimse.assembly import Messages
 from dicos_proto.dimse.codec import encode_command
 from dicos_proto.dimse.events import MessageData
@@ -24,6 +23,7 @@ from dicos_proto.upper_layer.events import Fragment
 from dicos_proto.upper_layer.framing import PduReader
 from dicos_proto.upper_layer.pdu import encode
 from dicos_proto.upper_layer.pdu_types import Abort, ReleaseRequest
+from tests.fuzz.inside.planted import Planted
 
 ECHO = CEchoRequest(message_id=1, affected_sop_class_uid=uids.VERIFICATION)
 STREAM = raw(b"\0\0\0\0\0", acceptor_streams()[1])
@@ -79,19 +79,6 @@ def test_a_length_that_does_not_fit_ends_it() -> None:
 
 
 # -- faults that are planted -----------------------------------------------------------------------------------------
-
-
-class Planted:
-    """A fault that a target has to see, and does not see once it is gone."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.patch = monkeypatch
-
-    def found_by(self, name: str, tape: bytes, said: str) -> None:
-        with pytest.raises(OracleFailure, match=said):
-            TARGETS[name].run(tape)
-        self.patch.undo()
-        TARGETS[name].run(tape)
 
 
 def test_a_byte_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from dicos_proto.registry import uids
 
 from ...conversation import Await, Check, Conversation, Send, Step
 from ...grammar.building import p_data
-from ..knowledge import Learned
-from ..objects import Writer, composite, deflate, uid
+from ..knowledge import Accepted, Learned
+from ..objects import Writer, composite, deflate, query, uid
 from .commands import command_set, number, text
 from .family import Family
 from .scripts import ANY, CLOSE, Talk, script
@@ -270,15 +270,7 @@ def _queries(talk: Talk) -> Iterator[Conversation]:
     """Identifiers of queries that are wrong."""
     if talk.finding is None:
         return
-    context, accepted = talk.finding
-    write = Writer(accepted.transfer_syntax)
-    head = command_set(
-        text(0x0002, accepted.abstract_syntax),
-        number(0x0100, 0x0020),
-        number(0x0110, 1),
-        number(0x0700, 0),
-        number(0x0800, 1),
-    )
+    write = Writer(talk.finding[1].transfer_syntax)
     level = write.element(0x00080052, b"CS", b"STUDY")
     cases = (
         ("empty identifier", "an empty identifier", b""),
@@ -295,10 +287,17 @@ def _queries(talk: Talk) -> Iterator[Conversation]:
         ("identifier cut short", "an identifier that is cut", level + write.element(0x0020000D, b"UI", b"", 64)),
     )
     for name, about, data in cases:
-        most = min(talk.learned.max_length or 1 << 16, 1 << 16) - 6 & ~1
-        pieces = [(context, False, at + most >= len(data), data[at : at + most]) for at in range(0, len(data), most)]
-        wire = p_data((context, True, True, head)) + b"".join(map(p_data, pieces or [(context, False, True, b"")]))
-        yield _case(name, about, "PS3.4 C.4.1", "answered", talk.begin(), Send(message=wire), _SLOW, CLOSE)
+        sent = Send(message=_query(talk, *talk.finding, data))
+        yield _case(name, about, "PS3.4 C.4.1", "answered", talk.begin(), sent, _SLOW, CLOSE)
+
+
+def _query(talk: Talk, context: int, accepted: Accepted, data: bytes) -> bytes:
+    """Returns a C-FIND-RQ with this identifier as PDUs; nothing is checked."""
+    elements = text(0x0002, accepted.abstract_syntax), number(0x0100, 0x0020), number(0x0110, 1)
+    head = command_set(*elements, number(0x0700, 0), number(0x0800, 1))
+    most = min(talk.learned.max_length or 1 << 16, 1 << 16) - 6 & ~1
+    pieces = [(context, False, at + most >= len(data), data[at : at + most]) for at in range(0, len(data), most)]
+    return p_data((context, True, True, head)) + b"".join(map(p_data, pieces or [(context, False, True, b"")]))
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
@@ -314,14 +313,26 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
-    """A good object with bytes changed in its data set."""
+    """A good object, or a good query, with bytes changed in its data set."""
     talk = Talk.of(learned)
-    if talk.storage is None:
-        wire = bytearray(talk.find(1) if talk.finding is not None else talk.ask())
-        return _case("random", "a request", "PS3.7 9", "answered", talk.begin(), Send(message=bytes(wire)), ANY, CLOSE)
-    send = _Sender(talk)
-    instance = uid("object", "random contents", random.getrandbits(64))
-    data = bytearray(send.object(instance))
+    if talk.storage is not None:
+        send = _Sender(talk)
+        instance = uid("object", "random contents", random.getrandbits(64))
+        data = _damaged(send.object(instance), random)
+        about = "an object with damaged data"
+        return send.case("random damage", about, "PS3.5 7", "answered", data, instance=instance)
+    if talk.finding is not None:
+        data = _damaged(query(talk.finding[1].transfer_syntax), random)
+        sent = Send(message=_query(talk, *talk.finding, data))
+        about = "a query with a damaged identifier"
+        return _case("random query", about, "PS3.5 7", "answered", talk.begin(), sent, ANY, CLOSE)
+    # No request to this peer has a data set that could be damaged; `commands` damages the rest of a request.
+    return _case("random", "a request", "PS3.7 9", "answered", talk.begin(), Send(message=talk.ask()), ANY, CLOSE)
+
+
+def _damaged(good: bytes, random: Random) -> bytes:
+    """Returns a data set with one to five random changes."""
+    data = bytearray(good)
     for _ in range(random.randrange(1, 6)):
         at = random.randrange(len(data))
         match random.randrange(4):
@@ -335,8 +346,7 @@ def _random(learned: Learned, random: Random) -> Conversation:
                 data[at:at] = data[max(0, at - 30) : at]
         if not data:
             data = bytearray(b"\0\0")
-    about = "an object with damaged data"
-    return send.case("random damage", about, "PS3.5 7", "answered", bytes(data), instance=instance)
+    return bytes(data)
 
 
 # -- much --------------------------------------------------------------------------------------------------------

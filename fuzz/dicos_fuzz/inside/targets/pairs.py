@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from functools import cache
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from dicos_proto.association import Association
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.conversation.reading import DataSetTooLong
 from dicos_proto.data.elements import DataSetError
+from dicos_proto.dimse.events import Event, MessageStart
+from dicos_proto.dimse.types import CStoreResponse
 from dicos_proto.errors import LocalProtocolError
+from dicos_proto.registry.status import category
+from dicos_proto.registry.status_tables import Category
 from dicos_proto.services.serving import Refused
 from dicos_proto.wire import Wire
 
@@ -85,7 +89,7 @@ def _plain(data: bytes, watch: Watch) -> None:
         agreement = side.association.terms.agreement
         check_sent(bytes(wire.sent), max_length=agreement.peer_max_length if agreement else 0)
     if harmless:
-        check(sides[0].result == _result(case) or case.name == "find", f"pieces alone changed {sides[0].result!r:.300}")
+        check(sides[0].result == _result(case), f"pieces alone changed {sides[0].result!r:.300}")
     if provider.stored:
         arrived = [message.data for message in reassembled(bytes(other.received))]
         for _, _, stored in provider.stored:
@@ -109,6 +113,34 @@ def _quiet(case: Case) -> tuple[object, Provider]:
 # -- over TLS ----------------------------------------------------------------------------------------------------
 
 _STORING: Final = [one for one in CASES if one.name in ("store", "store many")]
+_GOOD: Final = (Category.SUCCESS, Category.WARNING)
+
+
+class _User(Association):
+    """A user that keeps the message ids of the C-STOREs for which it received success.
+
+    TLS accepts no forged byte, so each of them is an object that the provider stored, however the association
+    ends. Message ids count from 1, in the order of the objects.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.successes: list[int] = []
+
+    def next_event(self) -> Event | None:
+        """Parses one event."""
+        event = super().next_event()
+        response = event.command if isinstance(event, MessageStart) else None
+        if isinstance(response, CStoreResponse) and category(response.status) in _GOOD:
+            self.successes.append(response.message_id_being_responded_to)
+        return event
+
+
+def _claimed(result: object) -> int:
+    """The number of objects that a user takes for stored, by the result of its flow; 0 without one."""
+    if isinstance(result, list):
+        return sum(result)
+    return int(isinstance(result, CStoreResponse) and category(result.status) in _GOOD)
 
 
 def _tls(data: bytes, watch: Watch) -> None:
@@ -120,7 +152,7 @@ def _tls(data: bytes, watch: Watch) -> None:
     size = tape.byte()
     for_user, for_provider = plan_of_tape(tape.take(size)), plan_of_tape(tape.rest())
     client, server = configurations()
-    user, acceptor = Association.requestor(case.request, limits=LIMITS), Association.acceptor()
+    user, acceptor = _User.requestor(case.request, limits=LIMITS), Association.acceptor()
     layers: list[Wire] = [TLSLayer(user, client, server_hostname=HOST), TLSLayer(acceptor, server)]
     provider = Provider()
     sides = (
@@ -131,8 +163,13 @@ def _tls(data: bytes, watch: Watch) -> None:
     for side in sides:
         _check_end(side, watch, harmless=_is_harmless(for_user, for_provider))
     sent = [one for _, _, one in _stored(case)]
-    for _, _, stored in provider.stored:
+    kept = [one for _, _, one in provider.stored]
+    for stored in kept:
         check(stored in sent, f"{len(stored)} bytes stored, which were not sent")
+    for number in user.successes:
+        check(sent[number - 1] in kept, f"success for message {number}, whose object the provider has not stored")
+    claimed = _claimed(sides[0].result)
+    check(claimed <= len(user.successes), f"{claimed} objects reported as stored; {len(user.successes)} responses do")
     for layer in layers:
         watch(words(str(getattr(layer, "error", "")).partition(": ")[2]))
 

@@ -3,7 +3,8 @@
 Knows: how a client writes, reads and ends a connection. Must not know: how servers work.
 
 After each run the server has closed the connection, holds no slot for it, has logged no error of its own, and has
-stored only whole objects; now and then it has as many descriptors and threads as before, and answers a good C-ECHO.
+stored only whole objects, those that it answered with success. Now and then it has as many descriptors, threads and
+tasks as before, and answers a good C-ECHO.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from dicos_proto.dimse.codec import decode_command
+from dicos_proto.dimse.types import CStoreResponse
+from dicos_proto.limits import Limits
+from dicos_proto.registry.status import category
+from dicos_proto.registry.status_tables import Category
+from dicos_proto.tolerance import Judge
 from dicos_transports.files.part10 import Part10Error, inspect, read_chunks
 
 from ...grammar.building import Offer, echo, request
@@ -35,11 +42,16 @@ __all__ = ["TARGETS"]
 
 _PATIENCE: Final = 30.0
 """Seconds for what takes milliseconds: only what hangs takes that long, also on a busy machine."""
+_LATE: Final = 30.0
+"""Seconds for what may end a little later than its connection: a thread, a task."""
 _LINGER: Final = struct.pack("ii", 1, 0)
 _EVERY: Final = 64
 _STREAMS: Final = Bases(lambda: [*(user for user, _ in recorded()), *acceptor_streams()], read_stream)
-_HELD: dict[str, tuple[int, int]] = {}
-"""By adapter: the number of servers in this process, and its descriptors when nothing was connected to them."""
+_HELD: dict[str, tuple[int, int, int]] = {}
+"""By adapter: the number of servers in this process, its descriptors and the server's tasks when nothing was connected
+to them."""
+_JUDGE: Final = Judge(Limits())
+_GOOD: Final = (Category.SUCCESS, Category.WARNING)
 _RUNS: dict[str, int] = {}
 
 
@@ -49,10 +61,10 @@ def _serving(data: bytes, watch: Watch, adapter: str) -> None:
     stream = _STREAMS.take(tape)
     server = host(adapter)
     number = _RUNS[adapter] = _RUNS.get(adapter, 0) + 1
-    if _HELD.get(adapter, (0, 0))[0] != running():
+    if _HELD.get(adapter, (0,))[0] != running():
         _good(server)
         _until_idle(server)
-        _HELD[adapter] = running(), descriptors()
+        _HELD[adapter] = running(), descriptors(), server.tasks()
     empty(server.files)  # a run that failed may have left some
     answer, reset = _talk(server, stream, first, how)
     _until_idle(server)
@@ -63,11 +75,13 @@ def _serving(data: bytes, watch: Watch, adapter: str) -> None:
         text = server.errors[0]
         server.errors.clear()
         raise OracleFailure(f"the server reports an error of its own: {text}")
-    _check_files(server.files, stream, watch)
+    files = _check_files(server.files, stream, watch)
+    if not adapter.startswith("application"):  # its function keeps few objects, and one of each name
+        _check_statuses(answer, stream, files)
     if number % _EVERY == 0:
         _good(server)
         _until_idle(server)
-        _check_held(adapter)
+        _check_held(adapter, server)
 
 
 def _talk(server: Host, stream: bytes, first: int, how: int) -> tuple[bytes, bool]:
@@ -124,23 +138,23 @@ def _good(server: Host) -> None:
     check(not reset and answer[-10:] == b"\6" + release[1:], f"no good answer to a good C-ECHO: {answer[-32:].hex()}")
 
 
-def _check_held(adapter: str) -> None:
-    """The process holds what it held before. A thread may end a little later than its connection."""
-    until = time.monotonic() + _PATIENCE
-    _, before = _HELD[adapter]
-    while descriptors() > before or threads("127.0.0.1:"):
+def _check_held(adapter: str, server: Host) -> None:
+    """The process holds what it held before."""
+    until = time.monotonic() + _LATE
+    _, before, tasks = _HELD[adapter]
+    while descriptors() > before or server.tasks() > tasks or threads("127.0.0.1:"):
         if time.monotonic() > until:
-            held = f"{descriptors()} descriptors, before {before}, and threads {threads('127.0.0.1:')[:3]}"
+            held = f"{descriptors()} descriptors, before {before}; {server.tasks()} tasks, before {tasks}"
             _HELD.pop(adapter)
-            raise OracleFailure(f"left behind: {held}")
+            raise OracleFailure(f"left behind: {held}; threads {threads('127.0.0.1:')[:3]}")
         time.sleep(0.01)
 
 
-def _check_files(files: Path, stream: bytes, watch: Watch) -> None:
-    """Every file that was stored is complete, and its data set is one of the stream."""
+def _check_files(files: Path, stream: bytes, watch: Watch) -> int:
+    """Every file that was stored is complete, and its data set is one of the stream. Returns their number."""
     found = sorted(files.iterdir())
     if not found:
-        return
+        return 0
     sent = {one.data for one in reassembled(stream)}
     watch(("stored", len(found)))
     try:
@@ -155,6 +169,19 @@ def _check_files(files: Path, stream: bytes, watch: Watch) -> None:
     finally:
         with suppress(OSError):
             empty(files)
+    return len(found)
+
+
+def _check_statuses(answer: bytes, stream: bytes, files: int) -> None:
+    """Each C-STORE that is answered with success has a file, and none that is answered with a failure has one. A
+    connection may break between the file and the answer."""
+    commands = [decode_command(one.command, _JUDGE)[0] for one in reassembled(answer)]
+    stored = [category(one.status) in _GOOD for one in commands if isinstance(one, CStoreResponse)]
+    good, failed = stored.count(True), stored.count(False)
+    check(good <= files, f"{good} objects answered with success; {files} stored")
+    if failed:
+        asked = sum(1 for _ in reassembled(stream))
+        check(files <= asked - failed, f"{failed} of {asked} messages answered with a failure; {files} stored")
 
 
 _ABOUT: Final = {
