@@ -327,6 +327,37 @@ def test_a_key_log_decrypts_tls(tmp_path: Path, version: int) -> None:
     assert "1 line of the key log ignored" in wrong.err
 
 
+def test_the_reasons_why_something_is_not_shown_survive_quiet(tmp_path: Path) -> None:
+    ends = Ends()
+    tls, log, cut = tmp_path / "tls.pcapng", tmp_path / "keys.log", tmp_path / "cut.pcapng"
+    tls.write_bytes(recorded(ends.said, port=2762))
+    done = dicos("trace", "-q", tls)
+    assert f"{tls}: 1 TLS connection not decrypted: no key log (--keylog)\n" in done.err
+    log.write_bytes(bytes(Ends().log))
+    done = dicos("trace", "-q", "--keylog", log, tls)
+    assert f"{tls}: 1 TLS connection not decrypted: the key log has no " in done.err
+    (summary,) = dicos("trace", "-q", "--json", "--keylog", log, tls).named("summary")
+    assert list(summary["not_decrypted"].values()) == [1]
+    cut.write_bytes(recorded([(True, REQUEST_CUT)]))
+    assert "1 connection not shown: 1 unknown; --port PORT" in dicos("trace", "-q", cut).err
+    with cut.open("wb") as file:
+        Writer(file, link=127).packet(0, bytes(60))
+    assert "1 packet of link type 127, which is not supported" in dicos("trace", "-q", cut).err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"# nothing yet\n", b"hello\n", b"EXPORTER_SECRET " + b"00" * 32 + b" " + b"00" * 32]
+)
+def test_a_key_log_without_a_secret_is_an_error(tmp_path: Path, content: bytes) -> None:
+    ends, log, path = Ends(), tmp_path / "keys.log", tmp_path / "tls.pcapng"
+    path.write_bytes(recorded(ends.said, port=2762))
+    log.write_bytes(content)
+    for words in ((), ("-q",)):
+        done = dicos("trace", *words, "--keylog", log, path)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.startswith(f"error: {log}: no secret of a TLS connection in it")
+
+
 def test_nothing_of_a_peer_reaches_the_terminal_unescaped(tmp_path: Path) -> None:
     path = tmp_path / "hostile.pcapng"
     hostile = encode(REQUEST).replace(b"USER".ljust(16), b"\x1b]0;x\x07\r\n ".ljust(16))
