@@ -248,7 +248,7 @@ def test_the_page_shows_who_said_what_when_and_what_was_wrong() -> None:
 
 
 def rows_of_svg(text: str) -> list[tuple[str, str, list[str]]]:
-    """Of each group of the diagram: its class, its title, its texts."""
+    """The class, the title and the texts of each group of the diagram."""
     found = []
     for svg in re.findall(r"<svg.*?</svg>", text, re.S):
         for group in ElementTree.fromstring(svg).iter("g"):

@@ -131,6 +131,15 @@ def test_check_fails_for_a_violation_only(good: Path, tmp_path: Path) -> None:
     assert "! violation: PDV on presentation context 99, which is not accepted [PS3.8 9.3.5.1]" in done.out
 
 
+def test_a_pdu_that_is_cut_off_by_the_end_is_one_line(tmp_path: Path) -> None:
+    for kept in (3, 9, 100):
+        path = tmp_path / "cut.pcapng"
+        path.write_bytes(recorded([(True, encode(REQUEST)[:kept]), (False, encode(Abort()))]))
+        lines = dicos("trace", "--brief", path).out.splitlines()
+        assert sum("the bytes end " in line for line in lines) == 1
+        assert not [line for line in lines if "-1700000000" in line or ": ," in line]
+
+
 # -- selection -----------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +219,13 @@ def test_a_damaged_file_is_named_after_what_was_read(good: Path) -> None:
         (b"\x1f\x8b\x08", "gzip: unpack it first"),
         (bytes(128) + b"DICM" + bytes(9), "not a capture file (pcap or pcapng): a DICOM file"),
         (bytes(9), "begins with 00 00 00 00\n"),
+        (
+            encode(REQUEST),
+            "(pcap or pcapng): a PDU, so bytes without packets. dicos_fuzz.captures.Recorder makes a capt",
+        ),
+        (encode(Abort()), "a PDU, so bytes without packets. dicos_fuzz.captures.Recorder makes a capture file of them"),
+        (b"\x16\3\1\0\5hello", "TLS, so bytes without packets. dicos_fuzz.captures.Recorder makes a capture file of"),
+        (b"\x16", "begins with 16"),
         (b"DICM" * 9, "not a capture file (pcap or pcapng): begins with 44 49 43 4d (DICM)"),
     ],
 )
