@@ -664,10 +664,10 @@ def written(said: Sequence[Said], log: bytes, path: Path | None) -> bytes:
 class TestTshark:
     pytestmark = needs_tshark
 
-    @pytest.mark.parametrize("version", [TLS12, TLS13])
+    @pytest.mark.parametrize(("version", "retry"), [(TLS12, False), (TLS13, False), (TLS13, True)])
     @pytest.mark.parametrize("inside", [True, False])
-    def test_sees_the_same_bytes(self, version: int, inside: bool, tmp_path: Path) -> None:
-        ends = Ends(version)
+    def test_sees_the_same_bytes(self, version: int, retry: bool, inside: bool, tmp_path: Path) -> None:
+        ends = Ends(version, curve=ec.SECP384R1() if retry else None)
         for by_client, data in store_and_release():
             ends.send(by_client, data)
         path = tmp_path / "tls.pcapng"

@@ -216,3 +216,19 @@ def test_dcmtk_is_decrypted_live_and_from_the_file(profile: str, files: Files, t
     read = dicos("trace", "--json", "--keylog", log, written)
     assert [one["message"] for one in read.named("command")] == ["C-ECHO-RQ", "C-ECHO-RSP"]
     assert "not decrypted" not in read.err
+
+
+@pytest.mark.interop
+@needs_dcmtk
+def test_the_alert_of_a_dcmtk_that_requires_a_certificate_is_shown_live(files: Files, tmp_path: Path) -> None:
+    log, folder = tmp_path / "keys.log", tmp_path / "received"
+    folder.mkdir()
+    with (
+        dcmtk_storescp(folder, "+tls", files.key, files.certificate, "-rc", "+cf", files.ca) as target,
+        tap(target, "--keylog", log) as tapped,
+    ):
+        assert dicos("echoscu", "-q", "--tls-no-verify", "--tls-keylog", log, "127.0.0.1", tapped.port).status != 0
+        tapped.until("end")
+        marks = [one for event in tapped.events for one in event.get("marks", ())]  # type: ignore[attr-defined]
+        assert "TLS: alert 116 (certificate_required)" in [one["text"] for one in marks]
+        tapped.stop()
