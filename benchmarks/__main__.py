@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from . import engine, faults, idle, page, report
+from . import engine, faults, idle, page, report, trace
 from .matrix import GROUPS, KINDS, Row, rows
 from .processes import Failed, end_on_signals
 from .results import Measured, Result
@@ -25,12 +25,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer objects, one round: does it work at all")
     parser.add_argument("--full", action="store_true", help="all sizes and kinds: a quarter of an hour")
-    names = (*GROUPS, IDLE, engine.NAME, faults.NAME)
+    names = (*GROUPS, IDLE, engine.NAME, faults.NAME, trace.NAME)
     parser.add_argument("--only", action="append", metavar="NAME", default=[],
                         help=f"only this group of rows ({', '.join(names)}) or these ends ({', '.join(KINDS)}), or "
                              "rows whose name has a `/` and begins so; may be repeated")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 3; 1 with --quick")
+    parser.add_argument("--megabytes", type=int, metavar="N", default=trace.MEGABYTES,
+                        help=f"of the capture file of {trace.NAME}; default: {trace.MEGABYTES}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single run to FILE")
     parser.add_argument("--write-docs", action="store_true",
                         help=f"also write {page.RESULTS}, and the table and the plot of {page.PAGE}")  # fmt: skip
@@ -41,6 +43,8 @@ def main() -> int:
     rounds: int = options.rounds or (1 if options.quick else 3)
     if rounds < 1:
         parser.error("--rounds: at least 1")
+    if options.megabytes < 1:
+        parser.error("--megabytes: at least 1")
     chosen = choose(rows(full=options.full), options.only)
     if options.list:
         print("\n".join(row.name for row in chosen))
@@ -50,6 +54,8 @@ def main() -> int:
     without = report.without_pydcm()
     measured.skipped += [without] if without else []
     try:
+        if not options.only or trace.NAME in options.only:
+            _measure_trace(measured, rounds, options.megabytes, quick=options.quick)
         _measure(measured, chosen, options.only, rounds, quick=options.quick, full=options.full)
     except NoSpace as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -98,6 +104,18 @@ def _measure(measured: Measured, chosen: list[Row], only: list[str], rounds: int
                 measured.skipped.append(f"idle: failed: {error}")
         if chosen:
             _run_all(measured, chosen, Runner(Path(name), quick=quick), rounds, BUDGET_FULL if full else BUDGET)
+
+
+def _measure_trace(measured: Measured, rounds: int, megabytes: int, *, quick: bool) -> None:
+    """Raises `NoSpace`."""
+    with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
+        try:
+            found = trace.measure(Path(name), rounds, quick=quick, megabytes=megabytes)
+        except Failed as error:
+            measured.skipped.append(f"{trace.NAME}: failed: {error}")
+            return
+    print("\n".join(["", *trace.report(found)]), flush=True)
+    measured.trace = trace.plain(found)
 
 
 def _run_all(measured: Measured, chosen: list[Row], runner: Runner, rounds: int, budget: float) -> None:

@@ -83,6 +83,7 @@ class Measured:
     idle: Idle | None = None
     engine: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
+    trace: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         plain = asdict(self)

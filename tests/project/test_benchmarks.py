@@ -6,18 +6,23 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from benchmarks import faults, page
+from benchmarks import faults, page, trace
 from benchmarks.matrix import Row, rows
 from benchmarks.report import report
 from benchmarks.results import Idle, Measured, Result
 from benchmarks.running import Run, missing
 from benchmarks.targets import targets
+from dicos_fuzz.captures import conversations
 from dicos_fuzz.faults import FaultyWire, parse_plan
 from dicos_fuzz.faults.effects import FORMS
+from dicos_transports.cli import main as dicos
+from tests.upper_layer.layouts import split
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -100,6 +105,29 @@ def test_it_measures_conversations_with_faults(tmp_path: Path) -> None:
     figures = json.loads(out.read_text())["faults"]
     assert [one["workload"] for one in figures] == ["faults-none", "faults-kinds", "faults-pieces", "faults-random"]
     assert all(len(one["runs"]) == len(one["floors"]) == 2 for one in figures)
+
+
+@linux
+def test_it_measures_the_trace_of_a_large_file(tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    done = bench("--quick", "--only", "trace", "--rounds", "2", "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "A capture file of 4 MB with 8 objects of 0.5 MB" in done.stdout
+    figures = json.loads(out.read_text())["trace"]
+    assert [one["output"] for one in figures] == [output for output, _ in trace.OUTPUTS]
+    assert all(len(one["seconds"]) == 2 and min(one["seconds"]) > 0 for one in figures)
+    assert all(4e6 < peak < 500e6 for one in figures for peak in one["peaks"])
+
+
+def test_the_large_file_is_an_association_without_marks(tmp_path: Path) -> None:
+    assert trace.make(tmp_path / "large.pcapng", 2) == 4
+    (seen,) = conversations(tmp_path / "large.pcapng")
+    assert [pdu[0] for pdu in split(seen.stream(by_client=True))][::133][:2] == [1, 4]
+    assert seen.complete
+    done = StringIO()
+    with redirect_stdout(done):
+        assert dicos(["trace", "-q", "--check", str(tmp_path / "large.pcapng")]) == 0
+    assert done.getvalue().rstrip().endswith("'USER' -> 'PROVIDER': released; 8 messages, 2,097,152 bytes of data sets")
 
 
 def test_each_measured_fault_strikes() -> None:

@@ -25,6 +25,7 @@ class Connection:
 
     `begun`: True if the recording has its beginning. `guessed`: True if it is a guess who the client is. The counts
     rise while the connection is read; index 1 is the client. `tls`: what is known of TLS in it, for people.
+    `undecrypted`: why its TLS could not be decrypted.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Connection:
     reordered: list[int] = field(default_factory=lambda: [0, 0])  # segments
     missing: list[int] = field(default_factory=lambda: [0, 0])  # bytes that the recording does not have
     tls: str = ""
+    undecrypted: str = ""
 
 
 @dataclass(slots=True)

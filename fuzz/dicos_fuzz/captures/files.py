@@ -1,7 +1,7 @@
 """Reading capture files: pcap and pcapng, as a stream of packets.
 
 Knows: the two formats, and their variants: byte orders, resolutions, sections, interfaces. Must not know: what is in a
-packet.
+packet (it names a file that begins with a PDU, to help).
 
 pcap (draft-ietf-opsawg-pcap): a header of 24 bytes, whose magic number gives the byte order and the resolution; before
 each packet 16 bytes: seconds, fraction, captured length, original length. pcapng (draft-ietf-opsawg-pcapng): see the
@@ -27,6 +27,7 @@ from .pcapng import (
     SECTION_HEADER,
     TLS_KEY_LOG,
 )
+from .recognising import begins_with_pdu
 from .source import MOST_BLOCK, CaptureError, Readable, Source
 
 __all__ = ["MOST_INTERFACES", "MOST_SECRETS", "CaptureError", "Packet", "read_packets"]
@@ -65,6 +66,7 @@ _OTHERS: Final = {
     b"snoop": "snoop, which is not supported; editcap converts it",
     b"GMBU": "Network Monitor, which is not supported; editcap converts it",
 }
+_RAW: Final = "dicos_fuzz.captures.Recorder makes a capture file of them: docs/traces.md, Raw bytes"
 
 
 @dataclass(slots=True)
@@ -103,6 +105,10 @@ def _foreign(head: bytes) -> str:
     """The kind of a file that is not a capture file, by its first bytes."""
     if head[128:] == b"DICM":
         return "a DICOM file"
+    if begins_with_pdu(head):
+        return f"a PDU, so bytes without packets. {_RAW}"
+    if head[0] in range(0x14, 0x18) and head[1:2] == b"\3":
+        return f"TLS, so bytes without packets. {_RAW}"
     begins = f"begins with {head[:4].hex(' ')}"
     if head[:4].isascii() and head[:4].decode().isprintable():
         begins += f" ({head[:4].decode()})"

@@ -11,6 +11,7 @@ Invariant: at most `MOST_KEYS` secrets are kept, the latest; other lines are cou
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,18 +35,21 @@ _KNOWN: Final = frozenset(label.encode() for label in LABELS)
 class KeyLog:
     """Secrets by label and client random. `path`: a file that is read, and read on when it has grown.
 
-    Raises OSError if the file cannot be read.
+    `grows`: other programs write the file meanwhile; it may not be there yet, and its last line counts once it has a
+    line end. Raises OSError if the file cannot be read.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, grows: bool = False) -> None:
         self._path = path
+        self._grows = grows
         self._read = 0
         self._rest = b""
         self._secrets: dict[tuple[str, bytes], bytes] = {}
         self.ignored = 0
         """Lines that are neither a secret nor a comment."""
         if path is not None:
-            self._refresh(path)
+            with suppress(FileNotFoundError) if grows else nullcontext():
+                self._refresh(path)
 
     def __len__(self) -> int:
         return len(self._secrets)
@@ -80,8 +84,12 @@ class KeyLog:
         return found
 
     def _refresh(self, path: Path) -> None:
-        """Reads what has been added to the file; a line that is not complete waits."""
-        if self._read and path.stat().st_size <= self._read:
+        """Reads what has been added to the file; a line that is not complete waits. A file that has become shorter is
+        another one."""
+        size = path.stat().st_size
+        if size < self._read:
+            self._read, self._rest = 0, b""
+        elif self._read and size == self._read:
             return
         with path.open("rb") as file:
             file.seek(self._read)
@@ -90,5 +98,5 @@ class KeyLog:
                 lines, newline, rest = (self._rest + chunk).rpartition(b"\n")
                 self.add(lines + newline)
                 self._rest = rest[:_LONGEST]
-        if self._rest and not self._secrets:
+        if self._rest and not self._grows:
             self.add(self._rest)  # a file whose last line has no line end

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import BinaryIO
+from time import time_ns
+from typing import BinaryIO, Final
 
 from dicos_transports.cli import FAILED, INTERRUPTED, USAGE
 from dicos_transports.cli.options import LOOPBACK
@@ -16,11 +17,15 @@ from ..captures.events import Connection, Event
 from ..captures.keylog import KeyLog
 from ..captures.packets import Endpoint
 from ..captures.recording import Recorder
+from ..captures.tapped import Readable
 from ..relay import Relay
 from ..trace.tracer import Tracer
 from .relaying import address_of, listening, stopped_by_sigterm
 
 __all__ = ["tap"]
+
+_LOOK: Final = 0.1
+"""Seconds between two looks into a key log that does not have a secret yet."""
 
 
 def tap(
@@ -34,13 +39,23 @@ def tap(
         except OSError as error:
             out.error(f"{options.write}: {error.strerror or error}")
             return USAGE
-        stage = Decryption(keys or KeyLog())
+        decryption = Decryption(KeyLog() if keys is None else keys, waits=True)
+
+        def unread(connection: Connection, why: str) -> None:
+            out.failure(f"{connection.client}: TLS connection not decrypted: {why}")
+            out.event("unread", client=str(connection.client), server=str(connection.server), why=why)
+
+        readable = Readable(unread)
+
+        def show(events: Iterable[Event]) -> None:
+            for plain in events:
+                for event in readable.feed(plain):
+                    tracer.feed(event)
 
         def tell(event: Event) -> None:
             if writer is not None:
                 writer.take(event)
-            for plain in stage.feed(event):
-                tracer.feed(plain)
+            show(decryption.feed(event))
 
         def refused(connection: Connection, cause: str) -> None:
             out.failure(f"{connection.client}: no connection to {place}: {cause}; reset")
@@ -60,11 +75,14 @@ def tap(
         out.event("listening", address=here.host, port=here.port)
         try:
             with stopped_by_sigterm():
-                made.run()
+                while True:
+                    made.step(_LOOK if decryption.waiting else None)
+                    show(decryption.go_on(time_ns()))
         except KeyboardInterrupt:
             out.info("interrupted")
         finally:
             made.close()
+            show(decryption.end())
             close()
         return INTERRUPTED
 

@@ -20,6 +20,7 @@ from dicos_transports.cli.output import Output, plural, size
 from ..captures.keylog import KeyLog
 from ..captures.reading import CaptureError, Recording
 from ..captures.recognising import TLS
+from ..captures.tapped import NO_KEYS
 from ..trace.entries import Sink
 from ..trace.json_lines import JsonLines
 from ..trace.lines import Detail, Lines
@@ -43,8 +44,8 @@ def main(words: Sequence[str]) -> int:
     out = Output(options)
     with ExitStack() as stack:
         try:
-            keys = None if options.keylog is None else KeyLog(options.keylog)
             _needs_cryptography(options)
+            keys = None if options.keylog is None else _keys(options.keylog, tap=options.listen is not None)
             sinks = _Sinks(options, out, stack)
         except OSError as error:
             out.error(f"{error.filename or ''}: {error.strerror or error}")
@@ -79,6 +80,15 @@ def _read(options: argparse.Namespace, out: Output, sinks: _Sinks, keys: KeyLog 
     if status != USAGE or recording.segments.counts.packets:  # else there is nothing to sum up
         _tell(out, name, recording, sinks, options.port)
     return status or (FAILED if failed or _faulty(options, sinks.tracer) else OK)
+
+
+def _keys(path: Path, *, tap: bool) -> KeyLog:
+    """Reads the key log. That of a tap may be written later. Raises OSError, also if there is no secret in it."""
+    keys = KeyLog(path, grows=tap)
+    if not keys and (keys.ignored or not tap):
+        raise OSError(0, "no secret of a TLS connection in it; lines as `CLIENT_RANDOM 0123... 0123...` are expected",
+                      str(path))  # fmt: skip
+    return keys
 
 
 def _opened(path: str) -> BufferedReader:
@@ -162,13 +172,21 @@ def _tell(out: Output, name: str, recording: Recording, sinks: _Sinks, ports: Se
         f"{size(results.data_bytes)} of data sets", *marks,
     ]  # fmt: skip
     out.info(f"{name}: {', '.join(parts)}")
-    for text in _left_out(recording, results.not_wanted, results.given_up):
-        out.info(f"{name}: {text}")
+    if results.not_wanted:
+        out.info(f"{name}: {plural(results.not_wanted, 'connection')} left out by the filters")
+    for text in _left_out(recording, results.given_up):
+        out.failure(f"{name}: {text}")
+    not_decrypted = dict(recording.decryption.failures)
+    unread = recording.recogniser.others.get(TLS, 0)
+    if unread and not recording.keys.may_have:
+        not_decrypted[NO_KEYS] = unread
+    for why, count in not_decrypted.items():
+        out.failure(f"{name}: {plural(count, 'TLS connection')} not decrypted: {why}")
     others = recording.recogniser.others
     if others:
         found = ", ".join(f"{count} {what}" for what, count in others.items())
         hint = "" if ports else "; --port PORT takes every connection of a port for DICOM"
-        tell = out.detail if results.associations else out.info
+        tell = out.detail if results.associations else out.failure  # with -q, too: why nothing is shown
         tell(f"{name}: {plural(sum(others.values()), 'connection')} not shown: {found}{hint}")
     out.detail(
         f"{name}: {plural(counts.packets, 'packet')}, {plural(counts.segments, 'TCP segment')}, "
@@ -176,17 +194,15 @@ def _tell(out: Output, name: str, recording: Recording, sinks: _Sinks, ports: Se
     )
     out.event(
         "summary", associations=results.associations, messages=results.messages, data_bytes=results.data_bytes,
-        not_wanted=results.not_wanted, others=others, packets=counts.packets,
+        not_wanted=results.not_wanted, others=others, not_decrypted=not_decrypted, packets=counts.packets,
         **{f"{kind.value}s": count for kind, count in results.marks.items()},
     )  # fmt: skip
 
 
-def _left_out(recording: Recording, not_wanted: int, given_up: int) -> list[str]:
+def _left_out(recording: Recording, given_up: int) -> list[str]:
     """Returns lines about what is missing in the trace, and why."""
     counts, totals = recording.segments.counts, recording.reassembly.totals
     lines = []
-    if not_wanted:
-        lines.append(f"{plural(not_wanted, 'connection')} left out by the filters")
     if counts.cut:
         lines.append(f"{plural(counts.cut, 'packet')} cut by the snapshot length: capture whole packets (-s 0)")
     for link, count in counts.unknown_links.items():
@@ -195,11 +211,6 @@ def _left_out(recording: Recording, not_wanted: int, given_up: int) -> list[str]
         lines.append(f"{plural(counts.fragments_dropped, 'IP fragment')} could not be put together")
     if totals.evicted or given_up:
         lines.append(f"{plural(totals.evicted + given_up, 'connection')} given up: too many at once")
-    for why, count in recording.decryption.failures.items():
-        lines.append(f"{plural(count, 'TLS connection')} not decrypted: {why}")
-    unread = recording.recogniser.others.get(TLS, 0)
-    if unread and not recording.keys.may_have:
-        lines.append(f"{plural(unread, 'TLS connection')} not decrypted: no key log (--keylog)")
     if recording.keys.ignored:
         lines.append(f"{plural(recording.keys.ignored, 'line')} of the key log ignored")
     return lines

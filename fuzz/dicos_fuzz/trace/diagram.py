@@ -22,7 +22,7 @@ from dicos_proto.registry.status_tables import Category
 from dicos_transports.cli.output import size
 from dicos_transports.cli.text import shown
 
-from .entries import AssociationTrace, CommandSaid, DataSetSaid, Entry, Over, PduSaid, Problem
+from .entries import AssociationTrace, CommandSaid, DataPdu, DataSetSaid, Entry, Over, PduSaid, Problem
 from .marks import Mark
 from .words import command_name, command_words, duration, pdu_words, span
 
@@ -38,7 +38,8 @@ _MOST_MARKS: Final = 8
 
 @dataclass(slots=True)
 class Row:
-    """One arrow, or (`by_requestor` None) a line of text. `group`: rows of the same group in a row become one."""
+    """One arrow, or (`by_requestor` None) a line of text. `group`: rows of the same group in a row become one, if their
+    marks are the same. `arrow`: False for marks about one side that belong to no PDU."""
 
     at: int
     by_requestor: bool | None
@@ -49,6 +50,7 @@ class Row:
     count: int = 1
     done: int = 0
     group: str = ""
+    arrow: bool = True
     marks: list[Mark] = field(default_factory=list)
 
 
@@ -69,7 +71,7 @@ class Diagram:
         if row is None:
             return
         last = self.rows[-1] if self.rows else None
-        if last is not None and row.group and row.group == last.group and not row.marks and not last.marks:
+        if last is not None and row.group and row.group == last.group and row.marks == last.marks:
             last.count += 1
             last.bytes += row.bytes
             last.done = row.at
@@ -126,14 +128,23 @@ def _row(entry: Entry) -> Row | None:
                 row.wait = None if entry.answered is None else entry.answered.latency
                 if category(command.status) is Category.PENDING:
                     row.group = f"{entry.by_requestor} {row.text} {command.status:04x}"
+        case DataPdu():
+            row = Row(entry.at, entry.by_requestor, "P-DATA-TF", _pdv_words(entry), entry.length + 6)
+            row.group = f"{entry.by_requestor} P-DATA-TF"
         case Problem():
-            row = Row(entry.at, None, "")
+            row = Row(entry.at, entry.by_requestor, "", arrow=False)
         case Over():
             row = Row(entry.at, None, entry.outcome)
         case _:
             return None
     row.marks = list(entry.marks[:_MOST_MARKS])
     return row
+
+
+def _pdv_words(entry: DataPdu) -> str:
+    contexts = dict.fromkeys(f"{pdv.context}" for pdv in entry.pdvs)
+    count = len(entry.pdvs) + entry.more
+    return f"{count:,} {'PDV' if count == 1 else 'PDVs'}{', context ' if contexts else ''}{', '.join(contexts)}"
 
 
 def _data_words(entry: DataSetSaid) -> str:
@@ -160,6 +171,9 @@ def _drawn(row: Row, y: int, begun: int) -> Iterator[str]:
     if row.by_requestor is None:
         if row.text:
             yield _text(_MIDDLE, y, row.text, "m h")
+    elif not row.arrow:
+        x, side = (_LEFT, "requestor") if row.by_requestor else (_RIGHT, "acceptor")
+        yield f'<g><title>{side}</title><circle class="d {worst}" cx="{x}" cy="{y}" r="5"/></g>'
     else:
         start, stop, back = (_LEFT, _RIGHT - 3, -9) if row.by_requestor else (_RIGHT, _LEFT + 3, 9)
         many = f" \u00d7 {row.count:,}" if row.count > 1 else ""

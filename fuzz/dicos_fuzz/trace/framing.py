@@ -201,7 +201,7 @@ class Framing:
         yield from self._lose("after the gap")
 
     def end(self) -> Iterator[Token]:
-        """Ends the direction."""
+        """Ends the direction. Another call, at the end of the connection, yields nothing."""
         if self._searching and not self.lost and self._searched:
             yield Remark(note(f"{self._why}: {self._searched:,} bytes without a PDU are not decoded"))
         elif self._inside:
@@ -210,6 +210,7 @@ class Framing:
         elif self._kept:
             yield Remark(note(f"the bytes end {len(self._kept)} bytes into a PDU header"))
         self.lost = True
+        self._inside = False
         self._kept = bytearray()
 
     # -- headers -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from dicos_transports.cli.output import plural, size
 from dicos_transports.cli.text import shown
 
 from .diagram import Diagram
-from .entries import AssociationTrace, Began, DataPdu, Entry, Over, PduSaid, Piece, Problem
+from .entries import AssociationTrace, Began, DataPdu, Entry, Over, PduSaid, Piece
 from .marks import Kind
 from .words import dissected, duration, moment
 
@@ -69,10 +69,8 @@ class Page:
             found = self._open[trace.number] = _Drawn()
         if isinstance(entry, PduSaid) and entry.raw and entry.raw[0] in (1, 2):
             self._negotiated(found, entry.raw)
-        if isinstance(entry, DataPdu):
-            if not entry.marks:
-                return
-            entry = Problem(at=entry.at, by_requestor=entry.by_requestor, marks=entry.marks)
+        if isinstance(entry, DataPdu) and not entry.marks:
+            return
         before = len(found.diagram.rows)
         if not isinstance(entry, Began):
             full = before >= MOST_OF_ONE or self._rows + self._drawn >= MOST_DRAWN or self._rows >= MOST_ROWS
@@ -122,28 +120,37 @@ class Page:
 
     def _counts(self) -> str:
         parts = [plural(self._total, "association")]
-        parts += [f'<span class="{kind.value}">{plural(self._marks[kind], kind.value)}</span>' for kind in Kind]
+        parts += [_count(kind, self._marks[kind]) for kind in Kind]
         return ", ".join(parts)
 
 
-_COLUMNS: Final = ("#", "opened", "took", "from", "to", "calling", "called", "messages", "data sets", "end", "marks")
+_COLUMNS: Final = (
+    "#", "marks", "opened (UTC)", "took", "from", "to", "calling", "called", "messages", "data sets", "end",
+)  # fmt: skip
+"""The marks come early: they are what the table is read for, and a narrow window may cut off the last columns."""
 
 
 def _row(trace: AssociationTrace, over: Over, *, drawn: bool) -> Iterator[str]:
     titles = trace.titles() or ("", "")
     link = f'<a href="#a{trace.number}">{trace.number}</a>' if drawn else str(trace.number)
+    day, _, time = moment(trace.connection.at).partition("T")
     cells = (
-        moment(trace.connection.at), duration(max(0, over.at - trace.connection.at)), *trace.names(), *titles,
+        f"{day} {time[:8]}".rstrip(), duration(max(0, over.at - trace.connection.at)), *trace.names(), *titles,
         f"{sum(trace.messages):,}", size(sum(trace.data_bytes)), over.outcome,
     )  # fmt: skip
-    yield f"<tr><td>{link}</td>"
+    yield f"<tr><td>{link}</td><td>{_counted(trace)}</td>"
     yield from (f"<td>{escape(shown(cell, 200))}</td>" for cell in cells)
-    yield f"<td>{_counted(trace)}</td></tr>\n"
+    yield "</tr>\n"
+
+
+def _count(kind: Kind, count: int) -> str:
+    """The number of marks of a kind, in its colour unless there are none."""
+    text = plural(count, kind.value)
+    return f'<span class="{kind.value}">{text}</span>' if count else text
 
 
 def _counted(trace: AssociationTrace) -> str:
-    found = [(kind, trace.marks[kind]) for kind in (Kind.VIOLATION, Kind.DEVIATION) if trace.marks[kind]]
-    return ", ".join(f'<span class="{kind.value}">{plural(count, kind.value)}</span>' for kind, count in found)
+    return ", ".join(_count(kind, trace.marks[kind]) for kind in (Kind.VIOLATION, Kind.DEVIATION) if trace.marks[kind])
 
 
 def _section(trace: AssociationTrace, over: Over, found: _Drawn, *, unfolded: bool) -> Iterator[str]:
@@ -180,7 +187,9 @@ _HEAD: Final = """<!doctype html>
 body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1.5rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; }
 th, td { text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { white-space: nowrap; } td:nth-last-child(2) { white-space: normal; min-width: 14rem; }
+table { max-width: 100%; } td { overflow-wrap: anywhere; } td:nth-child(-n + 3) { overflow-wrap: normal; }
+td:nth-child(3) { min-width: 5rem; } td:nth-child(n + 5) { min-width: 5.5rem; } td:nth-child(n + 9) { min-width: 0; }
+td:last-child { min-width: 9rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 details details summary { font-weight: 400; } pre { background: var(--box); padding: .6rem; overflow-x: auto; }
 svg { max-width: 100%; height: auto; margin-top: .6rem; } svg text { font: 13px system-ui, sans-serif;
@@ -189,6 +198,7 @@ svg text.e { text-anchor: end; } svg text.h { font-weight: 600; } a { color: var
 .violation, svg text.violation { color: var(--bad); fill: var(--bad); }
 .deviation, svg text.deviation { color: var(--odd); fill: var(--odd); } .note { color: var(--pale); }
 .b { fill: var(--box); stroke: var(--line); } .l { stroke: var(--line); stroke-dasharray: 3 3; }
+.d { fill: var(--pale); } .d.violation { fill: var(--bad); } .d.deviation { fill: var(--odd); }
 .a { stroke: var(--arrow); stroke-width: 1.4; fill: none; }
  .a.violation { stroke: var(--bad); } .a.deviation { stroke: var(--odd); }
 </style></head><body>

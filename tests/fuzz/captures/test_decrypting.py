@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from dicos_fuzz.captures import Recorder, Recording
-from dicos_fuzz.captures.decrypting import MOST_HELD, Decryption
+from dicos_fuzz.captures.decrypting import MOST_HELD, MOST_WAITING, PATIENCE, Decryption
 from dicos_fuzz.captures.events import Connection, Data, Ended, Event, Gap, How, Note, Opened, Over
 from dicos_fuzz.captures.keylog import KeyLog
 from dicos_fuzz.captures.packets import Endpoint
@@ -40,7 +41,7 @@ class Read:
     """The events that the stage makes of records. `streams`: the bytes of server and client, a gap of n as `<n>`."""
 
     def __init__(self, said: Iterable[Said | int], keys: KeyLog, *, piece: int = 1 << 20) -> None:
-        self.stage = Decryption(keys)
+        self.stage = self.stage_of(keys)
         self.connection = connection()
         self.streams = [b"", b""]
         self.notes: list[str] = []
@@ -55,16 +56,22 @@ class Read:
         self._feed(Ended(self.connection, True, 0))
         self._feed(Over(self.connection, 0, How.CLOSED))
 
+    def stage_of(self, keys: KeyLog) -> Decryption:
+        return Decryption(keys)
+
     def _feed(self, event: Event) -> None:
         for made in self.stage.feed(event):
-            if isinstance(made, Data):
-                self.streams[made.by_client] += made.data
-            elif isinstance(made, Gap):
-                self.streams[made.by_client] += b"<%d>" % made.size
-            elif isinstance(made, Note):
-                self.notes.append(made.text)
-            else:
-                self.rest.append(made)
+            self.take(made)
+
+    def take(self, made: Event) -> None:
+        if isinstance(made, Data):
+            self.streams[made.by_client] += made.data
+        elif isinstance(made, Gap):
+            self.streams[made.by_client] += b"<%d>" % made.size
+        elif isinstance(made, Note):
+            self.notes.append(made.text)
+        else:
+            self.rest.append(made)
 
 
 def log_of(*ends: Ends) -> KeyLog:
@@ -190,6 +197,252 @@ def test_early_data_is_left_out() -> None:
     ends = talk(Ends())
     early = b"\x17\3\3\0\x30" + bytes(48)
     check(Read([ends.said[0], (True, early), *ends.said[1:]], log_of(ends)), "TLS 1.3, AES-GCM (256 bits)")
+
+
+# -- what real peers do beside the plain handshake -----------------------------------------------------------------
+
+CHANGE = b"\x14\3\3\0\1\1"
+RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+PLAIN_12, PLAIN_13 = f"TLS 1.2, {GCM} (256 bits)", f"TLS 1.3, {GCM} (256 bits)"
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 20])
+def test_a_hello_retry_request(piece: int) -> None:
+    """As DCMTK's storescp, whose only curve is not the one of the client's first key share."""
+    ends = talk(Ends(curve=ec.SECP384R1()))
+    assert RETRY in b"".join(data for _, data in ends.said)
+    assert ends.said[2][1].startswith(CHANGE)
+    check(Read(ends.said, log_of(ends), piece=piece), PLAIN_13)
+
+
+@pytest.mark.parametrize("curve", [None, ec.SECP384R1()], ids=["", "retry"])
+def test_change_cipher_spec_anywhere_in_a_handshake_of_tls_1_3(curve: ec.EllipticCurve | None) -> None:
+    ends = talk(Ends(curve=curve))
+    said = [one for each in ends.said for one in (each, (True, CHANGE), (False, CHANGE))]
+    check(Read(said, log_of(ends)), PLAIN_13)
+    check(Read([said[0], (True, CHANGE), *said[1:]], log_of(ends), piece=3), PLAIN_13)
+
+
+@pytest.mark.parametrize(("version", "about"), [(TLS12, PLAIN_12), (TLS13, PLAIN_13)])
+def test_a_client_certificate(version: int, about: str) -> None:
+    ends = talk(Ends(version, client_certificate=True))
+    check(Read(ends.said, log_of(ends)), about)
+
+
+@pytest.mark.parametrize(("version", "about"), [(TLS12, PLAIN_12), (TLS13, PLAIN_13)])
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_handshake_messages_in_many_records(version: int, about: str, size: int) -> None:
+    ends = talk(Ends(version))
+    said = [(by_client, again(data, size)) for by_client, data in ends.said]
+    assert said != ends.said
+    check(Read(said, log_of(ends)), about)
+
+
+def test_handshake_messages_in_one_record() -> None:
+    ends = talk(Ends(TLS12))
+    joined = joined_handshake(ends.said[1][1])
+    assert joined.count(b"\x16\3\3") < ends.said[1][1].count(b"\x16\3\3")
+    check(Read([ends.said[0], (False, joined), *ends.said[2:]], log_of(ends)), PLAIN_12)
+
+
+def test_a_certificate_after_the_handshake_changes_no_keys() -> None:
+    """Post-handshake authentication [RFC 8446 4.6.2] ends with another Finished."""
+    ends = Ends(suites="TLS_AES_128_GCM_SHA256")
+    secret = secret_of(ends, "CLIENT_TRAFFIC_SECRET_0")
+    made = record(secret, 0, 23, b"one") + record(secret, 1, 22, b"\x14\0\0\x20" + bytes(32))
+    read = Read([*ends.said, (True, made + record(secret, 2, 23, b"two"))], log_of(ends))
+    assert (read.streams[1], read.notes) == (b"onetwo", [])
+
+
+def test_early_data_behind_the_answer_is_left_out() -> None:
+    ends = talk(Ends())
+    early = b"\x17\3\3\0\x30" + bytes(48)
+    hello = ends.said[0][1]
+    body = hello[9:] + b"\0\x2a\0\0"
+    sizes = 9 + 35 + hello[43]  # where the cipher suites begin, in the record
+    sizes += 2 + int.from_bytes(hello[sizes : sizes + 2], "big")
+    sizes += 1 + hello[sizes] - 9  # where the extensions begin, in the body
+    body = body[:sizes] + (int.from_bytes(body[sizes : sizes + 2], "big") + 4).to_bytes(2, "big") + body[sizes + 2 :]
+    offering = hello[:3] + (len(body) + 4).to_bytes(2, "big") + b"\1" + len(body).to_bytes(3, "big") + body
+    said = [(True, offering), (True, early), ends.said[1], (True, early), *ends.said[2:]]
+    check(Read(said, log_of(ends)), PLAIN_13)
+
+
+def test_records_without_bytes_and_heartbeats_are_left_out() -> None:
+    ends = talk(Ends())
+    odd = b"\x17\3\3\0\0\x16\3\3\0\0\x18\3\3\0\3\1\0\0"
+    check(Read([ends.said[0], (True, odd), *ends.said[1:]], log_of(ends)), PLAIN_13)
+
+
+def test_an_alert_is_told() -> None:
+    ends = Ends(suites="TLS_AES_128_GCM_SHA256")
+    secret = secret_of(ends, "CLIENT_TRAFFIC_SECRET_0")
+    made = record(secret, 0, 23, b"one") + record(secret, 1, 21, b"\2\x2a") + record(secret, 2, 21, b"\1\0")
+    read = Read([*ends.said, (True, made)], log_of(ends))
+    assert (read.streams[1], read.notes) == (b"one", ["TLS: alert 42 (bad_certificate)"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "alert", "why"),
+    [
+        (1, b"\x15\3\3\0\2\2\x28", "the handshake failed: alert 40 (handshake_failure) of the server"),
+        (1, b"\x15\3\3\0\2\2\xfe", "the handshake failed: alert 254 (unknown) of the server"),
+        (1, b"", "it ended before any application data"),
+        (99, b"", "it ended before any application data"),
+    ],
+)
+def test_a_handshake_that_comes_to_nothing(kept: int, alert: bytes, why: str) -> None:
+    ends = Ends()
+    read = Read([*ends.said[:kept], *([(False, alert)] if alert else [])], log_of(ends))
+    assert (read.stage.failures, read.connection.undecrypted) == ({why: 1}, why)
+    assert read.streams[1][:2] == b"\x16\3"
+    assert read.stage._cost == 0
+
+
+def test_a_secret_that_one_side_lacks_ends_that_side() -> None:
+    """The other side is shown all the same."""
+    ends = Ends()
+    for by_client, data in TALK[:2]:
+        ends.send(by_client, data)
+    keys = KeyLog()
+    for line in ends.log.splitlines():
+        if not line.startswith(b"CLIENT_TRAFFIC"):
+            keys.add(line)
+    read = Read(ends.said, keys)
+    assert read.streams == [LONG, b""]
+    assert [note.partition(" (")[0] for note in read.notes] == [
+        "TLS: the key log has no CLIENT_TRAFFIC_SECRET_0 for this connection"
+    ]
+
+
+def secret_of(ends: Ends, label: str) -> bytes:
+    return bytes.fromhex(dict(line.split()[::2] for line in ends.log.decode().splitlines())[label])
+
+
+def records_of(data: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """The header and the body of each record."""
+    while data:
+        stop = 5 + int.from_bytes(data[3:5], "big")
+        yield data[:5], data[5:stop]
+        data = data[stop:]
+
+
+def again(data: bytes, size: int) -> bytes:
+    """The records, with handshake messages in plaintext cut into records of `size` bytes."""
+    made = b""
+    for head, body in records_of(data):
+        plain = head[0] == 22 and body[0] in (1, 2, 11, 12, 13, 14, 16) and body[1] == 0
+        step = size if plain else len(body)
+        for at in range(0, len(body), step):
+            piece = body[at : at + step]
+            made += head[:3] + len(piece).to_bytes(2, "big") + piece
+    return made
+
+
+def joined_handshake(data: bytes) -> bytes:
+    whole = b"".join(body for head, body in records_of(data) if head[0] == 22)
+    return b"\x16\3\3" + len(whole).to_bytes(2, "big") + whole
+
+
+# -- secrets that come later: the tap ------------------------------------------------------------------------------
+
+
+class Live(Read):
+    """The same behind a tap, with a key log that gets its lines later."""
+
+    def __init__(self, said: Iterable[Said | int]) -> None:
+        self.keys = KeyLog()
+        self.keys.add(b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"00" * 48)  # something, so that it is asked
+        super().__init__(said, self.keys)
+
+    def stage_of(self, keys: KeyLog) -> Decryption:
+        return Decryption(keys, waits=True)
+
+    def go_on(self, now: int) -> None:
+        for made in self.stage.go_on(now):
+            self.take(made)
+
+
+@pytest.mark.parametrize(("version", "about"), [(TLS12, PLAIN_12), (TLS13, PLAIN_13)])
+def test_secrets_that_come_after_everything(version: int, about: str) -> None:
+    ends = talk(Ends(version))
+    live = Live(ends.said)
+    assert live.stage.waiting
+    assert live.streams == [b"", b""]
+    for line in reversed(ends.log.splitlines()):
+        live.go_on(1)
+        live.keys.add(line)
+    live.go_on(1)
+    assert not live.stage.waiting
+    check(live, about)
+
+
+@pytest.mark.parametrize("curve", [None, ec.SECP384R1()], ids=["", "retry"])
+def test_secrets_that_come_in_between(curve: ec.EllipticCurve | None) -> None:
+    ends = talk(Ends(curve=curve))
+    keys = KeyLog()
+    keys.add(b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"00" * 48)
+    stage = Decryption(keys, waits=True)
+    one = connection()
+    lines = ends.log.splitlines()
+    got = [b"", b""]
+    events: list[Event] = [Opened(one), *(Data(one, who, 0, memoryview(data)) for who, data in ends.said)]
+    for number, event in enumerate([*events, Over(one, 0, How.CLOSED)]):
+        for made in stage.feed(event):
+            if isinstance(made, Data):
+                got[made.by_client] += made.data
+        if number > 2 and lines:
+            keys.add(lines.pop(0))
+    assert (got, stage.waiting, stage._cost) == ([LONG, b"askedmore"], False, 0)
+
+
+def test_a_secret_that_does_not_come_is_waited_for_until_a_while_after_the_end() -> None:
+    ends = talk(Ends())
+    live = Live(ends.said)
+    live.go_on(PATIENCE - 1)
+    assert live.stage.waiting
+    assert [type(one) for one in live.rest] == [Opened]
+    live.go_on(PATIENCE)
+    assert not live.stage.waiting
+    assert live.connection.undecrypted.startswith("the key log has no SERVER_HANDSHAKE_TRAFFIC_SECRET for this conn")
+    assert [stream[:2] for stream in live.streams] == [b"\x16\3", b"\x16\3"]
+    assert [type(one) for one in live.rest] == [Opened, Ended, Over]
+    assert live.stage._cost == 0
+
+
+def test_at_the_end_nothing_waits() -> None:
+    ends = talk(Ends())
+    live = Live(ends.said)
+    for line in ends.log.splitlines():
+        if b"_HANDSHAKE_" in line:
+            live.keys.add(line)
+    for made in live.stage.end():
+        live.take(made)
+    assert live.connection.undecrypted.startswith("the key log has no CLIENT_TRAFFIC_SECRET_0")
+    assert not live.stage.waiting
+    assert [type(one) for one in live.rest] == [Opened, Ended, Over]
+
+
+def test_what_waits_is_bounded() -> None:
+    ends = Ends()
+    for _ in range(200):
+        ends.send(True, LONG)
+    live = Live(ends.said)
+    assert live.connection.undecrypted
+    assert sum(len(data) for _, data in ends.said) > MOST_WAITING
+    keys = KeyLog()
+    keys.add(b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"00" * 48)
+    stage = Decryption(keys, waits=True)
+    for number in range(1, 200):
+        one = connection(number)
+        for event in (Opened(one), *(Data(one, who, 0, memoryview(data)) for who, data in ends.said[:20])):
+            list(stage.feed(event))
+        assert stage._cost <= MOST_HELD
+        assert sum(found.queued for found in stage._sessions.values()) <= MOST_HELD
+    assert stage.failures["too many TLS connections at once"] > 0
+    for made in stage.end():
+        assert not isinstance(made, Note)
+    assert not stage.waiting
 
 
 # -- what cannot be decrypted --------------------------------------------------------------------------------------
@@ -356,6 +609,24 @@ def test_a_key_log_without_a_last_line_end(tmp_path: Path) -> None:
     path = tmp_path / "keys.log"
     path.write_text(f"CLIENT_RANDOM {RANDOM} {SECRET}")
     assert len(KeyLog(path)) == 1
+    path.write_text(f"CLIENT_RANDOM {RANDOM} {SECRET}\nCLIENT_RANDOM {RANDOM[::-1]} {SECRET}")
+    assert len(KeyLog(path)) == 2
+
+
+def test_a_key_log_that_is_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "keys.log"
+    keys = KeyLog(path, grows=True)
+    random = bytes.fromhex(RANDOM)
+    assert (keys.may_have, keys.secret("CLIENT_RANDOM", random)) == (True, None)
+    path.write_text(f"CLIENT_RANDOM {RANDOM} {SECRET[:64]}")  # half a line, which looks like a shorter secret
+    assert (keys.secret("CLIENT_RANDOM", random), keys.ignored) == (None, 0)
+    path.write_text(f"CLIENT_RANDOM {RANDOM} {SECRET}\n")
+    assert keys.secret("CLIENT_RANDOM", random) == bytes.fromhex(SECRET)
+    path.write_text(f"CLIENT_RANDOM {'12' * 32} {SECRET}\n"[:-51] + "\n")  # another program begins it again
+    assert keys.secret("CLIENT_RANDOM", b"\x12" * 32) == bytes.fromhex(SECRET[:-50])
+    assert keys.secret("CLIENT_RANDOM", random) is not None
+    with pytest.raises(IsADirectoryError):
+        KeyLog(tmp_path, grows=True)
 
 
 def test_only_the_latest_secrets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,10 +664,10 @@ def written(said: Sequence[Said], log: bytes, path: Path | None) -> bytes:
 class TestTshark:
     pytestmark = needs_tshark
 
-    @pytest.mark.parametrize("version", [TLS12, TLS13])
+    @pytest.mark.parametrize(("version", "retry"), [(TLS12, False), (TLS13, False), (TLS13, True)])
     @pytest.mark.parametrize("inside", [True, False])
-    def test_sees_the_same_bytes(self, version: int, inside: bool, tmp_path: Path) -> None:
-        ends = Ends(version)
+    def test_sees_the_same_bytes(self, version: int, retry: bool, inside: bool, tmp_path: Path) -> None:
+        ends = Ends(version, curve=ec.SECP384R1() if retry else None)
         for by_client, data in store_and_release():
             ends.send(by_client, data)
         path = tmp_path / "tls.pcapng"

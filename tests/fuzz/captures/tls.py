@@ -40,6 +40,8 @@ class Ends:
         suites: str = "",
         options: int = 0,
         resumes: Ends | None = None,
+        curve: ec.EllipticCurve | None = None,
+        client_certificate: bool = False,
     ) -> None:
         self.said: list[Said] = []
         self.log = bytearray()
@@ -55,6 +57,12 @@ class Ends:
         if resumes is None:
             self.contexts[1].use_privatekey(key)  # type: ignore[arg-type]
             self.contexts[1].use_certificate(certificate)
+            if curve:  # the only one of the server, for which the client has no key share in its first ClientHello
+                self.contexts[1].set_tmp_ecdh(curve)
+            if client_certificate:
+                self.contexts[0].use_privatekey(key)  # type: ignore[arg-type]
+                self.contexts[0].use_certificate(certificate)
+                self.contexts[1].set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
             self.contexts[0].set_keylog_callback(lambda _, line: self.log.extend(line + b"\n"))
         else:
             self.log = resumes.log

@@ -247,6 +247,41 @@ def test_the_page_shows_who_said_what_when_and_what_was_wrong() -> None:
     assert any("context 3: accepted with 1.2.840.10008.1.2 Implicit VR Little Endian" in one for one in texts)
 
 
+def rows_of_svg(text: str) -> list[tuple[str, str, list[str]]]:
+    """The class, the title and the texts of each group of the diagram."""
+    found = []
+    for svg in re.findall(r"<svg.*?</svg>", text, re.S):
+        for group in ElementTree.fromstring(svg).iter("g"):
+            shape = next(one for one in group if one.tag in ("path", "circle"))
+            title = group.findtext("title") or ""
+            found.append((f"{shape.tag} {shape.get('class')}", title, [one.text or "" for one in group.iter("text")]))
+    return found
+
+
+def test_marks_of_a_p_data_tf_are_drawn_at_its_arrow() -> None:
+    empty, odd = b"\4\0\0\0\0\0", p_data((3, False, True, b"ab"))
+    text = page([*opened(), (True, empty), (True, empty), (True, odd), *RELEASE])
+    checked(text)
+    arrows = [row for row in rows_of_svg(text) if row[2] and row[2][0].startswith("P-DATA-TF")]
+    assert [(kind, title.split(",")[0], texts[0]) for kind, title, texts in arrows] == [
+        ("path a violation", "requestor", "P-DATA-TF \u00d7 2")
+    ]
+    assert all(texts for kind, _, texts in rows_of_svg(text) if kind.startswith("path"))
+
+
+def test_marks_without_a_pdu_are_drawn_at_their_side() -> None:
+    text = page([*opened(), (False, 40), *RELEASE])
+    assert ("circle d ", "acceptor", []) in rows_of_svg(text)
+
+
+def test_the_marks_are_the_second_column_and_zeros_are_neutral() -> None:
+    good, bad = page([*opened(), *echo(), *RELEASE]), page(TALK)
+    assert re.findall("<th>(.*?)</th>", good)[:3] == ["#", "marks", "opened (UTC)"]
+    assert "<p>1 association, 0 violations, 0 deviations, 0 notes</p>" in good
+    assert '<p>1 association, <span class="violation">1 violation</span>, 0 deviations, 0 notes</p>' in bad
+    assert '<td><a href="#a1">1</a></td><td><span class="violation">1 violation</span></td><td>1970-01-01 00:0' in bad
+
+
 def test_every_text_of_a_peer_is_escaped() -> None:
     text = page([(True, HOSTILE_REQUEST), (False, encode(Abort()))], name="<i>\x1b&.pcap")
     assert "<b>" not in text

@@ -131,6 +131,15 @@ def test_check_fails_for_a_violation_only(good: Path, tmp_path: Path) -> None:
     assert "! violation: PDV on presentation context 99, which is not accepted [PS3.8 9.3.5.1]" in done.out
 
 
+def test_a_pdu_that_is_cut_off_by_the_end_is_one_line(tmp_path: Path) -> None:
+    for kept in (3, 9, 100):
+        path = tmp_path / "cut.pcapng"
+        path.write_bytes(recorded([(True, encode(REQUEST)[:kept]), (False, encode(Abort()))]))
+        lines = dicos("trace", "--brief", path).out.splitlines()
+        assert sum("the bytes end " in line for line in lines) == 1
+        assert not [line for line in lines if "-1700000000" in line or ": ," in line]
+
+
 # -- selection -----------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +219,13 @@ def test_a_damaged_file_is_named_after_what_was_read(good: Path) -> None:
         (b"\x1f\x8b\x08", "gzip: unpack it first"),
         (bytes(128) + b"DICM" + bytes(9), "not a capture file (pcap or pcapng): a DICOM file"),
         (bytes(9), "begins with 00 00 00 00\n"),
+        (
+            encode(REQUEST),
+            "(pcap or pcapng): a PDU, so bytes without packets. dicos_fuzz.captures.Recorder makes a capt",
+        ),
+        (encode(Abort()), "a PDU, so bytes without packets. dicos_fuzz.captures.Recorder makes a capture file of them"),
+        (b"\x16\3\1\0\5hello", "TLS, so bytes without packets. dicos_fuzz.captures.Recorder makes a capture file of"),
+        (b"\x16", "begins with 16"),
         (b"DICM" * 9, "not a capture file (pcap or pcapng): begins with 44 49 43 4d (DICM)"),
     ],
 )
@@ -325,6 +341,37 @@ def test_a_key_log_decrypts_tls(tmp_path: Path, version: int) -> None:
     assert wrong.out == ""
     assert "1 TLS connection not decrypted: the key log has no " in wrong.err
     assert "1 line of the key log ignored" in wrong.err
+
+
+def test_the_reasons_why_something_is_not_shown_survive_quiet(tmp_path: Path) -> None:
+    ends = Ends()
+    tls, log, cut = tmp_path / "tls.pcapng", tmp_path / "keys.log", tmp_path / "cut.pcapng"
+    tls.write_bytes(recorded(ends.said, port=2762))
+    done = dicos("trace", "-q", tls)
+    assert f"{tls}: 1 TLS connection not decrypted: no key log (--keylog)\n" in done.err
+    log.write_bytes(bytes(Ends().log))
+    done = dicos("trace", "-q", "--keylog", log, tls)
+    assert f"{tls}: 1 TLS connection not decrypted: the key log has no " in done.err
+    (summary,) = dicos("trace", "-q", "--json", "--keylog", log, tls).named("summary")
+    assert list(summary["not_decrypted"].values()) == [1]
+    cut.write_bytes(recorded([(True, REQUEST_CUT)]))
+    assert "1 connection not shown: 1 unknown; --port PORT" in dicos("trace", "-q", cut).err
+    with cut.open("wb") as file:
+        Writer(file, link=127).packet(0, bytes(60))
+    assert "1 packet of link type 127, which is not supported" in dicos("trace", "-q", cut).err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"# nothing yet\n", b"hello\n", b"EXPORTER_SECRET " + b"00" * 32 + b" " + b"00" * 32]
+)
+def test_a_key_log_without_a_secret_is_an_error(tmp_path: Path, content: bytes) -> None:
+    ends, log, path = Ends(), tmp_path / "keys.log", tmp_path / "tls.pcapng"
+    path.write_bytes(recorded(ends.said, port=2762))
+    log.write_bytes(content)
+    for words in ((), ("-q",)):
+        done = dicos("trace", *words, "--keylog", log, path)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.startswith(f"error: {log}: no secret of a TLS connection in it")
 
 
 def test_nothing_of_a_peer_reaches_the_terminal_unescaped(tmp_path: Path) -> None:
