@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -39,13 +40,19 @@ class FuzzedPeer:
     ours: bool = False
 
 
+def _dcmtk(tool: str) -> str | None:
+    """The path of one of DCMTK's tools: an environment with pynetdicom has commands of the same names."""
+    folders = [one for one in os.get_exec_path() if Path(one) != Path(sys.executable).parent]
+    return shutil.which(tool, path=os.pathsep.join(folders))
+
+
 def _dcmqrscp(port: int, folder: Path) -> list[str]:
     config = folder / "dcmqrscp.cfg"
     (folder / "QR").mkdir(exist_ok=True)
     tables = "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
     area = f"AETable BEGIN\nANY-SCP {folder / 'QR'} RW (500, 1024mb) ANY\nAETable END\n"
     config.write_text(f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n{tables}{area}")
-    return ["dcmqrscp", "-c", str(config)]
+    return [_dcmtk("dcmqrscp") or "", "-c", str(config)]
 
 
 def _ours(transport: str) -> FuzzedPeer:
@@ -59,14 +66,14 @@ def _without(what: str, found: bool) -> Callable[[], str]:
     return lambda: "" if found else f"{what} is not installed"
 
 
-_DCMTK = _without("DCMTK", shutil.which("storescp") is not None and shutil.which("dcmqrscp") is not None)
+_DCMTK = _without("DCMTK", _dcmtk("storescp") is not None and _dcmtk("dcmqrscp") is not None)
 _PYNETDICOM = _without("pynetdicom", find_spec("pynetdicom") is not None)
 _DCMJS = _without("dcmjs-dimse", shutil.which("node") is not None and (peers.dcmjs_modules() / "dcmjs-dimse").is_dir())
 
 PEERS: Final[Mapping[str, FuzzedPeer]] = {
     "pynetdicom storescp": FuzzedPeer(lambda port, at: peers.pynetdicom_command("storescp", port, at), _PYNETDICOM),
     "pynetdicom qrscp": FuzzedPeer(lambda port, at: peers.pynetdicom_command("qrscp", port, at), _PYNETDICOM),
-    "DCMTK storescp": FuzzedPeer(lambda port, at: ["storescp", "-od", str(at), str(port)], _DCMTK),
+    "DCMTK storescp": FuzzedPeer(lambda port, at: [_dcmtk("storescp") or "", "-od", str(at), str(port)], _DCMTK),
     "DCMTK dcmqrscp": FuzzedPeer(_dcmqrscp, _DCMTK),
     "dcmjs-dimse": FuzzedPeer(lambda port, at: peers.dcmjs_command(port), _DCMJS),
     "ours, blocking": _ours("blocking"),

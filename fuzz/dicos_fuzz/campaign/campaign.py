@@ -22,7 +22,7 @@ from typing import Final
 from dicos_transports.addresses import said
 
 from ..conversation import Conversation, Transcript
-from ..finding import Finding, Severity, Violation, signature
+from ..finding import Finding, Severity, Violation
 from .bitmap import Bitmap
 from .calling import Caller
 from .care import Care, History, believed
@@ -115,7 +115,7 @@ class Campaign:
         self._suspects = Suspects(
             player, self.liveness, judge, watched=watched, seconds=max(5.0, settings.seconds / 60)
         )
-        self._ledger = Ledger(self.totals, settings.known, observer.found)
+        self._ledger = Ledger(self.totals, settings.known, observer.found, lambda: (self._spent(), self.totals.cases))
         self.history = History()
         self._care = Care(self, player, self.liveness, self._suspects, self._ledger, settings, observer.note)
         self._before = replace(self.totals)  # what a campaign that is resumed has done before
@@ -311,7 +311,7 @@ class Campaign:
     def _doubt(self, violation: Violation, played: Played) -> None:
         """Takes a violation that has to be seen again before it is believed: soon, or, if that takes long, in the
         lane."""
-        self._ledger.pending.add(signature(violation))
+        self._ledger.suspect(violation)
         if self._lane is not None and length_of(played.case.conversation) >= LONG:
             self._lane.doubt(violation, played)
         elif len(self._doubts) < DOUBTS:

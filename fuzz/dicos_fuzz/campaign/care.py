@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from ..conversation import Conversation, Send, Side, Transcript
-from ..finding import Finding, Severity, Violation, signature
+from ..finding import Finding, Severity, Violation
 from .conduct import conduct
 from .ledger import Ledger
 from .lines import lines_of
@@ -312,7 +312,7 @@ class Care:
     def _wait(self, one: _Open) -> None:
         """Lets a suspicion wait, if there is a place for it."""
         if len(self._open) < OPEN:
-            self._ledger.pending.add(signature(one.trouble.violation))
+            self._ledger.suspect(one.trouble.violation)
             self._open.append(one)
         else:
             self._keep(one)

@@ -79,7 +79,7 @@ class Lane:
 
     def _alone(self, violation: Violation, played: Played) -> Played:
         """Returns what was played on the one connection, of several, that shows a violation by itself; all of it if
-        none does. Nothing that takes so long is made small by trying."""
+        none does. To make it small by trying would take minutes."""
         whole = played.case.conversation
         numbers = {step.connection for step in whole.steps if not isinstance(step, Pause | Check)}
         for number in sorted(numbers) if len(numbers) > 1 else ():

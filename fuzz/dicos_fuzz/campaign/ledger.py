@@ -20,15 +20,21 @@ CHANCES: Final = 3
 
 class Ledger:
     """Keeps `totals.findings`, `.unconfirmed` and `.masked`. `known`: ids, or the signatures alone, that are masked.
-    `tell` is called with each new finding."""
+    `tell` is called with each new finding; `now` returns the seconds and the conversations so far."""
 
-    def __init__(self, totals: Totals, known: frozenset[str], tell: Callable[[Finding], None]) -> None:
+    def __init__(
+        self,
+        totals: Totals,
+        known: frozenset[str],
+        tell: Callable[[Finding], None],
+        now: Callable[[], tuple[float, int]] = lambda: (0.0, 0),
+    ) -> None:
         self._totals = totals
         self._known = frozenset(map(signature_in, known))
         self._tell = tell
         self._chances: dict[str, int] = {}
-        self.pending: set[str] = set()
-        """Signatures that are being looked into."""
+        self._now = now
+        self._pending: dict[str, tuple[float, int]] = {}  # signatures that are looked into, when each was first seen
 
     def is_new(self, violation: Violation) -> bool:
         """Counts a violation that is known already, or was found before. Returns True if it has to be looked into."""
@@ -40,13 +46,17 @@ class Ledger:
         if (found := totals.findings.get(name)) is not None:
             totals.findings[name] = replace(found, count=found.count + 1)
             return False
-        if name in self.pending:
+        if name in self._pending:
             return False
         if self._chances.get(name, 0) >= CHANCES:
             doubtful = totals.unconfirmed[name]
             totals.unconfirmed[name] = replace(doubtful, count=doubtful.count + 1)
             return False
         return True
+
+    def suspect(self, violation: Violation) -> None:
+        """Takes note that a violation was seen and is being looked into, which may take a while."""
+        self._pending.setdefault(signature(violation), self._now())
 
     def _mask(self, violation: Violation) -> None:
         counts, name = self._totals.masked, id_of(violation)
@@ -59,7 +69,7 @@ class Ledger:
     def leave(self, finding: Finding, *, at: float, cases: int) -> None:
         """Takes what was seen and not played again, for want of time: it is not confirmed."""
         name = signature(finding.violation)
-        self.pending.discard(name)
+        at, cases = self._pending.pop(name, (at, cases))
         if name not in self._totals.findings and name not in self._known:
             found = replace(finding, replayed=(0, 0), seen_after=(round(at, 3), cases))
             self._totals.unconfirmed.setdefault(name, found)
@@ -87,8 +97,8 @@ class Ledger:
         name = signature(violation)
         totals = self._totals
         shown, tried = finding.replayed
+        at, cases = self._pending.pop(name, (at, cases))
         finding = replace(finding, seen_after=(round(at, 3), cases))
-        self.pending.discard(name)
         if tried and not shown:
             self._chances[name] = self._chances.get(name, 0) + 1
             before = totals.unconfirmed.get(name)

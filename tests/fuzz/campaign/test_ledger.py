@@ -56,13 +56,13 @@ def test_a_doubtful_one_has_a_few_chances() -> None:
 
 def test_what_there_was_no_time_to_play_again_is_not_confirmed() -> None:
     kept, totals, told = ledger()
-    kept.pending.add(signature(CRASH))
+    kept.suspect(CRASH)
     kept.leave(finding(GOOD, (0, 0)), at=5.0, cases=7)
     (left,) = totals.unconfirmed.values()
-    assert (left.replayed, left.seen_after) == ((0, 0), (5.0, 7))
+    assert (left.replayed, left.seen_after) == ((0, 0), (0.0, 0))  # when it was first seen
     assert totals.findings == {}
     assert told == []
-    assert kept.pending == set()
+    assert kept.is_new(CRASH)
     kept.add(finding(GOOD, (3, 3)), at=6.0, cases=8)
     kept.leave(finding(SHORT, (0, 0)), at=7.0, cases=9)
     assert totals.unconfirmed == {}
@@ -81,10 +81,10 @@ def test_a_known_one_is_masked_and_counted_by_its_id(known: str) -> None:
 
 def test_what_is_looked_into_is_not_looked_into_again() -> None:
     kept, _, _ = ledger()
-    kept.pending.add(signature(CRASH))
+    kept.suspect(CRASH)
     assert not kept.is_new(CRASH)
     kept.add(finding(GOOD, (3, 3)), at=1.0, cases=2)
-    assert kept.pending == set()
+    assert not kept.is_new(CRASH)  # found
 
 
 def test_an_end_without_a_known_cause_is_one_with_the_same_end_whose_cause_is_known() -> None:
@@ -110,3 +110,13 @@ def test_ends_without_a_known_cause_are_one_in_all_states() -> None:
     (found,) = totals.findings.values()
     assert found.count == 2
     assert believed(finding(GOOD, (1, 3))) == finding(GOOD, (1, 3))
+
+
+def test_what_is_looked_into_for_long_was_found_when_it_was_seen() -> None:
+    told: list[Finding] = []
+    totals = Totals()
+    kept = Ledger(totals, frozenset(), told.append, lambda: (3.0, 10))
+    kept.suspect(CRASH)
+    assert not kept.is_new(CRASH)
+    kept.add(finding(GOOD, (3, 3)), at=90.0, cases=400)
+    assert [one.seen_after for one in totals.findings.values()] == [(3.0, 10)]

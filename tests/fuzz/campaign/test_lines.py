@@ -102,7 +102,7 @@ def test_bytes_beneath_tls_are_no_pdus() -> None:
         "reset",
     )
     assert line.said == []
-    assert line.heard == b"\x15\3\3\0\2\2\x28"
+    assert line.heard == b"\x15\3\3\0\2\2\x28more"
     assert line.last_sent == 1
     assert line.ended is What.RESET
     assert line.ended_at == 4
