@@ -16,6 +16,7 @@ __all__ = ["named_answer_edits", "named_edits", "wrong_lengths"]
 
 _SHOWN: Final = 16
 _MOST_LINES: Final = 50
+_COMMAND, _LAST = 1, 2
 
 
 def named_edits(message: bytes, edits: tuple[Edit, ...]) -> list[str]:
@@ -36,15 +37,30 @@ def named_answer_edits(edits: tuple[Edit, ...]) -> list[str]:
 
 
 def wrong_lengths(message: bytes) -> list[str]:
-    """Returns a line for each length that does not match: `A-ABORT/length: 65535, 4 bytes follow`."""
+    """Returns a line for each length that does not match: `A-ABORT/length: 65535, 4 bytes follow`. An element that goes
+    on in the next fragment of its data set is right."""
     tree = read_stream(message)
-    right = lengths(tree)
+    right, fragments = lengths(tree), _fragments(tree)
     found = [
         f"{_place(path)}: {node.value}, {right[path][0]} bytes follow"
         for path, node in walk(tree)
-        if isinstance(node, Length) and node.value is not None
+        if isinstance(node, Length) and node.value is not None and path.partition("/data set")[0] not in fragments
     ]
     return _cut(found[:_MOST_LINES], len(found))
+
+
+def _fragments(tree: Node) -> frozenset[str]:
+    """The paths of the PDVs with a part of a data set: bytes of a value, read as elements, or elements that go on."""
+    found: set[str] = set()
+    begun = False
+    for path, node in walk(tree):
+        if not isinstance(node, Leaf) or node.name != "control header" or not node.value or node.value[0] & _COMMAND:
+            continue
+        last = bool(node.value[0] & _LAST)
+        if begun or not last:
+            found.add(path.rpartition("/")[0])
+        begun = not last
+    return frozenset(found)
 
 
 def _cut(lines: list[str], whole: int) -> list[str]:

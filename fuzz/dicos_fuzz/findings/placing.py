@@ -40,6 +40,8 @@ class Placing:
                 steps.setdefault(step.connection, []).append(step)
         writes_of = _writes(transcript)
         refused = {entry.connection for entry in transcript.entries if entry.what is What.REFUSED}
+        self._whole = None if conversation is None else _wrong_as_a_whole(conversation)
+        self._about = "" if conversation is None else conversation.about
         for number, some in steps.items():
             if number not in writes_of and number not in refused:
                 self.complete &= not any(isinstance(step, Send) and step.message for step in some)
@@ -78,12 +80,30 @@ class Placing:
                 self.complete &= at >= len(sent) or not wire
                 continue
             self.complete &= bool(waiting) or place == at
-            faults = named_edits(step.message, step.edits) if step.edits else wrong_lengths(step.message)
+            faults = [self._about] if step is self._whole and self._about else _faults_of(step)
             self._faults[number].setdefault(place, []).extend(faults)
             self._answers[number] += _split(sent, at, place, starts, waiting)
             at, waiting = place + len(wire), 0
         self._answers[number] += _split(sent, at, len(sent), starts, waiting)
         self.complete &= bool(waiting) or at >= len(sent)
+
+
+_HARMLESS: Final = ("served", "others-served", "any")
+"""Expectations of conversations with nothing wrong in them, or with something random."""
+_RELEASE: Final = b"\5\0\0\0\0\4\0\0\0\0"
+
+
+def _faults_of(step: Send) -> list[str]:
+    return named_edits(step.message, step.edits) if step.edits else wrong_lengths(step.message)
+
+
+def _wrong_as_a_whole(conversation: Conversation) -> Send | None:
+    """The message that is what is wrong, where no field of any message is: the last one before the good end."""
+    sent = [step for step in conversation.steps if isinstance(step, Send)]
+    edited = any(isinstance(step, Answer) and step.edits for step in conversation.steps)
+    if conversation.expect in _HARMLESS or edited or any(map(_faults_of, sent)):
+        return None
+    return next((step for step in reversed(sent) if step.message != _RELEASE), sent[-1] if sent else None)
 
 
 def _writes(transcript: Transcript) -> dict[int, list[bytes]]:

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicos_fuzz.conversation import Answer, Conversation, Entry, Open, Send, Transcript, What
+from dicos_fuzz.findings.naming import wrong_lengths
 from dicos_fuzz.findings.transcripts import lines, told
 from dicos_fuzz.grammar import message
+from dicos_fuzz.grammar.building import p_data
 from dicos_fuzz.tree import Action, Edit
 from tests.fuzz import values
 from tests.fuzz.findings.examples import CONVERSATION, PATIENT, TRANSCRIPT
@@ -40,6 +42,7 @@ def entries(*said: tuple[What, bytes]) -> Transcript:
 
 
 S, R = What.SENT, What.RECEIVED
+RELEASE_RQ = bytes.fromhex("05000000000400000000")
 ABORT, RELEASE, STORE = values.PDUS["A-ABORT"], values.PDUS["A-RELEASE-RQ"], values.PDUS["C-STORE-RQ"]
 
 
@@ -173,3 +176,25 @@ def test_a_long_transcript_is_cut_and_takes_linear_time() -> None:
     many = Transcript([Entry(0.0, 0, S, b"".join(message(1, values.STORE, bytes(1 << 20)))) for _ in range(4)])
     assert len(lines(many)) < 50
     assert time.process_time() - begun < 10  # below a second on an idle machine
+
+
+def test_a_message_that_is_wrong_as_a_whole_is_marked_with_what_is_wrong() -> None:
+    """A second A-ASSOCIATE-RQ has no wrong field: the message itself is what should not have been sent."""
+    rq = values.PDUS["A-ASSOCIATE-RQ"]
+    steps = (Open(), Send(message=rq), Send(message=rq), Send(message=RELEASE_RQ))
+    played = entries((S, rq), (R, values.PDUS["A-ASSOCIATE-AC"]), (S, rq), (S, RELEASE_RQ))
+    for expect, marked in (("refused", [(), ("a second A-ASSOCIATE-RQ",), ()]), ("served", [(), (), ()])):
+        conversation = Conversation(name="x", about="a second A-ASSOCIATE-RQ", expect=expect, steps=steps)
+        assert [one.faults for one in told(played, conversation) if one.what is S] == marked
+
+
+def test_an_element_that_goes_on_in_the_next_fragment_is_right() -> None:
+    """Its length is longer than what is left of the first fragment, and the bytes of the next one begin no element."""
+    data = bytes.fromhex("e07f10004f42000064000000") + bytes(100)
+    pieces = [p_data((3, False, at + 40 >= len(data), data[at : at + 40])) for at in range(0, len(data), 40)]
+    assert wrong_lengths(b"".join(pieces)) == []
+    assert wrong_lengths(p_data((3, False, True, data[:40]))) == [
+        "P-DATA-TF/PDV/data set/(7FE0,0010)/length: 100, 28 bytes follow"
+    ]
+    two = pieces[0] + pieces[2] + p_data((1, True, True, b"")) + p_data((3, False, True, data[:40]))
+    assert len(wrong_lengths(two)) == 1  # a data set of its own again
