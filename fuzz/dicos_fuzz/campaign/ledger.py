@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import time
 from typing import Final
 
 from ..finding import Finding, Violation, id_of, signature, signature_in
@@ -70,7 +71,7 @@ class Ledger:
         name = signature(finding.violation)
         totals = self._totals
         shown, tried = finding.replayed
-        finding = replace(finding, seen_after=(round(at, 3), cases))
+        finding = replace(finding, seen_after=(round(at, 3), cases), at=round(time(), 3))
         self.pending.discard(name)
         if tried and not shown:
             self._chances[name] = self._chances.get(name, 0) + 1

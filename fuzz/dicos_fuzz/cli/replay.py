@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from time import time
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
@@ -32,6 +33,7 @@ from ..json_text import DamagedFile, write_file
 from .fuzz_options import looked_up
 from .relaying import ended_by_signals
 from .replay_options import parse
+from .tls_words import has_tls
 
 _PATIENT: Final = 4
 _MOST_PATIENT: Final = 5.0
@@ -155,6 +157,8 @@ def _replay(options: argparse.Namespace, out: Output, made: Reproducer) -> int:
     with ExitStack() as stack:
         watched = _process(options, stack)
         player = stack.enter_context(_player(options, out))
+        port = options.port if options.listen is None else player.port
+        made = replace(made, tls=has_tls(options), port=port, at=time())  # of the runs that are exported
         caller = _caller(options, player, stack)
         if options.listen is not None:
             out.info(f"listening on {options.listen[0]}:{player.port} for a peer that calls")
