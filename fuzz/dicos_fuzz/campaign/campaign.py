@@ -120,6 +120,8 @@ class Campaign:
         self._care = Care(self, player, self.liveness, self._suspects, self._ledger, settings, observer.note)
         self._before = replace(self.totals)  # what a campaign that is resumed has done before
         self._begun = self._looping = self._saved = self._told = monotonic()
+        self.looped = 0.0
+        """When its conversations were over, and only open findings were left; 0 before."""
         self._put = 0
         self._opened_by_others = 0
         self._queue: deque[Played] = deque()
@@ -142,6 +144,7 @@ class Campaign:
         try:
             self._begin()
             totals.ended = self._loop()
+            self.looped = monotonic()
             self.quiet()
             self._settle_doubts(self._ends + self.settings.overtime / 2)
             self._care.settle(self._ends + self.settings.overtime / 2)
