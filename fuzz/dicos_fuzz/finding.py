@@ -73,8 +73,9 @@ class Finding:
     `transcript`: of the first run. `before`: the conversations that ran before it on the same peer and are needed to
     show it, in order; empty if it shows alone. `minimised`: the smallest conversation found that shows it, None before;
     `minimised_transcript`: of a run of that one that showed it, None if it was not kept.
-    `replayed`: (times shown, times tried). `seen_after`: seconds and conversations until the first run. `count`: runs
-    that showed it. `evidence`: lines from outside the protocol: exit status, signal, log text, memory.
+    `replayed`: (times shown, times tried). `seen_after`: seconds and conversations until the first run. `at`: when it
+    was found, in seconds since 1970, 0 if that is not known. `count`: runs that showed it. `evidence`: lines from
+    outside the protocol: exit status, signal, log text, memory.
     """
 
     violation: Violation
@@ -85,6 +86,7 @@ class Finding:
     minimised_transcript: Transcript | None = None
     replayed: tuple[int, int] = (0, 0)
     seen_after: tuple[float, int] = (0.0, 0)
+    at: float = 0.0
     count: int = 1
     evidence: tuple[str, ...] = ()
 

@@ -18,12 +18,12 @@ def imported(without: str, module: str) -> str:
     "module", ["dicos_transports.tls", "dicos_transports.tls.layer", "dicos_transports.tls_config"]
 )
 def test_tls_names_its_extra(without: str, module: str) -> None:
-    assert "Error: TLS needs more libraries: pip install 'dicos-proto[tls]' (" in imported(without, module)
+    assert "Error: TLS needs more libraries: pip install '.[tls]' in a checkout (" in imported(without, module)
 
 
 def test_trio_names_its_extra() -> None:
     for module in ("dicos_transports.trio", "dicos_transports.trio.server"):
-        assert "Error: trio is not installed: pip install 'dicos-proto[trio]' (" in imported("trio", module)
+        assert "Error: trio is not installed: pip install '.[trio]' in a checkout (" in imported("trio", module)
 
 
 def test_the_rest_needs_neither() -> None:

@@ -120,6 +120,8 @@ class Campaign:
         self._care = Care(self, player, self.liveness, self._suspects, self._ledger, settings, observer.note)
         self._before = replace(self.totals)  # what a campaign that is resumed has done before
         self._begun = self._looping = self._saved = self._told = monotonic()
+        self.looped = 0.0
+        """When its conversations were over, and only open findings were left; 0 before."""
         self._put = 0
         self._opened_by_others = 0
         self._queue: deque[Played] = deque()
@@ -143,6 +145,7 @@ class Campaign:
         try:
             self._begin()
             totals.ended = self._loop()
+            self.looped = monotonic()
             self.quiet()
             if self._last is not None:
                 self._care.check(self._last)  # does it still serve?
@@ -201,9 +204,8 @@ class Campaign:
         return self.schedule.next()
 
     def _costly(self) -> None:
-        """Goes on with the cases that take long or much: those that mostly wait go into the lane, the others are
-        played with nothing else going on, as long as they have not had their share of the time: all of it, if there
-        are no others."""
+        """Goes on with the cases that take long or much, as long as they have not had their share of the time: those
+        that mostly wait go into the lane, the others are played with nothing else going on."""
         now = monotonic()
         longest = max(10.0, LONGEST_COSTLY * self.settings.seconds)
         common = now - self._looping - FIRST_COSTLY * self.settings.seconds
@@ -233,7 +235,7 @@ class Campaign:
 
     def _use(self, lane: Lane, case: Case | None) -> None:
         """Takes what the lane has done, and gives it more to do: not before the first looks at the resources of the
-        peer, nor when one is due, because connections that stall use resources; at once if nothing else is played."""
+        peer, nor when one is due, because stalled connections use resources; at once if nothing else is played."""
         played = lane.result()
         if played is not None:
             self._settle_lane(played)

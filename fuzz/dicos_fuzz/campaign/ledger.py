@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import time
 from typing import Final
 
 from ..finding import Finding, Violation, id_of, signature, signature_in
@@ -98,7 +99,7 @@ class Ledger:
         totals = self._totals
         shown, tried = finding.replayed
         at, cases = self._pending.pop(name, (at, cases))
-        finding = replace(finding, seen_after=(round(at, 3), cases))
+        finding = replace(finding, seen_after=(round(at, 3), cases), at=round(time(), 3))
         if tried and not shown:
             self._chances[name] = self._chances.get(name, 0) + 1
             before = totals.unconfirmed.get(name)

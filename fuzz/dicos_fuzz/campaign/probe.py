@@ -65,6 +65,7 @@ ALONE: Final = 1.0
 """Seconds that a second association waits for its answer."""
 _PLAIN: Final = (uids.IMPLICIT_VR_LE, uids.EXPLICIT_VR_LE)
 _ABORT: Final = Send(message=encode(Abort()))
+_TURN_ON: Final = "; --tls turns TLS on"
 _BIG: Final = OperationsWindow(invoked=16, performed=16)
 
 
@@ -161,19 +162,25 @@ class _Probe:
         if isinstance(answer, AssociateReject):
             hint = "; -aet sets the calling AE title" if (answer.source, answer.reason) == (1, 3) else ""
             raise NoAssociation(f"{self._where}: {answer}{hint}")
-        raise NoAssociation(f"{self._where} {_instead(transcript) or self._silent()}")
+        raise NoAssociation(f"{self._where} {self._seen(transcript)}")
 
     @property
     def _where(self) -> str:
         return f"{self._player.peer.host}:{self._player.peer.port}"
 
-    def _silent(self) -> str:
-        peer = self._player.peer
+    def _seen(self, transcript: Transcript) -> str:
+        """Returns what the peer does in place of an answer. One that speaks TLS may send an alert, say nothing, close
+        or reset."""
+        instead, peer = _instead(transcript), self._player.peer
+        if peer.tls is None and instead is not None and "with a TLS" in instead:
+            return f"{instead}{_TURN_ON}"
+        if peer.tls is None and transcript.how() is not What.REFUSED and not transcript.received():
+            spoken = what_it_speaks(peer.where, peer.port)
+            if spoken is not None:
+                return f"speaks {spoken}, not DICOM" + (_TURN_ON if spoken == "TLS" else "")
         accepts = "accepts connections" if peer.tls is None else "accepts connections over TLS"
-        spoken = what_it_speaks(peer.where, peer.port) if peer.tls is None else None
-        if spoken is not None:
-            return f"speaks {spoken}, not DICOM" + ("; --tls turns TLS on" if spoken == "TLS" else "")
-        return f"{accepts}, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"
+        silent = f"{accepts}, and does not answer an A-ASSOCIATE-RQ within {min(FIRST, self._seconds):g} s"
+        return instead or silent
 
     def _take(self, answer: AssociateAccept, asked: list[str], roles: frozenset[str] = frozenset()) -> int:
         """Takes the accepted contexts of an answer. Returns their number."""

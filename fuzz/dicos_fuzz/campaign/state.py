@@ -9,6 +9,7 @@ damaged file raises `DamagedFile`, which names it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,10 @@ from ..json_text import DamagedFile, fields, hexadecimal, items, number, read_fi
 from .bitmap import BITS, Bitmap
 from .settings import Totals
 
-__all__ = ["CORPUS", "Saved", "load", "save"]
+__all__ = ["CORPUS", "FINDINGS", "Saved", "load", "save"]
 
 CORPUS: Final = "corpus"
+FINDINGS: Final = "findings"
 _NAME: Final = "state.json"
 _FORMAT: Final = 1
 _MOST: Final = 1 << 53
@@ -45,14 +47,14 @@ class Saved:
     bitmap: Bitmap
 
 
-def save(folder: Path, saved: Saved) -> None:
-    """Writes a campaign. The corpus writes its own files. Raises OSError."""
+def save(folder: Path, saved: Saved, of: Callable[[Finding], reproducer.Reproducer] | None = None) -> None:
+    """Writes a campaign. `of` makes the reproducer of a finding. The corpus writes its own files. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     totals = saved.totals
-    for name, found in (("findings", totals.findings), ("unconfirmed", totals.unconfirmed)):
+    for name, found in ((FINDINGS, totals.findings), ("unconfirmed", totals.unconfirmed)):
         (folder / name).mkdir(exist_ok=True)
         for one in found.values():
-            made = reproducer.of_finding(one, peer=saved.peer)
+            made = reproducer.of_finding(one, peer=saved.peer) if of is None else of(one)
             reproducer.write(folder / name / reproducer.file_name(made), made)
     write_file(
         folder / _NAME,
@@ -83,7 +85,7 @@ def load(folder: Path) -> Saved:
         saved = _read(read_file(path))
     except DamagedFile as fault:
         raise DamagedFile(f"{path}: {fault}") from None
-    for name, found in (("findings", saved.totals.findings), ("unconfirmed", saved.totals.unconfirmed)):
+    for name, found in ((FINDINGS, saved.totals.findings), ("unconfirmed", saved.totals.unconfirmed)):
         for file in sorted((folder / name).glob("*.json"))[:_FINDINGS_MOST]:
             try:
                 one = _finding(reproducer.read(file))
@@ -135,6 +137,7 @@ def _finding(found: reproducer.Reproducer) -> Finding:
         minimised=found.conversation,
         replayed=found.replayed,
         seen_after=found.seen_after,
+        at=found.at,
         count=found.count,
         evidence=found.evidence,
     )

@@ -24,10 +24,13 @@ import psutil
 
 from .logs import LONGEST, Complaint, Log
 
-__all__ = ["CannotStart", "Sample", "Watched"]
+__all__ = ["STARTING", "CannotStart", "Sample", "Watched"]
 
 STARTING: Final = 30.0
-"""Seconds that a peer gets to listen after it was started."""
+"""Seconds that a peer gets to listen after it was started, at most."""
+LAST_LINES: Final = 3
+LINE: Final = 200
+"""Lines of its output, and characters of each, that tell why it does not listen."""
 ENDING: Final = 5.0
 """Seconds that it gets to end after SIGTERM."""
 EVERY: Final = 0.02
@@ -56,7 +59,8 @@ class Watched:
     """A peer's process. `Watched(pid=...)` watches one that runs; `Watched(command=...)` starts it: call `start`.
 
     `restart`: the command that starts the peer again; by default `command`. `ready` returns True once the peer
-    listens. `port`: where it listens, by which it is found again after a restart by other means.
+    listens. `port`: where it listens, by which it is found again after a restart by other means. `starting`: seconds
+    that it gets to listen.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class Watched:
         restart: Sequence[str] | None = None,
         ready: Callable[[], bool] = lambda: True,
         port: int = 0,
+        starting: float = STARTING,
     ) -> None:
         self._command = command
         self._restart = restart or command
         self._ready = ready
         self._port = port
+        self._starting = starting
         self._child: subprocess.Popen[bytes] | None = None
         self._process: psutil.Process | None = None
         self._reader: threading.Thread | None = None
@@ -130,21 +136,26 @@ class Watched:
         self._reader = threading.Thread(target=self._read, args=(child,), daemon=True)
         self._reader.start()
         self._process = _process(child.pid)
-        until = monotonic() + STARTING
+        until = monotonic() + self._starting
+        where = f" on port {self._port}" if self._port else ""
         while not self._ready():
             status = child.poll()
             if status is not None and (status or monotonic() > until):
-                raise CannotStart(f"{command[0]} ended ({_ended(status)}) before it listened{self._last_line()}")
+                raise CannotStart(
+                    f"{command[0]} ended ({_ended(status)}) before it listened{where}{self._last_lines()}"
+                )
             if monotonic() > until:
                 self.stop()
-                raise CannotStart(f"{command[0]} does not listen after {STARTING:g} s{self._last_line()}")
+                raise CannotStart(f"{command[0]} does not listen{where} after {self._starting:g} s{self._last_lines()}")
             sleep(EVERY)  # there is no event to wait for
         if child.poll() == 0:  # it left a daemon behind
             self._child, self._process = None, _listener(self._port)
 
-    def _last_line(self) -> str:
-        tail = self.tail(1)
-        return f": {tail[0]}" if tail else ""
+    def _last_lines(self) -> str:
+        """Returns the last lines of its output for an error, in printable ASCII."""
+        self.settle_log()
+        tail = [ascii(one)[1:-1][:LINE] for one in self.tail(LAST_LINES)]
+        return f": {' | '.join(tail)}" if tail else "; it has printed nothing"
 
     def _read(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None

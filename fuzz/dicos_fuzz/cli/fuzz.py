@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
-from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE, version
 from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
@@ -34,8 +34,8 @@ from ..campaign.scenarios.family import Family
 from ..campaign.second import Second, engine
 from ..campaign.settings import Settings, Totals
 from ..campaign.spending import Shares, Spending, share_out
-from ..campaign.state import CORPUS, Saved, load, save
-from ..campaign.watching import CannotStart, Watched
+from ..campaign.state import Saved
+from ..campaign.watching import STARTING, CannotStart, Watched
 from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
@@ -43,6 +43,8 @@ from ..json_text import DamagedFile
 from .fuzz_options import ENGINE, looked_up, parse, settings
 from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
 from .fuzz_show import Show
+from .keeping import Keeper, mask, refuse_used, saved_campaign
+from .refusing import Refused
 from .relaying import ended_by_signals, undisturbed
 
 CALLED: Final = 120.0
@@ -55,14 +57,6 @@ SLOW: Final = 50
 """Conversations a second below which none waits in a worker while another one is played."""
 RECORDED_MOST: Final = 500
 """Recorded associations that are taken from capture files."""
-
-
-class Refused(Exception):
-    """The command cannot begin; one line, and the exit status."""
-
-    def __init__(self, text: str, status: int = USAGE) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def main(words: Sequence[str]) -> int:
@@ -78,16 +72,19 @@ def main(words: Sequence[str]) -> int:
         _check_target(options)
         _check_inputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
-        saved, corpus = _saved(options)
-        _check_outputs(options)
+        saved, corpus = saved_campaign(options, _where(options))
+        _check_outputs(options, saved)
         if saved is not None:
             options.seed = saved.seed
         jobs = 1 if options.listen is not None else options.jobs or os.cpu_count() or 1
         shares = _shares(options, jobs)
         started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
+        started.masked_before = {} if saved is None else mask(saved.totals, known)
         show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
+        keeper = Keeper(options, show, peer=_where(options), program=f"dicos fuzz {version()}", made=started.at)
+        show.keep = keeper.keep
         with ended_by_signals():
-            return _run(options, settings(options, known), show, saved, corpus, shares)
+            return _run(options, settings(options, known), show, saved, corpus, shares, keeper)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status
@@ -140,8 +137,9 @@ def _check_inputs(options: argparse.Namespace) -> None:
             raise Refused(f"{shown(path)}: {said(error)}") from None
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
+def _check_outputs(options: argparse.Namespace, saved: Saved | None) -> None:
     try:
+        refuse_used(options.output, None if saved is None else saved.totals)
         try_outputs(options)
     except OSError as error:
         raise Refused(f"{shown(error.filename)}: {error.strerror}") from None
@@ -158,11 +156,18 @@ def _known(path: Path) -> frozenset[str]:
 
 
 def _run(
-    options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus, shares: Shares
+    options: argparse.Namespace,
+    limits: Settings,
+    show: Show,
+    saved: Saved | None,
+    corpus: Corpus,
+    shares: Shares,
+    keeper: Keeper,
 ) -> int:
     with ExitStack() as end:
         with ExitStack() as stack:
-            campaign = _campaign(options, limits, show, saved, corpus, shares, stack)
+            campaign = _campaign(options, limits, show, saved, corpus, shares, keeper, stack)
+            show.started.learned = monotonic()
             try:
                 campaign.run()
             except KeyboardInterrupt:  # just after its end
@@ -170,9 +175,10 @@ def _run(
             end.enter_context(undisturbed())  # nothing of what follows takes long
             if campaign.not_ready:
                 raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
-        _saving(options, campaign, show)
-        report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
-        for line in write_files(options, campaign, report):
+        keeper.save(options, campaign)
+        side = Side.PROVIDER if options.listen is not None else Side.USER
+        report = report_of(options, campaign, show.started, side, keeper.paths(campaign.totals.findings.values()))
+        for line in write_files(options, keeper.folder, report):
             show.error(line)
         show.summary(report)
     if campaign.totals.ended == "interrupted":
@@ -190,6 +196,7 @@ def _campaign(
     saved: Saved | None,
     corpus: Corpus,
     shares: Shares,
+    keeper: Keeper,
     stack: ExitStack,
 ) -> Campaign:
     """Returns the campaign, with its peer learned. The stack ends all that it uses."""
@@ -200,6 +207,9 @@ def _campaign(
     if options.family and not _has_tls(player) and all(FAMILIES[name].tls for name in options.family):
         raise Refused(f"{options.family[0]}: only for a peer with TLS; --tls turns it on")
     _tell_bounds(options, player, show)
+    if options.listen is not None:
+        keeper.port = player.port
+    keeper.try_new()
     learned = _learn(options, player, watched, show, shares)
     if options.jobs is None and learned.answer_seconds >= SLOW_ANSWER and not learned.alone and options.listen is None:
         shares = _shares(options, 2 * shares.jobs)  # they wait most of the time
@@ -222,7 +232,7 @@ def _campaign(
         bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
         second=second,
     )  # fmt: skip
-    campaign.on_save = partial(_saving, options, campaign, show)
+    campaign.on_save = partial(keeper.save, options, campaign)
     return campaign
 
 
@@ -302,7 +312,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
         watched = stack.enter_context(
             Watched(
                 pid=options.pid, command=options.command, restart=options.restart_command, ready=probe_port,
-                port=options.port,
+                port=options.port, starting=min(STARTING, options.time),
             )
         )  # fmt: skip
         if options.command is not None:
@@ -395,60 +405,23 @@ def _second(
     if options.second is None:
         return None
     where = ("127.0.0.1", stack.enter_context(engine())) if options.second == ENGINE else options.second
-    peer = Peer(host=where[0], port=where[1], address=None if options.second == ENGINE else options.second_address)
+    own = options.second == ENGINE  # it is in this process, without TLS
+    peer = Peer(
+        host=where[0], port=where[1], address=None if own else options.second_address,
+        tls=None if own else first.peer.tls,
+    )  # fmt: skip
     bounds = Bounds(connections=options.max_associations)
     learned = first.learned
     player = stack.enter_context(Player(peer, learned, bounds=bounds, spending=first.spending))
-    if player.echo(10.0) is None:
-        raise Refused(f"{show_address(where)}: {player.last.why}", NO_ASSOCIATION)
     try:
         seconds = max(LEAST_PROBE, options.time / 4)
-        own = probe(player, called=learned.called, calling=learned.calling, seconds=seconds)
+        found = probe(player, called=learned.called, calling=learned.calling, seconds=seconds)
     except NoAssociation as error:
-        raise Refused(f"{show_address(where)}: {shown(error)}", NO_ASSOCIATION) from None
+        same = "" if peer.tls is None else "; --compare uses the TLS options of the first peer"
+        raise Refused(f"--compare {show_address(where)}: {shown(error)}{same}", NO_ASSOCIATION) from None
     player.learned = replace(
-        learned, answer_seconds=max(own.answer_seconds, learned.answer_seconds)
+        learned, answer_seconds=max(found.answer_seconds, learned.answer_seconds)
     )  # it may be slower
     if shares.jobs > 1 and not learned.alone:  # it plays while the workers do
         first = stack.enter_context(_player(options, show.out, shares.worker, first.spending, learned))
     return Second(first, player, totals)
-
-
-# -- files -------------------------------------------------------------------------------------------------------
-
-
-def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
-    folder = options.resume or options.state
-    saved = None
-    try:
-        if options.resume is not None:
-            saved = load(options.resume)
-            if saved.peer != _where(options):
-                raise Refused(f"{shown(folder)}: a campaign against {shown(saved.peer)}, not {_where(options)}")
-        elif folder is not None and (folder / "state.json").exists():
-            raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
-        where = options.corpus or (None if folder is None else folder / CORPUS)
-        return saved, Corpus(where, own=options.resume is not None and options.corpus is None)
-    except DamagedFile as fault:
-        raise Refused(shown(fault)) from None
-    except OSError as error:
-        raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
-
-
-def _saving(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
-    try:
-        _save(options, campaign)
-    except (OSError, ValueError) as error:
-        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
-
-
-def _save(options: argparse.Namespace, campaign: Campaign) -> None:
-    folder = options.resume or options.state
-    if folder is not None:
-        save(
-            folder,
-            Saved(
-                peer=_where(options), seed=options.seed, taken=campaign.schedule.taken, totals=campaign.totals,
-                bitmap=campaign.bitmap,
-            ),
-        )  # fmt: skip

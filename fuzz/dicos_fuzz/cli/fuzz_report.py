@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import errno
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
-from dicos_transports.addresses import said
+from dicos_transports.addresses import said, show_address
 from dicos_transports.cli import version
 from dicos_transports.cli.output import plural, size
 
@@ -22,10 +23,10 @@ from ..campaign.campaign import Campaign
 from ..campaign.knowledge import Learned
 from ..campaign.scenarios import FAMILIES
 from ..conversation import Side
-from ..findings import reproducer
 from ..json_text import try_folder, write_file
 from ..reports import html, json_lines, text
 from ..reports.values import CampaignReport, Difference, FamilyCount
+from .tls_words import tls_words
 
 __all__ = ["Started", "accepts", "bounds_of", "report_of", "try_outputs", "write_files"]
 
@@ -39,7 +40,10 @@ class Started:
         self.peer = peer
         self.bounds = bounds
         self.at = datetime.now().astimezone().isoformat(" ", "seconds")
+        self.begun = self.learned = monotonic()
+        """When the command began, and when the peer was learned."""
         self.accepts: tuple[str, ...] = ()
+        self.masked_before: Mapping[str, int] = {}
         self.states: Counter[str] = Counter()
         self.transitions: Counter[tuple[str, str]] = Counter()
 
@@ -66,8 +70,10 @@ def accepts(learned: Learned) -> tuple[str, ...]:
     )
 
 
-def report_of(options: argparse.Namespace, campaign: Campaign, started: Started, side: Side) -> CampaignReport:
-    """Returns the report of a campaign as it is now."""
+def report_of(
+    options: argparse.Namespace, campaign: Campaign, started: Started, side: Side, reproducers: Mapping[str, str]
+) -> CampaignReport:
+    """Returns the report of a campaign as it is now. `reproducers`: the paths of its files, by the ids of findings."""
     totals = campaign.totals
     found = Counter(one.conversation.name.partition("/")[0] for one in totals.findings.values())
     about = {name: family.about for name, family in FAMILIES.items() if family.side is side}
@@ -76,7 +82,8 @@ def report_of(options: argparse.Namespace, campaign: Campaign, started: Started,
         peer=started.peer,
         started=started.at,
         seconds=totals.seconds,
-        ended=totals.ended,
+        spent=_spent(campaign, started),
+        ended=f"{totals.ended}, the bound of --time" if totals.ended == f"{options.time:g} seconds" else totals.ended,
         accepts=started.accepts,
         conversations=totals.cases,
         associations=totals.associations,
@@ -98,7 +105,8 @@ def report_of(options: argparse.Namespace, campaign: Campaign, started: Started,
         unconfirmed=tuple(totals.unconfirmed.values()),
         masked=dict(totals.masked),
         known=tuple(sorted(campaign.settings.known)),
-        compared=str(options.second or ""),
+        masked_before=started.masked_before,
+        compared="" if options.second is None else show_address(options.second),
         differences=tuple(
             Difference(
                 family=one.family, about=one.about or one.name, first=one.first, second=one.second, count=one.count
@@ -108,22 +116,26 @@ def report_of(options: argparse.Namespace, campaign: Campaign, started: Started,
         bounds=started.bounds,
         seed=options.seed,
         version=version(),
-        reproducers=_paths(options, campaign),
+        reproducers=reproducers,
+        tls=tls_words(options),
     )
 
 
-def _paths(options: argparse.Namespace, campaign: Campaign) -> dict[str, str]:
-    if options.output is None:
-        return {}
-    return {
-        one.id: str(options.output / reproducer.file_name(reproducer.of_finding(one)))
-        for one in campaign.totals.findings.values()
-    }
+def _spent(campaign: Campaign, started: Started) -> tuple[tuple[str, float], ...]:
+    """Returns what the time of the command went into, as (words, seconds)."""
+    now = monotonic()
+    over = campaign.looped or now
+    return (
+        ("to start and learn the peer", started.learned - started.begun),
+        ("of conversations", over - started.learned),
+        *((("to play findings again, make them small, and end", now - over),) if campaign.looped else ()),
+    )
 
 
-def write_files(options: argparse.Namespace, campaign: Campaign, report: CampaignReport) -> Iterator[str]:
-    """Writes the files that the options ask for. Yields a line for each that cannot be written."""
-    for path, write in _writers(options, campaign, report):
+def write_files(options: argparse.Namespace, folder: Path | None, report: CampaignReport) -> Iterator[str]:
+    """Writes the reports that the options ask for, and those in the folder. Yields a line for each that cannot be
+    written."""
+    for path, write in _writers(options, folder, report):
         try:
             write(path)
         except (OSError, ValueError) as error:
@@ -131,16 +143,10 @@ def write_files(options: argparse.Namespace, campaign: Campaign, report: Campaig
 
 
 def _writers(
-    options: argparse.Namespace, campaign: Campaign, report: CampaignReport
+    options: argparse.Namespace, folder: Path | None, report: CampaignReport
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Yields each file, and the function that writes it."""
-    folder: Path | None = options.output
     if folder is not None:
-        for finding in campaign.totals.findings.values():
-            made = reproducer.of_finding(
-                finding, peer=report.peer, program=f"dicos fuzz {report.version}", made=report.started
-            )
-            yield folder / reproducer.file_name(made), partial(reproducer.write, reproducer=made)
         yield folder / "report.html", partial(html.write, report=report)
         yield folder / "report.txt", lambda path: _write_lines(path, text.lines(report, transcripts=True))
         yield folder / "report.jsonl", lambda path: _write_lines(path, json_lines.lines(report))

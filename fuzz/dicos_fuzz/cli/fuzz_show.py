@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -45,6 +46,8 @@ class Show:
         self._drawn = False
         self._told = 0.0
         self.findings = 0
+        self.keep: Callable[[list[Finding]], None] | None = None
+        """Called with each new finding, to save it."""
 
     # -- the campaign's observer -------------------------------------------------------------------------------------
 
@@ -62,6 +65,8 @@ class Show:
         )
         fields = finding_event(finding, None)
         self.out.event("found", **{name: value for name, value in fields.items() if name != "event"})
+        if self.keep is not None:
+            self.keep([finding])
 
     def progress(self, totals: Totals) -> None:
         """Draws the live line, or prints one now and then."""
@@ -93,8 +98,13 @@ class Show:
         self._clear()
         self.out.info(text)
 
+    def told(self, text: str) -> None:
+        """Prints a line, also with `--quiet`."""
+        self._clear()
+        self.out.failure(text)
+
     def error(self, text: str) -> None:
-        """Prints why it ends."""
+        """Prints why it ends, or what cannot be written."""
         self._clear()
         self.out.error(text)
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from time import time
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
-from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK
 from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
@@ -30,20 +31,14 @@ from ..findings.reproducer import Reproducer, read
 from ..findings.transcripts import lines
 from ..json_text import DamagedFile, write_file
 from .fuzz_options import looked_up
+from .refusing import Refused
 from .relaying import ended_by_signals
 from .replay_options import parse
+from .tls_words import has_tls
 
 _PATIENT: Final = 4
 _MOST_PATIENT: Final = 5.0
 """The peer gets this many times the time that it was seen to need, up to this: a slow answer is not a missing one."""
-
-
-class Refused(Exception):
-    """The command cannot begin or go on; one line, and the exit status."""
-
-    def __init__(self, text: str, status: int = USAGE) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def main(words: Sequence[str]) -> int:
@@ -155,6 +150,8 @@ def _replay(options: argparse.Namespace, out: Output, made: Reproducer) -> int:
     with ExitStack() as stack:
         watched = _process(options, stack)
         player = stack.enter_context(_player(options, out))
+        port = options.port if options.listen is None else player.port
+        made = replace(made, tls=has_tls(options), port=port, at=time())  # of the runs that are exported
         caller = _caller(options, player, stack)
         if options.listen is not None:
             out.info(f"listening on {options.listen[0]}:{player.port} for a peer that calls")

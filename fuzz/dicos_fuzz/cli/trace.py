@@ -294,7 +294,7 @@ def _needs_cryptography(options: argparse.Namespace) -> None:
         from importlib.util import find_spec
 
         if find_spec("cryptography") is None:
-            raise OSError(0, "--keylog needs cryptography: pip install 'dicos-proto[fuzz]'", str(options.keylog))
+            raise OSError(0, "--keylog needs cryptography: pip install '.[fuzz]' in a checkout", str(options.keylog))
 
 
 def _place(word: str) -> tuple[IPv4Network | IPv6Network, int | None]:

@@ -1,6 +1,6 @@
 """Hypothesis strategies for fault plans. They shrink to fewer faults, to places at the beginning, and to `split`.
 
-Knows: shapes. Must not know: what a fault does. Only this module imports Hypothesis, an extra (`dicos-proto[fuzz]`).
+Knows: shapes. Must not know: what a fault does. Only this module imports Hypothesis, in the extra `fuzz`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ here (`campaign`).
 
 The maker of a peer runs the test without this package: the source of `standalone` is copied into it. The test fails
 while the peer does what it did, and passes once it does not. It asks whether the peer still serves, where that was the
-finding, and compares the reaction, where the protocol was.
+finding, and compares the reaction, where the protocol was. It never passes if there was no peer that serves: a good
+echo comes first; of a peer that calls, an A-ASSOCIATE-RQ has to be seen.
 
 Invariant: no text of the peer or of a file can become code: texts are comments of printable ASCII or literals.
 """
@@ -133,7 +134,13 @@ def _head(reproducer: Reproducer) -> str:
         "    python THIS_FILE HOST PORT",
         "",
         "It fails while the peer does what it did when this was found, and passes once it does not.",
+        "If the peer serves no good association, nothing was tested: that is a failure, or exit status 3.",
+        "",
         "DICOS_SECONDS: seconds for an answer. DICOS_CALLED: the AE title of the peer. Python 3.8 or later.",
+        f"DICOS_TLS: 1 speaks TLS, 0 does not; it was found {'over' if reproducer.tls else 'without'} TLS.",
+        "DICOS_TLS_CA, DICOS_TLS_CERT, DICOS_TLS_KEY: PEM files: whom to trust, and who this side is.",
+        "DICOS_TLS_PASSWORD: that of the key. DICOS_TLS_NAME: the host name in the certificate of the peer.",
+        "DICOS_TLS_NO_VERIFY: 1 accepts any certificate, for tests only.",
     )
     return '"""' + "\n".join(_plain(line) for line in lines) + '\n"""\n\n' + _IMPORTS
 
@@ -144,7 +151,8 @@ def _how_to_run(side: Side) -> tuple[str, ...]:
     seconds = f"{standalone.CALL_SECONDS:g} seconds"
     return (
         "The peer has to call: the test listens at HOST PORT, an address of this host, and connects to nobody.",
-        f"Start it, then make a peer that you own call there; the test waits {seconds} for each call:",
+        f"Start it, then make a peer that you own call there; the test waits {seconds} for each call.",
+        "It says so each time: it may need more than one call.",
     )
 
 
@@ -153,6 +161,7 @@ _IMPORTS: Final = """from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -168,7 +177,9 @@ def _settings(reproducer: Reproducer, called: str, seconds: float) -> str:
             'PORT = int(os.environ.get("DICOS_PORT", "11112"))',
             f'SECONDS = float(os.environ.get("DICOS_SECONDS", "{seconds:g}"))',
             f'CALLED = os.environ.get("DICOS_CALLED", {called!a})',
+            'NAME = os.environ.get("DICOS_TLS_NAME", "")',
             f"LISTEN = {reproducer.conversation.side is Side.PROVIDER}  # True: the peer calls HOST PORT",
+            f"OVER_TLS = {reproducer.tls}  # True: it was found over TLS",
             "",
             "# The A-ASSOCIATE-RQ of a good echo.",
             f'CALLING = bytes.fromhex("{calling[:10].hex()}") + CALLED.ljust(16).encode() + bytes.fromhex(',
@@ -254,6 +265,7 @@ def _test(name: str, reproducer: Reproducer, transcript: Transcript, scripts: li
     lines = [
         f"def {name}() -> None:",
         f'    """{_plain(violation.detail)} [{_plain(violation.clause)}]"""',
+        "    ready()",
         f"    for _ in range({times}):",
         *(f"        play({one})" for one in scripts[:-1]),
         f"        talk = play({scripts[-1]}{', SHOWN' if compared else ''})",
@@ -263,6 +275,7 @@ def _test(name: str, reproducer: Reproducer, transcript: Transcript, scripts: li
         ends = reproducer.conversation.expect in _ABOUT_ENDS
         lines.append(f"        found = talk.reactions(ends={ends})")
         lines.append('        assert found != SHOWN, f"the peer did it again: {found}"')
+        lines.append("        tested(talk)")
         found = _reactions(reproducer, transcript, ends)
         before = ["# The reaction of the peer when this was found, by connection.", f"SHOWN = {found!a}", "", ""]
         return "\n".join([*before, *lines])
@@ -293,7 +306,7 @@ _HELPERS: Final = '''
 
 def play(script: Callable[[Talk], None], shown: dict[int, str] | None = None) -> Talk:
     """Plays a conversation to its end."""
-    talk = Talk(HOST, PORT, SECONDS, LISTEN)
+    talk = Talk(HOST, PORT, SECONDS, LISTEN, secured(), NAME)
     try:
         script(talk)
         talk.settle(shown)
@@ -305,16 +318,61 @@ def play(script: Callable[[Talk], None], shown: dict[int, str] | None = None) ->
 def serves() -> str:
     """Returns an empty string if the peer serves, or the reason why it does not."""
     if not LISTEN:
-        return good_echo(HOST, PORT, CALLING, SECONDS)
-    talk = Talk(HOST, PORT, SECONDS, LISTEN)
+        return good_echo(HOST, PORT, CALLING, SECONDS, secured(), NAME)
+    talk = Talk(HOST, PORT, SECONDS, LISTEN, secured(), NAME)
     try:
         talk.open(0)
         talk.wait(0, (1,))
-        return "" if talk.received[0][:1] == b"\\x01" else "it does not call again"
+        return "" if is_request(bytes(talk.received[0])) else "it calls, and sends no A-ASSOCIATE-RQ"
     except NotCalled:
         return "it does not call again"
     finally:
         talk.close()
+
+
+def ready() -> None:
+    """Makes sure that a peer that listens is there and serves: else nothing would be tested."""
+    trouble = "" if LISTEN else serves()
+    if trouble:
+        raise NotTested(f"no association: nothing was tested: {trouble}")
+
+
+def tested(talk: Talk) -> None:
+    """Makes sure that the peer was there, and is: one that calls has shown it by an A-ASSOCIATE-RQ."""
+    if LISTEN and any(is_request(bytes(one)) for one in talk.received.values()):
+        return
+    trouble = serves()
+    if trouble and LISTEN:
+        raise NotTested(f"no association: nothing was tested: {trouble}")
+    assert trouble == "", f"the peer does not serve any more: {trouble}"
+
+
+def secured() -> ssl.SSLContext | None:
+    """Returns the settings of TLS, None without TLS."""
+    given = os.environ.get
+    asked = OVER_TLS or any(f"DICOS_TLS_{one}" in os.environ for one in ("CA", "CERT", "KEY", "NAME", "NO_VERIFY"))
+    if given("DICOS_TLS", "1" if asked else "0") in ("", "0"):
+        return None
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if LISTEN else ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if given("DICOS_TLS_NO_VERIFY", "0") not in ("", "0"):
+        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    elif LISTEN and "DICOS_TLS_CA" not in os.environ:
+        raise NotTested("nothing was tested: DICOS_TLS_CA names the CAs of the peer; DICOS_TLS_NO_VERIFY=1 trusts all")
+    else:
+        made.verify_mode = ssl.CERT_REQUIRED
+    if LISTEN and "DICOS_TLS_CERT" not in os.environ:
+        raise NotTested("nothing was tested: DICOS_TLS_CERT names the certificate of this side, for a peer that calls")
+    try:
+        if "DICOS_TLS_CA" in os.environ:
+            made.load_verify_locations(given("DICOS_TLS_CA"))
+        else:
+            made.load_default_certs()
+        if "DICOS_TLS_CERT" in os.environ:
+            made.load_cert_chain(os.environ["DICOS_TLS_CERT"], given("DICOS_TLS_KEY"), given("DICOS_TLS_PASSWORD"))
+    except OSError as error:
+        raise NotTested(f"nothing was tested: a file of DICOS_TLS_CA, _CERT or _KEY cannot be used: {error}") from None
+    return made
 
 
 '''
@@ -322,6 +380,10 @@ _MAIN: Final = """
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         HOST, PORT = sys.argv[1], int(sys.argv[2])
-    TEST()
+    try:
+        TEST()
+    except NotTested as error:
+        print(error, file=sys.stderr)
+        sys.exit(3)
     print("not shown: the peer does not do it any more")
 """

@@ -58,15 +58,18 @@ _MOST_EVIDENCE: Final = 100
 _MOST_TEXT: Final = 4000
 _MOST_COUNT: Final = 1 << 40
 _MOST_SECONDS: Final = 1e9
+_MOST_TIME: Final = 1e10
+"""Seconds since 1970: the year 2286."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproducer:
     """A finding in a form that can be run again.
 
-    `violation`, `transcript`, `before`, `replayed`, `seen_after`, `count`, `evidence`: as in `Finding`.
-    `conversation`: the smallest one that shows it. `peer`: a description of the peer, `program`: the version of this
-    program, `made`: date and time, texts that nothing depends on.
+    `violation`, `transcript`, `before`, `replayed`, `seen_after`, `at`, `count`, `evidence`: as in `Finding`.
+    `conversation`: the smallest one that shows it. `tls`: True if it was found over TLS. `port`: where the peer
+    listens, or is waited for; 0: not known. `peer`: a description of the peer, `program`: the version of this program,
+    `made`: date and time, texts that nothing depends on.
     """
 
     violation: Violation
@@ -75,8 +78,11 @@ class Reproducer:
     before: tuple[Conversation, ...] = ()
     replayed: tuple[int, int] = (0, 0)
     seen_after: tuple[float, int] = (0.0, 0)
+    at: float = 0.0
     count: int = 1
     evidence: tuple[str, ...] = ()
+    tls: bool = False
+    port: int = 0
     peer: str = ""
     program: str = ""
     made: str = ""
@@ -87,7 +93,9 @@ class Reproducer:
         return f"{self.violation.oracle}-{signature(self.violation)}"
 
 
-def of_finding(finding: Finding, *, peer: str = "", program: str = "", made: str = "") -> Reproducer:
+def of_finding(
+    finding: Finding, *, peer: str = "", program: str = "", made: str = "", tls: bool = False, port: int = 0
+) -> Reproducer:
     """Returns the reproducer of a finding: its minimised conversation where there is one, with the transcript of that
     one where it was kept."""
     return Reproducer(
@@ -97,8 +105,11 @@ def of_finding(finding: Finding, *, peer: str = "", program: str = "", made: str
         before=finding.before,
         replayed=finding.replayed,
         seen_after=finding.seen_after,
+        at=finding.at,
         count=finding.count,
         evidence=finding.evidence,
+        tls=tls,
+        port=port,
         peer=peer,
         program=program,
         made=made,
@@ -155,6 +166,9 @@ def json_of_reproducer(reproducer: Reproducer) -> dict[str, object]:
         },
         "replayed": list(reproducer.replayed),
         "seen after": list(reproducer.seen_after),
+        "at": reproducer.at,
+        "tls": reproducer.tls,
+        "port": reproducer.port,
         "count": reproducer.count,
         "conversation": json_of_conversation(reproducer.conversation),
         "before": [json_of_conversation(one) for one in reproducer.before[-MOST_BEFORE:]],
@@ -176,12 +190,13 @@ def _shown(reproducer: Reproducer) -> str:
 
 def _how_to_run(reproducer: Reproducer) -> list[str]:
     name = file_name(reproducer)
+    tls = " --tls" if reproducer.tls else ""
     if reproducer.conversation.side.value == "user":
-        return [f"dicos replay {name} HOST PORT", "exit status 1: it shows again; 0: it does not"]
-    return [
-        f"dicos replay {name} --listen PORT, and let the peer call that port",
-        "exit status 1: it shows again; 0: it does not",
-    ]
+        how = f"dicos replay {name} HOST PORT{tls}"
+    else:
+        how = f"dicos replay {name} --listen PORT{tls}, and let the peer call that port"
+    more = ["it was found over TLS: add the TLS options for your peer, such as --tls-ca FILE"] if tls else []
+    return [how, *more, "exit status 1: it shows again; 0: it does not"]
 
 
 def _kept(transcript: Transcript) -> Transcript:
@@ -210,7 +225,7 @@ _FOR_PEOPLE: Final = ("found", "rule", "severity", "shown", "run", "transcript")
 """Fields that say the same as others; they are not read."""
 _FIELDS: Final = (
     "dicos reproducer", *_FOR_PEOPLE, "peer", "evidence", "program", "made", "violation", "replayed", "seen after",
-    "count", "conversation", "before", "entries",
+    "at", "tls", "port", "count", "conversation", "before", "entries",
 )  # fmt: skip
 
 
@@ -236,6 +251,9 @@ def _read(plain: object) -> Reproducer:
             number(seconds, "seen after 1", _MOST_SECONDS),
             whole(conversations, "seen after 2", _MOST_COUNT),
         ),
+        at=number(found.get("at", 0), "at", _MOST_TIME),
+        tls=flag(found.get("tls", False), "tls"),
+        port=whole(found.get("port", 0), "port", 65_535),
         count=whole(found.get("count", 1), "count", _MOST_COUNT),
         evidence=tuple(text(one, f"evidence {i}") for i, one in enumerate(evidence, 1)),
         peer=text(found.get("peer", ""), "peer"),

@@ -1,7 +1,7 @@
 """Connections for exported tests: this file is copied into them, so it uses the standard library and nothing else.
 
-Knows: sockets, where PDUs begin and end, the few bytes of an answer that make a reaction. Must not know: the rest of
-this package; it is not there where the test runs. It runs on Python 3.8 and later.
+Knows: sockets, TLS around them, where PDUs begin and end, the few bytes of an answer that make a reaction. Must not
+know: the rest of this package; it is not there where the test runs. It runs on Python 3.8 and later.
 
 A test opens connections, sends bytes, waits as the conversation says, and compares what the peer did (`reactions`) or
 asks whether it still serves (`good_echo`). The peer is read all the time, so that it is never blocked by a test that is
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 NAMES = {1: "A-ASSOCIATE-RQ", 2: "A-ASSOCIATE-AC", 3: "A-ASSOCIATE-RJ", 4: "P-DATA-TF", 5: "A-RELEASE-RQ",
          6: "A-RELEASE-RP", 7: "A-ABORT"}  # fmt: skip
 MOST_KEPT = 1 << 20
+WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 CALL_SECONDS = 30.0  # for a peer that calls, to open a connection
 
 
@@ -96,16 +98,35 @@ def results(accept: bytes) -> str:
     return " ".join(found)
 
 
-class NotCalled(AssertionError):
+def is_request(received: bytes) -> bool:
+    """Returns True if a peer began with a complete A-ASSOCIATE-RQ."""
+    return any(pdu[0] == 1 and len(pdu) > 74 for pdu in pdus(received)[:1])
+
+
+class NotTested(Exception):
+    """There is no peer that serves associations: a test says nothing about it."""
+
+
+class NotCalled(NotTested):
     """The peer that has to call did not."""
 
 
 class Talk:
     """The connections of one conversation. `listen`: wait at `host` and `port` for the peer to open them. `seconds`:
-    for an answer."""
+    for an answer. `tls`: None without TLS; `name`: the name in the peer's certificate, by default `host`."""
 
-    def __init__(self, host: str, port: int, seconds: float = 5.0, listen: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        seconds: float = 5.0,
+        listen: bool = False,
+        tls: ssl.SSLContext | None = None,
+        name: str = "",
+    ) -> None:
         self.host, self.port, self.seconds = host, port, seconds
+        self.tls, self.name = tls, name or host
+        self.trouble = "the connection was refused"
         self.socks: dict[int, socket.socket] = {}
         self.received: dict[int, bytearray] = {}
         self.ends: dict[int, str] = {}
@@ -128,10 +149,13 @@ class Talk:
                 sock = socket.create_connection((self.host, self.port), self.seconds)
             else:
                 sock = self._called(self.listener)
-        except OSError:
+            sock = self._secured(sock)
+        except OSError as error:
             self.ends[number] = "refused"
+            if not isinstance(error, ConnectionRefusedError):
+                self.trouble = f"no connection: {error}"
             if self.listener is not None and len(self.ends) == 1:  # nothing was seen of the peer
-                raise NotCalled(f"no call at {self.host}:{self.port} within {CALL_SECONDS:g} s") from None
+                raise NotCalled(f"no association: nothing was tested: {error}") from None
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
@@ -140,8 +164,19 @@ class Talk:
     def _called(self, listener: socket.socket) -> socket.socket:
         print(f"waiting {CALL_SECONDS:g} s for the peer to call {self.host}:{self.port}", file=sys.stderr, flush=True)
         listener.settimeout(CALL_SECONDS)
-        sock, _ = listener.accept()
-        return sock
+        try:
+            return listener.accept()[0]
+        except OSError:
+            raise OSError(f"no call at {self.host}:{self.port} within {CALL_SECONDS:g} s") from None
+
+    def _secured(self, sock: socket.socket) -> socket.socket:
+        """Puts TLS around a connection, if the test speaks TLS."""
+        if self.tls is None:
+            return sock
+        sock.settimeout(self.seconds)
+        if self.listener is not None:
+            return self.tls.wrap_socket(sock, server_side=True)
+        return self.tls.wrap_socket(sock, server_hostname=self.name)
 
     def send(self, number: int, data: bytes, piece: int = 0, gap: float = 0.0) -> None:
         """Sends bytes, all at once or in pieces with a gap between two of them."""
@@ -158,7 +193,7 @@ class Talk:
         while len(view) and number in self.socks and self.ends[number] == "open" and time.monotonic() < until:
             try:
                 sent = self.socks[number].send(view)
-            except (BlockingIOError, InterruptedError):
+            except WAIT:
                 self._move(0.05, writing=(number,))
                 continue
             except OSError:
@@ -202,7 +237,7 @@ class Talk:
             return
         if how == "half":
             try:
-                sock.shutdown(socket.SHUT_WR)
+                socket.socket.shutdown(sock, socket.SHUT_WR)  # that of ssl would end TLS in both directions
             except OSError:
                 self.ends[number] = "reset"
             return
@@ -213,7 +248,7 @@ class Talk:
 
     def check(self, calling: bytes) -> None:
         """Asks whether the peer serves others meanwhile. `calling`: the A-ASSOCIATE-RQ of a good echo."""
-        self.checks.append(good_echo(self.host, self.port, calling, self.seconds))
+        self.checks.append(good_echo(self.host, self.port, calling, self.seconds, self.tls, self.name))
 
     def settle(self, shown: dict[int, str] | None = None) -> None:
         """Waits until the peer has answered what was sent last on each connection, and has ended those that it ended in
@@ -254,26 +289,32 @@ class Talk:
                 self._read(number, sock)
 
     def _read(self, number: int, sock: socket.socket) -> None:
-        try:
-            data = sock.recv(65536)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            self.ends[number] = "reset"
-            return
-        if not data:
-            self.ends[number] = "closed"
-        elif len(self.received[number]) < MOST_KEPT:
-            self.received[number] += data
+        pending = True
+        while pending:
+            try:
+                data = sock.recv(65536)
+            except WAIT:
+                return
+            except OSError:
+                self.ends[number] = "reset"
+                return
+            if not data:
+                self.ends[number] = "closed"
+                return
+            if len(self.received[number]) < MOST_KEPT:
+                self.received[number] += data
+            pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0  # select does not see those bytes
 
 
-def good_echo(host: str, port: int, calling: bytes, seconds: float) -> str:
+def good_echo(
+    host: str, port: int, calling: bytes, seconds: float, tls: ssl.SSLContext | None = None, name: str = ""
+) -> str:
     """Makes a good association with a C-ECHO and a release. Returns an empty string, or why it failed."""
-    talk = Talk(host, port, seconds)
+    talk = Talk(host, port, seconds, tls=tls, name=name)
     try:
         talk.open(0)
         if talk.ends[0] == "refused":
-            return "the connection was refused"
+            return talk.trouble
         talk.send(0, calling)
         talk.wait(0, (2,))
         if [pdu[0] for pdu in pdus(bytes(talk.received[0]))] != [2]:

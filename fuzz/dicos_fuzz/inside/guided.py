@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["guided", "main"]
 
 _INSTRUMENTED = ("dicos_proto", "dicos_transports")
-_MISSING = "atheris is not installed: pip install 'dicos-proto[atheris]', on CPython 3.11"
+_MISSING = "atheris is not installed: pip install '.[atheris]' in a checkout, on CPython 3.11"
 
 
 def guided(target: str, seconds: float, corpus: Path | None, crashes: Path) -> int:

@@ -24,7 +24,7 @@ from .states_picture import MEANINGS, states_picture
 from .style import STYLE
 from .values import CampaignReport
 from .visiting import POSSIBLE
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, spent, verdict, why_unconfirmed
 
 __all__ = ["MOST_FINDINGS", "page", "write"]
 
@@ -74,7 +74,8 @@ def _top(report: CampaignReport) -> Iterator[str]:
     yield f"<h1>Fuzzing report: {_text(report.peer)}</h1>"
     when = f"{_text(report.started)}, " if report.started else ""
     ended = f"; ended: {_text(report.ended)}" if report.ended else ""
-    yield f'<p class="soft">{when}{duration(report.seconds)}, seed {report.seed}{ended}</p>'
+    took = _text(spent(report)) or duration(report.seconds)
+    yield f'<p class="soft">{when}{took}, seed {report.seed}{ended}</p>'
     yield '<ul class="verdict" aria-label="Findings by severity">'
     counts = report.by_severity()
     for severity in Severity:
@@ -237,10 +238,12 @@ def _doubtful(report: CampaignReport) -> Iterator[str]:
             yield f"<li>{_text(one.violation.detail)} {soft}</li>"
         yield "</ul></div>"
     missing = report.not_met()
-    if report.masked or missing:
+    if report.masked or report.masked_before or missing:
         yield '<h2>Known</h2><div class="card"><p class="soft">Masked by their signatures.</p><ul class="plain">'
         for name, count in list(report.masked.items())[:MOST_FINDINGS]:
             yield f"<li><code>{_text(name)}</code> {plural(count, 'time')}</li>"
+        for name, count in list(report.masked_before.items())[:MOST_FINDINGS]:
+            yield f"<li><code>{_text(name)}</code> found before, now masked, {plural(count, 'time')}</li>"
         for name in missing[:MOST_FINDINGS]:
             yield f"<li><code>{_text(name)}</code> not met</li>"
         yield "</ul></div>"

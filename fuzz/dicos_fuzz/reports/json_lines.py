@@ -52,6 +52,8 @@ def lines(report: CampaignReport) -> Iterator[str]:
         yield json.dumps(finding_event(found, None) | {"event": "unconfirmed"})
     for name, count in report.masked.items():
         yield _line("masked", id=name, signature=signature_in(name), count=count)
+    for name, count in report.masked_before.items():
+        yield _line("masked_before", id=name, signature=signature_in(name), count=count)
     for name in report.not_met():
         yield _line("unmet", id=name, signature=signature_in(name))
     for difference in report.differences:
@@ -67,6 +69,7 @@ def lines(report: CampaignReport) -> Iterator[str]:
         "summary",
         findings={severity.value: count for severity, count in report.by_severity().items()},
         seconds=round(report.seconds, 3),
+        spent={words: round(seconds, 3) for words, seconds in report.spent},
         conversations=report.conversations,
         rate=round(report.rate, 1),
         associations=report.associations,

@@ -16,7 +16,7 @@ from ..finding import Finding, Severity
 from ..findings.grouping import alike
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, verdict, why_unconfirmed
+from .wording import again, duration, how_small, how_soon, plural, replay_command, size, spent, verdict, why_unconfirmed
 
 __all__ = ["finding_lines", "lines"]
 
@@ -67,6 +67,8 @@ def _doubtful(report: CampaignReport) -> Iterator[str]:
         yield ""
     for name, count in report.masked.items():
         yield f"known and masked: {_said(name)}, {plural(count, 'time')}"
+    for name, count in report.masked_before.items():
+        yield f"found before, now masked: {_said(name)}, {plural(count, 'time')}"
     for name in report.not_met():
         yield f"known, not met: {_said(name)}"
     for difference in report.differences:
@@ -77,7 +79,8 @@ def _doubtful(report: CampaignReport) -> Iterator[str]:
 
 def _done(report: CampaignReport) -> Iterator[str]:
     rate = f"{report.rate:.0f} a second"
-    yield f"{plural(report.conversations, 'conversation')} in {duration(report.seconds)}, {rate}; " + ", ".join(
+    took = "" if report.spent else f" in {duration(report.seconds)}"
+    yield f"{plural(report.conversations, 'conversation')}{took}, {rate}; " + ", ".join(
         (
             plural(report.associations, "association"),
             f"{size(report.sent)} sent",
@@ -86,6 +89,8 @@ def _done(report: CampaignReport) -> Iterator[str]:
             plural(report.reactions, "different reaction"),
         )
     )
+    if report.spent:
+        yield _said(spent(report))
     for one in report.families:
         every = "" if one.systematic_all is None else f", {one.systematic} of {one.systematic_all} systematic ones"
         yield f"  {_said(one.name):<20} {plural(one.conversations, 'conversation')}{every}"

@@ -43,19 +43,22 @@ class CampaignReport:
     """A campaign.
 
     `peer`: its address. `accepts`: lines that describe it. `started`: date and time as a text. `seconds`: how long it
-    took; `ended`: why it ended. `conversations`, `associations`, `sent` (bytes), `echoes` (good ones, between),
-    `restarts`, `reactions` (different ones), `corpus` (conversations kept): counts. `families`: what was tried.
+    took, `spent`: what the time of this command went into, as (words, seconds); `ended`: why it ended.
+    `conversations`, `associations`, `sent` (bytes), `echoes` (good ones, between), `restarts`, `reactions` (different
+    ones), `corpus` (conversations kept): counts. `families`: what was tried.
 
     `states`: visits of each state of table 9-10 by the peer, "Sta6" -> 17; `transitions`: (from, to) -> times
     (`reports.visiting`). `findings`: in any order. `unconfirmed`: seen once, and not again when it was played again.
-    `masked`: hits of known findings, by id; `known`: all that were to be masked, as their file names them.
+    `masked`: hits of known findings, by id; `known`: all that were to be masked, as their file names them;
+    `masked_before`: those that the campaign had found before it was taken up again, and how often, by id.
     `differences`: from a second peer, `compared`. `bounds`: (name, value) as they were printed first. `seed`,
-    `version`, `notes`. `reproducers`: id of a finding -> path of its file.
+    `version`, `notes`. `reproducers`: id of a finding -> path of its file. `tls`: the options of the command for TLS.
     """
 
     peer: str
     started: str = ""
     seconds: float = 0.0
+    spent: tuple[tuple[str, float], ...] = ()
     ended: str = ""
     accepts: tuple[str, ...] = ()
     conversations: int = 0
@@ -71,6 +74,7 @@ class CampaignReport:
     findings: tuple[Finding, ...] = ()
     unconfirmed: tuple[Finding, ...] = ()
     masked: Mapping[str, int] = field(default_factory=dict)
+    masked_before: Mapping[str, int] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     compared: str = ""
     differences: tuple[Difference, ...] = ()
@@ -79,6 +83,7 @@ class CampaignReport:
     version: str = ""
     notes: tuple[str, ...] = ()
     reproducers: Mapping[str, str] = field(default_factory=dict)
+    tls: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -91,7 +96,7 @@ class CampaignReport:
 
     def not_met(self) -> list[str]:
         """Returns the known findings that the campaign did not meet, as their file names them, in order."""
-        met = {signature_in(name) for name in self.masked}
+        met = {signature_in(name) for name in (*self.masked, *self.masked_before)}
         return [name for name in self.known if signature_in(name) not in met]
 
     def by_severity(self) -> dict[Severity, int]:

@@ -22,6 +22,7 @@ __all__ = [
     "plural",
     "replay_command",
     "size",
+    "spent",
     "verdict",
     "why_unconfirmed",
 ]
@@ -75,10 +76,20 @@ def how_small(finding: Finding) -> str:
 
 def replay_command(report: CampaignReport, finding: Finding) -> str:
     """Returns the command that plays it again."""
-    path = quote(report.reproducers.get(finding.id, f"{finding.id}.json"))
-    if finding.conversation.side is Side.PROVIDER:
-        return f"dicos replay {path} --listen PORT"
-    return f"dicos replay {path} HOST PORT"
+    path = report.reproducers.get(finding.id, "FILE")
+    where = "--listen PORT" if finding.conversation.side is Side.PROVIDER else "HOST PORT"
+    return " ".join(["dicos replay", quote(path), where, *map(quote, report.tls)])
+
+
+def spent(report: CampaignReport) -> str:
+    """Returns how long it took, and what for; empty if that is not known."""
+    if not report.spent:
+        return ""
+    parts = ", ".join(f"{duration(seconds)} {words}" for words, seconds in report.spent)
+    own = sum(seconds for _, seconds in report.spent)
+    before = report.seconds - sum(seconds for _, seconds in report.spent[1:])
+    more = f"; {duration(before)} before it was taken up again" if before > 1 else ""
+    return f"time {duration(own)}: {parts}{more}"
 
 
 def verdict(report: CampaignReport) -> str:

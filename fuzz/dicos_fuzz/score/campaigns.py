@@ -89,7 +89,9 @@ def campaign(defect: Defect | None, seconds: float, folder: Path) -> Outcome:
     begun = monotonic()
     output, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     with output.open("wb") as out, log.open("wb") as err:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, cwd=folder
+        )  # its findings go into a new folder there
         trouble = _wait(process, seconds + OVERTIME)
     lines = output.read_text("utf-8", "replace").splitlines()
     outcome = outcome_of(defect, lines, seconds=monotonic() - begun, trouble=trouble)

@@ -163,7 +163,7 @@ def says(data: bytes) -> Callable[[socket.socket], None]:
         (lambda sock: None, "the connection instead of answering"),
         (says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "answers with an HTTP answer, not DICOM"),
         (says(b"SSH-2.0-OpenSSH_9\r\n"), "answers with SSH, not DICOM"),
-        (says(bytes.fromhex("15030300020216")), "answers with a TLS alert, not DICOM"),
+        (says(bytes.fromhex("15030300020216")), "answers with a TLS alert, not DICOM; --tls turns TLS on"),
         (says(bytes.fromhex("07000000000400000201")), "aborts an A-ASSOCIATE-RQ"),
         (says(b"\xff\x00\x00 what?"), "which is not DICOM"),
         (says(b"\2\0\0\0\0"), "by the beginning of an A-ASSOCIATE-AC, 5 of the 6 bytes of its header"),
@@ -211,8 +211,14 @@ def test_a_silent_port_is_asked_what_it_speaks(monkeypatch: pytest.MonkeyPatch, 
         assert "speaks HTTP, not DICOM" in refusal(port)
     with raw_peer(silent) as port:
         assert "accepts connections, and does not answer" in refusal(port)
-    with raw_peer(tls) as port:
-        assert "speaks TLS, not DICOM; --tls turns TLS on" in refusal(port)
+
+    def impatient(how: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+        """Speaks TLS, and ends anything else at once, as DCMTK and OpenSSL do."""
+        return lambda sock: tls(sock) if sock.recv(1, socket.MSG_PEEK) == b"\x16" else how(sock)
+
+    for handle in (tls, impatient(closes), impatient(resets)):
+        with raw_peer(handle) as port:
+            assert "speaks TLS, not DICOM; --tls turns TLS on" in refusal(port)
 
 
 def test_a_peer_that_is_silent_over_tls_is_not_told_to_speak_it(

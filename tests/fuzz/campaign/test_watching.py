@@ -112,6 +112,19 @@ def test_a_peer_that_cannot_be_started_is_refused_with_the_reason() -> None:
     watched = Watched(command=python("print('port in use'); raise SystemExit(2)"), ready=lambda: False)
     with pytest.raises(CannotStart, match=r"exit status 2\) before it listened: port in use"):
         watched.start()
+    text = "print('reading\\x1b[31m\\n' + 999 * 'x' + '\\nlistening on 1\\u202e04', flush=True); "
+    watched = Watched(
+        command=python(text + "import time; time.sleep(60)"), ready=lambda: False, port=4711, starting=1.0
+    )
+    with pytest.raises(CannotStart) as refused:
+        watched.start()
+    said = str(refused.value).partition(" ")[2]
+    assert said.startswith("does not listen on port 4711 after 1 s: reading\\x1b[31m | xxx")
+    assert said.endswith("xxx | listening on 1\\u202e04")
+    assert len(said) < 800
+    silent = Watched(command=python("raise SystemExit(2)"), ready=lambda: False, port=4711)
+    with pytest.raises(CannotStart, match=r"\(exit status 2\) before it listened on port 4711; it has printed nothing"):
+        silent.start()
     with pytest.raises(CannotStart, match="there is no process"):
         Watched(pid=2**22 - 1)
     with pytest.raises(CannotStart, match="no command"):

@@ -106,7 +106,7 @@ def test_without_the_extra_the_command_says_what_to_install(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == f"error: dicos {name} needs more libraries (psutil): pip install 'dicos-proto[fuzz]'\n"
+    assert done.stderr == f"error: dicos {name} needs more libraries (psutil): pip install '.[fuzz]' in a checkout\n"
 
 
 def test_options_are_read() -> None:

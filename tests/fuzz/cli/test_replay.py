@@ -20,6 +20,8 @@ from dicos_fuzz.findings.reproducer import Reproducer, json_of_reproducer, write
 from dicos_fuzz.grammar import echo
 from dicos_fuzz.tree import Action, Edit
 from tests.fuzz.broken.client import REQUEST, serving
+from tests.fuzz.terminator import tls_before
+from tests.transports.certificates import hospital
 from tests.transports.cli.commands import Result, dicos
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +102,24 @@ def test_exports_are_of_the_run_that_showed_it(saved: Path, tmp_path: Path) -> N
         assert run.returncode == 1
         assert "the peer did it again" in run.stderr
     assert SECOND.id.encode() in capture.read_bytes()
+
+
+def test_the_test_of_a_finding_over_tls_speaks_tls(saved: Path, tmp_path: Path) -> None:
+    test, capture = tmp_path / "test_found.py", tmp_path / "found.pcapng"
+    with serving("second-rq-answered") as plain, tls_before(plain, tmp_path, hospital().server) as (port, files):
+        words = ("--tls-ca", files.ca, "--repeat", 1, "--export-pytest", test, "--export-pcapng", capture)
+        assert again(saved, port, *words).status == 1
+        run = subprocess.run(
+            [sys.executable, "-I", "-S", str(test), "127.0.0.1", str(port)],
+            capture_output=True, text=True, check=False, env={"DICOS_TLS_CA": str(files.ca)},
+        )  # fmt: skip
+        assert run.returncode == 1
+        assert "the peer did it again" in run.stderr
+    assert port.to_bytes(2, "big") in capture.read_bytes()
+    assert b"TLS is left out" in capture.read_bytes()
+    hang = replace(SECOND, violation=HANG, conversation=replace(TWICE, steps=(Open(), Check())), tls=True)
+    assert dicos("replay", put(tmp_path, hang), "--export-pytest", test).status == 0  # without a peer: as it was found
+    assert "OVER_TLS = True" in test.read_text()
 
 
 def test_without_a_peer_the_file_is_shown_and_exported(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dicos_fuzz.captures.events import Opened
+from dicos_fuzz.captures.reading import Recording
 from dicos_fuzz.conversation import Conversation, Entry, Open, Send, Transcript, What
 from dicos_fuzz.findings.export_capture import write_capture
 from dicos_fuzz.findings.reproducer import Reproducer, of_finding
@@ -39,6 +42,23 @@ def test_tshark_shows_the_comments_at_their_packets(tmp_path: Path) -> None:
     size, note = noted[1]
     assert size == "100"
     assert note.startswith("on purpose: A-ASSOCIATE-RQ/presentation context#2/length: 79 -> 65535; on purpose: ")
+
+
+def test_the_time_and_the_port_are_those_of_the_run_or_said_to_be_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcapng"
+    write_capture(path, MADE, TRANSCRIPT)
+    raw = path.read_bytes()
+    assert (
+        b"Made up, because the reproducer does not have them: the packets, the addresses, the port of the side" in raw
+    )
+    assert b"the port of the side that listens, the date." in raw
+    write_capture(path, replace(MADE, at=1_764_489_600.25, port=4711, tls=True), TRANSCRIPT)
+    raw = path.read_bytes()
+    assert b"the addresses, the port of the side that calls; TLS is left out." in raw
+    with path.open("rb") as file:
+        opened = next(one for one in Recording(file, str(path), ports=(4711,)).events() if isinstance(one, Opened))
+    assert opened.connection.server.port == 4711
+    assert opened.connection.at == 1_764_489_600_250_000_000
 
 
 def test_a_run_without_a_connection_is_a_file_without_packets(tmp_path: Path) -> None:

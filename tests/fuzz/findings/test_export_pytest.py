@@ -37,9 +37,12 @@ from dicos_fuzz.grammar import echo
 from dicos_fuzz.tree import Action, Edit
 from tests.fuzz import values
 from tests.fuzz.broken.client import REQUEST, serving
+from tests.fuzz.campaign.peers import raw_peer, receive_all
 from tests.fuzz.findings.examples import FINDING, VIOLATION
 from tests.fuzz.findings.test_reproducer import violations
+from tests.fuzz.terminator import tls_before
 from tests.interop.peers import free_port
+from tests.transports.certificates import HOST, hospital, write_all
 
 RELEASE = values.PDUS["A-RELEASE-RQ"]
 TWICE = Conversation(
@@ -168,9 +171,123 @@ def test_a_test_that_nobody_calls_says_that_it_waits_and_does_not_pass(tmp_path:
     assert "the test waits 30 seconds for each call" in source
     port = free_port()
     found = run(source.replace("CALL_SECONDS = 30.0", "CALL_SECONDS = 0.1"), tmp_path, port)
-    assert found.returncode == 1
+    assert found.returncode == 3
     assert f"waiting 0.1 s for the peer to call 127.0.0.1:{port}" in found.stderr
-    assert f"NotCalled: no call at 127.0.0.1:{port} within 0.1 s" in found.stderr
+    assert f"no association: nothing was tested: no call at 127.0.0.1:{port} within 0.1 s" in found.stderr
+
+
+def nothing_was_tested(source: str, folder: Path, port: int, **environment: str) -> str:
+    """Runs a test as a script and under pytest. Returns what it says; fails if it passes."""
+    alone = run(source, folder, port, **environment)
+    assert alone.returncode == 3, alone.stdout + alone.stderr
+    assert "not shown" not in alone.stdout
+    assert "nothing was tested: " in alone.stderr
+    assert "Traceback" not in alone.stderr
+    under_pytest = run(source, folder, port, "-m", "pytest", "-q", "-p", "no:cacheprovider", **environment)
+    assert under_pytest.returncode == 1
+    assert "1 failed" in under_pytest.stdout
+    assert "nothing was tested: " in under_pytest.stdout
+    return alone.stderr
+
+
+@pytest.mark.parametrize("oracle", ["wrong-state", "hang", "memory-growth"])
+def test_without_a_peer_that_serves_it_never_passes(oracle: str, tmp_path: Path) -> None:
+    with serving("second-rq-answered") as port:
+        transcript = played(TWICE, port)
+    made = Reproducer(violation=replace(WRONG_STATE, oracle=oracle), conversation=TWICE, transcript=transcript)
+    source = pytest_of(made, transcript, seconds=0.3)
+    assert "the connection was refused" in nothing_was_tested(source, tmp_path, free_port())
+    with raw_peer(lambda sock: None) as port:
+        assert "no A-ASSOCIATE-AC: " in nothing_was_tested(source, tmp_path, port)
+    with raw_peer(lambda sock: receive_all(sock) and None) as port:
+        assert "no A-ASSOCIATE-AC: open" in nothing_was_tested(source, tmp_path, port)
+    with serving("none") as plain, tls_before(plain, tmp_path, hospital().server) as (port, files):
+        assert "no A-ASSOCIATE-AC: " in nothing_was_tested(source, tmp_path, port)
+        trusting = {"DICOS_TLS_CA": str(files.ca)}
+        assert "no connection: " in nothing_was_tested(source, tmp_path, plain, **trusting)
+
+
+def test_over_tls_the_peer_is_verified_unless_it_is_said_not_to(tmp_path: Path) -> None:
+    with serving("second-rq-answered") as plain, tls_before(plain, tmp_path, hospital().server) as (port, files):
+        transcript = played(TWICE, plain)
+        made = Reproducer(violation=WRONG_STATE, conversation=TWICE, transcript=transcript, tls=True)
+        source = pytest_of(made, transcript, seconds=1)
+        assert "OVER_TLS = True" in source
+        said = nothing_was_tested(source, tmp_path, port)
+        assert "CERTIFICATE_VERIFY_FAILED" in said
+        stranger = {"DICOS_TLS_CA": str(files.ca), "DICOS_TLS_NAME": "elsewhere.example"}
+        assert "CERTIFICATE_VERIFY_FAILED" in nothing_was_tested(source, tmp_path, port, **stranger)
+        missing = nothing_was_tested(source, tmp_path, port, DICOS_TLS_CA=str(tmp_path / "none.pem"))
+        assert "a file of DICOS_TLS_CA, _CERT or _KEY cannot be used" in missing
+        for environment in (
+            {"DICOS_TLS_CA": str(files.ca)},
+            {"DICOS_TLS_CA": str(files.ca), "DICOS_TLS_NAME": HOST},
+            {"DICOS_TLS_NO_VERIFY": "1"},
+        ):
+            found = run(source, tmp_path, port, **environment)
+            assert found.returncode == 1
+            assert "the peer did it again: {0: 'A-ASSOCIATE-AC" in found.stderr
+        assert run(source, tmp_path, plain, DICOS_TLS="0").returncode == 1
+        found_without = pytest_of(replace(made, tls=False), transcript, seconds=1)
+        assert run(found_without, tmp_path, port, DICOS_TLS="1", DICOS_TLS_CA=str(files.ca)).returncode == 1
+    with serving("none") as plain, tls_before(plain, tmp_path, hospital().server) as (port, files):
+        good = run(source, tmp_path, port, DICOS_TLS_CA=str(files.ca))
+        assert (good.returncode, good.stderr) == (0, "")
+
+
+CALLED = Conversation(name="x", side=Side.PROVIDER, steps=(Open(), Answer(), Await(kinds=(7,), seconds=0.2)))
+ACCEPT = values.PDUS["A-ASSOCIATE-AC"]
+CALLER = """
+import socket, sys, time
+for _ in range(100):
+    try:
+        with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
+            sock.sendall(bytes.fromhex(sys.argv[2]))
+            sock.settimeout(1)
+            while sock.recv(1000):
+                pass
+    except OSError:
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize(("said", "status"), [(REQUEST.hex(), 0), ("", 3), ("474554202f20485454502f312e310d0a0d0a", 3)])
+def test_a_peer_that_calls_has_to_send_a_request(said: str, status: int, tmp_path: Path) -> None:
+    transcript = Transcript(
+        [Entry(0, 0, What.OPENED), Entry(0, 0, What.RECEIVED, REQUEST), Entry(0, 0, What.SENT, ACCEPT),
+         Entry(0, 0, What.RECEIVED, values.PDUS["A-ABORT"])]
+    )  # fmt: skip
+    source = pytest_of(
+        Reproducer(violation=WRONG_STATE, conversation=CALLED, transcript=transcript), transcript, seconds=0.3
+    )
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-c", CALLER, str(port), said], stderr=subprocess.DEVNULL) as caller:
+        found = run(source, tmp_path, port)
+        caller.kill()
+    assert found.returncode == status, found.stderr
+    if status:
+        assert "it calls, and sends no A-ASSOCIATE-RQ" in found.stderr
+
+
+def test_a_peer_that_calls_over_tls_needs_a_certificate_of_this_side(tmp_path: Path) -> None:
+    transcript = Transcript(
+        [Entry(0, 0, What.OPENED), Entry(0, 0, What.RECEIVED, REQUEST), Entry(0, 0, What.SENT, ACCEPT)]
+    )
+    made = Reproducer(violation=WRONG_STATE, conversation=CALLED, transcript=transcript, tls=True)
+    source = pytest_of(made, transcript, seconds=0.3)
+    files, port = write_all(tmp_path, hospital().server), free_port()
+    assert "DICOS_TLS_CA names the CAs" in nothing_was_tested(source, tmp_path, port)
+    assert "DICOS_TLS_CERT names the certificate" in nothing_was_tested(source, tmp_path, port, DICOS_TLS_NO_VERIFY="1")
+    caller = CALLER.replace(
+        "sock.sendall",
+        "sock = __import__('ssl')._create_unverified_context().wrap_socket(sock)\n            sock.sendall",
+    )
+    with subprocess.Popen([sys.executable, "-c", caller, str(port), REQUEST.hex()], stderr=subprocess.DEVNULL) as calls:
+        own = {"DICOS_TLS_CERT": str(files.certificate), "DICOS_TLS_KEY": str(files.key)}
+        found = run(source, tmp_path, port, DICOS_TLS_NO_VERIFY="1", **own)
+        calls.kill()
+    assert found.returncode == 1
+    assert "the peer did it again: {0: 'A-ASSOCIATE-RQ" in found.stderr
 
 
 def test_what_cannot_be_exported_says_why() -> None:
@@ -234,7 +351,7 @@ def check_source(source: str) -> None:
     assert source.isascii()
     tree = ast.parse(source)
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    assert imported == {"os", "select", "socket", "struct", "sys", "time"}
+    assert imported == {"os", "select", "socket", "ssl", "struct", "sys", "time"}
     calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not calls & {"eval", "exec", "__import__", "compile"}
 

@@ -45,6 +45,25 @@ def test_a_person_reads_what_was_found_which_rule_it_breaks_and_how_to_run_it(tm
     assert "\\u" not in head
 
 
+def test_that_it_was_found_over_tls_is_remembered_and_how_to_run_it_says_so(tmp_path: Path) -> None:
+    made = of_finding(FINDING, tls=True, port=11119)
+    path = tmp_path / "x.json"
+    write(path, made)
+    assert (read(path).tls, read(path).port) == (True, 11119)
+    assert f'"dicos replay {FINDING.id}.json HOST PORT --tls"' in path.read_text()
+    assert "add the TLS options for your peer" in path.read_text()
+    called = replace(made, conversation=replace(made.conversation, side=Side.PROVIDER))
+    assert "--listen PORT --tls" in str(json_of_reproducer(called)["run"])
+
+
+def test_files_of_before_are_read(tmp_path: Path) -> None:
+    plain = json_of_reproducer(REPRODUCER)
+    for name in ("at", "tls", "port"):
+        del plain[name]
+    (tmp_path / "old.json").write_text(json.dumps(plain))
+    assert read(tmp_path / "old.json") == REPRODUCER
+
+
 def test_a_provider_listens() -> None:
     other = replace(REPRODUCER, conversation=replace(REPRODUCER.conversation, side=Side.PROVIDER))
     assert "--listen PORT" in str(json_of_reproducer(other)["run"])
@@ -80,6 +99,7 @@ findings = st.builds(
     minimised=st.none() | values.conversations,
     replayed=st.tuples(st.integers(0, 9), st.integers(0, 9)),
     seen_after=st.tuples(st.floats(0, 1e6), st.integers(0, 10**6)),
+    at=st.floats(0, 1e10),
     count=st.integers(0, 10**6),
     evidence=st.lists(texts, max_size=2).map(tuple),
 )
@@ -127,6 +147,9 @@ def damaged(**changes: object) -> dict[str, object]:
         ({}, 'not a reproducer: it has no "dicos reproducer"'),
         (damaged(dicos_reproducer=2), "a reproducer of version 2; this program reads version 1"),
         (damaged(dicos_reproducer="1"), "dicos reproducer: '1'; expected a whole number"),
+        (damaged(tls="yes"), "tls: 'yes'; expected true or false"),
+        (damaged(port=65_536), "port: 65536; expected a whole number from 0 to 65,535"),
+        (damaged(at=-1), "at: -1; expected a number from 0 to 10,000,000,000"),
         (damaged(color="red"), "reproducer: it has no 'color'"),
         (damaged(conversation=...), "conversation: null; expected an object"),
         (damaged(violation=...), "violation: null; expected an object"),

@@ -13,7 +13,7 @@ def test_without_atheris_a_line_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert guided("names", 1, tmp_path, tmp_path) == 2
-    assert "pip install 'dicos-proto[atheris]'" in capsys.readouterr().err
+    assert "pip install '.[atheris]' in a checkout" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # atheris instruments the engine, and runs for two seconds

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from dicos_fuzz.finding import Finding
-from dicos_fuzz.reports import text
+from dicos_fuzz.reports import html, json_lines, text
 from dicos_fuzz.reports.values import CampaignReport
 from tests.fuzz.findings.examples import FINDING
-from tests.fuzz.reports.examples import REPORT
+from tests.fuzz.reports.examples import REPORT, WRONG_STATE
 from tests.fuzz.reports.test_html import hostile
 
 
@@ -32,7 +33,7 @@ def test_a_report_reads_like_this() -> None:
         "    sent       an A-ASSOCIATE-RQ at a byte a second, on ten connections",
         "    shown      1 time, first after 4 min 1 s, 31007 conversations; played again: 2 of 3",
         "    reproducer 6 steps, 1.3 kB",
-        "    run        dicos replay slot-leak-51a6a3a556ee.json HOST PORT",
+        "    run        dicos replay FILE HOST PORT",
         "",
         "MEDIUM (1)",
         "  wrong-state-6f283143c0cd: A-ASSOCIATE-AC in answer to a second A-ASSOCIATE-RQ; "
@@ -41,7 +42,7 @@ def test_a_report_reads_like_this() -> None:
         "    sent       a second A-ASSOCIATE-RQ on the same connection",
         "    shown      212 times, first after 4.2 s, 871 conversations; played again: 3 of 3",
         "    reproducer 6 steps, 896 B (first: 6 steps, 896 B)",
-        "    run        dicos replay wrong-state-6f283143c0cd.json HOST PORT",
+        "    run        dicos replay FILE HOST PORT",
         "",
         "not confirmed (1):",
         "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value' "
@@ -99,3 +100,34 @@ def test_findings_that_are_alike_are_one_with_a_line_for_each_other() -> None:
 def test_what_there_was_no_time_for_is_said() -> None:
     found = list(text.lines(replace(REPORT, findings=(), unconfirmed=(replace(FINDING, replayed=(0, 0)),))))
     assert any(line.endswith("(there was no time to play it again)") for line in found)
+
+
+def test_the_command_has_the_path_and_the_options_for_tls() -> None:
+    report = replace(
+        REPORT,
+        reproducers={one.id: f"fuzz run/{one.id}.json" for one in REPORT.findings},
+        tls=("--tls-ca", "our ca.pem", "--tls-no-verify"),
+    )
+    name = WRONG_STATE.id
+    run = f"    run        dicos replay 'fuzz run/{name}.json' HOST PORT --tls-ca 'our ca.pem' --tls-no-verify"
+    assert run in list(text.lines(report))
+
+
+def test_the_time_is_told_by_what_it_went_into() -> None:
+    spent = (("to start and learn the peer", 2.7), ("of conversations", 17.3), ("to make them small", 9.0))
+    report = CampaignReport(peer="x", conversations=126, seconds=26.3, spent=spent)
+    found = list(text.lines(report))
+    assert "126 conversations, 5 a second; " in "\n".join(found)
+    assert "time 29.0 s: 2.7 s to start and learn the peer, 17.3 s of conversations, 9.0 s to make them small" in found
+    again = "\n".join(text.lines(replace(report, seconds=86.3)))
+    assert "9.0 s to make them small; 60.0 s before it was taken up again" in again
+
+
+def test_findings_of_before_that_are_masked_now_are_named_and_not_said_to_be_not_met() -> None:
+    report = CampaignReport(peer="x", masked_before={"hang-ae083b03aed1": 3}, known=("ae083b03aed1", "0123456789ab"))
+    found = list(text.lines(report))
+    assert "found before, now masked: hang-ae083b03aed1, 3 times" in found
+    assert [one for one in found if "not met" in one] == ["known, not met: 0123456789ab"]
+    said = [json.loads(line) for line in json_lines.lines(report)]
+    assert [one["id"] for one in said if one["event"] == "masked_before"] == ["hang-ae083b03aed1"]
+    assert "found before, now masked, 3 times" in "".join(html.page(report))

@@ -216,7 +216,7 @@ def test_counters_without_the_package_for_them() -> None:
     )  # fmt: skip
     assert done.returncode == USAGE
     (told,) = done.stderr.splitlines()
-    assert told.startswith("error: metrics need prometheus-client: pip install 'dicos-proto[metrics]'")
+    assert told.startswith("error: metrics need prometheus-client: pip install '.[metrics]' in a checkout")
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def test_without_the_package_the_error_says_what_to_install() -> None:
     command = [sys.executable, "-c", code.format("dicos_transports.serving.metrics")]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     last = found.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: metrics need prometheus-client: pip install 'dicos-proto[metrics]'")
+    assert last.startswith("ImportError: metrics need prometheus-client: pip install '.[metrics]' in a checkout")
     for adapter in ADAPTERS:  # which need none
         command[-1] = code.format(f"dicos_transports.{adapter}, dicos_transports.serving")
         subprocess.run(command, check=True)

@@ -76,7 +76,7 @@ def _dispatch(words: list[str]) -> int:
             if name not in ELSEWHERE:
                 raise
             print(
-                f"error: dicos {name} needs more libraries ({error.name}): pip install 'dicos-proto[fuzz]'",
+                f"error: dicos {name} needs more libraries ({error.name}): pip install '.[fuzz]' in a checkout",
                 file=sys.stderr,
             )
             return USAGE

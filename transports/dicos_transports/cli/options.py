@@ -301,7 +301,7 @@ def transport(word: str) -> str:
         from importlib.util import find_spec
 
         if find_spec(word) is None:
-            raise argparse.ArgumentTypeError("trio is not installed: pip install 'dicos-proto[trio]'")
+            raise argparse.ArgumentTypeError("trio is not installed: pip install '.[trio]' in a checkout")
     return word
 
 

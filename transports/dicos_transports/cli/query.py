@@ -71,7 +71,7 @@ def identifiers(options: argparse.Namespace, out: Output, operation: str) -> lis
     try:
         from . import keys
     except ImportError as error:
-        out.error(f"queries need more libraries ({error.name}): pip install 'dicos-proto[cli]'")
+        out.error(f"queries need more libraries ({error.name}): pip install '.[cli]' in a checkout")
         return None
     from pydicom.dataset import Dataset
 

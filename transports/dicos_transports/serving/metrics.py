@@ -1,4 +1,4 @@
-"""Prometheus metrics of servers. Needs `pip install 'dicos-proto[metrics]'`.
+"""Prometheus metrics of servers. Needs `pip install '.[metrics]'` in a checkout.
 
     with serve(where, handler, policy=policy) as server, start(server, ("127.0.0.1", 9104)):
         server.wait()
@@ -22,7 +22,7 @@ try:
     from prometheus_client.process_collector import ProcessCollector
     from prometheus_client.registry import Collector as BaseCollector
 except ImportError as error:
-    raise ImportError(f"metrics need prometheus-client: pip install 'dicos-proto[metrics]' ({error})") from error
+    raise ImportError(f"metrics need prometheus-client: pip install '.[metrics]' in a checkout ({error})") from error
 
 from ..addresses import port_of, show_address
 from .metrics_http import Page, PageServer

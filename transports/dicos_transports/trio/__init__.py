@@ -1,9 +1,11 @@
-"""Sessions in trio: `connect`, `accept`, `serve`. Needs `pip install 'dicos-proto[trio]'`."""
+"""Sessions in trio: `connect`, `accept`, `serve`. Needs `pip install '.[trio]'` in a checkout."""
 
 try:
     import trio  # noqa: F401
 except ImportError as error:
-    raise type(error)(f"trio is not installed: pip install 'dicos-proto[trio]' ({error})", name=error.name) from error
+    raise type(error)(
+        f"trio is not installed: pip install '.[trio]' in a checkout ({error})", name=error.name
+    ) from error
 
 from ..options import AcceptOptions, ConnectOptions
 from ..serving.options import ServeOptions
