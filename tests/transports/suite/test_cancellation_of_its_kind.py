@@ -180,7 +180,7 @@ async def test_a_timeout_is_a_timeout_and_the_task_is_not_cancelled(at: Context)
     async with asyncio.TaskGroup() as group:
         group.create_task(peer())
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(session.echo(), 0.02)
+            await asyncio.wait_for(session.echo(), 0.5)  # the request is sent by then, however busy the machine is
     assert task.cancelling() == 0
     assert session.driver.closed
 
