@@ -27,7 +27,7 @@ from ..tree import apply
 from .knowledge import Learned
 from .responding import acceptance
 
-__all__ = ["EDITS", "MESSAGES", "STEPS", "changed", "spliced"]
+__all__ = ["EDITS", "MESSAGES", "STEPS", "changed", "is_changed", "spliced"]
 
 STEPS: Final = 40
 EDITS: Final = 8
@@ -59,6 +59,11 @@ def spliced(first: Conversation, second: Conversation, random: Random) -> Conver
     head = first.steps[: random.randrange(1, len(first.steps) + 1)] if first.steps else ()
     tail = second.steps[random.randrange(len(second.steps)) :] if second.steps else ()
     return _made(first, [*head, *tail], f"spliced with {second.name}")
+
+
+def is_changed(conversation: Conversation) -> bool:
+    """Returns True for a changed or spliced conversation: what the peer has to make of it is not known."""
+    return conversation.name.endswith("~")
 
 
 def _made(origin: Conversation, steps: list[Step], how: str) -> Conversation:

@@ -34,6 +34,9 @@ KEPT: Final = 256 << 10
 AHEAD: Final = 2
 """Cases that a worker has beyond the one that it plays."""
 ENDING: Final = 5.0
+HASTY: Final = 0.25
+"""Share of the time for an answer that a peer gets where nothing is expected of it, and `LEAST_HASTY` seconds."""
+LEAST_HASTY: Final = 0.02
 _NOTHING: Final = Conversation(name="", steps=())
 
 
@@ -54,8 +57,13 @@ class Played:
 
 def play_here(player: Player, judge: Judge, case: Case) -> Played:
     """Plays one case. Raises `LocalTrouble`."""
-    sent, connections = player.bytes_sent, player.associations
-    transcript = player.play(case.conversation)
+    sent, connections, learned = player.bytes_sent, player.associations, player.learned
+    if case.hasty:
+        player.learned = replace(learned, answer_seconds=max(LEAST_HASTY, HASTY * learned.answer_seconds))
+    try:
+        transcript = player.play(case.conversation)
+    finally:
+        player.learned = learned
     return Played(
         case=case,
         violations=tuple(judge(case.conversation, transcript, player.learned)),

@@ -18,7 +18,7 @@ from typing import Final
 from ..conversation import Conversation
 from .corpus import Corpus
 from .knowledge import Learned
-from .mutating import changed, spliced
+from .mutating import changed, is_changed, spliced
 from .scenarios.family import Family
 
 __all__ = ["Case", "Schedule"]
@@ -33,11 +33,13 @@ SPLICED: Final = 1 / 6
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A conversation and its place in the order. `costly`: it takes long or much."""
+    """A conversation and its place in the order. `costly`: it takes long or much. `hasty`: nothing is expected of the
+    peer, so that it is not waited for as long as else."""
 
     number: int
     conversation: Conversation
     costly: bool = False
+    hasty: bool = False
 
 
 class Schedule:
@@ -90,7 +92,7 @@ class Schedule:
             conversation = order.next() or self._drawn(order, costly)
             if self._muted[_scene(conversation)] < MUTED_AFTER:
                 break
-        return Case(2 * order.taken + costly, conversation, costly)
+        return Case(2 * order.taken + costly, conversation, costly, hasty=is_changed(conversation) and not costly)
 
     def mute(self, conversation: Conversation) -> None:
         """Takes note that a conversation of this kind has brought the peer down."""
