@@ -24,6 +24,7 @@ from dicos_transports.cli.options import (
     associations,
     count,
     host_and_port,
+    peer_port,
     port,
     seconds,
     source_address,
@@ -207,15 +208,22 @@ def _address(words: list[str]) -> tuple[str, int, str | None, list[str]]:
     bare = is_ipv6(host.partition("%")[0])
     if not bare and host.rpartition("]")[2].rpartition(":")[1] == ":":
         found = parse_address(words[0])
-        return found.host, found.port, found.aet, words[1:]
+        return found.host, _of_peer(found.port), found.aet, words[1:]
     if len(words) < 2:
         raise ValueError(f"{words[0]!a}: no port; expected HOST PORT or HOST:PORT")
     try:
-        number = port(words[1])
+        number = peer_port(port(words[1]))
         aet = title(name) if at else None
     except argparse.ArgumentTypeError as error:
         raise ValueError(str(error)) from None
     return host if bare else parse_host(host, words[0]), number, aet, words[2:]
+
+
+def _of_peer(number: int) -> int:
+    try:
+        return peer_port(number)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def looked_up(host: str) -> tuple[str, bool]:

@@ -247,6 +247,7 @@ def test_files_that_are_not_there_or_cannot_be_written_are_named(good: Path, tmp
         (("--listen", "0"), "--listen without --to HOST PORT"),
         (("--listen", "0", "--to", "a", "b", "c"), "--listen without --to HOST PORT"),
         (("--listen", "0", "--to", "a", "b"), "argument --to: port 'b': expected 0 to 65535"),
+        (("--listen", "0", "--to", "a", "0"), "argument --to: port 0: a peer has a port from 1 to 65535"),
         (("--listen", "0", "--to", "localhost:1", "--port", "2"), "--port with --listen"),
         (("x.pcap", "--from", "yesterday"), "'yesterday': expected a time, as 2024-05-01T10:00:00"),
         (("x.pcap", "--address", "pacs"), "'pacs': expected ADDRESS, ADDRESS:PORT or a network"),

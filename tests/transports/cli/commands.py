@@ -21,7 +21,7 @@ from tests.transports.connections import CT, EXPLICIT, SYSTEMD
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "dicos_transports.cli"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {
-    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'transports'}"
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "transports", ROOT / "fuzz")))
 }
 TIMEOUT = 60.0
 """Seconds that a command gets on a busy machine: none needs one on an idle one."""
