@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
-from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE
+from dicos_transports.cli import FAILED, INTERRUPTED, LOST, NO_ASSOCIATION, OK, USAGE
 from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
@@ -33,14 +33,14 @@ from ..campaign.scenarios.family import Family
 from ..campaign.second import Second, engine
 from ..campaign.settings import Settings, Totals
 from ..campaign.spending import Shares, Spending, share_out
-from ..campaign.state import CORPUS, Saved, load, save
 from ..campaign.watching import CannotStart, Watched
 from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
+from .fuzz_files import Files, Refused
 from .fuzz_options import ENGINE, looked_up, parse, settings
-from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
+from .fuzz_report import Started, accepts, bounds_of, report_of, write_reports, write_reproducers
 from .fuzz_show import Show
 from .relaying import ended_by_signals, undisturbed
 
@@ -52,14 +52,6 @@ SLOW: Final = 50
 """Conversations a second below which none waits in a worker while another one is played."""
 RECORDED_MOST: Final = 500
 """Recorded associations that are taken from capture files."""
-
-
-class Refused(Exception):
-    """The command cannot begin; one line, and the exit status."""
-
-    def __init__(self, text: str, status: int = USAGE) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def main(words: Sequence[str]) -> int:
@@ -75,17 +67,8 @@ def main(words: Sequence[str]) -> int:
         _check_target(options)
         _check_inputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
-        saved, corpus = _saved(options)
-        _check_outputs(options)
-        if saved is not None:
-            options.seed = saved.seed
-        jobs = 1 if options.listen is not None else options.jobs
-        again = options.second is not None
-        shares = share_out(options.max_associations, jobs, lane=options.listen is None, again=again)
-        started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
-        show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
-        with ended_by_signals():
-            return _run(options, settings(options, known), show, saved, corpus, shares)
+        with Files(options, _where(options)) as files:
+            return _begin(options, known, files)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status
@@ -95,6 +78,19 @@ def main(words: Sequence[str]) -> int:
     except LocalTrouble as trouble:
         out.error(f"this host: {trouble}")
         return FAILED
+
+
+def _begin(options: argparse.Namespace, known: frozenset[str], files: Files) -> int:
+    saved = files.saved
+    if saved is not None:
+        options.seed = saved.seed
+    jobs = 1 if options.listen is not None else options.jobs
+    again = options.second is not None
+    shares = share_out(options.max_associations, jobs, lane=options.listen is None, again=again)
+    started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
+    show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
+    with ended_by_signals():
+        return _run(options, settings(options, known), show, files, shares)
 
 
 def _check_target(options: argparse.Namespace) -> None:
@@ -134,13 +130,6 @@ def _check_inputs(options: argparse.Namespace) -> None:
             raise Refused(f"{shown(path)}: {said(error)}") from None
 
 
-def _check_outputs(options: argparse.Namespace) -> None:
-    try:
-        try_outputs(options)
-    except OSError as error:
-        raise Refused(f"{shown(error.filename)}: {error.strerror}") from None
-
-
 def _known(path: Path) -> frozenset[str]:
     try:
         return read_known(path)
@@ -151,26 +140,35 @@ def _known(path: Path) -> frozenset[str]:
 # -- one campaign ------------------------------------------------------------------------------------------------
 
 
-def _run(
-    options: argparse.Namespace, limits: Settings, show: Show, saved: Saved | None, corpus: Corpus, shares: Shares
-) -> int:
+def _run(options: argparse.Namespace, limits: Settings, show: Show, files: Files, shares: Shares) -> int:
     with ExitStack() as end:
         with ExitStack() as stack:
-            campaign = _campaign(options, limits, show, saved, corpus, shares, stack)
+            campaign = _campaign(options, limits, show, files, shares, stack)
+            show.stop = campaign.stop
             try:
-                campaign.run()
+                if show.out.lost is None:
+                    campaign.run()
             except KeyboardInterrupt:  # just after its end
                 campaign.totals.ended = "interrupted"
             end.enter_context(undisturbed())  # nothing of what follows takes long
             if campaign.not_ready:
                 raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
-        _saving(options, campaign, show)
-        report = report_of(options, campaign, show.started, Side.PROVIDER if options.listen is not None else Side.USER)
-        for line in write_files(options, campaign, report):
+        files.keep()
+        paths, unwritten = write_reproducers(options, campaign, show.started)
+        files.save(campaign, show)
+        for finding in campaign.totals.findings.values():
+            if finding.id not in paths and (path := files.path_of(finding)):
+                paths[finding.id] = path
+        side = Side.PROVIDER if options.listen is not None else Side.USER
+        report = report_of(options, campaign, show.started, side, paths, unwritten)
+        for line in (*unwritten.values(), *write_reports(options, campaign, report)):
             show.error(line)
         show.summary(report)
     if campaign.totals.ended == "interrupted":
         return INTERRUPTED
+    if (lost := show.out.lost) is not None:
+        lost.status = FAILED if campaign.totals.findings else LOST
+        raise lost
     return FAILED if campaign.totals.findings else OK
 
 
@@ -178,12 +176,12 @@ def _campaign(
     options: argparse.Namespace,
     limits: Settings,
     show: Show,
-    saved: Saved | None,
-    corpus: Corpus,
+    files: Files,
     shares: Shares,
     stack: ExitStack,
 ) -> Campaign:
     """Returns the campaign, with its peer learned. The stack ends all that it uses."""
+    saved, corpus = files.saved, files.corpus
     begun = monotonic()
     spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1)
     watched, caller = _process(options, stack)
@@ -210,7 +208,7 @@ def _campaign(
         bitmap=None if saved is None else saved.bitmap, taken=(0, 0) if saved is None else saved.taken,
         second=second,
     )  # fmt: skip
-    campaign.on_save = partial(_saving, options, campaign, show)
+    campaign.on_save = partial(files.save, campaign, show)
     return campaign
 
 
@@ -400,43 +398,3 @@ def _second(
     if shares.jobs > 1 and not learned.alone:  # it plays while the workers do
         first = stack.enter_context(_player(options, show.out, shares.worker, first.spending, learned))
     return Second(first, player, totals)
-
-
-# -- files -------------------------------------------------------------------------------------------------------
-
-
-def _saved(options: argparse.Namespace) -> tuple[Saved | None, Corpus]:
-    folder = options.resume or options.state
-    saved = None
-    try:
-        if options.resume is not None:
-            saved = load(options.resume)
-            if saved.peer != _where(options):
-                raise Refused(f"{shown(folder)}: a campaign against {shown(saved.peer)}, not {_where(options)}")
-        elif folder is not None and (folder / "state.json").exists():
-            raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
-        where = options.corpus or (None if folder is None else folder / CORPUS)
-        return saved, Corpus(where, own=options.resume is not None and options.corpus is None)
-    except DamagedFile as fault:
-        raise Refused(shown(fault)) from None
-    except OSError as error:
-        raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
-
-
-def _saving(options: argparse.Namespace, campaign: Campaign, show: Show) -> None:
-    try:
-        _save(options, campaign)
-    except (OSError, ValueError) as error:
-        show.error(f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}")
-
-
-def _save(options: argparse.Namespace, campaign: Campaign) -> None:
-    folder = options.resume or options.state
-    if folder is not None:
-        save(
-            folder,
-            Saved(
-                peer=_where(options), seed=options.seed, taken=campaign.schedule.taken, totals=campaign.totals,
-                bitmap=campaign.bitmap,
-            ),
-        )  # fmt: skip

@@ -43,7 +43,8 @@ _ABOUT: Final = (
     "hurts others or brings it down, each with a reproducer."
 )
 _AFTER: Final = (
-    "Exit status: 0 nothing found, 1 findings, 2 bad usage, 3 no association, 130 interrupted. Never run this against "
+    "Exit status: 0 nothing found, 1 findings, 2 bad usage, 3 no association, 4 standard output "
+    "was lost and nothing was found, 130 interrupted. Never run this against "
     "a system in clinical or operational use: it may store objects, and it may crash."
 )
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}

@@ -20,6 +20,7 @@ from dicos_transports.cli.output import plural, size
 
 from ..campaign.campaign import Campaign
 from ..campaign.knowledge import Learned
+from ..campaign.room import with_room
 from ..campaign.scenarios import FAMILIES
 from ..conversation import Side
 from ..findings import reproducer
@@ -27,9 +28,19 @@ from ..json_text import try_folder, write_file
 from ..reports import html, json_lines, text
 from ..reports.values import CampaignReport, Difference, FamilyCount
 
-__all__ = ["Started", "accepts", "bounds_of", "report_of", "try_outputs", "write_files"]
+__all__ = [
+    "REPORTS",
+    "Started",
+    "accepts",
+    "bounds_of",
+    "report_of",
+    "try_outputs",
+    "write_reports",
+    "write_reproducers",
+]
 
 CONTEXTS: Final = 5
+REPORTS: Final = ("report.html", "report.txt", "report.jsonl")
 
 
 class Started:
@@ -66,8 +77,16 @@ def accepts(learned: Learned) -> tuple[str, ...]:
     )
 
 
-def report_of(options: argparse.Namespace, campaign: Campaign, started: Started, side: Side) -> CampaignReport:
-    """Returns the report of a campaign as it is now."""
+def report_of(
+    options: argparse.Namespace,
+    campaign: Campaign,
+    started: Started,
+    side: Side,
+    reproducers: dict[str, str],
+    unwritten: dict[str, str],
+) -> CampaignReport:
+    """Returns the report of a campaign as it is now. `reproducers`, `unwritten`: those that are written, and lines
+    about the others, by the id of the finding."""
     totals = campaign.totals
     found = Counter(one.conversation.name.partition("/")[0] for one in totals.findings.values())
     about = {name: family.about for name, family in FAMILIES.items() if family.side is side}
@@ -108,42 +127,49 @@ def report_of(options: argparse.Namespace, campaign: Campaign, started: Started,
         bounds=started.bounds,
         seed=options.seed,
         version=version(),
-        reproducers=_paths(options, campaign),
+        reproducers=reproducers,
+        unwritten=unwritten,
     )
 
 
-def _paths(options: argparse.Namespace, campaign: Campaign) -> dict[str, str]:
-    if options.output is None:
-        return {}
-    return {
-        one.id: str(options.output / reproducer.file_name(reproducer.of_finding(one)))
-        for one in campaign.totals.findings.values()
-    }
-
-
-def write_files(options: argparse.Namespace, campaign: Campaign, report: CampaignReport) -> Iterator[str]:
-    """Writes the files that the options ask for. Yields a line for each that cannot be written."""
-    for path, write in _writers(options, campaign, report):
+def write_reproducers(
+    options: argparse.Namespace, campaign: Campaign, started: Started
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Writes the reproducers that the options ask for. Returns their paths, and a line for each that cannot be written,
+    by the id of the finding."""
+    folder: Path | None = options.output
+    paths: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    if folder is None:
+        return paths, failed
+    for finding in campaign.totals.findings.values():
+        made = reproducer.of_finding(finding, peer=started.peer, program=f"dicos fuzz {version()}", made=started.at)
+        path = folder / reproducer.file_name(made)
         try:
-            write(path)
+            with_room(partial(reproducer.write, path, made), folder, campaign.corpus)
+            paths[finding.id] = str(path)
+        except (OSError, ValueError) as error:
+            failed[finding.id] = f"{path}: not written: {said(error) if isinstance(error, OSError) else error}"
+    return paths, failed
+
+
+def write_reports(options: argparse.Namespace, campaign: Campaign, report: CampaignReport) -> Iterator[str]:
+    """Writes the reports that the options ask for. Yields a line for each that cannot be written."""
+    for path, write in _writers(options, report):
+        try:
+            with_room(partial(write, path), path.parent, campaign.corpus)
         except (OSError, ValueError) as error:
             yield f"{path}: {said(error) if isinstance(error, OSError) else error}"
 
 
-def _writers(
-    options: argparse.Namespace, campaign: Campaign, report: CampaignReport
-) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    """Yields each file, and the function that writes it."""
+def _writers(options: argparse.Namespace, report: CampaignReport) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Yields each report, and the function that writes it."""
     folder: Path | None = options.output
     if folder is not None:
-        for finding in campaign.totals.findings.values():
-            made = reproducer.of_finding(
-                finding, peer=report.peer, program=f"dicos fuzz {report.version}", made=report.started
-            )
-            yield folder / reproducer.file_name(made), partial(reproducer.write, reproducer=made)
-        yield folder / "report.html", partial(html.write, report=report)
-        yield folder / "report.txt", lambda path: _write_lines(path, text.lines(report, transcripts=True))
-        yield folder / "report.jsonl", lambda path: _write_lines(path, json_lines.lines(report))
+        page, plain, events = (folder / name for name in REPORTS)
+        yield page, partial(html.write, report=report)
+        yield plain, lambda path: _write_lines(path, text.lines(report, transcripts=True))
+        yield events, lambda path: _write_lines(path, json_lines.lines(report))
     if options.html is not None:
         yield options.html, partial(html.write, report=report)
 

@@ -22,8 +22,9 @@ MOST_TIMES: Final = 1000
 SECONDS: Final = 60.0
 _ABOUT: Final = "Play a reproducer of dicos fuzz again, and report if its finding shows."
 _AFTER: Final = (
-    "Exit status: 0 it did not show, 1 it showed, 2 bad usage or a file that cannot be read, 3 no association, 130 "
-    "interrupted. Only against a peer that you own, and that serves nobody else now: it may crash."
+    "Exit status: 0 it did not show, 1 it showed, 2 bad usage or a file that cannot be read, 3 no association, 4 it "
+    "did not show and standard output was lost, 130 interrupted. Only against a peer that you own, and "
+    "that serves nobody else now: it may crash."
 )
 
 

@@ -50,7 +50,8 @@ class CampaignReport:
     (`reports.visiting`). `findings`: in any order. `unconfirmed`: seen once, and not again when it was played again.
     `masked`: hits of known findings, by id; `known`: all that were to be masked, as their file names them.
     `differences`: from a second peer, `compared`. `bounds`: (name, value) as they were printed first. `seed`,
-    `version`, `notes`. `reproducers`: id of a finding -> path of its file.
+    `version`, `notes`. `reproducers`: id of a finding -> path of its file, for those
+    that have one. `unwritten`: id of a finding -> why its file could not be written.
     """
 
     peer: str
@@ -79,6 +80,7 @@ class CampaignReport:
     version: str = ""
     notes: tuple[str, ...] = ()
     reproducers: Mapping[str, str] = field(default_factory=dict)
+    unwritten: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:

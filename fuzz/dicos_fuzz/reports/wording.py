@@ -23,6 +23,7 @@ __all__ = [
     "replay_command",
     "size",
     "verdict",
+    "why_no_file",
     "why_unconfirmed",
 ]
 
@@ -70,15 +71,24 @@ def how_small(finding: Finding) -> str:
         found = f"{_size(finding.minimised, finding.minimised_transcript)} (first: {first})"
     if finding.before:
         found += f", after {plural(len(finding.before), 'other conversation')}"
+    if finding.left_out:
+        found += f"; {plural(finding.left_out, 'earlier conversation')} left out: the file would be too large"
     return found
 
 
 def replay_command(report: CampaignReport, finding: Finding) -> str:
-    """Returns the command that plays it again."""
-    path = quote(report.reproducers.get(finding.id, f"{finding.id}.json"))
+    """Returns the command that plays it again; empty if there is no file for it."""
+    if finding.id not in report.reproducers:
+        return ""
+    path = quote(report.reproducers[finding.id])
     if finding.conversation.side is Side.PROVIDER:
         return f"dicos replay {path} --listen PORT"
     return f"dicos replay {path} HOST PORT"
+
+
+def why_no_file(report: CampaignReport, finding: Finding) -> str:
+    """Returns why a finding has no reproducer."""
+    return report.unwritten.get(finding.id) or "no reproducer was written: --output DIR writes them"
 
 
 def verdict(report: CampaignReport) -> str:
