@@ -71,7 +71,8 @@ class Finding:
     """A group of violations with one signature.
 
     `transcript`: of the first run. `before`: the conversations that ran before it on the same peer and are needed to
-    show it, in order; empty if it shows alone. `minimised`: the smallest conversation found that shows it, None before;
+    show it, in order; empty if it shows alone. `left_out`: how many more there were, which a file has no place for.
+    `minimised`: the smallest conversation found that shows it, None before;
     `minimised_transcript`: of a run of that one that showed it, None if it was not kept.
     `replayed`: (times shown, times tried). `seen_after`: seconds and conversations until the first run. `at`: when it
     was found, in seconds since 1970, 0 if that is not known. `count`: runs that showed it. `evidence`: lines from
@@ -82,6 +83,7 @@ class Finding:
     conversation: Conversation
     transcript: Transcript
     before: tuple[Conversation, ...] = ()
+    left_out: int = 0
     minimised: Conversation | None = None
     minimised_transcript: Transcript | None = None
     replayed: tuple[int, int] = (0, 0)

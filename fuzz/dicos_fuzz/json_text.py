@@ -80,9 +80,7 @@ def write_file(path: Path, raw: bytes) -> None:
 
 
 def try_folder(folder: Path) -> None:
-    """Makes a folder, if it is not there, and writes and removes a file in it: `write_file` will be able to. Raises
-    OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes and removes a file in a folder: `write_file` will be able to. Raises OSError."""
     beside = folder / f".tried.{os.getpid()}"
     try:
         beside.write_bytes(b"")

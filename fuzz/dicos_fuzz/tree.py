@@ -9,21 +9,27 @@ no name is `%`, so that every path leads to one node. An `Edit` is one change at
 there changes nothing, so that any subset of a list of edits can be applied: this is what makes findings small.
 
 Invariants: nothing here is recursive, so a tree may be as deep as it likes; copies that edits make are bounded
-(`MOST_COPIED`), because a few `REPEAT` of each other would make more bytes than there is memory.
+(`MOST_COPIED`), because a few `REPEAT` of each other would make more bytes than there is memory. An edit takes far less
+time than a look at all nodes beside it (`siblings`), and the work of all edits can be bounded (`Effort`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from operator import attrgetter
 from typing import Final
+
+from .siblings import Place, Siblings
 
 __all__ = [
     "MOST_COPIED",
     "ROOT",
     "Action",
     "Edit",
+    "Effort",
     "Kind",
     "Leaf",
     "Length",
@@ -213,71 +219,170 @@ def find(node: Node, path: str) -> Node | None:
     return node
 
 
-def apply(node: Node, edits: tuple[Edit, ...] | list[Edit]) -> Node:
-    """Returns the tree with these edits, one after the other. Edits without effect are skipped."""
-    copied = 0
+class Effort:
+    """The work that edits take, in nodes that are visited or made. `most`: edits beyond are not made. `stop` is asked
+    before each edit; True ends the work, too."""
+
+    def __init__(self, most: int | None = None, stop: Callable[[], bool] | None = None) -> None:
+        self.spent = 0
+        self.over = False
+        """True if some edits were not made."""
+        self._most = most
+        self._stop = stop
+
+    def goes_on(self) -> bool:
+        """Returns False if the next edit is not to be made."""
+        if (self._most is not None and self.spent > self._most) or (self._stop is not None and self._stop()):
+            self.over = True
+        return not self.over
+
+
+def apply(node: Node, edits: tuple[Edit, ...] | list[Edit], effort: Effort | None = None) -> Node:
+    """Returns the tree with these edits, one after the other. Edits without effect are skipped. `effort`: counts the
+    work, and may end it; the tree is that of the edits before then."""
+    effort = effort if effort is not None else Effort()
+    tree = _Edited(node, effort)
     for edit in edits:
+        if not effort.goes_on():
+            break
+        tree.edit(edit)
+    return tree.closed()
+
+
+class _Open:
+    """A part whose nodes are being changed."""
+
+    __slots__ = ("inside", "name")
+
+    def __init__(self, part: Part) -> None:
+        self.name = part.name
+        self.inside: Siblings[Node | _Open] = Siblings(part.nodes, attrgetter("name"))
+
+
+class _Edited:
+    """A tree while edits are made. The parts on the way to an edit are opened, and closed at the end."""
+
+    def __init__(self, root: Node, effort: Effort) -> None:
+        self._root: Node | _Open = root
+        self._effort = effort
+        self._copied = 0
+
+    def closed(self) -> Node:
+        """Returns the tree."""
+        return _closed(self._root, self._effort)
+
+    def edit(self, edit: Edit) -> None:
+        """Makes an edit, if its path is there."""
+        if not edit.path:
+            self._root = node = self.closed()
+            found = self._changed(node, edit)
+            if found is not None:
+                self._root = found[0] if len(found) == 1 else Part(node.name, found)
+            return
+        *above, last = edit.path.split("/")
+        inside = self._open(above)
+        place = None if inside is None else self._find(inside, last)
+        if inside is None or place is None:
+            return
+        if edit.action is Action.SWAP:
+            inside.swap(place)
+            return
+        one = inside[place]
+        if isinstance(one, _Open):
+            if edit.action is Action.DELETE:
+                inside.put(place, ())
+                return
+            one = _closed(one, self._effort)
+        if (found := self._changed(one, edit)) is not None:
+            inside.put(place, found)
+
+    def _open(self, steps: list[str]) -> Siblings[Node | _Open] | None:
+        """Opens the parts on a path. Returns the nodes of the last; None if it is not there, or not a part."""
+        part = self._root
+        if isinstance(part, Part):
+            part = self._root = self._opened(part)
+        for step in steps:
+            if not isinstance(part, _Open) or (place := self._find(part.inside, step)) is None:
+                return None
+            inside, part = part.inside, part.inside[place]
+            if isinstance(part, Part):
+                part = self._opened(part)
+                inside.put(place, (part,))
+        return part.inside if isinstance(part, _Open) else None
+
+    def _opened(self, part: Part) -> _Open:
+        self._effort.spent += len(part.nodes)
+        return _Open(part)
+
+    def _find(self, inside: Siblings[Node | _Open], step: str) -> Place | None:
+        name, number = _name_and_number(step)
+        before = inside.looked
+        place = inside.find(name, number)
+        self._effort.spent += inside.looked - before
+        return place
+
+    def _changed(self, node: Node, edit: Edit) -> tuple[Node, ...] | None:
         if edit.action is Action.REPEAT:
-            if copied <= MOST_COPIED:
-                copied += _cost(find(node, edit.path), MOST_COPIED - copied)
-            if copied > MOST_COPIED:
-                continue
-        node = _edited(node, edit)
-    return node
+            if self._copied <= MOST_COPIED:
+                cost, nodes = _cost(node, MOST_COPIED - self._copied)
+                self._copied += cost
+                self._effort.spent += nodes
+            if self._copied > MOST_COPIED:
+                return None
+        elif edit.action is Action.CUT:
+            self._effort.spent += _cost(node, MOST_COPIED)[1]
+        return _changed(node, edit)
 
 
-def _cost(node: Node | None, most: int) -> int:
-    """The cost of one more of a node; it stops counting above `most`."""
-    cost = 0
-    stack = [] if node is None else [node]
+def _closed(node: Node | _Open, effort: Effort) -> Node:
+    """A tree in which no part is open any more."""
+    if not isinstance(node, _Open):
+        return node
+    opened = [node]
+    for one in opened:  # it grows meanwhile
+        opened += [child for child in one.inside if isinstance(child, _Open)]
+    made: dict[int, Part] = {}
+    for one in reversed(opened):
+        nodes = tuple(made[id(child)] if isinstance(child, _Open) else child for child in one.inside)
+        made[id(one)] = Part(one.name, nodes)
+        effort.spent += len(nodes)
+    return made[id(node)]
+
+
+def _cost(node: Node, most: int) -> tuple[int, int]:
+    """The cost of one more of a node, and the nodes in it; it stops counting above `most`."""
+    cost = nodes = 0
+    stack = [node]
     while stack and cost <= most:
         one = stack.pop()
+        nodes += 1
         cost += NODE_COST + (len(one.value) if isinstance(one, Leaf) else 0)
         if isinstance(one, Part):
             stack.extend(one.nodes)
-    return cost
-
-
-def _edited(node: Node, edit: Edit) -> Node:
-    above: list[tuple[Part, int]] = []  # the parts on the way, and which of their nodes comes next
-    one = node
-    for step in edit.path.split("/") if edit.path else ():
-        index = _index(one, step) if isinstance(one, Part) else None
-        if not isinstance(one, Part) or index is None:
-            return node
-        above.append((one, index))
-        one = one.nodes[index]
-    found: tuple[Node, ...] | None
-    if not above:
-        found = _changed(node, edit)
-        return node if found is None else found[0] if len(found) == 1 else Part(node.name, found)
-    part, index = above.pop()
-    nodes = part.nodes
-    if edit.action is Action.SWAP:
-        after, found = index + 2, (*reversed(nodes[index : index + 2]),)
-    else:
-        after, found = index + 1, _changed(one, edit)
-    if found is None:
-        return node
-    part = replace(part, nodes=(*nodes[:index], *found, *nodes[after:]))
-    for upper, index in reversed(above):
-        part = replace(upper, nodes=(*upper.nodes[:index], part, *upper.nodes[index + 1 :]))
-    return part
+    return cost, nodes
 
 
 _MOST_DIGITS: Final = 9
+_ESCAPED: Final = re.compile("%(2F|23|25)")
 
 
-def _index(part: Part, step: str) -> int | None:
+def _name_and_number(step: str) -> tuple[str, int]:
+    """The name of a node, and which of that name it is; number 0 for a step that leads nowhere."""
     name, _, number = step.rpartition("#")
     if not name:
         name, number = step, "1"
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
-        return None
-    left = int(number)
-    escaped = "%" in name
+        return name, 0
+    if "%" in name:
+        plain = "" if name == "%" else _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)
+        return plain, int(number) if _step(plain) == name else 0
+    return name, int(number)
+
+
+def _index(part: Part, step: str) -> int | None:
+    name, left = _name_and_number(step)
     for index, node in enumerate(part.nodes):
-        if (_step(node.name) if escaped else node.name) == name:
+        if node.name == name:
             left -= 1
             if left == 0:
                 return index

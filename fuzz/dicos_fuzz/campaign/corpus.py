@@ -3,7 +3,8 @@
 Knows: conversations, files. Must not know: why one is worth keeping.
 
 Invariants: the number and the size of entries are bounded, in memory and of the files that are written here; the oldest
-ones leave first. No file is removed that another campaign, or a person, has put there. A file that cannot be read
+ones leave first. Once the disk is full, nothing more is written, and `give_room` removes the newest files of this
+campaign. No file is removed that another campaign, or a person, has put there. A file that cannot be read
 raises `DamagedFile`, which names it. Files are read in the order of their names, so that a folder means the same on
 every host.
 """
@@ -20,7 +21,9 @@ from typing import Final
 from dicos_transports.addresses import said
 
 from ..conversation import Conversation, conversation_of_json, json_of_conversation
+from ..edit_work import check_work
 from ..json_text import DamagedFile, read_file, write_file, written
+from .room import FULL
 
 __all__ = ["ENTRIES", "LARGEST", "Corpus", "read_conversation"]
 
@@ -29,6 +32,8 @@ LARGEST: Final = 4 << 20
 """Bytes of one file: a conversation of 2 MB, in hexadecimal."""
 ALL: Final = 64 << 20
 """Bytes of all entries in memory, as JSON."""
+ROOM: Final = 64 << 10
+"""Bytes of files that are removed at a time, at least, to make room."""
 
 
 class Corpus:
@@ -41,6 +46,9 @@ class Corpus:
         self._bytes = 0
         self._folder = folder
         self._ours: set[str] = set()  # names of files that were written here
+        self._new: list[str] = []  # ... in this run, the newest last
+        self.full = False
+        """True once its disk is full: nothing more is written."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.glob("*.json"))[:ENTRIES]:
@@ -61,12 +69,36 @@ class Corpus:
         if name in self._entries or len(text) > LARGEST:
             return False
         self._keep(name, conversation, len(text))
-        if self._folder is not None:
+        if self._folder is not None and not self.full:
             path = self._folder / f"{name}.json"
             if not path.exists():
-                write_file(path, written(plain))
+                self._write(path, written(plain))
                 self._ours.add(name)
+                self._new.append(name)
         return True
+
+    def _write(self, path: Path, raw: bytes) -> None:
+        try:
+            write_file(path, raw)
+        except OSError as error:
+            self.full = error.errno in FULL
+            raise
+
+    def give_room(self, folder: Path) -> bool:
+        """Removes the newest files of this run, `ROOM` bytes of them, if they are on the disk of `folder`; they stay in
+        memory. Returns False if there is none. Nothing more is written afterwards."""
+        self.full = True
+        freed = 0
+        if self._folder is None or self._folder.stat().st_dev != folder.stat().st_dev:
+            return False
+        while self._new and freed < ROOM:
+            name = self._new.pop()
+            path = self._folder / f"{name}.json"
+            if name in self._ours and path.exists():
+                self._ours.remove(name)
+                freed += path.stat().st_size
+                path.unlink()
+        return freed > 0
 
     def _keep(self, name: str, conversation: Conversation, size: int) -> None:
         self._entries[name] = (conversation, size)
@@ -96,7 +128,9 @@ def read_conversation(path: Path) -> tuple[Conversation, int]:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise DamagedFile("a device or a pipe, not a file")  # to open a pipe may wait forever
-        return conversation_of_json(read_file(path, most_bytes=LARGEST)), path.stat().st_size
+        conversation = conversation_of_json(read_file(path, most_bytes=LARGEST))
+        check_work([conversation])
+        return conversation, path.stat().st_size
     except DamagedFile as fault:
         raise DamagedFile(f"{path}: {fault}") from None
     except OSError as error:

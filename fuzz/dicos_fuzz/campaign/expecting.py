@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf
 from typing import Final
 
@@ -149,10 +150,10 @@ def _approval(seen: Seen, one: Said, *, strictly: bool) -> str | None:
     """The name of an answer that refuses nothing; empty for one that reports a failure; None for the answer to what had
     no fault and came before it."""
     if one.kind == 2:
-        ours = seen.line.ours()
+        ours = [*islice((each for each in seen.line.said if each.ours), 2)]
         return None if len(ours) > 1 and ours[0].validity is Validity.VALID else one.name
     if one.kind == 6:
-        return None if seen.line.ours(5) else one.name
+        return None if any(each.ours and each.kind == 5 for each in seen.line.said) else one.name
     if one.kind != 4:
         return one.name
     if one.pdvs and not any(control & 1 for _, control, _ in one.pdvs):

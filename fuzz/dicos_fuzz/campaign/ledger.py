@@ -11,12 +11,17 @@ from time import time
 from typing import Final
 
 from ..finding import Finding, Violation, id_of, signature, signature_in
+from ..findings.fitting import bounded
 from .settings import Totals
 
 __all__ = ["CHANCES", "Ledger"]
 
 CHANCES: Final = 3
 """Times that a violation that did not come back is played again when it is seen again."""
+
+BEFORE: Final = 64 << 20
+"""Bytes of the conversations before all findings, as in their files: up to a thousand of them before each. Stops: 500
+findings of a peer that is sent megabytes."""
 
 
 class Ledger:
@@ -33,6 +38,7 @@ class Ledger:
         self._totals = totals
         self._known = frozenset(map(signature_in, known))
         self._tell = tell
+        self._before = BEFORE
         self._chances: dict[str, int] = {}
         self._now = now
         self._pending: dict[str, tuple[float, int]] = {}  # signatures that are looked into, when each was first seen
@@ -73,7 +79,14 @@ class Ledger:
         at, cases = self._pending.pop(name, (at, cases))
         if name not in self._totals.findings and name not in self._known:
             found = replace(finding, replayed=(0, 0), seen_after=(round(at, 3), cases))
-            self._totals.unconfirmed.setdefault(name, found)
+            if name not in self._totals.unconfirmed:
+                self._totals.unconfirmed[name] = self._bounded(found)
+
+    def _bounded(self, finding: Finding) -> Finding:
+        """Leaves out the earliest conversations before it for which there is no room."""
+        found, taken = bounded(finding, self._before)
+        self._before -= taken
+        return found
 
     def _explained(self, violation: Violation) -> str | None:
         """The signature of a finding whose cause is known, for an end of the peer whose cause is not."""
@@ -103,7 +116,9 @@ class Ledger:
         if tried and not shown:
             self._chances[name] = self._chances.get(name, 0) + 1
             before = totals.unconfirmed.get(name)
-            totals.unconfirmed[name] = finding if before is None else replace(before, count=before.count + 1)
+            totals.unconfirmed[name] = (
+                self._bounded(finding) if before is None else replace(before, count=before.count + 1)
+            )
             return False
         if name in self._known:
             self._mask(violation)
@@ -119,6 +134,6 @@ class Ledger:
         doubtful = totals.unconfirmed.pop(name, None)
         if doubtful is not None:
             finding = replace(finding, count=finding.count + doubtful.count)
-        totals.findings[name] = finding
+        totals.findings[name] = finding = self._bounded(finding)
         self._tell(finding)
         return True

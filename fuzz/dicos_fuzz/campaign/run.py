@@ -24,7 +24,7 @@ from dicos_transports.addresses import said
 
 from ..conversation import Answer, Await, Check, End, Entry, Open, Pause, Reading, Send, Side, Step, Transcript, What
 from ..grammar.reading import read_stream
-from ..tree import Edit, apply, encode
+from ..tree import Edit, Effort, apply, encode
 from .doors import CANCELLED, Bounds, Door, NoPort
 from .echoing import Exchange, GoodCall, GoodEcho, Outcome
 from .knowledge import Learned
@@ -150,13 +150,18 @@ class Run:
 
     def _edited(self, message: bytes, edits: tuple[Edit, ...], connection: int) -> bytes | None:
         """Returns a message with its edits made; None, with a line in the transcript, once all edits of the
-        conversation have made too many bytes."""
+        conversation have made too many bytes, or its time is over."""
         if not edits:
             return message
         if self._made > MOST_MADE:
             self._note(What.SENT, connection, f"nothing: the edits before have made {self._made:,} bytes")
             return None
-        data = encode(apply(read_stream(message), edits))
+        effort = Effort(stop=lambda: self.over)
+        tree = apply(read_stream(message), edits, effort)
+        if effort.over:
+            self._note(What.SENT, connection, "nothing: its time was over before all edits were made")
+            return None
+        data = encode(tree)
         self._made += len(data)
         return data
 

@@ -3,14 +3,15 @@
 Knows: files. Must not know: how a campaign runs.
 
 A folder: the file state.json (numbers, the bitmap), `corpus/` (conversations), `findings/` and `unconfirmed/`
-(reproducers). Each file is written whole or not at all, so that a campaign that is killed leaves its last state. A
-damaged file raises `DamagedFile`, which names it.
+(reproducers); the file `lock` is there while a campaign runs (`claim`). Each file is written whole or not at all, so
+that a campaign that is killed leaves its last state. A damaged file raises `DamagedFile`, which names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,15 @@ from ..finding import Finding, signature
 from ..findings import reproducer
 from ..json_text import DamagedFile, fields, hexadecimal, items, number, read_file, text, whole, write_file, written
 from .bitmap import BITS, Bitmap
+from .room import GivesRoom, with_room
 from .settings import Totals
 
-__all__ = ["CORPUS", "FINDINGS", "Saved", "load", "save"]
+__all__ = ["CORPUS", "FINDINGS", "NAME", "Saved", "load", "save"]
 
 CORPUS: Final = "corpus"
 FINDINGS: Final = "findings"
-_NAME: Final = "state.json"
+UNCONFIRMED: Final = "unconfirmed"
+NAME: Final = "state.json"
 _FORMAT: Final = 1
 _MOST: Final = 1 << 53
 _FINDINGS_MOST: Final = 2_000
@@ -47,45 +50,63 @@ class Saved:
     bitmap: Bitmap
 
 
-def save(folder: Path, saved: Saved, of: Callable[[Finding], reproducer.Reproducer] | None = None) -> None:
-    """Writes a campaign. `of` makes the reproducer of a finding. The corpus writes its own files. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save(
+    folder: Path,
+    saved: Saved,
+    corpus: GivesRoom | None = None,
+    of: Callable[[Finding], reproducer.Reproducer] | None = None,
+) -> dict[str, str]:
+    """Writes a campaign: the findings first. The corpus writes its own files, and gives room for these. `of` makes the
+    reproducer of a finding. Returns what cannot be written, and why, by path. Raises OSError if the folders cannot be
+    made."""
+    (folder / FINDINGS).mkdir(parents=True, exist_ok=True)
+    (folder / UNCONFIRMED).mkdir(exist_ok=True)
     totals = saved.totals
-    for name, found in ((FINDINGS, totals.findings), ("unconfirmed", totals.unconfirmed)):
-        (folder / name).mkdir(exist_ok=True)
-        for one in found.values():
-            made = reproducer.of_finding(one, peer=saved.peer) if of is None else of(one)
-            reproducer.write(folder / name / reproducer.file_name(made), made)
-    write_file(
-        folder / _NAME,
-        written(
-            {
-                "dicos fuzz": _FORMAT,
-                "peer": saved.peer,
-                "seed": saved.seed,
-                "taken": list(saved.taken),
-                "seconds": round(totals.seconds, 3),
-                "cases": totals.cases,
-                "echoes": totals.echoes,
-                "associations": totals.associations,
-                "sent": totals.sent,
-                "restarts": totals.restarts,
-                "families": totals.families,
-                "masked": totals.masked,
-                "bitmap": saved.bitmap.dump().hex(),
-            }
-        ),
+    files: list[tuple[Path, Callable[[Path], object]]] = []
+    for name, found in ((FINDINGS, totals.findings), (UNCONFIRMED, totals.unconfirmed)):
+        made = [reproducer.of_finding(one, peer=saved.peer) if of is None else of(one) for one in found.values()]
+        files += [
+            (folder / name / reproducer.file_name(one), partial(reproducer.write, reproducer=one)) for one in made
+        ]
+    files.insert(len(totals.findings), (folder / NAME, lambda path: write_file(path, _written(saved))))
+    failed: dict[str, str] = {}
+    for path, write in files:
+        try:
+            with_room(partial(write, path), folder, corpus)
+        except (OSError, ValueError) as error:
+            failed[str(path)] = said(error) if isinstance(error, OSError) else str(error)
+    return failed
+
+
+def _written(saved: Saved) -> bytes:
+    totals = saved.totals
+    return written(
+        {
+            "dicos fuzz": _FORMAT,
+            "peer": saved.peer,
+            "seed": saved.seed,
+            "taken": list(saved.taken),
+            "seconds": round(totals.seconds, 3),
+            "cases": totals.cases,
+            "echoes": totals.echoes,
+            "associations": totals.associations,
+            "sent": totals.sent,
+            "restarts": totals.restarts,
+            "families": totals.families,
+            "masked": totals.masked,
+            "bitmap": saved.bitmap.dump().hex(),
+        }
     )
 
 
 def load(folder: Path) -> Saved:
     """Reads a campaign. Raises `DamagedFile`, which names the file, and OSError if there is none."""
-    path = folder / _NAME
+    path = folder / NAME
     try:
         saved = _read(read_file(path))
     except DamagedFile as fault:
         raise DamagedFile(f"{path}: {fault}") from None
-    for name, found in ((FINDINGS, saved.totals.findings), ("unconfirmed", saved.totals.unconfirmed)):
+    for name, found in ((FINDINGS, saved.totals.findings), (UNCONFIRMED, saved.totals.unconfirmed)):
         for file in sorted((folder / name).glob("*.json"))[:_FINDINGS_MOST]:
             try:
                 one = _finding(reproducer.read(file))
@@ -134,6 +155,7 @@ def _finding(found: reproducer.Reproducer) -> Finding:
         conversation=found.conversation,
         transcript=found.transcript,
         before=found.before,
+        left_out=found.left_out,
         minimised=found.conversation,
         replayed=found.replayed,
         seen_after=found.seen_after,

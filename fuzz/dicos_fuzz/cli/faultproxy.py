@@ -181,7 +181,7 @@ def _parser() -> Parser:
         description="Pass connections on to a peer, with the faults of a plan on each of them: lost, changed and late "
         "bytes, stalls, resets. In a plan, \"out\" is the direction of the side that connects.",
         epilog="Exit status: 0 after --connections N, 1 if it cannot listen or the target was never reached, 2 bad "
-        "usage or a plan that cannot be read, 130 interrupted.",
+        "usage or a plan that cannot be read, 4 standard output was lost, 130 interrupted.",
     )  # fmt: skip
     add = made.add_argument
     add("listen", type=host_and_port, metavar="LISTEN",

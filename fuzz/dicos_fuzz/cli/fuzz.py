@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
-from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK, USAGE, version
+from dicos_transports.cli import FAILED, INTERRUPTED, LOST, NO_ASSOCIATION, OK, USAGE, version
 from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
@@ -34,16 +34,16 @@ from ..campaign.scenarios.family import Family
 from ..campaign.second import Second, engine
 from ..campaign.settings import Settings, Totals
 from ..campaign.spending import Shares, Spending, share_out
-from ..campaign.state import Saved
 from ..campaign.watching import STARTING, CannotStart, Watched
 from ..captures.reading import CaptureError, conversations
 from ..conversation import Conversation, Side
 from ..findings.grouping import read_known
 from ..json_text import DamagedFile
+from .fuzz_files import Files
 from .fuzz_options import ENGINE, looked_up, parse, settings
-from .fuzz_report import Started, accepts, bounds_of, report_of, try_outputs, write_files
+from .fuzz_report import Started, accepts, bounds_of, report_of, write_reports
 from .fuzz_show import Show
-from .keeping import Keeper, mask, refuse_used, saved_campaign
+from .keeping import Keeper, mask
 from .refusing import Refused
 from .relaying import ended_by_signals, undisturbed
 
@@ -72,19 +72,8 @@ def main(words: Sequence[str]) -> int:
         _check_target(options)
         _check_inputs(options)
         known = frozenset[str]() if options.known is None else _known(options.known)
-        saved, corpus = saved_campaign(options, _where(options))
-        _check_outputs(options, saved)
-        if saved is not None:
-            options.seed = saved.seed
-        jobs = 1 if options.listen is not None else options.jobs or os.cpu_count() or 1
-        shares = _shares(options, jobs)
-        started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
-        started.masked_before = {} if saved is None else mask(saved.totals, known)
-        show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
-        keeper = Keeper(options, show, peer=_where(options), program=f"dicos fuzz {version()}", made=started.at)
-        show.keep = keeper.keep
-        with ended_by_signals():
-            return _run(options, settings(options, known), show, saved, corpus, shares, keeper)
+        with Files(options, _where(options)) as files:
+            return _begin(options, known, files)
     except Refused as refusal:
         out.error(str(refusal))
         return refusal.status
@@ -98,6 +87,22 @@ def main(words: Sequence[str]) -> int:
 
 def _shares(options: argparse.Namespace, jobs: int) -> Shares:
     return share_out(options.max_associations, jobs, lane=options.listen is None, again=options.second is not None)
+
+
+def _begin(options: argparse.Namespace, known: frozenset[str], files: Files) -> int:
+    saved = files.saved
+    if saved is not None:
+        options.seed = saved.seed
+    jobs = 1 if options.listen is not None else options.jobs or os.cpu_count() or 1
+    shares = _shares(options, jobs)
+    started = Started(_where(options), bounds_of(options, jobs, shares.jobs, settings(options, known).overtime))
+    started.masked_before = {} if saved is None else mask(saved.totals, known)
+    show = Show(options, settings(options, known), started, 0.0 if saved is None else saved.totals.seconds)
+    texts = {"peer": _where(options), "program": f"dicos fuzz {version()}", "made": started.at}
+    keeper = Keeper(options, show, files.corpus, **texts)
+    show.keep = keeper.keep
+    with ended_by_signals():
+        return _run(options, settings(options, known), show, files, shares, keeper)
 
 
 def _check_target(options: argparse.Namespace) -> None:
@@ -137,14 +142,6 @@ def _check_inputs(options: argparse.Namespace) -> None:
             raise Refused(f"{shown(path)}: {said(error)}") from None
 
 
-def _check_outputs(options: argparse.Namespace, saved: Saved | None) -> None:
-    try:
-        refuse_used(options.output, None if saved is None else saved.totals)
-        try_outputs(options)
-    except OSError as error:
-        raise Refused(f"{shown(error.filename)}: {error.strerror}") from None
-
-
 def _known(path: Path) -> frozenset[str]:
     try:
         return read_known(path)
@@ -156,33 +153,34 @@ def _known(path: Path) -> frozenset[str]:
 
 
 def _run(
-    options: argparse.Namespace,
-    limits: Settings,
-    show: Show,
-    saved: Saved | None,
-    corpus: Corpus,
-    shares: Shares,
-    keeper: Keeper,
+    options: argparse.Namespace, limits: Settings, show: Show, files: Files, shares: Shares, keeper: Keeper
 ) -> int:
     with ExitStack() as end:
         with ExitStack() as stack:
-            campaign = _campaign(options, limits, show, saved, corpus, shares, keeper, stack)
+            campaign = _campaign(options, limits, show, files, shares, keeper, stack)
+            show.stop = campaign.stop
             show.started.learned = monotonic()
             try:
-                campaign.run()
+                if show.out.lost is None:
+                    campaign.run()
             except KeyboardInterrupt:  # just after its end
                 campaign.totals.ended = "interrupted"
             end.enter_context(undisturbed())  # nothing of what follows takes long
             if campaign.not_ready:
                 raise Refused(f"{_where(options)}: {shown(campaign.not_ready)}", NO_ASSOCIATION)
+        files.keep()
         keeper.save(options, campaign)
+        paths = keeper.paths(campaign.totals.findings.values())
         side = Side.PROVIDER if options.listen is not None else Side.USER
-        report = report_of(options, campaign, show.started, side, keeper.paths(campaign.totals.findings.values()))
-        for line in write_files(options, keeper.folder, report):
+        report = report_of(options, campaign, show.started, side, paths, keeper.unwritten)
+        for line in write_reports(options, keeper.folder, campaign, report):
             show.error(line)
         show.summary(report)
     if campaign.totals.ended == "interrupted":
         return INTERRUPTED
+    if (lost := show.out.lost) is not None:
+        lost.status = FAILED if campaign.totals.findings else LOST
+        raise lost
     if not campaign.totals.cases:
         show.error("no conversation was played: nothing is known of the peer; --time may be too short")
         return NO_ASSOCIATION
@@ -193,13 +191,13 @@ def _campaign(
     options: argparse.Namespace,
     limits: Settings,
     show: Show,
-    saved: Saved | None,
-    corpus: Corpus,
+    files: Files,
     shares: Shares,
     keeper: Keeper,
     stack: ExitStack,
 ) -> Campaign:
     """Returns the campaign, with its peer learned. The stack ends all that it uses."""
+    saved, corpus = files.saved, files.corpus
     begun = monotonic()
     spending = Spending(bytes_most=options.max_bytes, rate=limits.rate, shared=shares.jobs > 1 or options.jobs is None)
     watched, caller = _process(options, stack)

@@ -24,6 +24,7 @@ from dicos_transports.cli.options import (
     associations,
     count,
     host_and_port,
+    peer_port,
     port,
     seconds,
     source_address,
@@ -42,7 +43,8 @@ _ABOUT: Final = (
     "hurts others or brings it down, each with a reproducer."
 )
 _AFTER: Final = (
-    "Exit status: 0 nothing found, 1 findings, 2 bad usage, 3 no association, 130 interrupted. Never run this against "
+    "Exit status: 0 nothing found, 1 findings, 2 bad usage, 3 no association, 4 standard output "
+    "was lost and nothing was found, 130 interrupted. Never run this against "
     "a system in clinical or operational use: it may store objects, and it may crash."
 )
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
@@ -208,15 +210,22 @@ def _address(words: list[str]) -> tuple[str, int, str | None, list[str]]:
     bare = is_ipv6(host.partition("%")[0])
     if not bare and host.rpartition("]")[2].rpartition(":")[1] == ":":
         found = parse_address(words[0])
-        return found.host, found.port, found.aet, words[1:]
+        return found.host, _of_peer(found.port), found.aet, words[1:]
     if len(words) < 2:
         raise ValueError(f"{words[0]!a}: no port; expected HOST PORT or HOST:PORT")
     try:
-        number = port(words[1])
+        number = peer_port(port(words[1]))
         aet = title(name) if at else None
     except argparse.ArgumentTypeError as error:
         raise ValueError(str(error)) from None
     return host if bare else parse_host(host, words[0]), number, aet, words[2:]
+
+
+def _of_peer(number: int) -> int:
+    try:
+        return peer_port(number)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def looked_up(host: str) -> tuple[str, bool]:

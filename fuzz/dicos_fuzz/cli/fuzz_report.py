@@ -21,6 +21,7 @@ from dicos_transports.cli.output import plural, size
 
 from ..campaign.campaign import Campaign
 from ..campaign.knowledge import Learned
+from ..campaign.room import with_room
 from ..campaign.scenarios import FAMILIES
 from ..conversation import Side
 from ..json_text import try_folder, write_file
@@ -28,9 +29,18 @@ from ..reports import html, json_lines, text
 from ..reports.values import CampaignReport, Difference, FamilyCount
 from .tls_words import tls_words
 
-__all__ = ["Started", "accepts", "bounds_of", "report_of", "try_outputs", "write_files"]
+__all__ = [
+    "REPORTS",
+    "Started",
+    "accepts",
+    "bounds_of",
+    "report_of",
+    "try_outputs",
+    "write_reports",
+]
 
 CONTEXTS: Final = 5
+REPORTS: Final = ("report.html", "report.txt", "report.jsonl")
 
 
 class Started:
@@ -71,9 +81,15 @@ def accepts(learned: Learned) -> tuple[str, ...]:
 
 
 def report_of(
-    options: argparse.Namespace, campaign: Campaign, started: Started, side: Side, reproducers: Mapping[str, str]
+    options: argparse.Namespace,
+    campaign: Campaign,
+    started: Started,
+    side: Side,
+    reproducers: Mapping[str, str],
+    unwritten: Mapping[str, str],
 ) -> CampaignReport:
-    """Returns the report of a campaign as it is now. `reproducers`: the paths of its files, by the ids of findings."""
+    """Returns the report of a campaign as it is now. `reproducers`: the paths of its files, `unwritten`: why the others
+    are not written, by the ids of findings."""
     totals = campaign.totals
     found = Counter(one.conversation.name.partition("/")[0] for one in totals.findings.values())
     about = {name: family.about for name, family in FAMILIES.items() if family.side is side}
@@ -117,6 +133,7 @@ def report_of(
         seed=options.seed,
         version=version(),
         reproducers=reproducers,
+        unwritten=unwritten,
         tls=tls_words(options),
     )
 
@@ -132,12 +149,14 @@ def _spent(campaign: Campaign, started: Started) -> tuple[tuple[str, float], ...
     )
 
 
-def write_files(options: argparse.Namespace, folder: Path | None, report: CampaignReport) -> Iterator[str]:
+def write_reports(
+    options: argparse.Namespace, folder: Path | None, campaign: Campaign, report: CampaignReport
+) -> Iterator[str]:
     """Writes the reports that the options ask for, and those in the folder. Yields a line for each that cannot be
     written."""
     for path, write in _writers(options, folder, report):
         try:
-            write(path)
+            with_room(partial(write, path), path.parent, campaign.corpus)
         except (OSError, ValueError) as error:
             yield f"{path}: {said(error) if isinstance(error, OSError) else error}"
 
@@ -147,9 +166,10 @@ def _writers(
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Yields each file, and the function that writes it."""
     if folder is not None:
-        yield folder / "report.html", partial(html.write, report=report)
-        yield folder / "report.txt", lambda path: _write_lines(path, text.lines(report, transcripts=True))
-        yield folder / "report.jsonl", lambda path: _write_lines(path, json_lines.lines(report))
+        page, plain, events = (folder / name for name in REPORTS)
+        yield page, partial(html.write, report=report)
+        yield plain, lambda path: _write_lines(path, text.lines(report, transcripts=True))
+        yield events, lambda path: _write_lines(path, json_lines.lines(report))
     if options.html is not None:
         yield options.html, partial(html.write, report=report)
 

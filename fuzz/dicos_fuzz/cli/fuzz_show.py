@@ -41,6 +41,9 @@ class Show:
         self.started = started
         self._before = before
         self.out = Output(options)
+        self.out.on_lost = self._lost
+        self.stop: Callable[[str], object] = lambda why: None
+        """Ends the campaign; called if standard output is lost."""
         self._settings = settings
         self._terminal = sys.stderr.isatty() and not self.out.quiet
         self._drawn = False
@@ -91,6 +94,9 @@ class Show:
         if new and self.out.verbose:
             self.note(f"new reaction: {conversation.name}: {conversation.about}")
 
+    def _lost(self) -> None:
+        self.stop("standard output was lost")
+
     # -- beginning and end -------------------------------------------------------------------------------------------
 
     def info(self, text: str) -> None:
@@ -115,8 +121,7 @@ class Show:
             self.out.info(line)
         if self.out.json:
             for line in json_lines.lines(report):
-                sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+                self.out.event_line(line)
 
     # -- the live line -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,35 +26,42 @@ from dicos_transports.cli.output import shown
 
 from ..campaign.campaign import Campaign
 from ..campaign.corpus import Corpus
+from ..campaign.room import with_room
 from ..campaign.settings import Totals
-from ..campaign.state import CORPUS, FINDINGS, Saved, load, save
+from ..campaign.state import FINDINGS, Saved, save
 from ..finding import Finding
 from ..findings import reproducer
 from ..findings.grouping import masked
 from ..findings.reproducer import Reproducer
-from ..json_text import DamagedFile
+from .fuzz_report import REPORTS
 from .fuzz_show import Show
 from .refusing import Refused
 from .tls_words import has_tls
 
-__all__ = ["REPORTS", "Keeper", "mask", "refuse_used", "saved_campaign"]
+__all__ = ["Keeper", "mask", "refuse_used"]
 
-REPORTS: Final = ("report.html", "report.txt", "report.jsonl")
 _REPRODUCER: Final = re.compile(r"[a-z][a-z-]*-[0-9a-f]{12}\.json")
 
 
 class Keeper:
     """Writes the reproducers of one campaign. `peer`: its address, `program`, `made`: texts for them. `show` prints
-    where they are, and what cannot be written. `port`: where the peer listens, or is waited for.
+    where they are, and what cannot be written. `corpus` gives room on a full disk. `port`: where the peer listens, or
+    is waited for.
     """
 
-    def __init__(self, options: argparse.Namespace, show: Show, *, peer: str, program: str, made: str) -> None:
+    def __init__(
+        self, options: argparse.Namespace, show: Show, corpus: Corpus, *, peer: str, program: str, made: str
+    ) -> None:
         self._texts = {"peer": peer, "program": program, "made": made}
         self._tls = has_tls(options)
         self._show = show
         self._state: Path | None = options.resume or options.state
         self._name = options.host if options.listen is None else options.listen[0]
+        self._corpus = corpus
         self._written: dict[str, Finding] = {}
+        self._told: set[str] = set()
+        self.unwritten: dict[str, str] = {}
+        """Why a reproducer could not be written, by the id of its finding."""
         self._elsewhere = False  # the new folder is a temporary one
         self._lost = False
         self.port: int = options.port if options.listen is None else options.listen[1]
@@ -92,10 +100,25 @@ class Keeper:
             made = self.reproducer(one)
             path = self.folder / reproducer.file_name(made)
             try:
-                reproducer.write(path, made)
+                with_room(partial(reproducer.write, path, made), self.folder, self._corpus)
+                self.unwritten.pop(one.id, None)
             except (OSError, ValueError) as error:
-                self._show.error(f"{path}: {said(error) if isinstance(error, OSError) else error}")
-            self._written[one.id] = one  # also if that failed: one error line, until it has changed
+                self._cannot(one, path, said(error) if isinstance(error, OSError) else str(error))
+            self._written[one.id] = one  # also if that failed: it is tried again once it has changed
+        self._tell_full()
+
+    def _cannot(self, finding: Finding, path: Path, why: str) -> None:
+        self.unwritten[finding.id] = line = f"{path}: not written: {why}"
+        self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._show.error(line)
+
+    def _tell_full(self) -> None:
+        if self._corpus.full:
+            self._tell("the disk is full: findings first, and the corpus is not written any more")
 
     def paths(self, findings: Iterable[Finding]) -> dict[str, str]:
         """Returns where the reproducers are, by the ids of the findings."""
@@ -104,7 +127,11 @@ class Keeper:
             where = self._state / FINDINGS
         if where is None:
             return {}
-        return {one.id: str(where / reproducer.file_name(self.reproducer(one))) for one in findings}
+        return {
+            one.id: str(where / reproducer.file_name(self.reproducer(one)))
+            for one in findings
+            if one.id not in self.unwritten
+        }
 
     def save(self, options: argparse.Namespace, campaign: Campaign) -> None:
         """Saves the campaign, if it has a state, and the reproducers."""
@@ -114,12 +141,23 @@ class Keeper:
                 bitmap=campaign.bitmap,
             )  # fmt: skip
             try:
-                save(self._state, saved, self.reproducer)
-            except (OSError, ValueError) as error:
-                self._show.error(
-                    f"the campaign cannot be saved: {said(error) if isinstance(error, OSError) else error}"
-                )
+                failed = save(self._state, saved, self._corpus, self.reproducer)
+            except OSError as error:
+                failed = {}
+                self._tell(f"the campaign cannot be saved: {said(error)}")
+            self._take(failed, campaign.totals)
+            self._tell_full()
         self.keep(campaign.totals.findings.values())
+
+    def _take(self, failed: Mapping[str, str], totals: Totals) -> None:
+        """Tells what of the state could not be written; with no other folder, a finding has no file then."""
+        for path, why in failed.items():
+            self._tell(f"{path}: not written: {why}")
+        if self.folder is None and self._state is not None:
+            paths = {one.id: self._state / FINDINGS / reproducer.file_name(self.reproducer(one))
+                     for one in totals.findings.values()}  # fmt: skip
+            self.unwritten = {name: f"{path}: not written: {failed[str(path)]}"
+                              for name, path in paths.items() if str(path) in failed}  # fmt: skip
 
     def _make(self) -> None:
         try:
@@ -173,25 +211,6 @@ def refuse_used(folder: Path | None, totals: Totals | None) -> None:
     )
     if others:
         raise Refused(f"{shown(folder)}: there is {shown(others[0])}, of another campaign: choose a new folder")
-
-
-def saved_campaign(options: argparse.Namespace, peer: str) -> tuple[Saved | None, Corpus]:
-    """Returns the campaign to go on with, if there is one, and the corpus to begin with. Raises `Refused`."""
-    folder = options.resume or options.state
-    saved = None
-    try:
-        if options.resume is not None:
-            saved = load(options.resume)
-            if saved.peer != peer:
-                raise Refused(f"{shown(folder)}: a campaign against {shown(saved.peer)}, not {peer}")
-        elif folder is not None and (folder / "state.json").exists():
-            raise Refused(f"{shown(folder)}: there is a campaign already; --resume goes on with it")
-        where = options.corpus or (None if folder is None else folder / CORPUS)
-        return saved, Corpus(where, own=options.resume is not None and options.corpus is None)
-    except DamagedFile as fault:
-        raise Refused(shown(fault)) from None
-    except OSError as error:
-        raise Refused(f"{shown(options.corpus or folder)}: {said(error)}") from None
 
 
 def mask(totals: Totals, known: frozenset[str]) -> Mapping[str, int]:

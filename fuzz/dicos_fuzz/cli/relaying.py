@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 from dicos_transports.addresses import is_ipv6, parse_host
-from dicos_transports.cli.options import host_and_port, port
+from dicos_transports.cli.options import host_and_port, peer_port, port
 
 from ..captures.packets import Endpoint
 
@@ -31,10 +31,11 @@ def parse_target(words: Sequence[str]) -> tuple[str, int]:
     if len(words) > 2:
         raise argparse.ArgumentTypeError(f"{' '.join(words)!a}: expected HOST PORT or HOST:PORT")
     if len(words) == 1:
-        return host_and_port(words[0])
+        host, number = host_and_port(words[0])
+        return host, peer_port(number)
     host = words[0]
     try:
-        return host if is_ipv6(host.partition("%")[0]) else parse_host(host), port(words[1])
+        return host if is_ipv6(host.partition("%")[0]) else parse_host(host), peer_port(port(words[1]))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

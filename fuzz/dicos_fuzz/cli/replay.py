@@ -12,7 +12,7 @@ from time import time
 from typing import Final
 
 from dicos_transports.addresses import said, show_address
-from dicos_transports.cli import FAILED, INTERRUPTED, NO_ASSOCIATION, OK
+from dicos_transports.cli import FAILED, INTERRUPTED, LOST, NO_ASSOCIATION, OK
 from dicos_transports.cli.output import Output, plural, shown
 from dicos_transports.cli.tls import TLSOptions
 
@@ -31,6 +31,7 @@ from ..findings.reproducer import Reproducer, read
 from ..findings.transcripts import lines
 from ..json_text import DamagedFile, write_file
 from .fuzz_options import looked_up
+from .outputs import clash, given
 from .refusing import Refused
 from .relaying import ended_by_signals
 from .replay_options import parse
@@ -43,13 +44,18 @@ _MOST_PATIENT: Final = 5.0
 
 def main(words: Sequence[str]) -> int:
     """Runs the command. Returns the exit status."""
-    options, _ = parse(words)
+    options, parser = parse(words)
+    if line := _clash(options):
+        parser.error(line)
     out = Output(options)
+    out.on_lost = lambda: None  # the run goes on to its end: `_end` says what it showed
     try:
         made = _read(options)
         _tell_what(out, made)
         if options.host is None and options.listen is None:
             _without_peer(options, out, made)
+            if out.lost is not None:
+                raise out.lost
             return OK
         _check(options, made)
         with ended_by_signals():
@@ -60,6 +66,23 @@ def main(words: Sequence[str]) -> int:
     except LocalTrouble as trouble:
         out.error(f"this host: {trouble}")
         return FAILED
+
+
+def _clash(options: argparse.Namespace) -> str:
+    """Returns a line about an export that would overwrite what is read, or another export; else empty."""
+    inputs = given(
+        ("the reproducer", options.file),
+        ("the file of --tls-cert", options.tls_cert), ("the file of --tls-key", options.tls_key),
+        ("the file of --tls-pfx", options.tls_pfx), ("the file of --tls-password-file", options.tls_password_file),
+        ("the file of --tls-ca", options.tls_ca), ("the file of --tls-crl", options.tls_crl),
+    )  # fmt: skip
+    return clash(
+        inputs,
+        given(
+            ("--export-pytest", options.export_pytest), ("--export-pcapng", options.export_pcapng),
+            ("--tls-keylog", options.tls_keylog),
+        ),
+    )  # fmt: skip
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
@@ -87,10 +110,12 @@ def _tell_what(out: Output, made: Reproducer) -> None:
     out.info(
         f"found at {made.peer or 'a peer that is not named'} by {made.program or 'dicos fuzz'}; it showed: {again}"
     )
+    if made.left_out:
+        out.info(f"{plural(made.left_out, 'earlier conversation')} left out of the file: it may need more of them")
     out.event(
         "reproducer", id=made.id, oracle=violation.oracle, severity=violation.severity.value, detail=violation.detail,
         clause=violation.clause, state=violation.state, side=made.conversation.side.value,
-        steps=len(made.conversation.steps), before=len(made.before),
+        steps=len(made.conversation.steps), before=len(made.before), left_out=made.left_out,
     )  # fmt: skip
 
 
@@ -166,6 +191,8 @@ def _replay(options: argparse.Namespace, out: Output, made: Reproducer) -> int:
                 else:
                     run = replace(run, transcript=Transcript())
                 runs.append(run)
+                if out.lost is not None:
+                    break
         except KeyboardInterrupt:
             interrupted = True
     return _end(options, out, made, runs, player.learned, interrupted=interrupted)
@@ -189,6 +216,9 @@ def _end(
         _export(options, out, made, chosen.transcript, learned)
     if interrupted:
         return INTERRUPTED
+    if out.lost is not None:
+        out.lost.status = FAILED if count else LOST
+        raise out.lost
     return FAILED if count else OK
 
 

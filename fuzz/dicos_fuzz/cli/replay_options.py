@@ -13,7 +13,7 @@ from typing import Final
 
 from dicos_transports.addresses import DEFAULT_CALLED, is_ipv6, parse_address, parse_host
 from dicos_transports.cli import tls
-from dicos_transports.cli.options import Parser, count, host_and_port, port, seconds, source_address, title
+from dicos_transports.cli.options import Parser, count, host_and_port, peer_port, port, seconds, source_address, title
 
 __all__ = ["Parser", "parse"]
 
@@ -22,8 +22,9 @@ MOST_TIMES: Final = 1000
 SECONDS: Final = 60.0
 _ABOUT: Final = "Play a reproducer of dicos fuzz again, and report if its finding shows."
 _AFTER: Final = (
-    "Exit status: 0 it did not show, 1 it showed, 2 bad usage or a file that cannot be read, 3 no association, 130 "
-    "interrupted. Only against a peer that you own, and that serves nobody else now: it may crash."
+    "Exit status: 0 it did not show, 1 it showed, 2 bad usage or a file that cannot be read, 3 no association, 4 it "
+    "did not show and standard output was lost, 130 interrupted. Only against a peer that you own, and "
+    "that serves nobody else now: it may crash."
 )
 
 
@@ -89,13 +90,13 @@ def _place(made: Parser, options: argparse.Namespace) -> None:
     try:
         if not bare and host.rpartition("]")[2].rpartition(":")[1] == ":":
             found = parse_address(words[0])
-            options.host, options.port, named = found.host, found.port, found.aet
+            options.host, options.port, named = found.host, peer_port(found.port), found.aet
             left = words[1:]
         else:
             if len(words) < 2:
                 made.error(f"{words[0]!a}: no port; expected HOST PORT or HOST:PORT")
             options.host = host if bare else parse_host(host, words[0])
-            options.port, named = port(words[1]), title(name) if at else None
+            options.port, named = peer_port(port(words[1])), title(name) if at else None
             left = words[2:]
     except (ValueError, argparse.ArgumentTypeError) as error:
         made.error(str(error))

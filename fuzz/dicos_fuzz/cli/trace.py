@@ -28,6 +28,7 @@ from ..trace.marks import Kind
 from ..trace.page import Page
 from ..trace.saving import Saver
 from ..trace.tracer import Tracer, Wanted
+from .outputs import Folders, clash, given
 from .relaying import parse_target
 
 __all__ = ["main"]
@@ -116,7 +117,7 @@ class _Sinks:
             sinks.append(Lines(out.answer, _detail(options)))
         self.saver: Saver | None = None
         if options.save is not None:
-            options.save.mkdir(parents=True, exist_ok=True)
+            Folders().make(options.save)
             self.saver = Saver(options.save, self._saved)
             sinks.append(self.saver)
         if options.html is not None:
@@ -282,11 +283,10 @@ def _check(parser: Parser, options: argparse.Namespace) -> None:
             options.target = parse_target(options.to)
         except argparse.ArgumentTypeError as error:
             parser.error(f"argument --to: {error}")
-    for name in ("html", "write"):
-        path: Path | None = getattr(options, name)
-        same = path is not None and options.file not in (None, STANDARD_INPUT) and path.exists()
-        if same and path is not None and Path(options.file).exists() and path.samefile(options.file):
-            parser.error(f"--{name} {str(path)!a} is the capture file itself")
+    capture = None if options.file == STANDARD_INPUT else options.file
+    inputs = given(("the capture file", capture), ("the key log", options.keylog))
+    if line := clash(inputs, given(("--write", options.write), ("--html", options.html))):
+        parser.error(line)
 
 
 def _needs_cryptography(options: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dicos_proto.arguments import check_kind, check_not
+
 from .effects import FORM_OF, Direction, Effect, Place, described
 
 __all__ = ["LARGEST_SEED", "MOST_FAULTS", "Fault", "FaultPlan", "shrunk"]
@@ -42,13 +44,19 @@ class FaultPlan:
     """A tuple of faults, and the seed of everything that is drawn while they strike.
 
     Two plans are put together with `+`: the faults of both, with the seed of the first. `str` gives the text form,
-    which `parse_plan` reads. Raises ValueError for more than `MOST_FAULTS` faults.
+    which `parse_plan` reads. Raises ValueError for more than `MOST_FAULTS` faults, TypeError for anything but a tuple
+    of faults and a whole number.
     """
 
     faults: tuple[Fault, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_kind(self.faults, "FaultPlan(faults={})", tuple)
+        for one in self.faults:
+            check_kind(one, "FaultPlan(faults=({},))", Fault)
+        check_not(self.seed, "FaultPlan(seed={})", "int", bool)
+        check_kind(self.seed, "FaultPlan(seed={})", int)
         if len(self.faults) > MOST_FAULTS:
             raise ValueError(f"{len(self.faults)} faults in a plan; at most {MOST_FAULTS}")
         if not 0 <= self.seed <= LARGEST_SEED:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _STEPS: Final = 1_000_000
 _SOME_SECONDS: Final = (0.0, 0.001, 0.04, 0.5, 1.0, 5.0, 31.0, 61.0, 301.0, 3600.0)
 """Times that are worth trying: none, network delays, and those just above the usual timeouts."""
 LONGEST_NAME: Final = 200
+_DECIMAL: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Shape(ABC):
@@ -174,7 +176,7 @@ class Seconds(Shape):
     def parse(self, words: Words) -> float:
         word = words.next(self.what)
         try:
-            return self.check(float(word) if len(word) <= 40 else None)
+            return self.check(float(word) if len(word) <= 40 and _DECIMAL.fullmatch(word) else None)
         except ValueError:
             raise _refuse(self, word) from None
 

@@ -3,7 +3,8 @@
 Any bytes make a plan: a fuzzer that changes bytes changes numbers, places and effects. `tape_of_plan` is the way back,
 so that a plan that was written, or found, can be given to a fuzzer.
 
-Knows: tables of places and effects. Must not know: what they do. Invariants: `plan_of_tape` raises nothing, and
+Knows: tables of places and effects. Must not know: what they do. Invariants: `plan_of_tape` raises nothing for any
+bytes, and
 `plan_of_tape(tape_of_plan(plan)) == plan`.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 from typing import Final
+
+from dicos_proto.arguments import check_kind
 
 from .effects import (
     FORM_OF,
@@ -40,7 +43,9 @@ _DIRECTIONS: Final = tuple(Direction)
 
 
 def plan_of_tape(tape: bytes) -> FaultPlan:
-    """Returns the plan of a tape: its seed, and faults up to the end of the tape, at most `MOST_FAULTS`."""
+    """Returns the plan of a tape: its seed, and faults up to the end of the tape, at most `MOST_FAULTS`. Raises
+    TypeError for anything but bytes."""
+    check_kind(tape, "plan_of_tape({})", bytes, bytearray)
     reading = Tape(tape)
     seed = reading.number(LARGEST_SEED)
     faults: list[Fault] = []
@@ -60,7 +65,8 @@ def _fault(direction: Direction, place: object, effect: object) -> Fault:
 
 
 def tape_of_plan(plan: FaultPlan) -> bytes:
-    """Returns the tape of a plan."""
+    """Returns the tape of a plan. Raises TypeError for anything else."""
+    check_kind(plan, "tape_of_plan({})", FaultPlan)
     out = bytearray()
     put_number(plan.seed, LARGEST_SEED, out)
     for fault in plan.faults:
@@ -83,8 +89,10 @@ def random_plan(
     """Draws a plan with 1 to `most` faults. `harmless`: only effects that change no byte (`HARMLESS`). `without`: none
     of these effects.
 
-    Places are near the beginning of a conversation, and times around the usual timeouts.
+    Places are near the beginning of a conversation, and times around the usual timeouts. Raises TypeError for anything
+    but a `random.Random`, such as its seed.
     """
+    check_kind(random, "random_plan({})", Random, hint="; write random.Random(5)")
     effects = [form for form in FORMS if form.of not in without and (form.of in HARMLESS or not harmless)]
     faults = []
     for _ in range(random.randint(1, most)):

@@ -16,6 +16,8 @@ from dataclasses import MISSING
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
+from dicos_proto.arguments import check_kind
+
 from .effects import FORMS, PLACES, Direction, Form
 from .notation import Words
 from .plan import LARGEST_SEED, MOST_FAULTS, Fault, FaultPlan
@@ -43,7 +45,9 @@ class PlanError(ValueError):
 
 
 def parse_plan(text: str) -> FaultPlan:
-    """Returns the plan of a text. Raises `PlanError`, which names the line, what it says, and what is allowed."""
+    """Returns the plan of a text. Raises `PlanError`, which names the line, what it says, and what is allowed;
+    TypeError for anything but a text."""
+    check_kind(text, "parse_plan({})", str)
     if len(text) > LARGEST_TEXT:
         raise PlanError(0, f"{len(text)} characters; at most {LARGEST_TEXT}")
     faults: list[Fault] = []
@@ -67,7 +71,8 @@ def parse_plan(text: str) -> FaultPlan:
 
 
 def parse_fault(line: str) -> Fault:
-    """Returns the fault of one line. Raises `PlanError`."""
+    """Returns the fault of one line. Raises `PlanError`; TypeError for anything but a text."""
+    check_kind(line, "parse_fault({})", str)
     try:
         return _fault(Words(_words(line)))
     except ValueError as error:

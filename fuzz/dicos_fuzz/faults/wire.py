@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+from dicos_proto.arguments import check_kind, kind_of
 from dicos_proto.errors import ConnectionLost
 from dicos_proto.timers import Deadline
 from dicos_proto.wire import Buffer, Ending, Wire, is_network
@@ -58,9 +59,12 @@ def _line(plan: FaultPlan, direction: Direction, log: Log) -> Line:
 
 
 class FaultyWire:
-    """A wire around `wire` with the faults of a plan."""
+    """A wire around `wire` with the faults of a plan. Raises TypeError for anything else in their places."""
 
     def __init__(self, wire: Wire, plan: FaultPlan) -> None:
+        if not hasattr(wire, "data_to_send"):
+            raise TypeError(f"FaultyWire(wire, plan): {kind_of(wire)} in place of a Wire, such as an Association")
+        check_kind(plan, "FaultyWire(wire, {})", FaultPlan, for_str="; parse_plan makes one of a text")
         self.inner = wire
         self.plan = plan
         self.log = Log()
@@ -283,6 +287,8 @@ class Faults:
     """
 
     def __init__(self, plan: FaultPlan) -> None:
+        """Raises TypeError for anything but a plan."""
+        check_kind(plan, "Faults({})", FaultPlan, for_str="; parse_plan makes one of a text")
         self.plan = plan
         self.connections = 0
         self.wires: deque[FaultyWire] = deque(maxlen=MADE)

@@ -68,6 +68,7 @@ def merged(first: Finding, second: Finding) -> Finding:
     return replace(
         early,
         before=small.before if small.minimised else early.before,
+        left_out=small.left_out if small.minimised else early.left_out,
         minimised=small.minimised,
         minimised_transcript=small.minimised_transcript,
         replayed=max((early.replayed, late.replayed), key=lambda pair: pair[1]),

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from dicos_transports.cli.output import plural
+
 from ..conversation import (
     Conversation,
     Transcript,
@@ -27,9 +29,11 @@ from ..conversation import (
     json_of_transcript,
     transcript_of_json,
 )
+from ..edit_work import MOST_WORK, check_work
 from ..finding import Finding, Severity, Violation, signature
 from ..json_text import (
     MOST_BYTES,
+    MOST_VALUES,
     DamagedFile,
     choice,
     fields,
@@ -44,6 +48,7 @@ from ..json_text import (
     written,
 )
 from .contents import without_contents_of_transcript
+from .fitting import latest
 from .transcripts import lines
 
 __all__ = ["MOST_BEFORE", "VERSION", "Reproducer", "file_name", "json_of_reproducer", "of_finding", "read", "write"]
@@ -66,16 +71,17 @@ _MOST_TIME: Final = 1e10
 class Reproducer:
     """A finding in a form that can be run again.
 
-    `violation`, `transcript`, `before`, `replayed`, `seen_after`, `at`, `count`, `evidence`: as in `Finding`.
-    `conversation`: the smallest one that shows it. `tls`: True if it was found over TLS. `port`: where the peer
-    listens, or is waited for; 0: not known. `peer`: a description of the peer, `program`: the version of this program,
-    `made`: date and time, texts that nothing depends on.
+    `violation`, `transcript`, `before`, `left_out`, `replayed`, `seen_after`, `at`, `count`, `evidence`: as in
+    `Finding`. `conversation`: the smallest one that shows it. `tls`: True if it was found over TLS. `port`: where the
+    peer listens, or is waited for; 0: not known. `peer`: a description of the peer, `program`: the version of this
+    program, `made`: date and time, texts that nothing depends on.
     """
 
     violation: Violation
     conversation: Conversation
     transcript: Transcript
     before: tuple[Conversation, ...] = ()
+    left_out: int = 0
     replayed: tuple[int, int] = (0, 0)
     seen_after: tuple[float, int] = (0.0, 0)
     at: float = 0.0
@@ -103,6 +109,7 @@ def of_finding(
         conversation=finding.minimised or finding.conversation,
         transcript=without_contents_of_transcript(finding.minimised_transcript or finding.transcript),
         before=finding.before,
+        left_out=finding.left_out,
         replayed=finding.replayed,
         seen_after=finding.seen_after,
         at=finding.at,
@@ -125,9 +132,15 @@ def file_name(reproducer: Reproducer) -> str:
 
 
 def write(path: Path, reproducer: Reproducer) -> None:
-    """Writes the file, complete or not at all. Raises ValueError for a reproducer that is too large to be read again,
-    and OSError."""
+    """Writes the file, complete or not at all. If there are too many conversations before it for a file, the earliest
+    ones are left out, and it says so. Raises ValueError for a reproducer that is too large to be read again without
+    them, and OSError."""
     raw = written(json_of_reproducer(reproducer))
+    if len(raw) > MOST_BYTES and reproducer.before:
+        alone = len(written(json_of_reproducer(replace(reproducer, before=(), left_out=MOST_BEFORE))))
+        kept, _ = latest(reproducer.before, (max(0, MOST_BYTES - alone), MOST_VALUES, MOST_WORK))
+        left_out = reproducer.left_out + len(reproducer.before) - len(kept)
+        raw = written(json_of_reproducer(replace(reproducer, before=kept, left_out=left_out)))
     if len(raw) > MOST_BYTES:
         raise ValueError(f"{reproducer.id}: a file of {len(raw):,} bytes; at most {MOST_BYTES:,}")
     try:
@@ -172,6 +185,7 @@ def json_of_reproducer(reproducer: Reproducer) -> dict[str, object]:
         "count": reproducer.count,
         "conversation": json_of_conversation(reproducer.conversation),
         "before": [json_of_conversation(one) for one in reproducer.before[-MOST_BEFORE:]],
+        **({"left out": reproducer.left_out} if reproducer.left_out else {}),
         "entries": json_of_transcript(kept),
     }
 
@@ -185,7 +199,9 @@ def _shown(reproducer: Reproducer) -> str:
     shown, tried = reproducer.replayed
     seconds, conversations = reproducer.seen_after
     again = f"{shown} of {tried} times when it was played again" if tried else "not played again"
-    return f"first after {seconds:.1f} s and {conversations} conversations; {again}"
+    left_out = reproducer.left_out
+    more = f"; {plural(left_out, 'earlier conversation')} left out: the file would be too large" if left_out else ""
+    return f"first after {seconds:.1f} s and {conversations} conversations; {again}{more}"
 
 
 def _how_to_run(reproducer: Reproducer) -> list[str]:
@@ -225,7 +241,7 @@ _FOR_PEOPLE: Final = ("found", "rule", "severity", "shown", "run", "transcript")
 """Fields that say the same as others; they are not read."""
 _FIELDS: Final = (
     "dicos reproducer", *_FOR_PEOPLE, "peer", "evidence", "program", "made", "violation", "replayed", "seen after",
-    "at", "tls", "port", "count", "conversation", "before", "entries",
+    "at", "tls", "port", "count", "conversation", "before", "left out", "entries",
 )  # fmt: skip
 
 
@@ -241,11 +257,15 @@ def _read(plain: object) -> Reproducer:
     before = items(found.get("before", []), "before", MOST_BEFORE)
     shown, tried = _pair(found, "replayed")
     seconds, conversations = _pair(found, "seen after")
+    conversation = conversation_of_json(found.get("conversation"))
+    earlier = tuple(conversation_of_json(one, f"before {i}") for i, one in enumerate(before, 1))
+    check_work((*earlier, conversation))
     return Reproducer(
         violation=_violation(found.get("violation")),
-        conversation=conversation_of_json(found.get("conversation")),
+        conversation=conversation,
         transcript=transcript_of_json(found.get("entries", []), "entries"),
-        before=tuple(conversation_of_json(one, f"before {i}") for i, one in enumerate(before, 1)),
+        before=earlier,
+        left_out=whole(found.get("left out", 0), "left out", _MOST_COUNT),
         replayed=(whole(shown, "replayed 1", _MOST_COUNT), whole(tried, "replayed 2", _MOST_COUNT)),
         seen_after=(
             number(seconds, "seen after 1", _MOST_SECONDS),

@@ -24,7 +24,19 @@ from .states_picture import MEANINGS, states_picture
 from .style import STYLE
 from .values import CampaignReport
 from .visiting import POSSIBLE
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, spent, verdict, why_unconfirmed
+from .wording import (
+    again,
+    duration,
+    how_small,
+    how_soon,
+    plural,
+    replay_command,
+    size,
+    spent,
+    verdict,
+    why_no_file,
+    why_unconfirmed,
+)
 
 __all__ = ["MOST_FINDINGS", "page", "write"]
 
@@ -208,6 +220,9 @@ def _came_back(finding: Finding) -> str:
 
 def _commands(report: CampaignReport, finding: Finding) -> Iterator[str]:
     command = replay_command(report, finding)
+    if not command:
+        yield why_no_file(report, finding)
+        return
     yield f"{command}    # exit status 1: it shows again"
     yield f"{command} --export-pytest test_finding.py"
     yield f"{command} --export-pcapng finding.pcapng"

@@ -116,6 +116,7 @@ def finding_event(finding: Finding, reproducer: str | None) -> dict[str, object]
         "steps": steps,
         "bytes": sent,
         "before": len(finding.before),
+        "left_out": finding.left_out,
         "evidence": list(finding.evidence),
         "reproducer": reproducer,
         "transcript": transcript_lines(finding.minimised_transcript or finding.transcript, played, most=_MOST_LINES),

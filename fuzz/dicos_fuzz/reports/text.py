@@ -16,7 +16,19 @@ from ..finding import Finding, Severity
 from ..findings.grouping import alike
 from ..findings.transcripts import lines as transcript_lines
 from .values import CampaignReport
-from .wording import again, duration, how_small, how_soon, plural, replay_command, size, spent, verdict, why_unconfirmed
+from .wording import (
+    again,
+    duration,
+    how_small,
+    how_soon,
+    plural,
+    replay_command,
+    size,
+    spent,
+    verdict,
+    why_no_file,
+    why_unconfirmed,
+)
 
 __all__ = ["finding_lines", "lines"]
 
@@ -50,7 +62,8 @@ def finding_lines(report: CampaignReport, finding: Finding, *, transcript: bool 
     yield f"    sent       {_said(finding.conversation.about or finding.conversation.name)}"
     yield f"    shown      {plural(finding.count, 'time')}, first {how_soon(finding)}; played again: {again(finding)}"
     yield f"    reproducer {how_small(finding)}"
-    yield f"    run        {_said(replay_command(report, finding))}"
+    command = replay_command(report, finding)
+    yield f"    run        {_said(command)}" if command else f"    no file    {_said(why_no_file(report, finding))}"
     for line in finding.evidence[:5]:
         yield f"    evidence   {_said(line)}"
     if transcript:

@@ -52,7 +52,8 @@ class CampaignReport:
     `masked`: hits of known findings, by id; `known`: all that were to be masked, as their file names them;
     `masked_before`: those that the campaign had found before it was taken up again, and how often, by id.
     `differences`: from a second peer, `compared`. `bounds`: (name, value) as they were printed first. `seed`,
-    `version`, `notes`. `reproducers`: id of a finding -> path of its file. `tls`: the options of the command for TLS.
+    `version`, `notes`. `reproducers`: id of a finding -> path of its file, for those that have one. `unwritten`: id of
+    a finding -> why its file could not be written. `tls`: the options of the command for TLS.
     """
 
     peer: str
@@ -83,6 +84,7 @@ class CampaignReport:
     version: str = ""
     notes: tuple[str, ...] = ()
     reproducers: Mapping[str, str] = field(default_factory=dict)
+    unwritten: Mapping[str, str] = field(default_factory=dict)
     tls: tuple[str, ...] = ()
 
     @property

@@ -24,6 +24,7 @@ __all__ = [
     "size",
     "spent",
     "verdict",
+    "why_no_file",
     "why_unconfirmed",
 ]
 
@@ -71,14 +72,17 @@ def how_small(finding: Finding) -> str:
         found = f"{_size(finding.minimised, finding.minimised_transcript)} (first: {first})"
     if finding.before:
         found += f", after {plural(len(finding.before), 'other conversation')}"
+    if finding.left_out:
+        found += f"; {plural(finding.left_out, 'earlier conversation')} left out: the file would be too large"
     return found
 
 
 def replay_command(report: CampaignReport, finding: Finding) -> str:
-    """Returns the command that plays it again."""
-    path = report.reproducers.get(finding.id, "FILE")
+    """Returns the command that plays it again; empty if there is no file for it."""
+    if finding.id not in report.reproducers:
+        return ""
     where = "--listen PORT" if finding.conversation.side is Side.PROVIDER else "HOST PORT"
-    return " ".join(["dicos replay", quote(path), where, *map(quote, report.tls)])
+    return " ".join(["dicos replay", quote(report.reproducers[finding.id]), where, *map(quote, report.tls)])
 
 
 def spent(report: CampaignReport) -> str:
@@ -90,6 +94,11 @@ def spent(report: CampaignReport) -> str:
     before = report.seconds - sum(seconds for _, seconds in report.spent[1:])
     more = f"; {duration(before)} before it was taken up again" if before > 1 else ""
     return f"time {duration(own)}: {parts}{more}"
+
+
+def why_no_file(report: CampaignReport, finding: Finding) -> str:
+    """Returns why a finding has no reproducer."""
+    return report.unwritten.get(finding.id) or "no reproducer was written: --output DIR writes them"
 
 
 def verdict(report: CampaignReport) -> str:

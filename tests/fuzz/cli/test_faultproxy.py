@@ -191,7 +191,9 @@ def test_bad_usage_says_what_is_right(words: tuple[object, ...], told: str) -> N
     assert done.err.endswith("; see dicos faultproxy --help\n")
 
 
-@pytest.mark.parametrize("place", [("127.0.0.1",), ("127.0.0.1:104", "105"), ("127.0.0.1", "x"), ("a", "1", "2")])
+@pytest.mark.parametrize(
+    "place", [("127.0.0.1",), ("127.0.0.1:104", "105"), ("127.0.0.1", "x"), ("a", "1", "2"), ("a", "0"), ("a:0",)]
+)
 def test_a_target_has_a_host_and_a_port(place: tuple[str, ...]) -> None:
     done = dicos("faultproxy", 0, *place, "--seed", 1)
     assert done.status == 2

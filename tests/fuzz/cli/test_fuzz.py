@@ -26,6 +26,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from tests.fuzz.campaign.peers import raw_peer, receive_all
 from tests.fuzz.campaign.tiny import broken, broken_command, free_port
 from tests.transports.certificates import hospital, write_all
+from tests.transports.cli.commands import COMMAND, ENVIRONMENT
 from tests.transports.servers import serving
 
 POLICY = AcceptPolicy(
@@ -69,6 +70,10 @@ def events(text: str, name: str) -> list[dict[str, object]]:
         ((), "a peer is required"),
         (("127.0.0.1",), "no port"),
         (("127.0.0.1", "x"), "port 'x'"),
+        (("127.0.0.1", "0"), "port 0: a peer has a port from 1 to 65535"),
+        (("127.0.0.1:0",), "port 0: a peer has a port from 1 to 65535"),
+        (("127.0.0.1:104", "--compare", "127.0.0.1", "0"), "--compare: port 0: a peer has"),
+        (("127.0.0.1:104", "--time", "1_0m"), "'1_0m': expected a time"),
         (("127.0.0.1", "104", "105"), "unrecognized arguments: 105"),
         (("A@127.0.0.1:104", "-aec", "B"), "two called AE titles"),
         (("127.0.0.1:104", "--listen", "105"), "one of them"),
@@ -385,6 +390,85 @@ def test_the_folder_of_a_page_is_made_and_a_file_that_cannot_be_written_does_not
     assert str(out / "report.html") in capsys.readouterr().err
     assert sorted(one.name for one in out.iterdir()) == ["report.html", "report.jsonl", "report.txt"]
     assert "<html" in page.read_text()
+
+
+@pytest.mark.parametrize("option", ["--output", "--state", "--corpus", "--html"])
+def test_only_the_last_folder_is_made(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tmp_path / "a" / "b" / "c"
+    assert run("127.0.0.1", free_port(), option, where) == 2
+    missing = where.parent if option != "--html" else where.parent.parent
+    assert f"{where}: there is no folder {missing}" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_peer_that_cannot_be_reached_leaves_no_folders(tmp_path: Path) -> None:
+    words = ("--output", tmp_path / "a", "--state", tmp_path / "b", "--html", tmp_path / "c" / "page.html")
+    assert run("127.0.0.1", free_port(), *words) == 3
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--output", "out", "--html", "./out/report.html"), "--html 'out/report.html' and --output 'out/report.html'"),
+        (("--state", "out", "--html", "out/state.json"), "--html 'out/state.json' and --state 'out/state.json'"),
+        (("--output", "out", "--corpus", "../{name}/out"), "are the same"),
+        (("--state", "out", "--corpus", "link"), "--corpus 'link' and --state 'out' are the same"),
+        (("--pcap", "x.pcap", "--html", "hard.pcap"), "--html 'hard.pcap' is the capture file itself, 'x.pcap'"),
+        (("--known", "x.pcap", "--html", "x.pcap"), "--html 'x.pcap' is the file of --known itself"),
+    ],
+)
+def test_an_output_is_no_other_file_of_the_command(
+    words: tuple[str, ...],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.pcap").write_bytes(b"")
+    Path("hard.pcap").hardlink_to("x.pcap")
+    Path("link").symlink_to("out")
+    assert run("127.0.0.1", free_port(), *(one.format(name=tmp_path.name) for one in words)) == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_a_folder_is_kept_by_one_campaign_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; from pathlib import Path; from dicos_fuzz.campaign.claim import claim\n"
+    code += "with claim(Path(sys.argv[1])): print('claimed', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "claimed\n"
+        for option in ("--state", "--resume"):
+            assert run("127.0.0.1", free_port(), option, tmp_path) == 2
+            said = capsys.readouterr().err
+            assert said == f"error: {tmp_path}: another campaign (process {other.pid}) is using it\n"
+        other.kill()
+    assert run("127.0.0.1", free_port(), "--state", tmp_path) == 3  # it died, and its claim with it
+
+
+@pytest.mark.parametrize(("name", "status"), [("none", 4), ("second-rq-answered", 1)])
+def test_a_lost_output_is_told_and_status_1_is_for_findings(name: str, status: int, tmp_path: Path) -> None:
+    with broken(name) as (_, port):
+        words = ["fuzz", "127.0.0.1", str(port), *BOUNDED, "--family", "replay", "--json", "-q", "--output", tmp_path]
+        with subprocess.Popen(
+            [*COMMAND, *map(str, words)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            for line in process.stdout:
+                if status == 4 or json.loads(line)["event"] == "found":
+                    break
+            process.stdout.close()
+            said = process.stderr.read()
+            assert process.wait(60) == status
+    assert said.splitlines()[-1] == "error: standard output: Broken pipe"
+    assert (tmp_path / "report.txt").exists()
+    assert bool([*tmp_path.glob("*.json")]) is (status == 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

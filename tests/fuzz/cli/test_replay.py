@@ -22,7 +22,7 @@ from dicos_fuzz.tree import Action, Edit
 from tests.fuzz.broken.client import REQUEST, serving
 from tests.fuzz.terminator import tls_before
 from tests.transports.certificates import hospital
-from tests.transports.cli.commands import Result, dicos
+from tests.transports.cli.commands import COMMAND, ENVIRONMENT, Result, dicos
 
 ROOT = Path(__file__).resolve().parents[3]
 TWICE = Conversation(
@@ -244,6 +244,48 @@ def test_a_peer_that_calls_is_made_to_call(tmp_path: Path, caller: str, status: 
     assert found.status == status, found.err
 
 
+def test_a_lost_output_is_not_the_status_of_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "finding.json"
+    write(path, SECOND)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "replay", path, "--show", "--json"], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (4, "error: standard output: No space left on device")
+
+
+def test_what_was_left_out_of_the_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "finding.json"
+    write(path, replace(SECOND, left_out=7))
+    assert "7 earlier conversations left out of the file" in dicos("replay", path, "--show").err
+
+
+@pytest.mark.parametrize("other", ["finding.json", "symbolic", "hard", "../{folder}/finding.json"])
+@pytest.mark.parametrize("option", ["--export-pytest", "--export-pcapng"])
+def test_an_export_does_not_overwrite_the_reproducer(option: str, other: str, tmp_path: Path) -> None:
+    path = tmp_path / "finding.json"
+    write(path, SECOND)
+    before = path.read_bytes()
+    (tmp_path / "symbolic").symlink_to(path)
+    (tmp_path / "hard").hardlink_to(path)
+    done = dicos("replay", path, option, tmp_path / other.format(folder=tmp_path.name))
+    assert done.status == 2
+    assert "is the reproducer itself" in done.err
+    assert done.err.count("\n") == 1
+    assert path.read_bytes() == before
+
+
+def test_two_exports_in_one_file_are_refused(tmp_path: Path) -> None:
+    path, out = tmp_path / "finding.json", tmp_path / "out"
+    write(path, SECOND)
+    done = dicos("replay", path, "--export-pytest", out, "--export-pcapng", f"{tmp_path}/./out")
+    assert done.status == 2
+    assert "--export-pytest" in done.err
+    assert "and --export-pcapng" in done.err
+    assert not out.exists()
+
+
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +295,9 @@ def test_a_peer_that_calls_is_made_to_call(tmp_path: Path, caller: str, status: 
         ((), "a peer is required: HOST PORT, or --listen PORT"),
         (("127.0.0.1",), "'127.0.0.1': no port; expected HOST PORT or HOST:PORT"),
         (("127.0.0.1", "x"), "port 'x'"),
+        (("127.0.0.1", "0"), "port 0: a peer has a port from 1 to 65535"),
+        (("A@127.0.0.1:0",), "port 0: a peer has a port from 1 to 65535"),
+        (("127.0.0.1:104", "--time", "1_0"), "'1_0': expected seconds"),
         (("127.0.0.1", "104", "105"), "unrecognized arguments: 105"),
         (("A@127.0.0.1:104", "-aec", "B"), "two called AE titles"),
         (("127.0.0.1:104", "--listen", "0"), "one of them"),

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicos_fuzz.faults import Direction, Fault, FaultPlan, parse_plan, shrunk
+from dicos_fuzz.faults import (
+    Direction,
+    Fault,
+    FaultPlan,
+    Faults,
+    FaultyWire,
+    parse_fault,
+    parse_plan,
+    plan_of_tape,
+    random_plan,
+    shrunk,
+    tape_of_plan,
+)
 from dicos_fuzz.faults.effects import (
     FORMS,
     PLACES,
@@ -29,9 +44,33 @@ from dicos_fuzz.faults.effects import (
 from dicos_fuzz.faults.plan import LARGEST_SEED, MOST_FAULTS
 from dicos_fuzz.faults.strategies import plans
 from dicos_fuzz.tree import Action, Edit
+from dicos_proto.upper_layer.layer import UpperLayer
+from dicos_proto.upper_layer.machine import Role
 
 RESET = parse_plan("out at 100: reset")
+ANY: Any = None
+WRONG: tuple[tuple[Callable[[], object], str], ...] = (
+    (lambda: parse_plan(b"in at 3: split"), "parse_plan(...): bytes in place of str"),  # type: ignore[arg-type]
+    (lambda: parse_plan(ANY), "parse_plan(...): None in place of str"),
+    (lambda: parse_fault(ANY), "parse_fault(...): None in place of str"),
+    (lambda: plan_of_tape("abc"), "plan_of_tape('abc'): str in place of bytes or bytearray"),  # type: ignore[arg-type]
+    (lambda: tape_of_plan(ANY), "tape_of_plan(...): None in place of FaultPlan"),
+    (lambda: random_plan(5), "random_plan(5): int in place of Random; write random.Random(5)"),  # type: ignore[arg-type]
+    (lambda: FaultyWire(ANY, ANY), "FaultyWire(wire, plan): None in place of a Wire"),
+    (lambda: FaultyWire(UpperLayer(Role.ACCEPTOR), ANY), "FaultyWire(wire, ...): None in place of FaultPlan"),
+    (lambda: Faults("in at 3: split"), "in place of FaultPlan; parse_plan makes one of a text"),  # type: ignore[arg-type]
+    (lambda: FaultPlan(faults=[1, 2]), "FaultPlan(faults=...): list in place of tuple"),  # type: ignore[arg-type]
+    (lambda: FaultPlan((1, 2)), "FaultPlan(faults=(1,)): int in place of Fault"),  # type: ignore[arg-type]
+    (lambda: FaultPlan(seed=ANY), "FaultPlan(seed=...): None in place of int"),
+    (lambda: FaultPlan(seed=True), "FaultPlan(seed=True): bool in place of int"),
+)
 SPLIT = Fault(Direction.IN, At(3), Split())
+
+
+def test_arguments_of_another_type_are_refused_by_name() -> None:
+    for call, told in WRONG:
+        with pytest.raises(TypeError, match=re.escape(told)):
+            call()
 
 
 def test_plans_are_put_together_with_plus() -> None:

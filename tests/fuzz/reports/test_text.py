@@ -33,7 +33,7 @@ def test_a_report_reads_like_this() -> None:
         "    sent       an A-ASSOCIATE-RQ at a byte a second, on ten connections",
         "    shown      1 time, first after 4 min 1 s, 31007 conversations; played again: 2 of 3",
         "    reproducer 6 steps, 1.3 kB",
-        "    run        dicos replay FILE HOST PORT",
+        "    no file    no reproducer was written: --output DIR writes them",
         "",
         "MEDIUM (1)",
         "  wrong-state-6f283143c0cd: A-ASSOCIATE-AC in answer to a second A-ASSOCIATE-RQ; "
@@ -42,7 +42,7 @@ def test_a_report_reads_like_this() -> None:
         "    sent       a second A-ASSOCIATE-RQ on the same connection",
         "    shown      212 times, first after 4.2 s, 871 conversations; played again: 3 of 3",
         "    reproducer 6 steps, 896 B (first: 6 steps, 896 B)",
-        "    run        dicos replay FILE HOST PORT",
+        "    no file    found/wrong-state.json: not written: No space left on device",
         "",
         "not confirmed (1):",
         "  late-abort-72e881f09fb6: A-ABORT with the reason 'not specified'; expected 'invalid PDU parameter value' "

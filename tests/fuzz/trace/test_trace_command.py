@@ -111,7 +111,7 @@ def test_the_page_is_written(good: Path, tmp_path: Path) -> None:
 def test_objects_are_saved_only_when_asked(good: Path, tmp_path: Path) -> None:
     dicos("trace", good)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["good.pcapng"]
-    folder = tmp_path / "new" / "objects"
+    folder = tmp_path / "objects"
     done = dicos("trace", "-q", "--save", folder, good)
     assert [path.name for path in folder.iterdir()] == ["1.2.3.dcm"]
     assert done.status == 0
@@ -263,6 +263,7 @@ def test_files_that_are_not_there_or_cannot_be_written_are_named(good: Path, tmp
         (("--listen", "0"), "--listen without --to HOST PORT"),
         (("--listen", "0", "--to", "a", "b", "c"), "--listen without --to HOST PORT"),
         (("--listen", "0", "--to", "a", "b"), "argument --to: port 'b': expected 0 to 65535"),
+        (("--listen", "0", "--to", "a", "0"), "argument --to: port 0: a peer has a port from 1 to 65535"),
         (("--listen", "0", "--to", "localhost:1", "--port", "2"), "--port with --listen"),
         (("x.pcap", "--from", "yesterday"), "'yesterday': expected a time, as 2024-05-01T10:00:00"),
         (("x.pcap", "--address", "pacs"), "'pacs': expected ADDRESS, ADDRESS:PORT or a network"),
@@ -283,6 +284,20 @@ def test_the_recording_itself_is_not_overwritten(good: Path) -> None:
     assert done.status == 2
     assert "is the capture file itself" in done.err
     assert good.read_bytes() == before
+
+
+def test_two_outputs_in_one_file_are_refused(tmp_path: Path) -> None:
+    done = dicos("trace", "--listen", 0, "--to", "a:1", "--write", tmp_path / "x", "--html", tmp_path / "." / "x")
+    assert done.status == 2
+    assert "are the same" in done.err
+    done = dicos("trace", "--listen", 0, "--to", "a:1", "--keylog", tmp_path / "x", "--write", tmp_path / "x")
+    assert (done.status, "is the key log itself" in done.err) == (2, True)
+
+
+def test_only_the_last_folder_is_made(good: Path, tmp_path: Path) -> None:
+    done = dicos("trace", good, "--save", tmp_path / "a" / "b")
+    assert (done.status, f"there is no folder {tmp_path / 'a'}" in done.err) == (2, True)
+    assert not (tmp_path / "a").exists()
 
 
 def test_packets_that_are_not_read_are_counted(tmp_path: Path) -> None:

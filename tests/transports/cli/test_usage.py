@@ -49,6 +49,9 @@ USAGE = 2
             ("echoscu", "PACS@localhost:1", "-aec", "OTHER"),
             "two called AE titles: -aec 'OTHER', and 'PACS' in the address of the peer",
         ),
+        (("echoscu", "localhost", "0"), "port 0: a peer has a port from 1 to 65535"),
+        (("storescu", "localhost:0", "x.dcm"), "port 0: a peer has a port from 1 to 65535"),
+        (("echoscu", "localhost:1", "-ta", "1_0"), "'1_0': expected seconds"),
         (("echoscu", "localhost:70000"), "port '70000': expected 0 to 65535"),
         (
             ("echoscu", "localhost:1", "--source-address", "localhost"),

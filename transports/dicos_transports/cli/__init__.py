@@ -1,7 +1,8 @@
 """The `dicos` command, with one subcommand for each of the tools that DICOM users know.
 
 Exit status: 0 if everything succeeded, 1 if an operation failed, 2 for bad usage or unreadable input, 3 if no
-association was established, 130 if interrupted. A subcommand's module is imported only when it is chosen, so that
+association was established, 130 if interrupted. Where 1 would say that something was found, 4 says that standard output
+was lost and nothing was found. A subcommand's module is imported only when it is chosen, so that
 `dicos echoscu` starts fast.
 """
 
@@ -32,15 +33,19 @@ ELSEWHERE: Final[dict[str, str]] = {
     name: f"dicos_fuzz.cli.{name}" for name in ("fuzz", "replay", "faultproxy", "trace")
 }
 """Subcommand -> its module, where it is not one of `commands`."""
-OK, FAILED, USAGE, NO_ASSOCIATION, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, NO_ASSOCIATION, LOST, INTERRUPTED = 0, 1, 2, 3, 4, 130
+FINDS: Final = ("fuzz", "replay", "faultproxy")
+"""Subcommands whose status 1 says something else than that the command failed."""
 
 
 class OutputLost(Exception):
-    """Standard output cannot be written any more; `error` says why."""
+    """Standard output cannot be written any more; `error` says why. `status`: the exit status, None for the usual one
+    of the subcommand."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
         self.error = error
+        self.status: int | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     guard()
+    words = list(sys.argv[1:] if argv is None else argv)
+    finds = words[:1] != [] and words[0] in FINDS
+    status = OK
     try:
         try:
-            status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+            status = _dispatch(words)
         except SystemExit as end:  # argparse
             status = end.code if isinstance(end.code, int) else USAGE
         _flush()
@@ -60,10 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("dicos: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OutputLost as lost:
-        if not isinstance(lost.error, BrokenPipeError):  # a reader that closed its end is not an error to report
+        # A reader that closed its end is not an error to report, unless it ended work that nobody watches.
+        if finds or not isinstance(lost.error, BrokenPipeError):
             print(f"error: standard output: {shown(lost.error.strerror)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again
-        return FAILED
+        return lost.status or status or (LOST if finds else FAILED)
     return status
 
 

@@ -132,7 +132,7 @@ class UserParser(Parser):
                 if second is None:
                     parse_address(peer)  # raises an error that names the missing part
                 options.host = host if bare else parse_host(host, peer)
-                options.port = port(second)
+                options.port = peer_port(port(second))
                 aet = title(title_of) if at else None
             else:
                 if second is not None and hasattr(options, "paths"):
@@ -144,7 +144,7 @@ class UserParser(Parser):
                 elif second is not None:
                     unknown.insert(0, second)
                 found = parse_address(peer)
-                options.host, options.port, aet = found.host, found.port, found.aet
+                options.host, options.port, aet = found.host, peer_port(found.port), found.aet
         except ValueError as error:
             self.error(f"argument host: {error}")
         except argparse.ArgumentTypeError as error:
@@ -309,6 +309,13 @@ def port(word: str) -> int:
     return _number(word, 0, 65535, "port ")
 
 
+def peer_port(number: int) -> int:
+    """Return the port of a peer. Raises ArgumentTypeError for 0, which only a listening socket may have."""
+    if not number:
+        raise argparse.ArgumentTypeError("port 0: a peer has a port from 1 to 65535")
+    return number
+
+
 def listening(word: str) -> int | NamedAddress:
     """Parse what a provider listens on: `11112`, `0.0.0.0:11112`, `[::]:11112`, `STORE@0.0.0.0:11112`."""
     if ":" not in word and "@" not in word:
@@ -406,7 +413,7 @@ def _number(word: str, least: int, most: int, what: str = "") -> int:
 
 def seconds(word: str) -> float:
     try:
-        value = float(word)
+        value = float(word) if word.isascii() and "_" not in word else -1.0  # float() reads 1_0 as 10
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:

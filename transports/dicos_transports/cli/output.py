@@ -77,6 +77,11 @@ class Output:
 
         self._write(json.dumps({"event": name, **fields}))
 
+    def event_line(self, line: str) -> None:
+        """Print an event that is a line of JSON already, with `--json` only."""
+        if self.json:
+            self._write(line)
+
     def answer(self, line: str) -> None:
         """Print one line of the requested data on standard output, but not with `--json`."""
         if not self.json:
