@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from . import engine, faults, idle, page, report, trace
+from . import campaign, engine, faults, idle, page, report, trace
 from .matrix import GROUPS, KINDS, Row, rows
 from .processes import Failed, end_on_signals
 from .results import Measured, Result
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer objects, one round: does it work at all")
     parser.add_argument("--full", action="store_true", help="all sizes and kinds: a quarter of an hour")
-    names = (*GROUPS, IDLE, engine.NAME, faults.NAME, trace.NAME)
+    names = (*GROUPS, IDLE, engine.NAME, faults.NAME, campaign.NAME, trace.NAME)
     parser.add_argument("--only", action="append", metavar="NAME", default=[],
                         help=f"only this group of rows ({', '.join(names)}) or these ends ({', '.join(KINDS)}), or "
                              "rows whose name has a `/` and begins so; may be repeated")  # fmt: skip
@@ -56,6 +56,8 @@ def main() -> int:
     try:
         if not options.only or trace.NAME in options.only:
             _measure_trace(measured, rounds, options.megabytes, quick=options.quick)
+        if not options.only or campaign.NAME in options.only:
+            _measure_campaign(measured, rounds, quick=options.quick)
         _measure(measured, chosen, options.only, rounds, quick=options.quick, full=options.full)
     except NoSpace as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -116,6 +118,17 @@ def _measure_trace(measured: Measured, rounds: int, megabytes: int, *, quick: bo
             return
     print("\n".join(["", *trace.report(found)]), flush=True)
     measured.trace = trace.plain(found)
+
+
+def _measure_campaign(measured: Measured, rounds: int, *, quick: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
+        try:
+            found = campaign.measure(Path(name), rounds, quick=quick)
+        except Failed as error:
+            measured.skipped.append(f"{campaign.NAME}: failed: {error}")
+            return
+    print("\n".join(["", *campaign.report(found)]), flush=True)
+    measured.campaign = campaign.plain(found)
 
 
 def _run_all(measured: Measured, chosen: list[Row], runner: Runner, rounds: int, budget: float) -> None:

@@ -25,7 +25,7 @@ from .engine.measuring import Measure
 
 NAME: Final = "faults"
 LEAST: Final = 1000
-"""Conversations a second and core that are to be reached with faults."""
+"""Conversations a second and core that are to be reached with a fault each; those with many pieces are slower."""
 OBJECT: Final = bytes(range(256)) * 16
 REQUEST: Final = AssociateRequest(
     called_aet="PROVIDER",

@@ -84,6 +84,7 @@ class Measured:
     engine: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
+    campaign: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         plain = asdict(self)

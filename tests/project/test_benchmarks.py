@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -105,6 +106,17 @@ def test_it_measures_conversations_with_faults(tmp_path: Path) -> None:
     figures = json.loads(out.read_text())["faults"]
     assert [one["workload"] for one in figures] == ["faults-none", "faults-kinds", "faults-pieces", "faults-random"]
     assert all(len(one["runs"]) == len(one["floors"]) == 2 for one in figures)
+
+
+@linux
+def test_it_measures_campaigns(tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    done = bench("--quick", "--only", "campaign", "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "at least 200 conversations/s with all processors" in done.stdout
+    figures = json.loads(out.read_text())["campaign"]
+    assert [one["jobs"] for one in figures] == sorted({1, os.cpu_count() or 1})
+    assert all(one["conversations"][0] > 20 and one["seconds"][0] > 0.5 for one in figures)
 
 
 @linux

@@ -158,7 +158,10 @@ def _answer(pdu: bytes) -> str:
             results = [int(one.result) for one in found.contexts]
             if len(results) <= 4:
                 return f"{name} {results}"
-            return f"{name} {[(result, count.bit_length()) for result, count in sorted(Counter(results).items())]}"
+            counts = sorted(Counter(results).items())
+            return (
+                f"{name} [{', '.join(f'{result}: {1 << count.bit_length() - 1} or more' for result, count in counts)}]"
+            )
         case 3 if len(pdu) == 10:
             return f"{name} {pdu[7]}/{pdu[8]}/{pdu[9]}"
         case 7 if len(pdu) == 10:
