@@ -192,11 +192,15 @@ def _parser() -> Parser:
     plans.add_argument("--plan", metavar="FILE", help='a file with one fault a line, or "-" for standard input')
     plans.add_argument("--fault", action="append", default=[], metavar="TEXT",
                        help='a fault, such as "out pdu P-DATA-TF 2: stall 5"; may be repeated')  # fmt: skip
-    plans.add_argument("--tape", metavar="FILE", help="any bytes, of which a plan is made, as fuzzers have them")
+    plans.add_argument(
+        "--tape",
+        metavar="FILE",
+        help="a file of any bytes, as a coverage-guided fuzzer makes them: they stand for a plan",
+    )
     plans.add_argument("--seed", type=_seed, metavar="N",
                        help="a random plan for each connection, which is printed; the same for the same N")  # fmt: skip
     plans.add_argument("--harmless", action="store_true",
-                       help="with --seed: only faults that change no byte, but when it comes")  # fmt: skip
+                       help="with --seed: only faults that change when bytes come, and no byte")  # fmt: skip
     add("--connections", type=count, metavar="N", help="end after N connections (default: go on)")
     add("--max-connections", type=count, default=MOST, metavar="N",
         help="maximum number of simultaneous connections; others wait (default: %(default)s)")  # fmt: skip

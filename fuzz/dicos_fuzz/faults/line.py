@@ -21,7 +21,7 @@ from dicos_proto.wire import Buffer
 
 from ..grammar.changing import change
 from ..grammar.reading import PDU_NAMES, read_pdu
-from ..tree import Edit, Node, apply, encode
+from ..tree import Edit, Node, apply, encode, find
 from .altering import WHOLE, Altering
 from .effects import (
     TRANSIENT,
@@ -353,6 +353,8 @@ class Line:
         tree: Node = read_pdu(pdu)
         done: list[str] = []
         if isinstance(effect, EditPdu):
+            if find(tree, effect.edit.path) is None:
+                return pdu, f"nothing: this PDU has no field {effect.edit.path}"
             tree = apply(tree, [effect.edit])
             done.append(str(effect.edit))
         else:

@@ -27,7 +27,7 @@ class Words:
     def next(self, wanted: str) -> str:
         """Takes the next word. Raises ValueError if there is none; `wanted`: what belongs there."""
         if not self.left:
-            raise ValueError(f"{wanted} is missing")
+            raise ValueError(f"{'a number from ' if wanted[0] in '-0123456789' else ''}{wanted} is missing")
         self._at += 1
         return self._words[self._at - 1]
 

@@ -461,3 +461,11 @@ def test_two_plans_in_one_strike_as_each_alone() -> None:
     one, other = "in at 5: flip 0", "in pdu P-DATA-TF 2: duplicate"
     both = str(parse_plan(one) + parse_plan(other))
     assert through(both) == through(one, *[through(other)])
+
+
+def test_an_edit_of_a_field_that_is_not_there_says_so() -> None:
+    """It changes nothing: the plan has a wrong name."""
+    line, log = line_of('in pdu any: edit "PDV/lengthx" length 9')
+    line.feed(STREAM)
+    assert b"".join(line.take()) == STREAM
+    assert [strike.effect for strike in log.take()] == ["nothing: this PDU has no field PDV/lengthx"]
