@@ -40,6 +40,8 @@ from .wording import (
 
 __all__ = ["MOST_FINDINGS", "page", "write"]
 
+_RIGHT: Final = ("served", "others-served")
+"""Expectations of conversations in which nothing is wrong."""
 MOST_FINDINGS: Final = 200
 """Findings that are shown in full; all are in the table."""
 _MOST_LISTED: Final = 2000
@@ -193,12 +195,12 @@ def _finding(report: CampaignReport, finding: Finding, number: int) -> Iterator[
             f"{violation.state}: {MEANINGS.get(violation.state, '')}" if violation.state else "not known",
         ),
         ("Reaction", violation.reaction),
-        ("Wrong on purpose", finding.conversation.about),
+        ("Sent" if finding.conversation.expect in _RIGHT else "Wrong on purpose", finding.conversation.about),
         ("Scenario", finding.conversation.name),
         ("Seen", f"{plural(finding.count, 'time')}, first {how_soon(finding)}"),
         ("Played again", _came_back(finding)),
         ("Reproducer", how_small(finding)),
-        *(("Evidence", line) for line in finding.evidence[:20]),
+        *(("" if number else "Evidence", line) for number, line in enumerate(finding.evidence[:20])),
     )
     kept = finding.minimised_transcript is not None and finding.minimised is not None
     played = finding.minimised if kept and finding.minimised is not None else finding.conversation
