@@ -124,6 +124,12 @@ class _Open:
     history: list[Conversation]
     transcript: Transcript
 
+    @property
+    def turn(self) -> tuple[bool, int]:
+        """The smaller, the sooner it is looked into. To lose all slots, or to hang, takes a minute each time."""
+        logged = self.trouble.oracle.startswith("log-")
+        return not logged, _ORDER[self.trouble.violation.severity]
+
     def left(self) -> Finding:
         """Returns the finding that is kept, unconfirmed, if there is no time to look into it."""
         return Finding(
@@ -214,11 +220,11 @@ class Care:
         self.settle()
 
     def settle(self, until: float | None = None) -> None:
-        """Looks into what is open, the worst first: as long as that has not had its share of the time, or until a
-        time. Raises `Unrecoverable`."""
+        """Looks into what is open, as long as that has not had its share of the time, or until a time: what its log
+        says first, which takes seconds, then the worst. Raises `Unrecoverable`."""
         while (self._open or self._growths) and (self._allowed if until is None else monotonic() < until):
             if self._open:
-                one = min(self._open, key=lambda each: _ORDER[each.trouble.violation.severity])
+                one = min(self._open, key=lambda each: each.turn)
                 self._open.remove(one)
                 with self._spending():
                     self._work.quiet()

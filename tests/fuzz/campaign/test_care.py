@@ -226,3 +226,16 @@ def test_the_latest_history_is_bounded_in_bytes() -> None:
         history.add(Conversation(name=f"good/{number}", steps=()))
     assert [one.name for one in history.latest(1200)] == ["good/3", "good/4"]
     assert [one.name for one in history.latest(0)] == ["good/4"]
+
+
+@pytest.mark.usefixtures("none_left")
+def test_what_the_log_says_is_looked_into_before_what_takes_a_minute() -> None:
+    peer = Peer()
+    peer.says = [
+        trouble("gone", Severity.CRITICAL, oracle="crash", fatal=True),
+        trouble("spins", Severity.HIGH, oracle="spin"),
+        trouble("dead", Severity.MEDIUM, oracle="log-dead-thread"),
+    ]
+    peer.care.after(PLAYED, at_once=True)
+    peer.care.settle(monotonic() + 60)
+    assert peer.looked == ["dead", "gone", "spins"]
