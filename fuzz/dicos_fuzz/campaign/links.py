@@ -119,7 +119,7 @@ class Link:
         self.end: What | None = None
         """Its end: ENDED or RESET by the peer, CLOSED by this side, or REFUSED; None while it is open."""
         self.half = False
-        """True once this side has sent FIN."""
+        """True once this side has ended its direction, by FIN or by a close_notify."""
         self.sent_at_pdu = -1
         """PDUs received when this side sent last; -1: nothing was sent since the last wait."""
         self.aborted = False

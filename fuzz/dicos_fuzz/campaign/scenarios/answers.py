@@ -31,13 +31,25 @@ from ..responding import acceptance
 from .altered import place, region
 from .family import Family
 from .foreign import GREETINGS
-from .scripts import ABORT, ANY, CLOSE, FIN, PROVIDER_ABORT, RELEASE, RELEASE_RP, RESET, pdu, reject, script
+from .scripts import (
+    ABORT,
+    ANY,
+    CLOSE,
+    ENDED,
+    FIN,
+    PROVIDER_ABORT,
+    RELEASE,
+    RELEASE_RP,
+    RESET,
+    pdu,
+    reject,
+    script,
+)
 
 __all__ = ["FAMILIES"]
 
 _CALLED: Final = (Open(), Await(kinds=(1,)))
 _REACTION: Final = Await(kinds=(4, 5, 7))
-_ENDED: Final = Await(kinds=(99,))
 _AC: Final = "A-ASSOCIATE-AC"
 _CONTEXT: Final = f"{_AC}/presentation context"
 _USER: Final = f"{_AC}/user information"
@@ -149,14 +161,14 @@ def _hostile() -> Iterator[Conversation]:
 
 def _wrong_pdus() -> Iterator[Conversation]:
     for name, clause, expect, data in _IN_PLACE:
-        tail = (_ENDED,) if expect == "closes" else _REFUSAL
+        tail = (ENDED,) if expect == "closes" else _REFUSAL
         yield _case(name, f"{name} in place of the answer", clause, expect, Send(message=data), tail)
     twice = (Answer(), Send(message=pdu(2, bytes(68))), _REFUSAL)
     yield _case("A-ASSOCIATE-AC twice", "two A-ASSOCIATE-ACs", "PS3.8 table 9-10, AA-8", "any", *twice)
     released = (Answer(), Send(message=RELEASE), Await(kinds=(6, 7)), CLOSE)
     about = "an A-RELEASE-RQ of the acceptor behind its answer"
     yield _case("released by this side", about, "PS3.8 7.2", "answered", released)
-    late = (*_ANSWERED, Send(message=ABORT), Answer(), _ENDED)
+    late = (*_ANSWERED, Send(message=ABORT), Answer(), ENDED)
     about = "a response behind an A-ABORT of this side"
     yield _case("response behind an A-ABORT", about, "PS3.8 table 9-10, AA-3", "closes", late)
     unasked = (*_ANSWERED[:1], Await(kinds=(4,)), Send(message=RELEASE_RP), _REFUSAL)
@@ -169,7 +181,7 @@ def _leaving() -> Iterator[Conversation]:
     clause = "PS3.8 table 9-10, Evt17"
     for where, steps in _POINTS:
         about = f"FIN {where}; the peer closes too"
-        yield _case(f"half-closed {where}", about, clause, "closes", steps, FIN, ANY, _ENDED)
+        yield _case(f"half-closed {where}", about, clause, "closes", steps, FIN, ANY, ENDED)
         for how, end in (("closed", CLOSE), ("reset", RESET)):
             yield _case(f"{how} {where}", f"the connection is {how} {where}", clause, "any", steps, end)
     pause = Pause(seconds=1.0)

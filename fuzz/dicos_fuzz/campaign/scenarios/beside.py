@@ -17,8 +17,21 @@ from ...grammar.building import message, p_data
 from ..knowledge import Learned
 from .connections import points
 from .family import Family
-from .orders import ANSWER, on
-from .scripts import ABORT, ANY, CLOSE, PROVIDER_ABORT, RELEASE, RELEASE_RP, RELEASED, RESET, Talk, pdu, script
+from .orders import on
+from .scripts import (
+    ABORT,
+    ANSWER,
+    ANY,
+    CLOSE,
+    PROVIDER_ABORT,
+    RELEASE,
+    RELEASE_RP,
+    RELEASED,
+    RESET,
+    Talk,
+    pdu,
+    script,
+)
 
 __all__ = ["FAMILIES"]
 

@@ -18,11 +18,18 @@ from ...grammar.building import p_data
 from ..knowledge import Accepted, Learned
 from ..objects import query, uid
 from .family import Family
-from .scripts import ANY, CLOSE, FIN, RELEASED, Talk, script
+from .scripts import (
+    ANSWER,
+    ANY,
+    CLOSE,
+    FIN,
+    RELEASED,
+    Talk,
+    script,
+)
 
 __all__ = ["FAMILIES", "command_set", "number", "text"]
 
-_ANSWER: Final = Await(kinds=(4, 7))
 _REFUSAL: Final = Await(kinds=(3, 7))
 NO_DATA, DATA = 0x0101, 0x0001
 _ECHO, _STORE = 0x0030, 0x0001
@@ -284,7 +291,7 @@ def _cancels_of_queries(talk: Talk, find: bytes) -> Iterator[Conversation]:
         ("cancel behind a query", "a C-CANCEL-RQ in one write with its C-FIND-RQ", find + talk.cancel(1)),
         ("cancel twice", "two C-CANCEL-RQs of one query", find + talk.cancel(1) * 2),
     ):
-        yield _case(name, about, _CANCEL, "served", talk.begin(), Send(message=wire), _ANSWER, RELEASED)
+        yield _case(name, about, _CANCEL, "served", talk.begin(), Send(message=wire), ANSWER, RELEASED)
     for name, about, wire in (
         ("cancel before a query", "a C-CANCEL-RQ of an operation that comes later", talk.cancel(1) + find),
         ("cancel of another id", "a C-CANCEL-RQ of another operation than the one that runs", find + talk.cancel(2)),
@@ -296,7 +303,7 @@ def _cancels_of_queries(talk: Talk, find: bytes) -> Iterator[Conversation]:
     ):
         yield _case(name, about, _CANCEL, "answered", talk.begin(), Send(message=wire), ANY, CLOSE)
     # fmt: on
-    late = (Send(message=find), _ANSWER, Send(message=talk.cancel(1)), Send(message=talk.find(2)), _ANSWER)
+    late = (Send(message=find), ANSWER, Send(message=talk.cancel(1)), Send(message=talk.find(2)), ANSWER)
     about = "a C-CANCEL-RQ of a query that is over"
     yield _case("cancel after a query", about, _CANCEL, "served", talk.begin(), late, RELEASED)
 

@@ -15,12 +15,21 @@ from ...conversation import Await, Check, Conversation, End, Open, Send, Step
 from ...grammar.reading import pdus_of
 from ..knowledge import Learned
 from .family import Family
-from .scripts import ACCEPTANCE, ANY, CLOSE, FIN, RELEASE, RESET, Talk, script
+from .scripts import (
+    ACCEPTANCE,
+    ANY,
+    CLOSE,
+    ENDED,
+    FIN,
+    RELEASE,
+    RESET,
+    Talk,
+    script,
+)
 from .sequences import message_of
 
 __all__ = ["FAMILIES", "points"]
 
-_ENDED: Final = Await(kinds=(99,))
 MOST: Final = 20
 """Connections that one conversation opens, one after the other."""
 
@@ -71,7 +80,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         if not learned.alone:
             about = f"a connection that stalls {name}; others are served"
             yield _case(f"stalled {name}", about, "any", steps, Check(), CLOSE)
-        yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, _ENDED)
+        yield _case(f"half-closed {name}", f"FIN {name}; the peer closes too", "closes", steps, FIN, ANY, ENDED)
         for how, end in (("reset", RESET), ("closed", CLOSE)):
             yield _case(f"{how} {name}", f"{how} {name}; others are served", "any", steps, end, Check())
     yield from _storms(talk)
@@ -103,7 +112,7 @@ def _random(learned: Learned, random: Random) -> Conversation:
         steps = (Open(), Send(message=talk.rq), ACCEPTANCE, Send(message=wire[: random.randrange(len(wire) + 1)]))
     if random.random() < 0.5:
         return _case(
-            "half-closed anywhere", "FIN at any byte; the peer closes too", "closes", steps, FIN, ANY, ANY, _ENDED
+            "half-closed anywhere", "FIN at any byte; the peer closes too", "closes", steps, FIN, ANY, ANY, ENDED
         )
     end = random.choice((CLOSE, RESET))
     return _case("left anywhere", "the end at any byte; others are served", "any", steps, end, Check())

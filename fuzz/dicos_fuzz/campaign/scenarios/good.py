@@ -28,11 +28,19 @@ from ...tree import Action, Edit, apply, encode
 from ..knowledge import Learned
 from ..objects import composite, patient_of, uid
 from .family import Family, in_turns
-from .scripts import ABORT, ACCEPTANCE, CLOSE, RELEASED, Talk, pdu, script
+from .scripts import (
+    ABORT,
+    ACCEPTANCE,
+    ANSWER,
+    CLOSE,
+    RELEASED,
+    Talk,
+    pdu,
+    script,
+)
 
 __all__ = ["FAMILIES"]
 
-_ANSWER: Final = Await(kinds=(4, 7))
 _USER: Final = "A-ASSOCIATE-RQ/user information"
 UNKNOWN: Final = bytes.fromhex("990000083031323334353637")
 """An item of an unknown type, which is skipped [PS3.8 9.3.1]."""
@@ -50,7 +58,7 @@ def _asked(talk: Talk, *messages: bytes) -> tuple[Step, ...]:
     """Messages one after the other, each awaited, and a release."""
     steps: list[Step] = []
     for one in messages:
-        steps += [Send(message=one), _ANSWER]
+        steps += [Send(message=one), ANSWER]
     return (*steps, *RELEASED)
 
 
@@ -86,12 +94,12 @@ def _common(learned: Learned) -> Iterator[Conversation]:
         yield _good("move", "a C-MOVE to nobody", "PS3.4 C.4.2", begin, _asked(talk, talk.move(1)))
     yield _good(
         "abort", "an association that this side aborts", "PS3.8 table 9-10, AA-3",
-        begin, Send(message=talk.ask()), _ANSWER, Send(message=ABORT), Await(kinds=(99,)), expect="closes",
+        begin, Send(message=talk.ask()), ANSWER, Send(message=ABORT), Await(kinds=(99,)), expect="closes",
     )  # fmt: skip
     again: list[Step] = []
     for connection in range(4):
         again += [*talk.begin(connection), Send(message=talk.ask(), connection=connection)]
-        again += [replace(_ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
+        again += [replace(ANSWER, connection=connection), *(replace(one, connection=connection) for one in RELEASED)]
         again.append(End(connection=connection))
     yield _good("four associations", "four associations one after the other", "PS3.8 9.2", tuple(again))
     yield from _two_at_once(talk)
@@ -105,7 +113,7 @@ def _two_at_once(talk: Talk) -> Iterator[Conversation]:
     yield _good("beside", about, "limit: associations", talk.begin(), Check(), rest)
     both = (*talk.begin(0), *talk.begin(1))
     asked = tuple(Send(message=talk.ask(), connection=one) for one in (0, 1))
-    answers = tuple(replace(_ANSWER, connection=one) for one in (1, 0))
+    answers = tuple(replace(ANSWER, connection=one) for one in (1, 0))
     ends = tuple(replace(step, connection=one) for one in (0, 1) for step in RELEASED)
     yield _good("two at once", "two associations at the same time", "PS3.8 9.2", both, asked, answers, ends)
 
@@ -121,8 +129,8 @@ def _back(talk: Talk) -> Iterator[Conversation]:
     keys = {"x0020000D": uid("study", instance)}
     if retrieval.abstract_syntax == uids.PATIENT_ROOT_GET:
         keys["x00100020"] = patient_of(instance)
-    stored = (Send(message=talk.store(1, "back")), _ANSWER)
-    retrieved = (Send(message=other.get(2, **keys)), Answer(), _ANSWER)
+    stored = (Send(message=talk.store(1, "back")), ANSWER)
+    retrieved = (Send(message=other.get(2, **keys)), Answer(), ANSWER)
     about = "an object that is stored and then retrieved by C-GET"
     yield _good("store and get back", about, "PS3.4 C.4.3", other.begin(), stored, retrieved, CLOSE)
 
@@ -303,7 +311,7 @@ def _pipelined(talk: Talk, window: int) -> Iterator[Conversation]:
     other = talk.with_user(window=OperationsWindow(invoked=window, performed=1))
     many = min(window or 8, 8)
     asked = b"".join(other.ask(number) for number in range(1, many + 1))
-    waits = (_ANSWER,) * many
+    waits = (ANSWER,) * many
     about = f"{many} requests at once, as many as the window that the peer grants allows"
     yield _good("window used", about, "PS3.7 D.3.3.3", other.begin(), Send(message=asked), waits, RELEASED)
     one = p_data(*((other.ask_context, True, True, other.command(number)) for number in (1, 2)))
@@ -378,7 +386,7 @@ def _random(learned: Learned, random: Random) -> Conversation:
     talk = Talk.of(learned)
     steps: list[Step] = [*talk.begin()]
     for number in range(1, random.randrange(2, 6)):
-        steps += [Send(message=_packed(talk, number, random), piece=random.choice((0, 0, 1, 7, 100))), _ANSWER]
+        steps += [Send(message=_packed(talk, number, random), piece=random.choice((0, 0, 1, 7, 100))), ANSWER]
     about = "requests that are right, in random packings"
     ends = RELEASED if random.random() < 0.8 else (CLOSE,)
     return _good("random packing", about, "PS3.8 annex E", tuple(steps), ends)

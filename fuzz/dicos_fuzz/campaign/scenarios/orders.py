@@ -20,12 +20,20 @@ from ...grammar.reading import pdus_of
 from ..knowledge import Learned
 from .connections import points
 from .family import Family
-from .scripts import ABORT, CLOSE, RELEASED, RESET, Talk, pdu, script
+from .scripts import (
+    ABORT,
+    ANSWER,
+    CLOSE,
+    ENDED,
+    RELEASED,
+    RESET,
+    Talk,
+    pdu,
+    script,
+)
 
 __all__ = ["FAMILIES", "Operation", "every_three", "on", "operations"]
 
-ANSWER: Final = Await(kinds=(4, 7))
-ENDED: Final = Await(kinds=(99,))
 LONGEST: Final = 12
 """Operations on one association."""
 NOBODY: Final = 77

@@ -15,8 +15,15 @@ from ...conversation import Check, Conversation, Send, Step
 from ..knowledge import Learned
 from .connections import points
 from .family import Family
-from .orders import ENDED, on, operations
-from .scripts import ABORT, CLOSE, RESET, Talk, script
+from .orders import on, operations
+from .scripts import (
+    ABORT,
+    CLOSE,
+    ENDED,
+    RESET,
+    Talk,
+    script,
+)
 
 __all__ = ["FAMILIES"]
 

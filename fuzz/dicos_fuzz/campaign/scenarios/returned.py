@@ -20,8 +20,7 @@ from ...grammar.building import p_data
 from ..knowledge import Learned
 from ..objects import query, uid
 from .family import Family
-from .orders import ANSWER
-from .scripts import RELEASED, Talk, script
+from .scripts import ANSWER, RELEASED, Talk, script
 
 __all__ = ["FAMILIES"]
 

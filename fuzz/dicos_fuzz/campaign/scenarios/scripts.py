@@ -33,8 +33,11 @@ from ..objects import composite, query, uid
 __all__ = [
     "ABORT",
     "ACCEPTANCE",
+    "ANSWER",
     "ANY",
     "CLOSE",
+    "CONFIRMED",
+    "ENDED",
     "FIN",
     "PROVIDER_ABORT",
     "RELEASE",
@@ -49,6 +52,10 @@ __all__ = [
 
 ACCEPTANCE: Final = Await(kinds=(2, 3, 7))
 ANY: Final = Await()
+ANSWER: Final = Await(kinds=(4, 7))
+CONFIRMED: Final = Await(kinds=(6, 7))
+ENDED: Final = Await(kinds=(99,))
+"""The end of the connection: no PDU has this type."""
 CLOSE, FIN, RESET = End(), End(how="half"), End(how="reset")
 GENERAL_FIND: Final = (Service.FIND, Service.WORKLIST)
 
@@ -62,7 +69,7 @@ RELEASE: Final = pdu(5, bytes(4))
 RELEASE_RP: Final = pdu(6, bytes(4))
 ABORT: Final = pdu(7, bytes(4))
 PROVIDER_ABORT: Final = pdu(7, bytes((0, 0, 2, 2)))
-RELEASED: Final = (Send(message=RELEASE), Await(kinds=(6, 7)))
+RELEASED: Final = (Send(message=RELEASE), CONFIRMED)
 
 
 def reject(result: int = 1, source: int = 1, reason: int = 1) -> bytes:

@@ -16,14 +16,22 @@ from typing import Final
 from ...conversation import Answer, Await, Check, Conversation, End, Open, Send, Side, Step
 from ..knowledge import Learned
 from .family import Family, drawn
-from .scripts import ACCEPTANCE, CLOSE, FIN, RELEASED, Talk, pdu, script
+from .scripts import (
+    ACCEPTANCE,
+    ANSWER,
+    CLOSE,
+    ENDED,
+    FIN,
+    RELEASED,
+    Talk,
+    pdu,
+    script,
+)
 
 __all__ = ["FAMILIES", "HELLO", "handshakes", "hello", "record"]
 
 CCS, ALERT, HANDSHAKE, DATA, HEARTBEAT = 0x14, 0x15, 0x16, 0x17, 0x18
 """Types of records."""
-_ENDED: Final = Await(kinds=(99,))
-_ANSWER: Final = Await(kinds=(4, 7))
 _BARE: Final = Open(bare=True)
 _RANDOM: Final = sha256(b"dicos fuzz").digest()
 _CIPHERS: Final = bytes.fromhex("130213011303c030c02fc02cc02b009d009c")
@@ -231,7 +239,7 @@ def _cut_records(talk: Talk) -> Iterator[Conversation]:
         ("in a PDU", "a record that is cut, in the middle of a PDU", (Send(message=ask[:20]),)),
     ):
         sent = Send(message=half, beneath=True)
-        yield _case(f"cut record {name}", f"{about}, and FIN", "broken-off", begin, before, sent, FIN, _ENDED, _ENDED)
+        yield _case(f"cut record {name}", f"{about}, and FIN", "broken-off", begin, before, sent, FIN, ENDED, ENDED)
 
 
 def _ends(talk: Talk) -> Iterator[Conversation]:
@@ -241,33 +249,31 @@ def _ends(talk: Talk) -> Iterator[Conversation]:
     for name, before in (("", ()), (" in a PDU", half)):
         yield _case(
             f"FIN without close_notify{name}", f"FIN without close_notify{name}", "broken-off", begin, before, FIN,
-            _ENDED, _ENDED,
+            ENDED, ENDED,
         )  # fmt: skip
         yield _case(
             f"close_notify{name}", f"a close_notify{name}; the peer closes too", "broken-off", begin, before, notify,
-            _ENDED, _ENDED,
+            ENDED, ENDED,
         )  # fmt: skip
         behind = Send(message=record(DATA, _FORGED), beneath=True)
         about = f"data behind a close_notify{name}"
-        yield _case(
-            f"data behind close_notify{name}", about, "broken-off", begin, before, notify, behind, _ENDED, _ENDED
-        )
+        yield _case(f"data behind close_notify{name}", about, "broken-off", begin, before, notify, behind, ENDED, ENDED)
     left = (*begin, *half, CLOSE, Check())
     yield _case("left without close_notify", "closed in a PDU without close_notify; others are served", "any", left)
 
 
 def _systematic(learned: Learned) -> Iterator[Conversation]:
     talk = Talk.of(learned)
-    tail = (FIN, _ENDED, _ENDED)
+    tail = (FIN, ENDED, ENDED)
     plain = (_BARE, Send(message=talk.rq), *tail)
     yield _case("no TLS", "an A-ASSOCIATE-RQ without TLS on a port with TLS", "broken-off", plain)
     behind = (_BARE, Send(message=HELLO), Await(kinds=(99,), seconds=0.1), Send(message=talk.rq), *tail)
     yield _case("no TLS behind a ClientHello", "a ClientHello, then DICOM without TLS", "broken-off", behind)
     for name, about, wire in (*_beneath(), ("plain DICOM", "a request that is not encrypted", talk.ask())):
         sent = Send(message=wire, beneath=True)
-        yield _case(f"beneath: {name}", f"{about}, on an association", "broken-off", talk.begin(), sent, _ENDED, _ENDED)
+        yield _case(f"beneath: {name}", f"{about}, on an association", "broken-off", talk.begin(), sent, ENDED, ENDED)
         inside: tuple[Step, ...] = (*talk.begin(), Send(message=talk.ask()[:20]), sent)
-        yield _case(f"in a PDU: {name}", f"{about}, in the middle of a PDU", "broken-off", inside, _ENDED, _ENDED)
+        yield _case(f"in a PDU: {name}", f"{about}, in the middle of a PDU", "broken-off", inside, ENDED, ENDED)
     yield from _cut_records(talk)
     yield from _ends(talk)
     for name, about, wire in handshakes():
@@ -280,7 +286,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
         about = "eight handshakes that stop behind the ClientHello; others are served"
         yield _case("handshakes that stop", about, "any", many, Check())
     small = (
-        Open(), Send(message=talk.rq, piece=1), ACCEPTANCE, Send(message=talk.ask(), piece=1), _ANSWER, *RELEASED,
+        Open(), Send(message=talk.rq, piece=1), ACCEPTANCE, Send(message=talk.ask(), piece=1), ANSWER, *RELEASED,
     )  # fmt: skip
     yield _case("records of one byte", "records of one byte each, which are to be served", "served", small)
 
@@ -293,11 +299,11 @@ def _random(learned: Learned, random: Random) -> Conversation:
         wire[random.randrange(len(wire))] = random.randrange(256)
         sent = bytes(wire[: random.choice((len(wire), random.randrange(1, len(wire) + 1)))])
         return _case("any handshake", "a handshake with any byte changed", "broken-off", _BARE, Send(message=sent),
-                     FIN, _ENDED, _ENDED)  # fmt: skip
+                     FIN, ENDED, ENDED)  # fmt: skip
     body = random.randbytes(random.choice((1, 16, 40, 2000)))
     sent = record(random.choice((CCS, ALERT, HANDSHAKE, DATA)), body)
     about = "a record of random bytes on an association"
-    return _case("any record", about, "any", talk.begin(), Send(message=sent, beneath=True), _ENDED, CLOSE)
+    return _case("any record", about, "any", talk.begin(), Send(message=sent, beneath=True), ENDED, CLOSE)
 
 
 def _calls(learned: Learned) -> Iterator[Conversation]:
@@ -318,18 +324,18 @@ def _calls(learned: Learned) -> Iterator[Conversation]:
         ("data", "application data", record(DATA, _FORGED)),
         ("zeros", "zeros", bytes(64)),
     ):
-        sent = (Send(message=wire), FIN, _ENDED, _ENDED)
+        sent = (Send(message=wire), FIN, ENDED, ENDED)
         about = f"{about} in place of the server's handshake"
         yield _case(f"handshake: {name}", about, "broken-off", _BARE, sent, side=provider)
     called = (Open(), Await(kinds=(1,)))
     plain = pdu(2, b"\0\1" + bytes(66))
     for name, about, wire in (*_beneath(), ("plain DICOM", "an A-ASSOCIATE-AC that is not encrypted", plain)):
-        forged = (Send(message=wire, beneath=True), _ENDED, _ENDED)
+        forged = (Send(message=wire, beneath=True), ENDED, ENDED)
         yield _case(f"beneath: {name}", f"{about}, in place of an answer", "broken-off", called, forged, side=provider)
         answered = (*called, Answer(), *forged)
         yield _case(f"associated: {name}", f"{about}, on an association", "broken-off", answered, side=provider)
     for how, end in (("FIN without close_notify", FIN), ("close_notify", End(how="notify"))):
-        yield _case(how, f"{how} in place of an answer", "broken-off", called, end, _ENDED, _ENDED, side=provider)
+        yield _case(how, f"{how} in place of an answer", "broken-off", called, end, ENDED, ENDED, side=provider)
 
 
 def _any_call(learned: Learned, random: Random) -> Conversation:

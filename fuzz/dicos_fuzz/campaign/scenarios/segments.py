@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from ...conversation import Await, Conversation, Open, Pause, Send, Step
+from ...conversation import Conversation, Open, Pause, Send, Step
 from ...grammar.reading import read_stream
 from ...tree import Leaf, Length, encode, walk
 from ..knowledge import Learned
 from .family import Family
-from .scripts import ACCEPTANCE, RELEASE, Talk, script
+from .scripts import (
+    ACCEPTANCE,
+    ANSWER,
+    CONFIRMED,
+    RELEASE,
+    Talk,
+    script,
+)
 
 __all__ = ["FAMILIES", "boundaries"]
 
-_ANSWER: Final = Await(kinds=(4, 7))
-_CONFIRMED: Final = Await(kinds=(6, 7))
 GAP: Final = 0.002
 """Seconds between two segments, so that they arrive as two."""
 PIECES: Final = (1, 2, 3, 5, 7, 11, 13, 17, 67, 127, 509)
@@ -49,9 +54,9 @@ def _in_pieces(talk: Talk, piece: int, gap: float = 0.0) -> tuple[Step, ...]:
         Send(message=talk.rq, piece=piece, gap=gap),
         ACCEPTANCE,
         Send(message=talk.ask(), piece=piece, gap=gap),
-        _ANSWER,
+        ANSWER,
         Send(message=RELEASE, piece=piece, gap=gap),
-        _CONFIRMED,
+        CONFIRMED,
     )
 
 
@@ -74,7 +79,7 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
     if talk.storage is not None:
         whole = talk.store(1, "segments")
         for piece in (1, 3, 101):
-            steps = (Send(message=whole, piece=piece), _ANSWER, Send(message=RELEASE), _CONFIRMED)
+            steps = (Send(message=whole, piece=piece), ANSWER, Send(message=RELEASE), CONFIRMED)
             yield _segments(
                 f"an object in pieces: {piece}", f"an object in writes of {piece} bytes", talk.begin(), steps
             )
@@ -86,12 +91,12 @@ def _systematic(learned: Learned) -> Iterator[Conversation]:
 
 
 def _messages(talk: Talk) -> Iterator[tuple[str, bytes, tuple[Step, ...], tuple[Step, ...]]]:
-    release = (Send(message=RELEASE), _CONFIRMED)
+    release = (Send(message=RELEASE), CONFIRMED)
     yield "A-ASSOCIATE-RQ", talk.rq, (Open(),), (ACCEPTANCE, *release)
-    yield "request", talk.ask(), talk.begin(), (_ANSWER, *release)
-    yield "A-RELEASE-RQ", RELEASE, talk.begin(), (_CONFIRMED,)
+    yield "request", talk.ask(), talk.begin(), (ANSWER, *release)
+    yield "A-RELEASE-RQ", RELEASE, talk.begin(), (CONFIRMED,)
     if talk.storage is not None:
-        yield "object", talk.store(1, "cut"), talk.begin(), (_ANSWER, *release)
+        yield "object", talk.store(1, "cut"), talk.begin(), (ANSWER, *release)
 
 
 def _random(learned: Learned, random: Random) -> Conversation:
@@ -99,8 +104,8 @@ def _random(learned: Learned, random: Random) -> Conversation:
     wire = talk.store(1, "random segments", random.getrandbits(64)) if talk.storage is not None else talk.ask()
     rq = sorted(random.sample(range(1, len(talk.rq)), min(3, len(talk.rq) - 1)))
     cuts = sorted(random.sample(range(1, len(wire)), min(random.randrange(1, 6), len(wire) - 1)))
-    steps = (Open(), *_cut_at(talk.rq, *rq), ACCEPTANCE, *_cut_at(wire, *cuts), _ANSWER)
-    return _segments("random cuts", "everything cut at random", steps, Send(message=RELEASE), _CONFIRMED)
+    steps = (Open(), *_cut_at(talk.rq, *rq), ACCEPTANCE, *_cut_at(wire, *cuts), ANSWER)
+    return _segments("random cuts", "everything cut at random", steps, Send(message=RELEASE), CONFIRMED)
 
 
 FAMILIES: Final = (

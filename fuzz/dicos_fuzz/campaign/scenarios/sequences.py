@@ -14,13 +14,23 @@ from ...grammar.building import p_data
 from ...grammar.reading import pdus_of
 from ..knowledge import Learned
 from .family import Family
-from .scripts import ABORT, ANY, CLOSE, FIN, PROVIDER_ABORT, RELEASE, RELEASED, RESET, Talk, script
+from .scripts import (
+    ABORT,
+    ANSWER,
+    ANY,
+    CLOSE,
+    CONFIRMED,
+    ENDED,
+    FIN,
+    PROVIDER_ABORT,
+    RELEASE,
+    RELEASED,
+    RESET,
+    Talk,
+    script,
+)
 
 __all__ = ["FAMILIES", "message_of"]
-
-_ENDED: Final = Await(kinds=(99,))
-_RELEASED: Final = Await(kinds=(6, 7))
-_ANSWER: Final = Await(kinds=(4, 7))
 
 
 def message_of(talk: Talk, *seed: object) -> bytes:
@@ -33,7 +43,7 @@ def message_of(talk: Talk, *seed: object) -> bytes:
 # -- release -----------------------------------------------------------------------------------------------------
 
 
-_RP_THEN: Final = (_RELEASED, Await(kinds=(4, 7), seconds=0.05), CLOSE)
+_RP_THEN: Final = (CONFIRMED, Await(kinds=(4, 7), seconds=0.05), CLOSE)
 
 
 def _release(name: str, about: str, expect: str, *steps: Step | tuple[Step, ...], clause: str = "") -> Conversation:
@@ -48,7 +58,7 @@ def _releases(learned: Learned) -> Iterator[Conversation]:
         yield _release(name, about, "answered", begin, Send(message=wire + RELEASE), ANY, CLOSE)
     # fmt: off
     together = (
-        ("twice", "two A-RELEASE-RQs in one write", RELEASE * 2, (_RELEASED, _ENDED, CLOSE)),
+        ("twice", "two A-RELEASE-RQs in one write", RELEASE * 2, (CONFIRMED, ENDED, CLOSE)),
         ("request behind it", "a request in one write with an A-RELEASE-RQ, behind it", RELEASE + ask, _RP_THEN),
         ("abort behind it", "an A-ABORT in one write with an A-RELEASE-RQ, behind it", RELEASE + ABORT, _RP_THEN[:1]),
     )
@@ -100,7 +110,7 @@ def _aborts(learned: Learned) -> Iterator[Conversation]:
     ends = [sum(map(len, pdus[: index + 1])) for index in range(len(pdus))]
     for number, end in enumerate(ends[:8], 1):
         about = f"an A-ABORT behind PDU {number} of {len(pdus)} of a message"
-        yield _aborted(f"behind a PDU: {number}", about, "closes", begin, Send(message=whole[:end] + ABORT), _ENDED)
+        yield _aborted(f"behind a PDU: {number}", about, "closes", begin, Send(message=whole[:end] + ABORT), ENDED)
     # fmt: off
     cases = (
         ("at once, by the user", "an A-ABORT of the user at once", begin, ABORT),
@@ -114,14 +124,14 @@ def _aborts(learned: Learned) -> Iterator[Conversation]:
     )
     # fmt: on
     for name, about, before, wire in cases:
-        yield _aborted(name, about, "closes", before, Send(message=wire), _ENDED)
+        yield _aborted(name, about, "closes", before, Send(message=wire), ENDED)
     about = "an A-ABORT and a reset; others are served"
     yield _aborted("and reset", about, "any", begin, Send(message=ABORT), RESET, Check())
     step = max(1, len(whole) // 64)
     for at in sorted({*range(1, min(len(whole), 24)), *range(24, len(whole), step), len(whole) - 1} - {*ends}):
         about = f"an A-ABORT behind byte {at} of a message, inside a PDU, and the end"
         cut = Send(message=whole[:at] + ABORT)
-        yield _aborted(f"inside a PDU: byte {at}", about, "closes", begin, cut, FIN, ANY, _ENDED)
+        yield _aborted(f"inside a PDU: byte {at}", about, "closes", begin, cut, FIN, ANY, ENDED)
 
 
 # -- repetitions and replays -------------------------------------------------------------------------------------
@@ -155,7 +165,7 @@ def _replays(learned: Learned) -> Iterator[Conversation]:
 def _second_associations(talk: Talk) -> Iterator[Conversation]:
     """An A-ASSOCIATE-RQ where there is an association."""
     rq, begin, clause = talk.rq, talk.begin(), "PS3.8 table 9-10, AA-8"
-    asked = (*begin, Send(message=talk.ask()), _ANSWER)
+    asked = (*begin, Send(message=talk.ask()), ANSWER)
     half = _halved(talk)
     cases = [
         ("second association", "a second A-ASSOCIATE-RQ", begin, rq),
@@ -186,10 +196,10 @@ def _again(talk: Talk) -> Iterator[Conversation]:
     """The same message again: at once, or after its response, which is right."""
     ask, whole, clause = talk.ask(), message_of(talk, "again"), "PS3.7 9.1.1"
     about = "a request twice in one write, with the same message id"
-    waits = (_ANSWER, Await(kinds=(4, 7), seconds=0.05), CLOSE)
+    waits = (ANSWER, Await(kinds=(4, 7), seconds=0.05), CLOSE)
     yield _replayed("the same twice", about, "answered", clause, talk.begin(), Send(message=ask * 2), waits)
     for name, wire in (("request", ask), ("message", whole)):
-        asked = (Send(message=wire), _ANSWER)
+        asked = (Send(message=wire), ANSWER)
         about = f"a {name} with the message id of one that was answered"
         yield _replayed(f"the same {name} again", about, "served", clause, talk.begin(), asked, asked, RELEASED)
 
@@ -223,7 +233,7 @@ def _random_abort(learned: Learned, random: Random) -> Conversation:
     whole = message_of(talk, "random abort", random.getrandbits(64))
     at = random.randrange(len(whole))
     about = f"an A-ABORT behind byte {at} of a message, and the end"
-    return _aborted("anywhere", about, "closes", talk.begin(), Send(message=whole[:at] + ABORT), FIN, ANY, _ENDED)
+    return _aborted("anywhere", about, "closes", talk.begin(), Send(message=whole[:at] + ABORT), FIN, ANY, ENDED)
 
 
 def _random_release(learned: Learned, random: Random) -> Conversation:
