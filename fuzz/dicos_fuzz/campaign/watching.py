@@ -22,6 +22,9 @@ from typing import Final, Self
 
 import psutil
 
+from dicos_transports.addresses import said
+
+from .log_file import LogFile
 from .logs import LONGEST, Complaint, Log
 
 __all__ = ["STARTING", "CannotStart", "Sample", "Watched"]
@@ -60,7 +63,7 @@ class Watched:
 
     `restart`: the command that starts the peer again; by default `command`. `ready` returns True once the peer
     listens. `port`: where it listens, by which it is found again after a restart by other means. `starting`: seconds
-    that it gets to listen.
+    that it gets to listen. `log`: a file into which it writes its output. Raises `CannotStart`.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Watched:
         ready: Callable[[], bool] = lambda: True,
         port: int = 0,
         starting: float = STARTING,
+        log: Path | None = None,
     ) -> None:
         self._command = command
         self._restart = restart or command
@@ -83,6 +87,10 @@ class Watched:
         self._reader: threading.Thread | None = None
         self._lock = threading.Lock()
         self._log = Log()
+        try:
+            self._file = None if log is None else LogFile(log)
+        except OSError as error:
+            raise CannotStart(f"{log}: {said(error)}") from None
         self.starts = 0
         """The number of times that this program has started it."""
         if pid is not None:
@@ -264,11 +272,17 @@ class Watched:
     def complaints(self) -> list[Complaint]:
         """Returns the complaints in its output since the last call."""
         with self._lock:
+            self._follow()
             return self._log.take()
+
+    def _follow(self) -> None:
+        for line in () if self._file is None else self._file.lines():
+            self._log.feed(line)
 
     def tail(self, count: int = 12) -> tuple[str, ...]:
         """Returns the last lines of its output."""
         with self._lock:
+            self._follow()
             return self._log.tail(count)
 
     def settle_log(self, seconds: float = 1.0) -> None:

@@ -310,7 +310,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> tuple[Watched | N
         watched = stack.enter_context(
             Watched(
                 pid=options.pid, command=options.command, restart=options.restart_command, ready=probe_port,
-                port=options.port, starting=min(STARTING, options.time),
+                port=options.port, starting=min(STARTING, options.time), log=options.log,
             )
         )  # fmt: skip
         if options.command is not None:

@@ -111,6 +111,8 @@ def _watching(made: Parser) -> None:
     add("--command", type=_command, metavar="COMMAND", help="start the peer by this command; it is ended at the end")
     add("--restart-command", type=_command, metavar="COMMAND",
         help="command that starts the peer again after a crash (default: --command)")  # fmt: skip
+    add("--log", type=Path, metavar="FILE",
+        help="file into which the peer writes its log; it is watched as the output of --command is")  # fmt: skip
     add("--keep-going", action="store_true", help="go on after a crash, with --restart-command or --command")
 
 
@@ -247,6 +249,8 @@ def _check(made: Parser, options: argparse.Namespace) -> None:
         made.error("--compare with --listen: a peer that calls cannot be made to say the same to another one")
     if options.listen is not None and options.pcap:
         made.error("--pcap with --listen: what a client said is sent to a peer that listens")
+    if options.log is not None and options.pid is None and options.command is None:
+        made.error("--log without --pid or --command: what it says is about a process that is watched")
     if options.restart_command is not None and options.pid is None and options.command is None:
         made.error("--restart-command without --pid or --command: nobody would see that it has crashed")
     if options.keep_going and options.restart_command is None and options.command is None and options.trigger is None:

@@ -275,7 +275,7 @@ def _process(options: argparse.Namespace, stack: ExitStack) -> Watched | None:
     listens = partial(_listens, options.address, options.port)
     try:
         watched = stack.enter_context(
-            Watched(pid=options.pid, command=options.command, ready=listens, port=options.port)
+            Watched(pid=options.pid, command=options.command, ready=listens, port=options.port, log=options.log)
         )
         if options.command is not None:
             if listens():

@@ -66,6 +66,7 @@ def _parser() -> Parser:
         "--command", type=_command, metavar="COMMAND",
         help="start the peer by this command, and again after a crash; it is ended at the end",
     )  # fmt: skip
+    process.add_argument("--log", type=Path, metavar="FILE", help="file into which the peer writes its log")
     exports = made.add_argument_group(
         "exports", "The last run that showed the finding; without a peer, the transcript in the file."
     )
