@@ -1,7 +1,7 @@
 """`dicos fuzz` against a local peer: conversations a second, with one job and with one for each processor.
 
-The peer is `dicos storescp` in a process of its own on the same processors, so both sides are paid for. All families have
-their turn, as in a campaign of a user; the time for learning the peer does not count.
+The peer is `dicos storescp` in a process of its own on the same processors, so both sides are paid for. All families
+have their turn, as in a campaign of a user; the time for learning the peer does not count.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def report(found: Sequence[Fuzzed]) -> Iterator[str]:
     """Markdown."""
     yield "### `dicos fuzz` against a local peer"
     yield ""
-    yield "Campaigns with all families against `dicos storescp` on the same processors, without the time for learning it."
+    yield "Campaigns with all families against `dicos storescp` on the same processors; the time for learning the peer"
+    yield "does not count."
     yield ""
     yield "| jobs | conversations/s | slowest round |"
     yield "|--:|--:|--:|"
@@ -76,7 +77,8 @@ def report(found: Sequence[Fuzzed]) -> Iterator[str]:
     rate = max(found[-1].rates)
     yield "| target | measured | |"
     yield "|---|--:|---|"
-    yield f"| at least {LEAST} conversations/s with all processors | {rate:,.0f} | {'PASS' if rate >= LEAST else 'MISS'} |"
+    verdict = "PASS" if rate >= LEAST else "MISS"
+    yield f"| at least {LEAST} conversations/s with all processors | {rate:,.0f} | {verdict} |"
     yield ""
 
 

@@ -75,7 +75,8 @@ class Files:
             name = "--state" if options.state is not None else "--resume"
             files += [(name, self.folder / one) for one in (NAME, LOCK)]
         inputs = given(
-            ("the capture file", options.pcap), ("the file of --known", options.known), ("the file of --log", options.log),
+            ("the capture file", options.pcap), ("the file of --known", options.known),
+            ("the file of --log", options.log),
             ("the file of --tls-cert", options.tls_cert), ("the file of --tls-key", options.tls_key),
             ("the file of --tls-pfx", options.tls_pfx), ("the file of --tls-password-file", options.tls_password_file),
             ("the file of --tls-ca", options.tls_ca), ("the file of --tls-crl", options.tls_crl),

@@ -11,11 +11,12 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from dicos_fuzz.faults import FaultPlan, Faults, FaultyWire, parse_plan, random_plan
+from dicos_fuzz.faults import Direction, Fault, FaultPlan, Faults, FaultyWire, parse_plan, random_plan
 from dicos_fuzz.faults.altering import ADDED
-from dicos_fuzz.faults.effects import Clock, Dribble, HalfClose, Reset, Stall, Timers
+from dicos_fuzz.faults.effects import At, Clock, Dribble, HalfClose, Reset, Stall, Timers
 from dicos_fuzz.faults.line import HELD
 from dicos_fuzz.faults.memory import Endless, Side, converse, use
 from dicos_fuzz.faults.strategies import harmless_plans, plans, tapes
@@ -23,6 +24,7 @@ from dicos_fuzz.faults.tapes import HARMLESS
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows
 from dicos_proto.errors import ConnectionLost, ProtocolError
+from dicos_proto.timers import Deadline
 from dicos_proto.upper_layer.events import Closed, Fragment, ProviderAbort, UpperEvent
 from dicos_proto.upper_layer.layer import UpperLayer, ready_events
 from dicos_proto.upper_layer.machine import Role, State
@@ -395,3 +397,45 @@ def test_a_conversation_without_deadlines_and_without_end_is_reported() -> None:
         converse(Side(association, use(association)), Side(other, flows.await_request(other), wire=silent))
     with pytest.raises(Endless, match=r"^not over after 10 steps and 0 s$"):
         Talk(steps=10)
+
+
+class _OneDeadline:
+    """A wire with one deadline, which passes once its clock is there."""
+
+    wants_read, wants_close = True, False
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.passed = False
+
+    def receive_data(self, data: object) -> None: ...
+
+    def receive_eof(self, why: ConnectionLost | None = None) -> None: ...
+
+    def data_to_send(self) -> list[bytes | memoryview]:
+        return [b"x"]
+
+    def deadline(self, now: float) -> Deadline | None:
+        return None if self.passed else Deadline(self.at, "one")
+
+    def handle_timeout(self, now: float) -> None:
+        self.passed |= now >= self.at
+
+
+@given(at=st.floats(0.1, 1e6), clock=st.floats(-1e5, 1e5))
+@example(at=1.0002408648293255, clock=-1.0)
+def test_a_deadline_that_is_reported_when_it_is_due_passes(at: float, clock: float) -> None:
+    """Whatever the clock of the inner wire is: to add what was subtracted may give a little less, and an adapter
+    reports each deadline once."""
+    inner = _OneDeadline(at)
+    wire = FaultyWire(inner, FaultPlan(faults=(Fault(Direction.OUT, At(0), Clock(clock)),)))
+    wire.data_to_send()
+    assert len(wire.strikes) == 1
+    due = wire.deadline(0.0)
+    assert due is not None
+    wire.handle_timeout(due.at)
+    if not inner.passed:  # that was for the next piece
+        due = wire.deadline(due.at)
+        assert due is not None
+        wire.handle_timeout(due.at)
+    assert inner.passed
