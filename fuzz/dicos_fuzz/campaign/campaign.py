@@ -37,7 +37,8 @@ from .pool import Played, Pool, play_here
 from .scenarios.family import Family
 from .schedule import Case, Schedule
 from .settings import Settings, Totals
-from .suspects import LASTING, LEAKS, TIMES, Judge, Suspects, Unrecoverable
+from .smaller import time_for, turn
+from .suspects import TIMES, Judge, Suspects, Unrecoverable
 from .watching import Watched
 
 __all__ = ["LAST", "LOCAL", "Campaign"]
@@ -45,9 +46,6 @@ __all__ = ["LAST", "LOCAL", "Campaign"]
 FINDINGS: Final = 500
 """Findings of one campaign; more of them help nobody, and each takes memory."""
 LEAST_SMALLER: Final = 10.0
-EACH_SMALLER: Final = 15.0
-EACH_LASTING: Final = 60.0
-"""Like `EACH_SMALLER`, if each question takes a fresh peer or many repetitions."""
 LAST: Final = 2.0
 """Seconds of the overtime in which the peer is ended and the files are written."""
 TELLING: Final = 0.1
@@ -230,8 +228,10 @@ class Campaign:
         self._spent_on_costly += monotonic() - now
 
     def _waits_beside(self, case: Case) -> bool:
-        """True for a case that is played in the lane: it mostly waits, and was not ended there again and again."""
-        return self._lane is not None and length_of(case.conversation) >= LONG and self._cancelled[case.number] < TWICE
+        """True for a case that is played in the lane: it mostly waits, was not ended there again and again, and the
+        peer serves others meanwhile."""
+        long = length_of(case.conversation) >= LONG and self._cancelled[case.number] < TWICE
+        return self._lane is not None and long and not self._ledger.starves
 
     def _use(self, lane: Lane, case: Case | None) -> None:
         """Takes what the lane has done, and gives it more to do: not before the first looks at the resources of the
@@ -243,7 +243,9 @@ class Campaign:
         if lane.busy or (self._care.survey_due and not self.schedule.only_costly):
             return
         again = lane.next()
-        if again is None and case is not None and self._waits_beside(case):
+        if again is not None and not self._waits_beside(again):
+            self._waiting, again = self._waiting or again, None
+        elif again is None and case is not None and self._waits_beside(case):
             again, self._waiting = case, None
         if again is not None:
             lane.player.learned = self._player.learned
@@ -258,7 +260,7 @@ class Campaign:
         settings, totals = self.settings, self.totals
         if totals.ended:
             return totals.ended
-        small = min(settings.smaller * settings.seconds, sum(map(_time_for, totals.findings.values())))
+        small = min(settings.smaller * settings.seconds, sum(map(time_for, totals.findings.values())))
         if monotonic() >= self._ends - small:
             return f"{settings.seconds:g} seconds"
         if settings.conversations and totals.cases >= settings.conversations:
@@ -431,20 +433,10 @@ class Campaign:
     def _smaller(self) -> None:
         """Makes the findings small, in the time that is left: those that take long last, else the worst first."""
         until = min(max(self._ends, monotonic() + LEAST_SMALLER), self._ends + self.settings.overtime - LAST)
-        for name, finding in sorted(self.totals.findings.items(), key=_turn):
-            seconds = min(_time_for(finding), until - monotonic())
+        for name, finding in sorted(self.totals.findings.items(), key=turn):
+            seconds = min(time_for(finding), until - monotonic())
             long = length_of(finding.conversation) >= LONG
             if long or seconds <= 0 or finding.minimised is not None or not self.settings.smaller:
                 continue
             self._observer.note(f"making {finding.id} small")
             self.totals.findings[name] = self._suspects.smaller(finding, seconds)
-
-
-def _time_for(finding: Finding) -> float:
-    """The most seconds for making a finding small."""
-    lasting = (*LASTING, *LEAKS.values())
-    return EACH_LASTING if finding.violation.oracle in lasting else EACH_SMALLER
-
-
-def _turn(item: tuple[str, Finding]) -> tuple[float, int]:
-    return _time_for(item[1]), _ORDER[item[1].violation.severity]

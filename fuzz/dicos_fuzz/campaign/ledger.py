@@ -61,6 +61,12 @@ class Ledger:
             return False
         return True
 
+    @property
+    def starves(self) -> bool:
+        """True for a peer that was seen to serve nobody else while one connection keeps it waiting."""
+        found = self._totals.findings.values()
+        return any(one.violation.oracle in ("starved", "stall") and one.replayed[0] for one in found)
+
     def suspect(self, violation: Violation) -> None:
         """Takes note that a violation was seen and is being looked into, which may take a while."""
         self._pending.setdefault(signature(violation), self._now())

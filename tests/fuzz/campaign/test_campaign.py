@@ -28,7 +28,7 @@ from dicos_fuzz.campaign.probe import probe
 from dicos_fuzz.campaign.scenarios import FAMILIES
 from dicos_fuzz.campaign.scenarios.family import Family
 from dicos_fuzz.campaign.schedule import Case
-from dicos_fuzz.campaign.settings import Settings
+from dicos_fuzz.campaign.settings import Settings, Totals
 from dicos_fuzz.campaign.spending import Spending
 from dicos_fuzz.conversation import Await, Conversation, Entry, Open, Pause, Send, Side, Transcript, What
 from dicos_fuzz.finding import Finding, Severity, Violation, signature
@@ -532,3 +532,24 @@ def test_a_peer_that_stops_serving_near_the_end_is_a_finding(monkeypatch: pytest
     assert stopped
     assert [one.violation.oracle for one in totals.findings.values()] == ["hang"]
     assert time.monotonic() - begun < settings.seconds + settings.overtime
+
+
+def test_nothing_is_kept_waiting_beside_a_peer_that_serves_nobody_else_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would keep the whole campaign waiting."""
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.LONG", 0.25)
+    monkeypatch.setattr("dicos_fuzz.campaign.campaign.FIRST_COSTLY", 0.0)
+    stalled = conversation("slow/stalled", Send(message=BEGIN[0].message[:9]), Pause(seconds=0.3))
+    starved = Violation(oracle="starved", severity=Severity.HIGH, detail="one at a time", clause="none")
+    found = Finding(violation=starved, conversation=GOOD, transcript=Transcript(), replayed=(3, 3))
+    with serving("blocking", policy=POLICY) as server, player_of(server.port, HASTY) as player:
+        lane = Lane(Player(Peer(port=server.port), HASTY), judge)
+        monkeypatch.setattr(lane, "put", lambda case: pytest.fail("the lane is used"))
+        families = [PLAIN, family("slow", stalled, resource=True)]
+        totals = Totals(findings={signature(starved): found})
+        settings = replace(QUICK, conversations=40)
+        run = Campaign(player, families, judge, Here(player, judge), settings, Seen(), lane=lane, totals=totals)
+        totals = run.run()
+        lane.close()
+    assert totals.families["slow"] >= 1

@@ -37,7 +37,7 @@ POLICY = AcceptPolicy(
 @pytest.fixture(autouse=True)
 def _little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings are made small in a second each."""
-    monkeypatch.setattr("dicos_fuzz.campaign.campaign.EACH_SMALLER", 1.0)
+    monkeypatch.setattr("dicos_fuzz.campaign.smaller.EACH_SMALLER", 1.0)
     resource_tracker.ensure_running()  # it keeps a pipe, which nobody has left open
 
 
