@@ -1,4 +1,4 @@
-"""How long the findings of a campaign may take to be made small, and in which order that is done.
+"""The time for making the findings of a campaign small, and their order.
 
 Knows: oracles whose questions take long. Must not know: how a conversation is made small (`suspects`, `minimise`).
 """
