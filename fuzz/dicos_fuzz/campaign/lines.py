@@ -36,6 +36,8 @@ GENEROUS = Limits(
 """Limits for the PDUs of both sides: size alone is not a fault. More than 128 contexts cannot have ids of their own."""
 
 
+MOST_HEARD: Final = 10_000
+"""PDUs of the peer on one connection that are told apart. Stops: a peer that sends the smallest ones without an end."""
 _RECORDS: Final = range(0x14, 0x19)
 _RECORD_HEADER: Final = 5
 _TLS: Final = 3
@@ -245,6 +247,7 @@ def lines_of(transcript: Transcript) -> dict[int, Line]:
             [*_split(ours, ours_said=True), *_split(theirs, ours_said=False)],
             key=lambda one: (one.began if one.ours else one.done, not one.ours),
         )
+        line.cut = line.cut or len(line.theirs()) >= MOST_HEARD
     return found
 
 
@@ -276,16 +279,23 @@ def _note(line: Line, sides: _Sides, number: int, entry: Entry) -> None:
 
 
 def _split(pieces: list[tuple[int, bytes]], *, ours_said: bool) -> Iterator[Said]:
-    """The PDUs of one direction. Behind a PDU of unknown type from the peer, nothing is known to be a PDU."""
+    """The PDUs of one direction. Behind a PDU of unknown type from the peer, nothing is known to be a PDU; what comes
+    behind `MOST_HEARD` of them is left out."""
     stream = b"".join(data for _, data in pieces)
     ends: list[int] = []
     total = 0
     for _, data in pieces:
         total += len(data)
         ends.append(total)
-    at = 0
+    at = count = 0
     while at < len(stream):
         size = 6 + int.from_bytes(stream[at + 2 : at + 6], "big")
+        if not ours_said:
+            if count == MOST_HEARD:
+                return
+            count += 1
+            if stream[at] not in PDU_NAMES:
+                size = len(stream) - at
         whole = at + 6 <= len(stream) and at + size <= len(stream)
         end = at + size if whole else len(stream)
         began, done = pieces[bisect_right(ends, at)][0], pieces[bisect_right(ends, end - 1)][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicos_fuzz.campaign.lines import Line, Validity, lines_of, name_of, with_article
+from dicos_fuzz.campaign.lines import MOST_HEARD, Line, Validity, lines_of, name_of, with_article
 from dicos_fuzz.campaign.scenarios.scripts import pdu
 from dicos_fuzz.conversation import Entry, Transcript, What
 from dicos_fuzz.grammar.building import p_data
@@ -128,3 +128,16 @@ def test_a_damaged_pdv_ends_the_pdvs_of_its_pdu() -> None:
 
 def test_names_have_their_articles() -> None:
     assert [with_article(name_of(one)) for one in (7, 4, 0x99)] == ["an A-ABORT", "a P-DATA-TF", "an unknown PDU"]
+
+
+def test_a_flood_of_small_pdus_is_few_objects() -> None:
+    """A peer may send the smallest ones without an end: what is behind the first ten thousand is left out."""
+    aborts = bytes.fromhex("07000000000400000000") * 50_000
+    flood = Transcript([Entry(0.0, 0, What.OPENED), Entry(0.1, 0, What.RECEIVED, aborts)])
+    (line,) = lines_of(flood).values()
+    assert len(line.said) == MOST_HEARD
+    assert line.cut
+    zeros = Transcript([Entry(0.0, 0, What.OPENED), Entry(0.1, 0, What.RECEIVED, bytes(1 << 20))])
+    (line,) = lines_of(zeros).values()
+    assert [len(one.data) for one in line.said] == [1 << 20]  # nothing is known to be a PDU there
+    assert not line.cut
