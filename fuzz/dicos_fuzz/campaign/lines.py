@@ -37,7 +37,7 @@ GENEROUS = Limits(
 
 
 MOST_HEARD: Final = 10_000
-"""PDUs of the peer on one connection that are told apart. Stops: a peer that sends the smallest ones without an end."""
+"""PDUs of the peer on one connection that are read. Stops: a peer that sends the smallest ones without an end."""
 _RECORDS: Final = range(0x14, 0x19)
 _RECORD_HEADER: Final = 5
 _TLS: Final = 3
@@ -279,8 +279,8 @@ def _note(line: Line, sides: _Sides, number: int, entry: Entry) -> None:
 
 
 def _split(pieces: list[tuple[int, bytes]], *, ours_said: bool) -> Iterator[Said]:
-    """The PDUs of one direction. Behind a PDU of unknown type from the peer, nothing is known to be a PDU; what comes
-    behind `MOST_HEARD` of them is left out."""
+    """The PDUs of one direction. Behind a PDU of unknown type from the peer, nothing is known to be a PDU; all bytes
+    behind `MOST_HEARD` of them are left out."""
     stream = b"".join(data for _, data in pieces)
     ends: list[int] = []
     total = 0
