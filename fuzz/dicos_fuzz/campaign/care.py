@@ -326,7 +326,9 @@ class Care:
     def _keep(self, one: _Open) -> None:
         """Takes what was not looked into: a peer that was seen to end or to hang did so."""
         if one.trouble.fatal:
-            self._work.add(believed(one.left()))
+            finding = believed(one.left())
+            self._ledger.came_down_to(one.trouble.violation, finding.violation)
+            self._work.add(finding)
         else:
             self._work.leave(one.left())
 
@@ -347,7 +349,9 @@ class Care:
             self._keep(one)
             raise
         finding = replace(finding, violation=placed(finding.violation, finding.conversation, finding.transcript))
-        self._work.add(believed(finding) if trouble.fatal else finding)
+        finding = believed(finding) if trouble.fatal else finding
+        self._ledger.came_down_to(trouble.violation, finding.violation)
+        self._work.add(finding)
         self.credit(finding.conversation)
         return finding
 

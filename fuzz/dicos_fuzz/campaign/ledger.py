@@ -56,8 +56,8 @@ class Ledger:
         if name in self._pending:
             return False
         if self._chances.get(name, 0) >= CHANCES:
-            doubtful = totals.unconfirmed[name]
-            totals.unconfirmed[name] = replace(doubtful, count=doubtful.count + 1)
+            if (doubtful := totals.unconfirmed.get(name)) is not None:
+                totals.unconfirmed[name] = replace(doubtful, count=doubtful.count + 1)
             return False
         return True
 
@@ -70,6 +70,15 @@ class Ledger:
     def suspect(self, violation: Violation) -> None:
         """Takes note that a violation was seen and is being looked into, which may take a while."""
         self._pending.setdefault(signature(violation), self._now())
+
+    def came_down_to(self, violation: Violation, found: Violation) -> None:
+        """Takes note that a suspicion, which was looked into, is this violation: it was seen then, and the suspicion
+        may be looked into again, a few times."""
+        name, now = signature(violation), signature(found)
+        if name != now:
+            self._chances[name] = self._chances.get(name, 0) + 1
+        if (seen := self._pending.pop(name, None)) is not None:
+            self._pending.setdefault(now, seen)
 
     def _mask(self, violation: Violation) -> None:
         counts, name = self._totals.masked, id_of(violation)

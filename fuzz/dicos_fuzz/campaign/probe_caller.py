@@ -49,13 +49,8 @@ def probe_caller(player: Player) -> Learned:
     asked = next((decoded(pdu) for pdu in pdus_of(said)), None)
     if not isinstance(asked, AssociateRequest):
         name = foreign_protocol(said[:16])
-        seen = (
-            f"speaks {name}, not DICOM"
-            if name
-            else f"sent {first_pdu(said) or repr(said[:16])}"
-            if said
-            else "sent nothing"
-        )
+        sent = f"sent {first_pdu(said) or repr(said[:16])}" if said else "sent nothing"
+        seen = f"speaks {name}, not DICOM" if name else sent
         raise NoAssociation(f"the peer called, and {seen}")
     commands = [heard.command for heard in messages(said)]
     waits = [entry.at for entry in found.entries]

@@ -120,3 +120,18 @@ def test_what_is_looked_into_for_long_was_found_when_it_was_seen() -> None:
     assert not kept.is_new(CRASH)
     kept.add(finding(GOOD, (3, 3)), at=90.0, cases=400)
     assert [one.seen_after for one in totals.findings.values()] == [(3.0, 10)]
+
+
+def test_a_suspicion_that_came_down_to_something_else_was_seen_then_and_may_come_again() -> None:
+    """An end of the peer whose cause is not found loses its state, and with it its signature."""
+    totals = Totals()
+    kept = Ledger(totals, frozenset(), lambda one: None, lambda: (3.0, 10))
+    kept.suspect(CRASH)
+    unexplained = believed(finding(GOOD, (0, 3)))
+    kept.came_down_to(CRASH, unexplained.violation)
+    kept.add(unexplained, at=90.0, cases=400)
+    assert [one.seen_after for one in totals.findings.values()] == [(3.0, 10)]
+    assert kept.is_new(CRASH)
+    for _ in range(CHANCES):
+        kept.came_down_to(CRASH, unexplained.violation)
+    assert not kept.is_new(CRASH)  # to look for its cause takes a minute each time
