@@ -40,7 +40,7 @@ FORMER = "_moved"
 
 # Packages above the core may use these, and nothing else outside the standard library.
 ABOVE_THE_CORE = {"data", "services", "dicos"}
-DATA_SET_LIBRARIES = {"pydicom", "numpy"}
+DATA_SET_LIBRARIES = {"pydicom", "numpy", "imagecodecs"}
 
 # fmt: off
 WORLD = {

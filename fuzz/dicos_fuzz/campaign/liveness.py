@@ -29,6 +29,8 @@ __all__ = ["Liveness", "NotReady", "Trouble", "rejects_alike"]
 
 HANGING: Final = 20.0
 """Seconds after which a peer that serves nobody is called hanging."""
+CUT: Final = 0.25
+"""Share of that time after which a peer that serves nobody when the time is over is called hanging all the same."""
 CONGESTED: Final = 15.0
 """Seconds that a peer may reject good associations for their number when there is none."""
 REFUSING: Final = 3.0
@@ -159,7 +161,9 @@ class Liveness:
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
             if monotonic() >= self.until:
-                return self.gone() or replace(self._dead(self.player.last, waited), cut=waited < patience / 2)
+                return self.gone() or replace(
+                    self._dead(self.player.last, waited), cut=waited < max(CUT * patience, self.deadline)
+                )
             self.wait(min(AGAIN * attempts, 1.0))
 
     def _patience(self, last: Outcome) -> float:
