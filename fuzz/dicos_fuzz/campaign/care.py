@@ -268,8 +268,9 @@ class Care:
         elif self._player.echo(self._liveness.left) is not None:
             self._liveness.served += 1
         else:
+            waited = monotonic() - self._echoed
             self._work.quiet()
-            trouble = self._liveness.serves()
+            trouble = self._liveness.serves(waited)
             if trouble is not None:
                 self._trouble(trouble, played)
         for trouble in self._liveness.complaints():

@@ -143,9 +143,10 @@ class Liveness:
 
     # -- serving -------------------------------------------------------------------------------------------------
 
-    def serves(self) -> Trouble | None:
-        """Makes sure that the peer serves, with as many attempts as it takes. Returns None if it does."""
-        begun = monotonic()
+    def serves(self, waited: float = 0.0) -> Trouble | None:
+        """Makes sure that the peer serves, with as many attempts as it takes. `waited`: seconds that an attempt before
+        took, which failed. Returns None if it does."""
+        begun = monotonic() - waited
         attempts = 0
         while True:
             if (gone := self.gone()) is not None:
@@ -161,9 +162,7 @@ class Liveness:
             if waited >= patience:
                 return self.gone() or self._dead(self.player.last, waited)
             if monotonic() >= self.until:
-                return self.gone() or replace(
-                    self._dead(self.player.last, waited), cut=waited < max(CUT * patience, self.deadline)
-                )
+                return self.gone() or replace(self._dead(self.player.last, waited), cut=waited < CUT * patience)
             self.wait(min(AGAIN * attempts, 1.0))
 
     def _patience(self, last: Outcome) -> float:
