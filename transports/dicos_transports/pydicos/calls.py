@@ -1,0 +1,102 @@
+"""Calls the methods of a server's callback object, in a thread of their own for each session.
+
+Knows: plain Python objects with some of the original's methods. Must not know: networks. Invariants: what a method
+raises ends that call alone; the calls of one session come one after the other, those of several at the same time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["CallFailed", "Calls", "Device", "fitting"]
+
+
+class CallFailed(Exception):
+    """A callback's method raised; the text names the method and the exception's type, not its text, which may hold what
+    was received."""
+
+
+class Device(str):
+    """The address of a client, with what else is known of it: plain text for methods that want an address."""
+
+    __slots__ = ("application", "server_ip", "server_port", "user")
+
+    application: str
+    user: str
+    server_ip: str
+    server_port: int
+
+    @classmethod
+    def of(cls, ip: str, *, application: str, user: str, server_ip: str, server_port: int) -> Self:
+        """Makes one."""
+        made = cls(ip)
+        made.application, made.user = application, user
+        made.server_ip, made.server_port = server_ip, server_port
+        return made
+
+    def GetClientIP(self) -> str:
+        """Returns the address of the client."""
+        return str(self)
+
+    def GetServerIP(self) -> str:
+        """Returns the address that it has connected to."""
+        return self.server_ip
+
+    def GetServerPort(self) -> int:
+        """Returns the port that it has connected to."""
+        return self.server_port
+
+
+class Calls:
+    """The calls of one session. A context manager: at its end the calls that wait are made, and the thread ends."""
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        """`callback`: returns the object whose methods are called, each time anew, since it may be replaced."""
+        self._callback = callback
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="DcsServer callback")
+
+    def has(self, name: str) -> bool:
+        """Returns True if the object has this method."""
+        return callable(getattr(self._callback(), name, None))
+
+    def call(self, name: str, *arguments: object) -> Any:
+        """Calls a method with as many of the arguments as it takes, and waits for its result. None if the object has no
+        such method. Raises `CallFailed`."""
+        method = getattr(self._callback(), name, None)
+        if not callable(method):
+            return None
+        try:
+            return self._executor.submit(method, *fitting(method, arguments)).result()
+        except Exception as error:  # the method's own
+            raise CallFailed(f"{name} raised {type(error).__name__}{_place(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown()
+
+
+def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[object, ...]:
+    """Returns as many of the arguments as the method takes: programs write these methods with more or fewer."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # a builtin without a signature
+        return arguments
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return arguments
+    taken = sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    return arguments[:taken]
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
