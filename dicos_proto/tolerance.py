@@ -33,7 +33,7 @@ Stratovan's toolkit (pyDICOS 1.3.0) has these quirks; some of them need a flag:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -189,13 +189,19 @@ class Tolerance:
     6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
     the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass through the
     engine undecoded: the deviation is reported when a data set is decoded (`datasets`)."""
-    toolkits: tuple[Toolkit, ...] = ()
+    toolkits: tuple[Toolkit, ...] = field(default=(), init=False)
     """The toolkits that are recognized on an association, each with the deviations that are then accepted from it as
-    well; not a flag. `AUTOMATIC` has one."""
+    well; set by `recognizing`. `AUTOMATIC` has one."""
 
     def __or__(self, other: Tolerance) -> Tolerance:
         toolkits = tuple(dict.fromkeys((*self.toolkits, *other.toolkits)))
-        return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True), toolkits=toolkits)
+        return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True)).recognizing(*toolkits)
+
+    def recognizing(self, *toolkits: Toolkit) -> Tolerance:
+        """Returns the same flags, with these toolkits to recognize."""
+        made = replace(self)
+        object.__setattr__(made, "toolkits", toolkits)  # not an argument: those of the class are its flags
+        return made
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name, CLAUSES[name]) for name in self.names())

@@ -330,7 +330,7 @@ class Messages:
         end, size = end_of_set(self._command[1]), len(self._command[1])
         if end is None or end >= size:
             return None
-        return _unexpected(f"command PDV that goes on {size - end} bytes after the end of the command set")
+        return _unexpected("command PDV that goes on after the end of the command set")
 
     def _decode(self, number: int, raw: Buffer) -> MessageStart:
         self._command_pdvs = 0

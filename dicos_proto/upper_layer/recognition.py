@@ -9,7 +9,6 @@ with the same reason. A toolkit whose first PDU has no fault is suspected, and r
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ..errors import Malformed
@@ -30,7 +29,7 @@ STRATOVAN_TOOLKIT: Final = Toolkit(
 """What pyDICOS 1.3.0 sends, in each role. Its implementation class UID, which is not a valid one, is the same in each
 association; another release may have another one, hence the version name as well."""
 
-AUTOMATIC: Final = replace(FIELD, toolkits=(STRATOVAN_TOOLKIT,))
+AUTOMATIC: Final = FIELD.recognizing(STRATOVAN_TOOLKIT)
 """Like `FIELD`; and like `STRATOVAN` too on an association with a peer that is recognized as Stratovan's toolkit, by
 what it proposes or answers and by its first violation. The event of that violation says so (`Deviation.recognized`)."""
 

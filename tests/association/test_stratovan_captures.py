@@ -201,7 +201,7 @@ def as_user(name: str, split: Splitter, tolerance: Tolerance, *, echoed: bool = 
         if isinstance(event, AssociateAccept) and first != [Abort(source=2, reason=0)]:
             for each in case.requests:
                 if isinstance(each, MessageStart | MessageData) or each == END == first[0]:
-                    lone.engine.send(each)  # type: ignore[arg-type]
+                    lone.engine.send(each)
         elif isinstance(event, MessageStart):
             lone.engine.send(END)
 
