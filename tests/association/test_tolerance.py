@@ -1143,8 +1143,14 @@ UNWANTED = answering(0x20, follows=1)
     [
         ([(3, False, False, b"ab"), (3, True, True, CANCELLING)], "command PDV inside the data set on context 3"),
         ([(5, False, True, b"ab")], "data PDV on context 5 where a command set is to begin"),
-        ([(3, True, False, CANCELLING[:9]), (3, False, True, b"ab")], "data PDV on context 3 where a command set is to begin"),
-        ([(3, False, True, b"ab"), (3, False, True, b"ab")], "data PDV on context 3 where a command set is to begin"),
+        (
+            [(3, True, False, CANCELLING[:9]), (3, False, True, b"ab")],
+            "data PDV on context 3 where a command set is to begin",
+        ),
+        (
+            [(3, False, True, b"ab"), (3, False, True, b"ab")],
+            "data PDV on context 3 where a command set is to begin",
+        ),
         ([(3, False, False, b"")] * 17, "too many PDVs without data in a row"),
     ],
     ids=["cut off", "of another context", "inside a command set", "two", "endless"],
