@@ -189,6 +189,10 @@ class Driver(Channel):
         if kill is not None:
             self._poll.register(kill, _IN)
 
+    def interrupt_by(self, descriptor: int) -> None:
+        """From now on, every wait also ends when this descriptor becomes readable, as with `kill`."""
+        self._poll.register(descriptor, _IN)
+
     async def run(self, flow: Flow[T], *, interruptible: bool = False) -> T:
         """Interpret `flow` to its end; its result. Raises what it raises, and `ServerStopping`.
 

@@ -8,6 +8,7 @@ Knows: PKCS#12, PEM and DER files. Must not know: connections.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +18,12 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from ..tls import ClientCertificate, ClientTLS, Identity, ServerTLS, TLSConfigError, load_certificates
 from ..tls.identity import common_names, names
 from .ciphers import ciphers_of
+from .texts import note
 
 __all__ = ["Certificates"]
 
 _PKCS7: Final = (".p7b", ".p7c")
+_PKCS12: Final = (".pfx", ".p12")
 
 
 class Certificates:
@@ -39,6 +42,30 @@ class Certificates:
             raise TLSConfigError(f"{str(pfx)!a}: the certificate is not for {name!a}, but for {', '.join(known)!a}")
         self.identity = identity
         self.trust(*(one for one in (*identity.chain, identity.certificate) if _is_ca(one)))
+
+    def copy(self) -> Certificates:
+        """Returns the same certificates, to be changed by themselves."""
+        made = Certificates()
+        made.identity, made._trusted = self.identity, self._trusted
+        return made
+
+    def take(self, file: str | Path, rest: Sequence[object]) -> str:
+        """Takes the arguments of `SetSslCertificate` after the first: a password, perhaps a name and perhaps a log for a
+        PFX file, or no password for a file to trust. Returns what is wrong, which the log gets, too; "" if it can be
+        used."""
+        words = [str(one) for one in rest if isinstance(one, str)]
+        log = next((one for one in rest if not isinstance(one, str)), None)
+        if log is None and len(words) > 2:
+            del words[2:]  # the tutorial's log is a text
+        try:
+            if words and Path(file).suffix.lower() in _PKCS12:
+                self.use(file, *words)
+            else:
+                self.trust_file(file)
+        except TLSConfigError as error:
+            note(log, str(error))
+            return str(error)
+        return ""
 
     def trust_file(self, path: str | Path) -> None:
         """Trusts the certificates of a file: PEM or DER (.pem, .crt, .cer), or PKCS#7 (.p7b). Raises

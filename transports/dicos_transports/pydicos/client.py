@@ -17,28 +17,30 @@ Knows: the original's names. Must not know: the protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
+from dicos_proto.data import DataSetError
+from dicos_proto.dicos.profile import Compression, contexts_for, user_identity
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.registry import status, uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRATOVAN
-from dicos_proto.upper_layer.negotiation import number_contexts
-from dicos_proto.upper_layer.pdu_types import ProposedContext, UserIdentity, UserIdentityType, UserInformation
+from dicos_proto.upper_layer.pdu_types import UserInformation
 
 from ..blocking import Session
+from ..dicos import send
+from ..options import ConnectOptions
 from ..sessions.base import ConnectionFailed
 from ..tls import TLSConfigError
-from .ciphers import ciphers_of
 from .certificates import Certificates
-from .flags import KINDS, RESULT_DCSCLIENT, SOPCLASSUID, classes_of
+from .flags import RESULT_DCSCLIENT, SOPCLASSUID, family_of
 from .line import Line
-from .texts import ErrorLog, Text, note
+from .loaders import Sendable, objects_of
+from .negotiating import compression_of, families_without, title_fault
+from .texts import ErrorLog, Text
 
 __all__ = ["DcsClient"]
 
@@ -46,8 +48,6 @@ READ_TIMEOUT: Final = 30_000
 WRITE_TIMEOUT: Final = 30_000
 """Milliseconds. The original has 1000 for both, and does not apply the first while it waits for an answer; here it is
 applied, and the answer to an object comes when the server has looked at it."""
-LONGEST_TITLE: Final = 16
-"""Characters of an application name [PS3.5 6.2, AE]."""
 
 
 @dataclass(slots=True)
@@ -77,27 +77,16 @@ class _Settings:
 
     @property
     def compression(self) -> Compression:
-        if self.uncompressed:
-            return Compression.FORBIDDEN
-        return Compression.PREFERRED if self.compressed_first else Compression.ALLOWED
-
-    @property
-    def identity(self) -> UserIdentity | None:
-        if self.user is None:
-            return None
-        name = self.user.encode()
-        if self.passcode is None:
-            return UserIdentity(type=UserIdentityType.USERNAME, primary=name)
-        kind = UserIdentityType.USERNAME_AND_PASSCODE
-        return UserIdentity(type=kind, primary=name, secondary=self.passcode.encode())
+        return compression_of(first=self.compressed_first, never=self.uncompressed)
 
     def request(self) -> ConnectOptions:
         """The options of `connect`."""
+        identity = None if self.user is None else user_identity(self.user, self.passcode)
         return {
             "calling_aet": self.calling,
             "called_aet": self.called,
             "application_context": uids.DICOS_APPLICATION_CONTEXT_V03,
-            "user_information": UserInformation(max_length=0, user_identity=self.identity),
+            "user_information": UserInformation(max_length=0, user_identity=identity),
             "timeouts": self.timeouts,
             "tolerance": STRATOVAN,
         }
@@ -239,17 +228,8 @@ class DcsClient:
         Both may be called. Without a CA from either, those of the system are trusted. Returns False if the file cannot
         be used; `log`, an `ErrorLog` or a list, gets the reason, too.
         """
-        words = [one for one in rest if isinstance(one, str)]
-        log = next((one for one in rest if not isinstance(one, str)), None)
-        try:
-            if len(words) >= 2:
-                self._certificates.use(file, words[0], words[1])
-            else:
-                self._certificates.trust_file(file)
-        except TLSConfigError as error:
-            note(log, str(error))
-            return self._failed(str(error))
-        return self._done()
+        fault = self._certificates.take(file, rest)
+        return self._failed(fault) if fault else self._done()
 
     def EnableSsl(self, bEnable: bool = True) -> None:
         """Uses TLS for the next connection."""
@@ -317,14 +297,14 @@ class DcsClient:
         if not self._line.waiting and not self.ConnectToServer():
             return False
         try:
-            kinds = SOPCLASSUID(int(nSopClassUIDs))
-            contexts = contexts_for(kinds, self._settings.syntaxes)
+            families = family_of(nSopClassUIDs)
+            contexts = contexts_for(families, self._settings.compression)
             session = self._line.begin(contexts, **self._settings.request())
         except (AssociationError, ProtocolError, ValueError) as error:
             self._line.close()
             return self._failed(str(error))
         self._session = session
-        refused = kinds_without(kinds, session)
+        refused = families_without(families, session)
         for one in session.refused:
             self._log.add(f"{uids.name_of(one.abstract_syntax)} is refused: {one.reason}")
         if refused:
@@ -405,7 +385,7 @@ class DcsClient:
         return self._can(SOPCLASSUID.enumSopEcho)
 
     def _can(self, kind: SOPCLASSUID) -> bool:
-        return self._session is not None and not kinds_without(kind, self._session)
+        return self._session is not None and not families_without(family_of(kind), self._session)
 
     def SendCT(self, ct: Sendable) -> bool:
         """Sends a CT: a `CTLoader` or a `dicos_proto.dicos.CT`. A CT with sections of different sizes is one object for

@@ -1,20 +1,19 @@
 """The kinds of objects that a session is for, and the results of clients and servers, by the original's names.
 
-Knows: names and numbers of the original, and the SOP classes of each kind. Must not know: networks, objects.
+Knows: names and numbers of the original. Must not know: networks, objects.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
 
-from dicos_proto.registry import uids
+from dicos_proto.dicos.profile import Family
 
-__all__ = ["KINDS", "RESULT_DCSCLIENT", "RETRIEVE_METHOD", "SOPCLASSUID", "classes_of", "kind_of_class"]
+__all__ = ["RESULT_DCSCLIENT", "RETRIEVE_METHOD", "SOPCLASSUID", "family_of"]
 
 
 class SOPCLASSUID(IntFlag):
-    """The kinds of objects that a session is for; `|` joins several."""
+    """The kinds of objects that a session is for; `|` joins several. The numbers are those of `Family`."""
 
     enumSopCT = 1
     enumSopAIT2D = 2
@@ -50,17 +49,13 @@ class RETRIEVE_METHOD(IntEnum):
     enumMethodUserAPI = 2
 
 
-_STORAGE = "1.2.840.10008.5.1.4.1.1.501."
-KINDS: Final[dict[SOPCLASSUID, tuple[str, ...]]] = {
-    SOPCLASSUID.enumSopCT: tuple(
-        _STORAGE + end for end in "1 1.1 1.2 1.3 7.1 7.2 7.3 7.4 8.1 8.2 8.3 8.4".split()
-    ),
-    SOPCLASSUID.enumSopAIT2D: tuple(_STORAGE + end for end in "4 4.1 4.2 4.3".split()),
-    SOPCLASSUID.enumSopAIT3D: tuple(_STORAGE + end for end in "5 5.1 5.2 5.3".split()),
-    SOPCLASSUID.enumSopDXProcessing: tuple(_STORAGE + end for end in "2.2 2.2.1 2.2.2 2.2.3".split()),
-    SOPCLASSUID.enumSopDXPresentation: tuple(_STORAGE + end for end in "2.1 2.1.1 2.1.2 2.1.3".split()),
-    SOPCLASSUID.enumSopQR: (uids.DICOS_QR,),
-    SOPCLASSUID.enumSopTDR: (uids.DICOS_TDR,),
-    SOPCLASSUID.enumSopEcho: (uids.VERIFICATION,),
-}  # fmt: skip
-"""The SOP classes of each single kind, as the original proposes them."""
+def family_of(kinds: int) -> Family:
+    """Returns the families of SOP classes. Raises ValueError for a number that names no kind.
+
+    >>> family_of(SOPCLASSUID.enumSopCTTDR) == Family.CT | Family.TDR
+    True
+    """
+    number = int(kinds)
+    if not 0 < number <= SOPCLASSUID.enumSopAll:
+        raise ValueError(f"kinds of objects {number}; a number of SOPCLASSUID from 1 to 255")
+    return Family(number)

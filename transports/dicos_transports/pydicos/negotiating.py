@@ -5,10 +5,11 @@ Knows: the planner of DICOS contexts. Must not know: connections.
 
 from __future__ import annotations
 
-from ..sessions.base import BaseSession
-from .flags import KINDS, SOPCLASSUID
+from dicos_proto.dicos.profile import SOP_CLASSES, Compression, Family
 
-__all__ = ["LONGEST_TITLE", "kinds_without", "title_fault"]
+from ..sessions.base import BaseSession
+
+__all__ = ["LONGEST_TITLE", "compression_of", "families_without", "title_fault"]
 
 LONGEST_TITLE = 16
 """Characters of an application name [PS3.5 6.2, AE]."""
@@ -25,11 +26,18 @@ def title_fault(title: str) -> str:
     return ""
 
 
-def kinds_without(kinds: SOPCLASSUID, session: BaseSession) -> SOPCLASSUID:
-    """Returns those of the kinds of which the peer has accepted no SOP class."""
+def compression_of(*, first: bool, never: bool) -> Compression:
+    """Returns what the two switches of the original mean together."""
+    if never:
+        return Compression.FORBIDDEN
+    return Compression.PREFERRED if first else Compression.ALLOWED
+
+
+def families_without(families: Family, session: BaseSession) -> Family:
+    """Returns those of the families of which the peer has accepted no SOP class."""
     accepted = {one.abstract_syntax for one in session.contexts.values()}
-    missing = SOPCLASSUID(0)
-    for kind, classes in KINDS.items():
-        if kind in kinds and accepted.isdisjoint(classes):
-            missing |= kind
+    missing = Family(0)
+    for family, classes in SOP_CLASSES.items():
+        if family in families and accepted.isdisjoint(classes):
+            missing |= family
     return missing

@@ -22,28 +22,32 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from dicos_proto.data import DataSetError
+from dicos_proto.dicos.profile import Family, accept_policy, sop_classes
 from dicos_proto.errors import ProtocolError
 from dicos_proto.registry import status, uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRATOVAN
-from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict, Preference
 from dicos_proto.upper_layer.pdu_types import AssociateRequest
+from dicos_proto.upper_layer.policy import AcceptPolicy, IdentityVerdict
 
 from ..addresses import ListenFailed
 from ..blocking import EchoRequest, Session, StoreRequest, serve
 from ..blocking.server import Server
+from ..dicos import receive
 from ..tls import TLSConfigError
 from .access import Access, Demand
 from .calls import CallFailed, Calls, Device
 from .certificates import Certificates
-from .flags import KINDS, RETRIEVE_METHOD, SOPCLASSUID, kind_of_class
+from .flags import RETRIEVE_METHOD, SOPCLASSUID, family_of
+from .loaders import Loader, loader_of
+from .negotiating import compression_of, title_fault
 from .texts import ErrorLog, Text, note
 
 __all__ = ["DcsServer"]
@@ -157,7 +161,7 @@ class DcsServer:
                 return self._failed(f"{uid!a} is not a UID")
         else:
             try:
-                classes = classes_of(SOPCLASSUID(int(uid)))
+                classes = sop_classes(family_of(uid))
             except (TypeError, ValueError):
                 return self._failed(f"{uid!a}: a kind of SOPCLASSUID or a UID")
         return self._set("_classes", tuple(dict.fromkeys((*self._classes, *classes))))
@@ -168,7 +172,7 @@ class DcsServer:
 
     def GetListOfSupportedSopClassUIDs(self) -> list[str]:
         """Returns the UIDs of the accepted SOP classes."""
-        return list(dict.fromkeys((*(self._classes or classes_of(SOPCLASSUID.enumSopAll)), uids.VERIFICATION)))
+        return list(self._policy().contexts)
 
     # -- who may connect -------------------------------------------------------------------------------------------
 
@@ -372,16 +376,17 @@ class DcsServer:
         return Timeouts(artim=read, pdu=read, message=read, write_stall=write)
 
     def _policy(self) -> AcceptPolicy:
-        compression = compression_of(first=self._compressed_first, never=self._uncompressed)
-        names = self._access.application_names
-        listed = self._access.applications if names and self._access.applications else None
-        return AcceptPolicy(
-            contexts=accepted_contexts(self.GetListOfSupportedSopClassUIDs(), compression),
-            preference=Preference.OWN,
-            called_aets=frozenset((self._name,)) if names else None,
-            calling_aets=listed,
-            max_length=0,
+        access = self._access
+        names = access.application_names
+        policy = accept_policy(
+            Family.ECHO if self._classes else Family.ALL,
+            compression_of(first=self._compressed_first, never=self._uncompressed),
+            also=self._classes,
+            rle=False,
+            called_aets=(self._name,) if names else None,
+            calling_aets=access.applications if names and access.applications else None,
         )
+        return replace(policy, max_length=0)
 
     def _ask(self, name: str) -> Any:
         """The method of this name, of one of the two objects of `StartListening`."""
@@ -478,9 +483,18 @@ class DcsServer:
         request = session.association.agreement.request
         identity = request.user_information.user_identity
         return Device.of(
-            host_of_peer(session.peer),
+            ip_of(session.peer),
             application=request.calling_aet.strip(),
             user="" if identity is None else identity.primary.decode("utf-8", "replace"),
             server_ip=self._ip,
             server_port=self.GetPort(),
         )
+
+
+def ip_of(peer: str) -> str:
+    """Returns the address in the name of a peer, without its port.
+
+    >>> ip_of("127.0.0.1:40000"), ip_of("[::1]:40000")
+    ('127.0.0.1', '::1')
+    """
+    return peer.rpartition(":")[0].strip("[]")
