@@ -1,0 +1,1 @@
+"""DICOS objects in memory."""
