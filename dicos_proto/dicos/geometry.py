@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .regions import Box, Region, RegionError, Triple, floats
+from . import values
+from .errors import BadValue, DicosError, named
+from .regions import Box, Region, RegionError, Triple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +47,7 @@ PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES = 0x00209113, 0x00209116, 0x00
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 
 
-class GeometryError(ValueError):
+class GeometryError(DicosError, ValueError):
     """An object does not say where its voxels are, or what it says is impossible."""
 
 
@@ -209,24 +211,20 @@ class _Found:
 
 
 def _items(holder: Dataset, tag: int) -> Sequence[Dataset]:
-    """The items of a sequence; none for what is not there or no sequence."""
-    element: Any = holder.get(tag)
-    return element.value if element is not None and element.VR == "SQ" else ()
+    try:
+        return values.items(holder, tag)
+    except BadValue as error:
+        raise GeometryError(str(error)) from None
 
 
 def _numbers(holder: Dataset, tag: int, count: int) -> tuple[float, ...] | None:
     """The numbers of an attribute; None if it is missing or empty. Raises `GeometryError` for others than `count`."""
-    element: Any = holder.get(tag)
-    if element is None:
-        return None
     try:
-        found = floats(element.value)
-    except RegionError:
-        found = (float("nan"),) * count
-    if found and len(found) != count:
-        raise GeometryError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}): {len(found)} numbers, {count} allowed")
+        found = values.numbers(holder, tag, count if values.has(holder, tag) else None)
+    except BadValue as error:
+        raise GeometryError(str(error)) from None
     if not all(abs(number) <= FURTHEST for number in found):
-        raise GeometryError(f"({tag >> 16:04X},{tag & 0xFFFF:04X}): numbers of at most {FURTHEST:g} are needed")
+        raise GeometryError(f"{named(tag)}: numbers of at most {FURTHEST:g} are needed")
     return found or None
 
 

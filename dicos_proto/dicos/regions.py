@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .errors import DicosError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ MOST_VOXELS: Final = 2**40
 NAMES: Final = ("x", "y", "z")
 
 
-class RegionError(ValueError):
+class RegionError(DicosError, ValueError):
     """A region, a bitmap or a polygon that cannot be what it claims to be. The text says what was seen and allowed."""
 
 

@@ -1,1 +1,0 @@
-"""DICOS objects in memory."""
