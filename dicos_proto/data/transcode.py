@@ -22,13 +22,15 @@ from struct import Struct
 from typing import Final
 
 from ..limits import Limits
-from ..registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE
+from ..registry.uids import DEFLATED_EXPLICIT_VR_LE, DICOS_EXPLICIT_VR_LE_EXTENDED, EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from ..wire import Buffer
 from .deflated import Inflater, deflate
 from .elements import (
+    EXTENDED_HEADERS,
     ITEM,
     ITEM_END,
     LONG_VRS,
+    LONGEST,
     PADDED_WITH_SPACE,
     PIXEL_REPRESENTATION,
     SEQUENCE_END,
@@ -37,6 +39,7 @@ from .elements import (
     SOP_INSTANCE_UID,
     UNDEFINED,
     DataSetError,
+    Encoding,
     encoding,
     is_creator,
     shown,
@@ -49,7 +52,7 @@ __all__ = [
     "can_convert", "convert", "deflate", "dictionary", "inflate", "padded", "sop_uids",
 ]  # fmt: skip
 
-CONVERTIBLE: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
+CONVERTIBLE: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE, DICOS_EXPLICIT_VR_LE_EXTENDED)
 """Transfer syntaxes among which a data set is converted; the encoded values are the same in all of them."""
 CHUNK: Final = 512 * 1024
 """Default size in bytes of the pieces that come out."""
@@ -66,6 +69,9 @@ DICOS_VRS: Final = {
     0x40101081: b"DT",
     0x40101082: b"FL",
     0x43000902: b"FL",
+    0x7FE00011: b"OL",
+    0x7FE00012: b"OD",
+    0x7FE00013: b"OF",
 }
 """The elements for which a DICOS object means another VR than DICOM's dictionary has, or DICOM's has none."""
 
@@ -75,6 +81,10 @@ _LAYOUTS: Final = {
     for little, order in ((True, "<"), (False, ">"))
 }
 """The layouts of a header: without VR, with 16 bits of length, with 32."""
+_EXTENDED: Final = {vr: Struct("<HH2sQ" if size == 14 else "<HH2s2xQ").pack for vr, size in EXTENDED_HEADERS.items()}
+"""The layouts of a header with 64 bits of length."""
+_EXPLICIT: Final = Encoding(implicit=False, little=True, deflated=False)
+"""The encoding of all transfer syntaxes that are not known here [PS3.5 A.4]."""
 
 
 class TranscodeError(Exception):
@@ -97,31 +107,32 @@ VROf = Callable[[int, Scope], bytes]
 class _Rewriter(Walker):
     """Writes a data set again while it walks over it: each header in the other form, each value of even length.
 
-    `to_explicit`: write headers with explicit VR. `vr_of_tag` names the VRs of elements in implicit VR; without it they
-    are UN, and their sequences of defined length are copied. `fragments`: encapsulated values are copied; by default
-    they are refused.
+    `source`, `target`: how it is encoded, and how it is written. `vr_of_tag` names the VRs of elements in implicit VR;
+    without it they are UN, and their sequences of defined length are copied. `fragments`: encapsulated values are
+    copied; by default they are refused.
     The written bytes are in `out`, which the caller takes with `taken`.
     """
 
     __slots__ = (
-        "_bare", "_fragments_pass", "_long_header", "_padding", "_scopes", "_short_header", "_skipped", "_to_explicit",
-        "_vr_of_tag", "out",
+        "_bare", "_extended_headers", "_fragments_pass", "_long_header", "_padding", "_scopes", "_short_header",
+        "_skipped", "_to_explicit", "_vr_of_tag", "out",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
-        implicit: bool,
-        little: bool,
+        source: Encoding,
+        target: Encoding,
         limits: Limits,
-        to_explicit: bool,
         vr_of_tag: VROf | None = None,
         signed: bool = False,
         fragments: bool = False,
     ) -> None:
-        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
+        implicit, little, _, extended = source
+        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True, extended=extended)
         self._bare, self._short_header, self._long_header = _LAYOUTS[little]
-        self._to_explicit = to_explicit
+        self._to_explicit = not target.implicit
+        self._extended_headers = _EXTENDED if target.extended else {}
         self._vr_of_tag = vr_of_tag
         self._fragments_pass = fragments
         self._scopes = [Scope(signed)]
@@ -148,7 +159,11 @@ class _Rewriter(Walker):
         if not short and known not in LONG_VRS:
             raise self.fault(f"{shown(tag)} has the unknown VR {known!r}", at)
         out, size = self.out, length + odd
-        if not self._to_explicit:
+        if known in self._extended_headers:
+            out += self._extended_headers[known](tag >> 16, tag & 0xFFFF, known, size)
+        elif size > LONGEST:
+            raise self.fault(f"{shown(tag)} has {length} bytes; the transfer syntax has room for {LONGEST} of them", at)
+        elif not self._to_explicit:
             out += self._bare(tag >> 16, tag & 0xFFFF, size)
         elif short and size <= 0xFFFF:
             out += self._short_header(tag >> 16, tag & 0xFFFF, known, size)
@@ -208,8 +223,8 @@ class _Look(Walker):
     __slots__ = ("_last", "_tags", "found", "passed")
 
     def __init__(self, transfer_syntax: str, tags: tuple[int, ...], limits: Limits) -> None:
-        implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
-        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
+        implicit, little, _, extended = encoding(transfer_syntax) or _EXPLICIT
+        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True, extended=extended)
         self._tags, self._last = tags, max(tags)
         self.found: dict[int, bytes] = {}
         self.passed = False
@@ -244,7 +259,8 @@ def convert(
     `sop_class_uid` chooses DICOS's VRs where they differ from DICOM's. `can_convert` has to be True for the pair.
     `limits` bound the inflated bytes (`inflate_bytes`, `inflate_ratio`) and the nesting (`sequence_depth`). Explicit VR
     and deflated have the same encoding inside: between these the data set is checked and not rewritten, so a value of
-    odd length stays odd. Raises `TranscodeError`, also for bytes that are not a data set, once it meets them.
+    odd length stays odd. A value of more than 4,294,967,294 bytes has room in DICOS's extended explicit VR only.
+    Raises `TranscodeError`, also for bytes that are not a data set, once it meets them.
     """
     with ExitStack() as readers:
 
@@ -255,15 +271,15 @@ def convert(
             return inflate(chunks, limits=limits, chunk=chunk)
 
         chunks = decoded()
-        implicit = from_ts == IMPLICIT_VR_LE
-        if from_ts != to_ts and IMPLICIT_VR_LE not in (from_ts, to_ts):
+        source, target = encoding(from_ts) or _EXPLICIT, encoding(to_ts) or _EXPLICIT
+        implicit = source.implicit
+        if from_ts != to_ts and source[:2] == target[:2] and not (source.extended or target.extended):
             chunks = _checked(chunks, Walker(implicit=False, little=True, limits=limits))
         elif from_ts != to_ts:
             rewriter = _Rewriter(
-                implicit=implicit,
-                little=True,
+                source=source,
+                target=target,
                 limits=limits,
-                to_explicit=implicit,
                 vr_of_tag=dictionary(sop_class_uid) if implicit else None,
                 signed=implicit and _is_signed(decoded(), limits),
             )
@@ -281,13 +297,12 @@ def padded(
 
     Fragments of encapsulated values are copied unchanged. Not for deflated data sets. Raises `TranscodeError`.
     """
-    implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
+    same = encoding(transfer_syntax) or _EXPLICIT
     rewriter = _Rewriter(
-        implicit=implicit,
-        little=little,
+        source=same,
+        target=same,
         limits=limits,
-        to_explicit=not implicit,
-        vr_of_tag=dictionary("") if implicit else None,
+        vr_of_tag=dictionary("") if same.implicit else None,
         fragments=True,
     )
     return _rewritten(chunks, rewriter, chunk)

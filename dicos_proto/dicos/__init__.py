@@ -1,1 +1,53 @@
-"""DICOS objects in memory."""
+"""DICOS objects in memory: typed views over pydicom data sets, made from numpy arrays and read as such.
+
+Needs pydicom and numpy (`pip install "dicos-proto[dicos]"`); importing the package loads neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .attributes import register
+    from .common import OOI, Machine, Scan
+    from .ct import CT, XRay
+    from .errors import BadValue, DicosError, NotDicos, PixelError
+    from .findings import Finding, Severity
+    from .multiframe import Place, Section
+    from .objects import DicosObject, group_by_scan
+    from .stamp import Stamp
+    from .views import view
+
+__all__ = [
+    "BadValue",
+    "CT",
+    "DicosError",
+    "DicosObject",
+    "Finding",
+    "Machine",
+    "NotDicos",
+    "OOI",
+    "PixelError",
+    "Place",
+    "Scan",
+    "Section",
+    "Severity",
+    "Stamp",
+    "XRay",
+    "group_by_scan",
+    "register",
+    "view",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Finds the public names, so that what needs no numpy, the profiles, does not load it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import views
+
+    return getattr(views, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,292 @@
+"""CT objects: one or several volumes of a scanned object, as numpy arrays.
+
+A volume has the shape (z, y, x): frames, rows, columns. Spacing and positions are in mm, in the order (x, y, z).
+
+Knows: the modules of CT. Must not know: files, compression, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, overload
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from ..registry import uids
+from . import values
+from .common import OOI, Machine, Scan, fill
+from .errors import BadValue
+from .multiframe import SHARED, Place, Section, Vector, check_geometry, rescaled, sections_of, store_groups
+from .objects import DicosObject
+from .pixels import CLASSES, Array, array_of, kind_and_size, store
+from .stamp import Stamp
+from .values import put, put_items
+
+__all__ = ["CT", "XRay"]
+
+_STANDARD: Final = {"16-bit": uids.DICOS_CT, "32-bit": uids.DICOS_CT_INT32, "64-bit": uids.DICOS_CT_INT64,
+                    "float": uids.DICOS_CT_FLOAT}  # fmt: skip
+_RAW: Final = {"16-bit": uids.DICOS_CT_RAW, "32-bit": uids.DICOS_CT_RAW_INT32, "64-bit": uids.DICOS_CT_RAW_INT64,
+               "float": uids.DICOS_CT_RAW_FLOAT}  # fmt: skip
+_CORRECTED: Final = {"16-bit": uids.DICOS_CT_CORRECTED, "32-bit": uids.DICOS_CT_CORRECTED_INT32,
+                     "64-bit": uids.DICOS_CT_CORRECTED_INT64, "float": uids.DICOS_CT_CORRECTED_FLOAT}  # fmt: skip
+CLASSES_OF: Final[Mapping[str, Mapping[str, str]]] = {"standard": _STANDARD, "raw": _RAW, "corrected": _CORRECTED}
+"""Kind of CT -> kind of pixels -> SOP class."""
+
+IMAGE_TYPE: Final = 0x00080008
+DETAILS: Final = 0x00189325
+FRAME_TYPE: Final = 0x00189329
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XRay:
+    """How the X-rays were made: CT X-Ray Details. 0: not known."""
+
+    kvp: float = 0.0
+    """KVP (0018,0060), in kV."""
+    focal_spots: tuple[float, ...] = (0.0,)
+    """Focal Spot(s) (0018,1190), in mm, 1 or 2."""
+    filter_type: str = "NONE"
+    """Filter Type (0018,1160)."""
+    filter_material: str | None = None
+    """Filter Material (0018,7050), if the type is not NONE."""
+    effective_energy: float = 0.0
+    """Effective Energy (4300,0902), in keV."""
+
+
+class CT(DicosObject):
+    """A CT object: standard, raw or corrected, of any pixel type.
+
+    >>> import numpy as np
+    >>> from datetime import datetime
+    >>> from dicos_proto.dicos import CT, Stamp
+    >>> numbers = iter(range(1, 9))
+    >>> stamp = Stamp(datetime(2026, 3, 1, 12, 30), lambda: f"2.25.{next(numbers)}")
+    >>> ct = CT.new(np.zeros((20, 64, 48), np.uint16), ooi_id="BAG-1", stamp=stamp, spacing=(1.5, 1.5, 3))
+    >>> ct.volume.shape, ct.spacing, ct.energy, ct.validate()
+    ((20, 64, 48), (1.5, 1.5, 3.0), 'HIGH ENERGY', [])
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str] = "CT"
+    sop_classes: ClassVar[Mapping[str, str]] = {
+        uid: f"{kind}, {pixels}" for kind, classes in CLASSES_OF.items() for pixels, uid in classes.items()
+    }
+
+    @overload
+    @classmethod
+    def new(
+        cls, volume: Array, /, *, ooi_id: str, stamp: Stamp, kind: str = ..., spacing: Vector = ...,
+        position: Vector = ..., orientation: Sequence[float] = ..., rescale: tuple[float, float, str] = ...,
+        image_type: Sequence[str] = ..., xray: XRay = ..., ooi: OOI = ..., scan: Scan = ..., machine: Machine = ...,
+        frame_of_reference_uid: str | None = ..., instance_number: int = ..., duration: float = ...,
+        coordinate_system: str = ..., sop_instance_uid: str | None = ...,
+    ) -> CT: ...  # fmt: skip
+
+    @overload
+    @classmethod
+    def new(
+        cls, /, *, sections: Sequence[Section], ooi_id: str, stamp: Stamp, kind: str = ...,
+        image_type: Sequence[str] = ..., xray: XRay = ..., ooi: OOI = ..., scan: Scan = ..., machine: Machine = ...,
+        frame_of_reference_uid: str | None = ..., instance_number: int = ..., duration: float = ...,
+        coordinate_system: str = ..., sop_instance_uid: str | None = ...,
+    ) -> list[CT]: ...  # fmt: skip
+
+    @classmethod
+    def new(
+        cls,
+        volume: Array | None = None,
+        /,
+        *,
+        ooi_id: str,
+        stamp: Stamp,
+        sections: Sequence[Section] | None = None,
+        kind: str = "standard",
+        spacing: Vector = (1.0, 1.0, 1.0),
+        position: Vector = (0.0, 0.0, 0.0),
+        orientation: Sequence[float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        rescale: tuple[float, float, str] = (1.0, 0.0, "MHU"),
+        image_type: Sequence[str] = ("ORIGINAL", "HIGH ENERGY", "VOLUME", "NONE"),
+        xray: XRay = XRay(),
+        ooi: OOI = OOI(),  # noqa: B008
+        scan: Scan = Scan(),  # noqa: B008
+        machine: Machine = Machine(),  # noqa: B008
+        frame_of_reference_uid: str | None = None,
+        instance_number: int = 1,
+        duration: float = 1.0,
+        coordinate_system: str = "LHS",
+        sop_instance_uid: str | None = None,
+    ) -> CT | list[CT]:
+        """Makes a CT with every mandatory attribute. The dtype of the volume chooses the SOP class.
+
+        `volume`: shape (z, y, x); one object is made. It is not copied if it is contiguous and little endian.
+        `sections`: instead of it, volumes with a place each. Those of the same number of rows and columns become one
+        object, the others one each, with the same SOP Instance UID, as pyDICOS does: a list is returned.
+        `kind`: "standard", "raw" (before any correction) or "corrected".
+        `spacing`, `position`: mm, (x, y, z). `orientation`: the unit vectors along a row and along a column.
+        `rescale`: slope, intercept and unit of `densities`.
+        `image_type`: 4 values; the second is the energy or what was made of it.
+        `duration`: Acquisition Duration (0018,9073), in seconds. `coordinate_system`: LHS or RHS (0008,2108).
+
+        Raises TypeError for a dtype or number of axes that no CT has, ValueError for a value that does not fit.
+        """
+        if (volume is None) == (sections is None):
+            raise TypeError("CT.new(volume, ...) or CT.new(sections=[...], ...)")
+        if kind not in CLASSES_OF:
+            raise ValueError(f"a CT of another kind than {', '.join(CLASSES_OF)}")
+        if len(image_type) != 4:
+            raise ValueError(f"an image type of {len(image_type)} values; 4 are needed")
+        if volume is not None:
+            slope, intercept, unit = rescale
+            place = Place(
+                spacing=spacing, position=position, orientation=tuple(orientation), slope=slope, intercept=intercept,
+                rescale_type=unit,
+            )  # fmt: skip
+            groups = [[Section(volume=np.asarray(volume), place=place)]]
+        else:
+            groups = _by_size(sections or ())
+        shared_uid = sop_instance_uid or stamp.uid()
+        scan = Scan(
+            id=scan.id, instance_uid=scan.instance_uid or stamp.uid(), started=scan.started, type=scan.type,
+            series_instance_uid=scan.series_instance_uid or stamp.uid(), acquisition_status=scan.acquisition_status,
+        )  # fmt: skip
+        frame_of_reference_uid = frame_of_reference_uid or stamp.uid()
+        made = []
+        for number, group in enumerate(groups):
+            dataset = Dataset()
+            pixels = CLASSES[kind_and_size(group[0].volume.dtype)]
+            fill(
+                dataset, sop_class_uid=CLASSES_OF[kind][pixels], modality="CT", ooi_id=ooi_id, stamp=stamp, ooi=ooi,
+                scan=scan, machine=machine, instance_number=instance_number + number, sop_instance_uid=shared_uid,
+            )  # fmt: skip
+            _fill_image(dataset, stamp, image_type, xray, duration, coordinate_system, frame_of_reference_uid)
+            _fill_frames(dataset, group, image_type, xray)
+            made.append(cls(dataset))
+        return made[0] if volume is not None else made
+
+    @property
+    def volume(self) -> Array:
+        """All frames, shape (z, y, x): a read-only view of the stored values. Raises `PixelError`, `BadValue`."""
+        return array_of(self._dataset)
+
+    @property
+    def sections(self) -> list[Section]:
+        """The sections, each with its volume, spacing and position. Raises `PixelError`, `BadValue`."""
+        return sections_of(self._dataset, self.volume)
+
+    @property
+    def densities(self) -> Array:
+        """All frames, rescaled: float32, shape (z, y, x). Raises `PixelError`, `BadValue`; also if the sections have
+        different rescales, which `Section.densities` has one by one."""
+        sections = self.sections
+        rescales = {(one.place.slope, one.place.intercept) for one in sections}
+        if len(rescales) > 1:
+            raise BadValue(f"{len(rescales)} different rescales; read sections one by one", 0x00281053)
+        return rescaled(self.volume, *rescales.pop())
+
+    @property
+    def spacing(self) -> Vector:
+        """Distance of neighbouring voxels in mm, (x, y, z), of the first section."""
+        return self.sections[0].spacing
+
+    @property
+    def position(self) -> Vector:
+        """The centre of the first voxel in mm, (x, y, z), of the first section."""
+        return self.sections[0].position
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """Image Type (0008,0008), 4 values, as in ORIGINAL, HIGH ENERGY, VOLUME, NONE."""
+        return values.texts(self._dataset, IMAGE_TYPE)
+
+    @property
+    def energy(self) -> str | None:
+        """The second value of the image type: HIGH ENERGY, LOW ENERGY, MULTI ENERGY, DENSITY, Z_EFFECTIVE ..."""
+        return (*self.image_type, "", "")[1] or None
+
+    @property
+    def coordinate_system(self) -> str | None:
+        """LHS or RHS (0008,2108): whether x, y and z are a left-handed or a right-handed system."""
+        return self._text(0x00082108)
+
+    @property
+    def frame_of_reference_uid(self) -> str | None:
+        """Frame of Reference UID (0020,0052): objects with the same one share their coordinates."""
+        return self._text(0x00200052)
+
+    @property
+    def xray(self) -> XRay:
+        """How the X-rays were made, as the shared functional group says; 0 and "" for what it does not say."""
+        shared = next(iter(values.items(self._dataset, SHARED)), Dataset())
+        details = next(iter(values.items(shared, DETAILS)), Dataset())
+        return XRay(
+            kvp=values.number(details, 0x00180060) or 0.0,
+            focal_spots=values.numbers(details, 0x00181190),
+            filter_type=values.text(details, 0x00181160) or "",
+            filter_material=values.text(details, 0x00187050),
+            effective_energy=values.number(self._dataset, 0x43000902) or 0.0,
+        )
+
+
+def _by_size(sections: Iterable[Section]) -> list[list[Section]]:
+    """The sections that go into one object each: those of one size, in their order. Raises TypeError, ValueError."""
+    found: dict[tuple[int, ...], list[Section]] = {}
+    dtypes = set()
+    for one in sections:
+        dtypes.add(one.volume.dtype)
+        found.setdefault(one.volume.shape[1:], []).append(one)
+    if not found:
+        raise ValueError("no sections; at least 1")
+    if len(dtypes) > 1:
+        raise TypeError(f"sections of {len(dtypes)} dtypes; 1 is allowed")
+    return list(found.values())
+
+
+def _fill_image(
+    dataset: Dataset, stamp: Stamp, image_type: Sequence[str], xray: XRay, duration: float, coordinate_system: str,
+    frame_of_reference_uid: str,
+) -> None:  # fmt: skip
+    """CT Image, Frame of Reference, Acquisition Context, and the attributes of all images."""
+    for tag, value in (
+        (IMAGE_TYPE, tuple(image_type)),
+        (0x0008002A, stamp.date_time),
+        (0x00080118, "MACHINE"),
+        (0x00082108, coordinate_system),
+        *_DESCRIPTION,
+        (0x00189073, duration),
+        (0x00200052, frame_of_reference_uid),
+        (0x00201040, None),
+        (0x00280301, "NO"),
+        (0x20500020, "IDENTITY"),
+        (0x43000902, xray.effective_energy),
+    ):
+        put(dataset, tag, value)
+    put_items(dataset, 0x00400555, [])
+
+
+_DESCRIPTION: Final = ((0x00089205, "MONOCHROME"), (0x00089206, "VOLUME"), (0x00089207, "NONE"))
+"""Common CT Image Description."""
+
+
+def _fill_frames(dataset: Dataset, sections: Sequence[Section], image_type: Sequence[str], xray: XRay) -> None:
+    """Pixel data and functional groups. The last section comes first, as pyDICOS writes them: sections that continue
+    each other stay apart for a reader that goes by the steps."""
+    for one in sections:
+        check_geometry(one.place)
+    stored = [one.volume for one in reversed(sections)]
+    store(dataset, np.concatenate(stored) if len(stored) > 1 else stored[0], frames=True)
+    details, frame_type, shared = Dataset(), Dataset(), Dataset()
+    put(details, 0x00180060, xray.kvp)
+    put(details, 0x00181160, xray.filter_type)
+    put(details, 0x00181190, xray.focal_spots)
+    if xray.filter_material is not None:
+        put(details, 0x00187050, xray.filter_material)
+    put(frame_type, 0x00089007, tuple(image_type))
+    for tag, value in _DESCRIPTION:
+        put(frame_type, tag, value)
+    put_items(shared, DETAILS, [details])
+    put_items(shared, FRAME_TYPE, [frame_type])
+    store_groups(dataset, sections, shared, transformation=True)
