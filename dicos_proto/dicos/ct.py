@@ -16,8 +16,11 @@ from pydicom.dataset import Dataset
 
 from ..registry import uids
 from . import values
+from .checks import check_all, class_check, groups_check, image_type_check, orientation_check, pixel_check
 from .common import OOI, Machine, Scan, fill
+from .ct_modules import CT_MODULES
 from .errors import BadValue
+from .findings import Finding
 from .multiframe import SHARED, Place, Section, Vector, check_geometry, rescaled, sections_of, store_groups
 from .objects import DicosObject
 from .pixels import CLASSES, Array, array_of, kind_and_size, store
@@ -72,6 +75,7 @@ class CT(DicosObject):
     __slots__ = ()
 
     kind: ClassVar[str] = "CT"
+    modules = CT_MODULES
     sop_classes: ClassVar[Mapping[str, str]] = {
         uid: f"{kind}, {pixels}" for kind, classes in CLASSES_OF.items() for pixels, uid in classes.items()
     }
@@ -167,6 +171,9 @@ class CT(DicosObject):
             made.append(cls(dataset))
         return made[0] if volume is not None else made
 
+    def _cross_checks(self) -> Iterable[Finding]:
+        return check_all(self._dataset, _CHECKS)
+
     @property
     def volume(self) -> Array:
         """All frames, shape (z, y, x): a read-only view of the stored values. Raises `PixelError`, `BadValue`."""
@@ -229,6 +236,22 @@ class CT(DicosObject):
             filter_material=values.text(details, 0x00187050),
             effective_energy=values.number(self._dataset, 0x43000902) or 0.0,
         )
+
+
+_CHECKS: Final = (
+    class_check({uid: pixels for classes in CLASSES_OF.values() for pixels, uid in classes.items()}),
+    pixel_check,
+    groups_check(
+        (0x00209113, ("obs", "hdr T17", "PS3.3 C.8.15.3")),
+        (0x00209116, ("obs", "hdr T17", "PS3.3 C.8.15.3")),
+        (0x00289110, ("hdr T17", "PS3.3 C.8.15.3")),
+        (0x00289145, ("hdr T17", "PS3.3 C.8.15.3")),
+        (DETAILS, ("hdr T23", "PS3.3 C.8.15.3")),
+        (FRAME_TYPE, ("hdr T17", "PS3.3 C.8.15.3")),
+    ),
+    orientation_check,
+    image_type_check,
+)
 
 
 def _by_size(sections: Iterable[Section]) -> list[list[Section]]:

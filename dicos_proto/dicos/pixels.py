@@ -30,7 +30,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from .errors import BadValue, PixelError
-from .values import element_of, integer, items, put, texts, unconverted
+from .values import element_of, integer, put, texts
 
 __all__ = ["ELEMENTS", "Array", "Layout", "Pixels", "array_of", "frame_count", "layout_of", "native", "store"]
 
@@ -106,20 +106,8 @@ def kind_and_size(dtype: np.dtype[Any]) -> tuple[str, int]:
 
 
 def frame_count(dataset: Dataset) -> int:
-    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`.
-
-    DICOM has it as IS, pyDICOS as US. In implicit VR two bytes may mean either: that is taken which equals the number
-    of items in the per-frame functional groups, then the text.
-    """
-    raw = unconverted(dataset, NUMBER_OF_FRAMES)
-    if raw is None or len(raw) != 2:
-        count = integer(dataset, NUMBER_OF_FRAMES)
-    else:
-        binary = int.from_bytes(raw, "little")
-        said = raw.strip(b" ")
-        count = int(said) if said.isdigit() else binary
-        if count != binary and len(items(dataset, PER_FRAME)) == binary:
-            count = binary
+    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`."""
+    count = integer(dataset, NUMBER_OF_FRAMES)
     if count is None:
         return 1
     if count < 1:
