@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..serving.metrics import Endpoint
 
 WORDS: Final = logging.getLogger("dicos.command")
+FILES: Final = logging.getLogger("dicos.files")
 """The logger of the command's own lines with `--log-json`."""
 
 
@@ -142,13 +143,13 @@ def _metrics(options: argparse.Namespace, out: Output) -> Watch:
 @contextmanager
 def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
     """Print what servers log as output of the command. `as_json`: print that, and the command's own lines, as JSON."""
-    handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out))]
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out)), (FILES, _Lines(out))]
     LOG.setLevel(_level(out))
     if as_json:
         from ..serving.logs import json_handler
 
         written = json_handler(details=out.debug)
-        handlers += [(LOG, written), (WORDS, written)]
+        handlers += [(LOG, written), (FILES, written), (WORDS, written)]
         WORDS.setLevel(logging.DEBUG)  # `Output` has already dropped what is not wanted
         levels = logging.getLevelNamesMapping()
         out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)
