@@ -19,6 +19,7 @@ it is compared with the bytes that are there; reading copies nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -32,7 +33,18 @@ from pydicom.tag import Tag
 from .errors import BadValue, PixelError
 from .values import element_of, integer, put, texts
 
-__all__ = ["ELEMENTS", "Array", "Layout", "Pixels", "array_of", "frame_count", "layout_of", "native", "store"]
+__all__ = [
+    "ELEMENTS",
+    "Array",
+    "Layout",
+    "Pixels",
+    "array_of",
+    "class_of",
+    "frame_count",
+    "layout_of",
+    "native",
+    "store",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -103,6 +115,17 @@ def kind_and_size(dtype: np.dtype[Any]) -> tuple[str, int]:
             f"an array of {dtype}; allowed are 8, 16, 32 and 64 bits, signed and unsigned, float32 and float64"
         )
     return found
+
+
+def class_of(array: Array, classes: Mapping[str, str]) -> str:
+    """Returns the SOP class for the dtype of an array. `classes`: 16-bit, 32-bit, 64-bit, float -> SOP class.
+
+    Raises TypeError for a dtype that none of them has.
+    """
+    found = CLASSES[kind_and_size(np.asarray(array).dtype)]
+    if found not in classes:
+        raise TypeError(f"an array of {array.dtype}; these SOP classes are for {', '.join(classes)} pixel data")
+    return classes[found]
 
 
 def frame_count(dataset: Dataset) -> int:
