@@ -36,6 +36,8 @@ MOST: Final = 1000
 """Findings that are listed. Stops: a million items that each lack everything."""
 _CHECKED_ITEMS: Final = 100_000
 """Items that are checked in one data set."""
+_CHECKED_VALUES: Final = 16
+"""Values of one attribute that are compared with those that are allowed."""
 
 
 class Severity(StrEnum):
@@ -95,10 +97,8 @@ class Rule:
     type: str
     """1, 1C, 2, 2C or 3 [PS3.5 7.4]."""
     sources: tuple[str, ...]
-    values: frozenset[str] = frozenset()
-    """The values that it may have; any if empty."""
-    at: int | None = None
-    """The value that `values` is about, counted from 0; None: all of them."""
+    values: tuple[frozenset[str], ...] = ()
+    """The values that it may have: one set for all of them, or one for each; an empty set allows any."""
     values_sources: tuple[str, ...] = ()
     """Where `values` come from, if not from `sources`."""
     count: tuple[int, int | None] | None = None
@@ -208,11 +208,12 @@ def _values(rule: Rule, dataset: Dataset) -> Iterator[tuple[str, str]]:
         least, most = rule.count or vm_of(rule.tag)
         if len(values) < least or (most is not None and len(values) > most):
             yield "value multiplicity", f"has {len(values)} values; {_range(least, most)} allowed"
-        if rule.values:
-            picked = values if rule.at is None else values[rule.at : rule.at + 1]
-            if not rule.values.issuperset(picked):
-                which = "" if rule.at is None else f" {rule.at + 1}"
-                yield "enumerated value", f"has another value{which} than {_listed(rule.values)}"
+        one_for_all = len(rule.values) == 1
+        for index, value in enumerate(values[:_CHECKED_VALUES]):
+            allowed = rule.values[0 if one_for_all else index] if one_for_all or index < len(rule.values) else None
+            if allowed and value not in allowed:
+                which = "" if one_for_all else f" {index + 1}"
+                yield "enumerated value", f"has another value{which} than {', '.join(sorted(allowed))}"
         if rule.least is not None and any(one < rule.least for one in numbers(dataset, rule.tag)):
             yield "range", f"is less than {rule.least:g}"
     except DicosError:
@@ -223,7 +224,3 @@ def _range(least: int, most: int | None) -> str:
     if most is None:
         return f"{least} or more are"
     return f"{least} {'is' if least == 1 else 'are'}" if least == most else f"{least} to {most} are"
-
-
-def _listed(values: frozenset[str]) -> str:
-    return ", ".join(sorted(values))

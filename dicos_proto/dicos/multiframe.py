@@ -24,7 +24,7 @@ from .errors import BadValue
 from .pixels import PER_FRAME, Array
 from .values import items, put, put_items
 
-__all__ = ["Place", "Section", "Vector", "check_geometry", "normal_of", "sections_of", "store_groups"]
+__all__ = ["Place", "Section", "Vector", "check_geometry", "is_orthonormal", "normal_of", "sections_of", "store_groups"]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -108,7 +108,7 @@ def normal_of(orientation: Sequence[float]) -> Vector:
 
 def check_geometry(place: Place) -> None:
     """Raises ValueError for a place that no volume can have."""
-    if len(place.orientation) != 6 or not _is_orthonormal(place.orientation):
+    if len(place.orientation) != 6 or not is_orthonormal(place.orientation):
         raise ValueError("an orientation that is not two unit vectors at a right angle, 6 numbers in all")
     if any(len(vector) != 3 for vector in (place.position, place.spacing)):
         raise ValueError("a position or a spacing that is not 3 numbers (x, y, z)")
@@ -116,7 +116,8 @@ def check_geometry(place: Place) -> None:
         raise ValueError("a spacing that is not positive; only the last one, from frame to frame, may be negative")
 
 
-def _is_orthonormal(orientation: Sequence[float], tolerance: float = 1e-3) -> bool:
+def is_orthonormal(orientation: Sequence[float], tolerance: float = 1e-3) -> bool:
+    """Returns True if 6 numbers are two unit vectors at a right angle."""
     row, column = orientation[:3], orientation[3:]
     products = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
     return all(abs(one) <= tolerance for one in products)

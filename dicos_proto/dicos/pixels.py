@@ -19,6 +19,7 @@ it is compared with the bytes that are there; reading copies nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -30,9 +31,20 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from .errors import BadValue, PixelError
-from .values import element_of, integer, items, put, texts, unconverted
+from .values import element_of, integer, put, texts
 
-__all__ = ["ELEMENTS", "Array", "Layout", "Pixels", "array_of", "frame_count", "layout_of", "native", "store"]
+__all__ = [
+    "ELEMENTS",
+    "Array",
+    "Layout",
+    "Pixels",
+    "array_of",
+    "class_of",
+    "frame_count",
+    "layout_of",
+    "native",
+    "store",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -105,21 +117,20 @@ def kind_and_size(dtype: np.dtype[Any]) -> tuple[str, int]:
     return found
 
 
-def frame_count(dataset: Dataset) -> int:
-    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`.
+def class_of(array: Array, classes: Mapping[str, str]) -> str:
+    """Returns the SOP class for the dtype of an array. `classes`: 16-bit, 32-bit, 64-bit, float -> SOP class.
 
-    DICOM has it as IS, pyDICOS as US. In implicit VR two bytes may mean either: that is taken which equals the number
-    of items in the per-frame functional groups, then the text.
+    Raises TypeError for a dtype that none of them has.
     """
-    raw = unconverted(dataset, NUMBER_OF_FRAMES)
-    if raw is None or len(raw) != 2:
-        count = integer(dataset, NUMBER_OF_FRAMES)
-    else:
-        binary = int.from_bytes(raw, "little")
-        said = raw.strip(b" ")
-        count = int(said) if said.isdigit() else binary
-        if count != binary and len(items(dataset, PER_FRAME)) == binary:
-            count = binary
+    found = CLASSES[kind_and_size(np.asarray(array).dtype)]
+    if found not in classes:
+        raise TypeError(f"an array of {array.dtype}; these SOP classes are for {', '.join(classes)} pixel data")
+    return classes[found]
+
+
+def frame_count(dataset: Dataset) -> int:
+    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`."""
+    count = integer(dataset, NUMBER_OF_FRAMES)
     if count is None:
         return 1
     if count < 1:
