@@ -13,26 +13,44 @@ if TYPE_CHECKING:
     from .ct import CT, XRay
     from .errors import BadValue, DicosError, NotDicos, PixelError
     from .findings import Finding, Severity
+    from .geometry import Geometry, GeometryError
     from .multiframe import Place, Section
     from .objects import DicosObject, group_by_scan
+    from .regions import Axes, Box, Region, RegionError
     from .stamp import Stamp
+    from .tdr import TDR, Algorithm, Operator
+    from .threats import Assessment, Reference, ReferencedThreat, Representation, Threat
     from .views import view
 
 __all__ = [
+    "Algorithm",
+    "Assessment",
+    "Axes",
     "BadValue",
+    "Box",
     "CT",
     "DicosError",
     "DicosObject",
     "Finding",
+    "Geometry",
+    "GeometryError",
     "Machine",
     "NotDicos",
     "OOI",
+    "Operator",
     "PixelError",
     "Place",
+    "Reference",
+    "ReferencedThreat",
+    "Region",
+    "RegionError",
+    "Representation",
     "Scan",
     "Section",
     "Severity",
     "Stamp",
+    "TDR",
+    "Threat",
     "XRay",
     "group_by_scan",
     "register",
