@@ -98,7 +98,8 @@ def picture(scan: Scan, reports: Iterable[TDR] = (), *, axes: Axes = Axes.XYZ) -
         canvas.label(mark.around, named(mark.threat), colour_of(mark.threat), mark.panel.box)
     for panel in panels:
         canvas.scale_bar(panel.box, panel.right / scan.geometry.spacing[panel.view.right], dark=scan.is_body)
-    _legend(canvas, scan, threats, list(dict.fromkeys(notes)), legend)
+    nothing = "no threats reported" if given else "no report"
+    _legend(canvas, scan, threats, list(dict.fromkeys(notes)), legend, nothing)
     return canvas.image
 
 
@@ -213,13 +214,15 @@ def colour_of(threat: Threat) -> Colour:
     return FLAG_COLOURS.get(threat.flag, OTHER_FLAG)
 
 
-def _legend(canvas: Canvas, scan: Scan, threats: Sequence[Threat], notes: Sequence[str], box: Rectangle) -> None:
+def _legend(
+    canvas: Canvas, scan: Scan, threats: Sequence[Threat], notes: Sequence[str], box: Rectangle, nothing: str
+) -> None:
     left, top, right, bottom = box
     width = right - left
     y = top
     if not scan.is_body:
         y = _colour_bar(canvas, scan, left, y, min(width, 420))
-    canvas.text((left, y), "threats" if threats else "no threats reported", 15, MUTED, width=width)
+    canvas.text((left, y), "threats" if threats else nothing, 15, MUTED, width=width)
     y += 28
     room = bottom - 26 * len(notes) - 8
     for index, threat in enumerate(threats):

@@ -133,7 +133,7 @@ def open_frames(path: Path) -> FramesOfFile | Dataset:
     file = inspect(path)
     found = encoding(file.transfer_syntax)
     if found is None or found.deflated:
-        raise Part10Error(path, f"{uids.name_of(file.transfer_syntax)}: no picture is made of this transfer syntax")
+        raise Part10Error(path, f"{uids.name_of(file.transfer_syntax)} is not read here")
     before = bytearray()
     walker = _Finder(
         implicit=found.implicit, little=found.little, extended=found.extended, limits=_LIMITS, size=file.data_length,

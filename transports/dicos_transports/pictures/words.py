@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dicos_proto.dicos.common import UNKNOWN
 from dicos_proto.dicos.errors import DicosError
 from dicos_proto.dicos.regions import Axes
 from dicos_proto.dicos.tdr import TDR
@@ -48,7 +49,7 @@ def described(scan: Scan) -> tuple[str, str, str, str]:
     when = ""
     if len(day) == 8 and day.isdecimal():
         when = f"{day[:4]}-{day[4:6]}-{day[6:]} {clock[:2]}:{clock[2:4]}:{clock[4:6]}"
-    machine = " ".join(one for one in (scan.text(0x00080070), scan.text(0x00081090)) if one and one != "unknown")
+    machine = " ".join(one for one in (scan.text(0x00080070), scan.text(0x00081090)) if one and one != UNKNOWN)
     return scan.modality or "image", size, when, machine
 
 
@@ -77,7 +78,7 @@ def reported(report: TDR) -> list[str]:
         said = [f"{(report.tdr_type or 'TDR').lower()} report"]
         if decided is not None:
             said.append(f"{decided:%Y-%m-%d %H:%M:%S}")
-        if algorithm is not None:
+        if algorithm is not None and algorithm.manufacturer != UNKNOWN:
             said.append(f"{algorithm.manufacturer} {algorithm.version}".strip())
         if took:
             said.append(f"{took:.0f} ms")
