@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from ..registry import uids
 from . import tdr_rules as rules
 from . import threat_items as tags
-from .common import OOI, UNKNOWN, Machine, Scan, fill
+from .common import OOI, UNKNOWN, Common, Machine, Scan
 from .errors import BadValue
 from .findings import MOST, Finding, Module
 from .objects import DicosObject
@@ -224,12 +224,14 @@ class TDR(DicosObject):
         """The objects that the whole report refers to (0008,1110)."""
         return tuple(references(self.dataset, rules.REFERENCED_SCANS))
 
+    def references(self) -> frozenset[Reference]:
+        """Returns the objects that the report, or one of its threats, refers to. Raises `BadValue`."""
+        return frozenset(rules.all_references(self.dataset))
+
     def refers_to(self, scanned: DicosObject) -> bool:
-        """Returns True if the report or one of its threats refers to the object, and their scans are the same."""
-        seen = set(self.scanned)
-        for threat in self.threats:
-            seen.update(one for shown in threat.representations for one in shown.references)
-        return _reference(scanned) in seen and self.scan_instance_uid == scanned.scan_instance_uid
+        """Returns True if the report or one of its threats refers to the object, and their scans are the same. Raises
+        `BadValue`."""
+        return _reference(scanned) in self.references() and self.scan_instance_uid == scanned.scan_instance_uid
 
     def validate(
         self, scanned: DicosObject | Sequence[DicosObject] | None = None, *, axes: Axes = Axes.XYZ
@@ -272,10 +274,10 @@ def _check_arguments(
 def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: int) -> Dataset:
     """A data set with the common modules, which says the same as the scanned object of what was scanned."""
     dataset = Dataset()
-    fill(
-        dataset, sop_class_uid=uids.DICOS_TDR, modality="TDR", ooi_id=UNKNOWN, stamp=stamp, ooi=OOI(), scan=Scan(),
-        machine=machine, instance_number=instance_number,
-    )  # fmt: skip
+    common = Common(
+        ooi_id=UNKNOWN, stamp=stamp, ooi=OOI(), scan=Scan(), machine=machine, instance_number=instance_number
+    )
+    common.fill(dataset, uids.DICOS_TDR, "TDR")
     for tag in _COPIED:
         try:
             found = element_of(scanned, tag) if has(scanned, tag) else None

@@ -18,14 +18,15 @@ from pydicom.dataset import Dataset
 from . import threat_items as tags
 from .errors import DicosError
 from .findings import Finding, Module, Rule
+from .modules import COMMON, one_of
 from .regions import Axes, Box, RegionError
 from .threat_items import points, read_region, references
 from .threats import Reference
 from .values import element_of, has, integer, items, number, text
 
 __all__ = [
-    "ABILITIES", "ABORT_REASONS", "CATEGORIES", "DECISIONS", "FLAGS", "KINDS", "MODULES", "cross_checks",
-    "link_checks", "shape_of",
+    "ABILITIES", "ABORT_REASONS", "CATEGORIES", "DECISIONS", "FLAGS", "KINDS", "MODULES",
+    "all_references", "cross_checks", "link_checks", "shape_of",
 ]  # fmt: skip
 
 BOTH: Final = ("obs", "hdr")
@@ -100,9 +101,9 @@ _REPRESENTATION = (
          items=(Rule(tags.ANOMALY, "1", BOTH, count=(3, 3)),)),
 )  # fmt: skip
 _ASSESSMENT = (
-    Rule(tags.CATEGORY, "1", BOTH, values=frozenset(CATEGORIES), values_sources=ENUMERATED),
-    Rule(tags.ABILITY, "1", BOTH, values=frozenset(ABILITIES), values_sources=ENUMERATED),
-    Rule(tags.FLAG, "1", BOTH, values=frozenset(FLAGS), values_sources=ENUMERATED),
+    Rule(tags.CATEGORY, "1", BOTH, values=(frozenset(CATEGORIES),), values_sources=ENUMERATED),
+    Rule(tags.ABILITY, "1", BOTH, values=(frozenset(ABILITIES),), values_sources=ENUMERATED),
+    Rule(tags.FLAG, "1", BOTH, values=(frozenset(FLAGS),), values_sources=ENUMERATED),
 )
 _THREAT = (
     Rule(tags.PTO_ID, "1", BOTH),
@@ -113,7 +114,7 @@ _THREAT = (
     Rule(tags.PROCESSING_TIME, "1", BOTH),
     Rule(tags.TDR_TYPE, "1C", ("hdr",), when=_said(tags.TDR_TYPE, "MOD_AGGREGATE"),
          condition="if the report is a mod aggregate",
-         values=frozenset(("MACHINE", "OPERATOR", "GROUND TRUTH", "UNDEFINED"))),
+         values=(frozenset(("MACHINE", "OPERATOR", "GROUND TRUTH", "UNDEFINED")),)),
     Rule(tags.REFERENCED_PTO, "3", ("hdr", "pyd"), items=(
         Rule(tags.PTO_ID, "1", ("hdr",)),
         Rule(tags.REFERENCED_TDR, "1", ("hdr",), items=_REFERENCE),
@@ -130,6 +131,8 @@ _OPERATOR = (
 )  # fmt: skip
 
 MODULES: Final = (
+    *COMMON,
+    Module("General Series", (one_of(0x00080060, "1", ("obs", "hdr T16"), "TDR"),)),
     Module("Frame of Reference", (
         Rule(FRAME_OF_REFERENCE, "1", ("obs", "PS3.3 C.7.4.1")),
         Rule(POSITION_REFERENCE, "2", ("obs", "PS3.3 C.7.4.1")),
@@ -138,7 +141,7 @@ MODULES: Final = (
         Rule(REFERENCED_SCANS, "1", BOTH, items=_REFERENCE),
     )),
     Module("Threat Detection Report", (
-        Rule(tags.TDR_TYPE, "1", BOTH, values=frozenset((*KINDS.values(), "UNDEFINED"))),
+        Rule(tags.TDR_TYPE, "1", BOTH, values=(frozenset((*KINDS.values(), "UNDEFINED")),)),
         Rule(0x00200013, "1", BOTH),
         Rule(0x00080023, "1", BOTH),
         Rule(0x00080033, "1", BOTH),
@@ -146,25 +149,25 @@ MODULES: Final = (
              count=(2, None)),
         Rule(OPERATOR, "1C", BOTH, when=_said(tags.TDR_TYPE, "OPERATOR"), condition="if the report is an operator's",
              items=_OPERATOR),
-        Rule(DECISION, "1", BOTH, values=frozenset(DECISIONS), values_sources=ENUMERATED),
+        Rule(DECISION, "1", BOTH, values=(frozenset(DECISIONS),), values_sources=ENUMERATED),
         Rule(DECISION_TIME, "1", BOTH),
-        Rule(ABORT_FLAG, "1", BOTH, values=frozenset(("ABORT", "SUCCESS")), values_sources=ENUMERATED),
+        Rule(ABORT_FLAG, "1", BOTH, values=(frozenset(("ABORT", "SUCCESS")),), values_sources=ENUMERATED),
         Rule(ABORT_REASON, "1C", BOTH, when=_said(ABORT_FLAG, "ABORT"), condition="if it says ABORT",
-             values=frozenset(ABORT_REASONS)),
+             values=(frozenset(ABORT_REASONS),)),
         Rule(TOTAL_OBJECTS, "1", BOTH),
         Rule(ALARM_OBJECTS, "1", BOTH),
         Rule(TOTAL_TIME, "1", BOTH, least=0.0),
         Rule(SCALE, "1", ("obs",)),
-        Rule(SCREENED, "1", ("obs", "str"), values=frozenset(("YES", "NO"))),
+        Rule(SCREENED, "1", ("obs", "str"), values=(frozenset(("YES", "NO")),)),
         Rule(CRITERIA, "1C", BOTH, when=_said(SCREENED, "YES"), condition="if additional screening was performed",
-             values=frozenset(("RANDOM", "BEHAVIORAL", "ALL"))),
+             values=(frozenset(("RANDOM", "BEHAVIORAL", "ALL")),)),
     )),
     Module("Threat Sequence", (
         Rule(tags.THREATS, "1C", BOTH, when=_said(DECISION, "ALARM"), condition="if the decision is ALARM",
              count=(0, None), items=_THREAT),
     )),
 )  # fmt: skip
-"""The modules of a report besides those of every object."""
+"""The modules of a report."""
 
 _TDR, _SEQUENCE, _LINK = "Threat Detection Report", "Threat Sequence", "link to the scanned object"
 
@@ -310,10 +313,7 @@ def link_checks(report: Dataset, scanned: Sequence[Dataset]) -> Iterator[Finding
         if own is not None and theirs != {own} and theirs != {None}:
             yield Finding(tag, "", _LINK, "link", "is not that of the scanned object", sources)
     try:
-        listed = set(references(report, REFERENCED_SCANS))
-        for threat in items(report, tags.THREATS):
-            for one in items(threat, tags.REPRESENTATION):
-                listed |= set(references(one, tags.REFERENCED_INSTANCE))
+        listed = set(all_references(report))
         found = {
             Reference(sop_class_uid=text(one, SOP_CLASS) or "", sop_instance_uid=text(one, SOP_INSTANCE) or "")
             for one in scanned
@@ -322,6 +322,14 @@ def link_checks(report: Dataset, scanned: Sequence[Dataset]) -> Iterator[Finding
         return
     if not found <= listed:
         yield Finding(REFERENCED_SCANS, "", _LINK, "link", "does not refer to the scanned object", BOTH)
+
+
+def all_references(report: Dataset) -> Iterator[Reference]:
+    """Yields the objects that a report and its threats refer to. Raises `BadValue`."""
+    yield from references(report, REFERENCED_SCANS)
+    for threat in items(report, tags.THREATS):
+        for one in items(threat, tags.REPRESENTATION):
+            yield from references(one, tags.REFERENCED_INSTANCE)
 
 
 def shape_of(scanned: Dataset) -> tuple[int, int, int] | None:
