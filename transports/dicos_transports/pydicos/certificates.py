@@ -50,8 +50,8 @@ class Certificates:
         return made
 
     def take(self, file: str | Path, rest: Sequence[object]) -> str:
-        """Takes the arguments of `SetSslCertificate` after the first: a password, perhaps a name and perhaps a log for a
-        PFX file, or no password for a file to trust. Returns what is wrong, which the log gets, too; "" if it can be
+        """Takes the arguments of `SetSslCertificate` after the first: for a PFX file a password, perhaps a name and
+        perhaps a log, for a file to trust no password. Returns what is wrong, which the log gets, too; "" if it can be
         used."""
         words = [str(one) for one in rest if isinstance(one, str)]
         log = next((one for one in rest if not isinstance(one, str)), None)

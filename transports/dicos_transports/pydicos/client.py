@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
 from dicos_proto.data import DataSetError
+from dicos_proto.dicos import DicosError
 from dicos_proto.dicos.profile import Compression, contexts_for, user_identity
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.registry import status, uids
@@ -36,10 +37,10 @@ from ..options import ConnectOptions
 from ..sessions.base import ConnectionFailed
 from ..tls import TLSConfigError
 from .certificates import Certificates
-from .flags import RESULT_DCSCLIENT, SOPCLASSUID, family_of
+from .flags import RESULT_DCSCLIENT, SOPCLASSUID, Result, family_of
 from .line import Line
 from .loaders import Sendable, objects_of
-from .negotiating import compression_of, families_without, title_fault
+from .negotiating import compression_of, families_without, is_port, is_positive, title_fault
 from .texts import ErrorLog, Text
 
 __all__ = ["DcsClient"]
@@ -104,8 +105,8 @@ class DcsClient:
         self._result = RESULT_DCSCLIENT.enumResultNone
         self._line: Line | None = None
         self._session: Session | None = None
-        self._settings = _Settings() if other is None else replace(other._settings)
-        self._certificates = Certificates() if other is None else other._certificates.copy()
+        self._settings: _Settings = _Settings() if other is None else replace(other._settings)
+        self._certificates: Certificates = Certificates() if other is None else other._certificates.copy()
 
     # -- settings ------------------------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class DcsClient:
         """Sets the server: the port first. Returns False while connected, and for a port that is none."""
         if self.IsConnectedToServer():
             return self._failed("the server cannot be changed while connected to one: DisconnectFromServer first")
-        if not isinstance(nPort, int) or not 0 < nPort < 65536:
+        if not is_port(nPort):
             return self._failed(f"port {nPort!a}; a number from 1 to 65535 comes first, then the address")
         self._settings.port, self._settings.host = nPort, str(dsIP)
         return self._done()
@@ -179,7 +180,7 @@ class DcsClient:
         return self._settings.write
 
     def _set_timeout(self, which: str, milliseconds: int) -> bool:
-        if not isinstance(milliseconds, int | float) or not milliseconds > 0:
+        if not is_positive(milliseconds):
             return self._failed(f"{which} timeout of {milliseconds!a} ms; more than 0")
         if which == "read":
             self._settings.read = int(milliseconds)
@@ -336,14 +337,15 @@ class DcsClient:
         connected = self.IsConnectedToServer()
         if not self.ConnectToServer() or not self.StartDicosSession(SOPCLASSUID.enumSopEcho):
             return False
-        assert self._session is not None
         answered = self._echoed(self._session)
         self.StopDicosSession()
         if not connected:
             self.DisconnectFromServer()
         return self._done() if answered else False
 
-    def _echoed(self, session: Session) -> bool:
+    def _echoed(self, session: Session | None) -> bool:
+        if session is None:
+            return False
         try:
             answer = session.echo()
         except (AssociationError, ProtocolError) as error:
@@ -384,35 +386,35 @@ class DcsClient:
         """Returns True if the session is for C-ECHO."""
         return self._can(SOPCLASSUID.enumSopEcho)
 
-    def _can(self, kind: SOPCLASSUID) -> bool:
+    def _can(self, kind: int) -> bool:
         return self._session is not None and not families_without(family_of(kind), self._session)
 
     def SendCT(self, ct: Sendable) -> bool:
         """Sends a CT: a `CTLoader` or a `dicos_proto.dicos.CT`. A CT with sections of different sizes is one object for
         each of them. Returns True if the server has stored all of it."""
-        return self._send(SOPCLASSUID.enumSopCT, ct)
+        return self._send("CT", ct)
 
     def SendDX(self, dx: Sendable) -> bool:
         """Sends a DX, as `SendCT` does a CT."""
-        return self._send(SOPCLASSUID.enumSopDX, dx)
+        return self._send("DX", dx)
 
     def SendAIT2D(self, ait: Sendable) -> bool:
         """Sends an AIT 2D, as `SendCT` does a CT."""
-        return self._send(SOPCLASSUID.enumSopAIT2D, ait)
+        return self._send("AIT2D", ait)
 
     def SendAIT3D(self, ait: Sendable) -> bool:
         """Sends an AIT 3D, as `SendCT` does a CT."""
-        return self._send(SOPCLASSUID.enumSopAIT3D, ait)
+        return self._send("AIT3D", ait)
 
     def SendTDR(self, tdr: Sendable) -> bool:
         """Sends a threat detection report, as `SendCT` does a CT."""
-        return self._send(SOPCLASSUID.enumSopTDR, tdr)
+        return self._send("TDR", tdr)
 
     def SendQR(self, qr: Sendable) -> bool:
         """Sends a QR, as `SendCT` does a CT."""
-        return self._send(SOPCLASSUID.enumSopQR, qr)
+        return self._send("QR", qr)
 
-    def _send(self, kind: SOPCLASSUID, given: Sendable) -> bool:
+    def _send(self, kind: str, given: Sendable) -> bool:
         session = self._session
         if session is None:
             return self._failed("no session is open: ConnectToServer and StartDicosSession first")
@@ -423,7 +425,7 @@ class DcsClient:
                     return False
         except ContextNotAccepted as error:
             return self._failed(f"{error}; StartDicosSession names the kinds to send")
-        except (TypeError, ValueError, DataSetError, LocalProtocolError) as error:
+        except (TypeError, ValueError, RuntimeError, DicosError, DataSetError, LocalProtocolError) as error:
             return self._failed(str(error))
         except (AssociationError, ProtocolError) as error:
             return self._lost(error)
@@ -436,7 +438,7 @@ class DcsClient:
         none."""
         return self._log.GetErrorLog()
 
-    def GetResult(self) -> RESULT_DCSCLIENT:
+    def GetResult(self) -> Result:
         """Returns what became of the last call."""
         return self._result
 

@@ -9,7 +9,7 @@ from enum import IntEnum, IntFlag
 
 from dicos_proto.dicos.profile import Family
 
-__all__ = ["RESULT_DCSCLIENT", "RETRIEVE_METHOD", "SOPCLASSUID", "family_of"]
+__all__ = ["Result", "RESULT_DCSCLIENT", "RETRIEVE_METHOD", "SOPCLASSUID", "family_of"]
 
 
 class SOPCLASSUID(IntFlag):
@@ -32,13 +32,16 @@ class SOPCLASSUID(IntFlag):
     enumSopAll = 255
 
 
-class RESULT_DCSCLIENT(IntEnum):as in the original
+class RESULT_DCSCLIENT(IntEnum):
     """What became of the last call of a client."""
 
     enumResultUnknown = 0
     enumResultNone = 1
     enumResultSuccess = 2
     enumResultFailed = 3
+
+
+Result = RESULT_DCSCLIENT
 
 
 class RETRIEVE_METHOD(IntEnum):

@@ -1,7 +1,7 @@
 """One connection of a client: TCP and TLS first, the association later, as the original divides them.
 
-Theory of operation: `open` connects and, for TLS, makes the handshake around a wire that has nothing to say yet. `begin`
-puts the association into its place and asks for it on the same connection. One thread at a time may use it.
+Theory of operation: `open` connects and, for TLS, makes the handshake around a wire that has nothing to say yet.
+`begin` puts the association into its place and asks for it on the same connection. One thread at a time may use it.
 
 Knows: the blocking adapter. Must not know: objects, the original's names.
 """
@@ -80,9 +80,7 @@ class Line:
         self.layer = layer
 
     @classmethod
-    def open(
-        cls, host: str, port: int, *, source: str | None, tls: ClientTLS | None, timeouts: Timeouts
-    ) -> Line:
+    def open(cls, host: str, port: int, *, source: str | None, tls: ClientTLS | None, timeouts: Timeouts) -> Line:
         """Connects, from the address `source` if there is one, and makes the TLS handshake. Raises
         `ConnectionFailed`."""
         sock = dial((host, port), timeouts, source)
@@ -117,7 +115,8 @@ class Line:
         return connect(sock, contexts, **options)
 
     def _adopt(self, association: Wire) -> Wire:
-        assert self._later is not None and self.layer is not None
+        assert self._later is not None
+        assert self.layer is not None
         self._later.begin(association)
         return self.layer
 

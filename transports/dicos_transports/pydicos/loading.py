@@ -7,6 +7,7 @@ Knows: the original's names. Must not know: the network, how objects are made of
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
@@ -19,10 +20,10 @@ from ..files import Part10Error
 
 __all__ = ["Loader"]
 
-O = TypeVar("O", bound=DicosObject)
+Kind = TypeVar("Kind", bound=DicosObject)
 
 
-class Loader(Generic[O]):
+class Loader(Generic[Kind]):
     """What all loaders have in common. Raises RuntimeError for a file that it cannot read, as the original does."""
 
     kind: ClassVar[str]
@@ -32,7 +33,7 @@ class Loader(Generic[O]):
 
     def __init__(self, filename: str | Path | None = None) -> None:
         """`filename`: a file to read; without one, the loader is empty."""
-        self.objects: list[O] = []
+        self.objects: list[Kind] = []
         """The objects: one, or several if the sections of a scan have different sizes."""
         self.ooi_id = "unknown"
         """The ID of the object of inspection that `set_data` gives a new object."""
@@ -40,21 +41,19 @@ class Loader(Generic[O]):
             self.read(filename)
 
     @classmethod
-    def over(cls, *objects: O) -> Self:
+    def over(cls, *objects: Kind) -> Self:
         """Returns a loader that holds these objects."""
         made = cls()
         made._take(*objects)
         return made
 
-    def _take(self, *objects: O) -> None:
+    def _take(self, *objects: Kind) -> None:
         self.objects = list(objects)
-        try:
+        with suppress(DicosError):  # an ID that cannot be used
             self.ooi_id = self.objects[0].ooi_id or self.ooi_id
-        except DicosError:
-            pass  # an ID that cannot be used
 
     @property
-    def dicos(self) -> O:
+    def dicos(self) -> Kind:
         """The first object. Raises RuntimeError if the loader is empty."""
         if not self.objects:
             raise RuntimeError(f"the {self.kind} is empty: read a file or set_data first")
@@ -80,6 +79,6 @@ class Loader(Generic[O]):
         except (DicosError, DataSetError, OSError, ValueError) as error:
             raise RuntimeError(f"Failed to write DICOS file: {error}") from error
 
-    def sendable(self) -> list[O]:
+    def sendable(self) -> list[Kind]:
         """Returns the objects to write or to send. Raises RuntimeError if the loader is empty."""
         return self.objects or [self.dicos]

@@ -9,7 +9,7 @@ from dicos_proto.dicos.profile import SOP_CLASSES, Compression, Family
 
 from ..sessions.base import BaseSession
 
-__all__ = ["LONGEST_TITLE", "compression_of", "families_without", "title_fault"]
+__all__ = ["LONGEST_TITLE", "compression_of", "families_without", "is_port", "is_positive", "title_fault"]
 
 LONGEST_TITLE = 16
 """Characters of an application name [PS3.5 6.2, AE]."""
@@ -24,6 +24,16 @@ def title_fault(title: str) -> str:
     if not title.isascii() or not title.isprintable() or "\\" in title:
         return f"{title!a}: printable ASCII characters without a backslash are allowed [PS3.5 6.2]"
     return ""
+
+
+def is_port(number: object, least: int = 1) -> bool:
+    """Returns True for a port."""
+    return isinstance(number, int) and least <= number < 65536
+
+
+def is_positive(number: object) -> bool:
+    """Returns True for a time."""
+    return isinstance(number, int | float) and number > 0
 
 
 def compression_of(*, first: bool, never: bool) -> Compression:

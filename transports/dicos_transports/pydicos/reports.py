@@ -7,7 +7,10 @@
 | `InstanceUID`, `OOIID` | Scan Instance UID and OOI ID: the links to the scan |
 | `ContentDateAndTime`, `AlarmDecisionDateTime` | `{"date": (year, month, day), "time": (hour, minute, second, ms)}` |
 | `ATR` | `{"manufacturer": ..., "version": ..., "parameters": {name: value}}` |
-| `PTOs` | a list of threats, each with `ID`, `Base` and `Extent` (dicts of x, y and z, in voxels), `Bitmap` (a mask of shape (z, y, x)), `Polygon` (a list of points), `Assessment`, `ReferencedInstance`, `PTOProcessingTime` |
+| `PTOs` | a list of threats, as dicts |
+
+A threat has an `ID`, `Base` and `Extent` (dicts of x, y and z, in voxels), perhaps a `Bitmap` (a mask of the shape
+(z, y, x)), a `Polygon` (a list of points), an `Assessment`, a `ReferencedInstance` and a `PTOProcessingTime`.
 
 Knows: the original's dicts. Must not know: how reports are encoded.
 """
@@ -104,9 +107,7 @@ TDR_DATA_TEMPLATE: Final[dict[str, Any]] = {
 class ATRSettings:
     """The recogniser behind a report."""
 
-    def __init__(
-        self, manufacturer: str = "", version: str = "", parameters: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, manufacturer: str = "", version: str = "", parameters: Mapping[str, str] | None = None) -> None:
         """`parameters`: what it was set to, by name."""
         self.manufacturer = manufacturer
         self.version = version
@@ -158,7 +159,7 @@ class TDRLoader(Loader[TDR]):
         """Sets what the keys say, and adds the threats of `PTOs`; `TDR_DATA_TEMPLATE` has the keys. Raises ValueError
         for an unknown key and for a value that does not fit, TypeError for one of another type, and changes nothing
         then."""
-        first = next(iter(data.get("PTOs") or ()), {})
+        first: Mapping[str, Any] = next(iter(data.get("PTOs") or ()), {})
         report = self.objects[0] if self.objects else TDR.new(_stand_in(self.ooi_id, _reference(first)), stamp=stamp())
         made = TDR(_copy(report.dataset))
         _set(made, data, [_threat_from_dict(one, Axes.ZYX) for one in data.get("PTOs") or ()])
@@ -286,7 +287,9 @@ def _read_moment(key: str, given: Any) -> datetime | None:
         hour, minute, second, thousandths = clock
         return datetime(year, month, day, hour, minute, second, thousandths * 1000)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{key}: {{'date': (year, month, day), 'time': (hour, minute, second, ms)}} is wanted") from error
+        raise ValueError(
+            f"{key}: {{'date': (year, month, day), 'time': (hour, minute, second, ms)}} is wanted"
+        ) from error
 
 
 def _triple(key: str, given: Any) -> tuple[float, float, float]:

@@ -29,8 +29,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicos_proto.data import DataSetError
+from dicos_proto.dicos import DicosError
 from dicos_proto.dicos.profile import Family, accept_policy, sop_classes
 from dicos_proto.errors import ProtocolError
+from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import STRATOVAN
@@ -46,8 +48,9 @@ from .access import Access, Demand
 from .calls import CallFailed, Calls, Device
 from .certificates import Certificates
 from .flags import RETRIEVE_METHOD, SOPCLASSUID, family_of
-from .loaders import Loader, loader_of
-from .negotiating import compression_of, title_fault
+from .loaders import loader_of
+from .loading import Loader
+from .negotiating import compression_of, is_port, is_positive, title_fault
 from .texts import ErrorLog, Text, note
 
 __all__ = ["DcsServer"]
@@ -55,6 +58,8 @@ __all__ = ["DcsServer"]
 READ_TIMEOUT: Final = 60_000
 WRITE_TIMEOUT: Final = 30_000
 """Milliseconds."""
+LIMITS: Final = Limits()
+"""Of one object in memory."""
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class DcsServer:
 
     def SetPort(self, nPort: int) -> bool:
         """Sets the port to listen on, before `StartListening`; 0 takes a free one, which `GetPort` then returns."""
-        if not isinstance(nPort, int) or not 0 <= nPort < 65536:
+        if not is_port(nPort, least=0):
             return self._failed(f"port {nPort!a}; a number from 0 to 65535")
         return self._set("_port", nPort)
 
@@ -152,7 +157,7 @@ class DcsServer:
         """Returns True if only uncompressed pixels are accepted."""
         return self._uncompressed
 
-    def IncludeSopClassUID(self, uid: SOPCLASSUID | int | str) -> bool:
+    def IncludeSopClassUID(self, uid: int | str) -> bool:
         """Accepts a kind of objects (`SOPCLASSUID`), or one SOP class by its UID. Before the first call every kind is
         accepted; C-ECHO always is."""
         if isinstance(uid, str):
@@ -362,7 +367,7 @@ class DcsServer:
         return True
 
     def _set_timeout(self, name: str, milliseconds: int) -> bool:
-        if not isinstance(milliseconds, int | float) or not milliseconds > 0:
+        if not is_positive(milliseconds):
             return self._failed(f"timeout of {milliseconds!a} ms; more than 0")
         return self._set(name, int(milliseconds))
 
@@ -414,7 +419,7 @@ class DcsServer:
 
     def _handle(self, session: Session) -> None:
         device = self._device_of(session)
-        waiting: list[tuple[str, Loader]] = []
+        waiting: list[tuple[str, Loader[Any]]] = []
         with Calls(lambda: self._callback) as calls, self._linked(session, device):
             self._tell(calls, "OnConnected", device)
             try:
@@ -433,14 +438,20 @@ class DcsServer:
                 self._tell(calls, "OnDisconnected", device)
 
     def _store(
-        self, calls: Calls, request: StoreRequest, device: Device, waiting: list[tuple[str, Loader]]
+        self, calls: Calls, request: StoreRequest, device: Device, waiting: list[tuple[str, Loader[Any]]]
     ) -> None:
         try:
-            loaded = loader_of(receive(request))
+            dataset = receive(request, limits=LIMITS)  # answers what it refuses
         except DataSetError as error:
             self._log.add(f"an object of {device}: {error}")
             self._tell(calls, "OnReceiveDicosFileError", self._log, device)
-            request.respond(error.store_status)
+            return
+        try:
+            loaded = loader_of(dataset)
+        except DicosError as error:
+            self._log.add(f"an object of {device}: {error}")
+            self._tell(calls, "OnReceiveDicosFileError", self._log, device)
+            request.respond(status.CANNOT_UNDERSTAND)
             return
         name = next((one for one in (f"OnReceiving{loaded.kind}", "OnReceiveDicosFile") if calls.has(one)), "")
         if not name:
@@ -452,7 +463,7 @@ class DcsServer:
         else:
             request.respond(self._deliver(calls, name, loaded, device))
 
-    def _deliver(self, calls: Calls, name: str, loaded: Loader, device: Device) -> int:
+    def _deliver(self, calls: Calls, name: str, loaded: Loader[Any], device: Device) -> int:
         """Calls the method that takes the object. Returns the status that its result means."""
         try:
             result = calls.call(name, loaded, device)
@@ -480,7 +491,8 @@ class DcsServer:
             os.close(watched)
 
     def _device_of(self, session: Session) -> Device:
-        request = session.association.agreement.request
+        request = session.association.terms.request
+        assert request is not None  # the association is established
         identity = request.user_information.user_identity
         return Device.of(
             ip_of(session.peer),

@@ -16,7 +16,7 @@ class Text(str):
 
     __slots__ = ()
 
-    def Get(self) -> str:as in the original
+    def Get(self) -> str:
         """Returns the text."""
         return str(self)
 
