@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .ait import AIT2D, AIT3D
     from .attributes import register
     from .common import OOI, Machine, Scan
     from .ct import CT, XRay
+    from .dx import DX
     from .errors import BadValue, DicosError, NotDicos, PixelError
     from .findings import Finding, Severity
     from .geometry import Geometry, GeometryError
     from .multiframe import Place, Section
     from .objects import DicosObject, group_by_scan
+    from .qr import QR, Code, Measurement
     from .regions import Axes, Box, Region, RegionError
     from .stamp import Stamp
     from .tdr import TDR, Algorithm, Operator
@@ -23,23 +26,29 @@ if TYPE_CHECKING:
     from .views import view
 
 __all__ = [
+    "AIT2D",
+    "AIT3D",
     "Algorithm",
     "Assessment",
     "Axes",
     "BadValue",
     "Box",
     "CT",
+    "Code",
+    "DX",
     "DicosError",
     "DicosObject",
     "Finding",
     "Geometry",
     "GeometryError",
     "Machine",
+    "Measurement",
     "NotDicos",
     "OOI",
     "Operator",
     "PixelError",
     "Place",
+    "QR",
     "Reference",
     "ReferencedThreat",
     "Region",

@@ -17,7 +17,10 @@ from .errors import BadValue, DicosError, PixelError
 from .findings import Finding
 from .pixels import ELEMENTS, PER_FRAME, kind_and_size, layout_of, native
 
-__all__ = ["Check", "check_all", "class_check", "groups_check", "image_type_check", "orientation_check", "pixel_check"]
+__all__ = [
+    "Check", "check_all", "class_check", "groups_check", "image_type_check", "intent_check", "orientation_check",
+    "pixel_check", "rescale_check", "unsigned_check",
+]  # fmt: skip
 
 Check = Callable[[Dataset], Iterator[Finding]]
 
@@ -25,8 +28,6 @@ SHARED: Final = multiframe.SHARED
 URL: Final = 0x00287FE0
 BITS_STORED: Final = 0x00280101
 HIGH_BIT: Final = 0x00280102
-MOST_ODD_FRAMES: Final = 3
-"""Frames that are named for the same fault; the others are counted."""
 
 
 def check_all(dataset: Dataset, checks: tuple[Check, ...]) -> Iterator[Finding]:
@@ -167,3 +168,33 @@ def _said(error: DicosError) -> str:
 
 def _tag(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def intent_check(intents: Mapping[str, str]) -> Check:
+    """SOP class against presentation intent. `intents`: SOP class -> FOR PRESENTATION or FOR PROCESSING."""
+
+    def check(dataset: Dataset) -> Iterator[Finding]:
+        uid, intent = values.text(dataset, 0x00080016) or "", values.text(dataset, 0x00080068)
+        if uid in intents and intent in intents.values() and intent != intents[uid]:
+            text = f"is not {intents[uid]}, and the SOP class is {uids.name_of(uid)}"
+            yield Finding(0x00080068, "", "DX Series", "cross-check", text, ("hdr", "PS3.3 C.8.11.1"))
+
+    return check
+
+
+def rescale_check(dataset: Dataset) -> Iterator[Finding]:
+    """The rescale of an X-ray image changes nothing."""
+    for tag, wanted in ((0x00281052, 0), (0x00281053, 1)):
+        if values.number(dataset, tag) not in (None, wanted):
+            text = f"is not {wanted}"
+            yield Finding(tag, "", "DX Image", "enumerated value", text, ("str", "hdr T35", "PS3.3 C.8.11.3"))
+
+
+def unsigned_check(dataset: Dataset) -> Iterator[Finding]:
+    """X-ray and two-dimensional AIT images have no signed integers."""
+    try:
+        layout = layout_of(dataset)
+    except DicosError:  # found by another check
+        return
+    if layout.dtype.kind == "i":
+        yield _found(0x00280103, "enumerated value", "is 1, for signed integers", ("obs", "hdr T35"), "DX Image")

@@ -19,7 +19,7 @@ from . import values
 from .stamp import Stamp
 from .values import put, put_items
 
-__all__ = ["DICOS_VERSION", "OOI", "UNKNOWN", "Common", "Machine", "Scan"]
+__all__ = ["DICOS_VERSION", "OOI", "UNKNOWN", "Common", "Machine", "Scan", "fill"]
 
 UNKNOWN: Final = "unknown"
 """Stands in a mandatory text that the caller did not give, as in pyDICOS' own objects [obs]."""
@@ -59,6 +59,10 @@ class Scan:
     """OPERATIONAL or NON_OPERATIONAL (4010,1048)."""
     series_instance_uid: str | None = None
     """Series Instance UID (0020,000E); None: a new one."""
+    energy: int | None = None
+    """Which of several energies the series is of (6100,0030)."""
+    energies: int | None = None
+    """How many energies the scan has (6100,0032)."""
     acquisition_status: str = "SUCCESSFUL"
     """SUCCESSFUL, JAM, OVERSIZE, SLIP, INCOMPLETE, CUT, MERGED or STITCHED (4010,1044)."""
 
@@ -180,7 +184,37 @@ class Common:
             (0x40101048, scan.type),
         ):
             put(dataset, tag, value)
-        for tag, size in ((0x40101043, ooi.size), (0x40101017, ooi.mass)):
-            if size is not None:
-                put(dataset, tag, size)
+        for tag, optional in (
+            (0x40101017, ooi.mass),
+            (0x40101043, ooi.size),
+            (0x61000030, scan.energy),
+            (0x61000032, scan.energies),
+        ):
+            if optional is not None:
+                put(dataset, tag, optional)
         put_items(dataset, 0x40101064, [])
+
+
+def fill(
+    dataset: Dataset,
+    *,
+    sop_class_uid: str,
+    modality: str,
+    ooi_id: str,
+    stamp: Stamp,
+    ooi: OOI,
+    scan: Scan,
+    machine: Machine,
+    instance_number: int,
+    sop_instance_uid: str | None = None,
+) -> None:
+    """`Common.fill` for one object. Raises ValueError."""
+    Common(
+        ooi_id=ooi_id,
+        stamp=stamp,
+        ooi=ooi,
+        scan=scan,
+        machine=machine,
+        instance_number=instance_number,
+        sop_instance_uid=sop_instance_uid,
+    ).fill(dataset, sop_class_uid, modality)

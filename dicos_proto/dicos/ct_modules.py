@@ -94,19 +94,19 @@ CT_MACROS: Final = (
             Rule(0x00180060, "1C", ("obs", "hdr T23"), when=_ORIGINAL, condition="if the image is original", least=0),
             Rule(
                 0x00181160, "1C", ("obs", "hdr T23"), when=_ORIGINAL, condition="if the image is original",
-                values=(frozenset(_FILTERS),),
+                values=frozenset(_FILTERS),
             ),
             Rule(
                 0x00181190, "1C", ("obs", "hdr T23"), when=_ORIGINAL, condition="if the image is original", least=0,
                 count=(1, 2),
             ),
-            Rule(0x00187050, "1C", ("obs", "hdr T23"), values=(_MATERIALS,)),
+            Rule(0x00187050, "1C", ("obs", "hdr T23"), values=_MATERIALS),
         ),
     ),
     Rule(
         0x00189329, "3", ("obs", "hdr T17"), count=(1, 1),
         items=(
-            Rule(0x00089007, "1", ("obs", "hdr"), values=_CT_TYPE, count=(4, 4)),
+            Rule(0x00089007, "1", ("obs", "hdr"), each=_CT_TYPE, count=(4, 4)),
             *description_rules("obs", "PS3.3 C.8.16.2"),
         ),
     ),
@@ -122,7 +122,7 @@ CT_MODULES: Final = (
         (
             *PIXELS,
             one_of(0x00280004, "3", ("str", "hdr T20"), "MONOCHROME1 MONOCHROME2"),
-            Rule(IMAGE_TYPE, "1", ("obs", "hdr T20"), values=_CT_TYPE, count=(4, 4)),
+            Rule(IMAGE_TYPE, "1", ("obs", "hdr T20"), each=_CT_TYPE, count=(4, 4)),
             Rule(
                 0x0008002A, "1C", ("hdr T20", "PS3.3 C.8.15.2"), when=_ACQUIRED,
                 condition="if the image is original or mixed",

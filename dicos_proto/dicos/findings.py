@@ -97,8 +97,10 @@ class Rule:
     type: str
     """1, 1C, 2, 2C or 3 [PS3.5 7.4]."""
     sources: tuple[str, ...]
-    values: tuple[frozenset[str], ...] = ()
-    """The values that it may have: one set for all of them, or one for each; an empty set allows any."""
+    values: frozenset[str] = frozenset()
+    """The values that it may have; any if empty."""
+    each: tuple[frozenset[str], ...] = ()
+    """The values that the first, the second and so on may have, if they differ; any if empty."""
     values_sources: tuple[str, ...] = ()
     """Where `values` come from, if not from `sources`."""
     count: tuple[int, int | None] | None = None
@@ -208,11 +210,10 @@ def _values(rule: Rule, dataset: Dataset) -> Iterator[tuple[str, str]]:
         least, most = rule.count or vm_of(rule.tag)
         if len(values) < least or (most is not None and len(values) > most):
             yield "value multiplicity", f"has {len(values)} values; {_range(least, most)} allowed"
-        one_for_all = len(rule.values) == 1
         for index, value in enumerate(values[:_CHECKED_VALUES]):
-            allowed = rule.values[0 if one_for_all else index] if one_for_all or index < len(rule.values) else None
+            allowed = rule.each[index] if index < len(rule.each) else rule.values
             if allowed and value not in allowed:
-                which = "" if one_for_all else f" {index + 1}"
+                which = f" {index + 1}" if rule.each else ""
                 yield "enumerated value", f"has another value{which} than {', '.join(sorted(allowed))}"
         if rule.least is not None and any(one < rule.least for one in numbers(dataset, rule.tag)):
             yield "range", f"is less than {rule.least:g}"

@@ -33,7 +33,7 @@ def present(tag: int, *sources: str) -> Rule:
 def one_of(tag: int, type: str, sources: tuple[str, ...], *allowed: str) -> Rule:
     """An attribute with enumerated values, separated by blanks or given one by one if they contain some."""
     listed = allowed if len(allowed) > 1 else tuple(allowed[0].split())
-    return Rule(tag, type, sources, values=(frozenset(listed),))
+    return Rule(tag, type, sources, values=frozenset(listed))
 
 
 def value_is(tag: int, *wanted: str) -> Condition:
@@ -68,7 +68,7 @@ COMMON: Final = (
             required(0x00100021, "obs", "hdr"),
             one_of(0x00100022, "1", ("obs", "hdr"), "RFID BARCODE TEXT MRP"),
             Rule(
-                0x00100040, "1C", ("obs", "hdr"), values=(frozenset("MFOU"),),
+                0x00100040, "1C", ("obs", "hdr"), values=frozenset("MFOU"),
                 when=value_is(0x40101042, "PERSON"), condition="if the OOI type is PERSON",
             ),
             one_of(0x40101042, "1", ("obs", "hdr"), "BAGGAGE CARGO PERSON ANIMAL BIO_SAMPLE OTHER"),
@@ -85,6 +85,7 @@ COMMON: Final = (
             required(0x00080030, "obs", "hdr T15"),
             required(0x00200010, "obs", "hdr T15"),
             one_of(0x40101048, "1", ("obs", "hdr T15"), "OPERATIONAL NON_OPERATIONAL"),
+            Rule(0x61000032, "3", ("hdr T15",), least=1),
         ),
     ),
     Module(
@@ -96,6 +97,7 @@ COMMON: Final = (
             one_of(
                 0x40101044, "1", ("obs", "hdr T16"), "SUCCESSFUL JAM OVERSIZE SLIP INCOMPLETE CUT MERGED STITCHED"
             ),
+            Rule(0x61000030, "3", ("hdr T16",)),
             one_of(0x40101046, "3", ("hdr T16",), "NIST_FAT NIST_SAT OTK CTIQ CALIBRATION GIQ"),
         ),
     ),
@@ -126,14 +128,14 @@ IMAGE: Final = Module(
 PIXELS: Final = tuple(
     Rule(tag, "1", ("obs", "PS3.3 C.7.6.3"), least=least, values=allowed)
     for tag, least, allowed in (
-        (0x00280002, 1, (frozenset("1"),)),
-        (0x00280004, None, ()),
-        (0x00280010, 1, ()),
-        (0x00280011, 1, ()),
-        (0x00280100, 8, (frozenset(("8", "16", "32", "64")),)),
-        (0x00280101, 1, ()),
-        (0x00280102, 0, ()),
-        (0x00280103, 0, (frozenset("01"),)),
+        (0x00280002, 1, frozenset("1")),
+        (0x00280004, None, frozenset()),
+        (0x00280010, 1, frozenset()),
+        (0x00280011, 1, frozenset()),
+        (0x00280100, 8, frozenset(("8", "16", "32", "64"))),
+        (0x00280101, 1, frozenset()),
+        (0x00280102, 0, frozenset()),
+        (0x00280103, 0, frozenset("01")),
     )
 )
 """Image Pixel, without the element that holds the pixel data."""

@@ -160,6 +160,11 @@ class DicosObject:
         return self._text(0x40101044)
 
     @property
+    def series_energy(self) -> int | None:
+        """Series Energy (6100,0030): which of several energies the series is of."""
+        return values.integer(self._dataset, 0x61000030)
+
+    @property
     def machine(self) -> Machine:
         """The machine, "" for what the object does not say of it."""
         return Machine.of(self._dataset)

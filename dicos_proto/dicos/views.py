@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
+from .ait import AIT2D, AIT3D
 from .attributes import register
 from .common import OOI, Machine, Scan
 from .ct import CT, XRay
+from .dx import DX
 from .errors import BadValue, DicosError, NotDicos, PixelError
 from .findings import Finding, Severity
 from .geometry import Geometry, GeometryError
 from .multiframe import Place, Section
 from .objects import DicosObject, group_by_scan, kind_of
+from .qr import QR, Code, Measurement
 from .regions import Axes, Box, Region, RegionError
 from .stamp import Stamp
 from .tdr import TDR, Algorithm, Operator
 from .threats import Assessment, Reference, ReferencedThreat, Representation, Threat
 
 __all__ = [
-    "CT", "OOI", "TDR", "Algorithm", "Assessment", "Axes", "BadValue", "Box", "DicosError", "DicosObject", "Finding",
-    "Geometry", "GeometryError", "Machine", "NotDicos", "Operator", "PixelError", "Place", "Reference",
-    "ReferencedThreat", "Region", "RegionError", "Representation", "Scan", "Section", "Severity", "Stamp", "Threat",
-    "XRay", "group_by_scan", "register", "view",
+    "AIT2D", "AIT3D", "Algorithm", "Assessment", "Axes", "BadValue", "Box", "CT", "Code", "DX", "DicosError",
+    "DicosObject", "Finding", "Geometry", "GeometryError", "Machine", "Measurement", "NotDicos", "OOI", "Operator",
+    "PixelError", "Place", "QR", "Reference", "ReferencedThreat", "Region", "RegionError", "Representation", "Scan",
+    "Section", "Severity", "Stamp", "TDR", "Threat", "XRay", "group_by_scan", "register", "view",
 ]  # fmt: skip
 
 
@@ -37,6 +40,6 @@ def view(dataset: Dataset) -> DicosObject:
     >>> from dicos_proto.dicos import view
     >>> view(Dataset())  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
-    NotDicos: SOP Class UID (0008,0016): no UID is not a SOP class of DICOS; allowed are those of CT, TDR
+    NotDicos: SOP Class UID (0008,0016): no UID is not a SOP class of DICOS; allowed are those of ...
     """
     return kind_of(dataset)(dataset)
