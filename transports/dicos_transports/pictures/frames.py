@@ -27,6 +27,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicos_proto.data import DataSetError, Walker, decode_object, encoding
+from dicos_proto.dicos.codecs import DECODED, CodecError, FrameLayout, decode
 from dicos_proto.dicos.errors import DicosError
 from dicos_proto.dicos.pixels import ELEMENTS, Layout, layout_of
 from dicos_proto.limits import Limits
@@ -34,7 +35,6 @@ from dicos_proto.registry import uids
 from dicos_proto.wire import Buffer
 
 from ..files.part10 import Part10Error, Part10File, inspect, opened, read_chunks
-from .codecs import COMPRESSED, decode
 
 __all__ = ["FramesOfFile", "LARGEST_FRAME", "open_frames"]
 
@@ -60,8 +60,8 @@ class FramesOfFile:
     """Everything before the pixel data."""
     layout: Layout
     transfer_syntax: str
-    places: tuple[tuple[int, int], ...]
-    """Position and size of each frame in the file."""
+    places: tuple[tuple[tuple[int, int], ...], ...]
+    """Position and size of the parts of each frame in the file."""
     content: tuple[int, int] | None
     """Position and size of all native pixel data; None if it is compressed."""
     vr: str
@@ -70,22 +70,24 @@ class FramesOfFile:
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yields each frame, shape (rows, columns). Raises Part10Error."""
         with opened(self.path) as (fd, _):
-            for number, (at, size) in enumerate(self.places, 1):
-                data = os.pread(fd, size, at)
-                if len(data) < size:
-                    raise Part10Error(
-                        self.path, f"is cut short in frame {number}: {size - len(data)} bytes are missing"
-                    )
+            for number, parts in enumerate(self.places, 1):
+                data = b"".join(os.pread(fd, size, at) for at, size in parts)
+                missing = sum(size for _, size in parts) - len(data)
+                if missing:
+                    raise Part10Error(self.path, f"is cut short in frame {number}: {missing} bytes are missing")
                 yield self._frame(data, number)
 
     def _frame(self, data: bytes, number: int) -> NDArray[Any]:
-        shape = (self.layout.rows, self.layout.columns)
-        if self.transfer_syntax not in COMPRESSED:
-            return np.frombuffer(data, self.layout.dtype).reshape(shape)
+        rows, columns, dtype = self.layout.rows, self.layout.columns, self.layout.dtype
+        if self.content is not None:
+            return np.frombuffer(data, dtype).reshape(rows, columns)
+        bits = 8 * dtype.itemsize
         try:
-            return decode(data, self.transfer_syntax, shape, self.layout.dtype)
-        except ValueError as error:
+            layout = FrameLayout(rows=rows, columns=columns, bits_allocated=bits, bits_stored=bits)
+            native = decode(data, layout, self.transfer_syntax)
+        except CodecError as error:
             raise Part10Error(self.path, f"frame {number} cannot be decompressed: {error}") from None
+        return np.frombuffer(native, dtype).reshape(rows, columns)
 
     def whole(self) -> Dataset:
         """Returns the data set with its pixel data, which is mapped into memory, not read. Fragments are left out.
@@ -192,8 +194,8 @@ def _frames(file: Part10File, dataset: Dataset, before: bytearray, pixels: _Foun
         if pixels.size < layout.size:
             raise Part10Error(file.path, f"{pixels.size} bytes of pixel data; {layout.size} are needed")
         content = (at, pixels.size)
-        places = tuple((at + number * frame, frame) for number in range(layout.frames))
-    elif file.transfer_syntax in COMPRESSED:
+        places = tuple(((at + number * frame, frame),) for number in range(layout.frames))
+    elif file.transfer_syntax in DECODED:
         places = _fragments(file, at, layout.frames)
     else:
         raise Part10Error(
@@ -202,7 +204,7 @@ def _frames(file: Part10File, dataset: Dataset, before: bytearray, pixels: _Foun
     return FramesOfFile(file.path, dataset, layout, file.transfer_syntax, places, content, pixels.vr)
 
 
-def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[int, int], ...]:
+def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Returns the place of each frame: of one fragment each, or of all fragments if there is one frame [PS3.5 A.4]."""
     found: list[tuple[int, int]] = []
     end = file.data_offset + file.data_length
@@ -219,9 +221,8 @@ def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[int, int],
             found.append((at + _ITEM.size, size))
             at += _ITEM.size + size
     own = found[1:]  # the first one is the table of offsets
-    if frames != len(own):
+    if frames != len(own) and (frames != 1 or not own):
         raise Part10Error(file.path, f"{len(own)} fragments of pixel data for {frames} frames; one for each is needed")
-    for _, size in own:
-        if size > LARGEST_FRAME:
-            raise Part10Error(file.path, f"a fragment of {size} bytes; {LARGEST_FRAME} are allowed")
-    return tuple(own)
+    if max(size for _, size in own) > LARGEST_FRAME or (frames == 1 and sum(size for _, size in own) > LARGEST_FRAME):
+        raise Part10Error(file.path, f"a compressed frame of more than {LARGEST_FRAME} bytes")
+    return (tuple(own),) if frames == 1 else tuple((one,) for one in own)
