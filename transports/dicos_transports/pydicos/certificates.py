@@ -31,25 +31,31 @@ class Certificates:
 
     def __init__(self) -> None:
         self.identity: Identity | None = None
+        self.server_name: str | None = None
+        """The name that the certificate of a server has to have; None: that of the address."""
         self._trusted: tuple[x509.Certificate, ...] = ()
 
-    def use(self, pfx: str | Path, password: str, name: str = "") -> None:
+    def use(self, pfx: str | Path, password: str, name: str = "", *, client: bool = False) -> None:
         """Takes the certificate of this side from a PFX file. `name`: the common name, or an alternative name, that it
-        must have; "" for any. Raises `TLSConfigError`."""
+        must have; "" for any. The original's documentation also gives a client the name of the server there: a client
+        takes a name that is not its own as that. Raises `TLSConfigError`."""
         identity = Identity.from_pkcs12(pfx, password or None)
         known = _names_of(identity.certificate)
         if name and name not in known:
-            raise TLSConfigError(f"{str(pfx)!a}: the certificate is not for {name!a}, but for {', '.join(known)!a}")
+            if not client:
+                shown = ", ".join(known) or "nobody"
+                raise TLSConfigError(f"{str(pfx)!a}: the certificate is not for {name!a}, but for {shown!a}")
+            self.server_name = name
         self.identity = identity
         self.trust(*(one for one in (*identity.chain, identity.certificate) if _is_ca(one)))
 
     def copy(self) -> Certificates:
         """Returns the same certificates, to be changed by themselves."""
         made = Certificates()
-        made.identity, made._trusted = self.identity, self._trusted
+        made.identity, made._trusted, made.server_name = self.identity, self._trusted, self.server_name
         return made
 
-    def take(self, file: str | Path, rest: Sequence[object]) -> str:
+    def take(self, file: str | Path, rest: Sequence[object], *, client: bool = False) -> str:
         """Takes the arguments of `SetSslCertificate` after the first: for a PFX file a password, perhaps a name and
         perhaps a log, for a file to trust no password. Returns what is wrong, which the log gets, too; "" if it can be
         used."""
@@ -59,7 +65,7 @@ class Certificates:
             del words[2:]  # the tutorial's log is a text
         try:
             if words and Path(file).suffix.lower() in _PKCS12:
-                self.use(file, *words)
+                self.use(file, *words[:2], client=client)
             else:
                 self.trust_file(file)
         except TLSConfigError as error:
@@ -90,7 +96,13 @@ class Certificates:
     def for_client(self, ciphers: str) -> ClientTLS:
         """Returns the TLS configuration of a client. Raises `TLSConfigError`."""
         tls12, tls13 = ciphers_of(ciphers)
-        return ClientTLS(trust=self._trusted or None, identity=self.identity, ciphers=tls12, ciphersuites=tls13)
+        return ClientTLS(
+            trust=self._trusted or None,
+            identity=self.identity,
+            server_hostname=self.server_name,
+            ciphers=tls12,
+            ciphersuites=tls13,
+        )
 
     def for_server(self, ciphers: str, *, certificates: bool) -> ServerTLS | None:
         """Returns the TLS configuration of a server, None without a certificate of its own. `certificates`: clients

@@ -223,13 +223,13 @@ class DcsClient:
     # -- TLS -----------------------------------------------------------------------------------------------------
 
     def SetSslCertificate(self, file: str | Path, *rest: Any) -> bool:
-        """`(pfx, password, name, log)`: presents the certificate of a PFX file, which has to be for `name`; its CAs are
-        trusted. `(file, log)`: trusts the certificates of a file (.pem, .crt, .cer, .p7b).
+        """`(pfx, password, name, log)`: presents the certificate of a PFX file; its CAs are trusted. `name` is that of
+        the certificate; any other one is the name that the server's certificate has to have. `(file, log)`: trusts the certificates of a file (.pem, .crt, .cer, .p7b).
 
         Both may be called. Without a CA from either, those of the system are trusted. Returns False if the file cannot
         be used; `log`, an `ErrorLog` or a list, gets the reason, too.
         """
-        fault = self._certificates.take(file, rest)
+        fault = self._certificates.take(file, rest, client=True)
         return self._failed(fault) if fault else self._done()
 
     def EnableSsl(self, bEnable: bool = True) -> None:
