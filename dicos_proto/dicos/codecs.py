@@ -148,7 +148,7 @@ def _encode_jpeg(frame: Buffer, layout: FrameLayout) -> bytes:
     if layout.samples == 1:
         image = image.reshape(layout.rows, layout.columns)
     elif layout.planar:
-        image = np.ascontiguousarray(image.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0))
+        image = np.array(image.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0), order="C")
     else:
         image = image.reshape(layout.rows, layout.columns, 3)
     colours = {} if layout.samples == 1 else {"colorspace": "rgb", "outcolorspace": "rgb"}
@@ -173,7 +173,7 @@ def _decode_jpeg(data: Buffer, layout: FrameLayout) -> Buffer:
     if precision < layout.bits_allocated:
         image = _widened(image, layout)
     if layout.planar and layout.samples == 3:
-        image = np.ascontiguousarray(image.transpose(2, 0, 1))
+        image = np.array(image.transpose(2, 0, 1), order="C")
     return image.astype(_dtype(layout), copy=False).data.cast("B")
 
 
@@ -253,7 +253,7 @@ def _encode_rle(frame: Buffer, layout: FrameLayout) -> bytes:
 
     library = _imagecodecs()
     planes = _planes(np.frombuffer(frame, "u1"), layout)
-    segments = [library.packbits_encode(np.ascontiguousarray(plane)) for plane in planes]
+    segments = [library.packbits_encode(np.array(plane, order="C")) for plane in planes]
     segments = [one + b"\0" if len(one) % 2 else one for one in segments]
     offsets, at = [0] * 15, 64
     for number, one in enumerate(segments):

@@ -24,6 +24,7 @@ from ..sessions.channel import ServerStopping
 from ..sessions.session import Session, StoreRequest
 from .output import Output, plural, shown, size
 from .provider import Counts
+from .query import transfer_syntax
 from .runtimes.runtime import Runtime
 
 
@@ -38,6 +39,10 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
                         help="also keep objects that are not a data set, are cut short, or do not match their command; "
                         "by default they are refused with 0xC000 or 0xA900; "
                         "private transfer syntaxes are never checked")  # fmt: skip
+    parser.add_argument("--store-as", type=transfer_syntax, metavar="UID",
+                        help="convert objects to this transfer syntax, by UID or name, while they arrive, if that is "
+                        "possible; pixel data is compressed or decompressed without loss "
+                        "(default: store them as they arrive)")  # fmt: skip
     parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
 
 
@@ -79,6 +84,8 @@ class Receiving:
     fsync: bool = False
     most: int | None = None
     check: bool = True
+    transfer_syntax: str | None = None
+    """The one that objects are converted to."""
 
     @classmethod
     def by(
@@ -94,6 +101,7 @@ class Receiving:
             fsync=options.fsync,
             most=options.max_object,
             check=options.check,
+            transfer_syntax=options.store_as,
         )
 
     async def receive(self, request: StoreRequest) -> Stored:
@@ -129,6 +137,7 @@ class Receiving:
             fsync=self.fsync,
             most=self.most,
             check=self.check,
+            transfer_syntax=self.transfer_syntax,
         )
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:
