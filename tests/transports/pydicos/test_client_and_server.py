@@ -366,6 +366,9 @@ def test_sessions_with_a_device_are_listed_and_ended() -> None:
         assert server.GetConnectedDevices() == ["127.0.0.1"]
         assert not server.TerminateConnectionWithDevice("10.0.0.1")
         assert server.TerminateConnectionWithDevice("127.0.0.1")
+        until = time.monotonic() + 30
+        while server.IsBusy() and time.monotonic() < until:
+            time.sleep(0.01)
         for one in (client, other):
             assert not one.Echo()
             assert "A-ABORT" in one.GetErrorLog() or "aborted" in one.GetErrorLog()

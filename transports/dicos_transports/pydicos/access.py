@@ -69,8 +69,6 @@ class Access:
         asked = self._ask("OnAuthenticateUserNameAndPasscode")
         if asked is not None and not self.users:
             return bool(asked(name, passcode))
-        if not self.users:
-            return bool(name)
         known = self.users.get(name)
         same = hmac.compare_digest((known or "").encode(), passcode.encode())
         return known is not None and same

@@ -224,7 +224,8 @@ class DcsClient:
 
     def SetSslCertificate(self, file: str | Path, *rest: Any) -> bool:
         """`(pfx, password, name, log)`: presents the certificate of a PFX file; its CAs are trusted. `name` is that of
-        the certificate; any other one is the name that the server's certificate has to have. `(file, log)`: trusts the certificates of a file (.pem, .crt, .cer, .p7b).
+        the certificate; any other one is the name that the server's certificate has to have. `(file, log)`: trusts the
+        certificates of a file (.pem, .crt, .cer, .p7b).
 
         Both may be called. Without a CA from either, those of the system are trusted. Returns False if the file cannot
         be used; `log`, an `ErrorLog` or a list, gets the reason, too.
