@@ -1,4 +1,4 @@
-"""Runs the programs of this folder in processes of their own: with another port and address, and nothing else changed."""
+"""Runs the programs of this folder in processes of their own, with another port and address."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -193,7 +193,7 @@ def test_a_kind_without_a_method() -> None:
             return True
 
     class Anything:
-        kinds: list[str] = []
+        kinds: ClassVar[list[str]] = []
 
         def OnReceiveDicosFile(self, loader: Any) -> None:
             self.kinds.append(loader.kind)
@@ -209,7 +209,7 @@ def test_a_kind_without_a_method() -> None:
 
 def test_data_that_is_no_object() -> None:
     class Receiver:
-        faults: list[str] = []
+        faults: ClassVar[list[str]] = []
 
         def OnReceiveDicosFileError(self, log: ErrorLog, client_ip: str) -> None:
             self.faults.append(str(log))
