@@ -2,18 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from pydicom import datadict
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 import dicos_proto.dicos
 from dicos_proto.data import decode_object, encode
-from dicos_proto.dicos import CT, DX, BadValue, NotDicos, view
+from dicos_proto.dicos import CT, DX, OOI, BadValue, Machine, NotDicos, Scan, register, view
 from dicos_proto.dicos.attributes import ADDED, DIFFERENT, name_of, vm_of, vrs_of
+from dicos_proto.dicos.common import fill
 from dicos_proto.dicos.errors import named
+from dicos_proto.dicos.findings import Module, Rule, check
 from dicos_proto.dicos.values import (
     decimal,
     element_of,
@@ -37,26 +42,31 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_pydicom_does_not_know_what_is_added() -> None:
     for tag, attribute in ADDED.items():
         assert attribute.source
-        with pytest.raises(KeyError):
-            if tag >> 16 == 0x7FE0:  # it would be a curve
-                raise KeyError
-            datadict.get_entry(tag)
+        assert not datadict.dictionary_has_tag(tag)
     for tag, attribute in DIFFERENT.items():
-        assert datadict.dictionary_VR(tag) != attribute.vr
         assert {datadict.dictionary_VR(tag), attribute.vr} == vrs_of(tag)
+        assert len(vrs_of(tag)) == 2
 
 
-def test_registering_is_for_the_whole_process() -> None:
-    code = (
-        "from pydicom import datadict; from pydicom.uid import UID\n"
-        "from dicos_proto.dicos import register\n"
-        "register(); register()\n"
-        "assert datadict.keyword_for_tag(0x43000902) == 'EffectiveEnergy'\n"
-        "assert datadict.dictionary_VR(0x7FE00011) == 'OL'\n"
-        "assert UID('1.2.840.10008.5.1.4.1.1.501.1.1').name == 'DICOS CT Image Storage (32-bit Integer)'\n"
-        "assert UID('1.2.840.10008.5.1.4.1.1.501.1').name == 'DICOS CT Image Storage'\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
+@pytest.fixture
+def dictionaries() -> Iterator[None]:
+    """The dictionaries of pydicom are as before when the test is over."""
+    both = datadict.DicomDictionary, datadict.keyword_dict, UID_dictionary
+    before = [dict(one) for one in both]
+    yield
+    for one, kept in zip(both, before, strict=True):
+        one.clear()
+        one.update(kept)
+
+
+@pytest.mark.usefixtures("dictionaries")
+def test_registering_tells_pydicom() -> None:
+    register()
+    register()
+    assert datadict.keyword_for_tag(0x43000902) == "EffectiveEnergy"
+    assert datadict.dictionary_VR(0x7FE00011) == "OL"
+    assert UID("1.2.840.10008.5.1.4.1.1.501.1.1").name == "DICOS CT Image Storage (32-bit Integer)"
+    assert UID("1.2.840.10008.5.1.4.1.1.501.1").name == "DICOS CT Image Storage"
 
 
 def test_importing_the_package_loads_no_numpy() -> None:
@@ -106,6 +116,15 @@ def test_another_sop_class_is_named(uid: str | None, seen: str) -> None:
         DX(dataset)
 
 
+def test_common_attributes_of_one_object() -> None:
+    dataset = Dataset()
+    fill(
+        dataset, sop_class_uid="1.2.3", modality="TDR", ooi_id="BAG-1", stamp=stamp(), ooi=OOI(), scan=Scan(),
+        machine=Machine(), instance_number=3,
+    )  # fmt: skip
+    assert (dataset.SOPInstanceUID, dataset.InstanceNumber, dataset.Modality) == ("2.25.1", 3, "TDR")
+
+
 # -- values ----------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +142,7 @@ def test_reading_values() -> None:
     element(dataset, 0x00080005, "CS", None)
     assert (texts(dataset, 0x00080005), has(dataset, 0x00080005)) == ((), False)
     element(dataset, 0x52009229, "SQ", None)
-    assert items(dataset, 0x52009229) == ()
+    assert list(items(dataset, 0x52009229)) == []
 
 
 @pytest.mark.parametrize(
@@ -148,6 +167,22 @@ def test_values_that_cannot_be_read(read: object, tag: int, vr: str, value: obje
     with pytest.raises(BadValue, match=said) as caught:
         read(dataset, tag)  # type: ignore[operator]
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "tag", "said"),
+    [
+        (b"\x18\x00\x60\x00DS\x06\x00secret", 0x00180060, "has a value that cannot be used"),
+        (b"\x10\x40\x05\x10FL\x06\x00secret", 0x40101005, "has a value that does not fit its value representation"),
+    ],
+)
+def test_a_value_that_is_no_number(content: bytes, tag: int, said: str) -> None:
+    read = decode_object(content, uids.EXPLICIT_VR_LE)
+    with pytest.raises(BadValue, match=": a value that does not fit") as caught:
+        number(read, tag)
+    assert "secret" not in str(caught.value)
+    (found,) = check(read, [Module("M", (Rule(tag, "1", ("obs",), count=(1, None)),))])
+    assert (found.text, found.rule) == (said, "value representation")
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,28 @@ def test_sections_with_their_own_rescale_have_no_common_densities() -> None:
     assert np.array_equal(ct.sections[1].densities, volume() + 1.0)
 
 
+def test_a_section_ends_where_its_place_changes() -> None:
+    """Sections of one spacing each are told by it, whatever their steps are."""
+    given = [*sections(0), Section(volume=volume(), place=Place(spacing=(2, 2, 1), position=(0, 0, 3)))]
+    (ct,) = CT.new(sections=given[::-1], ooi_id="BAG-1", stamp=stamp())
+    for group in ct.dataset.PerFrameFunctionalGroupsSequence:
+        del group[0x00209111]
+    assert same(ct.sections, given)
+
+
+def test_groups_that_do_not_describe_the_frames() -> None:
+    ct = CT.new(volume(), ooi_id="BAG-1", stamp=stamp())
+    del ct.dataset.PerFrameFunctionalGroupsSequence[0]
+    for read in (lambda: ct.spacing, lambda: ct.sections):
+        with pytest.raises(BadValue, match=r"Sequence \(5200,9230\): 2 items for 3 frames; one for each is needed"):
+            read()
+    ct = CT.new(volume(), ooi_id="BAG-1", stamp=stamp())
+    del ct.dataset.SharedFunctionalGroupsSequence[0][0x00209116]
+    with pytest.raises(BadValue, match=r"Image Orientation \(0020,0037\): is missing in the functional groups"):
+        _ = ct.position
+    assert np.array_equal(ct.volume, volume())
+
+
 # -- what cannot be made ---------------------------------------------------------------------------------------------
 
 
