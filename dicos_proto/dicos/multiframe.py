@@ -7,7 +7,7 @@ apart by that, nor can sections of one frame. New objects here also name each fr
 (0020,9056), counted from 1 [PS3.3 C.7.6.16.2.2]; readers that do not know it go by the steps as before.
 
 Knows: shared and per-frame functional groups. Must not know: CT, AIT. Invariants: no loop is longer than the items of
-the data set; what is given to `frames` is what `sections` returns.
+the data set; what is stored is what is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .errors import BadValue
 from .pixels import PER_FRAME, Array
 from .values import items, put, put_items
 
-__all__ = ["Place", "Section", "Vector", "check_geometry", "is_orthonormal", "normal_of", "sections_of", "store_groups"]
+__all__ = ["Place", "Section", "Vector", "check_geometry", "is_orthonormal", "normal_of", "places_of", "store_groups"]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -208,23 +208,27 @@ class _Frame:
         return self.orientation, self.spacing, self.thickness, self.slope, self.intercept, self.rescale_type
 
 
-def sections_of(dataset: Dataset, volume: Array) -> list[Section]:
-    """Returns the sections of a volume: in the order of their numbers if each frame names one, otherwise in the order
-    of their frames. Raises `BadValue` if the functional groups do not describe each frame."""
+def places_of(dataset: Dataset, count: int) -> list[tuple[int, int, Place]]:
+    """Returns the first frame, the frame after the last one, and the place of each section of `count` frames.
+
+    They are in the order of their numbers if each frame names one, otherwise in the order of their frames. Raises
+    `BadValue` if the functional groups do not describe each frame.
+    """
     frames = list(_frames(dataset))
-    if len(frames) != len(volume):
-        raise BadValue(f"{len(frames)} items for {len(volume)} frames; one for each is needed", PER_FRAME)
+    if len(frames) != count:
+        raise BadValue(f"{len(frames)} items for {count} frames; one for each is needed", PER_FRAME)
     starts = [0]
-    for index in range(1, len(frames)):
+    for index in range(1, count):
         if _breaks(frames, starts[-1], index):
             starts.append(index)
-    found = []
-    for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
-        place = _place(frames[start], frames[start + 1] if end - start > 1 else None)
-        found.append((frames[start].stack, Section(volume=volume[start:end], place=place, first=start)))
-    if all(stack is not None and stack.isdecimal() for stack, _ in found):
-        found.sort(key=lambda one: int(one[0] or 0))
-    return [section for _, section in found]
+    found = [
+        (start, end, _place(frames[start], frames[start + 1] if end - start > 1 else None))
+        for start, end in zip(starts, [*starts[1:], count], strict=True)
+    ]
+    stacks = [frames[start].stack or "" for start in starts]
+    if all(stack.isdecimal() for stack in stacks):
+        found = [one for _, one in sorted(zip(map(int, stacks), found, strict=True), key=lambda pair: pair[0])]
+    return found
 
 
 def _frames(dataset: Dataset) -> Iterator[_Frame]:

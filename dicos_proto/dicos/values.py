@@ -90,13 +90,10 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
-    try:
-        values = _several(found.value)
-        if any(isinstance(one, bytes | Dataset) for one in values):
-            raise _misfit(tag)
-        read = tuple(str(one).strip(" \0") for one in values)
-    except faults():
-        raise _misfit(tag) from None
+    values = _several(found.value)
+    if any(isinstance(one, bytes | Dataset) for one in values):
+        raise _misfit(tag)
+    read = tuple(str(one).strip(" \0") for one in values)
     return read if any(read) else ()
 
 
