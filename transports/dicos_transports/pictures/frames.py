@@ -190,6 +190,7 @@ def _frames(file: Part10File, dataset: Dataset, before: bytearray, pixels: _Foun
     if frame > LARGEST_FRAME:
         raise Part10Error(file.path, f"a frame of {frame} bytes; {LARGEST_FRAME} are allowed")
     at, content = file.data_offset + pixels.at, None
+    places: tuple[tuple[tuple[int, int], ...], ...]
     if pixels.size is not None:
         if pixels.size < layout.size:
             raise Part10Error(file.path, f"{pixels.size} bytes of pixel data; {layout.size} are needed")
