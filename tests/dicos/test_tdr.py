@@ -66,7 +66,8 @@ def test_a_machine_reports_a_threat() -> None:
 @pytest.mark.parametrize(
     ("options", "decision"),
     [({}, "CLEAR"), ({"abort": "TIMEOUT"}, "UNKNOWN"),
-     ({"abort": ["TIMEOUT", "FAILED_RECON"], "decision": "CLEAR"}, "CLEAR"), ({"decision": "UNKNOWN"}, "UNKNOWN"), ({"kind": "ground truth"}, "CLEAR"),
+     ({"abort": ["TIMEOUT", "FAILED_RECON"], "decision": "CLEAR"}, "CLEAR"),
+     ({"decision": "UNKNOWN"}, "UNKNOWN"), ({"kind": "ground truth"}, "CLEAR"),
      ({"kind": "operator", "operator": OPERATOR}, "CLEAR")],
 )  # fmt: skip
 def test_reports_without_a_threat(options: dict[str, Any], decision: str) -> None:
