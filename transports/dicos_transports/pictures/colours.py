@@ -97,7 +97,8 @@ def opacity(dense: Picture, mean: Picture) -> Picture:
     """Returns how much of the ground the things along each ray cover, 0 to 1: the more, the more mass there is. So thin
     shells are seen through; metal covers by itself. `mean`: the mean density along each ray."""
     thick = mean * np.float32(_THICKEST / max(float(np.percentile(mean, 98)), 1e-6))
-    metal = np.interp(dense, *zip(*_METAL_COVERS, strict=True)).astype(np.float32)
+    points, covers = zip(*_METAL_COVERS, strict=True)
+    metal = np.interp(dense, points, covers).astype(np.float32)
     found: Picture = 1 - (1 - metal) * np.exp(-thick)
     return found
 
