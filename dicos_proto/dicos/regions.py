@@ -217,8 +217,10 @@ class Region:
         if prod(size) > MOST_VOXELS:
             raise RegionError(f"region of {prod(size)} voxels, {MOST_VOXELS} allowed")
         box = Box(start=(start[0], start[1], start[2]), size=(size[0], size[1], size[2]))
-        if shape is not None and not box.inside(shape):
-            _outside(box, shape)
+        if shape is not None:
+            for name, first, number, there in zip(NAMES, box.start, box.size, reversed(shape), strict=True):
+                if first + number > there:
+                    raise RegionError(f"region along {name}: voxels {first} to {first + number - 1} of {there}")
         return box
 
     def mask(self, shape: Sequence[int] | None = None) -> Mask:
@@ -234,12 +236,6 @@ class Region:
         whole: Mask = np.zeros(tuple(shape), np.bool_)
         whole[box.slices] = own
         return whole
-
-
-def _outside(box: Box, shape: Sequence[int]) -> None:
-    for name, first, count, there in zip(NAMES, box.start, box.size, reversed(shape), strict=True):
-        if first + count > there:
-            raise RegionError(f"region along {name}: voxels {first} to {first + count - 1} of {there}")
 
 
 def floats(values: Any) -> tuple[float, ...]:

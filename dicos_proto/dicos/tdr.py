@@ -41,8 +41,6 @@ ID_TYPES: Final = {
     "PIV": ("100005", "PIV"),
 }
 """How an operator's ID is encoded, as codes of the context group DCS4. [hdr]"""
-MOST_THREATS: Final = 2**16 - 1
-"""Numbers of threats are US."""
 _COPIED: Final = (
     0x00080020, 0x00080030, 0x00100020, 0x00100021, 0x00100022, 0x00100040, 0x0020000D, 0x00200010, 0x00200052,
     0x40101042, 0x40101044, 0x40101048,
@@ -267,8 +265,6 @@ def _check_arguments(
         raise ValueError("an operator's report without an operator")
     if decision == "ALARM" and not threats:
         raise ValueError("ALARM without a threat; at least one is needed")
-    if len(threats) > MOST_THREATS:
-        raise ValueError(f"{len(threats)} threats; {MOST_THREATS} are allowed")
 
 
 def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: int) -> Dataset:
@@ -280,7 +276,7 @@ def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: i
     common.fill(dataset, uids.DICOS_TDR, "TDR")
     for tag in _COPIED:
         try:
-            found = element_of(scanned, tag) if has(scanned, tag) else None
+            found = element_of(scanned, tag) if texts(scanned, tag) else None
         except BadValue:  # the report is not lost for it
             found = None
         if found is not None:

@@ -180,8 +180,7 @@ def _painted(scan: Scan, views: Views, panel: Panel) -> Image.Image:
         top = float(np.percentile(views.highest["axial"], 99.9))
     dense = colours.density(highest, scan.unit, top)
     mean = colours.density(_resized(views.mean[panel.view.name], size), scan.unit, top)
-    thick = np.clip(mean / max(float(np.percentile(mean, 99)), 1e-6), 0, 1)
-    return Image.fromarray(colours.coloured(dense, colours.DENSITY, 0.4 * thick * np.clip(dense, 0, 1)))
+    return Image.fromarray(colours.coloured(dense, colours.DENSITY, colours.opacity(dense, mean)))
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

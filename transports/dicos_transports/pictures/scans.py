@@ -54,7 +54,7 @@ class Scan:
     def read(cls, path: Path) -> Scan:
         """Opens a file. Raises `NoPicture` for one without pixel data, Part10Error for one that cannot be read."""
         found = open_frames(path)
-        if isinstance(found, Dataset):
+        if found is None:
             raise NoPicture("it has no pixel data")
         return cls._made(found.dataset, found.layout, found)
 
