@@ -54,7 +54,8 @@ class FrameCoder:
             if not self._waiting and isinstance(item, bytes | bytearray | memoryview):
                 yield item
                 continue
-            self._waiting.append(self._begun(item))
+            begun = self._begun(item)
+            self._waiting.append(begun)
             while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0])):
                 yield from _result(self._waiting.popleft())
 
