@@ -260,7 +260,8 @@ def test_fragments_that_disagree_with_the_attributes_are_refused(given: bytes, s
 def test_rle_has_one_fragment_a_frame() -> None:
     refused(head() + fragments(*encoded(RLE)[:2]), RLE, EXPLICIT, "2 frames in the fragments")
     refused(head() + fragments(*encoded(RLE), b"ab"), RLE, EXPLICIT, "4 frames|more frames")
-    refused(head(frames=1) + fragments(*cut(encoded(RLE)[0], 70)), RLE, EXPLICIT, "2 frames|more frames")
+    with pytest.raises(DataSetError, match=r"2 frames in the fragments; \(0028,0008\) says 1"):
+        converted(head(frames=1) + fragments(*cut(encoded(RLE)[0], 70)), RLE, EXPLICIT)
 
 
 # -- what cannot be done ------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class FrameCoder:
             if not self._waiting and isinstance(item, bytes | bytearray | memoryview):
                 yield item
                 continue
-            begun = self._begun(item)  # may replace the queue
+            begun = self._begun(item)
             self._waiting.append(begun)
             while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0])):
                 yield from _result(self._waiting.popleft())
