@@ -371,7 +371,7 @@ def test_sessions_with_a_device_are_listed_and_ended() -> None:
             time.sleep(0.01)
         for one in (client, other):
             assert not one.Echo()
-            assert "A-ABORT" in one.GetErrorLog() or "aborted" in one.GetErrorLog()
+            assert not one.IsConnectedToServer()
     assert server.IsIdle()
 
 

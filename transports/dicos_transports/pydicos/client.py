@@ -350,7 +350,7 @@ class DcsClient:
         try:
             answer = session.echo()
         except (AssociationError, ProtocolError) as error:
-            return self._failed(str(error))
+            return self._lost(error)
         return self._answered(answer.status)
 
     # -- objects -------------------------------------------------------------------------------------------------

@@ -85,46 +85,61 @@ class TDR_TYPE(IntEnum):
     enumUndefined = 6
 
 
-_TERMS: Final[dict[IntEnum, str]] = {
-    SCAN_TYPE.enumOperational: "OPERATIONAL",
-    SCAN_TYPE.enumNonOperational: "NON_OPERATIONAL",
-    ALARM_DECISION.enumAlarm: "ALARM",
-    ALARM_DECISION.enumClear: "CLEAR",
-    ALARM_DECISION.enumUnknownAlarmDecision: "UNKNOWN",
-    ASSESSMENT_FLAG.enumHighThreat: "HIGH_THREAT",
-    ASSESSMENT_FLAG.enumThreat: "THREAT",
-    ASSESSMENT_FLAG.enumNoThreat: "NO_THREAT",
-    ASSESSMENT_FLAG.enumUnknown: "UNKNOWN",
-    THREAT_CATEGORY.enumExplosive: "EXPLOSIVE",
-    THREAT_CATEGORY.enumProhibitedItem: "PI",
-    THREAT_CATEGORY.enumContraband: "CONTRABAND",
-    THREAT_CATEGORY.enumAnomaly: "ANOMALY",
-    THREAT_CATEGORY.enumLaptop: "LAPTOP",
-    THREAT_CATEGORY.enumOther: "OTHER",
-    THREAT_CATEGORY.enumPharmaceutical: "PHARMACEUTICAL",
-    ABILITY_ASSESSMENT.enumNoInterference: "NO_INTERFERENCE",
-    ABILITY_ASSESSMENT.enumShield: "SHIELD",
-    OBJECT_OF_INSPECTION_TYPE.enumTypeBioSample: "BIO_SAMPLE",
-    OBJECT_OF_INSPECTION_TYPE.enumTypeCargo: "CARGO",
-    OBJECT_OF_INSPECTION_TYPE.enumTypeBaggage: "BAGGAGE",
-    OBJECT_OF_INSPECTION_TYPE.enumTypeAnimal: "ANIMAL",
-    OBJECT_OF_INSPECTION_TYPE.enumTypeOther: "OTHER",
-    OBJECT_OF_INSPECTION_TYPE.enumTypePerson: "PERSON",
-    TDR_TYPE.enumMachine: "MACHINE",
-    TDR_TYPE.enumOperator: "OPERATOR",
-    TDR_TYPE.enumGroundTruth: "GROUND TRUTH",
-    TDR_TYPE.enumAggregate: "AGGREGATE",
-    TDR_TYPE.enumModAggregate: "MOD_AGGREGATE",
+_TERMS: Final[dict[type[IntEnum], dict[int, str]]] = {
+    SCAN_TYPE: {
+        SCAN_TYPE.enumOperational: "OPERATIONAL",
+        SCAN_TYPE.enumNonOperational: "NON_OPERATIONAL",
+    },
+    ALARM_DECISION: {
+        ALARM_DECISION.enumAlarm: "ALARM",
+        ALARM_DECISION.enumClear: "CLEAR",
+        ALARM_DECISION.enumUnknownAlarmDecision: "UNKNOWN",
+    },
+    ASSESSMENT_FLAG: {
+        ASSESSMENT_FLAG.enumHighThreat: "HIGH_THREAT",
+        ASSESSMENT_FLAG.enumThreat: "THREAT",
+        ASSESSMENT_FLAG.enumNoThreat: "NO_THREAT",
+        ASSESSMENT_FLAG.enumUnknown: "UNKNOWN",
+    },
+    THREAT_CATEGORY: {
+        THREAT_CATEGORY.enumExplosive: "EXPLOSIVE",
+        THREAT_CATEGORY.enumProhibitedItem: "PI",
+        THREAT_CATEGORY.enumContraband: "CONTRABAND",
+        THREAT_CATEGORY.enumAnomaly: "ANOMALY",
+        THREAT_CATEGORY.enumLaptop: "LAPTOP",
+        THREAT_CATEGORY.enumOther: "OTHER",
+        THREAT_CATEGORY.enumPharmaceutical: "PHARMACEUTICAL",
+    },
+    ABILITY_ASSESSMENT: {
+        ABILITY_ASSESSMENT.enumNoInterference: "NO_INTERFERENCE",
+        ABILITY_ASSESSMENT.enumShield: "SHIELD",
+    },
+    OBJECT_OF_INSPECTION_TYPE: {
+        OBJECT_OF_INSPECTION_TYPE.enumTypeBioSample: "BIO_SAMPLE",
+        OBJECT_OF_INSPECTION_TYPE.enumTypeCargo: "CARGO",
+        OBJECT_OF_INSPECTION_TYPE.enumTypeBaggage: "BAGGAGE",
+        OBJECT_OF_INSPECTION_TYPE.enumTypeAnimal: "ANIMAL",
+        OBJECT_OF_INSPECTION_TYPE.enumTypeOther: "OTHER",
+        OBJECT_OF_INSPECTION_TYPE.enumTypePerson: "PERSON",
+    },
+    TDR_TYPE: {
+        TDR_TYPE.enumMachine: "MACHINE",
+        TDR_TYPE.enumOperator: "OPERATOR",
+        TDR_TYPE.enumGroundTruth: "GROUND TRUTH",
+        TDR_TYPE.enumAggregate: "AGGREGATE",
+        TDR_TYPE.enumModAggregate: "MOD_AGGREGATE",
+    },
 }
+"""Members of different enumerations are equal if their numbers are, so each has a table of its own."""
 
 E = TypeVar("E", bound=IntEnum)
 
 
 def term_of(member: IntEnum) -> str:
     """Returns the standard's term; "" for a member that means that nothing is known."""
-    return _TERMS.get(member, "")
+    return _TERMS[type(member)].get(member, "")
 
 
 def member_of(kind: type[E], term: str) -> E:
     """Returns the member for a term of the standard; the one with the number 0 for one that the original lacks."""
-    return next((one for one in kind if _TERMS.get(one) == term), kind(0))
+    return next((one for one in kind if _TERMS[kind].get(one) == term), kind(0))

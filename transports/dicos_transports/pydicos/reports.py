@@ -182,9 +182,7 @@ def report_on(scanned: DicosObject, data: Mapping[str, Any]) -> TDRLoader:
     Raises as `TDRLoader.set_data`.
     """
     report = TDR.new(scanned, stamp=stamp())
-    threats = [_threat_from_dict(one, Axes.XYZ) for one in data.get("PTOs") or ()]
-    seen = Reference(sop_class_uid=scanned.sop_class_uid, sop_instance_uid=scanned.sop_instance_uid or "")
-    _set(report, data, [_referring(one, seen) for one in threats])
+    _set(report, data, [_threat_from_dict(one, Axes.XYZ) for one in data.get("PTOs") or ()])
     return TDRLoader.over(report)
 
 
@@ -215,13 +213,16 @@ def _set(report: TDR, data: Mapping[str, Any], added: Iterable[Threat]) -> None:
         given = ATRSettings(**data["ATR"])
         pairs = [f"-{name}={value}" for name, value in given.parameters.items()]
         put(dataset, _ALGORITHM, [given.manufacturer, given.version, *pairs])
-    threats = numbered([*report.threats, *added])
     if "PTOs" in data:
+        seen = next(iter(report.scanned), Reference(sop_class_uid="", sop_instance_uid=""))
+        threats = numbered([*report.threats, *(_referring(one, seen) for one in added)])
         _set_threats(report, threats)
+        if "AlarmDecision" not in data and any(one.alarms for one in threats):
+            put(dataset, 0x40101031, "ALARM")
 
 
 def _set_threats(report: TDR, threats: Iterable[Threat]) -> None:
-    """Writes the threats, and their numbers. The decision becomes ALARM if it is not given and one of them alarms."""
+    """Writes the threats, and their numbers."""
     listed = list(threats)
     ids = [one.id for one in listed]
     twice = next((one for one in ids if ids.count(one) > 1), None)
