@@ -2,7 +2,7 @@
 
 A section is a block of frames of one size, one spacing and one orientation, at equal steps. pyDICOS writes all sections
 of a size as the frames of one object, last section first, and marks no boundary: a reader finds it where the step from
-one frame to the next, or a functional group, changes [obs]. So two sections that continue each other cannot be told
+one frame to the next, or a functional group, changes [obs]. So two sections that continue each other cannot be kept
 apart by that, nor can sections of one frame. New objects here also name each frame's section as its Stack ID
 (0020,9056), counted from 1 [PS3.3 C.7.6.16.2.2]; readers that do not know it go by the steps as before.
 
@@ -204,7 +204,7 @@ class _Frame:
     stack: str | None
 
     def place(self) -> tuple[object, ...]:
-        """What is the same in all frames of a section."""
+        """Returns the values that are the same in all frames of a section."""
         return self.orientation, self.spacing, self.thickness, self.slope, self.intercept, self.rescale_type
 
 

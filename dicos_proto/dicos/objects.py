@@ -1,6 +1,6 @@
 """The base of the typed views: one pydicom data set under the names of DICOS.
 
-A view holds nothing but its data set: what is changed there is seen here. Only pixel data that had to be decoded is
+A view holds only its data set: a change of the data set is seen here. Only pixel data that had to be decoded is
 kept, until the element has another value. Properties return None for what is absent or empty, and raise `BadValue` for
 what cannot be used.
 
@@ -35,7 +35,7 @@ class DicosObject:
     __slots__ = ("_dataset", "_decoded")
 
     kind: ClassVar[str] = "DICOS object"
-    """What the objects are called in texts."""
+    """The name of the kind in texts."""
     sop_classes: ClassVar[Mapping[str, str]] = {}
     """The SOP classes that the view is for, with what distinguishes each."""
     modules: ClassVar[tuple[Module, ...]] = ()
@@ -72,7 +72,7 @@ class DicosObject:
         return found
 
     def _cross_checks(self) -> Iterable[Finding]:
-        """What only holds between attributes."""
+        """The findings that are about several attributes."""
         return ()
 
     def _text(self, tag: int) -> str | None:

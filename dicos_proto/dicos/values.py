@@ -144,7 +144,7 @@ def integer(dataset: Dataset, tag: int) -> int | None:
 
 
 def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
-    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is no sequence."""
+    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is another element."""
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()

@@ -194,7 +194,7 @@ def test_sections_with_their_own_rescale_have_no_common_densities() -> None:
 
 
 def test_a_section_ends_where_its_place_changes() -> None:
-    """Sections of one spacing each are told by it, whatever their steps are."""
+    """Another spacing begins a section, even at the same step."""
     given = [*sections(0), Section(volume=volume(), place=Place(spacing=(2, 2, 1), position=(0, 0, 3)))]
     (ct,) = CT.new(sections=given[::-1], ooi_id="BAG-1", stamp=stamp())
     for group in ct.dataset.PerFrameFunctionalGroupsSequence:

@@ -1,4 +1,4 @@
-"""Odd data sets: validate() raises nothing, views raise only what they say."""
+"""Odd data sets: validate() raises nothing, views raise only documented errors."""
 
 from collections.abc import Callable
 from contextlib import suppress
