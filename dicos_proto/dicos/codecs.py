@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[Any]
 
-__all__ = ["DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded"]
+__all__ = [
+    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded", "require",
+]  # fmt: skip
 
 JPEG: Final = (uids.JPEG_LOSSLESS_SV1, uids.JPEG_LOSSLESS)
 ENCODED: Final = (uids.JPEG_LOSSLESS_SV1, uids.RLE_LOSSLESS)
@@ -94,10 +96,15 @@ class FrameLayout:
 def available() -> bool:
     """Returns True if the codecs can be used: the extra `compression` is installed."""
     try:
-        _imagecodecs()
+        require()
     except CodecError:
         return False
     return True
+
+
+def require() -> None:
+    """Raises `CodecError` if the codecs cannot be used."""
+    _imagecodecs()
 
 
 def most_encoded(layout: FrameLayout) -> int:
