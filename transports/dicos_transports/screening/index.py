@@ -224,12 +224,15 @@ class Index:
         if done.rowcount != 1:
             raise LeaseLost(f"{lease.kind} {lease.key}")
 
-    def put_off(self, lease: Lease, error: str, seconds: float) -> None:
-        """Records that an attempt failed: the job is due again after `seconds`. Raises `LeaseLost`."""
+    def put_off(self, lease: Lease, error: str, seconds: float, *, counts: bool = True) -> None:
+        """Records that an attempt failed: the job is due again after `seconds`. Raises `LeaseLost`.
+
+        `counts`: False if the job is not to blame, such as for a full disk.
+        """
         with self._writing():
             done = self._base.execute(
-                "UPDATE job SET lease_until = 0, not_before = ?, error = ? WHERE id = ? AND fence = ?",
-                (self._clock() + seconds, error, lease.id, lease.fence),
+                "UPDATE job SET lease_until = 0, not_before = ?, error = ?, attempts = ? WHERE id = ? AND fence = ?",
+                (self._clock() + seconds, error, lease.attempts - (not counts), lease.id, lease.fence),
             )
             if done.rowcount != 1:
                 raise LeaseLost(f"{lease.kind} {lease.key}")

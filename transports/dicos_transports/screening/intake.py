@@ -11,6 +11,7 @@ status 0xA700 and leaves nothing behind.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -46,6 +47,8 @@ STABLE: Final = 1.0
 PATIENCE: Final = 10.0
 """Seconds that a watched file that is no complete scan has to be unchanged before it is refused."""
 POLL: Final = 0.25
+PAUSE: Final = 5.0
+"""Seconds before a watched folder is tried again after a fault, such as a full disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +305,7 @@ class Watch:
                 if self._told != (text := f"watched folder: {error.strerror}"):
                     LOG.error("%s", text)
                 self._told = text
+                self._wait(PAUSE)
 
     def look(self) -> int:
         """Takes the files that are complete, and returns their number. Raises OSError."""
@@ -338,7 +342,7 @@ class Watch:
         if admitted.status != SUCCESS:  # the disk is full: it waits where it was
             if taken.exists() and not path.exists():
                 os.rename(taken, path)
-            return False
+            raise OSError(errno.ENOSPC, admitted.why)
         path.unlink(missing_ok=True)
         return True
 
