@@ -24,6 +24,7 @@ SUBCOMMANDS: Final = {
     "findscu": "query a peer (C-FIND)",
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
+    "screen": "screening station: receive scans, find threats, send reports, serve a page",
     "fuzz": "send a peer that you own faulty conversations, and report what it does wrong",
     "replay": "run a finding of dicos fuzz again, or export it as a test or a capture",
     "faultproxy": "pass connections on to a peer, with faults of a plan",
