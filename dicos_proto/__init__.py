@@ -59,7 +59,7 @@ from .errors import (
 )
 from .limits import Limits
 from .timers import Deadline, Timeouts
-from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance
+from .tolerance import FIELD, STRATOVAN, STRICT, Tolerance, Toolkit
 from .upper_layer.agreement import (
     Agreement,
     PresentationContext,
@@ -113,6 +113,7 @@ from .upper_layer.policy import (
     Preference,
     Roles,
 )
+from .upper_layer.recognition import AUTOMATIC
 from .wire import Buffer, Wire
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ else:
 __path__.append(f"{__path__[0]}/_moved")  # the names that modules had before they were sorted into packages
 
 __all__ = [
+    "AUTOMATIC",
     "Abort",
     "AbortReason",
     "AbortSource",
@@ -233,6 +235,7 @@ __all__ = [
     "Terms",
     "Timeouts",
     "Tolerance",
+    "Toolkit",
     "UpperEvent",
     "UpperLayer",
     "UserIdentity",

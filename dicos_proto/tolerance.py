@@ -33,13 +33,13 @@ Stratovan's toolkit (pyDICOS 1.3.0) has these quirks; some of them need a flag:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from .limits import Limits
 
-__all__ = ["CLAUSES", "EVERYTHING", "FIELD", "STRATOVAN", "STRICT", "Tolerance"]
+__all__ = ["CLAUSES", "EVERYTHING", "FIELD", "STRATOVAN", "STRICT", "Tolerance", "Toolkit"]
 
 LONGEST_UID: Final = 128
 """The most characters of a UID that `uid_too_long` accepts: twice what the standard allows."""
@@ -189,16 +189,46 @@ class Tolerance:
     6.1.2, PS3.3 C.12.1.1.2. Who: many devices, with ISO 8859-1 or the encoding of their system. Why it may be allowed:
     the bytes are kept as they are, and only their display is a guess. Default: off. Composite objects pass through the
     engine undecoded: the deviation is reported when a data set is decoded (`datasets`)."""
+    toolkits: tuple[Toolkit, ...] = field(default=(), init=False)
+    """The toolkits that are recognized on an association, each with the deviations that are then accepted from it as
+    well; set by `recognizing`. `AUTOMATIC` has one."""
 
     def __or__(self, other: Tolerance) -> Tolerance:
-        return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True))
+        toolkits = tuple(dict.fromkeys((*self.toolkits, *other.toolkits)))
+        return Tolerance(**dict.fromkeys((*self.names(), *other.names()), True)).recognizing(*toolkits)
+
+    def recognizing(self, *toolkits: Toolkit) -> Tolerance:
+        """Returns the same flags, with these toolkits to recognize."""
+        made = replace(self)
+        object.__setattr__(made, "toolkits", toolkits)  # not an argument: those of the class are its flags
+        return made
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((name, CLAUSES[name]) for name in self.names())
 
     def names(self) -> tuple[str, ...]:
         """Returns the names of the flags that are on, in the order of the fields."""
-        return tuple(each.name for each in fields(self) if getattr(self, each.name))
+        return tuple(name for name in CLAUSES if getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolkit:
+    """A toolkit that is recognized by what it proposes or answers, and by its first violation; then `tolerance` is
+    accepted from it as well, on that association only (`upper_layer.recognition`).
+
+    All of the signs must be there. As a requestor it proposes one of `application_contexts` and somewhere one of
+    `transfer_syntaxes`, and names one of `class_uids` or one of `version_names` as its implementation. As an acceptor
+    it answers with one of `application_contexts`, and `echoes` the Maximum Length, class UID and version name of the
+    requestor as its own.
+    """
+
+    name: str
+    tolerance: Tolerance
+    application_contexts: frozenset[str]
+    transfer_syntaxes: frozenset[str]
+    class_uids: frozenset[str] = frozenset()
+    version_names: frozenset[str] = frozenset()
+    echoes: bool = False
 
 
 CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
@@ -303,23 +333,55 @@ class Judge:
     """The limits and the tolerance of one association, and the accepted deviations that are not reported yet.
 
     Decoders receive a `Judge` instead of limits. `untold`: (name, detail) of each deviation that is not reported yet;
-    the code that makes events of them takes them out.
+    the code that makes events of them takes them out. `recognized`: the toolkit whose deviations are accepted since a
+    violation of the peer, else None. `suspected`: the one that the peer seems to be, and that has not violated anything
+    yet.
     """
 
-    __slots__ = ("_allowed", "_met", "limits", "tolerance", "untold")
+    __slots__ = ("_allowed", "_met", "limits", "recognized", "suspected", "tolerance", "untold")
 
     def __init__(self, limits: Limits, tolerance: Tolerance = STRICT) -> None:
         self.limits = limits
         self.tolerance = tolerance
         self.untold: list[tuple[str, str]] = []
+        self.recognized: Toolkit | None = None
+        self.suspected: Toolkit | None = None
         self._allowed = frozenset(tolerance.names())
         self._met: set[str] = set()
 
     def tolerates(self, name: str, detail: str) -> bool:
-        """Returns True if this deviation is accepted. The first one of each name is kept in `untold`."""
+        """Returns True if this deviation is accepted. The first one of each name is kept in `untold`.
+
+        A deviation of the suspected toolkit is accepted, and the toolkit is recognized by it."""
+        suspected = self.suspected
+        if suspected is not None and getattr(suspected.tolerance, name):
+            self._recognize(suspected)
         if name not in self._allowed:
             return False
         if name not in self._met:
             self._met.add(name)
             self.untold.append((name, detail))
         return True
+
+    def may(self, name: str) -> bool:
+        """Returns True if this deviation would be accepted, so that it must be looked for."""
+        suspected = self.suspected
+        return name in self._allowed or (suspected is not None and getattr(suspected.tolerance, name))
+
+    def trial(self, toolkit: Toolkit) -> Judge:
+        """Returns a judge for the same peer, if it were this toolkit; this one is unchanged."""
+        return Judge(self.limits, self.tolerance | toolkit.tolerance)
+
+    def settle(self, trial: Judge, toolkit: Toolkit) -> None:
+        """Adopts what `trial` found in the peer's first PDU: the toolkit is recognized if it violated something, or
+        else suspected."""
+        self.untold[:], self._met = trial.untold, trial._met
+        if any(getattr(toolkit.tolerance, name) for name in self._met):
+            self._recognize(toolkit)
+        else:
+            self.suspected = toolkit
+
+    def _recognize(self, toolkit: Toolkit) -> None:
+        self.recognized, self.suspected = toolkit, None
+        self.tolerance = self.tolerance | toolkit.tolerance
+        self._allowed = frozenset(self.tolerance.names())

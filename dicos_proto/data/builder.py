@@ -73,11 +73,25 @@ class Builder(Walker):
     )  # fmt: skip
 
     def __init__(
-        self, data: bytes, *, implicit: bool, little: bool, limits: Limits, composite: bool, inflated: int | None
+        self,
+        data: bytes,
+        *,
+        implicit: bool,
+        little: bool,
+        limits: Limits,
+        composite: bool,
+        inflated: int | None,
+        extended: bool = False,
     ) -> None:
         """`inflated`: elements and items that it may have for the bytes that it was inflated from."""
         super().__init__(
-            implicit=implicit, little=little, limits=limits, strict=not composite, size=len(data), tokens=True
+            implicit=implicit,
+            little=little,
+            limits=limits,
+            strict=not composite,
+            size=len(data),
+            tokens=True,
+            extended=extended,
         )
         self._blank = tuple(vars(QuietDataset()).items())
         self._data = data

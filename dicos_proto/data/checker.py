@@ -39,8 +39,8 @@ class Checker:
         known = encoding(transfer_syntax)
         if known is None:
             raise ValueError(f"data sets in {uids.name_of(transfer_syntax)} cannot be checked")
-        implicit, little, deflated = known
-        self._walk = Walker(implicit=implicit, little=little, limits=limits)
+        implicit, little, deflated, extended = known
+        self._walk = Walker(implicit=implicit, little=little, limits=limits, extended=extended)
         self._inflater = Inflater(limits, most=None, limit="") if deflated else None
         self._limits = limits
         self._wanted = ((SOP_CLASS_UID, "class", sop_class_uid), (SOP_INSTANCE_UID, "instance", sop_instance_uid))

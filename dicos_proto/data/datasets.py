@@ -12,7 +12,7 @@ counted while it is inflated.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,7 +22,7 @@ from ..registry import uids
 from ..tolerance import CLAUSES, Judge
 from ..wire import Buffer
 from .deflated import deflate, inflate_whole, most_inflated
-from .elements import DataSetError, encoding
+from .elements import DataSetError, Encoding, encoding
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -75,7 +75,7 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
 
     from .writing import writable
 
-    implicit, little, packed = _syntax(transfer_syntax)
+    implicit, little, packed, extended = _syntax(transfer_syntax)
     out = DicomBytesIO()
     out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
@@ -85,7 +85,22 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
             f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {type(fault).__name__}"
         ) from None
     encoded: bytes = out.getvalue()
+    if extended:
+        return _extended(encoded, transfer_syntax)
     return b"".join(deflate([encoded])) if packed else encoded
+
+
+def _extended(encoded: bytes, transfer_syntax: str) -> bytes:
+    """Writes the lengths of explicit VR as those of DICOS's extended one."""
+    from . import transcode
+
+    def read() -> Generator[Buffer, None, None]:
+        yield encoded
+
+    try:
+        return b"".join(transcode.convert(read, uids.EXPLICIT_VR_LE, transfer_syntax))
+    except transcode.TranscodeError as fault:
+        raise DataSetError(f"a data set that cannot be encoded in {uids.name_of(transfer_syntax)}: {fault}") from None
 
 
 def decode(data: Buffer, transfer_syntax: str, judge: Judge = _STRICT) -> Dataset:
@@ -121,10 +136,18 @@ def decode_object(data: Buffer, transfer_syntax: str, limits: Limits | None = No
 def _build(data: Buffer, transfer_syntax: str, limits: Limits, most: int, limit: str, *, composite: bool) -> Builder:
     from .builder import Builder
 
-    implicit, little, packed = _syntax(transfer_syntax)
+    implicit, little, packed, extended = _syntax(transfer_syntax)
     raw = inflate_whole(data, limits, most=most, limit=limit, strict=not composite) if packed else bytes(data)
     allowed = most_inflated(len(data), limits) if packed else None
-    builder = Builder(raw, implicit=implicit, little=little, limits=limits, composite=composite, inflated=allowed)
+    builder = Builder(
+        raw,
+        implicit=implicit,
+        little=little,
+        limits=limits,
+        composite=composite,
+        inflated=allowed,
+        extended=extended,
+    )
     try:
         builder.feed(raw)
         builder.finish()
@@ -171,7 +194,7 @@ def faults() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def _syntax(transfer_syntax: str) -> tuple[bool, bool, bool]:
+def _syntax(transfer_syntax: str) -> Encoding:
     found = encoding(transfer_syntax)
     if found is None:
         raise DataSetError(f"no codec for data sets in {uids.name_of(transfer_syntax)}; the bytes are there")

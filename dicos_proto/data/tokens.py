@@ -1,7 +1,7 @@
 """The tokens of a walk over a data set: `walker.Walker` reports what it finds, in order, by calls to these methods.
 
-Knows: the names of the tokens. Must not know: how they are found. Invariants: each method does nothing here, so that a
-subclass overrides those that it needs.
+Knows: the names of the tokens, the levels of their nesting. Must not know: how they are found. Invariants: each method
+does nothing here, so that a subclass overrides those that it needs.
 
 `at` is always an index into the present piece; `Walker.fault` converts it to a position in the data set.
 """
@@ -16,6 +16,25 @@ WHOLE: Final = 128
 """A value of up to this many bytes comes in one piece; a longer UID matches nothing."""
 ELEMENTS, ITEMS, FRAGMENTS = range(3)
 """The kinds of content: elements of a data set or an item, items of a sequence, fragments of a value."""
+
+
+class Level:
+    """An open sequence, item or run of fragments, or the data set itself."""
+
+    __slots__ = ("bound", "end", "guess", "implicit", "kind", "mixed")
+
+    def __init__(self, kind: int, end: int | None, bound: int, *, implicit: bool, mixed: bool = False) -> None:
+        self.kind = kind
+        self.end = end
+        """The position where it ends; None if a delimiter ends it."""
+        self.bound = bound
+        """The position where it, or the nearest level around it, ends at the latest."""
+        self.implicit = implicit
+        self.mixed = mixed
+        """It is a UN in explicit VR: its items are in implicit VR, or in explicit VR if their writer erred
+        [PS3.5 6.2.2]."""
+        self.guess = False
+        """The first element shows which of the two it is."""
 
 
 class Tokens:

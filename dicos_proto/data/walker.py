@@ -1,6 +1,6 @@
 """The one walk over data sets that come from a peer or a file: which elements they have, how they nest, where they end.
 
-Theory of operation: `Walker.feed` takes pieces of any size. A header that is cut by the end of a piece, at most 12
+Theory of operation: `Walker.feed` takes pieces of any size. A header that is cut by the end of a piece, at most 16
 bytes, waits for the next one. A value is skipped by its length, without reading it, so that a piece of a large value
 costs one subtraction. Open sequences and items are kept in a list, without recursion.
 
@@ -8,7 +8,8 @@ A subclass that passes `tokens=True` receives the tokens of the walk as calls to
 needs none; `builder` makes pydicom's data sets of them, and `transcode` writes them again in another syntax.
 
 A value representation that is not known yet has 32 bits of length after two zeros, as the standard says of all new ones
-[PS3.5 6.2]; one with another number in place of the zeros is read as writers of such headers mean it, with 16 bits.
+[PS3.5 6.2]; one with another number in place of the zeros is read as writers of such headers mean it, with 16 bits. In
+the extended explicit VR of DICOS some have 64 bits (`EXTENDED_HEADERS`), which never mean an undefined length.
 
 Knows: headers and nesting [PS3.5 7.1, 7.5]. Must not know: what an attribute means, pydicom. Invariants: the memory of
 a walk is one element of up to `WHOLE` bytes, two UIDs and one entry for each level of nesting, for any lengths in the
@@ -18,15 +19,19 @@ pieces of long values, and the same fault.
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from ..limits import Limits
 from ..wire import Buffer
 from .elements import (
+    EXTENDED_HEADERS,
+    EXTENDED_LENGTH,
+    HEADERS,
     ITEM,
     ITEM_END,
     LONG_VRS,
+    LONGEST,
+    NUMBERS,
     PIXEL_DATA,
     SEQUENCE_END,
     SHORT_VRS,
@@ -36,42 +41,15 @@ from .elements import (
     DataSetError,
     shown,
 )
-from .tokens import ELEMENTS, FRAGMENTS, ITEMS, WHOLE, Tokens
+from .tokens import ELEMENTS, FRAGMENTS, ITEMS, WHOLE, Level, Tokens
 
 _ENDLESS: Final = 1 << 62
 """The end of a level whose end is not known yet."""
 _NAMED: Final = 8
 """The largest number of elements that are named."""
-_UNIT: Final = 12 + WHOLE
+_UNIT: Final = 16 + WHOLE
 """Bytes that have to be in one piece to be read: the longest header, with a short value."""
 _LOOKED_AT: Final = (SOP_CLASS_UID & 0xFFFF, SOP_INSTANCE_UID & 0xFFFF)
-_LITTLE, _BIG = (tuple(struct.Struct(order + layout).unpack_from for layout in ("HHL", "HH2sH", "L")) for order in "<>")
-"""Tag and length; tag, value representation and 16 bits of length; 32 bits of length."""
-_NUMBERS: Final = tuple(
-    (struct.Struct(f"{order}4H").unpack_from, frozenset(struct.unpack(f"{order}H", vr)[0] for vr in SHORT_VRS))
-    for order in "<>"
-)
-"""Tag, value representation and 16 bits of length, all as numbers; and the short representations as numbers. Looking up
-a number is faster than making a bytes object to look up."""
-
-
-class Level:
-    """An open sequence, item or run of fragments, or the data set itself."""
-
-    __slots__ = ("bound", "end", "guess", "implicit", "kind", "mixed")
-
-    def __init__(self, kind: int, end: int | None, bound: int, *, implicit: bool, mixed: bool = False) -> None:
-        self.kind = kind
-        self.end = end
-        """The position where it ends; None if a delimiter ends it."""
-        self.bound = bound
-        """The position where it, or the nearest level around it, ends at the latest."""
-        self.implicit = implicit
-        self.mixed = mixed
-        """It is a UN in explicit VR: its items are in implicit VR, or in explicit VR if their writer erred
-        [PS3.5 6.2.2]."""
-        self.guess = False
-        """The first element shows which of the two it is."""
 
 
 class Walker(Tokens):
@@ -79,12 +57,14 @@ class Walker(Tokens):
 
     `strict`: what an attribute list may be. Otherwise what writers of objects are known to get wrong and readers accept
     is accepted: odd lengths, delimiters after a defined length, zeros after the end.
-    `size`: of the whole data set, if it is known. `tokens`: call the methods that subclasses override.
+    `size`: of the whole data set, if it is known. `tokens`: call the methods that subclasses override. `extended`: the
+    explicit VR of DICOS with 64 bits of length.
     """
 
     __slots__ = (
-        "_explicit", "_fragments", "_held", "_implicit", "_left", "_levels", "_limits", "_long", "_missing", "_nested",
-        "_numbers", "_position", "_strict", "_tokens", "_zeros", "count", "odd", "odd_fragment", "odd_values", "seen",
+        "_explicit", "_extended", "_fragments", "_held", "_implicit", "_left", "_levels", "_limits", "_long",
+        "_missing", "_nested", "_numbers", "_position", "_strict", "_tokens", "_zeros", "count", "large", "odd",
+        "odd_fragment", "odd_values", "seen",
     )  # fmt: skip
 
     def __init__(
@@ -96,9 +76,11 @@ class Walker(Tokens):
         strict: bool = False,
         size: int | None = None,
         tokens: bool = False,
+        extended: bool = False,
     ) -> None:
-        self._implicit, self._explicit, self._long = _LITTLE if little else _BIG
-        self._numbers = _NUMBERS[not little]
+        self._implicit, self._explicit, self._long = HEADERS[little]
+        self._numbers = NUMBERS[little]
+        self._extended = EXTENDED_HEADERS if extended else {}
         self._levels = [Level(ELEMENTS, None, _ENDLESS if size is None else size, implicit=implicit)]
         self._limits = limits
         self._strict = strict
@@ -124,6 +106,8 @@ class Walker(Tokens):
         self.odd_fragment: str | None = None
         """The first fragment with an odd number of bytes, in words."""
         self._fragments = (0, 0)
+        self.large: int | None = None
+        """The first element whose value is too long for 32 bits of length."""
         self.seen: dict[int, bytes] = {}
         """The SOP class and instance UIDs of the data set itself, up to 128 bytes of each."""
 
@@ -249,6 +233,13 @@ class Walker(Tokens):
                 if vr not in SHORT_VRS:
                     if group == 0xFFFE:
                         length = self._implicit(data, at)[2]
+                    elif vr in self._extended:
+                        start = at + self._extended[vr]
+                        if bound < start:
+                            raise self.fault("an element header that is cut short", at + 8)
+                        if size < start:
+                            return -1 - at
+                        (length,) = EXTENDED_LENGTH(data, start - 8)
                     elif vr in LONG_VRS or (not length and vr.isalpha() and vr.isupper()):  # a new one.  # PS3.5 6.2
                         if bound - at < 12:
                             raise self.fault("an element header that is cut short", start)
@@ -276,8 +267,10 @@ class Walker(Tokens):
                     return self._cut(at, after - size)
                 known = self.vr_of(group << 16 | element, vr) if vr is None or vr == b"UN" else vr
             self.count += 1
-            if length == UNDEFINED or vr == b"SQ" or (tokens and known == b"SQ"):
+            if (length == UNDEFINED and vr not in self._extended) or vr == b"SQ" or (tokens and known == b"SQ"):
                 return self._begin(level, group << 16 | element, vr, known, start, length)
+            if length > LONGEST:
+                self._note_large(group << 16 | element, length, start)
             if after > bound:
                 raise self.fault(f"a value of {length} bytes with {bound - start} left", start)
             if length & 1:
@@ -414,6 +407,13 @@ class Walker(Tokens):
         self.odd_values += 1
         if len(self.odd) < _NAMED:
             self.odd.append(tag)
+
+    def _note_large(self, tag: int, length: int, at: int) -> None:
+        """Notes a value of more than 32 bits of length; a length that is longer than any data set is a fault."""
+        if length > _ENDLESS // 2:
+            raise self.fault(f"a value of {length} bytes, which none can have", at)
+        if self.large is None:
+            self.large = tag
 
     def _note(self, tag: int, value: bytes) -> None:
         """Keeps a UID of the data set; one that occurs twice with different values becomes invalid."""

@@ -76,7 +76,7 @@ class Messages:
         """The rest of a fragment that made a `MessageStart`, if it belongs to the data set; the caller takes it."""
         self._judge = judge
         self._limits = limits
-        self._splits = judge.tolerance.joined_data_set
+        self._splits = judge.may("joined_data_set")
         self._joined = False  # what is left of the command PDV under way is data
         peer = agreement.peer_max_length
         largest = min(peer, limits.outgoing_pdu) if peer else limits.outgoing_pdu
@@ -246,7 +246,7 @@ class Messages:
             kept = self._command = (context, bytearray())
         length = len(kept[1]) + len(data)
         if length > self._limits.command_set:
-            raise _over("command set too long", "command_set", self._limits.command_set, length)
+            raise self._joined_fault() or _over("command set too long", "command_set", self._limits.command_set, length)
         kept[1].extend(data)
         if not last:
             return None
@@ -310,7 +310,8 @@ class Messages:
         elif self._receiving is None and self._command is None and context == self._unwanted:
             self._unwanted_begun = True
         elif self._receiving is None:
-            raise _unexpected(f"data PDV on context {context} where a command set is to begin or to go on")
+            detail = f"data PDV on context {context} where a command set is to begin or to go on"
+            raise self._joined_fault() or _unexpected(detail)
         elif context != self._receiving:
             raise _unexpected(f"data PDV on context {context} inside the data set on {self._receiving}")
         if context not in self.agreement.contexts:
@@ -321,6 +322,15 @@ class Messages:
             self._empties += 1
             if self._empties > self._limits.empty_pdvs:
                 raise _over("too many PDVs without data in a row", "empty_pdvs", self._limits.empty_pdvs, self._empties)
+
+    def _joined_fault(self) -> Malformed | None:
+        """Returns the fault of a command PDV under way that goes on after the end that its group length gives."""
+        if self._command is None:
+            return None
+        end, size = end_of_set(self._command[1]), len(self._command[1])
+        if end is None or end >= size:
+            return None
+        return _unexpected("command PDV that goes on after the end of the command set")
 
     def _decode(self, number: int, raw: Buffer) -> MessageStart:
         self._command_pdvs = 0

@@ -48,7 +48,9 @@ from .pdu_types import (
     ReleaseRequest,
     ReleaseResponse,
 )
+from .recognition import decode_first
 
+_ASSOCIATES = (PduType.ASSOCIATE_RQ, PduType.ASSOCIATE_AC)
 _RECEIVED: dict[PduType, Evt] = {
     PduType.ASSOCIATE_RQ: Evt.Evt6,
     PduType.ASSOCIATE_AC: Evt.Evt3,
@@ -99,6 +101,8 @@ class Core:
         self._events: deque[UpperEvent] = deque()
         self.outbox = Outbox(limits.queued)
         """The bytes that wait to be sent."""
+        self._asked: AssociateRequest | None = None  # the one that was sent
+        self._recognized = False  # whether an event has named the toolkit that was recognized
         self._eof = False
         self._why_lost: ConnectionLost | None = None
         self._closing = False
@@ -176,6 +180,8 @@ class Core:
         encoded = encode(pdu)
         if isinstance(pdu, AssociateRequest | AssociateAccept):
             self.reader.max_length = pdu.user_information.max_length
+        if isinstance(pdu, AssociateRequest):
+            self._asked = pdu
         if event is Evt.Evt1:
             self._apply(event)
             event = Evt.Evt2  # the caller has opened the connection
@@ -241,8 +247,14 @@ class Core:
                 self._act(token)
 
     def _tell(self) -> Deviation:
-        name, detail = self.judge.untold.pop(0)
-        deviation = Deviation(clause=CLAUSES[name], detail=detail, name=name)
+        judge = self.judge
+        name, detail = judge.untold.pop(0)
+        toolkit = judge.recognized
+        if toolkit is None or self._recognized or not getattr(toolkit.tolerance, name):
+            deviation = Deviation(clause=CLAUSES[name], detail=detail, name=name)
+        else:
+            self._recognized = True
+            deviation = Deviation(clause=CLAUSES[name], detail=detail, name=name, recognized=toolkit.name)
         self.deviations += (deviation,)
         return deviation
 
@@ -278,8 +290,11 @@ class Core:
             self.reader.skip_pdu()
 
     def _decode(self, token: PduBody) -> Managed | Malformed:
+        body = memoryview(token.body)
         try:
-            return decode_body(token.kind, memoryview(token.body), self.judge)
+            if token.kind in _ASSOCIATES and self.judge.tolerance.toolkits:
+                return decode_first(token.kind, body, self.judge, self._asked)
+            return decode_body(token.kind, body, self.judge)
         except Malformed as fault:
             return fault
 

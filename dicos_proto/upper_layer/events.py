@@ -18,15 +18,21 @@ class Deviation:
     """The peer broke `clause` in the way that the flag `name` of `Tolerance` accepts. The event that it concerns is
     next.
 
-    Reported once for each flag and association. `detail`: what was seen; never anything of a data set.
+    Reported once for each flag and association. `detail`: what was seen; never anything of a data set. `recognized`:
+    the name of the toolkit that the peer was recognized as by this deviation (`Tolerance.toolkits`), once for each
+    association; what this toolkit is known to break is accepted from now on.
     """
 
     clause: str
     detail: str
     name: str
+    recognized: str = ""
 
     def __str__(self) -> str:
-        return f"accepted ({self.name}): {self.detail} [{self.clause}]"
+        text = f"accepted ({self.name}): {self.detail} [{self.clause}]"
+        if self.recognized:
+            text += f"; the peer is recognized as {self.recognized}, whose deviations are accepted"
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

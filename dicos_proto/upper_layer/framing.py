@@ -283,7 +283,7 @@ class PduReader:
         return True
 
     def _read_body(self, kind: PduType) -> PduBody | None:
-        if kind is _ABORT and self.judge.tolerance.short_abort:
+        if kind is _ABORT and self.judge.may("short_abort"):
             short = self._read_short_abort()
             if short is not None:
                 return short

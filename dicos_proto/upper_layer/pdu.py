@@ -148,7 +148,7 @@ def check_header(number: int, length: int, judge: Judge, max_length: int = 0) ->
             if length > most or not judge.tolerates("over_max_length", detail):
                 raise Malformed(
                     "P-DATA-TF longer than the Maximum Length", "PS3.8 D.1", limit="max_length", seen=length,
-                    allowed=most if judge.tolerance.over_max_length else max_length,
+                    allowed=most if judge.may("over_max_length") else max_length,
                 )  # fmt: skip
     elif kind is PduType.ASSOCIATE_RQ or kind is PduType.ASSOCIATE_AC:
         if length < ASSOCIATE_FIXED.size:

@@ -31,6 +31,7 @@ from dicos_proto.upper_layer.pdu_types import (
     UserIdentity,
 )
 from dicos_proto.upper_layer.policy import AcceptPolicy
+from dicos_proto.upper_layer.recognition import AUTOMATIC
 from tests.pair import Lone, Splitter, data, joined, pdus, splitters, start
 
 CAPTURES = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "captures" / "pydicos"
@@ -148,11 +149,15 @@ def stream(name: str, direction: str) -> bytes:
     return (CAPTURES / f"{name}.{direction}.bin").read_bytes()
 
 
-def own_request(name: str) -> AssociateRequest:
+OURS = uids.IMPLEMENTATION_CLASS_UID
+
+
+def own_request(name: str, *, echoed: bool = False) -> AssociateRequest:
     """The captured A-ASSOCIATE-RQ as a request of ours: with an implementation class UID that can be sent."""
     asked = decode(pdus(stream(name, "c2s"))[0], tolerance=STRATOVAN)
     assert isinstance(asked, AssociateRequest)
-    ours = replace(asked.user_information, implementation_class_uid=uids.IMPLEMENTATION_CLASS_UID)
+    theirs = asked.user_information.implementation_class_uid
+    ours = replace(asked.user_information, implementation_class_uid=same_length(theirs) if echoed else OURS)
     return replace(asked, user_information=ours)
 
 
@@ -181,9 +186,14 @@ def as_provider(name: str, split: Splitter, tolerance: Tolerance) -> tuple[Lone,
     return lone, feed(lone, stream(name, "c2s"), react)
 
 
-def as_user(name: str, split: Splitter, tolerance: Tolerance) -> tuple[Lone, list[Event]]:
-    """The user has asked what the captured client asked, and goes on as that one did."""
-    lone = Lone(Association.requestor(own_request(name), tolerance=tolerance), split)
+def as_user(name: str, split: Splitter, tolerance: Tolerance, *, echoed: bool = False) -> tuple[Lone, list[Event]]:
+    """The user has asked what the captured client asked, and goes on as that one did.
+
+    `echoed`: the server repeats the implementation of our request, as it does on the wire."""
+    received = stream(name, "s2c")
+    if echoed:
+        received = received.replace(*implementation(name))
+    lone = Lone(Association.requestor(own_request(name, echoed=echoed), tolerance=tolerance), split)
     case = CASES[name]
 
     def react(event: Event) -> None:
@@ -191,11 +201,25 @@ def as_user(name: str, split: Splitter, tolerance: Tolerance) -> tuple[Lone, lis
         if isinstance(event, AssociateAccept) and first != [Abort(source=2, reason=0)]:
             for each in case.requests:
                 if isinstance(each, MessageStart | MessageData) or each == END == first[0]:
-                    lone.engine.send(each)  # type: ignore[arg-type]
+                    lone.engine.send(each)
         elif isinstance(event, MessageStart):
             lone.engine.send(END)
 
-    return lone, feed(lone, stream(name, "s2c"), react)
+    return lone, feed(lone, received, react)
+
+
+def implementation(name: str) -> tuple[bytes, bytes]:
+    """The class UID in a capture, and ours padded to that length in the only way that keeps all lengths: by a longer
+    last component."""
+    asked = decode(pdus(stream(name, "c2s"))[0], tolerance=STRATOVAN)
+    assert isinstance(asked, AssociateRequest)
+    theirs = asked.user_information.implementation_class_uid
+    return theirs.encode(), same_length(theirs).encode()
+
+
+def same_length(theirs: str) -> str:
+    """A class UID that can be sent, as long as this one."""
+    return uids.IMPLEMENTATION_CLASS_UID[: len(theirs)].rstrip(".").ljust(len(theirs), "1")
 
 
 def names_of(found: Iterable[Event]) -> list[str]:
@@ -225,6 +249,45 @@ def test_from_the_client(name: str, split: Splitter) -> None:
         assert isinstance(wrong, ProviderAbort)
         assert "command PDV inside the data set on context 3" in str(wrong.error)
     assert rest == case.requests
+
+
+RECOGNIZED = {name for name in CASES if name not in ("odd0", "pynetdicom_vs_pydicos_server")}
+"""The captures whose client is Stratovan's toolkit; the others were made by a client that is not."""
+
+
+@SPLITS
+@NAMES
+def test_automatic_is_like_stratovan_for_the_client_and_says_so_once(name: str, split: Splitter) -> None:
+    _, found = as_provider(name, split, AUTOMATIC)
+    _, known = as_provider(name, split, STRATOVAN)
+    assert without_recognition(found) == known
+    assert recognized_by(found) == ([ROOT] if name in RECOGNIZED else [])
+
+
+@SPLITS
+@NAMES
+def test_automatic_is_like_stratovan_for_the_server_and_says_so_once(name: str, split: Splitter) -> None:
+    _, found = as_user(name, split, AUTOMATIC, echoed=True)
+    _, known = as_user(name, split, STRATOVAN, echoed=True)
+    assert without_recognition(found) == known
+    assert recognized_by(found) == (["answer_item_length"] if CASES[name].answers else [])
+
+
+@NAMES
+def test_automatic_refuses_an_acceptor_that_breaks_the_same_rule_and_has_a_name_of_its_own(name: str) -> None:
+    """The answers in the captures repeat the name of the toolkit's client, not that of ours."""
+    _, found = as_user(name, splitters()["whole"], AUTOMATIC)
+    reasons = [str(event.error) for event in found if isinstance(event, ProviderAbort)]
+    assert reasons == ([] if CASES[name].strict_answers is None else [CASES[name].strict_answers])
+    assert recognized_by(found) == []
+
+
+def recognized_by(found: Iterable[Event]) -> list[str]:
+    return [event.name for event in found if isinstance(event, Deviation) and event.recognized]
+
+
+def without_recognition(found: Iterable[Event]) -> list[Event]:
+    return [replace(event, recognized="") if isinstance(event, Deviation) else event for event in found]
 
 
 def test_the_compressed_one_is_what_the_client_wrote_to_a_file() -> None:

@@ -145,7 +145,7 @@ ITEM, ITEM_END, SEQUENCE_END = opened(0xFFFEE000), implicit(0xFFFEE00D, b""), im
 # Results
 
 
-@pytest.mark.parametrize("to_ts", CONVERTIBLE)
+@pytest.mark.parametrize("to_ts", CONVERTIBLE[:3])  # pydicom does not know the one of DICOS
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_of_pydicoms_comes_out_as_pydicom_writes_it(path: Path, to_ts: str) -> None:
     file = inspect(path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Accept", "AcceptOptions", "Connect", "ConnectOptions", "RequestOptions", "Wrap"]
 
-_TOLERANCES: Final = ("STRICT", "FIELD", "STRATOVAN", "EVERYTHING")
+_TOLERANCES: Final = ("STRICT", "FIELD", "AUTOMATIC", "STRATOVAN", "EVERYTHING")
 
 Wrap = Callable[[Wire], Wire]
 """A function that puts a wire around another one and returns it: an emulated network, a recorder."""

@@ -68,7 +68,7 @@ class DeepSequence(Hooks):
         """Crashes if the data set is too deep."""
         known = encoding(transfer_syntax)
         if known is not None and not known[2]:
-            walk = _Depth(implicit=known[0], little=known[1])
+            walk = _Depth(implicit=known[0], little=known[1], extended=known.extended)
             with suppress(DataSetError):  # the check reports it
                 walk.feed(data)
             if walk.deepest > DEEPEST:
@@ -79,9 +79,9 @@ class DeepSequence(Hooks):
 class _Depth(Walker):
     __slots__ = ("_depth", "deepest")
 
-    def __init__(self, *, implicit: bool, little: bool) -> None:
+    def __init__(self, *, implicit: bool, little: bool, extended: bool) -> None:
         limits = Limits(sequence_depth=1 << 20)
-        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
+        super().__init__(implicit=implicit, little=little, limits=limits, tokens=True, extended=extended)
         self._depth = self.deepest = 0
 
     def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:

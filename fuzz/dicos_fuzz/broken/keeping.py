@@ -53,7 +53,9 @@ class Keys(Walker):
         known = encoding(transfer_syntax)
         if known is None or known[2]:
             raise DataSetError(f"no codec for identifiers in {uids.name_of(transfer_syntax)}")
-        super().__init__(implicit=known[0], little=known[1], limits=limits, strict=strict, tokens=True)
+        super().__init__(
+            implicit=known[0], little=known[1], limits=limits, strict=strict, tokens=True, extended=known.extended
+        )
         self._depth = 0
         self.found: dict[int, str] = {}
         """Tag -> value, without padding."""

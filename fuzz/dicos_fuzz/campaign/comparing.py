@@ -69,13 +69,13 @@ def _shown(path: tuple[int, ...]) -> str:
     return " in ".join(shown(tag) for tag in reversed(path[::2]))
 
 
-def _values(data: bytes, implicit: bool, little: bool, deflated: bool) -> dict[tuple[int, ...], bytes]:
+def _values(data: bytes, implicit: bool, little: bool, deflated: bool, extended: bool) -> dict[tuple[int, ...], bytes]:
     """Every value by its path of tags and item numbers. Raises `DataSetError`."""
     if deflated:
         inflater = Inflater(_LIMITS, most=None, limit="")
         data = b"".join(inflater.feed(data))
         inflater.finish()
-    collector = _Collector(implicit=implicit, little=little)
+    collector = _Collector(implicit=implicit, little=little, extended=extended)
     collector.feed(data)
     collector.finish()
     return collector.found
@@ -86,8 +86,8 @@ class _Collector(Walker):
 
     __slots__ = ("_little", "_path", "found")
 
-    def __init__(self, *, implicit: bool, little: bool) -> None:
-        super().__init__(implicit=implicit, little=little, limits=_LIMITS, tokens=True)
+    def __init__(self, *, implicit: bool, little: bool, extended: bool) -> None:
+        super().__init__(implicit=implicit, little=little, limits=_LIMITS, tokens=True, extended=extended)
         self.found: dict[tuple[int, ...], bytes] = {}
         self._path: list[int] = []
         self._little = little

@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import Final
 
-from dicos_proto.data.elements import LONG_VRS, encoding
+from dicos_proto.data.elements import EXTENDED_HEADERS, LONG_VRS, encoding
 
 __all__ = ["Writer", "composite", "deflate", "patient_of", "query", "uid"]
 
@@ -31,7 +31,7 @@ class Writer:
 
     def __init__(self, transfer_syntax: str) -> None:
         known = encoding(transfer_syntax)
-        self.implicit, self.little, self.deflated = known or (False, True, False)
+        self.implicit, self.little, self.deflated, self._extended = known or (False, True, False, False)
         self._order = "<" if self.little else ">"
 
     def element(self, tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
@@ -42,6 +42,8 @@ class Writer:
         head = struct.pack(f"{self._order}HH", tag >> 16, tag & 0xFFFF)
         if self.implicit or tag >> 16 == 0xFFFE:
             return head + struct.pack(f"{self._order}L", size) + value
+        if self._extended and vr in EXTENDED_HEADERS:
+            return head + vr + bytes(EXTENDED_HEADERS[vr] - 14) + struct.pack("<Q", size) + value
         if vr in LONG_VRS:
             return head + vr + b"\0\0" + struct.pack(f"{self._order}L", size) + value
         return head + vr + struct.pack(f"{self._order}H", size & 0xFFFF) + value

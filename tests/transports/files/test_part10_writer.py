@@ -133,6 +133,23 @@ def test_the_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
 # Names
 
 
+@pytest.mark.parametrize("fsync", [False, True])
+def test_a_second_object_of_one_uid_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, fsync: bool) -> None:
+    """The sections of a CT have one SOP Instance UID. The same content is no reason to drop one."""
+    for content in (b"first", b"first", b"second"):
+        with create(tmp_path) as writer:
+            writer.write(content)
+            writer.commit(fsync=fsync)
+    text = f"'{UID}.dcm': another object has the same SOP Instance UID: "
+    kept = [f"{text}both are kept, this one as '{UID}_{number}.dcm'" for number in (2, 3)]
+    assert caplog.messages == kept
+    with create(tmp_path) as writer:
+        writer.write(b"third")
+        writer.commit(overwrite=True, fsync=fsync)
+    assert caplog.messages == [*kept, f"{text}it was replaced"]
+    assert len(names(tmp_path)) == 3
+
+
 def test_objects_of_one_uid_are_all_kept(tmp_path: Path) -> None:
     first, second = create(tmp_path), create(tmp_path)
     first.write(b"first")

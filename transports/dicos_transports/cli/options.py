@@ -10,6 +10,7 @@ from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT, Tolerance
+from dicos_proto.upper_layer.recognition import AUTOMATIC
 from dicos_proto.upper_layer.titles import is_title
 
 from ..addresses import (
@@ -37,7 +38,7 @@ APPLICATION_CONTEXTS: Final = {
     "dicos-v03": uids.DICOS_APPLICATION_CONTEXT_V03,
     "dicos-v02a": uids.DICOS_APPLICATION_CONTEXT_V02A,
 }
-TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "stratovan": STRATOVAN}
+TOLERANCES: Final = {"strict": STRICT, "field": FIELD, "auto": AUTOMATIC, "stratovan": STRATOVAN}
 LOOPBACK: Final = "127.0.0.1"
 _DEFAULT = Timeouts()
 
@@ -81,7 +82,8 @@ def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
     network.add_argument(
         "--tolerance", choices=TOLERANCES, default="field",
         help="deviations from the standard to accept from the peer, with a warning for each: none, common and "
-        "harmless ones, or those of Stratovan's toolkit (default: %(default)s)",
+        "harmless ones, those and the ones of Stratovan's toolkit from a peer that is recognized as it, or those of "
+        "Stratovan's toolkit from every peer (default: %(default)s)",
     )  # fmt: skip
     network.add_argument(
         "--max-pdu", type=max_pdu, metavar="BYTES",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STATION: Final = logging.getLogger("dicos.screening")
 """The logger of `dicos screen`, whose lines are results: they are printed unless `--quiet`."""
+FILES: Final = logging.getLogger("dicos.files")
 WORDS: Final = logging.getLogger("dicos.command")
 """The logger of the command's own lines with `--log-json`."""
 
@@ -154,6 +155,7 @@ def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
     results = logging.ERROR if out.quiet else logging.INFO
     handlers: list[tuple[logging.Logger, logging.Handler]] = [
         (LOG, _Lines(out, _level(out))),
+        (FILES, _Lines(out, _level(out))),
         (STATION, _Lines(out, results)),
     ]
     LOG.setLevel(_level(out))
@@ -162,7 +164,7 @@ def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
         from ..serving.logs import json_handler
 
         written = json_handler(details=out.debug)
-        handlers += [(LOG, written), (STATION, written), (WORDS, written)]
+        handlers += [(LOG, written), (FILES, written), (STATION, written), (WORDS, written)]
         WORDS.setLevel(logging.DEBUG)  # `Output` has already dropped what is not wanted
         levels = logging.getLevelNamesMapping()
         out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dicos_proto.data import DataSetError, Walker, encoding, transcode
-from dicos_proto.data.elements import shown
+from dicos_proto.data.elements import LONGEST, shown
 from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
 from dicos_proto.limits import Limits
-from dicos_proto.registry.uids import name_of
+from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, name_of
 from dicos_proto.wire import Buffer
 
 from .part10 import (
@@ -46,11 +46,11 @@ def convert_chunks(
 ) -> Generator[Buffer, None, None]:
     """Yields the data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
-    Implicit VR little endian, explicit VR little endian and deflated are converted into each other, in one pass and in
-    the memory of a few chunks; a data set that already is in `transfer_syntax` is not changed. `limits` bounds the
-    bytes inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its nesting (`sequence_depth`).
-    Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are not a data set, and if a
-    limit is exceeded.
+    Implicit VR little endian, explicit VR little endian, DICOS's extended one and deflated are converted into each
+    other, in one pass and in the memory of a few chunks; a data set that already is in `transfer_syntax` is not
+    changed. `limits` bounds the bytes inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its
+    nesting (`sequence_depth`). Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are
+    not a data set, for a value that is too long for `transfer_syntax`, and if a limit is exceeded.
     """
     check_file(file, "convert_chunks")
     if not can_convert(file.transfer_syntax, transfer_syntax):
@@ -95,6 +95,9 @@ class Prepared:
     """The first of several fragments with an odd length, in words: fragments are sent unchanged."""
     whole: Buffer | None = None
     """The whole data set, if it is small."""
+    large: int | None = None
+    """Tag of the first element whose value has more than 4,294,967,294 bytes, which only DICOS's extended explicit VR
+    has room for."""
 
     @property
     def told(self) -> str:
@@ -106,10 +109,19 @@ class Prepared:
             found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
         return "; ".join(found)
 
+    def check_fits(self, transfer_syntax: str) -> None:
+        """Raises Part10Error if a value is too long for this transfer syntax."""
+        if self.large is not None and transfer_syntax != DICOS_EXPLICIT_VR_LE_EXTENDED:
+            raise Part10Error(
+                self.file.path,
+                f"has more than {LONGEST} bytes in {shown(self.large)}, too many for {name_of(transfer_syntax)}",
+            )
+
     def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
         """Yields the data set as it is sent: as it is on disk, padded if necessary, or converted. Raises
         Part10Error."""
         file = self.file
+        self.check_fits(transfer_syntax)
         if transfer_syntax != file.transfer_syntax:
             yield from convert_chunks(file, transfer_syntax)
         elif self.odd:
@@ -137,7 +149,7 @@ def prepare(file: Part10File) -> Prepared:
         if odd and found is None:
             raise Part10Error(file.path, f"has {size}, in a transfer syntax that is not known here")
         return Prepared(file=file, whole=whole)
-    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS, extended=found.extended)
     try:
         if whole is not None:
             walker.feed(whole)
@@ -147,7 +159,7 @@ def prepare(file: Part10File) -> Prepared:
     except DataSetError as error:
         if odd:
             raise Part10Error(file.path, f"has {size}: {error}") from error
-        return Prepared(file=file, whole=whole)  # not a data set: the receiver decides what to do with it
+        return Prepared(file=file, whole=whole, large=walker.large)  # not a data set: the receiver decides
     fragment = walker.odd_fragment
     if (file.data_length + walker.odd_values) % 2:  # still odd with every odd element padded
         if fragment is not None:
@@ -155,7 +167,7 @@ def prepare(file: Part10File) -> Prepared:
         file, whole = replace(file, data_length=walker.ended), None  # zeros after the end are left out
     if walker.odd:
         whole = None
-    return Prepared(file=file, odd=tuple(walker.odd), odd_fragment=fragment, whole=whole)
+    return Prepared(file=file, odd=tuple(walker.odd), odd_fragment=fragment, whole=whole, large=walker.large)
 
 
 def _read_headers(file: Part10File, walker: Walker) -> None:

@@ -105,8 +105,8 @@ def instance(given: object, accepted: Taken = NOTHING) -> Instance:
     """An instance that is ready to be sent, of anything that `offer` takes.
 
     A file is read when it is sent, a data set is encoded now. `accepted`: SOP class -> transfer syntaxes (`taken`); an
-    object in another one is converted if possible, between implicit, explicit and deflated little endian. Raises as
-    `offer` does, and `DataSetError`.
+    object in another one is converted if possible, among implicit, explicit, extended and deflated little endian.
+    Raises as `offer` does, and `DataSetError`.
     """
     return offer(given).instance(accepted)
 

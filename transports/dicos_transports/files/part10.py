@@ -200,7 +200,7 @@ def _named(data: bytes, transfer_syntax: str) -> tuple[str, str]:
     found = encoding(transfer_syntax)
     if found is None or found[2] or (b"\x08\0\x18\0" not in data and found[1]):
         return "", ""
-    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS)
+    walker = Walker(implicit=found[0], little=found[1], limits=_LIMITS, extended=found.extended)
     with suppress(DataSetError):  # not a data set: reported when it is sent
         at, size = 0, 512  # both are usually among the first elements
         while at < len(data) and len(walker.seen) < 2:

@@ -19,7 +19,13 @@ from dicos_proto import dimse
 from dicos_proto.arguments import check_several
 from dicos_proto.association import Association
 from dicos_proto.conversation import flows, planning
-from dicos_proto.registry.uids import DEFLATED_EXPLICIT_VR_LE, EXPLICIT_VR_LE, IMPLICIT_VR_LE, name_of
+from dicos_proto.registry.uids import (
+    DEFLATED_EXPLICIT_VR_LE,
+    DICOS_EXPLICIT_VR_LE_EXTENDED,
+    EXPLICIT_VR_LE,
+    IMPLICIT_VR_LE,
+    name_of,
+)
 from dicos_proto.services.storage import Instance
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 from dicos_proto.wire import Buffer
@@ -37,7 +43,7 @@ __all__ = ["FALLBACKS", "Batch", "FileInstance", "file_instance", "plan", "prepa
 
 LOG: Final = logging.getLogger("dicos.files")
 
-_BEST_FIRST: Final = (EXPLICIT_VR_LE, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
+_BEST_FIRST: Final = (EXPLICIT_VR_LE, DICOS_EXPLICIT_VR_LE_EXTENDED, IMPLICIT_VR_LE, DEFLATED_EXPLICIT_VR_LE)
 """Targets of a conversion, the one that loses least first."""
 
 
@@ -108,11 +114,12 @@ def sendable_as(transfer_syntax: str) -> tuple[str, ...]:
     return (transfer_syntax, *others)
 
 
+_RARE: Final = (DEFLATED_EXPLICIT_VR_LE, DICOS_EXPLICIT_VR_LE_EXTENDED)
 FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
-    own: tuple(other for other in sendable_as(own)[1:] if other != DEFLATED_EXPLICIT_VR_LE) for own in CONVERTIBLE
+    own: tuple(other for other in sendable_as(own)[1:] if other not in _RARE) for own in CONVERTIBLE
 }
-"""Transfer syntax -> the others to propose, for `planning.plan`. Deflated is proposed only for deflated data sets,
-but used for others too if a peer accepted nothing else."""
+"""Transfer syntax -> the others to propose, for `planning.plan`. Deflated and DICOS's extended explicit VR are proposed
+only for data sets that are in them, but used for others too if a peer accepted nothing better."""
 
 
 # -- a file that is sent -----------------------------------------------------------------------------------------
@@ -190,6 +197,7 @@ def file_instance(
     Raises `Part10Error`.
     """
     prepared = data_sets.prepare(file)
+    prepared.check_fits(transfer_syntax)
     if not begin and prepared.whole is not None:
         prepared = replace(prepared, whole=None)  # many instances may wait
     data = FileData(prepared, transfer_syntax, progress)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from dicos_proto.wire import Buffer
 from .temporary import hidden_name, keep, lock_new
 
 __all__ = ["Part10Writer", "file_header", "file_name"]
+
+LOG: Final = logging.getLogger("dicos.files")
 
 FIRST_WRITE: Final = 64 * 1024
 """Bytes gathered before the first write: a small object takes one write."""
@@ -119,8 +122,9 @@ class Part10Writer:
     def commit(self, *, overwrite: bool = False, fsync: bool = False) -> Path:
         """Completes the file, names it by its SOP Instance UID, and returns its path.
 
-        If the name is taken, `_2`, `_3` ... is added: peers send different objects under one UID, and none is lost.
-        With `overwrite` the new file replaces the old one. `fsync` waits until the disk has the file and its name: use
+        If the name is taken, `_2`, `_3` ... is added: peers send different objects under one UID, such as the sections
+        of a DICOS CT, and none is lost. The content is not compared: an object that is sent twice is kept twice. With
+        `overwrite` the new file replaces the old one. Both are logged as a warning. `fsync` waits until the disk has the file and its name: use
         it for every object that is the only copy.
         Raises OSError; then nothing is left of the object, and an earlier one that it should replace is unchanged. One
         exception: on a file system without hard links, a new file that has replaced an old one stays if the folder
@@ -137,13 +141,16 @@ class Part10Writer:
             if fsync:
                 os.fsync(self._fd)
             os.close(os.dup(self._fd))  # some file systems report a lack of space only at a close; the lock stays
-            path = self._replace(synced=fsync) if overwrite else self._add(synced=fsync)
+            path, taken = self._replace(synced=fsync) if overwrite else self._add(synced=fsync)
         except OSError:
             self.discard()
             raise
         fd, self._fd = self._fd, -1
         with suppress(OSError):  # every error has been reported above
             os.close(fd)
+        if taken:
+            done = "it was replaced" if overwrite else f"both are kept, this one as {os.path.basename(path)!a}"
+            LOG.warning("%a: another object has the same SOP Instance UID: %s", "".join(self._name), done)
         return Path(path)
 
     def discard(self) -> None:
@@ -209,9 +216,9 @@ class Part10Writer:
             with suppress(OSError):
                 os.ftruncate(self._fd, self._size)
 
-    def _add(self, *, synced: bool) -> str:
-        """Gives the file the first free name."""
-        path = self._claim_name()
+    def _add(self, *, synced: bool) -> tuple[str, bool]:
+        """Gives the file the first free name. Returns its path, and True if that is not the name of its UID."""
+        path, taken = self._claim_name()
         if synced:
             try:
                 _fsync_folder(self._folder)
@@ -219,14 +226,16 @@ class Part10Writer:
                 if self._has(path):
                     os.unlink(path)
                 raise
-        return path
+        return path, taken
 
-    def _replace(self, *, synced: bool) -> str:
-        """Gives the file its name, even if an earlier one has it; that one is kept until the new name is on disk."""
+    def _replace(self, *, synced: bool) -> tuple[str, bool]:
+        """Gives the file its name, even if an earlier one has it; that one is kept until the new name is on disk.
+        Returns its path, and True if there was an earlier one."""
         path = os.path.join(self._folder, "".join(self._name))
+        taken = os.path.lexists(path)
         if not synced:
             os.replace(self._temporary, path)
-            return path
+            return path, taken
         earlier = os.path.join(self._folder, hidden_name())
         found, kept = True, -1
         try:
@@ -250,14 +259,15 @@ class Part10Writer:
                 with suppress(OSError):
                     os.unlink(earlier)
                 os.close(kept)
-        return path
+        return path, taken
 
     def _has(self, path: str) -> bool:
         """Returns True if the file at `path` is this one; another writer may have replaced it meanwhile."""
         return os.path.samestat(os.fstat(self._fd), os.lstat(path))
 
-    def _claim_name(self) -> str:
-        """Moves the file to the first free name, never over another file.
+    def _claim_name(self) -> tuple[str, bool]:
+        """Moves the file to the first free name, never over another file. Returns the path, and True if another file
+        had the first name.
 
         The system call that claims the name is the one that makes the file appear under it.
         """
@@ -266,7 +276,7 @@ class Part10Writer:
         while not self._appear(path):
             number = _first_free(stem, suffix, number)
             path = f"{stem}_{number}{suffix}"
-        return path
+        return path, number > 1
 
     def _appear(self, path: str) -> bool:
         """Returns True if `path` was free; the file is there now."""

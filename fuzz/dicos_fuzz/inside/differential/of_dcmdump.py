@@ -186,7 +186,7 @@ class _Lister(Walker):
     __slots__ = ("_path", "root", "unknown")
 
     def __init__(self, transfer_syntax: str, limits: Limits) -> None:
-        implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
+        implicit, little, *_ = encoding(transfer_syntax) or (False, True)
         super().__init__(implicit=implicit, little=little, limits=limits, tokens=True)
         self.root = _Node(Element(-1, 0, "", None))
         self._path = [self.root]
@@ -240,7 +240,7 @@ def _ours(given: Input) -> tuple[list[Element], str]:
 
 def _check_plain(transfer_syntax: str, data: bytes, limits: Limits) -> None:
     """The walk that stores objects unread, in pieces, has the same verdict as the one that makes tokens."""
-    implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
+    implicit, little, *_ = encoding(transfer_syntax) or (False, True)
     walker = Walker(implicit=implicit, little=little, limits=limits)
     try:
         for at in range(0, len(data), 37):
