@@ -15,33 +15,51 @@ if TYPE_CHECKING:
     from .dx import DX
     from .errors import BadValue, DicosError, NotDicos, PixelError
     from .findings import Finding, Severity
+    from .geometry import Geometry, GeometryError
     from .multiframe import Place, Section
     from .objects import DicosObject, group_by_scan
     from .qr import QR, Code, Measurement
+    from .regions import Axes, Box, Region, RegionError
     from .stamp import Stamp
+    from .tdr import TDR, Algorithm, Operator
+    from .threats import Assessment, Reference, ReferencedThreat, Representation, Threat
     from .views import view
 
 __all__ = [
     "AIT2D",
     "AIT3D",
+    "Algorithm",
+    "Assessment",
+    "Axes",
     "BadValue",
+    "Box",
     "CT",
     "Code",
     "DX",
     "DicosError",
     "DicosObject",
     "Finding",
+    "Geometry",
+    "GeometryError",
     "Machine",
     "Measurement",
     "NotDicos",
     "OOI",
+    "Operator",
     "PixelError",
     "Place",
     "QR",
+    "Reference",
+    "ReferencedThreat",
+    "Region",
+    "RegionError",
+    "Representation",
     "Scan",
     "Section",
     "Severity",
     "Stamp",
+    "TDR",
+    "Threat",
     "XRay",
     "group_by_scan",
     "register",

@@ -14,15 +14,20 @@ from .ct import CT, XRay
 from .dx import DX
 from .errors import BadValue, DicosError, NotDicos, PixelError
 from .findings import Finding, Severity
+from .geometry import Geometry, GeometryError
 from .multiframe import Place, Section
 from .objects import DicosObject, group_by_scan, kind_of
 from .qr import QR, Code, Measurement
+from .regions import Axes, Box, Region, RegionError
 from .stamp import Stamp
+from .tdr import TDR, Algorithm, Operator
+from .threats import Assessment, Reference, ReferencedThreat, Representation, Threat
 
 __all__ = [
-    "AIT2D", "AIT3D", "CT", "DX", "OOI", "QR", "BadValue", "Code", "DicosError", "DicosObject", "Finding", "Machine",
-    "Measurement", "NotDicos", "PixelError", "Place", "Scan", "Section", "Severity", "Stamp", "XRay", "group_by_scan",
-    "register", "view",
+    "AIT2D", "AIT3D", "CT", "DX", "OOI", "QR", "TDR", "Algorithm", "Assessment", "Axes", "BadValue", "Box", "Code",
+    "DicosError", "DicosObject", "Finding", "Geometry", "GeometryError", "Machine", "Measurement", "NotDicos",
+    "Operator", "PixelError", "Place", "Reference", "ReferencedThreat", "Region", "RegionError", "Representation",
+    "Scan", "Section", "Severity", "Stamp", "Threat", "XRay", "group_by_scan", "register", "view",
 ]  # fmt: skip
 
 

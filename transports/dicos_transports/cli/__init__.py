@@ -25,6 +25,8 @@ SUBCOMMANDS: Final = {
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
     "screen": "screening station: receive scans, find threats, send reports, serve a page",
+    "show": "draw a scan and the threats that were found in it",
+    "validate": "check DICOS files against the rules of their modules",
     "fuzz": "send a peer that you own faulty conversations, and report what it does wrong",
     "replay": "run a finding of dicos fuzz again, or export it as a test or a capture",
     "faultproxy": "pass connections on to a peer, with faults of a plan",
@@ -34,8 +36,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     name: f"dicos_fuzz.cli.{name}" for name in ("fuzz", "replay", "faultproxy", "trace")
 }
 """Subcommand -> its module, where it is not one of `commands`."""
+EXTRAS: Final[dict[str, str]] = {**dict.fromkeys(ELSEWHERE, "fuzz"), "show": "show", "validate": "dicos"}
+"""Subcommand -> the extra with the libraries that it needs."""
 OK, FAILED, USAGE, NO_ASSOCIATION, LOST, INTERRUPTED = 0, 1, 2, 3, 4, 130
-FINDS: Final = ("fuzz", "replay", "faultproxy")
+FINDS: Final = ("fuzz", "replay", "faultproxy", "validate")
 """Subcommands whose status 1 says something else than that the command failed."""
 
 
@@ -83,10 +87,11 @@ def _dispatch(words: list[str]) -> int:
         try:
             module = import_module(ELSEWHERE.get(name) or f"{__name__}.commands.{name}")
         except ModuleNotFoundError as error:
-            if name not in ELSEWHERE:
+            if name not in EXTRAS:
                 raise
             print(
-                f"error: dicos {name} needs more libraries ({error.name}): pip install '.[fuzz]' in a checkout",
+                f"error: dicos {name} needs more libraries ({error.name}): pip install '.[{EXTRAS[name]}]' "
+                "in a checkout",
                 file=sys.stderr,
             )
             return USAGE
