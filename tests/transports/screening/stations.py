@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pydicom
 
+from dicos_proto.data import decode_object
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose
 from dicos_proto.upper_layer.policy import AcceptPolicy
@@ -72,6 +73,7 @@ class Running:
         self.port: int = self.named("listening")[0]["port"]
         self.http: int = self.named("http")[0]["port"]
         self.url = f"http://127.0.0.1:{self.http}"
+        self.client = httpx2.Client(timeout=PATIENCE, verify=False)  # a context for TLS takes long to make
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -91,14 +93,13 @@ class Running:
 
     def post(self, content: bytes | Iterator[bytes], **headers: str) -> httpx2.Response:
         """Sends a scan by HTTP."""
-        return httpx2.post(
-            f"{self.url}/scans", content=content, headers={"Content-Type": "application/dicom", **headers},
-            timeout=PATIENCE,
-        )  # fmt: skip
+        return self.client.post(
+            f"{self.url}/scans", content=content, headers={"Content-Type": "application/dicom", **headers}
+        )
 
     def listing(self) -> dict[str, Any]:
         """All that the page gets."""
-        found: dict[str, Any] = httpx2.get(f"{self.url}/scans", timeout=PATIENCE).json()
+        found: dict[str, Any] = self.client.get(f"{self.url}/scans").json()
         return found
 
     def scans(self) -> list[dict[str, Any]]:
@@ -125,6 +126,14 @@ class Running:
         self.process.kill()
         self.process.wait()
 
+    def close(self) -> None:
+        """Closes what the test has of it, once it has ended."""
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        self.client.close()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
     def stop(self) -> int:
         """Stops it as an administrator does; returns the exit status."""
         self.process.terminate()
@@ -142,7 +151,7 @@ def station(folder: Path, *words: object, **options: Any) -> Iterator[Running]:
     finally:
         if running.process.poll() is None:
             running.process.kill()
-        running.process.wait()
+        running.close()
         assert "Traceback" not in running.said, running.said
 
 
@@ -161,7 +170,7 @@ class Destination:
     def _handle(self, session: blocking.Session) -> None:
         for request in session:
             if isinstance(request, blocking.StoreRequest):
-                report = request.dataset()
+                report = decode_object(b"".join(map(bytes, request.data())), request.transfer_syntax)
                 status = self.answer(report)
                 if not status:
                     self.reports.append(report)

@@ -173,7 +173,7 @@ def test_killed_at_random_points(tmp_path: Path) -> None:
             until(lambda: running.listing()["counts"]["undelivered"] == running.listing()["counts"]["waiting"] == 0)
             found: list[dict[str, object]] = []
             before = 1 << 40
-            while more := httpx2.get(f"{running.url}/scans?before={before}").json()["scans"]:
+            while more := running.client.get(f"{running.url}/scans?before={before}").json()["scans"]:
                 found += more
                 before = min(scan["id"] for scan in more)
     present = {scan["ooi_id"] for scan in found}

@@ -26,7 +26,7 @@ from time import time
 from typing import Any, Final
 
 from .folder import is_full
-from .scan import Recogniser, Scan
+from .scan import CannotRecognise, Recogniser, Scan
 
 GROUP: Final = "dicos_proto.recognisers"
 BUILT_IN: Final = {
@@ -85,17 +85,19 @@ class Answering:
         threats = list(self._recogniser(given) or ())
         return self._reporting.machine(given, threats, Path(report), self._name, begun, time())
 
-    def abort(self, scan: str, report: str, recogniser: str, header: dict[str, str]) -> dict[str, Any]:
+    def abort(self, scan: str, report: str, recogniser: str, reason: str, header: dict[str, str]) -> dict[str, Any]:
         """Writes the report of a scan that was not recognised."""
-        return self._reporting.abort(Path(scan), header, Path(report), recogniser)
+        return self._reporting.abort(Path(scan), header, Path(report), recogniser, reason)
 
-    def operate(self, scan: str, report: str, machine: str, decision: str, operator: str) -> dict[str, Any]:
+    def operate(
+        self, scan: str, report: str, machine: str, decision: str, operator: str, header: dict[str, str]
+    ) -> dict[str, Any]:
         """Writes the report of an operator."""
-        return self._reporting.operate(Scan(Path(scan)), Path(report), Path(machine), decision, operator)
+        return self._reporting.operate(Path(scan), header, Path(report), Path(machine), decision, operator)
 
     def draw(self, scan: str, out: str, report: str | None) -> dict[str, Any]:
         """Draws the picture of a scan."""
-        return self._reporting.draw(Scan(Path(scan)), None if report is None else Path(report), Path(out))
+        return self._reporting.draw(Path(scan), None if report is None else Path(report), Path(out))
 
 
 def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +107,11 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
     try:
         found: dict[str, Any] = getattr(answering, what)(**request)
         return found
+    except CannotRecognise as error:
+        return {"error": str(error), "reason": "UNKNOWN_DATATYPE"}
     except MemoryError:
         return {"error": "out of memory"}
-    except Exception as error:  # the recogniser's own, whatever it is
+    except (Exception, SystemExit) as error:  # the recogniser's own, whatever it is
         return {"error": described(error), "full": is_full(error)}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -34,8 +34,8 @@ SCAN_CLASSES: Final = tuple(
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00100020, 0x00280008, 0x00280010, 0x00280011, 0x00280100
 _WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS))
-_PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009))
-"""Pixel Data, Float Pixel Data, Double Float Pixel Data."""
+_PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009, 0x7FE00011, 0x7FE00012, 0x7FE00013))
+"""The elements that may hold pixel data, in DICOM and in DICOS (`dicos_proto.dicos.pixels`, which needs numpy)."""
 _PIECE: Final = 1 << 24
 
 
@@ -59,11 +59,16 @@ class Header:
 class _Look(Walker):
     """Keeps the values of some elements of the data set itself."""
 
-    __slots__ = ("encapsulated", "found", "pixels")
+    __slots__ = ("_big", "encapsulated", "found", "pixels")
 
     def __init__(self, transfer_syntax: str, size: int) -> None:
-        implicit, little, _ = encoding(transfer_syntax) or (False, True, False)
-        super().__init__(implicit=implicit, little=little, limits=Limits(), size=size, tokens=True)
+        known = encoding(transfer_syntax)
+        assert known is not None
+        super().__init__(
+            implicit=known.implicit, little=known.little, extended=known.extended, limits=Limits(), size=size,
+            tokens=True,
+        )  # fmt: skip
+        self._big = not known.little
         self.found: dict[int, bytes] = {}
         self.pixels: int | None = None
         self.encapsulated = False
@@ -88,7 +93,7 @@ class _Look(Walker):
         text = value.strip(b" \0")
         if tag == _FRAMES and text.isdigit():
             return int(text)
-        return int.from_bytes(value, "little") if len(value) == 2 else None
+        return int.from_bytes(value, "big" if self._big else "little") if len(value) == 2 else None
 
 
 def read_header(path: Path) -> Header:
@@ -103,10 +108,8 @@ def read_header(path: Path) -> Header:
     if file.sop_class_uid not in SCAN_CLASSES:
         raise NotAScan(status.SOP_CLASS_NOT_SUPPORTED, f"not a scan: {uids.name_of(file.sop_class_uid)[:64]!a}")
     known = encoding(file.transfer_syntax)
-    if known is None:
-        if file.transfer_syntax not in uids.TRANSFER_SYNTAXES:
-            raise NotAScan(status.CANNOT_UNDERSTAND, "a transfer syntax that is not known here")
-        return Header(file=file, size=file.data_length, ooi_id="")
+    if known is None or known.deflated:
+        raise NotAScan(status.CANNOT_UNDERSTAND, "a transfer syntax that is not read here")
     try:
         look = _walk(file)
     except DataSetError as error:

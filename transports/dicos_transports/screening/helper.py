@@ -32,10 +32,12 @@ LONGEST: Final = 1 << 20
 class HelperError(Exception):
     """The helper answered that it failed. The text is the reason: it holds no values of a data set."""
 
-    def __init__(self, why: str, *, full: bool = False) -> None:
+    def __init__(self, why: str, *, full: bool = False, reason: str = "NOT_REVIEWED") -> None:
         super().__init__(why)
         self.full = full
         """True if the disk is full."""
+        self.reason = reason
+        """The reason as a report with the abort flag has it (4010,1021)."""
 
 
 class HelperDied(HelperError):
@@ -118,10 +120,11 @@ class Helper:
             if self._stopping:
                 raise HelperStopped from error
             if isinstance(error, TimeoutError):
-                raise HelperHung(f"no result within {seconds:g} s") from error
+                raise HelperHung(f"no result within {seconds:g} s", reason="TIMEOUT") from error
             raise HelperDied(_how(process)) from error
         if "error" in answer:
-            raise HelperError(str(answer["error"]), full=bool(answer.get("full")))
+            reason = str(answer.get("reason", "NOT_REVIEWED"))
+            raise HelperError(str(answer["error"]), full=bool(answer.get("full")), reason=reason)
         found: dict[str, Any] = answer
         return found
 

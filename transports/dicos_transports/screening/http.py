@@ -65,7 +65,7 @@ class HttpServer:
         from hypercorn.config import Config
 
         config = Config()
-        config.bind = [f"fd://{self._socket.fileno()}"]
+        config.bind = [f"fd://{self._socket.detach()}"]  # hypercorn closes it
         config.accesslog = None
         config.errorlog = None
         config.include_server_header = False

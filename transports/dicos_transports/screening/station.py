@@ -12,8 +12,8 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,10 +147,11 @@ class Station:
         try:
             report = self._write(
                 partial(self._clerk.ask, CLERK_SECONDS, do="operate", scan=self._path(scan), decision=decision,
-                        operator=operator, machine=str(self.folder.reports / machine[-1]["file"])),
+                        operator=operator, header=_header_of(scan), machine=str(self.folder.reports / machine[-1]["file"])),
                 kind="operator", operator=operator,
             )  # fmt: skip
-            found = self.index.decided(number, report)
+            with self._unless(report):
+                found = self.index.decided(number, report)
         except (HelperError, HelperStopped, OSError, sqlite3.Error) as error:
             full = is_full(error) or getattr(error, "full", False)
             raise NotDecided(f"the report of the operator cannot be written: {error}", full=full) from error
@@ -196,17 +197,21 @@ class Station:
         """Has a job tried again later after a fault that is not its own, for example of the disk."""
         text = "no space left on the disk of the station" if is_full(error) else f"{type(error).__name__}: {error}"
         LOG.error("%s: %s; it is tried again", kind, text)
-        if lease is not None:
-            with suppress(sqlite3.Error, LeaseLost):
+        while lease is not None and not self._stopping.is_set():
+            try:
                 self.index.put_off(lease, text, DISK_PAUSE, counts=False)
                 return
+            except LeaseLost:
+                return
+            except sqlite3.Error:  # the index is on the same disk: the job is leased until it takes this
+                self._stopping.wait(DISK_PAUSE)
         self._stopping.wait(DISK_PAUSE)
 
     def _recognise(self, helper: Helper, lease: Lease) -> None:
         scan = self.index.scan(lease.key)
         assert scan is not None  # it is never removed while it has a job
         if lease.attempts > ATTEMPTS:
-            report = self._abort(scan, "the recogniser ended its process repeatedly")
+            report = self._abort(scan, "the recogniser ended its process repeatedly", "NOT_REVIEWED")
         else:
             try:
                 ask = partial(helper.ask, self.settings.deadline, do="recognise", scan=self._path(scan))
@@ -219,13 +224,14 @@ class Station:
                     self.index.put_off(lease, str(error), 0.0)
                     return
                 LOG.error("scan %d: %s", lease.key, error)
-                report = self._abort(scan, str(error))
-        self.index.recognised(lease, report)
+                report = self._abort(scan, str(error), error.reason)
+        with self._unless(report):
+            self.index.recognised(lease, report)
         LOG.info("scan %d: %s", lease.key, report.decision if report.kind == "machine" else "ABORT")
 
-    def _abort(self, scan: dict[str, Any], why: str) -> NewReport:
+    def _abort(self, scan: dict[str, Any], why: str, reason: str) -> NewReport:
         ask = partial(self._clerk.ask, CLERK_SECONDS, do="abort", scan=self._path(scan),
-                      recogniser=self.settings.recogniser, header=_header_of(scan))  # fmt: skip
+                      recogniser=self.settings.recogniser, reason=reason, header=_header_of(scan))  # fmt: skip
         return self._write(ask, kind="abort", error=why)
 
     def _write(
@@ -246,6 +252,16 @@ class Station:
             file=path.name, kind=kind, sop_instance=answer["sop_instance"], decision=answer["decision"], made=time(),
             threats=answer["threats"], error=error, operator=operator,
         )  # fmt: skip
+
+    @contextmanager
+    def _unless(self, report: NewReport) -> Iterator[None]:
+        """Removes a report that the index does not take."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                (self.folder.reports / report.file).unlink()
+            raise
 
     def _deliver(self, destination: Destination, lease: Lease) -> None:
         report = self.index.report(lease.key)

@@ -57,7 +57,7 @@ LEFT_OVER: Final = 64 << 20
 """Most bytes of a refused upload that are read and dropped, so that its client sees the answer."""
 CHUNK: Final = 1 << 18
 DICOM: Final = "application/dicom"
-_OPERATOR = re.compile(r"[^\\\x00-\x1f\x7f]{1,64}")
+_OPERATOR = re.compile(r"[^\\\x00-\x1f\x7f]{1,16}")
 _SOURCE = Path(__file__).with_name("page.html")
 
 
@@ -300,7 +300,7 @@ def _decision(text: bytes) -> tuple[str, str]:
             return decision, operator.strip()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise _Answer(HTTPStatus.UNPROCESSABLE_ENTITY, "decision: ALARM or CLEAR; operator: 1 to 64 characters, no \\")
+    raise _Answer(HTTPStatus.UNPROCESSABLE_ENTITY, "decision: ALARM or CLEAR; operator: 1 to 16 characters, no \\")
 
 
 def _scan(row: dict[str, Any]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "may be repeated")  # fmt: skip
     add("--plain", type=host_and_port, metavar="[ADDRESS:]PORT",
         help="with TLS options, listen here without TLS as well")  # fmt: skip
-    parser.set_defaults(tolerance="stratovan")
+    parser.set_defaults(tolerance="auto")
     return parser
 
 
