@@ -24,6 +24,7 @@ SUBCOMMANDS: Final = {
     "findscu": "query a peer (C-FIND)",
     "getscu": "retrieve objects over the same association (C-GET)",
     "movescu": "have a peer send objects to another one, or to this command (C-MOVE)",
+    "screen": "screening station: receive scans, find threats, send reports, serve a page",
     "show": "draw a scan and the threats that were found in it",
     "validate": "check DICOS files against the rules of their modules",
     "fuzz": "send a peer that you own faulty conversations, and report what it does wrong",

@@ -30,8 +30,10 @@ from .tls import TLSOptions
 if TYPE_CHECKING:
     from ..serving.metrics import Endpoint
 
-WORDS: Final = logging.getLogger("dicos.command")
+STATION: Final = logging.getLogger("dicos.screening")
+"""The logger of `dicos screen`, whose lines are results: they are printed unless `--quiet`."""
 FILES: Final = logging.getLogger("dicos.files")
+WORDS: Final = logging.getLogger("dicos.command")
 """The logger of the command's own lines with `--log-json`."""
 
 
@@ -56,8 +58,8 @@ class Counts:
 class _Lines(logging.Handler):
     """Prints the server's log records as output of the command; if text is diverted, only as JSON events."""
 
-    def __init__(self, out: Output) -> None:
-        super().__init__(_level(out))
+    def __init__(self, out: Output, level: int) -> None:
+        super().__init__(level)
         self._out = out
         self.setFormatter(logging.Formatter("%(message)s"))
 
@@ -86,8 +88,14 @@ def run(
     handler: Handler,
     counts: Counts,
     where_to: str,
+    *,
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> int:
-    """Serve until SIGINT or SIGTERM. Returns the exit status. `where_to`: text for where received objects go."""
+    """Serve until SIGINT or SIGTERM. Returns the exit status. `where_to`: text for where received objects go.
+
+    `beside`: returns a context that is entered before anything is served, and left at the end. It may raise what the
+    caller expects.
+    """
     with logged(out, as_json=options.log_json):
         given = server_options(options, out)
         watched = _metrics(options, out)
@@ -100,7 +108,8 @@ def run(
             out.error("--activated, but no sockets were passed: LISTEN_FDS and LISTEN_PID, which systemd sets for a "
                       "service with a .socket unit, are not set for this process")  # fmt: skip
             return USAGE
-        return at.run(lambda: _serve(at, options, out, where, policy, given, watched, handler, counts, where_to))
+        with beside():
+            return at.run(lambda: _serve(at, options, out, where, policy, given, watched, handler, counts, where_to))
 
 
 def server_options(options: argparse.Namespace, out: Output) -> ServeOptions:
@@ -143,13 +152,19 @@ def _metrics(options: argparse.Namespace, out: Output) -> Watch:
 @contextmanager
 def logged(out: Output, *, as_json: bool = False) -> Iterator[None]:
     """Print what servers log as output of the command. `as_json`: print that, and the command's own lines, as JSON."""
-    handlers: list[tuple[logging.Logger, logging.Handler]] = [(LOG, _Lines(out)), (FILES, _Lines(out))]
+    results = logging.ERROR if out.quiet else logging.INFO
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [
+        (LOG, _Lines(out, _level(out))),
+        (FILES, _Lines(out, _level(out))),
+        (STATION, _Lines(out, results)),
+    ]
     LOG.setLevel(_level(out))
+    STATION.setLevel(results)
     if as_json:
         from ..serving.logs import json_handler
 
         written = json_handler(details=out.debug)
-        handlers += [(LOG, written), (FILES, written), (WORDS, written)]
+        handlers += [(LOG, written), (FILES, written), (STATION, written), (WORDS, written)]
         WORDS.setLevel(logging.DEBUG)  # `Output` has already dropped what is not wanted
         levels = logging.getLevelNamesMapping()
         out.diverted = lambda level, text: WORDS.log(levels[level], "%s", text)

@@ -170,6 +170,10 @@ class IncomingFile:
                 self._fail(error)
         return self._refused or Stored(status=status.SUCCESS, size=self._size, path=path)
 
+    def fileno(self) -> int:
+        """The descriptor of the file that is being written; -1 if there is none now."""
+        return -1 if self._writer is None else self._writer.fileno()
+
     def discard(self) -> None:
         """Removes what was written, unless the file is complete."""
         if self._conversion is not None:

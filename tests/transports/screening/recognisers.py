@@ -1,0 +1,63 @@
+"""Recognisers that do what recognisers should not. `dicos screen --recogniser tests.transports.screening.recognisers:NAME`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+
+def raises(scan: Any) -> list[Any]:
+    raise ValueError("the passenger's name is in this text")
+
+
+def hangs(scan: Any) -> list[Any]:
+    time.sleep(3600)
+    return []
+
+
+def dies(scan: Any) -> list[Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def dies_once(scan: Any) -> list[Any]:
+    """Ends its process for the first scan only; the file that `STATION_MARK` names remembers."""
+    mark = Path(os.environ["STATION_MARK"])
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def kills_station_once(scan: Any) -> list[Any]:
+    """Kills the station in the middle of the recognition, once."""
+    mark = Path(os.environ["STATION_MARK"])
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(3600)
+    return []
+
+
+def slow(scan: Any) -> list[Any]:
+    time.sleep(0.15)
+    return []
+
+
+def prints(scan: Any) -> list[Any]:
+    print("a line on standard output\n" * 1000)
+    return []
+
+
+def exits(scan: Any) -> list[Any]:
+    raise SystemExit(3)
+
+
+def answers_nonsense(scan: Any) -> Any:
+    return 7
+
+
+not_callable = 3

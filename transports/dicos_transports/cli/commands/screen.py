@@ -1,0 +1,289 @@
+"""`dicos screen`: a screening station: scans come in, a recogniser looks at them, reports go out, an operator decides."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dicos_proto.registry import uids
+from dicos_proto.registry.status import SUCCESS
+from dicos_proto.upper_layer.negotiation import UNCOMPRESSED
+from dicos_proto.upper_layer.pdu_types import OperationsWindow
+from dicos_proto.upper_layer.policy import AcceptPolicy
+
+from ...addresses import ListenFailed, NamedAddress, parse_address
+from ...files.receiving import take_all
+from ...sessions.finished import finished
+from ...sessions.session import EchoRequest, Session, StoreRequest
+from .. import NO_ASSOCIATION, USAGE
+from ..options import (
+    LOOPBACK,
+    application_context,
+    count,
+    host_and_port,
+    max_length,
+    provider_options,
+    provider_parser,
+    seconds,
+    timeouts,
+    tolerance,
+)
+from ..output import Output, shown
+from ..provider import Counts, run, server_options
+from ..runtimes.runtime import runtime
+from ..tls import TLSOptions
+
+if TYPE_CHECKING:
+    from ... import blocking
+    from ...screening import Station
+    from ...screening.delivery import Destination
+
+WINDOW: Final = 32
+LARGEST: Final = 16_000_000_000
+"""Bytes of a scan, by default."""
+
+
+def main(words: Sequence[str]) -> int:
+    options = provider_options(_parser(), words)
+    out = Output(options)
+    try:
+        from ...screening import FolderInUse, HelperError, Settings, Station
+    except ImportError as error:
+        out.error(f"dicos screen needs more libraries ({error.name}): pip install '.[screen]' in a checkout")
+        return USAGE
+    at, counts = runtime(options), Counts()
+    most = options.max_object
+    try:
+        station = Station(Settings(
+            folder=options.folder, destinations=_destinations(options, out), recogniser=options.recogniser,
+            deadline=options.deadline, workers=options.workers, watched=options.watch, most=most,
+        ))  # fmt: skip
+    except (FolderInUse, OSError, sqlite3.Error) as error:
+        out.error(f"{shown(options.folder)}: {error}")
+        return USAGE
+
+    def handler(offload: Callable[..., Any], batch: int) -> Callable[[Session], Coroutine[Any, Any, None]]:
+        receiving = _Receiving(station, counts, out, offload, batch)
+        return receiving.handle
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.callback(station.close)
+            station.start()
+            _serve_page(options, out, station, stack)
+            _serve_plain(options, out, _policy(options), handler(_at_once, 1), stack)
+            yield
+
+    try:
+        return run(
+            at, options, out, _policy(options), handler(at.offload, at.batch), counts,
+            f"keeping scans in {shown(options.folder)}", beside=beside,
+        )  # fmt: skip
+    except HelperError as error:
+        out.error(str(error))
+        return USAGE
+    except ListenFailed as error:
+        out.error(str(error))
+        return NO_ASSOCIATION
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = provider_parser(
+        "screen", "Receive scans, have a recogniser look at each, send its reports, and serve a page for an operator."
+    )
+    group = parser.add_argument_group("station")
+    add = group.add_argument
+    add("-od", "--folder", type=Path, default=Path("station"), metavar="FOLDER",
+        help="where scans, reports, pictures and the index are kept (default: %(default)s)")  # fmt: skip
+    add("--report-to", type=_destination, action="append", default=[], metavar="AET@HOST:PORT",
+        help="send reports here by C-STORE; may be repeated")  # fmt: skip
+    add("--report-tls", action="store_true",
+        help="send reports over TLS, with the certificate and the CAs of the TLS options")  # fmt: skip
+    add("--report-context", type=application_context, default="dicom", metavar="NAME",
+        help="application context for reports: dicom, dicos (= dicos-v03), dicos-v02a, or a UID "
+        "(default: %(default)s)")  # fmt: skip
+    add("--recogniser", default="threshold", metavar="NAME",
+        help="the function that finds threats: an entry point of the group dicos_proto.recognisers, MODULE:FUNCTION, "
+        "threshold or nothing (default: %(default)s)")  # fmt: skip
+    add("--deadline", type=_deadline, default=30.0, metavar="SECONDS",
+        help="time for one scan; after that its report has the abort flag (default: %(default)g)")  # fmt: skip
+    add("--workers", type=_workers, default=1, metavar="N",
+        help="scans that are recognised at the same time, each in its own process (default: %(default)s)")  # fmt: skip
+    add("--watch", type=_watched, action="append", default=[], metavar="FOLDER",
+        help="also take scans from files that appear in this folder; may be repeated")  # fmt: skip
+    add("--max-object", type=count_of_bytes, default=LARGEST, metavar="BYTES",
+        help="refuse larger scans (default: %(default)s)")  # fmt: skip
+    add("--http", type=host_and_port, default=(LOOPBACK, 8080), metavar="[ADDRESS:]PORT",
+        help=f"where the page is served, 0 for any free port (default: {LOOPBACK}:8080)")  # fmt: skip
+    add("--http-host", action="append", default=[], metavar="NAME",
+        help="a host name under which browsers may call the page, besides localhost and ADDRESS; "
+        "may be repeated")  # fmt: skip
+    add("--plain", type=host_and_port, metavar="[ADDRESS:]PORT",
+        help="with TLS options, listen here without TLS as well")  # fmt: skip
+    parser.set_defaults(tolerance="auto")
+    return parser
+
+
+def _policy(options: argparse.Namespace) -> AcceptPolicy:
+    """Return a policy for verification and scans, in the standard's transfer syntaxes."""
+    from ...screening.header import SCAN_CLASSES
+
+    return AcceptPolicy(
+        contexts=dict.fromkeys(SCAN_CLASSES, uids.TRANSFER_SYNTAXES) | {uids.VERIFICATION: UNCOMPRESSED},
+        called_aets=frozenset({options.aet}) if options.require_called_aet else None,
+        max_length=max_length(options),
+        window=OperationsWindow(invoked=WINDOW, performed=1),
+    )
+
+
+def _destinations(options: argparse.Namespace, out: Output) -> list[Destination]:
+    from ...screening.delivery import Destination
+
+    made = []
+    for where in options.report_to:
+        tls = None
+        if options.report_tls:
+            given = argparse.Namespace(**{**vars(options), "host": where.host, "tls_server_name": None, "tls": True})
+            tls = TLSOptions(given, out).client
+        made.append(Destination(
+            where, calling_aet=options.aet, application_context=options.report_context, timeouts=timeouts(options),
+            tolerance=tolerance(options), tls=tls,
+        ))  # fmt: skip
+    return made
+
+
+def _serve_page(options: argparse.Namespace, out: Output, station: Station, stack: ExitStack) -> None:
+    from ...screening.http import HttpServer
+    from ...screening.web import Page
+
+    host, port = options.http
+    server = HttpServer(Page(station, hosts=(host, *options.http_host)), (host, port))
+    stack.callback(server.close)
+    server.start()
+    out.info(f"page at http://{server.address}/")
+    out.event("http", address=host, port=server.port)
+    if not host.startswith("127.") and host not in ("::1", "localhost"):
+        out.failure("WARNING: the page asks for no password: anybody who reaches this address sees scans and decides")
+
+
+def _serve_plain(
+    options: argparse.Namespace,
+    out: Output,
+    policy: AcceptPolicy,
+    handle: Callable[[Session], Coroutine[Any, Any, None]],
+    stack: ExitStack,
+) -> None:
+    """Listens without TLS beside the listener with TLS."""
+    if options.plain is None:
+        return
+    from ...blocking.server import serve
+
+    def handler(session: blocking.Session) -> None:
+        finished(handle(session.awaited))
+
+    given = server_options(options, out)
+    given["tls"] = None
+    server = serve(options.plain, handler, policy=policy, **given)
+    stack.callback(server.close, options.grace)
+    out.info(f"also listening on {server.address} without TLS")
+    out.event("plain", address=options.plain[0], port=server.port)
+
+
+async def _at_once(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+class _Receiving:
+    """Answers C-ECHO, and gives each C-STORE to the station."""
+
+    def __init__(
+        self, station: Station, counts: Counts, out: Output, offload: Callable[..., Any], batch: int
+    ) -> None:
+        self._station = station
+        self._counts = counts
+        self._out = out
+        self._offload = offload
+        self._batch = batch
+
+    async def handle(self, session: Session) -> None:
+        """Serves one association."""
+        async for request in session:
+            match request:
+                case EchoRequest():
+                    await request.respond()
+                    with self._counts.lock:
+                        self._counts.echoes += 1
+                case StoreRequest():
+                    await self._receive(request)
+                case _:
+                    self._out.detail(f"{session.peer}: {request.name} refused: not supported here")
+
+    async def _receive(self, request: StoreRequest) -> None:
+        from ...screening.intake import StoreSink
+
+        counts, sink = self._counts, StoreSink(self._station.intake, request)
+        try:
+            stored = await take_all(sink, request, self._offload, self._batch)
+        except BaseException:
+            with counts.lock:
+                counts.incomplete += 1
+            raise
+        finally:
+            sink.discard()
+        await request.respond(stored.status, stored.comment)
+        good = stored.status == SUCCESS
+        with counts.lock:
+            counts.stored += good
+            counts.failed += not good
+            counts.bytes += stored.size if good else 0
+        self._out.event(
+            "stored" if good else "failed", peer=request.session.peer, calling_aet=request.session.calling_aet,
+            sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid, status=stored.status,
+            bytes=stored.size, why=stored.error, scan=None if sink.admitted is None else sink.admitted.scan,
+        )  # fmt: skip
+
+
+# -- types of option values ------------------------------------------------------------------------------------------
+
+
+def count_of_bytes(word: str) -> int:
+    """Parse a number of bytes, at least 1."""
+    if not word.isdecimal() or not 1 <= int(word) <= 1 << 50:
+        raise argparse.ArgumentTypeError(f"{word!a}: expected a number of bytes, 1 or more")
+    return int(word)
+
+
+def _workers(word: str) -> int:
+    found = count(word)
+    if found > 64:
+        raise argparse.ArgumentTypeError(f"{word!a}: expected 1 to 64")
+    return found
+
+
+def _deadline(word: str) -> float:
+    found = seconds(word)
+    if not found:
+        raise argparse.ArgumentTypeError("0: a recogniser has a deadline of more than 0 seconds")
+    return found
+
+
+def _watched(word: str) -> Path:
+    path = Path(word)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{word!a}: not a folder")
+    return path
+
+
+def _destination(word: str) -> NamedAddress:
+    try:
+        found = parse_address(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not found.port:
+        raise argparse.ArgumentTypeError("port 0: a peer has a port from 1 to 65535")
+    return found

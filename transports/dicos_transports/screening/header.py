@@ -1,0 +1,148 @@
+"""The facts about a scan that the index needs, read without its pixels; and the refusal of what is no scan.
+
+The walk reads the elements and skips the pixels, whatever the size: it takes milliseconds for a 300 MB CT.
+
+Knows: the elements that tell the size of a scan. Must not know: pixels, pydicom, the index. Invariants: memory is that
+of a walk; no value of a data set is in an error.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dicos_proto.data.elements import DataSetError, encoding, shown
+from dicos_proto.data.tokens import WHOLE
+from dicos_proto.data.walker import Walker
+from dicos_proto.limits import Limits
+from dicos_proto.registry import status, uids
+from dicos_proto.wire import Buffer
+
+from ..files.part10 import Part10Error, Part10File, inspect
+
+__all__ = ["SCAN_CLASSES", "Header", "NotAScan", "read_header"]
+
+SCAN_CLASSES: Final = tuple(
+    uid
+    for name, uid in sorted(vars(uids).items())
+    if name.startswith(("DICOS_CT", "DICOS_DX", "DICOS_AIT")) and isinstance(uid, str)
+)
+"""The SOP classes that a station takes: CT, DX and AIT of every kind."""
+
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00100020, 0x00280008, 0x00280010, 0x00280011, 0x00280100
+_WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS))
+_PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009, 0x7FE00011, 0x7FE00012, 0x7FE00013))
+"""The elements that may hold pixel data, in DICOM and in DICOS (`dicos_proto.dicos.pixels`, which needs numpy)."""
+_PIECE: Final = 1 << 24
+
+
+class NotAScan(Exception):
+    """An object that the station refuses. `status`: the status of a C-STORE response. The text has no values."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The facts about a scan. `ooi_id`: the identifier of the object of inspection, "" if there is none."""
+
+    file: Part10File
+    size: int
+    ooi_id: str
+
+
+class _Look(Walker):
+    """Keeps the values of some elements of the data set itself."""
+
+    __slots__ = ("_big", "encapsulated", "found", "pixels")
+
+    def __init__(self, transfer_syntax: str, size: int) -> None:
+        known = encoding(transfer_syntax)
+        assert known is not None
+        super().__init__(
+            implicit=known.implicit, little=known.little, extended=known.extended, limits=Limits(), size=size,
+            tokens=True,
+        )  # fmt: skip
+        self._big = not known.little
+        self.found: dict[int, bytes] = {}
+        self.pixels: int | None = None
+        self.encapsulated = False
+
+    def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
+        if self._nested:
+            return
+        if tag in _WANTED and length <= WHOLE:
+            self.found[tag] = bytes(data[at : at + length])
+        elif tag in _PIXELS:
+            self.pixels = length
+
+    def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
+        if not self._nested and tag in _PIXELS:
+            self.pixels, self.encapsulated = 0, True
+
+    def number(self, tag: int) -> int | None:
+        """An unsigned number, in 16 bits or as text: Number of Frames is US in DICOS and IS in DICOM."""
+        value = self.found.get(tag)
+        if value is None:
+            return None
+        text = value.strip(b" \0")
+        if tag == _FRAMES and text.isdigit():
+            return int(text)
+        return int.from_bytes(value, "big" if self._big else "little") if len(value) == 2 else None
+
+
+def read_header(path: Path) -> Header:
+    """Reads the facts of the scan in a file [PS3.10 7], and checks that its pixels are all there.
+
+    Raises `NotAScan` for anything that is not a scan, is cut short or contradicts itself.
+    """
+    try:
+        file = inspect(path)
+    except Part10Error as error:
+        raise NotAScan(status.CANNOT_UNDERSTAND, error.reason) from error
+    if file.sop_class_uid not in SCAN_CLASSES:
+        raise NotAScan(status.SOP_CLASS_NOT_SUPPORTED, f"not a scan: {uids.name_of(file.sop_class_uid)[:64]!a}")
+    known = encoding(file.transfer_syntax)
+    if known is None or known.deflated:
+        raise NotAScan(status.CANNOT_UNDERSTAND, "a transfer syntax that is not read here")
+    try:
+        look = _walk(file)
+    except DataSetError as error:
+        raise NotAScan(status.CANNOT_UNDERSTAND, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise NotAScan(status.CANNOT_UNDERSTAND, "cannot be read") from error
+    _check_pixels(look)
+    ooi_id = look.found.get(_OOI_ID, b"").decode("utf-8", "replace").strip(" \0")
+    return Header(file=file, size=file.data_length, ooi_id=ooi_id)
+
+
+def _walk(file: Part10File) -> _Look:
+    look = _Look(file.transfer_syntax, file.data_length)
+    with file.path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        with memoryview(mapped) as view:
+            for at in range(file.data_offset, len(view), _PIECE):
+                with view[at : at + _PIECE] as piece:
+                    look.feed(piece)
+    look.finish()
+    return look
+
+
+def _check_pixels(look: _Look) -> None:
+    rows, columns, frames, bits = (look.number(tag) for tag in (_ROWS, _COLUMNS, _FRAMES, _BITS))
+    for tag, value in ((_ROWS, rows), (_COLUMNS, columns), (_BITS, bits)):
+        if not value:
+            raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{shown(tag)} is missing or 0")
+    if _FRAMES in look.found and not frames:
+        raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{shown(_FRAMES)} is 0")
+    if look.pixels is None:
+        raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "no pixel data")
+    needed = (rows or 0) * (columns or 0) * (frames or 1) * ((bits or 0) // 8)
+    if not look.encapsulated and look.pixels < needed:
+        raise NotAScan(
+            status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{look.pixels} bytes of pixel data where {needed} are needed"
+        )
