@@ -180,8 +180,9 @@ def send(
     Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. Where the peer
     has accepted a compressed transfer syntax and nothing that `compression` puts before it, frames are compressed in
     threads while they are sent; this takes the extra `compression`. `progress` is called with the bytes taken so far
-    and their number in all, 0 if that is not known. Raises `ContextNotAccepted` and `DataSetError` before
-    anything is sent; `AssociationError`.
+    and their number in all, 0 if that is not known. Raises `ContextNotAccepted` and `DataSetError` before anything is
+    sent; `DataSetError` also later, for compressed pixel data that is corrupt, and the association is aborted then;
+    `AssociationError`.
     """
     encoded = thing if isinstance(thing, Encoded) else Encoded(thing, compression)
     if isinstance(session, AwaitedSession):
@@ -214,31 +215,42 @@ def _counted(parts: Iterable[Buffer], total: int, progress: Progress) -> Iterato
 
 
 @overload
-def receive(request: StoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...) -> Dataset: ...
+def receive(
+    request: StoreRequest, *, decompress: bool = ..., limits: Limits | None = ..., progress: Progress | None = ...
+) -> Dataset: ...
 
 
 @overload
 def receive(
-    request: AwaitedStoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...
+    request: AwaitedStoreRequest,
+    *,
+    decompress: bool = ...,
+    limits: Limits | None = ...,
+    progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, Dataset]: ...
 
 
 def receive(
-    request: StoreRequest | AwaitedStoreRequest, *, limits: Limits | None = None, progress: Progress | None = None
+    request: StoreRequest | AwaitedStoreRequest,
+    *,
+    decompress: bool = True,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
 ) -> Dataset | Coroutine[Any, Any, Dataset]:
     """Reads the data set of a C-STORE into memory, its pixel data into one buffer. Await it in trio and asyncio.
 
-    Compressed pixel data is decompressed while it arrives, if the extra `compression` is there; otherwise it stays as
-    it is. The request is not answered: `respond` when the object is safe. `dicos_proto.dicos.view` makes a CT, DX, TDR
-    ... of it, with its volume as a view of that buffer. `limits`: those of the association by default; `pixels` and
-    `collected` bound the memory. `progress` is called with the bytes received so far, and 0.
+    Compressed pixel data is decompressed while it arrives, if the extra `compression` is there; otherwise, and without
+    `decompress`, it stays as it is. `dicos_proto.dicos.view` makes a CT, DX, TDR ... of the data set, with its volume
+    as a view of that buffer. The request is not answered: `respond` when the object is safe. `limits`: those of the
+    association by default; `pixels` and `collected` bound the memory. `progress` is called with the bytes received so
+    far, and 0.
 
     A data set that is refused is answered with its failure status, 0xC000 or 0xA900, and `DataSetError` is raised; go
     on with the next request. Raises `AssociationError`.
     """
     if isinstance(request, AwaitedStoreRequest):
-        return _receive(request, limits, progress)
-    decoder = _Receiver(request, limits, progress)
+        return _receive(request, _Receiver(request, limits, progress, decompress=decompress))
+    decoder = _Receiver(request, limits, progress, decompress=decompress)
     try:
         for piece in request.data():  # without a coroutine for each piece
             decoder.take(piece)
@@ -250,8 +262,7 @@ def receive(
         decoder.close()
 
 
-async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None) -> Dataset:
-    decoder = _Receiver(request, limits, progress)
+async def _receive(request: AwaitedStoreRequest, decoder: _Receiver) -> Dataset:
     try:
         async for piece in request.data():
             decoder.take(piece)
@@ -267,9 +278,15 @@ class _Receiver:
     """The decoder of one request. If codecs are there, compressed pixel data is decompressed as it arrives."""
 
     def __init__(
-        self, request: StoreRequest | AwaitedStoreRequest, limits: Limits | None, progress: Progress | None
+        self,
+        request: StoreRequest | AwaitedStoreRequest,
+        limits: Limits | None,
+        progress: Progress | None,
+        *,
+        decompress: bool,
     ) -> None:
         self._request = request
+        self._decompress = decompress and codecs.available()
         self._limits = limits or request.session.association.terms.limits
         self._decoder: Decoder | None = None
         self._progress = progress
@@ -307,7 +324,7 @@ class _Receiver:
     def _begin(self) -> Decoder:
         """An unknown transfer syntax is refused like a data set that cannot be read."""
         syntax = self._request.transfer_syntax
-        if syntax in codecs.DECODED and codecs.available():
+        if syntax in codecs.DECODED and self._decompress:
             self._transcoder = PixelTranscoder(
                 syntax, uids.EXPLICIT_VR_LE, sop_class_uid=self._request.sop_class_uid, limits=self._limits
             )
