@@ -210,7 +210,7 @@ def test_groups_that_do_not_describe_the_frames() -> None:
             read()
     ct = CT.new(volume(), ooi_id="BAG-1", stamp=stamp())
     del ct.dataset.SharedFunctionalGroupsSequence[0][0x00209116]
-    with pytest.raises(BadValue, match=r"Image Orientation \(0020,0037\): is missing in the functional groups"):
+    with pytest.raises(BadValue, match=r"Plane Orientation Sequence \(0020,9116\): is missing in the functional groups"):
         _ = ct.position
     assert np.array_equal(ct.volume, volume())
 
