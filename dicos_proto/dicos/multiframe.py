@@ -57,6 +57,10 @@ class Place:
     rescale_type: str = "MHU"
     """Rescale Type (0028,1054): the unit of a rescaled value, up to 64 characters."""
 
+    def __post_init__(self) -> None:
+        for name in ("spacing", "position", "orientation"):  # of numpy too
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+
     @property
     def normal(self) -> Vector:
         """The unit vector from one frame to the next if the spacing is positive: row x column."""
