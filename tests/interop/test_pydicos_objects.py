@@ -22,7 +22,7 @@ from tests.interop.peers import PATIENCE
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dicos-proto" / "pydicos"
 PYTHON = Path(os.environ.get("PYDICOS_VENV") or CACHE) / "bin" / "python"
-SCRIPT = Path(__file__).with_name("pydicos_objects.py")
+SCRIPT = Path(__file__).with_name("pydicos_object_files.py")
 
 pytestmark = [
     pytest.mark.interop,

@@ -1,7 +1,7 @@
 """Writes and reads DICOS files with pyDICOS. Run by its own interpreter, never imported by the tests.
 
-    pydicos_objects.py write FOLDER        writes CT and DX files, prints one JSON object a file
-    pydicos_objects.py read KIND:PATH ...  reads files, prints one JSON object a file
+    pydicos_object_files.py write FOLDER        writes CT and DX files, prints one JSON object a file
+    pydicos_object_files.py read KIND:PATH ...  reads files, prints one JSON object a file
 
 Each file has a process of its own, because some of them bring the toolkit down.
 """
