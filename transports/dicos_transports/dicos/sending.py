@@ -20,7 +20,7 @@ from dicos_proto.conversation import flows
 from dicos_proto.data import DataSetError
 from dicos_proto.dicos import DicosObject
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
-from dicos_proto.dicos.profile import UNCOMPRESSED
+from dicos_proto.dicos.profile import Compression, transfer_syntaxes
 from dicos_proto.limits import Limits
 from dicos_proto.wire import Buffer
 
@@ -70,7 +70,7 @@ class Encoded:
                 meta = getattr(self._dataset, "file_meta", None)
                 syntax = meta.get("TransferSyntaxUID") if isinstance(meta, Dataset) else None
                 return () if syntax is None else (str(syntax),)
-        return UNCOMPRESSED
+        return transfer_syntaxes(self.sop_class_uid, Compression.FORBIDDEN)
 
     def pieces(self, transfer_syntax: str) -> tuple[Buffer, ...]:
         """Returns its encoding in a transfer syntax. Raises `DataSetError`."""
