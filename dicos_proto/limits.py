@@ -61,6 +61,10 @@ class Limits:
     """Length of a data set that the caller reads whole into memory; `conversation.read_data` and
     `Request.read` compare it. Stops: a 4 GiB object in memory. To receive larger ones, read them in pieces or raise
     this limit. `ServerLimits.collected` bounds the sum over a server."""
+    pixels: int = 8 << 30
+    """Length of the pixel data of a DICOS object that is received into memory, whose other elements `collected` bounds
+    (`dicos.content.Decoder`). The buffer grows with what arrives, whatever length the peer claims. Stops: pixel data
+    that fills the memory. Lower it to what your largest scans need."""
     attributes: int = 4 << 20
     """Length of a data set that is not a composite object (an identifier, an attribute list) and is held in memory to
     be decoded; an image to be printed may be as long as `collected`. Stops: a query that fills the memory."""
