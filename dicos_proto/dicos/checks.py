@@ -1,4 +1,4 @@
-"""What only holds between attributes: sizes against bytes, groups against frames, vectors, bits, classes.
+"""Rules that hold between attributes: sizes against bytes, groups against frames, vectors, bits, classes.
 
 Knows: the attributes of images. Must not know: the single kinds. Invariants: checks raise nothing; each is one function
 that yields what it finds; what a single attribute breaks by itself is found by the rules of the modules, not here.

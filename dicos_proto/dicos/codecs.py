@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[Any]
 
-__all__ = ["DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded"]
+__all__ = [
+    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded", "require",
+]  # fmt: skip
 
 JPEG: Final = (uids.JPEG_LOSSLESS_SV1, uids.JPEG_LOSSLESS)
 ENCODED: Final = (uids.JPEG_LOSSLESS_SV1, uids.RLE_LOSSLESS)
@@ -94,10 +96,15 @@ class FrameLayout:
 def available() -> bool:
     """Returns True if the codecs can be used: the extra `compression` is installed."""
     try:
-        _imagecodecs()
+        require()
     except CodecError:
         return False
     return True
+
+
+def require() -> None:
+    """Raises `CodecError` if the codecs cannot be used."""
+    _imagecodecs()
 
 
 def most_encoded(layout: FrameLayout) -> int:
@@ -298,8 +305,8 @@ def _planes(bytes_: NDArray[np.uint8], layout: FrameLayout) -> list[NDArray[np.u
 
 
 def _unpacked(library: Any, segment: bytes, size: int) -> Buffer:
-    """Decodes a segment up to its last byte [PS3.5 G.3.2]. What follows is a byte that makes it even, or what happened
-    to be in the buffer of its writer: pyDICOS writes such."""
+    """Decodes a segment up to the last byte of the frame [PS3.5 G.3.2]. A byte that makes it even may follow, or older
+    content of its writer's buffer: pyDICOS writes such."""
     try:
         made: Buffer = library.packbits_decode(segment, out=bytearray(size))
     except library.PackbitsError:

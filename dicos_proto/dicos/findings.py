@@ -1,4 +1,4 @@
-"""What is missing or wrong in a data set, the rules that say so, and the one engine that checks them.
+"""Rules for data sets, the one engine that checks them, and its findings.
 
 A rule says where it comes from, because the text of the standard (IIC 1) is not public:
 
@@ -91,7 +91,7 @@ Condition = Callable[[Dataset, Dataset], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a module asks of one attribute."""
+    """The requirements of a module on one attribute."""
 
     tag: int
     type: str
@@ -159,7 +159,7 @@ class _Check:
                 yield found(name, text, rule.values_sources or rule.sources)
 
     def _missing(self, rule: Rule, dataset: Dataset, *, present: bool) -> str:
-        """What a missing or empty attribute breaks, in words; "" for nothing."""
+        """Returns which requirement a missing or empty attribute breaks, in words; "" if none."""
         needed = rule.type in ("1", "2") or (rule.type in ("1C", "2C") and self._applies(rule, dataset))
         if present and rule.type in ("1", "1C") and (needed or rule.type == "1C"):
             return "is empty"

@@ -1,4 +1,4 @@
-"""What X-ray and two-dimensional AIT images share: one image, its window, its place.
+"""The parts that X-ray and two-dimensional AIT images share: one image, its window, its place.
 
 Knows: General Image, VOI LUT, pixel intensity. Must not know: which kind it is. Invariants: an image is a view of the
 bytes that the object holds.

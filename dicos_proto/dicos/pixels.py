@@ -99,7 +99,7 @@ CLASSES: Final = {("i", 1): "16-bit", ("i", 2): "16-bit", ("i", 4): "32-bit", ("
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the attributes say about the pixel data."""
+    """The shape, dtype and element that the attributes say of the pixel data."""
 
     frames: int
     rows: int

@@ -1,4 +1,4 @@
-"""What CT and three-dimensional AIT share: volumes in frames.
+"""The parts that CT and three-dimensional AIT share: volumes in frames.
 
 Knows: volumes and their sections. Must not know: which kind it is. Invariants: a volume is a view of the bytes that the
 object holds.

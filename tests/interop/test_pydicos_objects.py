@@ -22,7 +22,7 @@ from tests.interop.peers import PATIENCE
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dicos-proto" / "pydicos"
 PYTHON = Path(os.environ.get("PYDICOS_VENV") or CACHE) / "bin" / "python"
-SCRIPT = Path(__file__).with_name("pydicos_objects.py")
+SCRIPT = Path(__file__).with_name("pydicos_object_files.py")
 
 pytestmark = [
     pytest.mark.interop,
@@ -173,7 +173,7 @@ def test_our_x_rays_are_read_by_it(tmp_path: Path) -> None:
 
 
 def test_what_it_refuses_is_a_finding(tmp_path: Path) -> None:
-    """Of each attribute that our CT and DX have at the top, one file without it: what it cannot read, we find."""
+    """One file for each attribute at the top of our CT and DX, without it: if it cannot be read, we find that."""
     made = []
     for kind, whole in (
         ("ct", CT.new(volume("uint16"), ooi_id="BAG-1", stamp=stamp())),

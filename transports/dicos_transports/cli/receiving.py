@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.dicos.codecs import ENCODED, CodecError, require
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS, describe
 
@@ -49,8 +50,14 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 def fit_folder(options: argparse.Namespace, out: Output) -> bool:
     """Returns True if files can be made in the folder, as far as is known beforehand; reports the reason if not.
 
-    Unfinished files of killed processes are removed.
+    Unfinished files of killed processes are removed. Codecs that `--store-as` needs have to be there, too.
     """
+    if options.store_as in ENCODED:
+        try:
+            require()
+        except CodecError as error:
+            out.error(f"--store-as {uids.name_of(options.store_as)}: {error}")
+            return False
     folder = options.output_directory
     trouble = _unfit(folder)
     if trouble is not None:

@@ -15,6 +15,8 @@ from typing import Final
 from dicos_proto.data import DataSetError, Walker, encoding, transcode
 from dicos_proto.data.elements import LONGEST, PIXEL_DATA, shown
 from dicos_proto.data.transcode import CONVERTIBLE, DICOS_PREFIX, TranscodeError
+from dicos_proto.dicos import codecs
+from dicos_proto.dicos.codecs import CodecError
 from dicos_proto.dicos.compressing import Item, PixelTranscoder, can_transcode
 from dicos_proto.dicos.profile import COMPRESSED, transfer_syntaxes
 from dicos_proto.limits import Limits
@@ -156,9 +158,15 @@ class Prepared:
             found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
         return "; ".join(found)
 
-    def check_fits(self, transfer_syntax: str) -> None:
-        """Raises Part10Error if a value is too long for this transfer syntax."""
+    def check(self, transfer_syntax: str) -> None:
+        """Raises Part10Error if a value is too long for this transfer syntax, or if it needs codecs that are not
+        installed."""
         file = self.file
+        if can_transcode(file.transfer_syntax, transfer_syntax):
+            try:
+                codecs.require()
+            except CodecError as error:
+                raise Part10Error(file.path, str(error)) from error
         if self.large is None or transfer_syntax == DICOS_EXPLICIT_VR_LE_EXTENDED:
             return
         if self.large != PIXEL_DATA or not can_transcode(file.transfer_syntax, transfer_syntax):
@@ -173,7 +181,7 @@ class Prepared:
         """Yields the data set as it is sent: as it is on disk, padded if necessary, or converted (`convert_chunks`).
         Raises Part10Error."""
         file = self.file
-        self.check_fits(transfer_syntax)
+        self.check(transfer_syntax)
         if transfer_syntax != file.transfer_syntax:
             yield from convert_chunks(file, transfer_syntax, threads=threads, taken=taken)
         elif self.odd:

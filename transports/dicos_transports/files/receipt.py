@@ -12,7 +12,7 @@ from typing import Final
 from dicos_proto.data import encoding
 from dicos_proto.data.deflated import Inflater
 from dicos_proto.data.rewriter import EXPLICIT, Rewriter, dictionary
-from dicos_proto.dicos.codecs import ENCODED
+from dicos_proto.dicos.codecs import ENCODED, available
 from dicos_proto.dicos.compressing import PixelTranscoder, can_transcode
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
@@ -29,9 +29,11 @@ _PIECE: Final = 64 << 10
 def converts(sop_class_uid: str, from_ts: str, to_ts: str) -> bool:
     """Returns True if an object that is received in `from_ts` can be stored in `to_ts`, another one.
 
-    Pixel data of the wide classes of DICOS is not compressed, and nothing is deflated.
+    Pixel data of the wide classes of DICOS is not compressed, nor any without the codecs; nothing is deflated.
     """
     if from_ts == to_ts or to_ts == uids.DEFLATED_EXPLICIT_VR_LE or not can_convert(from_ts, to_ts):
+        return False
+    if can_transcode(from_ts, to_ts) and not available():
         return False
     return to_ts not in ENCODED or compressible(sop_class_uid)
 

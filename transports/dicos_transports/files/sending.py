@@ -245,7 +245,7 @@ def file_instance(
     there are processors. Raises `Part10Error`.
     """
     prepared = data_sets.prepare(file)
-    prepared.check_fits(transfer_syntax)
+    prepared.check(transfer_syntax)
     if not begin and prepared.whole is not None:
         prepared = replace(prepared, whole=None)  # many instances may wait
     data = FileData(prepared, transfer_syntax, progress, threads)
@@ -284,11 +284,14 @@ def prepare(
     check_file(file, "prepare")
     check_several(only, "prepare(only={})", "transfer syntaxes")
     syntaxes = _usable(file, only, compression)
-    context = flows.find_context(association, file.sop_class_uid, syntaxes)
+    others = tuple(one for one in syntaxes if not can_transcode(file.transfer_syntax, one))
+    try:
+        context = flows.find_context(association, file.sop_class_uid, syntaxes)
+    except ContextNotAccepted:
+        context = flows.find_context(association, file.sop_class_uid, others or syntaxes)  # raises what is shorter
     try:
         return file_instance(file, context.transfer_syntax, begin=True, progress=progress, threads=threads)
     except Part10Error:
-        others = tuple(one for one in syntaxes if not can_transcode(file.transfer_syntax, one))
         if only or context.transfer_syntax in others:
             raise
         try:  # its pixels are none that can be compressed, or cannot be decompressed

@@ -224,7 +224,7 @@ class DcsClient(ClientSettings):
             return self._failed("no session is open: ConnectToServer and StartDicosSession first")
         try:
             for one in objects_of(given, kind):
-                answer = send(session, one)
+                answer = send(session, one, compression=self._settings.compression)
                 if not self._answered(answer.status):
                     return False
         except ContextNotAccepted as error:

@@ -215,7 +215,7 @@ class DcsServer(ServerSettings):
         self, calls: Calls, request: StoreRequest, device: Device, waiting: list[tuple[str, Loader[Any]]]
     ) -> None:
         try:
-            dataset = receive(request, limits=LIMITS)  # answers what it refuses
+            dataset = receive(request, decompress=True, limits=LIMITS)  # answers what it refuses
         except DataSetError as error:
             self._log.add(f"an object of {device}: {error}")
             self._tell(calls, "OnReceiveDicosFileError", self._log, device)
