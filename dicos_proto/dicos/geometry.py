@@ -7,8 +7,8 @@ column, row and frame, counted from 0, where whole numbers are the middles of vo
 Position and orientation stand where enhanced multi-frame objects have them, in the functional groups [DICOM PS3.3
 C.7.6.16.2], or at the top of the data set, as in a DX and in a plain DICOM image [DICOM PS3.3 C.7.6.2].
 
-Knows: data sets, as far as they say where pixels lie. Must not know: threats. Invariants: numbers of a peer are checked
-before use; a geometry that cannot be inverted does not exist.
+Knows: data sets, the attributes for the place of pixels. Must not know: threats. Invariants: numbers of a peer are
+checked before use; a geometry that cannot be inverted does not exist.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Geometry:
 
 
 class _Found:
-    """The attributes of a data set that say where its pixels lie."""
+    """The attributes of a data set for the place of its pixels."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -190,7 +190,7 @@ class _Found:
         return (0.0, 0.0, 0.0) if found is None else _triple(found)
 
     def last_position(self) -> tuple[Triple | None, int]:
-        """The position of the last frame and the number of frames, as far as the functional groups say."""
+        """The position of the last frame and the number of frames, from the functional groups."""
         count = len(self._frames)
         found = None
         for item in _items(self._frames[-1], PLANE_POSITION)[:1] if count else ():

@@ -45,7 +45,8 @@ _COPIED: Final = (
     0x00080020, 0x00080030, 0x00100020, 0x00100021, 0x00100022, 0x00100040, 0x0020000D, 0x00200010, 0x00200052,
     0x40101042, 0x40101044, 0x40101048,
 )  # fmt: skip
-"""What a report takes over from the scanned object: the object of inspection, the scan, the frame of reference."""
+"""The attributes that a report takes over from the scanned object: the object of inspection, the scan, the frame of
+reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Threats as items of the Threat Sequence (4010,1011), both ways.
 
 Knows: the attributes of an item. Must not know: the report around it (`tdr`), rules (`tdr_rules`). Invariants: an item
-of a peer becomes a whole `Threat` or a `BadValue` that names the attribute; text is kept as it came.
+of a peer becomes a whole `Threat` or a `BadValue` that names the attribute; text is kept unchanged.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _put_points(item: Dataset, tag: int, given: Iterable[Triple], axes: Axes) ->
 
 
 def single(number: float) -> float:
-    """Returns a number for an FL. Raises ValueError if it is no number, or too large for 32 bits."""
+    """Returns a number for an FL. Raises ValueError for NaN, and for a number that is too large for 32 bits."""
     if not abs(number) <= LARGEST_SINGLE:
         raise ValueError("a number that does not fit into 32 bits [DICOM PS3.5 6.2]")
     return float(number)

@@ -374,14 +374,14 @@ def test_views_that_are_too_large_are_refused(tmp_path: Path) -> None:
 
 CASES = [
     (b"", "0 fragments"),
-    (b"\xfe\xff\x00\xe0\xff\xff\xff\x7f", "fragment 0 of the pixel data is no fragment or is cut short"),
+    (b"\xfe\xff\x00\xe0\xff\xff\xff\x7f", "fragment 0 of the pixel data is not a fragment or is cut short"),
     (b"\xfe\xff\x00\xe0\0\0\0\0" * 3, "2 fragments of pixel data for 24 frames"),
     (b"\xfe\xff\x00\xe0\0\0\0\0" * 25, "frame 1 cannot be decompressed"),
     (
         b"\xfe\xff\x00\xe0\0\0\0\0" + b"\xfe\xff\x00\xe0\x04\0\0\0\xff\xd8\xff\xd9" * 24,
         "frame 1 cannot be decompressed",
     ),
-    (b"\0" * 8, "fragment 0 of the pixel data is no fragment"),
+    (b"\0" * 8, "fragment 0 of the pixel data is not a fragment"),
 ]
 
 

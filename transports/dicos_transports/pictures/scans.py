@@ -1,4 +1,4 @@
-"""What a picture is made of: a scanned object as frames that come one by one, from a file or from memory.
+"""The source of a picture: a scanned object as frames that come one by one, from a file or from memory.
 
 Knows: which objects have pictures. Must not know: how they are drawn. Invariants: no more than one frame is in memory
 at a time if the scan is a file.
@@ -48,7 +48,7 @@ class Scan:
     intercept: float
     unit: str
     notes: tuple[str, ...] = ()
-    """What the picture cannot show as the object says it."""
+    """Attributes of the object that the picture does not follow."""
 
     @classmethod
     def read(cls, path: Path) -> Scan:
