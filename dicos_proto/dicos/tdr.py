@@ -12,6 +12,7 @@ no findings and pyDICOS reads it without an error in its log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Final
@@ -281,7 +282,7 @@ def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: i
         except BadValue:  # the report is not lost for it
             found = None
         if found is not None:
-            dataset.add(found)
+            dataset.add(copy(found))  # a change of the report is none of the scan
     if has(scanned, 0x00080005):
         put(dataset, 0x00080005, "ISO_IR 192")  # texts are decoded, and UTF-8 holds all of them
     if rules.FRAME_OF_REFERENCE not in dataset:
