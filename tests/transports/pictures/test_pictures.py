@@ -27,9 +27,11 @@ from dicos_proto.dicos import (
     OOI,
     TDR,
     Geometry,
+    Place,
     Reference,
     Region,
     Representation,
+    Section,
     Threat,
 )
 from dicos_proto.dicos import codecs as frame_codecs
@@ -322,6 +324,12 @@ def test_what_cannot_be_drawn_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     broken.dataset.add(DataElement(0x40101031, "OB", b"x"))
     (said,) = notes(monkeypatch, scan, broken)
     assert said.startswith("threats of a report are not readable: Bounding Polygon (4010,101D)")
+
+
+def test_sections_are_drawn_one_behind_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [Section(volume=np.zeros((4, 5, 6), np.uint16), place=Place(position=(0, 0, z))) for z in (0.0, 90.0)]
+    (ct,) = CT.new(sections=pieces, ooi_id="BAG-1", stamp=new_stamp())
+    assert notes(monkeypatch, Scan.of(ct)) == ["2 sections are drawn one behind the other"]
 
 
 def test_polygons_are_drawn_without_a_region() -> None:
