@@ -6,10 +6,10 @@ of a peer becomes a whole `Threat` or a `BadValue` that names the attribute; tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from math import isfinite
-from re import compile as pattern
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -231,7 +231,7 @@ def _any_numbers(item: Dataset, tag: int) -> tuple[float, ...]:
 
 # -- times -----------------------------------------------------------------------------------------------------------
 
-_DATE_TIME: Final = pattern(r"(\d{4})(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6}))?([+-]\d{4})?\s*")
+_DATE_TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6}))?([+-]\d{4})?\s*")
 
 
 def date_time(at: datetime | None) -> str | None:

@@ -90,13 +90,10 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
-    try:
-        values = _several(found.value)
-        if any(isinstance(one, bytes | Dataset) for one in values):
-            raise _misfit(tag)
-        read = tuple(str(one).strip(" \0") for one in values)
-    except faults():
-        raise _misfit(tag) from None
+    values = _several(found.value)
+    if any(isinstance(one, bytes | Dataset) for one in values):
+        raise _misfit(tag)
+    read = tuple(str(one).strip(" \0") for one in values)
     return read if any(read) else ()
 
 
@@ -147,7 +144,7 @@ def integer(dataset: Dataset, tag: int) -> int | None:
 
 
 def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
-    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is no sequence."""
+    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is another element."""
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()

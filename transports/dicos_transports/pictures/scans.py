@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from dicos_proto.dicos import values
 from dicos_proto.dicos.errors import BadValue, DicosError
 from dicos_proto.dicos.geometry import Geometry, GeometryError
-from dicos_proto.dicos.multiframe import sections_of
+from dicos_proto.dicos.multiframe import places_of
 from dicos_proto.dicos.objects import DicosObject
 from dicos_proto.dicos.pixels import Layout, array_of, layout_of
 from dicos_proto.dicos.threats import Reference
@@ -136,7 +136,7 @@ class Scan:
 def _sections(dataset: Dataset, frames: int) -> int:
     """The number of blocks of frames at equal steps; 1 if the frames have no positions."""
     try:
-        return len(sections_of(dataset, np.broadcast_to(np.uint8(0), (frames, 1, 1))))
+        return len(places_of(dataset, frames))
     except DicosError:
         return 1
 
