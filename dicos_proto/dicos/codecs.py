@@ -305,8 +305,8 @@ def _planes(bytes_: NDArray[np.uint8], layout: FrameLayout) -> list[NDArray[np.u
 
 
 def _unpacked(library: Any, segment: bytes, size: int) -> Buffer:
-    """Decodes a segment up to its last byte [PS3.5 G.3.2]. What follows is a byte that makes it even, or what happened
-    to be in the buffer of its writer: pyDICOS writes such."""
+    """Decodes a segment up to the last byte of the frame [PS3.5 G.3.2]. A byte that makes it even may follow, or older
+    content of its writer's buffer: pyDICOS writes such."""
     try:
         made: Buffer = library.packbits_decode(segment, out=bytearray(size))
     except library.PackbitsError:

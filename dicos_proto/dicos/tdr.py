@@ -12,6 +12,7 @@ no findings and pyDICOS reads it without an error in its log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Final
@@ -45,7 +46,8 @@ _COPIED: Final = (
     0x00080020, 0x00080030, 0x00100020, 0x00100021, 0x00100022, 0x00100040, 0x0020000D, 0x00200010, 0x00200052,
     0x40101042, 0x40101044, 0x40101048,
 )  # fmt: skip
-"""What a report takes over from the scanned object: the object of inspection, the scan, the frame of reference."""
+"""The attributes that a report takes over from the scanned object: the object of inspection, the scan, the frame of
+reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +282,7 @@ def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: i
         except BadValue:  # the report is not lost for it
             found = None
         if found is not None:
-            dataset.add(found)
+            dataset.add(copy(found))  # a change of the report is none of the scan
     if has(scanned, 0x00080005):
         put(dataset, 0x00080005, "ISO_IR 192")  # texts are decoded, and UTF-8 holds all of them
     if rules.FRAME_OF_REFERENCE not in dataset:

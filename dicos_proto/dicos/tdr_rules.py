@@ -67,7 +67,7 @@ def _said(tag: int, *allowed: str) -> Callable[[Dataset, Dataset], bool]:
 
 
 def _weighed(item: Dataset, whole: Dataset) -> bool:
-    """A machine's report on something in a CT that is no person [hdr]."""
+    """A report by a machine on something in a CT of an object, not of a person [hdr]."""
     if text(whole, tags.TDR_TYPE) != "MACHINE" or text(whole, OOI_TYPE) == "PERSON":
         return False
     return any(one.is_ct for one in references(item, tags.REFERENCED_INSTANCE))
@@ -89,7 +89,7 @@ _VOXELS = (
 )
 _REPRESENTATION = (
     Rule(tags.REFERENCED_INSTANCE, "1", BOTH, items=_REFERENCE),
-    Rule(tags.ROI_VOXELS, "1C", BOTH, when=_no_person, condition="if the object is no person", count=(1, 1),
+    Rule(tags.ROI_VOXELS, "1C", BOTH, when=_no_person, condition="if the object is not a person", count=(1, 1),
          items=_VOXELS),
     Rule(tags.MASS, "1C", BOTH, when=_weighed, condition="if a machine reports on a CT"),
     Rule(tags.DENSITY, "1C", BOTH, when=_weighed, condition="if a machine reports on a CT"),

@@ -58,7 +58,7 @@ class ReferencedThreat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What a threat may be. The values are those of DICOS: `tdr_rules.CATEGORIES` and so on lists them. `probability`
+    """An opinion on a threat. The values are those of DICOS: `tdr_rules.CATEGORIES` and so on lists them. `probability`
     is between 0 and 1, None if nobody determined it."""
 
     category: str = "ANOMALY"
@@ -105,8 +105,8 @@ class Representation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threat:
-    """A potential threat object. `id`: its number in the report; `TDR.new` gives one if that is None. `started`,
-    `ended`, `processing_ms`: how long its analysis took; `TDR.new` takes its stamp's time for those that are None.
+    """A potential threat object. `id`: its number in the report; `TDR.new` gives one by default. `started`,
+    `ended`, `processing_ms`: how long its analysis took; `TDR.new` takes the time of its stamp by default.
     `referenced`: the threats of other reports that an aggregate stands for, `origin` their TDR type.
 
     >>> import numpy as np

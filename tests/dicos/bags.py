@@ -1,6 +1,6 @@
 """The bag of the documentation: the phantom of the demo, and a report on it.
 
-    python -m tests.dicos.bags FOLDER [--size N]
+python -m tests.dicos.bags FOLDER [--size N]
 """
 
 import argparse

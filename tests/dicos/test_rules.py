@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from dicos_proto.dicos import (
     Place,
     Section,
     Severity,
+    view,
 )  # fmt: skip
 from dicos_proto.dicos.checks import check_all
 from dicos_proto.dicos.findings import MOST, Module, Rule, check, severity_of
@@ -48,10 +50,14 @@ OPTIONAL = {
 a gender is asked of a person."""
 
 
+@cache
+def encoded(kind: str) -> bytes:
+    return encode(MADE[kind]().dataset, uids.EXPLICIT_VR_LE)
+
+
 def fresh(kind: str) -> DicosObject:
     """An object whose data set can be changed and copied: its pixel data is bytes."""
-    made = MADE[kind]()
-    return type(made)(decode_object(encode(made.dataset, uids.EXPLICIT_VR_LE), uids.EXPLICIT_VR_LE))
+    return view(decode_object(encoded(kind), uids.EXPLICIT_VR_LE))
 
 
 def mandatory(kind: str) -> Iterator[int]:

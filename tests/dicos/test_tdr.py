@@ -179,6 +179,12 @@ def test_a_report_that_cannot_be_is_not_made(options: dict[str, Any], text: str)
         report(**options)
 
 
+def test_a_change_of_the_report_does_not_change_the_scan() -> None:
+    ct = new_ct()
+    report(ct=ct).dataset.PatientID = "BAG-2"
+    assert ct.ooi_id == "BAG-1"
+
+
 def test_a_report_needs_a_scanned_object() -> None:
     with pytest.raises(ValueError, match="no scanned object"):
         TDR.new([], stamp=new_stamp())

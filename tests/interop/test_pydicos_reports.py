@@ -52,7 +52,7 @@ def run(*words: object) -> str:
 
 
 def read_by_pydicos(folder: Path, reports: dict[str, TDR], syntax: str = uids.EXPLICIT_VR_LE) -> dict[str, Any]:
-    """What pyDICOS reads of each report; its log must be empty."""
+    """The result of reading each report with pyDICOS, whose log must be empty."""
     paths = []
     for name, report in reports.items():
         paths.append(folder / f"{name}.dcs")

@@ -27,9 +27,11 @@ from dicos_proto.dicos import (
     OOI,
     TDR,
     Geometry,
+    Place,
     Reference,
     Region,
     Representation,
+    Section,
     Threat,
 )
 from dicos_proto.dicos import codecs as frame_codecs
@@ -324,6 +326,12 @@ def test_what_cannot_be_drawn_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said.startswith("threats of a report are not readable: Bounding Polygon (4010,101D)")
 
 
+def test_sections_are_drawn_one_behind_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [Section(volume=np.zeros((4, 5, 6), np.uint16), place=Place(position=(0, 0, z))) for z in (0.0, 90.0)]
+    (ct,) = CT.new(sections=pieces, ooi_id="BAG-1", stamp=new_stamp())
+    assert notes(monkeypatch, Scan.of(ct)) == ["2 sections are drawn one behind the other"]
+
+
 def test_polygons_are_drawn_without_a_region() -> None:
     ct = bag()
     for polygon in (((60, 20, 20), (100, 40, 60)), ((60, 20, 20), (100, 40, 60), (60, 40, 1e6)), ((1, 1, 1),) * 8):
@@ -374,14 +382,14 @@ def test_views_that_are_too_large_are_refused(tmp_path: Path) -> None:
 
 CASES = [
     (b"", "0 fragments"),
-    (b"\xfe\xff\x00\xe0\xff\xff\xff\x7f", "fragment 0 of the pixel data is no fragment or is cut short"),
+    (b"\xfe\xff\x00\xe0\xff\xff\xff\x7f", "fragment 0 of the pixel data is not a fragment or is cut short"),
     (b"\xfe\xff\x00\xe0\0\0\0\0" * 3, "2 fragments of pixel data for 24 frames"),
     (b"\xfe\xff\x00\xe0\0\0\0\0" * 25, "frame 1 cannot be decompressed"),
     (
         b"\xfe\xff\x00\xe0\0\0\0\0" + b"\xfe\xff\x00\xe0\x04\0\0\0\xff\xd8\xff\xd9" * 24,
         "frame 1 cannot be decompressed",
     ),
-    (b"\0" * 8, "fragment 0 of the pixel data is no fragment"),
+    (b"\0" * 8, "fragment 0 of the pixel data is not a fragment"),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,6 +87,13 @@ def listening(callback: object, *more: Any, prepare: Any = None) -> Iterator[Dcs
         yield server
     finally:
         server.StopListening()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 def client_of(server: DcsServer) -> DcsClient:
@@ -360,15 +367,15 @@ def test_a_server_that_says_nothing_does_not_hold_the_interpreter() -> None:
 
 
 def test_sessions_with_a_device_are_listed_and_ended() -> None:
-    with listening(Receiver()) as server, session(server) as client, session(server) as other:
+    receiver = Receiver()
+    with listening(receiver) as server, session(server) as client, session(server) as other:
+        wait_until(lambda: receiver.names().count("connected") == 2)
         assert server.IsBusy()
         assert not server.IsIdle()
         assert server.GetConnectedDevices() == ["127.0.0.1"]
         assert not server.TerminateConnectionWithDevice("10.0.0.1")
         assert server.TerminateConnectionWithDevice("127.0.0.1")
-        until = time.monotonic() + 30
-        while server.IsBusy() and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(server.IsIdle)
         for one in (client, other):
             assert not one.Echo()
             assert not one.IsConnectedToServer()
@@ -560,7 +567,6 @@ def test_a_peer_that_goes_away_is_noticed_at_the_next_call() -> None:
         assert client.ConnectToServer()
         assert client.StartDicosSession(KINDS.enumSopCT)
         server.StopListening()
-        time.sleep(0.05)
         assert not client.SendCT(a_ct())
         assert not client.IsConnectedToServer()
         assert not client.StopDicosSession()

@@ -18,24 +18,26 @@ from dicos_proto import dimse
 from dicos_proto.arguments import check_kind
 from dicos_proto.conversation import flows
 from dicos_proto.data import DataSetError
-from dicos_proto.dicos import DicosObject, codecs
-from dicos_proto.dicos.compressing import Item, PixelTranscoder
+from dicos_proto.dicos import DicosObject
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
-from dicos_proto.dicos.profile import UNCOMPRESSED, Compression, transfer_syntaxes
+from dicos_proto.dicos.profile import COMPRESSED, UNCOMPRESSED, Compression, transfer_syntaxes
 from dicos_proto.limits import Limits
-from dicos_proto.registry import uids
+from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, EXPLICIT_VR_LE
 from dicos_proto.wire import Buffer
 
-from ..files.coding import FrameCoder, coded
+from ..files.receipt import Conversion
 from ..sessions.finished import finished
 from ..sessions.session import Session as AwaitedSession
 from ..sessions.session import StoreRequest as AwaitedStoreRequest
+from .compression import can_recode, recode
 
 if TYPE_CHECKING:
     from ..blocking.session import Session, StoreRequest
 
 __all__ = ["Encoded", "Sendable", "receive", "send"]
 
+NATIVE: Final = DICOS_EXPLICIT_VR_LE_EXTENDED
+"""The transfer syntax of objects that are decompressed while they arrive: any size fits."""
 STEP: Final = 4 << 20
 """Bytes of pixel data between two reports of progress."""
 
@@ -43,17 +45,16 @@ STEP: Final = 4 << 20
 class Encoded:
     """An object to send, encoded once for each transfer syntax in which it is asked for, by any number of threads.
 
-    It holds views of the pixel data, which must not change. Raises TypeError for anything but an object or a data set.
+    It holds views of the pixel data, which must not change; compressed, it holds that. `compression`: by default an
+    object is sent as it is. Raises TypeError for anything but an object or a data set.
     """
 
-    __slots__ = ("_compression", "_dataset", "_found", "_lock", "_own")
+    __slots__ = ("_compression", "_dataset", "_found", "_lock")
 
-    def __init__(self, thing: DicosObject | Dataset, compression: Compression = Compression.ALLOWED) -> None:
-        """`compression`: the place of compressed transfer syntaxes among those that it can be sent in."""
+    def __init__(self, thing: DicosObject | Dataset, *, compression: Compression | None = None) -> None:
+        self._compression = compression
         check_kind(thing, "Encoded({})", DicosObject, Dataset)
         self._dataset = thing.dataset if isinstance(thing, DicosObject) else thing
-        self._compression = compression
-        self._own = _syntax_of(self._dataset)
         self._found: dict[str, tuple[Buffer, ...]] = {}
         self._lock = threading.Lock()
 
@@ -69,73 +70,52 @@ class Encoded:
 
     @property
     def transfer_syntaxes(self) -> tuple[str, ...]:
-        """Those that it can be sent in, best first. Compressed pixel data goes as it is, if compression is not
-        forbidden; otherwise, as any other way, it takes the extra `compression`."""
-        if self._own is None:  # compressed in an unknown way
-            return ()
-        coded = codecs.available()
-        if self._own:
-            others = transfer_syntaxes(self.sop_class_uid, self._compression, rle=True) if coded else ()
-            first = () if self._compression is Compression.FORBIDDEN and coded else (self._own,)
-            return tuple(dict.fromkeys((*first, *others)))
-        if not _has_pixels(self._dataset):  # then there is nothing to compress
-            return tuple(dict.fromkeys((*UNCOMPRESSED, *codecs.ENCODED)))
-        if not coded or not _is_native(self._dataset):
-            return UNCOMPRESSED
-        return transfer_syntaxes(self.sop_class_uid, self._compression, rle=True)
+        """Those that it can be sent in, best first: the uncompressed ones, and with a `compression` that allows it the
+        compressed one. If its pixel data is compressed, that one, then those that it can be decompressed to, without it
+        if compression is forbidden."""
+        own = self._own
+        if own is None and self._compression and not _has_pixels(self._dataset):  # then there is nothing to compress
+            return tuple(dict.fromkeys((*UNCOMPRESSED, *COMPRESSED)))
+        if own is None:
+            return transfer_syntaxes(self.sop_class_uid, self._compression or Compression.FORBIDDEN)
+        others = tuple(one for one in UNCOMPRESSED if can_recode(own, one)) if self._compression else ()
+        return others if self._compression is Compression.FORBIDDEN else tuple(filter(None, (own, *others)))
+
+    @property
+    def _own(self) -> str | None:
+        """The transfer syntax of compressed pixel data, "" if it is not known, None if it is not compressed."""
+        for tag in PIXELS:
+            if tag in self._dataset and is_encapsulated(self._dataset[tag], self._dataset):
+                meta = getattr(self._dataset, "file_meta", None)
+                syntax = meta.get("TransferSyntaxUID") if isinstance(meta, Dataset) else None
+                return str(syntax or "")
+        return None
 
     def pieces(self, transfer_syntax: str) -> tuple[Buffer, ...]:
         """Returns its encoding in a transfer syntax. Raises `DataSetError`."""
         with self._lock:
             found = self._found.get(transfer_syntax)
             if found is None:
-                found = self._found[transfer_syntax] = tuple(self._encoded(transfer_syntax))
+                found = self._found[transfer_syntax] = tuple(self.stream(transfer_syntax))
             return found
 
     def stream(self, transfer_syntax: str) -> Iterable[Buffer]:
-        """Returns its encoding in a transfer syntax, once: frames are compressed or decompressed in threads while the
-        pieces are taken, and not kept. Raises `DataSetError`, then or later."""
-        found = self._found.get(transfer_syntax)
-        return self._encoded(transfer_syntax) if found is None else found
-
-    def _encoded(self, transfer_syntax: str) -> Iterable[Buffer]:
+        """Returns its encoding in a transfer syntax, for one use: frames are compressed or decompressed in threads
+        while the pieces are taken, and not kept. Raises `DataSetError`, then or later."""
         if not _has_pixels(self._dataset):
-            native = transfer_syntax not in codecs.ENCODED
-            return pieces(self._dataset, transfer_syntax if native else uids.EXPLICIT_VR_LE)  # PS3.5 A.4
-        own = self._own or (transfer_syntax if transfer_syntax not in codecs.ENCODED else uids.EXPLICIT_VR_LE)
-        if own == transfer_syntax:
-            return pieces(self._dataset, own)
-        transcoder = PixelTranscoder(own, transfer_syntax, sop_class_uid=self.sop_class_uid)
-        return coded(_items(transcoder, pieces(self._dataset, own)))
+            return pieces(self._dataset, EXPLICIT_VR_LE if transfer_syntax in COMPRESSED else transfer_syntax)
+        own = self._own or EXPLICIT_VR_LE
+        if not can_recode(own, transfer_syntax):
+            return pieces(self._dataset, transfer_syntax)
+        return recode(pieces(self._dataset, own), own, transfer_syntax, sop_class_uid=self.sop_class_uid)
 
     def size(self, transfer_syntax: str) -> int:
         """Returns the bytes of its encoding in a transfer syntax. Raises `DataSetError`."""
         return size_of(self.pieces(transfer_syntax))
 
 
-def _syntax_of(dataset: Dataset) -> str | None:
-    """The transfer syntax of compressed pixel data, None if it is not known; "" for native pixel data, or none."""
-    for tag in PIXELS:
-        if tag in dataset and is_encapsulated(dataset[tag], dataset):
-            meta = getattr(dataset, "file_meta", None)
-            syntax = meta.get("TransferSyntaxUID") if isinstance(meta, Dataset) else None
-            return None if syntax is None else str(syntax)
-    return ""
-
-
 def _has_pixels(dataset: Dataset) -> bool:
     return any(tag in dataset for tag in PIXELS)
-
-
-def _is_native(dataset: Dataset) -> bool:
-    """Returns True for pixel data of up to 16 bits, which codecs are for."""
-    return 0x7FE00010 in dataset
-
-
-def _items(transcoder: PixelTranscoder, parts: Iterable[Buffer]) -> Iterator[Item]:
-    for part in parts:
-        yield from transcoder.feed(part)
-    yield from transcoder.finish()
 
 
 Sendable: TypeAlias = "DicosObject | Dataset | Encoded"
@@ -151,7 +131,7 @@ def send(
     thing: Sendable,
     *,
     priority: int = ...,
-    compression: Compression = ...,
+    compression: Compression | None = ...,
     progress: Progress | None = ...,
 ) -> dimse.DimseResponse: ...
 
@@ -162,7 +142,7 @@ def send(
     thing: Sendable,
     *,
     priority: int = ...,
-    compression: Compression = ...,
+    compression: Compression | None = ...,
     progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, dimse.DimseResponse]: ...
 
@@ -172,18 +152,19 @@ def send(
     thing: Sendable,
     *,
     priority: int = dimse.PRIORITY_MEDIUM,
-    compression: Compression = Compression.ALLOWED,
+    compression: Compression | None = None,
     progress: Progress | None = None,
 ) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
     """Sends an object by C-STORE; returns the response, whatever its status. Await it in trio and asyncio.
 
-    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. Where the peer
-    has accepted a compressed transfer syntax and nothing that `compression` puts before it, frames are compressed in
-    threads while they are sent; this takes the extra `compression`. `progress` is called with the bytes taken so far
-    and their number in all, 0 if that is not known. Raises `ContextNotAccepted` and `DataSetError` before
-    anything is sent; `AssociationError`.
+    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. With
+    `compression` it is compressed or decompressed, frame by frame in threads, while it is sent, if the peer accepts
+    the result and nothing that comes first; an `Encoded` is, once, before it is sent. `progress` is called with the
+    bytes taken so far and their number in all, 0 if that is not known yet. Raises `ContextNotAccepted` and
+    `DataSetError` before anything is sent; `DataSetError` also later, for compressed pixel data that is corrupt: then
+    the association is aborted; `AssociationError`.
     """
-    encoded = thing if isinstance(thing, Encoded) else Encoded(thing, compression)
+    encoded = thing if isinstance(thing, Encoded) else Encoded(thing, compression=compression)
     if isinstance(session, AwaitedSession):
         return _send(session, encoded, priority, progress, keep=encoded is thing)
     return finished(_send(session.awaited, encoded, priority, progress, keep=encoded is thing))
@@ -196,7 +177,7 @@ async def _send(
     if not ways:
         raise DataSetError("compressed pixel data whose transfer syntax is not known; file_meta.TransferSyntaxUID is")
     syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
-    parts: Iterable[Buffer] = encoded.pieces(syntax) if keep else encoded.stream(syntax)
+    parts = encoded.pieces(syntax) if keep else encoded.stream(syntax)
     total = size_of(parts) if isinstance(parts, tuple) else 0
     data = parts if progress is None else _counted(parts, total, progress)
     return await session.store(encoded.sop_class_uid, encoded.sop_instance_uid, syntax, data, priority=priority)
@@ -214,31 +195,41 @@ def _counted(parts: Iterable[Buffer], total: int, progress: Progress) -> Iterato
 
 
 @overload
-def receive(request: StoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...) -> Dataset: ...
+def receive(
+    request: StoreRequest, *, limits: Limits | None = ..., decompress: bool = ..., progress: Progress | None = ...
+) -> Dataset: ...
 
 
 @overload
 def receive(
-    request: AwaitedStoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...
+    request: AwaitedStoreRequest,
+    *,
+    limits: Limits | None = ...,
+    decompress: bool = ...,
+    progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, Dataset]: ...
 
 
 def receive(
-    request: StoreRequest | AwaitedStoreRequest, *, limits: Limits | None = None, progress: Progress | None = None
+    request: StoreRequest | AwaitedStoreRequest,
+    *,
+    limits: Limits | None = None,
+    decompress: bool = False,
+    progress: Progress | None = None,
 ) -> Dataset | Coroutine[Any, Any, Dataset]:
     """Reads the data set of a C-STORE into memory, its pixel data into one buffer. Await it in trio and asyncio.
 
-    Compressed pixel data is decompressed while it arrives, if the extra `compression` is there; otherwise it stays as
-    it is. The request is not answered: `respond` when the object is safe. `dicos_proto.dicos.view` makes a CT, DX, TDR
-    ... of it, with its volume as a view of that buffer. `limits`: those of the association by default; `pixels` and
-    `collected` bound the memory. `progress` is called with the bytes received so far, and 0.
+    The request is not answered: `respond` when the object is safe. `dicos_proto.dicos.view` makes a CT, DX, TDR ... of
+    it, with its volume as a view of that buffer. `limits`: those of the association by default; `pixels` and
+    `collected` bound the memory. `decompress`: decompress JPEG lossless and RLE while they arrive, frame by frame in
+    threads; it needs the extra `compression`. `progress` is called with the bytes received so far, and 0.
 
     A data set that is refused is answered with its failure status, 0xC000 or 0xA900, and `DataSetError` is raised; go
     on with the next request. Raises `AssociationError`.
     """
     if isinstance(request, AwaitedStoreRequest):
-        return _receive(request, limits, progress)
-    decoder = _Receiver(request, limits, progress)
+        return _receive(request, limits, progress, decompress=decompress)
+    decoder = _Receiver(request, limits, progress, decompress=decompress)
     try:
         for piece in request.data():  # without a coroutine for each piece
             decoder.take(piece)
@@ -250,8 +241,10 @@ def receive(
         decoder.close()
 
 
-async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None) -> Dataset:
-    decoder = _Receiver(request, limits, progress)
+async def _receive(
+    request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None, *, decompress: bool
+) -> Dataset:
+    decoder = _Receiver(request, limits, progress, decompress=decompress)
     try:
         async for piece in request.data():
             decoder.take(piece)
@@ -264,27 +257,32 @@ async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress
 
 
 class _Receiver:
-    """The decoder of one request. If codecs are there, compressed pixel data is decompressed as it arrives."""
+    """The decoder of one request."""
 
     def __init__(
-        self, request: StoreRequest | AwaitedStoreRequest, limits: Limits | None, progress: Progress | None
+        self,
+        request: StoreRequest | AwaitedStoreRequest,
+        limits: Limits | None,
+        progress: Progress | None,
+        *,
+        decompress: bool,
     ) -> None:
         self._request = request
         self._limits = limits or request.session.association.terms.limits
         self._decoder: Decoder | None = None
         self._progress = progress
-        self._transcoder: PixelTranscoder | None = None
-        self._coder = FrameCoder()
         self._size = 0
+        self._conversion: Conversion | None = None
+        if decompress and can_recode(request.transfer_syntax, NATIVE):
+            self._conversion = Conversion(
+                request.transfer_syntax, NATIVE, sop_class_uid=request.sop_class_uid, limits=self._limits
+            )
 
     def take(self, piece: Buffer) -> None:
         decoder = self._decoder or self._begin()
         self._size += len(piece)
-        if self._transcoder is None:
-            decoder.feed(piece)
-        else:
-            for made in self._coder.put(self._transcoder.feed(piece)):
-                decoder.feed(made)
+        for part in (piece,) if self._conversion is None else self._conversion.feed(piece):
+            decoder.feed(part)
         if self._progress is not None:
             self._progress(self._size, 0)
 
@@ -292,25 +290,17 @@ class _Receiver:
         decoder = self._decoder or self._begin()
         if not self._size:
             raise DataSetError("no data set")
-        if self._transcoder is not None:
-            for made in self._coder.put(self._transcoder.finish()):
-                decoder.feed(made)
-            for made in self._coder.drain():
-                decoder.feed(made)
+        for part in () if self._conversion is None else self._conversion.finish():
+            decoder.feed(part)
         decoder.check(self._request.sop_class_uid, self._request.sop_instance_uid)
         return decoder.finish()
 
     def close(self) -> None:
-        """Ends its threads."""
-        self._coder.close()
+        if self._conversion is not None:
+            self._conversion.close()
 
     def _begin(self) -> Decoder:
         """An unknown transfer syntax is refused like a data set that cannot be read."""
-        syntax = self._request.transfer_syntax
-        if syntax in codecs.DECODED and codecs.available():
-            self._transcoder = PixelTranscoder(
-                syntax, uids.EXPLICIT_VR_LE, sop_class_uid=self._request.sop_class_uid, limits=self._limits
-            )
-            syntax = uids.EXPLICIT_VR_LE
+        syntax = self._request.transfer_syntax if self._conversion is None else NATIVE
         self._decoder = Decoder(syntax, self._limits)
         return self._decoder

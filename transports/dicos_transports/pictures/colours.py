@@ -54,7 +54,7 @@ KNOWN_UNITS: Final = ("HU", "MHU")
 """The units that are densities."""
 _RELATIVE_TOP: Final = 4.0
 _THICKEST: Final = 2.2
-"""Where most mass is, so many times e is what the ground loses."""
+"""The exponent by which the ground loses light where most mass is."""
 _METAL_COVERS: Final = ((0.0, 0.0), (1.8, 0.15), (3.3, 0.65), (5.0, 0.95))
 _ATTENUATION_TO_DENSITY: Final = ((0.0, 0.0), (0.5, 0.9), (1.0, 1.4), (1.5, 2.2), (2.2, 3.0), (3.0, 4.5), (6.0, 12.0))
 

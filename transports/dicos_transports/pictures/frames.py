@@ -234,7 +234,9 @@ def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[tuple[int,
             if (group, element) == (0xFFFE, 0xE0DD):
                 break
             if (group, element) != (0xFFFE, 0xE000) or size > end - at - _ITEM.size:
-                raise Part10Error(file.path, f"fragment {len(found)} of the pixel data is no fragment or is cut short")
+                raise Part10Error(
+                    file.path, f"fragment {len(found)} of the pixel data is not a fragment or is cut short"
+                )
             found.append((at + _ITEM.size, size))
             at += _ITEM.size + size
     own = found[1:]  # the first one is the table of offsets

@@ -1,8 +1,8 @@
 """Who may open a session with a `DcsServer`: application names, user names, passcodes.
 
 The original's three policies are `AllowAllCients`, `RequireUserNameFromClient` and
-`RequireUserNameAndPasscodeFromClient`. Names are checked by a list, or by the methods of an object, those of the
-original's `IClientAuthenticationCallback` that it has.
+`RequireUserNameAndPasscodeFromClient`. Names are checked by a list, or by those methods of an object that
+the original's callback for authentication has.
 
 Knows: what a request says of its user. Must not know: networks. A passcode appears in no text.
 """

@@ -27,7 +27,7 @@ class Loader(Generic[Kind]):
     """What all loaders have in common. Raises RuntimeError for a file that it cannot read, as the original does."""
 
     kind: ClassVar[str]
-    """The kind of its objects, as in the names of callbacks: CT for `OnReceivingCT`."""
+    """The kind of its objects, as in the names of callbacks: CT for OnReceivingCT."""
     type: ClassVar[type[DicosObject]]
     """The view of its objects."""
 
