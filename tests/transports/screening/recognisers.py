@@ -43,7 +43,7 @@ def kills_station_once(scan: Any) -> list[Any]:
 
 
 def slow(scan: Any) -> list[Any]:
-    time.sleep(0.15)
+    time.sleep(0.1)
     return []
 
 

@@ -131,7 +131,7 @@ class Senders:
             running = self.running
             if running is not None and way(running, number):
                 self.acknowledged.add(bag)
-            time.sleep(0.01)
+            time.sleep(0.08)
 
     def _store(self, running: Running, number: int) -> bool:
         path = scan_file(self.folder, number)
@@ -180,5 +180,4 @@ def test_killed_at_random_points(tmp_path: Path) -> None:
     assert senders.acknowledged <= present
     assert present <= set(goal.bags)
     assert {scan["state"] for scan in found} == {"reported"}
-    hidden = [path for path in (tmp_path / "s").rglob(".*")]
-    assert hidden == []
+    assert list((tmp_path / "s" / "scans").rglob(".*")) == []

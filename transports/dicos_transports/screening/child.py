@@ -20,6 +20,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from time import time
@@ -133,7 +134,7 @@ def main(words: list[str]) -> int:
         ready: dict[str, Any] = {"ready": os.getpid()}
     except NoRecogniser as error:
         ready = {"error": str(error)}
-    with connection, connection.makefile("rb") as lines:
+    with suppress(ConnectionError), connection, connection.makefile("rb") as lines:  # the station may be killed
         connection.sendall(json.dumps(ready).encode() + b"\n")
         if "error" in ready:
             return 1

@@ -136,7 +136,7 @@ def _joined(runs: _Runs) -> Numbers:
         smaller = np.minimum(labels[one], labels[other])
         np.minimum.at(labels, labels[one], smaller)
         np.minimum.at(labels, labels[other], smaller)
-        while (further := labels[labels]).tolist() != labels.tolist() if count < 64 else (further != labels).any():
+        while not np.array_equal(further := labels[labels], labels):
             labels = further
         if (labels == before).all():
             break

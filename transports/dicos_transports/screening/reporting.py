@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from dicos_proto.data import encode
-from dicos_proto.dicos import TDR, DicosObject, view
+from dicos_proto.dicos import TDR, DicosError, DicosObject, view
 from dicos_proto.dicos.regions import Region
 from dicos_proto.dicos.tdr import Algorithm, Operator
 from dicos_proto.dicos.threats import Assessment, Representation, Threat
@@ -44,7 +45,7 @@ def machine(
         if not isinstance(one, Threat):
             raise TypeError(f"a recogniser returns threats, not {type(one).__name__}")
     made = TDR.new(
-        view(scan.attributes), threats, stamp=stamp(), algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
+        view(scan.heading), threats, stamp=stamp(), algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
         processing_ms=1000 * (ended - begun),
     )  # fmt: skip
     return _written(made, out)
@@ -53,8 +54,8 @@ def machine(
 def abort(scan: Path, header: dict[str, str], out: Path, name: str, reason: str) -> dict[str, Any]:
     """Writes the report of a scan that was not recognised. `header`: what is known if its file cannot be read."""
     try:
-        scanned = view(Scan(scan).attributes)
-    except (Part10Error, CannotRecognise):
+        scanned = view(Scan(scan).heading)
+    except Part10Error:
         scanned = _bare(header)
     made = TDR.new(
         scanned, stamp=stamp(), abort=reason, algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name))
@@ -65,9 +66,9 @@ def abort(scan: Path, header: dict[str, str], out: Path, name: str, reason: str)
 def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decision: str, operator: str) -> dict[str, Any]:
     """Writes the report of an operator on what the report `machine` says."""
     try:
-        found: Scan | None = Scan(scan)
-    except (Part10Error, CannotRecognise):
-        found = None
+        scanned = view(Scan(scan).heading)
+    except Part10Error:
+        scanned = _bare(header)
     said = read_file(machine)
     threats = said.threats if isinstance(said, TDR) else []
     flag = "THREAT" if decision == "ALARM" else "NO_THREAT"
@@ -76,8 +77,7 @@ def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decisi
         for one in threats
     ]
     if decision == "ALARM" and not judged:
-        judged = [_somewhere(found)]
-    scanned = _bare(header) if found is None else view(found.attributes)
+        judged = [_somewhere(Scan(scan))]
     made = TDR.new(
         scanned, judged, stamp=stamp(), kind="operator", decision=decision, operator=Operator(id=operator)
     )
@@ -93,10 +93,10 @@ def draw(scan: Path, report: Path | None, out: Path) -> dict[str, Any]:
     return {"width": image.width, "height": image.height}
 
 
-def _somewhere(scan: Scan | None) -> Threat:
+def _somewhere(scan: Scan) -> Threat:
     """A threat anywhere in a scan: an operator sees what no recogniser has marked."""
     region = None
-    if scan is not None:
+    with suppress(Part10Error, CannotRecognise, DicosError):
         z, y, x = scan.volume.shape
         region = Region(base=(0.0, 0.0, 0.0), extents=(float(x), float(y), float(z)))
     return Threat(

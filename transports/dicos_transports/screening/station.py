@@ -32,6 +32,9 @@ __all__ = ["NotDecided", "Settings", "Station"]
 LOG: Final = logging.getLogger("dicos.screening")
 ATTEMPTS: Final = 2
 """Processes that may die of one scan before its report says that it was aborted."""
+MOST_ATTEMPTS: Final = 10
+"""Attempts in all, those counted that ended because the station was killed. Stops: a scan that takes the whole machine
+down, again after each restart."""
 CLERK_SECONDS: Final = 120.0
 """Seconds for a picture, or a report that needs no recogniser."""
 MARGIN: Final = 300.0
@@ -210,8 +213,8 @@ class Station:
     def _recognise(self, helper: Helper, lease: Lease) -> None:
         scan = self.index.scan(lease.key)
         assert scan is not None  # it is never removed while it has a job
-        if lease.attempts > ATTEMPTS:
-            report = self._abort(scan, "the recogniser ended its process repeatedly", "NOT_REVIEWED")
+        if lease.attempts > MOST_ATTEMPTS:
+            report = self._abort(scan, "the station was killed repeatedly while this scan was recognised", "NOT_REVIEWED")
         else:
             try:
                 ask = partial(helper.ask, self.settings.deadline, do="recognise", scan=self._path(scan))
