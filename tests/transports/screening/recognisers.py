@@ -61,3 +61,13 @@ def answers_nonsense(scan: Any) -> Any:
 
 
 not_callable = 3
+
+
+def some(scan: Any) -> Any:
+    """The threshold recogniser for the first bag, nothing for the second, and it fails for the third."""
+    from dicos_transports.screening.detector import recognise
+
+    bag = str(scan.heading.PatientID)
+    if bag.endswith("3"):
+        raise RuntimeError("the third bag")
+    return recognise(scan) if bag.endswith("1") else []

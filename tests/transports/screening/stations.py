@@ -32,11 +32,13 @@ HERE = "tests.transports.screening.recognisers"
 CONTEXTS = propose([uids.DICOS_CT])
 
 
-def scan_file(folder: Path, seed: int, *, frames: int = 8, rows: int = 32, columns: int = 32) -> Path:
+def scan_file(
+    folder: Path, seed: int, *, frames: int = 8, rows: int = 32, columns: int = 32, threat: bool = True
+) -> Path:
     """A CT of a bag with the identifier BAG-<seed>."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bag{seed}.dcs"
-    make_ct(path, rows=rows, columns=columns, frames=frames, seed=seed)
+    make_ct(path, rows=rows, columns=columns, frames=frames, seed=seed, threat=threat)
     return path
 
 

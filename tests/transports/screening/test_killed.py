@@ -143,7 +143,7 @@ class Senders:
     def _post(self, running: Running, number: int) -> bool:
         try:
             return running.post(scan_file(self.folder, number).read_bytes()).status_code == 201
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, RuntimeError):  # RuntimeError: the client is closed
             return False
 
     def _drop(self, running: Running, number: int) -> bool:

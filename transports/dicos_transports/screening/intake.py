@@ -218,7 +218,7 @@ class StoreSink:
         self._syncing.wait()
         stored = self._incoming.end(list(pieces))
         request, session = self._request, self._request.session
-        source = f"{session.calling_aet} at {session.peer}"
+        source = f"{session.calling_aet} at {session.peer.rpartition(':')[0] or session.peer}"  # without its port
         if stored.path is None:
             self._intake.note_refusal(
                 via="C-STORE", source=source, size=stored.size, status=stored.status, why=stored.error or "refused"

@@ -283,7 +283,7 @@ class Station:
     def _draw(self, lease: Lease) -> None:
         scan, reports = self.index.scan(lease.key), self.index.reports_of(lease.key)
         assert scan is not None
-        machine = [one for one in reports if one["kind"] == "machine"]
+        machine = [one for one in reports if one["kind"] != "operator"]
         part = self.folder.pictures / hidden_name()
         name = f"{lease.key}.png"
         try:
