@@ -1,4 +1,4 @@
-"""Recognisers that do what recognisers should not. `dicos screen --recogniser tests.transports.screening.recognisers:NAME`."""
+"""Recognisers that do what recognisers should not, for `dicos screen --recogniser`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from dicos_transports.files import inspect, send_file
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, ROOT
 
 sys.path.append(str(ROOT / "demo"))
-from phantom import make_ct  # noqa: E402
+from phantom import make_ct
 
 PATIENCE = 60.0
 HERE = "tests.transports.screening.recognisers"
@@ -109,7 +109,8 @@ class Running:
         return sorted(self.listing()["scans"], key=lambda scan: scan["id"])
 
     def done(self, count: int = 1) -> list[dict[str, Any]]:
-        """Waits until so many scans are there, each with its report sent everywhere, and its picture."""
+        """Waits until this number of scans is there, each with its report sent everywhere, and its picture."""
+
         def complete() -> list[dict[str, Any]] | None:
             found = self.scans()
             ready = all(
@@ -183,7 +184,7 @@ class Destination:
 
     @property
     def bags(self) -> list[str]:
-        """The bags of the reports, as they came."""
+        """The bags of the reports, in order of arrival."""
         return [str(report.PatientID) for report in self.reports]
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hypercorn")
-selenium = pytest.importorskip("selenium")
+pytest.importorskip("selenium")
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -60,7 +60,7 @@ def wait(browser: Chrome, condition: Any, seconds: float = 60) -> Any:
     def found(_: Chrome) -> Any:
         try:
             return condition()
-        except StaleElementReferenceException:  # drawn anew meanwhile
+        except StaleElementReferenceException:  # drawn again meanwhile
             return None
 
     return WebDriverWait(browser, seconds, 0.1).until(found)
@@ -71,7 +71,7 @@ def texts(browser: Chrome, css: str) -> list[str]:
 
 
 def faults(browser: Chrome) -> list[str]:
-    """What the browser complains of: scripts that fail, violations of the content security policy."""
+    """Complaints of the browser: scripts that fail, violations of the content security policy."""
     return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
@@ -171,7 +171,7 @@ def test_the_keyboard_is_enough(browser: Chrome, running: Running, tmp_path: Pat
             browser.switch_to.active_element.send_keys(Keys.ENTER)
             break
     wait(browser, lambda: "Cleared by OP-1" in browser.find_element(By.ID, "scan-1").text)
-    # The focus stays where it was, although the scan was drawn anew.
+    # The focus stays where it was, although the scan was drawn again.
     assert browser.switch_to.active_element.get_attribute("aria-label") == "Clear: BAG-0001"
 
 

@@ -112,7 +112,7 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error), "reason": "UNKNOWN_DATATYPE"}
     except MemoryError:
         return {"error": "out of memory"}
-    except (Exception, SystemExit) as error:  # the recogniser's own, whatever it is
+    except (Exception, SystemExit) as error:  # any fault of a recogniser
         return {"error": described(error), "full": is_full(error)}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

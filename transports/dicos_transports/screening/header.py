@@ -1,4 +1,4 @@
-"""The facts about a scan that the index and its reports need, read without its pixels; and the refusal of what is no scan.
+"""The facts about a scan that the index and reports need, read without its pixels; and the refusal of other objects.
 
 The walk reads the elements and skips the pixels, whatever the size: it takes milliseconds for a 300 MB CT.
 
@@ -12,7 +12,7 @@ import mmap
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from dicos_proto.data import decode_object
 from dicos_proto.data.elements import DataSetError, encoding, shown
@@ -132,11 +132,14 @@ def read_header(path: Path) -> Header:
 
 def _walk(file: Part10File) -> _Look:
     look = _Look(file.transfer_syntax, file.data_length)
-    with file.path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        with memoryview(mapped) as view:
-            for at in range(file.data_offset, len(view), _PIECE):
-                with view[at : at + _PIECE] as piece:
-                    look.feed(piece)
+    with (
+        file.path.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        for at in range(file.data_offset, len(view), _PIECE):
+            with view[at : at + _PIECE] as piece:
+                look.feed(piece)
     look.finish()
     return look
 
@@ -193,7 +196,7 @@ def read_heading(path: Path) -> Dataset:
                 before += chunk
                 look.feed(chunk)
     except _Far as far:
-        order = "little" if known.little else "big"
+        order: Literal["little", "big"] = "little" if known.little else "big"
         name = (far.tag >> 16).to_bytes(2, order) + (far.tag & 0xFFFF).to_bytes(2, order)
         del before[before.rfind(name, max(0, far.at - _HEADER), far.at) :]
     except DataSetError as error:

@@ -1,7 +1,7 @@
-"""Reports and pictures of scans, in files: what the helper processes make.
+"""Reports and pictures of scans, in files: the work of the helper processes.
 
-Knows: objects of DICOS, how they are drawn. Must not know: the index, recognisers. Invariants: a file is on disk when it
-is reported as made; a scan that cannot be read still gets a report.
+Knows: objects of DICOS, how they are drawn. Must not know: the index, recognisers. Invariants: a file is on disk before
+its maker answers; a scan that cannot be read still gets a report.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ LONGEST: Final = 64
 """Characters of a text in a LO."""
 
 
-def machine(
-    scan: Scan, threats: Sequence[Threat], out: Path, name: str, begun: float, ended: float
-) -> dict[str, Any]:
+def machine(scan: Scan, threats: Sequence[Threat], out: Path, name: str, begun: float, ended: float) -> dict[str, Any]:
     """Writes the report of a recogniser. `name`: of the recogniser; `begun`, `ended`: when it worked, in seconds."""
     for one in threats:
         if not isinstance(one, Threat):
             raise TypeError(f"a recogniser returns threats, not {type(one).__name__}")
     made = TDR.new(
-        view(scan.heading), threats, stamp=stamp(), algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
+        view(scan.heading),
+        threats,
+        stamp=stamp(),
+        algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
         processing_ms=1000 * (ended - begun),
-    )  # fmt: skip
+    )
     return _written(made, out)
 
 
@@ -63,7 +64,9 @@ def abort(scan: Path, header: dict[str, str], out: Path, name: str, reason: str)
     return _written(made, out)
 
 
-def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decision: str, operator: str) -> dict[str, Any]:
+def operate(
+    scan: Path, header: dict[str, str], out: Path, machine: Path, decision: str, operator: str
+) -> dict[str, Any]:
     """Writes the report of an operator on what the report `machine` says."""
     try:
         scanned = view(Scan(scan).heading)
@@ -78,9 +81,7 @@ def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decisi
     ]
     if decision == "ALARM" and not judged:
         judged = [_somewhere(Scan(scan))]
-    made = TDR.new(
-        scanned, judged, stamp=stamp(), kind="operator", decision=decision, operator=Operator(id=operator)
-    )
+    made = TDR.new(scanned, judged, stamp=stamp(), kind="operator", decision=decision, operator=Operator(id=operator))
     return _written(made, out)
 
 
@@ -106,7 +107,7 @@ def _somewhere(scan: Scan) -> Threat:
 
 
 def _bare(header: dict[str, str]) -> DicosObject:
-    """A scanned object with nothing but its identity."""
+    """A scanned object that has only its identity."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = header["sop_class"], header["sop_instance"]
     dataset.PatientID = header["ooi_id"]
@@ -131,7 +132,14 @@ def _written(report: TDR, out: Path) -> dict[str, Any]:
 def _summary(threat: Threat) -> dict[str, Any]:
     """A threat as the page names it."""
     told = threat.assessments[0] if threat.assessments else Assessment()
-    label = f"{told.category}: {told.description}" if told.description else told.category
+    measured = [
+        f"{value:.{digits}f} {unit}"
+        for shown in threat.representations[:1]
+        for value, digits, unit in ((shown.density, 2, "g/cm3"), (shown.volume, 0, "cm3"))
+        if value is not None
+    ]
+    words = ", ".join(filter(None, (told.description, *measured)))
+    label = f"{told.category}: {words}" if words else told.category
     return {"category": told.category, "label": label, "flag": told.flag, "probability": told.probability}
 
 

@@ -39,8 +39,8 @@ class CannotRecognise(Exception):
 
 
 class Scan:
-    """A scan in a file. What is read of it raises `Part10Error` if that is impossible, and `CannotRecognise` if there
-    is no pixel data."""
+    """A scan in a file, which is opened when it is first asked for something. Properties raise `Part10Error` if it
+    cannot be read, and `CannotRecognise` if there is no pixel data."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,8 +54,8 @@ class Scan:
 
     @cached_property
     def heading(self) -> Dataset:
-        """The attributes that say what was scanned: those before the functional groups, of which there may be thousands,
-        and before the pixel data."""
+        """The attributes that say what was scanned: those before the functional groups, of which there may be
+        thousands, and before the pixel data."""
         return read_heading(self.path)
 
     @property

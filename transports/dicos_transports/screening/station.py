@@ -112,7 +112,7 @@ class Station:
             watch.start()
 
     def close(self) -> None:
-        """Stops the threads and the helper processes. Jobs that are running begin anew at the next start."""
+        """Stops the threads and the helper processes. Jobs that are running begin again at the next start."""
         self._stopping.set()
         for watch in self._watches:
             watch.close()
@@ -150,7 +150,8 @@ class Station:
         try:
             report = self._write(
                 partial(self._clerk.ask, CLERK_SECONDS, do="operate", scan=self._path(scan), decision=decision,
-                        operator=operator, header=_header_of(scan), machine=str(self.folder.reports / machine[-1]["file"])),
+                        operator=operator, header=_header_of(scan),
+                        machine=str(self.folder.reports / machine[-1]["file"])),
                 kind="operator", operator=operator,
             )  # fmt: skip
             with self._unless(report):
@@ -214,7 +215,9 @@ class Station:
         scan = self.index.scan(lease.key)
         assert scan is not None  # it is never removed while it has a job
         if lease.attempts > MOST_ATTEMPTS:
-            report = self._abort(scan, "the station was killed repeatedly while this scan was recognised", "NOT_REVIEWED")
+            report = self._abort(
+                scan, "the station was killed repeatedly while this scan was recognised", "NOT_REVIEWED"
+            )
         else:
             try:
                 ask = partial(helper.ask, self.settings.deadline, do="recognise", scan=self._path(scan))
