@@ -146,16 +146,13 @@ def register() -> None:
     the whole process; nothing here needs it.
     """
     datadict.add_dict_entries(
-        {one.tag: (one.vr, one.vm, one.name, "", one.keyword) for one in ADDED.values() if _is_unknown(one.tag)}
+        {
+            one.tag: (one.vr, one.vm, one.name, "", one.keyword)
+            for one in ADDED.values()
+            if not datadict.dictionary_has_tag(one.tag)
+        }
     )
     for uid, name in uids.NAMES.items():
         if uid.startswith(_PREFIX) and uid not in UID_dictionary:
             keyword = "".join(part for part in name if part.isalnum())
             UID_dictionary[uid] = (name, "SOP Class", "DICOS", "", keyword)
-
-
-def _is_unknown(tag: int) -> bool:
-    try:
-        return datadict.get_entry(tag)[4] == ""  # out of the repeating groups of curves, to which (7Fxx,0011) belongs
-    except KeyError:
-        return True

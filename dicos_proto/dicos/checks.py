@@ -1,4 +1,4 @@
-"""What only holds between attributes: sizes against bytes, groups against frames, vectors, bits, classes.
+"""Rules that hold between attributes: sizes against bytes, groups against frames, vectors, bits, classes.
 
 Knows: the attributes of images. Must not know: the single kinds. Invariants: checks raise nothing; each is one function
 that yields what it finds; what a single attribute breaks by itself is found by the rules of the modules, not here.
@@ -59,11 +59,9 @@ def pixel_check(dataset: Dataset) -> Iterator[Finding]:
         yield _found(BITS_STORED, "bits", f"is {stored}, with {bits} bits allocated", sources)
     elif stored is not None and high is not None and high != stored - 1:
         yield _found(HIGH_BIT, "bits", f"is {high}, with {stored} bits stored", sources)
-    element = values.element_of(dataset, layout.element)
-    if element is not None and pixels.is_encapsulated(dataset, element):
-        return
     try:
-        native(dataset, layout)
+        if pixels.compression_of(dataset, layout) is None:
+            native(dataset, layout)
     except PixelError as error:
         yield _found(error.tag, "pixel data length", f"has {_said(error)}", sources)
 

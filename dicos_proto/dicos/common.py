@@ -1,4 +1,4 @@
-"""What every DICOS object says about the thing that was scanned, the scan and the machine, and what `new` needs of it.
+"""The attributes of the thing that was scanned, the scan and the machine, which every DICOS object has.
 
 DICOS keeps DICOM's patient, study, series and equipment attributes under names of its own: the patient is the object of
 inspection (OOI), the study is the scan.
@@ -32,7 +32,7 @@ class OOI:
     """The object of inspection, without its ID."""
 
     authority: str = UNKNOWN
-    """Who gave the ID: OOI ID Assigning Authority (0010,0021), up to 64 characters."""
+    """OOI ID Assigning Authority (0010,0021): the one that gave the ID, up to 64 characters."""
     id_type: str = "TEXT"
     """RFID, BARCODE, TEXT or MRP (0010,0022)."""
     type: str = "BAGGAGE"
@@ -62,7 +62,7 @@ class Scan:
     energy: int | None = None
     """Which of several energies the series is of (6100,0030)."""
     energies: int | None = None
-    """How many energies the scan has (6100,0032)."""
+    """Number of energies of the scan (6100,0032)."""
     acquisition_status: str = "SUCCESSFUL"
     """SUCCESSFUL, JAM, OVERSIZE, SLIP, INCOMPLETE, CUT, MERGED or STITCHED (4010,1044)."""
 
@@ -90,7 +90,7 @@ class Machine:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Machine:
-        """Returns what a data set says; "" for what it does not say. Raises `BadValue`."""
+        """Returns the machine of a data set; "" for attributes that it does not have. Raises `BadValue`."""
 
         def said(tag: int) -> str:
             return "\\".join(values.texts(dataset, tag))
@@ -109,7 +109,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What `new` of any kind is given for the modules that all objects have."""
+    """The values that `new` of any kind is given for the modules that all objects have."""
 
     ooi_id: str
     stamp: Stamp

@@ -41,7 +41,7 @@ DETAILS: Final = 0x00189325
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XRay:
-    """How the X-rays were made: CT X-Ray Details. 0: not known."""
+    """The generation of the X-rays: CT X-Ray Details. 0: not known."""
 
     kvp: float = 0.0
     """KVP (0018,0060), in kV."""
@@ -165,7 +165,7 @@ class CT(VolumeObject):
 
     @property
     def xray(self) -> XRay:
-        """How the X-rays were made, as the shared functional group says; 0 and "" for what it does not say."""
+        """The X-ray generation in the shared functional group; 0 and "" for attributes that it does not have."""
         shared = next(iter(values.items(self._dataset, SHARED)), Dataset())
         details = next(iter(values.items(shared, DETAILS)), Dataset())
         return XRay(

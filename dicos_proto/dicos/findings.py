@@ -1,4 +1,4 @@
-"""What is missing or wrong in a data set, the rules that say so, and the one engine that checks them.
+"""Rules for data sets, the one engine that checks them, and its findings.
 
 A rule says where it comes from, because the text of the standard (IIC 1) is not public:
 
@@ -91,7 +91,7 @@ Condition = Callable[[Dataset, Dataset], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a module asks of one attribute."""
+    """The requirements of a module on one attribute."""
 
     tag: int
     type: str
@@ -155,11 +155,11 @@ class _Check:
         if element.VR == "SQ":
             yield from self._items(module, rule, dataset, path, found)
         elif element.VR not in _BULK:
-            for name, text in _values(rule, dataset):
+            for name, text in _values(rule, dataset, element.VR):
                 yield found(name, text, rule.values_sources or rule.sources)
 
     def _missing(self, rule: Rule, dataset: Dataset, *, present: bool) -> str:
-        """What a missing or empty attribute breaks, in words; "" for nothing."""
+        """Returns which requirement a missing or empty attribute breaks, in words; "" if none."""
         needed = rule.type in ("1", "2") or (rule.type in ("1C", "2C") and self._applies(rule, dataset))
         if present and rule.type in ("1", "1C") and (needed or rule.type == "1C"):
             return "is empty"
@@ -200,10 +200,12 @@ def check(dataset: Dataset, modules: Iterable[Module]) -> list[Finding]:
 
 
 _PS3_5: Final = ("PS3.5 6.2", "obs")
+_WHOLE: Final = frozenset(("IS", "SL", "SS", "SV", "UL", "US", "UV"))
+_REAL: Final = frozenset(("DS", "FD", "FL"))
 _BULK: Final = frozenset(("OB", "OW", "OL", "OD", "OF", "OV", "UN"))
 
 
-def _values(rule: Rule, dataset: Dataset) -> Iterator[tuple[str, str]]:
+def _values(rule: Rule, dataset: Dataset, vr: str) -> Iterator[tuple[str, str]]:
     """Yields what is wrong with the values of an attribute that has some."""
     try:
         values = texts(dataset, rule.tag)
@@ -215,8 +217,11 @@ def _values(rule: Rule, dataset: Dataset) -> Iterator[tuple[str, str]]:
             if allowed and value not in allowed:
                 which = f" {index + 1}" if rule.each else ""
                 yield "enumerated value", f"has another value{which} than {', '.join(sorted(allowed))}"
-        if rule.least is not None and any(one < rule.least for one in numbers(dataset, rule.tag)):
+        found = numbers(dataset, rule.tag) if vr in _WHOLE or vr in _REAL else ()
+        if rule.least is not None and any(one < rule.least for one in found):
             yield "range", f"is less than {rule.least:g}"
+        if vr in _WHOLE and not all(one.is_integer() for one in found):
+            yield "value representation", "is not a whole number"
     except DicosError:
         yield "value representation", "has a value that cannot be used"
 

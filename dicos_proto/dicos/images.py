@@ -1,4 +1,4 @@
-"""What X-ray and two-dimensional AIT images share: one image, its window, its place.
+"""The parts that X-ray and two-dimensional AIT images share: one image, its window, its place.
 
 Knows: General Image, VOI LUT, pixel intensity. Must not know: which kind it is. Invariants: an image is a view of the
 bytes that the object holds.
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from . import values
 from .errors import PixelError
 from .objects import DicosObject
-from .pixels import Array, array_of, kind_and_size, store
+from .pixels import Array, kind_and_size, store
 from .values import put, put_items
 
 __all__ = ["INTENTS", "ImageObject", "fill_image", "window_of"]
@@ -31,9 +31,9 @@ class ImageObject(DicosObject):
 
     @property
     def image(self) -> Array:
-        """The image, shape (y, x): rows from top to bottom, columns from left to right. A read-only view of the stored
-        values. Raises `PixelError`, also for several frames, and `BadValue`."""
-        frames = array_of(self._dataset)
+        """The image, shape (y, x): rows from top to bottom, columns from left to right. The stored values,
+        read-only; native ones are not copied. Raises `PixelError`, also for several frames, and `BadValue`."""
+        frames = self._pixels()
         if len(frames) > 1:
             raise PixelError(f"{len(frames)} frames; 1 is allowed", 0x00280008)
         found: Array = frames[0]

@@ -123,7 +123,7 @@ IMAGE: Final = Module(
         present(0x00400555, "obs", "PS3.3 C.7.6.14"),
     ),
 )
-"""What all images have."""
+"""The rules of all images."""
 
 PIXELS: Final = tuple(
     Rule(tag, "1", ("obs", "PS3.3 C.7.6.3"), least=least, values=allowed)
@@ -155,10 +155,10 @@ FRAMES: Final = (
         (required(0x00200052, "obs", "PS3.3 C.7.4.1"), present(0x00201040, "obs", "PS3.3 C.7.4.1")),
     ),
 )
-"""What objects with frames have."""
+"""The rules of objects with frames."""
 
 INSPECTION: Final = Module(
     "Inspection Selection Criteria",
     (one_of(0x4010107C, "1", ("str", "hdr T102"), "RANDOM BEHAVIORAL ALL"),),
 )
-"""What AIT and QR objects have."""
+"""The rules of AIT and QR objects."""

@@ -45,7 +45,7 @@ class Measurement:
     """The search for one material in one region."""
 
     material: Code
-    """What was looked for."""
+    """The material that was looked for."""
     signal_to_noise: float
     """Signal-to-Noise Ratio (0022,0155)."""
     threshold: float

@@ -90,13 +90,10 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
-    try:
-        values = _several(found.value)
-        if any(isinstance(one, bytes | Dataset) for one in values):
-            raise _misfit(tag)
-        read = tuple(str(one).strip(" \0") for one in values)
-    except faults():
-        raise _misfit(tag) from None
+    values = _several(found.value)
+    if any(isinstance(one, bytes | Dataset) for one in values):
+        raise _misfit(tag)
+    read = tuple(str(one).strip(" \0") for one in values)
     return read if any(read) else ()
 
 
@@ -147,7 +144,7 @@ def integer(dataset: Dataset, tag: int) -> int | None:
 
 
 def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
-    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is no sequence."""
+    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is another element."""
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
@@ -177,7 +174,10 @@ def put(dataset: Dataset, tag: int, value: object) -> None:
     """
     own = DIFFERENT.get(tag) or ADDED.get(tag)
     vr = own.vr if own is not None else min(vrs_of(tag))
-    values = list(value) if isinstance(value, tuple | list) else [value]
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    values = [
+        one.item() if hasattr(one, "item") else one for one in (value if isinstance(value, tuple | list) else [value])
+    ]
     for one in values:
         if isinstance(one, str):
             most = _LENGTHS.get(vr)

@@ -1,4 +1,4 @@
-"""What CT and three-dimensional AIT share: volumes in frames.
+"""The parts that CT and three-dimensional AIT share: volumes in frames.
 
 Knows: volumes and their sections. Must not know: which kind it is. Invariants: a volume is a view of the bytes that the
 object holds.
@@ -15,9 +15,9 @@ from pydicom.dataset import Dataset
 from . import values
 from .common import Common
 from .errors import BadValue
-from .multiframe import Place, Section, Vector, check_geometry, rescaled, sections_of, store_groups
+from .multiframe import Place, Section, Vector, check_geometry, places_of, rescaled, store_groups
 from .objects import DicosObject
-from .pixels import Array, array_of, store
+from .pixels import Array, frame_count, store
 from .values import put, put_items
 
 __all__ = ["AXES", "FRAME_TYPE", "VolumeObject", "fill_volume", "groups_of"]
@@ -37,20 +37,29 @@ class VolumeObject(DicosObject):
 
     @property
     def volume(self) -> Array:
-        """All frames, shape (z, y, x): a read-only view of the stored values. Raises `PixelError`, `BadValue`."""
-        return array_of(self._dataset)
+        """All frames, shape (z, y, x): the stored values, read-only. Native pixel data is not copied; compressed one is
+        decoded once. Raises `PixelError`, `BadValue`."""
+        return self._pixels()
 
     @property
     def sections(self) -> list[Section]:
         """The sections, each with its volume, spacing and position. Raises `PixelError`, `BadValue`."""
-        return sections_of(self._dataset, self.volume)
+        volume = self.volume
+        return [
+            Section(volume=volume[start:end], place=place, first=start)
+            for start, end, place in places_of(self._dataset, len(volume))
+        ]
+
+    @property
+    def places(self) -> list[Place]:
+        """Where the sections are, without their volumes. Raises `BadValue`."""
+        return [place for _, _, place in places_of(self._dataset, frame_count(self._dataset))]
 
     @property
     def densities(self) -> Array:
         """All frames, rescaled: float32, shape (z, y, x). Raises `PixelError`, `BadValue`; also if the sections have
         different rescales, which `Section.densities` has one by one."""
-        sections = self.sections
-        rescales = {(one.place.slope, one.place.intercept) for one in sections}
+        rescales = {(one.slope, one.intercept) for one in self.places}
         if len(rescales) > 1:
             raise BadValue(f"{len(rescales)} different rescales; read sections one by one", 0x00281053)
         return rescaled(self.volume, *rescales.pop())
@@ -58,12 +67,12 @@ class VolumeObject(DicosObject):
     @property
     def spacing(self) -> Vector:
         """Distance of neighbouring voxels in mm, (x, y, z), of the first section."""
-        return self.sections[0].spacing
+        return self.places[0].spacing
 
     @property
     def position(self) -> Vector:
         """The centre of the first voxel in mm, (x, y, z), of the first section."""
-        return self.sections[0].position
+        return self.places[0].position
 
     @property
     def image_type(self) -> tuple[str, ...]:
