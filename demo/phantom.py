@@ -160,7 +160,6 @@ def _shared_groups() -> Dataset:
     details = Dataset()
     details.KVP = 160
     details.FilterType = "NONE"
-    details.FilterMaterial = "NONE"
     details.FocalSpots = 1.2
     frame_type = Dataset()
     frame_type.FrameType = ["ORIGINAL", "HIGH ENERGY", "VOLUME", "NONE"]

@@ -7,8 +7,8 @@ column, row and frame, counted from 0, where whole numbers are the middles of vo
 Position and orientation stand where enhanced multi-frame objects have them, in the functional groups [DICOM PS3.3
 C.7.6.16.2], or at the top of the data set, as in a DX and in a plain DICOM image [DICOM PS3.3 C.7.6.2].
 
-Knows: data sets, as far as they say where pixels lie. Must not know: threats. Invariants: numbers of a peer are checked
-before use; a geometry that cannot be inverted does not exist.
+Knows: data sets, the attributes for the place of pixels. Must not know: threats. Invariants: numbers of a peer are
+checked before use; a geometry that cannot be inverted does not exist.
 """
 
 from __future__ import annotations
@@ -92,19 +92,20 @@ class Geometry:
         """Returns the geometry of a CT, DX or AIT data set, or of a plain DICOM image. Attributes that are missing or
         empty have the defaults of this class. Raises `GeometryError`.
 
-        The direction of the frames is that from the position of the first one to that of the last one, if both are
-        given, and at right angles to rows and columns otherwise.
+        The direction of the frames is that from the position of the first one to that of the second one, if both are
+        given, and at right angles to rows and columns otherwise. An object may have several sections; the geometry is
+        that of the first one.
         """
         found = _Found(dataset)
         right, down = found.orientation()
         deep = _cross(right, down)
         position, depth = found.position(), found.thickness()
-        last, frames = found.last_position()
-        if last is not None and frames > 1:
-            steps = np.subtract(last, position) / (frames - 1)
-            length = float(np.linalg.norm(steps))
+        second = found.second_position()
+        if second is not None:
+            step = np.subtract(second, position)
+            length = float(np.linalg.norm(step))
             if length > SMALLEST:
-                depth, deep = length, _triple(steps / length)
+                depth, deep = length, _triple(step / length)
         rows, columns = found.pixel_spacing()
         return cls(position=position, spacing=(columns, rows, depth), right=right, down=down, deep=deep)
 
@@ -165,7 +166,7 @@ class Geometry:
 
 
 class _Found:
-    """The attributes of a data set that say where its pixels lie."""
+    """The attributes of a data set for the place of its pixels."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -189,13 +190,13 @@ class _Found:
         found = self._numbers(PLANE_POSITION, IMAGE_POSITION, 3)
         return (0.0, 0.0, 0.0) if found is None else _triple(found)
 
-    def last_position(self) -> tuple[Triple | None, int]:
-        """The position of the last frame and the number of frames, as far as the functional groups say."""
-        count = len(self._frames)
+    def second_position(self) -> Triple | None:
+        """The position of the second frame, None if there is none."""
         found = None
-        for item in _items(self._frames[-1], PLANE_POSITION)[:1] if count else ():
-            found = _numbers(item, IMAGE_POSITION, 3)
-        return (None if found is None else _triple(found)), count
+        for frame in self._frames[1:2]:
+            for item in _items(frame, PLANE_POSITION)[:1]:
+                found = _numbers(item, IMAGE_POSITION, 3)
+        return None if found is None else _triple(found)
 
     def pixel_spacing(self) -> tuple[float, float]:
         """Between rows and between columns, in mm; 1 where it is not given."""

@@ -117,7 +117,7 @@ def pack(mask: Mask, axes: Axes = Axes.XYZ) -> bytes:
 
 
 def unpack(bitmap: bytes, extents: Sequence[int], axes: Axes = Axes.XYZ) -> Mask:
-    """Returns a bitmap as a mask of shape (z, y, x). `extents` are whole numbers of voxels (x, y, z), at least 1.
+    """Returns a bitmap as a mask of shape (z, y, x). `extents` are numbers of voxels (x, y, z), integers of at least 1.
 
     Raises `RegionError` if the bitmap does not have the size that they need: one bit a voxel, in whole bytes, and one
     byte more if that makes their number even, as every value in a data set is [DICOM PS3.5 7.1.1].
@@ -138,7 +138,7 @@ def unpack(bitmap: bytes, extents: Sequence[int], axes: Axes = Axes.XYZ) -> Mask
 class Region:
     """Where something is, in voxels of the scanned volume.
 
-    `base` is the first voxel and `extents` their number, both (x, y, z). They are kept as they came, also if they make
+    `base` is the first voxel and `extents` their number, both (x, y, z). They are kept unchanged, even if they make
     no sense: `box` and `mask` raise `RegionError` then. `bitmap` has the bits in the order of `axes`; without one, the
     region is the whole box.
 
@@ -199,9 +199,9 @@ class Region:
         """Returns the whole voxels of the region. Fractions are rounded to the next voxel if there is a bitmap, and
         outwards if there is none.
 
-        Raises `RegionError` if a number is no number, infinite, negative or above 2**24; if the region is empty along
+        Raises `RegionError` if a number is NaN, infinite, negative or above 2**24; if the region is empty along
         an axis; if the region is not inside a volume of `shape` (z, y, x); if there is a bitmap and an extent is not
-        whole.
+        an integer.
         """
         start, size = [], []
         for name, first, count in zip(NAMES, self.base, self.extents, strict=True):
@@ -217,12 +217,14 @@ class Region:
         if prod(size) > MOST_VOXELS:
             raise RegionError(f"region of {prod(size)} voxels, {MOST_VOXELS} allowed")
         box = Box(start=(start[0], start[1], start[2]), size=(size[0], size[1], size[2]))
-        if shape is not None and not box.inside(shape):
-            _outside(box, shape)
+        if shape is not None:
+            for name, first, number, there in zip(NAMES, box.start, box.size, reversed(shape), strict=True):
+                if first + number > there:
+                    raise RegionError(f"region along {name}: voxels {first} to {first + number - 1} of {there}")
         return box
 
     def mask(self, shape: Sequence[int] | None = None) -> Mask:
-        """Returns the region as booleans: of a whole volume of `shape` (z, y, x), or of its own box if that is None.
+        """Returns the region as booleans: of a whole volume of `shape` (z, y, x), or of its own box by default.
 
         Without a bitmap, the mask of the box is read-only and takes no memory. Raises `RegionError` as `box` does, and
         if the bitmap does not have the size of the box.
@@ -236,14 +238,8 @@ class Region:
         return whole
 
 
-def _outside(box: Box, shape: Sequence[int]) -> None:
-    for name, first, count, there in zip(NAMES, box.start, box.size, reversed(shape), strict=True):
-        if first + count > there:
-            raise RegionError(f"region along {name}: voxels {first} to {first + count - 1} of {there}")
-
-
 def floats(values: Any) -> tuple[float, ...]:
-    """Returns the numbers of an element: none, one or several. Raises `RegionError` for what is no number."""
+    """Returns the numbers of an element: none, one or several. Raises `RegionError` for anything else."""
     if values is None:
         return ()
     try:

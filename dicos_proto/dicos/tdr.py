@@ -12,6 +12,7 @@ no findings and pyDICOS reads it without an error in its log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Final
@@ -41,13 +42,12 @@ ID_TYPES: Final = {
     "PIV": ("100005", "PIV"),
 }
 """How an operator's ID is encoded, as codes of the context group DCS4. [hdr]"""
-MOST_THREATS: Final = 2**16 - 1
-"""Numbers of threats are US."""
 _COPIED: Final = (
     0x00080020, 0x00080030, 0x00100020, 0x00100021, 0x00100022, 0x00100040, 0x0020000D, 0x00200010, 0x00200052,
     0x40101042, 0x40101044, 0x40101048,
 )  # fmt: skip
-"""What a report takes over from the scanned object: the object of inspection, the scan, the frame of reference."""
+"""The attributes that a report takes over from the scanned object: the object of inspection, the scan, the frame of
+reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,8 +267,6 @@ def _check_arguments(
         raise ValueError("an operator's report without an operator")
     if decision == "ALARM" and not threats:
         raise ValueError("ALARM without a threat; at least one is needed")
-    if len(threats) > MOST_THREATS:
-        raise ValueError(f"{len(threats)} threats; {MOST_THREATS} are allowed")
 
 
 def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: int) -> Dataset:
@@ -280,11 +278,11 @@ def _filled(scanned: Dataset, stamp: Stamp, machine: Machine, instance_number: i
     common.fill(dataset, uids.DICOS_TDR, "TDR")
     for tag in _COPIED:
         try:
-            found = element_of(scanned, tag) if has(scanned, tag) else None
+            found = element_of(scanned, tag) if texts(scanned, tag) else None
         except BadValue:  # the report is not lost for it
             found = None
         if found is not None:
-            dataset.add(found)
+            dataset.add(copy(found))  # a change of the report is none of the scan
     if has(scanned, 0x00080005):
         put(dataset, 0x00080005, "ISO_IR 192")  # texts are decoded, and UTF-8 holds all of them
     if rules.FRAME_OF_REFERENCE not in dataset:

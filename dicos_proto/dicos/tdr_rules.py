@@ -67,7 +67,7 @@ def _said(tag: int, *allowed: str) -> Callable[[Dataset, Dataset], bool]:
 
 
 def _weighed(item: Dataset, whole: Dataset) -> bool:
-    """A machine's report on something in a CT that is no person [hdr]."""
+    """A report by a machine on something in a CT of an object, not of a person [hdr]."""
     if text(whole, tags.TDR_TYPE) != "MACHINE" or text(whole, OOI_TYPE) == "PERSON":
         return False
     return any(one.is_ct for one in references(item, tags.REFERENCED_INSTANCE))
@@ -89,7 +89,7 @@ _VOXELS = (
 )
 _REPRESENTATION = (
     Rule(tags.REFERENCED_INSTANCE, "1", BOTH, items=_REFERENCE),
-    Rule(tags.ROI_VOXELS, "1C", BOTH, when=_no_person, condition="if the object is no person", count=(1, 1),
+    Rule(tags.ROI_VOXELS, "1C", BOTH, when=_no_person, condition="if the object is not a person", count=(1, 1),
          items=_VOXELS),
     Rule(tags.MASS, "1C", BOTH, when=_weighed, condition="if a machine reports on a CT"),
     Rule(tags.DENSITY, "1C", BOTH, when=_weighed, condition="if a machine reports on a CT"),
@@ -101,9 +101,10 @@ _REPRESENTATION = (
          items=(Rule(tags.ANOMALY, "1", BOTH, count=(3, 3)),)),
 )  # fmt: skip
 _ASSESSMENT = (
-    Rule(tags.CATEGORY, "1", BOTH, values=(frozenset(CATEGORIES),), values_sources=ENUMERATED),
-    Rule(tags.ABILITY, "1", BOTH, values=(frozenset(ABILITIES),), values_sources=ENUMERATED),
-    Rule(tags.FLAG, "1", BOTH, values=(frozenset(FLAGS),), values_sources=ENUMERATED),
+    Rule(tags.CATEGORY, "1", BOTH, values=frozenset(CATEGORIES), values_sources=ENUMERATED),
+    Rule(tags.ABILITY, "1", BOTH, values=frozenset(ABILITIES), values_sources=ENUMERATED),
+    Rule(tags.FLAG, "1", BOTH, values=frozenset(FLAGS), values_sources=ENUMERATED),
+    Rule(tags.PROBABILITY, "3", ("hdr", "pyd")),
 )
 _THREAT = (
     Rule(tags.PTO_ID, "1", BOTH),
@@ -114,7 +115,7 @@ _THREAT = (
     Rule(tags.PROCESSING_TIME, "1", BOTH),
     Rule(tags.TDR_TYPE, "1C", ("hdr",), when=_said(tags.TDR_TYPE, "MOD_AGGREGATE"),
          condition="if the report is a mod aggregate",
-         values=(frozenset(("MACHINE", "OPERATOR", "GROUND TRUTH", "UNDEFINED")),)),
+         values=frozenset(("MACHINE", "OPERATOR", "GROUND TRUTH", "UNDEFINED"))),
     Rule(tags.REFERENCED_PTO, "3", ("hdr", "pyd"), items=(
         Rule(tags.PTO_ID, "1", ("hdr",)),
         Rule(tags.REFERENCED_TDR, "1", ("hdr",), items=_REFERENCE),
@@ -141,7 +142,7 @@ MODULES: Final = (
         Rule(REFERENCED_SCANS, "1", BOTH, items=_REFERENCE),
     )),
     Module("Threat Detection Report", (
-        Rule(tags.TDR_TYPE, "1", BOTH, values=(frozenset((*KINDS.values(), "UNDEFINED")),)),
+        Rule(tags.TDR_TYPE, "1", BOTH, values=frozenset((*KINDS.values(), "UNDEFINED"))),
         Rule(0x00200013, "1", BOTH),
         Rule(0x00080023, "1", BOTH),
         Rule(0x00080033, "1", BOTH),
@@ -149,18 +150,18 @@ MODULES: Final = (
              count=(2, None)),
         Rule(OPERATOR, "1C", BOTH, when=_said(tags.TDR_TYPE, "OPERATOR"), condition="if the report is an operator's",
              items=_OPERATOR),
-        Rule(DECISION, "1", BOTH, values=(frozenset(DECISIONS),), values_sources=ENUMERATED),
+        Rule(DECISION, "1", BOTH, values=frozenset(DECISIONS), values_sources=ENUMERATED),
         Rule(DECISION_TIME, "1", BOTH),
-        Rule(ABORT_FLAG, "1", BOTH, values=(frozenset(("ABORT", "SUCCESS")),), values_sources=ENUMERATED),
+        Rule(ABORT_FLAG, "1", BOTH, values=frozenset(("ABORT", "SUCCESS")), values_sources=ENUMERATED),
         Rule(ABORT_REASON, "1C", BOTH, when=_said(ABORT_FLAG, "ABORT"), condition="if it says ABORT",
-             values=(frozenset(ABORT_REASONS),)),
+             values=frozenset(ABORT_REASONS)),
         Rule(TOTAL_OBJECTS, "1", BOTH),
         Rule(ALARM_OBJECTS, "1", BOTH),
         Rule(TOTAL_TIME, "1", BOTH, least=0.0),
         Rule(SCALE, "1", ("obs",)),
-        Rule(SCREENED, "1", ("obs", "str"), values=(frozenset(("YES", "NO")),)),
+        Rule(SCREENED, "1", ("obs", "str"), values=frozenset(("YES", "NO"))),
         Rule(CRITERIA, "1C", BOTH, when=_said(SCREENED, "YES"), condition="if additional screening was performed",
-             values=(frozenset(("RANDOM", "BEHAVIORAL", "ALL")),)),
+             values=frozenset(("RANDOM", "BEHAVIORAL", "ALL"))),
     )),
     Module("Threat Sequence", (
         Rule(tags.THREATS, "1C", BOTH, when=_said(DECISION, "ALARM"), condition="if the decision is ALARM",

@@ -1,15 +1,15 @@
 """Threats as items of the Threat Sequence (4010,1011), both ways.
 
 Knows: the attributes of an item. Must not know: the report around it (`tdr`), rules (`tdr_rules`). Invariants: an item
-of a peer becomes a whole `Threat` or a `BadValue` that names the attribute; text is kept as it came.
+of a peer becomes a whole `Threat` or a `BadValue` that names the attribute; text is kept unchanged.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from math import isfinite
-from re import compile as pattern
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -127,7 +127,7 @@ def _put_points(item: Dataset, tag: int, given: Iterable[Triple], axes: Axes) ->
 
 
 def single(number: float) -> float:
-    """Returns a number for an FL. Raises ValueError if it is no number, or too large for 32 bits."""
+    """Returns a number for an FL. Raises ValueError for NaN, and for a number that is too large for 32 bits."""
     if not abs(number) <= LARGEST_SINGLE:
         raise ValueError("a number that does not fit into 32 bits [DICOM PS3.5 6.2]")
     return float(number)
@@ -231,7 +231,7 @@ def _any_numbers(item: Dataset, tag: int) -> tuple[float, ...]:
 
 # -- times -----------------------------------------------------------------------------------------------------------
 
-_DATE_TIME: Final = pattern(r"(\d{4})(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6}))?([+-]\d{4})?\s*")
+_DATE_TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6}))?([+-]\d{4})?\s*")
 
 
 def date_time(at: datetime | None) -> str | None:

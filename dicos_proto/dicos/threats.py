@@ -19,6 +19,8 @@ from .regions import Box, Mask, Region, RegionError, Triple
 __all__ = ["Assessment", "Reference", "ReferencedThreat", "Representation", "Threat", "numbered"]
 
 PREFIX: Final = "1.2.840.10008.5.1.4.1.1."
+MOST_THREATS: Final = 2**16 - 1
+"""Threats of a report, whose numbers are US."""
 CTS: Final = ("501.1", "501.7", "501.8")
 AITS: Final = ("501.5", "501.10")
 """The SOP classes, after that prefix, of objects with frames along z."""
@@ -56,7 +58,7 @@ class ReferencedThreat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What a threat may be. The values are those of DICOS: `tdr_rules.CATEGORIES` and so on lists them. `probability`
+    """An opinion on a threat. The values are those of DICOS: `tdr_rules.CATEGORIES` and so on lists them. `probability`
     is between 0 and 1, None if nobody determined it."""
 
     category: str = "ANOMALY"
@@ -103,8 +105,8 @@ class Representation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threat:
-    """A potential threat object. `id`: its number in the report; `TDR.new` gives one if that is None. `started`,
-    `ended`, `processing_ms`: how long its analysis took; `TDR.new` takes its stamp's time for those that are None.
+    """A potential threat object. `id`: its number in the report; `TDR.new` gives one by default. `started`,
+    `ended`, `processing_ms`: how long its analysis took; `TDR.new` takes the time of its stamp by default.
     `referenced`: the threats of other reports that an aggregate stands for, `origin` their TDR type.
 
     >>> import numpy as np
@@ -214,8 +216,11 @@ def _box_volume(box: Box, geometry: Geometry) -> float:
 
 
 def numbered(threats: Iterable[Threat]) -> tuple[Threat, ...]:
-    """Returns the threats with a number each: its own, or the first that is free from 1 on."""
+    """Returns the threats with a number each: its own, or the first that is free from 1 on. Raises ValueError for
+    more than there are numbers."""
     given = tuple(threats)
+    if len(given) > MOST_THREATS:
+        raise ValueError(f"{len(given)} threats; {MOST_THREATS} are allowed")
     taken = {one.id for one in given}
-    free = (number for number in range(1, 2**16) if number not in taken)
+    free = (number for number in range(1, MOST_THREATS + 1) if number not in taken)
     return tuple(one if one.id is not None else replace(one, id=next(free)) for one in given)

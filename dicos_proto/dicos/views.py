@@ -24,10 +24,10 @@ from .tdr import TDR, Algorithm, Operator
 from .threats import Assessment, Reference, ReferencedThreat, Representation, Threat
 
 __all__ = [
-    "AIT2D", "AIT3D", "CT", "DX", "OOI", "QR", "TDR", "Algorithm", "Assessment", "Axes", "BadValue", "Box", "Code",
-    "DicosError", "DicosObject", "Finding", "Geometry", "GeometryError", "Machine", "Measurement", "NotDicos",
-    "Operator", "PixelError", "Place", "Reference", "ReferencedThreat", "Region", "RegionError", "Representation",
-    "Scan", "Section", "Severity", "Stamp", "Threat", "XRay", "group_by_scan", "register", "view",
+    "AIT2D", "AIT3D", "Algorithm", "Assessment", "Axes", "BadValue", "Box", "CT", "Code", "DX", "DicosError",
+    "DicosObject", "Finding", "Geometry", "GeometryError", "Machine", "Measurement", "NotDicos", "OOI", "Operator",
+    "PixelError", "Place", "QR", "Reference", "ReferencedThreat", "Region", "RegionError", "Representation", "Scan",
+    "Section", "Severity", "Stamp", "TDR", "Threat", "XRay", "group_by_scan", "register", "view",
 ]  # fmt: skip
 
 

@@ -70,6 +70,12 @@ def test_frames_that_are_shifted_as_by_a_tilted_gantry() -> None:
     assert where.spacing[2] == pytest.approx(sqrt(2))
 
 
+def test_an_object_with_several_sections_has_the_geometry_of_its_first_frames() -> None:
+    dataset = volume(4)
+    dataset.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence[0].ImagePositionPatient = [1, 2, -90]
+    assert Geometry.of(dataset) == Geometry(position=(1, 2, 3), spacing=(0.5, 0.75, 2))
+
+
 def test_one_frame_and_frames_without_steps_take_the_thickness() -> None:
     for dataset in (volume(1), volume(step=(0, 0, 0))):
         assert Geometry.of(dataset).spacing == (0.5, 0.75, 1)
@@ -95,7 +101,7 @@ def test_frames_without_positions_and_empty_attributes() -> None:
     dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = None
     assert Geometry.of(dataset) == Geometry()
     dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence = []
-    dataset.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence = group(FrameType="X")
+    dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence = group(FrameType="X")
     assert Geometry.of(dataset).position == (0, 0, 0)
 
 

@@ -92,6 +92,11 @@ def test_the_box_is_as_small_as_it_can_be() -> None:
     assert (box.shape, box.slices, box.centre) == ((2, 4, 1), (slice(2, 4), slice(5, 9), slice(7, 8)), (7, 6.5, 2.5))
 
 
+def test_a_mask_in_which_nothing_is_set_has_no_region() -> None:
+    with pytest.raises(RegionError, match="nothing is set"):
+        Region.from_mask(np.zeros((2, 3, 4), bool))
+
+
 def test_without_a_bitmap_the_whole_box_is_meant_and_takes_no_memory() -> None:
     region = Region(base=(1, 2, 3), extents=(FURTHEST, 1000, 10))
     mask = region.mask()

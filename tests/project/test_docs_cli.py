@@ -27,6 +27,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy, Roles
 from dicos_transports.blocking import FindRequest, GetRequest, MoveRequest, Session, connect
 from dicos_transports.files import part10
 from dicos_transports.files.sending import plan, prepare
+from tests.dicos import bags
 from tests.interop.peers import free_port
 from tests.transports.cli.commands import ENVIRONMENT, TIMEOUT, dicom_file
 from tests.transports.connections import server
@@ -147,6 +148,7 @@ def prepared(folder: Path) -> Iterator[Shell]:
     for number in range(1, 4):
         dicom_file(folder / "scans" / f"{number}.dcm", uid=f"1.2.3.{number}", pixels=1000)
     (folder / "scans" / "notes.txt").write_text("no image")
+    bags.make(folder)
     dicom_file(folder / "private.dcm", sop_class="1.2.3.4.5", uid="1.2.3.9", pixels=1000)
     scp, own = free_port(), free_port()
     with ExitStack() as stack:

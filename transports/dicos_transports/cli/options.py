@@ -67,30 +67,25 @@ class _Version(argparse.Action):
 
 def file_parser(name: str, text: str) -> Parser:
     """Return a parser with the options of the subcommands that work on files only."""
-    made, output = _parser(name, text, Parser)
-    _output_options(output)
+    made = Parser(prog=f"dicos {name}", description=text, allow_abbrev=False)
+    _add_output(made)
     made.set_defaults(debug=False)
     return made
 
 
-def _parser(name: str, text: str, kind: type[Parser]) -> tuple[Parser, argparse._ArgumentGroup]:
-    made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
+def _add_output(made: Parser) -> argparse._ArgumentGroup:
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="print processing details")
-    return made, output
-
-
-def _output_options(output: argparse._ArgumentGroup) -> None:
     output.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     output.add_argument("--json", action="store_true", help="print one JSON object per line on standard output")
+    return output
 
 
 def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
     """Return a parser with the options of every subcommand that uses the network."""
-    made, output = _parser(name, text, kind)
-    output.add_argument("-d", "--debug", action="store_true", help="also print every PDU, dissected")
-    _output_options(output)
+    made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
+    _add_output(made).add_argument("-d", "--debug", action="store_true", help="also print every PDU, dissected")
     network = made.add_argument_group("network")
     network.add_argument(
         "--transport", type=transport, default="blocking", metavar="NAME",

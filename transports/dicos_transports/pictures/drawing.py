@@ -78,7 +78,7 @@ def picture(scan: Scan, reports: Iterable[TDR] = (), *, axes: Axes = Axes.XYZ) -
     """Returns the picture of a scan with the threats of reports on it, an image of mode RGB.
 
     `axes`: the order of coordinates in the reports. The frames are read once. Raises `files.part10.Part10Error` if
-    they cannot be read. What a report says wrongly is not drawn and is named in the legend.
+    they cannot be read. Parts of a report that are wrong are not drawn, and are named in the legend.
     """
     given = tuple(reports)
     views = project(scan, scan.layout.frames, scan.layout.rows, scan.layout.columns, scan.slope, scan.intercept)
@@ -117,7 +117,7 @@ def _threats(reports: Sequence[TDR], axes: Axes) -> tuple[list[Threat], list[str
 
 
 def _strangers(scan: Scan, reports: Sequence[TDR]) -> list[str]:
-    """What is to be said of reports that do not belong to the scan."""
+    """A note for each report that does not belong to the scan."""
     notes = []
     for report in reports:
         try:
@@ -180,8 +180,7 @@ def _painted(scan: Scan, views: Views, panel: Panel) -> Image.Image:
         top = float(np.percentile(views.highest["axial"], 99.9))
     dense = colours.density(highest, scan.unit, top)
     mean = colours.density(_resized(views.mean[panel.view.name], size), scan.unit, top)
-    thick = np.clip(mean / max(float(np.percentile(mean, 99)), 1e-6), 0, 1)
-    return Image.fromarray(colours.coloured(dense, colours.DENSITY, 0.4 * thick * np.clip(dense, 0, 1)))
+    return Image.fromarray(colours.coloured(dense, colours.DENSITY, colours.opacity(dense, mean)))
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -309,7 +308,7 @@ def _marked(canvas: Canvas, scan: Scan, threat: Threat, panels: Sequence[Panel],
 
 
 def _representation(scan: Scan, threat: Threat) -> Representation | None:
-    """The representation in this scan; the only one, if that refers to something else: it is said elsewhere."""
+    """The representation in this scan; the only one, even if it refers to something else: another note reports that."""
     found = threat.representation(scan.reference.sop_instance_uid)
     if found is None:
         free = [one for one in threat.representations if not one.references or len(threat.representations) == 1]

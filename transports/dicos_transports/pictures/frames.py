@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from copy import copy
 from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -27,6 +26,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicos_proto.data import DataSetError, Walker, decode_object, encoding
+from dicos_proto.dicos.codecs import DECODED, CodecError, FrameLayout, decode
 from dicos_proto.dicos.errors import DicosError
 from dicos_proto.dicos.pixels import ELEMENTS, Layout, layout_of
 from dicos_proto.limits import Limits
@@ -34,9 +34,8 @@ from dicos_proto.registry import uids
 from dicos_proto.wire import Buffer
 
 from ..files.part10 import Part10Error, Part10File, inspect, opened, read_chunks
-from .codecs import COMPRESSED, decode
 
-__all__ = ["FramesOfFile", "LARGEST_FRAME", "open_frames"]
+__all__ = ["FramesOfFile", "LARGEST_FRAME", "open_dataset", "open_frames"]
 
 MOST_BEFORE: Final = 64 * 1024 * 1024
 """Bytes before the pixel data, or of a data set without any, that are read into memory."""
@@ -60,55 +59,38 @@ class FramesOfFile:
     """Everything before the pixel data."""
     layout: Layout
     transfer_syntax: str
-    places: tuple[tuple[int, int], ...]
-    """Position and size of each frame in the file."""
-    content: tuple[int, int] | None
-    """Position and size of all native pixel data; None if it is compressed."""
-    vr: str
-    """The value representation of the pixel data."""
+    places: tuple[tuple[tuple[int, int], ...], ...]
+    """Position and size of the parts of each frame in the file."""
+    is_native: bool
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yields each frame, shape (rows, columns). Raises Part10Error."""
         with opened(self.path) as (fd, _):
-            for number, (at, size) in enumerate(self.places, 1):
-                data = os.pread(fd, size, at)
-                if len(data) < size:
-                    raise Part10Error(
-                        self.path, f"is cut short in frame {number}: {size - len(data)} bytes are missing"
-                    )
+            for number, parts in enumerate(self.places, 1):
+                data = b"".join(os.pread(fd, size, at) for at, size in parts)
+                missing = sum(size for _, size in parts) - len(data)
+                if missing:
+                    raise Part10Error(self.path, f"is cut short in frame {number}: {missing} bytes are missing")
                 yield self._frame(data, number)
 
     def _frame(self, data: bytes, number: int) -> NDArray[Any]:
-        shape = (self.layout.rows, self.layout.columns)
-        if self.transfer_syntax not in COMPRESSED:
-            return np.frombuffer(data, self.layout.dtype).reshape(shape)
+        rows, columns, dtype = self.layout.rows, self.layout.columns, self.layout.dtype
+        if self.is_native:
+            return np.frombuffer(data, dtype).reshape(rows, columns)
+        bits = 8 * dtype.itemsize
         try:
-            return decode(data, self.transfer_syntax, shape, self.layout.dtype)
-        except ValueError as error:
+            layout = FrameLayout(rows=rows, columns=columns, bits_allocated=bits, bits_stored=bits)
+            native = decode(data, layout, self.transfer_syntax)
+        except CodecError as error:
             raise Part10Error(self.path, f"frame {number} cannot be decompressed: {error}") from None
-
-    def whole(self) -> Dataset:
-        """Returns the data set with its pixel data, which is mapped into memory, not read. Fragments are left out.
-        Raises Part10Error."""
-        dataset = copy(self.dataset)
-        tag = Tag(self.layout.element)
-        if self.content is None:
-            element = DataElement(tag, "OB", b"", is_undefined_length=True, already_converted=True)
-        else:
-            at, size = self.content
-            with opened(self.path) as (fd, _):
-                mapped = memoryview(mmap(fd, 0, access=ACCESS_READ))
-            element = DataElement(tag, self.vr, mapped[at : at + size], already_converted=True, validation_mode=IGNORE)
-        dataset.add(element)
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = UID(self.transfer_syntax)
-        return dataset
+        return np.frombuffer(native, dtype).reshape(rows, columns)
 
 
 class _FoundPixels(Exception):
-    """Pixel data begins here: its position, its size, None if it is in fragments, and its value representation."""
+    """Pixel data begins here: its tag, its position, its size, None if it is in fragments, and its VR."""
 
-    def __init__(self, at: int, size: int | None, vr: bytes | None) -> None:
+    def __init__(self, tag: int, at: int, size: int | None, vr: bytes | None) -> None:
+        self.tag = tag
         self.at = at
         self.size = size
         self.vr = (vr or b"OW").decode("ascii", "replace")
@@ -121,15 +103,54 @@ class _Finder(Walker):
 
     def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
         if tag in _PIXELS and len(self._levels) == _ROOT:
-            raise _FoundPixels(self._position + at, length, vr)
+            raise _FoundPixels(tag, self._position + at, length, vr)
 
     def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
         if tag in _PIXELS and len(self._levels) == _ROOT + 1:
-            raise _FoundPixels(self._position + at, None, vr)
+            raise _FoundPixels(tag, self._position + at, None, vr)
 
 
-def open_frames(path: Path) -> FramesOfFile | Dataset:
-    """Returns the frames of a file, or its whole data set if it has no pixel data. Raises Part10Error."""
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """A file whose data set is read up to its pixel data, and where that is; None if it has none."""
+
+    file: Part10File
+    dataset: Dataset
+    tag: int | None = None
+    vr: str = ""
+    at: int = 0
+    size: int | None = None
+    """None if it is in fragments."""
+
+
+def open_frames(path: Path) -> FramesOfFile | None:
+    """Returns the frames of a file, None if it has no pixel data. Raises Part10Error."""
+    found = _located(path)
+    return None if found.tag is None else _frames(found, found.tag)
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Returns the data set of a file. Its pixel data is mapped into memory, not read; fragments are left out, as is
+    what stands after pixel data. Raises Part10Error."""
+    found = _located(path)
+    if found.tag is None:
+        return found.dataset
+    dataset, tag = found.dataset, Tag(found.tag)
+    if found.size is None:
+        element = DataElement(tag, "OB", b"", is_undefined_length=True, already_converted=True)
+    else:
+        mapped = memoryview(b"")
+        if found.size:
+            with opened(path) as (fd, _):
+                mapped = memoryview(mmap(fd, 0, access=ACCESS_READ))[found.at : found.at + found.size]
+        element = DataElement(tag, found.vr, mapped, already_converted=True, validation_mode=IGNORE)
+    dataset.add(element)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(found.file.transfer_syntax)
+    return dataset
+
+
+def _located(path: Path) -> _Located:
     file = inspect(path)
     found = encoding(file.transfer_syntax)
     if found is None or found.deflated:
@@ -148,11 +169,12 @@ def open_frames(path: Path) -> FramesOfFile | Dataset:
                     raise Part10Error(path, f"more than {MOST_BEFORE} bytes without pixel data")
             walker.finish()
     except _FoundPixels as pixels:
-        head = before[: _header_before(before, pixels.at)]
-        return _frames(file, _decoded(file, bytes(head)), before, pixels)
+        head = bytes(before[: _header_before(before, pixels.at)])
+        at = file.data_offset + pixels.at
+        return _Located(file, _decoded(file, head), pixels.tag, pixels.vr, at, pixels.size)
     except DataSetError as error:
         raise Part10Error(path, str(error)) from None
-    return _decoded(file, bytes(before))
+    return _Located(file, _decoded(file, bytes(before)))
 
 
 def _header_before(before: bytearray, content: int) -> int:
@@ -172,37 +194,34 @@ def _decoded(file: Part10File, data: bytes) -> Dataset:
         raise Part10Error(file.path, str(error)) from None
 
 
-def _frames(file: Part10File, dataset: Dataset, before: bytearray, pixels: _FoundPixels) -> FramesOfFile:
-    start = _header_before(before, pixels.at)
-    group, element = Struct(">HH" if file.transfer_syntax == uids.EXPLICIT_VR_BE else "<HH").unpack_from(before, start)
-    tag = Tag(group, element)
-    dataset.add(DataElement(tag, "OW", b"", already_converted=True, validation_mode=IGNORE))
+def _frames(found: _Located, tag: int) -> FramesOfFile:
+    file, dataset = found.file, found.dataset
+    dataset.add(DataElement(Tag(tag), "OW", b"", already_converted=True, validation_mode=IGNORE))
     try:
         layout = layout_of(dataset)
     except DicosError as error:
         raise Part10Error(file.path, str(error)) from None
-    del dataset[tag]
+    del dataset[Tag(tag)]
     if file.transfer_syntax == uids.EXPLICIT_VR_BE:
         layout = replace(layout, dtype=layout.dtype.newbyteorder(">"))
     frame = layout.size // layout.frames
     if frame > LARGEST_FRAME:
         raise Part10Error(file.path, f"a frame of {frame} bytes; {LARGEST_FRAME} are allowed")
-    at, content = file.data_offset + pixels.at, None
-    if pixels.size is not None:
-        if pixels.size < layout.size:
-            raise Part10Error(file.path, f"{pixels.size} bytes of pixel data; {layout.size} are needed")
-        content = (at, pixels.size)
-        places = tuple((at + number * frame, frame) for number in range(layout.frames))
-    elif file.transfer_syntax in COMPRESSED:
-        places = _fragments(file, at, layout.frames)
+    places: tuple[tuple[tuple[int, int], ...], ...]
+    if found.size is not None:
+        if found.size < layout.size:
+            raise Part10Error(file.path, f"{found.size} bytes of pixel data; {layout.size} are needed")
+        places = tuple(((found.at + number * frame, frame),) for number in range(layout.frames))
+    elif file.transfer_syntax in DECODED:
+        places = _fragments(file, found.at, layout.frames)
     else:
         raise Part10Error(
-            file.path, f"{uids.name_of(file.transfer_syntax)}: no picture is made of this transfer syntax"
+            file.path, f"compressed pixel data in {uids.name_of(file.transfer_syntax)}, which is not read"
         )
-    return FramesOfFile(file.path, dataset, layout, file.transfer_syntax, places, content, pixels.vr)
+    return FramesOfFile(file.path, dataset, layout, file.transfer_syntax, places, found.size is not None)
 
 
-def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[int, int], ...]:
+def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Returns the place of each frame: of one fragment each, or of all fragments if there is one frame [PS3.5 A.4]."""
     found: list[tuple[int, int]] = []
     end = file.data_offset + file.data_length
@@ -215,13 +234,14 @@ def _fragments(file: Part10File, at: int, frames: int) -> tuple[tuple[int, int],
             if (group, element) == (0xFFFE, 0xE0DD):
                 break
             if (group, element) != (0xFFFE, 0xE000) or size > end - at - _ITEM.size:
-                raise Part10Error(file.path, f"fragment {len(found)} of the pixel data is no fragment or is cut short")
+                raise Part10Error(
+                    file.path, f"fragment {len(found)} of the pixel data is not a fragment or is cut short"
+                )
             found.append((at + _ITEM.size, size))
             at += _ITEM.size + size
     own = found[1:]  # the first one is the table of offsets
-    if frames != len(own):
+    if frames != len(own) and (frames != 1 or not own):
         raise Part10Error(file.path, f"{len(own)} fragments of pixel data for {frames} frames; one for each is needed")
-    for _, size in own:
-        if size > LARGEST_FRAME:
-            raise Part10Error(file.path, f"a fragment of {size} bytes; {LARGEST_FRAME} are allowed")
-    return tuple(own)
+    if max(size for _, size in own) > LARGEST_FRAME or (frames == 1 and sum(size for _, size in own) > LARGEST_FRAME):
+        raise Part10Error(file.path, f"a compressed frame of more than {LARGEST_FRAME} bytes")
+    return (tuple(own),) if frames == 1 else tuple((one,) for one in own)

@@ -1,4 +1,4 @@
-"""What a picture is made of: a scanned object as frames that come one by one, from a file or from memory.
+"""The source of a picture: a scanned object as frames that come one by one, from a file or from memory.
 
 Knows: which objects have pictures. Must not know: how they are drawn. Invariants: no more than one frame is in memory
 at a time if the scan is a file.
@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from dicos_proto.dicos import values
 from dicos_proto.dicos.errors import BadValue, DicosError
 from dicos_proto.dicos.geometry import Geometry, GeometryError
+from dicos_proto.dicos.multiframe import places_of
 from dicos_proto.dicos.objects import DicosObject
 from dicos_proto.dicos.pixels import Layout, array_of, layout_of
 from dicos_proto.dicos.threats import Reference
@@ -28,7 +29,7 @@ __all__ = ["NoPicture", "Scan"]
 
 LARGEST_VIEWS: Final = 2**27
 """Pixels of the three views of a volume together."""
-_SHARED, _TRANSFORMATION = 0x52009229, 0x00289145
+_SHARED, _PER_FRAME, _TRANSFORMATION = 0x52009229, 0x52009230, 0x00289145
 
 
 class NoPicture(Exception):
@@ -48,13 +49,13 @@ class Scan:
     intercept: float
     unit: str
     notes: tuple[str, ...] = ()
-    """What the picture cannot show as the object says it."""
+    """Attributes of the object that the picture does not follow."""
 
     @classmethod
     def read(cls, path: Path) -> Scan:
         """Opens a file. Raises `NoPicture` for one without pixel data, Part10Error for one that cannot be read."""
         found = open_frames(path)
-        if isinstance(found, Dataset):
+        if found is None:
             raise NoPicture("it has no pixel data")
         return cls._made(found.dataset, found.layout, found)
 
@@ -83,6 +84,9 @@ class Scan:
             slope, intercept, unit = _rescale(dataset)
         except BadValue as error:
             (slope, intercept, unit), notes = (1.0, 0.0, ""), (*notes, f"stored values are drawn: {error}")
+        sections = _sections(dataset, layout.frames)
+        if sections > 1:
+            notes = (*notes, f"{sections} sections are drawn one behind the other")
         return cls(dataset, layout, frames, geometry, slope, intercept, unit, notes)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -129,10 +133,18 @@ class Scan:
         return self.text(0x00280004) != "MONOCHROME1" and self.text(0x00281040) not in ("LOG", "DISP")
 
 
+def _sections(dataset: Dataset, frames: int) -> int:
+    """The number of blocks of frames at equal steps; 1 if the frames have no positions."""
+    try:
+        return len(places_of(dataset, frames))
+    except DicosError:
+        return 1
+
+
 def _rescale(dataset: Dataset) -> tuple[float, float, str]:
     """Slope, intercept and unit of the first frame: from the functional groups, or from the top."""
-    for shared in values.items(dataset, _SHARED)[:1]:
-        for one in values.items(shared, _TRANSFORMATION)[:1]:
+    for group in (*values.items(dataset, _SHARED)[:1], *values.items(dataset, _PER_FRAME)[:1]):
+        for one in values.items(group, _TRANSFORMATION)[:1]:
             return _transformation(one)
     return _transformation(dataset)
 

@@ -1,4 +1,4 @@
-"""What a scan and a report are, in words. Of a passenger it says the OOI ID, and nothing else.
+"""Scans and reports in words. The OOI ID is the only thing in them about a passenger.
 
 Knows: scans and reports. Must not know: Pillow.
 """
@@ -40,7 +40,7 @@ def of_scan(scan: Scan) -> list[tuple[str, str]]:
 
 
 def described(scan: Scan) -> tuple[str, str, str, str]:
-    """Returns what a scan is, in words: kind, size, time, machine. Each may be empty, but for the first two."""
+    """Returns what a scan is, in words: kind, size, time, machine. Each may be empty, except the first two."""
     layout, (x, y, z) = scan.layout, scan.geometry.spacing
     size = f"{layout.columns} x {layout.rows} pixels of {x:.4g} x {y:.4g} mm"
     if scan.is_volume:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
 from dicos_proto.dicos import DicosObject, view
 from dicos_proto.dicos.errors import DicosError
 from dicos_proto.dicos.findings import MOST, Finding, Severity
@@ -14,7 +12,7 @@ from dicos_proto.dicos.regions import Axes
 from dicos_proto.dicos.tdr import TDR
 
 from ...files.part10 import Part10Error
-from ...pictures.frames import open_frames
+from ...pictures.frames import open_dataset
 from .. import FAILED, OK, USAGE
 from ..options import file_parser
 from ..output import Output, plural
@@ -77,8 +75,7 @@ def _tell(out: Output, path: Path, findings: Sequence[Finding]) -> None:
 
 def _read(path: Path) -> DicosObject:
     """The object in a file; large pixel data is not read into memory. Raises Part10Error."""
-    found = open_frames(path)
-    dataset = found if isinstance(found, Dataset) else found.whole()
+    dataset = open_dataset(path)
     try:
         return view(dataset)
     except DicosError as error:
