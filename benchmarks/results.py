@@ -85,6 +85,7 @@ class Measured:
     faults: list[dict[str, Any]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     campaign: list[dict[str, Any]] = field(default_factory=list)
+    dicos: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         plain = asdict(self)

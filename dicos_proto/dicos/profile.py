@@ -131,8 +131,8 @@ _OF_64_BITS: Final = frozenset(
         uids.DICOS_AIT3D_INT64, uids.DICOS_DX_FOR_PROCESSING_INT64, uids.DICOS_DX_FOR_PRESENTATION_INT64,
     }
 )  # fmt: skip
-"""The classes whose pixel data has VR OD. pyDICOS 1.3.0 gives it 64 bits of length in every transfer syntax [obs], which
-only the extended one allows."""
+"""The classes whose pixel data has VR OD. pyDICOS 1.3.0 gives it 64 bits of length in every transfer syntax [obs],
+which only the extended one allows."""
 
 
 def sop_classes(families: Family, *, also: Iterable[str] = ()) -> tuple[str, ...]:
@@ -149,8 +149,8 @@ def sop_classes(families: Family, *, also: Iterable[str] = ()) -> tuple[str, ...
 def transfer_syntaxes(
     sop_class_uid: str, compression: Compression = Compression.PREFERRED, *, rle: bool = False
 ) -> tuple[str, ...]:
-    """Returns the transfer syntaxes for a SOP class, best first: compressed ones only for images of 8 to 16 bits, and the
-    extended one first for integers of 64 bits.
+    """Returns the transfer syntaxes for a SOP class, best first: compressed ones only for images of 8 to 16 bits, and
+    the extended one first for integers of 64 bits.
 
     `rle`: RLE as well, after JPEG lossless.
     """

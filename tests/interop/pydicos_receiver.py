@@ -9,6 +9,7 @@ OPTIONS is JSON: `names`: require application names; `user`: require a user name
 import json
 import sys
 import time
+from contextlib import suppress
 
 import pyDICOS as P  # type: ignore[import-not-found]
 
@@ -45,10 +46,8 @@ until = time.monotonic() + 10
 while not server.IsActivelyAcceptingConnections() and time.monotonic() < until:
     time.sleep(0.02)
 print("READY", flush=True)
-try:
+with suppress(KeyboardInterrupt):
     time.sleep(600)
-except KeyboardInterrupt:
-    pass
 time.sleep(0.3)  # what is received is read in a queue of its own
 found = P.DcsString()
 server.GetErrorLog(found)

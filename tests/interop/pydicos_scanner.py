@@ -2,12 +2,12 @@
 
 pydicos_scanner.py PORT FOLDER PLAN
 
-PLAN is JSON. `scans`: each {"type", "kind", "sections": [[width, height, depth], ...], "seed"}. Every one is written to
-FOLDER/NUMBER-.dcs in `syntax`, or if it becomes several files to NUMBER-0000.dcs and so on; its volumes, if they have 16
-bits without sign, to FOLDER/NUMBER_SECTION.npy. Then it is sent. `sop`: the flags to associate with; `echo`: ask for an
-echo, too. `compress`: True, False, or nothing for its default. `user`, `passcode`, `source`, `destination`, `ssl`,
-`apart` (each scan by a call that makes its own connection), `alone` (an echo by such a call). `tdr`: write a report to
-FOLDER/tdr.dcs, and end.
+PLAN is JSON. `scans`: each {"type", "kind", "sections": [[width, height, depth], ...], "seed"}. Every one is written
+to FOLDER/NUMBER-.dcs in `syntax`, or if it becomes several files to NUMBER-0000.dcs and so on; its volumes, if they
+have 16 bits without sign, to FOLDER/NUMBER_SECTION.npy. Then it is sent. `sop`: the flags to associate with; `echo`:
+ask for an echo, too. `compress`: True, False, or nothing for its default. `user`, `passcode`, `source`, `destination`,
+`ssl`, `apart` (each scan by a call that makes its own connection), `alone` (an echo by such a call). `tdr`: write a
+report to FOLDER/tdr.dcs, and end.
 """
 
 import json
@@ -153,7 +153,9 @@ for number, scan in enumerate(PLAN.get("scans", [])):
     made = ct(scan)
     fill(made, scan, number)
     log = P.ErrorLog()
-    done = made.Write(P.Filename(f"{FOLDER}/{number}-.dcs"), log, getattr(P.CT.TRANSFER_SYNTAX, "enum" + PLAN["syntax"]))
+    done = made.Write(
+        P.Filename(f"{FOLDER}/{number}-.dcs"), log, getattr(P.CT.TRANSFER_SYNTAX, "enum" + PLAN["syntax"])
+    )
     tell("written", done=done, log=text(log), files=made.GetNumberOfFilesToCreate(), sop=made.GetSopClassUID().Get())
     scans.append(made)
 
