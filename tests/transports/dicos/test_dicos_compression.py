@@ -101,10 +101,9 @@ def test_what_is_wide_is_sent_as_it_is_and_pairs_are_checked() -> None:
 @pytest.mark.interop
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<i2"])
 def test_pydicos_reads_what_is_compressed_on_the_way(dtype: str, tmp_path: Path) -> None:
-    with their_server(tmp_path) as (port, log):
-        with connect(
-            ("127.0.0.1", port), propose([uids.DICOS_CT], (JPEG,)), called_aet="CENTRAL_SERVER",
-            application_context=uids.DICOS_APPLICATION_CONTEXT_V03, tolerance=STRATOVAN,
-        ) as session:  # fmt: skip
-            assert send(session, bag(VOLUME.astype(dtype)), compression=PREFERRED).status == 0
+    with their_server(tmp_path) as (port, log), connect(
+        ("127.0.0.1", port), propose([uids.DICOS_CT], (JPEG,)), called_aet="CENTRAL_SERVER",
+        application_context=uids.DICOS_APPLICATION_CONTEXT_V03, tolerance=STRATOVAN,
+    ) as session:  # fmt: skip
+        assert send(session, bag(VOLUME.astype(dtype)), compression=PREFERRED).status == 0
     assert log.is_clean(), log.text
