@@ -14,7 +14,7 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 .PHONY: demo quick test pythons test-all check lint docs bench cost mutation fuzz fuzz-peers fuzz-score changelog clean
 
 demo:
-	@tools/setup.sh cli
+	@tools/setup.sh screen
 	$(PY) demo/demo.py
 
 # The inner loop: format, lint, types and the core, but for tests that are marked as slow.

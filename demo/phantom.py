@@ -1,6 +1,6 @@
 """A phantom suitcase: a DICOS CT volume of simple shapes, as a real file.
 
-    python demo/phantom.py OUT.dcs [--rows N] [--columns N] [--frames N] [--seed N]
+    python demo/phantom.py OUT.dcs [--rows N] [--columns N] [--frames N] [--seed N] [--no-threat]
 
 The volume is computed and written frame by frame, so 600 frames of 512 x 512 (300 MB) take no more memory than 4.
 The same arguments give the same bytes.
@@ -42,9 +42,12 @@ class Plane:
     z: float
 
 
-def make_ct(path: str | Path, *, rows: int = 512, columns: int = 512, frames: int = 200, seed: int = 7) -> None:
+def make_ct(
+    path: str | Path, *, rows: int = 512, columns: int = 512, frames: int = 200, seed: int = 7, threat: bool = True
+) -> None:
     """Writes a DICOS CT object (multi-frame, 16-bit unsigned, explicit VR little endian) to `path`.
 
+    `threat`: among the contents is a block that an operator should find.
     512 x 512 x 200, the default, is 105 MB and takes a second; 600 frames are 315 MB. Raises ValueError
     if the pixels do not fit one element, OSError if the file cannot be written.
     """
@@ -57,7 +60,7 @@ def make_ct(path: str | Path, *, rows: int = 512, columns: int = 512, frames: in
         rng = np.random.default_rng(seed)
         clothes = _texture(rng, rows, columns)
         for frame in range(frames):
-            file.write(_slice(rng, clothes, frame, frames).tobytes())
+            file.write(_slice(rng, clothes, frame, frames, threat=threat).tobytes())
 
 
 def _uid(*parts: object) -> str:
@@ -199,7 +202,9 @@ def _texture(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.ui
     return texture
 
 
-def _slice(rng: np.random.Generator, clothes: NDArray[np.uint16], frame: int, frames: int) -> NDArray[np.uint16]:
+def _slice(
+    rng: np.random.Generator, clothes: NDArray[np.uint16], frame: int, frames: int, *, threat: bool
+) -> NDArray[np.uint16]:
     """One frame, little endian: air, the bag if it reaches this frame, its contents, and noise over everything."""
     rows, columns = clothes.shape
     plane = Plane(
@@ -209,12 +214,12 @@ def _slice(rng: np.random.Generator, clothes: NDArray[np.uint16], frame: int, fr
     )
     image = np.zeros((rows, columns), np.uint16)
     if abs(plane.z) < 0.94:
-        _draw_bag(image, plane, np.roll(clothes, frame // 2, axis=1))
+        _draw_bag(image, plane, np.roll(clothes, frame // 2, axis=1), threat=threat)
     image += rng.integers(0, 32, image.shape, dtype=np.uint16)
     return image.astype("<u2", copy=False)
 
 
-def _draw_bag(image: NDArray[np.uint16], plane: Plane, clothes: NDArray[np.uint16]) -> None:
+def _draw_bag(image: NDArray[np.uint16], plane: Plane, clothes: NDArray[np.uint16], *, threat: bool) -> None:
     x, y, z = plane.x, plane.y, plane.z
     image[_box(plane, (0, 0.04), (0.86, 0.58))] = SHELL
     inside = _box(plane, (0, 0.04), (0.83, 0.55))
@@ -233,7 +238,7 @@ def _draw_bag(image: NDArray[np.uint16], plane: Plane, clothes: NDArray[np.uint1
         from_axis = (x + 0.55) ** 2 + (y + 0.2) ** 2
         image[from_axis < radius**2] = BOTTLE
         image[from_axis < (0.85 * radius) ** 2] = WATER
-    if 0.2 < z < 0.6:
+    if threat and 0.2 < z < 0.6:
         image[_box(plane, (0.5, -0.18), (0.17, 0.12))] = BLOCK  # the object that the operator should find
 
 
@@ -249,8 +254,12 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=512)
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--no-threat", dest="threat", action="store_false", help="without the block")
     options = parser.parse_args()
-    make_ct(options.path, rows=options.rows, columns=options.columns, frames=options.frames, seed=options.seed)
+    make_ct(
+        options.path, rows=options.rows, columns=options.columns, frames=options.frames, seed=options.seed,
+        threat=options.threat,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

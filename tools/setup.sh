@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make a virtual environment and install the project into it, editable: tools/setup.sh cli | dev | docs | test
+# Make a virtual environment and install the project into it, editable: tools/setup.sh cli | screen | dev | docs | test
 #
 # What is installed stays until pyproject.toml or the interpreter changes: a stamp in the environment remembers both, by
 # content. PYTHON names the interpreter (default: python3), VENV the environment (default: .venv).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-extra=${1:?usage: tools/setup.sh cli|dev|docs|test}
+extra=${1:?usage: tools/setup.sh cli|screen|dev|docs|test}
 venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 
@@ -24,9 +24,9 @@ wanted="$PWD $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' | 
 
 is_current() { [ -f "$1" ] && [ "$(cat "$1")" = "$wanted" ]; }
 
-# dev contains all that cli and test need.
+# dev contains all that cli, screen and test need.
 if [ -x "$venv/bin/python" ] && { is_current "$venv/.installed-$extra" ||
-    { [[ "$extra" =~ ^(cli|test)$ ]] && is_current "$venv/.installed-dev"; }; }; then
+    { [[ "$extra" =~ ^(cli|screen|test)$ ]] && is_current "$venv/.installed-dev"; }; }; then
     exit 0
 fi
 

@@ -1,4 +1,4 @@
-"""Recognisers that do what recognisers should not. `dicos screen --recogniser tests.transports.screening.recognisers:NAME`."""
+"""Recognisers that do what recognisers should not, for `dicos screen --recogniser`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def kills_station_once(scan: Any) -> list[Any]:
 
 
 def slow(scan: Any) -> list[Any]:
-    time.sleep(0.15)
+    time.sleep(0.1)
     return []
 
 
@@ -61,3 +61,13 @@ def answers_nonsense(scan: Any) -> Any:
 
 
 not_callable = 3
+
+
+def some(scan: Any) -> Any:
+    """The threshold recogniser for the first bag, nothing for the second, and it fails for the third."""
+    from dicos_transports.screening.detector import recognise
+
+    bag = str(scan.heading.PatientID)
+    if bag.endswith("3"):
+        raise RuntimeError("the third bag")
+    return recognise(scan) if bag.endswith("1") else []

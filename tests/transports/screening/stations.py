@@ -25,18 +25,20 @@ from dicos_transports.files import inspect, send_file
 from tests.transports.cli.commands import COMMAND, ENVIRONMENT, ROOT
 
 sys.path.append(str(ROOT / "demo"))
-from phantom import make_ct  # noqa: E402
+from phantom import make_ct
 
 PATIENCE = 60.0
 HERE = "tests.transports.screening.recognisers"
 CONTEXTS = propose([uids.DICOS_CT])
 
 
-def scan_file(folder: Path, seed: int, *, frames: int = 8, rows: int = 32, columns: int = 32) -> Path:
+def scan_file(
+    folder: Path, seed: int, *, frames: int = 8, rows: int = 32, columns: int = 32, threat: bool = True
+) -> Path:
     """A CT of a bag with the identifier BAG-<seed>."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bag{seed}.dcs"
-    make_ct(path, rows=rows, columns=columns, frames=frames, seed=seed)
+    make_ct(path, rows=rows, columns=columns, frames=frames, seed=seed, threat=threat)
     return path
 
 
@@ -107,7 +109,8 @@ class Running:
         return sorted(self.listing()["scans"], key=lambda scan: scan["id"])
 
     def done(self, count: int = 1) -> list[dict[str, Any]]:
-        """Waits until so many scans are there, each with its report sent everywhere, and its picture."""
+        """Waits until this number of scans is there, each with its report sent everywhere, and its picture."""
+
         def complete() -> list[dict[str, Any]] | None:
             found = self.scans()
             ready = all(
@@ -181,7 +184,7 @@ class Destination:
 
     @property
     def bags(self) -> list[str]:
-        """The bags of the reports, as they came."""
+        """The bags of the reports, in order of arrival."""
         return [str(report.PatientID) for report in self.reports]
 
     def close(self) -> None:

@@ -39,7 +39,11 @@ def converts(sop_class_uid: str, from_ts: str, to_ts: str) -> bool:
 
 
 class Conversion:
-    """Converts one data set: `feed` its pieces, then `finish`. Every error is a `DataSetError`."""
+    """Converts one data set: `feed` its pieces, then `finish`. Every error is a `DataSetError`.
+
+    From implicit VR, an element of the ambiguous VR "US or SS" that comes before Pixel Representation counts as US:
+    what follows is not known while it arrives [PS3.5 A.1].
+    """
 
     __slots__ = ("_coder", "_inflater", "_pixels", "_rewriter")
 

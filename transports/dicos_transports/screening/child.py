@@ -20,6 +20,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from time import time
@@ -111,7 +112,7 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error), "reason": "UNKNOWN_DATATYPE"}
     except MemoryError:
         return {"error": "out of memory"}
-    except (Exception, SystemExit) as error:  # the recogniser's own, whatever it is
+    except (Exception, SystemExit) as error:  # any fault of a recogniser
         return {"error": described(error), "full": is_full(error)}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -133,7 +134,7 @@ def main(words: list[str]) -> int:
         ready: dict[str, Any] = {"ready": os.getpid()}
     except NoRecogniser as error:
         ready = {"error": str(error)}
-    with connection, connection.makefile("rb") as lines:
+    with suppress(ConnectionError), connection, connection.makefile("rb") as lines:  # the station may be killed
         connection.sendall(json.dumps(ready).encode() + b"\n")
         if "error" in ready:
             return 1

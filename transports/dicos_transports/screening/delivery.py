@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.registry import status, uids
 from dicos_proto.timers import Timeouts
-from dicos_proto.tolerance import Tolerance
+from dicos_proto.tolerance import STRICT, Tolerance
 from dicos_proto.upper_layer.pdu_types import ProposedContext
 
 from ..addresses import NamedAddress, show_address
@@ -35,6 +35,7 @@ CONTEXTS: Final = (
         transfer_syntaxes=(uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE),
     ),
 )
+_TIMEOUTS: Final = Timeouts()
 IDLE: Final = 20.0
 """Seconds that an association is kept for the next report."""
 
@@ -52,23 +53,16 @@ class Destination:
         *,
         calling_aet: str,
         application_context: str = uids.DICOM_APPLICATION_CONTEXT,
-        timeouts: Timeouts | None = None,
-        tolerance: Tolerance | None = None,
+        timeouts: Timeouts = _TIMEOUTS,
+        tolerance: Tolerance = STRICT,
         tls: ClientTLS | None = None,
     ) -> None:
         host, port = where.where
         self.name = f"{where.aet or 'ANY-SCP'}@{show_address((host, port))}"
-        options = {
-            "called_aet": where.aet or "ANY-SCP",
-            "calling_aet": calling_aet,
-            "application_context": application_context,
-            "tls": tls,
-        }
-        if timeouts is not None:
-            options["timeouts"] = timeouts
-        if tolerance is not None:
-            options["tolerance"] = tolerance
-        self._pool = Pool((host, port), CONTEXTS, size=2, idle=IDLE, **options)  # type: ignore[arg-type]
+        self._pool = Pool(
+            (host, port), CONTEXTS, size=2, idle=IDLE, called_aet=where.aet or "ANY-SCP", calling_aet=calling_aet,
+            application_context=application_context, tls=tls, timeouts=timeouts, tolerance=tolerance,
+        )  # fmt: skip
 
     def send(self, path: Path) -> None:
         """Sends the report in the file `path`. Raises `NotDelivered`."""
@@ -86,5 +80,5 @@ class Destination:
 
 
 def delays(attempts: int, longest: Sequence[float] = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)) -> float:
-    """Seconds to wait after so many failed attempts."""
+    """Seconds to wait after this number of failed attempts."""
     return longest[min(attempts, len(longest)) - 1]

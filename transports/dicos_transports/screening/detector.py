@@ -4,7 +4,7 @@ It shows how a recogniser is made, and that a station works. It is not made for 
 on density finds what a certified recogniser finds.
 
 Theory of operation: in each frame, the runs of voxels along x whose density lies between `LOWEST` and `HIGHEST` are
-found. Runs that touch, in the next row or in the next frame, belong together. What belongs together and has at least
+found. Runs that touch, in the next row or in the next frame, belong together. A group of runs that has at least
 `SMALLEST` is reported, with its mask.
 
 Knows: numpy. Must not know: files. Invariant: memory is one frame and the runs.
@@ -64,7 +64,7 @@ def recognise(scan: Scan) -> list[Threat]:
         threats.append(
             Threat.from_region(
                 chosen.region(), geometry=scan.geometry, density=float(density), category="ANOMALY", flag="THREAT",
-                description=f"{density:.2f} g/cm3, {counts[label] * voxel:.0f} cm3",
+                description="compact and dense",
             )
         )  # fmt: skip
     return threats
@@ -118,7 +118,7 @@ def _runs(volume: NDArray[Any], low: float, high: float) -> _Runs:
     if not parts:
         empty = np.zeros(0, np.int64)
         return _Runs(empty, empty, empty, empty, np.zeros(0))
-    return _Runs(*(np.concatenate(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]
+    return _Runs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _joined(runs: _Runs) -> Numbers:
@@ -136,7 +136,7 @@ def _joined(runs: _Runs) -> Numbers:
         smaller = np.minimum(labels[one], labels[other])
         np.minimum.at(labels, labels[one], smaller)
         np.minimum.at(labels, labels[other], smaller)
-        while (further := labels[labels]).tolist() != labels.tolist() if count < 64 else (further != labels).any():
+        while not np.array_equal(further := labels[labels], labels):
             labels = further
         if (labels == before).all():
             break

@@ -1,18 +1,20 @@
-"""The facts about a scan that the index needs, read without its pixels; and the refusal of what is no scan.
+"""The facts about a scan that the index and reports need, read without its pixels; and the refusal of other objects.
 
 The walk reads the elements and skips the pixels, whatever the size: it takes milliseconds for a 300 MB CT.
 
-Knows: the elements that tell the size of a scan. Must not know: pixels, pydicom, the index. Invariants: memory is that
+Knows: the elements that tell the size of a scan. Must not know: pixels, the index. Invariants: memory is that
 of a walk; no value of a data set is in an error.
 """
 
 from __future__ import annotations
 
 import mmap
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
+from dicos_proto.data import decode_object
 from dicos_proto.data.elements import DataSetError, encoding, shown
 from dicos_proto.data.tokens import WHOLE
 from dicos_proto.data.walker import Walker
@@ -20,9 +22,12 @@ from dicos_proto.limits import Limits
 from dicos_proto.registry import status, uids
 from dicos_proto.wire import Buffer
 
-from ..files.part10 import Part10Error, Part10File, inspect
+from ..files.part10 import Part10Error, Part10File, inspect, read_chunks
 
-__all__ = ["SCAN_CLASSES", "Header", "NotAScan", "read_header"]
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["SCAN_CLASSES", "Header", "NotAScan", "read_header", "read_heading"]
 
 SCAN_CLASSES: Final = tuple(
     uid
@@ -37,6 +42,10 @@ _WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, 
 _PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009, 0x7FE00011, 0x7FE00012, 0x7FE00013))
 """The elements that may hold pixel data, in DICOM and in DICOS (`dicos_proto.dicos.pixels`, which needs numpy)."""
 _PIECE: Final = 1 << 24
+_GROUPS: Final = 0x52000000
+"""The functional groups, the pixel data and what lies between them follow here."""
+_HEADER: Final = 16
+"""Bytes of the longest header of an element."""
 
 
 class NotAScan(Exception):
@@ -123,11 +132,14 @@ def read_header(path: Path) -> Header:
 
 def _walk(file: Part10File) -> _Look:
     look = _Look(file.transfer_syntax, file.data_length)
-    with file.path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        with memoryview(mapped) as view:
-            for at in range(file.data_offset, len(view), _PIECE):
-                with view[at : at + _PIECE] as piece:
-                    look.feed(piece)
+    with (
+        file.path.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        for at in range(file.data_offset, len(view), _PIECE):
+            with view[at : at + _PIECE] as piece:
+                look.feed(piece)
     look.finish()
     return look
 
@@ -146,3 +158,50 @@ def _check_pixels(look: _Look) -> None:
         raise NotAScan(
             status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{look.pixels} bytes of pixel data where {needed} are needed"
         )
+
+
+class _Far(Exception):
+    """The heading ends: the content of the element after it begins at `at`."""
+
+    def __init__(self, tag: int, at: int) -> None:
+        self.tag = tag
+        self.at = at
+
+
+class _Heading(_Look):
+    """Walks to the first element that is no longer part of the heading."""
+
+    __slots__ = ()
+
+    def element(self, tag: int, vr: bytes | None, known: bytes, data: Buffer, at: int, length: int) -> None:
+        if not self._nested and tag >= _GROUPS:
+            raise _Far(tag, self._position + at)
+
+    def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
+        if len(self._levels) == 2 and tag >= _GROUPS:
+            raise _Far(tag, self._position + at)
+
+
+def read_heading(path: Path) -> Dataset:
+    """Reads the attributes before the functional groups and the pixel data, as pydicom has them. Raises
+    `Part10Error`."""
+    file = inspect(path)
+    known = encoding(file.transfer_syntax)
+    if known is None or known.deflated:
+        raise Part10Error(path, "is in a transfer syntax that is not read here")
+    look, before = _Heading(file.transfer_syntax, file.data_length), bytearray()
+    try:
+        with closing(read_chunks(file)) as chunks:
+            for chunk in chunks:
+                before += chunk
+                look.feed(chunk)
+    except _Far as far:
+        order: Literal["little", "big"] = "little" if known.little else "big"
+        name = (far.tag >> 16).to_bytes(2, order) + (far.tag & 0xFFFF).to_bytes(2, order)
+        del before[before.rfind(name, max(0, far.at - _HEADER), far.at) :]
+    except DataSetError as error:
+        raise Part10Error(path, str(error)) from None
+    try:
+        return decode_object(bytes(before), file.transfer_syntax)
+    except DataSetError as error:
+        raise Part10Error(path, str(error)) from None

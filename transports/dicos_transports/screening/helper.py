@@ -1,8 +1,8 @@
-"""A helper process: it reads volumes, recognises, makes reports and draws, so that a fault there cannot hurt the station.
+"""A helper process: it reads volumes, recognises, makes reports and draws; a fault there cannot hurt the station.
 
 The station asks with one JSON object on a line, and gets one back, over a pair of sockets. The scan is named by its
 path: the helper maps the file into memory, so a volume is never copied between the two. A helper that does not answer
-in time, or dies, is killed and made anew for the next request.
+in time, or dies, is killed, and another one is started for the next request.
 
 Knows: processes and lines. Must not know: what is asked. Invariants: a request ends within its time, whatever the
 helper does; a helper ends with its station.

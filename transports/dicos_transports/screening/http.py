@@ -1,7 +1,7 @@
 """The page's server: hypercorn over asyncio, in a thread of its own.
 
-Knows: hypercorn, sockets. Must not know: what is served. Invariants: the port is bound before the thread starts, so that
-a port in use is an error of the caller; a client that is silent for `SILENT` seconds is disconnected.
+Knows: hypercorn, sockets. Must not know: the application. Invariants: the port is bound before the thread starts, so
+that a port in use is an error of the caller; a client that is silent for `SILENT` seconds is disconnected.
 """
 
 from __future__ import annotations

@@ -176,9 +176,7 @@ class Index:
                 "INSERT INTO refused(at, via, source, size, status, why, file, changed) VALUES(?,?,?,?,?,?,?,?)",
                 (self._clock(), via, source, size, status, why, file, self._tick()),
             )
-            self._base.execute(
-                "DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (REFUSALS_KEPT,)
-            )
+            self._base.execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (REFUSALS_KEPT,))
 
     def knows_origin(self, origin: str) -> bool:
         """Returns True if this watched file has been taken in."""

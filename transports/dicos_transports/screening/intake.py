@@ -45,7 +45,7 @@ SYNC_EVERY: Final = 32 << 20
 STABLE: Final = 1.0
 """Seconds that a watched file has to be unchanged before it is taken."""
 PATIENCE: Final = 10.0
-"""Seconds that a watched file that is no complete scan has to be unchanged before it is refused."""
+"""Seconds that a watched file has to be unchanged before it is refused because it is not a complete scan."""
 POLL: Final = 0.25
 PAUSE: Final = 5.0
 """Seconds before a watched folder is tried again after a fault, such as a full disk."""
@@ -218,7 +218,7 @@ class StoreSink:
         self._syncing.wait()
         stored = self._incoming.end(list(pieces))
         request, session = self._request, self._request.session
-        source = f"{session.calling_aet} at {session.peer}"
+        source = f"{session.calling_aet} at {session.peer.rpartition(':')[0] or session.peer}"  # without its port
         if stored.path is None:
             self._intake.note_refusal(
                 via="C-STORE", source=source, size=stored.size, status=stored.status, why=stored.error or "refused"
@@ -275,7 +275,7 @@ class Upload:
 class Watch:
     """Takes files from a folder, in a thread, until `close`. Hidden files, `.part` and `.tmp` files are left alone.
 
-    A file is taken once it has been unchanged for `STABLE` seconds; one that is no complete scan, for `PATIENCE`.
+    A file is taken once it has been unchanged for `STABLE` seconds; one that is not a complete scan, for `PATIENCE`.
     """
 
     def __init__(self, intake: Intake, watched: Path, wait: Callable[[float], bool] | None = None) -> None:

@@ -1,13 +1,14 @@
-"""Reports and pictures of scans, in files: what the helper processes make.
+"""Reports and pictures of scans, in files: the work of the helper processes.
 
-Knows: objects of DICOS, how they are drawn. Must not know: the index, recognisers. Invariants: a file is on disk when it
-is reported as made; a scan that cannot be read still gets a report.
+Knows: objects of DICOS, how they are drawn. Must not know: the index, recognisers. Invariants: a file is on disk before
+its maker answers; a scan that cannot be read still gets a report.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from dicos_proto.data import encode
-from dicos_proto.dicos import TDR, DicosObject, view
+from dicos_proto.dicos import TDR, DicosError, DicosObject, view
 from dicos_proto.dicos.regions import Region
 from dicos_proto.dicos.tdr import Algorithm, Operator
 from dicos_proto.dicos.threats import Assessment, Representation, Threat
@@ -36,25 +37,26 @@ LONGEST: Final = 64
 """Characters of a text in a LO."""
 
 
-def machine(
-    scan: Scan, threats: Sequence[Threat], out: Path, name: str, begun: float, ended: float
-) -> dict[str, Any]:
+def machine(scan: Scan, threats: Sequence[Threat], out: Path, name: str, begun: float, ended: float) -> dict[str, Any]:
     """Writes the report of a recogniser. `name`: of the recogniser; `begun`, `ended`: when it worked, in seconds."""
     for one in threats:
         if not isinstance(one, Threat):
             raise TypeError(f"a recogniser returns threats, not {type(one).__name__}")
     made = TDR.new(
-        view(scan.attributes), threats, stamp=stamp(), algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
+        view(scan.heading),
+        threats,
+        stamp=stamp(),
+        algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name)),
         processing_ms=1000 * (ended - begun),
-    )  # fmt: skip
+    )
     return _written(made, out)
 
 
 def abort(scan: Path, header: dict[str, str], out: Path, name: str, reason: str) -> dict[str, Any]:
     """Writes the report of a scan that was not recognised. `header`: what is known if its file cannot be read."""
     try:
-        scanned = view(Scan(scan).attributes)
-    except (Part10Error, CannotRecognise):
+        scanned = view(Scan(scan).heading)
+    except Part10Error:
         scanned = _bare(header)
     made = TDR.new(
         scanned, stamp=stamp(), abort=reason, algorithm=Algorithm(manufacturer="dicos-proto", version=_short(name))
@@ -62,12 +64,14 @@ def abort(scan: Path, header: dict[str, str], out: Path, name: str, reason: str)
     return _written(made, out)
 
 
-def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decision: str, operator: str) -> dict[str, Any]:
+def operate(
+    scan: Path, header: dict[str, str], out: Path, machine: Path, decision: str, operator: str
+) -> dict[str, Any]:
     """Writes the report of an operator on what the report `machine` says."""
     try:
-        found: Scan | None = Scan(scan)
-    except (Part10Error, CannotRecognise):
-        found = None
+        scanned = view(Scan(scan).heading)
+    except Part10Error:
+        scanned = _bare(header)
     said = read_file(machine)
     threats = said.threats if isinstance(said, TDR) else []
     flag = "THREAT" if decision == "ALARM" else "NO_THREAT"
@@ -76,11 +80,8 @@ def operate(scan: Path, header: dict[str, str], out: Path, machine: Path, decisi
         for one in threats
     ]
     if decision == "ALARM" and not judged:
-        judged = [_somewhere(found)]
-    scanned = _bare(header) if found is None else view(found.attributes)
-    made = TDR.new(
-        scanned, judged, stamp=stamp(), kind="operator", decision=decision, operator=Operator(id=operator)
-    )
+        judged = [_somewhere(Scan(scan))]
+    made = TDR.new(scanned, judged, stamp=stamp(), kind="operator", decision=decision, operator=Operator(id=operator))
     return _written(made, out)
 
 
@@ -93,10 +94,10 @@ def draw(scan: Path, report: Path | None, out: Path) -> dict[str, Any]:
     return {"width": image.width, "height": image.height}
 
 
-def _somewhere(scan: Scan | None) -> Threat:
+def _somewhere(scan: Scan) -> Threat:
     """A threat anywhere in a scan: an operator sees what no recogniser has marked."""
     region = None
-    if scan is not None:
+    with suppress(Part10Error, CannotRecognise, DicosError):
         z, y, x = scan.volume.shape
         region = Region(base=(0.0, 0.0, 0.0), extents=(float(x), float(y), float(z)))
     return Threat(
@@ -106,7 +107,7 @@ def _somewhere(scan: Scan | None) -> Threat:
 
 
 def _bare(header: dict[str, str]) -> DicosObject:
-    """A scanned object with nothing but its identity."""
+    """A scanned object that has only its identity."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = header["sop_class"], header["sop_instance"]
     dataset.PatientID = header["ooi_id"]
@@ -131,7 +132,14 @@ def _written(report: TDR, out: Path) -> dict[str, Any]:
 def _summary(threat: Threat) -> dict[str, Any]:
     """A threat as the page names it."""
     told = threat.assessments[0] if threat.assessments else Assessment()
-    label = f"{told.category}: {told.description}" if told.description else told.category
+    measured = [
+        f"{value:.{digits}f} {unit}"
+        for shown in threat.representations[:1]
+        for value, digits, unit in ((shown.density, 2, "g/cm3"), (shown.volume, 0, "cm3"))
+        if value is not None
+    ]
+    words = ", ".join(filter(None, (told.description, *measured)))
+    label = f"{told.category}: {words}" if words else told.category
     return {"category": told.category, "label": label, "flag": told.flag, "probability": told.probability}
 
 

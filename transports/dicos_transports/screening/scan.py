@@ -28,6 +28,7 @@ from dicos_proto.dicos.threats import Threat
 
 from ..pictures.frames import FramesOfFile, open_frames
 from ..pictures.scans import Scan as Pictured
+from .header import read_heading
 
 __all__ = ["CannotRecognise", "Recogniser", "Scan", "Threat"]
 
@@ -38,18 +39,28 @@ class CannotRecognise(Exception):
 
 
 class Scan:
-    """A scan in a file. Raises `Part10Error` for one that cannot be read, `CannotRecognise` for one without pixels."""
+    """A scan in a file, which is opened when it is first asked for something. Properties raise `Part10Error` if it
+    cannot be read, and `CannotRecognise` if there is no pixel data."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = open_frames(path)
+
+    @cached_property
+    def _frames(self) -> FramesOfFile:
+        found = open_frames(self.path)
         if not isinstance(found, FramesOfFile):
             raise CannotRecognise("the scan has no pixel data")
-        self._frames = found
+        return found
+
+    @cached_property
+    def heading(self) -> Dataset:
+        """The attributes that say what was scanned: those before the functional groups, of which there may be
+        thousands, and before the pixel data."""
+        return read_heading(self.path)
 
     @property
     def attributes(self) -> Dataset:
-        """The attributes before the pixel data, as pydicom has them."""
+        """All attributes before the pixel data, as pydicom has them."""
         return self._frames.dataset
 
     @cached_property

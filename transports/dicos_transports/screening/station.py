@@ -32,6 +32,9 @@ __all__ = ["NotDecided", "Settings", "Station"]
 LOG: Final = logging.getLogger("dicos.screening")
 ATTEMPTS: Final = 2
 """Processes that may die of one scan before its report says that it was aborted."""
+MOST_ATTEMPTS: Final = 10
+"""Attempts in all, those counted that ended because the station was killed. Stops: a scan that takes the whole machine
+down, again after each restart."""
 CLERK_SECONDS: Final = 120.0
 """Seconds for a picture, or a report that needs no recogniser."""
 MARGIN: Final = 300.0
@@ -109,7 +112,7 @@ class Station:
             watch.start()
 
     def close(self) -> None:
-        """Stops the threads and the helper processes. Jobs that are running begin anew at the next start."""
+        """Stops the threads and the helper processes. Jobs that are running begin again at the next start."""
         self._stopping.set()
         for watch in self._watches:
             watch.close()
@@ -147,7 +150,8 @@ class Station:
         try:
             report = self._write(
                 partial(self._clerk.ask, CLERK_SECONDS, do="operate", scan=self._path(scan), decision=decision,
-                        operator=operator, header=_header_of(scan), machine=str(self.folder.reports / machine[-1]["file"])),
+                        operator=operator, header=_header_of(scan),
+                        machine=str(self.folder.reports / machine[-1]["file"])),
                 kind="operator", operator=operator,
             )  # fmt: skip
             with self._unless(report):
@@ -210,8 +214,10 @@ class Station:
     def _recognise(self, helper: Helper, lease: Lease) -> None:
         scan = self.index.scan(lease.key)
         assert scan is not None  # it is never removed while it has a job
-        if lease.attempts > ATTEMPTS:
-            report = self._abort(scan, "the recogniser ended its process repeatedly", "NOT_REVIEWED")
+        if lease.attempts > MOST_ATTEMPTS:
+            report = self._abort(
+                scan, "the station was killed repeatedly while this scan was recognised", "NOT_REVIEWED"
+            )
         else:
             try:
                 ask = partial(helper.ask, self.settings.deadline, do="recognise", scan=self._path(scan))
@@ -280,7 +286,7 @@ class Station:
     def _draw(self, lease: Lease) -> None:
         scan, reports = self.index.scan(lease.key), self.index.reports_of(lease.key)
         assert scan is not None
-        machine = [one for one in reports if one["kind"] == "machine"]
+        machine = [one for one in reports if one["kind"] != "operator"]
         part = self.folder.pictures / hidden_name()
         name = f"{lease.key}.png"
         try:

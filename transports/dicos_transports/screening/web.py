@@ -11,7 +11,8 @@
 Knows: HTTP, the index, the gate. Must not know: which server runs it. Invariants: a request for another host name than
 those of the station is refused, so that no page elsewhere can reach it by its own name (DNS rebinding); a request that
 changes something needs the page's token, or a content type that no form can send, and an origin that is the station's
-own; an upload has a size, is written to disk as it comes, and is answered 201 only when it is on disk and recorded.
+own; an upload has a limit, is written to disk while it arrives, and is answered 201 only when it is on disk and
+recorded.
 """
 
 from __future__ import annotations

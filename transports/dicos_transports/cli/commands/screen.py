@@ -1,4 +1,4 @@
-"""`dicos screen`: a screening station: scans come in, a recogniser looks at them, reports go out, an operator decides."""
+"""`dicos screen`: a station that receives scans, finds threats in them, sends reports and has an operator decide."""
 
 from __future__ import annotations
 
@@ -201,9 +201,7 @@ async def _at_once(function: Callable[[], Any]) -> Any:
 class _Receiving:
     """Answers C-ECHO, and gives each C-STORE to the station."""
 
-    def __init__(
-        self, station: Station, counts: Counts, out: Output, offload: Callable[..., Any], batch: int
-    ) -> None:
+    def __init__(self, station: Station, counts: Counts, out: Output, offload: Callable[..., Any], batch: int) -> None:
         self._station = station
         self._counts = counts
         self._out = out
