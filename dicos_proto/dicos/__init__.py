@@ -1,6 +1,6 @@
 """DICOS objects in memory: typed views over pydicom data sets, made from numpy arrays and read as such.
 
-Needs pydicom and numpy (`pip install "dicos-proto[dicos]"`); importing the package loads neither.
+Needs pydicom and numpy, the extra `dicos`; importing the package loads neither.
 """
 
 from __future__ import annotations

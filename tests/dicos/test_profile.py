@@ -31,7 +31,7 @@ FLAGS = {
     32: ["501.6"],
     64: ["501.3"],
 }
-"""What pyDICOS proposes for each of its flags, in the order in which it does."""
+"""The proposals of pyDICOS for each of its flags, in their order."""
 
 
 def request(**options: Any) -> AssociateRequest:

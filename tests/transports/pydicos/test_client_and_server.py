@@ -270,7 +270,7 @@ def test_a_session_has_what_was_accepted() -> None:
         assert not client.StartDicosSession(KINDS.enumSopCT)
         assert "StopDicosSession first" in client.GetErrorLog()
         assert client.StopDicosSession()
-        assert client.StartDicosSession(KINDS.enumSopCT), "it connects anew"
+        assert client.StartDicosSession(KINDS.enumSopCT), "it connects again"
         assert client.DisconnectFromServer()
 
 

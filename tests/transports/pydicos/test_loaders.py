@@ -92,7 +92,7 @@ def test_files_that_cannot_be_read_say_why_and_change_nothing(tmp_path: Path) ->
     with pytest.raises(ValueError, match="Invalid DICOS file"):
         dcsread(tmp_path / "text.dcs")
     loader.write(tmp_path / "bag.dcs")
-    with pytest.raises(RuntimeError, match="is no DX"):
+    with pytest.raises(RuntimeError, match="is not a DX"):
         DXLoader(tmp_path / "bag.dcs")
     assert np.array_equal(loader.get_volume_data(), VOLUME)
     with pytest.raises(RuntimeError, match="the QR is empty"):

@@ -1,4 +1,4 @@
-"""Who may open a session with a `DcsServer`: application names, user names, passcodes.
+"""The clients that may open a session with a `DcsServer`: application names, user names, passcodes.
 
 The original's three policies are `AllowAllCients`, `RequireUserNameFromClient` and
 `RequireUserNameAndPasscodeFromClient`. Names are checked by a list, or by those methods of an object that
@@ -24,7 +24,7 @@ _NAME_AND_PASSCODE: Final = UserIdentityType.USERNAME_AND_PASSCODE
 
 
 class Demand(Enum):
-    """What a server wants to know of a client's user."""
+    """The details of its user that a client has to present."""
 
     NOTHING = "nothing"
     NAME = "a user name"

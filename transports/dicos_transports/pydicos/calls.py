@@ -55,7 +55,7 @@ class Calls:
     """The calls of one session. A context manager: at its end the calls that wait are made, and the thread ends."""
 
     def __init__(self, callback: Callable[[], object]) -> None:
-        """`callback`: returns the object whose methods are called, each time anew, since it may be replaced."""
+        """`callback`: returns the object whose methods are called, each time, since it may be replaced."""
         self._callback = callback
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="DcsServer callback")
 

@@ -93,7 +93,7 @@ class DcsClient(ClientSettings):
         """Asks for a session for these kinds of objects (`SOPCLASSUID`, joined by `|`). Returns False if the server
         refuses it, or accepts nothing of a kind; the log names what it refuses.
 
-        After `StopDicosSession` it connects anew: a connection carries one session [PS3.8 7.2].
+        After `StopDicosSession` it connects again: a connection carries one session [PS3.8 7.2].
         """
         if self._session is not None:
             return self._failed("a session is open already: StopDicosSession first")

@@ -32,7 +32,7 @@ applied, and the answer to an object comes when the server has looked at it."""
 
 @dataclass(slots=True)
 class Settings:
-    """What a client keeps from one connection to the next. Times in milliseconds."""
+    """The settings that a client keeps from one connection to the next. Times in milliseconds."""
 
     host: str = ""
     port: int = 0
@@ -73,7 +73,7 @@ class Settings:
 
 
 class ClientSettings(ABC):
-    """What a client keeps from one connection to the next."""
+    """The part of a client that stays from one connection to the next."""
 
     RESULT_DCSCLIENT = RESULT_DCSCLIENT
 
@@ -87,7 +87,7 @@ class ClientSettings(ABC):
     # -- settings ------------------------------------------------------------------------------------------------
 
     def SetServerPortandIP(self, nPort: int, dsIP: str) -> bool:
-        """Sets the server: the port first. Returns False while connected, and for a port that is none."""
+        """Sets the server: the port first. Returns False while connected, and for an invalid port."""
         if self.IsConnectedToServer():
             return self._failed("the server cannot be changed while connected to one: DisconnectFromServer first")
         if not is_port(nPort):
@@ -230,7 +230,7 @@ class ClientSettings(ABC):
         return self._log.GetErrorLog()
 
     def GetResult(self) -> Result:
-        """Returns what became of the last call."""
+        """Returns the outcome of the last call."""
         return self._result
 
     def IsValid(self) -> bool:

@@ -33,7 +33,7 @@ class SOPCLASSUID(IntFlag):
 
 
 class RESULT_DCSCLIENT(IntEnum):
-    """What became of the last call of a client."""
+    """The outcome of the last call of a client."""
 
     enumResultUnknown = 0
     enumResultNone = 1

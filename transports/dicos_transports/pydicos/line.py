@@ -51,7 +51,7 @@ class _Later:
         return self._ended is not None if self.wire is None else self.wire.wants_close
 
     def receive_data(self, data: Buffer) -> None:
-        if self.wire is not None:  # what a server says before it is asked is no part of an association
+        if self.wire is not None:  # what a server says before it is asked does not belong to an association
             self.wire.receive_data(data)
 
     def receive_eof(self, why: ConnectionLost | None = None) -> None:

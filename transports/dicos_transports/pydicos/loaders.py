@@ -169,7 +169,7 @@ _LOADERS: Final[tuple[type[Loader[Any]], ...]] = (
     CTLoader, DXLoader, AIT2DLoader, AIT3DLoader, TDRLoader, QRLoader,
 )  # fmt: skip
 Sendable = Loader[Any] | DicosObject | Dataset
-"""What `SendCT` and the others take."""
+"""The objects that `SendCT` and the others take."""
 
 
 def loader_of(thing: DicosObject | Dataset) -> Loader[Any]:

@@ -24,7 +24,7 @@ Kind = TypeVar("Kind", bound=DicosObject)
 
 
 class Loader(Generic[Kind]):
-    """What all loaders have in common. Raises RuntimeError for a file that it cannot read, as the original does."""
+    """The base of all loaders. Raises RuntimeError for a file that it cannot read, as the original does."""
 
     kind: ClassVar[str]
     """The kind of its objects, as in the names of callbacks: CT for OnReceivingCT."""
@@ -67,7 +67,7 @@ class Loader(Generic[Kind]):
             raise RuntimeError(f"Failed to read DICOS file: {error}") from error
         if not isinstance(found, self.type):
             what = uids.name_of(found.sop_class_uid)
-            raise RuntimeError(f"Failed to read DICOS file: {filename}: {what} is no {self.kind}")
+            raise RuntimeError(f"Failed to read DICOS file: {filename}: {what} is not a {self.kind}")
         self._take(found)  # type: ignore[arg-type]  # the view of this loader
 
     def write(self, filename: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What a session is asked for and answered with: kinds of objects as presentation contexts.
+"""Kinds of objects as presentation contexts: what a session is asked for and answered with.
 
 Knows: the planner of DICOS contexts. Must not know: connections.
 """

@@ -156,7 +156,7 @@ class TDRLoader(Loader[TDR]):
         return found
 
     def set_data(self, data: Mapping[str, Any]) -> None:
-        """Sets what the keys say, and adds the threats of `PTOs`; `TDR_DATA_TEMPLATE` has the keys. Raises ValueError
+        """Sets the values of the keys, and adds the threats of `PTOs`; `TDR_DATA_TEMPLATE` has the keys. Raises ValueError
         for an unknown key and for a value that does not fit, TypeError for one of another type, and changes nothing
         then."""
         first: Mapping[str, Any] = next(iter(data.get("PTOs") or ()), {})

@@ -53,7 +53,7 @@ READ_TIMEOUT: Final = 60_000
 WRITE_TIMEOUT: Final = 30_000
 """Milliseconds."""
 LIMITS: Final = Limits()
-"""Of one object in memory."""
+"""Limits of one object in memory."""
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class DcsServer(ServerSettings):
         `OnConnected(client_ip)`, `OnDisconnected(client_ip)` when a session begins and ends;
         `OnReceiveDicosEcho(client_ip)`; `OnReceivingCT(ct, client_ip)` and the same for DX, AIT2D, AIT3D, TDR and QR,
         `OnReceiveDicosFile(object, client_ip)` for kinds without such a method;
-        `OnReceiveDicosFileError(log, client_ip)` for data that is no object. `client_ip` is a text with further
+        `OnReceiveDicosFileError(log, client_ip)` for data that is not an object. `client_ip` is a text with further
         attributes (`Device`).
 
         `pIClientVerificationCallback`: another object, whose methods decide about names and users (see `Require...`).

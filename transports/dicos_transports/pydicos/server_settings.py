@@ -30,7 +30,7 @@ WRITE_TIMEOUT: Final = 30_000
 
 
 class ServerSettings(ABC):
-    """What a server keeps when it stops. They do not change while it listens."""
+    """The settings that a server keeps when it stops. They do not change while it listens."""
 
     def __init__(self) -> None:
         self._log = ErrorLog()
