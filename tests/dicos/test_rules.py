@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -234,6 +235,14 @@ def test_the_number_of_findings_is_limited(odd: int) -> None:
         del group[0x00209113].value[0].ImagePositionPatient
     del ct.dataset.SharedFunctionalGroupsSequence[0][0x00189329]
     assert len(ct.validate()) == MOST
+
+
+def test_a_sequence_that_is_none_is_a_finding() -> None:
+    ct = fresh("ct")
+    with suppress(TypeError):  # pydicom keeps it, as a sequence, and then refuses it
+        element(ct.dataset, 0x52009229, "UN", "odd")
+    assert ct.dataset[0x52009229].VR == "SQ"
+    assert ("52009229", "value representation") in rules(ct.validate())
 
 
 def test_the_number_of_items_that_are_checked_is_limited() -> None:
