@@ -6,6 +6,7 @@ check is that of a walk (`walker`); nothing of the data set is kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ..limits import Limits
@@ -43,7 +44,7 @@ class Checker:
         self._walk = Walker(implicit=implicit, little=little, limits=limits, extended=extended)
         self._inflater = Inflater(limits, most=None, limit="") if deflated else None
         self._limits = limits
-        self._wanted = ((SOP_CLASS_UID, "class", sop_class_uid), (SOP_INSTANCE_UID, "instance", sop_instance_uid))
+        self._wanted = named_by(sop_class_uid, sop_instance_uid)
 
     @classmethod
     def of(
@@ -76,11 +77,24 @@ class Checker:
         self._walk.finish()
         if not self._walk.count:
             raise DataSetError("a data set without elements [PS3.5 7]")
-        for tag, what, wanted in self._wanted:
-            value = self._walk.seen.get(tag, b"").strip(b"\0 ")
-            named = wanted.encode("ascii", "replace")
-            if value and value != named and _components(value) != _components(named):
-                raise Mismatch(f"SOP {what} UID {shown(tag)} is not the command's [PS3.4 B.2.3]")
+        check_named(self._walk.seen, self._wanted)
+
+
+Named = tuple[tuple[int, str, str], ...]
+
+
+def named_by(sop_class_uid: str, sop_instance_uid: str) -> Named:
+    """Returns what a command says of its data set, for `check_named`."""
+    return ((SOP_CLASS_UID, "class", sop_class_uid), (SOP_INSTANCE_UID, "instance", sop_instance_uid))
+
+
+def check_named(seen: Mapping[int, bytes], wanted: Named) -> None:
+    """Raises `Mismatch` if the UIDs that a walk has seen are those of another object than the command says."""
+    for tag, what, uid in wanted:
+        value = seen.get(tag, b"").strip(b"\0 ")
+        named = uid.encode("ascii", "replace")
+        if value and value != named and _components(value) != _components(named):
+            raise Mismatch(f"SOP {what} UID {shown(tag)} is not the command's [PS3.4 B.2.3]")
 
 
 def _components(uid: bytes) -> list[bytes]:

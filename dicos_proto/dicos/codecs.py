@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[Any]
 
-__all__ = ["DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded"]
+__all__ = [
+    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded", "require",
+]  # fmt: skip
 
 JPEG: Final = (uids.JPEG_LOSSLESS_SV1, uids.JPEG_LOSSLESS)
 ENCODED: Final = (uids.JPEG_LOSSLESS_SV1, uids.RLE_LOSSLESS)
@@ -94,10 +96,15 @@ class FrameLayout:
 def available() -> bool:
     """Returns True if the codecs can be used: the extra `compression` is installed."""
     try:
-        _imagecodecs()
+        require()
     except CodecError:
         return False
     return True
+
+
+def require() -> None:
+    """Raises `CodecError` if the codecs cannot be used."""
+    _imagecodecs()
 
 
 def most_encoded(layout: FrameLayout) -> int:
@@ -148,7 +155,7 @@ def _encode_jpeg(frame: Buffer, layout: FrameLayout) -> bytes:
     if layout.samples == 1:
         image = image.reshape(layout.rows, layout.columns)
     elif layout.planar:
-        image = np.ascontiguousarray(image.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0))
+        image = np.array(image.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0), order="C")
     else:
         image = image.reshape(layout.rows, layout.columns, 3)
     colours = {} if layout.samples == 1 else {"colorspace": "rgb", "outcolorspace": "rgb"}
@@ -173,7 +180,7 @@ def _decode_jpeg(data: Buffer, layout: FrameLayout) -> Buffer:
     if precision < layout.bits_allocated:
         image = _widened(image, layout)
     if layout.planar and layout.samples == 3:
-        image = np.ascontiguousarray(image.transpose(2, 0, 1))
+        image = np.array(image.transpose(2, 0, 1), order="C")
     return image.astype(_dtype(layout), copy=False).data.cast("B")
 
 
@@ -253,7 +260,7 @@ def _encode_rle(frame: Buffer, layout: FrameLayout) -> bytes:
 
     library = _imagecodecs()
     planes = _planes(np.frombuffer(frame, "u1"), layout)
-    segments = [library.packbits_encode(np.ascontiguousarray(plane)) for plane in planes]
+    segments = [library.packbits_encode(np.array(plane, order="C")) for plane in planes]
     segments = [one + b"\0" if len(one) % 2 else one for one in segments]
     offsets, at = [0] * 15, 64
     for number, one in enumerate(segments):
@@ -298,8 +305,8 @@ def _planes(bytes_: NDArray[np.uint8], layout: FrameLayout) -> list[NDArray[np.u
 
 
 def _unpacked(library: Any, segment: bytes, size: int) -> Buffer:
-    """Decodes a segment up to its last byte [PS3.5 G.3.2]. What follows is a byte that makes it even, or what happened
-    to be in the buffer of its writer: pyDICOS writes such."""
+    """Decodes a segment up to the last byte of the frame [PS3.5 G.3.2]. A byte that makes it even may follow, or older
+    content of its writer's buffer: pyDICOS writes such."""
     try:
         made: Buffer = library.packbits_decode(segment, out=bytearray(size))
     except library.PackbitsError:

@@ -1,9 +1,9 @@
 """Pixel data compressed, decompressed or compressed in another way while a data set streams, frame by frame.
 
 Theory of operation: a `PixelTranscoder` takes a data set in pieces of any size and gives a sequence of `Item`s: bytes,
-and `FrameWork`, a frame that is still to be encoded or decoded. What `FrameWork.run` returns stands in its place. So
-the work may be done anywhere, in any order, by as many threads as there are; `one_by_one` does it in place, and
-`dicos_transports.dicos.compression` in threads.
+and `FrameWork`, a frame that is still to be encoded or decoded. The result of `FrameWork.run` takes its place. So the
+work may be done anywhere, in any order, by as many threads as there are; `one_by_one` does it in place, and
+`dicos_transports.files.coding` in threads.
 
     data set --feed--> header, item table, [frame 1], [frame 2], ..., end --run--> data set
 
@@ -148,7 +148,7 @@ class PixelTranscoder:
 
 
 class _Pixels(Rewriter):
-    """Writes a data set again, its pixel data as frames. What is written comes before the frames that follow it."""
+    """Writes a data set again, its pixel data as frames, in their order."""
 
     __slots__ = (
         "_done", "_frame", "_from", "_image", "_items", "_joined", "_layout", "_most", "_state", "_target",
@@ -181,7 +181,7 @@ class _Pixels(Rewriter):
         self._items: list[Item] = []
 
     def items(self, least: int) -> Iterator[Item]:
-        """Takes what is there: frames, and what is written, if it is at least so many bytes."""
+        """Takes the frames, and the written bytes if there are at least `least` of them."""
         items, self._items = self._items, []
         yield from items
         if len(self.out) >= least:

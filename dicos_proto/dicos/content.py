@@ -23,6 +23,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from ..data import DataSetError, decode_object, encode
+from ..data.checker import check_named, named_by
 from ..data.elements import EXTENDED_HEADERS, LONGEST, UNDEFINED, Encoding, encoding, shown
 from ..data.tokens import FRAGMENTS
 from ..data.walker import Walker
@@ -257,6 +258,10 @@ class Decoder:
         at = start
         while at < self.size:
             at += self._take(data[at - start :], at)
+
+    def check(self, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """Raises `Mismatch` if the data set names another SOP class or instance than these, those of the command."""
+        check_named(self._finder.seen, named_by(sop_class_uid, sop_instance_uid))
 
     def finish(self) -> Dataset:
         """Returns the data set; its transfer syntax is in `file_meta`. The value of pixel data is a bytearray with the

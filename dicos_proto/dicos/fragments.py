@@ -51,7 +51,7 @@ class Frames:
         """Frames that are complete."""
 
     def check_table(self, length: int) -> None:
-        """Raises `CodecError` if the basic offset table cannot have so many bytes."""
+        """Raises `CodecError` if the basic offset table cannot have this length."""
         if length not in (0, 4 * self._count):
             raise CodecError(f"an offset table of {length} bytes for {self._count} frames [PS3.5 A.4]")
 
@@ -97,7 +97,7 @@ class Frames:
         return self._cut(len(self._frame))
 
     def _cut(self, size: int) -> bytes:
-        """Takes the frame of so many bytes off."""
+        """Takes the first `size` bytes off as a frame."""
         if self._number == self._count:
             raise CodecError(f"more frames in the fragments than {self._count}, which (0028,0008) says [PS3.5 A.4]")
         frame = bytes(self._frame[:size])

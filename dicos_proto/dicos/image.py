@@ -41,7 +41,7 @@ class Image:
         """There is an extended offset table, so that each fragment is a frame [PS3.5 A.4]."""
 
     def note(self, tag: int, vr: bytes, value: bytes) -> None:
-        """Keeps the value of one of `WANTED`; an empty one is none. Raises `CodecError` for one that is no number.
+        """Keeps the value of one of `WANTED`; an empty one is ignored. Raises `CodecError` for what is not a number.
 
         Number of Frames is an IS in DICOM and a US in DICOS.
         """
@@ -50,7 +50,7 @@ class Image:
         if tag == _FRAMES and vr != b"US":
             text = value.strip(b" \0")
             if not text.isdigit() or len(text) > _DIGITS:
-                raise CodecError(f"a Number of Frames {shown(tag)} that is no number")
+                raise CodecError(f"a Number of Frames {shown(tag)} that is not a number")
             self._numbers[tag] = int(text)
         elif len(value) != 2:
             raise CodecError(f"{shown(tag)} of {len(value)} bytes; it has 2")

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from ..registry import uids
 from . import values
 from .common import Machine
-from .errors import NotDicos
+from .errors import BadValue, NotDicos
 from .findings import MOST, Finding, Module, check
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DicosObject:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._decoded: tuple[object, Array] | None = None
-        seen = values.text(dataset, 0x00080016)
+        seen = _sop_class(dataset)
         if seen not in self.sop_classes:
             raise NotDicos(
                 f"{_shown(seen)} is not a SOP class of {self.kind}; allowed are {', '.join(self.sop_classes)}",
@@ -189,7 +189,7 @@ class DicosObject:
 
 def kind_of(dataset: Dataset) -> type[DicosObject]:
     """Returns the class of the view for a data set, of those that have been imported. Raises `NotDicos`."""
-    seen = values.text(dataset, 0x00080016)
+    seen = _sop_class(dataset)
     found = _KINDS.get(seen or "")
     if found is None:
         kinds = ", ".join(dict.fromkeys(one.kind for one in _KINDS.values()))
@@ -207,6 +207,13 @@ def group_by_scan(objects: Iterable[DicosObject]) -> dict[str | None, list[Dicos
     for one in objects:
         found.setdefault(one.scan_instance_uid, []).append(one)
     return found
+
+
+def _sop_class(dataset: Dataset) -> str | None:
+    try:
+        return values.text(dataset, 0x00080016)
+    except BadValue:
+        return None
 
 
 def _shown(uid: str | None) -> str:

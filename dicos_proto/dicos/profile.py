@@ -125,6 +125,16 @@ _COMPRESSIBLE: Final = frozenset(
 """The classes of images of 8 to 16 bits: JPEG has no process for more [PS3.5 8.2.1]."""
 
 
+_OF_64_BITS: Final = frozenset(
+    {
+        uids.DICOS_CT_INT64, uids.DICOS_CT_RAW_INT64, uids.DICOS_CT_CORRECTED_INT64, uids.DICOS_AIT2D_INT64,
+        uids.DICOS_AIT3D_INT64, uids.DICOS_DX_FOR_PROCESSING_INT64, uids.DICOS_DX_FOR_PRESENTATION_INT64,
+    }
+)  # fmt: skip
+"""The classes whose pixel data has VR OD. pyDICOS 1.3.0 gives it 64 bits of length in every transfer syntax [obs], which
+only the extended one allows."""
+
+
 def sop_classes(families: Family, *, also: Iterable[str] = ()) -> tuple[str, ...]:
     """Returns the SOP classes of these families, then those of `also`, each once.
 
@@ -139,10 +149,13 @@ def sop_classes(families: Family, *, also: Iterable[str] = ()) -> tuple[str, ...
 def transfer_syntaxes(
     sop_class_uid: str, compression: Compression = Compression.PREFERRED, *, rle: bool = False
 ) -> tuple[str, ...]:
-    """Returns the transfer syntaxes for a SOP class, best first: compressed ones only for images of 8 to 16 bits.
+    """Returns the transfer syntaxes for a SOP class, best first: compressed ones only for images of 8 to 16 bits, and the
+    extended one first for integers of 64 bits.
 
     `rle`: RLE as well, after JPEG lossless.
     """
+    if sop_class_uid in _OF_64_BITS:
+        return (uids.DICOS_EXPLICIT_VR_LE_EXTENDED, uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE)
     if compression is Compression.FORBIDDEN or sop_class_uid not in _COMPRESSIBLE:
         return UNCOMPRESSED
     compressed = COMPRESSED if rle else COMPRESSED[:1]

@@ -174,7 +174,10 @@ def put(dataset: Dataset, tag: int, value: object) -> None:
     """
     own = DIFFERENT.get(tag) or ADDED.get(tag)
     vr = own.vr if own is not None else min(vrs_of(tag))
-    values = list(value) if isinstance(value, tuple | list) else [value]
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    values = [
+        one.item() if hasattr(one, "item") else one for one in (value if isinstance(value, tuple | list) else [value])
+    ]
     for one in values:
         if isinstance(one, str):
             most = _LENGTHS.get(vr)

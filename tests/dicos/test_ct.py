@@ -69,6 +69,17 @@ def test_another_layout_in_memory_is_copied(given: Array) -> None:
     assert not np.shares_memory(ct.volume, given)
 
 
+def test_places_may_be_numpy_arrays() -> None:
+    spacing, position = np.array((0.1, 0.2, 0.3), np.float32), np.array((1, 2, 3), np.int64)
+    ct = CT.new(
+        volume(), ooi_id="BAG-1", stamp=stamp(), spacing=spacing, position=position,  # type: ignore[call-overload]
+        xray=XRay(kvp=np.float32(160), focal_spots=np.array([0.4])), ooi=OOI(size=np.array([1.0, 2.0, 3.0])),
+    )  # fmt: skip
+    assert np.allclose(ct.spacing, (0.1, 0.2, 0.3))
+    assert (ct.position, ct.xray.kvp, ct.xray.focal_spots) == ((1, 2, 3), 160, (0.4,))
+    assert ct.validate() == []
+
+
 def test_axes_in_another_order_are_a_view() -> None:
     ct = CT.new(volume(), ooi_id="BAG-1", stamp=stamp())
     turned = ct.array("xyz")
@@ -210,7 +221,9 @@ def test_groups_that_do_not_describe_the_frames() -> None:
             read()
     ct = CT.new(volume(), ooi_id="BAG-1", stamp=stamp())
     del ct.dataset.SharedFunctionalGroupsSequence[0][0x00209116]
-    with pytest.raises(BadValue, match=r"Plane Orientation Sequence \(0020,9116\): is missing in the functional groups"):
+    with pytest.raises(
+        BadValue, match=r"Plane Orientation Sequence \(0020,9116\): is missing in the functional groups"
+    ):
         _ = ct.position
     assert np.array_equal(ct.volume, volume())
 

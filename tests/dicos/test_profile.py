@@ -89,6 +89,8 @@ def test_compression_is_an_order_of_transfer_syntaxes(
     assert profile.transfer_syntaxes(uids.DICOS_CT, compression, rle=rle) == expected
     assert profile.transfer_syntaxes(uids.DICOS_CT_FLOAT, compression, rle=rle) == PLAIN
     assert profile.transfer_syntaxes(uids.DICOS_TDR, compression, rle=rle) == PLAIN
+    large = profile.transfer_syntaxes(uids.DICOS_CT_INT64, compression, rle=rle)
+    assert (large[0], set(large)) == (uids.DICOS_EXPLICIT_VR_LE_EXTENDED, set(PLAIN))
     (context,) = contexts_for(Family(0), compression, also=[uids.DICOS_AIT3D_RAW], rle=rle)
     assert context.transfer_syntaxes == expected
 

@@ -1,223 +1,279 @@
-"""pyDICOS 1.3.0, which is Stratovan's toolkit, and ours, both ways, with its deviations accepted.
+"""Ours as the user of pyDICOS' server: every SOP class, every transfer syntax, names, users and contexts, TLS."""
 
-Its wheel is for CPython 3.8 to 3.11 on Linux x86_64: `tools/peers.sh` puts it into a virtual environment of its own.
-The scripts that drive it lie beside the checkout. All objects are synthetic.
-"""
+from __future__ import annotations
 
-import os
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dicos_proto import propose
 from dicos_proto.conversation import flows
+from dicos_proto.dicos import CT
+from dicos_proto.dicos.profile import (
+    APPLICATION_CONTEXTS,
+    Compression,
+    Family,
+    contexts_for,
+    sop_classes,
+    user_identity,
+)
 from dicos_proto.registry import uids
 from dicos_proto.timers import Timeouts
 from dicos_proto.tolerance import FIELD, STRATOVAN, STRICT
-from dicos_proto.upper_layer.negotiation import number_contexts
-from dicos_proto.upper_layer.policy import AcceptPolicy
-from dicos_transports.blocking import EchoRequest, Session, StoreRequest, connect
-from dicos_transports.blocking.server import serve
-from tests.interop.peers import PATIENCE, free_port, our_provider, ours
+from dicos_proto.upper_layer.negotiation import number_contexts, propose
+from dicos_proto.upper_layer.pdu_types import UserInformation
+from dicos_proto.upper_layer.recognition import AUTOMATIC, STRATOVAN_TOOLKIT
+from dicos_transports.blocking import Session, connect
+from dicos_transports.dicos import Destination, fan_out, read_file, send, stamp
+from dicos_transports.dicos.part10 import read_dataset
+from dicos_transports.files import inspect, send_file
+from dicos_transports.tls import ClientTLS
+from tests.interop.peers import ours
+from tests.interop.pydicos_network import HERE, needs_pydicos, their_client, their_server
+from tests.interop.pydicos_peer import PYTHON
+from tests.transports.certificates import hospital, write_all
 
-SHARED = Path(__file__).resolve().parent.parent.parent.parent / "shared"
-SCRIPTS, DATA_SETS = SHARED / "peers" / "pydicos", SHARED / "captures" / "pydicos" / "datasets"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dicos-proto" / "pydicos"
-PYTHON = Path(os.environ.get("PYDICOS_VENV") or CACHE) / "bin" / "python"
+pytestmark = [pytest.mark.interop, needs_pydicos]
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(not SCRIPTS.is_dir(), reason=f"no scripts for pyDICOS in {SCRIPTS}"),
-    pytest.mark.skipif(not PYTHON.exists(), reason=f"pyDICOS is not installed: no {PYTHON}"),
-]
-
-DICOS, CT, ECHO = uids.DICOS_APPLICATION_CONTEXT_V03, uids.DICOS_CT, uids.VERIFICATION
-EXPLICIT, EXTENDED = uids.EXPLICIT_VR_LE, uids.DICOS_EXPLICIT_VR_LE_EXTENDED
-OBJECTS = {
-    "ct_exp": (CT, EXPLICIT),
-    "ct_ext64": (CT, EXTENDED),
-    "ct_imp": (CT, uids.IMPLICIT_VR_LE),
-    "ct_jpeg": (CT, uids.JPEG_LOSSLESS_SV1),
-    "dx_exp": (uids.DICOS_DX_FOR_PRESENTATION, EXPLICIT),
-    "tdr_exp": (uids.DICOS_TDR, EXPLICIT),
-}
+CAPTURED = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "captures" / "pydicos" / "datasets"
+DICOS, CT16, ECHO = uids.DICOS_APPLICATION_CONTEXT_V03, uids.DICOS_CT, uids.VERIFICATION
+EXPLICIT, EXTENDED, IMPLICIT = uids.EXPLICIT_VR_LE, uids.DICOS_EXPLICIT_VR_LE_EXTENDED, uids.IMPLICIT_VR_LE
+JPEG = uids.JPEG_LOSSLESS_SV1
 ANSWERED = {"answer_item_length", "unasked_identity_response"}
+QUICK = Timeouts(artim=1.0)
 
 
-class Log:
-    """The output of a run of its server, at its end."""
-
-    text = ""
-
-
-@contextmanager
-def their_server(folder: Path, *words: str) -> Iterator[tuple[int, Log]]:
-    """Use a new port each time: it binds without SO_REUSEADDR, and does not report a failure."""
-    port, path, log = free_port(), folder / "pydicos.log", Log()
-    with path.open("w") as output, subprocess.Popen(
-        [PYTHON, SCRIPTS / "pydicos_server.py", str(port), "--seconds", "60", *words], stdout=output, stderr=output
-    ) as process:  # fmt: skip
-        try:
-            until = time.monotonic() + PATIENCE
-            while "READY" not in path.read_text() and process.poll() is None and time.monotonic() < until:
-                time.sleep(0.05)  # there is no event to wait for
-            time.sleep(0.6)  # it begins to listen up to half a second after it reports so
-            yield port, log
-            process.send_signal(2)
-            process.wait(PATIENCE)
-        finally:
-            process.kill()
-            process.wait()
-            log.text = path.read_text(errors="replace")
-
-
-def their_client(mode: str, port: int, *words: str) -> str:
-    """Run its client to its end. Returns its output."""
-    done = subprocess.run(
-        [PYTHON, SCRIPTS / "pydicos_client.py", mode, str(port), *words],
-        capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def ask(port: int, **options: Any) -> Session:
-    abstract = dict.fromkeys([ECHO, *(sop for sop, _ in OBJECTS.values())])
-    syntaxes = options.pop("syntaxes", (EXPLICIT,))
+def ask(port: int, contexts: Any = None, **options: Any) -> Session:
+    contexts = contexts_for(Family.ALL) if contexts is None else contexts
     return connect(
-        ("127.0.0.1", port), propose(abstract, syntaxes), called_aet="CENTRAL_SERVER", application_context=DICOS,
-        **{"tolerance": STRATOVAN, **options},
+        ("127.0.0.1", port), contexts,
+        **{"tolerance": AUTOMATIC, "called_aet": "CENTRAL_SERVER", "application_context": DICOS, **options},
     )  # fmt: skip
 
 
-# -- ours as the user ------------------------------------------------------------------------------------------------
+def as_user(name: str, passcode: str | None = None) -> UserInformation:
+    return UserInformation(user_identity=user_identity(name, passcode))
 
 
-def test_our_echo(tmp_path: Path) -> None:
+# -- associations ------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_recognized_and_answers_an_echo(tmp_path: Path) -> None:
     with their_server(tmp_path) as (port, log):
-        with ask(port) as session:
-            assert [session.echo().status for _ in range(3)] == [0, 0, 0]
-            assert {one.name for one in session.deviations} == ANSWERED
-        result = ours("echoscu", "127.0.0.1", port, "--application-context", "dicos", "--tolerance", "stratovan")
-        assert result.returncode == 0, result.stderr
-        assert result.stderr.count("accepted (answer_item_length): presentation context item of ") == 1
-    assert "Error:" not in log.text
+        for application in APPLICATION_CONTEXTS:
+            with ask(port, application_context=application) as session:
+                assert [session.echo().status for _ in range(3)] == [0, 0, 0]
+                assert {one.name for one in session.deviations} == ANSWERED
+                recognized = [one.name for one in session.deviations if one.recognized == STRATOVAN_TOOLKIT.name]
+                assert recognized == ["answer_item_length"]
+    assert log.is_clean(), log.text
 
 
-def test_our_stores(tmp_path: Path) -> None:
-    """It answers success to anything; its log shows whether it could read it."""
+@pytest.mark.parametrize("tolerance", ["auto", "stratovan"])
+def test_our_command_asks_for_an_echo(tolerance: str, tmp_path: Path) -> None:
     with their_server(tmp_path) as (port, log):
-        for name, (sop_class, syntax) in OBJECTS.items():
-            content = (DATA_SETS / f"{name}.ds").read_bytes()
-            pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
-            with ask(port, syntaxes=(syntax,)) as session:
-                for number in range(3):
-                    assert session.store(sop_class, f"2.25.{number}", syntax, pieces).status == 0, name
-    assert "Error:" not in log.text
-    assert "errorlog: ''" in log.text
+        result = ours("echoscu", "127.0.0.1", port, "--application-context", "dicos", "--tolerance", tolerance)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("accepted (answer_item_length): presentation context item of ") == 1
+    assert result.stderr.count("the peer is recognized as Stratovan's toolkit") == (tolerance == "auto")
+    assert log.is_clean(), log.text
+
+
+@pytest.mark.parametrize("family", [one for one in Family if one.name != "ALL"], ids=lambda one: one.name)
+def test_every_sop_class_is_accepted(family: Family, tmp_path: Path) -> None:
+    with their_server(tmp_path) as (port, log):
+        for apart in (False, True):
+            with ask(port, contexts_for(family | Family.ECHO, apart=apart)) as session:
+                assert session.refused == ()
+                accepted = {one.abstract_syntax for one in session.contexts.values()}
+                assert accepted == set(sop_classes(family | Family.ECHO))
+                assert session.echo().status == 0
+    assert log.is_clean(), log.text
+
+
+@pytest.mark.parametrize(
+    ("compression", "syntaxes"),
+    [(Compression.PREFERRED, {JPEG}), (Compression.ALLOWED, {JPEG}), (Compression.FORBIDDEN, {EXTENDED})],
+)
+def test_it_chooses_the_transfer_syntax(compression: Compression, syntaxes: set[str], tmp_path: Path) -> None:
+    """It prefers compression wherever that is proposed, and then the extended syntax."""
+    with their_server(tmp_path) as (port, _), ask(port, contexts_for(Family.CT, compression)) as session:
+        chosen = {one.transfer_syntax for one in session.contexts.values() if one.abstract_syntax == CT16}
+        assert chosen == syntaxes
 
 
 def test_contexts_it_does_not_answer_are_refused(tmp_path: Path) -> None:
-    with their_server(tmp_path) as (port, _), ask(port, syntaxes=(EXPLICIT,)) as session:
-        assert session.refused == ()
     with their_server(tmp_path) as (port, _):
-        contexts = number_contexts([(ECHO, (EXPLICIT,)), (CT, (uids.RLE_LOSSLESS,))])
-        with connect(("127.0.0.1", port), contexts, application_context=DICOS, tolerance=STRATOVAN) as session:
+        contexts = number_contexts([(ECHO, (EXPLICIT,)), (CT16, (uids.RLE_LOSSLESS,))])
+        with ask(port, contexts) as session:
             assert [(one.id, one.result) for one in session.refused] == [(3, None)]
             assert {one.name for one in session.deviations} == {*ANSWERED, "contexts_unanswered"}
             assert session.echo().status == 0
 
 
-@pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
-def test_it_is_refused_by_name_where_its_answer_is_not_let_through(tolerance: Any, tmp_path: Path) -> None:
-    refused = pytest.raises(flows.AssociationAborted, match="counts the 4 of its own header")
-    with their_server(tmp_path) as (port, _), refused:
-        ask(port, tolerance=tolerance, timeouts=Timeouts(artim=1.0))
+# -- rejections --------------------------------------------------------------------------------------------------------
 
 
-def test_it_rejects_what_it_does_not_want(tmp_path: Path) -> None:
-    with their_server(tmp_path, "--require-names") as (port, _):
+def test_it_rejects_wrong_names_and_contexts(tmp_path: Path) -> None:
+    with their_server(tmp_path, names=True) as (port, _):
         with pytest.raises(flows.AssociationRejected, match=r"calling AE title not recognized \(1/1/3\)"):
             ask(port, calling_aet="NOBODY")
+        with pytest.raises(flows.AssociationRejected) as caught:
+            ask(port, called_aet="SOMEBODY", calling_aet="ClientAppA")
+        assert (caught.value.reject.source, caught.value.reject.reason) == (1, 4), "a reserved reason, not 7"
+        with pytest.raises(flows.AssociationRejected, match=r"application context name not supported \(1/1/2\)"):
+            ask(port, application_context=uids.DICOM_APPLICATION_CONTEXT, calling_aet="ClientAppA")
         with ask(port, calling_aet="ClientAppA") as session:
             assert session.echo().status == 0
-        with pytest.raises(flows.AssociationRejected, match=r"application context name not supported \(1/1/2\)"):
-            connect(("127.0.0.1", port), propose([ECHO]), tolerance=STRATOVAN)
 
 
-# -- ours as the provider ----------------------------------------------------------------------------------------------
+def rejected(port: int, information: UserInformation | None) -> bool:
+    """Returns True if it rejects this user, as it does by 1/2/1."""
+    try:
+        with ask(port, user_information=information) as session:
+            assert session.echo().status == 0
+            return False
+    except flows.AssociationRejected as error:
+        assert (error.reject.result, error.reject.source, error.reject.reason) == (1, 2, 1)
+        return True
 
 
-@dataclass
-class Received:
-    syntax: str
-    instance: str
-    data: bytes
+@pytest.mark.parametrize(
+    ("options", "welcome", "unwelcome"),
+    [
+        ({}, [None], [as_user("UserA"), as_user("UserA", "Pass0A")]),
+        ({"user": True}, [], [None, as_user("UserA"), as_user("UserX"), as_user("UserA", "Pass0A")]),
+        ({"passcode": True}, [as_user("UserA", "Pass0A")], [None, as_user("UserA"), as_user("UserA", "nope")]),
+    ],
+    ids=["nobody", "a user", "a user with a passcode"],
+)
+def test_it_rejects_wrong_users(
+    options: dict[str, bool],
+    welcome: list[UserInformation | None],
+    unwelcome: list[UserInformation | None],
+    tmp_path: Path,
+) -> None:
+    """The one check of user names that it has in Python accepts nobody, its own client included."""
+    with their_server(tmp_path, **options) as (port, _):
+        assert [rejected(port, one) for one in welcome] == [False] * len(welcome)
+        assert [rejected(port, one) for one in unwelcome] == [True] * len(unwelcome)
 
 
-def test_its_client_stores_with_ours(tmp_path: Path) -> None:
-    """It gives up if any of its contexts is refused, and joins the data set to the command set."""
-    received: list[Received] = []
-    deviations: set[str] = set()
-
-    def handle(session: Session) -> None:
-        for request in session:
-            match request:
-                case StoreRequest():
-                    data = bytes(request.read())
-                    received.append(Received(request.transfer_syntax, request.sop_instance_uid, data))
-                    request.respond()
-                case EchoRequest():
-                    request.respond()
-                case _:
-                    pass
-            deviations.update(one.name for one in session.deviations)
-
-    policy = AcceptPolicy(other_contexts=uids.TRANSFER_SYNTAXES, max_length=0)
-    with serve(("127.0.0.1", 0), handle, policy=policy, tolerance=STRATOVAN) as server:
-        for words in ((), ("--no-compress",), ("--dims", "64", "64", "20", "--no-compress")):
-            said = their_client("ct", server.port, *words)
-            assert "SendOverNetwork True" in said, said
-        assert "SendOverNetwork True" in their_client("ct", server.port, "--count", "3", "--sections", "1")
-        assert "Echo True" in their_client("session-echo", server.port)
-        assert "Echo True" in their_client("echo", server.port)
-    assert len(received) == 6
-    assert [one.syntax for one in received[:3]] == [uids.JPEG_LOSSLESS_SV1, EXPLICIT, EXPLICIT]
-    assert len(received[2].data) > 64 * 64 * 20 * 2
-    for one in received:
-        assert one.instance.encode() in one.data, "the command set and the data set name the same object"
-        assert one.data[:8] == bytes.fromhex("0800080043532000"), "it begins where a data set begins"
-    assert deviations >= {"joined_data_set", "uid_invalid_root"}
-    assert deviations <= set(STRATOVAN.names())
+@pytest.mark.parametrize("tolerance", [STRICT, FIELD], ids=["strict", "field"])
+def test_its_answer_is_refused_by_name_where_it_is_not_accepted(tolerance: Any, tmp_path: Path) -> None:
+    refused = pytest.raises(flows.AssociationAborted, match="counts the 4 of its own header")
+    with their_server(tmp_path) as (port, _), refused:
+        ask(port, tolerance=tolerance, timeouts=QUICK)
 
 
-def test_its_client_stores_with_our_command(tmp_path: Path) -> None:
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    words = ("--tolerance", "stratovan", "--max-pdu", 0)
-    with our_provider("storescp", 0, "-od", folder, *words) as provider:
-        assert "SendOverNetwork True" in their_client("ct", provider.port, "--no-compress")
-        assert "Echo True" in their_client("session-echo", provider.port)
-    assert provider.of("summary")[0]["stored"] == 1
-    assert provider.of("summary")[0]["echoes"] == 1
-    warned = [event["text"] for event in provider.of("log")]
-    assert sum("accepted (joined_data_set)" in text for text in warned) == 1
-    assert sum("accepted (uid_invalid_root)" in text for text in warned) == 2, "one for each association"
+# -- storing -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tolerance", ["strict", "field"])
-def test_its_client_is_refused_where_it_is_not_let_through(tolerance: str, tmp_path: Path) -> None:
-    with our_provider("storescp", 0, "-od", tmp_path, "--tolerance", tolerance, "--max-pdu", 0) as provider:
-        done = subprocess.run(
-            [PYTHON, SCRIPTS / "pydicos_client.py", "ct", str(provider.port), "--no-compress", "--read-ms", "500"],
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-        assert "SendOverNetwork True" not in done.stdout
-    text = "begins with invalid arcs" if tolerance == "strict" else "command group length"
-    assert any(text in event["text"] for event in provider.of("log"))
+@pytest.mark.parametrize(
+    ("dtype", "syntax"),
+    [(dtype, syntax) for dtype in ("u1", "<u2", "<i2", "<u4", "<i4", "<f4") for syntax in (EXPLICIT, EXTENDED, IMPLICIT)]
+    + [("<u8", EXTENDED), ("<i8", EXTENDED)],
+)
+def test_it_reads_our_ct_of_every_kind(dtype: str, syntax: str, tmp_path: Path) -> None:
+    """It answers success to anything; its log shows whether it could read it.
+
+    It reads 64 bits of length of OD in every transfer syntax, so 64-bit integers can be sent in the extended one only.
+    """
+    volume = np.arange(960).reshape(5, 12, 16).astype(dtype)
+    with their_server(tmp_path) as (port, log):
+        for kind in ("standard", "raw", "corrected"):
+            ct = CT.new(volume, ooi_id="BAG0001", stamp=stamp(), kind=kind)
+            with ask(port, propose([ct.sop_class_uid], (syntax,))) as session:
+                assert [send(session, ct).status for _ in range(2)] == [0, 0]
+    assert log.is_clean(), log.text
+
+
+def test_it_reads_what_it_wrote_in_every_syntax(tmp_path: Path) -> None:
+    subprocess.run([PYTHON, HERE / "pydicos_objects.py", "make", tmp_path], check=True, capture_output=True)
+    files = [path for path in sorted(tmp_path.glob("*.dcs")) if not path.stem.endswith("RLE")]
+    assert len(files) > 20
+    with their_server(tmp_path) as (port, log):
+        for path in files:
+            file = inspect(path)
+            with ask(port, propose([file.sop_class_uid], (file.transfer_syntax,))) as session:
+                assert send_file(session, file).status == 0
+                if path.stem.startswith("Unsigned16Bit") and not path.stem.endswith("JPEG"):
+                    assert send(session, read_file(path)).status == 0
+    assert log.is_clean(), log.text
+
+
+def test_it_reads_its_report(tmp_path: Path) -> None:
+    their_client(1, tmp_path, tdr=True)
+    file = inspect(tmp_path / "tdr.dcs")
+    assert file.sop_class_uid == uids.DICOS_TDR
+    with their_server(tmp_path) as (port, log):
+        with ask(port, propose([uids.DICOS_TDR], (file.transfer_syntax,))) as session:
+            assert send_file(session, file).status == 0
+        for syntax in (EXPLICIT, EXTENDED, IMPLICIT):
+            with ask(port, propose([uids.DICOS_TDR], (syntax,))) as session:
+                assert send(session, read_dataset(file.path)).status == 0
+    assert log.is_clean(), log.text
+
+
+@pytest.mark.skipif(not CAPTURED.is_dir(), reason=f"no captured data sets in {CAPTURED}")
+@pytest.mark.parametrize(
+    ("name", "sop_class", "syntax"),
+    [
+        ("ct_exp", CT16, EXPLICIT),
+        ("ct_ext64", CT16, EXTENDED),
+        ("ct_imp", CT16, IMPLICIT),
+        ("ct_jpeg", CT16, JPEG),
+        ("dx_exp", uids.DICOS_DX_FOR_PRESENTATION, EXPLICIT),
+        ("tdr_exp", uids.DICOS_TDR, EXPLICIT),
+    ],
+)
+def test_it_reads_what_was_captured(name: str, sop_class: str, syntax: str, tmp_path: Path) -> None:
+    content = (CAPTURED / f"{name}.ds").read_bytes()
+    pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+    with their_server(tmp_path) as (port, log), ask(port, propose([sop_class], (syntax,))) as session:
+        assert [session.store(sop_class, f"2.25.{one}", syntax, pieces).status for one in range(3)] == [0, 0, 0]
+    assert log.is_clean(), log.text
+
+
+def test_sections_and_a_second_server(tmp_path: Path) -> None:
+    """The object goes to both servers, encoded once for each syntax that they choose."""
+    volume = np.arange(48, dtype="<u2").reshape(2, 4, 6)
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    uid = stamp().uid()
+    both = [
+        CT.new(each, ooi_id="BAG0001", stamp=stamp(), sop_instance_uid=uid) for each in (volume, volume[:, :2, :2])
+    ]
+    with their_server(first) as (one, log), their_server(second, compress=False) as (two, other):
+        wanted = [Destination(where=("127.0.0.1", port), options={"tolerance": STRATOVAN}) for port in (one, two)]
+        found = list(fan_out(both, wanted))
+    assert [(each.done, each.statuses) for each in found] == [(True, (0, 0))] * 2
+    assert log.is_clean(), log.text
+    assert other.is_clean(), other.text
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+def test_tls_1_2(tmp_path: Path) -> None:
+    """It never does TLS 1.3, and offers cipher suites of old as well; ours takes one of today."""
+    subject = hospital()
+    files = write_all(tmp_path, subject.rsa_server)
+    subprocess.run(
+        ["openssl", "pkcs12", "-export", "-out", tmp_path / "legacy.pfx", "-inkey", files.key, "-in",
+         files.certificate, "-passout", "pass:secret", "-legacy"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    options = {"pfx": [str(tmp_path / "legacy.pfx"), "secret"], "ciphers": "best-practices"}
+    with their_server(tmp_path, **options) as (port, log):
+        tls = ClientTLS(trust=(subject.root.certificate,))
+        with ask(port, contexts_for(Family.CT | Family.ECHO, Compression.FORBIDDEN), tls=tls) as session:
+            assert session.echo().status == 0
+            ct = CT.new(np.arange(48, dtype="<u2").reshape(2, 4, 6), ooi_id="BAG0001", stamp=stamp())
+            assert send(session, ct).status == 0
+            assert session.tls is not None
+            assert session.tls.protocol == "TLSv1.2"
+    assert log.is_clean(), log.text

@@ -9,11 +9,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicos_proto.data import DataSetError
+from dicos_proto.data import DataSetError, encode
 from dicos_proto.dicos import CT, NotDicos
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_transports.dicos import read_file, stamp, write_file
+from dicos_transports.dicos.mending import mended
 from dicos_transports.dicos.part10 import read_dataset
 from dicos_transports.files import Part10Error, inspect
 
@@ -108,3 +109,46 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
     write_file(new_ct(), tmp_path / "bag.dcs")
     with pytest.raises(Part10Error, match="limit pixels"):
         read_file(tmp_path / "bag.dcs", limits=Limits(pixels=100))
+
+
+# -- 64 bits of length where there are to be 32 ----------------------------------------------------------------------
+
+
+def wrong(content: bytes, syntax: str) -> bytes:
+    """The data set as pyDICOS writes it."""
+    if syntax == uids.EXPLICIT_VR_LE:
+        return content.replace(b"\xe0\x7f\x12\0OD\0\0" + LENGTH[:4], b"\xe0\x7f\x12\0OD" + LENGTH)
+    return content.replace(b"\xe0\x7f\x12\0" + LENGTH[:4], b"\xe0\x7f\x12\0" + LENGTH)
+
+
+LENGTH = (480).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("syntax", [uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE])
+@pytest.mark.parametrize("values", [VOLUME, VOLUME * 0, VOLUME.astype(np.uint64) + 2**63])
+def test_a_64_bit_volume_of_pydicos_is_read(tmp_path: Path, syntax: str, values: np.ndarray) -> None:
+    path = tmp_path / "bag.dcs"
+    write_file(CT.new(values.astype(np.uint64), ooi_id="BAG-1", stamp=stamp()), path, transfer_syntax=syntax)
+    right = path.read_bytes()
+    path.write_bytes(wrong(right, syntax))
+    assert len(path.read_bytes()) in (len(right) + 2, len(right) + 4)
+    read = read_file(path)
+    assert isinstance(read, CT)
+    assert np.array_equal(read.volume, values)
+    assert read.validate() == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 13, 14, 100, 1000])
+@pytest.mark.parametrize("syntax", [uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE, uids.DICOS_EXPLICIT_VR_LE_EXTENDED])
+def test_a_header_is_mended_however_it_is_cut(syntax: str, size: int) -> None:
+    right = encode(CT.new(VOLUME.astype(np.int64), ooi_id="BAG-1", stamp=stamp()).dataset, syntax)
+    odd = b"\xe0\x7f\x12\0OD" + bytes(8) + right  # something that looks like the header
+    for given, expected in (
+        (right, right),
+        (wrong(right, syntax), right),
+        (odd, odd),
+        (right[:-1], right[:-1]),
+        (b"", b""),
+    ):
+        pieces = [given[at : at + size] for at in range(0, len(given), size)]
+        assert b"".join(map(bytes, mended(pieces, syntax, len(given)))) == expected

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicos_proto.data import DataSetError
 from dicos_proto.data.elements import SOP_CLASS_UID, SOP_INSTANCE_UID
+from dicos_proto.data.transcode import DICOS_PREFIX
 from dicos_proto.dicos import DicosObject, view
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces
 from dicos_proto.dicos.values import text
@@ -23,10 +24,13 @@ from dicos_proto.registry import uids
 from ..files.part10 import Part10Error, inspect, read_chunks
 from ..files.temporary import hidden_name
 from ..files.writer import file_header
+from .mending import mended
 
 __all__ = ["read_dataset", "read_file", "write_file"]
 
 _LIMITS = Limits()
+_INT64 = frozenset(uid for uid, name in uids.NAMES.items() if uid.startswith(DICOS_PREFIX) and "64-bit" in name)
+"""SOP classes in which pyDICOS writes a wrong header."""
 
 
 def read_file(path: Path | str, *, limits: Limits = _LIMITS) -> DicosObject:
@@ -45,7 +49,8 @@ def read_dataset(path: Path | str, *, limits: Limits = _LIMITS) -> Dataset:
     try:
         decoder = Decoder(file.transfer_syntax, limits)
         with closing(read_chunks(file)) as chunks:
-            for chunk in chunks:
+            known = file.sop_class_uid in _INT64
+            for chunk in mended(chunks, file.transfer_syntax, file.data_length) if known else chunks:
                 decoder.feed(chunk)
         return decoder.finish()
     except DataSetError as error:

@@ -124,8 +124,8 @@ class Part10Writer:
 
         If the name is taken, `_2`, `_3` ... is added: peers send different objects under one UID, such as the sections
         of a DICOS CT, and none is lost. The content is not compared: an object that is sent twice is kept twice. With
-        `overwrite` the new file replaces the old one. Both are logged as a warning. `fsync` waits until the disk has the file and its name: use
-        it for every object that is the only copy.
+        `overwrite` the new file replaces the old one. Both are logged as a warning. `fsync` waits until the disk has
+        the file and its name: use it for every object that is the only copy.
         Raises OSError; then nothing is left of the object, and an earlier one that it should replace is unchanged. One
         exception: on a file system without hard links, a new file that has replaced an old one stays if the folder
         cannot be synced.

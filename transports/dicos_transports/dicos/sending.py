@@ -1,0 +1,221 @@
+"""DICOS objects from memory to the wire and back, without a copy of their pixel data on the way out.
+
+`send` and `receive` serve blocking and asynchronous sessions alike, as `files.send_file` and `files.store_into` do.
+
+Knows: sessions, accepted contexts, transfer syntaxes an object can be sent in. Must not know: sockets, files, values.
+Invariants: an object is encoded at most once for each transfer syntax; what is sent is views of its pixel data.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
+
+from pydicom.dataset import Dataset
+
+from dicos_proto import dimse
+from dicos_proto.arguments import check_kind
+from dicos_proto.conversation import flows
+from dicos_proto.data import DataSetError
+from dicos_proto.dicos import DicosObject
+from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
+from dicos_proto.dicos.profile import Compression, transfer_syntaxes
+from dicos_proto.limits import Limits
+from dicos_proto.wire import Buffer
+
+from ..sessions.finished import finished
+from ..sessions.session import Session as AwaitedSession
+from ..sessions.session import StoreRequest as AwaitedStoreRequest
+
+if TYPE_CHECKING:
+    from ..blocking.session import Session, StoreRequest
+
+__all__ = ["Encoded", "Sendable", "receive", "send"]
+
+STEP: Final = 4 << 20
+"""Bytes of pixel data between two reports of progress."""
+
+
+class Encoded:
+    """An object to send, encoded once for each transfer syntax in which it is asked for, by any number of threads.
+
+    It holds views of the pixel data, which must not change. Raises TypeError for anything but an object or a data set.
+    """
+
+    __slots__ = ("_dataset", "_found", "_lock")
+
+    def __init__(self, thing: DicosObject | Dataset) -> None:
+        check_kind(thing, "Encoded({})", DicosObject, Dataset)
+        self._dataset = thing.dataset if isinstance(thing, DicosObject) else thing
+        self._found: dict[str, tuple[Buffer, ...]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def sop_class_uid(self) -> str:
+        """Its SOP class."""
+        return str(self._dataset.SOPClassUID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its SOP instance, which several sections of one CT have in common."""
+        return str(self._dataset.SOPInstanceUID)
+
+    @property
+    def transfer_syntaxes(self) -> tuple[str, ...]:
+        """Those that it can be sent in, best first: the uncompressed ones, or if its pixel data is compressed, that one
+        alone."""
+        for tag in PIXELS:
+            if tag in self._dataset and is_encapsulated(self._dataset[tag], self._dataset):
+                meta = getattr(self._dataset, "file_meta", None)
+                syntax = meta.get("TransferSyntaxUID") if isinstance(meta, Dataset) else None
+                return () if syntax is None else (str(syntax),)
+        return transfer_syntaxes(self.sop_class_uid, Compression.FORBIDDEN)
+
+    def pieces(self, transfer_syntax: str) -> tuple[Buffer, ...]:
+        """Returns its encoding in a transfer syntax. Raises `DataSetError`."""
+        with self._lock:
+            found = self._found.get(transfer_syntax)
+            if found is None:
+                found = self._found[transfer_syntax] = pieces(self._dataset, transfer_syntax)
+            return found
+
+    def size(self, transfer_syntax: str) -> int:
+        """Returns the bytes of its encoding in a transfer syntax. Raises `DataSetError`."""
+        return size_of(self.pieces(transfer_syntax))
+
+
+Sendable: TypeAlias = "DicosObject | Dataset | Encoded"
+"""An object to send."""
+Progress: TypeAlias = "Callable[[int, int], None]"
+"""A function that is called with the bytes that were taken to be sent so far, or received, and their number in all; 0
+if it is not known."""
+
+
+@overload
+def send(
+    session: Session, thing: Sendable, *, priority: int = ..., progress: Progress | None = ...
+) -> dimse.DimseResponse: ...
+
+
+@overload
+def send(
+    session: AwaitedSession, thing: Sendable, *, priority: int = ..., progress: Progress | None = ...
+) -> Coroutine[Any, Any, dimse.DimseResponse]: ...
+
+
+def send(
+    session: Session | AwaitedSession,
+    thing: Sendable,
+    *,
+    priority: int = dimse.PRIORITY_MEDIUM,
+    progress: Progress | None = None,
+) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
+    """Sends an object by C-STORE; returns the response, whatever its status. Await it in trio and asyncio.
+
+    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. `progress` is
+    called with the bytes taken so far and their number in all. Raises `ContextNotAccepted` and `DataSetError` before
+    anything is sent; `AssociationError`.
+    """
+    encoded = thing if isinstance(thing, Encoded) else Encoded(thing)
+    if isinstance(session, AwaitedSession):
+        return _send(session, encoded, priority, progress)
+    return finished(_send(session.awaited, encoded, priority, progress))
+
+
+async def _send(
+    session: AwaitedSession, encoded: Encoded, priority: int, progress: Progress | None
+) -> dimse.DimseResponse:
+    ways = encoded.transfer_syntaxes
+    if not ways:
+        raise DataSetError("compressed pixel data whose transfer syntax is not known; file_meta.TransferSyntaxUID is")
+    syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
+    parts = encoded.pieces(syntax)
+    data = parts if progress is None else _counted(parts, size_of(parts), progress)
+    return await session.store(encoded.sop_class_uid, encoded.sop_instance_uid, syntax, data, priority=priority)
+
+
+def _counted(parts: tuple[Buffer, ...], total: int, progress: Progress) -> Iterator[Buffer]:
+    """Yields the pieces, long ones in steps, and reports each once the next one is wanted."""
+    done = 0
+    for part in parts:
+        for at in range(0, len(part), STEP):
+            step = memoryview(part)[at : at + STEP]
+            yield step
+            done += len(step)
+            progress(done, total)
+
+
+@overload
+def receive(request: StoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...) -> Dataset: ...
+
+
+@overload
+def receive(
+    request: AwaitedStoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...
+) -> Coroutine[Any, Any, Dataset]: ...
+
+
+def receive(
+    request: StoreRequest | AwaitedStoreRequest, *, limits: Limits | None = None, progress: Progress | None = None
+) -> Dataset | Coroutine[Any, Any, Dataset]:
+    """Reads the data set of a C-STORE into memory, its pixel data into one buffer. Await it in trio and asyncio.
+
+    The request is not answered: `respond` when the object is safe. `dicos_proto.dicos.view` makes a CT, DX, TDR ... of
+    it, with its volume as a view of that buffer. `limits`: those of the association by default; `pixels` and
+    `collected` bound the memory. `progress` is called with the bytes received so far, and 0.
+
+    A data set that is refused is answered with its failure status, 0xC000 or 0xA900, and `DataSetError` is raised; go
+    on with the next request. Raises `AssociationError`.
+    """
+    if isinstance(request, AwaitedStoreRequest):
+        return _receive(request, limits, progress)
+    decoder = _Receiver(request, limits, progress)
+    try:
+        for piece in request.data():  # without a coroutine for each piece
+            decoder.take(piece)
+        return decoder.end()
+    except DataSetError as error:
+        request.respond(error.store_status, str(error)[:64])
+        raise
+
+
+async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None) -> Dataset:
+    decoder = _Receiver(request, limits, progress)
+    try:
+        async for piece in request.data():
+            decoder.take(piece)
+        return decoder.end()
+    except DataSetError as error:
+        await request.respond(error.store_status, str(error)[:64])
+        raise
+
+
+class _Receiver:
+    """The decoder of one request."""
+
+    def __init__(
+        self, request: StoreRequest | AwaitedStoreRequest, limits: Limits | None, progress: Progress | None
+    ) -> None:
+        self._request = request
+        self._limits = limits or request.session.association.terms.limits
+        self._decoder: Decoder | None = None
+        self._progress = progress
+
+    def take(self, piece: Buffer) -> None:
+        decoder = self._decoder or self._begin()
+        decoder.feed(piece)
+        if self._progress is not None:
+            self._progress(decoder.size, 0)
+
+    def end(self) -> Dataset:
+        decoder = self._decoder or self._begin()
+        if not decoder.size:
+            raise DataSetError("no data set")
+        decoder.check(self._request.sop_class_uid, self._request.sop_instance_uid)
+        return decoder.finish()
+
+    def _begin(self) -> Decoder:
+        """An unknown transfer syntax is refused like a data set that cannot be read."""
+        self._decoder = Decoder(self._request.transfer_syntax, self._limits)
+        return self._decoder
