@@ -23,6 +23,7 @@ from .checks import (
     image_type_check,
     orientation_check,
     pixel_check,
+    sections_check,
     unsigned_check,
 )
 from .common import OOI, Common, Machine, Scan
@@ -249,5 +250,6 @@ _CHECKS_3D: Final = (
         (FRAME_TYPE, ("hdr T50", "str")),
     ),
     orientation_check,
+    sections_check,
     image_type_check,
 )

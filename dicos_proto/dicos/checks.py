@@ -19,7 +19,7 @@ from .pixels import ELEMENTS, PER_FRAME, kind_and_size, layout_of, native
 
 __all__ = [
     "Check", "check_all", "class_check", "groups_check", "image_type_check", "intent_check", "orientation_check",
-    "pixel_check", "rescale_check", "unsigned_check",
+    "pixel_check", "rescale_check", "sections_check", "unsigned_check",
 ]  # fmt: skip
 
 Check = Callable[[Dataset], Iterator[Finding]]
@@ -128,6 +128,18 @@ def _places(dataset: Dataset) -> Iterator[tuple[str, Dataset]]:
             for tag in (multiframe.PLANE_ORIENTATION, multiframe.PIXEL_MEASURES):
                 for inner, item in enumerate(values.items(group, tag), 1):
                     yield f"{_tag(sequence)}[{index}] {_tag(tag)}[{inner}]", item
+
+
+def sections_check(dataset: Dataset) -> Iterator[Finding]:
+    """Frames that name the same section (Stack ID) are at equal steps, in one orientation and spacing."""
+    try:
+        uneven = multiframe.uneven_frames(dataset)
+    except DicosError:  # found by another check
+        return
+    if uneven:
+        path = f"{_tag(PER_FRAME)}[{uneven[0] + 1}] (0020,9111)[1]"
+        text = f"names a section in which {len(uneven)} frames are at another step or place"
+        yield Finding(0x00209056, path, "Frame Content", "sections", text, ("PS3.3 C.7.6.16.2.2",))
 
 
 def image_type_check(dataset: Dataset) -> Iterator[Finding]:

@@ -15,7 +15,15 @@ from pydicom.dataset import Dataset
 
 from ..registry import uids
 from . import values
-from .checks import check_all, class_check, groups_check, image_type_check, orientation_check, pixel_check
+from .checks import (
+    check_all,
+    class_check,
+    groups_check,
+    image_type_check,
+    orientation_check,
+    pixel_check,
+    sections_check,
+)  # fmt: skip
 from .common import OOI, Common, Machine, Scan
 from .ct_modules import CT_MODULES
 from .findings import Finding
@@ -189,6 +197,7 @@ _CHECKS: Final = (
         (FRAME_TYPE, ("hdr T17", "PS3.3 C.8.15.3")),
     ),
     orientation_check,
+    sections_check,
     image_type_check,
 )
 

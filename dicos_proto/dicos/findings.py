@@ -140,6 +140,7 @@ class _Check:
 
         try:
             element = element_of(dataset, rule.tag)
+            inside = items(dataset, rule.tag) if element is not None and element.VR == "SQ" else ()
         except DicosError:
             yield found("value representation", "has a value that does not fit its value representation", _PS3_5)
             return
@@ -153,7 +154,7 @@ class _Check:
             yield found("value representation", f"is {element.VR}; {' or '.join(sorted(allowed))} is allowed", _PS3_5)
             return
         if element.VR == "SQ":
-            yield from self._items(module, rule, dataset, path, found)
+            yield from self._items(module, rule, inside, path, found)
         elif element.VR not in _BULK:
             for name, text in _values(rule, dataset, element.VR):
                 yield found(name, text, rule.values_sources or rule.sources)
@@ -174,9 +175,8 @@ class _Check:
             return False
 
     def _items(
-        self, module: str, rule: Rule, dataset: Dataset, path: str, found: Callable[[str, str], Finding]
+        self, module: str, rule: Rule, inside: Sequence[Dataset], path: str, found: Callable[[str, str], Finding]
     ) -> Iterator[Finding]:
-        inside = items(dataset, rule.tag)
         least, most = rule.count or (1, None)
         if not least <= len(inside) <= (len(inside) if most is None else most):
             yield found("number of items", f"has {len(inside)} items; {_range(least, most)} allowed")

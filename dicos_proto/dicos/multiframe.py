@@ -24,7 +24,17 @@ from .errors import BadValue
 from .pixels import PER_FRAME, Array
 from .values import items, put, put_items
 
-__all__ = ["Place", "Section", "Vector", "check_geometry", "is_orthonormal", "normal_of", "places_of", "store_groups"]
+__all__ = [
+    "Place",
+    "Section",
+    "Vector",
+    "check_geometry",
+    "is_orthonormal",
+    "normal_of",
+    "places_of",
+    "store_groups",
+    "uneven_frames",
+]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -233,6 +243,20 @@ def places_of(dataset: Dataset, count: int) -> list[tuple[int, int, Place]]:
     return found
 
 
+def uneven_frames(dataset: Dataset) -> list[int]:
+    """Returns the frames, counted from 0, that name the same section as the one before, at another step or another
+    place than that section. Raises `BadValue` if the functional groups do not describe each frame."""
+    frames = list(_frames(dataset))
+    found, start = [], 0
+    for index in range(1, len(frames)):
+        before = frames[index - 1]
+        if frames[index].stack is None or frames[index].stack != before.stack:
+            start = index
+        elif _differs(frames, start, index):
+            found.append(index)
+    return found
+
+
 def _frames(dataset: Dataset) -> Iterator[_Frame]:
     """Yields what the functional groups say about each frame: its own group, or the shared one, which is read once."""
     shared = next(iter(items(dataset, SHARED)), Dataset())
@@ -295,6 +319,12 @@ def _breaks(frames: Sequence[_Frame], start: int, index: int) -> bool:
     frame, before = frames[index], frames[index - 1]
     if frame.stack is not None or before.stack is not None:
         return frame.stack != before.stack
+    return _differs(frames, start, index)
+
+
+def _differs(frames: Sequence[_Frame], start: int, index: int) -> bool:
+    """Returns True if a frame has another place or step than the section that began with frame `start`."""
+    frame, before = frames[index], frames[index - 1]
     if frame.place() != before.place():
         return True
     if index == start + 1:

@@ -36,11 +36,13 @@ def found_in(ct: CT) -> TDR:
     stamp = Stamp(datetime(2026, 3, 1, 12, 30, 5), lambda: f"2.25.{next(numbers)}")
     geometry, volume = Geometry.of(ct.dataset), ct.volume.astype(int)
     block = Threat.from_mask(
-        abs(volume - phantom.BLOCK) < NOISE, geometry=geometry, category="EXPLOSIVE", flag="HIGH_THREAT", probability=0.94,
+        abs(volume - phantom.BLOCK) < NOISE,
+        geometry=geometry, category="EXPLOSIVE", flag="HIGH_THREAT", probability=0.94,
         density=1.65,
     )  # fmt: skip
     bottle = Threat.from_mask(
-        abs(volume - phantom.BOTTLE) < NOISE, geometry=geometry, category="OTHER", flag="NO_THREAT", probability=0.2, density=1.35,
+        abs(volume - phantom.BOTTLE) < NOISE,
+        geometry=geometry, category="OTHER", flag="NO_THREAT", probability=0.2, density=1.35,
         description="bottle",
     )  # fmt: skip
     algorithm = Algorithm(manufacturer="Example", version="1.0")

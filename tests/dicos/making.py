@@ -40,7 +40,7 @@ def every_element(dataset: Dataset) -> Iterator[tuple[Dataset, int]]:
     """Yields each element, nested ones included, as the data set that holds it and its tag."""
     for one in list(dataset):
         yield dataset, int(one.tag)
-        if one.VR == "SQ":
+        if one.VR == "SQ" and isinstance(one.value, Sequence):
             for item in one.value:
                 yield from every_element(item)
 

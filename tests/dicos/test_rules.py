@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -190,6 +191,17 @@ def test_orientations_are_two_unit_vectors_and_spacings_are_not_zero() -> None:
     assert ct.validate()[0].path == "(5200,9229)[1] (0020,9116)[1]"
 
 
+def test_frames_of_one_section_are_at_equal_steps() -> None:
+    given = [Section(volume=volume()), Section(volume=volume(), place=Place(position=(0, 0, 9)))]
+    (ct,) = CT.new(sections=given, ooi_id="BAG-1", stamp=stamp())
+    ct.dataset.PerFrameFunctionalGroupsSequence[5][0x00209113].value[0].ImagePositionPatient = [0, 0, 7]
+    (found,) = ct.validate()
+    assert str(found) == (
+        "warning: Stack ID (0020,9056) names a section in which 1 frames are at another step or place"
+        " in (5200,9230)[6] (0020,9111)[1] [Frame Content, sections; PS3.3 C.7.6.16.2.2]"
+    )
+
+
 def test_an_original_image_is_not_calculated() -> None:
     ct = fresh("ct")
     ct.dataset.VolumeBasedCalculationTechnique = "MAX_IP"
@@ -234,6 +246,14 @@ def test_the_number_of_findings_is_limited(odd: int) -> None:
         del group[0x00209113].value[0].ImagePositionPatient
     del ct.dataset.SharedFunctionalGroupsSequence[0][0x00189329]
     assert len(ct.validate()) == MOST
+
+
+def test_a_sequence_that_is_none_is_a_finding() -> None:
+    ct = fresh("ct")
+    with suppress(TypeError):  # pydicom keeps it, as a sequence, and then refuses it
+        element(ct.dataset, 0x52009229, "UN", "odd")
+    assert ct.dataset[0x52009229].VR == "SQ"
+    assert ("52009229", "value representation") in rules(ct.validate())
 
 
 def test_the_number_of_items_that_are_checked_is_limited() -> None:

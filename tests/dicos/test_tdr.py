@@ -279,8 +279,9 @@ def test_what_one_source_says_is_a_warning(change: Callable[[Dataset], object], 
 
 @pytest.mark.parametrize("numbers", [[0.0, 2.0, 2.0], [float("nan"), 1.0, 1.0], [1e38, 1.0, 1.0], [-1.0, 1.0, 1.0]])
 def test_a_region_that_makes_no_sense_is_found(numbers: list[float]) -> None:
-    (finding,) = found(put_in(tags.ROI_EXTENTS, "FL", numbers, *VOXELS))
-    assert (finding.rule, finding.severity) == ("region", Severity.ERROR)
+    findings = found(put_in(tags.ROI_EXTENTS, "FL", numbers, *VOXELS))
+    (finding,) = (one for one in findings if one.rule == "region")
+    assert finding.severity is Severity.ERROR
     assert finding.path == "(4010,1011)[1] (4010,1037)[1] (4010,1001)[1]"
 
 

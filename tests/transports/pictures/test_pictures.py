@@ -40,7 +40,7 @@ from dicos_proto.registry import uids
 from dicos_transports import pictures
 from dicos_transports.dicos import write_file
 from dicos_transports.files.part10 import Part10Error
-from dicos_transports.pictures import NoPicture, Scan, drawing, picture
+from dicos_transports.pictures import NoPicture, Scan, drawing, picture, words
 from dicos_transports.pictures.colours import coloured, density
 from dicos_transports.pictures.drawing import FLAG_COLOURS, GROUND
 from dicos_transports.pictures.projection import project
@@ -228,6 +228,16 @@ def test_an_x_ray_is_coloured_by_attenuation() -> None:
     assert blue[2] > blue[0]
     assert orange[0] > orange[2] + 60
     assert (image[top + 5, left + 5] > 240).all()
+
+
+def test_pixels_of_unknown_size_are_not_said_to_be_a_millimetre_wide() -> None:
+    assert words.described(Scan.of(dx()))[1] == "60 x 40 pixels, of unknown size"
+    scanned = dx()
+    scanned.dataset.ImagerPixelSpacing = [2, 1]
+    assert words.described(Scan.of(scanned))[1] == "60 x 40 pixels of 1 x 2 mm"
+    assert words.described(Scan.of(bag()))[1] == "60 x 40 x 24 voxels of 2 x 2 x 5 mm"
+    scanned.dataset.add(DataElement(0x52009229, "LO", "x"))
+    assert not Scan.of(dx()).has_spacing
 
 
 def test_a_threat_in_an_x_ray_is_drawn() -> None:

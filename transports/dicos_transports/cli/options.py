@@ -65,15 +65,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def file_parser(name: str, text: str) -> Parser:
-    """Return a parser with the options of the subcommands that work on files only."""
-    made = Parser(prog=f"dicos {name}", description=text, allow_abbrev=False)
-    _add_output(made)
-    made.set_defaults(debug=False)
-    return made
-
-
-def _add_output(made: Parser) -> argparse._ArgumentGroup:
+def add_output(made: Parser) -> argparse._ArgumentGroup:
+    """Add the options for the output, which every subcommand has."""
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     output = made.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="print processing details")
@@ -85,7 +78,7 @@ def _add_output(made: Parser) -> argparse._ArgumentGroup:
 def parser(name: str, text: str, kind: type[Parser] = Parser) -> Parser:
     """Return a parser with the options of every subcommand that uses the network."""
     made = kind(prog=f"dicos {name}", description=text, allow_abbrev=False)
-    _add_output(made).add_argument("-d", "--debug", action="store_true", help="also print every PDU, dissected")
+    add_output(made).add_argument("-d", "--debug", action="store_true", help="also print every PDU, dissected")
     network = made.add_argument_group("network")
     network.add_argument(
         "--transport", type=transport, default="blocking", metavar="NAME",

@@ -81,8 +81,8 @@ class Canvas:
         left, top, right, bottom = box
         self._draw.rectangle((left - 1, top - 1, right, bottom), outline=colour)
 
-    def scale_bar(self, box: Rectangle, pixels_per_mm: float, *, dark: bool) -> None:
-        """Draws a bar of a round number of mm at the bottom left of a rectangle, about a quarter as wide."""
+    def scale_bar(self, box: Rectangle, pixels_per_mm: float, unit: str, *, dark: bool) -> None:
+        """Draws a bar of a round number of mm, or of another unit, at the bottom left of a rectangle."""
         left, _, right, bottom = box
         length = _nice((right - left) / 4 / pixels_per_mm)
         end = left + 14 + length * pixels_per_mm
@@ -94,7 +94,7 @@ class Canvas:
             self._draw.line((left + 14, y, end, y), fill=colour, width=width)
             for x in (left + 14, end):
                 self._draw.line((x, y - 5, x, y + 5), fill=colour, width=width)
-        text = f"{length:g} mm" if length < 10_000 else f"{length / 1000:g} m"
+        text = f"{length:g} {unit}" if length < 10_000 or unit != "mm" else f"{length / 1000:g} m"
         self._draw.text(
             (left + 15, y - 8), text, fill=ink, font=_font(14), anchor="ls", stroke_width=2, stroke_fill=halo
         )  # fmt: skip

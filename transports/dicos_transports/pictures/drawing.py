@@ -38,7 +38,7 @@ FLAG_COLOURS: Final[dict[str, Colour]] = {
     "THREAT": (214, 0, 56),
     "NO_THREAT": (0, 128, 128),
 }
-OTHER_FLAG: Final[Colour] = (170, 96, 0)
+OTHER_FLAG: Final[Colour] = (120, 52, 190)
 MOST_DRAWN: Final = 100
 """Threats that are drawn."""
 MARGIN, GAP, HEADER, TITLE = 24, 22, 92, 26
@@ -97,7 +97,8 @@ def picture(scan: Scan, reports: Iterable[TDR] = (), *, axes: Axes = Axes.XYZ) -
     for mark in marks:
         canvas.label(mark.around, named(mark.threat), colour_of(mark.threat), mark.panel.box)
     for panel in panels:
-        canvas.scale_bar(panel.box, panel.right / scan.geometry.spacing[panel.view.right], dark=scan.is_body)
+        unit = "mm" if scan.has_spacing else "pixels"
+        canvas.scale_bar(panel.box, panel.right / scan.geometry.spacing[panel.view.right], unit, dark=scan.is_body)
     nothing = "no threats reported" if given else "no report"
     _legend(canvas, scan, threats, list(dict.fromkeys(notes)), legend, nothing)
     return canvas.image

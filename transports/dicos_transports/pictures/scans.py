@@ -6,7 +6,7 @@ at a time if the scan is a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ __all__ = ["NoPicture", "Scan"]
 
 LARGEST_VIEWS: Final = 2**27
 """Pixels of the three views of a volume together."""
+_MEASURES, _PIXEL_SPACING, _IMAGER_SPACING = 0x00289110, 0x00280030, 0x00181164
 _SHARED, _PER_FRAME, _TRANSFORMATION = 0x52009229, 0x52009230, 0x00289145
 
 
@@ -91,6 +92,23 @@ class Scan:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter(self.frames)
+
+    @property
+    def has_spacing(self) -> bool:
+        """True if the object says how large its pixels are; otherwise they are drawn as if they were 1 mm wide."""
+        groups = [
+            *(one for tag in (_SHARED, _PER_FRAME) for one in self._items(self.dataset, tag)), self.dataset,
+        ]  # fmt: skip
+        holders = [*groups, *(one for group in groups for one in self._items(group, _MEASURES))]
+        return any(values.has(one, tag) for one in holders for tag in (_PIXEL_SPACING, _IMAGER_SPACING))
+
+    @staticmethod
+    def _items(holder: Dataset, tag: int) -> Sequence[Dataset]:
+        """The first item of a sequence, none if it cannot be read."""
+        try:
+            return values.items(holder, tag)[:1]
+        except DicosError:
+            return ()
 
     @property
     def is_volume(self) -> bool:

@@ -42,9 +42,10 @@ def of_scan(scan: Scan) -> list[tuple[str, str]]:
 def described(scan: Scan) -> tuple[str, str, str, str]:
     """Returns what a scan is, in words: kind, size, time, machine. Each may be empty, except the first two."""
     layout, (x, y, z) = scan.layout, scan.geometry.spacing
-    size = f"{layout.columns} x {layout.rows} pixels of {x:.4g} x {y:.4g} mm"
+    size, each = f"{layout.columns} x {layout.rows} pixels", f" of {x:.4g} x {y:.4g} mm"
     if scan.is_volume:
-        size = f"{layout.columns} x {layout.rows} x {layout.frames} voxels of {x:.4g} x {y:.4g} x {z:.4g} mm"
+        size, each = f"{layout.columns} x {layout.rows} x {layout.frames} voxels", f"{each[:-3]} x {z:.4g} mm"
+    size += each if scan.has_spacing else ", of unknown size"
     day, clock = scan.text(0x00080020), scan.text(0x00080030).ljust(6, "0")
     when = ""
     if len(day) == 8 and day.isdecimal():

@@ -18,7 +18,7 @@ from ...files.temporary import hidden_name
 from ...pictures import words
 from ...pictures.scans import NoPicture, Scan
 from .. import FAILED, OK, USAGE
-from ..options import file_parser
+from ..file_options import file_parser
 from ..output import Output
 
 AXES = {"xyz": Axes.XYZ, "zyx": Axes.ZYX, "xyz-z-fastest": Axes.XYZ_Z_FASTEST}

@@ -14,7 +14,7 @@ from dicos_proto.dicos.tdr import TDR
 from ...files.part10 import Part10Error
 from ...pictures.frames import open_dataset
 from .. import FAILED, OK, USAGE
-from ..options import file_parser
+from ..file_options import file_parser
 from ..output import Output, plural
 from .show import AXES
 
