@@ -31,7 +31,7 @@ FLAGS = {
     32: ["501.6"],
     64: ["501.3"],
 }
-"""What pyDICOS proposes for each of its flags, in the order in which it does."""
+"""The SOP classes that pyDICOS proposes for each of its flags, in order."""
 
 
 def request(**options: Any) -> AssociateRequest:

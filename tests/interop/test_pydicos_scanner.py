@@ -45,7 +45,7 @@ SMALL = [16, 12, 5]
 
 
 class Kept:
-    """What our provider received: data sets, and the deviations that it accepted."""
+    """The data sets that our provider received, and the deviations that it accepted."""
 
     def __init__(self) -> None:
         self.objects: list[Dataset] = []
@@ -83,7 +83,7 @@ def written(folder: Path, number: int) -> list[Dataset]:
 
 
 def volume_of(dataset: Dataset) -> Any:
-    """Its voxels; frames of JPEG are decoded by libjpeg-turbo."""
+    """The voxels; frames of JPEG are decoded by libjpeg-turbo."""
     if "PixelData" not in dataset or not dataset["PixelData"].is_undefined_length:
         return view(dataset).volume  # type: ignore[attr-defined]
     frames = generate_frames(bytes(dataset.PixelData), number_of_frames=len(dataset.PerFrameFunctionalGroupsSequence))

@@ -36,7 +36,7 @@ def bag(frames: int = 8, dtype: str = "<u2") -> CT:
 
 
 class Kept:
-    """What a server has received."""
+    """The objects that a server has received."""
 
     def __init__(self, **options: Any) -> None:
         self.objects: list[Dataset] = []

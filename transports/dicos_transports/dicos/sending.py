@@ -53,12 +53,12 @@ class Encoded:
 
     @property
     def sop_class_uid(self) -> str:
-        """Its SOP class."""
+        """The SOP class of the object."""
         return str(self._dataset.SOPClassUID)
 
     @property
     def sop_instance_uid(self) -> str:
-        """Its SOP instance, which several sections of one CT have in common."""
+        """The SOP instance UID of the object, which several sections of one CT have in common."""
         return str(self._dataset.SOPInstanceUID)
 
     @property
