@@ -6,7 +6,7 @@ import ast
 import importlib
 import importlib.util
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from dicos_proto.timers import Timeouts, Timer
@@ -204,7 +204,7 @@ def tolerances() -> str:
     module = importlib.import_module("dicos_proto.tolerance")
     words = described("dicos_proto.tolerance", "Tolerance")
     sets = {
-        name: list(value.names())
+        name: [flag for flag in module.CLAUSES if getattr(value, flag)]
         for name, value in vars(module).items()
         if name.isupper() and is_dataclass(value) and type(value).__name__ == "Tolerance"
     }
@@ -277,10 +277,11 @@ Flows skip these events; `Association.terms.deviations` lists the accepted devia
 recognized as Stratovan's toolkit gets what `STRATOVAN` accepts as well, on that association only. It takes all of the
 signs and a violation:
 
-| the peer | signs | violation |
-|---|---|---|
-| asks for an association | an application context name of DICOS, a context with the extended transfer syntax, its implementation class UID or version name | its first one: usually that class UID, or else a joined data set or a short A-ABORT |
-| answers | an application context name of DICOS, and the Maximum Length, class UID and version name of the request, sent back as its own | its first one: usually the lengths of its accepted contexts |
+- **It asks for an association:** an application context name of DICOS, a context with the extended transfer syntax,
+  and its implementation class UID or version name. Its first violation is usually that class UID, or else a joined data
+  set or a short A-ABORT.
+- **It answers:** an application context name of DICOS, and the Maximum Length, class UID and version name of the
+  request, sent back as its own. Its first violation is usually the length of an accepted context.
 
 A peer that only breaks the same rule is refused, by the same name as without it. The event of the violation says which
 toolkit it is (`Deviation.recognized`), and so does the log, once for each association. The signs are a value,

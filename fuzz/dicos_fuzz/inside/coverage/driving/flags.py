@@ -6,7 +6,7 @@ Knows: one example of each deviation, as edits of a valid PDU. Must not know: ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dicos_proto.association import Association, judge_of
