@@ -108,19 +108,20 @@ def report(found: Sequence[Moved]) -> Iterator[str]:
         return
     size = found[0].size
     theirs = next((min(one.seconds) for one in found if one.name == "pydicos"), None)
-    yield f"{size / 1e6:,.0f} MB of 16-bit voxels, uncompressed, from the array of one process to that of another. The"
-    yield "time is that of the best round. The copies are what each process had in memory at its peak beyond what it had"
+    yield f"{size / 1e6:,.0f} MB of 16-bit voxels, uncompressed, from the array of one process to that of another."
+    yield "The time is that of the best round. The copies are the memory of each process at its peak beyond what it had"
     yield "before, in volumes; the scanner had the array before, so 0 and 1 are the least."
     yield ""
-    yield "| both ends | best | slowest | MB/s | x pyDICOS | copies, scanner | copies, receiver | peak, scanner | peak, receiver |"
+    heads = "best | slowest | MB/s | x pyDICOS | copies, scanner | copies, receiver | peak, scanner | peak, receiver"
+    yield f"| both ends | {heads} |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     for one in found:
         best = min(one.seconds)
         times = "" if theirs is None else f"{theirs / best:.1f}"
         copies = " | ".join(f"{each:.2f}" for each in one.copies)
         peaks = " | ".join(f"{max(each) / 1e6:,.0f} MB" for each in (one.scanner, one.receiver))
-        rate = f"{size / 1e6 / best:,.0f}"
-        yield f"| {TITLES[one.name]} | {best:.2f} s | {max(one.seconds):.2f} s | {rate} | {times} | {copies} | {peaks} |"
+        timing = f"{best:.2f} s | {max(one.seconds):.2f} s | {size / 1e6 / best:,.0f}"
+        yield f"| {TITLES[one.name]} | {timing} | {times} | {copies} | {peaks} |"
     yield ""
 
 

@@ -90,7 +90,10 @@ def our_scanner(port: int, frames: int) -> None:
 
 def pynetdicom_receiver(port: int, frames: int) -> None:
     from pynetdicom import AE, evt  # type: ignore[import-untyped]
+    from pynetdicom.service_class import StorageServiceClass  # type: ignore[import-untyped]
+    from pynetdicom.sop_class import register_uid  # type: ignore[import-untyped]
 
+    register_uid(uids.DICOS_CT, "DicosCTStorage", StorageServiceClass)
     base = high_water("self")
 
     def store(event: Any) -> int:

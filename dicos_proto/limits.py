@@ -63,8 +63,8 @@ class Limits:
     this limit. `ServerLimits.collected` bounds the sum over a server."""
     pixels: int = 8 << 30
     """Length of the pixel data of a DICOS object that is received into memory, whose other elements `collected` bounds
-    (`dicos.content.Decoder`). The buffer grows with the bytes that arrive, not with a length that the peer claims. Stops: pixel data
-    that fills the memory. Lower it to what your largest scans need."""
+    (`dicos.content.Decoder`). The buffer grows with the bytes that arrive, not by a length that the peer claims. Stops:
+    pixel data that fills the memory. Lower it to what your largest scans need."""
     attributes: int = 4 << 20
     """Length of a data set that is not a composite object (an identifier, an attribute list) and is held in memory to
     be decoded; an image to be printed may be as long as `collected`. Stops: a query that fills the memory."""

@@ -26,7 +26,7 @@ STRATOVAN_TOOLKIT: Final = Toolkit(
     version_names=frozenset({"1.0.1"}),
     echoes=True,
 )
-"""The signs of pyDICOS 1.3.0, in each role. Its implementation class UID, which is not a valid one, is the same in each
+"""The signs of pyDICOS 1.3.0 in each role. Its implementation class UID, which is not a valid one, is the same in each
 association; another release may have another one, hence the version name as well."""
 
 AUTOMATIC: Final = FIELD.recognizing(STRATOVAN_TOOLKIT)

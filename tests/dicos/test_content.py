@@ -251,7 +251,7 @@ def test_the_memory_of_a_piece_may_be_reused() -> None:
 
 
 def raw(dataset: Dataset) -> dict[int, tuple[str | None, bytes | None]]:
-    """The elements unchanged; sequences are compared by what they are encoded to."""
+    """The elements, unconverted."""
     found = {}
     for tag, element in dataset._dict.items():
         value = element.value
@@ -262,7 +262,7 @@ def raw(dataset: Dataset) -> dict[int, tuple[str | None, bytes | None]]:
 
 
 def outcome(decode: Callable[[], Dataset]) -> object:
-    """The decoded data set; None for pixel data that comes twice, which only `Decoder` refuses."""
+    """The decoded elements; None for pixel data that comes twice, which only `Decoder` refuses."""
     try:
         return raw(decode())
     except DataSetError as error:

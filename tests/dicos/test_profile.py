@@ -31,7 +31,7 @@ FLAGS = {
     32: ["501.6"],
     64: ["501.3"],
 }
-"""The proposals of pyDICOS for each of its flags, in their order."""
+"""The SOP classes that pyDICOS proposes for each of its flags, in order."""
 
 
 def request(**options: Any) -> AssociateRequest:

@@ -45,7 +45,7 @@ SMALL = [16, 12, 5]
 
 
 class Kept:
-    """Everything that our provider received: data sets, and the deviations that it accepted."""
+    """The data sets that our provider received, and the deviations that it accepted."""
 
     def __init__(self) -> None:
         self.objects: list[Dataset] = []

@@ -6,7 +6,7 @@ import ast
 import importlib
 import importlib.util
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 
 from dicos_proto.limits import DEFAULT_MAX_LENGTH, SMALLEST_MAX_LENGTH, Limits
 from dicos_proto.timers import Timeouts, Timer
@@ -204,13 +204,13 @@ def tolerances() -> str:
     module = importlib.import_module("dicos_proto.tolerance")
     words = described("dicos_proto.tolerance", "Tolerance")
     sets = {
-        name: [each.name for each in fields(value) if getattr(value, each.name)]
+        name: [flag for flag in module.CLAUSES if getattr(value, flag)]
         for name, value in vars(module).items()
         if name.isupper() and is_dataclass(value) and type(value).__name__ == "Tolerance"
     }
     rows = []
-    for name, text in words.items():
-        part = _parts(text)
+    for name in module.CLAUSES:
+        part = _parts(words[name])
         inside = ", ".join(f"`{one}`" for one, flags in sets.items() if name in flags)
         rows.append(
             f"| `{name}` | {part['Accepts']} | {part['Breaks']} | {part['Sent by']} | {part['Why']} | {inside} |"
@@ -270,6 +270,35 @@ Flows skip these events; `Association.terms.deviations` lists the accepted devia
 | flag | accepts | breaks | sent by | why it may be allowed | in |
 |---|---|---|---|---|---|
 {rows}
+
+## A peer that is recognized
+
+`AUTOMATIC`, which is `--tolerance auto` of the `dicos` command, is `FIELD` for every peer but one: a peer that is
+recognized as Stratovan's toolkit gets what `STRATOVAN` accepts as well, on that association only. It takes all of the
+signs and a violation:
+
+- **It asks for an association:** an application context name of DICOS, a context with the extended transfer syntax,
+  and its implementation class UID or version name. Its first violation is usually that class UID, or else a joined data
+  set or a short A-ABORT.
+- **It answers:** an application context name of DICOS, and the Maximum Length, class UID and version name of the
+  request, sent back as its own. Its first violation is usually the length of an accepted context.
+
+A peer that only breaks the same rule is refused, by the same name as without it. The event of the violation says which
+toolkit it is (`Deviation.recognized`), and so does the log, once for each association. The signs are a value,
+`Toolkit`: `STRICT.recognizing(STRATOVAN_TOOLKIT)` is strict with everybody else.
+
+```python
+from dicos_proto import AUTOMATIC, STRICT
+from dicos_proto.upper_layer.recognition import STRATOVAN_TOOLKIT
+
+print([toolkit.name for toolkit in AUTOMATIC.toolkits])
+print(STRICT.recognizing(STRATOVAN_TOOLKIT).names())
+```
+
+```text
+["Stratovan's toolkit"]
+()
+```
 
 ## Sets
 

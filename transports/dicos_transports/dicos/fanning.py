@@ -5,7 +5,7 @@ same memory: what a slow one holds beyond that is what its association may queue
 the time of its own deadlines (`Timeouts.connect`, `write_stall`, `response`).
 
 Knows: destinations, outcomes. Must not know: how an object is encoded. Invariants: one outcome for each destination,
-independent of the others.
+also if another one fails.
 """
 
 from __future__ import annotations

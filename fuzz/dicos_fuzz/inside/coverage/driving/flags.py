@@ -6,14 +6,14 @@ Knows: one example of each deviation, as edits of a valid PDU. Must not know: ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dicos_proto.association import Association, judge_of
 from dicos_proto.data.elements import DataSetError
 from dicos_proto.dimse.codec import encode_command
 from dicos_proto.registry import uids
-from dicos_proto.tolerance import Tolerance
+from dicos_proto.tolerance import CLAUSES, Tolerance
 from dicos_proto.upper_layer.events import Deviation
 from dicos_proto.upper_layer.machine import State
 from dicos_proto.upper_layer.negotiation import negotiate
@@ -130,7 +130,7 @@ FLAGS: Final = (
     _heard("missing_character_set", _message("N-SET-RQ", data=_LATIN), fatal=False),
 )  # fmt: skip
 """One deviation for each flag, in the order of `Tolerance`."""
-_LEFT = {one.name for one in fields(Tolerance)} - {one.name for one in FLAGS}
+_LEFT = {*CLAUSES} - {one.name for one in FLAGS}
 assert not _LEFT, f"flags without a driver: {_LEFT}"
 
 
