@@ -40,6 +40,8 @@ class Moved:
     scanner: list[int] = field(default_factory=list)
     receiver: list[int] = field(default_factory=list)
     bases: list[tuple[int, int]] = field(default_factory=list)
+    processor: list[tuple[float, float]] = field(default_factory=list)
+    """The seconds of processor time of the scanner and of the receiver, in each round."""
 
     @property
     def copies(self) -> tuple[float, float]:
@@ -86,6 +88,7 @@ def _move(one: Moved, folder: Path, frames: int) -> None:
     one.scanner.append(sent["peak"])
     one.receiver.append(arrived["peak"])
     one.bases.append((sent["base"], arrived["base"]))
+    one.processor.append((sent["cpu"], arrived["cpu"]))
 
 
 def _wait(child: Child, begins: str, seconds: float) -> str:
@@ -112,16 +115,17 @@ def report(found: Sequence[Moved]) -> Iterator[str]:
     yield "The time is that of the best round. The copies are the memory of each process at its peak beyond what it had"
     yield "before, in volumes; the scanner had the array before, so 0 and 1 are the least."
     yield ""
-    heads = "best | slowest | MB/s | x pyDICOS | copies, scanner | copies, receiver | peak, scanner | peak, receiver"
-    yield f"| both ends | {heads} |"
-    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    heads = "best | slowest | MB/s | x pyDICOS | processor time, both | copies, scanner | copies, receiver"
+    yield f"| both ends | {heads} | peak, scanner | peak, receiver |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for one in found:
         best = min(one.seconds)
         times = "" if theirs is None else f"{theirs / best:.1f}"
         copies = " | ".join(f"{each:.2f}" for each in one.copies)
         peaks = " | ".join(f"{max(each) / 1e6:,.0f} MB" for each in (one.scanner, one.receiver))
+        used = min(map(sum, one.processor))
         timing = f"{best:.2f} s | {max(one.seconds):.2f} s | {size / 1e6 / best:,.0f}"
-        yield f"| {TITLES[one.name]} | {timing} | {times} | {copies} | {peaks} |"
+        yield f"| {TITLES[one.name]} | {timing} | {times} | {used:.2f} s | {copies} | {peaks} |"
     yield ""
 
 

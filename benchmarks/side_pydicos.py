@@ -21,12 +21,20 @@ def high_water():  # type: ignore[no-untyped-def]
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
+STARTED = [0.0]
+
+
+def start():  # type: ignore[no-untyped-def]
+    STARTED[0] = time.process_time()
+    return high_water()
+
+
 def tell(**values):  # type: ignore[no-untyped-def]
-    print(json.dumps({**values, "peak": high_water()}), flush=True)
+    print(json.dumps({**values, "cpu": time.process_time() - STARTED[0], "peak": high_water()}), flush=True)
 
 
 def receiver():  # type: ignore[no-untyped-def]
-    base = high_water()
+    base = start()
     server = P.DcsServer()
     server.SetIP(P.DcsString("127.0.0.1"))
     server.SetPort(PORT)
@@ -39,6 +47,7 @@ def receiver():  # type: ignore[no-untyped-def]
     while not server.IsActivelyAcceptingConnections():
         time.sleep(0.02)
     print("ready", flush=True)
+    base = start()
     while True:
         time.sleep(0.1)
 
@@ -47,7 +56,7 @@ def scanner():  # type: ignore[no-untyped-def]
     array = np.empty((FRAMES, 512, 512), np.uint16)
     array[:] = np.arange(FRAMES, dtype=np.uint16)[:, None, None]
     array += np.arange(512, dtype=np.uint16)
-    base, began = high_water(), time.monotonic()
+    base, began = start(), time.monotonic()
     made, date, moment = P.CT(), P.DcsDate(2025, 1, 2), P.DcsTime(3, 4, 5, 0)
     made.SetFrameOfReferenceUID(P.DcsUniqueIdentifier("1.2.826.0.1.3680043.10.9999.1"))
     for name in ("ImageAcquisition", "Content", "ScanStart", "Series", "DeviceCalibration", "SopInstanceCreation"):
