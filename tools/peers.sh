@@ -89,7 +89,7 @@ files_of dicognito-0.19.0 --no-binary
 files_of pydicom_data-1.0.0 --only-binary
 
 # command, Debian package, what it is
-peers=("storescp dcmtk DCMTK" "tshark tshark tshark")
+peers=("storescp dcmtk DCMTK" "tshark tshark tshark" "chromium chromium Chromium" "chromedriver chromium-driver chromedriver")
 
 missing() {
     local command package name
@@ -111,7 +111,7 @@ if [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]; then
     done <<<"$wanted"
     why="apt-get could not install it"
 elif [ -f /etc/debian_version ]; then
-    why="not found and not root (as root: apt-get install dcmtk tshark)"
+    why="not found and not root (as root: apt-get install dcmtk tshark chromium chromium-driver)"
 else
     why="not found (install it to run this)"
 fi

@@ -114,7 +114,7 @@ class Running:
         def complete() -> list[dict[str, Any]] | None:
             found = self.scans()
             ready = all(
-                scan["reports"] and (scan["picture"] or scan["error"])
+                scan["reports"] and (scan["picture"] or (scan["error"] or "").startswith("no picture"))
                 and all(one["sent"] for report in scan["reports"] for one in report["deliveries"])
                 for scan in found
             )  # fmt: skip

@@ -11,9 +11,11 @@ import pydicom
 import pytest
 
 pytest.importorskip("hypercorn")
+from dicos_proto.dicos import TDR
 from dicos_proto.registry import status, uids
 from dicos_proto.upper_layer.negotiation import propose
 from dicos_transports import blocking
+from dicos_transports.dicos import read_file, send, stamp
 from tests.transports.cli.commands import dicos
 from tests.transports.screening.stations import HERE, destination, environment, scan_file, station, until
 
@@ -218,13 +220,15 @@ def test_bad_files_in_a_watched_folder_are_put_aside(tmp_path: Path) -> None:
     assert (watched / "notes.txt").exists()
 
 
-def test_reports_are_not_accepted(tmp_path: Path) -> None:
-    contexts = propose([uids.DICOS_TDR, uids.DICOS_CT])
+def test_reports_are_negotiated_and_refused(tmp_path: Path) -> None:
+    scanned = read_file(scan_file(tmp_path, 1))
+    report = TDR.new(scanned, stamp=stamp())
     with (
         station(tmp_path / "s", *NOTHING) as running,
-        blocking.connect(("127.0.0.1", running.port), contexts) as session,
+        blocking.connect(("127.0.0.1", running.port), propose([uids.DICOS_TDR])) as session,
     ):
-        assert [context.abstract_syntax for context in session.contexts.values()] == [uids.DICOS_CT]
+        assert send(session, report).status == status.SOP_CLASS_NOT_SUPPORTED
+        assert running.scans() == []
 
 
 # -- destinations ------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ class _Look(Walker):
             self.pixels = length
 
     def opened(self, kind: int, tag: int, vr: bytes | None, at: int, length: int, *, implicit: bool) -> None:
-        if not self._nested and tag in _PIXELS:
+        if len(self._levels) == 2 and tag in _PIXELS:  # the fragments are the second level
             self.pixels, self.encapsulated = 0, True
 
     def number(self, tag: int) -> int | None:

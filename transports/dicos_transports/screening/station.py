@@ -57,7 +57,7 @@ class NotDecided(Exception):
 class Settings:
     """The settings of a station.
 
-    `recogniser`: the name of an entry point in the group `dicos_proto.recognisers`, or `module:function`. `deadline`:
+    `recogniser`: the name of an entry point in the group "dicos_proto.recognisers", or "module:function". `deadline`:
     seconds that it may take for a scan. `workers`: scans that are recognised at the same time, each in a process of its
     own. `most`: the largest size of a scan in bytes.
     """

@@ -130,11 +130,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _policy(options: argparse.Namespace) -> AcceptPolicy:
-    """Return a policy for verification and scans, in the standard's transfer syntaxes."""
+    """Return a policy for verification and the objects of DICOS.
+
+    Reports and QR objects are negotiated too, and refused when they come: Stratovan's toolkit gives up if any of the
+    contexts that it proposes is refused.
+    """
     from ...screening.header import SCAN_CLASSES
 
+    classes = *SCAN_CLASSES, uids.DICOS_TDR, uids.DICOS_QR
     return AcceptPolicy(
-        contexts=dict.fromkeys(SCAN_CLASSES, uids.TRANSFER_SYNTAXES) | {uids.VERIFICATION: UNCOMPRESSED},
+        contexts=dict.fromkeys(classes, uids.TRANSFER_SYNTAXES) | {uids.VERIFICATION: UNCOMPRESSED},
         called_aets=frozenset({options.aet}) if options.require_called_aet else None,
         max_length=max_length(options),
         window=OperationsWindow(invoked=WINDOW, performed=1),
