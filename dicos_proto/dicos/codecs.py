@@ -136,7 +136,9 @@ def _imagecodecs() -> Any:
     try:
         import imagecodecs
     except ImportError:
-        raise CodecError("compressed pixel data needs imagecodecs: pip install '.[compression]' in a checkout") from None
+        raise CodecError(
+            "compressed pixel data needs imagecodecs: pip install '.[compression]' in a checkout"
+        ) from None
     return imagecodecs
 
 

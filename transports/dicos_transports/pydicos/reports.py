@@ -156,9 +156,10 @@ class TDRLoader(Loader[TDR]):
         return found
 
     def set_data(self, data: Mapping[str, Any]) -> None:
-        """Sets the values of the keys, and adds the threats of `PTOs`; `TDR_DATA_TEMPLATE` has the keys. Raises ValueError
-        for an unknown key and for a value that does not fit, TypeError for one of another type, and changes nothing
-        then."""
+        """Sets the values of the keys, and adds the threats of `PTOs`; `TDR_DATA_TEMPLATE` has the keys.
+
+        Raises ValueError for an unknown key and for a value that does not fit, TypeError for one of another type, and
+        changes nothing then."""
         first: Mapping[str, Any] = next(iter(data.get("PTOs") or ()), {})
         report = self.objects[0] if self.objects else TDR.new(_stand_in(self.ooi_id, _reference(first)), stamp=stamp())
         made = TDR(_copy(report.dataset))
