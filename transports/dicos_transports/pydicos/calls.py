@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["CallFailed", "Calls", "Device", "fitting"]
+__all__ = ["CallFailed", "Calls", "Device", "described", "fitting"]
 
 
 class CallFailed(Exception):
@@ -72,7 +72,7 @@ class Calls:
         try:
             return self._executor.submit(method, *fitting(method, arguments)).result()
         except Exception as error:  # the method's own
-            raise CallFailed(f"{name} raised {type(error).__name__}{_place(error)}") from error
+            raise CallFailed(described(name, error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +95,11 @@ def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[
     return arguments[:taken]
 
 
-def _place(error: BaseException) -> str:
+def described(name: str, error: BaseException) -> str:
+    """Returns what the method of this name raised and where, without the text of the exception, which may hold what was
+    received."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    return f"{name} raised {type(error).__name__}{where}"

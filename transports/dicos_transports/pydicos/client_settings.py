@@ -52,8 +52,9 @@ class Settings:
     def timeouts(self) -> Timeouts:
         read, write = self.read / 1000, self.write / 1000
         return Timeouts(
-            association=read, response=read, release=read, pdu=read, message=read, connect=write, write_stall=write
-        )
+            association=read, response=read, release=read, artim=read, pdu=read, message=read,
+            connect=write, write_stall=write,
+        )  # fmt: skip
 
     @property
     def compression(self) -> Compression:
