@@ -228,5 +228,5 @@ def test_a_missing_codec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     assert not codecs.available()
     for syntax in codecs.ENCODED:
-        with pytest.raises(CodecError, match=r"pip install 'dicos-proto\[compression\]'"):
+        with pytest.raises(CodecError, match=r"pip install '\.\[compression\]'"):
             codecs.encode(bytes(70), layout(), syntax)
