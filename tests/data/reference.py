@@ -6,7 +6,7 @@ It knows the grammar [PS3.5 7.1, 7.5] and what readers accept beside it. It says
 import struct
 from collections.abc import Callable
 
-from dicos_proto.data.elements import LONG_VRS, PADDED_WITH_SPACE, SHORT_VRS
+from dicos_proto.data.elements import EXTENDED_HEADERS, LONG_VRS, PADDED_WITH_SPACE, SHORT_VRS
 from dicos_proto.data.walker import Walker
 from dicos_proto.wire import Buffer
 
@@ -22,7 +22,8 @@ class Refused(Exception):
 
 
 class _Reference:
-    def __init__(self, data: bytes, *, little: bool, vr_of: VROf, depth: int) -> None:
+    def __init__(self, data: bytes, *, little: bool, vr_of: VROf, depth: int, extended: bool) -> None:
+        self.extended = extended
         self.data, self.order, self.vr_of, self.depth = data, "<" if little else ">", vr_of, depth
         self.tokens: list[Token] = []
 
@@ -53,6 +54,14 @@ class _Reference:
             vr, start = None, at + 8
             if not implicit:
                 vr, (length,) = self.data[at + 4 : at + 6], self._read("H", at + 6, end)
+                if self.extended and vr in EXTENDED_HEADERS:
+                    start = at + EXTENDED_HEADERS[vr]
+                    (length,) = self._read("Q", start - 8, end)
+                    if start + length > end:
+                        raise Refused
+                    self.tokens.append(("element", tag, vr, vr, self.data[start : start + length]))
+                    at = start + length
+                    continue
                 new = vr not in SHORT_VRS and vr.isalpha() and vr.isupper() and not length
                 if vr in LONG_VRS or new:
                     (length,), start = self._read("I", at + 8, end), at + 12
@@ -114,9 +123,11 @@ def unknown(tag: int) -> bytes:
     return b"UN"
 
 
-def walk(data: bytes, *, implicit: bool, little: bool, vr_of: VROf = unknown, depth: int = 64) -> list[Token]:
+def walk(
+    data: bytes, *, implicit: bool, little: bool, vr_of: VROf = unknown, depth: int = 64, extended: bool = False
+) -> list[Token]:
     """Returns the tokens of a data set. Raises `Refused`."""
-    reference = _Reference(data, little=little, vr_of=vr_of, depth=depth)
+    reference = _Reference(data, little=little, vr_of=vr_of, depth=depth, extended=extended)
     reference.elements(0, len(data), delimited=False, implicit=implicit, nested=0, root=True)
     return reference.tokens
 

@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicos_proto.data.elements import SHORT_VRS, DataSetError
+from dicos_proto.data.elements import EXTENDED_HEADERS, SHORT_VRS, DataSetError
 from dicos_proto.data.walker import Walker
 from dicos_proto.limits import Limits
 from tests.data.reference import UNDEFINED, Collector, Refused, Token, walk
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 DICTIONARY = {0x00081140: b"SQ", 0x00100010: b"PN", 0x00091002: b"SQ"}
-SYNTAXES = pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+SYNTAXES = pytest.mark.parametrize(
+    ("implicit", "little", "extended"),
+    [(True, True, False), (False, True, False), (False, False, False), (False, True, True)],
+)
 
 
 def known(tag: int) -> bytes:
@@ -24,13 +27,15 @@ def known(tag: int) -> bytes:
 class Writer:
     """Writes headers in one of the encodings; a tree of them is a data set."""
 
-    def __init__(self, *, implicit: bool, little: bool) -> None:
-        self.implicit, self.order = implicit, "<" if little else ">"
+    def __init__(self, *, implicit: bool, little: bool, extended: bool) -> None:
+        self.implicit, self.order, self.extended = implicit, "<" if little else ">", extended
 
     def header(self, tag: int, vr: bytes, length: int, *, implicit: bool | None = None) -> bytes:
         start = struct.pack(self.order + "HH", tag >> 16, tag & 0xFFFF)
         if tag >> 16 == 0xFFFE or (self.implicit if implicit is None else implicit):
             return start + struct.pack(self.order + "L", length)
+        if self.extended and vr in EXTENDED_HEADERS:
+            return start + vr + bytes(EXTENDED_HEADERS[vr] - 14) + struct.pack("<Q", length)
         if vr in SHORT_VRS:
             return start + vr + struct.pack(self.order + "H", length)
         return start + vr + struct.pack(self.order + "HL", 0, length)
@@ -43,7 +48,7 @@ class Writer:
 
 LEAVES = st.tuples(
     st.sampled_from([0x00080018, 0x00100010, 0x00091001, 0x00280010, 0x7FE00010, 0x00080000]),
-    st.sampled_from([b"PN", b"OB", b"UN", b"US", b"ZZ"]),
+    st.sampled_from([b"PN", b"OB", b"OD", b"UN", b"US", b"ZZ"]),
     st.one_of(st.binary(max_size=12), st.sampled_from([bytes(127), bytes(128), bytes(129), bytes(400)])),
 )
 TREES = st.recursive(
@@ -72,9 +77,9 @@ def written(tree: tuple[object, ...], writer: Writer) -> bytes:
     return writer.enclosed(tag, vr, items, SEQUENCE_END, defined=bool(rest[0]))
 
 
-def tokens_of(pieces: list[bytes], *, implicit: bool, little: bool) -> list[Token] | str:
+def tokens_of(pieces: list[bytes], *, implicit: bool, little: bool, extended: bool) -> list[Token] | str:
     """Returns the tokens, or the fault."""
-    walker = Collector(known, implicit=implicit, little=little, limits=Limits(sequence_depth=8))
+    walker = Collector(known, implicit=implicit, little=little, limits=Limits(sequence_depth=8), extended=extended)
     try:
         for piece in pieces:
             walker.feed(piece)
@@ -85,10 +90,10 @@ def tokens_of(pieces: list[bytes], *, implicit: bool, little: bool) -> list[Toke
     return walker.tokens
 
 
-def compare(draw: st.DataObject, data: bytes, *, implicit: bool, little: bool) -> None:
-    whole = tokens_of([data], implicit=implicit, little=little)
+def compare(draw: st.DataObject, data: bytes, *, implicit: bool, little: bool, extended: bool = False) -> None:
+    whole = tokens_of([data], implicit=implicit, little=little, extended=extended)
     try:
-        expected = walk(data, implicit=implicit, little=little, vr_of=known, depth=8)
+        expected = walk(data, implicit=implicit, little=little, vr_of=known, depth=8, extended=extended)
     except Refused:
         assert isinstance(whole, str)
     else:
@@ -97,31 +102,33 @@ def compare(draw: st.DataObject, data: bytes, *, implicit: bool, little: bool) -
     pieces = [data[one:two] for one, two in zip([0, *at], [*at, len(data)], strict=True)]
     singly = [data[at : at + 1] for at in range(len(data))]
     for cut in (pieces, singly):
-        assert tokens_of(cut, implicit=implicit, little=little) == whole
+        assert tokens_of(cut, implicit=implicit, little=little, extended=extended) == whole
 
 
 @SYNTAXES
 @settings(max_examples=150, deadline=None)
 @given(draw=st.data(), trees=st.lists(TREES, max_size=4))
 def test_a_data_set_gives_its_tokens(
-    implicit: bool, little: bool, draw: st.DataObject, trees: list[tuple[object, ...]]
+    implicit: bool, little: bool, extended: bool, draw: st.DataObject, trees: list[tuple[object, ...]]
 ) -> None:
-    writer = Writer(implicit=implicit, little=little)
-    compare(draw, b"".join(written(tree, writer) for tree in trees), implicit=implicit, little=little)
+    writer = Writer(implicit=implicit, little=little, extended=extended)
+    compare(
+        draw, b"".join(written(tree, writer) for tree in trees), implicit=implicit, little=little, extended=extended
+    )
 
 
 @SYNTAXES
 @settings(max_examples=150, deadline=None)
 @given(draw=st.data(), trees=st.lists(TREES, min_size=1, max_size=3))
 def test_a_damaged_one_gives_its_tokens_or_is_refused(
-    implicit: bool, little: bool, draw: st.DataObject, trees: list[tuple[object, ...]]
+    implicit: bool, little: bool, extended: bool, draw: st.DataObject, trees: list[tuple[object, ...]]
 ) -> None:
-    writer = Writer(implicit=implicit, little=little)
+    writer = Writer(implicit=implicit, little=little, extended=extended)
     data = bytearray(b"".join(written(tree, writer) for tree in trees))
     for _ in range(draw.draw(st.integers(0, 3))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.sampled_from([0, 1, 8, 0x41, 0x55, 0xFE, 0xFF]))
     cut = draw.draw(st.integers(0, len(data)))
-    compare(draw, bytes(data[:cut]), implicit=implicit, little=little)
+    compare(draw, bytes(data[:cut]), implicit=implicit, little=little, extended=extended)
 
 
 @settings(max_examples=300, deadline=None)

@@ -56,7 +56,7 @@ def ct(kind):  # type: ignore[no-untyped-def]
     section.SetPositionInMM(0, 0, 2000)
     section.SetSpacingInMM(1, 1, 1)
     volume = section.GetPixelData()
-    volume.Allocate(getattr(P.Volume.IMAGE_DATA_TYPE, "enum" + kind), *SHAPE)  # of the others, whatever is there
+    volume.Allocate(getattr(P.Volume.IMAGE_DATA_TYPE, "enum" + kind), *SHAPE)  # the others keep what their memory has
     if kind == "Unsigned16Bit":
         volume.set_data(
             volume, (np.arange(960, dtype=np.uint32) ** 2 * 7 % 65536).astype(np.uint16).reshape(SHAPE[::-1])

@@ -87,6 +87,30 @@ def test_it_reads_what_is_converted(theirs: Path, tmp_path: Path) -> None:
         assert decode_object(data_of(one), EXTENDED) == decode_object(data_of(other), EXTENDED)
 
 
+@pytest.mark.parametrize("kind", ["Unsigned8Bit", "Signed8Bit", "Unsigned16Bit", "Signed16Bit"])
+def test_its_compressed_files_decompress_to_its_uncompressed_ones(theirs: Path, kind: str) -> None:
+    for name in ("LosslessJPEG", "LosslessRLE"):
+        file = inspect(theirs / f"{kind}_{name}.dcs")
+        for plain in PLAIN:
+            wanted = data_of(inspect(theirs / f"{kind}_{plain}.dcs"))
+            assert b"".join(convert_chunks(file, NAMES[plain])) == wanted, (name, plain)
+
+
+def test_it_reads_what_is_compressed(theirs: Path, tmp_path: Path) -> None:
+    pairs, wanted = [], []
+    for kind in ("Unsigned8Bit", "Signed8Bit", "Unsigned16Bit", "Signed16Bit"):
+        for name in NAMES:
+            for syntax in (JPEG, RLE):
+                file = inspect(theirs / f"{kind}_{name}.dcs")
+                made = put(tmp_path, file, syntax, b"".join(convert_chunks(file, syntax)))
+                pairs += [str(made), str(made.with_suffix(".again.dcs"))]
+                wanted.append(theirs / f"{kind}_LittleEndianExplicit.dcs")
+    assert all(line.startswith("True") for line in run("again", "LittleEndianExplicit", *pairs))
+    for again, original in zip(pairs[1::2], wanted, strict=True):
+        one, other = (decode_object(data_of(inspect(Path(path))), EXPLICIT) for path in (again, original))
+        assert one == other
+
+
 def test_the_data_sets_it_sent_convert_into_each_other() -> None:
     folder = Path(__file__).resolve().parents[3] / "shared" / "captures" / "pydicos" / "datasets"
     if not folder.is_dir():

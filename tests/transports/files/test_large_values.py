@@ -1,6 +1,7 @@
 """Files with values of more than 4 GB, as sparse files: never read where their headers are enough."""
 
 import os
+import resource
 import struct
 import tracemalloc
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from dicos_proto import propose
+from dicos_proto.data import Checker
+from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.policy import AcceptPolicy
 from dicos_transports import files
-from dicos_transports.blocking import connect
+from dicos_transports.blocking import Session, StoreRequest, connect
+from dicos_transports.files import data_sets
 from dicos_transports.files.writer import file_header
 from tests.transports.connections import server
 
@@ -69,3 +73,57 @@ def test_its_own_transfer_syntax_is_proposed_first(large: files.Part10File) -> N
     (batch,) = files.plan([large])
     assert batch.contexts[0].transfer_syntaxes == (EXTENDED,)
     assert {one for context in batch.contexts for one in context.transfer_syntaxes} == {EXTENDED, *OTHERS[:2]}
+
+
+@pytest.mark.slow  # 4 GB over loopback: some seconds of processor time
+def test_it_is_sent_whole_in_the_memory_of_a_few_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "large.dcs"
+    head = file_header(CT, "1.2.3", EXTENDED) + BEGIN
+    path.write_bytes(head)
+    os.truncate(path, len(head) + SIZE)
+    file, got = files.inspect(path), list[int]()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def count(session: Session) -> None:
+        for request in session:
+            assert isinstance(request, StoreRequest)
+            checker = Checker(EXTENDED, CT, "1.2.3", Limits())
+            size = 0
+            for piece in request.data():
+                checker.feed(piece)
+                size += len(piece)
+            checker.finish()
+            got.append(size)
+            request.respond()
+
+    with server(count, policy=AcceptPolicy(other_contexts=(EXTENDED,))) as running, connect(
+        ("127.0.0.1", running.port), propose([CT], transfer_syntaxes=(EXTENDED,))
+    ) as session:  # fmt: skip
+        assert files.send_file(session, file).status == 0
+    assert got == [file.data_length]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10, "64 MB, in kB"
+
+
+def test_it_is_compressed_although_it_is_too_large_for_other_syntaxes(tmp_path: Path) -> None:
+    """Its beginning: 2^16 frames of 2^16 pixels and more."""
+    attributes = b"".join(
+        struct.pack("<HH2sHH", 0x28, element, b"US", 2, value)
+        for element, value in ((2, 1), (8, 16400), (0x10, 512), (0x11, 512), (0x100, 8), (0x101, 8), (0x103, 0))
+    )
+    size = 16400 * 512 * 512
+    head = file_header(CT, "1.2.3", EXTENDED) + BEGIN[:-16] + attributes
+    head += struct.pack("<HH2s2xQ", 0x7FE0, 0x10, b"OB", size)
+    path = tmp_path / "large.dcs"
+    path.write_bytes(head)
+    os.truncate(path, len(head) + size)
+    file = files.inspect(path)
+    with server(policy=AcceptPolicy(other_contexts=(uids.RLE_LOSSLESS,))) as running, connect(
+        ("127.0.0.1", running.port), propose([CT], transfer_syntaxes=(uids.RLE_LOSSLESS,))
+    ) as session:  # fmt: skip
+        instance = files.prepare(session.association, file)
+        pieces = list(islice(instance.data, 21))
+        instance.close()
+    assert bytes(pieces[0]).endswith(b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\0\0\0\0")
+    assert len({bytes(one) for one in pieces[2::2]}) == 1
+    with pytest.raises(files.Part10Error, match="too many for Explicit VR Little Endian"):
+        data_sets.prepare(file).check(uids.EXPLICIT_VR_LE)

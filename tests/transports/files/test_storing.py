@@ -81,7 +81,7 @@ def proposed(*files: Part10File) -> list[list[tuple[str, tuple[str, ...]]]]:
 
 def test_each_sop_class_and_transfer_syntax_gets_a_context_of_its_own() -> None:
     files = [described(JPEG), described(JPEG, MR), described(JPEG), described(uids.RLE_LOSSLESS)]
-    assert proposed(*files) == [[(CT, (JPEG,)), (MR, (JPEG,)), (CT, (uids.RLE_LOSSLESS,))]]
+    assert proposed(*files) == [[(CT, (JPEG,)), (MR, (JPEG,)), (CT, (uids.RLE_LOSSLESS,)), (CT, (EXPLICIT, IMPLICIT))]]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from dicos_proto.conversation.flows import AssociationError
+from dicos_proto.dicos.codecs import ENCODED, CodecError, require
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS, describe
 
@@ -24,6 +25,7 @@ from ..sessions.channel import ServerStopping
 from ..sessions.session import Session, StoreRequest
 from .output import Output, plural, shown, size
 from .provider import Counts
+from .query import transfer_syntax
 from .runtimes.runtime import Runtime
 
 
@@ -38,14 +40,24 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
                         help="also keep objects that are not a data set, are cut short, or do not match their command; "
                         "by default they are refused with 0xC000 or 0xA900; "
                         "private transfer syntaxes are never checked")  # fmt: skip
+    parser.add_argument("--store-as", type=transfer_syntax, metavar="UID",
+                        help="convert objects to this transfer syntax, by UID or name, while they arrive, if that is "
+                        "possible; pixel data is compressed or decompressed without loss "
+                        "(default: store them as they arrive)")  # fmt: skip
     parser.add_argument("--fsync", action="store_true", help="answer only when the disk has the file")
 
 
 def fit_folder(options: argparse.Namespace, out: Output) -> bool:
     """Returns True if files can be made in the folder, as far as is known beforehand; reports the reason if not.
 
-    Unfinished files of killed processes are removed.
+    Unfinished files of killed processes are removed. Codecs that `--store-as` needs have to be there, too.
     """
+    if options.store_as in ENCODED:
+        try:
+            require()
+        except CodecError as error:
+            out.error(f"--store-as {uids.name_of(options.store_as)}: {error}")
+            return False
     folder = options.output_directory
     trouble = _unfit(folder)
     if trouble is not None:
@@ -79,6 +91,8 @@ class Receiving:
     fsync: bool = False
     most: int | None = None
     check: bool = True
+    transfer_syntax: str | None = None
+    """The one that objects are converted to."""
 
     @classmethod
     def by(
@@ -94,6 +108,7 @@ class Receiving:
             fsync=options.fsync,
             most=options.max_object,
             check=options.check,
+            transfer_syntax=options.store_as,
         )
 
     async def receive(self, request: StoreRequest) -> Stored:
@@ -129,6 +144,7 @@ class Receiving:
             fsync=self.fsync,
             most=self.most,
             check=self.check,
+            transfer_syntax=self.transfer_syntax,
         )
 
     def _tell(self, request: StoreRequest, session: Session, stored: Stored, *, good: bool) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from dicos_proto import dimse
 from dicos_proto.conversation.flows import AssociationError, ContextNotAccepted
+from dicos_proto.dicos.profile import Compression
 from dicos_proto.errors import LocalProtocolError, ProtocolError
 from dicos_proto.registry import uids
 from dicos_proto.registry.status import SUCCESS, category, describe
@@ -90,6 +91,7 @@ class SendPlan:
     halt: bool = False
     only: tuple[str, ...] = ()
     """The transfer syntaxes that are proposed; none: those that the files are in, and what they can be converted to."""
+    compression: Compression | None = None
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait before it is tried again for the `attempt`th time: each time twice as long."""
@@ -128,7 +130,7 @@ class Sending:
         """Sends all files. Returns the exit status."""
         self.failed = self.bad
         found = dict(self.files)
-        batches = plan_batches([file for file, _ in self.files], only=self.plan.only)
+        batches = plan_batches([file for file, _ in self.files], only=self.plan.only, compression=self.plan.compression)
         self.queues = [
             Queue(batch.contexts, deque(SendJob(file=file, found=found[file]) for file in batch.files))
             for _ in range(self.plan.repeat)
@@ -367,7 +369,13 @@ class _Association:
                 sending.fail(job, "has changed since it was read; send it again")
                 continue
             try:
-                instance = prepare(session.association, job.file, only=sending.plan.only, progress=sending.bar.advance)
+                instance = prepare(
+                    session.association,
+                    job.file,
+                    only=sending.plan.only,
+                    compression=sending.plan.compression,
+                    progress=sending.bar.advance,
+                )
             except (ContextNotAccepted, Part10Error) as error:
                 sending.fail(job, error.reason if isinstance(error, Part10Error) else why_refused(error, session))
                 continue

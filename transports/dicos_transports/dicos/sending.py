@@ -20,19 +20,24 @@ from dicos_proto.conversation import flows
 from dicos_proto.data import DataSetError
 from dicos_proto.dicos import DicosObject
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
-from dicos_proto.dicos.profile import Compression, transfer_syntaxes
+from dicos_proto.dicos.profile import UNCOMPRESSED, Compression, transfer_syntaxes
 from dicos_proto.limits import Limits
+from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, EXPLICIT_VR_LE
 from dicos_proto.wire import Buffer
 
+from ..files.receipt import Conversion
 from ..sessions.finished import finished
 from ..sessions.session import Session as AwaitedSession
 from ..sessions.session import StoreRequest as AwaitedStoreRequest
+from .compression import can_recode, recode
 
 if TYPE_CHECKING:
     from ..blocking.session import Session, StoreRequest
 
 __all__ = ["Encoded", "Sendable", "receive", "send"]
 
+NATIVE: Final = DICOS_EXPLICIT_VR_LE_EXTENDED
+"""The transfer syntax of objects that are decompressed while they arrive: any size fits."""
 STEP: Final = 4 << 20
 """Bytes of pixel data between two reports of progress."""
 
@@ -40,12 +45,14 @@ STEP: Final = 4 << 20
 class Encoded:
     """An object to send, encoded once for each transfer syntax in which it is asked for, by any number of threads.
 
-    It holds views of the pixel data, which must not change. Raises TypeError for anything but an object or a data set.
+    It holds views of the pixel data, which must not change; compressed, it holds that. `compression`: by default an
+    object is sent as it is. Raises TypeError for anything but an object or a data set.
     """
 
-    __slots__ = ("_dataset", "_found", "_lock")
+    __slots__ = ("_compression", "_dataset", "_found", "_lock")
 
-    def __init__(self, thing: DicosObject | Dataset) -> None:
+    def __init__(self, thing: DicosObject | Dataset, *, compression: Compression | None = None) -> None:
+        self._compression = compression
         check_kind(thing, "Encoded({})", DicosObject, Dataset)
         self._dataset = thing.dataset if isinstance(thing, DicosObject) else thing
         self._found: dict[str, tuple[Buffer, ...]] = {}
@@ -63,22 +70,39 @@ class Encoded:
 
     @property
     def transfer_syntaxes(self) -> tuple[str, ...]:
-        """Those that it can be sent in, best first: the uncompressed ones, or if its pixel data is compressed, that one
-        alone."""
+        """Those that it can be sent in, best first: the uncompressed ones, and with a `compression` that allows it the
+        compressed one. If its pixel data is compressed, that one, then those that it can be decompressed to, without it
+        if compression is forbidden."""
+        own = self._own
+        if own is None:
+            return transfer_syntaxes(self.sop_class_uid, self._compression or Compression.FORBIDDEN)
+        others = tuple(one for one in UNCOMPRESSED if can_recode(own, one)) if self._compression else ()
+        return others if self._compression is Compression.FORBIDDEN else tuple(filter(None, (own, *others)))
+
+    @property
+    def _own(self) -> str | None:
+        """The transfer syntax of compressed pixel data, "" if it is not known, None if it is not compressed."""
         for tag in PIXELS:
             if tag in self._dataset and is_encapsulated(self._dataset[tag], self._dataset):
                 meta = getattr(self._dataset, "file_meta", None)
                 syntax = meta.get("TransferSyntaxUID") if isinstance(meta, Dataset) else None
-                return () if syntax is None else (str(syntax),)
-        return transfer_syntaxes(self.sop_class_uid, Compression.FORBIDDEN)
+                return str(syntax or "")
+        return None
 
     def pieces(self, transfer_syntax: str) -> tuple[Buffer, ...]:
         """Returns its encoding in a transfer syntax. Raises `DataSetError`."""
         with self._lock:
             found = self._found.get(transfer_syntax)
             if found is None:
-                found = self._found[transfer_syntax] = pieces(self._dataset, transfer_syntax)
+                found = self._found[transfer_syntax] = self._encoded(transfer_syntax)
             return found
+
+    def _encoded(self, transfer_syntax: str) -> tuple[Buffer, ...]:
+        own = self._own or EXPLICIT_VR_LE
+        if not can_recode(own, transfer_syntax):
+            return pieces(self._dataset, transfer_syntax)
+        given = pieces(self._dataset, own)
+        return tuple(recode(given, own, transfer_syntax, sop_class_uid=self.sop_class_uid))
 
     def size(self, transfer_syntax: str) -> int:
         """Returns the bytes of its encoding in a transfer syntax. Raises `DataSetError`."""
@@ -94,13 +118,23 @@ if it is not known."""
 
 @overload
 def send(
-    session: Session, thing: Sendable, *, priority: int = ..., progress: Progress | None = ...
+    session: Session,
+    thing: Sendable,
+    *,
+    priority: int = ...,
+    compression: Compression | None = ...,
+    progress: Progress | None = ...,
 ) -> dimse.DimseResponse: ...
 
 
 @overload
 def send(
-    session: AwaitedSession, thing: Sendable, *, priority: int = ..., progress: Progress | None = ...
+    session: AwaitedSession,
+    thing: Sendable,
+    *,
+    priority: int = ...,
+    compression: Compression | None = ...,
+    progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, dimse.DimseResponse]: ...
 
 
@@ -109,15 +143,17 @@ def send(
     thing: Sendable,
     *,
     priority: int = dimse.PRIORITY_MEDIUM,
+    compression: Compression | None = None,
     progress: Progress | None = None,
 ) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
     """Sends an object by C-STORE; returns the response, whatever its status. Await it in trio and asyncio.
 
-    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. `progress` is
+    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile; with
+    `compression` it is compressed or decompressed first, if the peer accepts the result. `progress` is
     called with the bytes taken so far and their number in all. Raises `ContextNotAccepted` and `DataSetError` before
     anything is sent; `AssociationError`.
     """
-    encoded = thing if isinstance(thing, Encoded) else Encoded(thing)
+    encoded = thing if isinstance(thing, Encoded) else Encoded(thing, compression=compression)
     if isinstance(session, AwaitedSession):
         return _send(session, encoded, priority, progress)
     return finished(_send(session.awaited, encoded, priority, progress))
@@ -147,30 +183,41 @@ def _counted(parts: tuple[Buffer, ...], total: int, progress: Progress) -> Itera
 
 
 @overload
-def receive(request: StoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...) -> Dataset: ...
+def receive(
+    request: StoreRequest, *, limits: Limits | None = ..., decompress: bool = ..., progress: Progress | None = ...
+) -> Dataset: ...
 
 
 @overload
 def receive(
-    request: AwaitedStoreRequest, *, limits: Limits | None = ..., progress: Progress | None = ...
+    request: AwaitedStoreRequest,
+    *,
+    limits: Limits | None = ...,
+    decompress: bool = ...,
+    progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, Dataset]: ...
 
 
 def receive(
-    request: StoreRequest | AwaitedStoreRequest, *, limits: Limits | None = None, progress: Progress | None = None
+    request: StoreRequest | AwaitedStoreRequest,
+    *,
+    limits: Limits | None = None,
+    decompress: bool = False,
+    progress: Progress | None = None,
 ) -> Dataset | Coroutine[Any, Any, Dataset]:
     """Reads the data set of a C-STORE into memory, its pixel data into one buffer. Await it in trio and asyncio.
 
     The request is not answered: `respond` when the object is safe. `dicos_proto.dicos.view` makes a CT, DX, TDR ... of
     it, with its volume as a view of that buffer. `limits`: those of the association by default; `pixels` and
-    `collected` bound the memory. `progress` is called with the bytes received so far, and 0.
+    `collected` bound the memory. `decompress`: decompress JPEG lossless and RLE while they arrive, frame by frame in
+    threads; it needs the extra `compression`. `progress` is called with the bytes received so far, and 0.
 
     A data set that is refused is answered with its failure status, 0xC000 or 0xA900, and `DataSetError` is raised; go
     on with the next request. Raises `AssociationError`.
     """
     if isinstance(request, AwaitedStoreRequest):
-        return _receive(request, limits, progress)
-    decoder = _Receiver(request, limits, progress)
+        return _receive(request, limits, progress, decompress=decompress)
+    decoder = _Receiver(request, limits, progress, decompress=decompress)
     try:
         for piece in request.data():  # without a coroutine for each piece
             decoder.take(piece)
@@ -178,10 +225,14 @@ def receive(
     except DataSetError as error:
         request.respond(error.store_status, str(error)[:64])
         raise
+    finally:
+        decoder.close()
 
 
-async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None) -> Dataset:
-    decoder = _Receiver(request, limits, progress)
+async def _receive(
+    request: AwaitedStoreRequest, limits: Limits | None, progress: Progress | None, *, decompress: bool
+) -> Dataset:
+    decoder = _Receiver(request, limits, progress, decompress=decompress)
     try:
         async for piece in request.data():
             decoder.take(piece)
@@ -189,33 +240,55 @@ async def _receive(request: AwaitedStoreRequest, limits: Limits | None, progress
     except DataSetError as error:
         await request.respond(error.store_status, str(error)[:64])
         raise
+    finally:
+        decoder.close()
 
 
 class _Receiver:
     """The decoder of one request."""
 
     def __init__(
-        self, request: StoreRequest | AwaitedStoreRequest, limits: Limits | None, progress: Progress | None
+        self,
+        request: StoreRequest | AwaitedStoreRequest,
+        limits: Limits | None,
+        progress: Progress | None,
+        *,
+        decompress: bool,
     ) -> None:
         self._request = request
         self._limits = limits or request.session.association.terms.limits
         self._decoder: Decoder | None = None
         self._progress = progress
+        self._size = 0
+        self._conversion: Conversion | None = None
+        if decompress and can_recode(request.transfer_syntax, NATIVE):
+            self._conversion = Conversion(
+                request.transfer_syntax, NATIVE, sop_class_uid=request.sop_class_uid, limits=self._limits
+            )
 
     def take(self, piece: Buffer) -> None:
         decoder = self._decoder or self._begin()
-        decoder.feed(piece)
+        self._size += len(piece)
+        for part in (piece,) if self._conversion is None else self._conversion.feed(piece):
+            decoder.feed(part)
         if self._progress is not None:
-            self._progress(decoder.size, 0)
+            self._progress(self._size, 0)
 
     def end(self) -> Dataset:
         decoder = self._decoder or self._begin()
-        if not decoder.size:
+        if not self._size:
             raise DataSetError("no data set")
+        for part in () if self._conversion is None else self._conversion.finish():
+            decoder.feed(part)
         decoder.check(self._request.sop_class_uid, self._request.sop_instance_uid)
         return decoder.finish()
 
+    def close(self) -> None:
+        if self._conversion is not None:
+            self._conversion.close()
+
     def _begin(self) -> Decoder:
         """An unknown transfer syntax is refused like a data set that cannot be read."""
-        self._decoder = Decoder(self._request.transfer_syntax, self._limits)
+        syntax = self._request.transfer_syntax if self._conversion is None else NATIVE
+        self._decoder = Decoder(syntax, self._limits)
         return self._decoder

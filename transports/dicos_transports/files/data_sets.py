@@ -7,18 +7,23 @@ is a few chunks, whatever the size; every fault of a file is a Part10Error.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
 from dicos_proto.data import DataSetError, Walker, encoding, transcode
-from dicos_proto.data.elements import LONGEST, shown
-from dicos_proto.data.transcode import CONVERTIBLE, TranscodeError, can_convert
+from dicos_proto.data.elements import LONGEST, PIXEL_DATA, shown
+from dicos_proto.data.transcode import CONVERTIBLE, DICOS_PREFIX, TranscodeError
+from dicos_proto.dicos import codecs
+from dicos_proto.dicos.codecs import CodecError
+from dicos_proto.dicos.compressing import Item, PixelTranscoder, can_transcode
+from dicos_proto.dicos.profile import COMPRESSED, transfer_syntaxes
 from dicos_proto.limits import Limits
-from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, name_of
+from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, IMPLICIT_VR_LE, name_of
 from dicos_proto.wire import Buffer
 
+from .coding import coded
 from .part10 import (
     CHUNK,
     FIRST_READ,
@@ -32,7 +37,16 @@ from .part10 import (
     shrunk,
 )
 
-__all__ = ["CONVERTIBLE", "Prepared", "can_convert", "convert_chunks", "padded_chunks", "prepare"]
+__all__ = [
+    "CONVERTIBLE",
+    "Prepared",
+    "can_convert",
+    "can_transcode",
+    "compressible",
+    "convert_chunks",
+    "padded_chunks",
+    "prepare",
+]
 
 _LIMITS: Final = Limits()
 
@@ -43,6 +57,8 @@ def convert_chunks(
     *,
     chunk: int = CHUNK,
     limits: Limits = _LIMITS,
+    threads: int | None = None,
+    taken: Callable[[int], None] | None = None,
 ) -> Generator[Buffer, None, None]:
     """Yields the data set in `transfer_syntax`, in pieces of about `chunk` bytes.
 
@@ -51,6 +67,10 @@ def convert_chunks(
     changed. `limits` bounds the bytes inflated from a deflated data set (`inflate_ratio`, `inflate_bytes`) and its
     nesting (`sequence_depth`). Raises Part10Error for two transfer syntaxes that are not converted, for bytes that are
     not a data set, for a value that is too long for `transfer_syntax`, and if a limit is exceeded.
+
+    Pixel data is compressed to JPEG lossless SV1 and RLE, and decompressed from them, frame by frame in `threads`, in
+    the memory of a few frames for each; the extra `compression` has to be installed. `taken` is called with the size of
+    each piece of the file whose pixel data is compressed or decompressed.
     """
     check_file(file, "convert_chunks")
     if not can_convert(file.transfer_syntax, transfer_syntax):
@@ -59,6 +79,9 @@ def convert_chunks(
             f"is in {name_of(file.transfer_syntax)}, which cannot be converted to {name_of(transfer_syntax)}",
         )
     try:
+        if can_transcode(file.transfer_syntax, transfer_syntax):
+            yield from coded(_items(file, transfer_syntax, chunk, limits, taken), threads=threads)
+            return
         yield from transcode.convert(
             lambda: read_chunks(file, chunk=chunk),
             file.transfer_syntax,
@@ -67,8 +90,34 @@ def convert_chunks(
             chunk=chunk,
             limits=limits,
         )
-    except TranscodeError as error:
+    except (TranscodeError, DataSetError) as error:
         raise Part10Error(file.path, str(error)) from error
+
+
+def can_convert(from_ts: str, to_ts: str) -> bool:
+    """Returns True if a data set in `from_ts` can be converted to `to_ts`, pixel data compressed or decompressed."""
+    return transcode.can_convert(from_ts, to_ts) or can_transcode(from_ts, to_ts)
+
+
+def compressible(sop_class_uid: str) -> bool:
+    """Returns False for the classes of DICOS that have no pixel data of up to 16 bits, which no codec here is for."""
+    return not sop_class_uid.startswith(DICOS_PREFIX) or COMPRESSED[0] in transfer_syntaxes(sop_class_uid)
+
+
+def _items(
+    file: Part10File, transfer_syntax: str, chunk: int, limits: Limits, taken: Callable[[int], None] | None
+) -> Iterator[Item]:
+    with closing(read_chunks(file, chunk=chunk)) as chunks:
+        signed = file.transfer_syntax == IMPLICIT_VR_LE and transcode.is_signed(chunks, limits=limits)
+    transcoder = PixelTranscoder(
+        file.transfer_syntax, transfer_syntax, sop_class_uid=file.sop_class_uid, signed=signed, limits=limits
+    )
+    with closing(read_chunks(file, chunk=chunk)) as chunks:
+        for data in chunks:
+            yield from transcoder.feed(data)
+            if taken is not None:
+                taken(len(data))
+        yield from transcoder.finish()
 
 
 def padded_chunks(file: Part10File, *, chunk: int = CHUNK) -> Generator[Buffer, None, None]:
@@ -109,21 +158,32 @@ class Prepared:
             found.append(f"odd length of {self.odd_fragment}: sent as it is [PS3.5 A.4]")
         return "; ".join(found)
 
-    def check_fits(self, transfer_syntax: str) -> None:
-        """Raises Part10Error if a value is too long for this transfer syntax."""
-        if self.large is not None and transfer_syntax != DICOS_EXPLICIT_VR_LE_EXTENDED:
+    def check(self, transfer_syntax: str) -> None:
+        """Raises Part10Error if a value is too long for this transfer syntax, or if it needs codecs that are not
+        installed."""
+        file = self.file
+        if can_transcode(file.transfer_syntax, transfer_syntax):
+            try:
+                codecs.require()
+            except CodecError as error:
+                raise Part10Error(file.path, str(error)) from error
+        if self.large is None or transfer_syntax == DICOS_EXPLICIT_VR_LE_EXTENDED:
+            return
+        if self.large != PIXEL_DATA or not can_transcode(file.transfer_syntax, transfer_syntax):
             raise Part10Error(
-                self.file.path,
+                file.path,
                 f"has more than {LONGEST} bytes in {shown(self.large)}, too many for {name_of(transfer_syntax)}",
             )
 
-    def chunks(self, transfer_syntax: str) -> Generator[Buffer, None, None]:
-        """Yields the data set as it is sent: as it is on disk, padded if necessary, or converted. Raises
-        Part10Error."""
+    def chunks(
+        self, transfer_syntax: str, *, threads: int | None = None, taken: Callable[[int], None] | None = None
+    ) -> Generator[Buffer, None, None]:
+        """Yields the data set as it is sent: as it is on disk, padded if necessary, or converted (`convert_chunks`).
+        Raises Part10Error."""
         file = self.file
-        self.check_fits(transfer_syntax)
+        self.check(transfer_syntax)
         if transfer_syntax != file.transfer_syntax:
-            yield from convert_chunks(file, transfer_syntax)
+            yield from convert_chunks(file, transfer_syntax, threads=threads, taken=taken)
         elif self.odd:
             yield from padded_chunks(file)
         else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dicos_proto.data import transcode
 from dicos_proto.data.datasets import encode
 from dicos_proto.registry import uids
 from dicos_proto.services.storage import Instance
@@ -54,11 +55,13 @@ class SendableObject:
         if isinstance(self.source, Instance):
             return self.source
         own, wanted = self.transfer_syntax, accepted.get(self.sop_class_uid, ())
-        syntax = next((way for way in sendable_as(own) if way in wanted), own)
+        ways = [way for way in sendable_as(own) if way in wanted] or [own]
         if isinstance(self.source, Part10File):
+            syntax = ways[0]
             made = file_instance(self.source, syntax, begin=begin)
             warn_of(made)
             return made
+        syntax = next((way for way in ways if transcode.can_convert(own, way)), own)
         return Instance(
             sop_class_uid=self.sop_class_uid,
             sop_instance_uid=self.sop_instance_uid,

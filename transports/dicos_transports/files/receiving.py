@@ -12,9 +12,10 @@ name; an object that does not come to its end leaves nothing; memory is a few ch
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
@@ -31,6 +32,7 @@ from ..sessions.finished import finished
 from ..sessions.iterating import Iteration
 from ..sessions.offloading import offload
 from ..sessions.session import StoreRequest as AwaitedStoreRequest
+from .receipt import Conversion, converts
 from .writer import Part10Writer
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ class IncomingFile:
     """
 
     __slots__ = (
-        "_checker", "_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size", "_source", "_writer",
+        "_checker", "_conversion", "_folder", "_fsync", "_most", "_overwrite", "_refused", "_request", "_size",
+        "_source", "_transfer_syntax", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -86,10 +89,13 @@ class IncomingFile:
         fsync: bool = False,
         most: int | None = None,
         check: bool = True,
+        transfer_syntax: str | None = None,
+        threads: int | None = None,
     ) -> None:
         """`source_aet`: the AE title of the sender, by default that of the association's requestor. `most`: the largest
         size in bytes. `check`: refuse an object that is not a data set, is cut short, or is not the one that the
-        command names (`checker.Checker`)."""
+        command names (`checker.Checker`). `transfer_syntax`: convert to this one, pixel data in `threads`, what can be
+        (`receipt.converts`)."""
         self._folder = folder
         self._request = request
         self._source = source_aet
@@ -107,6 +113,21 @@ class IncomingFile:
                 request.sop_instance_uid or "",
                 request.session.association.terms.limits,
             )
+        self._transfer_syntax = request.transfer_syntax
+        self._conversion: Conversion | None = None
+        if (
+            folder is not None
+            and transfer_syntax is not None
+            and converts(request.sop_class_uid, request.transfer_syntax, transfer_syntax)
+        ):
+            self._transfer_syntax = transfer_syntax
+            self._conversion = Conversion(
+                request.transfer_syntax,
+                transfer_syntax,
+                sop_class_uid=request.sop_class_uid,
+                limits=request.session.association.terms.limits,
+                threads=threads,
+            )
         if request.sop_class_uid != request.context.abstract_syntax:
             self._refuse(status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
 
@@ -122,7 +143,10 @@ class IncomingFile:
             if self._most is not None and self._size > self._most:
                 self._refuse(status.OUT_OF_RESOURCES, f"more than {self._most} bytes")
             elif self._fits(batch) and self._folder is not None and batch:
-                self._put(self._folder, batch)
+                if self._conversion is None:
+                    self._put(self._folder, batch)
+                else:
+                    self._put_converted(self._folder, chain.from_iterable(map(self._conversion.feed, batch)))
         return self._refused is None
 
     def end(self, pieces: Iterable[Buffer] = ()) -> Stored:
@@ -136,6 +160,9 @@ class IncomingFile:
             except DataSetError as error:
                 self._refuse(error.store_status, str(error))
         path = None
+        if self._refused is None and self._folder is not None and self._conversion is not None:
+            self._put_converted(self._folder, self._conversion.finish())
+            self._conversion.close()
         if self._refused is None and self._writer is not None:
             try:
                 path = self._writer.commit(overwrite=self._overwrite, fsync=self._fsync)
@@ -145,6 +172,8 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Removes what was written, unless the file is complete."""
+        if self._conversion is not None:
+            self._conversion.close()
         if self._writer is not None and self._writer.fileno() >= 0:
             self._writer.discard()
 
@@ -167,6 +196,17 @@ class IncomingFile:
                 return False
         return True
 
+    def _put_converted(self, folder: Path, pieces: Iterator[Buffer]) -> None:
+        """Writes what the conversion makes; refuses the object if it cannot be converted."""
+        try:
+            for piece in pieces:
+                if self._refused is not None:  # the conversion is closed
+                    break
+                if piece:
+                    self._put(folder, [piece])
+        except DataSetError as error:
+            self._refuse(error.store_status, str(error))
+
     def _put(self, folder: Path, pieces: Sequence[Buffer]) -> None:
         try:
             if self._writer is None:
@@ -175,7 +215,7 @@ class IncomingFile:
                     folder,
                     sop_class_uid=request.sop_class_uid,
                     sop_instance_uid=request.sop_instance_uid or "",
-                    transfer_syntax=request.transfer_syntax,
+                    transfer_syntax=self._transfer_syntax,
                     source_aet=self._source or request.session.request.calling_aet,
                 )
             self._writer.write(*pieces)
@@ -270,6 +310,7 @@ def store_into(
     fsync: bool = False,
     most: int | None = None,
     check: bool = True,
+    transfer_syntax: str | None = None,
 ) -> Stored: ...
 
 
@@ -282,6 +323,7 @@ def store_into(
     fsync: bool = False,
     most: int | None = None,
     check: bool = True,
+    transfer_syntax: str | None = None,
 ) -> Coroutine[Any, Any, Stored]: ...
 
 
@@ -293,19 +335,30 @@ def store_into(
     fsync: bool = False,
     most: int | None = None,
     check: bool = True,
+    transfer_syntax: str | None = None,
 ) -> Stored | Coroutine[Any, Any, Stored]:
     """Makes a file in `folder` of a received object, and answers the request. Await it in trio and asyncio.
 
     Success is answered once the file is complete and has its name. A failure status is answered if that is impossible:
     no space, no permission, more than `most` bytes. `check`: an object that is not a data set or is cut short is
     refused with 0xC000, one that is not the object that the command names with 0xA900; unknown transfer syntaxes are
-    not checked.
+    not checked. `transfer_syntax`: the object is converted to this one while it arrives, its pixel data compressed or
+    decompressed in threads; if that is not possible for its SOP class and transfer syntax, it is stored as it is, and
+    if its pixel data is damaged, refused with 0xC000.
 
     In an event loop a worker thread writes the file, and the connection is not read meanwhile: a slow disk holds up its
     own association only. If the peer vanishes or the task is cancelled, nothing is left, unless the file already has
     its name. Raises `AssociationError`.
     """
-    incoming = IncomingFile(folder, request, overwrite=overwrite, fsync=fsync, most=most, check=check)
+    incoming = IncomingFile(
+        folder,
+        request,
+        overwrite=overwrite,
+        fsync=fsync,
+        most=most,
+        check=check,
+        transfer_syntax=transfer_syntax,
+    )
     if isinstance(request, AwaitedStoreRequest):
         return receive(incoming, request, offload)
     return finished(receive(incoming, request.awaited, _at_once, 0))

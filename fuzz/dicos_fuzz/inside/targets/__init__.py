@@ -8,14 +8,14 @@ from typing import Final
 
 from ..model import targets as model
 from ..target import Target
-from . import commands, datasets, engines, files, pairs, pdus, services, serving, tls, tools
+from . import commands, datasets, encodings, engines, files, pairs, pdus, services, serving, tls, tools
 
 __all__ = ["TARGETS"]
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
         one.name: one
-        for group in (pdus, commands, datasets, engines, model, tools, services, pairs, tls, files, serving)
+        for group in (pdus, commands, datasets, encodings, engines, model, tools, services, pairs, tls, files, serving)
         for one in group.TARGETS
     }
 )

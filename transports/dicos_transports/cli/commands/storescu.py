@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicos_proto import dimse
+from dicos_proto.dicos.profile import Compression
 from dicos_proto.registry import uids
 
 from ...files import finding, part10, sending
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from ..journal import Journal
 
 _DICOMDIR: Final = "DICOMDIR, which lists other files and is not an object to send"
+_COMPRESSION: Final = {
+    "prefer": Compression.PREFERRED,
+    "allow": Compression.ALLOWED,
+    "forbid": Compression.FORBIDDEN,
+}
 _PRIORITIES = {"medium": dimse.PRIORITY_MEDIUM, "high": dimse.PRIORITY_HIGH, "low": dimse.PRIORITY_LOW}
 
 
@@ -58,6 +64,10 @@ def main(words: Sequence[str]) -> int:
                         help="propose only this transfer syntax, by UID or name: files in it, even if it is private, "
                         "are sent unchanged, others are converted to it; may be repeated (default: those of the "
                         "files, and those they can be converted to)")  # fmt: skip
+    parser.add_argument("--compression", choices=_COMPRESSION,
+                        help="lossless compression of pixel data: prefer it, propose it after the transfer syntaxes of "
+                        "the files, or forbid it, so that compressed files are decompressed (default: files are sent "
+                        "as they are if the peer accepts that)")  # fmt: skip
     parser.add_argument("--priority", choices=_PRIORITIES, default="medium",
                         help="priority of the requests (default: %(default)s)")  # fmt: skip
     options = parser.parse_intermixed_args(words)
@@ -117,6 +127,7 @@ def _send(
             delay=options.retry_delay,
             halt=options.halt,
             only=tuple(options.transfer_syntax),
+            compression=_COMPRESSION.get(options.compression),
         ),
         files=files,
         journal=journal,
@@ -161,7 +172,7 @@ def find(options: argparse.Namespace, out: Output) -> FoundFiles:
         for one in finding.find_files([path], recurse=options.recurse, unreadable=bad):
             try:
                 file, status = _inspect(one)
-                check(file, options.transfer_syntax)
+                check(file, options.transfer_syntax, _COMPRESSION.get(options.compression))
                 found.files.append((file, status))
             except Part10Error as error:
                 if one == path or not _is_none(error):
@@ -196,11 +207,12 @@ def _inspect(path: Path) -> tuple[Part10File, os.stat_result]:
     return part10.inspect(path), status
 
 
-def check(file: Part10File, only: Sequence[str]) -> None:
-    """Raise `Part10Error` if no presentation context can be proposed for a file. `only`: as in `sending.plan`."""
+def check(file: Part10File, only: Sequence[str], compression: Compression | None = None) -> None:
+    """Raise `Part10Error` if no presentation context can be proposed for a file. `only` and `compression`: as in
+    `sending.plan`."""
     if file.sop_class_uid == uids.MEDIA_STORAGE_DIRECTORY:
         raise Part10Error(file.path, _DICOMDIR)
     for name, uid in (("SOP Class UID", file.sop_class_uid), ("Transfer Syntax UID", file.transfer_syntax)):
         if not uids.is_valid(uid):
             raise Part10Error(file.path, f"{name} is not a valid UID [PS3.5 9.1]")
-    sending.ways(file, only)
+    sending.ways(file, only, compression)
